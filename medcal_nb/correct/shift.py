@@ -99,8 +99,8 @@ def accuracy_without_labels(
     """Estimates of the accuracy on the target that need none of its labels.
 
     - *average confidence*: mean transferred confidence;
-    - *difference of confidences*: accuracy on the source plus the change of the mean transferred
-      confidence (Guillory et al. 2021);
+    - *difference of confidences*: accuracy on the source plus the change of the mean confidence as
+      elicited (Guillory et al. 2021); of transferred confidences it would be the first once more;
     - *average thresholded confidence*: share of transferred confidences above the threshold that
       as many exceed on the source as are correct there (Garg et al. 2022); of those that equal
       it, the same part counts on both sides;
@@ -130,7 +130,7 @@ def accuracy_without_labels(
         source_p, target_p = _transferred(left, right, method)
         source_accuracy = left["correct"].astype(float).mean()
         accuracy = right["correct"].astype(float).mean()
-        change = target_p.mean() - source_p.mean()
+        change = float(right["confidence"].mean() - left["confidence"].mean())
         estimates = (
             target_p.mean(),
             source_accuracy + change,

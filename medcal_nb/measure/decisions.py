@@ -213,7 +213,9 @@ def policy_table(
         row = {"policy": name, "n": len(both)}
         row |= {"n_readers": mean.n_readers, "n_cases": mean.n_cases}
         row |= {"reader_share": read.mean(), "accuracy": right.mean()}
-        row |= {"cost": mean.estimate, "cost_low": mean.low, "cost_high": mean.high}
+        lowest = cost_check * read.min()  # no expected cost is below it
+        row |= {"cost": mean.estimate, "cost_low": max(mean.low, lowest)}
+        row |= {"cost_high": mean.high}
         row |= {"difference": change.estimate, "difference_low": change.low}
         rows.append(row | {"difference_high": change.high, "p": change.p})
     return pd.DataFrame(rows).sort_values("cost", ignore_index=True, kind="stable")

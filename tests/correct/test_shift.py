@@ -89,6 +89,14 @@ def test_accuracy_without_labels_by_hand_and_where_it_fails(rng):
     same = pd.concat([graded(rng, 3000, "general"), graded(rng, 3000, "medical")])
     table = accuracy_without_labels(same, **SIDES).set_index("estimator")
     assert table.error.abs().max() < 0.03
+    difference = (
+        same.loc[same.domain == "general", "correct"].mean()
+        + same.loc[same.domain == "medical", "confidence"].mean()
+        - same.loc[same.domain == "general", "confidence"].mean()
+    )
+    row = table.loc["difference of confidences"]
+    assert row.estimate == pytest.approx(difference)
+    assert row.estimate != pytest.approx(table.estimate["average confidence"], abs=1e-6)
     # an unseen fall of accuracy at equal confidences: no estimate sees it
     hidden = pd.concat(
         [graded(rng, 3000, "general"), graded(rng, 3000, "medical", shift=-1.5)]

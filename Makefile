@@ -11,7 +11,7 @@ AUDIT  := .venv-audit
 LAB    := $(VENV)/share/jupyter/lab/settings
 export TOKENIZERS_PARALLELISM := false
 
-.PHONY: help setup study test test-vllm browser lab bench pocket figures verify site lesson-site lint audit clean
+.PHONY: help setup study test coverage test-vllm browser lab bench pocket figures verify site lesson-site lint audit clean
 
 help: ## show this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -33,6 +33,10 @@ study: $(STAMP) ## run every notebook: recorded answers of real models first, th
 
 test: $(STAMP) $(SNAKE)/.installed browser ## run all tests, the browser ones included
 	MEDCAL_SNAKEMAKE=$(CURDIR)/$(SNAKE)/bin/snakemake $(BIN)/python -m pytest -n $(JOBS) --dist loadfile
+
+coverage: $(STAMP) ## run the tests without browsers, and print which lines none of them runs
+	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile --ignore tests/browser \
+	  --cov medcal_nb --cov-report term-missing:skip-covered
 
 # it pins libraries that the study uses newer: an environment of its own, for one test
 $(SNAKE)/.installed:

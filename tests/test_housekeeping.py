@@ -1,5 +1,6 @@
 """The files around the code agree with it and with each other."""
 
+import ast
 import re
 import subprocess
 import tomllib
@@ -69,6 +70,27 @@ def test_every_requirement_that_is_pinned_is_pinned_to_what_it_allows():
             assert version in SpecifierSet(allowed), line
             checked += 1
     assert checked > 15
+
+
+def texts_asserted(test):
+    """The texts that a test compares with: in its assertions, and of the errors it expects."""
+    for node in ast.walk(test):
+        is_match = isinstance(node, ast.keyword) and node.arg == "match"
+        if isinstance(node, ast.Assert) or is_match:
+            for part in ast.walk(node):
+                if isinstance(part, ast.Constant) and isinstance(part.value, str):
+                    yield part.value
+
+
+def test_at_most_one_test_in_twenty_pins_a_sentence():
+    six_words = re.compile(r"(?:[A-Za-z’]+[,;:]? ){5,}[A-Za-z]+")
+    tests = []
+    for file in (ROOT / "tests").rglob("test_*.py"):
+        tree = ast.parse(file.read_text(encoding="utf-8"))
+        functions = [n for n in ast.walk(tree) if isinstance(n, ast.FunctionDef)]
+        tests += [one for one in functions if one.name.startswith("test_")]
+    pinned = [t.name for t in tests if any(map(six_words.search, texts_asserted(t)))]
+    assert len(pinned) <= len(tests) / 20, pinned
 
 
 def plain(name):

@@ -152,7 +152,15 @@ def to_storage(
 def checked(
     blocks: Iterable[dict[str, list]], where: PathLike
 ) -> Iterator[dict[str, list]]:
-    """Blocks with our column names as the log keeps them."""
+    """Blocks with our column names as the log keeps them.
+
+    Parameters
+    ----------
+    blocks : iterable of dict of lists
+        Rows in columns, as :func:`medcal_nb.answers.files.iter_table` yields them.
+    where : path
+        What messages call their file.
+    """
     row = 1
     for block in blocks:
         stored = to_storage(block, where=str(where), first_row=row)

@@ -248,6 +248,15 @@ def gathered(
     """A log that holds blocks which `to_storage` has checked, in bounded memory.
 
     Its file has no name and goes with its process: SQLite unlinks it as it opens it.
+
+    Parameters
+    ----------
+    parts : iterable of dict of lists
+        The blocks.
+    where : path
+        What messages call their source.
+    to : path, optional
+        What messages call the log that is written in the end.
     """
     with AnswerLog(None) as log:
         log.path = where
@@ -276,8 +285,18 @@ def write_log(
 ) -> int:
     """Write blocks that `to_storage` has checked to a log: all of them, or nothing.
 
-    They are gathered in a file without a name, and put into the log in one transaction;
-    `if_exists` as in `AnswerLog.append`.
+    They are gathered in a file without a name, and put into the log in one transaction.
+
+    Parameters
+    ----------
+    parts : iterable of dict of lists
+        The blocks.
+    to : path
+        The log; made where it is not there.
+    if_exists : {"error", "ignore", "replace"}
+        As in `AnswerLog.append`.
+    where : path
+        What messages call the source.
 
     Returns
     -------
@@ -293,10 +312,17 @@ def merge_logs(
 ) -> int:
     """Bring the answers of several logs into one; safe to repeat.
 
-    Rows that are there already with the same content are left as they are. A row with the same
-    key and other content (``run_id`` and ``seconds`` apart) is a conflict: refused by default,
-    and with `if_exists` "ignore" or "replace" settled for the earlier or the later log, `to`
-    being the earliest.
+    Rows that are there already with the same content are left as they are.
+
+    Parameters
+    ----------
+    sources : sequence of path
+        The logs, the earlier first.
+    to : path
+        The log to bring them into; it counts as the earliest.
+    if_exists : {"error", "ignore", "replace"}
+        For a row with the same key and other content (``run_id`` and ``seconds`` apart): refused,
+        or settled for the earlier or the later log.
 
     Returns
     -------

@@ -6,7 +6,6 @@ read only where its SHA-256 is that of the manifest, so that what is read is wha
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,10 +15,11 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
+from scipy.special import expit, softmax
 
 from medcal_nb.answers.columns import ANSWER_COLUMNS, COLUMNS, KINDS, TEXT
 from medcal_nb.errors import MedcalError
-from medcal_nb.files import file_hash
+from medcal_nb.files import check_shipped, read_manifest
 from medcal_nb.measure.decimals import shortest_decimals
 
 _PACKAGE = Path(__file__).resolve().parents[1]
@@ -57,13 +57,7 @@ def recorded_manifest(folder: Path | None = None) -> dict[str, dict[str, Any]]:
     MedcalError
         If there is no manifest, or it is damaged.
     """
-    path = Path(folder or recorded_folder()) / "manifest.json"
-    if not path.is_file():
-        raise MedcalError(f"{path}: there is no such file; {_GET_IT}")
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except ValueError:
-        raise MedcalError(f"{path}: is damaged, no JSON; {_GET_IT}") from None
+    return read_manifest(Path(folder or recorded_folder()), _GET_IT)
 
 
 def load_recorded(
@@ -156,15 +150,7 @@ def recorded_entry(name: str, folder: Path | None = None) -> dict[str, Any]:
     if name not in manifest:
         raise MedcalError(f"{folder / 'manifest.json'}: no entry {name!r}; {_GET_IT}")
     entry = manifest[name]
-    path = folder / entry["file"]
-    if not path.is_file():
-        raise MedcalError(f"{path}: there is no such file; {_GET_IT}")
-    actual = file_hash(path)
-    if actual != entry["sha256"]:
-        raise MedcalError(
-            f"{path}: is damaged or another file: its SHA-256 is {actual}, the manifest "
-            f"says {entry['sha256']}; {_GET_IT}"
-        )
+    check_shipped(folder / entry["file"], entry["sha256"], _GET_IT)
     return entry
 
 
@@ -270,7 +256,7 @@ def _answer_vlcb(stored: pd.DataFrame, strategy: str) -> pd.DataFrame:
     )
     if strategy == "p_true":
         yes, no = (stored[name].to_numpy(float) for name in _P_TRUE_LOGITS)
-        share = 1 / (1 + np.exp(no - yes))
+        share = expit(yes - no)
         pairs = np.column_stack([share, 1 - share])
         table = pd.Series(_probabilities(pairs.tolist(), ["yes", "no"]), stored.index)
         answers["option_probabilities"] = table.where(~np.isnan(share), None)
@@ -292,8 +278,7 @@ def _name_bench(stored: pd.DataFrame) -> pd.DataFrame:
 
 def _answer_bench(stored: pd.DataFrame, strategy: str) -> pd.DataFrame:
     logits = stored[_OPTION_LOGITS].to_numpy(float)  # questions × options
-    odds = np.exp(logits - logits.max(axis=1, keepdims=True))
-    shares = odds / odds.sum(axis=1, keepdims=True)
+    shares = softmax(logits, axis=1)
     letters = np.array(_LETTERS)[shares.argmax(axis=1)]
     answers = stored.drop(columns=_OPTION_LOGITS)
     return answers.assign(

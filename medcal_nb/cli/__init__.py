@@ -22,7 +22,8 @@ from medcal_nb.errors import MedcalError
 #: Old names that still work: of options, and of what an option names. Those of data sets are known
 #: to `medcal_nb.datasets.items`.
 RENAMED = {
-    "--limit": "--errors-allowed",
+    "--limit": "--max-risk",
+    "--errors-allowed": "--max-risk",
     ("--profile", "real"): "recorded",
     ("--strategies", "image_ablation"): "blank_image",
     ("--method", "option_temperature"): "temperature",

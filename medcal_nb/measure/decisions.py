@@ -123,9 +123,26 @@ def best_threshold(*, cost_wrong: float = 1.0, cost_check: float) -> float:
     .. math:: \tau^* = 1 - C_c / C_w
 
     An answer is worth a check where its probability of an error, times the cost of a wrong answer
-    acted on, exceeds the cost of the check. In [0, 1]; 0 (keep every answer) where a check costs
-    more than it can save. ValueError on costs below 0. Source: Chow, IEEE Transactions on
-    Information Theory 1970, doi:10.1109/TIT.1970.1054406.
+    acted on, exceeds the cost of the check.
+
+    Parameters
+    ----------
+    cost_wrong, cost_check : float
+        Of a wrong answer acted on, and of the check of an answer.
+
+    Returns
+    -------
+    float
+        In [0, 1]; 0 (keep every answer) where a check costs more than it can save.
+
+    Raises
+    ------
+    ValueError
+        On costs below 0.
+
+    References
+    ----------
+    Chow, IEEE Transactions on Information Theory 1970, doi:10.1109/TIT.1970.1054406.
     """
     if not (cost_wrong > 0 and cost_check >= 0):
         raise ValueError(
@@ -196,7 +213,9 @@ def policy_table(
         row = {"policy": name, "n": len(both)}
         row |= {"n_readers": mean.n_readers, "n_cases": mean.n_cases}
         row |= {"reader_share": read.mean(), "accuracy": right.mean()}
-        row |= {"cost": mean.estimate, "cost_low": mean.low, "cost_high": mean.high}
+        lowest = cost_check * read.min()  # no expected cost is below it
+        row |= {"cost": mean.estimate, "cost_low": max(mean.low, lowest)}
+        row |= {"cost_high": mean.high}
         row |= {"difference": change.estimate, "difference_low": change.low}
         rows.append(row | {"difference_high": change.high, "p": change.p})
     return pd.DataFrame(rows).sort_values("cost", ignore_index=True, kind="stable")

@@ -14,7 +14,15 @@ LEAST_GROUPS = 3
 def standard_error(
     low: ArrayLike, high: ArrayLike, *, level: float = 0.95
 ) -> FloatArray:
-    """The standard error that a normal interval of this width has."""
+    """The standard error that a normal interval of this width has.
+
+    Parameters
+    ----------
+    low, high : (n,) array
+        Ends of the intervals.
+    level : float
+        Their level.
+    """
     from scipy.special import ndtri
 
     z = float(ndtri((1 + check_level(level)) / 2))

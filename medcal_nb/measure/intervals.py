@@ -127,13 +127,31 @@ def holm(p_values: ArrayLike) -> FloatArray:
 def wilson_interval(
     successes: ArrayLike, trials: ArrayLike, *, level: float = 0.95
 ) -> tuple[FloatArray, FloatArray]:
-    r"""Wilson score interval `(low, high)` of a proportion; (0, 1) where there are no trials.
+    r"""Wilson score interval of a proportion.
 
     .. math:: \frac{\hat p + z^2 / 2n \pm z \sqrt{\hat p (1 - \hat p) / n + z^2 / 4 n^2}}
        {1 + z^2 / n}
 
-    Arrays or numbers with 0 ≤ successes ≤ trials, else ValueError. Source: Wilson, J. Am. Stat.
-    Assoc. 1927, doi:10.1080/01621459.1927.10502953.
+    Parameters
+    ----------
+    successes, trials : (n,) array or float
+        With 0 ≤ successes ≤ trials.
+    level : float
+        Of the interval.
+
+    Returns
+    -------
+    low, high : (n,) array
+        0 and 1 where there are no trials.
+
+    Raises
+    ------
+    ValueError
+        Where there are more successes than trials, or fewer than none.
+
+    References
+    ----------
+    Wilson, J. Am. Stat. Assoc. 1927, doi:10.1080/01621459.1927.10502953.
     """
     from scipy.special import ndtri
 
@@ -169,9 +187,24 @@ def clustered_interval(
     alike (or all are of one group) the data say nothing of their likeness within groups, and
     :math:`\mathrm{deff} = \sum_g m_g^2 / n`, that of groups alike through and through.
 
-    Returns `(low, high)` in [0, 1]; (0, 1) where there are no items. Sources: Korn & Graubard,
-    Survey Methodology 1998, 24(2), 193–201; Franco et al., J. Survey Statistics and Methodology
-    2019, PMCID PMC6690503 (Wilson's form among those recommended).
+    Parameters
+    ----------
+    correct : (n,) array
+        0 or 1 of each item.
+    groups : (n,) array or None
+        The group of each item; None where each is one by itself.
+    level : float
+        Of the interval.
+
+    Returns
+    -------
+    low, high : float
+        In [0, 1]; (0, 1) where there are no items.
+
+    References
+    ----------
+    Korn & Graubard, Survey Methodology 1998, 24(2), 193–201; Franco et al., J. Survey Statistics
+    and Methodology 2019, PMCID PMC6690503 (Wilson's form among those recommended).
     """
     from scipy.special import stdtrit
 

@@ -163,6 +163,11 @@ def _inverted(
     """The sizes of gap that are not in a tail of what was observed."""
     tail = (1 - check_level(level)) / 2
     n_draws = int(np.clip(np.ceil(IN_TAIL / tail), DRAWS, MOST_DRAWS))
+    if n_draws * tail < IN_TAIL:
+        warn(
+            f"level {level:g}: fewer than {IN_TAIL} of {n_draws:,} draws lie beyond an end of the "
+            "interval, which is known roughly"
+        )
     codes, n_groups = check_groups(groups, c.size)
     if groups is not None and n_groups == 1 and c.size > 1:
         warn(

@@ -339,7 +339,11 @@ def precision_sample_size(
     Returns
     -------
     pandas.DataFrame
-        quantity ("O:E ratio", "calibration slope", "AUROC"), width, n.
+        One row per quantity:
+
+        - ``quantity``: "O:E ratio", "calibration slope" or "AUROC"
+        - ``width``: as wanted
+        - ``n``: answers needed
 
     References
     ----------

@@ -233,10 +233,10 @@ def test_old_names_work_with_a_line_that_says_the_new_one(capsys):
     assert _renamed(["reader", "a", "--limit", "0.1"]) == [
         "reader",
         "a",
-        "--errors-allowed",
+        "--max-risk",
         "0.1",
     ]
-    assert "'--limit' is now called '--errors-allowed'" in capsys.readouterr().err
+    assert "'--limit' is now called '--max-risk'" in capsys.readouterr().err
     own = ["import", "a.csv", "--dataset", "pocket-general", "--model", "recorded"]
     assert _renamed(own) == own
     assert capsys.readouterr().err == ""

@@ -66,6 +66,19 @@ PAGES = {
 #: what notebooks may show of their own HTML: tables, texts and pictures
 TAGS = """a b blockquote br caption code details div em figure h1 h2 h3 h4 hr i img li ol p pre
 span strong sub summary sup table tbody td th thead tr ul"""
+FUNCTION = """\
+:orphan:
+
+{name}
+{line}
+
+:doc:`{title} </api/{room}>`
+
+.. currentmodule:: {door}
+
+.. auto{kind}:: {name}
+   {options}
+"""
 CELL_STYLE = CSSSanitizer(allowed_css_properties=["text-align"])
 
 
@@ -234,8 +247,11 @@ def lead_home(page: Path, address: str) -> None:
 
 
 def write_api(folder: Path) -> None:
-    """Write a page for each room: its public functions, module by module."""
-    folder.mkdir()
+    """Write a page for each room, module by module, and one for each of its public functions.
+
+    Those of functions are in no table of contents: each page of the site would be set with all.
+    """
+    (folder / "generated").mkdir(parents=True)
     for room, (title, _) in ROOMS.items():
         package = importlib.import_module(f"medcal_nb.{room}")
         page = [f"# {title}", "", *as_rest(package.__doc__)]
@@ -243,8 +259,19 @@ def write_api(folder: Path) -> None:
             heading, text = heading_of(module)
             page += ["", f"## {heading}", "", *as_rest(text), "", "```{eval-rst}"]
             page += [f".. currentmodule:: {door}", "", ".. autosummary::"]
-            page += ["   :toctree: generated", "   :nosignatures:", ""]
-            page += [*(f"   {name}" for name in names), "```"]
+            page += ["   :nosignatures:", "", *(f"   {name}" for name in names), "```"]
+            for name in names:
+                is_class = inspect.isclass(vars(module)[name])
+                text = FUNCTION.format(
+                    name=name,
+                    line="=" * len(name),
+                    title=title,
+                    room=room,
+                    door=door,
+                    kind="class" if is_class else "function",
+                    options=":members:" if is_class else "",
+                )
+                (folder / "generated" / f"{door}.{name}.rst").write_text(text)
         (folder / f"{room}.md").write_text("\n".join([*page, ""]))
 
 

@@ -123,9 +123,26 @@ def best_threshold(*, cost_wrong: float = 1.0, cost_check: float) -> float:
     .. math:: \tau^* = 1 - C_c / C_w
 
     An answer is worth a check where its probability of an error, times the cost of a wrong answer
-    acted on, exceeds the cost of the check. In [0, 1]; 0 (keep every answer) where a check costs
-    more than it can save. ValueError on costs below 0. Source: Chow, IEEE Transactions on
-    Information Theory 1970, doi:10.1109/TIT.1970.1054406.
+    acted on, exceeds the cost of the check.
+
+    Parameters
+    ----------
+    cost_wrong, cost_check : float
+        C_w and C_c, in any one unit; below 0 is a ValueError.
+
+    Returns
+    -------
+    float
+        In [0, 1]; 0 (keep every answer) where a check costs more than it can save.
+
+    References
+    ----------
+    Chow, IEEE Transactions on Information Theory 1970, doi:10.1109/TIT.1970.1054406.
+
+    Examples
+    --------
+    >>> best_threshold(cost_wrong=5, cost_check=1)
+    0.8
     """
     if not (cost_wrong > 0 and cost_check >= 0):
         raise ValueError(

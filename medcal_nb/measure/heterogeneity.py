@@ -14,7 +14,13 @@ LEAST_GROUPS = 3
 def standard_error(
     low: ArrayLike, high: ArrayLike, *, level: float = 0.95
 ) -> FloatArray:
-    """The standard error that a normal interval of this width has."""
+    """The standard error that a normal interval of this width has.
+
+    Examples
+    --------
+    >>> standard_error([0.2], [0.4]).round(3).tolist()
+    [0.051]
+    """
     from scipy.special import ndtri
 
     z = float(ndtri((1 + check_level(level)) / 2))

@@ -114,6 +114,11 @@ def holm(p_values: ArrayLike) -> FloatArray:
     NaN entries stay NaN and do not count. Rejecting where it is at most α keeps the chance of any
     false rejection at α or below, whatever the dependence. Source: Holm, Scandinavian Journal of
     Statistics 1979, vol. 6, pp. 65–70.
+
+    Examples
+    --------
+    >>> holm([0.01, 0.04, 0.03]).round(2).tolist()
+    [0.03, 0.06, 0.06]
     """
     p = np.asarray(p_values, dtype=float)
     known = np.flatnonzero(~np.isnan(p))
@@ -132,8 +137,27 @@ def wilson_interval(
     .. math:: \frac{\hat p + z^2 / 2n \pm z \sqrt{\hat p (1 - \hat p) / n + z^2 / 4 n^2}}
        {1 + z^2 / n}
 
-    Arrays or numbers with 0 ≤ successes ≤ trials, else ValueError. Source: Wilson, J. Am. Stat.
-    Assoc. 1927, doi:10.1080/01621459.1927.10502953.
+    Parameters
+    ----------
+    successes, trials : array or number
+        Counts, 0 ≤ successes ≤ trials; another is a ValueError.
+    level : float
+        Nominal coverage, in (0, 1).
+
+    Returns
+    -------
+    tuple of array
+        The lower and the upper ends, in [0, 1].
+
+    References
+    ----------
+    Wilson, J. Am. Stat. Assoc. 1927, doi:10.1080/01621459.1927.10502953.
+
+    Examples
+    --------
+    >>> low, high = wilson_interval([9, 0], [10, 0])
+    >>> low.round(2).tolist(), high.round(2).tolist()
+    ([0.6, 0.0], [0.98, 1.0])
     """
     from scipy.special import ndtri
 
@@ -169,9 +193,31 @@ def clustered_interval(
     alike (or all are of one group) the data say nothing of their likeness within groups, and
     :math:`\mathrm{deff} = \sum_g m_g^2 / n`, that of groups alike through and through.
 
-    Returns `(low, high)` in [0, 1]; (0, 1) where there are no items. Sources: Korn & Graubard,
-    Survey Methodology 1998, 24(2), 193–201; Franco et al., J. Survey Statistics and Methodology
-    2019, PMCID PMC6690503 (Wilson's form among those recommended).
+    Parameters
+    ----------
+    correct : (n,) array of 0 and 1
+        1 where the item counts, such as a correct answer.
+    groups : (n,) array or None
+        Group of each item, such as its image; None: each item by itself.
+    level : float
+        Nominal coverage, in (0, 1).
+
+    Returns
+    -------
+    tuple of float
+        `(low, high)` in [0, 1]; (0, 1) where there are no items.
+
+    References
+    ----------
+    Korn & Graubard, Survey Methodology 1998, 24(2), 193–201; Franco et al., J. Survey Statistics
+    and Methodology 2019, PMCID PMC6690503 (Wilson's form among those recommended).
+
+    Examples
+    --------
+    >>> correct = [1, 1, 1, 0, 0, 0, 1, 1, 1, 1]
+    >>> images = ["a", "a", "a", "b", "b", "b", "c", "c", "d", "d"]
+    >>> [round(end, 2) for end in clustered_interval(correct, images)]
+    [0.14, 0.97]
     """
     from scipy.special import stdtrit
 

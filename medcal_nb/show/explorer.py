@@ -213,7 +213,11 @@ class Explorer(ipw.VBox):
 
     def _measured(self) -> dict[str, str]:
         """Return the numbers in words, intervals by image where images are known."""
-        options = {"n_bins": _BINS, "n_resamples": 1000, "rng": np.random.default_rng(0)}
+        options = {
+            "n_bins": _BINS,
+            "n_resamples": 1000,
+            "rng": np.random.default_rng(0),
+        }
         table = measure.metrics_table(
             self.rows, by=[], metrics=list(_MEASURES), **options
         )

@@ -32,6 +32,7 @@ default_role = "py:obj"  # `ece` in a docstring is a link to it
 numpydoc_show_class_members = False
 numpydoc_class_members_toctree = False
 
+highlight_language = "text"  # commands; Python is named where it stands
 html_theme = "sphinx_book_theme"
 html_title = "MedCal workbook"
 # MathJax and its fonts come from the page's own host: what TeX to HTML needs of a package of them

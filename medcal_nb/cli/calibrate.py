@@ -36,14 +36,16 @@ def calibrate(
     cross_fit: Annotated[
         int | None,
         typer.Option(
-            min=2, max=100, help="Of one data set: parts, each corrected by the others."
+            min=2,
+            max=100,
+            help="Of one data set: parts, each recalibrated by the others.",
         ),
     ] = None,
 ) -> None:
-    """Correct the confidence of answers, a map for each model and strategy fitted on others.
+    """Recalibrate the confidence of answers, each model and elicitation method by its own map.
 
-    Either --fit names the rows to learn from and --apply those to correct, or --cross-fit splits
-    the rows by image into parts, and corrects each by a map that the other parts fitted. Maps are
+    Either --fit names the rows to learn from and --apply those to recalibrate, or --cross-fit
+    splits the rows by image into parts, each recalibrated by a map of the others. Maps are
     platt, log_odds, beta, isotonic, histogram, bbq, enir; temperature divides the logits of all
     options, where every answer tells them.
 
@@ -79,7 +81,7 @@ def calibrate(
     without = len(target) - len(corrected)
     if without:
         note(
-            f"{without:,} rows have no map for their model and strategy and are left out"
+            f"{without:,} rows have no map for their model and elicitation method and are left out"
         )
     n = corrected["confidence"].notna().sum()
     say(

@@ -25,11 +25,7 @@ from medcal_nb.show.row_charts import (
     plot_icons,
     plot_matrix,
 )
-from medcal_nb.show.tradeoffs import (
-    plot_decision_curve,
-    plot_risk_coverage,
-    plot_scatter,
-)
+from medcal_nb.show.tradeoffs import plot_decision_curve, plot_risk_coverage
 
 __all__ = [
     "figure",
@@ -47,5 +43,4 @@ __all__ = [
     "plot_matrix",
     "plot_reliability",
     "plot_risk_coverage",
-    "plot_scatter",
 ]

@@ -137,7 +137,9 @@ def _draw_outcomes(strip: Axes, bins: pd.DataFrame, colour: str) -> None:
 
 
 @chart
-def plot_reliability(table: pd.DataFrame, *, ax: Axes, hue: str | None = None) -> None:
+def plot_reliability(
+    table: pd.DataFrame, *, ax: Axes, hue: str | None = None, shares: bool = True
+) -> None:
     """Draw accuracy against confidence in bins, and the shares of answers below.
 
     Light bands are where a calibrated model's dots would fall by chance. Bins of less than 2 % of
@@ -151,6 +153,8 @@ def plot_reliability(table: pd.DataFrame, *, ax: Axes, hue: str | None = None) -
         Where to draw; a figure of half width is made without. They are returned.
     hue : str, optional
         Column of the groups, such as ``side``.
+    shares : bool
+        Whether bars below show which share of the answers each bin holds.
 
     Examples
     --------
@@ -161,11 +165,9 @@ def plot_reliability(table: pd.DataFrame, *, ax: Axes, hue: str | None = None) -
     'accuracy, %'
     """
     _square(ax)
-    strip = _strip_below(ax)
-    strip.set_ylabel("answers", rotation=0, ha="right", va="center", fontsize=SMALL)
     rows = table[table["n"] > 0]
     groups = groups_of(rows, hue)
-    for k, (level, part, look) in enumerate(groups):
+    for level, part, look in groups:
         share = part["n"] / part["n"].sum()
         many = part[share >= FEW]
         for row in many.itertuples():
@@ -185,13 +187,21 @@ def plot_reliability(table: pd.DataFrame, *, ax: Axes, hue: str | None = None) -
             clip_on=False,
             zorder=3,
         )
+    if shares:
+        _draw_shares(_strip_below(ax), groups)
+
+
+def _draw_shares(strip: Axes, groups: list[tuple]) -> None:
+    """Draw which share of a group's answers each of its bins holds."""
+    strip.set_ylabel("answers", rotation=0, ha="right", va="center", fontsize=SMALL)
+    for k, (_, part, look) in enumerate(groups):
         width = (part["high"] - part["low"]) / len(groups)
         strip.bar(
             part["low"] + k * width,
-            share,
+            part["n"] / part["n"].sum(),
             width=0.92 * width,
             align="edge",
-            color=GREY if hue is None else look.colour,
+            color=GREY if len(groups) == 1 else look.colour,
             lw=0,
         )
     strip.set_ylim(0, None)
@@ -246,7 +256,7 @@ def _mark_size(ax: Axes, mark: int, least: float, most: float) -> None:
     ax.text(
         mark,
         0.97,
-        f" from {mark:,} labels ",
+        f" refit wins from {mark:,} labels ",
         ha="right" if right_half else "left",
         va="top",
         fontsize=SMALL,
@@ -339,9 +349,8 @@ def plot_levels(table: pd.DataFrame, *, ax: Axes, xlabel: str = "") -> None:
             )
     if "absent" in names:
         ax.axvline(1.0, color=PALE, lw=1)
-    letters = sum(len(str(name)) + 1.5 for name in names)
-    narrow = 0.8 * inches_of(ax)[0] < 0.063 * letters
-    rotation = 40 if narrow else 0
+    longest = 0.06 * max(len(str(name)) for name in names)
+    rotation = 40 if inches_of(ax)[0] < longest * (len(names) + 0.6) else 0
     ax.set_xticks([place[name] for name in names], names, rotation=rotation)
     ends = table.filter(regex="^(mean_confidence|accuracy)")
     low = float(np.floor(10 * max(ends.min(axis=None) - 0.03, 0)) / 10)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import textwrap
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 from weakref import WeakKeyDictionary
 
@@ -267,8 +267,10 @@ def row_name(name: object, letters: int = 32) -> str:
     return "\n".join(lines[:2])
 
 
-def height_of_rows(names: Iterable, letters: int, per_row: float = 1.0) -> float:
-    """Return the inches of a panel whose rows have these names.
+def rows_inches(
+    names: Iterable, letters: int, marks: Mapping[Any, int] | None = None
+) -> np.ndarray:
+    """Return the inches that each row needs, by its name and the marks below each other in it.
 
     Parameters
     ----------
@@ -276,32 +278,56 @@ def height_of_rows(names: Iterable, letters: int, per_row: float = 1.0) -> float
         Repeated ones count once.
     letters : int
         Letters that a line of a name may have.
-    per_row : float
-        Marks below each other in a row.
+    marks : mapping, optional
+        Marks of a row, by its name; one without.
     """
-    lines = [row_name(name, letters).count("\n") + 1 for name in dict.fromkeys(names)]
-    row = max(0.05 + _LINE * max(lines, default=1), 0.04 + 0.13 * per_row)
-    return 0.75 + max(row * len(lines), 0.75)
+    order = list(dict.fromkeys(names))
+    lines = [row_name(name, letters).count("\n") + 1 for name in order]
+    least = 0.05 + _LINE * max(lines, default=1)
+    return np.array([max(least, 0.05 + 0.11 * (marks or {}).get(n, 1)) for n in order])
 
 
-def label_rows(ax: Axes, names: Sequence, middle: float = 0.0) -> None:
-    """Name the rows, first on top; the first has its middle at 0 or at a given height."""
+def height_of_rows(
+    names: Iterable, letters: int, marks: Mapping[Any, int] | None = None
+) -> float:
+    """Return the inches of a panel whose rows have these names, and so many marks."""
+    return 0.75 + max(float(rows_inches(names, letters, marks).sum()), 0.75)
+
+
+def label_rows(
+    ax: Axes,
+    names: Sequence,
+    middle: float = 0.0,
+    marks: Mapping[Any, int] | None = None,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Name the rows, first on top; return their middles, and what is between them.
+
+    Parameters
+    ----------
+    names : sequence
+        What stands in the rows.
+    middle : float
+        Where the middle of the first row is.
+    marks : mapping, optional
+        Marks below each other in a row, by its name: rows with many are taller, and a thin line
+        is drawn between rows.
+    """
     spec = ax.get_subplotspec()
     columns = spec.get_gridspec().ncols if spec else 1
     letters = row_letters(ax.figure.get_figwidth() / columns)
     _ROWS[ax] = list(names)
-    places = np.arange(len(names)) + middle
-    ax.set_yticks(places, [row_name(name, letters) for name in names], rotation=0)
-    ax.set_ylim(len(names) - 0.45 + middle, -0.55 + middle)
+    tall = rows_inches(names, letters, marks)
+    edges = np.concatenate([[0.0], np.cumsum(tall / tall.min())]) - 0.5 + middle
+    middles = (edges[:-1] + edges[1:]) / 2
+    ax.set_yticks(middles, [row_name(name, letters) for name in names], rotation=0)
+    ax.set_ylim(edges[-1] + 0.05, edges[0] - 0.05)
     ax.tick_params(axis="y", length=0)
     ax.spines["left"].set_visible(False)
     ax.grid(axis="x")
-
-
-def set_rows_apart(ax: Axes, n: int) -> None:
-    """Draw thin lines between rows that hold several marks each."""
-    for row in range(n - 1):
-        ax.axhline(row + 0.5, color=PALE, lw=0.5, zorder=0)
+    if marks and max(marks.values()) > 1:
+        for edge in edges[1:-1]:
+            ax.axhline(edge, color=PALE, lw=0.5, zorder=0)
+    return middles, edges
 
 
 def rows_of(ax: Axes) -> list:
@@ -333,20 +359,24 @@ def set_key(ax: Axes, inches: float, left: float = 0.0) -> int:
     """
     handles, names = ax.get_legend_handles_labels()
     entries = dict(zip(names, handles, strict=True))
-    if not entries:
-        return 0
-    letters = max(len(name) for name in entries) + 5
-    columns = int(np.clip(0.95 * inches / (letters * _WIDE_LETTER), 1, len(entries)))
-    ax.legend(
-        entries.values(),
-        entries.keys(),
-        loc="lower left",
-        bbox_to_anchor=(left - 0.01, 1.0),
-        ncols=columns,
-        handletextpad=0.3,
-        handlelength=1.3,
-        columnspacing=0.8,
-        borderaxespad=0.5,
-        labelspacing=0.25,
-    )
-    return -(-len(entries) // columns)
+    columns = len(entries)
+    while columns:
+        key = ax.legend(
+            entries.values(),
+            entries.keys(),
+            loc="lower left",
+            bbox_to_anchor=(left - 0.01, 1.0),
+            ncols=columns,
+            handletextpad=0.3,
+            handlelength=1.3,
+            columnspacing=0.8,
+            borderaxespad=0.5,
+            labelspacing=0.25,
+        )
+        lines = -(-len(entries) // columns)
+        wide = key.get_window_extent().width / ax.figure.dpi
+        if columns == 1 or wide <= inches - 0.1:
+            return lines
+        # as few columns as the same number of lines takes, then a line more
+        columns = min(columns - 1, -(-len(entries) // lines))
+    return 0

@@ -15,7 +15,7 @@ import pandas as pd
 from medcal_nb.show import look
 from medcal_nb.show.ink import row_letters, rows_of, set_key
 from medcal_nb.show.look import SMALL, WIDTHS, headline, style, synthetic_note
-from medcal_nb.show.words import label_of
+from medcal_nb.show.words import capital, label_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -69,7 +69,7 @@ def panel(title: str, plot: Callable, table: pd.DataFrame, **options: Any) -> Pa
     **options
         Passed to the chart.
     """
-    return Panel(title=title, plot=plot, table=table, options=options)
+    return Panel(title=capital(title), plot=plot, table=table, options=options)
 
 
 def panel_each(
@@ -92,6 +92,7 @@ def figure(
     height: float | None = None,
     widths: Sequence[float] | None = None,
     columns: int | None = None,
+    same_x: bool = False,
 ) -> Figure:
     """Draw panels as one figure.
 
@@ -114,6 +115,8 @@ def figure(
         Relative widths of the columns.
     columns : int, optional
         Panels side by side; up to three without.
+    same_x : bool
+        Whether all panels show the same range of x, so that their marks can be compared.
 
     Returns
     -------
@@ -152,6 +155,11 @@ def figure(
     )
     for line, row in zip(lines, axes, strict=True):
         _draw_line_of_panels(line, row)
+    if same_x:
+        drawn = [ax for ax in axes.flat if ax.axison]
+        ends = np.array([ax.get_xlim() for ax in drawn])
+        for ax in drawn:
+            ax.set_xlim(ends[:, 0].min(), ends[:, 1].max())
     with style():
         _title_panels(lines, axes)
     headline(fig, title, _full_note(note, data, panels))
@@ -164,6 +172,7 @@ def _draw_line_of_panels(line: Sequence[Panel], axes: Sequence[Axes]) -> None:
     for ax in axes[len(line) :]:
         ax.set_axis_off()
     names = []
+    left = axes[0]
     for one, ax in zip(line, axes, strict=False):
         options = one.options
         sortable = "sort" in inspect.signature(one.plot).parameters
@@ -172,9 +181,20 @@ def _draw_line_of_panels(line: Sequence[Panel], axes: Sequence[Axes]) -> None:
             if set(own) == set(names):
                 options = {"sort": names} | options
         one.plot(one.table, ax=ax, **options)
-        if names and rows_of(ax) == names:
+        rows = rows_of(ax)
+        if names and rows == names and _same_heights(ax, left):
             ax.set_yticklabels([])
-        names = rows_of(ax)
+        names = rows
+        left = ax
+
+
+def _same_heights(ax: Axes, other: Axes) -> bool:
+    """Tell whether the rows of two axes stand at the same heights."""
+    shares = []
+    for one in (ax, other):
+        bottom, top = one.get_ylim()
+        shares.append((np.asarray(one.get_yticks()) - bottom) / (top - bottom))
+    return np.allclose(*shares, atol=0.01)
 
 
 def _title_panels(lines: Sequence[Sequence[Panel]], axes: np.ndarray) -> None:
@@ -274,7 +294,7 @@ def image_sheet(
     levels = list(dict.fromkeys(items["modality"]))
     fig, axes = look.figure(
         "full",
-        0.6 + 1.28 * len(levels),
+        0.6 + (WIDTHS["full"] / per_row + 0.24) * len(levels),
         nrows=len(levels),
         ncols=per_row,
         squeeze=False,

@@ -19,7 +19,6 @@ from medcal_nb.show.ink import (
     label_rows,
     percent_axis,
     row_name,
-    set_rows_apart,
     write_beside_rows,
 )
 from medcal_nb.show.look import BLACK, GREY, PALE, SMALL, Look, has_look, looks
@@ -29,14 +28,23 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 
-def _rows_height(table: pd.DataFrame, options: dict, letters: int) -> float:
+def _rows_height(
+    table: pd.DataFrame, options: dict, letters: int, even: bool = False
+) -> float:
     """Return the inches of a panel of rows."""
     label = options.get("label", "label")
-    hue = options.get("hue")
-    marks = 1
-    if hue not in (None, label):
-        marks = min(table.groupby(label, sort=False)[hue].nunique().max(), MOST_LEVELS)
-    return height_of_rows(table[label], letters, per_row=marks)
+    marks = _marks(table, label, options.get("hue"), even)
+    return height_of_rows(table[label], letters, marks)
+
+
+def _marks(table: pd.DataFrame, label: str, hue: str | None, even: bool) -> dict:
+    """Return how many marks stand below each other in each row; in all as many, if even."""
+    if hue in (None, label):
+        return {}
+    counts = table.groupby(label, sort=False)[hue].nunique().clip(upper=MOST_LEVELS)
+    if even:
+        counts[:] = counts.max()
+    return counts.to_dict()
 
 
 _NAMED = ("model", "strategy", "ensemble", "stage", "side")
@@ -61,9 +69,27 @@ def _order(
     return names
 
 
-def _offsets(n: int) -> np.ndarray:
-    """Return how far below the middle of a row each of n marks stands."""
-    return (np.arange(n) - (n - 1) / 2) * 0.72 / n
+def _heights(
+    ax: Axes,
+    table: pd.DataFrame,
+    label: str,
+    hue: str | None,
+    names: list,
+    even: bool = False,
+) -> pd.Series:
+    """Set the rows of a chart; return the height of each line's mark, those of a row apart."""
+    marks = _marks(table, label, hue, even)
+    middles, edges = label_rows(ax, names, marks=marks)
+    row = table[label].map(names.index).to_numpy()
+    heights = pd.Series(middles[row], index=table.index)
+    if not marks:
+        return heights
+    levels = list(dict.fromkeys(table[hue]))
+    in_row = table[hue].map(levels.index).groupby(table[label])
+    n = in_row.transform("size")
+    return (
+        heights + (in_row.rank("first") - (n + 1) / 2) * 0.85 * np.diff(edges)[row] / n
+    )
 
 
 @_row_chart
@@ -128,15 +154,12 @@ def plot_forest(
     groups = groups_of(table, hue)
     if hue is None:
         groups = _by_row(table, label)
-    offsets = np.zeros(len(groups))
-    if hue is not None and ends is not None:
-        offsets = _offsets(len(groups))
-        set_rows_apart(ax, len(names))
+    heights = _heights(ax, table, label, hue if ends is not None else None, names)
     if hue is not None and ends is None:
         reach = table.groupby(label, sort=False)[value].agg(["min", "max"]).loc[names]
         ax.hlines(range(len(names)), reach["min"], reach["max"], color=PALE, lw=1)
-    for (level, rows, look), offset in zip(groups, offsets, strict=True):
-        place = rows[label].map(names.index) + offset
+    for level, rows, look in groups:
+        place = heights[rows.index]
         if ends is not None:
             ax.hlines(place, rows[ends[0]], rows[ends[1]], color=look.colour, lw=1.3)
         is_summary = summary is not None and hue is None and level == summary
@@ -154,7 +177,6 @@ def plot_forest(
     if summary in names:
         ax.axhline(len(names) - 1.5, color=GREY, lw=0.7)
         _draw_prediction(ax, table[table[label] == summary], value, len(names) - 1)
-    label_rows(ax, names)
     if percent:
         percent_axis(ax.xaxis, xlabel or label_of(value))
     else:
@@ -162,11 +184,11 @@ def plot_forest(
     _draw_reference(ax, reference, margin)
     if words is not None:
         first = table.drop_duplicates(label)
-        texts = first[words].map(label_of)
-        write_beside_rows(ax, first[label].map(names.index), texts)
+        middles = first[label].map(dict(zip(names, ax.get_yticks(), strict=True)))
+        write_beside_rows(ax, middles, first[words].map(label_of))
     elif hue is None and numbers:
         texts = _estimates(table[[value, *(ends or ())]], percent)
-        write_beside_rows(ax, table[label].map(names.index), texts)
+        write_beside_rows(ax, heights, texts)
 
 
 def _by_row(table: pd.DataFrame, label: str) -> list[tuple]:
@@ -206,9 +228,9 @@ def _draw_reference(ax: Axes, reference: float | None, margin: float | None) -> 
 
 
 def _estimates(columns: pd.DataFrame, percent: bool) -> list[str]:
-    """Return estimates with their intervals, all with as many decimals as the largest needs."""
-    largest = float(columns.abs().max(axis=None))
-    places = 3 if largest < 0.0995 else 2
+    """Return estimates with their intervals, all with as many decimals as the median needs."""
+    middle = float(columns.iloc[:, 0].abs().median())
+    places = 3 if middle < 0.0995 else 2
     if percent:
         columns = 100 * columns
         places = 0
@@ -221,7 +243,7 @@ def _estimates(columns: pd.DataFrame, percent: bool) -> list[str]:
     return [text.replace("-", "−") for text in texts]
 
 
-@_row_chart
+@partial(chart, height=partial(_rows_height, even=True))
 def plot_dumbbell(
     table: pd.DataFrame,
     *,
@@ -256,11 +278,9 @@ def plot_dumbbell(
     apart = table[second] - table[first]
     names = _order(table[label], apart, None, sort)
     groups = groups_of(table, hue)
-    offsets = _offsets(len(groups))
-    if len(groups) > 2:
-        set_rows_apart(ax, len(names))
-    for (_, rows, look), offset in zip(groups, offsets, strict=True):
-        place = rows[label].map(names.index) + offset
+    heights = _heights(ax, table, label, hue, names, even=True)
+    for _, rows, look in groups:
+        place = heights[rows.index]
         ax.hlines(place, rows[first], rows[second], color=look.colour, lw=1, zorder=2)
         for column, face in ((first, look.colour), (second, "white")):
             _draw_capped(ax, rows, column, place, look.colour)
@@ -277,7 +297,6 @@ def plot_dumbbell(
             texts = _differences(rows, difference, percent)
             write_beside_rows(ax, place, texts)
     _name_halves(ax, (first, second), groups)
-    label_rows(ax, names)
     if percent:
         percent_axis(ax.xaxis, xlabel or "share of answers")
     else:
@@ -321,7 +340,7 @@ def _differences(rows: pd.DataFrame, column: str, percent: bool) -> list[str]:
 
 def _matrix_height(table: pd.DataFrame, options: dict, letters: int) -> float:
     """Return the inches of a panel of squares."""
-    return 0.35 + height_of_rows(table[options["row"]], letters, per_row=1.3)
+    return 0.35 + 1.15 * height_of_rows(table[options["row"]], letters)
 
 
 @partial(chart, height=_matrix_height)
@@ -339,6 +358,8 @@ def plot_matrix(
 ) -> None:
     """Draw a number per pair in a square, shaded by its size; bold where it is clear.
 
+    The row with the highest mean is on top.
+
     Clear is a number whose interval leaves 0 out. Signed numbers are shaded from green (below 0)
     to red-violet (above), others in grey.
 
@@ -352,7 +373,7 @@ def plot_matrix(
     """
     import seaborn as sns
 
-    rows = list(dict.fromkeys(table[row]))
+    rows = _order(table[row], -table[value], None, sort=True)
     columns = list(dict.fromkeys(table[col]))
     wide = table.set_index([row, col])[value].unstack().loc[rows, columns]
     largest = max(float(wide.abs().max(axis=None)), 1e-9)
@@ -360,12 +381,12 @@ def plot_matrix(
         wide,
         ax=ax,
         cmap="PiYG_r" if signed else "Greys",
-        vmin=-1.15 * largest if signed else 0,
-        vmax=1.15 * largest if signed else 2.4 * largest,
+        vmin=-1.8 * largest if signed else 0,
+        vmax=1.8 * largest if signed else 2.4 * largest,
         cbar=False,
         annot=wide.map(lambda number: _cell_text(number, percent, signed)),
         fmt="",
-        annot_kws={"fontsize": SMALL},
+        annot_kws={"fontsize": SMALL, "color": BLACK},
         linewidths=2,
     )
     if signed and f"{value}_low" in table:

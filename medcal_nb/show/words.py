@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 import math
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from math import nan
 from numbers import Integral
@@ -52,6 +53,7 @@ LABELS = {
     "debiased_width": "debiased ECE, equal width",
     "debiased_mass": "debiased ECE, equal mass",
     "cost": "transfer cost",
+    "cost_known": "with the accuracy known",
     "skill_uncorrected": "skill, uncorrected",
     "skill_transferred": "skill, transferred",
     "skill_known": "skill, accuracy known",
@@ -69,9 +71,8 @@ LABELS = {
     "image_id": "image",
     "question_type": "question",
     "method": "recalibration map",
-    "map": "labels used",
+    "map": "recalibrated on",
     "stage": "confidence",
-    "fitted_on": "labels used",
     "new_tokens": "tokens written",
     "prompt_tokens": "tokens read",
     "n": "answers",
@@ -139,7 +140,6 @@ _NAMES_IN = {
         "rival",
         "method",
         "map",
-        "fitted_on",
         "stage",
     ),
     *("metric", "loss", "estimator", "question_type", "decision_type"),
@@ -181,6 +181,22 @@ def short_name(name: object, letters: int = 24) -> str:
     """
     text = label_of(name)
     return text if len(text) <= letters else f"{text[: letters - 1].rstrip()}…"
+
+
+def capital(text: str) -> str:
+    """Return a text with a capital first letter.
+
+    A first word with a digit or a capital, or of a pocket model, is a name and stays as it is.
+
+    Examples
+    --------
+    >>> capital("top k"), capital("pocket-medical"), capital("llava-v1.6")
+    ('Top k', 'pocket-medical', 'llava-v1.6')
+    """
+    first = text.partition(" ")[0]
+    if re.fullmatch("[a-z-]+[,:]?", first) and not first.startswith("pocket-"):
+        return f"{text[:1].upper()}{text[1:]}"
+    return text
 
 
 def number(value: float | None) -> str:

@@ -23,7 +23,7 @@ QUESTIONS = {
 }
 
 #: Relative widths of the three panels of the study's figure.
-WIDTHS = (1.5, 1.2, 1.0)
+WIDTHS = (1.05, 2.0, 1.65)
 
 #: Results of one notebook, of :meth:`medcal_nb.study.NotebookContext.read_results`.
 Results = Mapping[str, Any]
@@ -32,8 +32,8 @@ Results = Mapping[str, Any]
 def headline_panels(calibration: Results, transfer: Results) -> list:
     """Return the panels of the study in one figure: those whose numbers are there.
 
-    One calibration picture; overconfidence of every model; Brier skill of every model uncorrected,
-    transferred, with the accuracy known, and refitted.
+    Overconfidence of every model; Brier skill of every model uncorrected, transferred, with the
+    accuracy known, and refitted; one calibration picture.
 
     Parameters
     ----------
@@ -41,21 +41,11 @@ def headline_panels(calibration: Results, transfer: Results) -> list:
         Results of notebooks 02 and 04.
     """
     panels = []
-    curve = pd.DataFrame(calibration.get("curve") or [])
-    if len(curve):
-        side = curve["side"].iloc[-1]
-        panel = charts.panel(
-            f"{short_name(label_of(calibration['model']))}, {side.removesuffix(' images')}",
-            charts.plot_calibration,
-            curve[curve["side"] == side],
-            bins=_of_side(calibration.get("outcomes"), side),
-            event=calibration.get("event", ""),
-        )
-        panels.append(panel)
+    event = calibration.get("event", "")
     gaps = pd.DataFrame(calibration.get("overconfidence") or [])
     if len(gaps) > 1:
         panel = charts.panel(
-            "Overconfidence, points",
+            "Overconfidence in points",
             charts.plot_dumbbell,
             gaps,
             label="model",
@@ -70,27 +60,48 @@ def headline_panels(calibration: Results, transfer: Results) -> list:
         skill = skill[skill["strategy"] == calibration.get("strategy", "")]
     if len(skill):
         panel = charts.panel(
-            "Brier skill",
+            "Brier skill score",
             charts.plot_forest,
             skill,
             value="skill",
             label="model",
             hue="stage",
             reference=0,
-            xlabel="Brier skill score",
+            xlabel=f"0: {'prevalence' if event else 'accuracy'} alone",
+        )
+        panels.append(panel)
+    curve = pd.DataFrame(calibration.get("curve") or [])
+    if len(curve):
+        side = curve["side"].iloc[-1]
+        panel = charts.panel(
+            short_name(calibration["model"], 20),
+            charts.plot_calibration,
+            curve[curve["side"] == side],
+            bins=_of_side(calibration.get("outcomes"), side),
+            event=event,
         )
         panels.append(panel)
     return panels
 
 
-def figure_note(calibration: Results) -> str:
-    """Return the note below the study's figure: what the intervals are by."""
+def figure_note(calibration: Results, transfer: Results) -> str:
+    """Return the note below the study's figure: its intervals, and where b and c were measured."""
     scores = pd.DataFrame(calibration.get("scores") or [])
     method = label_of(calibration.get("strategy", ""))
-    return (
-        f"Confidence: {method}. Bars and band: 95 % CI by {unit_of(scores)}. "
-        "No curve where fewer than 20 answers lie near."
-    )
+    curve = pd.DataFrame(calibration.get("curve") or [])
+    gaps = len(calibration.get("overconfidence") or []) > 1
+    places = {}
+    if transfer.get("target"):
+        places["b" if gaps else "a"] = transfer["target"]
+    if len(curve):
+        places["c" if gaps else "b"] = curve["side"].iloc[-1]
+    letters = ", ".join(places) if len(set(places.values())) == 1 else ""
+    if letters:
+        places = {letters: next(iter(places.values()))}
+    where = "".join(f" {letter}: {place}." for letter, place in places.items())
+    intervals = f"95 % CI by {unit_of(scores)}"
+    brackets = "Brackets, bars, band" if gaps else "Bars, band"
+    return f"Confidence: {method}. {brackets}: {intervals}.{where}"
 
 
 def _of_side(rows: list | None, side: str) -> pd.DataFrame | None:

@@ -550,6 +550,10 @@ def _publish(study: Study, notebook: Notebook, stage: Path) -> None:
             shutil.move(staged, file)
         else:
             file.unlink(missing_ok=True)
+    for picture in study.figures.glob(f"fig{notebook.name[:2]}_*.png"):
+        if picture.stem not in notebook.writes and made_here(picture):
+            for file in study.files([picture.stem]):  # a figure of an earlier version
+                file.unlink(missing_ok=True)
 
 
 def _needs_no_machine(study: Study) -> bool:

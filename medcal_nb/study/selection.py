@@ -76,6 +76,11 @@ class Selection:
         return rows_where(self.close_up, self.target)
 
     @property
+    def model_name(self) -> str:
+        """What a reader calls the model."""
+        return label_of(self.model)
+
+    @property
     def source_name(self) -> str:
         """What a reader calls the source: ``general images``, the name of a data set."""
         return side_name(self.source)
@@ -281,8 +286,8 @@ def strategies_on(
     if own.empty:
         models = ", ".join(dict.fromkeys(on_all_sides["model"])) or "none"
         raise MedcalError(
-            f"MODEL: {model} has no strategy with confidences and grades on all sides; "
-            f"choose from {models}"
+            f"MODEL: {model} has no elicitation method with confidences and grades on source "
+            f"and target; choose from {models}"
         )
     return pick(wanted, own, n=n, name=name)
 

@@ -189,7 +189,7 @@ def forecasters_figure(table: pd.DataFrame) -> Figure:
     diagrams = table.assign(panel=names)
     return charts.figure(
         f"ECE runs from {errors[low]:.2f} ({low}) to {errors[high]:.2f} ({high})",
-        *charts.panel_each(charts.plot_reliability, diagrams, "panel"),
+        *charts.panel_each(charts.plot_reliability, diagrams, "panel", shares=False),
         note="Simulated answers of forecasters made by design; in brackets: ECE. "
         "Bands: 95 % of samples of a calibrated one.",
     )
@@ -268,7 +268,7 @@ def base_rate_figure(table: pd.DataFrame) -> Figure:
         title = f"{percent(row.base_rate)} have it: {row.found:.0f} of {yes:.0f}"
         panels.append(charts.panel(title, charts.plot_icons, counts))
     return charts.figure(
-        f"A yes is right in {', '.join(shares)}: the rarer, the less",
+        f"A yes is right in {', '.join(shares[:-1])} or {shares[-1]}, by prevalence",
         *panels,
         note="Right yes answers of all, counted among 1,000 patients (made up, exact). "
         "Drawn: 100 yes answers each.",
@@ -312,20 +312,31 @@ def threshold_figure(table: pd.DataFrame, *, checks: float) -> Figure:
     cost = table[table["line"] == "cost per answer"]
     cheapest = cost.loc[cost["share"].idxmin(), "threshold"]
     theory = best_threshold(cost_wrong=1.0, cost_check=1 / checks)
+    axes = {"x": "threshold", "y": "share", "xlabel": "keep from this confidence on, %"}
+    panels = []
+    for line, ylabel in (
+        ("kept", "answers kept"),
+        ("wrong among kept", "wrong among those kept"),
+        ("cost per answer", "cost (1: a wrong answer)"),
+    ):
+        part = table[table["line"] == line].dropna()  # nothing is wrong of nothing
+        part = part.assign(threshold=100 * part["threshold"])
+        shares = line != "cost per answer"
+        drawn = charts.panel(
+            line.capitalize(),
+            charts.plot_lines,
+            part,
+            **axes,
+            ylabel=ylabel,
+            percent=shares,
+        )
+        panels.append(drawn)
     whole = charts.figure(
         f"If an error costs {checks:g} checks, check below {percent(cheapest)}",
-        charts.panel(
-            "",
-            charts.plot_lines,
-            table.dropna(),  # no share of wrong ones where none is kept
-            x="threshold",
-            y="share",
-            hue="line",
-            xlabel="keep answers from this confidence on",
-            ylabel="share of answers, or errors per answer",
-        ),
-        note="Simulated answers; dotted: the cheapest threshold. "
+        *panels,
+        note="Simulated answers. Dotted: the cheapest threshold of this sample. "
         f"From the costs alone, 1 − 1/{checks:g}: {percent(theory)}.",
     )
-    whole.axes[0].axvline(cheapest, color="0.4", linestyle=":")
+    for ax in whole.axes:
+        ax.axvline(100 * cheapest, color="0.4", linestyle=":")
     return whole

@@ -49,7 +49,7 @@ def test_fit_on_general_apply_to_medical_under_the_old_name_of_temperature(
     )
     assert "200 of 200 confidences corrected" in done.stdout
     assert (
-        "200 rows have no map for their model and strategy and are left out"
+        "200 rows have no map for their model and elicitation method and are left out"
         in done.stderr
     )
     corrected = load_answers(out)

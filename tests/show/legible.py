@@ -25,14 +25,8 @@ def _shown(fig):
     return words
 
 
-def faults(fig, *, among_data=()):
-    """Return what is wrong, a sentence each.
-
-    Parameters
-    ----------
-    among_data : collection of str
-        Words that may touch each other, such as the numbers of points that lie together.
-    """
+def faults(fig):
+    """Return what is wrong, a sentence each."""
     fig.draw_without_rendering()
     page = fig.bbox.padded(1)
     wrong = []
@@ -46,6 +40,6 @@ def faults(fig, *, among_data=()):
             wrong.append(f"{said!r} leaves the page")
         boxes.append((said, box.padded(-1.5)))
     for (one, first), (other, second) in itertools.combinations(boxes, 2):
-        if first.overlaps(second) and not {one, other} <= set(among_data):
+        if first.overlaps(second):
             wrong.append(f"{one!r} lies on {other!r}")
     return wrong

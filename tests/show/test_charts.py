@@ -107,10 +107,6 @@ def case(plot, size):
         curves["advantage_high"] = lambda p, k: (0.3 - p) * 0.1 * (k + 1) + 0.01
         table = repeated(names[:4], "threshold", np.linspace(0.02, 0.5, 20), **curves)
         return table, {"hue": "stage"}
-    if plot == "plot_scatter":
-        table = by_name(names, accuracy_fall=(0, 0.3), confidence_fall=(0, 0.3))
-        options = {"x": "accuracy_fall", "y": "confidence_fall", "percent": True}
-        return table, options | {"diagonal": ("falls too far", "falls too little")}
     assert plot == "plot_levels"
     table = {"level": ["absent", "0–0.5", "0.5–1"], "accuracy": [0.5, 0.6, 0.7]}
     return pd.DataFrame(table).assign(mean_confidence=0.8), {}
@@ -131,8 +127,7 @@ def test_words_of_every_chart_are_legible_at_every_size(plot, size):
     )
     pd.testing.assert_frame_equal(table, before)
     assert plt.get_fignums() == [fig.number]
-    points = [str(k) for k in range(1, 41)]
-    assert not faults(fig, among_data=points)
+    assert not faults(fig)
     assert min(fig.axes[0].get_window_extent().size) > 0.7 * fig.dpi
 
 
@@ -141,11 +136,50 @@ def test_words_of_every_chart_are_legible_at_every_size(plot, size):
 def test_two_panels_of_every_chart_are_legible(plot, size):
     table, options = case(plot, size)
     one = charts.panel("Qwen3-VL-8B", getattr(charts, plot), table, **options)
-    if plot in ("plot_risk_coverage", "plot_scatter"):
+    if plot == "plot_risk_coverage":
         pytest.skip("its key takes the width of a page")
     fig = charts.figure("Two panels", one, one, note="95 % CI by answer. " * 9)
     assert not faults(fig)
     assert min(fig.axes[0].get_window_extent().size) > 0.5 * fig.dpi
+
+
+@pytest.mark.parametrize("models", [1, 6, 40])
+@pytest.mark.parametrize("methods", [1, 16, 40])
+def test_a_row_is_as_tall_as_its_marks_need(models, methods):
+    """Of many models a few answered by each method, as in the synthetic benchmark."""
+    rng = np.random.default_rng(0)
+    pairs = [(f"method {k}", f"model {k % models}") for k in range(methods)]
+    pairs += [("method 0", f"model {k}") for k in range(1, models)]
+    table = pd.DataFrame(pairs, columns=["strategy", "model"])
+    value = rng.uniform(-1, 0.3, len(table))
+    table = table.assign(value=value, value_low=value - 0.1, value_high=value + 0.1)
+    options = {"label": "strategy", "hue": "model", "words": "strategy", "sort": False}
+    one = charts.panel("", charts.plot_forest, table, **options)
+    fig = charts.figure("A finding", one, note="95 % CI by answer.")
+    assert not faults(fig)
+    assert fig.get_figheight() < 2.5 + 0.22 * methods + 0.11 * min(models, 8)
+    (ax,) = fig.axes
+    alone = [line for line in ax.lines if line.get_marker() not in ("None", "")]
+    heights = sorted(y for line in alone for y in line.get_ydata())
+    # a mark alone in its row stands at the row's name
+    assert set(np.round(ax.get_yticks()[1:], 6)) <= set(np.round(heights, 6))
+
+
+def test_panels_can_share_a_range_of_x():
+    table = by_name(["a", "b"], value=(0, 1))
+    wide = table.assign(value_high=5.0)
+    panels = [charts.panel("", charts.plot_forest, rows) for rows in (table, wide)]
+    ranges = [ax.get_xlim() for ax in charts.figure("t", *panels, same_x=True).axes]
+    assert ranges[0] == ranges[1]
+    assert ranges[0][1] > 5
+    ranges = [ax.get_xlim() for ax in charts.figure("t", *panels).axes]
+    assert ranges[0] != ranges[1]
+
+
+def test_a_reliability_diagram_may_leave_the_shares_out():
+    table, _ = case("plot_reliability", "one")
+    assert len(charts.plot_reliability(table).figure.axes) == 2
+    assert len(charts.plot_reliability(table, shares=False).figure.axes) == 1
 
 
 @pytest.mark.parametrize("plot", PLOTS)
@@ -182,15 +216,15 @@ def test_panels_have_letters_and_one_alone_has_none():
     table, _ = case("plot_icons", "one")
     one = charts.panel("answers", charts.plot_icons, table)
     titles = [ax.get_title("left").strip() for ax in charts.figure("t", one, one).axes]
-    assert titles == ["a  answers", "b  answers"]
-    assert charts.figure("t", one).axes[0].get_title("left") == "answers"
+    assert titles == ["a  Answers", "b  Answers"]
+    assert charts.figure("t", one).axes[0].get_title("left") == "Answers"
 
 
 def test_a_panel_for_each_value_of_a_column():
     table, options = case("plot_dumbbell", "few")
     both = pd.concat([table.assign(side="general images"), table.assign(side="x")])
     each = charts.panel_each(charts.plot_dumbbell, both, "side", **options)
-    assert [one.title for one in each] == ["general images", "x"]
+    assert [one.title for one in each] == ["General images", "X"]
     assert [len(one.table) for one in each] == [len(table)] * 2
 
 
@@ -348,27 +382,6 @@ def test_decision_curves_count_checks_worth_an_error():
     ax = charts.plot_decision_curve(table)
     assert list(ax.lines[0].get_xdata()) == pytest.approx([1, 3, 9])
     assert list(ax.lines[0].get_ydata()) == [0.3, 0.2, 0.1]
-
-
-def test_points_of_a_scatter_are_named_or_numbered_and_keyed():
-    few, options = case("plot_scatter", "few")
-    ax = charts.plot_scatter(few, **options)
-    assert len(ax.get_legend().get_texts()) == len(few)
-    many, options = case("plot_scatter", "forty")
-    ax = charts.plot_scatter(many, **options)
-    numbers = {t.get_text() for t in ax.texts if t.get_text().isdigit()}
-    assert numbers == {str(k) for k in range(1, 41)}
-    keys = [t.get_text().split()[0] for t in ax.get_legend().get_texts()]
-    assert set(keys) == numbers
-
-
-def test_a_front_is_what_no_other_beats():
-    table = pd.DataFrame(
-        {"label": list("abc"), "cost": [0, 5, 9], "loss": [0.3, 0.4, 0.2]}
-    )
-    ax = charts.plot_scatter(table, x="cost", y="loss", front=True)
-    assert list(ax.lines[0].get_xdata()) == [0, 9, 9]
-    assert list(ax.lines[0].get_ydata()) == [0.3, 0.2, 0.2]
 
 
 def test_absent_findings_stand_apart():

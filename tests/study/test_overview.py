@@ -5,12 +5,14 @@ import pytest
 
 from medcal_nb.show import charts
 from medcal_nb.study.overview import (
+    WIDTHS,
     control_table,
     figure_note,
     findings_by_notebook,
     headline_panels,
     headline_table,
 )
+from tests.show.legible import faults
 
 
 @pytest.fixture
@@ -82,11 +84,47 @@ def test_the_figure_holds_the_panels_whose_numbers_are_there(calibration, transf
     assert headline_table({}, {}).empty
 
 
+@pytest.mark.parametrize("sides", [["medical images"], ["general images", "x"]])
+@pytest.mark.parametrize("models", [1, 5, 40])
+@pytest.mark.parametrize(
+    "name", ["Qwen3-VL-8B", "a-model-of-a-very-long-name-instruct"]
+)
+def test_the_figure_is_legible_at_every_size(
+    calibration, transfer, models, name, sides
+):
+    names = [f"{name}-{k}" for k in range(models)]
+    gap = calibration["overconfidence"][0]
+    gaps = [gap | {"model": one, "side": side} for one in names for side in sides]
+    curve = [row for row in calibration["curve"] if row["side"] == "medical images"]
+    rows = [row for row in transfer["skill"] if row["model"] == "a"]
+    skill = [row | {"model": one} for one in names for row in rows]
+    measured = calibration | {"model": names[0], "overconfidence": gaps, "curve": curve}
+    panels = headline_panels(measured, {"skill": skill})
+    note = figure_note(measured, {"target": "medical images"})
+    widths = WIDTHS if len(panels) == 3 else None
+    fig = charts.figure("The study", *panels, note=note, widths=widths)
+    assert not faults(fig)
+
+
 def test_the_note_says_what_the_intervals_are_by():
     named = {"strategy": "verbalized", "scores": [{"n_images": 0}, {"n_images": 3}]}
-    assert "CI by answer." in figure_note(named)
-    assert "CI by image." in figure_note({**named, "scores": [{"n_images": 3}]})
-    assert "CI by answer." in figure_note({})
+    assert "CI by answer." in figure_note(named, {})
+    assert "CI by image." in figure_note({**named, "scores": [{"n_images": 3}]}, {})
+    assert "CI by answer." in figure_note({}, {})
+
+
+@pytest.mark.parametrize(
+    ("target", "end"), [("x", " b, c: x."), ("y", " b: y. c: x."), ("", " c: x.")]
+)
+def test_the_note_says_where_skill_and_curve_were_measured(target, end):
+    gaps = [{"model": "m"}, {"model": "n"}]
+    measured = {"strategy": "verbalized", "curve": [{"side": "x"}]}
+    note = figure_note(measured | {"overconfidence": gaps}, {"target": target})
+    assert note.endswith(f"CI by answer.{end}")
+    assert "Brackets" in note
+    if target:
+        alone = figure_note(measured, {"target": "y"})
+        assert alone.endswith("Bars, band: 95 % CI by answer. a: y. b: x.")
 
 
 def test_the_control_is_shown_where_both_are_there(transfer):

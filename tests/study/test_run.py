@@ -148,6 +148,21 @@ def test_same_study_elsewhere_gives_the_same_bytes_and_a_fast_one_goes_to_build(
     assert contents(toy / "figures" / "pocket") == here
 
 
+def test_a_figure_that_a_notebook_no_longer_makes_goes(toy):
+    study(toy, only=["02"])
+    folder = toy / "figures" / "pocket"
+    old = []
+    for kind in ("png", "svg", "csv"):
+        old.append(folder / f"fig02_old.{kind}")
+        shutil.copy(folder / f"fig02_bars.{kind}", old[-1])
+    other = folder / "fig02_other.png"
+    other.write_bytes(b"somebody else's")
+    study(toy, only=["02"], force=True)
+    assert not any(file.exists() for file in old)
+    assert other.exists()
+    assert (folder / "fig02_bars.png").is_file()
+
+
 def test_what_a_processor_rounds_otherwise_is_not_published_again(toy):
     study(toy, only=["02"])
     table = toy / "figures" / "pocket" / "fig02_bars.csv"

@@ -94,7 +94,7 @@ def test_strategies_are_those_of_the_model_on_both_sides(graded):
         == wanted[:1]
     )
     with pytest.raises(
-        MedcalError, match=r"MODEL: gone has no .* on all sides; choose from"
+        MedcalError, match=r"MODEL: gone has no .* on source and target; choose from"
     ):
         rows.strategies_on(every, "gone", wanted, n=2)
     with pytest.raises(

@@ -117,7 +117,7 @@ def test_forecasters_figure_names_the_best_and_the_worst(rng):
 def test_base_rate_and_threshold_titles_follow_their_numbers(rng):
     table = lesson.base_rate_table([0.5, 0.1], sensitivity=0.9, specificity=0.9)
     assert title_of(lesson.base_rate_figure(table)).startswith(
-        "A yes is right in 90 %, 50 %"
+        "A yes is right in 90 % or 50 %"
     )
     answers = lesson.bold_answers(0.75, 1.0, rng.random((2, 4000)))
     for checks in (2, 20):

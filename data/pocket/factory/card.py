@@ -25,8 +25,8 @@ DATASETS = ("pocketvqa-general", "pocketvqa-medical")
 TITLES = {
     "accuracy": "Share of right plain answers, by modality and question type:",
     "sites": "The same, all question types, on sites trained on and on the new one:",
-    "strategies": "By strategy (gap: mean confidence − accuracy; read: replies with answer and "
-    "confidence):",
+    "strategies": "By elicitation method (gap: overconfidence, mean confidence − accuracy; read: "
+    "replies with answer and confidence):",
     "checks": "Questions with options, right by:",
 }
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
+from medcal_nb.show.panels import MOST_LETTERS
 from medcal_nb.show.words import label_of
 from medcal_nb.study.findings.finding import (
     Finding,
@@ -14,6 +15,7 @@ from medcal_nb.study.findings.finding import (
     counted,
     decimal,
     ends_of,
+    of_all,
     percent,
     points,
     unit_of,
@@ -30,6 +32,15 @@ def resampled_by(scores: pd.DataFrame) -> str:
 def note(scores: pd.DataFrame, level: float, what: str = "Bars") -> str:
     """Return the small print of a figure: what its bars or bands are."""
     return f"{what}: {percent(level)} CI {resampled_by(scores)}."
+
+
+def close_up_note(scores: pd.DataFrame, strategy: str, level: float) -> str:
+    """Return the small print of the calibration curves: whose they are, and their bands."""
+    name = label_of(scores["model"].iloc[0])
+    return (
+        f"{name}, {label_of(strategy)}. {note(scores, level, 'Bands')} No curve where "
+        "fewer than 20 answers are near."
+    )
 
 
 def overconfidence(
@@ -52,15 +63,18 @@ def overconfidence(
     n = len(there)
     over = there[there["gap_low"] > 0]
     under = there[there["gap_high"] < 0]
+    answers = f"{int(one['n']):,} answers ({ci_of(one, 'accuracy')})"
+    mean = percent(one["mean_confidence"])
+    correct = percent(one["accuracy"])
     own = (
-        f"{label_of(model)} had a mean confidence of {percent(one['mean_confidence'])} and "
-        f"{_was(model)} correct on {percent(one['accuracy'])} of {int(one['n']):,} answers "
-        f"({ci_of(one, 'accuracy')})"
+        f"{label_of(model)} had a mean confidence of {mean} and "
+        f"{_was(model)} correct on {correct} of {answers}"
     )
     if event:
         claim = _as_probability(one, side, event)
     elif n == 1:
-        claim = f"On {side} {_direction(one)}: {own}"
+        claim = f"on {side} {_direction(one)}: mean confidence {mean}, accuracy {correct} of"
+        claim = f"{claim} {answers}"
     elif len(over):
         claim = (
             f"{counted(len(over), n, 'model')} {was(len(over))} overconfident on {side}, by "
@@ -174,18 +188,18 @@ def skill(scores: pd.DataFrame, side: str, *, event: str = "") -> Finding:
         of="pairs",
         method=f"Brier skill score over the base rate; bootstrap {resampled_by(known)}",
         multiplicity="" if n == 1 else f"95 % CI beyond 0, uncorrected over {n} pairs",
-        title=_skill_title(better, n),
+        title=_skill_title(worse, better, n),
     )
 
 
-def _skill_title(better: int, n: int) -> str:
-    """Return in how many pairs confidence beats one number for all answers, as a title."""
-    if n == 1:
-        verb = "beats" if better else "does not beat"
-        return f"Confidence {verb} the base rate"
-    if better == 0:
-        return "Confidence never clearly beats the base rate"
-    return f"Confidence beats the base rate in {better} of {n} pairs"
+def _skill_title(worse: int, better: int, n: int) -> str:
+    """Return in how many pairs confidence is worth less, or more, than the accuracy alone."""
+    where = f" in {of_all(worse or better, n, 'pair')}" if n > 1 else ""
+    if worse:
+        return f"Confidence is worse than accuracy alone{where}"
+    if better:
+        return f"Confidence beats accuracy alone{where}"
+    return "Confidence never clearly beats accuracy alone"
 
 
 def confident_errors(scores: pd.DataFrame, side: str, *, event: str = "") -> Finding:
@@ -233,8 +247,14 @@ def confident_errors(scores: pd.DataFrame, side: str, *, event: str = "") -> Fin
         n=wrong,
         of="errors",
         method="Wilson score interval, by image where images are known",
-        title=f"{percent(share)} of {errors} have 90 % confidence or more",
+        title=_errors_title(share, errors, side),
     )
+
+
+def _errors_title(share: float, errors: str, side: str) -> str:
+    """Return how many errors are confident ones, as a title; where, if there is room."""
+    title = f"{percent(share)} of {errors} on {side} are at ≥ 90 % confidence"
+    return title if len(title) <= MOST_LETTERS else title.replace(f" on {side}", "")
 
 
 def discrimination(tests: pd.DataFrame, side: str) -> Finding:

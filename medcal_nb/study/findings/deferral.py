@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pandas as pd
 
-from medcal_nb.show.words import label_of, short_name
+from medcal_nb.show.panels import MOST_LETTERS
+from medcal_nb.show.words import capital, label_of, short_name
 from medcal_nb.study.findings.finding import (
     Finding,
     ci,
@@ -24,7 +25,8 @@ from medcal_nb.study.findings.finding import (
 #: Methods named in one sentence; more are counted.
 _NAMED = 4
 _MOSTLY = 0.5  # share of splits from which on a threshold counts as certified
-_LETTERS = 18  # of a name in a title
+_LETTERS = 20  # of a name in a title
+_SELDOM = 0.05  # share of samples below which thresholds are hardly ever certified
 DELTA_IS = "δ ="
 _ADJECTIVES = ("verbalized", "linguistic", "stated")  # labels that need their noun
 # whether the model was right; what readers then did with answers that were so before
@@ -106,8 +108,13 @@ def _coverage_title(table: pd.DataFrame, *, target: float) -> str:
     best = _best_covered(table)
     if best["certified"] < _MOSTLY:
         return f"Too few answers to certify a risk of {percent(target)}"
-    name = short_name(best["strategy"], _LETTERS).removeprefix("probe: ")
-    return f"{name}: {percent(best['coverage'])} kept at a certified {percent(target)} risk"
+    kept = f"{percent(best['coverage'])} kept at a certified {percent(target)} risk"
+    return f"{_title_name(best['strategy'])}: {kept}"
+
+
+def _title_name(strategy: str) -> str:
+    """Return a method as a title begins with it."""
+    return capital(short_name(strategy, _LETTERS).removeprefix("probe: "))
 
 
 def certificate_sizes(table: pd.DataFrame, *, target: float) -> Finding:
@@ -129,7 +136,14 @@ def certificate_sizes(table: pd.DataFrame, *, target: float) -> Finding:
         f"With {sizes} labelled {unit_of(table)}s a threshold of {name} could be certified at a "
         f"risk of {percent(target)} in {shares} of samples"
     )
-    if table["certified"].max() == 0:
+    most_often = float(table["certified"].max())
+    if 0 < most_often < _SELDOM:
+        claim = (
+            f"With up to {most['n_fit']:,} labelled {unit_of(table)}s a threshold of {name} could "
+            f"be certified at a risk of {percent(target)} in at most {percent(most_often)} of "
+            "samples"
+        )
+    if most_often == 0:
         claim = (
             f"With up to {most['n_fit']:,} labelled {unit_of(table)}s no threshold of {name} was "
             f"certified at a risk of {percent(target)} in any sample"
@@ -139,7 +153,7 @@ def certificate_sizes(table: pd.DataFrame, *, target: float) -> Finding:
         estimate=most["certified"],
         interval=ends_of(most, "certified"),
         n=most["n"],
-        method="Samples drawn from the answers taken as the population; Wilson interval",
+        method="Samples of these answers; bands: 95 % CI (Wilson)",
         title=_certificate_title(table),
     )
 
@@ -148,7 +162,11 @@ def _certificate_title(table: pd.DataFrame) -> str:
     """Return the title of the shares certified by sample size."""
     size = table["n_fit"].max()
     share = table.loc[table["n_fit"] == size, "certified"].max()
-    return f"{size:,} labels certify a threshold in {percent(share)} of samples"
+    if table["certified"].max() < _SELDOM:
+        return f"Even {size:,} labels hardly ever certify a threshold"
+    often = f"{size:,} labels certify a threshold in {percent(share)} of samples"
+    title = f"{_title_name(table['strategy'].iloc[0])}: {often}"
+    return title if len(title) <= MOST_LETTERS else often
 
 
 def net_benefit(table: pd.DataFrame, *, strategy: str, level: float = 0.95) -> Finding:
@@ -186,7 +204,9 @@ def net_benefit(table: pd.DataFrame, *, strategy: str, level: float = 0.95) -> F
         estimate=best["advantage"],
         interval=ends_of(best, "advantage"),
         n=best["n"],
-        method=f"Decision curve; bands are pointwise {percent(level)} CI by {unit_of(table)}",
+        method=(
+            f"Decision curve of {name}; bands: pointwise {percent(level)} CI by {unit_of(table)}"
+        ),
         title=_net_benefit_title(table),
     )
 
@@ -196,8 +216,12 @@ def _net_benefit_title(table: pd.DataFrame) -> str:
     paying = table[table["advantage_low"] > 0]
     if paying.empty:
         return "Deferral by confidence shows no net benefit"
-    rates = _range_of(paying["exchange_rate"])
-    return f"Deferral pays where a missed error costs {rates} checks"
+    widest = paying["stage"].value_counts().index[0]
+    rates = paying.loc[paying["stage"] == widest, "exchange_rate"]
+    cost = _range_of(rates)
+    if rates.max() == table["exchange_rate"].max():
+        cost = f"{rates.min():.1f} or more"
+    return f"{capital(label_of(widest))}, deferral pays at {cost} checks an error"
 
 
 def shifted_thresholds(

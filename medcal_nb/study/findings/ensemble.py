@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pandas as pd
 
-from medcal_nb.show.words import label_of
+from medcal_nb.show.words import label_of, short_name
 from medcal_nb.study.findings.finding import (
     Finding,
     ci,
@@ -12,6 +12,7 @@ from medcal_nb.study.findings.finding import (
     counted,
     decimal,
     ends_of,
+    of_all,
     percent,
     points,
 )
@@ -71,7 +72,17 @@ def ensemble_gain(changes: pd.DataFrame) -> Finding:
         of="comparisons",
         method="paired bootstrap by image, rival with Platt scaling, same labels",
         multiplicity=f"Holm over {(changes['rival'] == _RIVAL).sum()} comparisons",
+        title=_gain_title(len(better), n),
     )
+
+
+def _gain_title(better: int, n: int) -> str:
+    """Return in how many comparisons an ensemble beats the best method, as a title."""
+    if better == 0:
+        return "No trained ensemble clearly beats the best method"
+    if n == 1:
+        return "The trained ensemble beats the best method"
+    return f"Ensembles beat the best method in {of_all(better, n, 'comparison')}"
 
 
 def tokens_needed(tokens: pd.DataFrame) -> Finding:
@@ -137,6 +148,45 @@ def image_ablation_fall(reliance: pd.DataFrame) -> Finding:
         n=n,
         of="methods",
         method="bootstrap by image, paired with and without the image",
+        title=_fall_title(less, n),
+    )
+
+
+def _fall_title(less: int, n: int) -> str:
+    """Return in how many methods confidence falls less than accuracy, as a title."""
+    if less == 0:
+        return "Without the image confidence falls as far as accuracy"
+    where = f" in {of_all(less, n, 'method')}" if n > 1 else ""
+    return f"Blank image: confidence falls too little{where}"
+
+
+def lowest(table: pd.DataFrame, model: str) -> Finding:
+    """Return which method or ensemble of a model has the lowest Brier score.
+
+    Parameters
+    ----------
+    table : pandas.DataFrame
+        Of :func:`medcal_nb.correct.ensemble_table`.
+    model : str
+        Whose.
+    """
+    own = table[table["model"] == model]
+    best = own.loc[own["brier"].idxmin()]
+    interval = ends_of(best, "brier")
+    name = label_of(best["ensemble"])
+    how = ""
+    if label_of(best["recalibration"]) not in name:
+        how = f" ({label_of(best['recalibration'])})"
+    score = f"{decimal(best['brier'])}, {ci(*interval, unit='decimal')}"
+    title = f"{short_name(model, 18)}: {short_name(name, 25)} scores lowest"
+    return Finding(
+        claim=f"of {label_of(model)} {name}{how} had the lowest Brier score ({score})",
+        estimate=best["brier"],
+        interval=interval,
+        n=best["n"],
+        method="cross-fitted Brier score; bootstrap by image",
+        multiplicity=f"lowest of {len(own)}, not corrected for the choice",
+        title=title,
     )
 
 

@@ -8,12 +8,11 @@ this one write the claims, with a branch for none, one, some and all.
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
-from medcal_nb.show.words import percent
+from medcal_nb.show.words import capital, percent
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -28,6 +27,7 @@ __all__ = [
     "extent",
     "listed",
     "number_word",
+    "of_all",
     "percent",
     "points",
     "sentence",
@@ -106,8 +106,6 @@ class Finding:
 def sentence(text: str) -> str:
     """Return a text with a capital first letter, single spaces and one point at its end.
 
-    A first word with a digit or a capital, or of a pocket model, is a name and stays as it is.
-
     Examples
     --------
     >>> sentence("all five models were overconfident")
@@ -115,11 +113,7 @@ def sentence(text: str) -> str:
     >>> sentence("llava-v1.6 was correct on 60 %.")
     'llava-v1.6 was correct on 60 %.'
     """
-    plain = " ".join(text.split()).rstrip(".")
-    first = plain.partition(" ")[0]
-    if re.fullmatch("[a-z-]+,?", first) and not first.startswith("pocket-"):
-        plain = plain[:1].upper() + plain[1:]
-    return f"{plain}."
+    return f"{capital(' '.join(text.split()).rstrip('.'))}."
 
 
 def points(difference: float) -> str:
@@ -232,6 +226,19 @@ def counted(k: int, n: int, noun: str, plural: str | None = None) -> str:
     if max(k, n) > 10:
         return f"{k:,} of {n:,} {plural}"
     return f"{number_word(k)} of {number_word(n)} {plural}"
+
+
+def of_all(k: int, n: int, noun: str) -> str:
+    """Return how many of several things, as short as a title needs it.
+
+    Examples
+    --------
+    >>> of_all(3, 5, "model"), of_all(5, 5, "model"), of_all(2, 2, "pair")
+    ('3 of 5 models', 'all 5 models', 'both pairs')
+    """
+    if k == n:
+        return f"both {noun}s" if n == 2 else f"all {n} {noun}s"
+    return f"{k} of {n} {noun}s"
 
 
 def unit_of(table: pd.DataFrame) -> str:

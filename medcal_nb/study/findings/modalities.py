@@ -22,13 +22,14 @@ from medcal_nb.study.findings.finding import (
     ends_of,
     listed,
     number_word,
+    of_all,
     percent,
     points,
 )
 from medcal_nb.study.selection import filled_column, with_group
 
 #: The row of the figure that sums the groups up.
-_SUMMARY = "all groups"
+_SUMMARY = "mean of groups"
 LEAST_GROUPS = 3
 _KINDS = {"modality": "modalities", "dataset": "data sets"}
 _LEVELS = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)
@@ -151,8 +152,10 @@ def by_level(
     """
     if column not in grouped:
         return pd.DataFrame()
-    number = pd.to_numeric(grouped[column], errors="coerce")
-    names = [f"{low:.1f}–{high:.1f}" for low, high in pairwise(_LEVELS)]
+    number = pd.to_numeric(
+        grouped[column], errors="coerce"
+    )  # 0 to 1; levels in percent
+    names = [f"{100 * low:.0f}–{100 * high:.0f}" for low, high in pairwise(_LEVELS)]
     levels = pd.cut(number, _LEVELS, labels=names, include_lowest=True).astype(object)
     levels[rows_where(grouped, _ABSENT).index] = "absent"
     seen = grouped.assign(level=levels).dropna(subset="level")
@@ -348,14 +351,14 @@ def worst_group(groups: pd.DataFrame, kind: str) -> Finding:
         claim = f"overconfidence was largest on {listed(names)} in {counted(most, n, 'model')}"
         if len(names) > 1:
             claim += " each"
-    name = short_name(counts.index[0], 16)
+    name = short_name(counts.index[0], 14)
     return Finding(
         claim=claim,
         estimate=most / n,
         n=n,
         of="models",
         method=f"largest of mean confidence minus accuracy by {kind}",
-        title=f"Overconfidence largest on {name} in {most} of {n} models",
+        title=f"Overconfidence largest on {name} in {of_all(most, n, 'model')}",
     )
 
 
@@ -449,7 +452,7 @@ def visibility(levels: pd.DataFrame, model: str) -> Finding:
     hard = own.iloc[0]
     plain = own.iloc[-1]
     fall = plain["mean_confidence"] - hard["mean_confidence"]
-    title = "Confidence falls at least as much as accuracy"
+    title = "Confidence falls as far as accuracy where less is seen"
     if fall < plain["accuracy"] - hard["accuracy"]:
         title = "Confidence falls less than accuracy where less is seen"
     claim = (

@@ -7,6 +7,8 @@ from typing import Any
 
 import pandas as pd
 
+from medcal_nb.show.panels import MOST_LETTERS
+from medcal_nb.show.words import short_name
 from medcal_nb.study.findings.finding import (
     AT_MOST,
     Finding,
@@ -84,8 +86,12 @@ def headline(
     if k == 0:
         return f"No clear over- or underconfidence on {side}"
     word = "overconfident" if over == k else "underconfident"
-    verb = "is" if k == 1 else "are"
-    return sentence(f"{counted(k, n, 'model')} {verb} {word} on {side}").rstrip(".")
+    who = counted(k, n, "model")
+    if n == 1:
+        who = short_name(rows["model"].iloc[0], 20)
+    verb = "are" if k > 1 or who[:1].isdigit() else "is"
+    title = sentence(f"{who} {verb} {word} on {side}").rstrip(".")
+    return title if len(title) <= MOST_LETTERS else title.removesuffix(f" on {side}")
 
 
 def medicine_or_image(control: pd.DataFrame) -> Finding:
@@ -106,6 +112,7 @@ def medicine_or_image(control: pd.DataFrame) -> Finding:
             claim="The control without images lacks verbalized confidence to compare.",
             of="models",
             method="medians over models",
+            title="Transfer cost with and without images",
         )
     images, text = (row.iloc[0] for row in rows)
     image_cost = images["median_cost"]
@@ -123,6 +130,7 @@ def medicine_or_image(control: pd.DataFrame) -> Finding:
         n=image_n + text_n,
         of="models",
         method="medians over models; no interval, as the models are not a sample of any population",
+        title=f"Transfer costs {decimal(image_cost)} with images, {decimal(text_cost)} without",
     )
 
 

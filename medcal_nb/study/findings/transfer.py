@@ -1,4 +1,4 @@
-"""What is concluded about transfer: temperature, skill, one number, labels, text and images."""
+"""What is concluded about transfer: temperature, skill, one number, labels."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import math
 
 import pandas as pd
 
-from medcal_nb.show.words import label_of
+from medcal_nb.show.words import label_of, short_name
 from medcal_nb.study.findings.finding import (
     Finding,
     base_rate,
@@ -17,6 +17,7 @@ from medcal_nb.study.findings.finding import (
     ends_of,
     listed,
     number_word,
+    of_all,
     percent,
     points,
     was,
@@ -96,9 +97,7 @@ def transferred_skill(table: pd.DataFrame, *, target: str, event: str = "") -> F
     subject = f"confidence transferred by {label_of(table['method'].iloc[0])}"
     constant = f"giving every answer the {base_rate(event)} on {target}"
     rest = f"; after refitting the median Brier skill score was {decimal(refitted)}"
-    title = f"Transferred, worse than one number in {worse} of {n} pairs"
     if n == 1:
-        title = f"Transferred, {direction} than one number"
         claim = f"{subject} was {direction} than {constant}"
         rest = _three_skills(table.iloc[0], event)
     elif worse == 0:
@@ -107,13 +106,26 @@ def transferred_skill(table: pd.DataFrame, *, target: str, event: str = "") -> F
         who = counted(worse, n, "model–method pair")
         claim = f"in {who} {subject} was worse than {constant}"
     return Finding(
-        title=title,
+        title=_skill_title(table, event),
         claim=f"{claim}{rest}",
         estimate=worse / n,
         n=n,
         of="pairs",
         method="Brier skill score over the accuracy of the other folds, cross-fitted by image",
     )
+
+
+def _skill_title(table: pd.DataFrame, event: str) -> str:
+    """Return in how many pairs, or models, a transferred confidence is worth less than one number.
+
+    The number is the accuracy, or the prevalence of an event, given to every answer.
+    """
+    n = len(table)
+    worse = int((table["skill_transferred"] < 0).sum())
+    noun = "pair" if table["strategy"].nunique() > 1 else "model"
+    where = f" in {of_all(worse or n, n, noun)}" if n > 1 else ""
+    rival = "prevalence alone" if event else "accuracy alone"
+    return f"Transfer is {'worse' if worse else 'better'} than {rival}{where}"
 
 
 def _three_skills(row: pd.Series, event: str) -> str:
@@ -148,7 +160,7 @@ def one_number(
     cost = decimal(removed["cost"])
     number = f"one number, the {base_rate(event)} on {target},"
     interval = None
-    title = "What one number removes of the transfer cost"
+    title = "Transfer was not shown to cost more than refitting"
     if math.isnan(share) or removed["cost_low"] <= 0:
         ends = ci_of(removed, "cost", unit="decimal")
         claim = (
@@ -158,7 +170,7 @@ def one_number(
     else:
         interval = ends_of(removed, "share_removed")
         part = percent(min(share, 1.0))
-        title = f"One number removes {part} of the transfer cost"
+        title = f"Known accuracy removes {part} of the transfer cost"
         mean = "mean transfer cost" if pairs > 1 else "transfer cost"
         claim = (
             f"setting the intercept by {number} removed {part} ({ci(*interval)}) of the {mean} of "
@@ -198,9 +210,16 @@ def conclusions(counts: pd.Series, *, margin: float, target: str) -> Finding:
     )
     if blind:
         claim += f"; in {counted(blind, n, 'pair')} confidence did not discriminate"
-    title = f"Transfer is inferior to refitting in {inferior} of {n} pairs"
-    if n == 1:
-        title = "Transfer against refitting"
+    where = f" in {of_all(inferior or fine, n, 'pair')}" if n > 1 else ""
+    title = "Transfer was shown neither inferior nor non-inferior"
+    if blind:
+        title = "Confidence does not discriminate"
+    if blind and n > 1:
+        title = f"No pair clearly inferior; {blind} of {n} do not discriminate"
+    if inferior:
+        title = f"Transfer is inferior to refitting{where}"
+    elif fine:
+        title = f"Transfer is non-inferior to refitting{where}"
     return Finding(
         title=title,
         claim=claim,
@@ -212,7 +231,7 @@ def conclusions(counts: pd.Series, *, margin: float, target: str) -> Finding:
     )
 
 
-def labels(needed: pd.DataFrame, *, target: str) -> Finding:
+def labels(needed: pd.DataFrame, *, target: str, model: str) -> Finding:
     """Return from how many labels on a refit beats the transferred map.
 
     Parameters
@@ -221,6 +240,8 @@ def labels(needed: pd.DataFrame, *, target: str) -> Finding:
         Of :func:`medcal_nb.correct.labels_needed`, one elicitation method.
     target : str
         What a reader calls it.
+    model : str
+        The model that the figure shows.
     """
     largest = int(needed["n_max"].max())
     share = percent(needed["share"].iloc[0])
@@ -231,12 +252,12 @@ def labels(needed: pd.DataFrame, *, target: str) -> Finding:
     if enough.empty:
         claim = (
             f"for {counted(n, n, 'model')} {largest:,} labels of {target} were not enough for a "
-            f"refit to beat the transferred map in {share} of random draws"
+            f"refit to beat the transferred map in {share} of random samples"
         )
     else:
         median = enough["n_refitted"].median()
         claim = (
-            f"a refit beat the transferred map in at least {share} of random draws from "
+            f"a refit beat the transferred map in at least {share} of random samples from "
             f"{_sizes(enough)} labels of {target} on"
         )
         if len(lacking):
@@ -246,8 +267,17 @@ def labels(needed: pd.DataFrame, *, target: str) -> Finding:
         estimate=median,
         n=n,
         of="models",
-        method=f"{needed['n_draws'].iloc[0]:,} random draws, scored on images set aside",
+        method=f"{needed['n_draws'].iloc[0]:,} random samples, scored on images set aside",
+        title=_labels_title(needed.set_index("model").loc[model], model, largest),
     )
+
+
+def _labels_title(row: pd.Series, model: str, largest: int) -> str:
+    """Return from how many labels on a refit beats transfer in one model, as a title."""
+    name = short_name(model, 20)
+    if row["n_refitted"] <= largest:
+        return f"{name}: a refit wins from {int(row['n_refitted']):,} labels on"
+    return f"{name}: {largest:,} labels are too few for a refit"
 
 
 def _sizes(enough: pd.DataFrame) -> str:
@@ -340,40 +370,3 @@ def lost_discrimination(table: pd.DataFrame, *, source: str, target: str) -> Fin
         method="two-sample test of the AUROC (DeLong; Obuchowski by image)",
         multiplicity=f"Holm over {n} pairs" if n > 1 else "",
     )
-
-
-def text_beside_images(images: pd.DataFrame, text: pd.DataFrame) -> Finding:
-    """Return the transfer cost of medical images beside that of medical text.
-
-    Parameters
-    ----------
-    images, text : pandas.DataFrame
-        Of :func:`medcal_nb.correct.transfer_overview`, one map; several elicitation methods.
-    """
-    if text.empty or images.empty:
-        return Finding(
-            claim="Text was not measured beside images.",
-            of="models",
-            method="transfer cost",
-        )
-    image_cost = _median_cost(images)
-    text_cost = _median_cost(text)
-    n_images = int(images["models"].max())
-    n_text = int(text["models"].max())
-    claim = (
-        f"the median transfer cost was {decimal(image_cost)} for medical images "
-        f"({n_images:,} models) and {decimal(text_cost)} for medical text "
-        f"({n_text:,} LLMs, health against other subjects), a control that is not matched"
-    )
-    return Finding(
-        claim=claim,
-        estimate=image_cost - text_cost,
-        n=n_images + n_text,
-        of="models",
-        method="difference of median transfer costs (Brier score), a description",
-    )
-
-
-def _median_cost(overview: pd.DataFrame) -> float:
-    """Return the median over elicitation methods of the median over models."""
-    return overview["median_cost"].median()

@@ -2,6 +2,7 @@
 
 import re
 
+from medcal_nb.show.panels import MOST_LETTERS
 from medcal_nb.study.findings import Finding
 
 MOST_WORDS = 40
@@ -32,8 +33,12 @@ def faults(finding: Finding) -> list[str]:
     wrong = [
         f"{pattern!r}: say {instead}"
         for pattern, instead in NOT_SAID.items()
-        if re.search(pattern, claim)
+        if re.search(pattern, f"{claim}\n{finding.title}")
     ]
+    if len(finding.title) > MOST_LETTERS or "\n" in finding.title:
+        wrong.append(f"{len(finding.title)} letters in its title")
+    if re.search(r"\b0 of\b|\b0 labels", finding.title):
+        wrong.append("a count of 0 in its title")
     # a number with its unit, or a sign between numbers, is no word of its own
     words = [word for word in claim.split() if re.search(r"\w", word)]
     if len(words) > MOST_WORDS:

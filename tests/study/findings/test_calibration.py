@@ -93,7 +93,8 @@ def test_several_readers_taken_as_one_are_plural():
     scores = overconfident(0.3).assign(model="43 radiologists")
     finding = calibration.overconfidence(scores, "43 radiologists", SIDE)
     assert "43 radiologists were overconfident" in finding.claim
-    assert "and were correct" in finding.claim
+    assert finding.claim.count("43 radiologists") == 1
+    assert finding.title.startswith("43 radiologists are overconfident")
 
 
 def test_intervals_are_by_image_only_where_images_are_known():

@@ -143,6 +143,21 @@ def test_net_benefit(paying, words):
     assert 0 < len(finding.title) <= 60
 
 
+def test_the_title_names_the_stage_that_pays_longest():
+    table = benefit({"uncorrected": [1.0], "refitted": [1.0, 2.0], "transferred": []})
+    title = deferral.net_benefit(table, strategy="verbalized").title
+    assert title == "Refitted, deferral pays at 1.0 to 2.0 checks an error"
+    table = benefit({"refitted": [2.0, 4.0]})
+    title = deferral.net_benefit(table, strategy="verbalized").title
+    assert title == "Refitted, deferral pays at 2.0 or more checks an error"
+
+
+def test_certificates_that_are_hardly_ever_reached_are_not_listed():
+    finding = deferral.certificate_sizes(certificates([0.01, 0.02, 0.001]), target=0.2)
+    assert "in at most 2 % of samples" in finding.claim
+    assert finding.title == "Even 400 labels hardly ever certify a threshold"
+
+
 def shift(risks):
     table = pd.DataFrame({"test_risk": risks, "strategy": "p_true"})
     return table.assign(test_risk_low=0.1, test_risk_high=0.5)

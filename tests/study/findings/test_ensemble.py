@@ -40,6 +40,25 @@ def test_ensemble_gain_over_the_best_method(conclusions):
     assert finding.n == len(conclusions)
 
 
+def test_the_lowest_is_named_with_its_labels():
+    table = pd.DataFrame(
+        {
+            "model": ["m", "m", "other"],
+            "ensemble": ["verbalized", "average, trained", "expert"],
+            "recalibration": ["platt", "trained", "platt"],
+            "brier": [0.2, 0.19, 0.1],
+            "brier_low": 0.1,
+            "brier_high": 0.3,
+            "n": 100,
+        }
+    )
+    finding = ensemble.lowest(table, "m")
+    assert not faults(finding), finding.claim
+    assert finding.title == "m: trained ensemble scores lowest"
+    finding = ensemble.lowest(table[:1], "m")
+    assert "verbalized (Platt scaling) had the lowest" in finding.claim
+
+
 def test_nothing_to_combine_is_said():
     for rows in (pd.DataFrame(), changes("better", rival="expert")):
         finding = ensemble.ensemble_gain(rows)

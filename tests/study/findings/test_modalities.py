@@ -63,7 +63,7 @@ def test_the_summary_is_a_row_of_the_forest():
     summary = modalities.heterogeneity(groups, level=0.95)
     rows = modalities.with_summary(groups, summary)
     last = rows.iloc[-1]
-    assert last["group"] == "all groups"
+    assert last["group"] == "mean of groups"
     assert last["gap_prediction_low"] < last["gap_low"] < last["gap"]
     assert len(modalities.with_summary(groups, pd.DataFrame())) == 3
 

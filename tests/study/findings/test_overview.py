@@ -61,9 +61,15 @@ def test_headline_of_other_data_sets_speaks_of_the_last():
     table = pd.DataFrame(
         {"model": "m", "side": ["a", "b"], "gap_low": [-1, 0.1], "gap_high": [-0.5, 1]}
     )
-    assert headline(table) == "The model is overconfident on b"
+    assert headline(table) == "M is overconfident on b"
     title = "Confidence is too high for a probability of cancer"
     assert headline(table, "cancer") == title
+
+
+def test_a_headline_leaves_out_where_if_that_takes_more_than_a_line():
+    side = "screening, medium prevalence, first year"
+    rows = [{"model": k, "side": side, "gap_low": 0.1, "gap_high": 1} for k in "abcde"]
+    assert headline(pd.DataFrame(rows)) == "All five models are overconfident"
 
 
 def control(pairs):

@@ -17,6 +17,7 @@ def table(n=5, *, lowered=5, below=2, transferred_below=3, lower_auroc=4):
         {
             "model": [f"m{i}" for i in at],
             "method": "platt",
+            "strategy": "verbalized",
             "transfer_change": -0.1,
             "transfer_change_high": np.where(at < lowered, -0.01, 0.01),
             "skill_refitted": np.where(at < below, -0.02, 0.03),
@@ -110,9 +111,26 @@ def test_labels_needed_are_named_by_model(sizes):
             "share": 0.95,
         }
     )
-    finding = transfer.labels(needed, target="medical images")
+    finding = transfer.labels(needed, target="medical images", model="model-0")
     assert not faults(finding), finding.claim
+    few = "too few for a refit" in finding.title
+    assert few == np.isinf(sizes[0]), finding.title
     assert ("not enough" in finding.claim) == bool(np.isinf(sizes).any())
+
+
+@pytest.mark.parametrize(
+    ("strategies", "below", "title"),
+    [
+        (1, 3, "Transfer is worse than accuracy alone in 3 of 5 models"),
+        (2, 5, "Transfer is worse than accuracy alone in all 5 pairs"),
+        (1, 0, "Transfer is better than accuracy alone in all 5 models"),
+    ],
+)
+def test_the_title_of_skill_counts_what_is_drawn(strategies, below, title):
+    rows = table(5, transferred_below=below)
+    names = [f"method {k % strategies}" for k in range(5)]
+    drawn = transfer.transferred_skill(rows.assign(strategy=names), target="x")
+    assert drawn.title == title
 
 
 @pytest.mark.parametrize("error", [0.02, 0.19])
@@ -129,15 +147,6 @@ def test_accuracy_without_labels_is_known_or_not(error, pairs):
     finding = transfer.without_labels(errors, target="medical images")
     assert not faults(finding), finding.claim
     assert ("could not" in finding.claim) == (error > 0.05)
-
-
-def test_text_stands_beside_images_where_it_was_measured():
-    images = pd.DataFrame({"median_cost": [0.05, 0.06], "models": 5})
-    text = pd.DataFrame({"median_cost": [0.003, 0.004, 0.005], "models": [82, 80, 73]})
-    finding = transfer.text_beside_images(images, text)
-    assert not faults(finding), finding.claim
-    assert finding.estimate == pytest.approx(0.055 - 0.004)
-    assert not faults(transfer.text_beside_images(images, text[:0]))
 
 
 def test_of_a_claim_the_base_rate_is_its_prevalence():

@@ -14,6 +14,7 @@ import os
 import re
 import shutil
 import sys
+from itertools import groupby
 from pathlib import Path
 from types import ModuleType
 
@@ -66,6 +67,9 @@ PAGES = {
 #: what notebooks may show of their own HTML: tables, texts and pictures
 TAGS = """a b blockquote br caption code details div em figure h1 h2 h3 h4 hr i img li ol p pre
 span strong sub summary sup table tbody td th thead tr ul"""
+#: in the place of exercises, which a page of the site cannot count
+LESSON = '<p><a href="../../lesson/index.html">Do this on the lesson\'s page.</a></p>'
+#: the page of a function
 FUNCTION = """\
 :orphan:
 
@@ -175,7 +179,8 @@ def page_of(file: Path, there: set[str]) -> nbformat.NotebookNode:
         if {"injected-parameters", "parameters"} & set(cell.metadata.get("tags", [])):
             continue
         cell.metadata["tags"] = ["hide-input"]
-        cell.outputs = [shown for shown in map(harmless, cell.outputs) if shown]
+        shown = [output for output in map(harmless, cell.outputs) if output]
+        cell.outputs = [output for output, _ in groupby(shown)]
         for output in cell.outputs:
             # the finding, which IPython keeps beside the picture, and MyST reads of the cell
             picture = output.get("metadata", {}).get("image/png", {})
@@ -201,6 +206,8 @@ def harmless(output: nbformat.NotebookNode) -> nbformat.NotebookNode | None:
         # numbers and names stay, markup other than Markdown's own is shown as text
         data["text/markdown"] = re.sub(r"<(?!br>)", "&lt;", data["text/markdown"])
         data.pop("text/html", None)
+    if re.search(r'<(form|button)|class="lab"', data.get("text/html", "")):
+        data["text/html"] = LESSON
     if "text/html" in data:
         data["text/html"] = bleach.clean(
             re.sub(r"(?s)<(style|script).*?</\1>", "", data["text/html"]),
@@ -212,6 +219,7 @@ def harmless(output: nbformat.NotebookNode) -> nbformat.NotebookNode | None:
             },
             protocols={"http", "https", "data", "mailto"},
             css_sanitizer=CELL_STYLE,
+            strip=True,
         )
         # a picture of which nothing is left; the look of tables
         safe = data["text/html"].replace("<img>", "")

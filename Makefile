@@ -7,10 +7,11 @@ BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 VLLM   := .venv-vllm
 SNAKE  := .venv-snakemake
+AUDIT  := .venv-audit
 LAB    := $(VENV)/share/jupyter/lab/settings
 export TOKENIZERS_PARALLELISM := false
 
-.PHONY: help setup study test test-vllm browser lab bench pocket figures verify site lesson-site lint clean
+.PHONY: help setup study test coverage test-vllm browser lab bench pocket figures verify site lesson-site lint audit clean
 
 help: ## show this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -18,15 +19,24 @@ help: ## show this list
 setup: $(STAMP) ## create .venv and install the workbook, editable
 
 $(STAMP): pyproject.toml constraints.txt
-	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[dev]"
-	touch $@
+	@if test -L $(VENV); then \
+	  echo "$(VENV) is a link: that environment is another's, and used as it is"; \
+	else \
+	  set -e -x; \
+	  test -x $(BIN)/python || $(PYTHON) -m venv $(VENV); \
+	  $(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[dev]"; \
+	  touch $@; \
+	fi
 
 study: $(STAMP) ## run every notebook: recorded answers of real models first, then the synthetic benchmark
 	$(BIN)/medcal study
 
 test: $(STAMP) $(SNAKE)/.installed browser ## run all tests, the browser ones included
 	MEDCAL_SNAKEMAKE=$(CURDIR)/$(SNAKE)/bin/snakemake $(BIN)/python -m pytest -n $(JOBS) --dist loadfile
+
+coverage: $(STAMP) ## run the tests without browsers, and print which lines none of them runs
+	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile --ignore tests/browser \
+	  --cov medcal_nb --cov-report term-missing:skip-covered
 
 # it pins libraries that the study uses newer: an environment of its own, for one test
 $(SNAKE)/.installed:
@@ -89,5 +99,19 @@ lint: $(STAMP) ## check style, types of measure and correct, declared dependenci
 	$(BIN)/mypy
 	$(BIN)/deptry .
 
+# a database that cannot be reached is no answer: that is said, and is a failure
+audit: $(STAMP) $(AUDIT)/.installed ## look the installed versions up in a database of known faults (over the network)
+	@mkdir -p build
+	@timeout 600 $(AUDIT)/bin/pip-audit --progress-spinner off --path $(VENV)/lib/python*/site-packages \
+	  > build/audit.txt 2>&1; status=$$?; cat build/audit.txt; \
+	grep -qE '^(No|Found [0-9]+) known vulnerabilit' build/audit.txt || \
+	  { echo "audit: NOT RUN, no database of known faults could be reached"; exit 3; }; \
+	exit $$status
+
+$(AUDIT)/.installed:
+	test -x $(AUDIT)/bin/python || $(PYTHON) -m venv $(AUDIT)
+	$(AUDIT)/bin/python -m pip install --quiet pip-audit==2.10.1
+	touch $@
+
 clean: ## remove the virtual environment and everything derived
-	rm -rf $(VENV) $(VLLM) $(SNAKE) build figures/results/*.json figures/*/results/*.json .pytest_cache .ruff_cache .hypothesis *.egg-info
+	rm -rf $(VENV) $(VLLM) $(SNAKE) $(AUDIT) build figures/results/*.json figures/*/results/*.json .pytest_cache .ruff_cache .hypothesis *.egg-info

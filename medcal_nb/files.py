@@ -5,10 +5,12 @@ from __future__ import annotations
 import contextlib
 import glob
 import hashlib
+import json
 import os
 import uuid
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
 from medcal_nb.errors import MedcalError
 
@@ -114,6 +116,51 @@ def file_hash(path: str | os.PathLike) -> str:
     """Return the SHA-256 of a file as hexadecimal digits, read in pieces."""
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def read_manifest(folder: Path, remedy: str) -> dict[str, Any]:
+    """Return what ``manifest.json`` says of a folder of data that come with the workbook.
+
+    Raises
+    ------
+    MedcalError
+        If it is missing or damaged, with the remedy.
+    """
+    path = folder / "manifest.json"
+    if not path.is_file():
+        raise MedcalError(f"{path}: there is no such file; {remedy}")
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except ValueError:
+        raise MedcalError(f"{path}: is damaged, no JSON; {remedy}") from None
+
+
+def check_shipped(path: Path, sha256: str, remedy: str) -> Path:
+    """Return the path of a file that comes with the workbook, if it is the one of its manifest.
+
+    Parameters
+    ----------
+    path : path
+        The file.
+    sha256 : str
+        Its SHA-256, as the manifest says.
+    remedy : str
+        How to get it again.
+
+    Raises
+    ------
+    MedcalError
+        If it is missing, damaged or another file.
+    """
+    if not path.is_file():
+        raise MedcalError(f"{path}: there is no such file; {remedy}")
+    actual = file_hash(path)
+    if actual != sha256:
+        raise MedcalError(
+            f"{path}: is damaged or another file: its SHA-256 is {actual}, the manifest says "
+            f"{sha256}; {remedy}"
+        )
+    return path
 
 
 def _remove_dead_parts(target: Path) -> None:

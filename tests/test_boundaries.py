@@ -238,24 +238,3 @@ def test_what_answers_at_once_loads_no_library(module):
 )
 def test_what_scores_loads_no_model_library(module):
     assert not loaded_by(f"medcal_nb.{module}") & (HEAVY - {"sklearn"})
-
-
-def seconds(code: str) -> float:
-    """Fastest of five fresh interpreters; the fastest is the least disturbed one."""
-    timed = (
-        f"import time; t = time.perf_counter(); {code}; print(time.perf_counter() - t)"
-    )
-    runs = [
-        float(
-            subprocess.run(
-                [sys.executable, "-c", timed], capture_output=True, check=True
-            ).stdout
-        )
-        for _ in range(5)
-    ]
-    return min(runs)
-
-
-def test_the_command_line_loads_faster_than_numpy_and_pandas():
-    # relative, so that it holds on a slow or busy machine
-    assert seconds("import medcal_nb.cli") < seconds("import numpy, pandas")

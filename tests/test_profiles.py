@@ -1,5 +1,8 @@
 """Profile files: those that come with the package, and what is refused."""
 
+import json
+from pathlib import Path
+
 import pytest
 
 from medcal_nb.errors import MedcalError
@@ -116,7 +119,25 @@ def test_mistakes_are_named(tmp_path, old, new, message):
 
 
 def test_unknown_profile_lists_the_known(tmp_path):
-    with pytest.raises(
-        MedcalError, match=r"no profile 'pockets': choose one of .*pocket"
-    ):
+    with pytest.raises(MedcalError, match=r"no profile 'pockets':.*pocket"):
         load_profile("pockets")
+
+
+NOTEBOOKS = sorted((Path(__file__).parents[1] / "notebooks").glob("*.ipynb"))
+#: Of the bootstrap, and of labels drawn; the least that a conclusion rests on.
+LEAST_DRAWS = {"N_RESAMPLES": 2000, "N_BOOT": 2000, "N_DRAWS": 2000}
+#: Of what stands in a table beside the findings.
+FEWER_DRAWS = {("text", "N_DRAWS"): 1000, ("logits", "N_DRAWS"): 200}
+
+
+@pytest.mark.parametrize("profile", sorted(path.stem for path in FOLDER.glob("*.toml")))
+@pytest.mark.parametrize("notebook", NOTEBOOKS, ids=[path.stem for path in NOTEBOOKS])
+def test_conclusions_rest_on_two_thousand_resamples(profile, notebook):
+    cells = json.loads(notebook.read_text(encoding="utf-8"))["cells"]
+    (cell,) = (c for c in cells if "parameters" in c["metadata"].get("tags", []))
+    values = {}
+    exec("".join(cell["source"]), {}, values)
+    values |= load_profile(profile).parameters(notebook.stem[:2], fast=False)
+    for name, least in LEAST_DRAWS.items():
+        if name in values:
+            assert values[name] >= FEWER_DRAWS.get((profile, name), least)

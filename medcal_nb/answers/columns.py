@@ -152,7 +152,15 @@ def to_storage(
 def checked(
     blocks: Iterable[dict[str, list]], where: PathLike
 ) -> Iterator[dict[str, list]]:
-    """Blocks with our column names as the log keeps them."""
+    """Blocks with our column names as the log keeps them.
+
+    Parameters
+    ----------
+    blocks : iterable of dict of lists
+        Rows in columns, as :func:`medcal_nb.answers.files.iter_table` yields them.
+    where : path
+        What messages call their file.
+    """
     row = 1
     for block in blocks:
         stored = to_storage(block, where=str(where), first_row=row)
@@ -291,12 +299,14 @@ def _at_once(values: list, column: Column) -> list:
     if _is_one_text(values):
         return [_kept(values[0], column)] * len(values)
     if column.kind == "text" and not column.allowed:
-        given = [value for value in values if value is not None]
+        complete = None not in values
+        given = values if complete else [value for value in values if value is not None]
         "".join(given).encode()
-        if not column.required or (len(given) == len(values) and "" not in given):
+        if not column.required or (complete and "" not in given):
             return values
-    if kind.dtype is float and {*map(type, values)} <= {float, type(None)}:
-        array = shortest_decimals(np.array(values, dtype=float)) / column.top
+    floats = _floats(values) if kind.dtype is float else None
+    if floats is not None:
+        array = shortest_decimals(floats) / column.top
         missing = np.isnan(array)
         odd = (array < kind.low) | (array > kind.high) | (missing & column.required)
         if not odd.any():
@@ -305,6 +315,17 @@ def _at_once(values: list, column: Column) -> list:
         raise TypeError("1 is True, and 1.0, in a dictionary")
     kept = {value: _kept(value, column) for value in {*values}}
     return [kept[value] for value in values]
+
+
+def _floats(values: list) -> np.ndarray | None:
+    """Numbers, or texts that are nothing but numbers, NaN where missing; else None."""
+    kinds = {*map(type, values)} - {type(None)}
+    if kinds <= {float}:
+        return np.array(values, dtype=float)
+    if kinds == {str} and "_" not in "".join([v for v in values if v is not None]):
+        with contextlib.suppress(ValueError):
+            return np.array([math.nan if v is None else float(v) for v in values])
+    return None
 
 
 def _kept(value: Any, column: Column) -> Any:
@@ -331,9 +352,7 @@ def _number(value: Any, column: Column) -> float | int | None:
         odd = isinstance(value, bool) or not isinstance(value, Real | str)
         if odd or "_" in str(value):  # Python takes 1_0 for ten
             raise ValueError
-        # the text of a number of 16 or 32 bits is the shortest decimal that is that number
-        narrow = isinstance(value, np.floating) and value.itemsize < 8
-        share = float(str(value) if narrow else value) / column.top
+        share = float(shortest_decimals(float(value))) / column.top
     except (ValueError, OverflowError):
         raise ValueError("is not a number") from None
     if share != share:

@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import re
 import stat
 import zlib
 from collections import Counter
@@ -88,9 +89,11 @@ def iter_table(path: PathLike) -> Iterator[dict[str, list]]:
                 yield _block_of_batch(batch, path)
     except (pa.ArrowException, OSError, ValueError, TypeError, OverflowError) as err:
         what = "a table in UTF-8 with as many cells in every row"
-        raise damaged(
-            path, "a Parquet file" if kind == "parquet" else what, err
-        ) from err
+        if kind == "parquet":
+            raise damaged(path, "a Parquet file", err) from err
+        if re.search("utf-?8", str(err), re.IGNORECASE):  # what spreadsheets may save
+            raise damaged(path, what, err, "save it as 'CSV UTF-8'") from err
+        raise damaged(path, what, err) from err
 
 
 def blocks_of(rows: Iterable[dict], path: PathLike) -> Iterator[dict[str, list]]:
@@ -188,11 +191,13 @@ def _unpacked(path: Path) -> bytes:
     return content
 
 
-def damaged(path: PathLike, what: str, err: Exception) -> MedcalError:
+def damaged(
+    path: PathLike, what: str, err: Exception, remedy: str = "mend it"
+) -> MedcalError:
     """A file that cannot be taken apart."""
     said = " ".join(str(err).split())[:160]
     return MedcalError(
-        f"{path}: not {what}, cut off or damaged ({said}); mend it or fetch it anew"
+        f"{path}: not {what}, cut off or damaged ({said}); {remedy} or fetch it anew"
     )
 
 
@@ -257,10 +262,20 @@ def _values_of(column: pa.Array) -> list:
         is_missing = column.is_null().to_numpy(zero_copy_only=False)
         return np.where(is_missing, None, decimals).tolist()
     if pa.types.is_dictionary(column.type) and _is_text(column.type.value_type):
-        texts = [*column.dictionary.to_pylist(), None]
-        indices = column.indices.fill_null(len(texts) - 1).to_pylist()
-        return [texts[index] for index in indices]
+        # each text is made once, however many rows hold it
+        texts = np.array([*column.dictionary.to_pylist(), None], dtype=object)
+        indices = column.indices.fill_null(len(texts) - 1)
+        return texts[indices.to_numpy()].tolist()
+    if _is_number(column):
+        return column.to_numpy(zero_copy_only=False).tolist()
     return column.to_pylist()
+
+
+def _is_number(column: pa.Array) -> bool:
+    """Whether a column holds whole numbers, doubles or truth values, none missing."""
+    kind = column.type
+    plain = (pa.types.is_integer, pa.types.is_float64, pa.types.is_boolean)
+    return column.null_count == 0 and any(is_of(kind) for is_of in plain)
 
 
 def _csv_batches(path: Path) -> Iterator[pa.RecordBatch]:

@@ -33,6 +33,8 @@ _VERSION = 1
 BUSY_SECONDS = 30.0
 _AT_ONCE = 16
 """Rows in one statement of SQLite: half the time of one by one, and more gain nothing."""
+_READ_AT_ONCE = 512
+"""Rows fetched from SQLite together; a divisor of `CHUNK`."""
 
 _DEFINED = ", ".join(
     [
@@ -178,17 +180,21 @@ class AnswerLog(contextlib.AbstractContextManager):
         if others:
             ours.append("extra")
         order = f" ORDER BY {_KEY}" if ordered else ""
-        rows = self._select(f"SELECT {', '.join(ours)} FROM answers", order, **filters)
+        query = f"SELECT {', '.join(ours)} FROM answers"
         first_row = 1
-        part = list(islice(rows, CHUNK))
-        while part or first_row == 1:
-            columns_read = [list(values) for values in zip(*part, strict=True)]
-            if not part:
-                columns_read = [[] for _ in ours]
-            block = dict(zip(ours, columns_read, strict=True))
+        block: dict[str, list] = {name: [] for name in ours}
+        for rows in self._batches(query, order, **filters):
+            # few rows at a time are turned into columns while they are in the cache
+            for column, values in zip(
+                block.values(), zip(*rows, strict=True), strict=True
+            ):
+                column.extend(values)
+            if len(block[ours[0]]) >= CHUNK:
+                yield from_storage(block, others, self.path, first_row)
+                first_row += CHUNK
+                block = {name: [] for name in ours}
+        if block[ours[0]] or first_row == 1:
             yield from_storage(block, others, self.path, first_row)
-            first_row += CHUNK
-            part = list(islice(rows, CHUNK))
 
     def samples(self) -> dict[str, int]:
         """Each strategy with the highest number of a sample in it: 0 where it asks once."""
@@ -205,6 +211,12 @@ class AnswerLog(contextlib.AbstractContextManager):
         return {name: _dtype_of(of_name) for name, of_name in kinds.items()}
 
     def _select(self, query: str, tail: str = "", **filters: Any) -> Iterator[tuple]:
+        return chain.from_iterable(self._batches(query, tail, **filters))
+
+    def _batches(
+        self, query: str, tail: str = "", **filters: Any
+    ) -> Iterator[list[tuple]]:
+        """The rows of a query, `_READ_AT_ONCE` at a time."""
         conditions = []
         parameters = []
         for name, value in filters.items():
@@ -215,7 +227,9 @@ class AnswerLog(contextlib.AbstractContextManager):
         if conditions:
             query += " WHERE " + " AND ".join(conditions)
         with explained(self.path):
-            yield from self._con.execute(query + tail, parameters)
+            rows = self._con.execute(query + tail, parameters)
+            while several := rows.fetchmany(_READ_AT_ONCE):
+                yield several
 
 
 def _dtype_of(kinds: set[str]) -> object:
@@ -233,6 +247,15 @@ def gathered(
     """A log that holds blocks which `to_storage` has checked, in bounded memory.
 
     Its file has no name and goes with its process: SQLite unlinks it as it opens it.
+
+    Parameters
+    ----------
+    parts : iterable of dict of lists
+        The blocks.
+    where : path
+        What messages call their source.
+    to : path, optional
+        What messages call the log that is written in the end.
     """
     with AnswerLog(None) as log:
         log.path = where
@@ -261,8 +284,18 @@ def write_log(
 ) -> int:
     """Write blocks that `to_storage` has checked to a log: all of them, or nothing.
 
-    They are gathered in a file without a name, and put into the log in one transaction;
-    `if_exists` as in `AnswerLog.append`.
+    They are gathered in a file without a name, and put into the log in one transaction.
+
+    Parameters
+    ----------
+    parts : iterable of dict of lists
+        The blocks.
+    to : path
+        The log; made where it is not there.
+    if_exists : {"error", "ignore", "replace"}
+        As in `AnswerLog.append`.
+    where : path
+        What messages call the source.
 
     Returns
     -------
@@ -278,10 +311,17 @@ def merge_logs(
 ) -> int:
     """Bring the answers of several logs into one; safe to repeat.
 
-    Rows that are there already with the same content are left as they are. A row with the same
-    key and other content (``run_id`` and ``seconds`` apart) is a conflict: refused by default,
-    and with `if_exists` "ignore" or "replace" settled for the earlier or the later log, `to`
-    being the earliest.
+    Rows that are there already with the same content are left as they are.
+
+    Parameters
+    ----------
+    sources : sequence of path
+        The logs, the earlier first.
+    to : path
+        The log to bring them into; it counts as the earliest.
+    if_exists : {"error", "ignore", "replace"}
+        For a row with the same key and other content (``run_id`` and ``seconds`` apart): refused,
+        or settled for the earlier or the later log.
 
     Returns
     -------

@@ -6,7 +6,6 @@ read only where its SHA-256 is that of the manifest, so that what is read is wha
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +18,7 @@ import pyarrow.parquet as pq
 
 from medcal_nb.answers.columns import ANSWER_COLUMNS, COLUMNS, KINDS, TEXT
 from medcal_nb.errors import MedcalError
-from medcal_nb.files import file_hash
+from medcal_nb.files import check_shipped, read_manifest
 from medcal_nb.measure.decimals import shortest_decimals
 
 _PACKAGE = Path(__file__).resolve().parents[1]
@@ -57,13 +56,7 @@ def recorded_manifest(folder: Path | None = None) -> dict[str, dict[str, Any]]:
     MedcalError
         If there is no manifest, or it is damaged.
     """
-    path = Path(folder or recorded_folder()) / "manifest.json"
-    if not path.is_file():
-        raise MedcalError(f"{path}: there is no such file; {_GET_IT}")
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except ValueError:
-        raise MedcalError(f"{path}: is damaged, no JSON; {_GET_IT}") from None
+    return read_manifest(Path(folder or recorded_folder()), _GET_IT)
 
 
 def load_recorded(
@@ -156,15 +149,7 @@ def recorded_entry(name: str, folder: Path | None = None) -> dict[str, Any]:
     if name not in manifest:
         raise MedcalError(f"{folder / 'manifest.json'}: no entry {name!r}; {_GET_IT}")
     entry = manifest[name]
-    path = folder / entry["file"]
-    if not path.is_file():
-        raise MedcalError(f"{path}: there is no such file; {_GET_IT}")
-    actual = file_hash(path)
-    if actual != entry["sha256"]:
-        raise MedcalError(
-            f"{path}: is damaged or another file: its SHA-256 is {actual}, the manifest "
-            f"says {entry['sha256']}; {_GET_IT}"
-        )
+    check_shipped(folder / entry["file"], entry["sha256"], _GET_IT)
     return entry
 
 

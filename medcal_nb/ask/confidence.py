@@ -152,14 +152,19 @@ def _quantities(text, scale):
             total = 100
         elif re.search(r"[.,]", a):
             kind = "decimal"
-        value = None
         bound = match["neg"] or match["plus"] or _BOUND_BEFORE.search(before)
-        if not (bound or _BOUND_AFTER.match(after)) and 0 < total <= 1000:
-            values = [_share(x, kind, total) for x in (a, b) if x is not None]
-            if max(values) <= 1:
-                value = round(sum(values) / len(values), 12)
+        bound = bound or _BOUND_AFTER.match(after)
+        value = None if bound else _middle(a, b, kind, total)
         found.append(_Quantity(start, end, value, kind))
     return found
+
+
+def _middle(a, b, kind, total):
+    """The share that a number stands for, or the middle of two; None where it is above 1."""
+    if not 0 < total <= 1000:
+        return None
+    shares = [_share(digits, kind, total) for digits in (a, b) if digits is not None]
+    return round(sum(shares) / len(shares), 12) if max(shares) <= 1 else None
 
 
 def _share(digits, kind, total):

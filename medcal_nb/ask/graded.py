@@ -114,8 +114,8 @@ def _summaries(frame, rules):
     """Make one row of each item's several."""
     frame = frame.sort_values("sample", kind="stable")
     groups = frame.groupby(_KEY, sort=False)
-    texts = frame[["answer", "option_probabilities"]].astype(object)
-    rows = texts.where(texts.notna(), None).to_dict("records")
+    rows = frame[["answer", "option_probabilities"]].astype(object)
+    rows = rows.where(rows.notna(), None).to_dict("records")
     stated = frame["confidence"].notna().to_numpy()
     found = []
     for (*_, item_id, strategy), where in groups.indices.items():

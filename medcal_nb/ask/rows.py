@@ -174,21 +174,16 @@ def over_blank(rows: list[dict]) -> Grade:
 
     Normalised over the options; no probability counts as less than `LEAST_SHARE`.
     """
-    seen, blank = (row["option_probabilities"] or {} for row in (rows + rows[:1])[:2])
-    if (
-        rows[0]["answer"] is None
-        or len(rows) < 2
-        or not seen
-        or set(seen) != set(blank)
-    ):
+    if len(rows) < 2 or rows[0]["answer"] is None:
+        return 0, math.nan, None
+    seen = rows[0]["option_probabilities"] or {}
+    blank = rows[1]["option_probabilities"] or {}
+    if not seen or set(seen) != set(blank):
         return 0, math.nan, None
     ratios = {
         name: max(p, LEAST_SHARE) / max(blank[name], LEAST_SHARE)
         for name, p in seen.items()
     }
     total = math.fsum(ratios.values())
-    return (
-        0,
-        ratios[rows[0]["answer"]] / total,
-        {name: r / total for name, r in ratios.items()},
-    )
+    shares = {name: ratio / total for name, ratio in ratios.items()}
+    return 0, shares[rows[0]["answer"]], shares

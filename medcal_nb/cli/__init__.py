@@ -22,7 +22,8 @@ from medcal_nb.errors import MedcalError
 #: Old names that still work: of options, and of what an option names. Those of data sets are known
 #: to `medcal_nb.datasets.items`.
 RENAMED = {
-    "--limit": "--errors-allowed",
+    "--limit": "--max-risk",
+    "--errors-allowed": "--max-risk",
     ("--profile", "real"): "recorded",
     ("--strategies", "image_ablation"): "blank_image",
     ("--method", "option_temperature"): "temperature",
@@ -39,7 +40,7 @@ def _options(
         say(f"medcal {__version__}" if version else context.get_help())
 
 
-def _renamed(words: list[str]) -> list[str]:
+def current_names(words: list[str]) -> list[str]:
     """The words of a command line with old names replaced, each with a remark."""
     words = [
         w
@@ -64,7 +65,9 @@ def main() -> None:
     Ctrl-C.
     """
     try:
-        code = app(_renamed(sys.argv[1:]), prog_name="medcal", standalone_mode=False)
+        code = app(
+            current_names(sys.argv[1:]), prog_name="medcal", standalone_mode=False
+        )
     except Exception as error:
         if sys.argv[1:2] == ["--debug"]:
             raise

@@ -109,9 +109,7 @@ def score(
     by: Annotated[
         str, typer.Option(metavar="COL,COL,…", help="Groups.")
     ] = "model,dataset,strategy",
-    all_: Annotated[
-        bool, typer.Option("--all", help="Every metric, not only the usual ones.")
-    ] = False,
+    all_: Annotated[bool, typer.Option("--all", help="Every metric.")] = False,
     resamples: Annotated[
         int, typer.Option(min=2, max=100_000, help="Behind the intervals.")
     ] = 2000,
@@ -130,9 +128,11 @@ def score(
     cost_tokens: Annotated[
         float, typer.Option(min=0, help="Of a thousand tokens.")
     ] = 0.0,
-    errors_allowed: Annotated[
+    max_risk: Annotated[
         float | None,
-        typer.Option(min=0.001, max=0.999, help="With --choose: share of those kept."),
+        typer.Option(
+            min=0.001, max=0.999, help="With --choose: share wrong among answers kept."
+        ),
     ] = None,
 ) -> None:
     """Accuracy, calibration and discrimination of each group of answers, with 95 % intervals.
@@ -150,7 +150,7 @@ def score(
             "cost_wrong": cost_wrong,
             "cost_check": cost_check,
             "cost_tokens": cost_tokens,
-            "max_risk": errors_allowed,
+            "max_risk": max_risk,
         }
         for sentence in _score.choices(answers, by=names, costs=costs):
             say(sentence)

@@ -8,10 +8,12 @@ import typer
 
 from medcal_nb.cli._app import Force, app, say
 
-ErrorsAllowed = Annotated[
+MaxRisk = Annotated[
     float,
     typer.Option(
-        min=0.001, max=0.999, help="Flag a case if more of those like it were wrong."
+        min=0.001,
+        max=0.999,
+        help="Flag a case if a larger share of those like it were wrong.",
     ),
 ]
 Size = Annotated[
@@ -44,7 +46,7 @@ def reader(
         typer.Option(help="Where decisions are kept; else beside the answers."),
     ] = None,
     name: Name = None,
-    errors_allowed: ErrorsAllowed = 0.2,
+    max_risk: MaxRisk = 0.2,
     size: Size = 20,
     model_first: Annotated[
         bool, typer.Option("--model-first", help="Show its answer before yours.")
@@ -64,7 +66,7 @@ def reader(
     The address holds a token: the one in MEDCAL_READER_TOKEN, else a random one. It is no option,
     because others on this machine can read a command line.
 
-    Example: medcal reader answers.sqlite --errors-allowed 0.1
+    Example: medcal reader answers.sqlite --max-risk 0.1
     """
     from medcal_nb.reader.cases import Casebook
     from medcal_nb.reader.decisions import DecisionLog, decisions_path
@@ -82,7 +84,7 @@ def reader(
         "model": model,
         "strategy": strategy,
         "reader": name,
-        "limit": errors_allowed,
+        "limit": max_risk,
         "size": size,
         "model_first": model_first,
         "decisions": str(log.path.resolve()),

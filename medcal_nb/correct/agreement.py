@@ -25,8 +25,10 @@ def model_agreement(graded: pd.DataFrame) -> pd.DataFrame:
     -------
     DataFrame
         Rows of every model and of the "majority", whose answer is the most frequent (of several
-        that are, the first model's), with ``agree``: "all agree" or "some differ". Empty where
-        fewer than three models answered the same items.
+        that are, the first model's); empty where fewer than three models answered the same items:
+
+        - ``confidence``: share of the models that give the answer
+        - ``agree``: "all agree" or "some differ"
     """
     silent = graded["confidence"].isna().groupby(graded["strategy"]).transform("all")
     rows = graded[silent & graded["answer"].notna() & graded["correct"].notna()]
@@ -73,7 +75,7 @@ def agreement_table(
         n, n_images, share : answers, images, and their share of all items
         accuracy : with _low, _high
         change : against the best single model on the same items, with _low, _high
-        best : that model; is_model : whether the row is one model's
+        best : that model
     """
     is_majority = rows["model"] == MAJORITY
     majority = rows[is_majority]
@@ -91,5 +93,4 @@ def agreement_table(
     return table.assign(
         share=table["n"] / len(majority),
         best=best,
-        is_model=table["who"].isin(single["model"]),
     )

@@ -112,7 +112,7 @@ def labels_needed(
         if len(curve):
             about = key | {"method": method}
             curves.append(curve.assign(**about)[[*about, *curve.columns]])
-            row = about | _needed(curve, share)
+            row = about | smallest_sizes(curve, share)
             needed.append(row | {"n_draws": n_draws, "share": share})
     if not curves:
         raise ValueError(
@@ -148,7 +148,7 @@ def _removed(
     return dict(zip(names, ends.tolist(), strict=True))
 
 
-def _needed(curve: pd.DataFrame, share: float) -> dict:
+def smallest_sizes(curve: pd.DataFrame, share: float) -> dict:
     """Smallest sizes from which on a map wins in enough draws, at that and every larger size."""
     row = {}
     for name in ("refitted", "known"):

@@ -27,15 +27,24 @@ def load_items(
 
     Parameters
     ----------
-    name : a name of :func:`dataset_names`, such as ``pocketvqa-medical``; a public set read from a
-        copy on disk is ``NAME:FOLDER``, such as ``vqa-rad:/data/vqa_rad``
-    split : ``fit``, ``test``, or None for all items
-    n : keep this many items, drawn at random by ``seed``
+    name : str
+        A name of :func:`dataset_names`, such as ``pocketvqa-medical``; a public set read from a
+        copy on disk is ``NAME:FOLDER``, such as ``vqa-rad:/data/vqa_rad``.
+    split : {"fit", "test"}, optional
+        Both by default.
+    n, seed : int, optional
+        Keep `n` items, drawn at random by `seed`.
+
+    Returns
+    -------
+    pandas.DataFrame
+        One row an item, columns :data:`medcal_nb.datasets.items.ITEM_COLUMNS` and those that the
+        set tells beside.
 
     Raises
     ------
     MedcalError
-        for an unknown dataset or split, or one that can't be read.
+        For an unknown dataset or split, or one that can't be read.
     """
     if name in _FORMER:
         print(f"the data set {name} is called {_FORMER[name]} now", file=sys.stderr)

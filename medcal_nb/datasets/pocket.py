@@ -6,7 +6,6 @@ compared with the SHA-256 of ``manifest.json`` before it is read. How it was mad
 ``data/pocket/factory``.
 """
 
-import json
 import os
 from pathlib import Path
 
@@ -15,7 +14,7 @@ import pandas as pd
 
 from medcal_nb.datasets.items import chosen
 from medcal_nb.errors import MedcalError
-from medcal_nb.files import file_hash
+from medcal_nb.files import check_shipped, read_manifest
 
 VARIABLE = "MEDCAL_POCKET"
 MANIFEST = "manifest.json"
@@ -133,28 +132,18 @@ def fresh_answers(
 
 def _manifest(home: Path) -> dict[str, dict[str, str]]:
     """Return file hashes by folder."""
-    path = home / MANIFEST
-    try:
-        return json.loads(path.read_text())
-    except ValueError:
-        raise MedcalError(f"{path} is damaged: restore it ({_restore(path)})") from None
+    return read_manifest(home, _remedy(home / MANIFEST))
 
 
 def _checked(folder: str, file: str) -> Path:
     """Return the path of a file of the manifest whose content is what the manifest says."""
     home = pocket_home()
     path = home / folder / file
-    expected = _manifest(home).get(folder, {}).get(file)
-    if expected is None or not path.is_file():
-        raise MedcalError(f"{path} is missing: restore it ({_restore(path)})")
-    if file_hash(path) != expected:
-        raise MedcalError(
-            f"{path} is damaged (SHA-256 differs from {MANIFEST}): restore it ({_restore(path)})"
-        )
-    return path
+    expected = _manifest(home).get(folder, {}).get(file, "nothing")
+    return check_shipped(path, expected, _remedy(path))
 
 
-def _restore(path: Path) -> str:
+def _remedy(path: Path) -> str:
     if path.is_relative_to(INSTALLED):
-        return "pip install --force-reinstall --no-deps medcal-nb"
-    return f"git checkout -- {path}"
+        return "restore it (pip install --force-reinstall --no-deps medcal-nb)"
+    return f"restore it (git checkout -- {path})"

@@ -1,6 +1,6 @@
 """Bringing in answers that were recorded elsewhere: any table, and other tools' own logs."""
 
-from .importing import Imported, import_blocks, import_file, read_answers
+from .importing import Imported, import_file, read_answers
 from .placing import ColumnMap
 from .recognition import Recognised, recognise_columns
 from .registry import Reader, readers
@@ -10,7 +10,6 @@ __all__ = [
     "Imported",
     "Reader",
     "Recognised",
-    "import_blocks",
     "import_file",
     "read_answers",
     "readers",

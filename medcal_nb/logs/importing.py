@@ -109,20 +109,8 @@ def import_file(
     name = printable(source.path.name)
     blocks = tqdm(blocks, desc=name, unit=" blocks", disable=None)
     report = Imported(notes=source.notes)
-    return import_blocks(blocks, to, columns, path, report, if_exists)
-
-
-def import_blocks(
-    blocks: Iterable[dict[str, list]],
-    to: Path | str,
-    columns: ColumnMap,
-    where: Path | str,
-    report: Imported,
-    if_exists: str = "error",
-) -> Imported:
-    """Write blocks that are taken from the file or folder `where` already to a log."""
-    parts = _stored(blocks, where, columns, report)
-    report.written = write_log(parts, to, if_exists=if_exists, where=where)
+    parts = _stored(blocks, path, columns, report)
+    report.written = write_log(parts, to, if_exists=if_exists, where=path)
     return report
 
 

@@ -3,14 +3,14 @@
 import re
 import unicodedata
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from medcal_nb.answers.columns import COLUMNS
 from medcal_nb.errors import MedcalError
 
 from .cells import RIGHT, WRONG, plain_number
-from .placing import ColumnMap
+from .placing import ColumnMap, Placing
 from .source import Source
 
 #: Names that a column goes by, in small letters without accents, words joined by ``_``. The
@@ -228,19 +228,20 @@ def recognise_columns(
             free.remove(theirs[0])
     if "reader" in named and "model" not in named:
         named["model"] = named["reader"]  # a person answers in the place of a model
-    _require(path, named, looks, logits)
-    scale = None
-    if not logits:
-        scale = looks[named["confidence"]]
-        percent = _is_percent(path, named["confidence"], scale, percent)
     columns = ColumnMap(
         named=named,
         logits=logits,
-        percent=bool(percent),
         allow_missing=True,
         decimal=decimal or ".",
         left_out=_unfit(named, free, looks),
     )
+    # refuses a table in which nothing says how sure, or how right, the answers are
+    confidence = Placing(Path(path), looks, columns).theirs("confidence")
+    scale = None
+    if not logits:
+        scale = looks[confidence]
+        is_percent = _is_percent(path, confidence, scale, percent)
+        columns = replace(columns, percent=is_percent)
     description = _describe(columns, scale, asked)
     return Recognised(columns=columns, description=description)
 
@@ -301,27 +302,6 @@ def _ambiguous(path, ours, theirs):
 
 def _quoted(names):
     return ", ".join(f"'{name}'" for name in names)
-
-
-def _require(path, named, looks, logits):
-    """Refuse a table in which nothing says how sure, or how right, the answers are."""
-    for theirs in named.values():
-        known = theirs in looks
-        if not known and named.get("confidence") == theirs:
-            shown = ", ".join(list(looks)[:40])
-            raise MedcalError(f"{path}: no column '{theirs}'; columns are {shown}")
-    shown = ", ".join(list(looks)[:40])
-    if "confidence" not in named and not logits:
-        raise MedcalError(
-            f"{path}: no column is plainly the confidence; name one by --confidence; columns are "
-            f"{shown}"
-        )
-    graded = "correct" in named or {"answer", "gold"} <= {*named}
-    if not graded and not (logits and "gold" in named):
-        raise MedcalError(
-            f"{path}: no column plainly says which answers are right; name one by --correct, or "
-            f"the right answers by --gold; columns are {shown}"
-        )
 
 
 def _is_percent(path, name, look, percent):

@@ -125,8 +125,6 @@ class Source:
                 "damaged: export it anew, or import it as a table with --reader table"
             ) from err
 
-    told = as_user_error  # the name of it until 0.9, for readers of other packages
-
 
 def _decisions(path: Path) -> Iterator[dict]:
     """The rows of a decisions log of the reader view, which may be written to meanwhile."""

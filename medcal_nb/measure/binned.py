@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from ._check import check_choice, check_whole
 from .registry import Sums, evaluate, register
-from .resampling import FloatArray
+from .resampling import FloatArray, distinct
 
 BINNINGS = ("width", "mass")
 N_BINS = 15
@@ -47,7 +47,7 @@ def _cells(c: FloatArray, n_bins: int, binning: str) -> tuple[NDArray[np.intp], 
     check_choice(binning, "binning", BINNINGS)
     if binning == "width":
         return width_bins(c, n_bins), n_bins
-    values, cell = np.unique(np.round(c, DIGITS), return_inverse=True)
+    values, cell = distinct(np.round(c, DIGITS))
     return cell, values.size
 
 

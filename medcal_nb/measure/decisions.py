@@ -128,12 +128,17 @@ def best_threshold(*, cost_wrong: float = 1.0, cost_check: float) -> float:
     Parameters
     ----------
     cost_wrong, cost_check : float
-        C_w and C_c, in any one unit; below 0 is a ValueError.
+        Of a wrong answer acted on, and of the check of an answer.
 
     Returns
     -------
     float
         In [0, 1]; 0 (keep every answer) where a check costs more than it can save.
+
+    Raises
+    ------
+    ValueError
+        On costs below 0.
 
     References
     ----------
@@ -213,7 +218,9 @@ def policy_table(
         row = {"policy": name, "n": len(both)}
         row |= {"n_readers": mean.n_readers, "n_cases": mean.n_cases}
         row |= {"reader_share": read.mean(), "accuracy": right.mean()}
-        row |= {"cost": mean.estimate, "cost_low": mean.low, "cost_high": mean.high}
+        lowest = cost_check * read.min()  # no expected cost is below it
+        row |= {"cost": mean.estimate, "cost_low": max(mean.low, lowest)}
+        row |= {"cost_high": mean.high}
         row |= {"difference": change.estimate, "difference_low": change.low}
         rows.append(row | {"difference_high": change.high, "p": change.p})
     return pd.DataFrame(rows).sort_values("cost", ignore_index=True, kind="stable")

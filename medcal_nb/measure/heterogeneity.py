@@ -16,6 +16,13 @@ def standard_error(
 ) -> FloatArray:
     """The standard error that a normal interval of this width has.
 
+    Parameters
+    ----------
+    low, high : (n,) array
+        Ends of the intervals.
+    level : float
+        Their level.
+
     Examples
     --------
     >>> standard_error([0.2], [0.4]).round(3).tolist()

@@ -132,22 +132,27 @@ def holm(p_values: ArrayLike) -> FloatArray:
 def wilson_interval(
     successes: ArrayLike, trials: ArrayLike, *, level: float = 0.95
 ) -> tuple[FloatArray, FloatArray]:
-    r"""Wilson score interval `(low, high)` of a proportion; (0, 1) where there are no trials.
+    r"""Wilson score interval of a proportion.
 
     .. math:: \frac{\hat p + z^2 / 2n \pm z \sqrt{\hat p (1 - \hat p) / n + z^2 / 4 n^2}}
        {1 + z^2 / n}
 
     Parameters
     ----------
-    successes, trials : array or number
-        Counts, 0 ≤ successes ≤ trials; another is a ValueError.
+    successes, trials : (n,) array or float
+        With 0 ≤ successes ≤ trials.
     level : float
-        Nominal coverage, in (0, 1).
+        Of the interval.
 
     Returns
     -------
-    tuple of array
-        The lower and the upper ends, in [0, 1].
+    low, high : (n,) array
+        0 and 1 where there are no trials.
+
+    Raises
+    ------
+    ValueError
+        Where there are more successes than trials, or fewer than none.
 
     References
     ----------
@@ -195,17 +200,17 @@ def clustered_interval(
 
     Parameters
     ----------
-    correct : (n,) array of 0 and 1
-        1 where the item counts, such as a correct answer.
+    correct : (n,) array
+        0 or 1 of each item.
     groups : (n,) array or None
-        Group of each item, such as its image; None: each item by itself.
+        The group of each item; None where each is one by itself.
     level : float
-        Nominal coverage, in (0, 1).
+        Of the interval.
 
     Returns
     -------
-    tuple of float
-        `(low, high)` in [0, 1]; (0, 1) where there are no items.
+    low, high : float
+        In [0, 1]; (0, 1) where there are no items.
 
     References
     ----------

@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike, NDArray
 from ._check import check_groups, check_level, check_pair, warn
 from .binned import N_BINS, bins_of
 from .intervals import note_few
-from .resampling import FloatArray, Interval, gathered
+from .resampling import FloatArray, Interval, distinct, gathered
 from .smooth import ici, local_linear
 
 DRAWS = 1000
@@ -103,7 +103,7 @@ def ece_interval(
     0.117 [0.089, 0.146]
     """
     c, y = check_pair(confidence, correct)
-    bins = np.unique(bins_of(c, n_bins, binning), return_inverse=True)[1]
+    bins = distinct(bins_of(c, n_bins, binning))[1]
     return _inverted(c, y, bins, groups, level, rng)
 
 
@@ -171,6 +171,11 @@ def _inverted(
     """The sizes of gap that are not in a tail of what was observed."""
     tail = (1 - check_level(level)) / 2
     n_draws = int(np.clip(np.ceil(IN_TAIL / tail), DRAWS, MOST_DRAWS))
+    if n_draws * tail < IN_TAIL:
+        warn(
+            f"level {level:g}: fewer than {IN_TAIL} of {n_draws:,} draws lie beyond an end of the "
+            "interval, which is known roughly"
+        )
     codes, n_groups = check_groups(groups, c.size)
     if groups is not None and n_groups == 1 and c.size > 1:
         warn(

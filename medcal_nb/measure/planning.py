@@ -18,7 +18,7 @@ from .binned import N_BINS
 from .intervals import wilson_interval
 from .inversion import ece_interval
 from .registry import metric_of
-from .resampling import FloatArray, Resamples, choose_clip, logit
+from .resampling import FloatArray, Resamples, choose_clip, distinct, logit
 
 MANY = 1e9  # times that each item of a pool counts: what chance adds to outcomes is not in a limit
 RESAMPLES = 300
@@ -39,7 +39,7 @@ def limit(c: FloatArray, p: FloatArray, stat: Callable[..., float]) -> float:
 
 def _true_error(c: FloatArray, p: FloatArray) -> float:
     """Mean distance of the true accuracy from the confidence, E|E[p | c] − c|."""
-    values, cell = np.unique(c, return_inverse=True)
+    values, cell = distinct(c)
     expected = np.bincount(cell) * values
     return float(np.abs(np.bincount(cell, p) - expected).sum() / c.size)
 
@@ -344,7 +344,11 @@ def precision_sample_size(
     Returns
     -------
     pandas.DataFrame
-        quantity ("O:E ratio", "calibration slope", "AUROC"), width, n.
+        One row per quantity:
+
+        - ``quantity``: "O:E ratio", "calibration slope" or "AUROC"
+        - ``width``: as wanted
+        - ``n``: answers needed
 
     References
     ----------

@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike, NDArray
 from ._check import check_groups, check_level, check_pair
 from .intervals import holm, wilson_interval
 from .registry import Sums, evaluate, register
-from .resampling import FloatArray, gathered, won_pairs
+from .resampling import FloatArray, distinct, gathered, won_pairs
 from .rows import arrays, image_labels, measured, parts_by
 
 
@@ -309,7 +309,7 @@ def _components(
     The variance of the AUROC is the sum of the squares of the second.
     """
     n_groups = int(codes.max()) + 1
-    values, cell = np.unique(c, return_inverse=True)
+    values, cell = distinct(c)
     right = np.bincount(cell, y, values.size)
     wrong = np.bincount(cell, 1 - y, values.size)
     n_right = right.sum()

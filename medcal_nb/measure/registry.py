@@ -162,7 +162,13 @@ def register(
     outcomes: bool = False,
     bounds: tuple[float, float] = (0.0, 1.0),
 ) -> Callable[[Callable[..., float]], Callable[..., float]]:
-    """Enter the function below into `METRICS`; the function itself is left as it is."""
+    """Enter the function below into `METRICS`; the function itself is left as it is.
+
+    Parameters
+    ----------
+    name, label, sums, interval, outcomes, bounds
+        As the attributes of `Metric`.
+    """
     check_choice(interval, "interval", INTERVALS)
 
     def enter(value: Callable[..., float]) -> Callable[..., float]:

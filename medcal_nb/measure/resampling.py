@@ -98,9 +98,10 @@ class Resamples:
             self._own = np.arange(len(self.names))
         else:
             labels = np.asarray(labels)
-            self._own, _ = check_groups(labels, labels.size if n is None else n)
-            first = np.unique(self._own, return_index=True)[1]
-            self.names = pd.Index(labels[first])
+            self._own, n_groups = check_groups(labels, labels.size if n is None else n)
+            names = np.empty(n_groups, dtype=labels.dtype)
+            names[self._own] = labels
+            self.names = pd.Index(names)
         self.n_groups = len(self.names)
         self._unit = np.arange(self.n_groups)
         self.n_units = self.n_groups
@@ -338,16 +339,29 @@ def logit(confidence: ArrayLike, clip: float) -> FloatArray:
     return np.log(c) - np.log1p(-c)
 
 
+def distinct(values: ArrayLike) -> tuple[NDArray, NDArray[np.intp]]:
+    """Different values, ascending, and which of them each of the (n,) values is.
+
+    What `numpy.unique` returns; of values that ascend already, in one pass.
+    """
+    array = np.asarray(values)
+    if array.size == 0 or (array[1:] < array[:-1]).any():
+        return np.unique(array, return_inverse=True)
+    is_new = np.append(True, array[1:] != array[:-1])
+    return array[is_new], np.cumsum(is_new) - 1
+
+
 def gathered(confidence: ArrayLike, most: int | None = None) -> NDArray[np.intp]:
     """(n,) a number for each confidence: the same for equal ones, at most `most` numbers.
 
     Where more differ, neighbours are put together into cells of equal mass.
     """
-    values, cell, n = np.unique(confidence, return_inverse=True, return_counts=True)
+    values, cell = distinct(confidence)
     if most is None or values.size <= most:
         return cell
+    n = np.bincount(cell)
     coarse = ((np.cumsum(n) - n / 2) / n.sum() * most).astype(np.intp)
-    return np.unique(coarse[cell], return_inverse=True)[1]
+    return distinct(coarse[cell])[1]
 
 
 # --- logistic regression ------------------------------------------------------------------
@@ -500,7 +514,7 @@ def weighted_auroc(
     pairs = np.zeros(len(weights))
     for k in pd.unique(folds):
         own = np.flatnonzero(folds == k)
-        cell = np.unique(c[own], return_inverse=True)[1]
+        cell = distinct(c[own])[1]
         place = (np.arange(own.size), cell)
         # (B, cells): right and wrong answers at each confidence, ascending
         right = weights[:, own] @ csr_array((y[own], place))

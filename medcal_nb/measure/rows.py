@@ -6,6 +6,8 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 import pandas as pd
 
+from ._check import check_groups
+
 
 def measured(graded: pd.DataFrame) -> pd.DataFrame:
     """Return the graded answers that can be measured: those with a confidence and a grade."""
@@ -35,6 +37,17 @@ def image_labels(graded: pd.DataFrame, column: str = "image_id") -> np.ndarray:
     if "dataset" not in graded:
         return names
     return plain_ids(graded["dataset"]) + "/" + names
+
+
+def image_codes(graded: pd.DataFrame, column: str) -> tuple[np.ndarray, int]:
+    """Return which image each row is of, 0 … G−1 in the order of their labels, and G.
+
+    Whole numbers of a table without data sets are labels as they stand.
+    """
+    is_number = column in graded and pd.api.types.is_integer_dtype(graded[column].dtype)
+    if is_number and "dataset" not in graded and not graded[column].hasnans:
+        return check_groups(graded[column].to_numpy(), len(graded))
+    return check_groups(image_labels(graded, column), len(graded))
 
 
 def images_known(graded: pd.DataFrame, column: str | None = "image_id") -> bool:

@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from ._check import check_confidence, check_groups, check_level, check_pair
 from .intervals import clustered_interval, wilson_interval
-from .resampling import Resamples, percentile_ends
+from .resampling import Resamples, distinct, percentile_ends
 from .rows import (
     arrays,
     image_labels,
@@ -177,10 +177,10 @@ def one_answer_an_image(
 
 def descending(c: NDArray, y: NDArray) -> tuple[NDArray, NDArray, NDArray]:
     """Distinct confidences from the highest, and answers and errors down to each."""
-    values, cell = np.unique(-c, return_inverse=True)
-    kept = np.bincount(cell).cumsum()
-    errors = np.bincount(cell, 1 - y).cumsum()
-    return -values, kept, errors
+    values, cell = distinct(c)
+    kept = np.bincount(cell)[::-1].cumsum()
+    errors = np.bincount(cell, 1 - y)[::-1].cumsum()
+    return values[::-1], kept, errors
 
 
 def conformal_selection(

@@ -7,7 +7,7 @@ from numpy.typing import ArrayLike, NDArray
 from ._check import check_level, check_pair, check_whole
 from .binned import width_bins
 from .registry import Sums, evaluate, register
-from .resampling import FloatArray, Resamples, percentile_ends
+from .resampling import FloatArray, Resamples, distinct, percentile_ends
 
 STEPS = 4096  # of the grid of smooth ECE
 SPAN = 0.75  # share of the answers that the curve looks at in each place
@@ -132,7 +132,7 @@ def local_linear(x: FloatArray, count: FloatArray) -> FloatArray:
 
 def _curve_cells(c: FloatArray) -> tuple[NDArray[np.intp], int]:
     """Cell of each answer: its confidence, or beyond 256 of them a step of 1/256."""
-    values, cell = np.unique(c, return_inverse=True)
+    values, cell = distinct(c)
     if values.size > CELLS:
         return width_bins(c, CELLS), CELLS
     return cell, values.size
@@ -322,7 +322,7 @@ def calibration_curve_table(
     check_whole(n_points, "n_points", 2)
     cell, n_cells = _curve_cells(c)
     drawn = Resamples(groups, n_resamples, rng, n=c.size)
-    held, cell = np.unique(cell, return_inverse=True)
+    held, cell = distinct(cell)
     n_cells = held.size
     count = np.bincount(cell, minlength=n_cells).astype(float)
     x = np.bincount(cell, c) / count

@@ -4,7 +4,7 @@ import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from itertools import combinations
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pandas as pd
@@ -31,7 +31,7 @@ from .resampling import (
     percentile_interval,
     two_sided_p,
 )
-from .rows import arrays, image_labels, images_known, measured, parts_by
+from .rows import arrays, image_codes, image_labels, images_known, measured, parts_by
 from .selective import DELTA, descending, selective_threshold
 
 SCORE_METRICS = (
@@ -91,7 +91,8 @@ def metrics_table(
         Column of what is drawn together, joined with the data set's name; the item where it is
         empty. None: each row by itself.
     rng : numpy.random.Generator
-        Each row gets a random stream of its own.
+        Its seed. Each row gets a random stream of its own, which follows from that seed and the
+        row's answers: the same answers have the same intervals, whatever stands beside them.
 
     Returns
     -------
@@ -127,16 +128,14 @@ def metrics_table(
     for name in [*names, *wanted]:
         check_choice(name, "metrics", all_metrics())
     parts_by(graded[:0], ["confidence", "correct"])
-    parts = parts_by(graded, by)
     rows = []
-    for (key, part), stream in zip(parts, rng.spawn(len(parts)), strict=True):
+    for key, part in parts_by(graded, by):
         answers = measured(part)
-        ids = None if groups is None else image_labels(answers, groups)
-        known = ids is not None and images_known(answers, groups)
+        ids, n_images = (None, 0) if groups is None else image_codes(answers, groups)
         row = dict(key)
         row["n"] = len(answers)
         row["n_missing"] = len(part) - len(answers)
-        row["n_images"] = len(set(ids)) if ids is not None and known else 0
+        row["n_images"] = n_images if images_known(answers, groups) else 0
         with _labelled(", ".join(f"{k}={v}" for k, v in key.items()) or "all"):
             if len(answers):
                 pair = check_pair(answers["confidence"], answers["correct"])
@@ -146,13 +145,25 @@ def metrics_table(
                     n_bins=n_bins,
                     level=level,
                     n_resamples=n_resamples,
-                    rng=stream,
+                    rng=_stream(rng, *pair),
                 )
                 row |= scores.row(names, wanted)
             else:
                 warn("no answer has both a confidence and a grade")
         rows.append(row)
     return _in_order(pd.DataFrame(rows), names, wanted)
+
+
+def _stream(
+    rng: np.random.Generator, confidence: np.ndarray, correct: np.ndarray
+) -> np.random.Generator:
+    """Return a random stream that follows from a generator's seed and from answers alone."""
+    seed = cast(np.random.SeedSequence, rng.bit_generator.seed_seq)
+    answers = (len(correct), int(correct.sum()), int(1e6 * confidence.sum()))
+    key = (*seed.spawn_key, *answers)
+    return np.random.default_rng(
+        np.random.SeedSequence(entropy=seed.entropy, spawn_key=key)
+    )
 
 
 def _in_order(table: pd.DataFrame, names: list[str], wanted: list[str]) -> pd.DataFrame:
@@ -185,7 +196,7 @@ class _Scores:
     ) -> None:
         self.c = c
         self.y = y
-        alone = ids is not None and len(np.unique(ids)) == len(ids)
+        alone = ids is not None and int(ids.max()) + 1 == len(ids)
         self.ids = None if alone else ids
         self.level = level
         self.n_bins = n_bins
@@ -222,7 +233,7 @@ class _Scores:
         """The effective number of images, or of answers where none is known."""
         if self.ids is None:
             return self.c.size
-        size = np.unique(self.ids, return_counts=True)[1]
+        size = np.bincount(self.ids)
         return float(size.sum() ** 2 / (size**2).sum())
 
     def options_of(self, metric: Metric) -> dict[str, Any]:
@@ -478,7 +489,6 @@ def confidence_by_outcome_table(
 
         - low, high: edges
         - n, n_correct, n_wrong: answers
-        - share_correct, share_wrong: of all correct, of all wrong answers; NaN without any
         - accuracy: NaN in an empty bin
 
     Examples
@@ -501,22 +511,31 @@ def confidence_by_outcome_table(
             "n": n,
             "n_correct": right,
             "n_wrong": wrong,
-            "share_correct": _shares(right),
-            "share_wrong": _shares(wrong),
             "accuracy": right / np.where(n > 0, n, np.nan),
         }
     )
 
 
-def _shares(count: NDArray[Any]) -> FloatArray:
-    total = count.sum()
-    return count / total if total else np.full(count.size, np.nan)
-
-
 def netcal_table(
     confidence: ArrayLike, correct: ArrayLike, *, n_bins: int = N_BINS
 ) -> pd.DataFrame:
-    """What netcal calls ECE, MCE and ACE beside ours: metric, ours, netcal, difference, note."""
+    """What netcal calls ECE, MCE and ACE, beside ours.
+
+    Parameters
+    ----------
+    confidence, correct : (n,) array
+    n_bins : int
+
+    Returns
+    -------
+    pandas.DataFrame
+        One row per metric:
+
+        - ``metric``: its name
+        - ``ours, netcal``: the two values
+        - ``difference``: ours − netcal
+        - ``note``: why they differ
+    """
     from netcal import metrics as netcal
 
     c, y = check_pair(confidence, correct)

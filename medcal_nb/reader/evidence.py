@@ -184,7 +184,6 @@ def summarise(
     return summary | {
         "table": pd.DataFrame(rows),
         "right_model": int(right_model.sum()),
-        "wrong_model": int((~right_model).sum()),
         "decided": len(final),
         "deferred": int(deferred.sum()),
         "ungraded": int((~graded & ~deferred).sum()),

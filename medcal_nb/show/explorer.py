@@ -256,10 +256,10 @@ class Explorer(ipw.VBox):
             "right answer": row.get("gold"),
             "graded": "right" if row["correct"] else "wrong",
         }
-        told = "".join(
+        words = "".join(
             f"<br>{k}: <b>{html.escape(str(v))}</b>" for k, v in lines.items()
         )
-        return f"<div class='medcal-answer' style='padding:4px'>{image}{told}</div>"
+        return f"<div class='medcal-answer' style='padding:4px'>{image}{words}</div>"
 
 
 def _pair(rows: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:

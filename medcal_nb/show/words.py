@@ -83,6 +83,15 @@ LABELS = {
     "confidence_rate": "replies with a confidence",
     "n_images": "images",
     "n_missing": "without confidence",
+    "accuracy_source": "accuracy on the source",
+    "auroc_source": "AUROC on the source",
+    "brier_transferred": "Brier score, transferred",
+    "brier_refitted": "Brier score, refitted",
+    "sha256": "SHA-256",
+    "measured": "with confidence and grade",
+    "certified": "splits with a certificate",
+    "width": "width wanted",
+    "width_here": "width here",
     "test_coverage": "coverage",
     "fit_coverage": "coverage in calibration",
     "test_risk": "risk",
@@ -124,6 +133,10 @@ LABELS = {
     "n_known": "labels until the intercept wins",
     "rival_is": "which is",
     "worse_than_base": "skill below 0",
+    "within_05": "within 5 points",
+    "n_min": "fewest labels tried",
+    "n_max": "most labels tried",
+    "n_draws": "samples",
     "at_bound": "T at its bound",
     "temperature_source": "T, source",
     "temperature_target": "T, target",
@@ -133,6 +146,7 @@ LABELS = {
 ROWS_SHOWN = 12
 _NAMES_IN = {
     *(
+        "model",
         "dataset",
         "strategy",
         "ensemble",
@@ -145,6 +159,13 @@ _NAMES_IN = {
     *("metric", "loss", "estimator", "question_type", "decision_type"),
 }
 """Columns whose words are names of ours; others are left as they are (an answer may be "both")."""
+_SHARES = {
+    *("accuracy", "accuracy_source", "mean_confidence", "confidence", "certified"),
+    *("coverage", "observed_coverage", "risk"),
+}
+"""Columns that hold shares of answers, written in percent."""
+_DIFFERENCES = {"gap"}
+"""Columns that hold differences of such shares, written in percentage points."""
 
 
 def label_of(name: object) -> str:
@@ -238,6 +259,14 @@ def percent(share: float) -> str:
     if rounded == 100 and share < 1:
         return ">99 %"
     return f"{rounded} %"
+
+
+def shares(share: float, low: float = nan, high: float = nan) -> str:
+    """Return a share with its interval in whole percent: ``52 % [51, 54]``."""
+    if pd.isna(low) or pd.isna(high):
+        return percent(share)
+    ends = [percent(end).removesuffix(" %") for end in (low, high)]
+    return f"{percent(share)} [{ends[0]}, {ends[1]}]"
 
 
 def points(difference: float, low: float = nan, high: float = nan) -> str:
@@ -346,6 +375,7 @@ def show_table(
     ascending: bool = True,
     rows: int = ROWS_SHOWN,
     title: str = "",
+    turned: bool = False,
 ) -> ShownTable:
     """Return a table to look at: few digits, intervals beside their estimates, nothing cut.
 
@@ -365,6 +395,8 @@ def show_table(
         How many rows are shown at most; below them stands how many more there are.
     title : str
         What stands above the table.
+    turned : bool
+        A column is a line: what is called so, and its value in each row.
 
     Returns
     -------
@@ -411,7 +443,12 @@ def show_table(
     rest = ""
     if len(frame) > len(shown):
         rest = f"and {len(frame) - len(shown):,} more"
-    return ShownTable(pd.DataFrame(cells, dtype=object), numeric, rest, title)
+    shown_cells = pd.DataFrame(cells, dtype=object)
+    if turned:
+        shown_cells = shown_cells.T.reset_index()
+        shown_cells.columns = ["", *[""] * len(shown)]
+        numeric = [False] * len(shown_cells.columns)
+    return ShownTable(shown_cells, numeric, rest, title)
 
 
 def _cell(column: str, value: Any, *ends: float) -> str:
@@ -420,4 +457,8 @@ def _cell(column: str, value: Any, *ends: float) -> str:
         return "yes" if value else "no"
     if isinstance(value, str):
         return label_of(value) if column in _NAMES_IN else value
+    if column in _SHARES:
+        return shares(value, *ends)
+    if column in _DIFFERENCES:
+        return f"{points(value, *ends)} points"
     return estimate(value, *ends)

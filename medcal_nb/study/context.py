@@ -222,10 +222,6 @@ class NotebookContext:
             update=sentences is not None,
         )
 
-    def show(self, figure: str) -> bool:
-        """Show a figure that another notebook saved, with its caption; return whether there is."""
-        return show_figure(self.published / f"{figure}.png")
-
     def save(
         self,
         fig: Figure,

@@ -65,12 +65,6 @@ class Selection:
         return self.own[self.own["strategy"] == self.strategy]
 
     @property
-    def source_rows(self) -> pd.DataFrame:
-        """The close-up's answers on the source; none where there is one data set alone."""
-        rows = rows_where(self.close_up, self.source)
-        return rows if self.source else rows.iloc[:0]
-
-    @property
     def target_rows(self) -> pd.DataFrame:
         """The close-up's answers on the target."""
         return rows_where(self.close_up, self.target)

@@ -16,6 +16,7 @@ from medcal_nb.answers import AnswerLog, export_answers, load_answers
 from medcal_nb.answers.files import block_of, iter_table
 from medcal_nb.errors import MedcalError
 from medcal_nb.files import new_file
+from medcal_nb.logs import import_file
 from medcal_nb.measure import ece
 from medcal_nb.measure.metrics import confidently_wrong
 
@@ -210,3 +211,14 @@ def test_an_export_on_a_full_disk_is_told_in_one_line(tmp_path, rng):
     assert done.stderr == ""
     assert "a.csv" in done.stdout
     assert [path.name for path in tmp_path.iterdir() if "csv" in path.name] == []
+
+
+def test_texts_of_numbers_are_read_as_numbers_are(tmp_path):
+    path = tmp_path / "widened.csv"
+    path.write_text("item_id,confidence,correct\na,0.8999999761581421,1\nb, .5,0\n")
+    import_file(path, tmp_path / "a.sqlite")
+    with AnswerLog(tmp_path / "a.sqlite", read_only=True) as log:
+        assert log.read()["confidence"].tolist() == [0.9, 0.5]
+    path.write_text("item_id,confidence,correct\na,0.5,1\nb,0_9,0\n")
+    with pytest.raises(MedcalError, match=r"row 2, column 'confidence'.*not a number"):
+        import_file(path, tmp_path / "b.sqlite")

@@ -179,9 +179,7 @@ def test_what_is_no_batch_is_refused(tmp_path):
                 tmp_path / "b", "m", "verbalized", dataset=DATASET, split="test", n=1
             )
         (tmp_path / "b" / "results-01.jsonl").write_text('{"custom_id": 3\n')
-        with pytest.raises(
-            MedcalError, match=r"results-01\.jsonl, line 1: no line of a batch"
-        ):
+        with pytest.raises(MedcalError, match=r"results-01\.jsonl, line 1: no line"):
             collect_batch(tmp_path / "b", log)
 
 
@@ -203,9 +201,7 @@ def test_requests_that_others_wrote_are_neither_replaced_nor_removed(tmp_path):
     folder.mkdir()
     for name in ("requests-01-000.jsonl", "requests-01-mine.jsonl"):
         (folder / name).write_text("mine\n")
-        with pytest.raises(
-            MedcalError, match="requests are there that no plan speaks of"
-        ):
+        with pytest.raises(MedcalError, match="requests are there that no"):
             exported(folder)
         assert (folder / name).read_text() == "mine\n"
         (folder / name).unlink()

@@ -189,9 +189,7 @@ def test_strategies_stay_apart_and_in_order_of_appearance():
 def test_unknown_strategies():
     row = graded(answers(("a", None, True), ("a", None, True), strategy="theirs"))
     assert row.confidence == 1.0
-    with pytest.raises(
-        MedcalError, match=r"'q' has 2 answers with confidences under .*'theirs'"
-    ):
+    with pytest.raises(MedcalError, match=r"'q' has 2.*'theirs'"):
         to_graded(answers(("a", 0.5, True), ("a", 0.6, True), strategy="theirs"))
 
 
@@ -225,8 +223,8 @@ def test_option_probabilities_are_carried_and_old_names_read():
     assert graded(blind).confidence == 0.5
 
 
-def test_many_single_answers_are_fast():
-    n = 200_000
+def test_single_answers_stay_one_row_each():
+    n = 2_000
     frame = pd.DataFrame(
         {
             "model": "m",

@@ -112,11 +112,9 @@ def test_an_odd_line_of_a_batch_fails_its_item_alone(tmp_path):
         assert all("the server answered {" in why for why in summary.failed.values())
         for odd in (b"{", b"5", b"{}", b"\xff"):
             results.write_bytes(odd)
-            with pytest.raises(
-                MedcalError, match=r"results-01.jsonl, line 1: no line of a batch"
-            ):
+            with pytest.raises(MedcalError, match=r"results-01.jsonl, line 1: no line"):
                 collect_batch(tmp_path, log)
         for odd in ("{}", "5", '{"plan": {"x": 1}, "model": "m"}'):
             (tmp_path / "plan.json").write_text(odd)
-            with pytest.raises(MedcalError, match=r"no plan.json that can be read"):
+            with pytest.raises(MedcalError, match=r"no plan.json that can be"):
                 collect_batch(tmp_path, log)

@@ -469,12 +469,10 @@ def test_a_saved_checkpoint_is_found_by_its_folder(tmp_path):
 
 def test_what_does_not_load_says_what_to_do(tmp_path, monkeypatch):
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
-    with pytest.raises(MedcalError, match=r"does not load here: .*config\.json"):
+    with pytest.raises(MedcalError, match=r"does not load.*config\.json"):
         resolve_model(str(tmp_path))
     (tmp_path / "config.json").write_text('{"model_type": "bert"}')
-    with pytest.raises(
-        MedcalError, match=r"type bert are not asked .* serve it .* give the URL"
-    ):
+    with pytest.raises(MedcalError, match=r"type bert are.* serve it .*the URL"):
         resolve_model(str(tmp_path))
 
 
@@ -568,9 +566,7 @@ def test_a_checkpoint_with_missing_or_other_weights_is_refused_with_their_names(
         return {n: w[:-1] if "q_proj" in n else w for n, w in weights.items()}
 
     assert resolve_model(str(saved), device="cpu").can
-    with pytest.raises(
-        MedcalError, match=r"missing or of another shape: .*vision_model"
-    ):
+    with pytest.raises(MedcalError, match=r"missing or of.*vision_model"):
         resolve_model(changed(saved, tmp_path / "blind", blind), device="cpu")
     with pytest.raises(MedcalError, match=r"q_proj"):
         resolve_model(changed(saved, tmp_path / "short", short), device="cpu")
@@ -613,7 +609,7 @@ def test_a_chat_template_that_no_clock_stops_is_not_run(power):
     model, processor = tiny_checkpoint()
     slow = copy.copy(processor)
     slow.chat_template = processor.chat_template + power
-    with pytest.raises(MedcalError, match="chat template raises numbers to powers"):
+    with pytest.raises(MedcalError, match="chat template raises numbers"):
         LocalModel(model, slow, name="tiny", device="cpu")
 
 

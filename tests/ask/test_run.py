@@ -50,15 +50,11 @@ def test_answers_of_other_settings_words_or_weights_are_not_there_already(
         == 2 * 4
     )
     before = log.read()
-    with pytest.raises(
-        MedcalError, match="under self_consistency that were asked with other"
-    ):
+    with pytest.raises(MedcalError, match="under self_consistency that were asked"):
         ask(model, items, "p_true,self_consistency", log=log, temperature=0.5, **FAST)
     assert ask(model, items, "verbalized", log=log, temperature=0.5, **FAST).rows == 0
     monkeypatch.setattr(model, "revision", "another")
-    with pytest.raises(
-        MedcalError, match="under verbalized that were asked with other"
-    ):
+    with pytest.raises(MedcalError, match="under verbalized that were asked"):
         ask(model, items, "verbalized", log=log, **FAST)
     monkeypatch.undo()
     words = strategies.VERBALIZED.replace("how sure", "how certain")
@@ -400,9 +396,7 @@ def test_another_revision_of_a_checkpoint_is_not_there_already(
     assert [first.revision, second.revision] == commits
     assert ask(first, tiny_items(2), "verbalized", log=log, **FAST).rows == 2
     assert ask(first, tiny_items(2), "verbalized", log=log, **FAST).rows == 0
-    with pytest.raises(
-        MedcalError, match="asked with other settings, words or weights"
-    ):
+    with pytest.raises(MedcalError, match="asked with other settings, words"):
         ask(second, tiny_items(2), "verbalized", log=log, **FAST)
     assert resolve_model("pocket-general", device="cpu").revision is None
     assert resolve_model(str(folder), device="cpu").revision is None

@@ -51,27 +51,7 @@ def says(text, **more):
     return lambda call: Reply(text, -0.5, 10, 2, 0.25, **more)
 
 
-def test_names_rules_and_counts_agree():
-    assert list(STRATEGIES) == [
-        "verbalized",
-        "verbalized_cot",
-        "linguistic",
-        "top_k",
-        "two_stage",
-        "two_stage_other",
-        "describe_first",
-        "challenge",
-        "sequence_probability",
-        "option_probability",
-        "p_true",
-        "clip_zero_shot",
-        "self_consistency",
-        "semantic_entropy",
-        "paraphrase",
-        "augment",
-        "blank_image",
-        "none_of_the_above",
-    ]
+def test_every_strategy_says_its_family_and_source():
     for strategy in (STRATEGIES | APART).values():
         assert strategy.family in {
             *("stated", "second turn", "likelihood", "agreement", "apart", "ablation"),
@@ -461,9 +441,7 @@ def test_choosing():
         "verbalized",
     ]
     assert len(choose_strategies("all")) == len(STRATEGIES)
-    with pytest.raises(
-        MedcalError, match="unknown strategy 'verbalised': choose from verbalized"
-    ):
+    with pytest.raises(MedcalError, match="unknown strategy 'verbalised': choose from"):
         choose_strategies("verbalised")
     for nothing in ("", ","):
         with pytest.raises(MedcalError, match="unknown strategy"):

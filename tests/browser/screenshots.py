@@ -43,7 +43,7 @@ def take_reader(page: Page, home: Path, answers: Path, to: Path) -> None:
         "you",
         "--decisions",
         str(decisions),
-        "--errors-allowed",
+        "--max-risk",
         "0.3",
     ]
     with servers.reader(answers, home / "home", *options) as server:

@@ -311,7 +311,7 @@ def test_a_data_set_is_a_column_or_a_name(answers_csv, tmp_path):
         ["ask", "--temperature"],
         ["ask", "--timeout"],
         ["score", "a.sqlite", "--cost-check"],
-        ["score", "a.sqlite", "--errors-allowed"],
+        ["score", "a.sqlite", "--max-risk"],
     ],
     ids=lambda words: words[-1],
 )

@@ -34,7 +34,7 @@ def test_stages_are_the_maps_of_the_study(both):
         both, **SIDES, n_resamples=2, rng=np.random.default_rng(0)
     ).table
     assert table.brier_transferred[0] == pytest.approx(brier_score(expected, m.correct))
-    with pytest.raises(ValueError, match="images are both source and target"):
+    with pytest.raises(ValueError, match="images are both source"):
         corrected(both, source=MEDICAL, target={"model": "m"}, **settings)
 
 

@@ -210,11 +210,11 @@ def test_the_best_strategy_is_chosen_on_other_images_than_it_is_judged_on(rng):
 
 def test_bad_requests_are_refused(rng):
     data = votes(rng, 40)
-    with pytest.raises(ValueError, match="only 0 items were answered by all"):
+    with pytest.raises(ValueError, match="only 0 items were answered"):
         ensemble_answers(data.assign(correct=pd.NA), rng=rng)
     with (
         pytest.warns(RecalibrationWarning, match="s0, s1, s2 answered less than 80 %"),
-        pytest.raises(ValueError, match="no method answered 80 % of the items"),
+        pytest.raises(ValueError, match="no method answered 80 %"),
     ):
         ensemble_answers(data.assign(answer=None), rng=rng)
     sparse = data.assign(

@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from medcal_nb.correct import fit, labels_needed
-from medcal_nb.correct.labels import _needed
+from medcal_nb.correct.labels import smallest_sizes
 from medcal_nb.measure import brier_score
 
 from .worlds import SIDES, graded, with_options
@@ -80,7 +80,7 @@ def test_the_number_of_labels_is_where_nearly_all_draws_win():
             "share_better": [0.96, 0.75, 0.95, 1.0, 0.5, 0.6, 0.7, 0.9],
         }
     )
-    row = _needed(curve, 0.95)
+    row = smallest_sizes(curve, 0.95)
     assert row["n_refitted"] == 50  # 10 won by chance: not at every larger size
     assert np.isinf(row["n_known"])
     assert (row["n_min"], row["n_max"]) == (10, 100)
@@ -88,7 +88,7 @@ def test_the_number_of_labels_is_where_nearly_all_draws_win():
 
 def test_sizes_out_of_reach_and_unknown_maps_are_refused(rng):
     data = pd.concat([graded(rng, 60, "general"), graded(rng, 60, "medical")])
-    with pytest.raises(ValueError, match="too few labelled images for 100 labels"):
+    with pytest.raises(ValueError, match="too few labelled images"):
         labels_needed(data, **SIDES, sizes=(100,), rng=rng)
     with pytest.raises(ValueError, match="got 'magic'"):
         labels_needed(data, **SIDES, method="magic", rng=rng)

@@ -1,11 +1,14 @@
 """One known number, none, and the check: against worlds whose shift is known."""
 
+import warnings
+
 import numpy as np
 import pandas as pd
 import pytest
 from scipy.special import expit
 from scipy.special import logit as true_logit
 
+from medcal_nb.answers.recorded import load_recorded
 from medcal_nb.correct import (
     ShiftWarning,
     accuracy_errors,
@@ -86,6 +89,14 @@ def test_accuracy_without_labels_by_hand_and_where_it_fails(rng):
     same = pd.concat([graded(rng, 3000, "general"), graded(rng, 3000, "medical")])
     table = accuracy_without_labels(same, **SIDES).set_index("estimator")
     assert table.error.abs().max() < 0.03
+    difference = (
+        same.loc[same.domain == "general", "correct"].mean()
+        + same.loc[same.domain == "medical", "confidence"].mean()
+        - same.loc[same.domain == "general", "confidence"].mean()
+    )
+    row = table.loc["difference of confidences"]
+    assert row.estimate == pytest.approx(difference)
+    assert row.estimate != pytest.approx(table.estimate["average confidence"], abs=1e-6)
     # an unseen fall of accuracy at equal confidences: no estimate sees it
     hidden = pd.concat(
         [graded(rng, 3000, "general"), graded(rng, 3000, "medical", shift=-1.5)]
@@ -127,3 +138,24 @@ def test_the_intercept_is_the_one_that_gives_the_accuracy(prior_shift, rng):
     posterior = expit(2 * 0.8 / 1.2**2 * true_logit(ideal.confidence) + true_logit(0.4))
     best = ((posterior - ideal.correct) ** 2).mean()
     assert row.brier_known == pytest.approx(best, abs=0.002)
+
+
+@pytest.mark.parametrize(
+    ("target", "mended"),
+    [("screeningHighP", True), ("screeningMedP", True), ("challengeHighP", False)],
+)
+def test_prevalence_alone_mends_screening_and_a_challenge_set_is_flagged(
+    target, mended
+):
+    """Radiologists of VIPER: screening at 11 % cancers to screening at 27 and 46 %."""
+    readings = load_recorded("viper", dataset=["screeningLowP", target])
+    readings = readings.assign(model="radiologists")
+    sides = {"source": {"dataset": "screeningLowP"}, "target": {"dataset": target}}
+    rng = np.random.default_rng(0)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ShiftWarning)
+        check = check_shift(readings, **sides, rng=rng).iloc[0]
+    assert check["flag"] != mended
+    if mended:
+        study = transfer_study(readings, **sides, n_resamples=200, rng=rng)
+        assert share_removed(study)["share_removed"].item() > 0.95

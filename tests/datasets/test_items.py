@@ -166,9 +166,7 @@ class TestOpenImage:
         ):
             with pytest.raises(MedcalError, match=says):
                 open_image(data)
-        with pytest.raises(
-            MedcalError, match=r"gone.png: No such file.*check the image path"
-        ):
+        with pytest.raises(MedcalError, match=r"gone.png: No such.*image path"):
             open_image(tmp_path / "gone.png")
 
     @pytest.mark.parametrize("kind", ["PNG", "JPEG", "GIF", "BMP"])

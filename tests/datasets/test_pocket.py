@@ -57,7 +57,7 @@ def test_damage_is_told(home):
     data[len(data) // 2] ^= 1
     path.write_bytes(data)
     with pytest.raises(
-        MedcalError, match=r"model\.safetensors is damaged .*git checkout"
+        MedcalError, match=r"model\.safetensors: is damaged.*git checkout"
     ):
         resolve_model(name)
 
@@ -65,7 +65,7 @@ def test_damage_is_told(home):
 def test_absence_is_told(home):
     folder, name = home
     (folder / name / "tokenizer.json").unlink()
-    with pytest.raises(MedcalError, match=r"tokenizer\.json is missing"):
+    with pytest.raises(MedcalError, match=r"tokenizer\.json: there is no"):
         resolve_model(name)
 
 
@@ -217,5 +217,5 @@ def test_damaged_answers_are_told(home, tmp_path):
         file.write(b"x")
     with pytest.raises(MedcalError, match="is damaged"):
         pocket.fresh_answers("pocketvqa-general", "pocket-general", "verbalized")
-    with pytest.raises(MedcalError, match=r"pocketvqa-general\.parquet is missing"):
+    with pytest.raises(MedcalError, match=r"pocketvqa-general\.parquet: there is no"):
         pocket.load("pocketvqa-general")

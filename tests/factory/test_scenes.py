@@ -190,9 +190,9 @@ def test_unknown_names_are_refused_by_name():
     rng = np.random.default_rng(0)
     with pytest.raises(ValueError, match="modality 'pet' is none of"):
         world.draw_scenes("pet", 1, rng=rng)
-    with pytest.raises(ValueError, match="site 'moon' of ct is none of standard"):
+    with pytest.raises(ValueError, match="site 'moon' of ct is"):
         world.draw_scenes("ct", 1, rng=rng, sites=["moon"])
-    with pytest.raises(ValueError, match="given: ct has no fact 'ink'"):
+    with pytest.raises(ValueError, match="given: ct has no fact"):
         world.draw_scenes("ct", 1, rng=rng, given={"ink": "red"})
 
 

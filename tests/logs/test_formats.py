@@ -274,40 +274,6 @@ def test_helm(tmp_path, logprob):
         assert any("3 of 3 answers without 'confidence'" in n for n in notes)
 
 
-# --- VLCB -----------------------------------------------------------------------------------------
-
-
-def test_vlcb(tmp_path):
-    path = tmp_path / "PTRUE.test_labels.json.gz"
-    base = {
-        "sample_id": "unknown",
-        "ground_truth_correctness": 1,
-        "confidence_score": 0.25,
-    }
-    sets = ("GQA", "GMAI-MMBench", "MME-Finance")
-    rows = [base | {"hash_id": f"h{k}", "dataset": s} for k, s in enumerate(sets)]
-    path.write_bytes(gzip.compress(json.dumps(rows).encode()))
-    assert detect(path) == "vlcb"
-    _, frame = bring(path)
-    told = frame.set_index("dataset")["domain"].to_dict()
-    assert told == {"GQA": "general", "GMAI-MMBench": "medical", "MME-Finance": "other"}
-    assert set(frame["strategy"]) == {"p_true"}
-    # the logits of no and of yes, where both are there
-    logits = [(1.0, 1.0), (1e6, 0.0), (None, 0.0)]
-    told = [
-        base | {"hash_id": f"i{k}", "logit_a": a, "logit_b": b}
-        for k, (a, b) in enumerate(logits)
-    ]
-    path.write_bytes(gzip.compress(json.dumps(told).encode()))
-    shares = bring(path)[1].set_index("item_id")["option_probabilities"]
-    assert shares["i0"] == {"yes": 0.5, "no": 0.5}
-    assert shares["i1"] == {"yes": pytest.approx(0), "no": 1}
-    assert shares["i2"] is None
-    path.write_bytes(path.read_bytes()[:40])
-    with pytest.raises(MedcalError, match="cut off or damaged"):
-        bring(path)
-
-
 # --- uqlm: judges, BS detector, ensembles, density ------------------------------------------------
 
 PAIR = {"prompts": ["p", "q"], "responses": ["yes", "no"]}
@@ -477,10 +443,6 @@ VALUES = {
         "adapter_spec": {"method": "multiple_choice_joint"},
         "request_states": [helm_state("i1", "A", -0.5), helm_state("i2", "B", -1.0)],
     },
-    "vlcb": [
-        {"sample_id": f"s{k}", "ground_truth_correctness": 1, "confidence_score": 0.5}
-        for k in range(3)
-    ],
     "evalscope": [review(1, "A", 1.0), review(2, "B", 0.0)],
     "lm-eval-results": {
         "results": {},
@@ -518,7 +480,7 @@ def test_damaged_packed_logs_raise_our_error_only(tmp_path, kind):
     if kind == "eval":
         inspect_zip(path)
     elif kind == "gz":
-        path.write_bytes(gzip.compress(json.dumps(VALUES["vlcb"]).encode()))
+        path.write_bytes(gzip.compress(json.dumps(VALUES["lmms-eval"]).encode()))
     else:
         doc = {"query": "q", "choices": ["A", "B"], "gold_index": [0]}
         reply = {"text": [], "logprobs": [-1.0, -2.0]}
@@ -553,10 +515,6 @@ REAL = {
     "native_logs/uqlm/bsdetector_results_file.json": ("uqlm", 6, 4),
     "native_logs/uqlm/ensemble_results_file.json": ("uqlm", 60, 0),
     "native_logs/uqlm/llmjudge_results_file.json": ("uqlm", 12, 0),
-    "vlcb/raw_sample/BICR.test_labels.json.gz": ("vlcb", 200, 132),
-    "vlcb/raw_sample/PIK.test_labels.json.gz": ("vlcb", 200, 154),
-    "vlcb/raw_sample/PTRUE.test_labels.json.gz": ("vlcb", 200, 132),
-    "vlcb/raw_sample/SELF_PROBING.test_labels.json.gz": ("vlcb", 200, 132),
 }
 
 

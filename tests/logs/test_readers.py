@@ -365,7 +365,7 @@ def test_pickles_are_refused_unopened(tmp_path, name):
 
     (tmp_path / name).write_bytes(pickle.dumps(Hostile()))
     for reader in ("auto", "table", "uqlm"):
-        with pytest.raises(MedcalError, match="cannot tell the format from its name"):
+        with pytest.raises(MedcalError, match="cannot tell the format from"):
             import_file(tmp_path / name, tmp_path / "o.sqlite", reader=reader)
     assert sorted(p.name for p in tmp_path.iterdir()) == [name]
 
@@ -441,7 +441,7 @@ def test_openai_batch_with_the_items_beside_it(tmp_path):
     )
     assert any("2 calls failed" in n for n in notes)
     (tmp_path / "items.csv").write_text("item_id,gold\na,yes\n")
-    with pytest.raises(MedcalError, match=r"item 'b' is not among those of --items"):
+    with pytest.raises(MedcalError, match="item 'b' is not among"):
         bring(path, items=tmp_path / "items.csv")
 
 

@@ -114,8 +114,8 @@ def test_columns_called_like_ours_that_hold_something_else_are_left_out(tmp_path
         ("id,conf,right,richtig\n1,.9,1,1\n", "2 columns may be the correct: .*--correct"),
         ("case,qid,conf,right\n1,1,.9,1\n", "2 columns may be the item_id: 'case'.*--item"),
         ("id,conf,right\n1,3,1\n2,5,0\n", "runs from 3 to 5 in whole numbers.*--percent"),
-        ("id,x,right\n1,.5,1\n", "no column is plainly the confidence; .*--confidence"),
-        ("id,conf,x\n1,.5,1\n", "no column plainly says which answers are right; .*--correct"),
+        ("id,x,right\n1,.5,1\n", "no column 'confidence'.*--confidence"),
+        ("id,conf,x\n1,.5,1\n", "which answers are correct.*--correct"),
     ],
 )  # fmt: skip
 def test_what_is_not_plain_is_asked_about(tmp_path, text, says):
@@ -190,9 +190,7 @@ def test_a_name_that_is_nearly_right_is_hinted_at(tmp_path):
     path = table(tmp_path, "item_id,confidense,correct\n1,0.5,1\n")
     with pytest.raises(MedcalError, match="did you mean 'confidense'"):
         import_file(path, tmp_path / "o.sqlite")
-    with pytest.raises(
-        MedcalError, match=r"no column 'confidence'.*did you mean 'confidense'"
-    ):
+    with pytest.raises(MedcalError, match=r"no column 'confidence'.*mean 'confidense'"):
         import_file(
             path, tmp_path / "o.sqlite", ColumnMap({"confidence": "confidence"})
         )

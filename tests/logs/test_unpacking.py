@@ -35,7 +35,7 @@ def test_a_zip_that_lies_on_its_sizes_is_read_no_further_than_it_says(tmp_path):
     path.write_bytes(lying_zip(declared=1_000))
     source = Source(path)
     tracemalloc.start()
-    with pytest.raises(MedcalError, match=r"lie\.eval"), source.told():
+    with pytest.raises(MedcalError, match=r"lie\.eval"), source.as_user_error():
         source.value  # noqa: B018
     _, most = tracemalloc.get_traced_memory()
     tracemalloc.stop()
@@ -59,6 +59,6 @@ def test_a_sheet_with_cells_far_out_to_the_right_is_refused_at_once(tmp_path):
     book.save(path)
     source = Source(path)
     started = time.process_time()
-    with pytest.raises(MedcalError, match=r"far\.xlsx"), source.told():
+    with pytest.raises(MedcalError, match=r"far\.xlsx"), source.as_user_error():
         list(source.rows())
     assert time.process_time() - started < 20

@@ -177,7 +177,7 @@ def test_an_item_answered_twice_is_refused(graded, rng):
 def test_within_groups_where_there_are_enough(graded, rng):
     few = graded["image_id"] < 20
     graded["modality"] = graded["modality"].where(~few, "pet")
-    with pytest.warns(MeasureWarning, match="pet: .* images in a half are too few"):
+    with pytest.warns(MeasureWarning, match=r"pet: .*too few"):
         table = measure.choose_strategy(graded, by=["modality"], rng=rng)
     assert set(table["modality"]) == {"ct", "mri"}
     assert table.groupby("modality")["chosen"].sum().tolist() == [1, 1]

@@ -1,5 +1,7 @@
 """The interval of the ECE: it holds its level against a known truth, and says where it cannot."""
 
+import warnings
+
 import numpy as np
 import pytest
 
@@ -164,11 +166,34 @@ def test_all_alike_and_certain(correct, rng):
 
 
 def test_one_image_alone_has_no_interval_and_few_are_warned_of(sample, rng):
-    with pytest.warns(MeasureWarning, match="all answers are of one image"):
+    with pytest.warns(MeasureWarning, match="all answers are of one"):
         found = measure.ece_interval(*sample, groups=np.zeros(300), rng=rng)
     assert np.isnan([found.low, found.high]).all()
     with pytest.warns(MeasureWarning, match="worth 4 equally large images"):
         measure.ece_interval(*sample, groups=np.arange(300) % 4, rng=rng)
+
+
+def test_one_image_with_nearly_all_answers_counts_as_one(rng):
+    images = np.r_[np.zeros(440), np.arange(1, 11)]
+    c = rng.random(450)
+    y = (rng.random(450) < c).astype(float)
+    with pytest.warns(MeasureWarning, match="worth 1 equally large images"):
+        by_image = measure.ece_interval(c, y, groups=images, rng=rng)
+    by_answer = measure.ece_interval(c, y, rng=rng)
+    assert by_image.high > 2 * by_answer.high
+
+
+def test_an_end_that_few_draws_lie_beyond_is_told(sample, rng):
+    with pytest.warns(MeasureWarning, match="fewer than 20 of 50,000 draws"):
+        measure.ece_interval(*sample, level=0.9999, rng=rng)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        measure.ece_interval(*sample, level=0.998, rng=rng)
+
+
+def test_all_wrong_and_certain_has_its_estimate_inside(rng):
+    low, estimate, high = measure.ece_interval(np.ones(50), np.zeros(50), rng=rng)
+    assert low < estimate == high == 1
 
 
 def test_luck_is_not_taken_for_a_proof(rng):

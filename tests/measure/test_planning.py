@@ -118,9 +118,7 @@ def test_planner_by_hand():
 
 
 def test_the_planner_says_where_its_promise_is_void():
-    with pytest.warns(
-        measure.MeasureWarning, match="0 cannot be told from 0 and the power"
-    ):
+    with pytest.warns(measure.MeasureWarning, match="0 cannot be told from"):
         measure.items_needed(0.0, 0.05, brier=0.2)
     with warnings.catch_warnings():
         warnings.simplefilter("error")

@@ -102,7 +102,7 @@ def test_readings_that_are_none_are_refused():
     ok = {"reader": ["r", "r"], "case": [1, 2]}
     with pytest.raises(ValueError, match="reader r reads case 1 twice"):
         mrmc_mean([0, 1], ["r", "r"], [1, 1])
-    with pytest.raises(ValueError, match="case has 1 values, there are 2 readings"):
+    with pytest.raises(ValueError, match="case has 1 values, there"):
         mrmc_mean([0, 1], ["r", "r"], [1])
     with pytest.raises(ValueError, match="both 0 and 1"):
         mrmc_auroc([1, 2, 3], [0, 1, 1], ["r", "s", "s"], [1, 1, 2])

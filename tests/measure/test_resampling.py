@@ -9,6 +9,7 @@ from medcal_nb.measure.resampling import (
     Interval,
     Resamples,
     choose_clip,
+    distinct,
     fit_logistic,
     gathered,
     logit,
@@ -174,3 +175,16 @@ def test_weighted_auroc_is_that_of_the_rows_repeated():
 
 def test_interval_reads_as_number_and_ends():
     assert str(Interval(0.0712, 0.0833, 0.0955)) == "0.083 [0.071, 0.096]"
+
+
+@pytest.mark.parametrize("values", [[0.1, 0.1, 0.5, 0.9], [0.5, 0.1, 0.5], [0.3], []])
+def test_different_values_are_those_of_numpy_sorted_or_not(values):
+    expected, place = np.unique(np.array(values), return_inverse=True)
+    different, cell = distinct(np.array(values))
+    np.testing.assert_array_equal(different, expected)
+    np.testing.assert_array_equal(cell, place)
+
+
+def test_ascending_values_are_told_apart_without_a_sort(monkeypatch):
+    monkeypatch.setattr(np, "unique", None)
+    assert distinct([0.1, 0.1, 0.5])[1].tolist() == [0, 0, 1]

@@ -79,3 +79,13 @@ def test_a_row_without_a_value_holds_none():
         assert list(rows.rows_where(frame, where).index) == [0], where
     assert rows.rows_where(frame, {"age": pd.NA}).empty
     assert rows.rows_where(frame, {"none": 1}).empty
+
+
+@pytest.mark.parametrize("ids", [[7, 3, 7], ["b", "a", "b"], [2**63, 5, 2**63]])
+def test_codes_of_images_are_in_the_order_of_their_labels(ids):
+    frame = pd.DataFrame({"item_id": ["1", "2", "3"], "image_id": ids})
+    codes, n_images = rows.image_codes(frame, "image_id")
+    assert codes.tolist() == [1, 0, 1]
+    assert n_images == 2
+    codes, _ = rows.image_codes(frame.assign(dataset=["d", "e", "e"]), "image_id")
+    assert len(set(codes)) == 3

@@ -117,9 +117,7 @@ def test_a_threshold_is_judged_on_other_images(pool):
         item_id=np.arange(400), image_id=np.arange(400) // 2, dataset="d"
     )
     first, second = frame.iloc[::2], frame.iloc[1::2]
-    with pytest.raises(
-        ValueError, match="200 images are both fit and test, the first d/0"
-    ):
+    with pytest.raises(ValueError, match="200 images are both fit"):
         measure.threshold_table(first, second, target=0.2)
     other = measure.threshold_table(first, second.assign(dataset="e"), target=0.4)
     assert other["n_test"].tolist() == [200]

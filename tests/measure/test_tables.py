@@ -174,7 +174,7 @@ def test_metrics_table_resamples_images(graded):
 def test_undefined_metrics_name_their_group(graded, rng):
     graded.loc[graded["model"] == "a", "correct"] = True
     with pytest.warns(
-        MeasureWarning, match="model=a, dataset=d, strategy=s: undefined: all answers"
+        MeasureWarning, match="model=a, dataset=d, strategy=s: undefined: all"
     ):
         table = measure.metrics_table(graded, n_resamples=20, rng=rng)
     assert np.isnan(table.loc[0, "auroc"])
@@ -294,3 +294,32 @@ def test_errors_of_which_none_is_stated_with_certainty_have_an_interval(graded):
     ).iloc[0]
     assert table["confidently_wrong"] == table["confidently_wrong_low"] == 0
     assert 0 < table["confidently_wrong_high"] < 0.1
+
+
+def test_slope_and_intercept_have_the_clip_that_maps_have_and_it_is_told(rng):
+    """Certainty is half a step from 0 and 1: 100 % of whole percentages is 99.5 %."""
+    c = rng.choice([0.0, 0.5, 0.8, 0.9, 0.99, 1.0], 400)
+    y = (rng.random(400) < 0.2 + 0.6 * c).astype(float)
+    frame = pd.DataFrame({"confidence": c, "correct": y, "item_id": np.arange(400)})
+    metrics = ["slope", "intercept"]
+    row = measure.metrics_table(frame, by=(), metrics=metrics, rng=rng).iloc[0]
+    assert row["clip"] == measure.choose_clip(c) == 0.005
+    assert row["slope"] == pytest.approx(measure.calibration_slope(c, y, clip=0.005))
+    intercept = measure.calibration_intercept(c, y, clip=0.005)
+    assert row["intercept"] == pytest.approx(intercept)
+    assert row["slope"] != pytest.approx(measure.calibration_slope(c, y, clip=1e-6))
+
+
+def test_the_same_answers_have_the_same_intervals_whatever_stands_beside_them(graded):
+    options = {"metrics": ["gap", "brier", "ece", "auroc"], "n_resamples": 50}
+    rng = np.random.default_rng(3)
+    both = measure.metrics_table(graded, by="model", rng=rng, **options)
+    alone = graded[graded["model"] == "b"]
+    again = measure.metrics_table(alone, by="model", rng=rng, **options)
+    pd.testing.assert_frame_equal(
+        again, both[both["model"] == "b"].reset_index(drop=True)
+    )
+    other = measure.metrics_table(
+        alone, by="model", rng=np.random.default_rng(4), **options
+    )
+    assert other["gap_low"].iloc[0] != again["gap_low"].iloc[0]

@@ -23,8 +23,12 @@ NOTEBOOKS = sorted(
     for path in (ROOT / "notebooks").glob("[0-9][0-9]_*.ipynb")
     if path.stem[:2] in NUMBERS
 )
-#: A figure that takes what another profile published, and is not drawn without it.
-BESIDE_OTHERS = {"fig00_control"}
+#: Figures of what this profile has not: results of another profile, several readers.
+BESIDE_OTHERS = {"fig00_control", "fig03_readers"}
+#: What is left of widgets, empty cells and missing numbers where nobody is at a kernel.
+LEFT_OVERS = (
+    r"\d%\|| it/s|Explorer\(|is undefined|\b-?inf\b|\bNaN\b|<Figure|Empty DataFrame"
+)
 
 pytestmark = [pytest.mark.notebooks, pytest.mark.slow]
 
@@ -128,6 +132,45 @@ def test_outputs_hold_no_path_and_no_raw_warning(fast_study, name):
         assert not re.search(r"PosixPath\(|site-packages|\bWarning: |/tmp/", told), (
             told[:500]
         )
+
+
+@pytest.mark.parametrize("name", [name for name in NOTEBOOKS if name[:2] != "07"])
+def test_outputs_hold_nothing_that_only_a_kernel_understands(fast_study, name):
+    for output in outputs_of(fast_study.work / "notebooks" / f"{name}.ipynb"):
+        data = output.get("data", {})
+        shown = data.get("text/html", data.get("text/markdown", data.get("text/plain")))
+        told = re.sub(r"<[^>]+>", " ", "".join(shown or ()))
+        assert not re.search(LEFT_OVERS, told), told[:500]
+        if output["output_type"] == "execute_result":
+            assert told.strip(), "an empty output"
+
+
+@pytest.mark.parametrize(
+    ("number", "word", "told"),
+    [
+        (
+            "02",
+            'METRICS=["gap", "confidently_wrong", "accuracy", "log_loss"]',
+            "log_loss",
+        ),
+        ("04", "MARGIN=0.02", "margin 0.02"),
+        ("04", 'TARGET={"modality": "ct"}', " CT"),
+    ],
+)
+def test_a_metric_a_margin_or_a_subset_is_one_word(
+    fast_study, tmp_path, number, word, told
+):
+    """As docs/own_data.md says: a word of the parameters cell, or of the command."""
+    where = {"fast": True, "out": tmp_path / "out", "answers": fast_study.answers}
+    done = Study("pocket", only=[number], parameters=[word], **where).run()
+    assert not done.failed
+    page = (ROOT / "docs" / "own_data.md").read_text(encoding="utf-8")
+    assert f"-p '{word}'" in page or f"-p {word}" in page
+    (executed,) = (done.work / "notebooks").glob(f"{number}_*.ipynb")
+    shown = executed.read_text() + (tmp_path / "out" / "results").joinpath(
+        f"{executed.stem}.json"
+    ).read_text(encoding="utf-8")
+    assert told in shown
 
 
 def test_recorded_answers_alone_are_enough(fast_study, tmp_path):

@@ -142,7 +142,7 @@ def test_decisions_are_exported(answers, tmp_path, monkeypatch, capsys):
             "no model 'nothing' with a confidence; there are simulated",
         ),
         (["--decisions", "/nowhere/d.sqlite"], "--decisions"),
-        (["--errors-allowed", "20"], "'--errors-allowed': 20"),
+        (["--max-risk", "20"], "'--max-risk': 20"),
         (["--port", "70000"], "--port 70000"),
         (["--export", "/nowhere/d.csv"], "no decision yet"),
     ],

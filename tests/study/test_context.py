@@ -31,18 +31,15 @@ def test_by_hand_files_go_to_build_and_reads_are_those_of_the_last_study(checkou
     ctx.save(Figure(), "fig03_x", pd.DataFrame({"x": [1]}))
     assert not (checkout / "figures").exists()
     assert ctx.read_results("04_b") == {}
-    assert not ctx.show("fig04_x")
     published = NotebookContext(
         "04_b", "pocket", out_dir=checkout / "figures" / "pocket"
     )
     published.results({"x": 1})
     published.save(Figure(), "fig04_x", pd.DataFrame({"x": [1]}))
     assert ctx.read_results("04_b") == {"x": 1}
-    assert ctx.show("fig04_x")
     # where a folder is given they lie there
     given = NotebookContext("03_free", "pocket", out_dir=checkout / "elsewhere")
     assert given.read_results("04_b") == {}
-    assert not given.show("fig04_x")
 
 
 def test_missing_answers_come_with_the_command_that_makes_them(checkout, monkeypatch):

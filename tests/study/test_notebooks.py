@@ -33,9 +33,7 @@ def test_wanted_notebooks_are_named_by_number_or_name(toy):
     assert chosen("2", "x/03_alone.ipynb") == ["02_numbers", "03_alone"]
     assert chosen("2", "02_numbers") == ["02_numbers"]
     assert chosen() == ["00_overview", "01_ask", "02_numbers", "03_alone"]
-    with pytest.raises(
-        MedcalError, match="has not all of these notebooks: 9, 2: choose from 00_"
-    ):
+    with pytest.raises(MedcalError, match="has not all of these"):
         chosen("9", "2")
 
 

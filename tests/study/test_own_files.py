@@ -87,9 +87,7 @@ def test_a_folder_that_no_study_made_is_not_published_to(toy, tmp_path):
         folder,
         toy / "figures" / "pocket",
     ):  # where the full study publishes a fast one does not
-        with pytest.raises(
-            MedcalError, match="holds what no study made: choose a new folder"
-        ):
+        with pytest.raises(MedcalError, match="holds what no study made"):
             study(toy, out=out, only=["03"], fast=True)
         assert len(list(out.iterdir())) == 1
 
@@ -99,9 +97,7 @@ def test_a_foreign_figure_is_named_and_left_as_it_is(toy):
     own = toy / "figures" / "pocket" / "fig03_line.png"
     own.write_bytes(b"drawn by hand")
     for options in ({}, {"plan_only": True}, {"force": True}):
-        with pytest.raises(
-            MedcalError, match=r"fig03_line\.png: not known as a study's: move"
-        ):
+        with pytest.raises(MedcalError, match=r"fig03_line\.png: not known as"):
             study(toy, only=["03"], **options)
         assert own.read_bytes() == b"drawn by hand"
     own.write_bytes(b"my own medcal drawing")

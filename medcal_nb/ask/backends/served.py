@@ -15,6 +15,7 @@ import time
 from concurrent.futures import as_completed, wait
 from contextlib import asynccontextmanager, contextmanager, suppress
 from functools import cache, lru_cache
+from typing import Any
 
 import aiohttp
 
@@ -84,7 +85,7 @@ class ServedModel:
                 "an address without http://, or with more: write http://HOST:PORT/v1"
             )
         self.urls = [url.rstrip("/").removesuffix("/v1") + "/v1" for url in urls]
-        self.told = ", ".join(self.urls)
+        self.where = ", ".join(self.urls)
         self.down = dict.fromkeys(self.urls, 0.0)
         self.key = os.environ.get("OPENAI_API_KEY", "").strip()
         if not self.key.isascii() or not self.key.isprintable():
@@ -93,14 +94,15 @@ class ServedModel:
             )
         self.concurrency = concurrency
         self.timeout = timeout
+        usual = self.tries
+        self.tries = 1 + len(urls)  # any may be dead, none must know all
         try:
             with self.open() as portal:
-                self.tries = 1 + len(urls)  # any may be dead, none must know all
                 portal.call(self._find_out, served_as)
-                del self.tries
         except Exception as error:  # it may answer anything
             advice = "start the server with a model that sees images, or name it (--served-as)"
-            raise MedcalError(f"{self.told}: {error}: {advice}") from error
+            raise MedcalError(f"{self.where}: {error}: {advice}") from error
+        self.tries = usual
         self.can = WRITING - set(self.cannot)
 
     # --- finding out ------------------------------------------------------------------------------
@@ -110,69 +112,42 @@ class ServedModel:
 
         What is known of its version and settings stands beside each answer.
         """
-        name = name or await self.ask("", "/models", lambda told: told["data"][0]["id"])
+        name = name or await self.ask("", "/models", lambda page: page["data"][0]["id"])
         if not (name and isinstance(name, str)) or "***" in self.masked(name):
             raise MedcalError("it lists no model, or calls it like the key")
         self.name = rq.clean(name)
-        picture = Picture("probe", grey_png())
-        sent = _Sent(self)
-        prompt = Prompt(picture, (DESCRIBE,))
-        url, image = await sent.image(picture)
-
-        async def reply_to(*shown, **more):
-            """Ask with the image shown so: by its URL, its name, or both; None where refused."""
-            with suppress(MedcalError):
-                return await sent.post(
-                    rq.chat(self.name, prompt.turns, 1, **more), picture, *shown
-                )
-
-        async def answers(calls, **could):
-            """What a server that could do this gives, without failures."""
-            found = await rq.Asked(self.name, sent, **could).results(calls)
-            return [one for one in found if not isinstance(one, Failure)]
-
-        reply = await reply_to(url, logprobs=True, top_logprobs=20)
-        reply = reply or await reply_to(url, logprobs=True, top_logprobs=5)
-        reply = reply or await sent.post(
-            rq.chat(self.name, prompt.turns, 1), picture, url
-        )
-        top = 0
-        with suppress(
-            AttributeError, LookupError, TypeError
-        ):  # none, or of another form
-            top = max(
-                1,
-                len(rq.token_entries(reply["choices"][0])[0].get("top_logprobs") or ()),
-            )
-        words = [Labels(prompt, ("yes, it is", "no, it is not"))]
-        calls = [Generate(prompt, 12, f"probe|{i}", 2.0) for i in range(5)]
-        scores = bool(await answers(words, top=top, scores=True))
-        draws = len({reply.text for reply in await answers(calls)}) > 1
-        several = draws and bool(await answers(calls[:2], several=True))
-        known = await reply_to(url, image) and await reply_to(None, image)
-        self.names = bool(known) and not await reply_to(None, image[::-1])
+        probe = _Probe(self)
+        reply, top = await probe.listed()
+        scores = await probe.scores(top)
+        draws, several = await probe.draws()
+        self.names = await probe.finds_names()
         self.able = {"top": top, "several": several, "scores": scores}
         why = {
-            "sample": not draws
-            and "the server gives the same reply at every temperature and seed",
-            "logprobs": not top and "the server answers without log-probabilities",
-            "labels": top < 2
-            and "the server does not list the likely first tokens of a reply",
+            "sample": "the server gives the same reply at every temperature and seed",
+            "logprobs": "the server answers without log-probabilities",
+            "labels": "the server does not list the likely first tokens of a reply",
         }
-        self.cannot = {name: reason for name, reason in why.items() if reason}
-        flags = [
-            f"{name}={value}"
-            for name, value in {**self.able, "names": self.names}.items()
-        ]
-        with suppress(Exception):  # vLLM tells more
+        can = {"sample": draws, "logprobs": top > 0, "labels": top > 1}
+        self.cannot = {name: why[name] for name in why if not can[name]}
+        known = self.able | {"names": self.names}
+        flags = [f"{name}={value}" for name, value in known.items()]
+        flags += await self._engine_settings()
+        server = {
+            "server": self.where,
+            "server_flags": " ".join(flags),
+            "server_version": rq.version_of(reply),
+        }
+        self.provenance = {
+            name: self.masked(text)[:200] for name, text in server.items()
+        }
+
+    async def _engine_settings(self):
+        """Return what vLLM tells of its cache on its page of metrics; nothing of others."""
+        known = r'\b(?:enable_prefix_caching|block_size|cache_dtype)="[\w.]+"'
+        with suppress(Exception):
             *_, page = await self.once(self.urls[0], "/../metrics")
-            told = r'\b(?:enable_prefix_caching|block_size|cache_dtype)="[\w.]+"'
-            flags += dict.fromkeys(re.findall(told, page.decode()))
-        told = {"server": self.told, "server_flags": " ".join(flags)}
-        told["server_version"] = rq.clean(
-            str(reply.get("system_fingerprint") or "not told")
-        )
-        self.provenance = {name: self.masked(text)[:200] for name, text in told.items()}
+            return list(dict.fromkeys(re.findall(known, page.decode())))
+        return []
 
     # --- asking -----------------------------------------------------------------------------------
 
@@ -295,19 +270,19 @@ class ServedModel:
                 status, after, answer = await self.once(url, path, body)
                 if status < 300:
                     return read(self.masked(json.loads(answer)))
-                told = f"HTTP {status}: {answer[:3000].decode(errors='replace')}"
+                problem = f"HTTP {status}: {answer[:3000].decode(errors='replace')}"
                 wait = max(wait, min(60.0, float(after) if after.isdecimal() else 0.0))
             except (
                 Exception
             ) as error:  # whatever a server sends is that request's failure
                 status = 500
-                told = f"{type(error).__name__}: {str(error) or 'not in time'}"
+                problem = f"{type(error).__name__}: {str(error) or 'not in time'}"
                 if isinstance(error, _UNREACHED):
                     self.down[url] = time.monotonic() + _REST
-            told = " ".join(self.masked(told).split())[:300]
+            problem = " ".join(self.masked(problem).split())[:300]
             if status < 500 and status not in _AGAIN:
-                raise Refused(told)
-        raise MedcalError(f"{told} ({len(failed)} tries)")
+                raise Refused(problem)
+        raise MedcalError(f"{problem} ({len(failed)} tries)")
 
     async def once(self, url, path, body=()):
         """Return status, Retry-After and body, of which no more than so much is read."""
@@ -331,6 +306,62 @@ class ServedModel:
 async def _each(parts):
     for part in parts:
         yield part
+
+
+class _Probe:
+    """Questions about a grey image, one for each thing that a server may or may not do."""
+
+    def __init__(self, model: ServedModel) -> None:
+        self.model = model
+        self.sent = _Sent(model)
+        self.picture = Picture("probe", grey_png())
+        self.prompt = Prompt(self.picture, (DESCRIBE,))
+
+    async def ask(self, url: bytes | None, name: str = "", **more: Any) -> dict:
+        """Ask with the image shown so: by its URL, its name, or both."""
+        body = rq.chat(self.model.name, self.prompt.turns, 1, **more)
+        return await self.sent.post(body, self.picture, url, name)
+
+    async def answered(self, *shown: bytes | str | None, **more: Any) -> dict | None:
+        """Return the reply to the same; None where it is refused."""
+        with suppress(MedcalError):
+            return await self.ask(*shown, **more)
+        return None
+
+    async def results(self, calls: list, **could: Any) -> list:
+        """Return what a server that could do this gives, without failures."""
+        found = await rq.Asked(self.model.name, self.sent, **could).results(calls)
+        return [one for one in found if not isinstance(one, Failure)]
+
+    async def listed(self) -> tuple[dict, int]:
+        """Return a reply, and how many log-probabilities stand at its first token."""
+        url, _ = await self.sent.image(self.picture)
+        reply = await self.answered(url, logprobs=True, top_logprobs=20)
+        reply = reply or await self.answered(url, logprobs=True, top_logprobs=5)
+        reply = reply or await self.ask(url)
+        with suppress(AttributeError, LookupError, TypeError):
+            first = rq.token_entries(reply["choices"][0])[0]
+            return reply, max(1, len(first.get("top_logprobs") or ()))
+        return reply, 0  # none, or of another form
+
+    async def scores(self, top: int) -> bool:
+        """Whether it scores words that it is given."""
+        words = [Labels(self.prompt, ("yes, it is", "no, it is not"))]
+        return bool(await self.results(words, top=top, scores=True))
+
+    async def draws(self) -> tuple[bool, bool]:
+        """Whether it draws samples, and whether it gives several of one request."""
+        calls = [Generate(self.prompt, 12, f"probe|{i}", 2.0) for i in range(5)]
+        draws = len({reply.text for reply in await self.results(calls)}) > 1
+        return draws, draws and bool(await self.results(calls[:2], several=True))
+
+    async def finds_names(self) -> bool:
+        """Whether it finds an image that it has seen by its name, and no other one."""
+        url, name = await self.sent.image(self.picture)
+        if not await self.answered(url, name) or not await self.answered(None, name):
+            return False
+        never_shown = name[::-1]
+        return not await self.answered(None, never_shown)
 
 
 class _Sent:

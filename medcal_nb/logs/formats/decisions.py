@@ -11,11 +11,11 @@ was deferred has neither answer nor confidence). Extra columns hold what the mod
 
 from __future__ import annotations
 
-import math
 from collections import Counter
 from collections.abc import Iterator
 
 from medcal_nb.errors import MedcalError, printable
+from medcal_nb.logs.nested import number
 from medcal_nb.logs.registry import Reader
 from medcal_nb.logs.source import Source
 
@@ -61,7 +61,7 @@ def _read(source: Source) -> Iterator[dict]:
 def _check(row: dict, source: Source) -> None:
     """Refuse a row that is no decision."""
     lacking = [name for name in _FIELDS if name not in row]
-    confidence = _number(row.get("confidence"))
+    confidence = number(row.get("confidence"))
     deferred = row.get("action") == "defer"
     if lacking:
         problem = f"no {lacking[0]}"
@@ -93,27 +93,18 @@ def _answer(row: dict, phase: str, *, sample: int, place: int) -> dict:
         "strategy": phase,
         "sample": sample,
         "answer": None if deferred else row["answer"],
-        "confidence": None if deferred else _number(row["confidence"]),
+        "confidence": None if deferred else number(row["confidence"]),
         "correct": None if deferred else _truth(row["correct"]),
-        "seconds": _number(row.get("seconds")),
+        "seconds": number(row.get("seconds")),
         "phase": phase,
         "action": row["action"],
         "place": place,
         "model_name": row["model"],
         "model_strategy": row["strategy"],
         "model_answer": row["model_answer"],
-        "model_confidence": _number(row["model_confidence"]),
+        "model_confidence": number(row["model_confidence"]),
         "model_correct": _truth(row["model_correct"]),
     }
-
-
-def _number(value: object) -> float | None:
-    """A finite number from a number or its text, else None."""
-    try:
-        number = float(value)
-    except (TypeError, ValueError):
-        return None
-    return number if math.isfinite(number) else None
 
 
 def _truth(value: object) -> bool | None:

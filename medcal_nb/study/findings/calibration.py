@@ -15,6 +15,7 @@ from medcal_nb.study.findings.finding import (
     counted,
     decimal,
     ends_of,
+    number_word,
     of_all,
     percent,
     points,
@@ -174,11 +175,17 @@ def skill(scores: pd.DataFrame, side: str, *, event: str = "") -> Finding:
             f"(Brier skill score {decimal(median)}, {ci(*interval, unit='decimal')})"
         )
     else:
+        # estimates are counted, as in the finding on transferred confidence
+        clearly = worse, better
+        worse = int((known["brier_skill"] < 0).sum())
+        better = int((known["brier_skill"] > 0).sum())
+        n_clear = clearly[0] if worse else clearly[1]
+        clear = number_word(n_clear) if n_clear else "none"
         word = "worse" if worse else "better"
         pairs = counted(worse or better, n, "model–method pair")
         claim = (
             f"on {side} the uncorrected confidence was {word} than {rival} in {pairs} "
-            f"(median Brier skill score {decimal(median)})"
+            f"(in {clear} the 95 % CI excluded 0; median Brier skill score {decimal(median)})"
         )
     return Finding(
         claim=claim,
@@ -187,7 +194,7 @@ def skill(scores: pd.DataFrame, side: str, *, event: str = "") -> Finding:
         n=n,
         of="pairs",
         method=f"Brier skill score over the base rate; bootstrap {resampled_by(known)}",
-        multiplicity="" if n == 1 else f"95 % CI beyond 0, uncorrected over {n} pairs",
+        multiplicity="" if n == 1 else f"counts not corrected over {n} pairs",
         title=_skill_title(worse, better, n),
     )
 

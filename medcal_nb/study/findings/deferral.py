@@ -17,6 +17,7 @@ from medcal_nb.study.findings.finding import (
     listed,
     number_word,
     percent,
+    points,
     sentence,
     unit_of,
     was,
@@ -132,9 +133,12 @@ def certificate_sizes(table: pd.DataFrame, *, target: float) -> Finding:
     shares = listed([_or_none(share) for share in table["certified"]])
     most = table.iloc[-1]
     name = _confidence(most["strategy"])
+    above = table["certified_high"] - table["certified"]
+    below = table["certified"] - table["certified_low"]
     claim = (
         f"With {sizes} labelled {unit_of(table)}s a threshold of {name} could be certified at a "
-        f"risk of {percent(target)} in {shares} of samples"
+        f"risk of {percent(target)} in {shares} of samples (95 % CI of each within "
+        f"{points(max(above.max(), below.max()))})"
     )
     most_often = float(table["certified"].max())
     if 0 < most_often < _SELDOM:
@@ -221,7 +225,7 @@ def _net_benefit_title(table: pd.DataFrame) -> str:
     cost = _range_of(rates)
     if rates.max() == table["exchange_rate"].max():
         cost = f"{rates.min():.1f} or more"
-    return f"{capital(label_of(widest))}, deferral pays at {cost} checks an error"
+    return f"{capital(label_of(widest))}, deferral pays at {cost} checks per error"
 
 
 def shifted_thresholds(

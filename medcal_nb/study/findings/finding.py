@@ -43,6 +43,7 @@ AT_MOST = 3
 _WORDS = ("no", "one", "two", "three", "four", "five")
 _WORDS += ("six", "seven", "eight", "nine", "ten")
 _MINUS = "−"
+_MOST_PLACES = 4
 
 
 @dataclass(kw_only=True)
@@ -173,6 +174,9 @@ def ci(low: float, high: float, *, unit: Unit = "percent", level: float = 0.95) 
         return f"{name} not available"
     if unit == "decimal":
         places = _places(max(abs(low), abs(high)))
+        if low != high:  # digits that tell the ends apart
+            while _fixed(low, places) == _fixed(high, places) and places < _MOST_PLACES:
+                places += 1
         ends = [_fixed(low, places), _fixed(high, places)]
     else:
         ends = [_fixed(100 * low, 0), _fixed(100 * high, 0)]
@@ -280,7 +284,7 @@ def _places(score: float) -> int:
     size = abs(score)
     if math.isnan(size) or size == 0:
         return 2
-    return min(4, max(2, 1 - math.floor(math.log10(size))))
+    return min(_MOST_PLACES, max(2, 1 - math.floor(math.log10(size))))
 
 
 def _fixed(value: float, places: int) -> str:

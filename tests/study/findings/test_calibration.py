@@ -127,6 +127,11 @@ def skilled(*values, half=0.02):
             "worse than giving every answer the model's accuracy in two",
         ),
         ((-0.5, -0.2, -0.1), "in all three model–method pairs"),
+        # the estimate counts, as it does where confidence is transferred
+        (
+            (-0.5, -0.01, 0.1),
+            "in two of three model–method pairs (in one the 95 % CI",
+        ),
         (
             (0.5, 0.2, 0.1),
             "better than giving every answer the model's accuracy in all",

@@ -85,14 +85,19 @@ def test_certified_coverage(table, words):
 def certificates(shares, n_images=0):
     n = len(shares)
     table = pd.DataFrame({"n_fit": [100, 200, 400][:n], "certified": shares})
-    table = table.assign(certified_low=0.0, certified_high=0.3, n=4549)
+    low = np.maximum(table["certified"] - 0.03, 0)
+    table = table.assign(certified_low=low, certified_high=table["certified"] + 0.03)
+    table = table.assign(n=4549)
     return table.assign(strategy="probe_pik", n_images=n_images)
 
 
 @pytest.mark.parametrize(
     ("table", "words"),
     [
-        (certificates([0.0, 0.1, 0.18]), "in none, 10 % and 18 % of samples"),
+        (
+            certificates([0.0, 0.1, 0.18]),
+            "in none, 10 % and 18 % of samples (95 % CI of each within 3 percentage points)",
+        ),
         (certificates([0.0, 0.0, 0.0]), "With up to 400 labelled answers no threshold"),
         (certificates([0.18], n_images=9), "With 100 labelled images a threshold"),
     ],
@@ -146,10 +151,10 @@ def test_net_benefit(paying, words):
 def test_the_title_names_the_stage_that_pays_longest():
     table = benefit({"uncorrected": [1.0], "refitted": [1.0, 2.0], "transferred": []})
     title = deferral.net_benefit(table, strategy="verbalized").title
-    assert title == "Refitted, deferral pays at 1.0 to 2.0 checks an error"
+    assert title == "Refitted, deferral pays at 1.0 to 2.0 checks per error"
     table = benefit({"refitted": [2.0, 4.0]})
     title = deferral.net_benefit(table, strategy="verbalized").title
-    assert title == "Refitted, deferral pays at 2.0 or more checks an error"
+    assert title == "Refitted, deferral pays at 2.0 or more checks per error"
 
 
 def test_certificates_that_are_hardly_ever_reached_are_not_listed():

@@ -53,6 +53,9 @@ def test_both_ends_of_an_interval_have_the_same_places():
     assert ci(0.004, 0.0633, unit="decimal") == "95 % CI 0.004–0.063"
     assert ci(-0.02, 0.01, unit="decimal", level=0.9) == "90 % CI −0.020 to 0.010"
     assert ci(math.nan, 0.01) == "95 % CI not available"
+    # ends that two digits do not tell apart have as many as do
+    assert ci(0.0984, 0.1002, unit="decimal") == "95 % CI 0.098–0.100"
+    assert ci(0.1, 0.1, unit="decimal") == "95 % CI 0.10–0.10"
 
 
 @pytest.mark.parametrize(

@@ -309,10 +309,10 @@ def challenge(item: Item, plan: Plan) -> Program:
 # --- likelihood: probabilities that are read, not stated -----------------------------------------
 
 
-def _has_options(item, plan=None):
+def _has_options(item, plan):
     if not item.options:
         return "open question: no allowed answers whose probability could be read"
-    if plan and plan.lettered and len(item.options) > prompts.MOST_LETTERS:
+    if plan.lettered and len(item.options) > prompts.MOST_LETTERS:
         return (
             f"more options than the {prompts.MOST_LETTERS} letters that stand for them"
         )
@@ -576,7 +576,7 @@ Answer with the letter of the level that fits best (A to C) only."""
 LEVELS = ("one", "two", "three")
 
 
-def _has_level(item, plan=None):
+def _has_level(item, plan):
     return None if item.gold in LEVELS else "no answer is a level"
 
 

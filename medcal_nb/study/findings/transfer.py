@@ -6,6 +6,7 @@ import math
 
 import pandas as pd
 
+from medcal_nb.correct import CONCLUSIONS
 from medcal_nb.show.words import label_of, short_name
 from medcal_nb.study.findings.finding import (
     Finding,
@@ -210,6 +211,12 @@ def conclusions(counts: pd.Series, *, margin: float, target: str) -> Finding:
     )
     if blind:
         claim += f"; in {counted(blind, n, 'pair')} confidence did not discriminate"
+    if n == 1:
+        word = next(name for name in CONCLUSIONS if counts[name] == 1)
+        claim = (
+            f"transfer by {label_of(counts['method'])} was judged “{word}”, compared to "
+            f"refitting with these labels of {target} (margin {margin:g})"
+        )
     where = f" in {of_all(inferior or fine, n, 'pair')}" if n > 1 else ""
     title = "Transfer was shown neither inferior nor non-inferior"
     if blind:

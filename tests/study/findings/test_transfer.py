@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from medcal_nb.correct import CONCLUSIONS
 from medcal_nb.study.findings import transfer
 from tests.study.findings.rules import faults
 
@@ -95,6 +96,15 @@ def test_conclusions_are_counted(fine, blind):
     finding = transfer.conclusions(counts, margin=0.005, target="medical images")
     assert not faults(finding), finding.claim
     assert finding.estimate == pytest.approx(fine / 35)
+
+
+@pytest.mark.parametrize("conclusion", CONCLUSIONS)
+def test_of_one_pair_the_conclusion_is_named(conclusion):
+    counts = dict.fromkeys(CONCLUSIONS, 0) | {conclusion: 1, "pairs": 1}
+    counts = pd.Series(counts | {"method": "platt"})
+    finding = transfer.conclusions(counts, margin=0.005, target="medical images")
+    assert not faults(finding), finding.claim
+    assert f"judged “{conclusion}”" in finding.claim
 
 
 @pytest.mark.parametrize(

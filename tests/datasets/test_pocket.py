@@ -179,7 +179,8 @@ def test_fresh_answers_are_many_and_of_no_split(domain, n, model):
     for row in called.iloc[::500].to_dict("records"):
         assert row["option_probabilities"][row["answer"]] == row["confidence"]
     assert stated["option_probabilities"].isna().all()
-    assert stated["modality"].value_counts().nunique() == 1
+    sizes = stated["modality"].value_counts()
+    assert sizes.min() > 0.99 * sizes.max()
 
 
 @pytest.mark.parametrize(

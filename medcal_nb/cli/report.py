@@ -7,57 +7,42 @@ from typing import Annotated
 
 import typer
 
-from medcal_nb.cli._app import Force, app, say, split_names
+from medcal_nb.cli import _columns as c
+from medcal_nb.cli._app import Force, app, note, say, split_names
 
-Answers = Annotated[
-    Path, typer.Argument(metavar="FILE", help="A table of answers, or a log.")
-]
-Folder = Annotated[
-    Path | None, typer.Option(help="Folder to write; FILE_report by default.")
-]
-Confidence = Annotated[str | None, typer.Option(help="Column of the confidence.")]
-Correct = Annotated[str | None, typer.Option(help="Column of the grade.")]
-Item = Annotated[str | None, typer.Option(help="Column of the question.")]
-Image = Annotated[str | None, typer.Option(help="Column of the image.")]
-Reader = Annotated[str | None, typer.Option(help="Column of the reader.")]
-Dataset = Annotated[str | None, typer.Option(help="Column or name of the data set.")]
-Percent = Annotated[
-    bool | None,
-    typer.Option(
-        "--percent/--no-percent", help="Confidences run from 0 to 100, or to 1."
-    ),
-]
-Decimal = Annotated[str | None, typer.Option(help="Decimal mark: , or a point.")]
-Model = Annotated[str, typer.Option(help="Model that leads.")]
-Strategy = Annotated[str, typer.Option(help="Elicitation method that leads.")]
-By = Annotated[str, typer.Option(help="Columns that set rows of the tables apart.")]
-Group = Annotated[str, typer.Option(help="Columns of subgroups.")]
-TransferFrom = Annotated[
-    str, typer.Option(help="Data set (or domain) a map is learned on.")
-]
-Resamples = Annotated[
-    int, typer.Option(min=100, help="Bootstrap resamples of each interval.")
-]
-Seed = Annotated[int, typer.Option(help="Seed of all random numbers.")]
+File = Annotated[Path, typer.Argument(metavar="FILE", help="A table, or a log.")]
+Folder = Annotated[Path | None, typer.Option(help="Folder; FILE_report by default.")]
+Reader = Annotated[str | None, typer.Option(metavar="COL", help="Who answered.")]
+Lead = Annotated[str, typer.Option(help="Model that leads.")]
+Method = Annotated[str, typer.Option(help="Elicitation method that leads.")]
+By = Annotated[str, typer.Option(metavar="COL,COL,…", help="Rows of its tables.")]
+Group = Annotated[str, typer.Option(metavar="COL,COL,…", help="Subgroups.")]
+From = Annotated[str, typer.Option(help="Data set or domain a map is fitted on.")]
+Resamples = Annotated[int, typer.Option(min=100, help="Of the bootstrap.")]
+Seed = Annotated[int, typer.Option(help="Of all random numbers.")]
 
 
 @app.command()
 def report(
-    table: Answers,
+    file: File,
     to: Folder = None,
-    confidence: Confidence = None,
-    correct: Correct = None,
-    item: Item = None,
-    image: Image = None,
+    confidence: c.Confidence = None,
+    correct: c.Correct = None,
+    answer: c.Answer = None,
+    gold: c.Gold = None,
+    item: c.Item = None,
+    image: c.Image = None,
     reader: Reader = None,
-    dataset: Dataset = None,
-    percent: Percent = None,
-    decimal: Decimal = None,
-    model: Model = "",
-    strategy: Strategy = "",
+    model: c.Model = None,
+    dataset: c.Dataset = None,
+    strategy: c.Strategy = None,
+    percent: c.Percent = False,
+    decimal: c.Decimal = ".",
+    lead: Lead = "",
+    lead_method: Method = "",
     by: By = "model,strategy",
     group: Group = "modality,question_type,dataset",
-    transfer_from: TransferFrom = "",
+    transfer_from: From = "",
     resamples: Resamples = 2000,
     seed: Seed = 0,
     force: Force = False,
@@ -73,27 +58,31 @@ def report(
     named = {
         "confidence": confidence,
         "correct": correct,
+        "answer": answer,
+        "gold": gold,
         "item_id": item,
         "image_id": image,
         "reader": reader,
+        "model": model,
         "dataset": dataset,
+        "strategy": strategy,
     }
     page = write_report(
-        table,
-        to or Path(f"{table.stem}_report"),
-        named={name: column for name, column in named.items() if column},
-        percent=percent,
+        file,
+        to or Path(f"{file.stem}_report"),
+        named={ours: theirs for ours, theirs in named.items() if theirs is not None},
+        percent=percent or None,
         decimal=decimal,
         parameters={
-            "MODEL": model,
-            "STRATEGY": strategy,
+            "MODEL": lead,
+            "STRATEGY": lead_method,
             "BY": split_names(by),
             "GROUP_BY": split_names(group),
             "N_RESAMPLES": resamples,
             "SEED": seed,
+            "TRANSFER_FROM": transfer_from,
         },
-        transfer_from=transfer_from,
         force=force,
-        tell=lambda text: say(text, err=True),
+        tell=note,
     )
     say(str(page))

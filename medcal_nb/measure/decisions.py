@@ -143,6 +143,11 @@ def best_threshold(*, cost_wrong: float = 1.0, cost_check: float) -> float:
     References
     ----------
     Chow, IEEE Transactions on Information Theory 1970, doi:10.1109/TIT.1970.1054406.
+
+    Examples
+    --------
+    >>> best_threshold(cost_wrong=5, cost_check=1)
+    0.8
     """
     if not (cost_wrong > 0 and cost_check >= 0):
         raise ValueError(
@@ -213,7 +218,9 @@ def policy_table(
         row = {"policy": name, "n": len(both)}
         row |= {"n_readers": mean.n_readers, "n_cases": mean.n_cases}
         row |= {"reader_share": read.mean(), "accuracy": right.mean()}
-        row |= {"cost": mean.estimate, "cost_low": mean.low, "cost_high": mean.high}
+        lowest = cost_check * read.min()  # no expected cost is below it
+        row |= {"cost": mean.estimate, "cost_low": max(mean.low, lowest)}
+        row |= {"cost_high": mean.high}
         row |= {"difference": change.estimate, "difference_low": change.low}
         rows.append(row | {"difference_high": change.high, "p": change.p})
     return pd.DataFrame(rows).sort_values("cost", ignore_index=True, kind="stable")

@@ -14,6 +14,7 @@ from medcal_nb.errors import MedcalError
 from medcal_nb.reader import evidence
 from medcal_nb.reader.cases import Casebook
 from medcal_nb.reader.decisions import Decision
+from medcal_nb.show.words import label_of
 
 _SMALL = 256  # pixels; images of fewer are enlarged without smoothing
 _THUMBNAIL = (192, 192)
@@ -34,7 +35,7 @@ def _macros():
         "percent": lambda share: f"{100 * share:.0f} %",
         "of_100": lambda share: f"{100 * share:g}",
         "when": lambda at: f"{datetime.fromisoformat(at).astimezone():%d %b %Y, %H:%M}",
-        "words": lambda strategy: strategy.replace("_", " "),
+        "words": label_of,
         "asks": lambda name: STRATEGIES[name].asks if name in STRATEGIES else "",
     }
     return environment.get_template("reader.jinja").module

@@ -83,6 +83,15 @@ LABELS = {
     "confidence_rate": "replies with a confidence",
     "n_images": "images",
     "n_missing": "without confidence",
+    "accuracy_source": "accuracy on the source",
+    "auroc_source": "AUROC on the source",
+    "brier_transferred": "Brier score, transferred",
+    "brier_refitted": "Brier score, refitted",
+    "sha256": "SHA-256",
+    "measured": "with confidence and grade",
+    "certified": "splits with a certificate",
+    "width": "width wanted",
+    "width_here": "width here",
     "test_coverage": "coverage",
     "fit_coverage": "coverage in calibration",
     "test_risk": "risk",
@@ -124,6 +133,10 @@ LABELS = {
     "n_known": "labels until the intercept wins",
     "rival_is": "which is",
     "worse_than_base": "skill below 0",
+    "within_05": "within 5 points",
+    "n_min": "fewest labels tried",
+    "n_max": "most labels tried",
+    "n_draws": "samples",
     "at_bound": "T at its bound",
     "temperature_source": "T, source",
     "temperature_target": "T, target",
@@ -133,6 +146,7 @@ LABELS = {
 ROWS_SHOWN = 12
 _NAMES_IN = {
     *(
+        "model",
         "dataset",
         "strategy",
         "ensemble",
@@ -145,12 +159,24 @@ _NAMES_IN = {
     *("metric", "loss", "estimator", "question_type", "decision_type"),
 }
 """Columns whose words are names of ours; others are left as they are (an answer may be "both")."""
+_SHARES = {
+    *("accuracy", "accuracy_source", "mean_confidence", "confidence", "certified"),
+    *("coverage", "observed_coverage", "risk"),
+}
+"""Columns that hold shares of answers, written in percent."""
+_DIFFERENCES = {"gap"}
+"""Columns that hold differences of such shares, written in percentage points."""
 
 
 def label_of(name: object) -> str:
     """Return what a figure, a table or a sentence calls a thing: ``Platt`` for ``platt``, say.
 
     Of several, set apart by a comma and a space, each is called so.
+
+    Examples
+    --------
+    >>> label_of("platt"), label_of("raw")
+    ('Platt scaling', 'uncorrected')
     """
     text = str(name)
     return LABELS.get(text) or ", ".join(map(_label, text.split(", ")))
@@ -167,7 +193,13 @@ def heading_of(column: str) -> str:
 
 
 def short_name(name: object, letters: int = 24) -> str:
-    """Return the label of a thing, cut with an ellipsis where it is longer than that."""
+    """Return the label of a thing, cut with an ellipsis where it is longer than that.
+
+    Examples
+    --------
+    >>> short_name("Qwen3-VL-8B-Instruct", 12)
+    'Qwen3-VL-8B'
+    """
     text = label_of(name)
     return text if len(text) <= letters else f"{text[: letters - 1].rstrip()}…"
 
@@ -193,6 +225,11 @@ def number(value: float | None) -> str:
 
     ``0.0312`` is ``0.031``, ``0.3049`` is ``0.30``, ``12.34`` is ``12.3``, ``12345.6`` is
     ``12,346``, what is less than half of the last digit ``<0.0001``; a missing one is ``–``.
+
+    Examples
+    --------
+    >>> number(0.0312), number(12345.6), number(3e-6)
+    ('0.031', '12,346', '<0.0001')
     """
     if pd.isna(value) or math.isinf(value):
         return "–"
@@ -207,6 +244,11 @@ def percent(share: float) -> str:
     """Return a share in whole percent: ``84 %``; a dash where there is none.
 
     A share that is not 0 or 1 is never written so: it is ``<1 %`` or ``>99 %``.
+
+    Examples
+    --------
+    >>> percent(0.843), percent(0.001)
+    ('84 %', '<1 %')
     """
     if pd.isna(share):
         return "–"
@@ -219,8 +261,22 @@ def percent(share: float) -> str:
     return f"{rounded} %"
 
 
+def shares(share: float, low: float = nan, high: float = nan) -> str:
+    """Return a share with its interval in whole percent: ``52 % [51, 54]``."""
+    if pd.isna(low) or pd.isna(high):
+        return percent(share)
+    ends = [percent(end).removesuffix(" %") for end in (low, high)]
+    return f"{percent(share)} [{ends[0]}, {ends[1]}]"
+
+
 def points(difference: float, low: float = nan, high: float = nan) -> str:
-    """Return a difference of shares in percentage points, signed: ``+32 [30, 34]``."""
+    """Return a difference of shares in percentage points, signed: ``+32 [30, 34]``.
+
+    Examples
+    --------
+    >>> points(0.32, 0.30, 0.34)
+    '+32 [30, 34]'
+    """
     if pd.isna(difference):
         return "–"
     parts = [_signed(part) for part in (difference, low, high) if not pd.isna(part)]
@@ -238,7 +294,13 @@ def _signed(share: float) -> str:
 def estimate(
     value: float | None, low: float | None = None, high: float | None = None
 ) -> str:
-    """Return an estimate with its interval in one breath: ``0.12 [0.08, 0.17]``."""
+    """Return an estimate with its interval in one breath: ``0.12 [0.08, 0.17]``.
+
+    Examples
+    --------
+    >>> estimate(0.123, 0.081, 0.168)
+    '0.12 [0.08, 0.17]'
+    """
     parts = [part for part in (value, low, high) if not pd.isna(part)]
     if len(parts) < 3 or any(map(math.isinf, parts)):
         return number(value)
@@ -313,6 +375,7 @@ def show_table(
     ascending: bool = True,
     rows: int = ROWS_SHOWN,
     title: str = "",
+    turned: bool = False,
 ) -> ShownTable:
     """Return a table to look at: few digits, intervals beside their estimates, nothing cut.
 
@@ -332,6 +395,8 @@ def show_table(
         How many rows are shown at most; below them stands how many more there are.
     title : str
         What stands above the table.
+    turned : bool
+        A column is a line: what is called so, and its value in each row.
 
     Returns
     -------
@@ -378,7 +443,12 @@ def show_table(
     rest = ""
     if len(frame) > len(shown):
         rest = f"and {len(frame) - len(shown):,} more"
-    return ShownTable(pd.DataFrame(cells, dtype=object), numeric, rest, title)
+    shown_cells = pd.DataFrame(cells, dtype=object)
+    if turned:
+        shown_cells = shown_cells.T.reset_index()
+        shown_cells.columns = ["", *[""] * len(shown)]
+        numeric = [False] * len(shown_cells.columns)
+    return ShownTable(shown_cells, numeric, rest, title)
 
 
 def _cell(column: str, value: Any, *ends: float) -> str:
@@ -387,4 +457,8 @@ def _cell(column: str, value: Any, *ends: float) -> str:
         return "yes" if value else "no"
     if isinstance(value, str):
         return label_of(value) if column in _NAMES_IN else value
+    if column in _SHARES:
+        return shares(value, *ends)
+    if column in _DIFFERENCES:
+        return f"{points(value, *ends)} points"
     return estimate(value, *ends)

@@ -204,3 +204,14 @@ def test_decisions_are_found_among_answers(decisions):
     pd.testing.assert_frame_equal(
         measure.policy_table(both), measure.policy_table(decisions)
     )
+
+
+def test_no_policy_costs_less_than_its_checks():
+    rows = []
+    for item in range(18):
+        for reader in ("ada", "bob"):
+            rows += reading(reader, item, item > 7, item > 0, item > 0)
+    table = measure.policy_table(pd.DataFrame(rows)).set_index("policy")
+    assert table.loc["model alone", "cost_low"] == 0
+    assert table.loc["reader with model", "cost_low"] == pytest.approx(0.1)
+    assert (table["cost_low"] <= table["cost"]).all()

@@ -243,7 +243,9 @@ def test_other_answers_are_gathered_and_named_in_words():
     markup = page.part("reasons", [rows[:3], rows[3:4]], others)
     words = text(markup)
     assert "Asked in 5 other ways, the model gave this answer in 1." in words
-    assert "“Left” in 3 ways: p true (90 % sure), top k (25 % sure), challenge" in words
+    assert (
+        "“Left” in 3 ways: P(True) (90 % sure), top k (25 % sure), challenge" in words
+    )
     assert "“&lt;b&gt;”" in markup
 
 

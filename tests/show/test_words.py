@@ -162,3 +162,15 @@ def test_odd_cells():
     assert list(cells["a"]) == ["x", "–"]
     assert list(cells["b"]) == ["–", "5"]
     assert list(cells["c"]) == ["0.00", "0.00"]
+
+
+def test_shares_are_percent_and_their_differences_points():
+    frame = pd.DataFrame({"accuracy": [0.523], "gap": [0.318], "brier": [0.38]})
+    for name, width in {"accuracy": 0.014, "gap": 0.02, "brier": 0.01}.items():
+        frame[f"{name}_low"] = frame[name] - width
+        frame[f"{name}_high"] = frame[name] + width
+    cells = ["52 % [51, 54]", "+32 [30, 34] points", "0.38 [0.37, 0.39]"]
+    assert show_table(frame).cells.iloc[0].tolist() == cells
+    turned = show_table(frame, turned=True).cells
+    assert turned.iloc[:, 0].tolist() == ["accuracy", "overconfidence", "Brier score"]
+    assert turned.iloc[:, 1].tolist() == cells

@@ -6,6 +6,7 @@ import math
 
 import pandas as pd
 
+from medcal_nb.correct import CONCLUSIONS
 from medcal_nb.show.words import label_of, short_name
 from medcal_nb.study.findings.finding import (
     Finding,
@@ -210,6 +211,12 @@ def conclusions(counts: pd.Series, *, margin: float, target: str) -> Finding:
     )
     if blind:
         claim += f"; in {counted(blind, n, 'pair')} confidence did not discriminate"
+    if n == 1:
+        word = next(name for name in CONCLUSIONS if counts[name] == 1)
+        claim = (
+            f"transfer by {label_of(counts['method'])} was judged “{word}”, compared to "
+            f"refitting with these labels of {target} (margin {margin:g})"
+        )
     where = f" in {of_all(inferior or fine, n, 'pair')}" if n > 1 else ""
     title = "Transfer was shown neither inferior nor non-inferior"
     if blind:
@@ -268,16 +275,16 @@ def labels(needed: pd.DataFrame, *, target: str, model: str) -> Finding:
         n=n,
         of="models",
         method=f"{needed['n_draws'].iloc[0]:,} random samples, scored on images set aside",
-        title=_labels_title(needed.set_index("model").loc[model], model, largest),
+        title=_labels_title(needed.set_index("model").loc[model], model),
     )
 
 
-def _labels_title(row: pd.Series, model: str, largest: int) -> str:
+def _labels_title(row: pd.Series, model: str) -> str:
     """Return from how many labels on a refit beats transfer in one model, as a title."""
     name = short_name(model, 20)
-    if row["n_refitted"] <= largest:
+    if row["n_refitted"] <= row["n_max"]:
         return f"{name}: a refit wins from {int(row['n_refitted']):,} labels on"
-    return f"{name}: {largest:,} labels are too few for a refit"
+    return f"{name}: {int(row['n_max']):,} labels are too few for a refit"
 
 
 def _sizes(enough: pd.DataFrame) -> str:

@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from medcal_nb.correct import CONCLUSIONS
 from medcal_nb.study.findings import transfer
 from tests.study.findings.rules import faults
 
@@ -97,6 +98,15 @@ def test_conclusions_are_counted(fine, blind):
     assert finding.estimate == pytest.approx(fine / 35)
 
 
+@pytest.mark.parametrize("conclusion", CONCLUSIONS)
+def test_of_one_pair_the_conclusion_is_named(conclusion):
+    counts = dict.fromkeys(CONCLUSIONS, 0) | {conclusion: 1, "pairs": 1}
+    counts = pd.Series(counts | {"method": "platt"})
+    finding = transfer.conclusions(counts, margin=0.005, target="medical images")
+    assert not faults(finding), finding.claim
+    assert f"judged “{conclusion}”" in finding.claim
+
+
 @pytest.mark.parametrize(
     "sizes",
     [[50], [np.inf], [10, 20, 50, np.inf], [10, 10], [np.inf] * 7, [10] * 26],
@@ -111,10 +121,13 @@ def test_labels_needed_are_named_by_model(sizes):
             "share": 0.95,
         }
     )
+    own = needed["model"] == "model-0"
+    needed["n_max"] = needed["n_max"].mask(own & np.isinf(needed["n_refitted"]), 100)
     finding = transfer.labels(needed, target="medical images", model="model-0")
     assert not faults(finding), finding.claim
     few = "too few for a refit" in finding.title
     assert few == np.isinf(sizes[0]), finding.title
+    assert not few or ": 100 labels" in finding.title
     assert ("not enough" in finding.claim) == bool(np.isinf(sizes).any())
 
 

@@ -72,7 +72,8 @@ class AnswerLog(contextlib.AbstractContextManager):
         The SQLite file; made where it does not exist, unless `read_only`.
     read_only : bool
         For reading alone: makes no log, and opens those in folders that cannot be written.
-        SQLite's own side files may stand beside the log while it is read.
+        SQLite's own side files stand beside the log while it is read, and after it only where
+        the log itself cannot be written.
 
     Raises
     ------
@@ -376,20 +377,20 @@ def _open(path: Path | None, read_only: bool) -> sqlite3.Connection:
     """A connection to a log; to a file without a name where there is no path."""
     if path is None:
         return _connected("")
-    mode = "ro" if read_only else "rwc"
     with explained(path):
         if read_only or (path.exists() and not path.is_file()):
             require_file(path)
         if not read_only:
             path.parent.mkdir(parents=True, exist_ok=True)
+            mode = "rwc"
         elif not os.access(path.parent, os.W_OK) and not Path(f"{path}-wal").exists():
             # write-ahead mode needs a side file even for reading, unless nothing is pending
             mode = "ro&immutable=1"
-        elif Path(f"{path}-journal").exists():
-            _open(
-                path, False
-            ).close()  # a killed import left half a log, which SQLite takes back
+        else:
+            # who may write takes back half an import, and its side files when done
+            mode = "rw" if os.access(path, os.W_OK) else "ro"
         con = _connected(f"{path.absolute().as_uri()}?mode={mode}")
+        con.execute(f"PRAGMA query_only = {int(read_only)}")
         # one look: another process may be making the file
         mark, version, tables, ours = con.execute(
             "SELECT application_id, user_version, "

@@ -15,6 +15,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
+from scipy.special import expit, softmax
 
 from medcal_nb.answers.columns import ANSWER_COLUMNS, COLUMNS, KINDS, TEXT
 from medcal_nb.errors import MedcalError
@@ -255,7 +256,7 @@ def _answer_vlcb(stored: pd.DataFrame, strategy: str) -> pd.DataFrame:
     )
     if strategy == "p_true":
         yes, no = (stored[name].to_numpy(float) for name in _P_TRUE_LOGITS)
-        share = 1 / (1 + np.exp(no - yes))
+        share = expit(yes - no)
         pairs = np.column_stack([share, 1 - share])
         table = pd.Series(_probabilities(pairs.tolist(), ["yes", "no"]), stored.index)
         answers["option_probabilities"] = table.where(~np.isnan(share), None)
@@ -277,8 +278,7 @@ def _name_bench(stored: pd.DataFrame) -> pd.DataFrame:
 
 def _answer_bench(stored: pd.DataFrame, strategy: str) -> pd.DataFrame:
     logits = stored[_OPTION_LOGITS].to_numpy(float)  # questions × options
-    odds = np.exp(logits - logits.max(axis=1, keepdims=True))
-    shares = odds / odds.sum(axis=1, keepdims=True)
+    shares = softmax(logits, axis=1)
     letters = np.array(_LETTERS)[shares.argmax(axis=1)]
     answers = stored.drop(columns=_OPTION_LOGITS)
     return answers.assign(

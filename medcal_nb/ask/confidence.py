@@ -216,8 +216,8 @@ def _only_filler(text):
     return all(word in _FILLER or len(word) == 1 for word in words)
 
 
-def _rest_is_filler(text, quantities, start=0):
-    edges = [start, *(edge for q in quantities for edge in (q.start, q.end)), len(text)]
+def _rest_is_filler(text, quantities):
+    edges = [0, *(edge for q in quantities for edge in (q.start, q.end)), len(text)]
     return all(
         _only_filler(text[a:b]) for a, b in zip(edges[::2], edges[1::2], strict=True)
     )

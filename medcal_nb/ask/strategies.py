@@ -83,6 +83,11 @@ def find_strategy(name: str) -> Strategy | None:
     """Return a strategy by its name, or None.
 
     ``NAME_blank`` is the strategy shown a blank image in every call.
+
+    Examples
+    --------
+    >>> find_strategy("verbalized_blank").asks
+    'The answer and a confidence from 0 to 100 %, in one reply. The image is blank.'
     """
     base = (STRATEGIES | APART).get(name.removesuffix("_blank"))
     if base is None or base.name == name:
@@ -102,6 +107,11 @@ def choose_strategies(names: str | list[str]) -> list[Strategy]:
     ------
     MedcalError
         When a name is not known.
+
+    Examples
+    --------
+    >>> [how.name for how in choose_strategies("verbalized, p_true")]
+    ['verbalized', 'p_true']
     """
     if isinstance(names, str):
         names = [name.strip() for name in names.split(",") if name.strip()] or [names]
@@ -299,10 +309,10 @@ def challenge(item: Item, plan: Plan) -> Program:
 # --- likelihood: probabilities that are read, not stated -----------------------------------------
 
 
-def _has_options(item, plan=None):
+def _has_options(item, plan):
     if not item.options:
         return "open question: no allowed answers whose probability could be read"
-    if plan and plan.lettered and len(item.options) > prompts.MOST_LETTERS:
+    if plan.lettered and len(item.options) > prompts.MOST_LETTERS:
         return (
             f"more options than the {prompts.MOST_LETTERS} letters that stand for them"
         )
@@ -566,7 +576,7 @@ Answer with the letter of the level that fits best (A to C) only."""
 LEVELS = ("one", "two", "three")
 
 
-def _has_level(item, plan=None):
+def _has_level(item, plan):
     return None if item.gold in LEVELS else "no answer is a level"
 
 

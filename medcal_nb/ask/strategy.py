@@ -89,7 +89,7 @@ class Strategy:
         return missing and backend.cannot.get(missing, f"the model gives no {missing}")
 
 
-def applies_always(item: Item, plan: Plan | None = None) -> None:
+def applies_always(item: Item, plan: Plan) -> None:
     """No reason why an item could not be asked."""
 
 

@@ -40,7 +40,7 @@ def _options(
         say(f"medcal {__version__}" if version else context.get_help())
 
 
-def current_names(words: list[str]) -> list[str]:
+def _renamed(words: list[str]) -> list[str]:
     """The words of a command line with old names replaced, each with a remark."""
     words = [
         w
@@ -65,9 +65,7 @@ def main() -> None:
     Ctrl-C.
     """
     try:
-        code = app(
-            current_names(sys.argv[1:]), prog_name="medcal", standalone_mode=False
-        )
+        code = app(_renamed(sys.argv[1:]), prog_name="medcal", standalone_mode=False)
     except Exception as error:
         if sys.argv[1:2] == ["--debug"]:
             raise

@@ -36,17 +36,10 @@ def ece_interval(
 ) -> Interval:
     r"""Interval of the expected calibration error by inverting a test, not by resampling rows.
 
-    A true error θ is inside where the observed ECE is not in a tail of
-
-    .. math:: T_\theta = \sum_b \frac{n_b}{n} |\gamma_b + \epsilon_b|, \qquad
-       \sum_b \frac{n_b}{n} |\gamma_b| = \theta, \quad \epsilon \sim t_{G - 1}(0, C(\gamma))
-
-    the ECE that true gaps γ would show: the upward bias of the ECE is part of the draw. For the
-    lower end γ are the likeliest gaps of that size, and the size of the mean gap, which no ECE is
-    below, is tested with it; for the upper end they are even over the bins, where the bias is
-    least, and an ECE that only chance can show counts as the least that calibrated answers show
-    in 84 % of samples. C is the binomial variance at the hypothesis, with the correlation between
-    and within bins that the groups show; G is their effective number.
+    The ECE is biased upwards: the answers of a calibrated model show an ECE above 0 by chance,
+    and the bootstrap adds that bias once more. This interval holds the true errors under which
+    an ECE as low or as high as the observed one would not be rare. How it was made, and how
+    often it covers: docs/ece_interval.md.
 
     Parameters
     ----------
@@ -59,7 +52,8 @@ def ece_interval(
     level : float
         Nominal coverage, in (0, 1).
     groups : (n,) array, optional
-        Image of each answer; answers about one are not independent. Without, all are.
+        Image of each answer; answers about one are not independent. Without it
+        every answer counts as an image of its own.
     rng : numpy.random.Generator
         Draws what chance would show: the same generator gives the same interval.
 
@@ -75,6 +69,20 @@ def ece_interval(
     ------
     ValueError
         On bad input, by name and position; on a level outside (0, 1).
+
+    Notes
+    -----
+    A true error θ is inside where the observed ECE is not in a tail of
+
+    .. math:: T_\theta = \sum_b \frac{n_b}{n} |\gamma_b + \epsilon_b|, \qquad
+       \sum_b \frac{n_b}{n} |\gamma_b| = \theta, \quad \epsilon \sim t_{G - 1}(0, C(\gamma))
+
+    the ECE that true gaps γ would show: the upward bias of the ECE is part of the draw. For the
+    lower end γ are the likeliest gaps of that size, and the size of the mean gap, which no ECE is
+    below, is tested with it; for the upper end they are even over the bins, where the bias is
+    least, and an ECE that only chance can show counts as the least that calibrated answers show
+    in 84 % of samples. C is the binomial variance at the hypothesis, with the correlation between
+    and within bins that the groups show; G is their effective number.
 
     References
     ----------

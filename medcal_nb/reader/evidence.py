@@ -17,6 +17,8 @@ from medcal_nb.reader.decisions import Decision
 #: How many like answers are looked at, and how many a condition on likeness has to leave.
 NEAREST = 100
 AT_LEAST = 20
+#: How many past cases are shown.
+SHOWN = 3
 #: How far the agreements of two answers that are like in it may be apart.
 LIKE_AGREEMENT = 0.15
 
@@ -102,7 +104,7 @@ def is_flagged(error: dict | None, limit: float) -> bool:
     return error is None or error["of_100"] > 100 * limit
 
 
-def past_cases(book: Casebook, case: pd.Series, *, n: int = 3) -> pd.DataFrame:
+def past_cases(book: Casebook, case: pd.Series) -> pd.DataFrame:
     """Return the library's cases most like this one, whatever their outcome, one per image.
 
     Those of the same kind of question and modality first, of these the nearest in confidence.
@@ -118,7 +120,7 @@ def past_cases(book: Casebook, case: pd.Series, *, n: int = 3) -> pd.DataFrame:
     far = (library["confidence"] - case["confidence"]).abs().round(6)
     ranked = library.assign(unlike=unlike, far=far)
     ranked = ranked.sort_values(["unlike", "far", "item_id"])
-    return ranked.drop_duplicates("image_id").head(n)
+    return ranked.drop_duplicates("image_id").head(SHOWN)
 
 
 def other_ways(book: Casebook, case: pd.Series) -> pd.DataFrame:

@@ -9,6 +9,7 @@ import socket
 import sys
 import tempfile
 import threading
+import uuid
 import webbrowser
 from collections.abc import Callable
 from pathlib import Path
@@ -18,6 +19,8 @@ from medcal_nb.reader.page import part
 
 HOST = "127.0.0.1"
 KERNEL = "medcal-reader"
+_LONGEST_SOCKET = 103
+_SOCKET = len(f"/voila_12345678/kernel-{uuid.UUID(int=0)}-ipc-5")
 
 
 def serve(
@@ -126,6 +129,15 @@ def write_site(folder: Path, answers: Path, options: dict) -> Path:
     return folder / "reader.ipynb"
 
 
+def transport_in(folder: Path) -> str:
+    """How Jupyter speaks to a kernel: by sockets in our folder, which no other user can open.
+
+    "tcp", signed but not encrypted, only where a folder's name is too long for a socket's.
+    """
+    fits = len(os.fspath(folder)) + _SOCKET <= _LONGEST_SOCKET
+    return "ipc" if fits and hasattr(socket, "AF_UNIX") else "tcp"
+
+
 def _run(notebook: Path, *, port: int, token: str, page: Path | None) -> None:
     from traitlets.config import Config
     from voila.app import Voila
@@ -169,4 +181,5 @@ def _run(notebook: Path, *, port: int, token: str, page: Path | None) -> None:
     config = Config(Voila=settings, VoilaConfiguration={"template": "medcal"})
     # the kernel of a page that is gone without having said so
     config.MappingKernelManager = Config(cull_interval=10, cull_idle_timeout=30)
+    config.KernelManager = Config(transport=transport_in(notebook.parent))
     Server.launch_instance([str(notebook)], config=config)

@@ -17,6 +17,7 @@ from markupsafe import Markup
 
 from medcal_nb.datasets import open_image, png_text, pocket
 from medcal_nb.measure import best_threshold, ece, reliability_table
+from medcal_nb.measure.resampling import logit
 from medcal_nb.show import charts
 from medcal_nb.show.words import percent
 from medcal_nb.teach.lab import lab_code
@@ -133,9 +134,9 @@ def quiz() -> Part:
 
 def stretch(p: ArrayLike, factor: float) -> np.ndarray:
     r"""Return :math:`\sigma(f \operatorname{logit} p)`: bolder for f > 1, more timid for f < 1."""
-    from scipy.special import expit, logit
+    from scipy.special import expit
 
-    return expit(factor * logit(np.clip(p, _CLIP, 1 - _CLIP)))
+    return expit(factor * logit(p, _CLIP))
 
 
 def drawn_answers(

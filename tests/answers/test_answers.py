@@ -862,3 +862,16 @@ def test_a_log_with_its_columns_in_another_order_merges_by_their_names(tmp_path)
     merge_logs([source], tmp_path / "merged.sqlite")
     merged = load_answers(tmp_path / "merged.sqlite").iloc[0]
     assert (merged["image_id"], merged["modality"]) == ("i1", "ct")
+
+
+def test_a_log_that_was_read_has_no_side_files(tmp_path):
+    path = tmp_path / "a.sqlite"
+    with AnswerLog(path) as log:
+        log.append([row(1)])
+    before = path.read_bytes()
+    with AnswerLog(path, read_only=True) as log:
+        assert len(log.read()) == 1
+        with pytest.raises(sqlite3.OperationalError, match="readonly"):
+            log._con.execute("DELETE FROM answers")
+    assert [p.name for p in tmp_path.iterdir()] == ["a.sqlite"]
+    assert path.read_bytes() == before

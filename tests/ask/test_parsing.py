@@ -291,3 +291,18 @@ def test_real_replies_that_state_no_confidence_yield_none_wherever_they_are_cut(
             read += parse_confidence(part, cut_off=is_cut_off(part)) is not None
     assert cuts > 9_000
     assert read <= 20
+
+
+@pytest.mark.real
+def test_a_real_reply_that_is_cut_off_states_what_it_states_whole_or_nothing(real_dir):
+    replies = pd.read_csv(real_dir / "vlcb" / "verbal_replies_sample.csv")
+    read = 0
+    for text in replies["raw_response"]:
+        whole = None if is_cut_off(text) else parse_confidence(text)
+        if whole is None:
+            continue
+        for end in list(re.finditer(r"\S(?=\s)", text))[::9]:
+            part = parse_confidence(text[: end.end()], cut_off=True)
+            read += part is not None
+            assert part in (None, whole), text[: end.end()]
+    assert read > 500

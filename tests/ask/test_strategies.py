@@ -344,7 +344,7 @@ def test_an_expert_judges_the_options_or_the_one_answer_given():
     row, call = asked("expert", replace(OPEN, options=("red",)))
     assert "Proposed answer: red." in call.prompt.turns[0]
     assert (row["answer"], row["confidence"]) == ("red", 0.5)
-    assert "no allowed answers" in APART["expert"].applies(OPEN)
+    assert "no allowed answers" in APART["expert"].applies(OPEN, Plan())
 
 
 def test_a_decision_reads_the_levels_of_a_scale_from_their_letters():
@@ -372,9 +372,11 @@ def test_a_decision_reads_the_levels_of_a_scale_from_their_letters():
         0.7,
         "score",
     )
-    assert decision.applies(item) is None
+    assert decision.applies(item, Plan()) is None
     for gold in ("red", ("one", "two")):  # several answers count as right
-        assert decision.applies(replace(item, gold=gold)) == "no answer is a level"
+        assert (
+            decision.applies(replace(item, gold=gold), Plan()) == "no answer is a level"
+        )
 
 
 def test_a_failed_call_fails_its_program_only():
@@ -426,10 +428,10 @@ def test_what_a_backend_cannot_do_is_skipped_with_the_reason():
     assert STRATEGIES["verbalized"].skips(backend) is None
     assert STRATEGIES["two_stage"].skips(backend) == "no template"
     assert STRATEGIES["p_true"].skips(backend) == "the model gives no labels"
-    assert "open question" in STRATEGIES["option_probability"].applies(OPEN)
-    assert STRATEGIES["option_probability"].applies(CLOSED) is None
+    assert "open question" in STRATEGIES["option_probability"].applies(OPEN, Plan())
+    assert STRATEGIES["option_probability"].applies(CLOSED, Plan()) is None
     many = replace(CLOSED, options=tuple(f"option {i}" for i in range(27)))
-    assert STRATEGIES["option_probability"].applies(many) is None
+    assert STRATEGIES["option_probability"].applies(many, Plan()) is None
     assert "26 letters" in STRATEGIES["option_probability"].applies(
         many, Plan(lettered=True)
     )

@@ -9,7 +9,7 @@ import sys
 import pytest
 
 import medcal_nb
-from medcal_nb.cli import current_names
+from medcal_nb.cli import _renamed
 from medcal_nb.cli.commands import GROUPS
 from tests.study.toy import write_notebook
 
@@ -217,7 +217,7 @@ def test_control_characters_never_reach_the_terminal(tmp_path):
 
 def test_old_names_work_with_a_line_that_says_the_new_one(capsys):
     words = ["ask", "--strategies=verbalized,image_ablation", "--to", "x"]
-    assert current_names(words) == [
+    assert _renamed(words) == [
         "ask",
         "--strategies",
         "verbalized,blank_image",
@@ -225,12 +225,12 @@ def test_old_names_work_with_a_line_that_says_the_new_one(capsys):
         "x",
     ]
     assert "'image_ablation' is now called 'blank_image'" in capsys.readouterr().err
-    assert current_names(["study", "--profile", "real"]) == [
+    assert _renamed(["study", "--profile", "real"]) == [
         "study",
         "--profile",
         "recorded",
     ]
-    assert current_names(["reader", "a", "--limit", "0.1"]) == [
+    assert _renamed(["reader", "a", "--limit", "0.1"]) == [
         "reader",
         "a",
         "--max-risk",
@@ -238,7 +238,7 @@ def test_old_names_work_with_a_line_that_says_the_new_one(capsys):
     ]
     assert "'--limit' is now called '--max-risk'" in capsys.readouterr().err
     own = ["import", "a.csv", "--dataset", "pocket-general", "--model", "recorded"]
-    assert current_names(own) == own
+    assert _renamed(own) == own
     assert capsys.readouterr().err == ""
 
 

@@ -533,6 +533,21 @@ def test_real_logs_come_in(real_dir, tmp_path, name):
         assert frame["confidence"].isna().all()
 
 
+@pytest.mark.real
+def test_a_real_log_without_grades_is_refused_by_name(real_dir, tmp_path):
+    path = real_dir / "native_logs/evalscope/predictions_first3.jsonl"
+    with pytest.raises(MedcalError, match=r"predictions of evalscope.*folder reviews"):
+        import_file(path, tmp_path / "o.sqlite")
+    assert not (tmp_path / "o.sqlite").exists()
+
+
+def test_predictions_of_evalscope_are_refused_by_name(tmp_path):
+    path = tmp_path / "p.jsonl"
+    path.write_text('{"index": 3, "model": "m", "model_output": {"choices": []}}\n')
+    with pytest.raises(MedcalError, match=r"predictions of evalscope.*folder reviews"):
+        import_file(path, tmp_path / "o.sqlite")
+
+
 # --- replies of several models -------------------------------------------------------------------
 
 

@@ -154,3 +154,9 @@ def test_the_command_tells_in_one_line_what_is_wrong(
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith("medcal: error: ")
     assert said in line
+
+
+@pytest.mark.skipif(os.name != "posix", reason="sockets have names")
+def test_a_kernel_is_spoken_to_by_sockets_that_are_ours_alone():
+    assert serve.transport_in(Path("/tmp/medcal-reader-12345678")) == "ipc"
+    assert serve.transport_in(Path("/tmp") / ("long" * 20)) == "tcp"

@@ -8,6 +8,7 @@ confidence. Repeats of one item share its ``group_id``.
 from collections import Counter
 from collections.abc import Iterator
 
+from medcal_nb.errors import MedcalError
 from medcal_nb.logs.registry import Reader, has
 from medcal_nb.logs.source import Source
 
@@ -15,6 +16,11 @@ from medcal_nb.logs.source import Source
 def _read(source: Source) -> Iterator[dict]:
     times_asked = Counter()
     for line in source.rows():
+        if "sample_score" not in line:
+            raise MedcalError(
+                f"{source.path}: predictions of evalscope, which hold no grade; import the "
+                "file of that name in its folder reviews"
+            )
         graded = line["sample_score"]
         group = graded.get("group_id")
         score = graded["score"]
@@ -31,10 +37,15 @@ def _read(source: Source) -> Iterator[dict]:
         times_asked[item] += 1
 
 
+def _knows(first: dict) -> bool:
+    """Whether these are reviews, or predictions, which are refused by name."""
+    return has("index", "sample_score")(first) or has("index", "model_output")(first)
+
+
 READERS = (
     Reader(
         name="evalscope",
-        knows=has("index", "sample_score"),
+        knows=_knows,
         read=_read,
         layout=r"reviews/(?P<model>[^/]+)/(?P<dataset>[^/]+)\.jsonl$",
     ),

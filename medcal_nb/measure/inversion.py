@@ -20,6 +20,7 @@ CHANCE = 0.16
 PRIOR_CORRELATION = 0.5
 FEW_FOR_SIDES = 100
 PRIOR_IMAGES = 2
+AT_BOUND = 0.5  # of the variance that a bin shows, the least it has at the upper end
 Path = Callable[[float], FloatArray]
 CURVE = 64  # steps of confidence that a curve is drawn through
 
@@ -196,7 +197,7 @@ def _inverted(
     for even in test.paths():
 
         def high_possible(size: float, even: Path = even) -> bool:
-            drawn, _ = test.drawn(even(size))
+            drawn, _ = test.drawn(even(size), test.least)
             return bool(np.mean(drawn <= seen) >= tail)
 
         most = 1.0 if high_possible(1.0) else _boundary(0.0, 1.0, high_possible)
@@ -269,6 +270,9 @@ class _Gaps:
         square = np.maximum(self.gap**2 - self.seen_with(self.gap), 0)
         between = self.weight @ square - (self.weight @ np.sqrt(square)) ** 2
         self.shift *= np.sqrt(max(between, 0.0) / c.size * self.inflation)
+        # even gaps end at an accuracy of 0 or 1, which right and wrong answers in a bin refute
+        observed = np.bincount(bins, y) / n
+        self.least = AT_BOUND * observed * (1 - observed) / n * self.inflation
         # less than what calibrated answers show in all but CHANCE of samples is no evidence
         self.chance = float(np.quantile(self.drawn(0 * gap)[0], CHANCE))
         # sizes of the softly thresholded gaps where one of them becomes 0; linear in between
@@ -349,9 +353,12 @@ class _Gaps:
         variance = self.variance(gap)
         return variance if self.smooth is None else self.smooth**2 @ variance
 
-    def drawn(self, gap: FloatArray) -> tuple[FloatArray, FloatArray]:
+    def drawn(
+        self, gap: FloatArray, least: FloatArray | float = 0.0
+    ) -> tuple[FloatArray, FloatArray]:
         """(d,) mean size of gaps, and size of their mean, that these true gaps would show."""
-        noise = self.noise * np.sqrt(self.variance(gap))[:, None]
+        variance = np.maximum(self.variance(gap), least)
+        noise = self.noise * np.sqrt(variance)[:, None]
         if self.smooth is not None:
             noise = self.smooth @ noise
         seen = noise + gap[:, None]

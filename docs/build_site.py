@@ -14,6 +14,7 @@ import os
 import re
 import shutil
 import sys
+from itertools import groupby
 from pathlib import Path
 from types import ModuleType
 
@@ -66,6 +67,22 @@ PAGES = {
 #: what notebooks may show of their own HTML: tables, texts and pictures
 TAGS = """a b blockquote br caption code details div em figure h1 h2 h3 h4 hr i img li ol p pre
 span strong sub summary sup table tbody td th thead tr ul"""
+#: in the place of exercises, which a page of the site cannot count
+LESSON = '<p><a href="../../lesson/index.html">Do this on the lesson\'s page.</a></p>'
+#: the page of a function
+FUNCTION = """\
+:orphan:
+
+{name}
+{line}
+
+:doc:`{title} </api/{room}>`
+
+.. currentmodule:: {door}
+
+.. auto{kind}:: {name}
+   {options}
+"""
 CELL_STYLE = CSSSanitizer(allowed_css_properties=["text-align"])
 
 
@@ -162,7 +179,8 @@ def page_of(file: Path, there: set[str]) -> nbformat.NotebookNode:
         if {"injected-parameters", "parameters"} & set(cell.metadata.get("tags", [])):
             continue
         cell.metadata["tags"] = ["hide-input"]
-        cell.outputs = [shown for shown in map(harmless, cell.outputs) if shown]
+        shown = [output for output in map(harmless, cell.outputs) if output]
+        cell.outputs = [output for output, _ in groupby(shown)]
         for output in cell.outputs:
             # the finding, which IPython keeps beside the picture, and MyST reads of the cell
             picture = output.get("metadata", {}).get("image/png", {})
@@ -188,6 +206,8 @@ def harmless(output: nbformat.NotebookNode) -> nbformat.NotebookNode | None:
         # numbers and names stay, markup other than Markdown's own is shown as text
         data["text/markdown"] = re.sub(r"<(?!br>)", "&lt;", data["text/markdown"])
         data.pop("text/html", None)
+    if re.search(r'<(form|button)|class="lab"', data.get("text/html", "")):
+        data["text/html"] = LESSON
     if "text/html" in data:
         data["text/html"] = bleach.clean(
             re.sub(r"(?s)<(style|script).*?</\1>", "", data["text/html"]),
@@ -199,6 +219,7 @@ def harmless(output: nbformat.NotebookNode) -> nbformat.NotebookNode | None:
             },
             protocols={"http", "https", "data", "mailto"},
             css_sanitizer=CELL_STYLE,
+            strip=True,
         )
         # a picture of which nothing is left; the look of tables
         safe = data["text/html"].replace("<img>", "")
@@ -234,8 +255,11 @@ def lead_home(page: Path, address: str) -> None:
 
 
 def write_api(folder: Path) -> None:
-    """Write a page for each room: its public functions, module by module."""
-    folder.mkdir()
+    """Write a page for each room, module by module, and one for each of its public functions.
+
+    Those of functions are in no table of contents: each page of the site would be set with all.
+    """
+    (folder / "generated").mkdir(parents=True)
     for room, (title, _) in ROOMS.items():
         package = importlib.import_module(f"medcal_nb.{room}")
         page = [f"# {title}", "", *as_rest(package.__doc__)]
@@ -243,8 +267,19 @@ def write_api(folder: Path) -> None:
             heading, text = heading_of(module)
             page += ["", f"## {heading}", "", *as_rest(text), "", "```{eval-rst}"]
             page += [f".. currentmodule:: {door}", "", ".. autosummary::"]
-            page += ["   :toctree: generated", "   :nosignatures:", ""]
-            page += [*(f"   {name}" for name in names), "```"]
+            page += ["   :nosignatures:", "", *(f"   {name}" for name in names), "```"]
+            for name in names:
+                is_class = inspect.isclass(vars(module)[name])
+                text = FUNCTION.format(
+                    name=name,
+                    line="=" * len(name),
+                    title=title,
+                    room=room,
+                    door=door,
+                    kind="class" if is_class else "function",
+                    options=":members:" if is_class else "",
+                )
+                (folder / "generated" / f"{door}.{name}.rst").write_text(text)
         (folder / f"{room}.md").write_text("\n".join([*page, ""]))
 
 

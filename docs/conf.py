@@ -26,13 +26,13 @@ nb_code_prompt_hide = "Code"
 myst_enable_extensions = ["dollarmath"]
 myst_heading_anchors = 3
 
-autosummary_generate = True
+autosummary_generate = False  # build_site.py writes the pages
 autodoc_typehints = "none"  # numpydoc's Parameters say the types
 default_role = "py:obj"  # `ece` in a docstring is a link to it
 numpydoc_show_class_members = False
 numpydoc_class_members_toctree = False
 
-templates_path = ["_templates"]
+highlight_language = "text"  # commands; Python is named where it stands
 html_theme = "sphinx_book_theme"
 html_title = "MedCal workbook"
 # MathJax and its fonts come from the page's own host: what TeX to HTML needs of a package of them

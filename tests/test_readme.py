@@ -97,9 +97,9 @@ def test_the_readme_is_a_page_and_names_every_profile_and_notebook():
         assert f"| `{profile}` |" in text
     for notebook in (ROOT / "notebooks").glob("*.ipynb"):
         (row,) = re.findall(rf"(?m)^\| {notebook.stem} \|.*$", text)
-        assert re.search(
-            rf"\[read\]\(build/site/notebooks/\w+/{notebook.stem}.html\)", row
-        )
+        # the lesson is read where its exercises work
+        page = rf"(notebooks/\w+/{notebook.stem}|lesson/index)\.html"
+        assert re.search(rf"\[read\]\(build/site/{page}\)", row)
         assert f"[run](notebooks/{notebook.name})" in row
 
 

@@ -67,6 +67,11 @@ def yes_no(text: str) -> str | None:
 
     The first word counts, in any of some twenty languages ("No evidence of …" is "no"); failing
     that, a "yes" or "no" that ends a clause ("I would say yes."), if only one of them does.
+
+    Examples
+    --------
+    >>> yes_no("No evidence of a fracture.")
+    'no'
     """
     text = re.sub(r"^[\W_]+", "", text)
     if not text or _BOTH.match(text):
@@ -159,6 +164,14 @@ def parse_answer(
     -------
     str or None
         ``None`` for refusals ("I can't tell from this image") and replies without an answer.
+
+    Examples
+    --------
+    >>> options = ["oedema", "pneumonia"]
+    >>> parse_answer("Answer: (B)", question_type="choice", options=options)
+    'pneumonia'
+    >>> parse_answer("I would say yes.", question_type="closed")
+    'yes'
     """
     text = clean(text)
     values = _values(text)
@@ -183,7 +196,13 @@ def parse_answer(
 
 
 def option_letter(value: str, n: int) -> str | None:
-    """Return the option letter that a short text names, among the first `n`, or ``None``."""
+    """Return the option letter that a short text names, among the first `n`, or ``None``.
+
+    Examples
+    --------
+    >>> option_letter("(b)", 4)
+    'B'
+    """
     last = chr(ord("A") + n - 1)
     letters = f"A-{last}a-{last.lower()}"
     value = value.strip()[:500]

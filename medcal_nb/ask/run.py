@@ -120,7 +120,9 @@ def ask(
     backend : Backend
         As :func:`medcal_nb.ask.models.resolve_model` returns it.
     items : DataFrame
-        The item table, of one data set.
+        The items of one data set, a row a question: ``item_id``, ``image_id``, ``dataset``,
+        ``domain``, ``modality``, ``question_type`` ("closed", "choice" or "open"), ``question``,
+        ``options``, ``gold``, ``split`` and ``image`` (bytes of an image, or its path).
     strategies : str or list of str
         Names, ``"a,b"`` or ``"all"``.
     log : AnswerLog

@@ -83,6 +83,11 @@ def find_strategy(name: str) -> Strategy | None:
     """Return a strategy by its name, or None.
 
     ``NAME_blank`` is the strategy shown a blank image in every call.
+
+    Examples
+    --------
+    >>> find_strategy("verbalized_blank").asks
+    'The answer and a confidence from 0 to 100 %, in one reply. The image is blank.'
     """
     base = (STRATEGIES | APART).get(name.removesuffix("_blank"))
     if base is None or base.name == name:
@@ -102,6 +107,11 @@ def choose_strategies(names: str | list[str]) -> list[Strategy]:
     ------
     MedcalError
         When a name is not known.
+
+    Examples
+    --------
+    >>> [how.name for how in choose_strategies("verbalized, p_true")]
+    ['verbalized', 'p_true']
     """
     if isinstance(names, str):
         names = [name.strip() for name in names.split(",") if name.strip()] or [names]

@@ -9,7 +9,6 @@ compared with the SHA-256 of ``manifest.json`` before it is read. How it was mad
 import os
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 
 from medcal_nb.datasets.items import chosen
@@ -86,9 +85,7 @@ def load(
     return chosen(items, split, n, seed).reset_index(drop=True)
 
 
-def fresh_answers(
-    dataset: str, model: str, strategy: str, n: int | None = None
-) -> pd.DataFrame:
+def fresh_answers(dataset: str, model: str, strategy: str) -> pd.DataFrame:
     """Return graded answers to fresh items, which belong to no split and were asked once.
 
     Parameters
@@ -98,8 +95,6 @@ def fresh_answers(
     model : str
         A pocket model's name.
     strategy : str
-    n : int, optional
-        The first `n` items; all by default (20,000 medical, 5,000 general ones).
 
     Returns
     -------
@@ -110,19 +105,19 @@ def fresh_answers(
     Raises
     ------
     MedcalError
-        If these answers were not recorded, or fewer of them, saying how to record them.
+        If these answers were not recorded, saying how to record them.
     """
     file = f"{dataset}--{model}.parquet"
     table = pd.DataFrame(columns=["strategy", "number"])
     if file in _manifest(pocket_home()).get("fresh", {}):
         table = pd.read_parquet(_checked("fresh", file))
-    if strategy not in {*table["strategy"]} or table["number"].max() + 1 < (n or 1):
+    table = table[table["strategy"] == strategy]
+    if table.empty:
         raise MedcalError(
-            f"these answers of {model} to {n or 'all'} fresh items of {dataset} are not recorded: "
-            f"ask for fewer, or record them in a checkout: python -m data.pocket.factory record "
-            f"--model {model} --strategies {strategy}" + (f" --n {n}" if n else "")
+            f"these answers of {model} to fresh items of {dataset} are not recorded: record them "
+            f"in a checkout: python -m data.pocket.factory record --model {model} --strategies "
+            f"{strategy}"
         )
-    table = table[(table["strategy"] == strategy) & (table["number"] < (n or np.inf))]
     table = table.drop(columns="number").reset_index(drop=True)
     table["option_probabilities"] = [
         None if row is None else dict(row) for row in table["option_probabilities"]

@@ -76,6 +76,16 @@ def import_file(
     ------
     MedcalError
         Naming file, row (data rows counted from 1), column, value and remedy.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> table = pd.DataFrame({"case": ["a", "b"], "conf": [90, 60], "right": [1, 0]})
+    >>> table.to_csv("mine.csv", index=False)
+    >>> named = {"item_id": "case", "confidence": "conf", "correct": "right"}
+    >>> columns = ColumnMap(named | {"model": "m", "dataset": "d"}, percent=True)
+    >>> import_file("mine.csv", "answers.sqlite", columns).written
+    2
     """
     columns = columns or ColumnMap()
     source = Source(path, columns.grade)
@@ -130,7 +140,16 @@ def read_answers(
 
     Examples
     --------
-    >>> answers, notes = read_answers("answers.csv")  # doctest: +SKIP
+    >>> import pandas as pd
+    >>> table = pd.DataFrame({"case": ["a", "b"], "conf": [90, 60], "right": [1, 0]})
+    >>> table.to_csv("mine.csv", index=False)
+    >>> answers, notes = read_answers("mine.csv")
+    >>> answers[["item_id", "confidence", "correct"]]
+      item_id  confidence  correct
+    0       a         0.9     True
+    1       b         0.6    False
+    >>> notes[1]
+    "mine.csv: no column 'model' and no --model: it is 'unnamed'"
     """
     if is_log(path):
         return load_answers(path), []

@@ -201,8 +201,11 @@ def recognise_columns(
 
     Examples
     --------
-    >>> recognise_columns("answers.csv").description  # doctest: +SKIP
-    "confidence from 'conf' (percent), correct from 'right', item_id from 'case', …"
+    >>> import pandas as pd
+    >>> table = pd.DataFrame({"case": ["a", "b"], "conf": [90, 60], "right": [1, 0]})
+    >>> table.to_csv("mine.csv", index=False)
+    >>> recognise_columns("mine.csv").description
+    "confidence from 'conf' (percent), correct from 'right', item_id from 'case', ..."
     """
     looks = _look(Source(path).blocks())
     if not looks:

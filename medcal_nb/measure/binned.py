@@ -191,11 +191,17 @@ def ece_mass(
     correct : (n,) array of 0 and 1
         1 where the answer is correct.
     n_bins : int
+        Number of bins, 15 by default.
 
     Returns
     -------
     float
         In [0, 1]; see `ece`.
+
+    Examples
+    --------
+    >>> ece_mass([0.9, 0.9, 0.6, 0.6], [1, 0, 1, 0], n_bins=2)
+    0.25
     """
     return evaluate(_ece_mass, confidence, correct, n_bins=n_bins)
 
@@ -215,11 +221,17 @@ def mce(confidence: ArrayLike, correct: ArrayLike, *, n_bins: int = N_BINS) -> f
     correct : (n,) array of 0 and 1
         1 where the answer is correct.
     n_bins : int
+        Number of bins, 15 by default.
 
     Returns
     -------
     float
         In [0, 1]. A single answer in a bin can set it. Source: as `ece`.
+
+    Examples
+    --------
+    >>> round(mce([0.9, 0.9, 0.6, 0.6], [1, 0, 1, 0], n_bins=10), 2)
+    0.4
     """
     return evaluate(_mce, confidence, correct, n_bins=n_bins)
 
@@ -244,6 +256,7 @@ def ace(confidence: ArrayLike, correct: ArrayLike, *, n_bins: int = N_BINS) -> f
     correct : (n,) array of 0 and 1
         1 where the answer is correct.
     n_bins : int
+        Number of bins, 15 by default.
 
     Returns
     -------
@@ -253,6 +266,11 @@ def ace(confidence: ArrayLike, correct: ArrayLike, *, n_bins: int = N_BINS) -> f
     References
     ----------
     Nixon et al., CVPR workshops 2019, arXiv:1904.01685.
+
+    Examples
+    --------
+    >>> ace([0.9, 0.9, 0.6, 0.6], [1, 0, 1, 0], n_bins=2)
+    0.25
     """
     return evaluate(_ace, confidence, correct, n_bins=n_bins)
 
@@ -304,6 +322,14 @@ def debiased_ece(
     References
     ----------
     Kumar, Liang & Ma, NeurIPS 2019, arXiv:1909.10155.
+
+    Examples
+    --------
+    >>> rng = np.random.default_rng(0)
+    >>> c = rng.uniform(0.5, 1, 400)
+    >>> y = rng.random(400) < c
+    >>> round(ece(c, y), 3), round(debiased_ece(c, y), 3)
+    (0.025, 0.0)
     """
     return evaluate(_debiased_ece, confidence, correct, n_bins=n_bins, binning=binning)
 

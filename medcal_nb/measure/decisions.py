@@ -143,6 +143,11 @@ def best_threshold(*, cost_wrong: float = 1.0, cost_check: float) -> float:
     References
     ----------
     Chow, IEEE Transactions on Information Theory 1970, doi:10.1109/TIT.1970.1054406.
+
+    Examples
+    --------
+    >>> best_threshold(cost_wrong=5, cost_check=1)
+    0.8
     """
     if not (cost_wrong > 0 and cost_check >= 0):
         raise ValueError(

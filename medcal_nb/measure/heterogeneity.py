@@ -22,6 +22,11 @@ def standard_error(
         Ends of the intervals.
     level : float
         Their level.
+
+    Examples
+    --------
+    >>> standard_error([0.2], [0.4]).round(3).tolist()
+    [0.051]
     """
     from scipy.special import ndtri
 

@@ -114,6 +114,11 @@ def holm(p_values: ArrayLike) -> FloatArray:
     NaN entries stay NaN and do not count. Rejecting where it is at most α keeps the chance of any
     false rejection at α or below, whatever the dependence. Source: Holm, Scandinavian Journal of
     Statistics 1979, vol. 6, pp. 65–70.
+
+    Examples
+    --------
+    >>> holm([0.01, 0.04, 0.03]).round(2).tolist()
+    [0.03, 0.06, 0.06]
     """
     p = np.asarray(p_values, dtype=float)
     known = np.flatnonzero(~np.isnan(p))
@@ -152,6 +157,12 @@ def wilson_interval(
     References
     ----------
     Wilson, J. Am. Stat. Assoc. 1927, doi:10.1080/01621459.1927.10502953.
+
+    Examples
+    --------
+    >>> low, high = wilson_interval([9, 0], [10, 0])
+    >>> low.round(2).tolist(), high.round(2).tolist()
+    ([0.6, 0.0], [0.98, 1.0])
     """
     from scipy.special import ndtri
 
@@ -205,6 +216,13 @@ def clustered_interval(
     ----------
     Korn & Graubard, Survey Methodology 1998, 24(2), 193–201; Franco et al., J. Survey Statistics
     and Methodology 2019, PMCID PMC6690503 (Wilson's form among those recommended).
+
+    Examples
+    --------
+    >>> correct = [1, 1, 1, 0, 0, 0, 1, 1, 1, 1]
+    >>> images = ["a", "a", "a", "b", "b", "b", "c", "c", "d", "d"]
+    >>> [round(end, 2) for end in clustered_interval(correct, images)]
+    [0.14, 0.97]
     """
     from scipy.special import stdtrit
 

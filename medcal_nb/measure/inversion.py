@@ -20,6 +20,7 @@ CHANCE = 0.16
 PRIOR_CORRELATION = 0.5
 FEW_FOR_SIDES = 100
 PRIOR_IMAGES = 2
+AT_BOUND = 0.5  # of the variance that a bin shows, the least it has at the upper end
 Path = Callable[[float], FloatArray]
 CURVE = 64  # steps of confidence that a curve is drawn through
 
@@ -36,17 +37,10 @@ def ece_interval(
 ) -> Interval:
     r"""Interval of the expected calibration error by inverting a test, not by resampling rows.
 
-    A true error θ is inside where the observed ECE is not in a tail of
-
-    .. math:: T_\theta = \sum_b \frac{n_b}{n} |\gamma_b + \epsilon_b|, \qquad
-       \sum_b \frac{n_b}{n} |\gamma_b| = \theta, \quad \epsilon \sim t_{G - 1}(0, C(\gamma))
-
-    the ECE that true gaps γ would show: the upward bias of the ECE is part of the draw. For the
-    lower end γ are the likeliest gaps of that size, and the size of the mean gap, which no ECE is
-    below, is tested with it; for the upper end they are even over the bins, where the bias is
-    least, and an ECE that only chance can show counts as the least that calibrated answers show
-    in 84 % of samples. C is the binomial variance at the hypothesis, with the correlation between
-    and within bins that the groups show; G is their effective number.
+    The ECE is biased upwards: the answers of a calibrated model show an ECE above 0 by chance,
+    and the bootstrap adds that bias once more. This interval holds the true errors under which
+    an ECE as low or as high as the observed one would not be rare. How it was made, and how
+    often it covers: docs/ece_interval.md.
 
     Parameters
     ----------
@@ -59,7 +53,8 @@ def ece_interval(
     level : float
         Nominal coverage, in (0, 1).
     groups : (n,) array, optional
-        Image of each answer; answers about one are not independent. Without, all are.
+        Image of each answer; answers about one are not independent. Without it
+        every answer counts as an image of its own.
     rng : numpy.random.Generator
         Draws what chance would show: the same generator gives the same interval.
 
@@ -75,6 +70,20 @@ def ece_interval(
     ------
     ValueError
         On bad input, by name and position; on a level outside (0, 1).
+
+    Notes
+    -----
+    A true error θ is inside where the observed ECE is not in a tail of
+
+    .. math:: T_\theta = \sum_b \frac{n_b}{n} |\gamma_b + \epsilon_b|, \qquad
+       \sum_b \frac{n_b}{n} |\gamma_b| = \theta, \quad \epsilon \sim t_{G - 1}(0, C(\gamma))
+
+    the ECE that true gaps γ would show: the upward bias of the ECE is part of the draw. For the
+    lower end γ are the likeliest gaps of that size, and the size of the mean gap, which no ECE is
+    below, is tested with it; for the upper end they are even over the bins, where the bias is
+    least, and an ECE that only chance can show counts as the least that calibrated answers show
+    in 84 % of samples. C is the binomial variance at the hypothesis, with the correlation between
+    and within bins that the groups show; G is their effective number.
 
     References
     ----------
@@ -188,7 +197,7 @@ def _inverted(
     for even in test.paths():
 
         def high_possible(size: float, even: Path = even) -> bool:
-            drawn, _ = test.drawn(even(size))
+            drawn, _ = test.drawn(even(size), test.least)
             return bool(np.mean(drawn <= seen) >= tail)
 
         most = 1.0 if high_possible(1.0) else _boundary(0.0, 1.0, high_possible)
@@ -261,6 +270,9 @@ class _Gaps:
         square = np.maximum(self.gap**2 - self.seen_with(self.gap), 0)
         between = self.weight @ square - (self.weight @ np.sqrt(square)) ** 2
         self.shift *= np.sqrt(max(between, 0.0) / c.size * self.inflation)
+        # even gaps end at an accuracy of 0 or 1, which right and wrong answers in a bin refute
+        observed = np.bincount(bins, y) / n
+        self.least = AT_BOUND * observed * (1 - observed) / n * self.inflation
         # less than what calibrated answers show in all but CHANCE of samples is no evidence
         self.chance = float(np.quantile(self.drawn(0 * gap)[0], CHANCE))
         # sizes of the softly thresholded gaps where one of them becomes 0; linear in between
@@ -341,9 +353,12 @@ class _Gaps:
         variance = self.variance(gap)
         return variance if self.smooth is None else self.smooth**2 @ variance
 
-    def drawn(self, gap: FloatArray) -> tuple[FloatArray, FloatArray]:
+    def drawn(
+        self, gap: FloatArray, least: FloatArray | float = 0.0
+    ) -> tuple[FloatArray, FloatArray]:
         """(d,) mean size of gaps, and size of their mean, that these true gaps would show."""
-        noise = self.noise * np.sqrt(self.variance(gap))[:, None]
+        variance = np.maximum(self.variance(gap), least)
+        noise = self.noise * np.sqrt(variance)[:, None]
         if self.smooth is not None:
             noise = self.smooth @ noise
         seen = noise + gap[:, None]

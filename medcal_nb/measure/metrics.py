@@ -67,6 +67,11 @@ def mean_confidence(confidence: ArrayLike, correct: ArrayLike) -> float:
     -------
     float
         In [0, 1].
+
+    Examples
+    --------
+    >>> mean_confidence([0.9, 0.7], [1, 0])
+    0.8
     """
     return evaluate(_mean_confidence, confidence, correct)
 
@@ -257,6 +262,11 @@ def log_loss(confidence: ArrayLike, correct: ArrayLike) -> float:
     References
     ----------
     Good, J. R. Stat. Soc. B 1952, doi:10.1111/j.2517-6161.1952.tb00104.x.
+
+    Examples
+    --------
+    >>> round(log_loss([0.8, 0.5], [1, 0]), 3)
+    0.458
     """
     return evaluate(_log_loss, confidence, correct)
 
@@ -291,6 +301,11 @@ def confidently_wrong(confidence: ArrayLike, correct: ArrayLike) -> float:
     -------
     float
         In [0, 1]: errors that nobody would check. NaN where nothing is wrong.
+
+    Examples
+    --------
+    >>> round(confidently_wrong([0.95, 0.9, 0.6, 0.99], [0, 0, 0, 1]), 2)
+    0.67
     """
     reason = "there is no wrong answer"
     return evaluate(_confidently_wrong, confidence, correct, undefined=reason)
@@ -449,6 +464,12 @@ def calibration_intercept(
     References
     ----------
     As `calibration_slope`.
+
+    Examples
+    --------
+    >>> c = [0.9] * 10
+    >>> round(calibration_intercept(c, [1] * 5 + [0] * 5), 2)
+    -2.2
     """
     reason = "all answers are correct or all are wrong"
     return evaluate(_intercept, confidence, correct, undefined=reason, clip=clip)

@@ -271,6 +271,11 @@ def items_needed(
     ----------
     Two-sample normal formula: Fleiss, Levin & Paik, Statistical Methods for Rates and
     Proportions, 2003, ch. 4. Design effect: Kish, Survey Sampling, 1965.
+
+    Examples
+    --------
+    >>> items_needed(0.20, 0.15)
+    1374
     """
     from scipy.special import ndtri
 

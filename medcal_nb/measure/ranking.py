@@ -99,6 +99,11 @@ def aurc(confidence: ArrayLike, correct: ArrayLike) -> float:
     References
     ----------
     Geifman & El-Yaniv, NeurIPS 2017, arXiv:1705.08500.
+
+    Examples
+    --------
+    >>> round(aurc([0.9, 0.7, 0.5, 0.3], [1, 1, 0, 0]), 3)
+    0.208
     """
     return evaluate(_aurc, confidence, correct)
 

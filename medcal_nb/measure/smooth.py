@@ -55,6 +55,11 @@ def smooth_ece(confidence: ArrayLike, correct: ArrayLike) -> float:
     References
     ----------
     Błasiok & Nakkiran, ICLR 2024, arXiv:2309.12236.
+
+    Examples
+    --------
+    >>> round(smooth_ece([0.9] * 10, [1] * 5 + [0] * 5), 2)
+    0.4
     """
     return evaluate(_smooth_ece, confidence, correct)
 

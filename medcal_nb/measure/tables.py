@@ -597,6 +597,12 @@ def risk_coverage_table(
     ----------
     El-Yaniv & Wiener, J. Machine Learning Research 2010, vol. 11, pp. 1605–1641. Geifman &
     El-Yaniv, NeurIPS 2017, arXiv:1705.08500.
+
+    Examples
+    --------
+    >>> table = risk_coverage_table([0.9, 0.7, 0.5, 0.3], [1, 1, 0, 0])
+    >>> table[["threshold", "coverage", "risk"]].round(2).to_numpy().tolist()
+    [[0.9, 0.25, 0.0], [0.7, 0.5, 0.0], [0.5, 0.75, 0.33], [0.3, 1.0, 0.5]]
     """
     c, y = check_pair(confidence, correct)
     check_level(level)

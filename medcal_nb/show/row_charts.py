@@ -33,8 +33,10 @@ def _rows_height(
 ) -> float:
     """Return the inches of a panel of rows."""
     label = options.get("label", "label")
-    marks = _marks(table, label, options.get("hue"), even)
-    return height_of_rows(table[label], letters, marks)
+    hue = options.get("hue")
+    if "value" in options and ends_of(table, options["value"]) is None:
+        hue = None  # marks without intervals stand on one line
+    return height_of_rows(table[label], letters, _marks(table, label, hue, even))
 
 
 def _marks(table: pd.DataFrame, label: str, hue: str | None, even: bool) -> dict:

@@ -172,6 +172,11 @@ def label_of(name: object) -> str:
     """Return what a figure, a table or a sentence calls a thing: ``Platt`` for ``platt``, say.
 
     Of several, set apart by a comma and a space, each is called so.
+
+    Examples
+    --------
+    >>> label_of("platt"), label_of("raw")
+    ('Platt scaling', 'uncorrected')
     """
     text = str(name)
     return LABELS.get(text) or ", ".join(map(_label, text.split(", ")))
@@ -188,7 +193,13 @@ def heading_of(column: str) -> str:
 
 
 def short_name(name: object, letters: int = 24) -> str:
-    """Return the label of a thing, cut with an ellipsis where it is longer than that."""
+    """Return the label of a thing, cut with an ellipsis where it is longer than that.
+
+    Examples
+    --------
+    >>> short_name("Qwen3-VL-8B-Instruct", 12)
+    'Qwen3-VL-8B'
+    """
     text = label_of(name)
     return text if len(text) <= letters else f"{text[: letters - 1].rstrip()}…"
 
@@ -214,6 +225,11 @@ def number(value: float | None) -> str:
 
     ``0.0312`` is ``0.031``, ``0.3049`` is ``0.30``, ``12.34`` is ``12.3``, ``12345.6`` is
     ``12,346``, what is less than half of the last digit ``<0.0001``; a missing one is ``–``.
+
+    Examples
+    --------
+    >>> number(0.0312), number(12345.6), number(3e-6)
+    ('0.031', '12,346', '<0.0001')
     """
     if pd.isna(value) or math.isinf(value):
         return "–"
@@ -228,6 +244,11 @@ def percent(share: float) -> str:
     """Return a share in whole percent: ``84 %``; a dash where there is none.
 
     A share that is not 0 or 1 is never written so: it is ``<1 %`` or ``>99 %``.
+
+    Examples
+    --------
+    >>> percent(0.843), percent(0.001)
+    ('84 %', '<1 %')
     """
     if pd.isna(share):
         return "–"
@@ -249,7 +270,13 @@ def shares(share: float, low: float = nan, high: float = nan) -> str:
 
 
 def points(difference: float, low: float = nan, high: float = nan) -> str:
-    """Return a difference of shares in percentage points, signed: ``+32 [30, 34]``."""
+    """Return a difference of shares in percentage points, signed: ``+32 [30, 34]``.
+
+    Examples
+    --------
+    >>> points(0.32, 0.30, 0.34)
+    '+32 [30, 34]'
+    """
     if pd.isna(difference):
         return "–"
     parts = [_signed(part) for part in (difference, low, high) if not pd.isna(part)]
@@ -267,7 +294,13 @@ def _signed(share: float) -> str:
 def estimate(
     value: float | None, low: float | None = None, high: float | None = None
 ) -> str:
-    """Return an estimate with its interval in one breath: ``0.12 [0.08, 0.17]``."""
+    """Return an estimate with its interval in one breath: ``0.12 [0.08, 0.17]``.
+
+    Examples
+    --------
+    >>> estimate(0.123, 0.081, 0.168)
+    '0.12 [0.08, 0.17]'
+    """
     parts = [part for part in (value, low, high) if not pd.isna(part)]
     if len(parts) < 3 or any(map(math.isinf, parts)):
         return number(value)

@@ -179,33 +179,20 @@ def test_fresh_answers_are_many_and_of_no_split(domain, n, model):
     for row in called.iloc[::500].to_dict("records"):
         assert row["option_probabilities"][row["answer"]] == row["confidence"]
     assert stated["option_probabilities"].isna().all()
-    batch = pocket.fresh_answers(dataset, model, "verbalized", 2_000)
-    pd.testing.assert_frame_equal(batch, stated[:2_000])
-    few = pocket.fresh_answers(dataset, model, "verbalized", 60)
-    assert set(few["modality"].value_counts()) == {60 // stated["modality"].nunique()}
+    sizes = stated["modality"].value_counts()
+    assert sizes.min() > 0.99 * sizes.max()
 
 
 @pytest.mark.parametrize(
-    ("model", "strategy", "n", "told"),
+    ("model", "strategy", "message"),
     [
-        (
-            "pocket-expert",
-            "verbalized",
-            None,
-            "record --model pocket-expert --strategies verbal",
-        ),
-        ("pocket-general", "top_k", None, "--strategies top_k"),
-        (
-            "pocket-general",
-            "verbalized",
-            10_000,
-            "ask for fewer, or record them .* --n 10000",
-        ),
+        ("pocket-expert", "verbalized", "--model pocket-expert --strategies verbal"),
+        ("pocket-general", "top_k", "--strategies top_k"),
     ],
 )
-def test_what_was_not_recorded_says_how_to_record_it(model, strategy, n, told):
-    with pytest.raises(MedcalError, match=told):
-        pocket.fresh_answers("pocketvqa-general", model, strategy, n)
+def test_what_was_not_recorded_says_how_to_record_it(model, strategy, message):
+    with pytest.raises(MedcalError, match=message):
+        pocket.fresh_answers("pocketvqa-general", model, strategy)
 
 
 def test_damaged_answers_are_told(home, tmp_path):

@@ -63,7 +63,7 @@ def test_a_recording_goes_on_and_keeps_what_is_there(tmp_path, monkeypatch):
         assert shares[row["answer"]] == row["confidence"] == max(shares.values())
         assert sum(shares.values()) == pytest.approx(1)
     monkeypatch.setenv(pocket.VARIABLE, str(tmp_path / "home"))
-    assert len(pocket.fresh_answers(*how, "verbalized", 15)) == 15
+    assert len(pocket.fresh_answers(*how, "verbalized")) == 20
 
 
 def test_a_strategy_that_cannot_be_asked_is_told(tmp_path):

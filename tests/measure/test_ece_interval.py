@@ -173,6 +173,19 @@ def test_one_image_alone_has_no_interval_and_few_are_warned_of(sample, rng):
         measure.ece_interval(*sample, groups=np.arange(300) % 4, rng=rng)
 
 
+def test_a_bin_with_errors_keeps_noise_where_its_accuracy_would_be_one(rng):
+    """Nearly all right at 90 %: a gap of 0.2 ends at an accuracy of 1, which errors refute."""
+    c = np.full(200, 0.9)
+    y = np.arange(200) >= 4
+    bins = np.zeros(200, dtype=int)
+    test = inversion._Gaps(c, y.astype(float), bins, np.arange(200), 1000, rng)
+    gap = np.array([0.1])
+    assert test.variance(gap) == pytest.approx(0, abs=1e-12)
+    sizes, _ = test.drawn(gap, test.least)
+    half = 0.5 * 0.02 * 0.98 / 200
+    assert sizes.std() == pytest.approx(np.sqrt(half), rel=0.1)
+
+
 def test_one_image_with_nearly_all_answers_counts_as_one(rng):
     images = np.r_[np.zeros(440), np.arange(1, 11)]
     c = rng.random(450)

@@ -165,6 +165,17 @@ def test_a_row_is_as_tall_as_its_marks_need(models, methods):
     assert set(np.round(ax.get_yticks()[1:], 6)) <= set(np.round(heights, 6))
 
 
+def test_marks_without_intervals_stand_on_one_line_of_a_low_row():
+    table = pd.DataFrame({"label": ["a", "b"] * 4, "stage": list("uuvvwwxx")})
+    table = table.assign(value=np.linspace(0, 1, 8))
+    options = {"value": "value", "hue": "stage"}
+    heights = []
+    for rows in (table, table.assign(value_low=0.0, value_high=1.0)):
+        one = charts.panel("", charts.plot_forest, rows, **options)
+        heights.append(charts.figure("t", one).get_figheight())
+    assert heights[0] < heights[1]
+
+
 def test_panels_can_share_a_range_of_x():
     table = by_name(["a", "b"], value=(0, 1))
     wide = table.assign(value_high=5.0)

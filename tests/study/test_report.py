@@ -177,6 +177,9 @@ def test_guideline_items_have_a_value_or_a_reason(made):
     assert sum(item["computed"] for item in items) > len(items) / 2
 
 
+THREE = answers(3).assign(correct=[True, False, True])
+
+
 @pytest.mark.parametrize(
     ("table", "section", "reason"),
     [
@@ -184,8 +187,9 @@ def test_guideline_items_have_a_value_or_a_reason(made):
         (answers(60).assign(correct=True), "recalibration", "one grade"),
         (answers(60, modality="ct"), "subgroups", "No column names"),
         (answers(60).assign(confidence=None), "selective", "No answer has a conf"),
+        (THREE, "recalibration", "Too few different answers"),
     ],
-    ids=["few", "one outcome", "one group", "no confidence"],
+    ids=["few", "one outcome", "one group", "no confidence", "three"],
 )
 def test_small_data_say_what_they_cannot_give(table, section, reason, tmp_path):
     if section is None:

@@ -38,9 +38,9 @@ def note(scores: pd.DataFrame, level: float, what: str = "Bars") -> str:
 def close_up_note(scores: pd.DataFrame, strategy: str, level: float) -> str:
     """Return the small print of the calibration curves: whose they are, and their bands."""
     name = label_of(scores["model"].iloc[0])
+    bands = note(scores, level, "Bands")
     return (
-        f"{name}, {label_of(strategy)}. {note(scores, level, 'Bands')} No curve where "
-        "fewer than 20 answers are near."
+        f"{name}, {label_of(strategy)}. {bands} No curve where < 20 answers are near."
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pandas as pd
 
+from medcal_nb.show.panels import MOST_LETTERS
 from medcal_nb.show.words import label_of, short_name
 from medcal_nb.study.findings.finding import (
     Finding,
@@ -178,7 +179,9 @@ def lowest(table: pd.DataFrame, model: str) -> Finding:
     if label_of(best["recalibration"]) not in name:
         how = f" ({label_of(best['recalibration'])})"
     score = f"{decimal(best['brier'])}, {ci(*interval, unit='decimal')}"
-    title = f"{short_name(model, 18)}: {short_name(name, 25)} scores lowest"
+    title = f"{label_of(model)}: {name} scores lowest"
+    if len(title) > MOST_LETTERS:
+        title = f"{short_name(model, 18)}: {short_name(name, 25)} scores lowest"
     return Finding(
         claim=f"of {label_of(model)} {name}{how} had the lowest Brier score ({score})",
         estimate=best["brier"],

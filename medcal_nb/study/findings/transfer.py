@@ -275,16 +275,16 @@ def labels(needed: pd.DataFrame, *, target: str, model: str) -> Finding:
         n=n,
         of="models",
         method=f"{needed['n_draws'].iloc[0]:,} random samples, scored on images set aside",
-        title=_labels_title(needed.set_index("model").loc[model], model, largest),
+        title=_labels_title(needed.set_index("model").loc[model], model),
     )
 
 
-def _labels_title(row: pd.Series, model: str, largest: int) -> str:
+def _labels_title(row: pd.Series, model: str) -> str:
     """Return from how many labels on a refit beats transfer in one model, as a title."""
     name = short_name(model, 20)
-    if row["n_refitted"] <= largest:
+    if row["n_refitted"] <= row["n_max"]:
         return f"{name}: a refit wins from {int(row['n_refitted']):,} labels on"
-    return f"{name}: {largest:,} labels are too few for a refit"
+    return f"{name}: {int(row['n_max']):,} labels are too few for a refit"
 
 
 def _sizes(enough: pd.DataFrame) -> str:

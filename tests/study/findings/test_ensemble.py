@@ -55,6 +55,8 @@ def test_the_lowest_is_named_with_its_labels():
     finding = ensemble.lowest(table, "m")
     assert not faults(finding), finding.claim
     assert finding.title == "m: trained ensemble scores lowest"
+    long = table.assign(model="a-model-with-a-very-long-name-that-nobody-shortens")
+    assert not faults(ensemble.lowest(long, long["model"].iloc[0]))
     finding = ensemble.lowest(table[:1], "m")
     assert "verbalized (Platt scaling) had the lowest" in finding.claim
 

@@ -8,6 +8,7 @@ import os
 import shutil
 import signal
 import sys
+import threading
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -331,6 +332,7 @@ class _Runner:
         self.studies = studies
         self.root = studies[0].root
         self.stopped = False
+        self.large = threading.Lock()
         self.code = [package_hashes(), library_versions()]
 
     def run(self, *, keep_going: bool) -> None:
@@ -439,11 +441,20 @@ class _Runner:
         read = [file for file in study.files(notebook.reads) if file not in written]
         return pytask.TaskWithoutPath(
             name=name,
-            function=lambda **_: self._carry_out(study, notebook, parameters),
+            function=lambda **_: self._take_turns(study, notebook, parameters),
             depends_on={"inputs": inputs + _nodes(read)},
             produces={"outputs": _nodes(written)},
             markers=_priority(study, notebook),
         )
+
+    def _take_turns(
+        self, study: Study, notebook: Notebook, parameters: dict[str, Any]
+    ) -> None:
+        """Carry a notebook out, one at a time of those that take gigabytes of memory."""
+        asks = "answers" in notebook.writes
+        is_large = asks or study.profile.settings.get("large", False)
+        with self.large if is_large else contextlib.nullcontext():
+            self._carry_out(study, notebook, parameters)
 
     def _carry_out(
         self, study: Study, notebook: Notebook, parameters: dict[str, Any]

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import psutil
 import pytest
@@ -16,7 +17,7 @@ from filelock import FileLock
 from medcal_nb.answers import AnswerLog, recorded
 from medcal_nb.errors import MedcalError
 from medcal_nb.show.figures import read_figure
-from medcal_nb.study.run import Study, run_studies
+from medcal_nb.study.run import Study, _Runner, run_studies
 from tests.study import toy as toys
 from tests.study.toy import contents, edit, load_results, study, write_notebook
 
@@ -342,6 +343,30 @@ for _ in range(6000):
 else:
     raise RuntimeError("alone")
 """
+
+
+def test_what_takes_gigabytes_runs_one_at_a_time(toy, monkeypatch):
+    mine = toy / "mine.toml"
+    mine.write_text('summary = "mine"\nlarge = true\n')
+    large = Study(mine, answers=toy / "notebooks" / "03_alone.ipynb")
+    small = Study("pocket")
+    runner = _Runner([large, small])
+    inside = []
+    most = []
+
+    def carry_out(study, notebook, parameters):
+        inside.append(study.profile.name)
+        time.sleep(0.2)
+        most.append(inside.count("mine") + (notebook.name == "01_ask"))
+        time.sleep(0.2)
+        inside.remove(study.profile.name)
+
+    monkeypatch.setattr(runner, "_carry_out", carry_out)
+    turns = [(large, "02_numbers"), (large, "03_alone"), (small, "01_ask")]
+    with ThreadPoolExecutor() as pool:
+        for study_, name in turns:
+            pool.submit(runner._take_turns, study_, study_.notebooks[name], {})
+    assert most == [1, 1, 1]
 
 
 def test_notebooks_run_side_by_side(toy, monkeypatch):

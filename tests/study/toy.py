@@ -59,10 +59,13 @@ ctx.save(fig, "fig03_line", table)
 """
 
 OVERVIEW = """\
+from medcal_nb.errors import NotEnough
 from medcal_nb.study import NotebookContext
 
 ctx = NotebookContext("00_overview", PROFILE, "", OUT_DIR, FAST)
 mean = ctx.read_results("02_numbers")["mean"]
+if not (ctx.published / "fig03_line.png").is_file():
+    raise NotEnough("no fig03_line")
 ctx.answer([f"Twice {mean}."])
 ctx.results({"twice": 2 * mean})
 """

@@ -118,7 +118,9 @@ export function interval(table, normal = NORMAL) {
   const rows = table.filter((row) => row.n), k = rows.length, total = sum(rows, (row) => row.n);
   const bins = rows.map(({ n, says, square, right }) => {
     const weight = n / total, share = (right + 1) / (n + 2), cost = (share * (1 - share)) / total;
-    return { n, weight, cost, first: says / n, second: square / n, gap: (right - says) / n };
+    // right and wrong answers in a bin refute an accuracy of 0 or 1, at which there is no noise
+    const least = (0.5 * (right / n) * (1 - right / n)) / n;
+    return { n, weight, cost, least, first: says / n, second: square / n, gap: (right - says) / n };
   });
   const size = (gaps) => sum(bins, (bin, b) => bin.weight * Math.abs(gaps[b]));
   const variance = ({ n, first, second }, gap) =>
@@ -130,10 +132,11 @@ export function interval(table, normal = NORMAL) {
   const between = sum(bins, (bin, b) => bin.weight * alone[b] ** 2) - size(alone) ** 2;
   const spread = Math.sqrt(Math.max(0, between) / total);
   // mean sizes of gaps, and sizes of mean gaps, that true gaps would show
-  const drawn = (gaps, drift = spread) => {
+  const drawn = (gaps, drift = spread, upper = false) => {
     const sizes = new Float64Array(DRAWS), means = new Float64Array(DRAWS);
     bins.forEach((bin, b) => {
-      const sd = bin.weight * Math.sqrt(variance(bin, gaps[b])), gap = bin.weight * gaps[b];
+      const noise = Math.max(variance(bin, gaps[b]), upper ? bin.least : 0);
+      const sd = bin.weight * Math.sqrt(noise), gap = bin.weight * gaps[b];
       for (let d = 0, at = DRAWS * b; d < DRAWS; d++, at++) {
         const seen = normal[at] * sd + gap;
         sizes[d] += Math.abs(seen);
@@ -176,7 +179,7 @@ export function interval(table, normal = NORMAL) {
   const least = lucky[at] + (LUCKY * (DRAWS - 1) - at) * (lucky[at + 1] - lucky[at]);
   const seen = Math.max(ece, least) + 0.5 / total; // errors come whole
   const low = exceeded(calm) >= TAIL ? 0 : boundary(0, ece, (t) => exceeded(likeliest(t)) < TAIL);
-  const inside = (t) => drawn(even(t))[0].filter((ece) => ece <= seen).length / DRAWS >= TAIL;
+  const inside = (t) => drawn(even(t), spread, true)[0].filter((ece) => ece <= seen).length / DRAWS >= TAIL;
   const high = size(even(boundary(0, 1, inside)));
   return { low, high: Math.max(low, high), luck };
 }

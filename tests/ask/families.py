@@ -514,7 +514,7 @@ def family_table(names=None):
             row[strategy.name] = strategy.skips(backend) or "runs"
             if row[strategy.name] == "runs":
                 for item in questions:
-                    if strategy.applies(item) is None:
+                    if strategy.applies(item, plan) is None:
                         programs.append(strategy.ask(item, plan))
                         owners.append(strategy.name)
         with backend.session() as session:
@@ -530,7 +530,7 @@ INTRODUCTION = """\
 # Model families
 
 The types of models that are asked on this machine: image and question are computed once for all
-strategies. Each was put to a tiny random checkpoint, through the real classes of transformers.
+elicitation methods. Each was put to a tiny random checkpoint, through the real classes of transformers.
 Models of other types are asked through a server (`vllm serve`, `transformers serve`), by its URL.
 Written by `tests/ask/test_families.py`.
 

@@ -203,7 +203,7 @@ def programs_of(strategies, items, plan):
         (s.name, item.item_id, s.ask(item, plan))
         for s in strategies
         for item in items
-        if s.applies(item) is None
+        if s.applies(item, Plan()) is None
     ]
     return [(name, item_id) for name, item_id, _ in made], [
         program for *_, program in made

@@ -29,7 +29,7 @@ def test_the_peer_gives_the_same_answers_for_more_positions(family):
     )
     assert frame["way"].tolist() == ["ours", "batched", "single"]
     assert len(table) == sum(
-        s.applies(i) is None for s in bench_ask.askable(backend) for i in items
+        s.applies(i, Plan()) is None for s in bench_ask.askable(backend) for i in items
     )
     assert frame["positions"].iloc[1:].min() > 1.5 * frame["positions"].iloc[0]
     for column in ("greedy_equal", "labels_close"):

@@ -119,7 +119,8 @@ def sentence(notebook, words):
 
 
 def test_overconfidence_of_every_model(recomputed):
-    table = published("fig02_overconfidence")
+    table = pd.read_csv(FIGURES / "fig00_study.csv")
+    table = table[table["panel"] == "overconfidence"]
     shown = table[table["side"] == "medical images"].set_index("model")["gap"]
     gap = recomputed["gap"].xs("verbalized", level="strategy")
     assert shown.to_numpy() == pytest.approx(gap[shown.index].to_numpy(), abs=1e-6)

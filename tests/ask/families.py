@@ -530,9 +530,9 @@ INTRODUCTION = """\
 # Model families
 
 The types of models that are asked on this machine: image and question are computed once for all
-elicitation methods. Each was put to a tiny random checkpoint, through the real classes of transformers.
-Models of other types are asked through a server (`vllm serve`, `transformers serve`), by its URL.
-Written by `tests/ask/test_families.py`.
+elicitation methods. Each was put to a tiny random checkpoint, through the real classes of
+transformers. Models of other types are asked through a server (`vllm serve`, `transformers serve`),
+by its URL. Written by `tests/ask/test_families.py`.
 
 """
 

@@ -12,6 +12,7 @@ import pytest
 
 from medcal_nb import measure
 from medcal_nb.errors import MedcalError
+from medcal_nb.files import file_hash
 from medcal_nb.logs import import_file
 from medcal_nb.reader.decisions import DecisionLog
 from medcal_nb.show import words
@@ -245,7 +246,10 @@ def test_the_command_says_what_it_recognised(tmp_path, monkeypatch, capsys):
     told = capsys.readouterr()
     assert not stop.value.code, told.err
     assert "percent" in told.err
-    assert (tmp_path / "antworten_report" / "report.html").is_file()
+    page = (tmp_path / "antworten_report" / "report.html").read_text(encoding="utf-8")
+    # how to make it again: the command, and the input by its hash
+    assert f"medcal report {path} --resamples 100" in page
+    assert f"SHA-256 {file_hash(path)}" in page
 
 
 def test_several_readers_are_averaged_over_readers_and_cases(tmp_path):

@@ -153,11 +153,10 @@ class NotebookContext:
         from medcal_nb.answers import load_answers
         from medcal_nb.ask.graded import ranked, to_graded
 
-        recorded = self.profile.recorded
-        if recorded and self.answers == self.profile.answers(fast=self.fast):
+        if self.profile.reads_recorded(self.answers, fast=self.fast):
             from medcal_nb.answers.recorded import load_recorded
 
-            answers = load_recorded(**recorded)
+            answers = load_recorded(**self.profile.recorded)
         else:
             answers = load_answers(self.answers)
         graded = to_graded(answers)

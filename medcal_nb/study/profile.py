@@ -102,6 +102,10 @@ class Profile:
 
         return recorded_folder() / recorded_manifest()[self.recorded["name"]]["file"]
 
+    def reads_recorded(self, answers: Path, *, fast: bool) -> bool:
+        """Return whether these answers are the recorded table, not a file of the user's."""
+        return bool(self.recorded) and answers == self.answers(fast=fast)
+
     def build(self, *, fast: bool) -> Path:
         """Return the git-ignored folder of derived files: ``build[/fast]/<name>``."""
         return build_folder(fast=fast) / self.name

@@ -157,9 +157,7 @@ class Study:
         """Refuse answers that asking would alter, and a profile without any."""
         if self.profile.asks:
             check_own_log(self.answers)
-        elif self.profile.recorded and self.answers == self.profile.answers(
-            fast=self.fast
-        ):
+        elif self.profile.reads_recorded(self.answers, fast=self.fast):
             recorded_entry(self.profile.recorded["name"])
         elif not self.answers.is_file():
             raise MedcalError(
@@ -547,14 +545,14 @@ def _publish(study: Study, notebook: Notebook, stage: Path) -> None:
         raise MedcalError(
             f"it wrote {min(undeclared)!r}, which its metadata.medcal doesn't name"
         )
-    outputs = []
-    for name in notebook.writes:
+    outputs = [name for name in notebook.writes if name != "answers"]
+    if not study.force:
         # what another processor rounds otherwise is no news
-        unchanged = not study.force and same_but_for_rounding(
-            study.figures / name, stage / name
-        )
-        if name != "answers" and not unchanged:
-            outputs.append(name)
+        outputs = [
+            name
+            for name in outputs
+            if not same_but_for_rounding(study.figures / name, stage / name)
+        ]
     for file in study.files(outputs):
         staged = stage / file.relative_to(study.figures)
         if staged.is_file():

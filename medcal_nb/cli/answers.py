@@ -110,7 +110,7 @@ def score(
         str, typer.Option(metavar="COL,COL,…", help="Columns that make a row.")
     ] = "model,dataset,strategy",
     all_: Annotated[
-        bool, typer.Option("--all", help="Every metric, not only the usual ones.")
+        bool, typer.Option("--all", help="Every metric that there is.")
     ] = False,
     resamples: Annotated[
         int, typer.Option(min=2, max=100_000, help="Of the bootstrap.")

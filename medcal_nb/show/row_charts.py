@@ -22,7 +22,7 @@ from medcal_nb.show.ink import (
     write_beside_rows,
 )
 from medcal_nb.show.look import BLACK, GREY, PALE, SMALL, Look, has_look, looks
-from medcal_nb.show.words import label_of, points
+from medcal_nb.show.words import is_share, label_of, points
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -108,7 +108,7 @@ def plot_forest(
     words: str | None = None,
     summary: str | None = None,
     sort: bool | list = True,
-    percent: bool = False,
+    percent: bool | None = None,
     numbers: bool = True,
 ) -> None:
     """Draw a mark with its interval per row, and the numbers or a word at the right.
@@ -127,7 +127,7 @@ def plot_forest(
     xlabel : str
         What the axis counts, with its unit.
     reference : float, optional
-        A vertical line: 0 for differences.
+        A vertical line: 0 for differences, and where there is a margin.
     margin : float, optional
         Up to how far beyond the reference a difference is none that matters: shaded and named.
     words : str, optional
@@ -137,8 +137,9 @@ def plot_forest(
         ``prediction_low, prediction_high`` (or ``<value>_prediction_low`` …) are a capped line.
     sort : bool or list
         Lowest mean value on top; the given order if False; or the labels in an order.
-    percent : bool
-        Whether the values are shares, counted in percent.
+    percent : bool, optional
+        Whether the values are shares, counted in percent; by default where the column is known as
+        one.
     numbers : bool
         Whether estimate and interval stand at the right (never with ``hue``).
 
@@ -151,6 +152,8 @@ def plot_forest(
     >>> [text.get_text() for text in ax.get_yticklabels()]
     ['MRI', 'CT']
     """
+    if percent is None:
+        percent = is_share(value)
     names = _order(table[label], table[value], summary, sort)
     ends = ends_of(table, value)
     groups = groups_of(table, hue)
@@ -216,6 +219,8 @@ def _draw_prediction(ax: Axes, row: pd.DataFrame, value: str, place: float) -> N
 
 def _draw_reference(ax: Axes, reference: float | None, margin: float | None) -> None:
     """Draw the line of no difference, and the margin beyond it."""
+    if reference is None and margin is not None:
+        reference = 0.0
     if reference is None:
         return
     ax.axvline(reference, color=GREY, lw=0.9, zorder=0)
@@ -355,7 +360,7 @@ def plot_matrix(
     value: str,
     xlabel: str = "",
     ylabel: str = "",
-    percent: bool = False,
+    percent: bool | None = None,
     signed: bool = True,
 ) -> None:
     """Draw a number per pair in a square, shaded by its size; bold where it is clear.
@@ -370,11 +375,14 @@ def plot_matrix(
     table : pandas.DataFrame
         A line per pair: columns named by ``row, col, value``, and ``<value>_low, <value>_high``
         where known.
-    percent : bool
-        Whether the values are shares, written in percent (points, where signed).
+    percent : bool, optional
+        Whether the values are shares, written in percent (points, where signed); by default where
+        the column is known as one.
     """
     import seaborn as sns
 
+    if percent is None:
+        percent = is_share(value)
     rows = _order(table[row], -table[value], None, sort=True)
     columns = list(dict.fromkeys(table[col]))
     wide = table.set_index([row, col])[value].unstack().loc[rows, columns]

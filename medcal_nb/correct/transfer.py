@@ -186,7 +186,7 @@ def transfer_study(
     if not rows:
         raise ValueError("no model and strategy with the probabilities of all options")
     draws = {name: np.array([brier[name] for brier in losses]) for name in losses[0]}
-    table = _concluded(pd.DataFrame(rows), draws, n_groups, level)
+    table = conclude(pd.DataFrame(rows), draws, n_groups, level)
     return TransferStudy(table=table, draws=draws, level=level)
 
 
@@ -306,7 +306,7 @@ def _temperatures(method: str, losses: Losses) -> dict:
 # --- conclusions --------------------------------------------------------------------------------
 
 
-def _concluded(
+def conclude(
     table: pd.DataFrame,
     draws: Mapping[str, np.ndarray],
     n_groups: Sequence[float],

@@ -96,7 +96,13 @@ MAPS = _Registry()
 
 
 def register(family: Family) -> Family:
-    """Add a family to ``MAPS``."""
+    """Add a family to ``MAPS``.
+
+    Examples
+    --------
+    >>> MAPS["platt"].label
+    'Platt scaling'
+    """
     MAPS.own[family.name] = family
     return family
 

@@ -344,6 +344,13 @@ def fit_maps(
     ValueError
         On an unknown method, if no row can be used, or if a map of all options is asked for where
         a row has no option probabilities.
+
+    Examples
+    --------
+    >>> from medcal_nb.measure import example_answers
+    >>> maps = fit_maps(example_answers())
+    >>> list(maps)
+    [('m1', 'p_true'), ('m1', 'verbalized')]
     """
     rows = measured(graded)
     if rows.empty:
@@ -371,9 +378,12 @@ def apply_maps(
     Returns
     -------
     DataFrame
-        The rows with ``confidence`` recalibrated (missing stays missing), the one before as
-        ``confidence_raw``, and ``strategy`` followed by ``+`` and the map's name: a recalibrated
-        strategy is another strategy, and its uncorrected one stays comparable.
+        The rows recalibrated:
+
+        - the columns of `graded`: ``strategy`` is followed by ``+`` and the map's name, a
+          recalibrated strategy is another strategy, and its uncorrected one stays comparable
+        - confidence: recalibrated; missing stays missing
+        - confidence_raw: the one before
 
     Raises
     ------

@@ -94,11 +94,25 @@ def estimator_bias_table(
     pandas.DataFrame
         One row an estimator and size:
 
-        - estimator, n
+        - estimator: its name
+        - n: answers of a sample
         - truth: mean distance of the true accuracy from the confidence
         - limit: the estimator on the whole pool without noise, what binning or smoothing does
-        - mean, bias (mean − truth), bias_se (Monte Carlo), sd, rmse
+        - mean: of the estimates
+        - bias, bias_se: mean − truth, and its Monte Carlo error
+        - sd: of the estimates
+        - rmse: their distance from the truth
         - q05, q95: quantiles of the estimates
+
+    Examples
+    --------
+    >>> rng = np.random.default_rng(0)
+    >>> confidence = rng.uniform(0.5, 1, 2000)
+    >>> table = estimator_bias_table(
+    ...     confidence, confidence, [100], only=["ece_width"], n_repeats=100, rng=rng
+    ... )
+    >>> table[["truth", "mean"]].round(2).to_numpy().tolist()
+    [[0.0, 0.09]]
     """
     c = check_confidence(confidence)
     p = check_confidence(p_true, "p_true")
@@ -166,10 +180,20 @@ def coverage_table(
         One row a kind of interval and size:
 
         - interval: how it is made
-        - n, truth
-        - coverage, coverage_low, coverage_high (Wilson, 95 %)
+        - n: answers of a sample
+        - truth: the true error
+        - coverage, coverage_low, coverage_high: share of samples; Wilson's 95 % interval
         - missed_below, missed_above: share of intervals wholly below, above the truth
-        - mean_width, n_repeats
+        - mean_width: of the intervals
+        - n_repeats: samples
+
+    Examples
+    --------
+    >>> rng = np.random.default_rng(0)
+    >>> confidence = rng.uniform(0.5, 1, 2000)
+    >>> table = coverage_table(confidence, confidence, [100], n_repeats=20, rng=rng)
+    >>> table[["interval", "coverage"]].to_numpy().tolist()
+    [['bootstrap', 0.0], ['inversion', 0.95]]
     """
     c = check_confidence(confidence)
     p = check_confidence(p_true, "p_true")

@@ -18,6 +18,7 @@ from medcal_nb.measure.rows import (
     arrays,
     image_labels,
     images_known,
+    is_where,
     measured,
     rows_where,
 )
@@ -224,7 +225,7 @@ def pick(
     MedcalError
         If there is no value, or a preferred one does not occur though it was asked for by `name`.
     """
-    there = list(dict.fromkeys(available.dropna()))
+    there = list(available.dropna().unique())
     if not there:
         raise MedcalError(
             "answers: none has a confidence and a grade; nothing to measure"
@@ -271,11 +272,12 @@ def strategies_on(
     MedcalError
         If the model has none, with the models that have; or as :func:`pick` does.
     """
-    on_all_sides = measured(graded)
+    answers = measured(graded)
+    pair = ["model", "strategy"]
+    on_all_sides = answers[pair].drop_duplicates()
     for side in where:
-        there = rows_where(measured(graded), side)
-        pairs = there[["model", "strategy"]].drop_duplicates()
-        on_all_sides = on_all_sides.merge(pairs, on=["model", "strategy"])
+        there = answers.loc[is_where(answers, side), pair]
+        on_all_sides = on_all_sides.merge(there.drop_duplicates(), on=pair)
     own = on_all_sides.loc[on_all_sides["model"] == model, "strategy"]
     if own.empty:
         models = ", ".join(dict.fromkeys(on_all_sides["model"])) or "none"
@@ -340,18 +342,18 @@ def sides(
         If a side has no rows, or both are the same; NotEnough where nobody named a side and the
         answers hold one data set.
     """
-    names = list(dict.fromkeys(graded["dataset"].dropna()))[:2]
+    names = list(graded["dataset"].dropna().unique())[:2]
     options = [(source, target)]
     if "dataset" not in source and "dataset" not in target:
         options.append((_without_split(source), _without_split(target)))
         if len(names) > 1:
             options.append(({"dataset": names[0]}, {"dataset": names[1]}))
     for one, other in options:
-        fitted = rows_where(graded, one).index
-        judged = rows_where(graded, other).index
-        if one != other and len(fitted) and len(judged):
-            more = rows_where(graded, more_target or other).index
-            is_whole = judged.isin(more).all() and not fitted.isin(more).any()
+        fitted = is_where(graded, one)
+        judged = is_where(graded, other)
+        if one != other and fitted.any() and judged.any():
+            more = is_where(graded, more_target or other)
+            is_whole = more[judged].all() and not more[fitted].any()
             return one, other, more_target if more_target and is_whole else other
     known = ", ".join(map(str, graded["dataset"].unique()))
     if len(options) > 1 and len(names) < 2:

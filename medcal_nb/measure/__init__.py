@@ -33,7 +33,6 @@ from .metrics import (
 from .planning import (
     coverage_table,
     estimator_bias_table,
-    items_needed,
     precision_sample_size,
 )
 from .ranking import aurc, auroc, auroc_difference, auroc_table, auroc_test

@@ -16,15 +16,6 @@ def test_arrays_leave_out_what_has_no_confidence_or_grade(graded):
     assert set(correct) <= {0.0, 1.0}
 
 
-def test_halves_share_no_image_of_a_data_set(graded, rng):
-    twin = pd.concat([graded, graded.assign(dataset="three")])
-    first, second = rows.halves(twin, rng=rng)
-    one, other = set(rows.image_labels(first)), set(rows.image_labels(second))
-    assert not one & other
-    assert len(one) == len(other) == 20
-    assert len(first) + len(second) == len(twin)
-
-
 @pytest.mark.parametrize(
     "ids",
     [

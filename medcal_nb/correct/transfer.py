@@ -27,7 +27,7 @@ from medcal_nb.measure.rows import rows_where
 
 from .crossfit import N_FOLDS, folds_of, images_of, pairs, with_images
 from .families import MAPS
-from .maps import BY, at_bound, option_rows
+from .maps import BY, option_rows
 from .resampled import Losses, Side, pair_losses
 
 CONCLUSIONS = (
@@ -186,7 +186,7 @@ def transfer_study(
                 continue
             one = pair_losses(left, right, method, clip)
             row = about | {"method": method} | _scores(one, right.n_effective, level)
-            rows.append(row | _temperatures(method, one) | {"margin": margin})
+            rows.append(row | _bounded(method, one) | {"margin": margin})
             losses.append(one.brier)
             n_groups.append(right.n_effective)
     if not rows:
@@ -293,20 +293,21 @@ def _scores(losses: Losses, n_groups: float, level: float) -> dict:
     return row
 
 
-def _temperatures(method: str, losses: Losses) -> dict:
-    """Both temperatures, and which of them the likelihood did not hold inside its bounds."""
-    if MAPS[method].parameters != ("temperature",):
+def _bounded(method: str, losses: Losses) -> dict:
+    """A bounded parameter of both sides, and on which the likelihood ended at a bound."""
+    family = MAPS[method]
+    if family.bounds is None:
         return {}
-    source = float(np.mean(losses.theta_source))
-    target = float(np.mean(losses.theta_target))
-    bound = [
-        name for name, t in (("source", source), ("target", target)) if at_bound(t)
-    ]
-    return {
-        "temperature_source": source,
-        "temperature_target": target,
-        "at_bound": " and ".join(bound),
-    }
+    (name,) = family.parameters
+    row = {}
+    ended = []
+    sides = {"source": losses.theta_source, "target": losses.theta_target}
+    for side, theta in sides.items():
+        mean = np.atleast_1d(np.mean(theta))
+        row[f"{name}_{side}"] = float(mean[0])
+        if family.at_bound(mean):
+            ended.append(side)
+    return row | {"at_bound": " and ".join(ended)}
 
 
 # --- conclusions --------------------------------------------------------------------------------

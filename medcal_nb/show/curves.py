@@ -21,7 +21,7 @@ from medcal_nb.show.ink import (
     ticks_apart,
 )
 from medcal_nb.show.look import BLACK, GREY, PALE, SMALL
-from medcal_nb.show.words import label_of
+from medcal_nb.show.words import is_share, label_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -250,7 +250,7 @@ def plot_lines(
     xlabel: str = "",
     ylabel: str = "",
     log: bool = False,
-    percent: bool = False,
+    percent: bool | None = None,
 ) -> None:
     """Draw a line per level with its band, named at its end.
 
@@ -268,8 +268,8 @@ def plot_lines(
         What the axes count; by default the labels of their columns.
     log : bool
         A logarithmic x.
-    percent : bool
-        Whether y is a share, counted in percent.
+    percent : bool, optional
+        Whether y is a share, counted in percent; by default where the column is known as one.
     """
     ends = []
     rest = 0
@@ -286,7 +286,7 @@ def plot_lines(
         ax.set_xscale("log")
         number_axis(ax.xaxis, ticks_apart(table[x].unique(), 0.7 * inches_of(ax)[0]))
     ax.set(xlabel=xlabel or label_of(x), ylabel=ylabel or label_of(y))
-    if percent:
+    if is_share(y) if percent is None else percent:
         percent_axis(ax.yaxis, ylabel or label_of(y))
     ax.grid(axis="y")
     name_ends(ax, ends)

@@ -22,7 +22,7 @@ from medcal_nb.show.ink import (
     write_beside_rows,
 )
 from medcal_nb.show.look import BLACK, GREY, PALE, SMALL, Look, has_look, looks
-from medcal_nb.show.words import label_of, points
+from medcal_nb.show.words import is_share, label_of, points
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -108,7 +108,7 @@ def plot_forest(
     words: str | None = None,
     summary: str | None = None,
     sort: bool | list = True,
-    percent: bool = False,
+    percent: bool | None = None,
 ) -> None:
     """Draw a mark with its interval per row, and the numbers or a word at the right.
 
@@ -126,7 +126,7 @@ def plot_forest(
     xlabel : str
         What the axis counts, with its unit.
     reference : float, optional
-        A vertical line: 0 for differences.
+        A vertical line: 0 for differences, and where there is a margin.
     margin : float, optional
         Up to how far beyond the reference a difference is none that matters: shaded and named.
     words : str, optional
@@ -136,8 +136,9 @@ def plot_forest(
         ``prediction_low, prediction_high`` (or ``<value>_prediction_low`` …) are a capped line.
     sort : bool or list
         Lowest mean value on top; the given order if False; or the labels in an order.
-    percent : bool
-        Whether the values are shares, counted in percent.
+    percent : bool, optional
+        Whether the values are shares, counted in percent; by default where the column is known as
+        one.
 
     Examples
     --------
@@ -148,6 +149,8 @@ def plot_forest(
     >>> [text.get_text() for text in ax.get_yticklabels()]
     ['MRI', 'CT']
     """
+    if percent is None:
+        percent = is_share(value)
     names = _order(table[label], table[value], summary, sort)
     ends = ends_of(table, value)
     groups = groups_of(table, hue)
@@ -213,6 +216,8 @@ def _draw_prediction(ax: Axes, row: pd.DataFrame, value: str, place: float) -> N
 
 def _draw_reference(ax: Axes, reference: float | None, margin: float | None) -> None:
     """Draw the line of no difference, and the margin beyond it."""
+    if reference is None and margin is not None:
+        reference = 0.0
     if reference is None:
         return
     ax.axvline(reference, color=GREY, lw=0.9, zorder=0)
@@ -356,7 +361,7 @@ def plot_matrix(
     row: str,
     col: str,
     value: str,
-    percent: bool = False,
+    percent: bool | None = None,
 ) -> None:
     """Draw a signed number per pair in a square, shaded by its size; bold where it is clear.
 
@@ -373,11 +378,14 @@ def plot_matrix(
         Where to draw; a figure of half width is made without. They are returned.
     row, col, value : str
         Columns of the row, of the column and of the number.
-    percent : bool
-        Whether the values are differences of shares, written in percentage points.
+    percent : bool, optional
+        Whether the values are differences of shares, written in percentage points; by default
+        where the column is known as one.
     """
     import seaborn as sns
 
+    if percent is None:
+        percent = is_share(value)
     rows = _order(table[row], -table[value], None, sort=True)
     columns = list(dict.fromkeys(table[col]))
     wide = table.set_index([row, col])[value].unstack().loc[rows, columns]

@@ -40,7 +40,7 @@ _NAMES_IN = {
 """Columns whose words are names of ours; others are left as they are (an answer may be "both")."""
 _SHARES = {
     *("accuracy", "accuracy_source", "mean_confidence", "confidence", "certified"),
-    *("coverage", "observed_coverage", "risk"),
+    *("coverage", "observed_coverage", "mean_coverage", "violated", "risk"),
 }
 """Columns that hold shares of answers, written in percent."""
 _DIFFERENCES = {"gap"}
@@ -64,6 +64,11 @@ def label_of(name: object) -> str:
 def _label(name: str) -> str:
     registered = METRICS.get(name) or MAPS.own.get(name)
     return registered.label if registered else LABELS.get(name, name)
+
+
+def is_share(column: str) -> bool:
+    """Return whether a column holds shares of answers or their differences, shown in percent."""
+    return column in _SHARES | _DIFFERENCES
 
 
 def heading_of(column: str) -> str:

@@ -6,6 +6,7 @@ parameters.
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -392,8 +393,6 @@ def by_group(
     graded: pd.DataFrame,
     by: str,
     table: Callable[..., pd.DataFrame],
-    *,
-    by_image: bool = False,
     **options: Any,
 ) -> pd.DataFrame:
     """Apply a table of ``(confidence, correct, **options)`` to each group and stack the results.
@@ -405,10 +404,8 @@ def by_group(
     by : str
         The column whose values are the groups; it comes first in the result.
     table : callable
-        Such as :func:`medcal_nb.measure.reliability_table`.
-    by_image : bool
-        Pass each answer's image as `groups`; the result then has `n_images`, 0 where images
-        are unknown.
+        Such as :func:`medcal_nb.measure.reliability_table`. One that takes `groups` gets each
+        answer's image, and the result has `n_images`, 0 where images are unknown.
     **options
         Passed on to `table`.
 
@@ -417,6 +414,7 @@ def by_group(
     pandas.DataFrame
         The rows of `table` for each group, with `n`, the group's answers, where it lacks that.
     """
+    by_image = "groups" in inspect.signature(table).parameters
     parts = []
     for name, part in measured(graded).groupby(by, sort=False):
         if by_image:

@@ -214,7 +214,7 @@ def test_by_group_stacks_a_table_of_each_group_and_passes_images_on(rng):
         seen.append(list(groups))
         return pd.DataFrame({"mean": [c.mean()]})
 
-    stacked = rows.by_group(frame, "dataset", table, by_image=True)
+    stacked = rows.by_group(frame, "dataset", table)
     assert stacked["dataset"].tolist() == ["one", "two"]
     assert stacked["n"].tolist() == [6, 4]
     assert stacked["n_images"].tolist() == [3, 2]

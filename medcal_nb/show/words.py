@@ -31,6 +31,7 @@ _NAMES_IN = {
         "ensemble",
         "recalibration",
         "rival",
+        "rival_is",
         "method",
         "map",
         "stage",

@@ -69,7 +69,9 @@ class Explorer(ipw.VBox):
             )
         if "split" not in frame or frame["split"].isna().all():
             frame = frame.assign(split="test")
-        self._named = [name for name in _CHOICES if name in frame]
+        self._named = [
+            name for name in _CHOICES if name in frame and frame[name].notna().any()
+        ]
         self._frame = frame.astype(dict.fromkeys(self._named, "category"))
         key = ["dataset", "item_id"]
         self._items = {} if items is None else items.set_index(key).to_dict("index")
@@ -156,9 +158,8 @@ class Explorer(ipw.VBox):
         ]
         if name in ("dataset", "modality"):
             options = [("all", ""), *options]
-        return ipw.Dropdown(
-            options=options, description=name.replace("dataset", "data set")
-        )
+        names = {"dataset": "data set", "strategy": "method"}
+        return ipw.Dropdown(options=options, description=names.get(name, name))
 
     def _rows(self, split: str, **other: Any) -> pd.DataFrame:
         """Return the rows of a split that are chosen; ``other`` choices win."""
@@ -249,17 +250,21 @@ class Explorer(ipw.VBox):
             picture = open_image(item["image"])
             picture.thumbnail((160, 160))
             image = _image(png_text(picture), "image of the question")
-        said = row.get("answer") if pd.notna(row.get("answer")) else row.get("raw")
+        reply = row.get("answer")
+        if pd.isna(reply):
+            reply = row.get("raw")
         lines = {
-            "question": item.get("question")
-            or row.get("question")
-            or row.get("item_id"),
-            "reply": f"{said} ({percent(row['confidence'])} sure)",
+            "question": item.get("question") or row.get("question"),
+            "item": row.get("item_id"),
+            "reply": reply,
             "right answer": row.get("gold"),
+            "confidence": percent(row["confidence"]),
             "graded": "right" if row["correct"] else "wrong",
         }
         words = "".join(
-            f"<br>{k}: <b>{html.escape(str(v))}</b>" for k, v in lines.items()
+            f"<br>{name}: <b>{html.escape(str(value))}</b>"
+            for name, value in lines.items()
+            if pd.notna(value)
         )
         return f"<div class='medcal-answer' style='padding:4px'>{image}{words}</div>"
 

@@ -274,10 +274,19 @@ def auroc_table(
     pandas.DataFrame
         One row a group:
 
-        - the `by` columns, n
-        - auroc, auroc_low, auroc_high
-        - p: against one half; p_holm: Holm over all rows
+        - the `by` columns
+        - n: answers
+        - auroc, auroc_low, auroc_high: with its interval
+        - p: against one half
+        - p_holm: Holm over all rows
         - conclusion: of p_holm; "discriminates", "reversed" or "no discrimination shown"
+
+    Examples
+    --------
+    >>> from medcal_nb.measure import example_answers
+    >>> table = auroc_table(example_answers(), by=["domain", "strategy"])
+    >>> table[["strategy", "conclusion"]].iloc[0].tolist()
+    ['p_true', 'discriminates']
     """
     rows = []
     for key, part in parts_by(measured(graded), by):

@@ -168,6 +168,11 @@ def register(
     ----------
     name, label, sums, interval, outcomes, bounds
         As the attributes of `Metric`.
+
+    Examples
+    --------
+    >>> METRICS["brier"].label
+    'Brier score'
     """
     check_choice(interval, "interval", INTERVALS)
 

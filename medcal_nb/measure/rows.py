@@ -1,4 +1,4 @@
-"""Rows of graded answers: those that can be measured, their images, halves and groups."""
+"""Rows of graded answers: those that can be measured, their images and groups."""
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
@@ -97,16 +97,6 @@ def is_where(graded: pd.DataFrame, where: Mapping[str, Any]) -> np.ndarray:
         )
         mask &= held.to_numpy(bool, na_value=False)
     return mask
-
-
-def halves(
-    graded: pd.DataFrame, *, rng: np.random.Generator
-) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Split graded answers into two halves by image, at random: `(fit, test)`."""
-    images = image_labels(graded)
-    names = np.unique(images)
-    first = np.isin(images, rng.permutation(names)[: len(names) // 2])
-    return graded[first], graded[~first]
 
 
 def parts_by(

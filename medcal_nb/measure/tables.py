@@ -100,15 +100,18 @@ def metrics_table(
         One row a group:
 
         - the `by` columns
-        - n, n_missing: answers measured, and left out
-        - n_images: different images; 0 where they are unknown and intervals are by answer
+        - n: answers measured
+        - n_missing: answers left out
+        - n_images: different images; 0 if they are unknown and intervals are by answer
         - clip: where slope or intercept is asked for, how far 0 and 1 were moved for it
-        - the metrics in the order asked for, each with its ends. Accuracy, confidently_wrong and
-          yields by `clustered_interval`; ECE, of equal width or mass, plain or debiased, by
-          `ece_interval`, ICI by `ici_interval`; the others by the bootstrap. Ends are NaN for
-          metrics to which sampling noise adds as to a plain ECE and that have no such interval
-          (smooth ECE, ACE, MCE, E50, E90). NaN where a metric is undefined, with a
-          `MeasureWarning` that names the group and the reason.
+        - each of `metrics`: in the order asked for, with _low, _high; only those of `intervals`
+          have ends, if some are named
+
+        Accuracy, confidently_wrong and yields by `clustered_interval`; ECE, of equal width or mass,
+        plain or debiased, by `ece_interval`, ICI by `ici_interval`; the others by the bootstrap.
+        Ends are NaN for metrics to which sampling noise adds as to a plain ECE and that have no
+        such interval (smooth ECE, ACE, MCE, E50, E90). NaN where a metric is undefined, with a
+        `MeasureWarning` that names the group and the reason.
 
     Raises
     ------
@@ -359,6 +362,14 @@ def difference_table(
         - p: two-sided, by Student's t
         - p_holm: Holm over all rows
         - differs: p_holm ≤ 1 − level
+
+    Examples
+    --------
+    >>> from medcal_nb.measure import example_answers
+    >>> rng = np.random.default_rng(0)
+    >>> table = difference_table(example_answers(), "domain", n_resamples=200, rng=rng)
+    >>> table[["a", "b", "differs"]].to_numpy().tolist()
+    [['general', 'medical', True]]
     """
     check_choice(metric, "metric", METRICS)
     chosen = METRICS[metric]
@@ -531,10 +542,15 @@ def netcal_table(
     pandas.DataFrame
         One row per metric:
 
-        - ``metric``: its name
-        - ``ours, netcal``: the two values
-        - ``difference``: ours − netcal
-        - ``note``: why they differ
+        - metric: its name
+        - ours, netcal: the two values
+        - difference: ours − netcal
+        - note: why they differ
+
+    Examples
+    --------
+    >>> netcal_table([0.9, 0.8, 0.6] * 10, [1, 1, 0] * 10)["metric"].tolist()
+    ['ECE', 'MCE', 'ACE']
     """
     from netcal import metrics as netcal
 

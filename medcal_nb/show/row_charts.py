@@ -109,7 +109,6 @@ def plot_forest(
     summary: str | None = None,
     sort: bool | list = True,
     percent: bool | None = None,
-    numbers: bool = True,
 ) -> None:
     """Draw a mark with its interval per row, and the numbers or a word at the right.
 
@@ -140,8 +139,6 @@ def plot_forest(
     percent : bool, optional
         Whether the values are shares, counted in percent; by default where the column is known as
         one.
-    numbers : bool
-        Whether estimate and interval stand at the right (never with ``hue``).
 
     Examples
     --------
@@ -191,7 +188,7 @@ def plot_forest(
         first = table.drop_duplicates(label)
         middles = first[label].map(dict(zip(names, ax.get_yticks(), strict=True)))
         write_beside_rows(ax, middles, first[words].map(label_of))
-    elif hue is None and numbers:
+    elif hue is None:
         texts = _estimates(table[[value, *(ends or ())]], percent)
         write_beside_rows(ax, heights, texts)
 
@@ -271,7 +268,13 @@ def plot_dumbbell(
     Parameters
     ----------
     table : pandas.DataFrame
-        Columns named by ``label``, ``first``, ``second`` and their ``_low, _high`` where known.
+        A line a row, and ``_low, _high`` of both values where known.
+    ax : matplotlib.axes.Axes, optional
+        Where to draw; a figure of half width is made without. They are returned.
+    first, second, label : str
+        Columns of the two values, and of the name of their row.
+    xlabel : str
+        What the axis counts.
     hue : str, optional
         Column that gives a colour and, where a label has several rows, a line of its own.
     difference : str, optional
@@ -358,26 +361,26 @@ def plot_matrix(
     row: str,
     col: str,
     value: str,
-    xlabel: str = "",
-    ylabel: str = "",
     percent: bool | None = None,
-    signed: bool = True,
 ) -> None:
-    """Draw a number per pair in a square, shaded by its size; bold where it is clear.
+    """Draw a signed number per pair in a square, shaded by its size; bold where it is clear.
 
     The row with the highest mean is on top.
 
-    Clear is a number whose interval leaves 0 out. Signed numbers are shaded from green (below 0)
-    to red-violet (above), others in grey.
+    Clear is a number whose interval leaves 0 out. Numbers are shaded from green (below 0) to
+    red-violet (above).
 
     Parameters
     ----------
     table : pandas.DataFrame
-        A line per pair: columns named by ``row, col, value``, and ``<value>_low, <value>_high``
-        where known.
+        A line per pair, and ``<value>_low, <value>_high`` where known.
+    ax : matplotlib.axes.Axes, optional
+        Where to draw; a figure of half width is made without. They are returned.
+    row, col, value : str
+        Columns of the row, of the column and of the number.
     percent : bool, optional
-        Whether the values are shares, written in percent (points, where signed); by default where
-        the column is known as one.
+        Whether the values are differences of shares, written in percentage points; by default
+        where the column is known as one.
     """
     import seaborn as sns
 
@@ -390,16 +393,16 @@ def plot_matrix(
     sns.heatmap(
         wide,
         ax=ax,
-        cmap="PiYG_r" if signed else "Greys",
-        vmin=-1.8 * largest if signed else 0,
-        vmax=1.8 * largest if signed else 2.4 * largest,
+        cmap="PiYG_r",
+        vmin=-1.8 * largest,
+        vmax=1.8 * largest,
         cbar=False,
-        annot=wide.map(lambda number: _cell_text(number, percent, signed)),
+        annot=wide.map(lambda number: _cell_text(number, percent)),
         fmt="",
         annot_kws={"fontsize": SMALL, "color": BLACK},
         linewidths=2,
     )
-    if signed and f"{value}_low" in table:
+    if f"{value}_low" in table:
         clear = (table[f"{value}_low"] > 0) | (table[f"{value}_high"] < 0)
         bold = set(zip(table[col][clear], table[row][clear], strict=True))
         for text in ax.texts:
@@ -416,21 +419,20 @@ def plot_matrix(
     ax.set_xticks(np.arange(len(columns)) + 0.5, texts, rotation=90 if upright else 0)
     ax.tick_params(length=0)
     ax.spines["bottom"].set_visible(False)
-    ax.set(xlabel=xlabel, ylabel=ylabel)
+    ax.set(xlabel="", ylabel="")
 
 
 def _column_name(name: object, letters: int) -> str:
     return textwrap.fill(row_name(name), letters, break_long_words=False)
 
 
-def _cell_text(number: float, percent: bool, signed: bool) -> str:
+def _cell_text(number: float, percent: bool) -> str:
     """Return what stands in a square: whole percent or two to three decimals."""
     if pd.isna(number):
         return ""
     shown = 100 * number if percent else number
-    sign = "+" if signed else ""
-    places = 0 if percent else 2 + signed
-    return f"{shown:{sign}.{places}f}".replace("-", "−")
+    places = 0 if percent else 3
+    return f"{shown:+.{places}f}".replace("-", "−")
 
 
 @chart
@@ -439,6 +441,8 @@ def plot_icons(table: pd.DataFrame, *, ax: Axes) -> None:
 
     Parameters
     ----------
+    ax : matplotlib.axes.Axes, optional
+        Where to draw; a figure of half width is made without. They are returned.
     table : pandas.DataFrame
         ``outcome`` in the order right, wrong, confidently wrong, as it is to be called; and
         ``count``, in any unit: drawn are the nearest whole numbers that add to 100.

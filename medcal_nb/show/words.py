@@ -5,9 +5,11 @@ from __future__ import annotations
 import html
 import math
 import re
+import tomllib
 from collections.abc import Iterable, Mapping, Sequence
 from math import nan
 from numbers import Integral
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -15,140 +17,9 @@ import pandas as pd
 from medcal_nb.correct import MAPS
 from medcal_nb.measure import METRICS
 
-LABELS = {
-    # what a confidence went through
-    "raw": "uncorrected",
-    "none": "uncorrected",
-    "known": "accuracy known",
-    "source": "general labels",
-    "target": "medical labels",
-    "trained": "trained ensemble",
-    # data sets and models
-    "pocketvqa-general": "general images",
-    "pocketvqa-medical": "medical images",
-    "screeningLowP": "screening, low prevalence",
-    "screeningMedP": "screening, medium prevalence",
-    "screeningHighP": "screening, high prevalence",
-    "challengeMedP": "challenge, medium prevalence",
-    "challengeHighP": "challenge, high prevalence",
-    "mmbench": "MMBench",
-    "oodcv": "OODCV",
-    "InternVL3_5-14B-HF": "InternVL3.5-14B",
-    "gemma-3-27b-it": "Gemma-3-27B",
-    "Qwen3-VL-8B-Instruct": "Qwen3-VL-8B",
-    "llava-v1.6-vicuna-13b-hf": "LLaVA-1.6-13B",
-    "deepseek-vl2": "DeepSeek-VL2",
-    # modalities
-    "ct": "CT",
-    "mri": "MRI",
-    "mr": "MR",
-    "xray": "X-ray",
-    "x-ray": "X-ray",
-    "oct": "OCT",
-    # measures
-    "accuracy_fall": "accuracy falls",
-    "confidence_fall": "confidence falls",
-    "calibration_gap": "overconfidence",
-    "ece_width": "ECE, equal width",
-    "debiased_width": "debiased ECE, equal width",
-    "debiased_mass": "debiased ECE, equal mass",
-    "cost": "transfer cost",
-    "cost_known": "with the accuracy known",
-    "skill_uncorrected": "skill, uncorrected",
-    "skill_transferred": "skill, transferred",
-    "skill_known": "skill, accuracy known",
-    "skill_refitted": "skill, refitted",
-    "net_benefit": "net benefit",
-    "tau2": "τ²",
-    "i2": "I²",
-    "p": "P",
-    "p_holm": "P (Holm)",
-    # columns
-    "dataset": "data set",
-    "side": "image set",
-    "strategy": "elicitation method",
-    "item_id": "item",
-    "image_id": "image",
-    "question_type": "question",
-    "method": "recalibration map",
-    "map": "recalibrated on",
-    "stage": "confidence",
-    "new_tokens": "tokens written",
-    "prompt_tokens": "tokens read",
-    "n": "answers",
-    "n_fit": "calibration answers",
-    "n_test": "test answers",
-    "n_models": "models",
-    "parse_rate": "replies read",
-    "confidence_rate": "replies with a confidence",
-    "n_images": "images",
-    "n_missing": "without confidence",
-    "accuracy_source": "accuracy on the source",
-    "auroc_source": "AUROC on the source",
-    "brier_transferred": "Brier score, transferred",
-    "brier_refitted": "Brier score, refitted",
-    "sha256": "SHA-256",
-    "measured": "with confidence and grade",
-    "certified": "with a certificate",
-    "violated": "above the risk allowed",
-    "conformal_coverage": "coverage, conformal",
-    "conformal_risk": "risk, conformal",
-    "width": "width wanted",
-    "width_here": "width here",
-    "test_coverage": "coverage",
-    "fit_coverage": "coverage in calibration",
-    "test_risk": "risk",
-    "test_missed": "kept and wrong",
-    "sd": "SD",
-    "q05": "5th percentile",
-    "q95": "95th percentile",
-    "mean_absolute_error": "mean absolute error",
-    "closed": "yes/no",
-    # elicitation methods
-    "alone": "reader alone",
-    "with_model": "reader with model",
-    "verbalized_cot": "verbalized (chain of thought)",
-    "linguistic": "linguistic (words)",
-    "top_k": "top k",
-    "two_stage": "two-stage",
-    "two_stage_other": "two-stage, as another's",
-    "describe_first": "describe first",
-    "augment": "image augmentation",
-    "token_probability": "token probability",
-    "recall_score": "recall score",
-    "sequence_probability": "sequence probability",
-    "option_probability": "option probability",
-    "p_true": "P(True)",
-    "probe_pik": "probe: P(IK)",
-    "probe_saplma": "probe: SAPLMA",
-    "probe_internalinspector": "probe: InternalInspector",
-    "probe_ccps": "probe: CCPS",
-    "probe_bicr": "probe: BICR",
-    "clip_zero_shot": "CLIP, zero-shot",
-    "none_of_the_above": "none of the above",
-    "self_consistency": "self-consistency",
-    "semantic_entropy": "semantic entropy",
-    "blank_image": "image ablation",
-    # ensembles
-    "average": "average of methods",
-    "average, trained": "trained ensemble",
-    "average + expert": "average with expert",
-    "average + expert, trained": "trained ensemble with expert",
-    "best method": "best single method",
-    "expert": "expert model",
-    # columns of transfer and ensembles
-    "n_refitted": "labels until a refit wins",
-    "n_known": "labels until the intercept wins",
-    "rival_is": "which is",
-    "worse_than_base": "skill below 0",
-    "within_05": "within 5 points",
-    "n_min": "fewest labels tried",
-    "n_max": "most labels tried",
-    "n_draws": "samples",
-    "at_bound": "T at its bound",
-    "temperature_source": "T, source",
-    "temperature_target": "T, target",
-}
+LABELS = tomllib.loads(
+    Path(__file__).with_name("labels.toml").read_text(encoding="utf-8")
+)
 """What people call the things that tables name in code; metrics and maps tell it themselves."""
 
 ROWS_SHOWN = 12

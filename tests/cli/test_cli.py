@@ -10,7 +10,7 @@ from itertools import combinations
 import pytest
 
 import medcal_nb
-from medcal_nb.cli import _renamed
+from medcal_nb.answers import load_answers
 from medcal_nb.cli.commands import GROUPS
 from tests.study.toy import write_notebook
 
@@ -272,31 +272,45 @@ def test_control_characters_never_reach_the_terminal(tmp_path):
     assert not re.search(r"\x1b(?!\[[0-9;]*[mAK])|\x07", shown)
 
 
-def test_old_names_work_with_a_line_that_says_the_new_one(capsys):
-    words = ["ask", "--strategies=verbalized,image_ablation", "--to", "x"]
-    assert _renamed(words) == [
-        "ask",
-        "--strategies",
-        "verbalized,blank_image",
-        "--to",
-        "x",
-    ]
-    assert "'image_ablation' is now called 'blank_image'" in capsys.readouterr().err
-    assert _renamed(["study", "--profile", "real"]) == [
-        "study",
-        "--profile",
-        "recorded",
-    ]
-    assert _renamed(["reader", "a", "--limit", "0.1"]) == [
-        "reader",
-        "a",
-        "--max-risk",
-        "0.1",
-    ]
-    assert "'--limit' is now called '--max-risk'" in capsys.readouterr().err
-    own = ["import", "a.csv", "--dataset", "pocket-general", "--model", "recorded"]
-    assert _renamed(own) == own
-    assert capsys.readouterr().err == ""
+@pytest.mark.parametrize(
+    ("old", "new", "name"),
+    [
+        (
+            ("ask", "--dry-run", "--n=2", "--strategies=verbalized,image_ablation"),
+            ("ask", "--dry-run", "--n=2", "--strategies=verbalized,blank_image"),
+            "blank_image",
+        ),
+        (
+            ("study", "01", "--list", "--profile", "real"),
+            ("study", "01", "--list", "--profile", "recorded"),
+            "recorded",
+        ),
+        (
+            ("reader", "none.sqlite", "--limit", "0.1"),
+            ("reader", "none.sqlite"),
+            "--max-risk",
+        ),
+    ],
+)
+def test_old_names_work_with_a_line_that_says_the_new_one(old, new, name):
+    if old[0] == "ask":
+        more = ("--model", "pocket-general", "--dataset", "pocketvqa-general")
+        old, new = (*old, *more), (*new, *more)
+    before, after = medcal(*old), medcal(*new)
+    assert f"is now called '{name}'" in before.stderr
+    assert "is now called" not in after.stderr
+    assert before.returncode == after.returncode
+    assert before.stdout == after.stdout
+
+
+def test_a_name_of_ones_own_that_once_meant_something_stays(tmp_path):
+    table = tmp_path / "a.csv"
+    table.write_text("item_id,confidence,correct\n1,0.9,1\n")
+    words = ("--dataset", "pocket-general", "--model", "real")
+    done = medcal("import", str(table), *words, "--to", str(tmp_path / "a.sqlite"))
+    assert done.returncode == 0
+    assert "is now called" not in done.stderr
+    assert load_answers(tmp_path / "a.sqlite")["model"].tolist() == ["real"]
 
 
 def test_a_bare_table_is_told_how_it_comes_in(tmp_path):

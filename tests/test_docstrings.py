@@ -42,8 +42,8 @@ def test_every_parameter_is_told(function):
     assert len(names) < 2 or names <= listed, sorted(names - listed)
 
 
-@pytest.mark.parametrize("function", exported("measure", "correct"))
-def test_every_function_of_measure_and_correct_has_an_example(function):
+@pytest.mark.parametrize("function", exported("measure", "correct", "show.charts"))
+def test_every_function_of_measure_correct_and_charts_has_an_example(function):
     assert section(function, "Examples")
 
 

@@ -99,6 +99,16 @@ def open_image(image: "bytes | str | Path") -> "Image.Image":
     ------
     MedcalError
         for a missing, empty, damaged or refused file, saying what to do.
+
+    Examples
+    --------
+    >>> import io
+    >>> from PIL import Image
+    >>> file = io.BytesIO()
+    >>> Image.new("L", (4, 3)).save(file, format="PNG")
+    >>> shown = open_image(file.getvalue())
+    >>> shown.size, shown.mode
+    ((4, 3), 'RGB')
     """
     from PIL import Image, ImageOps, UnidentifiedImageError
 

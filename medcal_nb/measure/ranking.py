@@ -53,6 +53,11 @@ def auroc(confidence: ArrayLike, correct: ArrayLike) -> float:
         In [0, 1]; ½ is chance, and any constant confidence. NaN where all answers are correct or
         all are wrong.
 
+    Raises
+    ------
+    ValueError
+        On input that is no confidence and outcome, by name and position.
+
     References
     ----------
     Hanley & McNeil 1982, doi:10.1148/radiology.143.1.7063747.
@@ -95,6 +100,11 @@ def aurc(confidence: ArrayLike, correct: ArrayLike) -> float:
     float
         In [0, 1]; 0 where all are correct, the error rate where confidence is constant. It mixes
         accuracy and discrimination.
+
+    Raises
+    ------
+    ValueError
+        On input that is no confidence and outcome, by name and position.
 
     References
     ----------
@@ -153,6 +163,12 @@ def auroc_test(
     pandas.Series
         auroc; low, high (interval by Student's t); p, two-sided against ½; conclusion:
         "discriminates", "reversed" or "no discrimination shown".
+
+    Raises
+    ------
+    ValueError
+        On input that is no confidence and outcome, by name and position; on an option out of
+        range.
 
     References
     ----------
@@ -280,6 +296,11 @@ def auroc_table(
         - p: against one half
         - p_holm: Holm over all rows
         - conclusion: of p_holm; "discriminates", "reversed" or "no discrimination shown"
+
+    Raises
+    ------
+    ValueError
+        On a column the table lacks, or a level outside (0, 1).
 
     Examples
     --------

@@ -21,14 +21,14 @@ import pandas as pd
 from scipy.special import expit
 
 from medcal_nb.answer_key import answer_key
-from medcal_nb.measure import ece, holm
-from medcal_nb.measure.resampling import logit, two_sided_p, weighted_auroc
-from medcal_nb.measure.rows import parts_by, rows_where
+from medcal_nb.measure import auroc_test, holm, metrics_table
+from medcal_nb.measure.resampling import logit, two_sided_p
+from medcal_nb.measure.rows import arrays, image_labels, parts_by, rows_where
 
 from .crossfit import N_FOLDS, by_fold, folds_of
 from .families import fit_smoothed
 from .maps import RecalibrationWarning, fit
-from .paired import means, paired, weighted_mean
+from .paired import means, paired
 
 AVERAGE = "average"
 WITH_EXPERT = "average + expert"
@@ -506,19 +506,6 @@ def complete(part: pd.DataFrame, strategies: list[str]) -> tuple[Members, int]:
 # --- tables ---------------------------------------------------------------------------------------
 
 
-def _scores(part: pd.DataFrame, weights: np.ndarray) -> dict:
-    """Statistics of graded answers for :func:`paired`; ranks within folds where maps differ."""
-    c = part["confidence"].to_numpy(float)
-    y = part["correct"].to_numpy(float)
-    return {
-        "accuracy": weighted_mean(weights, y),
-        "mean_confidence": weighted_mean(weights, c),
-        "brier": weighted_mean(weights, (c - y) ** 2),
-        "auroc": weighted_auroc(c, y, weights, part["fold"]),
-        "ece": ece(c, y),
-    }
-
-
 def ensemble_table(
     answers: pd.DataFrame,
     *,
@@ -557,15 +544,34 @@ def ensemble_table(
     >>> table[["ensemble", "recalibration", "brier"]].round(2).iloc[0].tolist()
     ['p_true', 'uncorrected', np.float64(0.21)]
     """
-
-    def statistic(part: pd.DataFrame, weights: np.ndarray) -> dict:
-        row = {"labels": part["labels"].iloc[0], "n_dropped": part["n_dropped"].iloc[0]}
-        row |= _scores(part, weights)
-        return row | {"new_tokens": part["new_tokens"].mean()}
-
-    return paired(
-        answers, _KEYS, statistic, level=level, n_resamples=n_resamples, rng=rng
+    scores = metrics_table(
+        answers,
+        by=_KEYS,
+        metrics=["accuracy", "mean_confidence", "brier", "ece"],
+        intervals=["accuracy", "mean_confidence", "brier"],
+        level=level,
+        n_resamples=n_resamples,
+        rng=rng,
     )
+    rows = []
+    for key, part in parts_by(answers, _KEYS):
+        c, y = arrays(part)
+        images = image_labels(part)
+        test = auroc_test(c, y, groups=images, fold=part["fold"], level=level)
+        rows.append(
+            key
+            | {
+                "auroc": test["auroc"],
+                "auroc_low": test["low"],
+                "auroc_high": test["high"],
+                "labels": part["labels"].iloc[0],
+                "n_dropped": part["n_dropped"].iloc[0],
+                "new_tokens": part["new_tokens"].mean(),
+            }
+        )
+    order = answers[_KEYS].drop_duplicates()
+    table = order.merge(scores.drop(columns="n_missing"), on=_KEYS)
+    return table.merge(pd.DataFrame(rows), on=_KEYS)
 
 
 def ensemble_change_table(

@@ -15,9 +15,10 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from medcal_nb.measure import auroc_difference, auroc_test, holm
+from medcal_nb.measure import METRICS, auroc_difference, auroc_test, holm
 from medcal_nb.measure._check import check_choice
 from medcal_nb.measure.resampling import (
+    UNBOUNDED,
     Resamples,
     choose_clip,
     one_sided_p,
@@ -278,7 +279,9 @@ def _scores(losses: Losses, n_groups: float, level: float) -> dict:
         draws[name] = brier[one] - brier[other]
     names = list(draws)
     columns = np.column_stack([draws[name] for name in names])  # (1 + B, columns)
-    low, high = percentile_ends(columns, level=level, n_groups=n_groups)
+    low, high = percentile_ends(
+        columns, level=level, n_groups=n_groups, bounds=_bounds(names)
+    )
     # what is the same in every resample, as two temperatures at their bound, is known exactly
     fixed = np.ptp(columns, axis=0) < 1e-12
     low = np.where(fixed, columns[0], low)
@@ -291,6 +294,17 @@ def _scores(losses: Losses, n_groups: float, level: float) -> dict:
     for name, value in losses.log_loss.items():
         row[f"log_loss_{name}"] = value
     return row
+
+
+def _bounds(names: list[str]) -> tuple[np.ndarray, np.ndarray]:
+    """Least and largest value of each column: of a Brier score, a skill, a difference."""
+    by_kind = {"brier": "brier", "skill": "brier_skill"}
+    bounds = []
+    for name in names:
+        metric = by_kind.get(name.split("_")[0])
+        bounds.append(METRICS[metric].bounds if metric else UNBOUNDED)
+    least, most = np.array(bounds).T
+    return least, most
 
 
 def _bounded(method: str, losses: Losses) -> dict:

@@ -501,8 +501,10 @@ def _pooled_risk(
     risks = np.full(kept.size, np.nan)
     np.divide(wrong, kept, out=risks, where=kept > 0)
     n_images = drawn.effective(weights=times_kept)
-    low, high = percentile_ends(risks, level=level, n_groups=n_images)
-    return max(float(low), 0.0), float(risks[0]), min(float(high), 1.0)
+    low, high = percentile_ends(
+        risks, level=level, n_groups=n_images, bounds=(0.0, 1.0)
+    )
+    return float(low), float(risks[0]), float(high)
 
 
 def observed_coverage(c: NDArray, y: NDArray, target: float) -> float:

@@ -22,6 +22,7 @@ from .intervals import (
 )
 from .inversion import ece_interval, ici_interval
 from .metrics import is_sure
+from .ranking import auroc_test
 from .registry import METRICS, Metric
 from .resampling import (
     FloatArray,
@@ -108,10 +109,10 @@ def metrics_table(
           have ends, if some are named
 
         Accuracy, confidently_wrong and yields by `clustered_interval`; ECE, of equal width or mass,
-        plain or debiased, by `ece_interval`, ICI by `ici_interval`; the others by the bootstrap.
-        Ends are NaN for metrics to which sampling noise adds as to a plain ECE and that have no
-        such interval (smooth ECE, ACE, MCE, E50, E90). NaN where a metric is undefined, with a
-        `MeasureWarning` that names the group and the reason.
+        plain or debiased, by `ece_interval`, ICI by `ici_interval`, AUROC by `auroc_test`; the
+        others by the bootstrap. Ends are NaN for metrics to which sampling noise adds as to a
+        plain ECE and that have no such interval (smooth ECE, ACE, MCE, E50, E90). NaN where a
+        metric is undefined, with a `MeasureWarning` that names the group and the reason.
 
     Raises
     ------
@@ -254,6 +255,13 @@ class _Scores:
             return self.share(metric.name, value)
         if metric.interval == "inversion":
             return self.inversion(metric.name)
+        if metric.interval == "delong":
+            test = auroc_test(self.c, self.y, groups=self.ids, level=self.level)
+            if np.isnan(test["p"]):
+                warn(
+                    "AUROC: one image holds an outcome, or nothing varies: no interval"
+                )
+            return Interval(low=test["low"], estimate=value, high=test["high"])
         if metric.interval == "bootstrap":
             if self.drawn is None:
                 self.drawn = Resamples(
@@ -347,7 +355,8 @@ def difference_table(
         items (modalities, say).
     column : str
     metric : str
-        One of `METRICS` whose interval is of the bootstrap.
+        One of `METRICS` that is a mean, or a function of means; two AUROCs are compared by
+        `auroc_difference`.
     level, n_resamples, rng
         As in `bootstrap_interval`, by image: images are drawn once for both groups.
 
@@ -376,7 +385,8 @@ def difference_table(
     >>> table[["a", "b", "differs"]].to_numpy().tolist()
     [['general', 'medical', True]]
     """
-    check_choice(metric, "metric", METRICS)
+    known = [one for one in METRICS.values() if one.interval in ("bootstrap", "share")]
+    check_choice(metric, "metric", [one.name for one in known])
     chosen = METRICS[metric]
     parts = list(measured(graded).groupby(column, observed=True))
     (stream,) = rng.spawn(1)

@@ -82,7 +82,7 @@ def test_coverage_counts_what_it_says(world):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["brier", "auroc", "accuracy"])
+@pytest.mark.parametrize("name", ["brier", "aurc", "accuracy"])
 def test_intervals_by_image_cover_where_answers_share_their_luck(world, name):
     rng = np.random.default_rng(3)
     stat = measure.METRICS[name]

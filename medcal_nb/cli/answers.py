@@ -112,6 +112,14 @@ def score(
     all_: Annotated[
         bool, typer.Option("--all", help="Every metric that there is.")
     ] = False,
+    show: Annotated[
+        Literal["metrics", "curve", "distribution", "heterogeneity", "planning"],
+        typer.Option(
+            help="Or the smooth calibration curve with its band; confidences of right and wrong "
+            "answers; how much rows differ (tau², prediction interval of a new one); how "
+            "many answers narrow intervals need (Riley)."
+        ),
+    ] = "metrics",
     resamples: Annotated[
         int, typer.Option(min=2, max=100_000, help="Of the bootstrap.")
     ] = 2000,
@@ -158,15 +166,12 @@ def score(
             say(sentence)
         return
     metrics = _score.ALL_METRICS if all_ else _score.METRICS
-    table, reasons = _score.score_answers(
-        answers, by=names, n_resamples=resamples, metrics=metrics
+    table, reasons = _score.table_of(
+        answers, show, by=names, n_resamples=resamples, metrics=metrics
     )
     for reason in reasons:
         note(reason)
-    if format == "csv":
-        say(table.to_csv(index=False, lineterminator="\n").removesuffix("\n"))
-    else:
-        say(_score.as_text(table, names))
+    say(_score.as_text(table, names, format))
 
 
 @app.command()

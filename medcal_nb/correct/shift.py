@@ -312,8 +312,8 @@ def check_shift(
     n_flagged = int(table["flag"].sum())
     if n_flagged:
         warnings.warn(
-            f"{n_flagged} of {len(table)} shifts are not prior shifts, so a known accuracy does "
-            "not suffice: label some answers of the target and refit",
+            f"{n_flagged} of {len(table)} shifts are more than prior shifts: a known accuracy "
+            "mends a part of them, a refit on labelled answers of the target the rest",
             ShiftWarning,
             stacklevel=2,
         )

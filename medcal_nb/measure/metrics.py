@@ -324,7 +324,7 @@ def is_sure(confidence: FloatArray) -> np.ndarray:
 
 @register(
     "confidently_wrong",
-    label="wrong at ≥ 90 % confidence",
+    label="errors at ≥ 90 % confidence",
     sums=_confidently_wrong,
     interval="share",
 )

@@ -14,7 +14,7 @@ from IPython.core.pylabtools import print_figure
 from medcal_nb import correct, measure
 from medcal_nb.errors import MedcalError
 from medcal_nb.show.charts import plot_reliability
-from medcal_nb.show.words import estimate, label_of, percent
+from medcal_nb.show.words import estimate, is_share, label_of, percent, shares
 
 MAPS = ("log_odds", "platt", "isotonic")
 """Recalibration maps to look through, fitted on the answers of the fit split."""
@@ -23,13 +23,13 @@ _CHOICES = ("model", "strategy", "dataset", "modality")
 _OFFERED = ("model", "strategy")
 """Choices that must be made; only those with answers are offered."""
 _MEASURES = {
-    "ece": "ECE, 10 bins",
+    "ece": "ECE, 15 bins",
     "accuracy": "Accuracy",
     "mean_confidence": "Mean confidence",
     "brier": "Brier score",
 }
 _PAGE = 6
-_BINS = 10
+_BINS = 15
 
 
 class Explorer(ipw.VBox):
@@ -40,9 +40,9 @@ class Explorer(ipw.VBox):
     answers : pandas.DataFrame
         Graded answers, or answers asked for once: ``model, strategy, dataset, confidence,
         correct``; ``modality, split, image_id, item_id, answer, gold, raw`` where known.
-    model, strategy : str, optional
-        Where to open, if there are answers; without, on the pair with most answers. Pairs
-        without answers are not offered.
+    model, strategy, dataset : str, optional
+        Where to open, if there are answers; without, on the pair with most answers, of all data
+        sets. Pairs without answers are not offered.
 
     Raises
     ------
@@ -56,6 +56,7 @@ class Explorer(ipw.VBox):
         *,
         model: str | None = None,
         strategy: str | None = None,
+        dataset: str | None = None,
     ):
         frame = answers.dropna(subset=["confidence", "correct"]).reset_index(drop=True)
         if frame.empty:
@@ -64,7 +65,9 @@ class Explorer(ipw.VBox):
             )
         if "split" not in frame or frame["split"].isna().all():
             frame = frame.assign(split="test")
-        self._named = [name for name in _CHOICES if name in frame]
+        self._named = [
+            name for name in _CHOICES if name in frame and frame[name].notna().any()
+        ]
         self._frame = frame.astype(dict.fromkeys(self._named, "category"))
         self.controls = {name: self._choice(name) for name in self._named}
         self._begin_at({"model": model, "strategy": strategy})
@@ -72,6 +75,8 @@ class Explorer(ipw.VBox):
         maps += [(label_of(name), name) for name in MAPS]
         self.controls["map"] = ipw.Dropdown(options=maps, description="map")
         datasets = self.controls["dataset"].options[1:]
+        if dataset in dict(datasets).values():
+            self.controls["dataset"].value = dataset
         self.controls["labels"] = ipw.Dropdown(
             options=datasets, description="fitted on"
         )
@@ -147,9 +152,8 @@ class Explorer(ipw.VBox):
         ]
         if name in ("dataset", "modality"):
             options = [("all", ""), *options]
-        return ipw.Dropdown(
-            options=options, description=name.replace("dataset", "data set")
-        )
+        names = {"dataset": "data set", "strategy": "method"}
+        return ipw.Dropdown(options=options, description=names.get(name, name))
 
     def _rows(self, split: str, **other: Any) -> pd.DataFrame:
         """Return the rows of a split that are chosen; ``other`` choices win."""
@@ -220,9 +224,8 @@ class Explorer(ipw.VBox):
         )
         numbers = {"Answers": f"{len(self.rows):,}"}
         for name, called in _MEASURES.items():
-            numbers[called] = estimate(
-                *table[[name, f"{name}_low", f"{name}_high"]].iloc[0]
-            )
+            ends = table[[name, f"{name}_low", f"{name}_high"]].iloc[0]
+            numbers[called] = shares(*ends) if is_share(name) else estimate(*ends)
         return numbers
 
     def _opened(self, _change: Any = None) -> None:
@@ -238,15 +241,23 @@ class Explorer(ipw.VBox):
 
 
 def _card(row: dict[str, Any]) -> str:
-    """Return an answer as HTML: question, reply, right answer."""
-    said = row.get("answer") if pd.notna(row.get("answer")) else row.get("raw")
+    """Return an answer as HTML: question, reply, right answer; what is not known is left out."""
+    reply = row.get("answer")
+    if pd.isna(reply):
+        reply = row.get("raw")
     lines = {
-        "question": row.get("question") or row.get("item_id"),
-        "reply": f"{said} ({percent(row['confidence'])} sure)",
+        "question": row.get("question"),
+        "item": row.get("item_id"),
+        "reply": reply,
         "right answer": row.get("gold"),
+        "confidence": percent(row["confidence"]),
         "graded": "right" if row["correct"] else "wrong",
     }
-    words = "".join(f"<br>{k}: <b>{html.escape(str(v))}</b>" for k, v in lines.items())
+    words = "".join(
+        f"<br>{name}: <b>{html.escape(str(value))}</b>"
+        for name, value in lines.items()
+        if pd.notna(value)
+    )
     return f"<div class='medcal-answer' style='padding:4px'>{words}</div>"
 
 

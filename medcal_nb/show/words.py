@@ -31,6 +31,7 @@ _NAMES_IN = {
         "ensemble",
         "recalibration",
         "rival",
+        "rival_is",
         "method",
         "map",
         "stage",
@@ -41,10 +42,15 @@ _NAMES_IN = {
 _SHARES = {
     *("accuracy", "accuracy_source", "mean_confidence", "confidence", "certified"),
     *("coverage", "observed_coverage", "mean_coverage", "violated", "risk"),
+    *("fit_coverage", "test_coverage", "test_risk", "test_missed"),
+    *("conformal_coverage", "conformal_risk", "confidence_rate", "parse_rate"),
+    "confidently_wrong",
 }
 """Columns that hold shares of answers, written in percent."""
 _DIFFERENCES = {"gap"}
 """Columns that hold differences of such shares, written in percentage points."""
+_UNSAID = ("n_missing", "n_images")
+"""Columns that are left out where all rows hold 0: nothing is missing, no image is known."""
 
 
 def label_of(name: object) -> str:
@@ -118,10 +124,10 @@ def number(value: float | None) -> str:
     if pd.isna(value) or math.isinf(value):
         return "–"
     if isinstance(value, Integral) or (float(value).is_integer() and abs(value) >= 1):
-        return f"{int(value):,}"
+        return f"{int(value):,}".replace("-", "−")
     if 0 < value < 0.00005:
         return "<0.0001"
-    return f"{value:,.{_decimals(value)}f}"
+    return _rounded(value, _decimals(value))
 
 
 def percent(share: float) -> str:
@@ -204,7 +210,7 @@ def _rounded(value: float, places: int) -> str:
     if value == 0 and places > 2:
         return "0"
     # adding 0 turns -0.00 into 0.00
-    return f"{round(value, places) + 0:,.{places}f}"
+    return f"{round(value, places) + 0:,.{places}f}".replace("-", "−")
 
 
 def _decimals(size: float) -> int:
@@ -275,8 +281,8 @@ def show_table(
         A column ``x`` with ``x_low`` and ``x_high`` becomes one, ``0.12 [0.08, 0.17]``. The index
         is not shown.
     columns : sequence or mapping, optional
-        Columns to show, in order; a mapping says what to call them. All by default, called by
-        `LABELS`.
+        Columns to show, in order; a mapping says what to call them. By default all, called by
+        `LABELS`, but for counts of images and of missing confidences that are 0 throughout.
     sort : str, optional
         The column that matters, which need not be shown; the given order without.
     ascending : bool
@@ -314,6 +320,7 @@ def show_table(
             ends[name] = [f"{name}_low", f"{name}_high"]
     if columns is None:
         hidden = {end for pair in ends.values() for end in pair}
+        hidden |= {name for name in _UNSAID if name in frame and not frame[name].any()}
         columns = [name for name in frame if name not in hidden]
     headings = columns
     if not isinstance(columns, Mapping):

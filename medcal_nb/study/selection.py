@@ -29,7 +29,7 @@ from medcal_nb.show.words import label_of
 Where = Mapping[str, Any]
 
 # what a notebook looks at closely where nobody has chosen and the answers hold it
-_MODELS = ("pocket-medical",)
+_MODELS = ("pocket-medical", "Qwen3-VL-8B-Instruct")
 _STRATEGIES = ("verbalized",)
 
 

@@ -130,13 +130,14 @@ def aurc(confidence: ArrayLike, correct: ArrayLike) -> float:
 
 def _area(count: FloatArray, wrong: FloatArray) -> FloatArray:
     """(r,) areas from (r, cells) counts and errors, most confident first."""
+    from scipy.special import digamma
+
     end = count.cumsum(axis=1)
-    most = int(end.max())
-    harmonic = np.append(0, np.cumsum(1 / np.arange(1, most + 1)))
     rate = wrong / np.where(count > 0, count, 1)
     # sum over j = 1 … count of (errors before + j rate) / (answers before + j), for each cell
     before = wrong.cumsum(axis=1) - wrong - (end - count) * rate
-    steps = np.diff(harmonic[end.astype(np.intp)], axis=1, prepend=0)
+    # harmonic numbers, however large, are those of the digamma function and a constant
+    steps = np.diff(digamma(end + 1), axis=1, prepend=digamma(1.0))
     area = before * steps + wrong
     return area.sum(axis=1) / end[:, -1]
 

@@ -128,7 +128,7 @@ NOTEBOOKS = sorted((Path(__file__).parents[1] / "notebooks").glob("*.ipynb"))
 #: Of the bootstrap, and of labels drawn; the least that a conclusion rests on.
 LEAST_DRAWS = {"N_RESAMPLES": 2000, "N_BOOT": 2000, "N_DRAWS": 2000}
 #: Of what stands in a table beside the findings.
-FEWER_DRAWS = {("logits", "N_DRAWS"): 1000}
+FEWER_DRAWS = {("logits", "N_DRAWS"): 200}
 
 
 @pytest.mark.parametrize("profile", sorted(path.stem for path in FOLDER.glob("*.toml")))

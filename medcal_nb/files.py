@@ -30,9 +30,6 @@ def new_file(
 ) -> Iterator[Path]:
     """Yield a part file beside ``path`` that becomes ``path`` when the block ends well.
 
-    The part is locked while its process lives; parts that a killed process left are removed,
-    those of a living one never.
-
     Parameters
     ----------
     path : path
@@ -50,6 +47,23 @@ def new_file(
     """
     target = Path(path)
     check_new_file(target, sources=sources, force=force)
+    with part_of(target) as part:
+        yield part
+        os.replace(part, target)
+
+
+@contextlib.contextmanager
+def part_of(target: Path) -> Iterator[Path]:
+    """Yield an empty part file beside ``target``, which goes when the block ends.
+
+    It is locked while its process lives; parts that a killed process left are removed, those of a
+    living one never.
+
+    Raises
+    ------
+    MedcalError
+        If nothing can be written there, with the reason.
+    """
     _remove_dead_parts(target)
     part = target.with_name(f".{target.name[:200]}.{uuid.uuid4().hex[:_TAG]}.part")
     begun = part.with_suffix(
@@ -63,7 +77,6 @@ def new_file(
         _lock(handle)
         begun.rename(part)
         yield part
-        os.replace(part, target)
     except OSError as error:
         raise MedcalError(
             f"{target}: can't be written: {error.strerror or error}"

@@ -27,6 +27,12 @@ _WHOLE = re.compile(r"^\s*([+-]?\d+)\.0+\s*$", re.ASCII)
 """A whole number written as a float: pandas writes integers beside a missing value so."""
 
 _NOT_OF_ITEMS = ("image", "question", "answer", "confidence", "correct")
+_NONE_AT_ALL = {
+    "confidence": "accuracy alone can be computed",
+    "correct": "`medcal import --items TABLE`, with item_id and gold, grades a tool's log",
+}
+"""What is left to do where no row holds one of them."""
+
 _GIVE_MISSING = "drop such rows, or add --allow-missing to keep and count them"
 
 
@@ -287,8 +293,9 @@ def _stored(
     for name, n in lacking.items():
         if n:
             lack = f"{n} of {report.rows} answers without '{name}'"
+            remedy = f"; {_NONE_AT_ALL[name]}" if n == report.rows else ""
             report.notes.append(
-                f"{where}: {lack}: counted, and left out of what needs it"
+                f"{where}: {lack}: counted, and left out of what needs it{remedy}"
             )
 
 

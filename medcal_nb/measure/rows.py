@@ -11,7 +11,8 @@ from ._check import check_groups
 
 def measured(graded: pd.DataFrame) -> pd.DataFrame:
     """Return the graded answers that can be measured: those with a confidence and a grade."""
-    return graded[graded["confidence"].notna() & graded["correct"].notna()]
+    whole = graded["confidence"].notna() & graded["correct"].notna()
+    return graded if whole.all() else graded[whole]
 
 
 def arrays(graded: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:

@@ -1,11 +1,13 @@
 """CONTRIBUTING.md shows five additions; each does what it says, as it stands there."""
 
 import importlib
+import os
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 import pytest
 
 from medcal_nb import measure
@@ -80,8 +82,8 @@ def test_a_log_format(tmp_path, monkeypatch):
 def test_a_metric(registered):
     registered(measure.METRICS)
     added_to("medcal_nb/measure/metrics.py")
-    names = {"np": np, "pd": pd, "measure": measure, "pytest": pytest}
-    shown_test("tests/measure/test_metrics.py", **names)
+    names = {"measure": measure, "pytest": pytest}
+    shown_test("tests/measure/test_metrics.py", np.random.default_rng(0), **names)
 
 
 def test_a_map(registered):
@@ -91,6 +93,42 @@ def test_a_map(registered):
     registered(MAPS.own)
     added_to("medcal_nb/correct/families.py")
     shown_test("tests/correct/test_maps.py", fit=fit)
+
+
+OUTSIDE = """
+import numpy as np
+from medcal_nb.correct import Family
+
+def register(family):
+    global CONSTANT
+    CONSTANT = family
+"""
+CALL = """
+from medcal_nb.correct import fit
+print(fit([0.9, 0.8, 0.2], [1, 1, 0], method="constant", clip=0.01)([0.5]))
+"""
+
+
+def test_a_map_from_another_package(tmp_path):
+    """Its metadata lie where Python looks for installed packages; nothing here changes."""
+    shown = BLOCKS["medcal_nb/correct/families.py"]
+    (tmp_path / "its_module.py").write_text(OUTSIDE + shown)
+    metadata = tmp_path / "its_package-1.dist-info"
+    metadata.mkdir()
+    (metadata / "METADATA").write_text("Name: its-package\nVersion: 1\n")
+    (point,) = re.findall(r'entry-points\."(medcal_nb.maps)"\]\n(\w+ = ".*")', TEXT)
+    group, line = point
+    (metadata / "entry_points.txt").write_text(f"[{group}]\n" + line.replace('"', ""))
+    done = subprocess.run(
+        [sys.executable, "-c", CALL],
+        env=os.environ | {"PYTHONPATH": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    # fewer than 10 labels: the map is the one that changes nothing
+    assert "fewer than" in done.stderr
+    assert done.stdout == "[0.5]\n"
 
 
 @pytest.mark.notebooks

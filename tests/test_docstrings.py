@@ -1,20 +1,24 @@
 """The manual is in the docstrings: what goes in, what comes back, column by column."""
 
+import doctest
 import importlib
 import inspect
 import re
 
+import pandas as pd
 import pytest
 
 from medcal_nb import measure
 from medcal_nb.measure import METRICS
 
 ROOMS = ("measure", "correct", "answers", "datasets", "logs", "study")
+# tables whose columns are those of the file that is read
+AS_READ = {"load_answers", "read_answers", "load_items"}
 
 
-def exported():
+def exported(*rooms):
     """Functions that a room exports, with their name."""
-    for room in ROOMS:
+    for room in rooms:
         package = importlib.import_module(f"medcal_nb.{room}")
         for name, value in vars(package).items():
             ours = getattr(value, "__module__", "").startswith("medcal_nb.")
@@ -29,7 +33,7 @@ def section(function, name):
     return found[1] if found else ""
 
 
-@pytest.mark.parametrize("function", exported())
+@pytest.mark.parametrize("function", exported(*ROOMS, "show.charts"))
 def test_every_parameter_is_told(function):
     names = set(inspect.signature(function).parameters)
     told = section(function, "Parameters")
@@ -38,15 +42,85 @@ def test_every_parameter_is_told(function):
     assert len(names) < 2 or names <= listed, sorted(names - listed)
 
 
-@pytest.mark.parametrize("function", exported())
-def test_columns_of_a_table_stand_on_lines_of_their_own(function):
+@pytest.mark.parametrize("function", exported("measure", "correct"))
+def test_every_function_of_measure_and_correct_has_an_example(function):
+    assert section(function, "Examples")
+
+
+# --- columns of tables ----------------------------------------------------------------------------
+
+
+def returns_a_table(function):
     returned = str(inspect.signature(function).return_annotation)
-    if "DataFrame" not in returned:
-        return
-    told = section(function, "Returns")
-    lines = re.findall(r"^\s*(?:- )?(?:``)?[\w, ]+(?:``)?(?: :|: )", told, re.M)
-    named = re.search(r"Columns|columns|rows|[Aa]s ", told)
-    assert lines or named, told or f"no Returns in {function.__module__}"
+    table = "DataFrame" in returned or "TransferStudy" in returned
+    return table and function.__name__ not in AS_READ
+
+
+TABLES = [
+    item for item in exported("measure", "correct") if returns_a_table(item.values[0])
+]
+
+
+def columns_told(function, arguments):
+    """Columns that the Returns section names at the heads of its list, of a call.
+
+    ``- a, b: …`` names two columns; where the words of the item say "_low, _high", each has
+    two more. A head in words stands for the value of an argument: "the `by` columns", "each
+    of `metrics`", "the columns of `graded`".
+    """
+    names = set()
+    maybe = set()
+    for item in re.split(r"(?m)^ *- ", section(function, "Returns"))[1:]:
+        head, _, words = item.partition(":")
+        heads = []
+        argument = re.search(r"(?:the|each of|of) `(\w+)`", head)
+        if argument:
+            value = (inspect.getmodule(function).__dict__ | arguments)[argument[1]]
+            heads += [value] if isinstance(value, str) else list(value)
+        else:
+            heads += re.findall(r"\w+", head.split("\n\n")[0])
+        if re.search(r"_low,\s+_high", item):
+            heads += [f"{name}{end}" for name in heads for end in ("_low", "_high")]
+        if "… (uncorrected)" in item:
+            heads += [f"{name} (uncorrected)" for name in heads]
+        (maybe if "where" in words else names).update(heads)
+    return names, maybe
+
+
+def calls_of_its_example(function):
+    """Arguments and results of a function's calls in its own example."""
+    module = importlib.import_module(function.__module__)
+    calls = []
+
+    def recorded(*values, **named):
+        bound = inspect.signature(function).bind(*values, **named)
+        bound.apply_defaults()
+        result = function(*values, **named)
+        calls.append((bound.arguments, result))
+        return result
+
+    names = vars(module) | {function.__name__: recorded}
+    example = doctest.DocTestParser().get_doctest(
+        inspect.getdoc(function), names, function.__name__, None, 0
+    )
+    flags = doctest.NORMALIZE_WHITESPACE | doctest.ELLIPSIS
+    doctest.DocTestRunner(optionflags=flags).run(example, clear_globs=False)
+    return calls
+
+
+@pytest.mark.parametrize("function", TABLES)
+def test_the_columns_told_are_those_of_the_table_that_its_example_makes(function):
+    calls = calls_of_its_example(function)
+    assert calls
+    for arguments, result in calls:
+        parts = result if isinstance(result, tuple) else (result,)
+        tables = [getattr(part, "table", part) for part in parts]
+        there = {
+            c for table in tables if isinstance(table, pd.DataFrame) for c in table
+        }
+        told, maybe = columns_told(function, arguments)
+        assert there - told - maybe == set()
+        assert told - there == set()
 
 
 @pytest.mark.parametrize("metric", METRICS.values(), ids=METRICS)

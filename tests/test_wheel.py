@@ -186,7 +186,7 @@ def test_a_clone_named_by_its_folder_is_enough_for_the_study(medcal):
         "--fast",
         "--profile",
         "pocket",
-        "--out",
+        "--to",
         "out",
         env={"MEDCAL_ROOT": str(ROOT)},
     )

@@ -185,15 +185,17 @@ def _as_list(value: Any) -> list:
 def _typed(answers: pd.DataFrame) -> pd.DataFrame:
     """Return answers with all columns of an answers table, in order, with their types."""
     others = answers.columns.difference(ANSWER_COLUMNS, sort=False)
-    answers = answers.assign(sample=0).reindex(columns=[*ANSWER_COLUMNS, *others])
+    answers = answers.assign(sample=0)
     for name in ANSWER_COLUMNS:
         dtype = KINDS[COLUMNS[name].kind].dtype
+        if name not in answers:
+            answers[name] = pd.Series(None, answers.index, dtype=dtype)
         if dtype is object:
             values = answers[name].astype(object)
             answers[name] = values.where(values.notna(), None)
         elif name != "sample":
             answers[name] = answers[name].astype(dtype)
-    return answers
+    return answers[[*ANSWER_COLUMNS, *others]]
 
 
 # --- the tables ------------------------------------------------------------------------------

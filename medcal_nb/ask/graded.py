@@ -48,7 +48,7 @@ def to_graded(answers: pd.DataFrame) -> pd.DataFrame:
     frame = answers.assign(strategy=answers["strategy"].replace(_OLD_NAMES))
     rules = {
         name: getattr(find_strategy(name), "rule", None)
-        for name in set(frame["strategy"])
+        for name in frame["strategy"].unique()
     }
     ruled = [name for name, rule in rules.items() if rule is not None]
     several = frame.duplicated(_KEY, keep=False) | frame["strategy"].isin(ruled)

@@ -22,6 +22,7 @@ from medcal_nb.errors import MedcalError
 #: Old names that still work: of options, and of what an option names. Those of data sets are known
 #: to `medcal_nb.datasets.items`.
 RENAMED = {
+    "--out": "--to",
     "--limit": "--max-risk",
     "--errors-allowed": "--max-risk",
     ("--profile", "real"): "recorded",

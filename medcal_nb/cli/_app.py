@@ -5,14 +5,42 @@ import math
 from collections.abc import Callable
 from pathlib import Path
 from types import NoneType, UnionType
-from typing import Annotated, get_args, get_origin
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 import typer
+from typer.core import TyperArgument, TyperCommand, TyperGroup
 from typer.models import OptionInfo
 
 from medcal_nb.errors import MedcalError, printable
 
+
+class _PlainHelp:
+    """Help without types in Python's words: an argument by its name alone, a switch likewise."""
+
+    def get_params(self, ctx: Any) -> list:
+        params = super().get_params(ctx)
+        for one in params:
+            if isinstance(one, TyperArgument):
+                one.display_type_rich = lambda ctx: ""
+            elif one.metavar is None:
+                one.metavar = ""  # every other option has one: `plain_options`
+        return params
+
+    def collect_usage_pieces(self, ctx: Any) -> list[str]:
+        pieces = super().collect_usage_pieces(ctx)
+        return [piece.replace("{", "").replace("}", "") for piece in pieces]
+
+
+class PlainCommand(_PlainHelp, TyperCommand):
+    """A command with plain help."""
+
+
+class PlainGroup(_PlainHelp, TyperGroup):
+    """The commands together, with plain help."""
+
+
 app = typer.Typer(
+    cls=PlainGroup,
     name="medcal",
     help="Is the confidence of a multimodal LLM on medical images calibrated?",
     epilog="Exit status: 0 done; 1 something failed, the rest is done and said; 2 wrong use or "
@@ -27,9 +55,9 @@ _METAVARS = {bool: "", int: "N", float: "NUMBER", Path: "FILE", str: "TEXT"}
 
 Table = Annotated[
     Path,
-    typer.Argument(metavar="ANSWERS", help="A log, or a table with our column names."),
+    typer.Argument(metavar="ANSWERS", help="Answers as `medcal import` writes them."),
 ]
-Force = Annotated[bool, typer.Option("--force", help="Replace a file that is there.")]
+Force = Annotated[bool, typer.Option("--force", help="Replace files that are there.")]
 
 
 def say(text: str, *, err: bool = False) -> None:
@@ -65,7 +93,10 @@ def plain_options(command: Callable) -> None:
                 f"--{name.replace('_', '-')}",
             )  # a switch, without --no-…
         if option.metavar is None:
-            option.metavar = _METAVARS.get(kind)
+            is_choice = get_origin(kind) is Literal
+            option.metavar = (
+                "|".join(get_args(kind)) if is_choice else _METAVARS.get(kind)
+            )
         if kind in (int, float):
             least = option.min
             most = option.max
@@ -82,7 +113,7 @@ def _option_of(parameter: inspect.Parameter) -> tuple[OptionInfo | None, type]:
         kind, *marks = get_args(kind)
         declared += marks
     options = [mark for mark in declared if isinstance(mark, OptionInfo)]
-    if get_origin(kind) is UnionType:  # int | None
+    if get_origin(kind) in (UnionType, Union):  # int | None
         kind = next(one for one in get_args(kind) if one is not NoneType)
     return (options[0] if options else None), kind
 

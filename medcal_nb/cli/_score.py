@@ -11,9 +11,20 @@ from tqdm.auto import tqdm
 from medcal_nb.answers import ANSWER_COLUMNS, GRADED_COLUMNS, open_answers
 from medcal_nb.ask.graded import ranked, to_graded
 from medcal_nb.correct import fit
+from medcal_nb.correct.crossfit import N_FOLDS, assign_folds, by_fold
 from medcal_nb.errors import MedcalError
-from medcal_nb.measure import choose_strategy, metrics_table
-from medcal_nb.measure.rows import measured, parts_by
+from medcal_nb.measure import (
+    auroc,
+    calibration_curve_table,
+    choose_strategy,
+    confidence_by_outcome_table,
+    heterogeneity_table,
+    metrics_table,
+    precision_sample_size,
+    standard_error,
+)
+from medcal_nb.measure.heterogeneity import LEAST_GROUPS
+from medcal_nb.measure.rows import arrays, measured, parts_by
 from medcal_nb.study.findings.deferral import choice_of_method
 
 METRICS = (
@@ -142,18 +153,25 @@ def score_answers(
     return pd.DataFrame(rows), list(dict.fromkeys(reasons))
 
 
-def as_text(table: pd.DataFrame, by: Sequence[str]) -> str:
+def as_text(table: pd.DataFrame, by: Sequence[str], format: str = "table") -> str:
     """A table of `score_answers` as a person reads it, intervals beside the estimates.
 
     A few groups stand side by side, a line a metric; many stand below each other, in tables of a
-    few metrics.
+    few metrics. Other tables are printed as they are, and as CSV all are.
 
     Parameters
     ----------
     table : DataFrame
+        Of `table_of`.
     by : sequence of str
         The columns that name the groups.
+    format : str
+        "table" or "csv".
     """
+    if format == "csv":
+        return table.to_csv(index=False, lineterminator="\n").removesuffix("\n")
+    if "n_missing" not in table:
+        return table.to_string(index=False, float_format="{:.3f}".format)
     metrics = [name for name in HEADINGS if name in table]
     cells = table[list(by)].astype(object)
     cells["answers"] = [f"{n:,}" for n in table["n"]]
@@ -179,6 +197,97 @@ def as_text(table: pd.DataFrame, by: Sequence[str]) -> str:
         first = ["left out"] if start == 0 and table["n_missing"].any() else []
         blocks.append(cells[[*fixed, *first, *names]].to_string(index=False))
     return "\n\n".join([*blocks, note])
+
+
+def table_of(
+    path: Path | str,
+    kind: str,
+    *,
+    by: Sequence[str] = ("model", "dataset", "strategy"),
+    n_resamples: int = 2000,
+    metrics: Sequence[str] = METRICS,
+) -> tuple[pd.DataFrame, list[str]]:
+    """A table of each group of graded answers, groups and resamples as `score_answers`.
+
+    Parameters
+    ----------
+    path : path
+    kind : str
+        "metrics": `score_answers`; "curve": `measure.calibration_curve_table` at 21 points;
+        "distribution": `measure.confidence_by_outcome_table`; "heterogeneity":
+        `measure.heterogeneity_table` of each metric over the groups; "planning":
+        `measure.precision_sample_size` of confidences that are recalibrated by Platt scaling,
+        cross-fitted by image.
+    by, n_resamples, metrics
+        As `score_answers`.
+
+    Returns
+    -------
+    table : DataFrame
+        The columns of `by`, of heterogeneity the metric's name, and those of that table.
+    reasons : list of str
+        Why a group has no rows, or as `score_answers`.
+
+    Raises
+    ------
+    MedcalError
+        As `score_answers`; where fewer than three groups are to be compared.
+    """
+    if kind in ("metrics", "heterogeneity"):
+        table, reasons = score_answers(
+            path, by=by, n_resamples=n_resamples, metrics=metrics
+        )
+        if kind == "metrics":
+            return table, reasons
+        return _heterogeneity(table, metrics), []
+    parts = _parts(path, by)
+    if not parts:
+        raise MedcalError(f"{path}: no answers; nothing to score")
+    tables = []
+    reasons = []
+    for label in sorted(parts, key=_order):
+        frame = measured(parts.pop(label).frame())
+        named = pd.DataFrame([dict(zip(by, label, strict=True))], index=[0])
+        try:
+            own = _more_of_group(frame, kind, n_resamples)
+        except ValueError as problem:
+            reasons.append(f"{', '.join(map(str, label)) or 'all'}: {problem}")
+        else:
+            tables.append(named.merge(own, how="cross") if by else own)
+    return pd.concat(tables) if tables else pd.DataFrame(), reasons
+
+
+def _more_of_group(frame, kind, n_resamples):
+    """A table of one group's answers."""
+    c, y = arrays(frame)
+    if kind == "distribution":
+        return confidence_by_outcome_table(c, y)
+    units = [name for name in _UNITS if name in frame]
+    groups = frame[units[0]].to_numpy() if units else np.arange(c.size)
+    rng = np.random.default_rng(0)
+    if kind == "curve":
+        return calibration_curve_table(
+            c, y, n_resamples=n_resamples, n_points=21, groups=groups, rng=rng
+        )
+    fold = assign_folds(groups, N_FOLDS, rng=rng)
+    mapped = by_fold(fit, c, y, fold)
+    return precision_sample_size(mapped, accuracy=y.mean(), auroc=auroc(c, y))
+
+
+def _heterogeneity(scores, metrics):
+    """Of each metric of which at least three groups have an interval."""
+    rows = []
+    for name in metrics:
+        ends = [f"{name}_low", f"{name}_high"]
+        known = scores.dropna(subset=[column for column in ends if column in scores])
+        if ends[0] in scores and len(known) >= LEAST_GROUPS:
+            errors = standard_error(known[ends[0]], known[ends[1]])
+            rows.append(heterogeneity_table(known[name], errors).assign(metric=name))
+    if not rows:
+        raise MedcalError(
+            f"heterogeneity is of {LEAST_GROUPS} rows or more; --by names their columns"
+        )
+    return pd.concat(rows).set_index("metric").reset_index()
 
 
 def _order(label):

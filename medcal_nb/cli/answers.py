@@ -18,24 +18,26 @@ from medcal_nb.cli._app import (
 
 IfExists = Annotated[
     Literal["error", "ignore", "replace"],
-    typer.Option(help="Answers that are there with other content."),
+    typer.Option(
+        metavar="HOW", help="error, ignore or replace an answer that is there already."
+    ),
 ]
-Log = Annotated[Path, typer.Option(help="The log to write to, e.g. answers.sqlite.")]
+Log = Annotated[Path, typer.Option(help="The log to write, such as answers.sqlite.")]
 File = Annotated[
     Path, typer.Argument(metavar="FILE", help="A table, or a log of another tool.")
 ]
 AllowMissing = Annotated[
-    bool, typer.Option(help="Keep rows without confidence or grade.")
+    bool, typer.Option(help="Keep rows without a confidence or a grade.")
 ]
-Reader = Annotated[
-    str, typer.Option(metavar="NAME", help="Whose log it is; found out where plain.")
+Tool = Annotated[
+    str, typer.Option(metavar="NAME", help="The tool that wrote the file.")
 ]
 Grade = Annotated[
     str | None,
-    typer.Option(metavar="NAME", help="The metric of a log that says what is right."),
+    typer.Option(metavar="NAME", help="The metric of a log that is the grade."),
 ]
 Items = Annotated[
-    Path | None, typer.Option(help="Table with item_id, gold … for logs without them.")
+    Path | None, typer.Option(help="Table of the questions of a log without them.")
 ]
 
 
@@ -43,23 +45,23 @@ Items = Annotated[
 def import_(
     file: File,
     to: Log,
-    dataset: c.Dataset = None,
-    domain: c.Domain = None,
-    split: c.Split = None,
-    logits: c.Logits = None,
     confidence: c.Confidence = None,
     correct: c.Correct = None,
     answer: c.Answer = None,
     gold: c.Gold = None,
-    model: c.Model = None,
     item: c.Item = None,
     image: c.Image = None,
     modality: c.Modality = None,
+    model: c.Model = None,
+    dataset: c.Dataset = None,
     strategy: c.Strategy = None,
+    domain: c.Domain = None,
+    split: c.Split = None,
+    logits: c.Logits = None,
     percent: c.Percent = False,
     decimal: c.Decimal = ".",
     allow_missing: AllowMissing = False,
-    reader: Reader = "auto",
+    tool: Tool = "auto",
     grade: Grade = None,
     items: Items = None,
     if_exists: IfExists = "error",
@@ -93,9 +95,7 @@ def import_(
         decimal=decimal,
         grade=grade,
     )
-    done = import_file(
-        file, to, columns, reader=reader, items=items, if_exists=if_exists
-    )
+    done = import_file(file, to, columns, reader=tool, items=items, if_exists=if_exists)
     for remark in done.notes:
         note(remark)
     known = done.rows - done.written
@@ -107,31 +107,41 @@ def import_(
 def score(
     answers: Table,
     by: Annotated[
-        str, typer.Option(metavar="COL,COL,…", help="Groups.")
+        str, typer.Option(metavar="COL,COL,…", help="Columns that make a row.")
     ] = "model,dataset,strategy",
-    all_: Annotated[bool, typer.Option("--all", help="Every metric.")] = False,
+    all_: Annotated[
+        bool, typer.Option("--all", help="Every metric that there is.")
+    ] = False,
+    show: Annotated[
+        Literal["metrics", "curve", "distribution", "heterogeneity", "planning"],
+        typer.Option(
+            help="Or the smooth calibration curve with its band; confidences of right and wrong "
+            "answers; how much rows differ (tau², prediction interval of a new one); how "
+            "many answers narrow intervals need (Riley)."
+        ),
+    ] = "metrics",
     resamples: Annotated[
-        int, typer.Option(min=2, max=100_000, help="Behind the intervals.")
+        int, typer.Option(min=2, max=100_000, help="Of the bootstrap.")
     ] = 2000,
     format: Annotated[
-        Literal["table", "csv"], typer.Option(help="How it is printed.")
+        Literal["table", "csv"], typer.Option(help="For reading, or for a program.")
     ] = "table",
     choose: Annotated[
-        bool, typer.Option("--choose", help="Say which method costs least.")
+        bool, typer.Option("--choose", help="Say which elicitation method costs least.")
     ] = False,
     cost_wrong: Annotated[
-        float, typer.Option(min=1e-9, help="Of a wrong answer acted on.")
+        float, typer.Option(min=1e-9, help="Cost of a wrong answer acted on.")
     ] = 1.0,
     cost_check: Annotated[
-        float, typer.Option(min=0, help="Of the check of an answer.")
+        float, typer.Option(min=0, help="Cost of checking an answer.")
     ] = 0.1,
     cost_tokens: Annotated[
-        float, typer.Option(min=0, help="Of a thousand tokens.")
+        float, typer.Option(min=0, help="Cost of a thousand tokens.")
     ] = 0.0,
     max_risk: Annotated[
         float | None,
         typer.Option(
-            min=0.001, max=0.999, help="With --choose: share wrong among answers kept."
+            min=0.001, max=0.999, help="With --choose: most wrong among answers kept."
         ),
     ] = None,
 ) -> None:
@@ -156,24 +166,24 @@ def score(
             say(sentence)
         return
     metrics = _score.ALL_METRICS if all_ else _score.METRICS
-    table, reasons = _score.score_answers(
-        answers, by=names, n_resamples=resamples, metrics=metrics
+    table, reasons = _score.table_of(
+        answers, show, by=names, n_resamples=resamples, metrics=metrics
     )
     for reason in reasons:
         note(reason)
-    if format == "csv":
-        say(table.to_csv(index=False, lineterminator="\n").removesuffix("\n"))
-    else:
-        say(_score.as_text(table, names))
+    say(_score.as_text(table, names, format))
 
 
 @app.command()
 def export(
-    answers: Annotated[Path, typer.Argument(metavar="ANSWERS", help="The log.")],
+    answers: Annotated[
+        Path, typer.Argument(metavar="ANSWERS", help="A log: an SQLite file.")
+    ],
     to: Annotated[Path, typer.Option(help="The .csv or .parquet file to write.")],
     force: Force = False,
     safe_csv: Annotated[
-        bool, typer.Option("--safe-csv", help="Put ' before cells like formulas.")
+        bool,
+        typer.Option("--safe-csv", help="Write what begins like a formula as text."),
     ] = False,
 ) -> None:
     """Write a log as one table, rows in key order: equal logs give equal files.
@@ -191,9 +201,9 @@ def export(
 @app.command()
 def merge(
     logs: Annotated[
-        list[Path], typer.Argument(metavar="LOGS", help="The earlier first.")
+        list[Path], typer.Argument(metavar="LOGS", help="Logs, the earliest first.")
     ],
-    to: Annotated[Path, typer.Option(help="The log to bring them into.")],
+    to: Annotated[Path, typer.Option(help="The log to write, such as answers.sqlite.")],
     if_exists: IfExists = "error",
 ) -> None:
     """Bring several logs into one; safe to repeat.

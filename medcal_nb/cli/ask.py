@@ -18,60 +18,56 @@ def _text(help: str, metavar: str = "NAME") -> typer.models.OptionInfo:
 
 
 Model = Annotated[
-    str | None, _text("A pocket model, folder, hub id, clip:NAME, or URLs.", "MODEL")
+    str | None, _text("A pocket model, folder, hub id, clip:NAME or URLs.")
 ]
 Dataset = Annotated[
-    str | None, _text("See `medcal items`; NAME:FOLDER for a copy on disk.")
+    str | None, _text("One of `medcal items`; NAME:FOLDER for a copy on disk.")
 ]
-Methods = Annotated[str, _text("Names separated by commas, or 'all'.", "NAMES")]
+Methods = Annotated[str, _text("Elicitation methods, or all.", "NAME,NAME,…")]
 Log = Annotated[
     Path | None,
-    typer.Option(help="The answers log (SQLite); made where it is not there."),
+    typer.Option(help="The log to write, such as answers.sqlite."),
 ]
-N = Annotated[
-    int | None, typer.Option(min=1, help="Ask N of the items only, always the same.")
-]
-Split = Annotated[str | None, _text("fit or test; both where left out.")]
-Samples = Annotated[
-    int, typer.Option(min=1, max=1000, help="Sampled replies per item.")
-]
+N = Annotated[int | None, typer.Option(min=1, help="N items only, always the same.")]
+Split = Annotated[str | None, _text("Both if left out.", "fit|test")]
+Samples = Annotated[int, typer.Option(min=1, max=1000, help="Sampled replies an item.")]
 Temperature = Annotated[
     float, typer.Option(min=0.01, max=100, help="Of the sampled replies.")
 ]
-BatchSize = Annotated[
-    int, typer.Option(min=1, help="Items asked together, one transaction each.")
-]
-Device = Annotated[
-    str | None, _text("cpu, cuda …; a GPU where there is one.", "DEVICE")
-]
-Shard = Annotated[str, _text("Part i/n of the items, images kept together.", "I/N")]
+BatchSize = Annotated[int, typer.Option(min=1, help="Items asked and saved together.")]
+Device = Annotated[str | None, _text("cpu, cuda …; a GPU where there is one.")]
+Shard = Annotated[str, _text("Part I of N of the items; images stay together.", "I/N")]
 Letters = Annotated[
     bool, typer.Option(help="Read option probabilities from option letters.")
 ]
 MaxNewTokens = Annotated[
-    int | None, typer.Option(min=1, help="Lower the limit of every reply.")
+    int | None, typer.Option(min=1, help="Most tokens of a reply, to make it shorter.")
 ]
 Revision = Annotated[str | None, _text("Commit or tag of a hub checkpoint.", "COMMIT")]
 ServedAs = Annotated[str | None, _text("The model's name at the URL.")]
 Concurrency = Annotated[
-    int, typer.Option(min=1, max=4096, help="Requests under way; 64 an engine.")
+    int, typer.Option(min=1, max=4096, help="Requests at a time; 64 an engine is much.")
 ]
 Timeout = Annotated[
-    float, typer.Option(min=0.1, max=1e6, help="Seconds a request to a URL may take.")
+    float, typer.Option(min=0.1, max=1e6, help="Seconds that a request may take.")
 ]
 Export = Annotated[
     Path | None,
-    typer.Option(metavar="FOLDER", help="Write requests for batch servers."),
+    typer.Option(
+        metavar="FOLDER", help="Write requests for a batch server; ask nothing."
+    ),
 ]
 ImageFiles = Annotated[
-    bool, typer.Option(help="With --export: images as files, not as bytes.")
+    bool, typer.Option(help="With --export: images as files of their own.")
 ]
 Collect = Annotated[
     Path | None,
-    typer.Option(metavar="FOLDER", help="Read a batch's results into --to."),
+    typer.Option(
+        metavar="FOLDER", help="Read the results of a batch server into --to."
+    ),
 ]
 DryRun = Annotated[
-    bool, typer.Option(help="Print prompts and number of calls, ask nothing.")
+    bool, typer.Option(help="Print prompts and the number of calls; ask nothing.")
 ]
 
 _NO_MODEL = "--model and --dataset are needed: what to ask, and about what"
@@ -80,12 +76,12 @@ _NO_LOG = "--to is missing: name the answers log, for example answers.sqlite"
 
 @app.command()
 def ask(
+    to: Log = None,
     model: Model = None,
     dataset: Dataset = None,
     strategies: Methods = "verbalized",
-    to: Log = None,
-    n: N = None,
     split: Split = None,
+    n: N = None,
     samples: Samples = 10,
     temperature: Temperature = 1.0,
     batch_size: BatchSize = 64,

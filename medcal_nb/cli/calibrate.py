@@ -13,32 +13,32 @@ from medcal_nb.errors import MedcalError
 if TYPE_CHECKING:
     import pandas as pd
 
-Conditions = Annotated[
-    list[str] | None,
-    typer.Option(metavar="COL=VALUE,…", help="Rows to learn from.", show_default=False),
-]
+
+def _rows(help: str) -> typer.models.OptionInfo:
+    return typer.Option(metavar="COL=VALUE,…", help=help, show_default=False)
+
+
+Fit = Annotated[list[str] | None, _rows("Rows that maps are fitted on.")]
+Apply = Annotated[list[str] | None, _rows("Rows to recalibrate; all if left out.")]
 
 
 @app.command()
 def calibrate(
     answers: Table,
-    to: Annotated[Path, typer.Option(help="A new log, e.g. corrected.sqlite.")],
+    to: Annotated[
+        Path, typer.Option(help="The log to write, such as corrected.sqlite.")
+    ],
     method: Annotated[
-        str, typer.Option(metavar="MAP", help="A recalibration map: see above.")
+        str, typer.Option(metavar="MAP", help="The recalibration map.")
     ] = "platt",
-    fit: Conditions = None,
-    apply: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="COL=VALUE,…", help="Rows to correct.", show_default=False
-        ),
-    ] = None,
+    fit: Fit = None,
+    apply: Apply = None,
     cross_fit: Annotated[
         int | None,
         typer.Option(
             min=2,
             max=100,
-            help="Of one data set: parts, each recalibrated by the others.",
+            help="Parts, each recalibrated by maps of the others.",
         ),
     ] = None,
 ) -> None:
@@ -49,7 +49,7 @@ def calibrate(
     platt, log_odds, beta, isotonic, histogram, bbq, enir; temperature divides the logits of all
     options, where every answer tells them.
 
-    Example: medcal calibrate a.sqlite --fit domain=general --apply domain=medical --to c.db
+    Example: medcal calibrate a.sqlite --fit domain=general --apply domain=medical --to c.sqlite
     """
     from medcal_nb.answers import load_answers
     from medcal_nb.ask.graded import to_graded

@@ -11,7 +11,7 @@ from medcal_nb.cli import (  # noqa: F401
     report,
     study,
 )
-from medcal_nb.cli._app import app, plain_options
+from medcal_nb.cli._app import PlainCommand, app, plain_options
 
 #: The commands in their groups; the example at the end of each help ends its docstring.
 GROUPS = {
@@ -31,7 +31,8 @@ for _name, _command in _known.items():
     _command.rich_help_panel = next(
         group for group, names in GROUPS.items() if _name in names
     )
-    _command.help, _, _example = inspect.getdoc(_command.callback).partition(
-        "\n\nExample: "
-    )
+    _command.cls = PlainCommand
+    _help, _, _example = inspect.getdoc(_command.callback).partition("\n\nExample: ")
+    # the terminal breaks lines, where it is as narrow as that
+    _command.help = "\n\n".join(" ".join(p.split()) for p in _help.split("\n\n"))
     _command.epilog = f"Example: {_example}"

@@ -15,17 +15,17 @@ _PER_LINE = 6
 def items(
     dataset: Annotated[
         str | None,
-        typer.Option(help="Which items; their names are listed if left out."),
+        typer.Option(metavar="NAME", help="The data set; all are listed if left out."),
     ] = None,
     split: Annotated[
-        str | None, typer.Option(help="fit or test; both if left out.")
+        str | None, typer.Option(metavar="fit|test", help="Both if left out.")
     ] = None,
     n: Annotated[
         int | None,
-        typer.Option(min=1, help="Show N only, those that `medcal ask --n N` asks."),
+        typer.Option(min=1, help="N items only, those that `medcal ask --n N` asks."),
     ] = None,
     sheet: Annotated[
-        Path | None, typer.Option(help="Draw images, a line per modality, to this PNG.")
+        Path | None, typer.Option(help="Draw images, a line a modality, into this PNG.")
     ] = None,
     force: Force = False,
 ) -> None:

@@ -13,50 +13,56 @@ MaxRisk = Annotated[
     typer.Option(
         min=0.001,
         max=0.999,
-        help="Flag a case if a larger share of those like it were wrong.",
+        help="Flag a case if more of those like it were wrong.",
     ),
 ]
-Size = Annotated[
-    int, typer.Option(min=1, max=1000, help="Cases of a set, which ends in a summary.")
-]
+Size = Annotated[int, typer.Option(min=1, max=1000, help="Cases until a summary.")]
 Name = Annotated[
     str | None,
-    typer.Option(help="Your name in the decisions; your user name if left out."),
+    typer.Option(help="Your name; your user name if left out."),
+]
+
+Answers = Annotated[
+    Path, typer.Argument(metavar="ANSWERS", help="A log or a table; it is only read.")
+]
+Model = Annotated[
+    str | None, typer.Option(metavar="NAME", help="The model; the best if left out.")
+]
+Dataset = Annotated[
+    str | None,
+    typer.Option(metavar="NAME", help="The data set; NAME:FOLDER of its images."),
+]
+Strategy = Annotated[
+    str | None,
+    typer.Option(metavar="NAME", help="The elicitation method shown first."),
 ]
 
 
 @app.command()
 def reader(
-    answers: Annotated[
-        Path, typer.Argument(metavar="ANSWERS", help="A file; it is only read.")
-    ],
-    dataset: Annotated[
-        str | None,
-        typer.Option(help="NAME; NAME:FOLDER where its images are in a folder."),
-    ] = None,
-    model: Annotated[
-        str | None,
-        typer.Option(help="Which model is shown first; the best if left out."),
-    ] = None,
-    strategy: Annotated[
-        str | None, typer.Option(help="Whose confidence is shown first.")
-    ] = None,
+    answers: Answers,
+    model: Model = None,
+    dataset: Dataset = None,
+    strategy: Strategy = None,
     decisions: Annotated[
         Path | None,
-        typer.Option(help="Where decisions are kept; else beside the answers."),
+        typer.Option(help="Where decisions are kept; beside ANSWERS if left out."),
     ] = None,
     name: Name = None,
     max_risk: MaxRisk = 0.2,
     size: Size = 20,
     model_first: Annotated[
-        bool, typer.Option("--model-first", help="Show its answer before yours.")
+        bool,
+        typer.Option("--model-first", help="Show the model's answer before yours."),
     ] = False,
     export: Annotated[
         Path | None,
-        typer.Option(help="Write the decisions to this .csv or .json file and stop."),
+        typer.Option(help="Only write decisions to this .csv or .json file."),
     ] = None,
     force: Force = False,
-    port: Annotated[int | None, typer.Option(help="A free one if left out.")] = None,
+    port: Annotated[
+        int | None, typer.Option(help="Port; a free one if left out.")
+    ] = None,
     no_browser: Annotated[
         bool, typer.Option("--no-browser", help="Only print the address.")
     ] = False,

@@ -10,16 +10,31 @@ import typer
 from medcal_nb.cli import _columns as c
 from medcal_nb.cli._app import Force, app, note, say, split_names
 
-File = Annotated[Path, typer.Argument(metavar="FILE", help="A table, or a log.")]
-Folder = Annotated[Path | None, typer.Option(help="Folder; FILE_report by default.")]
-Reader = Annotated[str | None, typer.Option(metavar="COL", help="Who answered.")]
-Lead = Annotated[str, typer.Option(help="Model that leads.")]
-Method = Annotated[str, typer.Option(help="Elicitation method that leads.")]
-By = Annotated[str, typer.Option(metavar="COL,COL,…", help="Rows of its tables.")]
-Group = Annotated[str, typer.Option(metavar="COL,COL,…", help="Subgroups.")]
-From = Annotated[str, typer.Option(help="Data set or domain a map is fitted on.")]
+File = Annotated[
+    Path, typer.Argument(metavar="FILE", help="A table of answers, or a log.")
+]
+Folder = Annotated[
+    Path | None, typer.Option(metavar="FOLDER", help="Where; FILE_report if left out.")
+]
+Reader = Annotated[
+    str | None, typer.Option(metavar="COL", help="Column of the person who answered.")
+]
+Lead = Annotated[str, typer.Option(metavar="NAME", help="The model it is about.")]
+Method = Annotated[
+    str, typer.Option(metavar="NAME", help="And its elicitation method.")
+]
+By = Annotated[
+    str,
+    typer.Option(metavar="COL,COL,…", help="Columns that make a row of its tables."),
+]
+Group = Annotated[
+    str, typer.Option(metavar="COL,COL,…", help="Columns whose values are subgroups.")
+]
+From = Annotated[
+    str, typer.Option(metavar="NAME", help="Data set or domain a map is fitted on.")
+]
 Resamples = Annotated[int, typer.Option(min=100, help="Of the bootstrap.")]
-Seed = Annotated[int, typer.Option(help="Of all random numbers.")]
+Seed = Annotated[int, typer.Option(help="Seed of all random numbers.")]
 
 
 @app.command()

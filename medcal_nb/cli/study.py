@@ -16,21 +16,20 @@ Numbers = Annotated[
     list[str] | None,
     typer.Argument(
         metavar="NN",
-        help="Numbers or names of notebooks, with what they need; else all.",
+        help="Notebooks by number, with those they need; all if left out.",
     ),
 ]
 ProfileName = Annotated[
     str,
     typer.Option(
         metavar="NAME",
-        help="recorded, pocket, logits, text, readers, imported, hub, served or a .toml; "
-        "else the first five.",
+        help="recorded, pocket, imported … or a .toml; five if left out.",
         show_default=False,
     ),
 ]
 Answers = Annotated[
     Path | None,
-    typer.Option(metavar="FILE", help="Your answers, for profile imported."),
+    typer.Option(metavar="FILE", help="Your answers, for the profile imported."),
 ]
 Parameters = Annotated[
     list[str] | None,
@@ -38,31 +37,35 @@ Parameters = Annotated[
         "-p",
         "--parameter",
         metavar="NAME=VALUE",
-        help="Set a parameter, VALUE as JSON.",
+        help="Set a parameter of a notebook; VALUE is JSON.",
     ),
 ]
-Fast = Annotated[bool, typer.Option("--fast", help="Small sizes, into build/fast/.")]
-Out = Annotated[
-    Path | None, typer.Option(metavar="FOLDER", help="Publish here, not in figures/.")
+Fast = Annotated[
+    bool, typer.Option("--fast", help="Few items and resamples, into build/fast/.")
+]
+To = Annotated[
+    Path | None,
+    typer.Option(metavar="FOLDER", help="Write figures here, not into figures/."),
 ]
 
 
 @app.command()
 def study(
     notebooks: Numbers = None,
+    to: To = None,
     profile: ProfileName = "",
     answers: Answers = None,
     parameters: Parameters = None,
     fast: Fast = False,
-    out: Out = None,
     force: Annotated[
-        bool, typer.Option("--force", help="Run what is unchanged, too.")
+        bool, typer.Option("--force", help="Run what has not changed, too.")
     ] = False,
     list_: Annotated[
-        bool, typer.Option("--list", help="Say what would run and why; run nothing.")
+        bool, typer.Option("--list", help="Say what would run, and why; run nothing.")
     ] = False,
     keep_going: Annotated[
-        bool, typer.Option("--keep-going", help="Go on after a failure.")
+        bool,
+        typer.Option("--keep-going", help="Go on with the others after a failure."),
     ] = False,
 ) -> None:
     """Run the notebooks that are stale, of five profiles or one, and publish their figures.
@@ -77,14 +80,14 @@ def study(
             answers=answers,
             parameters=parameters or (),
             fast=fast,
-            out=out,
+            out=to,
             force=force,
             only=notebooks or (),
         )
         studies = [one]
-    elif answers or parameters or out:
+    elif answers or parameters or to:
         raise MedcalError(
-            "--answers, -p and --out are for one profile: name it by --profile, "
+            "--answers, -p and --to are for one profile: name it by --profile, "
             "such as --profile recorded, or imported for your own answers"
         )
     else:

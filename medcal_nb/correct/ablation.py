@@ -31,13 +31,23 @@ def image_ablation(graded: pd.DataFrame, *, rng: np.random.Generator) -> pd.Data
     Returns
     -------
     DataFrame
-        One row per item that every method answered both times, none where nothing was asked with
+        One row per item that every method answered both times, none if nothing was asked with
         a blank image:
 
-        ensemble, recalibration : as in :func:`medcal_nb.correct.ensemble_answers`
-        confidence_shown, confidence_blank, confidence_change : change is blank - shown
-        accuracy_shown, accuracy_blank, accuracy_change : the same of being correct
-        same_answer : whether the answer stays the same
+        - model, dataset, item_id, strategy, answer, confidence, correct: with the image
+        - image_id, question_type, new_tokens: where ``graded`` has them
+        - ensemble, recalibration: as in :func:`medcal_nb.correct.ensemble_answers`
+        - confidence_shown, confidence_blank, confidence_change: change is blank - shown
+        - accuracy_shown, accuracy_blank, accuracy_change: the same of being correct
+        - same_answer: whether the answer stays the same
+
+    Examples
+    --------
+    >>> from medcal_nb.measure import example_answers
+    >>> answers = example_answers(strategies=["verbalized", "verbalized_blank"])
+    >>> pairs = image_ablation(answers, rng=np.random.default_rng(0))
+    >>> pairs["ensemble"].unique().tolist()
+    ['verbalized']
     """
     seed = int(rng.integers(2**63))
     parts = []
@@ -105,14 +115,26 @@ def image_ablation_table(
     Returns
     -------
     DataFrame
-        One row per model, data set, ensemble and recalibration, each number with _low, _high:
+        One row per model, data set, ensemble and recalibration:
 
-        - ``n, n_images``: answers and images
-        - ``confidence_shown, confidence_blank, confidence_change``: means; change is blank - shown
-        - ``accuracy_shown, accuracy_blank, accuracy_change``: the same of accuracy
-        - ``excess``: confidence_change - accuracy_change, above 0 where the confidence falls less
-          than the accuracy
-        - ``same_answer``: share of items whose answer stays the same
+        - model, dataset, ensemble, recalibration: as in ``pairs``
+        - n, n_images: answers and images
+        - confidence_shown, confidence_blank, confidence_change: means with _low, _high; change is
+          blank - shown
+        - accuracy_shown, accuracy_blank, accuracy_change: the same of accuracy, with _low, _high
+        - excess: confidence_change - accuracy_change, above 0 if the confidence falls less than
+          the accuracy; with _low, _high
+        - same_answer: share of items whose answer stays the same, with _low, _high
+
+    Examples
+    --------
+    >>> from medcal_nb.measure import example_answers
+    >>> answers = example_answers(strategies=["verbalized", "verbalized_blank"])
+    >>> rng = np.random.default_rng(0)
+    >>> pairs = image_ablation(answers, rng=rng)
+    >>> table = image_ablation_table(pairs, n_resamples=200, rng=rng)
+    >>> table[["recalibration", "accuracy_change"]].round(2).to_numpy().tolist()
+    [['uncorrected', -0.03], ['platt', -0.03], ['uncorrected', 0.08], ['platt', 0.08]]
     """
     columns: dict = {"same_answer": "same_answer"}
     for name in ("accuracy", "confidence"):

@@ -27,8 +27,17 @@ def model_agreement(graded: pd.DataFrame) -> pd.DataFrame:
         Rows of every model and of the "majority", whose answer is the most frequent (of several
         that are, the first model's); empty where fewer than three models answered the same items:
 
-        - ``confidence``: share of the models that give the answer
-        - ``agree``: "all agree" or "some differ"
+        - the columns of `graded`
+        - confidence: share of the models that give the answer
+        - agree: "all agree" or "some differ"
+
+    Examples
+    --------
+    >>> from medcal_nb.measure import example_answers
+    >>> answers = example_answers(models=["a", "b", "c"], strategies=["generate"])
+    >>> rows = model_agreement(answers.assign(confidence=np.nan))
+    >>> rows["confidence"].round(2).unique().tolist()
+    [0.67, 0.33, 1.0]
     """
     silent = graded["confidence"].isna().groupby(graded["strategy"]).transform("all")
     rows = graded[silent & graded["answer"].notna() & graded["correct"].notna()]
@@ -70,12 +79,23 @@ def agreement_table(
     Returns
     -------
     DataFrame
-        One row per ``who``:
+        One row per model, for the majority, and for it on items that all and that not all agree on:
 
-        n, n_images, share : answers, images, and their share of all items
-        accuracy : with _low, _high
-        change : against the best single model on the same items, with _low, _high
-        best : that model
+        - who: the model or the majority
+        - n, n_images: answers and images
+        - share: of all items
+        - accuracy: with _low, _high
+        - change: against the best single model on the same items, with _low, _high
+        - best: that model
+
+    Examples
+    --------
+    >>> from medcal_nb.measure import example_answers
+    >>> answers = example_answers(models=["a", "b", "c"], strategies=["generate"])
+    >>> rows = model_agreement(answers.assign(confidence=np.nan))
+    >>> table = agreement_table(rows, n_resamples=200, rng=np.random.default_rng(0))
+    >>> table[["who", "accuracy"]].round(2).head(4).to_numpy().tolist()
+    [['a', 0.68], ['b', 0.64], ['c', 0.66], ['majority', 0.7]]
     """
     is_majority = rows["model"] == MAJORITY
     majority = rows[is_majority]

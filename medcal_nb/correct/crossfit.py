@@ -127,10 +127,13 @@ def corrected(
     Returns
     -------
     DataFrame
-        Measured rows with ``labels``, those that the map was fitted on: ``raw`` (none),
-        ``source``, where one is named, and ``target``, cross-fitted by image; ``fold`` tells the
-        maps apart, -1 elsewhere. ``target`` is absent where a model and strategy has fewer images
-        than folds.
+        One row per answer measured and kind of labels:
+
+        - the columns of `graded`: the confidence is the recalibrated one
+        - labels: what the map was fitted on, "raw" (nothing), "source", if one is named, or
+          "target", cross-fitted by image; absent for a model and strategy of fewer images than
+          folds
+        - fold: tells the maps apart, -1 elsewhere
 
     Raises
     ------

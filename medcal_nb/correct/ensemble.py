@@ -21,14 +21,14 @@ import pandas as pd
 from scipy.special import expit
 
 from medcal_nb.answer_key import answer_key
-from medcal_nb.measure import ece, holm
-from medcal_nb.measure.resampling import logit, two_sided_p, weighted_auroc
-from medcal_nb.measure.rows import parts_by, rows_where
+from medcal_nb.measure import auroc_test, holm, metrics_table
+from medcal_nb.measure.resampling import logit, two_sided_p
+from medcal_nb.measure.rows import arrays, image_labels, parts_by, rows_where
 
 from .crossfit import N_FOLDS, by_fold, folds_of
 from .families import fit_smoothed
 from .maps import RecalibrationWarning, fit
-from .paired import means, paired, weighted_mean
+from .paired import means, paired
 
 AVERAGE = "average"
 WITH_EXPERT = "average + expert"
@@ -74,8 +74,17 @@ def single_answer(graded: pd.DataFrame) -> tuple[pd.DataFrame, int]:
     rows : DataFrame
         Unchanged where answers have texts. Items that methods grade differently (their labels are
         of different makes) are left out.
+
+        - the columns of `graded`
     n_left_out : int
         Number of items left out.
+
+    Examples
+    --------
+    >>> from medcal_nb.measure import example_answers
+    >>> rows, n_left_out = single_answer(example_answers(strategies=["p_true"]))
+    >>> n_left_out
+    0
     """
     if graded["answer"].notna().any():
         return graded, 0
@@ -106,9 +115,20 @@ def members_of(
     Returns
     -------
     DataFrame
+        The rows wanted:
+
+        - the columns of `graded`
+
         Methods without any text of an answer are left out where others have some. Where there is
         one method only, every model becomes a member of one "ensemble of models", but not where no
         row has the text of its answer: two models' answers are then not known to be the same.
+
+    Examples
+    --------
+    >>> from medcal_nb.measure import example_answers
+    >>> medical = members_of(example_answers(), {"domain": "medical"})
+    >>> medical["domain"].unique().tolist()
+    ['medical']
     """
     texts = graded["answer"].notna()
     has_text = texts.groupby([graded["model"], graded["strategy"]]).transform("any")
@@ -392,20 +412,30 @@ def ensemble_answers(graded: pd.DataFrame, *, rng: np.random.Generator) -> pd.Da
     Returns
     -------
     DataFrame
-        One row per item and:
+        One row per item and method or ensemble, uncorrected and recalibrated:
 
-        ensemble : the method or ensemble
-        recalibration : "uncorrected"; "platt", cross-fitted by image; "trained"
-        kind : "method", "expert" or "ensemble"
-        fold : -1 where uncorrected
-        labels : labelled items behind each prediction
-        loss : squared error of the confidence
-        n_dropped : items that not all answered
+        - model, dataset, item_id, strategy, answer, confidence, correct: as in ``graded``
+        - image_id, question_type, new_tokens: where ``graded`` has them
+        - ensemble: the method or ensemble
+        - recalibration: "uncorrected"; "platt", cross-fitted by image; "trained"
+        - kind: "method", "expert" or "ensemble"
+        - fold: -1 for uncorrected ones
+        - labels: labelled items behind each prediction
+        - loss: squared error of the confidence
+        - n_dropped: items that not all answered
 
     Raises
     ------
     ValueError
         If no method answers enough, or too few items are answered by all.
+
+    Examples
+    --------
+    >>> from medcal_nb.measure import example_answers
+    >>> medical = example_answers().query("domain == 'medical'")
+    >>> answers = ensemble_answers(medical, rng=np.random.default_rng(0))
+    >>> answers["ensemble"].unique().tolist()
+    ['p_true', 'verbalized', 'average', 'average, trained']
     """
     frames = []
     seed = int(rng.integers(2**63))
@@ -476,19 +506,6 @@ def complete(part: pd.DataFrame, strategies: list[str]) -> tuple[Members, int]:
 # --- tables ---------------------------------------------------------------------------------------
 
 
-def _scores(part: pd.DataFrame, weights: np.ndarray) -> dict:
-    """Statistics of graded answers for :func:`paired`; ranks within folds where maps differ."""
-    c = part["confidence"].to_numpy(float)
-    y = part["correct"].to_numpy(float)
-    return {
-        "accuracy": weighted_mean(weights, y),
-        "mean_confidence": weighted_mean(weights, c),
-        "brier": weighted_mean(weights, (c - y) ** 2),
-        "auroc": weighted_auroc(c, y, weights, part["fold"]),
-        "ece": ece(c, y),
-    }
-
-
 def ensemble_table(
     answers: pd.DataFrame,
     *,
@@ -510,21 +527,51 @@ def ensemble_table(
     DataFrame
         One row per model, data set, ensemble, recalibration and kind:
 
-        labels, n_dropped : as in ``answers``
-        n, n_images : answers and images
-        accuracy, mean_confidence, brier, auroc : with _low, _high; auroc within folds
-        ece : 15 equal-width bins, without an interval
-        new_tokens : mean per item
+        - model, dataset, ensemble, recalibration, kind: as in ``answers``
+        - labels, n_dropped: as in ``answers``
+        - n, n_images: answers and images
+        - accuracy, mean_confidence, brier, auroc: with _low, _high; auroc within folds
+        - ece: 15 equal-width bins, without an interval
+        - new_tokens: mean per item
+
+    Examples
+    --------
+    >>> from medcal_nb.measure import example_answers
+    >>> medical = example_answers().query("domain == 'medical'")
+    >>> rng = np.random.default_rng(0)
+    >>> answers = ensemble_answers(medical, rng=rng)
+    >>> table = ensemble_table(answers, n_resamples=200, rng=rng)
+    >>> table[["ensemble", "recalibration", "brier"]].round(2).iloc[0].tolist()
+    ['p_true', 'uncorrected', np.float64(0.21)]
     """
-
-    def statistic(part: pd.DataFrame, weights: np.ndarray) -> dict:
-        row = {"labels": part["labels"].iloc[0], "n_dropped": part["n_dropped"].iloc[0]}
-        row |= _scores(part, weights)
-        return row | {"new_tokens": part["new_tokens"].mean()}
-
-    return paired(
-        answers, _KEYS, statistic, level=level, n_resamples=n_resamples, rng=rng
+    scores = metrics_table(
+        answers,
+        by=_KEYS,
+        metrics=["accuracy", "mean_confidence", "brier", "ece"],
+        intervals=["accuracy", "mean_confidence", "brier"],
+        level=level,
+        n_resamples=n_resamples,
+        rng=rng,
     )
+    rows = []
+    for key, part in parts_by(answers, _KEYS):
+        c, y = arrays(part)
+        images = image_labels(part)
+        test = auroc_test(c, y, groups=images, fold=part["fold"], level=level)
+        rows.append(
+            key
+            | {
+                "auroc": test["auroc"],
+                "auroc_low": test["low"],
+                "auroc_high": test["high"],
+                "labels": part["labels"].iloc[0],
+                "n_dropped": part["n_dropped"].iloc[0],
+                "new_tokens": part["new_tokens"].mean(),
+            }
+        )
+    order = answers[_KEYS].drop_duplicates()
+    table = order.merge(scores.drop(columns="n_missing"), on=_KEYS)
+    return table.merge(pd.DataFrame(rows), on=_KEYS)
 
 
 def ensemble_change_table(
@@ -552,11 +599,24 @@ def ensemble_change_table(
     DataFrame
         One row per ensemble, recalibration and rival:
 
-        rival : "best method" or "expert"; rival_is : its name, the one chosen most often
-        brier, rival_brier : with _low, _high
-        change : brier - rival_brier with _low, _high; below 0 is better
-        p, p_holm : of no difference, alone and over all rows of a rival
-        conclusion : from p_holm: "better", "worse" or "no difference shown"
+        - model, dataset, ensemble, recalibration, kind: as in ``answers``
+        - rival: "best method" or "expert"
+        - rival_is: its name, the one chosen most often
+        - n, n_images: answers and images
+        - brier, rival_brier: with _low, _high
+        - change: brier - rival_brier with _low, _high; below 0 is better
+        - p, p_holm: of no difference, alone and over all rows of a rival
+        - conclusion: from p_holm, "better", "worse" or "no difference shown"
+
+    Examples
+    --------
+    >>> from medcal_nb.measure import example_answers
+    >>> medical = example_answers().query("domain == 'medical'")
+    >>> rng = np.random.default_rng(0)
+    >>> answers = ensemble_answers(medical, rng=rng)
+    >>> table = ensemble_change_table(answers, n_resamples=200, rng=rng)
+    >>> table[["ensemble", "rival", "conclusion"]].iloc[0].tolist()
+    ['average', 'best method', 'no difference shown']
     """
     frames = []
     for _, part in parts_by(answers, BY):
@@ -630,11 +690,22 @@ def token_table(
     DataFrame
         One row per model, data set and ensemble, none where no tokens are known:
 
-        kind, recalibration : as in ``answers``
-        new_tokens : mean per item, with _low, _high
-        brier : with _low, _high
-        change : brier - the lowest of the model's, with _low, _high, paired by image
-        tied : the interval of the change holds 0
+        - model, dataset, ensemble, kind, recalibration: as in ``answers``
+        - n, n_images: answers and images
+        - new_tokens: mean per item, with _low, _high
+        - brier: with _low, _high
+        - change: brier - the lowest of the model's, with _low, _high, paired by image
+        - tied: whether the interval of the change holds 0
+
+    Examples
+    --------
+    >>> from medcal_nb.measure import example_answers
+    >>> medical = example_answers().query("domain == 'medical'")
+    >>> rng = np.random.default_rng(0)
+    >>> answers = ensemble_answers(medical, rng=rng)
+    >>> table = token_table(answers, n_resamples=200, rng=rng)
+    >>> table[["ensemble", "new_tokens"]].round().to_numpy().tolist()
+    [['p_true', 28.0], ['verbalized', 28.0], ['average', 55.0], ['average, trained', 55.0]]
     """
     known = answers["new_tokens"].notna()
     rows = answers[(answers["recalibration"] != "uncorrected") & known]

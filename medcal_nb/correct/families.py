@@ -50,6 +50,12 @@ class Family:
         ``apply(parameters, features)``: confidences (B, n).
     inputs : {"confidence", "options"}
         What the map is learned from.
+    all_options : callable, optional
+        Of a map of options: ``all_options(values, features)``, the probabilities (n, k) under one
+        parameter set; ``apply`` gives those of the leading option.
+    bounds : (float, float), optional
+        Of the only parameter: where the answers have no maximum of the likelihood inside, the
+        fit ends there, and that is told. Tables then hold the parameter of either side.
     source : str
         Where it was published.
     """
@@ -62,7 +68,16 @@ class Family:
     fit: Callable
     apply: Callable
     inputs: str = "confidence"
+    all_options: Callable | None = None
+    bounds: tuple[float, float] | None = None
     source: str = ""
+
+    def at_bound(self, parameters: np.ndarray) -> bool:
+        """Whether a fit ended at a bound."""
+        if self.bounds is None:
+            return False
+        least, most = self.bounds
+        return not least * (1 + 1e-5) < parameters[0] < most * (1 - 1e-5)
 
 
 class _Registry(Mapping):
@@ -96,7 +111,13 @@ MAPS = _Registry()
 
 
 def register(family: Family) -> Family:
-    """Add a family to ``MAPS``."""
+    """Add a family to ``MAPS``.
+
+    Examples
+    --------
+    >>> MAPS["platt"].label
+    'Platt scaling'
+    """
     MAPS.own[family.name] = family
     return family
 
@@ -342,6 +363,8 @@ register(
         fit=_fit_options,
         apply=_leading,
         inputs="options",
+        all_options=lambda theta, x: softmax(x / theta[0]),
+        bounds=(T_MIN, T_MAX),
         source="Guo et al., ICML 2017, arXiv 1706.04599",
     )
 )
@@ -354,6 +377,7 @@ register(
         features=lambda confidence, clip: logit(confidence, clip)[:, None],
         fit=_fit_log_odds,
         apply=lambda theta, x: expit(x[:, 0] / np.asarray(theta, float)),
+        bounds=(T_MIN, T_MAX),
         source="Guo et al., ICML 2017, of two options, right and wrong",
     )
 )

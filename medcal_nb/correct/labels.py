@@ -58,24 +58,25 @@ def labels_needed(
     Returns
     -------
     curve : DataFrame
-        One row per model, strategy, ``n`` and ``map``:
+        One row per model, strategy, size and map; sizes for which the images do not suffice are
+        absent:
 
-        - ``method``: the map's name
-        - ``map``: "uncorrected", "transferred", "known" (the source's map with the intercept that
+        - model, strategy, method: method is the map's name
+        - n: target labels
+        - map: "uncorrected", "transferred", "known" (the source's map with the intercept that
           the same n labels set) or "refitted" (on n labels)
-        - ``median, low, high``: Brier score over draws, and the band that holds ``level`` of them
-        - ``share_better``: of the draws in which it beats the transferred map
-        - ``share_removed``: of the transfer cost against a refit on all labels that are not scored
-          on, median over draws with _low, _high: for "known" with the uncertainty of an accuracy
-          that n answers give; NaN where the cost is not positive in most draws
-
-        Sizes for which the images do not suffice are absent.
+        - median, low, high: Brier score over draws, and the band that holds ``level`` of them
+        - share_better: of the draws in which it beats the transferred map
+        - share_removed: with _low, _high, of the transfer cost against a refit on all labels that
+          are not scored on, median over draws; of "known" with the uncertainty of an accuracy
+          that n answers give; NaN if the cost is not positive in most draws
     needed : DataFrame
         One row per model and strategy:
 
-        - ``n_refitted, n_known``: labels needed for either, infinite where no size tried is enough
-        - ``n_min, n_max``: smallest and largest size tried
-        - ``n_draws, share``: as given
+        - model, strategy, method: as there
+        - n_refitted, n_known: labels needed for either, infinite if no size tried is enough
+        - n_min, n_max: smallest and largest size tried
+        - n_draws, share: as given
 
     Raises
     ------

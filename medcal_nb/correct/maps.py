@@ -17,7 +17,7 @@ from medcal_nb.measure._check import check_confidence, check_length, check_pair
 from medcal_nb.measure.resampling import choose_clip
 from medcal_nb.measure.rows import image_labels, measured, parts_by, plain_ids
 
-from .families import MAPS, T_MAX, T_MIN, softmax
+from .families import MAPS
 
 MIN_FIT = 5
 """Fewer labelled answers than this fit nothing: the map changes nothing."""
@@ -69,9 +69,9 @@ class Recalibrator:
         """
         family = MAPS[self.name]
         features = family.features(_checked(family.inputs, confidence), self.clip)
-        if family.inputs == "options":
-            return softmax(features / self.params["temperature"])
         values = tuple(self.params[name] for name in family.parameters)
+        if family.all_options is not None:
+            return family.all_options(values, features)
         return family.apply([values], features)[0]
 
     def apply(
@@ -118,11 +118,6 @@ def _checked(inputs: str, confidence: np.ndarray) -> np.ndarray:
             f"options: expected (n, k) probabilities of k >= 2, got {p.shape} numbers"
         )
     return p / np.nansum(p, axis=1, keepdims=True)
-
-
-def at_bound(temperature: float) -> bool:
-    """Whether a fitted temperature is the largest or smallest allowed: no maximum in between."""
-    return not T_MIN * (1 + 1e-5) < temperature < T_MAX * (1 - 1e-5)
 
 
 def fit(
@@ -226,8 +221,9 @@ def _fitted(
         note = (
             f"every confidence is {c[0]:.4g}: the map gives the share of right answers"
         )
-    elif family.parameters == ("temperature",) and at_bound(float(theta[0])):
-        note = f"the likelihood has no maximum inside T = {T_MIN} … {T_MAX}"
+    elif family.at_bound(theta):
+        ends = " … ".join(map(str, family.bounds or ()))
+        note = f"the likelihood has no maximum inside {family.parameters[0]} = {ends}"
     values = [v.tolist() if hasattr(v, "tolist") else v for v in theta]
     return dict(zip(family.parameters, values, strict=True)), note
 
@@ -344,6 +340,13 @@ def fit_maps(
     ValueError
         On an unknown method, if no row can be used, or if a map of all options is asked for where
         a row has no option probabilities.
+
+    Examples
+    --------
+    >>> from medcal_nb.measure import example_answers
+    >>> maps = fit_maps(example_answers())
+    >>> list(maps)
+    [('m1', 'p_true'), ('m1', 'verbalized')]
     """
     rows = measured(graded)
     if rows.empty:
@@ -371,9 +374,12 @@ def apply_maps(
     Returns
     -------
     DataFrame
-        The rows with ``confidence`` recalibrated (missing stays missing), the one before as
-        ``confidence_raw``, and ``strategy`` followed by ``+`` and the map's name: a recalibrated
-        strategy is another strategy, and its uncorrected one stays comparable.
+        The rows recalibrated:
+
+        - the columns of `graded`: ``strategy`` is followed by ``+`` and the map's name, a
+          recalibrated strategy is another strategy, and its uncorrected one stays comparable
+        - confidence: recalibrated; missing stays missing
+        - confidence_raw: the one before
 
     Raises
     ------

@@ -5,7 +5,8 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 import pandas as pd
 
-from medcal_nb.measure.resampling import Resamples, percentile_ends
+from medcal_nb.measure import METRICS
+from medcal_nb.measure.resampling import UNBOUNDED, Resamples, percentile_ends
 from medcal_nb.measure.rows import image_labels
 
 
@@ -39,12 +40,18 @@ def means(**columns: str | tuple[str, str]) -> Callable:
 
 
 def with_ends(values: Mapping, *, level: float, n_groups: float) -> dict:
-    """By name: draws as their estimate with ``_low`` and ``_high``, plain numbers as they are."""
+    """By name: draws as their estimate with ``_low`` and ``_high``, plain numbers as they are.
+
+    A metric's ends stay within its bounds.
+    """
     row = {}
     for name, draws in values.items():
         row[name] = draws
         if np.ndim(draws):
-            low, high = percentile_ends(draws, level=level, n_groups=n_groups)
+            bounds = METRICS[name].bounds if name in METRICS else UNBOUNDED
+            low, high = percentile_ends(
+                draws, level=level, n_groups=n_groups, bounds=bounds
+            )
             row[name] = draws[0]
             row[f"{name}_low"] = float(low)
             row[f"{name}_high"] = float(high)

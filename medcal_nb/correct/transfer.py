@@ -15,9 +15,10 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from medcal_nb.measure import auroc_difference, auroc_test, holm
+from medcal_nb.measure import METRICS, auroc_difference, auroc_test, holm
 from medcal_nb.measure._check import check_choice
 from medcal_nb.measure.resampling import (
+    UNBOUNDED,
     Resamples,
     choose_clip,
     one_sided_p,
@@ -27,7 +28,7 @@ from medcal_nb.measure.rows import rows_where
 
 from .crossfit import N_FOLDS, folds_of, images_of, pairs, with_images
 from .families import MAPS
-from .maps import BY, at_bound, option_rows
+from .maps import BY, option_rows
 from .resampled import Losses, Side, pair_losses
 
 CONCLUSIONS = (
@@ -119,25 +120,31 @@ def transfer_study(
     TransferStudy
         Its ``table`` has one row per model, strategy and method:
 
-        - ``n_source, n_target, n_images``: answers on either side, images of the target
-        - ``clip``: confidences are moved into [clip, 1 - clip] before log-odds are taken
-        - ``accuracy_source, accuracy, confidence``: on the source; on the target, with mean
-          confidence
-        - ``auroc_source, auroc``: as elicited, with _low, _high; NaN where all answers are equal
-        - ``auroc_difference``: target - source with _low, _high; auroc_p of a two-sample test,
-          auroc_p_holm over the pairs
-        - ``discrimination``: "shown", "not shown" or "reversed" on the target
-        - ``brier_uncorrected, brier_transferred, brier_known, brier_refitted``: Brier scores, known
-          with the source's map and the intercept that the target's accuracy sets; NaN for maps
-          of all options; with _low, _high
-        - ``brier_base``: of one number for all answers, the accuracy (of the other folds)
-        - ``skill_…``: ``1 - brier_… / brier_base`` of the four stages, with _low, _high
-        - ``transfer_change, known_change, refit_change``: Brier score minus the uncorrected one
-        - ``cost, cost_known``: transferred and known minus refitted; with _low, _high
-        - ``log_loss_uncorrected, log_loss_transferred, log_loss_refitted``
-        - ``temperature_source, temperature_target, at_bound``: where the map is a temperature
-        - ``margin, p_non_inferior, p_inferior, p_not_needed``: of the three tests
-        - ``conclusion, conclusion_holm``: one of ``CONCLUSIONS``; after Holm's correction over the
+        - model, strategy, method
+        - n_source, n_target: answers on either side
+        - n_images: images of the target
+        - clip: confidences are moved into [clip, 1 - clip] before log-odds are taken
+        - accuracy_source: on the source
+        - accuracy, confidence: on the target, with mean confidence
+        - auroc_source, auroc: as elicited, with _low, _high; NaN if all answers are equal
+        - auroc_difference: target - source with _low, _high
+        - auroc_p, auroc_p_holm: of a two-sample test, alone and over the pairs
+        - discrimination: "shown", "not shown" or "reversed" on the target
+        - brier_uncorrected, brier_transferred, brier_known, brier_refitted: Brier scores with _low,
+          _high, known with the source's map and the intercept that the target's accuracy sets; NaN
+          for maps of all options
+        - brier_base: of one number for all answers, the accuracy (of the other folds); with
+          _low, _high
+        - skill_uncorrected, skill_transferred, skill_known, skill_refitted: 1 - the Brier score /
+          ``brier_base``, with _low, _high
+        - transfer_change, known_change, refit_change: Brier score minus the uncorrected one, with
+          _low, _high
+        - cost, cost_known: transferred and known minus refitted; with _low, _high
+        - log_loss_uncorrected, log_loss_transferred, log_loss_refitted: log losses
+        - temperature_source, temperature_target, at_bound: where the map is a temperature
+        - margin: as given
+        - p_non_inferior, p_inferior, p_not_needed: of the three tests
+        - conclusion, conclusion_holm: one of ``CONCLUSIONS``; after Holm's correction over the
           rows of a method
 
     Raises
@@ -180,13 +187,13 @@ def transfer_study(
                 continue
             one = pair_losses(left, right, method, clip)
             row = about | {"method": method} | _scores(one, right.n_effective, level)
-            rows.append(row | _temperatures(method, one) | {"margin": margin})
+            rows.append(row | _bounded(method, one) | {"margin": margin})
             losses.append(one.brier)
             n_groups.append(right.n_effective)
     if not rows:
         raise ValueError("no model and strategy with the probabilities of all options")
     draws = {name: np.array([brier[name] for brier in losses]) for name in losses[0]}
-    table = _concluded(pd.DataFrame(rows), draws, n_groups, level)
+    table = conclude(pd.DataFrame(rows), draws, n_groups, level)
     return TransferStudy(table=table, draws=draws, level=level)
 
 
@@ -272,7 +279,9 @@ def _scores(losses: Losses, n_groups: float, level: float) -> dict:
         draws[name] = brier[one] - brier[other]
     names = list(draws)
     columns = np.column_stack([draws[name] for name in names])  # (1 + B, columns)
-    low, high = percentile_ends(columns, level=level, n_groups=n_groups)
+    low, high = percentile_ends(
+        columns, level=level, n_groups=n_groups, bounds=_bounds(names)
+    )
     # what is the same in every resample, as two temperatures at their bound, is known exactly
     fixed = np.ptp(columns, axis=0) < 1e-12
     low = np.where(fixed, columns[0], low)
@@ -287,26 +296,38 @@ def _scores(losses: Losses, n_groups: float, level: float) -> dict:
     return row
 
 
-def _temperatures(method: str, losses: Losses) -> dict:
-    """Both temperatures, and which of them the likelihood did not hold inside its bounds."""
-    if MAPS[method].parameters != ("temperature",):
+def _bounds(names: list[str]) -> tuple[np.ndarray, np.ndarray]:
+    """Least and largest value of each column: of a Brier score, a skill, a difference."""
+    by_kind = {"brier": "brier", "skill": "brier_skill"}
+    bounds = []
+    for name in names:
+        metric = by_kind.get(name.split("_")[0])
+        bounds.append(METRICS[metric].bounds if metric else UNBOUNDED)
+    least, most = np.array(bounds).T
+    return least, most
+
+
+def _bounded(method: str, losses: Losses) -> dict:
+    """A bounded parameter of both sides, and on which the likelihood ended at a bound."""
+    family = MAPS[method]
+    if family.bounds is None:
         return {}
-    source = float(np.mean(losses.theta_source))
-    target = float(np.mean(losses.theta_target))
-    bound = [
-        name for name, t in (("source", source), ("target", target)) if at_bound(t)
-    ]
-    return {
-        "temperature_source": source,
-        "temperature_target": target,
-        "at_bound": " and ".join(bound),
-    }
+    (name,) = family.parameters
+    row = {}
+    ended = []
+    sides = {"source": losses.theta_source, "target": losses.theta_target}
+    for side, theta in sides.items():
+        mean = np.atleast_1d(np.mean(theta))
+        row[f"{name}_{side}"] = float(mean[0])
+        if family.at_bound(mean):
+            ended.append(side)
+    return row | {"at_bound": " and ".join(ended)}
 
 
 # --- conclusions --------------------------------------------------------------------------------
 
 
-def _concluded(
+def conclude(
     table: pd.DataFrame,
     draws: Mapping[str, np.ndarray],
     n_groups: Sequence[float],
@@ -389,10 +410,21 @@ def skill_table(table: pd.DataFrame) -> pd.DataFrame:
     DataFrame
         One row per model, strategy, method and stage:
 
-        - ``stage``: "uncorrected", "transferred", "accuracy known" or "refitted"; the third is
+        - model, strategy, method
+        - stage: "uncorrected", "transferred", "accuracy known" or "refitted"; the third is
           absent for maps of all options
-        - ``brier, skill``: Brier score, and its skill over the base rate, with _low, _high
-        - ``conclusion``: after Holm's correction
+        - brier: Brier score, with _low, _high
+        - skill: over the base rate, with _low, _high
+        - conclusion: after Holm's correction
+
+    Examples
+    --------
+    >>> from medcal_nb.measure import example_answers
+    >>> sides = {"source": {"domain": "general"}, "target": {"domain": "medical"}}
+    >>> rng = np.random.default_rng(0)
+    >>> study = transfer_study(example_answers(), **sides, n_resamples=200, rng=rng)
+    >>> skill_table(study.table)[["stage", "skill"]].round(2).head(4).to_numpy().tolist()
+    [['uncorrected', 0.12], ['uncorrected', -0.26], ['transferred', 0.16], ['transferred', -0.23]]
     """
     parts = []
     for ending, stage in STAGES.items():
@@ -418,11 +450,21 @@ def transfer_counts(table: pd.DataFrame) -> pd.DataFrame:
     DataFrame
         One row per method:
 
-        pairs : models and strategies
-        non-inferior, inferior, … : number after Holm's correction; "… (uncorrected)" without
-        lowered, raised : by transfer, whose interval lies below 0 or above it
-        worse_than_base : transferred confidences with a skill below 0
-        median_cost, lowest_cost, highest_cost : of the Brier score
+        - method: the map's name
+        - pairs: models and strategies
+        - each of `CONCLUSIONS`: number after Holm's correction; "… (uncorrected)" without
+        - lowered, raised: pairs whose Brier score transfer clearly lowers, or raises
+        - worse_than_base: transferred confidences with a skill below 0
+        - median_cost, lowest_cost, highest_cost: of the Brier score
+
+    Examples
+    --------
+    >>> from medcal_nb.measure import example_answers
+    >>> sides = {"source": {"domain": "general"}, "target": {"domain": "medical"}}
+    >>> rng = np.random.default_rng(0)
+    >>> study = transfer_study(example_answers(), **sides, n_resamples=200, rng=rng)
+    >>> transfer_counts(study.table)[["pairs", "inferior"]].to_numpy().tolist()
+    [[2, 0]]
     """
     rows = []
     for method, part in table.groupby("method", sort=False):
@@ -456,12 +498,21 @@ def transfer_overview(table: pd.DataFrame) -> pd.DataFrame:
     DataFrame
         One row per method and strategy:
 
-        - ``models``: number of models
-        - ``median_cost, quartile_low, quartile_high``: of the transfer cost over models
-        - ``worse_than_base``: models whose transferred confidence has a skill below 0
+        - method, strategy
+        - models: number of models
+        - median_cost, quartile_low, quartile_high: of the transfer cost over models
+        - worse_than_base: models whose transferred confidence has a skill below 0
+        - median_skill_transferred, median_skill_refitted: over models
+        - median_auroc_source, median_auroc: over models
 
-        median_skill_transferred, median_skill_refitted, median_auroc_source, median_auroc :
-            medians over models
+    Examples
+    --------
+    >>> from medcal_nb.measure import example_answers
+    >>> sides = {"source": {"domain": "general"}, "target": {"domain": "medical"}}
+    >>> rng = np.random.default_rng(0)
+    >>> study = transfer_study(example_answers(), **sides, n_resamples=200, rng=rng)
+    >>> transfer_overview(study.table)[["strategy", "models"]].to_numpy().tolist()
+    [['p_true', 1], ['verbalized', 1]]
     """
     rows = []
     for (method, strategy), part in table.groupby(["method", "strategy"], sort=False):

@@ -122,7 +122,7 @@ class Source:
             place = "" if self.row is None else f"row {self.row}: "
             raise MedcalError(
                 f"{self.path}: {place}{said}; not the format that its reader knows, cut off or "
-                "damaged: export it anew, or import it as a table with --reader table"
+                "damaged: export it anew, or import it as a table with --tool table"
             ) from err
 
 

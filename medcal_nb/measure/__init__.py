@@ -14,6 +14,7 @@ from .decisions import (
     policy_table,
     reliance_table,
 )
+from .example import example_answers
 from .heterogeneity import heterogeneity_table, standard_error
 from .intervals import bootstrap_interval, clustered_interval, holm, wilson_interval
 from .inversion import ece_interval, ici_interval
@@ -32,7 +33,6 @@ from .metrics import (
 from .planning import (
     coverage_table,
     estimator_bias_table,
-    items_needed,
     precision_sample_size,
 )
 from .ranking import aurc, auroc, auroc_difference, auroc_table, auroc_test

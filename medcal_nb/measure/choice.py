@@ -96,8 +96,9 @@ def choose_strategy(
     Returns
     -------
     pandas.DataFrame
-        One row a method, the cheapest first: the `by` columns and
+        One row a method, the cheapest first:
 
+        - the `by` columns
         - strategy, map: the method, and "uncorrected", "recalibrated" or the map of the rows
         - cost, cost_low, cost_high: of an answer, judged on images not used for choosing
         - checked: share of answers
@@ -105,13 +106,15 @@ def choose_strategy(
         - tokens: of an answer
         - share_chosen: share of the splits in which it was the cheapest of its half
         - chosen: the method chosen most often
-        - procedure_cost: of an answer, where each split uses its own choice (one number a group)
+        - procedure_cost: of an answer, each split using its own choice (one number a group)
         - difference, difference_low, difference_high: cost − that of the chosen
         - p, p_holm: of no difference
         - p_equivalent, p_equivalent_holm: of a difference of the margin or more, either way (the
           larger of two one-sided p values)
         - conclusion: "chosen", "equivalent", "dearer", "cheaper" or "inconclusive", after Holm
-        - margin, n, n_images, n_splits: answers (items) and their images
+        - margin: as given
+        - n, n_images: answers (items) and their images
+        - n_splits: random halves
 
     Raises
     ------
@@ -122,6 +125,14 @@ def choose_strategy(
     ----------
     Equivalence: Schuirmann, J. Pharmacokinetics and Biopharmaceutics 1987,
     doi:10.1007/BF01068419.
+
+    Examples
+    --------
+    >>> from medcal_nb.measure import example_answers
+    >>> general = example_answers().query("domain == 'general'")
+    >>> table = choose_strategy(general, n_resamples=200, rng=np.random.default_rng(0))
+    >>> table[["strategy", "conclusion"]].to_numpy().tolist()
+    [['p_true', 'chosen'], ['verbalized', 'inconclusive']]
     """
     check_level(level)
     costs = _Costs(cost_wrong, cost_check, cost_tokens, max_risk)

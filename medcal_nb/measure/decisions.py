@@ -201,6 +201,16 @@ def policy_table(
     ------
     ValueError
         On a column the table lacks.
+
+    Examples
+    --------
+    >>> from medcal_nb.measure import example_answers
+    >>> phases = ["alone", "with_model"]
+    >>> decisions = example_answers(models=["r1", "r2", "r3"], strategies=phases)
+    >>> decisions = decisions.rename(columns={"model": "reader", "strategy": "phase"})
+    >>> decisions = decisions.assign(model_confidence=0.7, model_correct=True)
+    >>> policy_table(decisions)[["policy", "cost"]].round(2).iloc[0].tolist()
+    ['model alone', np.float64(0.0)]
     """
     both = _both_phases(decisions)
     if both.empty:
@@ -263,16 +273,20 @@ def reliance_table(decisions: pd.DataFrame, *, by: Sequence[str] = ()) -> pd.Dat
     Returns
     -------
     pandas.DataFrame
-        The `by` columns and, for a right and a wrong model,
+        One row a group, for a right and a wrong model:
 
+        - the `by` columns
         - model_correct: True or False
         - n: decisions (a reader and a case)
-        - right_alone, right_with_model: share of them
+        - right_alone: share of them
+        - right_with_model: share of them
         - changed: decisions whose answer changed
-        - n_wrong_alone, put_right, put_right_share (_low, _high): of the answers wrong alone,
-          those that became right; with a right model that is fitting reliance
-        - n_right_alone, made_wrong, made_wrong_share (_low, _high): of the answers right alone,
-          those that became wrong; with a wrong model that is over-reliance
+        - n_wrong_alone: answers wrong alone
+        - put_right: those of them that became right; with a right model that is fitting reliance
+        - put_right_share: the share, with _low, _high
+        - n_right_alone: answers right alone
+        - made_wrong: those of them that became wrong; with a wrong model that is over-reliance
+        - made_wrong_share: the share, with _low, _high
 
         (Wilson's 95 % intervals, decisions counted as independent)
 
@@ -280,6 +294,17 @@ def reliance_table(decisions: pd.DataFrame, *, by: Sequence[str] = ()) -> pd.Dat
     ------
     ValueError
         On a column the table lacks.
+
+    Examples
+    --------
+    >>> from medcal_nb.measure import example_answers
+    >>> phases = ["alone", "with_model"]
+    >>> decisions = example_answers(models=["r1", "r2"], strategies=phases)
+    >>> decisions = decisions.rename(columns={"model": "reader", "strategy": "phase"})
+    >>> decisions = decisions.assign(model_confidence=0.7, model_correct=True)
+    >>> table = reliance_table(decisions)
+    >>> table[["model_correct", "n", "put_right", "made_wrong"]].to_numpy().tolist()
+    [[True, 400, 90, 99]]
     """
     both = _both_phases(decisions)
     both["model_correct"] = both["model_correct"].astype(bool)

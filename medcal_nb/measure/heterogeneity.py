@@ -67,7 +67,8 @@ def heterogeneity_table(
 
         - n_groups
         - mean, mean_low, mean_high: μ with its interval
-        - tau2: variance between groups; tau, its root
+        - tau2: variance between groups
+        - tau: its root
         - i2: share of the variance seen that is between groups
         - prediction_low, prediction_high: for a new group
         - q, q_p: Cochran's test of no difference at all

@@ -33,7 +33,8 @@ def bootstrap_interval(
     ----------
     stat : callable
         A metric of this package, bare or in a `functools.partial` with keywords. Not for `ece`
-        and its kin, whose bootstrap interval does not hold its level: see `ece_interval`.
+        and its kin, whose bootstrap interval does not hold its level: see `ece_interval`. AUROC
+        is refused: its interval is that of `auroc_test`.
     confidence : (n,) array
         Probability in [0, 1] that the answer is correct.
     correct : (n,) array of 0 and 1
@@ -56,7 +57,7 @@ def bootstrap_interval(
     Raises
     ------
     ValueError
-        On bad input, by name and position; on a stat that is no metric of this package.
+        On bad input, by name and position; on a stat that is no metric of this package, or AUROC.
 
     References
     ----------
@@ -69,11 +70,13 @@ def bootstrap_interval(
     >>> rng = np.random.default_rng(0)
     >>> c = rng.random(400)
     >>> bootstrap_interval(brier_score, c, rng.random(400) < c, rng=rng)
-    0.157 [0.138, 0.176]
+    0.157 [0.139, 0.177]
     """
     c, y = check_pair(confidence, correct)
     check_level(level)
     metric, options = metric_of(stat)
+    if metric.interval == "delong":
+        raise ValueError(f"{metric.name}: its interval is that of auroc_test")
     drawn = Resamples(groups, n_resamples, rng, n=c.size)
     note_few(drawn.effective(), groups is not None)
     return metric_interval(metric, c, y, drawn, level=level, **options)
@@ -91,9 +94,9 @@ def metric_interval(
     """Interval of a metric from resamples that may serve others, too."""
     draws = metric.resampled(c, y, drawn, **options)
     n_groups = metric.n_groups(y, drawn)
-    low, estimate, high = percentile_interval(draws, level=level, n_groups=n_groups)
-    least, most = metric.bounds
-    return Interval(low=max(low, least), estimate=estimate, high=min(high, most))
+    return percentile_interval(
+        draws, level=level, n_groups=n_groups, bounds=metric.bounds
+    )
 
 
 def note_few(n_groups: float, by_image: bool) -> None:

@@ -8,14 +8,20 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from .registry import Sums, evaluate, mean_of, ratio_of, register
-from .resampling import FloatArray, choose_clip, fit_logistic, gathered, logit
+from .resampling import (
+    UNBOUNDED,
+    FloatArray,
+    choose_clip,
+    fit_logistic,
+    gathered,
+    logit,
+)
 
 CLIP = (
     1e-12  # of the log loss, which a confidence of 1 that is wrong would make infinite
 )
 SURE = 0.9
 NEAR = 1e-6  # confidences that agree to so much are the same
-UNBOUNDED = (-np.inf, np.inf)
 FAR = 10.0  # no fit of a resample starts farther out, in units of the log-odds' spread
 FLAT = 1e-6  # information an answer below which a slope is infinite
 
@@ -283,7 +289,7 @@ def is_sure(confidence: FloatArray) -> np.ndarray:
 
 @register(
     "confidently_wrong",
-    label="wrong at ≥ 90 % confidence",
+    label="errors at ≥ 90 % confidence",
     sums=_confidently_wrong,
     interval="share",
 )

@@ -13,8 +13,7 @@ import pandas as pd
 from numpy.typing import ArrayLike
 
 from . import binned, ranking, smooth
-from ._check import MeasureWarning, check_confidence, check_level, warn
-from .binned import N_BINS
+from ._check import MeasureWarning, check_confidence, check_level
 from .intervals import wilson_interval
 from .inversion import ece_interval
 from .registry import metric_of
@@ -23,9 +22,6 @@ from .resampling import FloatArray, Resamples, choose_clip, distinct, logit
 MANY = 1e9  # times that each item of a pool counts: what chance adds to outcomes is not in a limit
 RESAMPLES = 300
 COMMON = 0.5  # how often answers about one image share their fate
-# that the planner promises
-POWER = 0.8
-LEVEL = 0.95
 
 
 def limit(c: FloatArray, p: FloatArray, stat: Callable[..., float]) -> float:
@@ -94,11 +90,25 @@ def estimator_bias_table(
     pandas.DataFrame
         One row an estimator and size:
 
-        - estimator, n
+        - estimator: its name
+        - n: answers of a sample
         - truth: mean distance of the true accuracy from the confidence
         - limit: the estimator on the whole pool without noise, what binning or smoothing does
-        - mean, bias (mean − truth), bias_se (Monte Carlo), sd, rmse
+        - mean: of the estimates
+        - bias, bias_se: mean − truth, and its Monte Carlo error
+        - sd: of the estimates
+        - rmse: their distance from the truth
         - q05, q95: quantiles of the estimates
+
+    Examples
+    --------
+    >>> rng = np.random.default_rng(0)
+    >>> confidence = rng.uniform(0.5, 1, 2000)
+    >>> table = estimator_bias_table(
+    ...     confidence, confidence, [100], only=["ece_width"], n_repeats=100, rng=rng
+    ... )
+    >>> table[["truth", "mean"]].round(2).to_numpy().tolist()
+    [[0.0, 0.09]]
     """
     c = check_confidence(confidence)
     p = check_confidence(p_true, "p_true")
@@ -166,10 +176,20 @@ def coverage_table(
         One row a kind of interval and size:
 
         - interval: how it is made
-        - n, truth
-        - coverage, coverage_low, coverage_high (Wilson, 95 %)
+        - n: answers of a sample
+        - truth: the true error
+        - coverage, coverage_low, coverage_high: share of samples; Wilson's 95 % interval
         - missed_below, missed_above: share of intervals wholly below, above the truth
-        - mean_width, n_repeats
+        - mean_width: of the intervals
+        - n_repeats: samples
+
+    Examples
+    --------
+    >>> rng = np.random.default_rng(0)
+    >>> confidence = rng.uniform(0.5, 1, 2000)
+    >>> table = coverage_table(confidence, confidence, [100], n_repeats=20, rng=rng)
+    >>> table[["interval", "coverage"]].to_numpy().tolist()
+    [['bootstrap', 0.0], ['inversion', 0.95]]
     """
     c = check_confidence(confidence)
     p = check_confidence(p_true, "p_true")
@@ -224,82 +244,6 @@ def _covered(ends: FloatArray, truth: float) -> dict[str, float]:
         "mean_width": float((high - low).mean()),
         "n_repeats": n,
     }
-
-
-def items_needed(
-    ece_a: float,
-    ece_b: float,
-    *,
-    brier: float = 0.25,
-    group_size: float = 1.0,
-    icc: float = 0.0,
-) -> int:
-    r"""Items each of two forecasters needs so that an ECE of a is told from one of b.
-
-    .. math:: n = (z_{1 - \alpha/2} + z_{\text{power}})^2\,
-       \frac{\sigma_a^2 + \sigma_b^2}{(a - b)^2} \cdot \bigl(1 + (m - 1)\, \mathrm{icc}\bigr),
-       \qquad \sigma^2 = \mathrm{Brier} - \mathrm{ECE}^2
-
-    for a power of 80 % and a two-sided level of 95 %. σ² is the variance of y − c where the gaps
-    point one way, which then is that of ECE per item.
-    The upward bias of ECE is taken as equal on both sides; where the smaller of the two is below
-    what chance alone shows in 15 bins of a calibrated forecaster, √(15 · 2 σ² / (π n)), it is
-    not, and the power promised is void: that is warned of.
-
-    Parameters
-    ----------
-    ece_a, ece_b : float
-        The two values to be told apart.
-    brier : float
-        Expected Brier score; 0.25 is the careful choice.
-    group_size : float
-        m, mean number of items per image.
-    icc : float
-        Intraclass correlation of y − c within an image, in [0, 1].
-
-    Returns
-    -------
-    int
-        Items of each forecaster.
-
-    Raises
-    ------
-    ValueError
-        Where the two values are equal, or an argument is out of its range.
-
-    References
-    ----------
-    Two-sample normal formula: Fleiss, Levin & Paik, Statistical Methods for Rates and
-    Proportions, 2003, ch. 4. Design effect: Kish, Survey Sampling, 1965.
-
-    Examples
-    --------
-    >>> items_needed(0.20, 0.15)
-    1374
-    """
-    from scipy.special import ndtri
-
-    if ece_a == ece_b or not 0 <= min(ece_a, ece_b) <= max(ece_a, ece_b) <= 1:
-        raise ValueError(
-            f"ece_a and ece_b must be two shares that differ, got {ece_a}, {ece_b}"
-        )
-    if not (group_size >= 1 and 0 <= icc <= 1):
-        raise ValueError(
-            f"group_size must be at least 1, icc a share; got {group_size}, {icc}"
-        )
-    variances = brier - ece_a**2, brier - ece_b**2
-    if min(variances) <= 0:
-        raise ValueError(f"brier must exceed the squared ECE, got {brier!r}")
-    z = ndtri((1 + LEVEL) / 2) + ndtri(POWER)
-    effect = 1 + (group_size - 1) * icc
-    items = int(np.ceil(z**2 * sum(variances) / (ece_a - ece_b) ** 2 * effect))
-    floor = np.sqrt(N_BINS * 2 * max(variances) / np.pi / (items / effect))
-    if min(ece_a, ece_b) < floor:
-        warn(
-            f"items_needed: at {items} items chance alone shows an ECE of about {floor:.3f}, so "
-            f"that {min(ece_a, ece_b):g} cannot be told from 0 and the power promised is void"
-        )
-    return items
 
 
 # --- precision of an external validation --------------------------------------------------

@@ -1,6 +1,7 @@
 """Discrimination: does confidence mark the errors? An increasing map changes nothing here."""
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -9,7 +10,16 @@ from numpy.typing import ArrayLike, NDArray
 from ._check import check_groups, check_level, check_pair
 from .intervals import holm, wilson_interval
 from .registry import Sums, evaluate, register
-from .resampling import FloatArray, distinct, gathered, won_pairs
+from .resampling import (
+    UNBOUNDED,
+    FloatArray,
+    distinct,
+    effective_number,
+    gathered,
+    logit,
+    within,
+    won_pairs,
+)
 from .rows import arrays, image_labels, measured, parts_by
 
 
@@ -34,7 +44,7 @@ def _auroc(c: FloatArray, y: FloatArray, *, most_cells: int | None = None) -> Su
     return Sums(cell=cell, n_cells=n_cells, features=(y,), finish=finish)
 
 
-@register("auroc", label="AUROC", sums=_auroc, outcomes=True)
+@register("auroc", label="AUROC", sums=_auroc, interval="delong", outcomes=True)
 def auroc(confidence: ArrayLike, correct: ArrayLike) -> float:
     r"""Probability that a correct answer carries more confidence than a wrong one.
 
@@ -129,12 +139,13 @@ def auroc_test(
     correct: ArrayLike,
     *,
     groups: ArrayLike | None = None,
+    fold: ArrayLike | None = None,
     level: float = 0.95,
 ) -> pd.Series:
-    """Whether confidence tells right from wrong answers at all, and which way round.
+    r"""AUROC with its interval: does confidence tell right from wrong, and which way round?
 
     An interval that holds ½ is absence of evidence; one below ½ is evidence of the reverse, which
-    a map of negative slope would mend.
+    a map of negative slope would mend. This is the interval of every AUROC in tables.
 
     Parameters
     ----------
@@ -145,14 +156,19 @@ def auroc_test(
     groups : (n,) array, optional
         Labels of images. Without, answers count as independent (DeLong); with, by image
         (Obuchowski).
+    fold : (n,) array, optional
+        Folds whose maps put confidences on scales of their own: pairs are counted within folds
+        alone, :math:`\sum_k A_k n_k^+ n_k^- / \sum_k n_k^+ n_k^-`.
     level : float
         Of the interval.
 
     Returns
     -------
     pandas.Series
-        auroc; low, high (interval by Student's t); p, two-sided against ½; conclusion:
-        "discriminates", "reversed" or "no discrimination shown".
+        auroc; low, high: Student's t on the log-odds of the AUROC, with one degree less than the
+        effective number of images that hold the rarer outcome; p, two-sided against ½, of the
+        same t; conclusion: "discriminates", "reversed" or "no discrimination shown". NaN where
+        one image holds all answers of an outcome, or nothing varies.
 
     References
     ----------
@@ -166,22 +182,17 @@ def auroc_test(
     """
     c, y = check_pair(confidence, correct)
     codes, _ = check_groups(groups, c.size)
-    area, parts, n_groups = _components(c, y, codes)
-    row = _tested(area - 0.5, parts, n_groups, level)
-    if area in (0.0, 1.0):
-        row = _separated(area, n_groups, level)
+    found = _components(c, y, codes, fold)
+    if found.area in (0.0, 1.0):
+        row = _separated(found, level)
+    else:
+        # the distance to one half on the log-odds, in units of the plain scale
+        distance = logit(found.area, 0.0) * found.area * (1 - found.area)
+        row = _tested(found, float(distance), level, bounds=(0.0, 1.0))
     conclusion = "no discrimination shown"
     if row["p"] <= 1 - level:
-        conclusion = "discriminates" if area > 0.5 else "reversed"
-    return pd.Series(
-        {
-            "auroc": area,
-            "low": max(row["low"] + 0.5, 0.0),
-            "high": min(row["high"] + 0.5, 1.0),
-            "p": row["p"],
-            "conclusion": conclusion,
-        }
-    )
+        conclusion = "discriminates" if found.area > 0.5 else "reversed"
+    return pd.Series({"auroc": found.area} | row | {"conclusion": conclusion})
 
 
 def auroc_difference(
@@ -238,17 +249,23 @@ def auroc_difference(
         if a.size != b.size:
             raise ValueError(f"paired: {a.size} answers against {b.size}")
         codes_b = codes_a
-    area_a, parts_a, n_a = _components(a, right_a, codes_a)
-    area_b, parts_b, n_b = _components(b, right_b, codes_b)
+    one = _components(a, right_a, codes_a)
+    other = _components(b, right_b, codes_b)
+    difference = one.area - other.area
+    both = _Components(
+        area=difference,
+        parts=np.concatenate([one.parts, other.parts]),
+        n_groups=one.n_groups + other.n_groups - 1,
+    )
     if paired:
-        parts = parts_a - parts_b
-        n_groups = min(n_a, n_b)
-        row = _tested(area_a - area_b, parts, n_groups, level)
-    else:
-        parts = np.concatenate([parts_a, parts_b])
-        row = _tested(area_a - area_b, parts, n_a + n_b - 1, level)
+        both = _Components(
+            area=difference,
+            parts=one.parts - other.parts,
+            n_groups=min(one.n_groups, other.n_groups),
+        )
+    row = _tested(both, difference, level, bounds=UNBOUNDED)
     return pd.Series(
-        {"auroc_a": area_a, "auroc_b": area_b, "difference": area_a - area_b} | row
+        {"auroc_a": one.area, "auroc_b": other.area, "difference": difference} | row
     )
 
 
@@ -274,10 +291,19 @@ def auroc_table(
     pandas.DataFrame
         One row a group:
 
-        - the `by` columns, n
-        - auroc, auroc_low, auroc_high
-        - p: against one half; p_holm: Holm over all rows
+        - the `by` columns
+        - n: answers
+        - auroc, auroc_low, auroc_high: with its interval
+        - p: against one half
+        - p_holm: Holm over all rows
         - conclusion: of p_holm; "discriminates", "reversed" or "no discrimination shown"
+
+    Examples
+    --------
+    >>> from medcal_nb.measure import example_answers
+    >>> table = auroc_table(example_answers(), by=["domain", "strategy"])
+    >>> table[["strategy", "conclusion"]].iloc[0].tolist()
+    ['p_true', 'discriminates']
     """
     rows = []
     for key, part in parts_by(measured(graded), by):
@@ -301,62 +327,79 @@ def auroc_table(
     return table
 
 
+class _Components(NamedTuple):
+    """An AUROC, or a difference of two, and what its error is made of."""
+
+    area: float
+    parts: FloatArray
+    """(images,) what each adds to the error; the sum of their squares is the variance."""
+    n_groups: float
+    """Effective number of images that hold the rarer outcome."""
+
+
 def _components(
-    c: FloatArray, y: FloatArray, codes: NDArray[np.intp]
-) -> tuple[float, FloatArray, int]:
-    """AUROC, what each image adds to its error, and the images that hold the rarer outcome.
-
-    The variance of the AUROC is the sum of the squares of the second.
-    """
+    c: FloatArray,
+    y: FloatArray,
+    codes: NDArray[np.intp],
+    fold: ArrayLike | None = None,
+) -> _Components:
+    """Obuchowski's structural components, of pairs within folds where they are given."""
+    folds = distinct(np.zeros(c.size) if fold is None else fold)[1]
+    won = np.empty(c.size)
+    rivals = np.empty(c.size)
+    for k in range(int(folds.max()) + 1):
+        own = np.flatnonzero(folds == k)
+        values, cell = distinct(c[own])
+        right = np.bincount(cell, y[own], values.size)
+        wrong = np.bincount(cell, 1 - y[own], values.size)
+        # pairs that a right, or a wrong, answer at each confidence wins for the AUROC
+        below = wrong.cumsum() - wrong / 2
+        above = right.sum() - right.cumsum() + right / 2
+        won[own] = np.where(y[own] == 1, below[cell], above[cell])
+        rivals[own] = np.where(y[own] == 1, wrong.sum(), right.sum())
     n_groups = int(codes.max()) + 1
-    values, cell = distinct(c)
-    right = np.bincount(cell, y, values.size)
-    wrong = np.bincount(cell, 1 - y, values.size)
-    n_right = right.sum()
-    n_wrong = wrong.sum()
-    if min(n_right, n_wrong) == 0:
-        return np.nan, np.full(n_groups, np.nan), 0
-    # share of the other outcome that an answer at each confidence is rightly told from
-    above = (wrong.cumsum() - wrong / 2) / n_wrong
-    below = 1 - (right.cumsum() - right / 2) / n_right
-    area = float((right * above).sum() / n_right)
-    own_right = np.bincount(codes, y * (above[cell] - area), n_groups)
-    own_wrong = np.bincount(codes, (1 - y) * (below[cell] - area), n_groups)
-    held_right = np.bincount(codes, y, n_groups) > 0
-    held_wrong = np.bincount(codes, 1 - y, n_groups) > 0
-    images_right = int(held_right.sum())
-    images_wrong = int(held_wrong.sum())
-    parts = own_right / n_right * _unbiased(
-        images_right
-    ) + own_wrong / n_wrong * _unbiased(images_wrong)
-    return area, parts, min(images_right, images_wrong)
+    n_pairs = float(rivals @ y)
+    if n_pairs == 0:
+        return _Components(area=np.nan, parts=np.full(n_groups, np.nan), n_groups=0)
+    area = float(won @ y) / n_pairs
+    pull = (won - area * rivals) / n_pairs
+    parts = np.zeros(n_groups)
+    numbers = []
+    for chosen in (y, 1 - y):
+        held = np.bincount(codes, chosen, n_groups)
+        n_held = int((held > 0).sum())
+        unbiased = np.sqrt(n_held / (n_held - 1)) if n_held > 1 else np.nan
+        parts += np.bincount(codes, pull * chosen, n_groups) * unbiased
+        numbers.append(effective_number(held))
+    return _Components(area=area, parts=parts, n_groups=min(numbers))
 
 
-def _separated(area: float, n: int, level: float) -> dict[str, float]:
+def _separated(found: _Components, level: float) -> dict[str, float]:
     """Where right and wrong answers are apart no spread is seen: n disjoint pairs, all one way."""
-    low, high = wilson_interval(area * n, n, level=level)
-    p = min(1.0, 2 * 0.5**n)
-    return {"low": float(low) - 0.5, "high": float(high) - 0.5, "p": p}
-
-
-def _unbiased(n: int) -> float:
-    return float(np.sqrt(n / (n - 1))) if n > 1 else np.nan
+    n = found.n_groups
+    low, high = wilson_interval(found.area * n, n, level=level)
+    return {"low": float(low), "high": float(high), "p": min(1.0, 2 * 0.5**n)}
 
 
 def _tested(
-    value: float, parts: FloatArray, n_groups: int, level: float
+    found: _Components,
+    distance: float,
+    level: float,
+    *,
+    bounds: tuple[float, float],
 ) -> dict[str, float]:
-    """Interval of a value and its p against 0, by Student's t."""
+    """Interval, and p of a distance from the null value, by Student's t."""
     from scipy.special import stdtr, stdtrit
 
     check_level(level)
-    error = float(np.sqrt((parts**2).sum()))
-    degrees = n_groups - 1
-    if not error > 0 or degrees < 1:
+    error = float(np.sqrt((found.parts**2).sum()))
+    degrees = found.n_groups - 1
+    if not error > 0 or not degrees > 0:
         return {"low": np.nan, "high": np.nan, "p": np.nan}
     half = stdtrit(degrees, (1 + level) / 2) * error
+    low, high = within(found.area, half, half, bounds)
     return {
-        "low": float(value - half),
-        "high": float(value + half),
-        "p": float(2 * stdtr(degrees, -abs(value) / error)),
+        "low": float(low),
+        "high": float(high),
+        "p": float(2 * stdtr(degrees, -abs(distance) / error)),
     }

@@ -250,15 +250,30 @@ def mrmc_table(
     Returns
     -------
     pandas.DataFrame
-        The `by` columns and
+        One row a group and metric:
 
+        - the `by` columns
         - metric: its name
-        - low, estimate, high, se, df, p, n_readers, n_cases: as in `ReaderInterval`
+        - estimate: mean over readers and cases, or the difference of the conditions
+        - low, high: its interval
+        - se: standard error
+        - df: degrees of freedom of Student's t
+        - p: of the value 0, two-sided
+        - n_readers, n_cases: different ones
 
     Raises
     ------
     ValueError
         On a column the table lacks, an unknown metric, or as `mrmc_mean`.
+
+    Examples
+    --------
+    >>> from medcal_nb.measure import example_answers
+    >>> answers = example_answers(models=["r1", "r2", "r3"], strategies=["alone"])
+    >>> answers = answers.rename(columns={"model": "reader"})
+    >>> table = mrmc_table(answers, by=["domain"], metrics=["accuracy"])
+    >>> table[["domain", "estimate", "n_readers"]].round(2).to_numpy().tolist()
+    [['general', 0.79, 3], ['medical', 0.52, 3]]
     """
     unknown = set(metrics) - set(READER_METRICS)
     if unknown:

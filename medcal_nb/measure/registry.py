@@ -23,7 +23,7 @@ from .resampling import FloatArray, Resamples
 MOST_CELLS = 512
 """More different confidences than this are put together into so many cells in resamples."""
 
-INTERVALS = ("bootstrap", "share", "inversion", "none")
+INTERVALS = ("bootstrap", "share", "inversion", "delong", "none")
 
 
 @dataclass(frozen=True)
@@ -93,8 +93,8 @@ class Metric:
         `(confidence, correct, **options) -> Sums`, of checked arrays.
     interval : str
         How its interval is made: "bootstrap"; "share" (of answers: Wilson's, by image);
-        "inversion" (`ece_interval` and its kin); "none" (sampling noise adds to it as to a plain
-        ECE, and no interval that holds its level is known here).
+        "inversion" (`ece_interval` and its kin); "delong" (`auroc_test`); "none" (sampling noise
+        adds to it as to a plain ECE, and no interval that holds its level is known here).
     outcomes : bool
         Whether it compares right with wrong answers, so that the rarer outcome decides how much
         is known.
@@ -169,6 +169,11 @@ def register(
     ----------
     name, label, sums, interval, outcomes, bounds
         As the attributes of `Metric`.
+
+    Examples
+    --------
+    >>> METRICS["brier"].label
+    'Brier score'
     """
     check_choice(interval, "interval", INTERVALS)
 

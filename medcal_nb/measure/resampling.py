@@ -15,6 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 from ._check import check_groups, check_level, check_whole, warn
 
 FloatArray = NDArray[np.float64]
+Bounds = tuple[FloatArray | float, FloatArray | float]
 
 FEW_IMAGES = 30
 """Below so many images an interval is marked: its level is known from simulation alone."""
@@ -27,6 +28,7 @@ NUMBERS_AT_ONCE = (
 FEW_ENTRIES = (
     20  # numbers of a table to one row of it, from which on zeros are left out
 )
+UNBOUNDED = (-np.inf, np.inf)
 LEAST_CLIP = 1e-6
 MOST_CLIP = 0.005
 
@@ -176,9 +178,15 @@ class Resamples:
         With `weights` of the rows, such as their being wrong, only those count. Source: Kish,
         Survey Sampling, 1965.
         """
-        size = np.bincount(self.codes() if codes is None else codes, weights)
-        square = float((size**2).sum())
-        return float(size.sum()) ** 2 / square if square > 0 else 0.0
+        return effective_number(
+            np.bincount(self.codes() if codes is None else codes, weights)
+        )
+
+
+def effective_number(sizes: NDArray) -> float:
+    """Number of equally large images that tell as much as images of these sizes."""
+    square = float((sizes**2).sum())
+    return float(sizes.sum()) ** 2 / square if square > 0 else 0.0
 
 
 # --- the one rule for intervals -----------------------------------------------------------
@@ -201,14 +209,20 @@ def stretch(n_groups: float, level: float) -> float:
 
 
 def percentile_ends(
-    draws: FloatArray, *, level: float = 0.95, n_groups: float
+    draws: FloatArray,
+    *,
+    level: float = 0.95,
+    n_groups: float,
+    bounds: Bounds = UNBOUNDED,
 ) -> tuple[FloatArray, FloatArray]:
     """Ends of the bootstrap interval of each column.
 
     The percentiles of the resamples are moved so that their median is the estimate, which takes
     the bias of resampling out, and stretched from it for the number of images: the bootstrap
     leaves out that a spread is estimated too (t with G − 1 degrees for the normal) and that
-    resamples vary by (G − 1) / G too little.
+    resamples vary by (G − 1) / G too little. Where the number has bounds, these distances are
+    gone on its log-odds between them (`within`): few images do not show the long tail of a
+    score near its bound.
 
     Parameters
     ----------
@@ -219,6 +233,8 @@ def percentile_ends(
     n_groups : float
         Number of images, or their effective number (`Resamples.effective`); for a statistic that
         compares right with wrong answers, of the images that hold the rarer of the two.
+    bounds : tuple
+        Least and largest value that a number can have, of all columns or one each; ±inf: none.
 
     Returns
     -------
@@ -240,13 +256,68 @@ def percentile_ends(
         low, middle, high = np.quantile(resampled, [tail, 0.5, 1 - tail], axis=0)
     wider = stretch(n_groups, level)
     varies = low < high
-    below = np.where(varies, estimate - wider * (middle - low), np.nan)
-    above = np.where(varies, estimate + wider * (high - middle), np.nan)
-    return below, above
+    below = np.where(varies, wider * (middle - low), np.nan)
+    above = np.where(varies, wider * (high - middle), np.nan)
+    return within(estimate, below, above, bounds)
+
+
+def within(
+    estimate: FloatArray | float,
+    below: FloatArray | float,
+    above: FloatArray | float,
+    bounds: Bounds,
+) -> tuple[FloatArray, FloatArray]:
+    r"""Ends of an interval so far below and above an estimate, on the log-odds between bounds.
+
+    The distances are those of the plain scale, turned by the delta method into distances of
+    :math:`\log (x - a) - \log (b - x)` for bounds a, b; of the plain scale where one of them is
+    infinite or the estimate has reached it. An end never lies past a bound.
+
+    Parameters
+    ----------
+    estimate, below, above : array or float
+        `below` and `above` are at least 0.
+    bounds : tuple
+        Least and largest value, numbers or arrays like the estimate.
+
+    Returns
+    -------
+    tuple of array
+        (low, high).
+
+    Examples
+    --------
+    >>> low, high = within(0.1, 0.08, 0.08, (0.0, 1.0))
+    >>> round(float(low), 3), round(float(high), 3)
+    (0.044, 0.213)
+    """
+    least, most = bounds
+    middle = np.asarray(estimate, dtype=float)
+    with np.errstate(divide="ignore"):
+        down = 1 / np.maximum(middle - least, 0)
+        up = 1 / np.maximum(most - middle, 0)
+    return middle - _gone(below, down, up), middle + _gone(above, up, down)
+
+
+def _gone(
+    distance: FloatArray | float, ahead: FloatArray, behind: FloatArray
+) -> FloatArray:
+    """How far a distance leads towards a bound, given 1 / the distances to either bound."""
+    scaled = (ahead > 0) & (behind > 0) & np.isfinite(ahead + behind)
+    with np.errstate(divide="ignore"):
+        plain = np.minimum(distance, 1 / ahead)
+    ahead = np.where(scaled, ahead, 1.0)
+    behind = np.where(scaled, behind, 1.0)
+    less = -np.expm1(-(ahead + behind) * distance)
+    return np.where(scaled, less / (ahead + behind * (1 - less)), plain)
 
 
 def percentile_interval(
-    draws: FloatArray, *, level: float = 0.95, n_groups: float
+    draws: FloatArray,
+    *,
+    level: float = 0.95,
+    n_groups: float,
+    bounds: tuple[float, float] = UNBOUNDED,
 ) -> Interval:
     """`percentile_ends` of one number, with a warning where the interval says little.
 
@@ -254,7 +325,7 @@ def percentile_interval(
     ----------
     draws : (1 + r,) array
         The estimate, then its resamples.
-    level, n_groups
+    level, n_groups, bounds
         As in `percentile_ends`.
 
     Returns
@@ -266,7 +337,7 @@ def percentile_interval(
     missing = int(np.isnan(draws[1:]).sum())
     if np.isnan(estimate) or missing == len(draws) - 1:
         return Interval(low=np.nan, estimate=estimate, high=np.nan)
-    low, high = percentile_ends(draws, level=level, n_groups=n_groups)
+    low, high = percentile_ends(draws, level=level, n_groups=n_groups, bounds=bounds)
     if np.isnan(low):
         warn("resampling has nothing to vary: the interval is NaN")
     elif missing:
@@ -499,46 +570,6 @@ def _expit(eta: FloatArray) -> FloatArray:
 
 
 # --- discrimination -----------------------------------------------------------------------
-
-
-def weighted_auroc(
-    confidence: ArrayLike,
-    correct: ArrayLike,
-    weights: FloatArray,
-    fold: ArrayLike | None = None,
-) -> FloatArray:
-    r"""AUROC for every row of weights, ties one half; NaN where an outcome is absent.
-
-    Maps of different folds put their confidences on different scales. With `fold` given, pairs
-    are counted within folds alone: :math:`\sum_k A_k n_k^+ n_k^- / \sum_k n_k^+ n_k^-`.
-
-    Parameters
-    ----------
-    confidence, correct : (n,) arrays
-    weights : (B, n) array
-    fold : (n,) array, optional
-
-    Returns
-    -------
-    (B,) array
-    """
-    from scipy.sparse import csr_array
-
-    c = np.asarray(confidence, dtype=float)
-    y = np.asarray(correct, dtype=float)
-    folds = np.zeros(y.size) if fold is None else np.asarray(fold)
-    wins = np.zeros(len(weights))
-    pairs = np.zeros(len(weights))
-    for k in pd.unique(folds):
-        own = np.flatnonzero(folds == k)
-        cell = distinct(c[own])[1]
-        place = (np.arange(own.size), cell)
-        # (B, cells): right and wrong answers at each confidence, ascending
-        right = weights[:, own] @ csr_array((y[own], place))
-        wrong = weights[:, own] @ csr_array((1 - y[own], place))
-        wins += won_pairs(right, wrong)
-        pairs += right.sum(axis=1) * wrong.sum(axis=1)
-    return np.where(pairs > 0, wins / np.where(pairs > 0, pairs, 1), np.nan)
 
 
 def won_pairs(right: FloatArray, wrong: FloatArray) -> FloatArray:

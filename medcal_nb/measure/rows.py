@@ -1,7 +1,8 @@
-"""Rows of graded answers: those that can be measured, their images, halves and groups."""
+"""Rows of graded answers: those that can be measured, their images and groups."""
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -11,8 +12,9 @@ from ._check import check_groups
 
 def measured(graded: pd.DataFrame) -> pd.DataFrame:
     """Return the graded answers that can be measured: those with a confidence and a grade."""
-    whole = graded["confidence"].notna() & graded["correct"].notna()
-    return graded if whole.all() else graded[whole]
+    can_be = graded["confidence"].notna() & graded["correct"].notna()
+    # millions of answers are not copied where none is left out
+    return graded.copy(deep=False) if can_be.all() else graded[can_be]
 
 
 def arrays(graded: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
@@ -79,8 +81,13 @@ def refuse_shared(fitted: pd.DataFrame, judged: pd.DataFrame, names: str) -> Non
         )
 
 
-def rows_where(graded: pd.DataFrame, where: dict) -> pd.DataFrame:
+def rows_where(graded: pd.DataFrame, where: Mapping[str, Any]) -> pd.DataFrame:
     """Return the rows whose columns hold the values of `where`; none where a column is absent."""
+    return graded[is_where(graded, where)]
+
+
+def is_where(graded: pd.DataFrame, where: Mapping[str, Any]) -> np.ndarray:
+    """Return which rows :func:`rows_where` returns, as an array of bool."""
     mask = np.ones(len(graded), dtype=bool)
     for column, value in where.items():
         held = (
@@ -89,17 +96,7 @@ def rows_where(graded: pd.DataFrame, where: dict) -> pd.DataFrame:
             else pd.Series(False, graded.index)
         )
         mask &= held.to_numpy(bool, na_value=False)
-    return graded[mask]
-
-
-def halves(
-    graded: pd.DataFrame, *, rng: np.random.Generator
-) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Split graded answers into two halves by image, at random: `(fit, test)`."""
-    images = image_labels(graded)
-    names = np.unique(images)
-    first = np.isin(images, rng.permutation(names)[: len(names) // 2])
-    return graded[first], graded[~first]
+    return mask
 
 
 def parts_by(

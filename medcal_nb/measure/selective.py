@@ -279,8 +279,9 @@ def threshold_table(
     Returns
     -------
     pandas.DataFrame
-        The `by` columns and
+        One row a group:
 
+        - the `by` columns
         - threshold: certified, infinite if none is
         - n_fit, fit_coverage: answers it was chosen on, and coverage there
         - n_test, test_coverage: answers it is judged on, and coverage there
@@ -369,14 +370,15 @@ def selective_coverage_table(
     Returns
     -------
     pandas.DataFrame
-        One row a group: the `by` columns and
+        One row a group:
 
-        - n, n_images: graded answers and their images (0 where they are unknown: by answer then)
+        - the `by` columns
+        - n, n_images: graded answers and their images (0 for unknown ones: by answer then)
         - n_fit: mean number of answers a threshold was certified on
         - accuracy: of all graded answers
         - observed_coverage: largest coverage with a risk of at most `target`, in sample
         - certified: share of the splits in which a threshold was certified
-        - coverage: mean coverage of certified thresholds on the other half (0 where there is none)
+        - coverage: mean coverage of certified thresholds on the other half (0 without one)
         - risk, risk_low, risk_high: share wrong among those kept on the other half, all splits
         - conformal_coverage, conformal_risk: the same by `conformal_selection`
 
@@ -384,6 +386,15 @@ def selective_coverage_table(
     ------
     ValueError
         On a column the table lacks; on a target or delta outside (0, 1).
+
+    Examples
+    --------
+    >>> from medcal_nb.measure import example_answers
+    >>> general = example_answers(400).query("domain == 'general'")
+    >>> rng = np.random.default_rng(0)
+    >>> table = selective_coverage_table(general, target=0.2, n_resamples=200, rng=rng)
+    >>> table[["certified", "coverage"]].round(2).to_numpy().tolist()
+    [[0.64, 0.27], [0.4, 0.22]]
     """
     check_level(target, "target")
     parts = parts_by(graded[graded["correct"].notna()], by)
@@ -490,8 +501,10 @@ def _pooled_risk(
     risks = np.full(kept.size, np.nan)
     np.divide(wrong, kept, out=risks, where=kept > 0)
     n_images = drawn.effective(weights=times_kept)
-    low, high = percentile_ends(risks, level=level, n_groups=n_images)
-    return max(float(low), 0.0), float(risks[0]), min(float(high), 1.0)
+    low, high = percentile_ends(
+        risks, level=level, n_groups=n_images, bounds=(0.0, 1.0)
+    )
+    return float(low), float(risks[0]), float(high)
 
 
 def observed_coverage(c: NDArray, y: NDArray, target: float) -> float:
@@ -549,6 +562,17 @@ def certification_table(
         - certified, certified_low, certified_high: share of samples with a threshold
 
         (both with Wilson's 95 % interval, which is that of the simulation)
+
+    Examples
+    --------
+    >>> rng = np.random.default_rng(0)
+    >>> confidence = rng.uniform(0.5, 1, 5000)
+    >>> correct = rng.random(5000) < confidence
+    >>> table = certification_table(
+    ...     confidence, correct, target=0.2, sizes=[100, 800], n_repeats=200, rng=rng
+    ... )
+    >>> table["certified"].tolist()
+    [0.545, 1.0]
     """
     c, y = check_pair(confidence, correct)
     codes, n_units = check_groups(groups, c.size)

@@ -235,6 +235,13 @@ def e50(confidence: ArrayLike, correct: ArrayLike) -> float:
     References
     ----------
     As `ici`.
+
+    Examples
+    --------
+    >>> rng = np.random.default_rng(0)
+    >>> confidence = rng.uniform(0.5, 1, 2000)
+    >>> round(e50(confidence, rng.random(2000) < confidence - 0.1), 2)
+    0.08
     """
     return evaluate(_e50, confidence, correct)
 
@@ -262,6 +269,13 @@ def e90(confidence: ArrayLike, correct: ArrayLike) -> float:
     References
     ----------
     As `ici`.
+
+    Examples
+    --------
+    >>> rng = np.random.default_rng(0)
+    >>> confidence = rng.uniform(0.5, 1, 2000)
+    >>> round(e90(confidence, rng.random(2000) < confidence - 0.1), 2)
+    0.1
     """
     return evaluate(_e90, confidence, correct)
 
@@ -300,7 +314,7 @@ def calibration_curve_table(
     pandas.DataFrame
         One row a point, ascending:
 
-        - confidence
+        - confidence: of the point
         - accuracy: of the local linear regression of `ici`, cut to [0, 1]
         - accuracy_low, accuracy_high: the band
         - n_near: answers within 0.05 of the point

@@ -22,6 +22,7 @@ from .intervals import (
 )
 from .inversion import ece_interval, ici_interval
 from .metrics import is_sure
+from .ranking import auroc_test
 from .registry import METRICS, Metric
 from .resampling import (
     FloatArray,
@@ -100,15 +101,18 @@ def metrics_table(
         One row a group:
 
         - the `by` columns
-        - n, n_missing: answers measured, and left out
-        - n_images: different images; 0 where they are unknown and intervals are by answer
+        - n: answers measured
+        - n_missing: answers left out
+        - n_images: different images; 0 if they are unknown and intervals are by answer
         - clip: where slope or intercept is asked for, how far 0 and 1 were moved for it
-        - the metrics in the order asked for, each with its ends. Accuracy, confidently_wrong and
-          yields by `clustered_interval`; ECE, of equal width or mass, plain or debiased, by
-          `ece_interval`, ICI by `ici_interval`; the others by the bootstrap. Ends are NaN for
-          metrics to which sampling noise adds as to a plain ECE and that have no such interval
-          (smooth ECE, ACE, MCE, E50, E90). NaN where a metric is undefined, with a
-          `MeasureWarning` that names the group and the reason.
+        - each of `metrics`: in the order asked for, with _low, _high; only those of `intervals`
+          have ends, if some are named
+
+        Accuracy, confidently_wrong and yields by `clustered_interval`; ECE, of equal width or mass,
+        plain or debiased, by `ece_interval`, ICI by `ici_interval`, AUROC by `auroc_test`; the
+        others by the bootstrap. Ends are NaN for metrics to which sampling noise adds as to a
+        plain ECE and that have no such interval (smooth ECE, ACE, MCE, E50, E90). NaN where a
+        metric is undefined, with a `MeasureWarning` that names the group and the reason.
 
     Raises
     ------
@@ -251,6 +255,13 @@ class _Scores:
             return self.share(metric.name, value)
         if metric.interval == "inversion":
             return self.inversion(metric.name)
+        if metric.interval == "delong":
+            test = auroc_test(self.c, self.y, groups=self.ids, level=self.level)
+            if np.isnan(test["p"]):
+                warn(
+                    "AUROC: one image holds an outcome, or nothing varies: no interval"
+                )
+            return Interval(low=test["low"], estimate=value, high=test["high"])
         if metric.interval == "bootstrap":
             if self.drawn is None:
                 self.drawn = Resamples(
@@ -344,7 +355,8 @@ def difference_table(
         items (modalities, say).
     column : str
     metric : str
-        One of `METRICS` whose interval is of the bootstrap.
+        One of `METRICS` that is a mean, or a function of means; two AUROCs are compared by
+        `auroc_difference`.
     level, n_resamples, rng
         As in `bootstrap_interval`, by image: images are drawn once for both groups.
 
@@ -359,8 +371,17 @@ def difference_table(
         - p: two-sided, by Student's t
         - p_holm: Holm over all rows
         - differs: p_holm ≤ 1 − level
+
+    Examples
+    --------
+    >>> from medcal_nb.measure import example_answers
+    >>> rng = np.random.default_rng(0)
+    >>> table = difference_table(example_answers(), "domain", n_resamples=200, rng=rng)
+    >>> table[["a", "b", "differs"]].to_numpy().tolist()
+    [['general', 'medical', True]]
     """
-    check_choice(metric, "metric", METRICS)
+    known = [one for one in METRICS.values() if one.interval in ("bootstrap", "share")]
+    check_choice(metric, "metric", [one.name for one in known])
     chosen = METRICS[metric]
     parts = list(measured(graded).groupby(column, observed=True))
     (stream,) = rng.spawn(1)
@@ -531,10 +552,15 @@ def netcal_table(
     pandas.DataFrame
         One row per metric:
 
-        - ``metric``: its name
-        - ``ours, netcal``: the two values
-        - ``difference``: ours − netcal
-        - ``note``: why they differ
+        - metric: its name
+        - ours, netcal: the two values
+        - difference: ours − netcal
+        - note: why they differ
+
+    Examples
+    --------
+    >>> netcal_table([0.9, 0.8, 0.6] * 10, [1, 1, 0] * 10)["metric"].tolist()
+    ['ECE', 'MCE', 'ACE']
     """
     from netcal import metrics as netcal
 

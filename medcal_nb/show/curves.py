@@ -20,8 +20,8 @@ from medcal_nb.show.ink import (
     percent_axis,
     ticks_apart,
 )
-from medcal_nb.show.look import BLACK, GREY, PALE, SMALL, Look
-from medcal_nb.show.words import label_of
+from medcal_nb.show.look import BLACK, GREY, PALE, SMALL
+from medcal_nb.show.words import is_share, label_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -68,28 +68,26 @@ def plot_calibration(
     *,
     ax: Axes,
     bins: pd.DataFrame | None = None,
-    hue: str | None = None,
     event: str = "",
 ) -> None:
-    """Draw smooth calibration curves with their bands, and where right and wrong answers lie.
+    """Draw a smooth calibration curve with its band, and where right and wrong answers lie.
 
     Parameters
     ----------
     table : pandas.DataFrame
         ``confidence, accuracy`` along the curve, its band ``accuracy_low, accuracy_high`` or
-        ``low, high``, and ``hue``. Where ``n_near`` (answers close by) is below 20, or
-        half of its maximum if that is less, nothing is drawn.
+        ``low, high``. Where ``n_near`` (answers close by) is below 20, or half of its maximum if
+        that is less, nothing is drawn.
+    ax : matplotlib.axes.Axes, optional
+        Where to draw; a figure of half width is made without. They are returned.
     bins : pandas.DataFrame, optional
-        The strip below: ``low, high`` of each bin, with ``n_correct, n_wrong`` or
-        ``n, accuracy``. Right answers upwards, wrong ones downwards.
-    hue : str, optional
-        Column of the curves.
+        The strip below: ``low, high, n, accuracy`` of each bin. Right answers upwards, wrong ones
+        downwards.
     event : str
         What confidence is a probability of, where it is not the answer's being correct: ``cancer``.
     """
     _square(ax, event)
     _below_diagonal(ax)
-    colour = BLACK
     if "n_near" in table:
         # where hardly any answer lies the curve says nothing
         table = table.assign(
@@ -98,14 +96,11 @@ def plot_calibration(
         ends = ends_of(table, "accuracy")
         for end in ends or ():
             table[end] = table[end].where(table["accuracy"].notna())
-    for level, rows, look in groups_of(table, hue):
-        colour = look.colour
-        draw_line(ax, rows, "confidence", "accuracy", look, str(level), lw=2, zorder=3)
-        if level is not None:
-            ax.plot([], [], color=colour, ls=look.line, label=label_of(level))
+    ((_, rows, look),) = groups_of(table, None)
+    draw_line(ax, rows, "confidence", "accuracy", look, "", lw=2, zorder=3)
     if bins is not None:
         strip = _strip_below(ax)
-        _draw_outcomes(strip, bins, colour if hue is None else BLACK)
+        _draw_outcomes(strip, bins, look.colour)
         if event:
             strip.set_yticks(strip.get_yticks(), [event, f"no {event}"])
 
@@ -117,12 +112,8 @@ def _least_near(table: pd.DataFrame) -> float:
 
 def _draw_outcomes(strip: Axes, bins: pd.DataFrame, colour: str) -> None:
     """Draw how many answers of a bin are right, upwards, and wrong, downwards."""
-    if "n_correct" in bins:
-        correct = bins["n_correct"]
-        wrong = bins["n_wrong"]
-    else:
-        correct = (bins["n"] * bins["accuracy"]).fillna(0)
-        wrong = bins["n"] - correct
+    correct = (bins["n"] * bins["accuracy"]).fillna(0).round()
+    wrong = bins["n"] - correct
     width = bins["high"] - bins["low"]
     ink = {"align": "edge", "width": 0.86 * width, "linewidth": 0.6}
     strip.bar(bins["low"] + 0.07 * width, correct, color=colour, **ink)
@@ -137,9 +128,7 @@ def _draw_outcomes(strip: Axes, bins: pd.DataFrame, colour: str) -> None:
 
 
 @chart
-def plot_reliability(
-    table: pd.DataFrame, *, ax: Axes, hue: str | None = None, shares: bool = True
-) -> None:
+def plot_reliability(table: pd.DataFrame, *, ax: Axes, shares: bool = True) -> None:
     """Draw accuracy against confidence in bins, and the shares of answers below.
 
     Light bands are where a calibrated model's dots would fall by chance. Bins of less than 2 % of
@@ -148,11 +137,9 @@ def plot_reliability(
     Parameters
     ----------
     table : pandas.DataFrame
-        From :func:`medcal_nb.measure.reliability_table`, and ``hue``.
+        From :func:`medcal_nb.measure.reliability_table`.
     ax : matplotlib.axes.Axes, optional
         Where to draw; a figure of half width is made without. They are returned.
-    hue : str, optional
-        Column of the groups, such as ``side``.
     shares : bool
         Whether bars below show which share of the answers each bin holds.
 
@@ -165,47 +152,32 @@ def plot_reliability(
     'accuracy, %'
     """
     _square(ax)
-    rows = table[table["n"] > 0]
-    groups = groups_of(rows, hue)
-    for level, part, look in groups:
-        share = part["n"] / part["n"].sum()
-        many = part[share >= FEW]
-        for row in many.itertuples():
-            edges = [row.low, row.high]
-            ax.fill_between(
-                edges, row.band_low, row.band_high, color=look.colour, alpha=0.14, lw=0
-            )
-        ax.errorbar(
-            many["mean_confidence"],
-            many["accuracy"],
-            arms_of(many, "accuracy", "acc"),
-            color=look.colour,
-            marker=look.marker,
-            ls=look.line,
-            elinewidth=0.8,
-            label=None if level is None else label_of(level),
-            clip_on=False,
-            zorder=3,
+    ((_, rows, look),) = groups_of(table[table["n"] > 0], None)
+    share = rows["n"] / rows["n"].sum()
+    many = rows[share >= FEW]
+    for row in many.itertuples():
+        edges = [row.low, row.high]
+        ax.fill_between(
+            edges, row.band_low, row.band_high, color=look.colour, alpha=0.14, lw=0
         )
+    ax.errorbar(
+        many["mean_confidence"],
+        many["accuracy"],
+        arms_of(many, "accuracy", "acc"),
+        color=look.colour,
+        marker=look.marker,
+        ls=look.line,
+        elinewidth=0.8,
+        clip_on=False,
+        zorder=3,
+    )
     if shares:
-        _draw_shares(_strip_below(ax), groups)
-
-
-def _draw_shares(strip: Axes, groups: list[tuple]) -> None:
-    """Draw which share of a group's answers each of its bins holds."""
-    strip.set_ylabel("answers", rotation=0, ha="right", va="center", fontsize=SMALL)
-    for k, (_, part, look) in enumerate(groups):
-        width = (part["high"] - part["low"]) / len(groups)
-        strip.bar(
-            part["low"] + k * width,
-            part["n"] / part["n"].sum(),
-            width=0.92 * width,
-            align="edge",
-            color=GREY if len(groups) == 1 else look.colour,
-            lw=0,
-        )
-    strip.set_ylim(0, None)
-    strip.margins(y=0.15)
+        strip = _strip_below(ax)
+        strip.set_ylabel("answers", rotation=0, ha="right", va="center", fontsize=SMALL)
+        width = 0.92 * (rows["high"] - rows["low"])
+        strip.bar(rows["low"], share, width=width, align="edge", color=GREY, lw=0)
+        strip.set_ylim(0, None)
+        strip.margins(y=0.15)
 
 
 @chart
@@ -213,23 +185,25 @@ def plot_label_curve(
     table: pd.DataFrame,
     *,
     ax: Axes,
-    hue: str = "stage",
     mark: int | None = None,
     xlabel: str = "medical labels used",
-    ylabel: str = "Brier score",
 ) -> None:
     """Draw a loss against the number of labels: median and band; without labels, a dashed line.
 
     Parameters
     ----------
     table : pandas.DataFrame
-        ``hue`` (what the confidences went through), ``n`` (labels used), ``median, low, high``.
+        ``stage`` (what the confidences went through), ``n`` (labels used), ``median, low, high``.
         A stage with one value needs no labels.
+    ax : matplotlib.axes.Axes, optional
+        Where to draw; a figure of half width is made without. They are returned.
     mark : int, optional
         The number of labels from which on the refit wins in 95 % of the resamples.
+    xlabel : str
+        What the axis counts.
     """
     ends = []
-    for level, rows, look in groups_of(table, hue):
+    for level, rows, look in groups_of(table, "stage"):
         if rows["median"].nunique() > 1:
             drawn = rows
             line = look._replace(line="-")
@@ -240,7 +214,8 @@ def plot_label_curve(
             ink = {"lw": 1.2}
         ends.append(draw_line(ax, drawn, "n", "median", line, level, zorder=3, **ink))
     sizes = table["n"].unique()
-    ax.set(xlim=(min(sizes) / 1.1, 1.15 * max(sizes)), xlabel=xlabel, ylabel=ylabel)
+    ax.set(xlim=(min(sizes) / 1.1, 1.15 * max(sizes)), xlabel=xlabel)
+    ax.set_ylabel("Brier score")
     ax.set_xscale("log")
     number_axis(ax.xaxis, ticks_apart(sizes, 0.7 * inches_of(ax)[0]))
     ax.margins(y=0.12)
@@ -275,21 +250,26 @@ def plot_lines(
     xlabel: str = "",
     ylabel: str = "",
     log: bool = False,
-    references: dict[str, str | float] | None = None,
-    percent: bool = False,
+    percent: bool | None = None,
 ) -> None:
     """Draw a line per level with its band, named at its end.
 
     Parameters
     ----------
     table : pandas.DataFrame
-        Columns named by ``x, y``, the band ``<y>_low, <y>_high`` where known, and ``hue``.
+        A line a point, and the band ``<y>_low, <y>_high`` where known.
+    ax : matplotlib.axes.Axes, optional
+        Where to draw; a figure of half width is made without. They are returned.
+    x, y : str
+        Columns of the two axes.
+    hue : str, optional
+        Column of the lines' names.
+    xlabel, ylabel : str
+        What the axes count; by default the labels of their columns.
     log : bool
         A logarithmic x.
-    references : dict, optional
-        Grey lines to compare with: from a name to a column, or to a number.
-    percent : bool
-        Whether y is a share, counted in percent.
+    percent : bool, optional
+        Whether y is a share, counted in percent; by default where the column is known as one.
     """
     ends = []
     rest = 0
@@ -299,12 +279,6 @@ def plot_lines(
             ends.append(end)
         elif hue is not None:
             rest += 1
-    first = table if hue is None else table[table[hue] == table[hue].iloc[0]]
-    dotted = Look(GREY, "", ":")
-    for name, where in (references or {}).items():
-        height = first[where] if isinstance(where, str) else where
-        line = first[[x]].assign(reference=height)
-        ends.append(draw_line(ax, line, x, "reference", dotted, name, lw=1, zorder=1))
     if rest:
         ends.append(End(y=ends[-1].y, name=f"grey: {rest} others", colour=GREY))
     ax.set_xlim(table[x].min(), table[x].max())
@@ -312,7 +286,7 @@ def plot_lines(
         ax.set_xscale("log")
         number_axis(ax.xaxis, ticks_apart(table[x].unique(), 0.7 * inches_of(ax)[0]))
     ax.set(xlabel=xlabel or label_of(x), ylabel=ylabel or label_of(y))
-    if percent:
+    if is_share(y) if percent is None else percent:
         percent_axis(ax.yaxis, ylabel or label_of(y))
     ax.grid(axis="y")
     name_ends(ax, ends)
@@ -324,6 +298,10 @@ def plot_levels(table: pd.DataFrame, *, ax: Axes, xlabel: str = "") -> None:
 
     Parameters
     ----------
+    ax : matplotlib.axes.Axes, optional
+        Where to draw; a figure of half width is made without. They are returned.
+    xlabel : str
+        What the level is of.
     table : pandas.DataFrame
         Column ``level`` in order, ``mean_confidence, accuracy`` and, where known, their
         ``_low, _high``. The level called ``absent`` has a place of its own, at the left.

@@ -15,7 +15,7 @@ from medcal_nb import correct, measure
 from medcal_nb.datasets import open_image, png_text
 from medcal_nb.errors import MedcalError
 from medcal_nb.show.charts import plot_reliability
-from medcal_nb.show.words import estimate, label_of, percent
+from medcal_nb.show.words import estimate, is_share, label_of, percent, shares
 
 MAPS = ("log_odds", "platt", "isotonic")
 """Recalibration maps to look through, fitted on the answers of the fit split."""
@@ -24,13 +24,13 @@ _CHOICES = ("model", "strategy", "dataset", "modality")
 _OFFERED = ("model", "strategy")
 """Choices that must be made; only those with answers are offered."""
 _MEASURES = {
-    "ece": "ECE, 10 bins",
+    "ece": "ECE, 15 bins",
     "accuracy": "Accuracy",
     "mean_confidence": "Mean confidence",
     "brier": "Brier score",
 }
 _PAGE = 6
-_BINS = 10
+_BINS = 15
 
 
 class Explorer(ipw.VBox):
@@ -43,9 +43,9 @@ class Explorer(ipw.VBox):
         correct``; ``modality, split, image_id, item_id, answer, gold, raw`` where known.
     items : pandas.DataFrame, optional
         The item table (``item_id, dataset, question, image``), for the questions and images.
-    model, strategy : str, optional
-        Where to open, if there are answers; without, on the pair with most answers. Pairs
-        without answers are not offered.
+    model, strategy, dataset : str, optional
+        Where to open, if there are answers; without, on the pair with most answers, of all data
+        sets. Pairs without answers are not offered.
 
     Raises
     ------
@@ -60,6 +60,7 @@ class Explorer(ipw.VBox):
         *,
         model: str | None = None,
         strategy: str | None = None,
+        dataset: str | None = None,
     ):
         frame = answers.dropna(subset=["confidence", "correct"]).reset_index(drop=True)
         if frame.empty:
@@ -68,7 +69,9 @@ class Explorer(ipw.VBox):
             )
         if "split" not in frame or frame["split"].isna().all():
             frame = frame.assign(split="test")
-        self._named = [name for name in _CHOICES if name in frame]
+        self._named = [
+            name for name in _CHOICES if name in frame and frame[name].notna().any()
+        ]
         self._frame = frame.astype(dict.fromkeys(self._named, "category"))
         key = ["dataset", "item_id"]
         self._items = {} if items is None else items.set_index(key).to_dict("index")
@@ -78,6 +81,8 @@ class Explorer(ipw.VBox):
         maps += [(label_of(name), name) for name in MAPS]
         self.controls["map"] = ipw.Dropdown(options=maps, description="map")
         datasets = self.controls["dataset"].options[1:]
+        if dataset in dict(datasets).values():
+            self.controls["dataset"].value = dataset
         self.controls["labels"] = ipw.Dropdown(
             options=datasets, description="fitted on"
         )
@@ -153,9 +158,8 @@ class Explorer(ipw.VBox):
         ]
         if name in ("dataset", "modality"):
             options = [("all", ""), *options]
-        return ipw.Dropdown(
-            options=options, description=name.replace("dataset", "data set")
-        )
+        names = {"dataset": "data set", "strategy": "method"}
+        return ipw.Dropdown(options=options, description=names.get(name, name))
 
     def _rows(self, split: str, **other: Any) -> pd.DataFrame:
         """Return the rows of a split that are chosen; ``other`` choices win."""
@@ -223,9 +227,8 @@ class Explorer(ipw.VBox):
         )
         numbers = {"Answers": f"{len(self.rows):,}"}
         for name, called in _MEASURES.items():
-            numbers[called] = estimate(
-                *table[[name, f"{name}_low", f"{name}_high"]].iloc[0]
-            )
+            ends = table[[name, f"{name}_low", f"{name}_high"]].iloc[0]
+            numbers[called] = shares(*ends) if is_share(name) else estimate(*ends)
         return numbers
 
     def _opened(self, _change: Any = None) -> None:
@@ -247,17 +250,21 @@ class Explorer(ipw.VBox):
             picture = open_image(item["image"])
             picture.thumbnail((160, 160))
             image = _image(png_text(picture), "image of the question")
-        said = row.get("answer") if pd.notna(row.get("answer")) else row.get("raw")
+        reply = row.get("answer")
+        if pd.isna(reply):
+            reply = row.get("raw")
         lines = {
-            "question": item.get("question")
-            or row.get("question")
-            or row.get("item_id"),
-            "reply": f"{said} ({percent(row['confidence'])} sure)",
+            "question": item.get("question") or row.get("question"),
+            "item": row.get("item_id"),
+            "reply": reply,
             "right answer": row.get("gold"),
+            "confidence": percent(row["confidence"]),
             "graded": "right" if row["correct"] else "wrong",
         }
         words = "".join(
-            f"<br>{k}: <b>{html.escape(str(v))}</b>" for k, v in lines.items()
+            f"<br>{name}: <b>{html.escape(str(value))}</b>"
+            for name, value in lines.items()
+            if pd.notna(value)
         )
         return f"<div class='medcal-answer' style='padding:4px'>{image}{words}</div>"
 
@@ -276,6 +283,7 @@ def explore(
     *,
     model: str | None = None,
     strategy: str | None = None,
+    dataset: str | None = None,
 ) -> Explorer:
     """Return a view of answers to choose from and look into; see :class:`Explorer`."""
-    return Explorer(answers, items, model=model, strategy=strategy)
+    return Explorer(answers, items, model=model, strategy=strategy, dataset=dataset)

@@ -75,7 +75,19 @@ def panel(title: str, plot: Callable, table: pd.DataFrame, **options: Any) -> Pa
 def panel_each(
     plot: Callable, table: pd.DataFrame, by: str, **options: Any
 ) -> list[Panel]:
-    """Return a panel for each value of a column, in order of appearance, titled by its name."""
+    """Return a panel for each value of a column, in order of appearance, titled by its name.
+
+    Parameters
+    ----------
+    plot : callable
+        A ``plot_*`` of :mod:`medcal_nb.show.charts`.
+    table : pandas.DataFrame
+        What the charts draw.
+    by : str
+        The column.
+    **options
+        Passed to each chart.
+    """
     panels = []
     for level in dict.fromkeys(table[by]):
         rows = table[table[by] == level]

@@ -22,7 +22,7 @@ from medcal_nb.show.ink import (
     write_beside_rows,
 )
 from medcal_nb.show.look import BLACK, GREY, PALE, SMALL, Look, has_look, looks
-from medcal_nb.show.words import label_of, points
+from medcal_nb.show.words import is_share, label_of, points
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -108,8 +108,7 @@ def plot_forest(
     words: str | None = None,
     summary: str | None = None,
     sort: bool | list = True,
-    percent: bool = False,
-    numbers: bool = True,
+    percent: bool | None = None,
 ) -> None:
     """Draw a mark with its interval per row, and the numbers or a word at the right.
 
@@ -127,7 +126,7 @@ def plot_forest(
     xlabel : str
         What the axis counts, with its unit.
     reference : float, optional
-        A vertical line: 0 for differences.
+        A vertical line: 0 for differences, and where there is a margin.
     margin : float, optional
         Up to how far beyond the reference a difference is none that matters: shaded and named.
     words : str, optional
@@ -137,10 +136,9 @@ def plot_forest(
         ``prediction_low, prediction_high`` (or ``<value>_prediction_low`` …) are a capped line.
     sort : bool or list
         Lowest mean value on top; the given order if False; or the labels in an order.
-    percent : bool
-        Whether the values are shares, counted in percent.
-    numbers : bool
-        Whether estimate and interval stand at the right (never with ``hue``).
+    percent : bool, optional
+        Whether the values are shares, counted in percent; by default where the column is known as
+        one.
 
     Examples
     --------
@@ -151,6 +149,8 @@ def plot_forest(
     >>> [text.get_text() for text in ax.get_yticklabels()]
     ['MRI', 'CT']
     """
+    if percent is None:
+        percent = is_share(value)
     names = _order(table[label], table[value], summary, sort)
     ends = ends_of(table, value)
     groups = groups_of(table, hue)
@@ -188,7 +188,7 @@ def plot_forest(
         first = table.drop_duplicates(label)
         middles = first[label].map(dict(zip(names, ax.get_yticks(), strict=True)))
         write_beside_rows(ax, middles, first[words].map(label_of))
-    elif hue is None and numbers:
+    elif hue is None:
         texts = _estimates(table[[value, *(ends or ())]], percent)
         write_beside_rows(ax, heights, texts)
 
@@ -216,6 +216,8 @@ def _draw_prediction(ax: Axes, row: pd.DataFrame, value: str, place: float) -> N
 
 def _draw_reference(ax: Axes, reference: float | None, margin: float | None) -> None:
     """Draw the line of no difference, and the margin beyond it."""
+    if reference is None and margin is not None:
+        reference = 0.0
     if reference is None:
         return
     ax.axvline(reference, color=GREY, lw=0.9, zorder=0)
@@ -266,7 +268,13 @@ def plot_dumbbell(
     Parameters
     ----------
     table : pandas.DataFrame
-        Columns named by ``label``, ``first``, ``second`` and their ``_low, _high`` where known.
+        A line a row, and ``_low, _high`` of both values where known.
+    ax : matplotlib.axes.Axes, optional
+        Where to draw; a figure of half width is made without. They are returned.
+    first, second, label : str
+        Columns of the two values, and of the name of their row.
+    xlabel : str
+        What the axis counts.
     hue : str, optional
         Column that gives a colour and, where a label has several rows, a line of its own.
     difference : str, optional
@@ -353,28 +361,31 @@ def plot_matrix(
     row: str,
     col: str,
     value: str,
-    xlabel: str = "",
-    ylabel: str = "",
-    percent: bool = False,
-    signed: bool = True,
+    percent: bool | None = None,
 ) -> None:
-    """Draw a number per pair in a square, shaded by its size; bold where it is clear.
+    """Draw a signed number per pair in a square, shaded by its size; bold where it is clear.
 
     The row with the highest mean is on top.
 
-    Clear is a number whose interval leaves 0 out. Signed numbers are shaded from green (below 0)
-    to red-violet (above), others in grey.
+    Clear is a number whose interval leaves 0 out. Numbers are shaded from green (below 0) to
+    red-violet (above).
 
     Parameters
     ----------
     table : pandas.DataFrame
-        A line per pair: columns named by ``row, col, value``, and ``<value>_low, <value>_high``
-        where known.
-    percent : bool
-        Whether the values are shares, written in percent (points, where signed).
+        A line per pair, and ``<value>_low, <value>_high`` where known.
+    ax : matplotlib.axes.Axes, optional
+        Where to draw; a figure of half width is made without. They are returned.
+    row, col, value : str
+        Columns of the row, of the column and of the number.
+    percent : bool, optional
+        Whether the values are differences of shares, written in percentage points; by default
+        where the column is known as one.
     """
     import seaborn as sns
 
+    if percent is None:
+        percent = is_share(value)
     rows = _order(table[row], -table[value], None, sort=True)
     columns = list(dict.fromkeys(table[col]))
     wide = table.set_index([row, col])[value].unstack().loc[rows, columns]
@@ -382,16 +393,16 @@ def plot_matrix(
     sns.heatmap(
         wide,
         ax=ax,
-        cmap="PiYG_r" if signed else "Greys",
-        vmin=-1.8 * largest if signed else 0,
-        vmax=1.8 * largest if signed else 2.4 * largest,
+        cmap="PiYG_r",
+        vmin=-1.8 * largest,
+        vmax=1.8 * largest,
         cbar=False,
-        annot=wide.map(lambda number: _cell_text(number, percent, signed)),
+        annot=wide.map(lambda number: _cell_text(number, percent)),
         fmt="",
         annot_kws={"fontsize": SMALL, "color": BLACK},
         linewidths=2,
     )
-    if signed and f"{value}_low" in table:
+    if f"{value}_low" in table:
         clear = (table[f"{value}_low"] > 0) | (table[f"{value}_high"] < 0)
         bold = set(zip(table[col][clear], table[row][clear], strict=True))
         for text in ax.texts:
@@ -408,21 +419,20 @@ def plot_matrix(
     ax.set_xticks(np.arange(len(columns)) + 0.5, texts, rotation=90 if upright else 0)
     ax.tick_params(length=0)
     ax.spines["bottom"].set_visible(False)
-    ax.set(xlabel=xlabel, ylabel=ylabel)
+    ax.set(xlabel="", ylabel="")
 
 
 def _column_name(name: object, letters: int) -> str:
     return textwrap.fill(row_name(name), letters, break_long_words=False)
 
 
-def _cell_text(number: float, percent: bool, signed: bool) -> str:
+def _cell_text(number: float, percent: bool) -> str:
     """Return what stands in a square: whole percent or two to three decimals."""
     if pd.isna(number):
         return ""
     shown = 100 * number if percent else number
-    sign = "+" if signed else ""
-    places = 0 if percent else 2 + signed
-    return f"{shown:{sign}.{places}f}".replace("-", "−")
+    places = 0 if percent else 3
+    return f"{shown:+.{places}f}".replace("-", "−")
 
 
 @chart
@@ -431,6 +441,8 @@ def plot_icons(table: pd.DataFrame, *, ax: Axes) -> None:
 
     Parameters
     ----------
+    ax : matplotlib.axes.Axes, optional
+        Where to draw; a figure of half width is made without. They are returned.
     table : pandas.DataFrame
         ``outcome`` in the order right, wrong, confidently wrong, as it is to be called; and
         ``count``, in any unit: drawn are the nearest whole numbers that add to 100.

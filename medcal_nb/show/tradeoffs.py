@@ -32,28 +32,29 @@ def plot_risk_coverage(
     ax: Axes,
     target: float,
     points: pd.DataFrame,
-    hue: str = "strategy",
 ) -> None:
     """Draw the share wrong among the answers kept against the share kept.
 
     Parameters
     ----------
     table : pandas.DataFrame
-        ``coverage, risk`` and ``hue``.
+        ``strategy, coverage, risk``.
+    ax : matplotlib.axes.Axes, optional
+        Where to draw; a figure of half width is made without. They are returned.
     target : float
         The risk allowed: a dashed line.
     points : pandas.DataFrame
-        A row per level: ``hue``, ``coverage, risk`` at the certified threshold and ``n_fit``
+        A row per method: ``strategy``, ``coverage, risk`` at the certified threshold and ``n_fit``
         (or ``n``), the answers that it was chosen on. Where coverage is 0 or missing none could be
         certified.
     """
-    certified = points.set_index(hue)
+    certified = points.set_index("strategy")
     order = certified["coverage"].fillna(0).sort_values(ascending=False, kind="stable")
     table = table.assign(
-        _place=table[hue].map({name: k for k, name in enumerate(order.index)})
+        _place=table["strategy"].map({name: k for k, name in enumerate(order.index)})
     )
     table = table.sort_values("_place", kind="stable")
-    for level, rows, look in groups_of(table, hue):
+    for level, rows, look in groups_of(table, "strategy"):
         ax.plot(rows["coverage"], rows["risk"], color=look.colour, ls=look.line, lw=1.2)
         if level is None:
             continue
@@ -92,7 +93,7 @@ RATES = (1, 2, 5, 10, 20, 50, 100)
 
 @chart
 def plot_decision_curve(
-    table: pd.DataFrame, *, ax: Axes, hue: str | None = None, ylabel: str = ""
+    table: pd.DataFrame, *, ax: Axes, hue: str | None = None
 ) -> None:
     """Draw what deferring adds to the better of checking all and checking none.
 
@@ -103,12 +104,15 @@ def plot_decision_curve(
         ``advantage`` over the better of the two, ``advantage_low, advantage_high`` and ``hue``, as
         of :func:`medcal_nb.measure.net_benefit_table`. At a threshold of p a missed error costs
         (1 − p) / p checks.
+    ax : matplotlib.axes.Axes, optional
+        Where to draw; a figure of half width is made without. They are returned.
+    hue : str, optional
+        Column of the curves' names.
     """
     rates = (1 - table["threshold"]) / table["threshold"]
     table = table.assign(rate=rates)
-    value = "advantage" if "advantage" in table else "net_benefit"
     for level, rows, look in groups_of(table, hue):
-        draw_line(ax, rows, "rate", value, look, level, zorder=3)
+        draw_line(ax, rows, "rate", "advantage", look, level, zorder=3)
         if level is not None:
             # a key, because all curves end at 0
             ax.plot([], [], color=look.colour, ls=look.line, label=label_of(level))
@@ -132,4 +136,4 @@ def plot_decision_curve(
         transform=ax.transAxes,
     )
     ax.set_xlabel("checks worth one missed error")
-    ax.set_ylabel(ylabel or "net benefit beyond the better\nof checking all and none")
+    ax.set_ylabel("net benefit beyond the better\nof checking all and none")

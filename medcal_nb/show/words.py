@@ -5,9 +5,11 @@ from __future__ import annotations
 import html
 import math
 import re
+import tomllib
 from collections.abc import Iterable, Mapping, Sequence
 from math import nan
 from numbers import Integral
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -15,132 +17,9 @@ import pandas as pd
 from medcal_nb.correct import MAPS
 from medcal_nb.measure import METRICS
 
-LABELS = {
-    # what a confidence went through
-    "raw": "uncorrected",
-    "none": "uncorrected",
-    "known": "accuracy known",
-    "source": "general labels",
-    "target": "medical labels",
-    "trained": "trained ensemble",
-    # data sets and models
-    "pocketvqa-general": "general images",
-    "pocketvqa-medical": "medical images",
-    "screeningLowP": "screening, low prevalence",
-    "screeningMedP": "screening, medium prevalence",
-    "screeningHighP": "screening, high prevalence",
-    "challengeMedP": "challenge, medium prevalence",
-    "challengeHighP": "challenge, high prevalence",
-    "mmbench": "MMBench",
-    "oodcv": "OODCV",
-    "InternVL3_5-14B-HF": "InternVL3.5-14B",
-    "gemma-3-27b-it": "Gemma-3-27B",
-    "Qwen3-VL-8B-Instruct": "Qwen3-VL-8B",
-    "llava-v1.6-vicuna-13b-hf": "LLaVA-1.6-13B",
-    "deepseek-vl2": "DeepSeek-VL2",
-    # modalities
-    "ct": "CT",
-    "mri": "MRI",
-    "mr": "MR",
-    "xray": "X-ray",
-    "x-ray": "X-ray",
-    "oct": "OCT",
-    # measures
-    "accuracy_fall": "accuracy falls",
-    "confidence_fall": "confidence falls",
-    "calibration_gap": "overconfidence",
-    "ece_width": "ECE, equal width",
-    "debiased_width": "debiased ECE, equal width",
-    "debiased_mass": "debiased ECE, equal mass",
-    "cost": "transfer cost",
-    "cost_known": "with the accuracy known",
-    "skill_uncorrected": "skill, uncorrected",
-    "skill_transferred": "skill, transferred",
-    "skill_known": "skill, accuracy known",
-    "skill_refitted": "skill, refitted",
-    "net_benefit": "net benefit",
-    "tau2": "τ²",
-    "i2": "I²",
-    "p": "P",
-    "p_holm": "P (Holm)",
-    # columns
-    "dataset": "data set",
-    "side": "image set",
-    "strategy": "elicitation method",
-    "item_id": "item",
-    "image_id": "image",
-    "question_type": "question",
-    "method": "recalibration map",
-    "map": "recalibrated on",
-    "stage": "confidence",
-    "new_tokens": "tokens written",
-    "prompt_tokens": "tokens read",
-    "n": "answers",
-    "n_fit": "calibration answers",
-    "n_test": "test answers",
-    "n_models": "models",
-    "parse_rate": "replies read",
-    "confidence_rate": "replies with a confidence",
-    "n_images": "images",
-    "n_missing": "without confidence",
-    "accuracy_source": "accuracy on the source",
-    "auroc_source": "AUROC on the source",
-    "brier_transferred": "Brier score, transferred",
-    "brier_refitted": "Brier score, refitted",
-    "sha256": "SHA-256",
-    "measured": "with confidence and grade",
-    "certified": "splits with a certificate",
-    "width": "width wanted",
-    "width_here": "width here",
-    "test_coverage": "coverage",
-    "fit_coverage": "coverage in calibration",
-    "test_risk": "risk",
-    "closed": "yes/no",
-    # elicitation methods
-    "alone": "reader alone",
-    "with_model": "reader with model",
-    "verbalized_cot": "verbalized (chain of thought)",
-    "linguistic": "linguistic (words)",
-    "top_k": "top k",
-    "two_stage": "two-stage",
-    "two_stage_other": "two-stage, as another's",
-    "describe_first": "describe first",
-    "augment": "image augmentation",
-    "token_probability": "token probability",
-    "recall_score": "recall score",
-    "sequence_probability": "sequence probability",
-    "option_probability": "option probability",
-    "p_true": "P(True)",
-    "probe_pik": "probe: P(IK)",
-    "probe_saplma": "probe: SAPLMA",
-    "probe_internalinspector": "probe: InternalInspector",
-    "probe_ccps": "probe: CCPS",
-    "probe_bicr": "probe: BICR",
-    "clip_zero_shot": "CLIP, zero-shot",
-    "none_of_the_above": "none of the above",
-    "self_consistency": "self-consistency",
-    "semantic_entropy": "semantic entropy",
-    "blank_image": "image ablation",
-    # ensembles
-    "average": "average of methods",
-    "average, trained": "trained ensemble",
-    "average + expert": "average with expert",
-    "average + expert, trained": "trained ensemble with expert",
-    "best method": "best single method",
-    "expert": "expert model",
-    # columns of transfer and ensembles
-    "n_refitted": "labels until a refit wins",
-    "n_known": "labels until the intercept wins",
-    "rival_is": "which is",
-    "worse_than_base": "skill below 0",
-    "within_05": "within 5 points",
-    "n_min": "fewest labels tried",
-    "n_max": "most labels tried",
-    "n_draws": "samples",
-    "at_bound": "T at its bound",
-    "temperature_source": "T, source",
-    "temperature_target": "T, target",
-}
+LABELS = tomllib.loads(
+    Path(__file__).with_name("labels.toml").read_text(encoding="utf-8")
+)
 """What people call the things that tables name in code; metrics and maps tell it themselves."""
 
 ROWS_SHOWN = 12
@@ -152,6 +31,7 @@ _NAMES_IN = {
         "ensemble",
         "recalibration",
         "rival",
+        "rival_is",
         "method",
         "map",
         "stage",
@@ -161,11 +41,16 @@ _NAMES_IN = {
 """Columns whose words are names of ours; others are left as they are (an answer may be "both")."""
 _SHARES = {
     *("accuracy", "accuracy_source", "mean_confidence", "confidence", "certified"),
-    *("coverage", "observed_coverage", "risk"),
+    *("coverage", "observed_coverage", "mean_coverage", "violated", "risk"),
+    *("fit_coverage", "test_coverage", "test_risk", "test_missed"),
+    *("conformal_coverage", "conformal_risk", "confidence_rate", "parse_rate"),
+    "confidently_wrong",
 }
 """Columns that hold shares of answers, written in percent."""
 _DIFFERENCES = {"gap"}
 """Columns that hold differences of such shares, written in percentage points."""
+_UNSAID = ("n_missing", "n_images")
+"""Columns that are left out where all rows hold 0: nothing is missing, no image is known."""
 
 
 def label_of(name: object) -> str:
@@ -185,6 +70,11 @@ def label_of(name: object) -> str:
 def _label(name: str) -> str:
     registered = METRICS.get(name) or MAPS.own.get(name)
     return registered.label if registered else LABELS.get(name, name)
+
+
+def is_share(column: str) -> bool:
+    """Return whether a column holds shares of answers or their differences, shown in percent."""
+    return column in _SHARES | _DIFFERENCES
 
 
 def heading_of(column: str) -> str:
@@ -234,10 +124,10 @@ def number(value: float | None) -> str:
     if pd.isna(value) or math.isinf(value):
         return "–"
     if isinstance(value, Integral) or (float(value).is_integer() and abs(value) >= 1):
-        return f"{int(value):,}"
+        return f"{int(value):,}".replace("-", "−")
     if 0 < value < 0.00005:
         return "<0.0001"
-    return f"{value:,.{_decimals(value)}f}"
+    return _rounded(value, _decimals(value))
 
 
 def percent(share: float) -> str:
@@ -314,7 +204,7 @@ def _rounded(value: float, places: int) -> str:
     if value == 0 and places > 2:
         return "0"
     # adding 0 turns -0.00 into 0.00
-    return f"{round(value, places) + 0:,.{places}f}"
+    return f"{round(value, places) + 0:,.{places}f}".replace("-", "−")
 
 
 def _decimals(size: float) -> int:
@@ -385,8 +275,8 @@ def show_table(
         A column ``x`` with ``x_low`` and ``x_high`` becomes one, ``0.12 [0.08, 0.17]``. The index
         is not shown.
     columns : sequence or mapping, optional
-        Columns to show, in order; a mapping says what to call them. All by default, called by
-        `LABELS`.
+        Columns to show, in order; a mapping says what to call them. By default all, called by
+        `LABELS`, but for counts of images and of missing confidences that are 0 throughout.
     sort : str, optional
         The column that matters, which need not be shown; the given order without.
     ascending : bool
@@ -424,6 +314,7 @@ def show_table(
             ends[name] = [f"{name}_low", f"{name}_high"]
     if columns is None:
         hidden = {end for pair in ends.values() for end in pair}
+        hidden |= {name for name in _UNSAID if name in frame and not frame[name].any()}
         columns = [name for name in frame if name not in hidden]
     headings = columns
     if not isinstance(columns, Mapping):

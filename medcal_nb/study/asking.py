@@ -25,7 +25,7 @@ from medcal_nb.datasets import load_items
 from medcal_nb.errors import MedcalError
 from medcal_nb.files import file_hash, new_file
 from medcal_nb.study.own_log import check_own_log, note_beside
-from medcal_nb.study.profile import Profile
+from medcal_nb.study.profile import Job, Profile
 
 _PACKAGE = Path(__file__).resolve().parents[1]
 # what a profile may say of asking, and of reaching a model
@@ -73,7 +73,7 @@ def ask_profile(
         )
     answers = Path(answers)
     answers.parent.mkdir(parents=True, exist_ok=True)
-    _begin_anew_if_stale(jobs, answers)
+    begin_anew_if_stale(jobs, answers)
     by_model = {job.model: [] for job in jobs}
     for job in sorted(
         jobs, key=lambda job: "expert" in job.options
@@ -163,7 +163,7 @@ def _reach(job, name):
     return resolve_model(name, **how)
 
 
-def _begin_anew_if_stale(jobs, answers):
+def begin_anew_if_stale(jobs: list[Job], answers: Path) -> None:
     """Note what a log is made from; begin our own of embedded models anew where that has changed.
 
     Answers of other models cost too much to be asked again and are kept.

@@ -217,12 +217,12 @@ class Report:
         part = {"kind": "figure", "name": name, "alt": alt, "legend": legend}
         self._parts[section].append(part | {"data": base64.b64encode(data).decode()})
 
-    def write(
-        self, title: str, about: str, findings: Sequence[Finding], **methods: Any
-    ) -> Path:
+    def write(self, title: str, about: str, findings: Sequence[Finding]) -> Path:
         """Write ``report.html`` and ``report.json``; return the page.
 
-        Methods and the guideline table are made here, of all numbers that there are by then.
+        Methods and the guideline table are made here, of all numbers that there are by then: the
+        notes of ``methods`` say how everything was computed (`level`, `n_resamples`, `n_bins`,
+        `seed` and the like).
 
         Parameters
         ----------
@@ -230,14 +230,12 @@ class Report:
             What the report is about, and a line below it.
         findings : sequence of Finding
             What stands on top, three at most.
-        **methods
-            How everything was computed: `level`, `n_resamples`, `n_bins`, `seed` and the like.
         """
         import jinja2
 
         today = date.today()
         dates = {"date": today.isoformat(), "year": str(today.year)}
-        self.note("methods", **self.ctx.provenance["versions"], **methods, **dates)
+        self.note("methods", **self.ctx.provenance["versions"], **dates)
         texts = sentences.TEXTS
         code = [sentences.fill(texts[key], self.numbers) for key in ("bibtex", "again")]
         self.say("methods", sentences.methods(self.numbers))

@@ -173,7 +173,7 @@ class Study:
         is_ours = not out.exists() or (self.work / "pytask.toml").exists()
         if not is_ours and any(out.iterdir()):
             raise MedcalError(
-                f"--out {out}: holds what no study made: choose a new folder"
+                f"--to {out}: holds what no study made: choose a new folder"
             )
 
     def _own_notebooks(self) -> dict[str, Notebook]:
@@ -197,7 +197,7 @@ class Study:
                 is_figure = name.startswith("fig")
                 if is_figure and files and not any(map(made_here, files)):
                     raise MedcalError(
-                        f"{files[0]}: not known as a study's: move it away, or use --out"
+                        f"{files[0]}: not known as a study's: move it away, or use --to"
                     )
 
     def files(self, outputs: Iterable[str]) -> list[Path]:
@@ -319,7 +319,7 @@ def run_studies(
                 runner.run(keep_going=keep_going)
     except filelock.Timeout:
         raise MedcalError(
-            f"another study is running in {runner.root}: wait for it, or use --out"
+            f"another study is running in {runner.root}: wait for it, or use --to"
         ) from None
 
 

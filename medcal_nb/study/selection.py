@@ -6,6 +6,7 @@ parameters.
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -18,6 +19,7 @@ from medcal_nb.measure.rows import (
     arrays,
     image_labels,
     images_known,
+    is_where,
     measured,
     rows_where,
 )
@@ -27,7 +29,7 @@ from medcal_nb.show.words import label_of
 Where = Mapping[str, Any]
 
 # what a notebook looks at closely where nobody has chosen and the answers hold it
-_MODELS = ("pocket-medical",)
+_MODELS = ("pocket-medical", "Qwen3-VL-8B-Instruct")
 _STRATEGIES = ("verbalized",)
 
 
@@ -224,7 +226,7 @@ def pick(
     MedcalError
         If there is no value, or a preferred one does not occur though it was asked for by `name`.
     """
-    there = list(dict.fromkeys(available.dropna()))
+    there = list(available.dropna().unique())
     if not there:
         raise MedcalError(
             "answers: none has a confidence and a grade; nothing to measure"
@@ -271,11 +273,12 @@ def strategies_on(
     MedcalError
         If the model has none, with the models that have; or as :func:`pick` does.
     """
-    on_all_sides = measured(graded)
+    answers = measured(graded)
+    pair = ["model", "strategy"]
+    on_all_sides = answers[pair].drop_duplicates()
     for side in where:
-        there = rows_where(measured(graded), side)
-        pairs = there[["model", "strategy"]].drop_duplicates()
-        on_all_sides = on_all_sides.merge(pairs, on=["model", "strategy"])
+        there = answers.loc[is_where(answers, side), pair]
+        on_all_sides = on_all_sides.merge(there.drop_duplicates(), on=pair)
     own = on_all_sides.loc[on_all_sides["model"] == model, "strategy"]
     if own.empty:
         models = ", ".join(dict.fromkeys(on_all_sides["model"])) or "none"
@@ -340,18 +343,18 @@ def sides(
         If a side has no rows, or both are the same; NotEnough where nobody named a side and the
         answers hold one data set.
     """
-    names = list(dict.fromkeys(graded["dataset"].dropna()))[:2]
+    names = list(graded["dataset"].dropna().unique())[:2]
     options = [(source, target)]
     if "dataset" not in source and "dataset" not in target:
         options.append((_without_split(source), _without_split(target)))
         if len(names) > 1:
             options.append(({"dataset": names[0]}, {"dataset": names[1]}))
     for one, other in options:
-        fitted = rows_where(graded, one).index
-        judged = rows_where(graded, other).index
-        if one != other and len(fitted) and len(judged):
-            more = rows_where(graded, more_target or other).index
-            is_whole = judged.isin(more).all() and not fitted.isin(more).any()
+        fitted = is_where(graded, one)
+        judged = is_where(graded, other)
+        if one != other and fitted.any() and judged.any():
+            more = is_where(graded, more_target or other)
+            is_whole = more[judged].all() and not more[fitted].any()
             return one, other, more_target if more_target and is_whole else other
     known = ", ".join(map(str, graded["dataset"].unique()))
     if len(options) > 1 and len(names) < 2:
@@ -390,8 +393,6 @@ def by_group(
     graded: pd.DataFrame,
     by: str,
     table: Callable[..., pd.DataFrame],
-    *,
-    by_image: bool = False,
     **options: Any,
 ) -> pd.DataFrame:
     """Apply a table of ``(confidence, correct, **options)`` to each group and stack the results.
@@ -403,10 +404,8 @@ def by_group(
     by : str
         The column whose values are the groups; it comes first in the result.
     table : callable
-        Such as :func:`medcal_nb.measure.reliability_table`.
-    by_image : bool
-        Pass each answer's image as `groups`; the result then has `n_images`, 0 where images
-        are unknown.
+        Such as :func:`medcal_nb.measure.reliability_table`. One that takes `groups` gets each
+        answer's image, and the result has `n_images`, 0 where images are unknown.
     **options
         Passed on to `table`.
 
@@ -415,6 +414,7 @@ def by_group(
     pandas.DataFrame
         The rows of `table` for each group, with `n`, the group's answers, where it lacks that.
     """
+    by_image = "groups" in inspect.signature(table).parameters
     parts = []
     for name, part in measured(graded).groupby(by, sort=False):
         if by_image:

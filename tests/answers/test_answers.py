@@ -32,6 +32,7 @@ from medcal_nb.answers.files import block_of
 from medcal_nb.ask.graded import to_graded
 from medcal_nb.errors import MedcalError
 from medcal_nb.reader.decisions import DecisionLog
+from tests.damage import damaged
 
 QUICK = settings(
     max_examples=25,
@@ -337,14 +338,8 @@ def test_a_damaged_log_raises_our_error_only(tmp_path, log):
     dice = random.Random(7)
     broken = tmp_path / "broken.sqlite"
     refused = 0
-    for k in range(40):
-        data = bytearray(whole)
-        if k % 2:
-            data = data[: dice.randrange(len(data))]
-        else:
-            for _ in range(200):
-                data[dice.randrange(len(data))] ^= 1 << dice.randrange(8)
-        broken.write_bytes(data)
+    for _ in range(40):
+        broken.write_bytes(damaged(whole, dice, bits=[200]))
         try:
             with AnswerLog(broken, read_only=True) as copy:
                 copy.read()

@@ -17,8 +17,9 @@ import tempfile
 import threading
 import time
 from collections import Counter
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+
+from tests.loopback import Handler, Loopback
 
 KEY = "sk-never-to-be-told"
 
@@ -65,7 +66,7 @@ _ODD_VALUES = (
 _PACKED = gzip.compress(bytes(1 << 24), 1)
 
 
-class Hostile:
+class Hostile(Loopback):
     """The server; while ``armed``, a share of its answers is a fault.
 
     Which one depends on the seed, the request and how often it was sent, not on the order.
@@ -77,36 +78,16 @@ class Hostile:
         self.lock, self.elsewhere = threading.Lock(), 0
         outer = self
 
-        class Handler(BaseHTTPRequestHandler):
+        class Faulty(Handler):
             protocol_version = "HTTP/1.1"
             timeout = 60
 
-            def log_message(self, *_):
-                pass
-
-            def do_GET(self):
-                outer.plain(
-                    self, {"object": "list", "data": [{"id": "m", "object": "model"}]}
-                )
-
             def do_POST(self):
-                body = self.rfile.read(int(self.headers["Content-Length"]))
+                body = self.body()
                 with contextlib.suppress(OSError, ValueError):
                     outer.answer(self, body)
 
-        self.http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.http.handle_error = lambda *_: None  # a client that hangs up is no news
-        self.url = f"http://127.0.0.1:{self.http.server_port}"
-
-    def __enter__(self):
-        threading.Thread(
-            target=self.http.serve_forever, args=(0.02,), daemon=True
-        ).start()
-        return self
-
-    def __exit__(self, *_):
-        self.http.shutdown()
-        self.http.server_close()
+        super().__init__(Faulty)
 
     def answer(self, handler, body):
         asked, digest = (
@@ -119,9 +100,9 @@ class Hostile:
             dice = random.Random(f"{self.seed} {digest} {self.sent[digest]}")
         good = self.good(handler.path, asked)
         if good is None:
-            self.plain(handler, {"detail": "Not Found"}, 404)
+            handler.send({"detail": "Not Found"}, 404)
         elif not self.armed or dice.random() > self.share:
-            self.plain(handler, good)
+            handler.send(good)
         else:
             fault = dice.choice(FAULTS)
             with self.lock:
@@ -168,22 +149,6 @@ class Hostile:
             ]
         return told
 
-    @staticmethod
-    def plain(handler, value, status=200, headers=()):
-        Hostile.raw(handler, json.dumps(value).encode(), status, headers)
-
-    @staticmethod
-    def raw(handler, body, status=200, headers=(), length=None):
-        handler.send_response(status)
-        handler.send_header("Content-Type", "application/json")
-        handler.send_header(
-            "Content-Length", str(len(body) if length is None else length)
-        )
-        for header in headers:
-            handler.send_header(*header)
-        handler.end_headers()
-        handler.wfile.write(body)
-
 
 # --- faults: the server, the handler, what would be a good answer, and dice -----------------------
 
@@ -192,15 +157,13 @@ def says_no(server, handler, good, dice):
     status = dice.choice([400, 401, 403, 404, 408, 413, 422, 429, 500, 502, 503, 529])
     told = {"error": {"message": f"no: {handler.headers['Authorization']}"}}
     wait = dice.choice(["0", "0.01", "²", "-5", "nan", "soon", "1e999"])
-    server.plain(handler, told, status, [("Retry-After", wait)])
+    handler.send(told, status, [("Retry-After", wait)])
 
 
 def is_cut_off(server, handler, good, dice):
     body = json.dumps(good).encode()
     at = dice.randrange(len(body))
-    server.raw(
-        handler, body[:at], length=dice.choice([len(body), at, at // 2, "²", "-1"])
-    )
+    handler.send(body[:at], length=dice.choice([len(body), at, at // 2, "²", "-1"]))
     handler.close_connection = True
 
 
@@ -246,22 +209,18 @@ def is_huge(server, handler, good, dice):
 
 def is_packed(server, handler, good, dice):
     body = dice.choice([gzip.compress(json.dumps(good).encode()), _PACKED])
-    server.raw(
-        handler, body, headers=[("Content-Encoding", dice.choice(["gzip", "br", "x"]))]
-    )
+    handler.send(body, headers=[("Content-Encoding", dice.choice(["gzip", "br", "x"]))])
 
 
 def sends_elsewhere(server, handler, good, dice):
     status = dice.choice([301, 302, 303, 307, 308])
-    server.plain(
-        handler, {}, status, [("Location", f"{server.url}/elsewhere{handler.path}")]
-    )
+    handler.send({}, status, [("Location", f"{server.url}/elsewhere{handler.path}")])
 
 
 def is_no_answer(server, handler, good, dice):
     bodies = [b"", b"null", b"[]", b"5", b'"x"', b"{}", b"\xff", b"NaN", b"[" * 100_000, b"{" * 9,
               b'{"choices": 1e999}', b'{"choices": ' + b"9" * 5000 + b"}"]  # fmt: skip
-    server.raw(handler, dice.choice(bodies))
+    handler.send(dice.choice(bodies))
 
 
 def has_another_shape(server, handler, good, dice):
@@ -276,7 +235,7 @@ def has_another_shape(server, handler, good, dice):
         if dice.random() < 0.25:
             break
     holder[name] = dice.choice(_ODD_VALUES)
-    server.plain(handler, good)
+    handler.send(good)
 
 
 def has_odd_numbers(server, handler, good, dice):
@@ -288,13 +247,13 @@ def has_odd_numbers(server, handler, good, dice):
         for told in entry.values():
             told["logprob"] = odd
     good["usage"] = {"prompt_tokens": odd, "completion_tokens": odd}
-    server.plain(handler, good)
+    handler.send(good)
 
 
 def says_odd_words(server, handler, good, dice):
     for choice in good.get("choices", ()):
         choice["message"]["content"] = dice.choice(_ODD_TEXTS)
-    server.plain(handler, good)
+    handler.send(good)
 
 
 FAULTS = (

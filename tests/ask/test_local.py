@@ -28,7 +28,7 @@ from medcal_nb.ask.run import ordered_items, run_programs
 from medcal_nb.ask.strategies import STRATEGIES, Plan
 from medcal_nb.errors import MedcalError
 from tests.ask.families import build_family
-from tests.ask.tiny import noise_picture, tiny_checkpoint, tiny_items
+from tests.ask.tiny import noise_picture, save_checkpoint, tiny_checkpoint, tiny_items
 from tests.ask.whole import answer_whole
 
 torch = pytest.importorskip("torch")
@@ -458,10 +458,7 @@ def test_changes_are_mild_and_blank_is_blank():
 
 
 def test_a_saved_checkpoint_is_found_by_its_folder(tmp_path):
-    model, processor = tiny_checkpoint()
-    model.save_pretrained(tmp_path)
-    processor.save_pretrained(tmp_path)
-    loaded = resolve_model(str(tmp_path), device="cpu")
+    loaded = resolve_model(str(save_checkpoint(tmp_path)), device="cpu")
     call = Generate(prompt(noise_picture(2)), 6)
     same(answer(loaded, [call]), answer(backend(), [call]))
     assert loaded.name == str(tmp_path)
@@ -539,11 +536,7 @@ def test_hardly_more_positions_are_computed_than_must_be(monkeypatch):
 
 @pytest.fixture(scope="module")
 def saved(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("checkpoint")
-    model, processor = tiny_checkpoint()
-    model.save_pretrained(folder)
-    processor.save_pretrained(folder)
-    return folder
+    return save_checkpoint(tmp_path_factory.mktemp("checkpoint"))
 
 
 def changed(saved, folder, change):

@@ -18,7 +18,7 @@ from medcal_nb.ask.run import ask, dry_run, shard_of
 from medcal_nb.ask.strategies import STRATEGIES, Plan, rehearse
 from medcal_nb.datasets import iter_items, load_items
 from medcal_nb.errors import MedcalError
-from tests.ask.tiny import tiny_checkpoint, tiny_items
+from tests.ask.tiny import save_checkpoint, tiny_checkpoint, tiny_items
 
 pytest.importorskip("torch")
 
@@ -357,11 +357,7 @@ def medcal(*arguments, root):
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("checkpoint")
-    model, processor = tiny_checkpoint()
-    model.save_pretrained(folder)
-    processor.save_pretrained(folder)
-    return folder
+    return save_checkpoint(tmp_path_factory.mktemp("checkpoint"))
 
 
 @pytest.mark.slow

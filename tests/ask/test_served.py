@@ -14,7 +14,6 @@ import sys
 import threading
 import time
 import urllib.request
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import SimpleNamespace
 
 import numpy as np
@@ -32,7 +31,14 @@ from medcal_nb.ask.run import ask
 from medcal_nb.ask.strategies import STRATEGIES, Plan
 from medcal_nb.datasets import iter_items
 from medcal_nb.errors import MedcalError
-from tests.ask.tiny import noise_picture, reserved_port, tiny_checkpoint, tiny_items
+from tests.ask.tiny import (
+    noise_picture,
+    reserved_port,
+    save_checkpoint,
+    tiny_checkpoint,
+    tiny_items,
+)
+from tests.loopback import Handler, Loopback
 
 
 @pytest.fixture(autouse=True)
@@ -89,10 +95,7 @@ def serving(folder):
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory, root):
-    folder = tmp_path_factory.mktemp("served")
-    model, processor = tiny_checkpoint("llava")
-    model.save_pretrained(folder)
-    processor.save_pretrained(folder)
+    folder = save_checkpoint(tmp_path_factory.mktemp("served"), "llava")
     with serving(folder) as found:
         yield found
 
@@ -145,7 +148,7 @@ def test_every_strategy_on_the_server_or_skipped_with_the_reason(server, tmp_pat
 # --- a server that does as it is told -------------------------------------------------------------
 
 
-class Told:
+class Told(Loopback):
     """An OpenAI-compatible server on loopback whose faults and log-probabilities are scripted."""
 
     def __init__(
@@ -169,22 +172,17 @@ class Told:
         self.lock = threading.Lock()
         told = self
 
-        class Handler(BaseHTTPRequestHandler):
+        class Scripted(Handler):
             protocol_version = "HTTP/1.1" if keeps else "HTTP/1.0"
+            model = name
 
             def setup(self):
                 super().setup()
                 with told.lock:
                     told.connections += 1
 
-            def log_message(self, *arguments):
-                pass
-
-            def do_GET(self):
-                self.send({"object": "list", "data": [{"id": name, "object": "model"}]})
-
             def do_POST(self):
-                body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+                body = json.loads(self.body())
                 with told.lock:
                     told.requests.append((self.path, body))
                     told.under_way += 1
@@ -198,19 +196,8 @@ class Told:
                     told.under_way -= 1
                 told.answer(self, body, fault, logprobs, sampling)
 
-            def send(self, value, status=200, headers=(), cut=0):
-                text = json.dumps(value).encode()
-                self.send_response(status)
-                self.send_header("Content-Type", "application/json")
-                self.send_header("Content-Length", str(len(text)))
-                for header in headers:
-                    self.send_header(*header)
-                self.end_headers()
-                self.wfile.write(text[: len(text) - cut])
-
         self.armed = False
-        self.http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.url = f"http://127.0.0.1:{self.http.server_port}"
+        super().__init__(Scripted)
 
     def answer(self, handler, body, fault, logprobs, sampling):
         if fault == "wrong":
@@ -218,7 +205,7 @@ class Told:
         if fault == "empty":
             return handler.send({"id": "x", "object": "chat.completion", "choices": []})
         if fault == "cut":
-            handler.send({"choices": [1] * 50}, cut=40)
+            handler.send(b'{"choices": [1, 1', length=60)
             return handler.connection.close()
         if fault == "slow":
             time.sleep(1.5)
@@ -228,20 +215,15 @@ class Told:
             }
             return handler.send(told, 401)
         if fault == "trickle":
-            return self.trickle(handler)
+            return handler.trickle(0.1)
         if isinstance(fault, tuple):
             status, elsewhere = fault
             headers = [("Location", elsewhere + handler.path)]
             return handler.send({}, status, headers)
         if isinstance(fault, bytes):
-            handler.send_response(200)
-            handler.send_header("Content-Type", "application/json")
-            handler.send_header("Content-Length", str(len(fault)))
-            if fault[:2] == b"\x1f\x8b":
-                handler.send_header("Content-Encoding", "gzip")
-            handler.end_headers()
+            packed = [("Content-Encoding", "gzip")] if fault[:2] == b"\x1f\x8b" else []
             with contextlib.suppress(OSError):
-                handler.wfile.write(fault)
+                handler.send(fault, headers=packed)
             return None
         if isinstance(fault, int):
             extra = [("Retry-After", "0.05")] if fault == 429 else []
@@ -320,31 +302,6 @@ class Told:
                 **more,
             }
         )
-
-    @staticmethod
-    def trickle(handler):
-        """Send a blank now and then and never an answer."""
-        handler.send_response(200)
-        handler.send_header("Content-Type", "application/json")
-        handler.send_header("Content-Length", "1000")
-        handler.end_headers()
-        try:
-            for _ in range(100):
-                handler.wfile.write(b" ")
-                handler.wfile.flush()
-                time.sleep(0.1)
-        except OSError:
-            handler.close_connection = True
-
-    def __enter__(self):
-        threading.Thread(
-            target=self.http.serve_forever, args=(0.02,), daemon=True
-        ).start()
-        return self
-
-    def __exit__(self, *exc):
-        self.http.shutdown()
-        self.http.server_close()
 
 
 def test_log_probabilities_are_used_where_the_server_gives_them():

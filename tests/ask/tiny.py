@@ -61,6 +61,13 @@ def tiny_checkpoint(family="idefics3"):
     return build_family(family)
 
 
+def save_checkpoint(folder, family="idefics3"):
+    """Write a family's model and processor as a folder; return the folder."""
+    for half in tiny_checkpoint(family):
+        half.save_pretrained(folder)
+    return folder
+
+
 @contextlib.contextmanager
 def reserved_port():
     """A port of loopback that no other program is given meanwhile; nobody listens until we do."""

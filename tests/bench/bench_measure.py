@@ -14,6 +14,7 @@ import time
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -157,19 +158,23 @@ def bootstrap_tasks(sizes) -> list[Task]:
     from sklearn.metrics import brier_score_loss, roc_auc_score
 
     rng = np.random.default_rng(0)
+    interval = partial(measure.bootstrap_interval, rng=rng)
     plain = {
-        "Brier score": (measure.brier_score, lambda c, y: brier_score_loss(y, c)),
-        "accuracy": (measure.accuracy, lambda c, y: np.mean(y)),
-        "AUROC": (measure.auroc, lambda c, y: roc_auc_score(y, c)),
+        "Brier score": (
+            partial(interval, measure.brier_score),
+            lambda c, y: brier_score_loss(y, c),
+        ),
+        "accuracy": (partial(interval, measure.accuracy), lambda c, y: np.mean(y)),
+        "AUROC": (measure.auroc_test, lambda c, y: roc_auc_score(y, c)),
     }
     tasks = []
     for n in sizes:
         c, y = sample(n)
         for name, (stat, peer) in plain.items():
-            ours = lambda s=stat, c=c, y=y: measure.bootstrap_interval(s, c, y, rng=rng)  # noqa: E731
+            ours = partial(stat, c, y)
             tasks.append(
                 Task(
-                    f"{name}, bootstrap",
+                    f"{name}, interval",
                     n,
                     ours,
                     {"loop": loop(peer, c, y)},

@@ -37,7 +37,6 @@ WORLDS = {  # slope and intercept of the logit of the accuracy on that of the co
 BOOTSTRAP = {
     "brier": measure.brier_score,
     "brier_skill": measure.brier_skill_score,
-    "auroc": measure.auroc,
     "slope": measure.calibration_slope,
     "intercept": measure.calibration_intercept,
     "gap": measure.calibration_gap,
@@ -47,7 +46,7 @@ INVERTED = {
     "ece_mass": partial(measure.ece, binning="mass"),
     "ici": measure.ici,
 }
-METRICS = ("accuracy", "risk", *BOOTSTRAP, *INVERTED)
+METRICS = ("accuracy", "risk", "auroc", *BOOTSTRAP, *INVERTED)
 KEPT_FROM = 0.8  # confidence from which answers count for the risk
 CLIP = 0.005
 
@@ -87,7 +86,7 @@ def truth(name: str, kind: str, world: str) -> float:
         return float(p.mean())
     if name == "risk":
         return float(1 - p[c >= KEPT_FROM].mean())
-    stat = (BOOTSTRAP | INVERTED)[name]
+    stat = ({"auroc": measure.auroc} | BOOTSTRAP | INVERTED)[name]
     if name in ("slope", "intercept"):
         stat = partial(stat, clip=CLIP)
     return limit(c, p, stat)
@@ -100,6 +99,9 @@ def interval(name: str, c, y, images, rng) -> tuple[float, float]:
     if name == "risk":
         kept = c >= KEPT_FROM
         return measure.clustered_interval(1 - y[kept], images[kept])
+    if name == "auroc":
+        test = measure.auroc_test(c, y, groups=images)
+        return test["low"], test["high"]
     if name == "ici":
         return measure.ici_interval(c, y, groups=images, rng=rng)[::2]
     if name in INVERTED:

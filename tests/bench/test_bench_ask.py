@@ -8,7 +8,7 @@ import pytest
 from medcal_nb.ask.backends.local import LocalModel
 from medcal_nb.ask.run import ordered_items
 from medcal_nb.ask.strategies import Plan
-from tests.ask.tiny import tiny_checkpoint, tiny_items
+from tests.ask.tiny import save_checkpoint, tiny_checkpoint, tiny_items
 from tests.bench import bench_ask, bench_ask_large, bench_ask_peers
 
 pytest.importorskip("torch")
@@ -135,9 +135,7 @@ def test_confidences_are_compared_where_both_read_one():
 
 @pytest.mark.slow
 def test_the_records_hold_what_the_peers_need(tmp_path):
-    model, processor = tiny_checkpoint()
-    model.save_pretrained(tmp_path)
-    processor.save_pretrained(tmp_path)
+    save_checkpoint(tmp_path)
     record, ours = bench_ask_peers.record_replies(
         str(tmp_path), "pocketvqa-medical", 5, 3
     )

@@ -321,16 +321,6 @@ def test_numbers_that_are_not_finite_are_refused(words, value):
     assert "is no finite number" in done.stderr
 
 
-@pytest.mark.parametrize(
-    "name", ["import", "score", "calibrate", "ask", "study", "items", "report"]
-)
-def test_help_speaks_no_python(name):
-    text = medcal(name, "--help").stdout.replace("--help", "")
-    for words in ("range", "<str>", "<float>", "<int>", "<=x", "x>="):
-        assert words not in text
-    assert text.count("<bool>") <= 1  # of --help itself
-
-
 def test_what_steers_a_terminal_does_not_pass_through_a_pipe(tmp_path):
     rows = [{"model": "m\x1b[31m", "dataset": "d", "item_id": str(i), "strategy": "s",
              "confidence": 0.5, "correct": i % 2 == 0} for i in range(8)]  # fmt: skip

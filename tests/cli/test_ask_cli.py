@@ -1,15 +1,13 @@
 """``medcal ask`` against a server that fails: how it ends, and what it says."""
 
-import json
 import subprocess
 import sys
-import threading
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
 from medcal_nb.answers import load_answers
 from medcal_nb.datasets import dataset_names
+from tests.loopback import Handler, Loopback
 
 POCKET = next(
     n for n in dataset_names() if n.startswith("pocket") and n.endswith("-medical")
@@ -25,41 +23,23 @@ def asks_for_confidence(body):
 def server():
     """An OpenAI-compatible server that refuses the questions it is told to refuse."""
 
-    class Handler(BaseHTTPRequestHandler):
+    class Refusing(Handler):
         refuses = staticmethod(asks_for_confidence)
 
-        def log_message(self, *_):
-            pass
-
-        def send(self, code, body):
-            data = json.dumps(body).encode()
-            self.send_response(code)
-            self.send_header("Content-Type", "application/json")
-            self.send_header("Content-Length", str(len(data)))
-            self.end_headers()
-            self.wfile.write(data)
-
-        def do_GET(self):
-            self.send(200, {"object": "list", "data": [{"id": "m", "object": "model"}]})
-
         def do_POST(self):
-            body = self.rfile.read(int(self.headers["Content-Length"])).decode()
+            body = self.body().decode()
             if self.refuses(body):
-                self.send(401, {"error": {"message": "no", "type": "auth"}})
+                self.send({"error": {"message": "no", "type": "auth"}}, 401)
                 return
             message = {"role": "assistant", "content": "Answer: no\nConfidence: 70%"}
             self.send(
-                200,
                 {"id": "1", "object": "chat.completion", "created": 1, "model": "m",
                  "choices": [{"index": 0, "finish_reason": "stop", "message": message}],
                  "usage": {"prompt_tokens": 1, "completion_tokens": 1, "total_tokens": 2}},
             )  # fmt: skip
 
-    http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    threading.Thread(target=http.serve_forever, daemon=True).start()
-    yield Handler, f"http://127.0.0.1:{http.server_address[1]}/v1"
-    http.shutdown()
-    http.server_close()
+    with Loopback(Refusing) as served:
+        yield Refusing, f"{served.url}/v1"
 
 
 def ask(url, to):

@@ -5,15 +5,17 @@ import pty
 import re
 import subprocess
 import sys
+from itertools import combinations
 
 import pytest
 
 import medcal_nb
-from medcal_nb.cli import _renamed
+from medcal_nb.answers import load_answers
 from medcal_nb.cli.commands import GROUPS
 from tests.study.toy import write_notebook
 
 COMMAND = [sys.executable, "-m", "medcal_nb.cli"]
+COMMANDS = [name for names in GROUPS.values() for name in names]
 
 
 def medcal(*words, **options):
@@ -53,11 +55,66 @@ def pairs(parts):
     return zip(parts[::2], parts[1::2], strict=True)
 
 
-@pytest.mark.parametrize("name", [name for names in GROUPS.values() for name in names])
+def wide_help(*name):
+    return medcal(*name, "--help", env={**os.environ, "COLUMNS": "100"}).stdout
+
+
+def options_of(name):
+    """The options of a command in the order of its help, each with the lines that tell it."""
+    *_, panel = wide_help(name).partition("╭─ Options")
+    lines = [line.strip("│ *") for line in panel.splitlines() if line.startswith("│")]
+    told = {}
+    for line in lines:
+        if line.startswith("--"):
+            option = line.split()[0]
+            told[option] = []
+        told[option].append(line)
+    return told
+
+
+@pytest.mark.parametrize("name", COMMANDS)
 def test_help_ends_with_an_example(name):
-    done = medcal(name, "--help", env={**os.environ, "COLUMNS": "100"})
-    *_, example = done.stdout.strip().splitlines()
+    *_, example = wide_help(name).strip().splitlines()
     assert example.strip().startswith(f"Example: medcal {name}")
+
+
+@pytest.mark.parametrize("name", ["", *COMMANDS])
+def test_help_speaks_no_python(name):
+    text = wide_help(*filter(None, [name]))
+    for mark in "<>{}":  # <path>, <bool>, x>=1, {FILE}
+        assert mark not in text
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_an_option_is_told_in_one_line_and_its_default_at_most_in_a_second(name):
+    for option, lines in options_of(name).items():
+        assert all(line.startswith("[default: ") for line in lines[1:]), (option, lines)
+        assert re.search(r"[.\]]$", lines[-1]), (option, lines)
+
+
+def test_options_of_one_name_stand_in_one_order_in_every_command():
+    orders = {name: list(options_of(name)) for name in COMMANDS}
+    before = {}
+    for name, order in orders.items():
+        for pair in combinations(order, 2):
+            assert pair[::-1] not in before, (pair, name, before.get(pair[::-1]))
+            before[pair] = name
+
+
+@pytest.mark.parametrize(
+    ("words", "near"),
+    [
+        (["scor", "a.csv"], "Did you mean 'score'"),
+        (["score", "a.csv", "--resample", "9"], "--resamples"),
+        (["import", "a.csv", "--confidense", "c"], "--confidence"),
+        (["study", "--profil", "recorded"], "--profile"),
+    ],
+    ids=lambda words: words[0],
+)
+def test_a_mistyped_word_is_answered_with_the_nearest(words, near):
+    done = medcal(*words)
+    assert done.returncode == 2
+    assert near in done.stderr
 
 
 @pytest.mark.parametrize(
@@ -77,7 +134,7 @@ def test_help_ends_with_an_example(name):
             "no.csv is no file",
         ),
         (
-            ["study", "--profile", "pocket", "--out", "notebooks/02_a.ipynb"],
+            ["study", "--profile", "pocket", "--to", "notebooks/02_a.ipynb"],
             "not a directory: choose another",
         ),
     ],
@@ -215,31 +272,45 @@ def test_control_characters_never_reach_the_terminal(tmp_path):
     assert not re.search(r"\x1b(?!\[[0-9;]*[mAK])|\x07", shown)
 
 
-def test_old_names_work_with_a_line_that_says_the_new_one(capsys):
-    words = ["ask", "--strategies=verbalized,image_ablation", "--to", "x"]
-    assert _renamed(words) == [
-        "ask",
-        "--strategies",
-        "verbalized,blank_image",
-        "--to",
-        "x",
-    ]
-    assert "'image_ablation' is now called 'blank_image'" in capsys.readouterr().err
-    assert _renamed(["study", "--profile", "real"]) == [
-        "study",
-        "--profile",
-        "recorded",
-    ]
-    assert _renamed(["reader", "a", "--limit", "0.1"]) == [
-        "reader",
-        "a",
-        "--max-risk",
-        "0.1",
-    ]
-    assert "'--limit' is now called '--max-risk'" in capsys.readouterr().err
-    own = ["import", "a.csv", "--dataset", "pocket-general", "--model", "recorded"]
-    assert _renamed(own) == own
-    assert capsys.readouterr().err == ""
+@pytest.mark.parametrize(
+    ("old", "new", "name"),
+    [
+        (
+            ("ask", "--dry-run", "--n=2", "--strategies=verbalized,image_ablation"),
+            ("ask", "--dry-run", "--n=2", "--strategies=verbalized,blank_image"),
+            "blank_image",
+        ),
+        (
+            ("study", "01", "--list", "--profile", "real"),
+            ("study", "01", "--list", "--profile", "recorded"),
+            "recorded",
+        ),
+        (
+            ("reader", "none.sqlite", "--limit", "0.1"),
+            ("reader", "none.sqlite"),
+            "--max-risk",
+        ),
+    ],
+)
+def test_old_names_work_with_a_line_that_says_the_new_one(old, new, name):
+    if old[0] == "ask":
+        more = ("--model", "pocket-general", "--dataset", "pocketvqa-general")
+        old, new = (*old, *more), (*new, *more)
+    before, after = medcal(*old), medcal(*new)
+    assert f"is now called '{name}'" in before.stderr
+    assert "is now called" not in after.stderr
+    assert before.returncode == after.returncode
+    assert before.stdout == after.stdout
+
+
+def test_a_name_of_ones_own_that_once_meant_something_stays(tmp_path):
+    table = tmp_path / "a.csv"
+    table.write_text("item_id,confidence,correct\n1,0.9,1\n")
+    words = ("--dataset", "pocket-general", "--model", "real")
+    done = medcal("import", str(table), *words, "--to", str(tmp_path / "a.sqlite"))
+    assert done.returncode == 0
+    assert "is now called" not in done.stderr
+    assert load_answers(tmp_path / "a.sqlite")["model"].tolist() == ["real"]
 
 
 def test_a_bare_table_is_told_how_it_comes_in(tmp_path):

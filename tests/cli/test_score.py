@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from medcal_nb import measure
 from medcal_nb.answers import AnswerLog, export_answers
 from medcal_nb.cli._score import (
     METRICS,
@@ -13,6 +14,7 @@ from medcal_nb.cli._score import (
     as_text,
     choices,
     score_answers,
+    table_of,
 )
 from medcal_nb.errors import MedcalError
 from medcal_nb.measure import aurc, auroc, brier_score, ece, ici, log_loss
@@ -265,3 +267,57 @@ def test_many_groups_stand_below_each_other_in_tables_of_a_few_metrics(path, rng
     assert len(blocks) == 5  # sixteen metrics, five at a time, and the note
     assert [len(block.splitlines()) for block in blocks[:4]] == [6, 6, 6, 6]
     assert "medcal score --all" not in blocks[-1]
+
+
+# --- other tables ---------------------------------------------------------------------------
+
+
+def test_curve_and_distribution_are_those_of_the_package(path, rng):
+    answers = pd.DataFrame(rows(300, rng))
+    c, y = answers["confidence"].to_numpy(), answers["correct"].to_numpy()
+    write(path, answers.to_dict("records"))
+    curve, reasons = table_of(path, "curve", n_resamples=50)
+    assert reasons == []
+    assert curve["model"].eq("m").all()
+    seed = np.random.default_rng(0)
+    own = measure.calibration_curve_table(c, y, n_resamples=50, n_points=21, rng=seed)
+    assert curve["accuracy"].to_numpy() == pytest.approx(own["accuracy"].to_numpy())
+    assert (curve["accuracy_low"] < curve["accuracy_high"]).all()
+    counts, _ = table_of(path, "distribution")
+    assert counts["n_correct"].sum() == y.sum()
+    assert counts["n_wrong"].sum() == (~y).sum()
+
+
+def test_heterogeneity_is_of_the_rows_that_by_makes(path, rng):
+    groups = [rows(200, rng, model=f"m{k}") for k in range(4)]
+    for k, group in enumerate(groups):  # the fourth model is right half as often
+        for row in group:
+            row["correct"] &= k < 3 or rng.random() < 0.5
+    write(path, [row for group in groups for row in group])
+    table, _ = table_of(path, "heterogeneity", by=["model"], n_resamples=50)
+    assert table["metric"].tolist() == list(METRICS)
+    accuracy = table.set_index("metric").loc["accuracy"]
+    assert accuracy["n_groups"] == 4
+    assert accuracy["tau2"] > 0.003
+    assert accuracy["prediction_low"] < accuracy["mean_low"]
+    with pytest.raises(MedcalError, match="3 rows or more"):
+        table_of(path, "heterogeneity", by=["dataset"], n_resamples=10)
+
+
+def test_planning_says_how_many_answers_narrow_intervals_need(path, rng):
+    few = rows(3, rng, model="few")
+    write(path, rows(400, rng) + few)
+    table, reasons = table_of(path, "planning")
+    assert table["quantity"].tolist() == ["O:E ratio", "calibration slope", "AUROC"]
+    assert table["n"].is_monotonic_increasing is False
+    assert (table["n"] > 50).all()
+    (reason,) = reasons
+    assert reason.startswith("few, d, verbalized: ")
+
+
+def test_other_tables_are_printed_as_they_are(path, rng):
+    write(path, rows(60, rng))
+    table, _ = table_of(path, "distribution")
+    assert "n_correct" in as_text(table, ["model"])
+    header = as_text(table, ["model"], "csv").splitlines()[0]
+    assert header.startswith("model,dataset,strategy,low,high,n,")

@@ -4,15 +4,13 @@ import pandas as pd
 import pytest
 
 from medcal_nb.answers import load_answers
-from tests.ask.tiny import tiny_checkpoint
+from tests.ask.tiny import save_checkpoint
 from tests.cli.test_answers_cli import medcal
 
 
 @pytest.mark.slow
 def test_parts_merged_are_the_whole_and_merging_is_safe_to_repeat(tmp_path):
-    folder = tmp_path / "checkpoint"
-    for half in tiny_checkpoint():
-        half.save_pretrained(folder)
+    folder = save_checkpoint(tmp_path / "checkpoint")
     ask = [
         "ask",
         "--model",

@@ -22,7 +22,7 @@ from medcal_nb.correct import transfer as transfer_module
 from medcal_nb.correct.crossfit import assign_folds, images_of, with_images
 from medcal_nb.correct.maps import arrays_of
 from medcal_nb.correct.paired import paired
-from medcal_nb.correct.transfer import _concluded
+from medcal_nb.correct.transfer import conclude
 from medcal_nb.measure import auroc, brier_score
 from medcal_nb.measure.resampling import choose_clip
 from medcal_nb.measure.rows import image_labels
@@ -257,7 +257,7 @@ def concluded(cost, gain, margin=0.005, auroc="shown"):
         "uncorrected": draws(gain),
         "refitted": refitted,
     }
-    table = _concluded(pd.DataFrame([row]), stages, [500], 0.95)
+    table = conclude(pd.DataFrame([row]), stages, [500], 0.95)
     return table.conclusion[0]
 
 
@@ -291,7 +291,7 @@ def many(n, rng, cost, gain, spread=0.001):
         model=[f"m{i}" for i in range(n)], strategy="s", method="platt"
     )
     table = table.assign(margin=0.005, discrimination="shown", auroc_p=0.5)
-    return _concluded(table, stages, [500] * n, 0.95)
+    return conclude(table, stages, [500] * n, 0.95)
 
 
 def test_conclusions_read_together_are_holm_corrected(rng):

@@ -18,6 +18,7 @@ from medcal_nb.answers import ANSWER_COLUMNS, AnswerLog, export_answers, load_an
 from medcal_nb.errors import MedcalError
 from medcal_nb.logs import ColumnMap, import_file
 from tests.answers.test_answers import QUICK, answers
+from tests.damage import damaged
 
 HEAD = "item_id,confidence,correct\n"
 
@@ -504,16 +505,6 @@ def test_columns_that_begin_after_the_first_block_are_kept(tmp_path, monkeypatch
 
 
 # --- damage ---------------------------------------------------------------------------------------
-
-
-def damaged(whole, dice):
-    """A truncated or bit-flipped copy."""
-    if dice.random() < 0.5:
-        return whole[: dice.randrange(len(whole))]
-    data = bytearray(whole)
-    for _ in range(dice.choice([1, 3, 20])):
-        data[dice.randrange(len(data))] ^= 1 << dice.randrange(8)
-    return bytes(data)
 
 
 def survive(path, whole, rounds, seed, **options):

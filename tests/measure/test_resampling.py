@@ -6,6 +6,7 @@ from scipy import stats
 
 from medcal_nb.measure import MeasureWarning
 from medcal_nb.measure.resampling import (
+    UNBOUNDED,
     Interval,
     Resamples,
     choose_clip,
@@ -18,7 +19,7 @@ from medcal_nb.measure.resampling import (
     percentile_interval,
     stretch,
     two_sided_p,
-    weighted_auroc,
+    within,
 )
 
 
@@ -96,6 +97,29 @@ def test_percentile_ends_take_the_bias_of_resampling_out():
     assert low + high == pytest.approx(0, abs=0.2)
 
 
+def test_ends_within_bounds_are_those_of_the_log_odds():
+    logits = np.log(0.1 / 0.9) + np.array([-1, 1]) * 0.05 / (0.1 * 0.9)
+    assert within(0.1, 0.05, 0.05, (0.0, 1.0)) == pytest.approx(
+        1 / (1 + np.exp(-logits))
+    )
+    # one bound or none: the plain scale; bounds far away: as without
+    assert within(2.0, 3.0, 0.5, (0.0, np.inf)) == (0.0, 2.5)
+    assert within(0.9, 0.2, 0.2, (-np.inf, 1.0)) == pytest.approx((0.7, 1.0))
+    assert within(2.0, 1.0, 0.5, UNBOUNDED) == (1.0, 2.5)
+    assert within(0.5, 0.01, 0.01, (-1e6, 1e6)) == pytest.approx((0.49, 0.51))
+
+
+def test_ends_never_pass_a_bound():
+    estimate = np.array([0.0, 1e-9, 0.5, 1.0, 1.0])
+    low, high = within(estimate, 3.0, 3.0, (0.0, 1.0))
+    assert (low[:3] >= 0).all()
+    assert (high <= 1).all()
+    assert high[3] == 1
+    low, high = within(np.array([1.0]), np.array([np.nan]), np.nan, (0.0, 1.0))
+    assert np.isnan(low)
+    assert np.isnan(high)
+
+
 def test_nothing_to_vary_is_nan_with_a_warning():
     with pytest.warns(MeasureWarning, match="nothing to vary"):
         low, mid, high = percentile_interval(np.ones(11), n_groups=5)
@@ -159,18 +183,6 @@ def test_fit_logistic_agrees_with_statsmodels_for_every_row_of_weights():
         np.testing.assert_allclose(covariance, peer.cov_params(), rtol=1e-4)
     warm, _ = fit_logistic(x, sums, weights, start=theta[0])
     np.testing.assert_allclose(warm, theta, atol=1e-7)
-
-
-def test_weighted_auroc_is_that_of_the_rows_repeated():
-    from sklearn.metrics import roc_auc_score
-
-    rng = np.random.default_rng(7)
-    c = rng.integers(0, 8, 60) / 8
-    y = rng.integers(0, 2, 60)
-    weights = rng.integers(0, 3, (2, 60)).astype(float)
-    for b, value in enumerate(weighted_auroc(c, y, weights)):
-        assert value == pytest.approx(roc_auc_score(y, c, sample_weight=weights[b]))
-    assert np.isnan(weighted_auroc(c, np.ones(60), weights)).all()
 
 
 def test_interval_reads_as_number_and_ends():

@@ -7,25 +7,6 @@ import pytest
 from medcal_nb.measure import rows
 
 
-@pytest.fixture
-def graded(rng):
-    n = 80
-    confidence = rng.random(n)
-    return pd.DataFrame(
-        {
-            "model": "m",
-            "dataset": np.repeat(["one", "two"], n // 2),
-            "domain": np.repeat(["general", "medical"], n // 2),
-            "strategy": np.tile(["verbalized", "p_true"], n // 2),
-            "item_id": np.arange(n).astype(str),
-            "image_id": (np.arange(n) // 4).astype(str),
-            "modality": np.tile(["ct", "ct", "mri", None], n // 4),
-            "confidence": confidence,
-            "correct": rng.random(n) < confidence,
-        }
-    )
-
-
 def test_arrays_leave_out_what_has_no_confidence_or_grade(graded):
     graded["correct"] = graded["correct"].astype("boolean")
     graded.loc[0, "confidence"] = np.nan
@@ -33,15 +14,6 @@ def test_arrays_leave_out_what_has_no_confidence_or_grade(graded):
     confidence, correct = rows.arrays(graded)
     assert len(confidence) == len(correct) == len(graded) - 2
     assert set(correct) <= {0.0, 1.0}
-
-
-def test_halves_share_no_image_of_a_data_set(graded, rng):
-    twin = pd.concat([graded, graded.assign(dataset="three")])
-    first, second = rows.halves(twin, rng=rng)
-    one, other = set(rows.image_labels(first)), set(rows.image_labels(second))
-    assert not one & other
-    assert len(one) == len(other) == 20
-    assert len(first) + len(second) == len(twin)
 
 
 @pytest.mark.parametrize(

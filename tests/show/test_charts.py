@@ -58,13 +58,11 @@ def case(plot, size):
         c = rng.random(400)
         bins = reliability_table(c, (rng.random(400) < c).astype(float), n_bins=10)
         if plot == "plot_reliability":
-            return pd.concat([bins.assign(side=name) for name in names[:2]]), {
-                "hue": "side"
-            }
+            return bins, {}
         curve = {"accuracy": lambda v, k: v**1.2, "low": lambda v, k: v**1.2 - 0.05}
         curve["high"] = lambda v, k: v**1.2 + 0.05
-        table = repeated(names[:2], "confidence", grid, **curve)
-        return table, {"bins": bins, "hue": "strategy"}
+        table = repeated(names[:1], "confidence", grid, **curve)
+        return table, {"bins": bins}
     if plot == "plot_icons":
         table = {
             "outcome": ["right", "wrong", "wrong, ≥ 90 % sure"],

@@ -1,7 +1,5 @@
 """The explorer: what it shows is what the answers say."""
 
-import time
-
 import numpy as np
 import pandas as pd
 import pytest
@@ -139,19 +137,25 @@ def test_answers_without_confidences_are_refused():
         explore(answers(20).assign(confidence=np.nan))
 
 
-def test_a_choice_among_half_a_million_answers_costs_about_what_one_among_few_does():
-    def seconds(n):
-        view = explore(
-            answers(n, "abcde", ["verbalized", "p_true", "top_k", "augment"])
-        )
-        choose(view, "model", "b")
-        start = time.process_time()
-        for model in "cdecd":
-            choose(view, "model", model)
-        return time.process_time() - start
+def test_a_choice_measures_and_draws_the_chosen_answers_alone(monkeypatch):
+    table = answers(2_000, "abcde", ["verbalized", "p_true"])
+    view = explore(table)
+    sizes = []
 
-    # a diagram must be drawn either way; a hundred times the answers add little to it
-    assert seconds(26_000) < 6 * seconds(260)
+    def counted(function):
+        def count(first, *rest, **options):
+            sizes.append(len(first))
+            return function(first, *rest, **options)
+
+        return count
+
+    for name in ("reliability_table", "metrics_table"):
+        monkeypatch.setattr(measure, name, counted(getattr(measure, name)))
+    chosen = table.query("strategy == 'p_true' and split == 'test'")
+    for model in "bcd":
+        sizes.clear()
+        choose(view, "model", model)
+        assert sizes == [(chosen["model"] == model).sum()] * 2
 
 
 @pytest.mark.parametrize("name", MAPS)

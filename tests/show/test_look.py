@@ -158,7 +158,9 @@ def test_a_dollar_begins_no_formula():
     look.headline(fig, "model $^{$ is right", "note $_{")
     with look.style():
         ax.set_xlabel("$^{$")
-    fig.savefig("/dev/null", format="png")
+    fig.savefig("/dev/null", format="png")  # an unfinished formula would not be drawn
+    assert "^{" in fig.get_suptitle()
+    assert "_{" in fig.get_supxlabel()
 
 
 def test_no_line_of_a_note_begins_with_a_percent_sign():

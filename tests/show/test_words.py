@@ -23,7 +23,7 @@ from medcal_nb.show.words import (
     ("value", "text"),
     [
         (0.0312, "0.031"), (0.3049, "0.30"), (12.34, "12.3"), (12345.6, "12,346"), (7, "7"),
-        (1000.0, "1,000"), (0.00412, "0.0041"), (0.0, "0.00"), (-0.25, "-0.25"),
+        (1000.0, "1,000"), (0.00412, "0.0041"), (0.0, "0.00"), (-0.25, "−0.25"),
         (math.nan, "–"), (None, "–"), (math.inf, "–"), (-math.inf, "–"),
         (0.996, "1.00"), (1.0, "1"), (0.000003, "<0.0001"),
     ],
@@ -34,8 +34,8 @@ def test_two_or_three_digits(value, text):
 
 def test_an_estimate_and_its_interval_share_their_digits():
     assert estimate(0.1234, 0.0812, 0.1749) == "0.12 [0.08, 0.17]"
-    assert estimate(0.004, -0.001, 0.009) == "0.0040 [-0.0010, 0.0090]"
-    assert estimate(-0.0001, -0.2, 0.2) == "0.00 [-0.20, 0.20]"
+    assert estimate(0.004, -0.001, 0.009) == "0.0040 [−0.0010, 0.0090]"
+    assert estimate(-0.0001, -0.2, 0.2) == "0.00 [−0.20, 0.20]"
     assert estimate(0.5, math.nan, math.nan) == "0.50"
     assert estimate(math.nan, 0.1, 0.2) == "–"
     assert estimate(math.inf, 0.1, math.inf) == "–"
@@ -174,3 +174,10 @@ def test_shares_are_percent_and_their_differences_points():
     turned = show_table(frame, turned=True).cells
     assert turned.iloc[:, 0].tolist() == ["accuracy", "overconfidence", "Brier score"]
     assert turned.iloc[:, 1].tolist() == cells
+
+
+def test_counts_that_are_zero_throughout_are_left_out():
+    frame = pd.DataFrame({"n": [5, 6], "n_missing": [0, 0], "n_images": [0, 3]})
+    assert list(show_table(frame).cells) == ["answers", "images"]
+    assert list(show_table(frame.head(1)).cells) == ["answers"]
+    assert list(show_table(frame, ["n_missing"]).cells) == ["without confidence"]

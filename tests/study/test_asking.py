@@ -7,7 +7,6 @@ import signal
 import subprocess
 import sys
 import time
-from types import SimpleNamespace
 
 import pandas as pd
 import pytest
@@ -16,6 +15,7 @@ from medcal_nb.answers import AnswerLog
 from medcal_nb.ask.graded import ranked
 from medcal_nb.errors import MedcalError
 from medcal_nb.study import asking, load_profile
+from medcal_nb.study.profile import Job
 
 TINY = """
 [[ask]]
@@ -34,6 +34,16 @@ items = [{ dataset = "DATASET", split = "test", n = 4 }]
 models = ["pocket-general"]
 strategies = ["decision"]
 items = [{ dataset = "DATASET", split = "test", n = 40 }]
+"""
+
+SERVED = """
+[[ask]]
+models = ["owner/model"]
+strategies = ["verbalized"]
+items = [{ dataset = "pocketvqa-medical", split = "test", n = 2 }]
+
+[models."owner/model"]
+url = "$MEDCAL_NOWHERE"
 """
 
 
@@ -87,14 +97,23 @@ def test_a_log_that_the_study_did_not_make_is_never_touched(profile, tmp_path):
     assert [path.name for path in tmp_path.glob("mine*")] == ["mine.sqlite"]
 
 
+def job(n):
+    """A job of an embedded model, as a profile tells it."""
+    return Job(
+        model="pocket-general",
+        dataset="d",
+        split=None,
+        n=n,
+        strategies=("verbalized",),
+        seed=0,
+        options={},
+    )
+
+
 def test_our_own_log_is_begun_anew_where_what_it_was_made_from_has_changed(tmp_path):
     log = tmp_path / "answers.sqlite"
-    jobs = [
-        SimpleNamespace(
-            model="pocket-general", dataset="d", strategies=["verbalized"], n=3
-        )
-    ]
-    asking._begin_anew_if_stale(jobs, log)
+    jobs = [job(n=3)]
+    asking.begin_anew_if_stale(jobs, log)
     with AnswerLog(log) as answers:
         row = {
             "model": "pocket-general",
@@ -103,18 +122,11 @@ def test_our_own_log_is_begun_anew_where_what_it_was_made_from_has_changed(tmp_p
             "strategy": "verbalized",
         }
         answers.append([{**row, "answer": "yes", "confidence": 0.8}])
-    asking._begin_anew_if_stale(jobs, log)
+    asking.begin_anew_if_stale(jobs, log)
     assert log.exists()
     note = tmp_path / "answers.sqlite.made-from.json"
     told = json.loads(note.read_text())
-    asking._begin_anew_if_stale(
-        [
-            SimpleNamespace(
-                model="pocket-general", dataset="d", strategies=["verbalized"], n=4
-            )
-        ],
-        log,
-    )
+    asking.begin_anew_if_stale([job(n=4)], log)
     assert not log.exists()
     assert json.loads(note.read_text()) != told
 
@@ -125,18 +137,16 @@ def test_our_own_log_is_begun_anew_where_what_it_was_made_from_has_changed(tmp_p
 )
 def test_rows_that_were_put_into_our_log_are_never_lost(tmp_path, other):
     log = tmp_path / "answers.sqlite"
-    first = SimpleNamespace(
-        model="pocket-general", dataset="d", strategies=["verbalized"], n=3
-    )
-    asking._begin_anew_if_stale([first], log)
+    first = job(n=3)
+    asking.begin_anew_if_stale([first], log)
     row = {"model": "pocket-general", "dataset": "d", "strategy": "verbalized"}
     row |= {"answer": "yes", "confidence": 0.8}
     with AnswerLog(log) as answers:
         answers.append([row | {"item_id": "q"}, row | {"item_id": "r"} | other])
-    changed = SimpleNamespace(**vars(first) | {"n": 4})
+    changed = job(n=4)
     for jobs in ([changed], [first]):
         with pytest.raises(MedcalError, match="did not ask for, such"):
-            asking._begin_anew_if_stale(jobs, log)
+            asking.begin_anew_if_stale(jobs, log)
     with AnswerLog(log, read_only=True) as answers:
         assert len(answers.keys()) == 2
 
@@ -159,16 +169,15 @@ def test_embedded_answers_are_asked_anew_where_the_words_they_are_read_by_change
         before = after
 
 
-@pytest.mark.parametrize("told", [{}, {"MEDCAL_NOWHERE": ""}])
-def test_a_server_whose_address_is_not_told_is_named(told, monkeypatch):
+@pytest.mark.parametrize("variables", [{}, {"MEDCAL_NOWHERE": ""}])
+def test_a_server_whose_address_is_not_told_is_named(variables, monkeypatch, tmp_path):
     monkeypatch.delenv("MEDCAL_NOWHERE", raising=False)
-    for name, value in told.items():
+    for name, value in variables.items():
         monkeypatch.setenv(name, value)
-    job = SimpleNamespace(model="owner/model", options={"url": "$MEDCAL_NOWHERE"})
-    with pytest.raises(
-        MedcalError, match=r"owner/model: \$MEDCAL_NOWHERE is not set: give the URL"
-    ):
-        asking._reach(job, job.model)
+    profile = tmp_path / "mine.toml"
+    profile.write_text(SERVED)
+    with pytest.raises(MedcalError, match=r"owner/model: \$MEDCAL_NOWHERE is not set"):
+        asking.ask_profile(load_profile(profile), tmp_path / "a.sqlite")
 
 
 @pytest.mark.slow

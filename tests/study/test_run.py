@@ -30,7 +30,28 @@ def plan(toy, **options) -> dict[str, str]:
     return study(toy, plan_only=True, **options).steps
 
 
-def test_a_study_from_cold_to_one_change(toy):
+@pytest.fixture(scope="module")
+def ran_once(tmp_path_factory):
+    """A checkout whose study ran, to be copied and changed."""
+    folder = tmp_path_factory.mktemp("ran")
+    toys.write_checkout(folder)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MEDCAL_ROOT", str(folder))
+        done = study(folder)
+    assert set(done.steps.values()) == {RAN}, done.failed
+    return folder
+
+
+@pytest.fixture
+def ran(ran_once, tmp_path, monkeypatch):
+    """A copy of it."""
+    folder = tmp_path / "copy"
+    shutil.copytree(ran_once, folder)
+    monkeypatch.setenv("MEDCAL_ROOT", str(folder))
+    return folder
+
+
+def test_a_plan_of_a_cold_study_names_every_step_and_writes_nothing(toy):
     first = "runs, because no earlier run"
     planned = plan(toy)
     assert planned.items() >= {("01_ask", first), ("03_alone", first)}
@@ -39,9 +60,9 @@ def test_a_study_from_cold_to_one_change(toy):
     assert not list(toy.glob("figures/**/*.*"))
     assert not (toy / "answers.sqlite").exists()
 
-    cold = study(toy)
-    assert set(cold.steps.values()) == {RAN}, cold.failed
-    figures = toy / "figures" / "pocket"
+
+def test_a_study_publishes_figures_tables_and_answers(ran):
+    figures = ran / "figures" / "pocket"
     assert contents(figures).keys() == {
         f"{name}.{kind}"
         for name in ("fig02_bars", "fig03_line")
@@ -49,58 +70,75 @@ def test_a_study_from_cold_to_one_change(toy):
     }
     assert load_results(figures / "results" / "00_overview.json") == {"twice": 1.3}
     assert (figures / "results" / "00_overview.md").read_text() == "Twice 0.65.\n"
-    told = read_figure(figures / "fig02_bars.png")["provenance"]
-    assert (told["parameters"], told["profile"]) == ({"SCALE": 1.0}, "pocket")
-    assert str(toy) not in json.dumps(told)
+    provenance = read_figure(figures / "fig02_bars.png")["provenance"]
+    assert provenance["parameters"] == {"SCALE": 1.0}
+    assert provenance["profile"] == "pocket"
 
-    executed = (toy / "build" / "pocket" / "notebooks" / "02_numbers.ipynb").read_text()
-    assert str(toy) not in executed
+
+def test_nothing_published_names_the_folder_it_was_made_in(ran, ran_once):
+    figure = ran / "figures" / "pocket" / "fig02_bars.png"
+    executed = (ran / "build" / "pocket" / "notebooks" / "02_numbers.ipynb").read_text()
+    assert str(ran_once) not in json.dumps(read_figure(figure))
+    assert str(ran_once) not in executed
     assert "papermill" not in json.loads(executed)["metadata"]
-    log = (toy / "build" / "pocket" / "study.log").read_text()
-    assert re.search(
-        r"\d\d:\d\d:\d\d pocket/02_numbers: cell 4/5 after [\d.]+ s", log
-    ), log
+
+
+def test_a_study_writes_down_how_far_it_is(ran):
+    log = (ran / "build" / "pocket" / "study.log").read_text()
+    line = r"\d\d:\d\d:\d\d pocket/02_numbers: cell 4/5 after [\d.]+ s"
+    assert re.search(line, log), log
     assert re.search(r"pocket/03_alone: ended after [\d.]+ s", log)
 
+
+def test_where_nothing_changed_nothing_runs(ran):
+    figures = ran / "figures" / "pocket"
     before = {path: path.stat().st_mtime_ns for path in figures.iterdir()}
-    assert set(study(toy).steps.values()) == {UNCHANGED}
+    assert set(study(ran).steps.values()) == {UNCHANGED}
     assert {path: path.stat().st_mtime_ns for path in before} == before
     # an output of a notebook or a remark of an editor is no change
-    edit(toy / "notebooks" / "02_numbers.ipynb", '"outputs": []', '"outputs":  []')
-    assert set(plan(toy).values()) == {UNCHANGED}
+    edit(ran / "notebooks" / "02_numbers.ipynb", '"outputs": []', '"outputs":  []')
+    assert set(plan(ran).values()) == {UNCHANGED}
     # asking again that adds nothing leaves the log, and so all that reads it
-    assert study(toy, force=True, only=["01"]).steps == {"01_ask": RAN}
-    assert set(plan(toy).values()) == {UNCHANGED}
+    assert study(ran, force=True, only=["01"]).steps == {"01_ask": RAN}
+    assert set(plan(ran).values()) == {UNCHANGED}
 
-    # one constant of 03: it and what reads it
-    edit(toy / "notebooks" / "03_alone.ipynb", "N = 3", "N = 4")
-    assert plan(toy)["03_alone"] == "runs, because notebook changed"
-    assert plan(toy)["00_overview"] == "runs, because 03_alone runs"
-    ran = dict.fromkeys(("03_alone", "00_overview"), RAN)
-    assert study(toy).steps == dict.fromkeys(("01_ask", "02_numbers"), UNCHANGED) | ran
 
-    # a parameter given, then taken back; what reads the same numbers again is left alone
+def test_a_changed_notebook_runs_with_what_reads_it_and_no_other(ran):
+    edit(ran / "notebooks" / "03_alone.ipynb", "N = 3", "N = 4")
+    planned = plan(ran)
+    assert planned["03_alone"] == "runs, because notebook changed"
+    assert planned["00_overview"] == "runs, because 03_alone runs"
+    again = dict.fromkeys(("03_alone", "00_overview"), RAN)
+    left = dict.fromkeys(("01_ask", "02_numbers"), UNCHANGED)
+    assert study(ran).steps == left | again
+
+
+def test_a_parameter_that_is_given_and_taken_back_leaves_no_trace(ran):
     halved = {"parameters": ["SCALE=0.5"], "only": ["2"]}
-    assert plan(toy, **halved)["02_numbers"] == "runs, because parameters changed"
-    assert study(toy, **halved).steps == {"01_ask": UNCHANGED, "02_numbers": RAN}
-    assert load_results(figures / "results" / "02_numbers.json") == {"mean": 0.325}
-    study(toy, only=["02"])
-    assert set(plan(toy).values()) == {UNCHANGED}
-    assert plan(toy, force=True, only=["3"]) == {"03_alone": "runs, because --force"}
+    assert plan(ran, **halved)["02_numbers"] == "runs, because parameters changed"
+    assert study(ran, **halved).steps == {"01_ask": UNCHANGED, "02_numbers": RAN}
+    results = ran / "figures" / "pocket" / "results"
+    assert load_results(results / "02_numbers.json") == {"mean": 0.325}
+    study(ran, only=["02"])
+    assert set(plan(ran).values()) == {UNCHANGED}
+    assert plan(ran, force=True, only=["3"]) == {"03_alone": "runs, because --force"}
 
-    # a published file that is gone or altered is made again
-    figure = figures / "fig02_bars.csv"
+
+def test_a_published_file_that_is_gone_or_altered_is_made_again(ran):
+    figure = ran / "figures" / "pocket" / "fig02_bars.csv"
     drawn = figure.read_bytes()
     for spoil in (figure.unlink, lambda: figure.write_text("x\n1\n")):
         spoil()
-        assert plan(toy)["02_numbers"] == "runs, because fig02_bars.csv changed"
-    study(toy, only=["02"])
+        assert plan(ran)["02_numbers"] == "runs, because fig02_bars.csv changed"
+    study(ran, only=["02"])
     assert figure.read_bytes() == drawn
-    # other answers, though they still wait beside the log
-    with AnswerLog(toy / "answers.sqlite") as log:
+
+
+def test_other_answers_are_seen_though_they_wait_beside_the_log(ran):
+    with AnswerLog(ran / "answers.sqlite") as log:
         changed = log.read().assign(confidence=0.1).to_dict("records")
         log.append(changed, if_exists="replace")
-        assert plan(toy)["01_ask"].startswith("runs, because answers.sqlite")
+        assert plan(ran)["01_ask"].startswith("runs, because answers.sqlite")
 
 
 def test_two_profiles_are_one_graph_in_which_one_reads_the_other(toy):

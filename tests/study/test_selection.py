@@ -11,25 +11,6 @@ from tests.correct.worlds import GENERAL, MEDICAL
 from tests.correct.worlds import graded as world
 
 
-@pytest.fixture
-def graded(rng):
-    n = 80
-    confidence = rng.random(n)
-    return pd.DataFrame(
-        {
-            "model": "m",
-            "dataset": np.repeat(["one", "two"], n // 2),
-            "domain": np.repeat(["general", "medical"], n // 2),
-            "strategy": np.tile(["verbalized", "p_true"], n // 2),
-            "item_id": np.arange(n).astype(str),
-            "image_id": (np.arange(n) // 4).astype(str),
-            "modality": np.tile(["ct", "ct", "mri", None], n // 4),
-            "confidence": confidence,
-            "correct": rng.random(n) < confidence,
-        }
-    )
-
-
 def test_pick_prefers_what_is_there_and_keeps_the_order_of_rows():
     there = pd.Series(["b", "a", "b", None, "c"])
     assert rows.pick(["c", "x"], there, n=2) == ["c", "b"]
@@ -233,7 +214,7 @@ def test_by_group_stacks_a_table_of_each_group_and_passes_images_on(rng):
         seen.append(list(groups))
         return pd.DataFrame({"mean": [c.mean()]})
 
-    stacked = rows.by_group(frame, "dataset", table, by_image=True)
+    stacked = rows.by_group(frame, "dataset", table)
     assert stacked["dataset"].tolist() == ["one", "two"]
     assert stacked["n"].tolist() == [6, 4]
     assert stacked["n_images"].tolist() == [3, 2]

@@ -126,6 +126,25 @@ def write_numbers(folder, *cells, parameters="SCALE = 1.0\n", before=""):
     )
 
 
+def write_checkout(folder: Path) -> None:
+    """Write four toy notebooks: 01 → 02 → 00 ← 03."""
+    (notebooks := folder / "notebooks").mkdir()
+    write_notebook(
+        notebooks, "01_ask", [ASK], writes=["answers"], parameters="HIGH = 0.9\n"
+    )
+    write_numbers(notebooks)
+    write_notebook(
+        notebooks, "03_alone", [ALONE], writes=["fig03_line"], parameters="N = 3\n"
+    )
+    write_notebook(
+        notebooks,
+        "00_overview",
+        [OVERVIEW],
+        reads=["results/02_numbers.json", "fig03_line"],
+        writes=["results/00_overview.json"],
+    )
+
+
 def study(toy, profile="pocket", **options):
     """Run the study of the toy checkout, with answers in it."""
     how = {

@@ -17,7 +17,6 @@ from medcal_nb.study.findings.finding import (
     listed,
     number_word,
     percent,
-    points,
     sentence,
     unit_of,
     was,
@@ -86,10 +85,13 @@ def _coverage_claim(best: pd.Series, *, target: float, delta: float) -> str:
     risk = percent(target)
     coverage = percent(best["coverage"])
     if best["coverage"] == 0:
+        observed = percent(best["observed_coverage"])
+        without = f"without a certificate {observed} could have been kept"
+        if best["observed_coverage"] == 0:
+            without = "no threshold held that risk in these answers either"
         return (
-            f"No threshold could be certified at a risk of {risk} with {labels}: every answer "
-            f"must be checked. Observed, without a certificate: "
-            f"{percent(best['observed_coverage'])} could be kept ({name})"
+            f"No threshold of {name} could be certified at a risk of {risk} with {labels}: every "
+            f"answer must be checked; {without}"
         )
     if best["certified"] < _MOSTLY:
         return (
@@ -129,16 +131,16 @@ def certificate_sizes(table: pd.DataFrame, *, target: float) -> Finding:
         The risk allowed.
     """
     table = table.sort_values("n_fit")
-    sizes = listed([f"{n:,}" for n in table["n_fit"]])
-    shares = listed([_or_none(share) for share in table["certified"]])
+    fewest = table.iloc[0]
     most = table.iloc[-1]
     name = _confidence(most["strategy"])
-    above = table["certified_high"] - table["certified"]
-    below = table["certified"] - table["certified_low"]
+    often = f"{percent(most['certified'])} of samples of {most['n_fit']:,}"
+    if len(table) > 1:
+        seldom = f"{_or_none(fewest['certified'])} of samples of {fewest['n_fit']:,}"
+        often = f"{seldom} and in {often}"
     claim = (
-        f"With {sizes} labelled {unit_of(table)}s a threshold of {name} could be certified at a "
-        f"risk of {percent(target)} in {shares} of samples (95 % CI of each within "
-        f"{points(max(above.max(), below.max()))})"
+        f"A threshold of {name} could be certified at a risk of {percent(target)} in {often} "
+        f"labelled {unit_of(table)}s ({ci_of(most, 'certified')})"
     )
     most_often = float(table["certified"].max())
     if 0 < most_often < _SELDOM:
@@ -193,7 +195,7 @@ def net_benefit(table: pd.DataFrame, *, strategy: str, level: float = 0.95) -> F
             ranges.append(f"{_range_of(rows['exchange_rate'])} ({label_of(stage)})")
     name = _confidence(strategy)
     claim = (
-        f"Deferral by {name} had a net benefit over checking all and none when a missed "
+        f"Deferral by {name} had a positive net benefit over checking all and none when a missed "
         f"error cost {listed(ranges)} checks (pointwise {percent(level)} CI above zero)"
     )
     if not ranges:

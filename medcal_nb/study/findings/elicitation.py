@@ -82,8 +82,9 @@ def tokens_written(yields: pd.DataFrame) -> Finding:
         claim = first
     else:
         claim = (
-            f"{first}, the fewest, and {label_of(dearest['strategy'])} {_tokens(dearest)}, "
-            "the most"
+            f"elicitation methods wrote from {_tokens(cheapest)} "
+            f"({label_of(cheapest['strategy'])}) to {_tokens(dearest)} "
+            f"({label_of(dearest['strategy'])}) a question"
         )
     return Finding(
         claim=claim,
@@ -119,8 +120,8 @@ def distinct_confidences(yields: pd.DataFrame) -> Finding:
         claim = f"every method returned {low:,} {values}"
     else:
         claim = (
-            f"{label_of(fewest['strategy'])} returned {low:,} {values} of confidence, "
-            f"{label_of(most['strategy'])} {high:,}"
+            f"the number of different confidences ranged from {low:,} "
+            f"({label_of(fewest['strategy'])}) to {high:,} ({label_of(most['strategy'])})"
         )
     return Finding(
         claim=claim,

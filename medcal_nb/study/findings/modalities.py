@@ -264,17 +264,14 @@ def spread(summary: pd.DataFrame, kind: str, plural: str) -> Finding:
     n = int(row["n_groups"])
     ends = ci(max(low, -1.0), min(high, 1.0), unit="points").removeprefix("95 % CI ")
     claim = (
-        f"over {number_word(n)} {plural} overconfidence had a standard deviation of "
+        f"overconfidence varied between {number_word(n)} {plural} with a standard deviation of "
         f"{points(row['tau'])} beyond sampling noise"
     )
     expected = (
-        f"in a new {kind} {ends} percentage points are to be expected (95 % prediction "
-        "interval)"
+        f"the 95 % prediction interval for a new {kind} was {ends} percentage points"
     )
     if high - low > 1:
-        expected = (
-            f"they are too few to predict a new one (95 % prediction interval {ends})"
-        )
+        expected = f"{expected}, too wide to be of use"
     elif row["tau"] < 0.005:
         claim = (
             f"overconfidence differed between the {number_word(n)} {plural} by no more than "

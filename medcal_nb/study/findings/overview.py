@@ -105,11 +105,14 @@ def medicine_or_image(control: pd.DataFrame) -> Finding:
         One row per world and elicitation method: `world` (:data:`IMAGES` or :data:`TEXT`),
         `strategy, models, median_cost`. Verbalized confidence is compared, which both have.
     """
+    if control.empty:
+        control = pd.DataFrame(columns=["world", "strategy"])
     verbalized = control[control["strategy"] == "verbalized"]
     rows = [verbalized[verbalized["world"] == world] for world in (IMAGES, TEXT)]
     if any(row.empty for row in rows):
         return Finding(
-            claim="The control without images lacks verbalized confidence to compare.",
+            claim="There is nothing to compare with: the control without images (profile text) "
+            "was not run beside this one, or holds no verbalized confidence.",
             of="models",
             method="medians over models",
             title="Transfer cost with and without images",

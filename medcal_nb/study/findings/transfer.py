@@ -53,7 +53,7 @@ def temperature_transfer(
     n = len(table)
     lowered = int((table["transfer_change_high"] < 0).sum())
     below = int((table["skill_refitted"] < 0).sum())
-    did = _lowered(lowered, n)
+    did = _lowered(lowered, n, target)
     constant = f"giving every answer the {base_rate(event)}"
     rest = f"re-optimised there it was better than {constant}"
     if below:
@@ -62,8 +62,9 @@ def temperature_transfer(
         rest = f"{rest} in {counted(below, n, 'model')}"
     map_name = label_of(table["method"].iloc[0])
     median = table["transfer_change"].median()
+    change = f"{'median change' if n > 1 else 'change'} {decimal(median)}"
     return Finding(
-        claim=f"{map_name} fitted on {source} {did} on {target}; {rest}",
+        claim=f"{map_name} fitted on {source} {did} ({change}); {rest}",
         estimate=median,
         n=n,
         of="models",
@@ -71,9 +72,10 @@ def temperature_transfer(
     )
 
 
-def _lowered(k: int, n: int) -> str:
-    """Return in how many models the Brier score fell: ``lowered the Brier score in …``."""
+def _lowered(k: int, n: int, target: str) -> str:
+    """Return in how many models the Brier score fell: ``lowered the Brier score on … in …``."""
     did = "lowered the Brier score" if k else "did not clearly lower the Brier score"
+    did = f"{did} on {target}"
     if n == 1:
         return did
     return f"{did} in {counted(k, n, 'model') if k else 'any model'}"

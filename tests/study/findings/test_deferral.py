@@ -65,7 +65,7 @@ PROBE = ("probe_pik", 0.19, 1.0, 0.24)
         (coverage(PROBE), "P(IK) retained 19 % of held-out answers"),
         (
             coverage(NONE),
-            "No threshold could be certified at a risk of 20 % with 2,274",
+            "No threshold of verbalized confidence could be certified at a risk of 20 % with",
         ),
         (coverage(("p_true", 0.02, 0.04, 0.3)), "in 4 % of random splits only"),
         (coverage(PROBE, n_images=400), "on 200 images"),
@@ -96,10 +96,13 @@ def certificates(shares, n_images=0):
     [
         (
             certificates([0.0, 0.1, 0.18]),
-            "in none, 10 % and 18 % of samples (95 % CI of each within 3 percentage points)",
+            "in none of samples of 100 and in 18 % of samples of 400 labelled answers (95 % CI",
         ),
         (certificates([0.0, 0.0, 0.0]), "With up to 400 labelled answers no threshold"),
-        (certificates([0.18], n_images=9), "With 100 labelled images a threshold"),
+        (
+            certificates([0.18], n_images=9),
+            "in 18 % of samples of 100 labelled images (95 % CI",
+        ),
     ],
 )
 def test_certificate_sizes(table, words):

@@ -49,7 +49,7 @@ def test_confidence_rate(values, start):
 
 def test_tokens_written():
     finding = tokens_written(table(new_tokens=[1.0, 3.2, 46.0]))
-    assert "wrote 1 token a question, the fewest, and top k 46" in finding.claim
+    assert "from 1 token (verbalized) to 46 tokens (top k)" in finding.claim
     assert finding.estimate == 46
     for few in ([2.0], [None, None], [0.0, 0.2, 4.0]):
         assert not faults(tokens_written(table(new_tokens=few)))

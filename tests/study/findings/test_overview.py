@@ -92,3 +92,5 @@ def test_medicine_or_image(pairs):
     missing = medicine_or_image(control(pairs).iloc[:2])
     assert missing.estimate is None
     assert not faults(missing)
+    alone = medicine_or_image(pd.DataFrame())
+    assert alone.claim == missing.claim

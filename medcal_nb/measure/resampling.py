@@ -406,7 +406,7 @@ def choose_clip(confidence: ArrayLike) -> float:
 
 def logit(confidence: ArrayLike, clip: float) -> FloatArray:
     """Log-odds of confidences moved into [clip, 1 − clip]."""
-    c = np.clip(np.asarray(confidence, dtype=float), clip, 1 - clip)
+    c = np.asarray(np.clip(np.asarray(confidence, dtype=float), clip, 1 - clip))
     odds: FloatArray = np.log(c)
     odds -= np.log1p(np.negative(c, out=c), out=c)  # of many answers no copies are made
     return odds

@@ -152,7 +152,11 @@ def _pick(
             raise MedcalError(
                 f"{path}: {option} {condition}: write COL=VALUE, COL of {columns}"
             )
-        table = table[table[column].astype(str).isin(values.split(","))]
-    if table.empty:
-        raise MedcalError(f"{path}: no rows with {option} {' '.join(conditions)}")
+        there = table[column]
+        table = table[there.astype(str).isin(values.split(","))]
+        if table.empty:
+            names = ", ".join(map(str, there.dropna().unique()[:8]))
+            raise MedcalError(
+                f"{path}: no rows with {option} {condition}; {column} holds {names}"
+            )
     return table

@@ -280,8 +280,14 @@ def strategies_on(
         there = answers.loc[is_where(answers, side), pair]
         on_all_sides = on_all_sides.merge(there.drop_duplicates(), on=pair)
     own = on_all_sides.loc[on_all_sides["model"] == model, "strategy"]
+    if on_all_sides.empty:
+        names = " and on ".join(map(side_name, where))
+        raise NotEnough(
+            f"no model has graded confidences of one elicitation method on {names}: give the "
+            "method one name, by `medcal import --strategy NAME`"
+        )
     if own.empty:
-        models = ", ".join(dict.fromkeys(on_all_sides["model"])) or "none"
+        models = ", ".join(dict.fromkeys(on_all_sides["model"]))
         raise MedcalError(
             f"MODEL: {model} has no elicitation method with confidences and grades on source "
             f"and target; choose from {models}"

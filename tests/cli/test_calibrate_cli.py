@@ -93,7 +93,7 @@ def test_a_sampled_strategy_is_judged_before_it_is_corrected(log, tmp_path):
             ["--fit", "planet=earth"],
             "--fit planet=earth: write COL=VALUE, COL of model,",
         ),
-        (["--fit", "domain=lunar"], "no rows with --fit domain=lunar"),
+        (["--fit", "domain=lunar"], "no rows with --fit domain=lunar; domain holds "),
         (["--fit", "domain"], "write COL=VALUE"),
     ],
 )

@@ -78,7 +78,8 @@ def test_strategies_are_those_of_the_model_on_both_sides(graded):
         MedcalError, match=r"MODEL: one-sided has no .* choose from half, m$"
     ):
         rows.strategies_on(every, "one-sided", wanted, where=sides, n=2)
-    with pytest.raises(MedcalError, match=r"choose from none$"):
+    one_name = "on general images and on medical images: give the method one name"
+    with pytest.raises(NotEnough, match=one_name):
         rows.strategies_on(other, "one-sided", wanted, where=sides, n=2)
 
 

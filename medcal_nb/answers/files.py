@@ -45,6 +45,8 @@ def table_format(path: PathLike) -> str:
     found = "json" if name.endswith(".json.gz") else name.rpartition(".")[2]
     if found not in _FORMATS:
         remedy = f"name it .{', .'.join(_FORMATS)}"
+        if found in ("gz", "zip", "bz2", "xz", "zst"):
+            remedy = "unpack it first"
         raise MedcalError(f"{path}: cannot tell the format from its name; {remedy}")
     return found
 
@@ -175,9 +177,20 @@ def read_json(path: PathLike) -> Any:
             raise MedcalError(
                 f"{path}: over 2 GB of JSON; write one object a line, as .jsonl"
             )
-        return json.loads(text.decode("utf-8-sig"))
+        return json.loads(text.decode("utf-8-sig"), object_pairs_hook=_object)
     except (ValueError, RecursionError, OSError, EOFError, zlib.error) as err:
         raise damaged(path, "JSON in UTF-8", err) from None
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """An object of JSON, refused where a name stands in it twice: no value is guessed."""
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        twice = [
+            name for name, times in Counter(k for k, _ in pairs).items() if times > 1
+        ]
+        raise ValueError(f"'{twice[0]}' stands twice in one object")
+    return found
 
 
 def _unpacked(path: Path) -> bytes:
@@ -322,7 +335,8 @@ def _iter_lines(path: Path) -> Iterator[Any]:
         for row, line in enumerate(file, 1):
             try:
                 if line.strip():
-                    yield json.loads(line.decode("utf-8-sig"))
+                    text = line.decode("utf-8-sig")
+                    yield json.loads(text, object_pairs_hook=_object)
             except (ValueError, RecursionError) as err:
                 message = f"{path}: line {row} is not JSON in UTF-8, or cut off ({err}); mend it"
                 raise MedcalError(

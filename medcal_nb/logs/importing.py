@@ -26,6 +26,9 @@ from .source import Source
 _WHOLE = re.compile(r"^\s*([+-]?\d+)\.0+\s*$", re.ASCII)
 """A whole number written as a float: pandas writes integers beside a missing value so."""
 
+_UNSEEN = re.compile("[\u00ad\u200b-\u200f\u202a-\u202e\u2060-\u2064\ufeff]")
+"""Characters that nobody sees: two names that differ by them look alike."""
+
 _NOT_OF_ITEMS = ("image", "question", "answer", "confidence", "correct")
 _NONE_AT_ALL = {
     "confidence": "accuracy alone can be computed",
@@ -267,11 +270,13 @@ def _stored(
     # an export of ours may hold missing values, too
     may_lack = columns.allow_missing or first.keys() >= {*ANSWER_COLUMNS}
     lacking = {"confidence": 0, "correct": 0}
+    spellings: dict[tuple, str] = {}
     small = 0
     for block in chain([first], blocks):
         row = report.rows + 1
         ours = placing.block(block, row)
         stored = to_storage(ours, checks=checks, where=where, first_row=row)
+        _check_names(stored, spellings, placing, row)
         if "correct" not in ours:
             stored["correct"] = _graded(stored)
         for name in lacking:
@@ -297,6 +302,29 @@ def _stored(
             report.notes.append(
                 f"{where}: {lack}: counted, and left out of what needs it{remedy}"
             )
+
+
+def _check_names(stored, spellings, placing, first_row):
+    """Refuse names that a reader takes for one, and that would count as two."""
+    for name in ("model", "dataset", "strategy"):
+        for text in dict.fromkeys(stored[name]):
+            plain = _UNSEEN.sub("", text).strip().casefold()
+            first = spellings.setdefault((name, plain), text)
+            if text != first:
+                row = first_row + stored[name].index(text)
+                problem = f"and {first!r} differ by case, blanks or unseen characters"
+                column = placing.theirs(name)
+                raise fault(placing.where, row, column, text, problem, "write one name")
+    for name in ("item_id", "image_id"):
+        texts = [text or "" for text in stored[name]]
+        together = "".join(texts)
+        if together.isascii() or not _UNSEEN.search(together):
+            continue
+        row = next(row for row, text in enumerate(texts) if _UNSEEN.search(text))
+        problem = f"({texts[row]!a:.60}) holds a character that nobody sees"
+        column = placing.theirs(name)
+        at = first_row + row
+        raise fault(placing.where, at, column, texts[row], problem, "take it out")
 
 
 def _graded(stored):

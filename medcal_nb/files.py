@@ -64,7 +64,7 @@ def part_of(target: Path) -> Iterator[Path]:
     MedcalError
         If nothing can be written there, with the reason.
     """
-    _remove_dead_parts(target)
+    remove_dead_parts(target)
     part = target.with_name(f".{target.name[:200]}.{uuid.uuid4().hex[:_TAG]}.part")
     begun = part.with_suffix(
         ".new"
@@ -176,7 +176,8 @@ def check_shipped(path: Path, sha256: str, remedy: str) -> Path:
     return path
 
 
-def _remove_dead_parts(target: Path) -> None:
+def remove_dead_parts(target: Path) -> None:
+    """Remove what killed processes have left beside a file that they were making."""
     ours = "[0-9a-f]" * _TAG  # a file of the user's may end in .part too
     for part in target.parent.glob(f".{glob.escape(target.name[:200])}.{ours}.part"):
         with contextlib.suppress(OSError):

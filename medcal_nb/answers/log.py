@@ -26,7 +26,7 @@ from medcal_nb.answers.columns import (
 )
 from medcal_nb.answers.files import CHUNK, blocks_of, require_file
 from medcal_nb.errors import MedcalError
-from medcal_nb.files import PathLike, part_of
+from medcal_nb.files import PathLike, part_of, remove_dead_parts
 
 _APPLICATION_ID = 0x4D43414C  # "MCAL", marks the file as ours
 _VERSION = 1
@@ -491,6 +491,7 @@ def _doubled(con: sqlite3.Connection, where: PathLike) -> MedcalError:
 
 def _free_place(to: Path) -> contextlib.AbstractContextManager[Path | None]:
     """A part file of a log that is not there yet, or None."""
+    remove_dead_parts(to)
     # a journal that was left alone would be taken for the new log's own
     names = [f"{to}{end}" for end in ("", "-wal", "-journal")]
     if not to.parent.is_dir() or any(map(os.path.lexists, names)):

@@ -267,10 +267,11 @@ def _stored(
     placing = Placing(where, first.keys(), columns)
     report.notes += placing.notes
     checks = placing.checks()
-    # an export of ours may hold missing values, too
-    may_lack = columns.allow_missing or first.keys() >= {*ANSWER_COLUMNS}
+    # an export of ours may hold missing values and any names, too
+    is_ours = first.keys() >= {*ANSWER_COLUMNS}
+    may_lack = columns.allow_missing or is_ours
     lacking = {"confidence": 0, "correct": 0}
-    spellings: dict[tuple, str] = {}
+    spellings: dict | None = None if is_ours else {}
     small = 0
     for block in chain([first], blocks):
         row = report.rows + 1
@@ -306,6 +307,8 @@ def _stored(
 
 def _check_names(stored, spellings, placing, first_row):
     """Refuse names that a reader takes for one, and that would count as two."""
+    if spellings is None:
+        return
     for name in ("model", "dataset", "strategy"):
         for text in dict.fromkeys(stored[name]):
             plain = _UNSEEN.sub("", text).strip().casefold()

@@ -179,7 +179,7 @@ def test_what_is_no_batch_is_refused(tmp_path):
         )
         with pytest.raises(MedcalError, match="a batch is there already"):
             export_batch(
-                tmp_path / "b", "m", "verbalized", dataset=DATASET, split="test", n=1
+                tmp_path / "b", "m", "verbalized", dataset=DATASET, split="test", n=2
             )
         (tmp_path / "b" / "results-01.jsonl").write_text('{"custom_id": 3\n')
         with pytest.raises(MedcalError, match=r"results-01\.jsonl, line 1: no line"):
@@ -299,7 +299,8 @@ def test_an_export_that_was_killed_is_begun_again(tmp_path, monkeypatch):
     with pytest.raises(MedcalError, match="requests are there that no"):
         exported(folder)
     (folder / "requests-01-mine.jsonl").unlink()
-    assert [path.read_bytes() for path in exported(folder)] == whole
+    for _ in range(2):  # a kill may come when all is written
+        assert [path.read_bytes() for path in exported(folder)] == whole
     assert sorted(path.name for path in folder.iterdir()) == [
         "plan.json",
         "requests-01-000.jsonl",

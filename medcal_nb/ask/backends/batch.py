@@ -70,18 +70,23 @@ def export_batch(
     Returns
     -------
     list of path
-        The files of requests.
+        The files of requests; those that are there where the same was exported before.
 
     Raises
     ------
     MedcalError
-        Where the folder holds a plan or requests, whoever wrote them.
+        Where the folder holds another plan, or requests, whoever wrote them.
     """
     folder = Path(folder)
+    about = {
+        "model": model,
+        "strategies": [how.name for how in choose_strategies(strategies)],
+        "items": {"name": dataset, "split": split, "n": n},
+        "files": files,
+        "settings": plan,
+    }
     if (folder / _PLAN).exists():
-        raise MedcalError(
-            f"{folder}: a batch is there already: collect it, or name another folder"
-        )
+        return _whole(folder, about)
     killed = _read_plan(folder, _BEGUN)["written"] if (folder / _BEGUN).exists() else []
     there = sorted(folder.glob("requests-*.jsonl"))
     for path in there:
@@ -89,14 +94,7 @@ def export_batch(
             raise MedcalError(
                 f"{path}: requests are there that no plan speaks of: name another folder"
             )
-    about = {
-        "model": model,
-        "strategies": [how.name for how in choose_strategies(strategies)],
-        "items": {"name": dataset, "split": split, "n": n},
-        "files": files,
-        "settings": plan,
-        "written": killed,
-    }
+    about["written"] = killed
     load_items(**about["items"])  # a misspelt name leaves nothing behind
     folder.mkdir(parents=True, exist_ok=True)
     _save(about, folder, _BEGUN)
@@ -106,6 +104,18 @@ def export_batch(
     ):
         _, paths = _next_round(folder, nowhere, _BEGUN)
     (folder / _BEGUN).rename(folder / _PLAN)
+    return paths
+
+
+def _whole(folder, about):
+    """The requests of a first round that the same export has written, before it was killed."""
+    there = _read_plan(folder, _PLAN)
+    paths = [folder / name for name in there.pop("written")]
+    is_same = there == about and all(path.is_file() for path in paths)
+    if not is_same or list(folder.glob("results-*.jsonl")):
+        raise MedcalError(
+            f"{folder}: a batch is there already: collect it, or name another folder"
+        )
     return paths
 
 

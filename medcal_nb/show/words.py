@@ -37,6 +37,7 @@ _NAMES_IN = {
         "stage",
     ),
     *("metric", "loss", "estimator", "question_type", "decision_type"),
+    *("group", "a", "b"),
 }
 """Columns whose words are names of ours; others are left as they are (an answer may be "both")."""
 _SHARES = {

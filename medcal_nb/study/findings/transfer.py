@@ -62,9 +62,10 @@ def temperature_transfer(
         rest = f"{rest} in {counted(below, n, 'model')}"
     map_name = label_of(table["method"].iloc[0])
     median = table["transfer_change"].median()
-    change = f"{'median change' if n > 1 else 'change'} {decimal(median)}"
+    if lowered > n / 2:
+        did = f"{did} ({'median change' if n > 1 else 'change'} {decimal(median)})"
     return Finding(
-        claim=f"{map_name} fitted on {source} {did} ({change}); {rest}",
+        claim=f"{map_name} fitted on {source} {did}; {rest}",
         estimate=median,
         n=n,
         of="models",

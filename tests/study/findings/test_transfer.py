@@ -46,6 +46,13 @@ def test_counts_have_a_branch_each(n, k):
         assert finding.n == n
 
 
+def test_a_median_change_is_told_where_most_models_gained():
+    most = transfer.temperature_transfer(table(lowered=3), **SIDES)
+    assert "in three of five models (median change −0.10)" in most.claim
+    few = transfer.temperature_transfer(table(lowered=2), **SIDES)
+    assert "change" not in few.claim
+
+
 def test_the_estimates_are_those_of_the_table():
     rows = table()
     assert transfer.transferred_skill(rows, target="x").estimate == pytest.approx(0.6)

@@ -23,6 +23,10 @@ PRIOR_IMAGES = 2
 AT_BOUND = 0.5  # of the variance that a bin shows, the least it has at the upper end
 Path = Callable[[float], FloatArray]
 CURVE = 64  # steps of confidence that a curve is drawn through
+IN_STEP = (
+    8  # answers that a step holds: of one alone no likeness within its image is seen
+)
+LEAST_STEPS = 8
 
 
 def ece_interval(
@@ -119,7 +123,8 @@ def ici_interval(
     """Interval of the integrated calibration index, in the way of `ece_interval`.
 
     The distances of a smooth curve from the diagonal take the place of the gaps of bins: smoothing
-    turns the noise of at most 64 steps of confidence into that of the curve.
+    turns the noise of at most 64 steps of confidence, of eight answers or more, into that of the
+    curve.
 
     Parameters
     ----------
@@ -153,7 +158,7 @@ def ici_interval(
     0.083 [0.057, 0.112]
     """
     c, y = check_pair(confidence, correct)
-    cell = gathered(c, CURVE)
+    cell = gathered(c, int(np.clip(c.size // IN_STEP, LEAST_STEPS, CURVE)))
     count = np.bincount(cell).astype(float)
     smooth = local_linear(np.bincount(cell, c) / count, count)
     low, _, high = _inverted(c, y, cell, groups, level, rng, smooth)

@@ -69,6 +69,21 @@ def test_that_of_the_ici_holds_too(kind, world, n, per_image):
     assert found.estimate == measure.ici(stated, right)
 
 
+def test_the_ici_sees_that_answers_about_an_image_are_alike():
+    """Also where all confidences differ: a step of one answer would not show it."""
+    widths = []
+    for seed in range(6):
+        rng = np.random.default_rng(seed)
+        images = np.repeat(np.arange(10), 7)
+        c = 0.75 + 0.2 * rng.random(70)
+        y = np.repeat(rng.random(10) < 0.55, 7).astype(float)
+        for confidence in (c, c.round(1)):
+            low, _, high = measure.ici_interval(confidence, y, groups=images, rng=rng)
+            widths.append(high - low)
+    fine, coarse = np.reshape(widths, (-1, 2)).mean(axis=0)
+    assert fine > 0.75 * coarse  # half of it with a step an answer
+
+
 def test_the_upper_end_of_a_curve_takes_gaps_of_one_side(rng):
     """Its noise goes up and down together: in gaps of both sides it would cancel."""
     c = rng.uniform(0.05, 0.95, 400)

@@ -263,6 +263,34 @@ def test_coverage_is_judged_out_of_sample_and_named_apart(rng):
     assert np.isnan(nothing.risk)
 
 
+def test_delta_is_split_over_the_methods_of_a_table(rng):
+    """The best of three methods is certified at a third of δ each, not at δ."""
+    n = 600
+    c = rng.uniform(0.5, 1, n)
+    one = pd.DataFrame(
+        {
+            "strategy": "a",
+            "dataset": "d",
+            "item_id": np.arange(n),
+            "confidence": c,
+            "correct": rng.random(n) < c,
+        }
+    )
+    three = pd.concat([one.assign(strategy=name) for name in "abc"])
+    options = {"target": 0.2, "n_splits": 10, "n_resamples": 20}
+    found = {}
+    for name, rows, delta in (
+        ("split", three, 0.1),
+        ("third", one, 0.1 / 3),
+        ("whole", one, 0.1),
+    ):
+        table = measure.selective_coverage_table(
+            rows, delta=delta, rng=np.random.default_rng(3), **options
+        )
+        found[name] = table.set_index("strategy").loc["a", "coverage"]
+    assert found["split"] == found["third"] < found["whole"]
+
+
 def test_answers_without_a_confidence_are_deferred(rng):
     c = np.append(rng.uniform(0.9, 1, 300), np.full(100, np.nan))
     frame = pd.DataFrame(

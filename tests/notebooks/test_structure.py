@@ -1,12 +1,18 @@
 """The notebooks' form, without a kernel: what readers and the runner rely on."""
 
 import ast
+import contextlib
 import json
 import re
 from pathlib import Path
 
+import numpy as np
+import pandas as pd
 import pytest
 
+from medcal_nb import measure
+from medcal_nb.correct import fit
+from medcal_nb.measure.tables import all_metrics
 from medcal_nb.study.notebooks import find_notebooks
 from medcal_nb.study.overview import QUESTIONS
 
@@ -215,3 +221,64 @@ def test_seed_is_a_parameter_where_chance_enters(cells):
     if "default_rng" in code:
         assert "default_rng(SEED)" in code
     assert "np.random.seed" not in code
+
+
+# --- what a monotone map cannot change ---------------------------------------------------------
+
+
+def unchanged_by_a_monotone_map():
+    """Metrics that are the same before and after Platt scaling of positive slope."""
+    rng = np.random.default_rng(0)
+    c = rng.random(400).round(2)
+    y = (rng.random(400) < 0.9 * c**0.5).astype(float)
+    mapped = fit(c, y, method="platt")(c)
+    rows = pd.DataFrame(
+        {
+            "confidence": np.append(c, mapped),
+            "correct": np.append(y, y),
+            "stage": np.repeat(["before", "after"], c.size),
+        }
+    )
+    table = measure.metrics_table(
+        rows, by="stage", metrics="all", intervals=[], groups=None, rng=rng
+    ).set_index("stage")
+    names = [name for name in all_metrics() if name in table]
+    same = [name for name in names if np.isclose(*table[name], atol=1e-9)]
+    return set(same)
+
+
+def named_in(code, parameters):
+    """Metrics of each call that tabulates stages of recalibration."""
+    for node in ast.walk(ast.parse(code)):
+        if isinstance(node, ast.Call) and getattr(node.func, "attr", "") == (
+            "metrics_table"
+        ):
+            options = {k.arg: k.value for k in node.keywords if k.arg}
+            if "stage" in ast.unparse(options.get("by", ast.Constant(""))):
+                metrics = options["metrics"]
+                if isinstance(metrics, ast.Name):
+                    yield parameters[metrics.id]
+                else:
+                    yield ast.literal_eval(metrics)
+
+
+def test_no_table_of_recalibration_shows_what_a_monotone_map_cannot_change():
+    """Coverage at a risk "left where it was" by Platt scaling is a tautology, no finding."""
+    same = unchanged_by_a_monotone_map()
+    assert {"auroc", "aurc", "yield_at_10", "yield_at_20"} <= same
+    assert not same & {"brier", "ece", "gap", "slope"}
+    n_tables = 0
+    for path in PATHS:
+        cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
+        code = "\n".join(
+            "".join(c["source"]) for c in cells if c["cell_type"] == "code"
+        )
+        constants = {}
+        for node in ast.parse(code).body:
+            if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name):
+                with contextlib.suppress(ValueError):
+                    constants[node.targets[0].id] = ast.literal_eval(node.value)
+        for metrics in named_in(code, constants):
+            n_tables += 1
+            assert not same & set(metrics), f"{path.stem}: {same & set(metrics)}"
+    assert n_tables >= 2

@@ -53,19 +53,21 @@ def temperature_transfer(
     n = len(table)
     lowered = int((table["transfer_change_high"] < 0).sum())
     below = int((table["skill_refitted"] < 0).sum())
-    did = _lowered(lowered, n, target)
+    raised = int((table["transfer_change_low"] > 0).sum())
+    did = _changed(lowered, raised, n, target)
     constant = f"giving every answer the {base_rate(event)}"
     rest = f"re-optimised there it was better than {constant}"
     if below:
-        rest = f"even re-optimised there it stayed worse than {constant}"
+        rest = f"even re-optimised it stayed worse than {constant}"
     if below and n > 1:
         rest = f"{rest} in {counted(below, n, 'model')}"
     map_name = label_of(table["method"].iloc[0])
     median = table["transfer_change"].median()
-    if lowered > n / 2:
-        did = f"{did} ({'median change' if n > 1 else 'change'} {decimal(median)})"
+    change = f"{'median change' if n > 1 else 'change'} {decimal(median)}"
+    if raised and n > 1:
+        change = f"raised in {raised}; {change}"
     return Finding(
-        claim=f"{map_name} fitted on {source} {did}; {rest}",
+        claim=f"{map_name} fitted on {source} {did} ({change}); {rest}",
         estimate=median,
         n=n,
         of="models",
@@ -73,13 +75,16 @@ def temperature_transfer(
     )
 
 
-def _lowered(k: int, n: int, target: str) -> str:
-    """Return in how many models the Brier score fell: ``lowered the Brier score on … in …``."""
-    did = "lowered the Brier score" if k else "did not clearly lower the Brier score"
-    did = f"{did} on {target}"
+def _changed(lowered: int, raised: int, n: int, target: str) -> str:
+    """Return in how many models the Brier score fell, of one model what it did."""
     if n == 1:
-        return did
-    return f"{did} in {counted(k, n, 'model') if k else 'any model'}"
+        did = "did not clearly lower"
+        if lowered or raised:
+            did = "lowered" if lowered else "raised"
+        return f"{did} the Brier score on {target}"
+    if not lowered:
+        return f"clearly lowered the Brier score on {target} in no model"
+    return f"lowered the Brier score on {target} in {counted(lowered, n, 'model')}"
 
 
 def transferred_skill(table: pd.DataFrame, *, target: str, event: str = "") -> Finding:

@@ -11,7 +11,7 @@ from tests.study.findings.rules import faults
 SIDES = {"source": "general images", "target": "medical images"}
 
 
-def table(n=5, *, lowered=5, below=2, transferred_below=3, lower_auroc=4):
+def table(n=5, *, lowered=5, raised=0, below=2, transferred_below=3, lower_auroc=4):
     """A transfer table of n models with these many of each outcome."""
     at = np.arange(n)
     return pd.DataFrame(
@@ -21,6 +21,7 @@ def table(n=5, *, lowered=5, below=2, transferred_below=3, lower_auroc=4):
             "strategy": "verbalized",
             "transfer_change": -0.1,
             "transfer_change_high": np.where(at < lowered, -0.01, 0.01),
+            "transfer_change_low": np.where(at >= n - raised, 0.005, -0.2),
             "skill_refitted": np.where(at < below, -0.02, 0.03),
             "skill_transferred": np.where(at < transferred_below, -0.2, 0.1),
             "skill_known": 0.09,
@@ -46,11 +47,24 @@ def test_counts_have_a_branch_each(n, k):
         assert finding.n == n
 
 
-def test_a_median_change_is_told_where_most_models_gained():
-    most = transfer.temperature_transfer(table(lowered=3), **SIDES)
-    assert "in three of five models (median change −0.10)" in most.claim
-    few = transfer.temperature_transfer(table(lowered=2), **SIDES)
-    assert "change" not in few.claim
+@pytest.mark.parametrize(
+    ("n", "lowered", "raised", "told"),
+    [
+        (26, 8, 12, "in 8 of 26 models (raised in 12; median change"),
+        (5, 0, 2, "in no model (raised in 2; median change"),
+        (1, 0, 1, "fitted on general images raised the Brier score"),
+        (1, 0, 0, "did not clearly lower the Brier score on medical images ("),
+    ],
+)
+def test_a_map_that_helps_some_and_harms_others_is_told_as_both(
+    n, lowered, raised, told
+):
+    """A half of the 26 models by itself said 2 and 9, the other half 6 and 3."""
+    rows = table(n, lowered=lowered, raised=raised)
+    finding = transfer.temperature_transfer(rows, **SIDES)
+    assert told in finding.claim
+    assert finding.n == n
+    assert not faults(finding)
 
 
 def test_the_estimates_are_those_of_the_table():
@@ -103,6 +117,10 @@ def test_conclusions_are_counted(fine, blind):
     finding = transfer.conclusions(counts, margin=0.005, target="medical images")
     assert not faults(finding), finding.claim
     assert finding.estimate == pytest.approx(fine / 35)
+    # the estimand: not the best map there is, but the one that these labels give
+    assert "refitting with these labels of medical images (margin 0.005)" in (
+        finding.claim
+    )
 
 
 @pytest.mark.parametrize("conclusion", CONCLUSIONS)

@@ -153,7 +153,13 @@ def percent(share: float) -> str:
 
 
 def shares(share: float, low: float = nan, high: float = nan) -> str:
-    """Return a share with its interval in whole percent: ``52 % [51, 54]``."""
+    """Return a share with its interval in whole percent: ``52 % [51, 54]``.
+
+    Examples
+    --------
+    >>> shares(0.52, 0.51, 0.54)
+    '52 % [51, 54]'
+    """
     if pd.isna(low) or pd.isna(high):
         return percent(share)
     ends = [percent(end).removesuffix(" %") for end in (low, high)]

@@ -42,9 +42,16 @@ def test_every_parameter_is_told(function):
     assert len(names) < 2 or names <= listed, sorted(names - listed)
 
 
-@pytest.mark.parametrize("function", exported("measure", "correct"))
-def test_every_function_of_measure_and_correct_has_an_example(function):
+@pytest.mark.parametrize("function", exported("measure", "correct", "show.charts"))
+def test_every_function_of_measure_correct_and_charts_has_an_example(function):
     assert section(function, "Examples")
+
+
+@pytest.mark.parametrize("function", exported("measure", "correct"))
+def test_a_formula_has_a_source_and_a_metric_tells_what_it_raises(function):
+    assert ".. math" not in function.__doc__ or section(function, "References")
+    is_metric = any(function is metric.value for metric in METRICS.values())
+    assert not is_metric or section(function, "Raises")
 
 
 # --- columns of tables ----------------------------------------------------------------------------

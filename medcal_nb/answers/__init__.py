@@ -38,7 +38,13 @@ _FORMULA = r"^([=+\-@\t\r])"
 
 
 def is_log(path: PathLike) -> bool:
-    """True for a name that ends as those of logs do: .sqlite, .sqlite3 or .db."""
+    """True for a name that ends as those of logs do: .sqlite, .sqlite3 or .db.
+
+    Examples
+    --------
+    >>> is_log("answers.sqlite"), is_log("answers.csv")
+    (True, False)
+    """
     return Path(path).suffix.lower() in (".sqlite", ".sqlite3", ".db")
 
 
@@ -107,6 +113,16 @@ def export_answers(
     -----
     ``option_probabilities`` and sets of gold answers are JSON text. CSV carries no types: columns
     that are not ours come back from it as text.
+
+    Examples
+    --------
+    >>> from medcal_nb.answers import AnswerLog
+    >>> row = {"model": "m", "dataset": "d", "item_id": "q", "strategy": "verbalized"}
+    >>> with AnswerLog("a.sqlite") as log:
+    ...     added = log.append([row | {"answer": "yes", "confidence": 0.9}])
+    >>> n = export_answers("a.sqlite", "a.csv")
+    >>> load_answers("a.csv")["confidence"].tolist()
+    [0.9]
     """
     writers = {"csv": pc.CSVWriter, "parquet": pq.ParquetWriter}
     kind = table_format(to)

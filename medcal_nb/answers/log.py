@@ -350,6 +350,17 @@ def merge_logs(
     ------
     MedcalError
         On conflicts, naming their number and the first one; then nothing is written.
+
+    Examples
+    --------
+    >>> for name in ("a", "b"):
+    ...     row = {"model": name, "dataset": "d", "item_id": "q", "strategy": "verbalized"}
+    ...     with AnswerLog(f"{name}.sqlite") as log:
+    ...         added = log.append([row | {"answer": "yes", "confidence": 0.9}])
+    >>> counts = merge_logs(["a.sqlite", "b.sqlite"], "both.sqlite")
+    >>> with AnswerLog("both.sqlite", read_only=True) as log:
+    ...     log.read()["model"].tolist()
+    ['a', 'b']
     """
     with gathered([], to) as merged:
         for source in sources:

@@ -44,6 +44,17 @@ def to_graded(answers: pd.DataFrame) -> pd.DataFrame:
     -----
     Several answers of an unknown strategy without confidences are taken as samples: the answer
     given most often, and its share.
+
+    Examples
+    --------
+    >>> from medcal_nb.answers import ANSWER_COLUMNS
+    >>> replies = {"model": "m", "dataset": "d", "item_id": "q", "strategy": "self_consistency"}
+    >>> answers = pd.DataFrame([replies | {"sample": k} for k in range(4)])
+    >>> answers = answers.assign(answer=["yes", "yes", "no", "yes"])
+    >>> answers["correct"] = pd.array([True, True, False, True], "boolean")
+    >>> graded = to_graded(answers.reindex(columns=ANSWER_COLUMNS))
+    >>> graded[["answer", "confidence", "n_answers"]].to_numpy().tolist()
+    [['yes', 0.75, 4]]
     """
     frame = answers.assign(strategy=answers["strategy"].replace(_OLD_NAMES))
     rules = {
@@ -68,6 +79,12 @@ def ranked(graded: pd.DataFrame) -> pd.DataFrame:
 
     Left out are probes (``blank_image``, ``none_of_the_above``), what was shown a blank image
     (``NAME_blank``), an expert's judgements and typed scores (``decision``).
+
+    Examples
+    --------
+    >>> answers = pd.DataFrame({"strategy": ["verbalized", "blank_image", "top_k_blank"]})
+    >>> ranked(answers)["strategy"].tolist()
+    ['verbalized']
     """
 
     def is_apart(name):

@@ -56,6 +56,11 @@ def strip_reasoning(text: str) -> str:
     -------
     str
         The reply without reasoning, stripped of blanks at both ends.
+
+    Examples
+    --------
+    >>> strip_reasoning("<think>Is it the left?</think>Answer: right")
+    'Answer: right'
     """
     if not isinstance(text, str):
         return ""

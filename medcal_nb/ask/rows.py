@@ -144,7 +144,13 @@ def _groups(rows):
 
 
 def agreement(rows: list[dict]) -> Grade:
-    """The answer most often given (ties: the first seen) and its share of all N replies."""
+    """The answer most often given (ties: the first seen) and its share of all N replies.
+
+    Examples
+    --------
+    >>> agreement([{"answer": "yes"}, {"answer": "no"}, {"answer": "yes"}, {"answer": None}])
+    (0, 0.5, None)
+    """
     labels, sizes = _groups(rows)
     if not sizes:
         return 0, math.nan, None

@@ -73,6 +73,11 @@ def share_removed(study: TransferStudy, by: Sequence[str] = ()) -> pd.DataFrame:
 
         Maps of all options, for which no intercept is set, are left out.
 
+    References
+    ----------
+    A ratio of means over pairs, with the interval of Efron & Tibshirani, An Introduction to the
+    Bootstrap, 1993, chapter 13.
+
     Examples
     --------
     >>> from medcal_nb.correct import transfer_study
@@ -100,6 +105,8 @@ def share_removed(study: TransferStudy, by: Sequence[str] = ()) -> pd.DataFrame:
         row = dict(zip(names, key, strict=True)) | {"pairs": len(part)}
         n_images = part["n_images"].min()
         rows.append(row | with_ends(draws, level=study.level, n_groups=n_images))
+    if not rows:
+        return pd.DataFrame(columns=[*names, "pairs", "cost", "share_removed"])
     return pd.DataFrame(rows)
 
 
@@ -263,6 +270,11 @@ def check_shift(
         - slope: with _low, _high
         - flag: distance above ``LARGEST_DISTANCE``, or the slope's interval outside ``SLOPES``
         - reason: which of the two, "" without a flag
+
+    Raises
+    ------
+    ValueError
+        As :func:`medcal_nb.correct.transfer_study`.
 
     Warns
     -----

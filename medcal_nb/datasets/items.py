@@ -99,6 +99,16 @@ def open_image(image: "bytes | str | Path") -> "Image.Image":
     ------
     MedcalError
         for a missing, empty, damaged or refused file, saying what to do.
+
+    Examples
+    --------
+    >>> import io
+    >>> from PIL import Image
+    >>> file = io.BytesIO()
+    >>> Image.new("L", (4, 3)).save(file, format="PNG")
+    >>> shown = open_image(file.getvalue())
+    >>> shown.size, shown.mode
+    ((4, 3), 'RGB')
     """
     from PIL import Image, ImageOps, UnidentifiedImageError
 
@@ -139,7 +149,14 @@ def open_image(image: "bytes | str | Path") -> "Image.Image":
 
 
 def png_text(picture: "Image.Image") -> str:
-    """The pixels of an opened image, and nothing else that its file told, as PNG in base64."""
+    """The pixels of an opened image, and nothing else that its file told, as PNG in base64.
+
+    Examples
+    --------
+    >>> from PIL import Image
+    >>> png_text(Image.new("L", (1, 1)))[:8]
+    'iVBORw0K'
+    """
     buffer = io.BytesIO()
     picture.info.clear()
     picture.save(buffer, format="PNG", optimize=True)

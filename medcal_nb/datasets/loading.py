@@ -14,7 +14,13 @@ _FORMER = {"pocket-general": "pocketvqa-general", "pocket-medical": "pocketvqa-m
 
 
 def dataset_names() -> list[str]:
-    """Names that :func:`load_items` knows, sorted."""
+    """Names that :func:`load_items` knows, sorted.
+
+    Examples
+    --------
+    >>> dataset_names()[:2]
+    ['a-okvqa', 'mmstar']
+    """
     from medcal_nb.datasets import hub
 
     return sorted([*_EMBEDDED, *hub.HUB_SETS])
@@ -45,6 +51,12 @@ def load_items(
     ------
     MedcalError
         For an unknown dataset or split, or one that can't be read.
+
+    Examples
+    --------
+    >>> items = load_items("pocketvqa-medical", split="test", n=2)
+    >>> items["question_type"].isin(["closed", "choice", "open"]).all().item()
+    True
     """
     if name in _FORMER:
         print(f"the data set {name} is called {_FORMER[name]} now", file=sys.stderr)

@@ -198,6 +198,12 @@ def ece_mass(
     float
         In [0, 1]; see `ece`.
 
+    Raises
+    ------
+    ValueError
+        On input that is no confidence and outcome, by name and position; on an option out of
+        range.
+
     Examples
     --------
     >>> ece_mass([0.9, 0.9, 0.6, 0.6], [1, 0, 1, 0], n_bins=2)
@@ -227,6 +233,12 @@ def mce(confidence: ArrayLike, correct: ArrayLike, *, n_bins: int = N_BINS) -> f
     -------
     float
         In [0, 1]. A single answer in a bin can set it. Source: as `ece`.
+
+    Raises
+    ------
+    ValueError
+        On input that is no confidence and outcome, by name and position; on an option out of
+        range.
 
     Examples
     --------
@@ -262,6 +274,12 @@ def ace(confidence: ArrayLike, correct: ArrayLike, *, n_bins: int = N_BINS) -> f
     -------
     float
         In [0, 1].
+
+    Raises
+    ------
+    ValueError
+        On input that is no confidence and outcome, by name and position; on an option out of
+        range.
 
     References
     ----------
@@ -318,6 +336,12 @@ def debiased_ece(
     float
         In [0, 1], cut at 0. It estimates what `ece` does, with less bias: `ece_interval` is the
         interval of both.
+
+    Raises
+    ------
+    ValueError
+        On input that is no confidence and outcome, by name and position; on an option out of
+        range.
 
     References
     ----------

@@ -23,6 +23,11 @@ def standard_error(
     level : float
         Their level.
 
+    Raises
+    ------
+    ValueError
+        On a level outside (0, 1).
+
     Examples
     --------
     >>> standard_error([0.2], [0.4]).round(3).tolist()

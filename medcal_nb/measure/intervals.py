@@ -115,8 +115,11 @@ def holm(p_values: ArrayLike) -> FloatArray:
     .. math:: \tilde p_{(i)} = \max_{j \le i} \min(1, (m - j + 1)\, p_{(j)})
 
     NaN entries stay NaN and do not count. Rejecting where it is at most α keeps the chance of any
-    false rejection at α or below, whatever the dependence. Source: Holm, Scandinavian Journal of
-    Statistics 1979, vol. 6, pp. 65–70.
+    false rejection at α or below, whatever the dependence.
+
+    References
+    ----------
+    Holm, Scandinavian Journal of Statistics 1979, vol. 6, pp. 65–70.
 
     Examples
     --------
@@ -214,6 +217,11 @@ def clustered_interval(
     -------
     low, high : float
         In [0, 1]; (0, 1) where there are no items.
+
+    Raises
+    ------
+    ValueError
+        On arrays of different lengths, or a level outside (0, 1).
 
     References
     ----------

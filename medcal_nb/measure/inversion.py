@@ -146,6 +146,12 @@ def ici_interval(
         `(low, estimate, high)` in [0, 1]: the estimate is `ici`, the interval that of its value
         on endlessly many answers.
 
+    Raises
+    ------
+    ValueError
+        On input that is no confidence and outcome, by name and position; on an option out of
+        range.
+
     References
     ----------
     Austin & Steyerberg, Statistics in Medicine 2019, doi:10.1002/sim.8281; the interval as

@@ -46,6 +46,11 @@ def accuracy(confidence: ArrayLike, correct: ArrayLike) -> float:
     float
         In [0, 1].
 
+    Raises
+    ------
+    ValueError
+        On input that is no confidence and outcome, by name and position.
+
     Examples
     --------
     >>> accuracy([0.9, 0.8, 0.6, 0.5], [1, 1, 1, 0])
@@ -73,6 +78,11 @@ def mean_confidence(confidence: ArrayLike, correct: ArrayLike) -> float:
     -------
     float
         In [0, 1].
+
+    Raises
+    ------
+    ValueError
+        On input that is no confidence and outcome, by name and position.
 
     Examples
     --------
@@ -104,6 +114,11 @@ def calibration_gap(confidence: ArrayLike, correct: ArrayLike) -> float:
     -------
     float
         In [−1, 1]; above 0 the confidence is too high on the whole.
+
+    Raises
+    ------
+    ValueError
+        On input that is no confidence and outcome, by name and position.
 
     References
     ----------
@@ -144,6 +159,11 @@ def observed_expected_ratio(confidence: ArrayLike, correct: ArrayLike) -> float:
     float
         1 is ideal, below 1 the confidence is too high on the whole. NaN where all are 0.
 
+    Raises
+    ------
+    ValueError
+        On input that is no confidence and outcome, by name and position.
+
     References
     ----------
     Riley et al., BMJ 2024;384:e074821, doi:10.1136/bmj-2023-074821.
@@ -178,6 +198,11 @@ def brier_score(confidence: ArrayLike, correct: ArrayLike) -> float:
     -------
     float
         In [0, 1]; 0 is perfect, 0.25 is what a constant ½ scores.
+
+    Raises
+    ------
+    ValueError
+        On input that is no confidence and outcome, by name and position.
 
     References
     ----------
@@ -229,6 +254,11 @@ def brier_skill_score(confidence: ArrayLike, correct: ArrayLike) -> float:
         At most 1; 0 is what the accuracy itself scores, below 0 the confidence is worse than
         that one number. NaN where all answers are correct or all are wrong.
 
+    Raises
+    ------
+    ValueError
+        On input that is no confidence and outcome, by name and position.
+
     References
     ----------
     Murphy, Monthly Weather Review 1973; Steyerberg et al., Epidemiology 2010,
@@ -264,6 +294,11 @@ def log_loss(confidence: ArrayLike, correct: ArrayLike) -> float:
     -------
     float
         In [0, 27.6]; ln 2 is what a constant ½ scores. Proper.
+
+    Raises
+    ------
+    ValueError
+        On input that is no confidence and outcome, by name and position.
 
     References
     ----------
@@ -307,6 +342,11 @@ def confidently_wrong(confidence: ArrayLike, correct: ArrayLike) -> float:
     -------
     float
         In [0, 1]: errors that nobody would check. NaN where nothing is wrong.
+
+    Raises
+    ------
+    ValueError
+        On input that is no confidence and outcome, by name and position.
 
     Examples
     --------
@@ -421,6 +461,12 @@ def calibration_slope(
         1 is ideal, below 1 the confidences are too extreme, 0 they say nothing, below 0 the
         opposite. NaN where outcome or confidence is constant, or the slope is infinite.
 
+    Raises
+    ------
+    ValueError
+        On input that is no confidence and outcome, by name and position; on an option out of
+        range.
+
     References
     ----------
     Cox, Biometrika 1958, doi:10.1093/biomet/45.3-4.562; Van Calster et al. 2019,
@@ -466,6 +512,12 @@ def calibration_intercept(
     float
         0 is ideal; below 0 the confidence is too high on the whole. NaN where all answers are
         correct or all are wrong.
+
+    Raises
+    ------
+    ValueError
+        On input that is no confidence and outcome, by name and position; on an option out of
+        range.
 
     References
     ----------

@@ -100,6 +100,11 @@ def estimator_bias_table(
         - rmse: their distance from the truth
         - q05, q95: quantiles of the estimates
 
+    Raises
+    ------
+    ValueError
+        On values outside [0, 1], or an unknown estimator.
+
     Examples
     --------
     >>> rng = np.random.default_rng(0)
@@ -182,6 +187,11 @@ def coverage_table(
         - missed_below, missed_above: share of intervals wholly below, above the truth
         - mean_width: of the intervals
         - n_repeats: samples
+
+    Raises
+    ------
+    ValueError
+        On values outside [0, 1].
 
     Examples
     --------
@@ -293,6 +303,11 @@ def precision_sample_size(
         - ``quantity``: "O:E ratio", "calibration slope" or "AUROC"
         - ``width``: as wanted
         - ``n``: answers needed
+
+    Raises
+    ------
+    ValueError
+        On confidences outside [0, 1] or all equal, or an accuracy that is not between 0 and 1.
 
     References
     ----------

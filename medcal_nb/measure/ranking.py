@@ -63,6 +63,11 @@ def auroc(confidence: ArrayLike, correct: ArrayLike) -> float:
         In [0, 1]; ½ is chance, and any constant confidence. NaN where all answers are correct or
         all are wrong.
 
+    Raises
+    ------
+    ValueError
+        On input that is no confidence and outcome, by name and position.
+
     References
     ----------
     Hanley & McNeil 1982, doi:10.1148/radiology.143.1.7063747.
@@ -106,6 +111,11 @@ def aurc(confidence: ArrayLike, correct: ArrayLike) -> float:
         In [0, 1]; 0 where all are correct, the error rate where confidence is constant. It mixes
         accuracy and discrimination.
 
+    Raises
+    ------
+    ValueError
+        On input that is no confidence and outcome, by name and position.
+
     References
     ----------
     Geifman & El-Yaniv, NeurIPS 2017, arXiv:1705.08500.
@@ -120,13 +130,14 @@ def aurc(confidence: ArrayLike, correct: ArrayLike) -> float:
 
 def _area(count: FloatArray, wrong: FloatArray) -> FloatArray:
     """(r,) areas from (r, cells) counts and errors, most confident first."""
+    from scipy.special import digamma
+
     end = count.cumsum(axis=1)
-    most = int(end.max())
-    harmonic = np.append(0, np.cumsum(1 / np.arange(1, most + 1)))
     rate = wrong / np.where(count > 0, count, 1)
     # sum over j = 1 … count of (errors before + j rate) / (answers before + j), for each cell
     before = wrong.cumsum(axis=1) - wrong - (end - count) * rate
-    steps = np.diff(harmonic[end.astype(np.intp)], axis=1, prepend=0)
+    # harmonic numbers, however large, are those of the digamma function and a constant
+    steps = np.diff(digamma(end + 1), axis=1, prepend=digamma(1.0))
     area = before * steps + wrong
     return area.sum(axis=1) / end[:, -1]
 
@@ -169,6 +180,12 @@ def auroc_test(
         effective number of images that hold the rarer outcome; p, two-sided against ½, of the
         same t; conclusion: "discriminates", "reversed" or "no discrimination shown". NaN where
         one image holds all answers of an outcome, or nothing varies.
+
+    Raises
+    ------
+    ValueError
+        On input that is no confidence and outcome, by name and position; on an option out of
+        range.
 
     References
     ----------
@@ -297,6 +314,11 @@ def auroc_table(
         - p: against one half
         - p_holm: Holm over all rows
         - conclusion: of p_holm; "discriminates", "reversed" or "no discrimination shown"
+
+    Raises
+    ------
+    ValueError
+        On a column the table lacks, or a level outside (0, 1).
 
     Examples
     --------

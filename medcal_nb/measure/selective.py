@@ -563,6 +563,12 @@ def certification_table(
 
         (both with Wilson's 95 % interval, which is that of the simulation)
 
+    Raises
+    ------
+    ValueError
+        On input that is no confidence and outcome, by name and position; on an option out of
+        range.
+
     Examples
     --------
     >>> rng = np.random.default_rng(0)

@@ -52,6 +52,11 @@ def smooth_ece(confidence: ArrayLike, correct: ArrayLike) -> float:
     float
         In [0, 1]; 0 is perfect.
 
+    Raises
+    ------
+    ValueError
+        On input that is no confidence and outcome, by name and position.
+
     References
     ----------
     Błasiok & Nakkiran, ICLR 2024, arXiv:2309.12236.
@@ -184,6 +189,11 @@ def ici(confidence: ArrayLike, correct: ArrayLike) -> float:
     float
         In [0, 1]; 0 is perfect. Biased upwards by sampling noise, less than `ece`.
 
+    Raises
+    ------
+    ValueError
+        On input that is no confidence and outcome, by name and position.
+
     References
     ----------
     Austin & Steyerberg, Statistics in Medicine 2019, doi:10.1002/sim.8281 (with R's loess);
@@ -232,6 +242,11 @@ def e50(confidence: ArrayLike, correct: ArrayLike) -> float:
     float
         In [0, 1]: half of the answers have a confidence that is off by less.
 
+    Raises
+    ------
+    ValueError
+        On input that is no confidence and outcome, by name and position.
+
     References
     ----------
     As `ici`.
@@ -265,6 +280,11 @@ def e90(confidence: ArrayLike, correct: ArrayLike) -> float:
     -------
     float
         In [0, 1]: one answer in ten has a confidence that is off by more.
+
+    Raises
+    ------
+    ValueError
+        On input that is no confidence and outcome, by name and position.
 
     References
     ----------
@@ -318,6 +338,12 @@ def calibration_curve_table(
         - accuracy: of the local linear regression of `ici`, cut to [0, 1]
         - accuracy_low, accuracy_high: the band
         - n_near: answers within 0.05 of the point
+
+    Raises
+    ------
+    ValueError
+        On input that is no confidence and outcome, by name and position; on an option out of
+        range.
 
     References
     ----------

@@ -372,6 +372,11 @@ def difference_table(
         - p_holm: Holm over all rows
         - differs: p_holm ≤ 1 − level
 
+    Raises
+    ------
+    ValueError
+        On a column the table lacks, or an unknown metric.
+
     Examples
     --------
     >>> from medcal_nb.measure import example_answers
@@ -512,6 +517,12 @@ def confidence_by_outcome_table(
         - n, n_correct, n_wrong: answers
         - accuracy: NaN in an empty bin
 
+    Raises
+    ------
+    ValueError
+        On input that is no confidence and outcome, by name and position; on an option out of
+        range.
+
     Examples
     --------
     >>> table = confidence_by_outcome_table([0.9, 0.9, 0.2], [1, 0, 0], n_bins=2)
@@ -556,6 +567,12 @@ def netcal_table(
         - ours, netcal: the two values
         - difference: ours − netcal
         - note: why they differ
+
+    Raises
+    ------
+    ValueError
+        On input that is no confidence and outcome, by name and position; on an option out of
+        range.
 
     Examples
     --------
@@ -618,6 +635,12 @@ def risk_coverage_table(
         - risk_low, risk_high: `clustered_interval` at each threshold
 
         Between rows the curve of `aurc` runs by spreading the errors of ties evenly.
+
+    Raises
+    ------
+    ValueError
+        On input that is no confidence and outcome, by name and position; on an option out of
+        range.
 
     References
     ----------

@@ -85,6 +85,18 @@ def plot_calibration(
         downwards.
     event : str
         What confidence is a probability of, where it is not the answer's being correct: ``cancer``.
+
+    Examples
+    --------
+    >>> from medcal_nb.measure import calibration_curve_table
+    >>> from medcal_nb.show import charts
+    >>> rng = np.random.default_rng(0)
+    >>> confidence = rng.random(400)
+    >>> correct = rng.random(400) < confidence
+    >>> curve = calibration_curve_table(confidence, correct, n_resamples=100, rng=rng)
+    >>> ax = charts.plot_calibration(curve)
+    >>> ax.get_xlabel()
+    'confidence, %'
     """
     _square(ax, event)
     _below_diagonal(ax)
@@ -201,6 +213,14 @@ def plot_label_curve(
         The number of labels from which on the refit wins in 95 % of the resamples.
     xlabel : str
         What the axis counts.
+
+    Examples
+    --------
+    >>> from medcal_nb.show import charts
+    >>> table = pd.DataFrame({"stage": "refitted", "n": [10, 100], "median": [0.3, 0.2]})
+    >>> ax = charts.plot_label_curve(table.assign(low=[0.2, 0.1], high=[0.4, 0.3]))
+    >>> ax.get_ylabel()
+    'Brier score'
     """
     ends = []
     for level, rows, look in groups_of(table, "stage"):
@@ -270,6 +290,14 @@ def plot_lines(
         A logarithmic x.
     percent : bool, optional
         Whether y is a share, counted in percent; by default where the column is known as one.
+
+    Examples
+    --------
+    >>> from medcal_nb.show import charts
+    >>> table = pd.DataFrame({"n_fit": [100, 200], "certified": [0.1, 0.4]})
+    >>> ax = charts.plot_lines(table, x="n_fit", y="certified", percent=True)
+    >>> ax.get_xlabel()
+    'calibration answers'
     """
     ends = []
     rest = 0
@@ -305,6 +333,14 @@ def plot_levels(table: pd.DataFrame, *, ax: Axes, xlabel: str = "") -> None:
     table : pandas.DataFrame
         Column ``level`` in order, ``mean_confidence, accuracy`` and, where known, their
         ``_low, _high``. The level called ``absent`` has a place of its own, at the left.
+
+    Examples
+    --------
+    >>> from medcal_nb.show import charts
+    >>> table = pd.DataFrame({"level": ["absent", "faint", "plain"], "accuracy": [0.8, 0.5, 0.7]})
+    >>> ax = charts.plot_levels(table.assign(mean_confidence=0.9), xlabel="visibility")
+    >>> [text.get_text() for text in ax.get_xticklabels()]
+    ['absent', 'faint', 'plain']
     """
     names = list(dict.fromkeys(table["level"]))
     present = [name for name in names if name != "absent"]

@@ -12,7 +12,6 @@ import pandas as pd
 from IPython.core.pylabtools import print_figure
 
 from medcal_nb import correct, measure
-from medcal_nb.datasets import open_image, png_text
 from medcal_nb.errors import MedcalError
 from medcal_nb.show.charts import plot_reliability
 from medcal_nb.show.words import estimate, is_share, label_of, percent, shares
@@ -41,8 +40,6 @@ class Explorer(ipw.VBox):
     answers : pandas.DataFrame
         Graded answers, or answers asked for once: ``model, strategy, dataset, confidence,
         correct``; ``modality, split, image_id, item_id, answer, gold, raw`` where known.
-    items : pandas.DataFrame, optional
-        The item table (``item_id, dataset, question, image``), for the questions and images.
     model, strategy, dataset : str, optional
         Where to open, if there are answers; without, on the pair with most answers, of all data
         sets. Pairs without answers are not offered.
@@ -56,7 +53,6 @@ class Explorer(ipw.VBox):
     def __init__(
         self,
         answers: pd.DataFrame,
-        items: pd.DataFrame | None = None,
         *,
         model: str | None = None,
         strategy: str | None = None,
@@ -73,8 +69,6 @@ class Explorer(ipw.VBox):
             name for name in _CHOICES if name in frame and frame[name].notna().any()
         ]
         self._frame = frame.astype(dict.fromkeys(self._named, "category"))
-        key = ["dataset", "item_id"]
-        self._items = {} if items is None else items.set_index(key).to_dict("index")
         self.controls = {name: self._choice(name) for name in self._named}
         self._begin_at({"model": model, "strategy": strategy})
         maps = [("uncorrected", "")]
@@ -191,7 +185,10 @@ class Explorer(ipw.VBox):
         self._numbers.value = f"<p role='status'>{lines}{words}</p>"
         fig = plot_reliability(self.table).figure
         data = print_figure(fig, bbox_inches=None, base64=True)
-        self._diagram.value = _image(data, f"Reliability diagram of {len(c):,} answers")
+        self._diagram.value = (
+            f'<img alt="Reliability diagram of {len(c):,} answers" '
+            f'src="data:image/png;base64,{data}">'
+        )
         plt.close(fig)
         self.bins.options = [
             (
@@ -240,50 +237,33 @@ class Explorer(ipw.VBox):
 
     def _listed(self, _change: Any = None) -> None:
         shown = self.behind[_PAGE * (self.page.value - 1) :][:_PAGE]
-        self._list.value = "".join(map(self._card, shown.to_dict("records")))
+        self._list.value = "".join(map(_card, shown.to_dict("records")))
 
-    def _card(self, row: dict[str, Any]) -> str:
-        """Return an answer as HTML: image, question, reply, right answer."""
-        item = self._items.get((row["dataset"], row.get("item_id")), {})
-        image = "<i>no image</i>"
-        if item.get("image") is not None:
-            picture = open_image(item["image"])
-            picture.thumbnail((160, 160))
-            image = _image(png_text(picture), "image of the question")
-        reply = row.get("answer")
-        if pd.isna(reply):
-            reply = row.get("raw")
-        lines = {
-            "question": item.get("question") or row.get("question"),
-            "item": row.get("item_id"),
-            "reply": reply,
-            "right answer": row.get("gold"),
-            "confidence": percent(row["confidence"]),
-            "graded": "right" if row["correct"] else "wrong",
-        }
-        words = "".join(
-            f"<br>{name}: <b>{html.escape(str(value))}</b>"
-            for name, value in lines.items()
-            if pd.notna(value)
-        )
-        return f"<div class='medcal-answer' style='padding:4px'>{image}{words}</div>"
+
+def _card(row: dict[str, Any]) -> str:
+    """Return an answer as HTML: question, reply, right answer; what is not known is left out."""
+    reply = row.get("answer")
+    if pd.isna(reply):
+        reply = row.get("raw")
+    lines = {
+        "question": row.get("question"),
+        "item": row.get("item_id"),
+        "reply": reply,
+        "right answer": row.get("gold"),
+        "confidence": percent(row["confidence"]),
+        "graded": "right" if row["correct"] else "wrong",
+    }
+    words = "".join(
+        f"<br>{name}: <b>{html.escape(str(value))}</b>"
+        for name, value in lines.items()
+        if pd.notna(value)
+    )
+    return f"<div class='medcal-answer' style='padding:4px'>{words}</div>"
 
 
 def _pair(rows: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
     return rows["confidence"].to_numpy(float), rows["correct"].to_numpy(bool)
 
 
-def _image(data: str, words: str) -> str:
-    return f'<img alt="{html.escape(words)}" src="data:image/png;base64,{data}">'
-
-
-def explore(
-    answers: pd.DataFrame,
-    items: pd.DataFrame | None = None,
-    *,
-    model: str | None = None,
-    strategy: str | None = None,
-    dataset: str | None = None,
-) -> Explorer:
-    """Return a view of answers to choose from and look into; see :class:`Explorer`."""
-    return Explorer(answers, items, model=model, strategy=strategy, dataset=dataset)
+explore = Explorer
+"""What a notebook calls."""

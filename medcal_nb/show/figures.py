@@ -76,6 +76,18 @@ def save_figure(
     ValueError
         If ``table`` or ``alt`` is empty, or the table names an embedded data set or model and the
         figure's note does not say that its images are synthetic.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> import pandas as pd
+    >>> from matplotlib.figure import Figure
+    >>> fig = Figure()
+    >>> bars = fig.subplots().bar(["a"], [1])
+    >>> table = pd.DataFrame({"name": ["a"], "n": [1]})
+    >>> paths = save_figure(fig, "fig", table, out_dir=Path("."), provenance={}, alt="One bar.")
+    >>> read_figure(Path("fig.png"))["alt"]
+    'One bar.'
     """
     if table.empty:
         raise ValueError(

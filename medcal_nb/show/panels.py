@@ -68,6 +68,13 @@ def panel(title: str, plot: Callable, table: pd.DataFrame, **options: Any) -> Pa
         What the chart draws.
     **options
         Passed to the chart.
+
+    Examples
+    --------
+    >>> from medcal_nb.show import charts
+    >>> table = pd.DataFrame({"label": ["ct", "mri"], "value": [0.1, 0.2]})
+    >>> charts.panel("by modality", charts.plot_forest, table, xlabel="error").title
+    'By modality'
     """
     return Panel(title=capital(title), plot=plot, table=table, options=options)
 
@@ -87,6 +94,13 @@ def panel_each(
         The column.
     **options
         Passed to each chart.
+
+    Examples
+    --------
+    >>> from medcal_nb.show import charts
+    >>> table = pd.DataFrame({"label": ["a", "b"], "value": [0.1, 0.2], "side": ["ct", "mri"]})
+    >>> [one.title for one in charts.panel_each(charts.plot_forest, table, "side")]
+    ['CT', 'MRI']
     """
     panels = []
     for level in dict.fromkeys(table[by]):
@@ -302,6 +316,16 @@ def image_sheet(
         As in :func:`figure`; a longer title is cut.
     per_row : int
         Images side by side.
+
+    Examples
+    --------
+    >>> from PIL import Image
+    >>> from medcal_nb.show import charts
+    >>> items = pd.DataFrame({"modality": ["ct"], "image_id": ["a"], "question": ["Is it?"]})
+    >>> items = items.assign(gold="yes", picture=[Image.new("RGB", (8, 8))])
+    >>> fig = charts.image_sheet(items, title="One image", per_row=2)
+    >>> len(fig.axes)
+    2
     """
     levels = list(dict.fromkeys(items["modality"]))
     fig, axes = look.figure(

@@ -284,6 +284,15 @@ def plot_dumbbell(
         Whether the values are shares, counted in percent.
     sort : bool or list
         Lowest mean difference on top; the given order if False; or the labels in an order.
+
+    Examples
+    --------
+    >>> from medcal_nb.show import charts
+    >>> table = pd.DataFrame({"label": ["ct", "mri"], "accuracy": [0.6, 0.5]})
+    >>> table = table.assign(mean_confidence=[0.8, 0.9])
+    >>> ax = charts.plot_dumbbell(table, first="accuracy", second="mean_confidence")
+    >>> [text.get_text() for text in ax.get_yticklabels()]
+    ['CT', 'MRI']
     """
     apart = table[second] - table[first]
     names = _order(table[label], apart, None, sort)
@@ -381,6 +390,14 @@ def plot_matrix(
     percent : bool, optional
         Whether the values are differences of shares, written in percentage points; by default
         where the column is known as one.
+
+    Examples
+    --------
+    >>> from medcal_nb.show import charts
+    >>> table = pd.DataFrame({"group": ["ct", "mri"], "model": "m", "gap": [0.2, 0.3]})
+    >>> ax = charts.plot_matrix(table, row="group", col="model", value="gap", percent=True)
+    >>> [text.get_text() for text in ax.texts]
+    ['+30', '+20']
     """
     import seaborn as sns
 
@@ -446,6 +463,14 @@ def plot_icons(table: pd.DataFrame, *, ax: Axes) -> None:
     table : pandas.DataFrame
         ``outcome`` in the order right, wrong, confidently wrong, as it is to be called; and
         ``count``, in any unit: drawn are the nearest whole numbers that add to 100.
+
+    Examples
+    --------
+    >>> from medcal_nb.show import charts
+    >>> table = pd.DataFrame({"outcome": ["right", "wrong"], "count": [3, 1]})
+    >>> ax = charts.plot_icons(table)
+    >>> ax.get_legend_handles_labels()[1]
+    ['75 right', '25 wrong']
     """
     exact = 100 * table["count"].to_numpy(dtype=float) / table["count"].sum()
     whole = np.floor(exact).astype(int)

@@ -47,6 +47,18 @@ def plot_risk_coverage(
         A row per method: ``strategy``, ``coverage, risk`` at the certified threshold and ``n_fit``
         (or ``n``), the answers that it was chosen on. Where coverage is 0 or missing none could be
         certified.
+
+    Examples
+    --------
+    >>> from medcal_nb.measure import risk_coverage_table
+    >>> from medcal_nb.show import charts
+    >>> curve = risk_coverage_table([0.9, 0.7, 0.5, 0.3], [1, 1, 0, 0])
+    >>> curve = curve.assign(strategy="verbalized")
+    >>> points = pd.DataFrame({"strategy": ["verbalized"], "coverage": [0.5]})
+    >>> points = points.assign(risk=0.0, n=4)
+    >>> ax = charts.plot_risk_coverage(curve, target=0.2, points=points)
+    >>> ax.get_xlabel()
+    'answers kept (coverage), %'
     """
     certified = points.set_index("strategy")
     order = certified["coverage"].fillna(0).sort_values(ascending=False, kind="stable")
@@ -108,6 +120,19 @@ def plot_decision_curve(
         Where to draw; a figure of half width is made without. They are returned.
     hue : str, optional
         Column of the curves' names.
+
+    Examples
+    --------
+    >>> from medcal_nb.measure import net_benefit_table
+    >>> from medcal_nb.show import charts
+    >>> rng = np.random.default_rng(0)
+    >>> confidence = rng.random(400)
+    >>> correct = rng.random(400) < confidence
+    >>> options = {"thresholds": [0.1, 0.2, 0.4], "n_resamples": 100}
+    >>> table = net_benefit_table(confidence, correct, **options, rng=rng)
+    >>> ax = charts.plot_decision_curve(table)
+    >>> ax.get_xlabel()
+    'checks worth one missed error'
     """
     rates = (1 - table["threshold"]) / table["threshold"]
     table = table.assign(rate=rates)

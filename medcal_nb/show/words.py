@@ -37,6 +37,7 @@ _NAMES_IN = {
         "stage",
     ),
     *("metric", "loss", "estimator", "question_type", "decision_type"),
+    *("group", "a", "b"),
 }
 """Columns whose words are names of ours; others are left as they are (an answer may be "both")."""
 _SHARES = {
@@ -125,8 +126,8 @@ def number(value: float | None) -> str:
         return "–"
     if isinstance(value, Integral) or (float(value).is_integer() and abs(value) >= 1):
         return f"{int(value):,}".replace("-", "−")
-    if 0 < value < 0.00005:
-        return "<0.0001"
+    if 0 < abs(value) < 0.00005:
+        return "<0.0001" if value > 0 else ">−0.0001"
     return _rounded(value, _decimals(value))
 
 
@@ -152,7 +153,13 @@ def percent(share: float) -> str:
 
 
 def shares(share: float, low: float = nan, high: float = nan) -> str:
-    """Return a share with its interval in whole percent: ``52 % [51, 54]``."""
+    """Return a share with its interval in whole percent: ``52 % [51, 54]``.
+
+    Examples
+    --------
+    >>> shares(0.52, 0.51, 0.54)
+    '52 % [51, 54]'
+    """
     if pd.isna(low) or pd.isna(high):
         return percent(share)
     ends = [percent(end).removesuffix(" %") for end in (low, high)]

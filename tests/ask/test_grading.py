@@ -14,9 +14,9 @@ from medcal_nb.ask.parsing import yes_no
 SIDES = ["left lung", "right lung", "both lungs", "neither"]
 
 
-@pytest.mark.parametrize(
-    ("answer", "gold", "right"),
-    [
+# reply, right answer, grade
+GRADES = {
+    "closed": [
         ("yes", "Yes", True),
         ("Yes.", "yes", True),
         ("**Yes**", "yes", True),
@@ -36,14 +36,7 @@ SIDES = ["left lung", "right lung", "both lungs", "neither"]
         ("yes", ["yes", "probably"], True),
         ("no", ["yes", "no"], True),
     ],
-)
-def test_closed(answer, gold, right):
-    assert is_correct(answer, gold, question_type="closed") is right
-
-
-@pytest.mark.parametrize(
-    ("answer", "gold", "right"),
-    [
+    "choice": [
         ("B", "right lung", True),
         ("(b)", "right lung", True),
         ("B. right lung", "right lung", True),
@@ -61,28 +54,7 @@ def test_closed(answer, gold, right):
         ("A", ["left lung", "right lung"], True),
         (None, "left lung", None),
     ],
-)
-def test_choice(answer, gold, right):
-    assert is_correct(answer, gold, question_type="choice", options=SIDES) is right
-
-
-def test_choice_of_letters_that_are_texts():
-    options = ["B", "A"]
-    assert is_correct("A", "A", question_type="choice", options=options)
-    assert not is_correct("A", "B", question_type="choice", options=options)
-    assert is_correct("2", "two", question_type="choice", options=["1", "2", "3"])
-    assert is_correct("A", "a cat", question_type="choice", options=["a cat", "a dog"])
-
-
-def test_choice_without_options():
-    assert is_correct("(c)", "C", question_type="choice")
-    assert is_correct("Left lung", "the left lung", question_type="choice")
-    assert is_correct("D", "C", question_type="choice") is False
-
-
-@pytest.mark.parametrize(
-    ("answer", "gold", "right"),
-    [
+    "open": [
         ("pleural effusion", "Pleural Effusion", True),
         ("Pleural effusions.", "pleural effusion", True),
         ("the pleural effusion", "pleural effusion", True),
@@ -107,9 +79,30 @@ def test_choice_without_options():
         ("CT", "", None),
         ("CT", [], None),
     ],
+}
+
+
+@pytest.mark.parametrize(
+    ("kind", "answer", "gold", "right"),
+    [(kind, *row) for kind, rows in GRADES.items() for row in rows],
 )
-def test_open(answer, gold, right):
-    assert is_correct(answer, gold, question_type="open") is right
+def test_a_reply_is_graded_by_the_kind_of_its_question(kind, answer, gold, right):
+    options = SIDES if kind == "choice" else None
+    assert is_correct(answer, gold, question_type=kind, options=options) is right
+
+
+def test_choice_of_letters_that_are_texts():
+    options = ["B", "A"]
+    assert is_correct("A", "A", question_type="choice", options=options)
+    assert not is_correct("A", "B", question_type="choice", options=options)
+    assert is_correct("2", "two", question_type="choice", options=["1", "2", "3"])
+    assert is_correct("A", "a cat", question_type="choice", options=["a cat", "a dog"])
+
+
+def test_choice_without_options():
+    assert is_correct("(c)", "C", question_type="choice")
+    assert is_correct("Left lung", "the left lung", question_type="choice")
+    assert is_correct("D", "C", question_type="choice") is False
 
 
 @given(st.text(max_size=60))

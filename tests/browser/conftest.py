@@ -103,8 +103,6 @@ from medcal_nb.teach import exercises, lesson
 display(exercises.ask('accuracy'), exercises.ask('boaster'), lesson.quiz(), exercises.hand_in())"""
 LAB = "from medcal_nb.teach.lab import lab\nlab(n=100)"
 EXPLORER = """import numpy as np, pandas as pd
-from io import BytesIO
-from PIL import Image
 from medcal_nb.show.explorer import explore
 rng, n = np.random.default_rng(0), 400
 confidence = rng.integers(0, 21, n) / 20
@@ -113,11 +111,8 @@ answers = pd.DataFrame({
     'dataset': 'set-a', 'modality': 'ct', 'split': np.where(np.arange(n) % 4 < 2, 'fit', 'test'),
     'item_id': [f'i{k}' for k in range(n)], 'image_id': [f'g{k}' for k in range(n)],
     'confidence': confidence, 'correct': rng.random(n) < 0.7 * confidence, 'answer': 'yes',
-    'gold': 'no'})
-picture = BytesIO()
-Image.new('RGB', (40, 30), 'grey').save(picture, format='png')
-items = answers[['dataset', 'item_id']].assign(question='is it there?', image=picture.getvalue())
-explore(answers, items)"""
+    'gold': 'no', 'question': 'is it there?'})
+explore(answers)"""
 READER = """from pathlib import Path
 from medcal_nb.reader.view import Reader
 Reader(Path.cwd() / 'answers.sqlite', reader='ada')"""

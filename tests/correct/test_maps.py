@@ -450,6 +450,7 @@ def test_a_family_from_another_package_is_one_object(rng, monkeypatch):
             ]
         ),
         apply=lambda theta, x: expit(np.asarray(theta) + 0 * x),
+        bounds=(-1.0, 1.0),
     )
 
     class Point:
@@ -470,3 +471,8 @@ def test_a_family_from_another_package_is_one_object(rng, monkeypatch):
         data, **sides, methods=["shift"], n_resamples=5, rng=rng
     ).table
     assert table.method.tolist() == ["shift"]
+    # what the registry tells of bounds is all that a table needs
+    assert {"intercept_source", "intercept_target"} <= set(table)
+    assert table["at_bound"].tolist() == [""]
+    with pytest.warns(RecalibrationWarning, match=r"inside intercept = -1.0 … 1.0"):
+        fit([0.9, 0.8] * 50, [1] * 99 + [0], method="shift")

@@ -68,7 +68,6 @@ def test_a_bin_lists_the_answers_behind_it_with_words_escaped():
     assert len(behind) == view.table.loc[view.bins.value, "n"]
     assert "<script>" not in view._list.value
     assert "&lt;script&gt;yes" in view._list.value
-    assert "no image" in view._list.value
     first = view._list.value
     view.page.value = 2
     assert view._list.value != first
@@ -81,21 +80,6 @@ def test_every_answer_is_in_one_bin():
         view.bins.value = place
         n += len(view.behind)
     assert n == len(view.rows)
-
-
-def test_images_and_questions_come_from_the_items():
-    from io import BytesIO
-
-    from PIL import Image
-
-    buffer = BytesIO()
-    Image.new("RGB", (300, 200), "red").save(buffer, format="png")
-    table = answers(40)
-    items = table[["dataset", "item_id"]].drop_duplicates()
-    items = items.assign(question="is it <there>?", image=buffer.getvalue())
-    view = explore(table, items)
-    assert "image of the question" in view._list.value
-    assert "is it &lt;there&gt;?" in view._list.value
 
 
 def test_a_map_is_fitted_on_the_fit_split_of_the_chosen_labels():

@@ -30,9 +30,6 @@ def new_file(
 ) -> Iterator[Path]:
     """Yield a part file beside ``path`` that becomes ``path`` when the block ends well.
 
-    The part is locked while its process lives; parts that a killed process left are removed,
-    those of a living one never.
-
     Parameters
     ----------
     path : path
@@ -50,7 +47,24 @@ def new_file(
     """
     target = Path(path)
     check_new_file(target, sources=sources, force=force)
-    _remove_dead_parts(target)
+    with part_of(target) as part:
+        yield part
+        os.replace(part, target)
+
+
+@contextlib.contextmanager
+def part_of(target: Path) -> Iterator[Path]:
+    """Yield an empty part file beside ``target``, which goes when the block ends.
+
+    It is locked while its process lives; parts that a killed process left are removed, those of a
+    living one never.
+
+    Raises
+    ------
+    MedcalError
+        If nothing can be written there, with the reason.
+    """
+    remove_dead_parts(target)
     part = target.with_name(f".{target.name[:200]}.{uuid.uuid4().hex[:_TAG]}.part")
     begun = part.with_suffix(
         ".new"
@@ -63,7 +77,6 @@ def new_file(
         _lock(handle)
         begun.rename(part)
         yield part
-        os.replace(part, target)
     except OSError as error:
         raise MedcalError(
             f"{target}: can't be written: {error.strerror or error}"
@@ -163,7 +176,8 @@ def check_shipped(path: Path, sha256: str, remedy: str) -> Path:
     return path
 
 
-def _remove_dead_parts(target: Path) -> None:
+def remove_dead_parts(target: Path) -> None:
+    """Remove what killed processes have left beside a file that they were making."""
     ours = "[0-9a-f]" * _TAG  # a file of the user's may end in .part too
     for part in target.parent.glob(f".{glob.escape(target.name[:200])}.{ours}.part"):
         with contextlib.suppress(OSError):

@@ -30,6 +30,7 @@ MOST_BYTES = 2 << 30
 _MOST_TIMES = 100
 """How many times its size a packed file may unpack to; real logs pack to a tenth or less."""
 _SMALL = 1 << 20  # bytes that any file may unpack to
+_SHORT = 256  # bytes of a row that many may be read of together
 _LARGE = (
     512 << 20
 )  # bytes of text in one batch that only a file of their order may hold
@@ -44,6 +45,8 @@ def table_format(path: PathLike) -> str:
     found = "json" if name.endswith(".json.gz") else name.rpartition(".")[2]
     if found not in _FORMATS:
         remedy = f"name it .{', .'.join(_FORMATS)}"
+        if found in ("gz", "zip", "bz2", "xz", "zst"):
+            remedy = "unpack it first"
         raise MedcalError(f"{path}: cannot tell the format from its name; {remedy}")
     return found
 
@@ -85,8 +88,8 @@ def iter_table(path: PathLike) -> Iterator[dict[str, list]]:
             _parquet_batches(path) if kind == "parquet" else _csv_batches(path)
         ):
             batch.validate(full=True)
-            if batch.num_rows:
-                yield _block_of_batch(batch, path)
+            for start in range(0, batch.num_rows, CHUNK):
+                yield _block_of_batch(batch.slice(start, CHUNK), path)
     except (pa.ArrowException, OSError, ValueError, TypeError, OverflowError) as err:
         what = "a table in UTF-8 with as many cells in every row"
         if kind == "parquet":
@@ -174,9 +177,20 @@ def read_json(path: PathLike) -> Any:
             raise MedcalError(
                 f"{path}: over 2 GB of JSON; write one object a line, as .jsonl"
             )
-        return json.loads(text.decode("utf-8-sig"))
+        return json.loads(text.decode("utf-8-sig"), object_pairs_hook=_object)
     except (ValueError, RecursionError, OSError, EOFError, zlib.error) as err:
         raise damaged(path, "JSON in UTF-8", err) from None
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """An object of JSON, refused where a name stands in it twice: no value is guessed."""
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        twice = [
+            name for name, times in Counter(k for k, _ in pairs).items() if times > 1
+        ]
+        raise ValueError(f"'{twice[0]}' stands twice in one object")
+    return found
 
 
 def _unpacked(path: Path) -> bytes:
@@ -211,7 +225,16 @@ def _parquet_batches(path: Path) -> Iterator[pa.RecordBatch]:
     # the labels of a frame's rows say nothing, unless they have a name
     wanted = [name for name in schema.names if not name.startswith("__index_level_")]
     with pq.ParquetFile(path, read_dictionary=texts) as file:
-        yield from file.iter_batches(batch_size=CHUNK, columns=wanted)
+        yield from file.iter_batches(
+            batch_size=_rows_at_once(file.metadata), columns=wanted
+        )
+
+
+def _rows_at_once(metadata: pq.FileMetaData) -> int:
+    """Rows of a batch: each unpacks the different texts of its row group anew."""
+    groups = map(metadata.row_group, range(metadata.num_row_groups))
+    size = sum(group.total_byte_size for group in groups)
+    return CHUNK * (4 if size < _SHORT * metadata.num_rows else 1)
 
 
 def _is_text(kind: pa.DataType) -> bool:
@@ -261,7 +284,9 @@ def _values_of(column: pa.Array) -> list:
         decimals = shortest_decimals(column.to_numpy(zero_copy_only=False))
         is_missing = column.is_null().to_numpy(zero_copy_only=False)
         return np.where(is_missing, None, decimals).tolist()
-    if pa.types.is_dictionary(column.type) and _is_text(column.type.value_type):
+    if _is_packed(column) and len(column.dictionary) > len(column):
+        column = column.dictionary_decode()
+    if _is_packed(column):
         # each text is made once, however many rows hold it
         texts = np.array([*column.dictionary.to_pylist(), None], dtype=object)
         indices = column.indices.fill_null(len(texts) - 1)
@@ -269,6 +294,11 @@ def _values_of(column: pa.Array) -> list:
     if _is_number(column):
         return column.to_numpy(zero_copy_only=False).tolist()
     return column.to_pylist()
+
+
+def _is_packed(column: pa.Array) -> bool:
+    """Whether a column holds each different text once, and where it stands."""
+    return pa.types.is_dictionary(column.type) and _is_text(column.type.value_type)
 
 
 def _is_number(column: pa.Array) -> bool:
@@ -296,10 +326,7 @@ def _csv_batches(path: Path) -> Iterator[pa.RecordBatch]:
     as_text.strings_can_be_null = True
     as_text.quoted_strings_can_be_null = False
     with pc.open_csv(path, reading, parsing, as_text) as reader:
-        for batch in reader:
-            yield from (
-                batch.slice(at, CHUNK) for at in range(0, batch.num_rows, CHUNK)
-            )
+        yield from reader
 
 
 def _iter_lines(path: Path) -> Iterator[Any]:
@@ -308,7 +335,8 @@ def _iter_lines(path: Path) -> Iterator[Any]:
         for row, line in enumerate(file, 1):
             try:
                 if line.strip():
-                    yield json.loads(line.decode("utf-8-sig"))
+                    text = line.decode("utf-8-sig")
+                    yield json.loads(text, object_pairs_hook=_object)
             except (ValueError, RecursionError) as err:
                 message = f"{path}: line {row} is not JSON in UTF-8, or cut off ({err}); mend it"
                 raise MedcalError(

@@ -26,7 +26,7 @@ from medcal_nb.answers.columns import (
 )
 from medcal_nb.answers.files import CHUNK, blocks_of, require_file
 from medcal_nb.errors import MedcalError
-from medcal_nb.files import PathLike
+from medcal_nb.files import PathLike, part_of, remove_dead_parts
 
 _APPLICATION_ID = 0x4D43414C  # "MCAL", marks the file as ours
 _VERSION = 1
@@ -74,6 +74,8 @@ class AnswerLog(contextlib.AbstractContextManager):
         For reading alone: makes no log, and opens those in folders that cannot be written.
         SQLite's own side files stand beside the log while it is read, and after it only where
         the log itself cannot be written.
+    connection : sqlite3.Connection, optional
+        To a log that is open already.
 
     Raises
     ------
@@ -86,10 +88,16 @@ class AnswerLog(contextlib.AbstractContextManager):
     one log: each append is one transaction, and waits up to 30 s for the other.
     """
 
-    def __init__(self, path: PathLike | None, *, read_only: bool = False):
-        self.path = None if path is None else Path(path)
+    def __init__(
+        self,
+        path: PathLike,
+        *,
+        read_only: bool = False,
+        connection: sqlite3.Connection | None = None,
+    ):
+        self.path = Path(path)
         self.read_only = read_only
-        self._con = _open(self.path, read_only)
+        self._con = connection or _open(self.path, read_only)
 
     def __exit__(self, *exc: object) -> None:
         self.close()
@@ -243,11 +251,12 @@ def _dtype_of(kinds: set[str]) -> object:
 
 @contextlib.contextmanager
 def gathered(
-    parts: Iterable[dict[str, list]], where: PathLike, to: PathLike | None = None
+    parts: Iterable[dict[str, list]],
+    where: PathLike,
+    to: PathLike | None = None,
+    part: Path | None = None,
 ) -> Iterator[AnswerLog]:
     """A log that holds blocks which `to_storage` has checked, in bounded memory.
-
-    Its file has no name and goes with its process: SQLite unlinks it as it opens it.
 
     Parameters
     ----------
@@ -257,13 +266,17 @@ def gathered(
         What messages call their source.
     to : path, optional
         What messages call the log that is written in the end.
+    part : path, optional
+        The empty file that holds it. Else that has no name and goes with its process: SQLite
+        unlinks it as it opens it.
     """
-    with AnswerLog(None) as log:
-        log.path = where
+    con = _connected("" if part is None else part.absolute().as_uri())
+    with AnswerLog(where, connection=con) as log:
         with explained(to or where):
             for how in (
                 "page_size = 16384",
                 "journal_mode = OFF",
+                "synchronous = OFF",
                 "cache_size = -65536",
             ):
                 log._con.execute(f"PRAGMA {how}")
@@ -285,7 +298,8 @@ def write_log(
 ) -> int:
     """Write blocks that `to_storage` has checked to a log: all of them, or nothing.
 
-    They are gathered in a file without a name, and put into the log in one transaction.
+    They are gathered in a file that nobody sees. It becomes the log where there is none yet; else
+    they are put into the log in one transaction.
 
     Parameters
     ----------
@@ -303,7 +317,10 @@ def write_log(
     int
         Rows written to `to`.
     """
-    with gathered(parts, where, to) as log:
+    with _free_place(Path(to)) as part, gathered(parts, where, to, part) as log:
+        if part is not None and _put_in_place(log, part, to):
+            AnswerLog(to).close()  # which gives it its write-ahead log
+            return log._con.execute("SELECT COUNT(*) FROM answers").fetchone()[0]
         return _publish(log._con, to, if_exists, where)
 
 
@@ -384,10 +401,8 @@ _REMEDIES = {
 }
 
 
-def _open(path: Path | None, read_only: bool) -> sqlite3.Connection:
-    """A connection to a log; to a file without a name where there is no path."""
-    if path is None:
-        return _connected("")
+def _open(path: Path, read_only: bool) -> sqlite3.Connection:
+    """A connection to a log."""
     with explained(path):
         if read_only or (path.exists() and not path.is_file()):
             require_file(path)
@@ -483,6 +498,26 @@ def _doubled(con: sqlite3.Connection, where: PathLike) -> MedcalError:
         f"{where}: rows {first} and {last} are the same answer ({_shown(key)}); "
         "drop one, or number repeated replies in a column 'sample'"
     )
+
+
+def _free_place(to: Path) -> contextlib.AbstractContextManager[Path | None]:
+    """A part file of a log that is not there yet, or None."""
+    remove_dead_parts(to)
+    # a journal that was left alone would be taken for the new log's own
+    names = [f"{to}{end}" for end in ("", "-wal", "-journal")]
+    if not to.parent.is_dir() or any(map(os.path.lexists, names)):
+        return contextlib.nullcontext()
+    return part_of(to)
+
+
+def _put_in_place(log: AnswerLog, part: Path, to: PathLike) -> bool:
+    """Give a whole part the name of its log, unless another process was faster."""
+    with part.open("rb") as file:
+        os.fsync(file.fileno())
+    with contextlib.suppress(OSError):  # also where a file has one name only
+        os.link(part, to)
+        return True
+    return False
 
 
 def _publish(

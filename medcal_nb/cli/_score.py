@@ -86,6 +86,9 @@ _NOTE = (
     "the accuracy. `medcal score --all` shows more."
 )
 
+_UNITS = ("image_id", "item_id")
+"""What is resampled: the first that every answer of a group names."""
+
 # several samples make one graded answer, which has no such value of its own
 _NO_GROUPS = {*ANSWER_COLUMNS} - {*GRADED_COLUMNS} | {"option_probabilities"}
 
@@ -259,7 +262,7 @@ def _more_of_group(frame, kind, n_resamples):
     c, y = arrays(frame)
     if kind == "distribution":
         return confidence_by_outcome_table(c, y)
-    units = _units(frame)
+    units = [name for name in _UNITS if name in frame]
     groups = frame[units[0]].to_numpy() if units else np.arange(c.size)
     rng = np.random.default_rng(0)
     if kind == "curve":
@@ -312,34 +315,44 @@ class _Group:
     """The numbers of one group, as they come in: a confidence and a grade an answer, and ids."""
 
     def __init__(self) -> None:
-        self.blocks: list[pd.DataFrame] = []
+        # bytes that grow where they are: a list of blocks would leave memory in pieces
+        self.columns: dict[str, bytearray] = {}
+        self.types: dict[str, np.dtype] = {}
 
     def add(self, block: pd.DataFrame) -> None:
         """Take the group's rows of one block."""
-        self.blocks.append(block)
+        for name, values in block.items():
+            column = self.columns.setdefault(str(name), bytearray())
+            column += values.to_numpy().tobytes()
+            self.types[str(name)] = values.dtype
 
     def frame(self) -> pd.DataFrame:
-        """All rows, in an order of their own: equal answers give equal draws."""
-        whole = pd.concat(self.blocks, ignore_index=True, copy=False)
-        self.blocks.clear()
-        # one column after the other: the copies of a sort by all of them would not fit in memory
-        order = np.lexsort([whole[name].to_numpy() for name in reversed(whole.columns)])
-        return pd.DataFrame(
-            {name: whole[name].to_numpy()[order] for name in whole}, copy=False
-        )
+        """All rows, in an order of their own: equal answers give equal draws.
 
-
-def _units(frame):
-    """Columns of images and items that every answer names, what is resampled first."""
-    return [c for c in ("image_id", "item_id") if c in frame and (frame[c] != 0).all()]
+        Of the ids those are left that are resampled, numbered in their order.
+        """
+        # one column after the other: copies of all of them would not fit in memory
+        whole = {}
+        for name, dtype in self.types.items():
+            whole[name] = np.frombuffer(self.columns.pop(name), dtype)
+        units = [name for name in _UNITS if name in whole and whole[name].all()]
+        for name in _UNITS:
+            ids = whole.pop(name, None)
+            if name in units[:1]:
+                whole[name] = np.unique(ids, return_inverse=True)[1]
+        if not np.isnan(whole["correct"]).any():
+            whole["correct"] = whole["correct"].astype(bool)
+        order = np.lexsort([*reversed(whole.values())])
+        for name in whole:
+            whole[name] = whole[name][order]
+        return pd.DataFrame(whole, copy=False)
 
 
 def _row(frame, n_resamples, metrics):
     """The metrics of one group, and what has to be said of them."""
-    units = _units(frame)
+    units = [name for name in _UNITS if name in frame]
     has_confidence = frame["confidence"].notna()
-    graded = frame["correct"].dropna()
-    whole = has_confidence & frame["correct"].notna()
+    has_grade = frame["correct"].notna()
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         table = metrics_table(
@@ -353,19 +366,19 @@ def _row(frame, n_resamples, metrics):
     row = table.iloc[0].to_dict()
     for name in ("n", "n_missing", "n_images"):
         row[name] = int(row[name])
-    if units != ["image_id"] and "image_id" not in units:
+    if "image_id" not in units:
         row["n_images"] = 0
     notes = [str(warning.message).removeprefix("all: ") for warning in caught]
-    lacking = int((~whole).sum())
+    lacking = int((~(has_confidence & has_grade)).sum())
     if lacking:
         notes.append(
             f"{lacking} of {len(frame)} answers have no confidence or no grade and are left "
             "out; `medcal import` grades an answer against its gold"
         )
-    if len(graded) and not has_confidence.any():
-        row["accuracy"] = graded.mean()
+    if has_grade.any() and not has_confidence.any():
+        row["accuracy"] = frame["correct"].mean()
         notes.append(
-            f"accuracy is that of the {len(graded)} graded of {len(frame)} answers"
+            f"accuracy is that of the {has_grade.sum()} graded of {len(frame)} answers"
         )
     return row, notes
 
@@ -392,10 +405,10 @@ def _parts(path: Path | str, by: Sequence[str]) -> dict[tuple, _Group]:
 
 
 def _identity(frame, name):
-    """64 bits for each (data set, name), 0 where there is no name; (n,) or one for all."""
+    """64 bits for each (data set, name), 0 where there is no name; (n,)."""
     known = frame[name].notna()
     if not known.any():
-        return np.zeros(len(frame), dtype="uint8")
+        return np.zeros(len(frame), dtype="uint64")
     ids = pd.util.hash_pandas_object(frame[["dataset", name]], index=False)
     return ids.where(known, 0).to_numpy()
 

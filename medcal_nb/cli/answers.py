@@ -115,9 +115,8 @@ def score(
     show: Annotated[
         Literal["metrics", "curve", "distribution", "heterogeneity", "planning"],
         typer.Option(
-            help="Or the smooth calibration curve with its band; confidences of right and wrong "
-            "answers; how much rows differ (tau², prediction interval of a new one); how "
-            "many answers narrow intervals need (Riley)."
+            metavar="WHAT",
+            help="metrics, curve, distribution, heterogeneity or planning.",
         ),
     ] = "metrics",
     resamples: Annotated[
@@ -146,6 +145,10 @@ def score(
     ] = None,
 ) -> None:
     """Accuracy, calibration and discrimination of each group of answers, with 95 % intervals.
+
+    With --show it is the smooth calibration curve with its band; the distribution of confidences of
+    right and of wrong answers; the heterogeneity of rows (tau², prediction interval of a new one);
+    or planning: how many answers narrow intervals need (Riley).
 
     With --choose it says instead, group by group, which elicitation method costs least, with and
     without recalibration, chosen on one half of the images and judged on the other.

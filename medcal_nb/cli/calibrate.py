@@ -93,8 +93,10 @@ def _transferred(
     source: "pd.DataFrame", target: "pd.DataFrame", method: str
 ) -> "pd.DataFrame":
     """The target's answers, corrected by maps of the source's."""
+    from medcal_nb.correct.crossfit import warn_of_same_ids
     from medcal_nb.correct.maps import apply_maps, fit_maps
 
+    warn_of_same_ids(source, target)
     return apply_maps(target, fit_maps(source, method=method))
 
 
@@ -104,6 +106,7 @@ def _cross_fitted(graded: "pd.DataFrame", method: str, parts: int) -> "pd.DataFr
     import pandas as pd
 
     from medcal_nb.correct.crossfit import assign_folds
+    from medcal_nb.correct.maps import apply_maps, fit_maps
     from medcal_nb.measure.rows import image_labels
 
     images = image_labels(graded)
@@ -114,7 +117,8 @@ def _cross_fitted(graded: "pd.DataFrame", method: str, parts: int) -> "pd.DataFr
     fold = np.asarray(assign_folds(images, parts, rng=np.random.default_rng(0)))
     corrected = []
     for k in range(parts):
-        corrected.append(_transferred(graded[fold != k], graded[fold == k], method))
+        maps = fit_maps(graded[fold != k], method=method)
+        corrected.append(apply_maps(graded[fold == k], maps))
     return pd.concat(corrected, ignore_index=True)
 
 

@@ -10,6 +10,7 @@ import pandas as pd
 from medcal_nb.measure.resampling import choose_clip
 from medcal_nb.measure.rows import (
     image_labels,
+    images_known,
     measured,
     parts_by,
     plain_ids,
@@ -185,6 +186,45 @@ def _sides(graded: pd.DataFrame, source: dict | None, target: dict) -> list[tupl
     return [(part[:0], part) for _, part in parts_by(rows, BY)]
 
 
+def warn_of_same_ids(source: pd.DataFrame, target: pd.DataFrame) -> None:
+    """Warn where images of source and target may be the same ones, under two data sets' names.
+
+    They may be where their ids are alike; ids that are nothing but numbers only where the
+    answers are alike, too.
+
+    Parameters
+    ----------
+    source, target : DataFrame
+        Graded answers: what a map is fitted on, and what it is judged on.
+
+    Warns
+    -----
+    RecalibrationWarning
+        Naming their number and the first one.
+    """
+    column = "item_id"
+    if images_known(source) and images_known(target):
+        column = "image_id"
+    ids = [pd.Index(rows[column].dropna().unique()) for rows in (source, target)]
+    shared = ids[0].intersection(ids[1]).astype(str).sort_values()
+    if len(shared) == 0:
+        return
+    if shared.str.isdecimal().all():
+        asked = list({column: 0, "item_id": 0, **dict.fromkeys(BY)})
+        answers = [*asked, "confidence", "correct"]
+        n_both = len(source[asked].merge(target[asked]))
+        n_alike = len(source[answers].merge(target[answers]))
+        if n_alike < n_both or n_both <= N_FOLDS:
+            return
+    warnings.warn(
+        f"{len(shared)} images of source and target have the same ids, the first {shared[0]}, "
+        "under two data sets' names: if they are the same images, what was learned on them is "
+        "judged on them; give both one --dataset name, and they are told apart by image",
+        RecalibrationWarning,
+        stacklevel=3,
+    )
+
+
 def pairs(
     graded: pd.DataFrame, source: dict, target: dict
 ) -> list[tuple[dict, pd.DataFrame, pd.DataFrame]]:
@@ -198,13 +238,14 @@ def pairs(
     Warns
     -----
     RecalibrationWarning
-        For each that is left out because it has too few answers.
+        For each that is left out because it has too few answers; as `warn_of_same_ids`.
     """
     left = rows_where(graded, source)
     right = rows_where(graded, target)
     shared = np.intersect1d(images_of(left), images_of(right))
     if len(shared):  # by name
         refuse_shared(left, right, "source and target")
+    warn_of_same_ids(left, right)
     left = dict_by_key(measured(left))
     enough = []
     for key, rows in dict_by_key(measured(right)).items():

@@ -105,6 +105,8 @@ def share_removed(study: TransferStudy, by: Sequence[str] = ()) -> pd.DataFrame:
         row = dict(zip(names, key, strict=True)) | {"pairs": len(part)}
         n_images = part["n_images"].min()
         rows.append(row | with_ends(draws, level=study.level, n_groups=n_images))
+    if not rows:
+        return pd.DataFrame(columns=[*names, "pairs", "cost", "share_removed"])
     return pd.DataFrame(rows)
 
 

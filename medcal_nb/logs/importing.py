@@ -26,7 +26,16 @@ from .source import Source
 _WHOLE = re.compile(r"^\s*([+-]?\d+)\.0+\s*$", re.ASCII)
 """A whole number written as a float: pandas writes integers beside a missing value so."""
 
+_UNSEEN = re.compile("[\u00ad\u200b-\u200f\u202a-\u202e\u2060-\u2064\ufeff]")
+"""Characters that nobody sees: two names that differ by them look alike."""
+
 _NOT_OF_ITEMS = ("image", "question", "answer", "confidence", "correct")
+_NONE_AT_ALL = {
+    "confidence": "accuracy alone can be computed",
+    "correct": "`medcal import --items TABLE`, with item_id and gold, grades a tool's log",
+}
+"""What is left to do where no row holds one of them."""
+
 _GIVE_MISSING = "drop such rows, or add --allow-missing to keep and count them"
 
 
@@ -258,14 +267,17 @@ def _stored(
     placing = Placing(where, first.keys(), columns)
     report.notes += placing.notes
     checks = placing.checks()
-    # an export of ours may hold missing values, too
-    may_lack = columns.allow_missing or first.keys() >= {*ANSWER_COLUMNS}
+    # an export of ours may hold missing values and any names, too
+    is_ours = first.keys() >= {*ANSWER_COLUMNS}
+    may_lack = columns.allow_missing or is_ours
     lacking = {"confidence": 0, "correct": 0}
+    spellings: dict | None = None if is_ours else {}
     small = 0
     for block in chain([first], blocks):
         row = report.rows + 1
         ours = placing.block(block, row)
         stored = to_storage(ours, checks=checks, where=where, first_row=row)
+        _check_names(stored, spellings, placing, row)
         if "correct" not in ours:
             stored["correct"] = _graded(stored)
         for name in lacking:
@@ -287,9 +299,35 @@ def _stored(
     for name, n in lacking.items():
         if n:
             lack = f"{n} of {report.rows} answers without '{name}'"
+            remedy = f"; {_NONE_AT_ALL[name]}" if n == report.rows else ""
             report.notes.append(
-                f"{where}: {lack}: counted, and left out of what needs it"
+                f"{where}: {lack}: counted, and left out of what needs it{remedy}"
             )
+
+
+def _check_names(stored, spellings, placing, first_row):
+    """Refuse names that a reader takes for one, and that would count as two."""
+    if spellings is None:
+        return
+    for name in ("model", "dataset", "strategy"):
+        for text in dict.fromkeys(stored[name]):
+            plain = _UNSEEN.sub("", text).strip().casefold()
+            first = spellings.setdefault((name, plain), text)
+            if text != first:
+                row = first_row + stored[name].index(text)
+                problem = f"and {first!r} differ by case, blanks or unseen characters"
+                column = placing.theirs(name)
+                raise fault(placing.where, row, column, text, problem, "write one name")
+    for name in ("item_id", "image_id"):
+        texts = [text or "" for text in stored[name]]
+        together = "".join(texts)
+        if together.isascii() or not _UNSEEN.search(together):
+            continue
+        row = next(row for row, text in enumerate(texts) if _UNSEEN.search(text))
+        problem = f"({texts[row]!a:.60}) holds a character that nobody sees"
+        column = placing.theirs(name)
+        at = first_row + row
+        raise fault(placing.where, at, column, texts[row], problem, "take it out")
 
 
 def _graded(stored):

@@ -118,6 +118,7 @@ class _Look:
     whole: bool = True
     least: float = float("inf")
     most: float = float("-inf")
+    fractions: bool = False
     sign: bool = False
     comma: bool = False
     words: set = field(default_factory=set)
@@ -151,6 +152,7 @@ class _Look:
             return
         self.numbers += 1
         self.whole &= value.is_integer()
+        self.fractions |= 0 < value < 1
         self.least = min(self.least, value)
         self.most = max(self.most, value)
 
@@ -314,6 +316,11 @@ def _is_percent(path, name, look, percent):
         raise MedcalError(
             f"{path}: column '{name}' runs from {look.least:g} to {look.most:g} in whole numbers: "
             "percent, or a scale of its own? Give --percent, or write probabilities"
+        )
+    if look.fractions:
+        raise MedcalError(
+            f"{path}: column '{name}' runs to {look.most:g}, and some cells lie between 0 and 1: "
+            "percent and probabilities mixed? Give --percent if all are percent, or write all alike"
         )
     return True
 

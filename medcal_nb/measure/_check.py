@@ -78,6 +78,8 @@ def check_groups(groups: ArrayLike | None, n: int) -> tuple[np.ndarray, int]:
     if groups.dtype.kind == "i" and n and groups.min() >= 0 and groups.max() < n:
         # codes already, or as good as: numbered anew without a sort
         is_there = np.bincount(groups) > 0
+        if is_there.all():
+            return groups.astype(np.intp, copy=False), is_there.size
         return (np.cumsum(is_there) - 1)[groups], int(is_there.sum())
     codes, labels = pd.factorize(np.asarray(groups), sort=True)
     _refuse(codes < 0, codes, "groups", "missing", "every row needs a group")

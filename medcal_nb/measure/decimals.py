@@ -39,7 +39,7 @@ def shortest_decimals(values: ArrayLike) -> NDArray[np.float64]:
     array = np.asarray(values)
     if array.dtype in _DIGITS:
         return _shortest(array, *_DIGITS[array.dtype])
-    doubles = array.astype(np.float64)
+    doubles = array.astype(np.float64, copy=False)
     with np.errstate(over="ignore", invalid="ignore"):
         singles = doubles.astype(np.float32)
         is_plain = doubles == np.rint(doubles * _FEW_PARTS) / _FEW_PARTS  # 1, 0.5 …

@@ -22,6 +22,7 @@ FEW_FOR_SIDES = 100
 PRIOR_IMAGES = 2
 AT_BOUND = 0.5  # of the variance that a bin shows, the least it has at the upper end
 Path = Callable[[float], FloatArray]
+MOST_NUMBERS = 1 << 22  # of a table of images and bins that is held at once
 CURVE = 64  # steps of confidence that a curve is drawn through
 IN_STEP = (
     8  # answers that a step holds: of one alone no likeness within its image is seen
@@ -275,7 +276,8 @@ class _Gaps:
         self.shift = rng.standard_normal(n_draws)
         self.by_image = images.size < bins.size
         if self.by_image:
-            self._correlate(residual - self._centres(gap)[bins], bins, codes)
+            residual -= self._centres(gap)[bins]
+            self._correlate(residual, bins, codes)
             self._widen(rng)
         # the share of answers in each bin is drawn, too
         square = np.maximum(self.gap**2 - self.seen_with(self.gap), 0)
@@ -309,14 +311,21 @@ class _Gaps:
     ) -> None:
         """Give the noise the correlation of bins, and the inflation, that images show."""
         k = self.n.size
-        n_groups = int(codes.max()) + 1
-        # (groups, b): what each image adds to the gap of each bin
-        flat = np.bincount(codes * k + bins, residual, n_groups * k)
-        table = flat.reshape(n_groups, k) / self.n
-        # an image pulls the centre towards itself, by its share: the jackknife undoes it
         share_of_image = np.bincount(codes) / codes.size
-        table /= np.maximum(1 - share_of_image, 0.5)[:, None]
-        sandwich = table.T @ table
+        sandwich = np.zeros((k, k))
+        step = max(1, MOST_NUMBERS // k)
+        for first in range(0, share_of_image.size, step):
+            shares = share_of_image[first : first + step]
+            own: slice | NDArray[np.bool_] = slice(None)
+            if shares.size < share_of_image.size:
+                own = (codes >= first) & (codes < first + step)
+            # (images, b): what each image adds to the gap of each bin
+            place = (codes[own] - first) * k + bins[own]
+            flat = np.bincount(place, residual[own], shares.size * k)
+            table = flat.reshape(shares.size, k) / self.n
+            # an image pulls the centre towards itself, by its share: the jackknife undoes it
+            table /= np.maximum(1 - shares, 0.5)[:, None]
+            sandwich += table.T @ table
         seen = np.diag(sandwich)
         alone = np.bincount(bins, residual**2) / self.n**2
         share = self.weight**2

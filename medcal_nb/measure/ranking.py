@@ -366,25 +366,31 @@ def _components(
     fold: ArrayLike | None = None,
 ) -> _Components:
     """Obuchowski's structural components, of pairs within folds where they are given."""
-    folds = distinct(np.zeros(c.size) if fold is None else fold)[1]
+    owns: list[NDArray[np.intp] | slice] = [slice(None)]
+    if fold is not None:
+        folds = distinct(fold)[1]
+        owns = [np.flatnonzero(folds == k) for k in range(int(folds.max()) + 1)]
     won = np.empty(c.size)
     rivals = np.empty(c.size)
-    for k in range(int(folds.max()) + 1):
-        own = np.flatnonzero(folds == k)
-        values, cell = distinct(c[own])
-        right = np.bincount(cell, y[own], values.size)
-        wrong = np.bincount(cell, 1 - y[own], values.size)
+    for own in owns:
+        cell = distinct(c[own])[1]
+        is_right = y[own] == 1
+        right = np.bincount(cell, is_right)
+        wrong = np.bincount(cell, ~is_right)
         # pairs that a right, or a wrong, answer at each confidence wins for the AUROC
         below = wrong.cumsum() - wrong / 2
         above = right.sum() - right.cumsum() + right / 2
-        won[own] = np.where(y[own] == 1, below[cell], above[cell])
-        rivals[own] = np.where(y[own] == 1, wrong.sum(), right.sum())
+        won[own] = np.where(is_right, below[cell], above[cell])
+        rivals[own] = np.where(is_right, wrong.sum(), right.sum())
+        del cell  # of ten million answers a copy less
     n_groups = int(codes.max()) + 1
     n_pairs = float(rivals @ y)
     if n_pairs == 0:
         return _Components(area=np.nan, parts=np.full(n_groups, np.nan), n_groups=0)
     area = float(won @ y) / n_pairs
-    pull = (won - area * rivals) / n_pairs
+    won -= area * rivals
+    pull = won / n_pairs
+    del won, rivals
     parts = np.zeros(n_groups)
     numbers = []
     for chosen in (y, 1 - y):

@@ -54,20 +54,19 @@ class Sums:
     def value(self, weights: FloatArray | None = None) -> float:
         """The metric, each answer counted `weights` times."""
         cell = self._cells()
-        count = np.bincount(cell, weights, self.n_cells).astype(float)
-        columns = [count]
-        for feature in self.features:
+        sums = np.empty((1, self.n_cells, 1 + len(self.features)))
+        sums[0, :, 0] = np.bincount(cell, weights, self.n_cells)
+        for position, feature in enumerate(self.features, 1):
             times = feature if weights is None else feature * weights
-            columns.append(np.bincount(cell, times, self.n_cells))
-        # (1, n_cells, 1 + k)
-        return float(self.finish(np.stack(columns, axis=-1)[None])[0])
+            sums[0, :, position] = np.bincount(cell, times, self.n_cells)
+        return float(self.finish(sums)[0])
 
     def resampled(
         self, drawn: Resamples, codes: NDArray[np.intp] | None = None
     ) -> FloatArray:
         """(1 + r,) the metric on the sample itself and on its resamples."""
-        unit = drawn.codes() if codes is None else codes
-        place = unit * self.n_cells + self._cells()
+        place = (drawn.codes() if codes is None else codes) * self.n_cells
+        place += self._cells()
         size = drawn.n_units * self.n_cells
         columns = [np.bincount(place, minlength=size).astype(float)]
         for feature in self.features:
@@ -136,9 +135,11 @@ class Metric:
         few = "most_cells" in inspect.signature(self.sums).parameters
         if exact.n_cells <= MOST_CELLS or not few:
             return exact.resampled(drawn)
+        value = exact.value()
+        del exact  # as large as all answers
         coarse = self.sums(confidence, correct, most_cells=MOST_CELLS, **options)
         draws = coarse.resampled(drawn)
-        return draws - draws[0] + exact.value()
+        return draws - draws[0] + value
 
     def n_groups(self, correct: FloatArray, drawn: Resamples) -> float:
         """The effective number of images that its interval rests on."""

@@ -406,8 +406,10 @@ def choose_clip(confidence: ArrayLike) -> float:
 
 def logit(confidence: ArrayLike, clip: float) -> FloatArray:
     """Log-odds of confidences moved into [clip, 1 − clip]."""
-    c = np.clip(np.asarray(confidence, dtype=float), clip, 1 - clip)
-    return np.log(c) - np.log1p(-c)
+    c = np.asarray(np.clip(np.asarray(confidence, dtype=float), clip, 1 - clip))
+    odds: FloatArray = np.log(c)
+    odds -= np.log1p(np.negative(c, out=c), out=c)  # of many answers no copies are made
+    return odds
 
 
 def distinct(values: ArrayLike) -> tuple[NDArray, NDArray[np.intp]]:
@@ -419,7 +421,9 @@ def distinct(values: ArrayLike) -> tuple[NDArray, NDArray[np.intp]]:
     if array.size == 0 or (array[1:] < array[:-1]).any():
         return np.unique(array, return_inverse=True)
     is_new = np.append(True, array[1:] != array[:-1])
-    return array[is_new], np.cumsum(is_new) - 1
+    place = np.cumsum(is_new)
+    place -= 1
+    return array[is_new], place
 
 
 def gathered(confidence: ArrayLike, most: int | None = None) -> NDArray[np.intp]:
@@ -427,12 +431,15 @@ def gathered(confidence: ArrayLike, most: int | None = None) -> NDArray[np.intp]
 
     Where more differ, neighbours are put together into cells of equal mass.
     """
-    values, cell = distinct(confidence)
-    if most is None or values.size <= most:
-        return cell
+    cell = distinct(confidence)[1]
     n = np.bincount(cell)
-    coarse = ((np.cumsum(n) - n / 2) / n.sum() * most).astype(np.intp)
-    return distinct(coarse[cell])[1]
+    if most is None or n.size <= most:
+        return cell
+    middle = np.cumsum(n) - n / 2
+    middle /= n.sum()
+    middle *= most
+    coarse = middle.astype(np.intp)
+    return distinct(coarse)[1][cell]
 
 
 # --- logistic regression ------------------------------------------------------------------
@@ -517,20 +524,25 @@ def _newton(
     precision: float,
 ) -> tuple[FloatArray, FloatArray]:
     n, d = x.shape[1:]
-    # (B or 1, n, d²): products of features, whose weighted sums are the information
-    products = (x[..., :, None] * x[..., None, :]).reshape(len(x), n, d * d)
+    blocks = [slice(k, k + NUMBERS_AT_ONCE) for k in range(0, n, NUMBERS_AT_ONCE)]
+    products = _products(x) if len(blocks) == 1 else None
+    offset = np.broadcast_to(offset, (len(offset), n))
     ridge = (precision + 1e-9) * np.eye(d)
     information = np.empty((len(theta), d, d))
     step = np.zeros_like(theta)
     rise = np.full(len(theta), np.inf)
     live = np.arange(len(theta))  # the fits that still move
     for _ in range(100):
-        own = _rows(x, live)
-        p = _expit(linear(own, theta[live]) + _rows(offset, live))
-        pull = _rows(weights, live) * p
-        gradient = sums[live] - _summed(pull, own) - precision * theta[live]
-        bend = _summed(pull * (1 - p), _rows(products, live))
-        information[live] = bend.reshape(-1, d, d)
+        gradient = sums[live] - precision * theta[live]
+        information[live] = 0
+        for block in blocks:
+            own = _rows(x, live)[:, block]
+            p = _expit(linear(own, theta[live]) + _rows(offset, live)[:, block])
+            pull = _rows(weights, live)[:, block] * p
+            gradient -= _summed(pull, own)
+            squares = _products(own) if products is None else _rows(products, live)
+            bend = _summed(pull * (1 - p), squares)
+            information[live] += bend.reshape(-1, d, d)
         move = np.linalg.solve(information[live] + ridge, gradient[..., None])[..., 0]
         size = np.abs(move).max(axis=1)
         move *= np.minimum(1.0, 4.0 / np.maximum(size, 1e-300))[:, None]
@@ -544,6 +556,11 @@ def _newton(
         if not live.size:
             break
     return theta, information
+
+
+def _products(x: FloatArray) -> FloatArray:
+    """(B or 1, n, d²): products of features, whose weighted sums are the information."""
+    return (x[..., :, None] * x[..., None, :]).reshape(*x.shape[:2], -1)
 
 
 def _expit(eta: FloatArray) -> FloatArray:

@@ -37,6 +37,7 @@ _NAMES_IN = {
         "stage",
     ),
     *("metric", "loss", "estimator", "question_type", "decision_type"),
+    *("group", "a", "b"),
 }
 """Columns whose words are names of ours; others are left as they are (an answer may be "both")."""
 _SHARES = {
@@ -125,8 +126,8 @@ def number(value: float | None) -> str:
         return "–"
     if isinstance(value, Integral) or (float(value).is_integer() and abs(value) >= 1):
         return f"{int(value):,}".replace("-", "−")
-    if 0 < value < 0.00005:
-        return "<0.0001"
+    if 0 < abs(value) < 0.00005:
+        return "<0.0001" if value > 0 else ">−0.0001"
     return _rounded(value, _decimals(value))
 
 

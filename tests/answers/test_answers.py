@@ -10,6 +10,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -870,3 +871,31 @@ def test_a_log_that_was_read_has_no_side_files(tmp_path):
             log._con.execute("DELETE FROM answers")
     assert [p.name for p in tmp_path.iterdir()] == ["a.sqlite"]
     assert path.read_bytes() == before
+
+
+def blocks_that(does):
+    """One answer, and what happens elsewhere while it is gathered."""
+    yield to_storage(block_of(pd.DataFrame([row()])))
+    does()
+
+
+def test_a_log_that_another_process_makes_meanwhile_is_added_to(tmp_path):
+    to = tmp_path / "new.sqlite"
+    other = [to_storage(block_of(pd.DataFrame([row("other")])))]
+    parts = blocks_that(lambda: write_log(other, to))
+    assert write_log(parts, to) == 1
+    assert len(load_answers(to)) == 2
+    assert [path.name for path in tmp_path.iterdir()] == ["new.sqlite"]
+
+
+def test_a_journal_that_was_left_alone_is_not_taken_for_that_of_a_new_log(tmp_path):
+    old = tmp_path / "old.sqlite"
+    with contextlib.closing(sqlite3.connect(old)) as con:
+        con.execute("PRAGMA journal_mode = WAL")
+        con.execute("CREATE TABLE other (x)")
+        left = Path(f"{old}-wal").read_bytes()
+    assert left
+    to = tmp_path / "new.sqlite"
+    Path(f"{to}-wal").write_bytes(left)
+    write_log(blocks_that(lambda: None), to)
+    assert load_answers(to)["item_id"].tolist() == ["1"]

@@ -3,6 +3,9 @@
 import base64
 import json
 import os
+import signal
+import subprocess
+import sys
 import urllib.request
 from itertools import pairwise
 
@@ -176,7 +179,7 @@ def test_what_is_no_batch_is_refused(tmp_path):
         )
         with pytest.raises(MedcalError, match="a batch is there already"):
             export_batch(
-                tmp_path / "b", "m", "verbalized", dataset=DATASET, split="test", n=1
+                tmp_path / "b", "m", "verbalized", dataset=DATASET, split="test", n=2
             )
         (tmp_path / "b" / "results-01.jsonl").write_text('{"custom_id": 3\n')
         with pytest.raises(MedcalError, match=r"results-01\.jsonl, line 1: no line"):
@@ -261,3 +264,45 @@ def test_a_plan_that_is_a_pipe_is_refused_and_not_waited_for(tmp_path):
         pytest.raises(MedcalError, match="no regular file"),
     ):
         collect_batch(tmp_path / "batch", log)
+
+
+KILLED = """
+import os, signal
+from medcal_nb.ask.backends import batch
+batch.MOST_LINES = 1
+claim = batch._Batch._claim
+
+def dies(self, path):
+    claim(self, path)
+    if self.paths:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+batch._Batch._claim = dies
+batch.export_batch({folder!r}, "told", "verbalized", dataset={dataset!r}, n=2)
+"""
+
+
+def test_an_export_that_was_killed_is_begun_again(tmp_path, monkeypatch):
+    monkeypatch.setattr(batch, "MOST_LINES", 1)
+    whole = [path.read_bytes() for path in exported(tmp_path / "whole")]
+    folder = tmp_path / "killed"
+    code = KILLED.format(folder=str(folder), dataset=DATASET)
+    died = subprocess.run([sys.executable, "-c", code], check=False)
+    assert died.returncode == -signal.SIGKILL
+    assert (folder / "requests-01-000.jsonl").exists()
+    with (
+        AnswerLog(tmp_path / "a.sqlite") as log,
+        pytest.raises(MedcalError, match="export was not finished"),
+    ):
+        collect_batch(folder, log)
+    (folder / "requests-01-mine.jsonl").write_text("mine\n")
+    with pytest.raises(MedcalError, match="requests are there that no"):
+        exported(folder)
+    (folder / "requests-01-mine.jsonl").unlink()
+    for _ in range(2):  # a kill may come when all is written
+        assert [path.read_bytes() for path in exported(folder)] == whole
+    assert sorted(path.name for path in folder.iterdir()) == [
+        "plan.json",
+        "requests-01-000.jsonl",
+        "requests-01-001.jsonl",
+    ]

@@ -158,3 +158,31 @@ def test_an_empty_log_that_a_full_disk_has_left_is_filled(log, tmp_path):
     done = medcal("calibrate", log, *rows, "--to", out, ok=False)
     assert done.returncode == 2
     assert "never replaced" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("prefix", "shift", "is_told"),
+    [("img", 0.0, True), ("img", 0.1, True), ("", 0.0, True), ("", 0.1, False)],
+)
+def test_the_same_images_under_another_name_of_their_data_set_are_told(
+    tmp_path, rng, prefix, shift, is_told
+):
+    path = tmp_path / "a.sqlite"
+    rows = []
+    for k in range(60):
+        answer = {
+            "model": "m",
+            "strategy": "s",
+            "item_id": f"{prefix}{k}",
+            "image_id": f"{prefix}{k}",
+            "correct": bool(rng.random() < 0.6),
+        }
+        sure = float(rng.uniform(0.3, 0.8))
+        rows.append(answer | {"dataset": "one", "confidence": sure})
+        rows.append(answer | {"dataset": "two", "confidence": sure + shift})
+    with AnswerLog(path) as log:
+        log.append(rows)
+    sides = ["--fit", "dataset=one", "--apply", "dataset=two"]
+    done = medcal("calibrate", path, *sides, "--to", tmp_path / "c.sqlite")
+    assert done.returncode == 0
+    assert ("images of source and target have the same ids" in done.stderr) == is_told

@@ -59,6 +59,11 @@ def test_one_number_removes_the_cost_of_a_prior_shift_alone(
     assert both["other"].share_removed_high < 0.9
     row = both["other"]
     assert row.share_removed == pytest.approx(1 - row.cost_known / row.cost)
+    # maps of all options have no intercept to set: no row, and the columns to ask for one
+    study.table["brier_known"] = np.nan
+    none = share_removed(study, ["strategy"])
+    assert none.empty
+    assert none.query("method == 'platt'").empty
 
 
 def test_the_share_over_models_is_of_the_summed_cost(prior_shift, rng):

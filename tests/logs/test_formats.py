@@ -585,3 +585,23 @@ def test_a_number_in_a_reply_is_no_confidence_where_none_was_asked_for(tmp_path)
     assert frame["confidence"].isna().all()
     assert set(frame["strategy"]) == {"generate"}
     assert frame["answer"][1] == "The chart shows 45%"
+
+
+def test_a_log_without_grades_says_how_it_is_graded(tmp_path):
+    path = tmp_path / "results.json"
+    value = {
+        "prompts": ["1 + 1", "2 + 2"],
+        "responses": ["2", "5"],
+        "exact_match": [1.0, 0.5],
+    }
+    path.write_text(json.dumps(value))
+    columns = ColumnMap({"model": "m", "dataset": "d"})
+    done = import_file(path, tmp_path / "bare.sqlite", columns)
+    (note,) = [text for text in done.notes if "2 of 2 answers" in text]
+    assert "--items TABLE" in note
+    golds = tmp_path / "golds.csv"
+    golds.write_text("item_id,gold\n1,2\n2,4\n")
+    done = import_file(path, tmp_path / "graded.sqlite", columns, items=golds)
+    graded = load_answers(tmp_path / "graded.sqlite")
+    assert graded["correct"].tolist() == [True, False]
+    assert not [text for text in done.notes if "answers without" in text]

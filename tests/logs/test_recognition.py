@@ -217,3 +217,12 @@ def test_no_reader_widens_float32(tmp_path):
     assert answers["confidence"].tolist() == [0.9, 0.6]
     stored = to_storage(block_of(frame.assign(model="m", dataset="d", strategy="s")))
     assert stored["confidence"] == [0.9, 0.6]
+
+
+def test_percent_beside_probabilities_is_asked_about(tmp_path):
+    path = tmp_path / "t.csv"
+    rows = [f"q{i},{value},{i % 2}" for i, value in enumerate([95, 0.95, 80, 0.7])]
+    path.write_text("\n".join(["item_id,confidence,correct", *rows]))
+    with pytest.raises(MedcalError, match="percent and probabilities mixed"):
+        recognise_columns(path)
+    assert recognise_columns(path, percent=True).columns.percent

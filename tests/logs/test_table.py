@@ -699,13 +699,12 @@ def test_an_import_killed_at_any_moment_leaves_nothing_half(tmp_path, known):
             ).fetchall()
             con.close()
             assert {size for (size,) in sizes} <= {n, before}
-        names = {p.name for p in tmp_path.iterdir()}
-        assert names <= {"in.parquet", "whole.sqlite", "log.sqlite"}, (
-            "no part file is left"
-        )
     done = import_file(tmp_path / "in.parquet", log, mapped(dataset="set0"))
     assert done.rows == n
     assert (load_answers(log)["dataset"] == "set0").sum() == n
+    names = {p.name for p in tmp_path.iterdir()}
+    # parts of those that were killed are gone
+    assert names == {"in.parquet", "whole.sqlite", "log.sqlite"}
 
 
 def test_option_scores_are_no_percent(tmp_path):
@@ -744,3 +743,43 @@ def test_percent_of_a_column_in_0_to_1_is_remarked_on(tmp_path):
     table = HEAD + "1,0.001,1\n2,0.9,1\n"
     done, _ = bring(tmp_path, table, columns=mapped(percent=True))
     assert any("is --percent right?" in note for note in done.notes)
+
+
+PLAIN = [f"q{i},m,0.{i + 50},{i % 2}" for i in range(12)]
+
+
+@pytest.mark.parametrize(
+    ("extra", "told"),
+    [
+        (
+            "q\u200b0,m,0.5,1",
+            r"row 13, column 'item_id': .*u200b.*nobody sees; take it",
+        ),
+        ("q0,M,0.5,1", r"row 13, column 'model': value 'M' and 'm' differ by case"),
+        ("q0,m ,0.5,1", r"row 13, column 'model': value 'm ' and 'm' differ by"),
+        ("q0,m\ufeff,0.5,1", r"row 13, column 'model'.* differ by .*unseen"),
+    ],
+)
+def test_names_that_look_alike_are_refused(tmp_path, extra, told):
+    path = tmp_path / "t.csv"
+    lines = ["item_id,model,confidence,correct", *PLAIN, extra]
+    path.write_text("\n".join(lines), encoding="utf-8")
+    with pytest.raises(MedcalError, match=told):
+        import_file(path, tmp_path / "o.sqlite")
+    assert not (tmp_path / "o.sqlite").exists()
+
+
+def test_a_name_that_stands_twice_in_an_object_is_refused(tmp_path):
+    path = tmp_path / "t.jsonl"
+    path.write_text(
+        '{"item_id": "a", "confidence": 0.9, "confidence": 0.1, "correct": 1}'
+    )
+    with pytest.raises(MedcalError, match=r"line 1 .*'confidence' stands twice"):
+        import_file(path, tmp_path / "o.sqlite")
+
+
+def test_a_packed_table_is_to_be_unpacked(tmp_path):
+    path = tmp_path / "t.csv.gz"
+    path.write_bytes(gzip.compress("\n".join(PLAIN).encode()))
+    with pytest.raises(MedcalError, match=r"t\.csv\.gz: .*unpack it first"):
+        import_file(path, tmp_path / "o.sqlite")

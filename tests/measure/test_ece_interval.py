@@ -233,3 +233,15 @@ def test_luck_is_not_taken_for_a_proof(rng):
     assert low == 0
     # 14 gaps of 30,000 answers: their mean size by chance is about 0.002
     assert 0.001 < high < 0.003
+
+
+def test_many_images_are_looked_at_in_blocks(monkeypatch):
+    rng = np.random.default_rng(0)
+    c = rng.uniform(0.5, 1, 600)
+    y = rng.random(600) < c
+    images = rng.integers(0, 200, 600)
+    draw = {"groups": images, "rng": np.random.default_rng(1)}
+    whole = measure.ece_interval(c, y, **draw)
+    monkeypatch.setattr(inversion, "MOST_NUMBERS", 100)
+    draw["rng"] = np.random.default_rng(1)
+    assert measure.ece_interval(c, y, **draw) == pytest.approx(whole, abs=1e-12)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from medcal_nb import measure
-from medcal_nb.measure import METRICS, smooth
+from medcal_nb.measure import METRICS, resampling, smooth
 from medcal_nb.measure.binned import value_bins, width_bins
 from medcal_nb.measure.smooth import local_linear
 
@@ -326,3 +326,13 @@ def test_binned_ece_against_relplot(sample, relplot):
     assert measure.ece(c, y, n_bins=10) == pytest.approx(
         relplot.metrics.binnedECE(c, y, nbins=10), abs=1e-12
     )
+
+
+def test_many_different_confidences_are_fitted_in_blocks(monkeypatch):
+    rng = np.random.default_rng(0)
+    c = rng.uniform(0.01, 0.99, 500)
+    y = rng.random(500) < c
+    whole = [measure.calibration_slope(c, y), measure.calibration_intercept(c, y)]
+    monkeypatch.setattr(resampling, "NUMBERS_AT_ONCE", 64)
+    blocks = [measure.calibration_slope(c, y), measure.calibration_intercept(c, y)]
+    assert blocks == pytest.approx(whole, abs=1e-12)

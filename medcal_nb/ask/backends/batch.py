@@ -1,10 +1,11 @@
 """Batches: requests written to files for a fleet, and what came back read like a server's replies.
 
 A folder holds ``plan.json`` (what is asked, and which files of requests were written here: no
-other file is ever replaced or removed), ``requests-RR-CCC.jsonl`` (OpenAI batch lines of round
-RR, at most 50,000 lines and 200 MB each, lines of one image together) and, put there by whoever
-runs them, ``results-RR-*.jsonl``. It is asked like any other model, each time from the start: what
-has no result yet, or a failed one, is the next round.
+other file is ever replaced or removed; ``plan-begun.json`` until its first round is whole),
+``requests-RR-CCC.jsonl`` (OpenAI batch lines of round RR, at most 50,000 lines and 200 MB each,
+lines of one image together) and, put there by whoever runs them, ``results-RR-*.jsonl``. It is
+asked like any other model, each time from the start: what has no result yet, or a failed one, is
+the next round.
 """
 
 import hashlib
@@ -35,6 +36,7 @@ MOST_BYTES = 200_000_000
 
 _WAITS = "its reply is not there yet"
 _PLAN = "plan.json"
+_BEGUN = "plan-begun.json"
 _SCHEMA = Path(__file__).with_name("plan.schema.json")
 
 
@@ -68,39 +70,53 @@ def export_batch(
     Returns
     -------
     list of path
-        The files of requests.
+        The files of requests; those that are there where the same was exported before.
 
     Raises
     ------
     MedcalError
-        Where the folder holds a plan or requests, whoever wrote them.
+        Where the folder holds another plan, or requests, whoever wrote them.
     """
     folder = Path(folder)
-    if (folder / _PLAN).exists():
-        raise MedcalError(
-            f"{folder}: a batch is there already: collect it, or name another folder"
-        )
-    there = sorted(folder.glob("requests-*.jsonl"))
-    if there:
-        raise MedcalError(
-            f"{there[0]}: requests are there that no plan speaks of: name another folder"
-        )
     about = {
         "model": model,
         "strategies": [how.name for how in choose_strategies(strategies)],
         "items": {"name": dataset, "split": split, "n": n},
         "files": files,
         "settings": plan,
-        "written": [],
     }
+    if (folder / _PLAN).exists():
+        return _whole(folder, about)
+    killed = _read_plan(folder, _BEGUN)["written"] if (folder / _BEGUN).exists() else []
+    there = sorted(folder.glob("requests-*.jsonl"))
+    for path in there:
+        if path.name not in killed:
+            raise MedcalError(
+                f"{path}: requests are there that no plan speaks of: name another folder"
+            )
+    about["written"] = killed
     load_items(**about["items"])  # a misspelt name leaves nothing behind
     folder.mkdir(parents=True, exist_ok=True)
-    _save(about, folder)
+    _save(about, folder, _BEGUN)
     with (
         TemporaryDirectory() as place,
         AnswerLog(Path(place) / "none.sqlite") as nowhere,
     ):
-        return collect_batch(folder, nowhere)[1]
+        _, paths = _next_round(folder, nowhere, _BEGUN)
+    (folder / _BEGUN).rename(folder / _PLAN)
+    return paths
+
+
+def _whole(folder, about):
+    """The requests of a first round that the same export has written, before it was killed."""
+    there = _read_plan(folder, _PLAN)
+    paths = [folder / name for name in there.pop("written")]
+    is_same = there == about and all(path.is_file() for path in paths)
+    if not is_same or list(folder.glob("results-*.jsonl")):
+        raise MedcalError(
+            f"{folder}: a batch is there already: collect it, or name another folder"
+        )
+    return paths
 
 
 def collect_batch(folder: Path | str, log: AnswerLog) -> tuple["Summary", list[Path]]:
@@ -122,9 +138,13 @@ def collect_batch(folder: Path | str, log: AnswerLog) -> tuple["Summary", list[P
         Where the folder holds no plan, a plan that was altered, a file of requests that is not
         of this batch, or where a line of a result is no JSON.
     """
-    folder = Path(folder)
-    about = _read_plan(folder)
-    batch = _Batch(folder, about)
+    return _next_round(Path(folder), log, _PLAN)
+
+
+def _next_round(folder, log, plan):
+    """What `collect_batch` does, with the plan under either of its names."""
+    about = _read_plan(folder, plan)
+    batch = _Batch(folder, about, plan)
     batch.read(sorted(folder.glob("results-*.jsonl")))
     batch.check_names()
     items = load_items(**about["items"])
@@ -133,11 +153,11 @@ def collect_batch(folder: Path | str, log: AnswerLog) -> tuple["Summary", list[P
     return summary, batch.paths
 
 
-def _read_plan(folder):
+def _read_plan(folder, name):
     """What a plan says, each part of the kind that it has to be."""
     import fastjsonschema
 
-    path = folder / _PLAN
+    path = folder / name
     schema = json.loads(_SCHEMA.read_text(encoding="utf-8"))
     try:
         text = require_file(path).read_text(encoding="utf-8")
@@ -145,9 +165,11 @@ def _read_plan(folder):
         about = fastjsonschema.compile(schema)(plan, name_prefix="plan")
         choose_strategies(about["strategies"])
     except (ValueError, RecursionError, MedcalError) as error:
-        raise MedcalError(
-            f"{folder}: no plan.json that can be read ({error})"
-        ) from None
+        begun = name == _PLAN and (folder / _BEGUN).exists()
+        problem = f"no {name} that can be read ({error})"
+        if begun:
+            problem = "its export was not finished: run `medcal ask --export` again"
+        raise MedcalError(f"{folder}: {problem}") from None
     return about
 
 
@@ -155,8 +177,8 @@ def _no_number(constant):
     raise ValueError(f"{constant} is no number of JSON")
 
 
-def _save(about, folder):
-    with new_file(folder / _PLAN, force=True) as part:
+def _save(about, folder, name):
+    with new_file(folder / name, force=True) as part:
         part.write_text(json.dumps(about, indent=1), encoding="utf-8")
 
 
@@ -166,8 +188,9 @@ class _Batch:
     can = WRITING
     cannot: ClassVar[dict] = {}
 
-    def __init__(self, folder, about):
+    def __init__(self, folder, about, plan):
         self.folder = folder
+        self.plan = plan
         self.about = about
         self.name = about["model"]
         self.files = about["files"]
@@ -201,7 +224,7 @@ class _Batch:
             if name.startswith(f"requests-{self.round:02}-") and path not in self.paths:
                 path.unlink(missing_ok=True)
                 written.remove(name)
-        _save(self.about, self.folder)
+        _save(self.about, self.folder, self.plan)
 
     def check_names(self):
         """Refuse to begin where a file that is not of this batch bears a name of its next round."""
@@ -217,7 +240,7 @@ class _Batch:
         """Put a file of requests on the plan, before it is written."""
         if path.name not in self.about["written"]:
             self.about["written"].append(path.name)
-            _save(self.about, self.folder)
+            _save(self.about, self.folder, self.plan)
 
     def stream(self, batches):
         """Run programs as far as the replies go; those that wait for one have no rows."""

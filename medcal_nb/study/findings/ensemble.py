@@ -44,7 +44,8 @@ def ensemble_gain(changes: pd.DataFrame) -> Finding:
     worse = int((rows["conclusion"] == "worse").sum())
     change = rows["change"].median()
     against = "the best single method"
-    share = counted(len(better), n, "comparison")
+    noun = "model" if rows["model"].is_unique else "comparison"
+    share = counted(len(better), n, noun)
     if n == 1:
         row = rows.iloc[0]
         interval = ends_of(row, "change")
@@ -62,9 +63,9 @@ def ensemble_gain(changes: pd.DataFrame) -> Finding:
         if len(better):
             low = decimal(better["change"].abs().min())
             high = decimal(better["change"].abs().max())
-            claim = f"{claim} (by {low} to {high})"
+            claim = f"{claim} (by {low} to {high}, Holm-adjusted)"
         if worse:
-            claim = f"{claim} and a higher one in {counted(worse, n, 'comparison')}"
+            claim = f"{claim} and a higher one in {counted(worse, n, noun)}"
     return Finding(
         claim=claim,
         estimate=change,
@@ -73,17 +74,17 @@ def ensemble_gain(changes: pd.DataFrame) -> Finding:
         of="comparisons",
         method="paired bootstrap by image, rival with Platt scaling, same labels",
         multiplicity=f"Holm over {(changes['rival'] == _RIVAL).sum()} comparisons",
-        title=_gain_title(len(better), n),
+        title=_gain_title(len(better), n, noun),
     )
 
 
-def _gain_title(better: int, n: int) -> str:
-    """Return in how many comparisons an ensemble beats the best method, as a title."""
+def _gain_title(better: int, n: int, noun: str) -> str:
+    """Return in how many models an ensemble beats the best method, as a title."""
     if better == 0:
         return "No trained ensemble clearly beats the best method"
     if n == 1:
         return "The trained ensemble beats the best method"
-    return f"Ensembles beat the best method in {of_all(better, n, 'comparison')}"
+    return f"Ensembles beat the best method in {of_all(better, n, noun)}"
 
 
 def tokens_needed(tokens: pd.DataFrame) -> Finding:

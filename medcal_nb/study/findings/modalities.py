@@ -399,7 +399,7 @@ def slopes_by_reader(
     """
     if "reader" not in graded or graded["reader"].nunique() < 2:
         finding = Finding(
-            claim="Who answered is not recorded, or one reader did.", method="readers"
+            claim="These answers name no readers, or one alone.", method="readers"
         )
         return pd.DataFrame(), finding
     table = metrics_table(

@@ -13,6 +13,7 @@ def changes(*conclusions, rival="best method"):
     change = np.array([sign[c] for c in conclusions]) * 0.005
     return pd.DataFrame(
         {
+            "model": list("abcdefgh")[: len(conclusions)],
             "rival": rival,
             "recalibration": "trained",
             "conclusion": conclusions,
@@ -118,3 +119,10 @@ def test_majority(change):
     assert ("below" in finding.claim) == (change < 0)
     assert not faults(finding), finding.claim
     assert not faults(ensemble.majority(table[:0]))
+
+
+def test_one_trained_ensemble_a_model_is_counted_by_model():
+    table = changes("better", "no difference shown")
+    assert "in one of two models" in ensemble.ensemble_gain(table).claim
+    twice = table.assign(model="a")
+    assert "in one of two comparisons" in ensemble.ensemble_gain(twice).claim

@@ -41,10 +41,13 @@ class ReaderInterval(NamedTuple):
 
 
 class _Kernel(NamedTuple):
-    """Terms of one average: (readers, cases) or (readers, cases without, cases with)."""
+    """Terms of one average: (readers, cases) or (readers, cases without, cases with).
 
-    weights: FloatArray  # 1 where the term was observed
-    terms: FloatArray  # its value there, 0 elsewhere
+    Those of pairs are 0, ½ or 1, which 32 bits hold as they are; all sums have 64.
+    """
+
+    weights: NDArray  # 1 or True where the term was observed
+    terms: NDArray  # its value there, 0 elsewhere
 
 
 def mrmc_auroc(
@@ -140,11 +143,13 @@ def _above(table: pd.DataFrame, without: pd.Index, positive: pd.Index) -> list[_
         read = part.pivot(index="reader", columns="case", values="value")
         low = read.reindex(index=readers, columns=without).to_numpy(float)
         high = read.reindex(index=readers, columns=positive).to_numpy(float)
-        # (readers, cases without, cases with)
-        above = high[:, None, :] - low[:, :, None]
-        seen = ~np.isnan(above)
-        terms = np.where(above > 0, 1.0, np.where(above == 0, 0.5, 0.0)) * seen
-        kernels.append(_Kernel(weights=seen.astype(float), terms=terms))
+        high = high[:, None, :]
+        low = low[:, :, None]
+        # (readers, cases without, cases with); what was not read is neither above nor level
+        terms = (high > low).astype(np.float32)
+        terms[high == low] = 0.5
+        seen = ~np.isnan(high) & ~np.isnan(low)
+        kernels.append(_Kernel(weights=seen, terms=terms))
     return kernels
 
 
@@ -347,7 +352,7 @@ def _interval(
 
     signs = [1.0, -1.0][: len(kernels)]
     pairs = list(zip(signs, kernels, strict=True))
-    estimate = sum(sign * k.terms.sum() / k.weights.sum() for sign, k in pairs)
+    estimate = sum(sign * _total(k.terms) / _total(k.weights) for sign, k in pairs)
     n_readers = len(kernels[0].weights)
     by_readers = 0.0
     if n_readers > 1:
@@ -388,9 +393,13 @@ def _interval(
 def _distances(kernel: _Kernel) -> FloatArray:
     """(readers,) what each reader adds to the average's distance from the average of all."""
     cases = tuple(range(1, kernel.weights.ndim))
-    n = kernel.weights.sum(axis=cases)
-    mean = kernel.terms.sum() / kernel.weights.sum()
-    return (kernel.terms.sum(axis=cases) - n * mean) / n.sum()
+    n = kernel.weights.sum(axis=cases, dtype=float)
+    terms = kernel.terms.sum(axis=cases, dtype=float)
+    return (terms - n * (terms.sum() / n.sum())) / n.sum()
+
+
+def _total(values: NDArray) -> float:
+    return float(values.sum(dtype=float))
 
 
 def _covariance(first: _Kernel, second: _Kernel) -> float:
@@ -399,7 +408,7 @@ def _covariance(first: _Kernel, second: _Kernel) -> float:
     axes = [axis for axis, size in enumerate(first.weights.shape) if size > 1]
     products = _by_shared(first.terms, second.terms, axes)
     numbers = _by_shared(first.weights, second.weights, axes)
-    total = first.weights.sum() * second.weights.sum()
+    total = _total(first.weights) * _total(second.weights)
     covariance = 0.0
     apart = 0.0
     for shared, number in numbers.items():
@@ -410,7 +419,7 @@ def _covariance(first: _Kernel, second: _Kernel) -> float:
     return float(covariance - apart)
 
 
-def _by_shared(a: FloatArray, b: FloatArray, axes: list[int]) -> dict[tuple, float]:
+def _by_shared(a: NDArray, b: NDArray, axes: list[int]) -> dict[tuple, float]:
     """Sum of products over pairs of terms that share exactly these indices, for every choice.
 
     Pairs that share at least some indices are summed by margins; exact sharing follows by
@@ -420,7 +429,12 @@ def _by_shared(a: FloatArray, b: FloatArray, axes: list[int]) -> dict[tuple, flo
     at_least = {}
     for shared in choices:
         free = tuple(axis for axis in axes if axis not in shared)
-        at_least[shared] = float((a.sum(axis=free) * b.sum(axis=free)).sum())
+        if free:
+            margins = (x.sum(axis=free, dtype=float) for x in (a, b))
+            at_least[shared] = float(np.prod(list(margins), axis=0).sum())
+        else:
+            # reader by reader: all products at once would take gigabytes
+            at_least[shared] = sum(_total(x * y) for x, y in zip(a, b, strict=True))
     exact = {}
     for shared in choices:
         larger = [c for c in choices if set(shared) <= set(c)]

@@ -39,7 +39,7 @@ ROOMS = {
     "measure": (
         "Measuring confidence",
         "metrics binned inversion smooth ranking intervals selective decisions tables readers "
-        "heterogeneity choice planning registry resampling _check",
+        "heterogeneity choice planning registry resampling example _check",
     ),
     "correct": (
         "Recalibrating and transferring",

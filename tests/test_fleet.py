@@ -4,6 +4,7 @@ import asyncio
 import json
 import re
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 
@@ -99,7 +100,9 @@ def test_the_program_for_datatrove_asks_and_tells_as_a_batch_does(
         return SimpleNamespace(text="yes", finish_reason="stop", usage={"total": 3})
 
     document = SimpleNamespace(**scope["read"](None, LINE, "path", 0))
-    reply = asyncio.run(scope["ask"](document, generate))
+    # in a thread of its own: a browser test may have left a loop running in this one
+    with ThreadPoolExecutor(1) as own:
+        reply = own.submit(asyncio.run, scope["ask"](document, generate)).result()
     document.metadata["rollout_results"] = [reply]
     result = scope["tell"](None, document)
     assert result["custom_id"] == LINE["custom_id"]

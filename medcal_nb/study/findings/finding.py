@@ -173,10 +173,14 @@ def ci(low: float, high: float, *, unit: Unit = "percent", level: float = 0.95) 
     if math.isnan(low) or math.isnan(high):
         return f"{name} not available"
     if unit == "decimal":
-        places = _places(max(abs(low), abs(high)))
-        if low != high:  # digits that tell the ends apart
-            while _fixed(low, places) == _fixed(high, places) and places < _MOST_PLACES:
-                places += 1
+        few = _places(max(abs(low), abs(high)))
+        # as many digits as tell the ends apart
+        apart = (
+            places
+            for places in range(few, _MOST_PLACES + 1)
+            if _fixed(low, places) != _fixed(high, places)
+        )
+        places = next(apart, few)
         ends = [_fixed(low, places), _fixed(high, places)]
     else:
         ends = [_fixed(100 * low, 0), _fixed(100 * high, 0)]

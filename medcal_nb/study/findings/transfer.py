@@ -83,7 +83,7 @@ def _changed(lowered: int, raised: int, n: int, target: str) -> str:
             did = "lowered" if lowered else "raised"
         return f"{did} the Brier score on {target}"
     if not lowered:
-        return f"clearly lowered the Brier score on {target} in no model"
+        return f"did not clearly lower the Brier score on {target} in any model"
     return f"lowered the Brier score on {target} in {counted(lowered, n, 'model')}"
 
 

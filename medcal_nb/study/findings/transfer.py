@@ -82,8 +82,6 @@ def _changed(lowered: int, raised: int, n: int, target: str) -> str:
         if lowered or raised:
             did = "lowered" if lowered else "raised"
         return f"{did} the Brier score on {target}"
-    if not lowered:
-        return f"did not clearly lower the Brier score on {target} in any model"
     return f"lowered the Brier score on {target} in {counted(lowered, n, 'model')}"
 
 

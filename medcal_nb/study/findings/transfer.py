@@ -58,7 +58,7 @@ def temperature_transfer(
     constant = f"giving every answer the {base_rate(event)}"
     rest = f"re-optimised there it was better than {constant}"
     if below:
-        rest = f"even re-optimised it stayed worse than {constant}"
+        rest = f"re-optimised it stayed worse than {constant}"
     if below and n > 1:
         rest = f"{rest} in {counted(below, n, 'model')}"
     map_name = label_of(table["method"].iloc[0])

@@ -94,10 +94,7 @@ def figure_note(calibration: Results, transfer: Results) -> str:
     if transfer.get("target"):
         places["b" if gaps else "a"] = transfer["target"]
     if len(curve):
-        places["c" if gaps else "b"] = curve["side"].iloc[-1]
-    letters = ", ".join(places) if len(set(places.values())) == 1 else ""
-    if letters:
-        places = {letters: next(iter(places.values()))}
+        places["c" if gaps else "b"] = f"{curve['side'].iloc[-1]}, smoothed"
     where = "".join(f" {letter}: {place}." for letter, place in places.items())
     intervals = f"95 % CI by {unit_of(scores)}"
     brackets = "Brackets, bars, band" if gaps else "Bars, band"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import shlex
 import shutil
 import sys
@@ -79,6 +80,7 @@ def write_report(
                     file, named=named, percent=percent, decimal=decimal
                 )
                 columns = known.columns
+                _check_names(file, parameters, named)
                 facts["columns"] = known.description
                 tell(f"{file.name}: {known.description}")
             for remark in import_file(file, answers, columns, reader=kind).notes:
@@ -98,6 +100,25 @@ def write_report(
         shutil.rmtree(to, ignore_errors=True)
         part.rename(to)
     return to / "report.html"
+
+
+def _check_names(
+    file: Path, parameters: Mapping[str, Any], named: Mapping[str, str]
+) -> None:
+    """Refuse columns to split a table by that it has not."""
+    from medcal_nb.answers import GRADED_COLUMNS
+    from medcal_nb.logs.source import Source
+
+    there = list(next(Source(file).blocks()))
+    for option, parameter in (("--by", "BY"), ("--group", "GROUP_BY")):
+        for name in parameters.get(parameter, ()):
+            if name not in {*there, *GRADED_COLUMNS, *named}:
+                near = difflib.get_close_matches(name, there, n=1)
+                hint = f", did you mean '{near[0]}'?" if near else ""
+                raise MedcalError(
+                    f"{file}: no column '{name}' for {option}{hint}; it has "
+                    f"{', '.join(map(str, there))}"
+                )
 
 
 def _check_folder(to: Path, *, force: bool) -> None:

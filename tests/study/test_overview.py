@@ -114,7 +114,12 @@ def test_the_note_says_what_the_intervals_are_by():
 
 
 @pytest.mark.parametrize(
-    ("target", "end"), [("x", " b, c: x."), ("y", " b: y. c: x."), ("", " c: x.")]
+    ("target", "end"),
+    [
+        ("x", " b: x. c: x, smoothed."),
+        ("y", " b: y. c: x, smoothed."),
+        ("", " c: x, smoothed."),
+    ],
 )
 def test_the_note_says_where_skill_and_curve_were_measured(target, end):
     gaps = [{"model": "m"}, {"model": "n"}]
@@ -124,7 +129,7 @@ def test_the_note_says_where_skill_and_curve_were_measured(target, end):
     assert "Brackets" in note
     if target:
         alone = figure_note(measured, {"target": "y"})
-        assert alone.endswith("Bars, band: 95 % CI by answer. a: y. b: x.")
+        assert alone.endswith("Bars, band: 95 % CI by answer. a: y. b: x, smoothed.")
 
 
 def test_the_control_is_shown_where_both_are_there(transfer):

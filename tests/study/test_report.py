@@ -178,6 +178,14 @@ def test_guideline_items_have_a_value_or_a_reason(made):
     assert sum(item["computed"] for item in items) > len(items) / 2
 
 
+@pytest.mark.parametrize("option", ["BY", "GROUP_BY"])
+def test_a_column_to_split_by_that_is_not_there_is_refused(option, tmp_path):
+    table = answers(40).assign(scanner="ct")
+    with pytest.raises(MedcalError, match=r"no column 'scaner' .* 'scanner'"):
+        report_of(table, tmp_path, parameters=FEW | {option: ["scaner"]})
+    assert not (tmp_path / "report").exists()
+
+
 THREE = answers(3).assign(correct=[True, False, True])
 
 
@@ -186,7 +194,7 @@ THREE = answers(3).assign(correct=[True, False, True])
     [
         (answers(40), None, "too few"),
         (answers(60).assign(correct=True), "recalibration", "one grade"),
-        (answers(60, modality="ct"), "subgroups", "No column names"),
+        (answers(60, modality="ct"), "subgroups", "--group names others"),
         (answers(60).assign(confidence=None), "selective", "No answer has a conf"),
         (THREE, "recalibration", "Too few different answers"),
     ],

@@ -6,7 +6,7 @@ reply into values or into ``None``. They never raise and never guess: what is am
 range, only bounded ("less than 10%") or only named ("high") is ``None``, and whoever measures
 counts it.
 
-How answers are told from what stands around them is told at each function; how confidences are,
+How answers are told from what stands around them, each function says; how confidences are,
 in :mod:`medcal_nb.ask.confidence`.
 """
 

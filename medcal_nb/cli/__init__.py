@@ -19,12 +19,13 @@ from medcal_nb.cli._app import note, say
 from medcal_nb.cli.commands import app
 from medcal_nb.errors import MedcalError
 
-#: Old names that still work: of options, and of what an option names. Those of data sets are known
-#: to `medcal_nb.datasets.items`.
+#: Old names that still work: of options, of one command's options, and of what an option names.
+#: Those of data sets are known to `medcal_nb.datasets.items`.
 RENAMED = {
     "--out": "--to",
     "--limit": "--max-risk",
     "--errors-allowed": "--max-risk",
+    ("import", "--reader"): "--tool",
     ("--profile", "real"): "recorded",
     ("--strategies", "image_ablation"): "blank_image",
     ("--method", "option_temperature"): "temperature",
@@ -52,7 +53,8 @@ def _renamed(words: list[str]) -> list[str]:
     for option, word in pairwise(["", *words]):
         names = word.split(",")
         for i, name in enumerate(names):
-            if new := RENAMED.get(name) or RENAMED.get((option, name)):
+            keys = (name, (option, name), (words[0], name))
+            if new := next((RENAMED[key] for key in keys if key in RENAMED), None):
                 note(f"'{name}' is now called '{new}'")
                 names[i] = new
         out.append(",".join(names))

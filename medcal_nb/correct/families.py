@@ -55,7 +55,7 @@ class Family:
         parameter set; ``apply`` gives those of the leading option.
     bounds : (float, float), optional
         Of the only parameter: where the answers have no maximum of the likelihood inside, the
-        fit ends there, and that is told. Tables then hold the parameter of either side.
+        fit ends there, and tables say so. They then hold the parameter of either side.
     source : str
         Where it was published.
     """

@@ -85,17 +85,13 @@ def labels_needed(
 
     Examples
     --------
+    >>> from medcal_nb.measure import example_answers
+    >>> answers = example_answers(600, strategies=["verbalized"])
     >>> rng = np.random.default_rng(0)
-    >>> confidence = rng.uniform(0.5, 1, 1200)
-    >>> answers = pd.DataFrame({"confidence": confidence, "item_id": np.arange(1200)})
-    >>> answers = answers.assign(model="m", dataset="d", strategy="verbalized")
-    >>> answers["domain"] = np.where(np.arange(1200) < 600, "general", "medical")
-    >>> loss = np.where(answers["domain"] == "medical", 0.3, 0.05)
-    >>> answers["correct"] = rng.random(1200) < confidence - loss
     >>> sides = {"source": {"domain": "general"}, "target": {"domain": "medical"}}
-    >>> curve, needed = labels_needed(answers, **sides, sizes=(10, 50), n_draws=50, rng=rng)
+    >>> curve, needed = labels_needed(answers, **sides, sizes=(10, 200), n_draws=50, rng=rng)
     >>> needed[["n_refitted", "n_known"]].to_numpy().tolist()
-    [[50.0, 50.0]]
+    [[200.0, 200.0]]
     """
     check_choice(method, "method", MAPS)
     check_whole(n_draws, "n_draws", 2)

@@ -158,18 +158,14 @@ def transfer_study(
 
     Examples
     --------
+    >>> from medcal_nb.measure import example_answers
+    >>> answers = example_answers(600, strategies=["verbalized"])
     >>> rng = np.random.default_rng(0)
-    >>> confidence = rng.uniform(0.5, 1, 1200)
-    >>> answers = pd.DataFrame({"confidence": confidence, "item_id": np.arange(1200)})
-    >>> answers = answers.assign(model="m", dataset="d", strategy="verbalized")
-    >>> answers["domain"] = np.where(np.arange(1200) < 600, "general", "medical")
-    >>> loss = np.where(answers["domain"] == "medical", 0.3, 0.05)
-    >>> answers["correct"] = rng.random(1200) < confidence - loss
     >>> sides = {"source": {"domain": "general"}, "target": {"domain": "medical"}}
     >>> study = transfer_study(answers, **sides, n_resamples=200, rng=rng)
     >>> study.table[["brier_transferred", "brier_refitted", "cost"]].round(3)
        brier_transferred  brier_refitted   cost
-    0              0.269           0.225  0.043
+    0              0.246           0.225  0.022
     >>> study.table["conclusion"].tolist()
     ['inferior']
     """

@@ -3,7 +3,7 @@
 ``load_items("vqa-rad")`` fetches a set from the Hugging Face hub, where its files are public, and
 keeps it in the hub's cache; ``load_items("vqa-rad:FOLDER")`` reads a copy on disk instead, laid out
 as the hub repository or as its authors publish it. No code of a repository is ever run. The sets
-are told in ``hub_sets.toml``.
+stand in ``hub_sets.toml``.
 
 **Splits** are grouped by image, so that no image is in both. Where a set has a test split of its
 own, every image in it is ``test`` with all its questions, the rest is ``fit``; the set's own

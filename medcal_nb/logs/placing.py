@@ -1,6 +1,5 @@
 """Foreign columns in the place of ours: which is which, and blocks with our names."""
 
-import difflib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -8,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from medcal_nb.answers.columns import COLUMNS, Column, check_column
-from medcal_nb.errors import MedcalError
+from medcal_nb.errors import MedcalError, did_you_mean
 
 from .cells import ConfidenceCells, as_grades, is_decimal_comma, plain_number
 from .nested import chosen
@@ -149,17 +148,19 @@ class Placing:
         problem = None
         if unknown := used - {*names}:
             name = min(unknown)
-            problem = f"no column '{name}', which was asked for{_near(name, names)}"
+            problem = (
+                f"no column '{name}', which was asked for{did_you_mean(name, names)}"
+            )
         elif self.logits and len(options) < max(2, len(self.logits)):
             problem = "--logits needs two or more that end in different options after the last '_'"
         elif "confidence" not in have:
             problem = (
-                f"no column 'confidence'{_near('confidence', names)}; name it by --confidence, "
-                "or option scores by --logits"
+                f"no column 'confidence'{did_you_mean('confidence', names)}; name it by "
+                "--confidence, or option scores by --logits"
             )
         elif not (have >= {"correct"} or have >= {"answer", "gold"}):
             problem = (
-                f"nothing says which answers are correct{_near('correct', names)}; name a "
+                f"nothing says which answers are correct{did_you_mean('correct', names)}; name a "
                 "column by --correct or --gold"
             )
         if problem:
@@ -222,10 +223,3 @@ def option_of(name: str) -> str:
 
 def _allowed(ours):
     return COLUMNS[ours].allowed if ours in COLUMNS else ()
-
-
-def _near(name, names):
-    """A hint at the column whose name is nearly the one that was asked for."""
-    texts = {str(text).casefold(): str(text) for text in names}
-    near = difflib.get_close_matches(name.casefold(), texts, n=1, cutoff=0.7)
-    return f"; did you mean '{texts[near[0]]}'?" if near else ""

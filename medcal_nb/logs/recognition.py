@@ -100,10 +100,13 @@ class Recognised:
         As `import_file` and `read_answers` take it.
     description : str
         One line for a reader: which column is what, the scale, and what is missing.
+    names : tuple of str
+        The table's own names of its columns.
     """
 
     columns: ColumnMap
     description: str
+    names: tuple[str, ...]
 
 
 @dataclass
@@ -245,7 +248,7 @@ def recognise_columns(
         is_percent = _is_percent(path, confidence, scale, percent)
         columns = replace(columns, percent=is_percent)
     description = _describe(columns, scale, asked)
-    return Recognised(columns=columns, description=description)
+    return Recognised(columns=columns, description=description, names=tuple(looks))
 
 
 def _look(blocks: Iterable[dict[str, list]]) -> dict[str, _Look]:

@@ -1,7 +1,7 @@
 """The cases a reader is shown: one model's answers under one strategy, with their images.
 
 Some items are set aside as a *library*: past cases and their outcomes come from it and are never
-asked, so that no outcome is told of a case that is still to come.
+asked, so that no outcome is shown of a case that is still to come.
 """
 
 from __future__ import annotations

@@ -25,7 +25,7 @@ MOST_LETTERS = 60
 """Letters that a title may have."""
 
 PER_LINE = 3
-"""Panels side by side, if not told otherwise."""
+"""Panels side by side, by default."""
 
 _TITLE_LETTER = 0.083
 """Inches of a letter of a panel's title, on average."""

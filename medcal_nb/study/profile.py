@@ -1,6 +1,6 @@
 """Profiles: which models answer which items under which strategies, one TOML file each.
 
-Where a study of a profile keeps its files is told here too, and is found from the package, never
+Where a study of a profile keeps its files stands here too, and is found from the package, never
 from the working directory.
 """
 

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import difflib
 import shlex
 import shutil
 import sys
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from medcal_nb.errors import MedcalError
+from medcal_nb.errors import MedcalError, did_you_mean
 from medcal_nb.files import file_hash
 from medcal_nb.study.execute import execute_notebook
 from medcal_nb.study.notebooks import find_notebooks
@@ -80,7 +79,7 @@ def write_report(
                     file, named=named, percent=percent, decimal=decimal
                 )
                 columns = known.columns
-                _check_names(file, parameters, named)
+                _check_names(file, (*known.names, *named), parameters)
                 facts["columns"] = known.description
                 tell(f"{file.name}: {known.description}")
             for remark in import_file(file, answers, columns, reader=kind).notes:
@@ -102,23 +101,16 @@ def write_report(
     return to / "report.html"
 
 
-def _check_names(
-    file: Path, parameters: Mapping[str, Any], named: Mapping[str, str]
-) -> None:
-    """Refuse columns to split a table by that it has not."""
+def _check_names(file: Path, there: Sequence[str], parameters: Mapping) -> None:
+    """Refuse columns to split a table by that it has not, by its own names or ours."""
     from medcal_nb.answers import GRADED_COLUMNS
-    from medcal_nb.logs.source import Source
 
-    there = list(next(Source(file).blocks()))
     for option, parameter in (("--by", "BY"), ("--group", "GROUP_BY")):
         for name in parameters.get(parameter, ()):
-            if name not in {*there, *GRADED_COLUMNS, *named}:
-                near = difflib.get_close_matches(name, there, n=1)
-                hint = f", did you mean '{near[0]}'?" if near else ""
-                raise MedcalError(
-                    f"{file}: no column '{name}' for {option}{hint}; it has "
-                    f"{', '.join(map(str, there))}"
-                )
+            if name not in {*there, *GRADED_COLUMNS}:
+                problem = f"no column '{name}' for {option}{did_you_mean(name, there)}"
+                shown = ", ".join(there)
+                raise MedcalError(f"{file}: {problem}; columns are {shown}")
 
 
 def _check_folder(to: Path, *, force: bool) -> None:

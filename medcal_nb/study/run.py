@@ -42,7 +42,7 @@ from medcal_nb.study.profile import (
 )
 
 _PACKAGE = Path(__file__).resolve().parents[1]
-# what changes no number: who runs notebooks, and what is told of a study in its profile
+# what changes no number: who runs notebooks, and what a profile says of its study
 _APART = (
     "cli/",
     "study/profiles/",
@@ -177,7 +177,7 @@ class Study:
             )
 
     def _own_notebooks(self) -> dict[str, Notebook]:
-        """Return the notebooks of the profile; those that ask where it asks no model are told."""
+        """Return the notebooks of the profile; those that would ask are noted in `steps`."""
         notebooks = {}
         for name, notebook in find_notebooks(checkout() / "notebooks").items():
             listed = self.profile.notebooks

@@ -286,6 +286,11 @@ def test_control_characters_never_reach_the_terminal(tmp_path):
             "recorded",
         ),
         (
+            ("import", "none.csv", "--to", "none.sqlite", "--reader", "table"),
+            ("import", "none.csv", "--to", "none.sqlite", "--tool", "table"),
+            "--tool",
+        ),
+        (
             ("reader", "none.sqlite", "--limit", "0.1"),
             ("reader", "none.sqlite"),
             "--max-risk",

@@ -233,19 +233,23 @@ def test_conformal_selection_holds_its_risk_on_average():
     assert 0.15 < np.mean(shares) <= 0.2 + 3 * np.std(shares) / np.sqrt(300)
 
 
-def test_coverage_is_judged_out_of_sample_and_named_apart(rng):
-    n = 800
+def calibrated(n, rng):
+    """Answers of one method, each about an item of its own."""
     c = rng.uniform(0.5, 1, n)
-    good = pd.DataFrame(
+    return pd.DataFrame(
         {
             "strategy": "good",
             "dataset": "d",
             "item_id": np.arange(n),
-            "image_id": np.arange(n) // 2,
             "confidence": c,
             "correct": rng.random(n) < c,
         }
     )
+
+
+def test_coverage_is_judged_out_of_sample_and_named_apart(rng):
+    n = 800
+    good = calibrated(n, rng).assign(image_id=np.arange(n) // 2)
     useless = good.assign(strategy="useless", correct=rng.random(n) < 0.55)
     table = measure.selective_coverage_table(
         pd.concat([good, useless]), target=0.2, n_splits=10, n_resamples=300, rng=rng
@@ -265,17 +269,7 @@ def test_coverage_is_judged_out_of_sample_and_named_apart(rng):
 
 def test_delta_is_split_over_the_methods_of_a_table(rng):
     """The best of three methods is certified at a third of δ each, not at δ."""
-    n = 600
-    c = rng.uniform(0.5, 1, n)
-    one = pd.DataFrame(
-        {
-            "strategy": "a",
-            "dataset": "d",
-            "item_id": np.arange(n),
-            "confidence": c,
-            "correct": rng.random(n) < c,
-        }
-    )
+    one = calibrated(600, rng).assign(strategy="a")
     three = pd.concat([one.assign(strategy=name) for name in "abc"])
     options = {"target": 0.2, "n_splits": 10, "n_resamples": 20}
     found = {}

@@ -284,7 +284,7 @@ def _one_of_its_size(picture):
     if picture.change == BLANK:
         with suppress(
             MedcalError
-        ):  # of a damaged image, which is told where it is read
+        ):  # of a damaged image, which is reported where it is read
             image = picture.open()
             return Picture(f"{image.width}x{image.height}", picture.source, BLANK)
     return picture

@@ -66,7 +66,7 @@ class Finding:
     method : str
         How estimate and interval were computed.
     multiplicity : str
-        How the claim was corrected for several comparisons; empty where it stands alone.
+        How the claim was corrected for several comparisons; empty where it is the only one.
     title : str
         The claim as the title of a figure, 60 letters at most; empty where no figure shows it.
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import ast
 import html
 import io
 import json
 import platform
 from base64 import b64encode
+from collections.abc import Iterable
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -17,6 +19,7 @@ from IPython.display import HTML, display, update_display
 from matplotlib import pyplot as plt
 from matplotlib.figure import Figure
 
+from medcal_nb.errors import MedcalError, did_you_mean
 from medcal_nb.labels import UNITS, label_of
 
 _LIBRARIES = ("medcal-nb", "numpy", "pandas", "scipy", "matplotlib")

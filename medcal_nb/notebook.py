@@ -168,6 +168,63 @@ def show(table: pd.DataFrame, columns: list[str] | None = None) -> pd.DataFrame:
     return _Shown(shown)
 
 
+def select(table: pd.DataFrame, query: str) -> pd.DataFrame:
+    """Return the rows of a table that a query names; a value that no row has is an error.
+
+    Parameters
+    ----------
+    table : DataFrame
+    query : str
+        As for :meth:`pandas.DataFrame.query`: ``"dataset == 'GQA' and domain == 'general'"``.
+
+    Raises
+    ------
+    MedcalError
+        If the query cannot be read, names a column or a value that the table does not hold, or no
+        row fits: what there is stands beside it.
+
+    Examples
+    --------
+    >>> table = pd.DataFrame({"domain": ["general", "medical"], "n": [1, 2]})
+    >>> select(table, "domain == 'medical'")["n"].tolist()
+    [2]
+    >>> select(table, "domain == 'medcal'")  # doctest: +ELLIPSIS
+    Traceback (most recent call last):
+    medcal_nb.errors.MedcalError: no row has domain 'medcal'; there are general, medical; ...
+    """
+    try:
+        tree = ast.parse(query, mode="eval")
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Name):
+                _check_known(node.id, "column", table.columns)
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Compare) and isinstance(node.left, ast.Name):
+                known = table[node.left.id].dropna().unique()
+                for value in _texts(node.comparators):
+                    _check_known(value, node.left.id, known)
+        rows = table.query(query)
+    except (SyntaxError, TypeError, ValueError) as error:
+        raise MedcalError(f"{query!r} is no query of a table: {error}") from None
+    if rows.empty:
+        raise MedcalError(f"no row fits {query!r}")
+    return rows
+
+
+def _texts(nodes: list[ast.expr]) -> list[str]:
+    """Texts that a comparison names, alone or in a list."""
+    leaves = [leaf for node in nodes for leaf in ast.walk(node)]
+    values = [leaf.value for leaf in leaves if isinstance(leaf, ast.Constant)]
+    return [value for value in values if isinstance(value, str)]
+
+
+def _check_known(name: str, what: str, known: Iterable) -> None:
+    names = sorted(map(str, known))
+    if name not in names:
+        shown = ", ".join(names[:20]) + (" …" if len(names) > 20 else "")
+        hint = did_you_mean(name, names)
+        raise MedcalError(f"no row has {what} {name!r}; there are {shown}{hint}")
+
+
 def estimate(
     row: pd.Series, name: str, form: str = ".2f", *, level: float = 0.95
 ) -> str:

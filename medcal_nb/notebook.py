@@ -7,6 +7,7 @@ import html
 import io
 import json
 import platform
+import re
 from base64 import b64encode
 from collections.abc import Iterable
 from importlib.metadata import version
@@ -76,8 +77,11 @@ class Output:
         display(waiting, display_id=f"findings-{notebook}")
 
     def finding(self, text: str) -> None:
-        """Show a sentence of counts, estimates and intervals, and add it to the results."""
-        text = " ".join(text.split())
+        """Show a sentence of counts, estimates and intervals, and add it to the results.
+
+        Line breaks are spaces; ``-0.1`` and ``5%`` are written with a minus sign and a space.
+        """
+        text = _typeset(text)
         self.results["findings"].append(text)
         display(_sentences([text]))
 
@@ -102,6 +106,7 @@ class Output:
             What a mark, a bar and a band is, n, by image or by answer, synthetic or real: it is
             the alternative text.
         """
+        caption = _typeset(caption)
         path = self.folder / name
         about = {"Software": None, "Description": caption}
         fig.savefig(path.with_suffix(".png"), metadata=about)
@@ -248,27 +253,19 @@ def estimate(
     >>> estimate(row, "gap", "points")
     '31 percentage points (95 % CI 30 to 33)'
     """
-    ends = [number(row[f"{name}{end}"], form) for end in _ENDS]
-    low, high = (end.removesuffix(" %") for end in ends)
-    unit = " percentage points" if form == "points" else ""
-    return f"{number(row[name], form)}{unit} ({100 * level:g} % CI {low} to {high})"
-
-
-def number(value: float, form: str = ".2f") -> str:
-    """Return a number for a sentence; `form` is that of `estimate`.
-
-    Examples
-    --------
-    >>> number(0.52, ".0%"), number(-0.014, ".2f"), number(0.311, "points")
-    ('52 %', '−0.01', '31')
-    """
+    value, low, high = (row[column] for column in (name, f"{name}_low", f"{name}_high"))
     if form == "points":
-        text = f"{100 * value:.0f}"
-    elif form.endswith("%"):
-        text = f"{100 * value:{form[:-1]}f} %"
+        ends = f"{100 * low:.0f} to {100 * high:.0f}"
+        text = f"{100 * value:.0f} percentage points ({level:.0%} CI {ends})"
     else:
-        text = f"{value:{form}}"
-    return text.replace("-", "−")
+        text = f"{value:{form}} ({level:.0%} CI {low:{form}} to {high:{form}})"
+    return _typeset(text)
+
+
+def _typeset(text: str) -> str:
+    """A text on one line, with minus signs and a space before the percent sign."""
+    line = " ".join(text.split())
+    return re.sub(r"(?<=\d)%", " %", re.sub(r"(?<![\w.)\]])-(?=\d)", "−", line))
 
 
 def _cell(unit: str, value: Any, *ends: float) -> str:

@@ -8,6 +8,7 @@ reader makes answers of all of them.
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -50,16 +51,19 @@ def recorded_manifest(folder: Path | None = None) -> dict[str, dict[str, Any]]:
     Returns
     -------
     dict of dict
-        For each table: ``file``, ``sha256``, ``rows``, ``columns``, ``title``, ``source``,
-        ``commit``, ``licence``, ``licence_file``, ``citation``, ``repeats`` (questions of each
-        data set that repeat an earlier one), ``left_out`` (values of each confidence that are
-        none), ``made_from`` (SHA-256 of the files it was made from) and, of a table of answers,
-        ``answers``: ``confidence`` (each elicitation method, which names its column, and the
-        column of the grades that it is judged by), ``columns`` (new name, column), ``constant``
-        (columns of one text), ``inner`` (columns that answers do not carry), ``assumed``
-        (sentences), and where there are some ``left_out`` (sentences that are not so of complete
-        answers), ``items`` (a table that is joined by item), ``readings`` (a table of readings)
-        and ``logits`` (how columns of option logits begin).
+        For each table:
+
+        - file, sha256, rows, columns, title, source, commit, licence, licence_file, citation
+        - repeats: questions of each data set that repeat an earlier one
+        - left_out: values of each confidence that are none
+        - made_from: SHA-256 of the files that it was made from
+        - answers, of a table of answers, how it becomes them: ``confidence`` (each elicitation
+          method, which names its column, and the column of the grades that it is judged by; not
+          where a row is an answer already), ``columns`` (new name, column), ``constant`` (columns
+          of one text), ``inner`` (columns that answers do not carry), ``assumed`` (sentences), and
+          where there are some ``left_out`` (sentences that are not so of complete answers),
+          ``items`` (a table that is joined by item), ``readings`` (a table of readings) and
+          ``logits`` (how columns of option logits begin)
 
     Raises
     ------
@@ -80,8 +84,8 @@ def load_recorded(
     Parameters
     ----------
     name : str
-        ``vlcb``, ``vlm_uncertainty_bench``, ``mmlu_pro_text``, ``viper`` or
-        ``aneurysm_readers``: see `recorded_names`.
+        ``vlcb``, ``vlm_uncertainty_bench``, ``mmlu_pro_text``, ``viper``,
+        ``aneurysm_readers`` or ``pocket``: see `recorded_names`.
     complete : bool
         Also what published totals count and a study does not: questions that repeat an earlier
         one (three settings of POPE share their positive questions), and two small data sets of
@@ -128,16 +132,11 @@ def load_recorded(
         table = table[table["counted"]]
     copies = {new: table[column] for new, column in source["columns"].items()}
     table = table.assign(**copies, **source["constant"])
-    grades = source["confidence"]
-    # other grades than those of correct stay
-    inner = {*source["inner"], *grades, "correct"}
-    shared = _typed(table.drop(columns=[*inner], errors="ignore"))
-    parts = []
-    for strategy, column in grades.items():
-        part = shared.assign(strategy=strategy, confidence=table[strategy])
-        part["correct"] = table[column].astype("boolean")
-        parts.append(part)
-    answers = pd.concat(parts, ignore_index=True).astype({"strategy": TEXT})
+    if "confidence" in source:
+        answers = _one_row_a_method(table, source)
+    else:
+        options = table["option_probabilities"].map(json.loads, na_action="ignore")
+        answers = _typed(table.assign(option_probabilities=options))
     answers.attrs["assumed"] = source["assumed"]
     if not complete:
         answers.attrs["assumed"] += source.get("left_out", [])
@@ -256,8 +255,22 @@ def _with_option_probabilities(table: pd.DataFrame, logits: str) -> pd.DataFrame
     )
 
 
+def _one_row_a_method(table: pd.DataFrame, source: dict[str, Any]) -> pd.DataFrame:
+    """Return answers from a table with a column of confidences for each elicitation method."""
+    grades = source["confidence"]
+    # other grades than those of correct stay
+    inner = {*source["inner"], *grades, "correct"}
+    shared = _typed(table.drop(columns=[*inner], errors="ignore"))
+    parts = []
+    for strategy, column in grades.items():
+        part = shared.assign(strategy=strategy, confidence=table[strategy])
+        part["correct"] = table[column].astype("boolean")
+        parts.append(part)
+    return pd.concat(parts, ignore_index=True).astype({"strategy": TEXT})
+
+
 def _typed(answers: pd.DataFrame) -> pd.DataFrame:
     """Return answers with the columns that all have, in order and typed, and then the others."""
-    texts = answers.reindex(columns=list(_COLUMNS)).astype(TEXT)
-    empty = texts.assign(confidence=np.nan, correct=pd.NA)
-    return empty.join(answers.drop(columns=texts.columns, errors="ignore"))
+    types = dict.fromkeys(_COLUMNS, TEXT) | {"confidence": float, "correct": "boolean"}
+    common = answers.reindex(columns=list(types)).astype(types)
+    return common.join(answers.drop(columns=[*types], errors="ignore"))

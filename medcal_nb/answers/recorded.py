@@ -61,7 +61,8 @@ def recorded_manifest(folder: Path | None = None) -> dict[str, dict[str, Any]]:
           method, which names its column, and the column of the grades that it is judged by; not
           where a row is an answer already), ``columns`` (new name, column), ``constant`` (columns
           of one text), ``inner`` (columns that answers do not carry), ``assumed`` (sentences), and
-          where there are some ``left_out`` (sentences that are not so of complete answers),
+          where there are some ``counted`` (a query for the rows that a study counts) and
+          ``left_out`` (sentences about the others),
           ``items`` (a table that is joined by item), ``readings`` (a table of readings) and
           ``logits`` (how columns of option logits begin)
 
@@ -87,9 +88,8 @@ def load_recorded(
         ``vlcb``, ``vlm_uncertainty_bench``, ``mmlu_pro_text``, ``viper``,
         ``aneurysm_readers`` or ``pocket``: see `recorded_names`.
     complete : bool
-        Also what published totals count and a study does not: questions that repeat an earlier
-        one (three settings of POPE share their positive questions), and two small data sets of
-        VLCB that are neither medical nor general images.
+        Also what published totals count and a study does not: the first sentences of
+        ``attrs["assumed"]`` say what that is.
     folder : Path, optional
         Where the tables lie; `recorded_folder` if not given.
 
@@ -128,8 +128,6 @@ def load_recorded(
         table = table.drop(columns="dataset").merge(items, on="item", how="left")
     if "logits" in source:
         table = _with_option_probabilities(table, source["logits"])
-    if "counted" in table and not complete:
-        table = table[table["counted"]]
     copies = {new: table[column] for new, column in source["columns"].items()}
     table = table.assign(**copies, **source["constant"])
     if "confidence" in source:
@@ -137,9 +135,11 @@ def load_recorded(
     else:
         options = table["option_probabilities"].map(json.loads, na_action="ignore")
         answers = _typed(table.assign(option_probabilities=options))
-    answers.attrs["assumed"] = source["assumed"]
-    if not complete:
-        answers.attrs["assumed"] += source.get("left_out", [])
+    assumed = source["assumed"]
+    if "counted" in source and not complete:
+        answers = answers.query(source["counted"]).reset_index(drop=True)
+        assumed = [*source["left_out"], *assumed]
+    answers.attrs["assumed"] = assumed
     return answers
 
 

@@ -1,7 +1,8 @@
 """The cases of the reader page: a model's answers under one elicitation method.
 
-Some items are set aside as a *library*: past cases and their outcomes come from it and are never
-asked. What is known about an answer is computed on answers to *other* images than its own.
+Some items are set aside as a *library*, those of the fit split if there are both: past cases and
+their outcomes come from it and are never asked. What is known about an answer is computed on
+answers to *other* images than its own.
 """
 
 from __future__ import annotations
@@ -101,9 +102,9 @@ def open_casebook(
     source : path or str
         Whatever :func:`medcal_nb.answers.load_answers` reads.
     dataset, model, strategy : str, optional
-        What to show. What is left out is chosen: a medical data set first, then the model and
-        method with the most answers, of several with the lowest Brier score. ``dataset`` may be
-        ``NAME:FOLDER`` for items on disk.
+        What to show. What is left out is chosen: a medical data set first; of its models and
+        methods those with at least half as many answers as the most, and of these the lowest
+        Brier score. ``dataset`` may be ``NAME:FOLDER`` for items on disk.
 
     Raises
     ------
@@ -130,7 +131,9 @@ def open_casebook(
     order = np.random.default_rng(_SEED).permutation(images)
     rows["place"] = rows["image_id"].map(pd.Series(range(len(order)), order))
     n_aside = max(N_PAST, round(LIBRARY_SHARE * len(order)))
-    rows["library"] = rows["place"] < min(n_aside, len(order) - 1)
+    aside = rows["place"] < min(n_aside, len(order) - 1)
+    fit = rows["split"].eq("fit").fillna(False).astype(bool)
+    rows["library"] = fit if fit.any() and not fit.all() else aside
     return Casebook(about=about, rows=rows, note=note, n_choices=len(choices))
 
 
@@ -142,8 +145,9 @@ def _choices(stated: pd.DataFrame) -> pd.DataFrame:
     choices = groups.agg(
         general=("general", "min"), n=("brier", "size"), brier=("brier", "mean")
     )
-    order = ["general", "n", "brier"]
-    return choices.sort_values(order, ascending=[True, False, True])
+    most = choices.groupby("dataset")["n"].transform("max")
+    choices["few"] = choices["n"] < most / 2
+    return choices.sort_values(["general", "few", "brier"])
 
 
 def _first(

@@ -156,14 +156,16 @@ def _grades(case: pd.Series) -> dict:
     answer = case["answer"]
     correct = None if pd.isna(case["correct"]) else bool(case["correct"])
     kind = case["question_type"] or ("choice" if options else "open")
-    right = []
-    for option in options:
-        if answer_key(option) == answer_key(answer):
-            answer = option
-            right.append(correct)  # the same answer has the same grade
-        else:
-            grade = is_correct(option, golds, question_type=kind, options=options)
-            right.append(grade)
+    key = answer_key(answer)
+    named = [option for option in options if answer_key(option) == key]
+    if len(named) == 1:
+        answer = named[0]
+    right = [
+        correct  # the same answer has the same grade
+        if option == answer
+        else is_correct(option, golds, question_type=kind, options=options)
+        for option in options
+    ]
     accepted = [answer_key(gold) for gold in golds]
     return {"answer": answer, "correct": correct, "right": right, "accepted": accepted}
 

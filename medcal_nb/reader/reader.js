@@ -5,12 +5,12 @@
 const data = JSON.parse(document.getElementById("data").textContent);
 const KEY = `medcal-reader:${data.set}`;
 const cases = data.cases;
-const at = (id) => document.getElementById(id);
+const byId = (id) => document.getElementById(id);
 const percent = (share) => `${Math.round(100 * share)}\u00a0%`;
 const quoted = (text) => `“${text}”`;
 const SMALL = 256; // pixels: images of fewer are enlarged without smoothing
 
-let kept = { reader: "", rows: [] };
+let state = { reader: "", rows: [] };
 let place = 0;
 let since = performance.now(); // when the case, or the model's answer, was shown
 let doubted = ""; // a confidence of at most 1 that has been asked about
@@ -28,29 +28,29 @@ function make(parent, tag, text = "", attributes = {}) {
 function load() {
   try {
     const stored = JSON.parse(localStorage.getItem(KEY));
-    if (Array.isArray(stored?.rows) && stored.rows.length >= kept.rows.length) {
-      kept = { reader: String(kept.reader || stored.reader), rows: stored.rows };
+    if (Array.isArray(stored?.rows) && stored.rows.length >= state.rows.length) {
+      state = { reader: String(state.reader || stored.reader), rows: stored.rows };
     }
   } catch { /* no storage, or nothing of ours in it */ }
 }
 
 function save() {
   try {
-    localStorage.setItem(KEY, JSON.stringify(kept));
+    localStorage.setItem(KEY, JSON.stringify(state));
     unsaved = false;
   } catch {
-    unsaved = kept.rows.length > 0;
+    unsaved = state.rows.length > 0;
   }
 }
 
 function add(row) {
   load();
-  kept.rows.push(row);
+  state.rows.push(row);
   save();
 }
 
 function rowsOf(item, isCommit) {
-  return kept.rows.filter((row) => row.reader === kept.reader && row.item_id === item &&
+  return state.rows.filter((row) => row.reader === state.reader && row.item_id === item &&
     (row.action === "commit") === isCommit);
 }
 const commitOf = (item) => rowsOf(item, true)[0];
@@ -85,23 +85,27 @@ function optionsOf(one) {
   return known ? one.options : [...one.options, one.answer];
 }
 
+function isModels(one, answer) {
+  return one.options ? answer === one.answer : keyOf(answer) === keyOf(one.answer);
+}
+
 function gradeOf(one, answer) {
-  if (keyOf(answer) === keyOf(one.answer)) return one.correct;
+  if (isModels(one, answer)) return one.correct;
   if (one.options) return one.right[one.options.indexOf(answer)] ?? null;
   return one.accepted.length ? one.accepted.includes(keyOf(answer)) : null;
 }
 
-function chosen() {
+function selected() {
   const options = optionsOf(cases[place]);
-  if (!options) return at("text").value.trim();
-  const box = at("answers").querySelector("input:checked");
+  if (!options) return byId("text").value.trim();
+  const box = byId("answers").querySelector("input:checked");
   return box ? options[Number(box.value)] : "";
 }
 
-function choose(answer) {
+function select(answer) {
   const options = optionsOf(cases[place]);
-  if (!options) at("text").value = answer;
-  else at("answers").querySelectorAll("input").forEach((box, k) => (box.checked = options[k] === answer));
+  if (!options) byId("text").value = answer;
+  else byId("answers").querySelectorAll("input").forEach((box, k) => (box.checked = options[k] === answer));
 }
 
 // "80", "80 %" or "80,5" as a percentage; NaN where it is no number from 0 to 100
@@ -117,34 +121,34 @@ function show() {
   const one = cases[place];
   const own = commitOf(one.item_id);
   const decision = decisionOf(one.item_id);
-  at("question").textContent = `Case ${place + 1} of ${cases.length}: ${one.question ?? "(question unknown)"}`;
-  at("image").src = one.image;
-  at("image").alt = `Image of case ${place + 1}`;
-  at("frame").hidden = !one.image;
-  at("frame").ariaLabel = `Image of case ${place + 1}, enlarge or reduce (Z)`;
-  at("note").textContent = [data.note, one.image ? "" : "No image of this case."].join(" ").trim();
+  byId("question").textContent = `Case ${place + 1} of ${cases.length}: ${one.question ?? "(question unknown)"}`;
+  byId("image").src = one.image;
+  byId("image").alt = `Image of case ${place + 1}`;
+  byId("frame").hidden = !one.image;
+  byId("frame").ariaLabel = `Image of case ${place + 1}, enlarge or reduce (Z)`;
+  byId("note").textContent = [data.note, one.image ? "" : "No image of this case."].join(" ").trim();
   showAnswers(one);
   const last = decision?.answer ? decision : own;
-  choose(last?.answer ?? "");
-  at("sure").value = last ? `${Number((100 * last.confidence).toFixed(6))}` : "";
-  at("decided").textContent = !decision ? "" : decision.action === "defer"
-    ? "You deferred this case." : `You decided ${said(decision)}.`;
-  at("status").textContent = "";
+  select(last?.answer ?? "");
+  byId("sure").value = last ? asTyped(last.confidence) : "";
+  byId("decided").textContent = !decision ? "" : decision.action === "defer"
+    ? "You deferred this case." : `You decided ${inWords(decision)}.`;
+  byId("status").textContent = "";
   doubted = "";
   since = performance.now();
-  at("model").hidden = !own;
+  byId("model").hidden = !own;
   if (own) showModel(one, own);
-  for (const name of ["take", "defer"]) at(name).hidden = !own;
-  at("take").disabled = own !== undefined && keyOf(own.answer) === keyOf(one.answer);
-  at("previous").disabled = place === 0;
-  at("next").disabled = place === cases.length - 1;
+  for (const name of ["take", "defer"]) byId(name).hidden = !own;
+  byId("take").disabled = own !== undefined && isModels(one, own.answer);
+  byId("previous").disabled = place === 0;
+  byId("next").disabled = place === cases.length - 1;
   showProgress();
   relabel();
 }
 
 function showAnswers(one) {
   const options = optionsOf(one);
-  const box = at("answers");
+  const box = byId("answers");
   box.replaceChildren();
   if (!options) {
     const label = make(box, "label", "In words", { className: "text" });
@@ -159,24 +163,25 @@ function showAnswers(one) {
   });
 }
 
-const said = (row) => `${quoted(row.answer)}, ${percent(row.confidence)} sure`;
+const asTyped = (share) => `${Number((100 * share).toFixed(6))}`;
+const inWords = (row) => `${quoted(row.answer)}, ${percent(row.confidence)} sure`;
 
 function showModel(one, own) {
   const { n, n_wrong: wrong, low, high } = one.similar ?? {};
-  at("says").textContent = `The model says ${quoted(one.answer)}, confidence ${percent(one.confidence)}`;
-  at("own").textContent = `You said ${said(own)}, before you saw it.`;
-  at("rate").textContent = one.similar
+  byId("says").textContent = `The model says ${quoted(one.answer)}, confidence ${percent(one.confidence)}`;
+  byId("own").textContent = `You said ${inWords(own)}, before you saw it.`;
+  byId("rate").textContent = one.similar
     ? `Of ${n} such answers ${wrong} ${wrong === 1 ? "was" : "were"} wrong, 95 % CI ` +
       `${Math.round(100 * low)} to ${percent(high)}.`
     : "No such answer has been graded: how often they are wrong is unknown.";
-  at("alike").textContent = one.similar
+  byId("alike").textContent = one.similar
     ? `Such answers, about other images: ${likenesses(one).join(", ")}.` : "";
-  at("others").textContent = one.n_others
+  byId("others").textContent = one.n_others
     ? `Other elicitation methods that gave this answer: ${one.n_agree} of ${one.n_others}.` : "";
-  at("past").replaceChildren();
-  at("past").parentNode.hidden = one.past.length === 0;
+  byId("past").replaceChildren();
+  byId("past").parentNode.hidden = one.past.length === 0;
   for (const past of one.past) {
-    const item = make(at("past"), "li");
+    const item = make(byId("past"), "li");
     if (past.image) make(item, "img", "", { src: past.image, alt: "Image of a past case", onload: smooth });
     const outcome = past.correct ? "✓ right" : `✗ wrong${past.gold ? `, it was ${quoted(past.gold)}` : ""}`;
     make(item, "span", `${past.question} The model: ${quoted(past.answer)}, confidence ` +
@@ -185,7 +190,8 @@ function showModel(one, own) {
 }
 
 function likenesses({ alike, similar: { spans } }) {
-  const span = ([low, high]) => `${Math.round(100 * low)} to ${percent(high)}`;
+  const span = ([low, high]) => percent(low) === percent(high) ? percent(high)
+    : `${Math.round(100 * low)} to ${percent(high)}`;
   const words = {
     kind: "same kind of question",
     agreement: `${span(spans.agreement)} of the other elicitation methods agree`,
@@ -202,32 +208,32 @@ function smooth(event) {
 function showProgress() {
   const n = cases.filter((one) => decisionOf(one.item_id)).length;
   const warning = unsaved ? " This browser does not save them: download before you close the page." : "";
-  at("progress").textContent = `${n} of ${cases.length} decided.${warning}`;
-  const rows = kept.rows.map((row) => JSON.stringify(row)).join(",\n");
-  at("download").href = `data:application/json;charset=utf-8,${encodeURIComponent(`[\n${rows}\n]\n`)}`;
-  at("reader").value = kept.reader;
+  byId("progress").textContent = `${n} of ${cases.length} decided.${warning}`;
+  const rows = state.rows.map((row) => JSON.stringify(row)).join(",\n");
+  byId("download").href = `data:application/json;charset=utf-8,${encodeURIComponent(`[\n${rows}\n]\n`)}`;
+  byId("reader").value = state.reader;
 }
 
 // The button says what it records; an answer changed after the model's was seen loses the confidence
 // that was given for another.
 function relabel() {
   const own = commitOf(cases[place].item_id);
-  const same = own && chosen() === own.answer;
+  const same = own && selected() === own.answer;
   const words = !own ? ["Show the model’s answer"] : [same ? "Keep my answer " : "Record this answer "];
-  at("submit").replaceChildren(...words);
-  if (own) make(at("submit"), "kbd", "K");
+  byId("submit").replaceChildren(...words);
+  if (own) make(byId("submit"), "kbd", "K");
 }
 
 function changed() {
   const own = commitOf(cases[place].item_id);
-  if (own) at("sure").value = chosen() === own.answer ? `${Number((100 * own.confidence).toFixed(6))}` : "";
+  if (own) byId("sure").value = selected() === own.answer ? asTyped(own.confidence) : "";
   relabel();
 }
 
 // Deciding
 
 function refuse(field, words) {
-  at("status").textContent = words;
+  byId("status").textContent = words;
   field.focus();
   field.select?.();
 }
@@ -235,25 +241,25 @@ function refuse(field, words) {
 function decide(isDeferred = false) {
   const one = cases[place];
   const own = commitOf(one.item_id);
-  const answer = chosen();
-  const typed = at("sure").value;
+  const answer = selected();
+  const typed = byId("sure").value;
   const sure = sureOf(typed);
-  const first = at("answers").querySelector("input");
-  if (!kept.reader) return refuse(at("reader"), "Write your name or a code first.");
+  const first = byId("answers").querySelector("input");
+  if (!state.reader) return refuse(byId("reader"), "Write your name or a code first.");
   if (!isDeferred && !answer) return refuse(first, "Choose or write your answer first.");
   if (!isDeferred && Number.isNaN(sure)) {
-    return refuse(at("sure"), `How sure are you of ${quoted(answer)}? A number from 0 to 100.`);
+    return refuse(byId("sure"), `How sure are you of ${quoted(answer)}? A number from 0 to 100.`);
   }
   if (!isDeferred && sure > 0 && sure <= 1 && doubted !== typed) {
     doubted = typed;
-    return refuse(at("sure"), `That is ${sure} %. If you mean ${100 * sure} %, write ${100 * sure}; ` +
+    return refuse(byId("sure"), `That is ${sure} %. If you mean ${100 * sure} %, write ${100 * sure}; ` +
       "if not, press Enter once more.");
   }
-  const isSame = keyOf(answer) === keyOf(one.answer);
-  const action = !own ? "commit" : isDeferred ? "defer" : isSame ? "accept" : "override";
+  const stands = isModels(one, answer) ? "accept" : "override";
+  const action = !own ? "commit" : isDeferred ? "defer" : stands;
   const { item_id, image_id, domain, modality, question_type } = one;
   add({
-    at: new Date().toISOString(), reader: kept.reader, ...data.about,
+    at: new Date().toISOString(), reader: state.reader, ...data.about,
     item_id, image_id, domain, modality, question_type, action,
     answer: isDeferred ? null : answer,
     confidence: isDeferred ? null : sure / 100,
@@ -263,7 +269,7 @@ function decide(isDeferred = false) {
   });
   if (!own) {
     show();
-    at("says").focus();
+    byId("says").focus();
   } else {
     goOn();
   }
@@ -272,24 +278,24 @@ function decide(isDeferred = false) {
 // to the next case without a decision, round the end of the set
 function goOn() {
   const places = cases.map((_, k) => (place + 1 + k) % cases.length);
-  const open = places.find((k) => !decisionOf(cases[k].item_id));
-  if (open !== undefined) return go(open);
+  const next = places.find((k) => !decisionOf(cases[k].item_id));
+  if (next !== undefined) return go(next);
   show();
   summarise();
 }
 
 function go(to) {
   place = Math.min(Math.max(to, 0), cases.length - 1);
-  at("summary").hidden = true;
+  byId("summary").hidden = true;
   show();
-  at("question").focus();
+  byId("question").focus();
 }
 
 function takeOver() {
-  if (at("take").hidden || at("take").disabled) return;
-  choose(cases[place].answer);
+  if (byId("take").hidden || byId("take").disabled) return;
+  select(cases[place].answer);
   changed();
-  refuse(at("sure"), `How sure are you of ${quoted(cases[place].answer)}?`);
+  refuse(byId("sure"), `How sure are you of ${quoted(cases[place].answer)}?`);
 }
 
 // Summary
@@ -311,9 +317,9 @@ function summarise() {
       .every((grade) => typeof grade === "boolean"));
   const deferred = decisions.filter((row) => row.action === "defer").length;
   const ungraded = decisions.length - deferred - pairs.length;
-  at("compared").textContent = `${decisions.length} of ${cases.length} cases decided; compared are ` +
+  byId("compared").textContent = `${decisions.length} of ${cases.length} cases decided; compared are ` +
     `${pairs.length}, the same in each row. Left out: ${deferred} deferred, ${ungraded} without a grade.`;
-  at("scores").replaceChildren();
+  byId("scores").replaceChildren();
   if (pairs.length) {
     score("You alone", pairs.map(({ alone }) => [alone.confidence, alone.correct]));
     score("You with the model", pairs.map(({ both }) => [both.confidence, both.correct]));
@@ -321,10 +327,10 @@ function summarise() {
   }
   const count = (before, after) => pairs.filter(({ alone, both }) =>
     alone.correct === before && both.correct === after).length;
-  at("changes").textContent = `With the model’s answer ${count(false, true)} of your wrong answers ` +
+  byId("changes").textContent = `With the model’s answer ${count(false, true)} of your wrong answers ` +
     `became right, and ${count(true, false)} of your right answers wrong.`;
-  at("summary").hidden = false;
-  at("result").focus();
+  byId("summary").hidden = false;
+  byId("result").focus();
 }
 
 function score(name, answers) {
@@ -333,7 +339,7 @@ function score(name, answers) {
   const mean = (values) => values.reduce((sum, value) => sum + value, 0) / n;
   const [low, high] = wilson(k, n);
   const brier = mean(answers.map(([confidence, correct]) => (confidence - Number(correct)) ** 2));
-  const row = make(at("scores"), "tr");
+  const row = make(byId("scores"), "tr");
   make(row, "th", name, { scope: "row" });
   make(row, "td", `${k} of ${n}: ${percent(k / n)} (${Math.round(100 * low)} to ${percent(high)})`);
   make(row, "td", percent(mean(answers.map(([confidence]) => confidence))));
@@ -343,62 +349,62 @@ function score(name, answers) {
 // Controls
 
 function enlarge() {
-  const isLarge = at("columns").classList.toggle("large");
-  at("frame").ariaPressed = `${isLarge}`;
+  const isLarge = byId("columns").classList.toggle("large");
+  byId("frame").ariaPressed = `${isLarge}`;
 }
 
-const press = (id) => () => at(id).hidden || at(id).click();
+const press = (id) => () => byId(id).hidden || byId(id).click();
 const COMMANDS = {
   p: press("previous"), n: press("next"), s: press("summarise"), z: press("frame"), t: press("take"),
-  d: press("defer"), k: () => at("model").hidden || at("submit").click(),
+  d: press("defer"), k: () => byId("model").hidden || byId("submit").click(),
 };
 
 document.addEventListener("keydown", (event) => {
   if (event.ctrlKey || event.altKey || event.metaKey || event.repeat) return;
   if (event.target.matches("input:not([type])")) {
-    if (event.key === "Escape") at("question").focus();
+    if (event.key === "Escape") byId("question").focus();
     return;
   }
-  const box = at("answers").querySelectorAll("input")[Number(event.key) - 1];
-  const command = box ? () => { box.click(); at(box.type === "radio" ? "sure" : "text").select(); }
+  const box = byId("answers").querySelectorAll("input")[Number(event.key) - 1];
+  const command = box ? () => { box.click(); byId(box.type === "radio" ? "sure" : "text").select(); }
     : COMMANDS[event.key.toLowerCase()];
-  if (!command || !at("keys").checked) return;
+  if (!command || !byId("keys").checked) return;
   event.preventDefault();
   command();
 });
-at("decide").addEventListener("submit", (event) => {
+byId("decide").addEventListener("submit", (event) => {
   event.preventDefault();
   decide();
 });
-at("reader").addEventListener("change", () => {
-  kept.reader = at("reader").value.trim();
+byId("reader").addEventListener("change", () => {
+  state.reader = byId("reader").value.trim();
   save();
   show();
 });
-at("reader").addEventListener("keydown", (event) => {
-  if (event.key === "Enter") at("question").focus();
+byId("reader").addEventListener("keydown", (event) => {
+  if (event.key === "Enter") byId("question").focus();
 });
-at("clear").addEventListener("click", () => {
+byId("clear").addEventListener("click", () => {
   if (!confirm("Delete every decision about these cases from this browser?")) return;
-  kept = { reader: "", rows: [] };
+  state = { reader: "", rows: [] };
   save();
   go(0);
 });
 window.addEventListener("beforeunload", (event) => unsaved && event.preventDefault());
-at("answers").addEventListener("input", changed);
-at("image").addEventListener("load", smooth);
-at("previous").addEventListener("click", () => go(place - 1));
-at("next").addEventListener("click", () => go(place + 1));
-at("summarise").addEventListener("click", () => (at("summary").hidden ? summarise() : go(place)));
-at("take").addEventListener("click", takeOver);
-at("defer").addEventListener("click", () => decide(true));
-at("frame").addEventListener("click", enlarge);
+byId("answers").addEventListener("input", changed);
+byId("image").addEventListener("load", smooth);
+byId("previous").addEventListener("click", () => go(place - 1));
+byId("next").addEventListener("click", () => go(place + 1));
+byId("summarise").addEventListener("click", () => (byId("summary").hidden ? summarise() : go(place)));
+byId("take").addEventListener("click", takeOver);
+byId("defer").addEventListener("click", () => decide(true));
+byId("frame").addEventListener("click", enlarge);
 
 load();
-at("about").textContent = `Answers of ${data.about.model} to ${data.about.dataset}, elicited by ` +
+byId("about").textContent = `Answers of ${data.about.model} to ${data.about.dataset}, elicited by ` +
   `${data.about.strategy.replaceAll("_", " ")}.`;
-const open = cases.findIndex((one) => !decisionOf(one.item_id));
-place = Math.max(open, 0);
+const first = cases.findIndex((one) => !decisionOf(one.item_id));
+place = Math.max(first, 0);
 show();
-if (!kept.reader) at("reader").focus();
-else if (open < 0) summarise();
+if (!state.reader) byId("reader").focus();
+else if (first < 0) summarise();

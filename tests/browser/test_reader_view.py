@@ -29,14 +29,9 @@ def cases(tmp_path_factory):
 
 
 @pytest.fixture
-def complaints():
-    return Complaints()
-
-
-@pytest.fixture
-def opened(chromium, complaints):
+def opened(chromium):
     """Open a page in a profile of its own; in the end none may have complained or called out."""
-    contexts = []
+    contexts, complaints = [], Complaints()
 
     def visit(path, *, name="ada", script="", **options):
         contexts.append(context := chromium.new_context(**options))
@@ -48,6 +43,7 @@ def opened(chromium, complaints):
             page.keyboard.press("Enter")
         return page
 
+    visit.complaints = complaints
     yield visit
     for context in contexts:
         context.close()
@@ -163,7 +159,7 @@ CALL = """() => new Promise((done) => {
 })"""
 
 
-def test_a_page_that_was_sent_reaches_no_host(cases, opened, complaints, tmp_path):
+def test_a_page_that_was_sent_reaches_no_host(cases, opened, tmp_path):
     shutil.copy(cases, tmp_path / "von Bo.html")
     no_storage = "Storage.prototype.setItem = () => missing"
     page = opened(tmp_path / "von Bo.html", offline=True, script=no_storage)
@@ -173,7 +169,7 @@ def test_a_page_that_was_sent_reaches_no_host(cases, opened, complaints, tmp_pat
         "1 of 20 decided. This browser does not"
     )
     assert page.evaluate(CALL) == "connect-src"
-    assert "Content Security Policy" in complaints.errors.pop()
+    assert "Content Security Policy" in opened.complaints.errors.pop()
 
 
 def test_hostile_words_are_shown_and_not_run(opened, tmp_path):
@@ -199,8 +195,7 @@ def test_words_are_compared_as_the_package_compares_them(cases, opened):
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_it_is_accessible_and_fits_a_phone(cases, opened, scheme):
     axe = pytest.importorskip("axe_playwright_python.sync_playwright").Axe()
-    phone = {"width": 390, "height": 844}
-    page = opened(cases, viewport=phone, color_scheme=scheme)
+    page = opened(cases, viewport={"width": 390, "height": 844}, color_scheme=scheme)
     for keys in ("", "ks", "n"):  # the answer is hidden, shown, summed up
         found = axe.run(page, options={"preload": False}).response["violations"]
         assert [(one["id"], one["nodes"][0]["html"]) for one in found] == []

@@ -16,7 +16,7 @@ CASE = {
 DEFERRED = {"action": "defer", "answer": None, "confidence": None, "correct": None}
 
 
-def said(item, action, answer, confidence, correct, **more):
+def row(item, action, answer, confidence, correct, **more):
     own = {
         "action": action,
         "answer": answer,
@@ -34,11 +34,11 @@ def said(item, action, answer, confidence, correct, **more):
 @pytest.fixture
 def decisions(tmp_path):
     rows = [
-        said("q1", "commit", "no", 0.6, False),
-        said("q1", "commit", "yes", 0.9, True),
-        said("q1", "override", "no", 0.5, False),
-        said("q1", "accept", "yes", 0.8, True),
-        said("q2", "commit", "no", 0.6, False),
+        row("q1", "commit", "no", 0.6, False),
+        row("q1", "commit", "yes", 0.9, True),
+        row("q1", "override", "no", 0.5, False),
+        row("q1", "accept", "yes", 0.8, True),
+        row("q2", "commit", "no", 0.6, False),
         CASE | {"item_id": "q2"} | DEFERRED,
     ]
     path = tmp_path / "decisions.json"

@@ -61,13 +61,13 @@ def test_agreement_is_that_of_the_other_methods(book_of):
 
 def test_past_cases_do_not_tell_which_modality_is_asked_for(book_of):
     modality = np.where(np.arange(120) % 2, "ct", "mri")
-    told = {
+    columns = {
         "gold": modality,
         "answer": "ct",
         "question_type": "open",
         "correct": modality == "ct",
     }
-    book = book_of(table_of(120, modality=modality, **told))
+    book = book_of(table_of(120, modality=modality, **columns))
     case = book.rows.loc["q0003"]
     assert past_cases(similar_answers(book.rows, case)[0], case).empty
 

@@ -69,11 +69,11 @@ def test_the_model_s_answer_is_the_option_that_it_names(book_of):
 
 
 def test_a_picture_holds_its_pixels_alone(tmp_path):
-    told = PngInfo()
-    told.add_text("Description", "pneumothorax, left")
+    notes = PngInfo()
+    notes.add_text("Description", "pneumothorax, left")
     path = tmp_path / "pneumothorax.png"
     profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
-    Image.new("RGB", (300, 200), "grey").save(path, pnginfo=told, icc_profile=profile)
+    Image.new("RGB", (300, 200), "grey").save(path, pnginfo=notes, icc_profile=profile)
     _, _, data = picture(str(path), 192).partition("base64,")
     opened = Image.open(io.BytesIO(base64.b64decode(data)))
     assert (opened.size, opened.text, opened.info) == ((192, 128), {}, {})
@@ -85,10 +85,10 @@ def test_the_command_writes_a_page_or_opens_one(answers, tmp_path, monkeypatch):
     opened = []
     monkeypatch.setattr("webbrowser.open", opened.append)
     to = tmp_path / "cases.html"
-    said = CliRunner().invoke(
+    result = CliRunner().invoke(
         app, ["reader", str(answers), "--to", str(to), "--size", "4"]
     )
-    assert said.output.startswith(
+    assert result.output.startswith(
         f"wrote {to}: 4 cases of pocketvqa-medical, answers of simulated"
     )
     assert len(data_of(to.read_text())["cases"]) == 4

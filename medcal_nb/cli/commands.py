@@ -13,6 +13,8 @@ from medcal_nb.cli import (  # noqa: F401
 )
 from medcal_nb.cli._app import PlainCommand, app, plain_options
 
+app.command()(reader.reader)
+
 #: The commands in their groups; the example at the end of each help ends its docstring.
 GROUPS = {
     "Study": ("study", "verify", "doctor"),

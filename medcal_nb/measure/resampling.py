@@ -29,7 +29,7 @@ FEW_ENTRIES = (
     20  # numbers of a table to one row of it, from which on zeros are left out
 )
 UNBOUNDED = (-np.inf, np.inf)
-FEW_DRAWS = 10  # the quantile beyond so many resamples is not read off them
+FEW_DRAWS = 5  # the quantile beyond so many resamples is not read off them
 LEAST_P = 1e-12
 LEAST_CLIP = 1e-6
 MOST_CLIP = 0.005

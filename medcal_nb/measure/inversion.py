@@ -7,9 +7,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ._check import check_groups, check_level, check_pair, warn
-from .binned import N_BINS, bins_of
+from .binned import N_BINS, bins_of, ece
 from .intervals import note_few
-from .resampling import FloatArray, Interval, distinct, gathered
+from .resampling import FloatArray, Interval, gathered
 from .smooth import ici, local_linear
 
 DRAWS = 1000
@@ -109,8 +109,11 @@ def ece_interval(
     0.117 [0.089, 0.146]
     """
     c, y = check_pair(confidence, correct)
-    bins = distinct(bins_of(c, n_bins, binning))[1]
-    return _inverted(c, y, bins, groups, level, rng)
+    bins = np.unique(bins_of(c, n_bins, binning), return_inverse=True)[1]
+    low, _, high = _inverted(c, y, bins, groups, level, rng)
+    return Interval(
+        low=low, estimate=ece(c, y, n_bins=n_bins, binning=binning), high=high
+    )
 
 
 def ici_interval(
@@ -194,7 +197,7 @@ def _inverted(
         warn(
             "all answers are of one image: nothing shows their sampling noise, no interval"
         )
-        return Interval(low=np.nan, estimate=_size(c, y, bins, smooth), high=np.nan)
+        return Interval(low=np.nan, estimate=np.nan, high=np.nan)
     test = _Gaps(c, y, bins, codes, n_draws, rng, smooth)
     note_few(test.worth, groups is not None)
 
@@ -215,19 +218,6 @@ def _inverted(
         most = 1.0 if high_possible(1.0) else _boundary(0.0, 1.0, high_possible)
         high = max(high, float(test.weight @ np.abs(even(most))))
     return Interval(low=low, estimate=test.size, high=high)
-
-
-def _size(
-    c: FloatArray,
-    y: FloatArray,
-    bins: NDArray[np.intp],
-    smooth: FloatArray | None,
-) -> float:
-    """The observed mean size of the gaps."""
-    n = np.bincount(bins)
-    gap = np.bincount(bins, y - c) / n
-    curve = gap if smooth is None else smooth @ gap
-    return float(n @ np.abs(curve) / n.sum())
 
 
 def _boundary(low: float, high: float, inside: Callable[[float], bool]) -> float:

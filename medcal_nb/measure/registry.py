@@ -7,7 +7,6 @@ resamples its bootstrap. A new metric is a function that makes `Sums`, a public 
 `evaluate`, and the line `@register(...)` above it.
 """
 
-import functools
 import inspect
 import math
 from collections.abc import Callable
@@ -209,15 +208,6 @@ def evaluate(
     if math.isnan(value):
         warn(f"undefined: {undefined}")
     return value
-
-
-def metric_of(stat: Callable[..., float]) -> tuple[Metric, dict[str, Any]]:
-    """The metric that a function is, and the options that a `functools.partial` gives it."""
-    whole = functools.partial(stat)  # of a partial it is that one, flat
-    for metric in METRICS.values():
-        if whole.func in (metric, metric.value):
-            return metric, whole.keywords
-    raise ValueError(f"stat must be a metric of medcal_nb.measure, got {stat!r}")
 
 
 def mean_of(values: FloatArray) -> Sums:

@@ -4,6 +4,7 @@ An answer is kept where its confidence is at least a threshold, and deferred to 
 otherwise. Coverage is the share of answers kept, risk the share of these that are wrong.
 """
 
+import copy
 from collections.abc import Sequence
 from functools import lru_cache
 from typing import NamedTuple
@@ -12,9 +13,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
-from ._check import check_confidence, check_groups, check_level, check_pair
+from ._check import check_groups, check_level, check_pair
 from .intervals import clustered_interval, wilson_interval
-from .resampling import Resamples, distinct, percentile_ends
+from .resampling import Resamples, percentile_ends
 from .rows import (
     arrays,
     image_labels,
@@ -177,77 +178,10 @@ def one_answer_an_image(
 
 def descending(c: NDArray, y: NDArray) -> tuple[NDArray, NDArray, NDArray]:
     """Distinct confidences from the highest, and answers and errors down to each."""
-    values, cell = distinct(c)
+    values, cell = np.unique(c, return_inverse=True)
     kept = np.bincount(cell)[::-1].cumsum()
     errors = np.bincount(cell, 1 - y)[::-1].cumsum()
     return values[::-1], kept, errors
-
-
-def conformal_selection(
-    confidence: ArrayLike,
-    correct: ArrayLike,
-    new: ArrayLike,
-    *,
-    target: float,
-    groups: ArrayLike | None = None,
-    rng: np.random.Generator | None = None,
-) -> NDArray[np.bool_]:
-    r"""Which of some new answers to keep so that the expected share wrong is at most `target`.
-
-    Each new answer gets the conformal p value of "this answer is wrong",
-
-    .. math:: p_j = \frac{1 + \#\{i : y_i = 0,\ c_i \ge c_j\}}{n + 1},
-
-    and Benjamini and Hochberg's procedure keeps answers at level α. Another promise than that of
-    `selective_threshold`: the share wrong among those kept is at most α *on average* over
-    calibration answers and new ones; in a single draw it exceeds α in up to half of the cases.
-
-    Parameters
-    ----------
-    confidence, correct : (n,) arrays
-        Calibration answers.
-    new : (m,) array
-        Confidences of the new answers, exchangeable with the calibration answers.
-    target : float
-        α, in (0, 1).
-    groups, rng
-        As in `selective_threshold`: one random answer of each image calibrates.
-
-    Returns
-    -------
-    (m,) array of bool
-        Whether each new answer is kept.
-
-    Raises
-    ------
-    ValueError
-        On bad input, by name and position; on a target outside (0, 1).
-
-    References
-    ----------
-    Jin & Candès, J. Machine Learning Research 2023, 24(244), arXiv:2210.01408.
-
-    Examples
-    --------
-    >>> rng = np.random.default_rng(0)
-    >>> confidence = rng.uniform(0.5, 1, 400)
-    >>> correct = rng.random(400) < confidence
-    >>> conformal_selection(confidence, correct, [0.95, 0.8, 0.55], target=0.2)
-    array([ True,  True,  True])
-    """
-    c, y = check_pair(confidence, correct)
-    new = check_confidence(new, "new")
-    target = check_level(target, "target")
-    tested = one_answer_an_image(c, y, groups, rng)
-    outcome = y[tested]
-    wrong = np.sort(c[tested][outcome == 0])
-    surer = wrong.size - np.searchsorted(wrong, new)
-    p = (1 + surer) / (outcome.size + 1)
-    ranked = np.sort(p)
-    passed = ranked <= target * np.arange(1, new.size + 1) / new.size
-    if not passed.any():
-        return np.zeros(new.size, dtype=bool)
-    return p <= ranked[passed].max()
 
 
 # --- tables -------------------------------------------------------------------------------
@@ -343,6 +277,7 @@ def selective_coverage_table(
     target: float,
     delta: float = DELTA,
     by: Sequence[str] = ("strategy",),
+    best_of: str = "strategy",
     n_splits: int = 25,
     level: float = 0.95,
     n_resamples: int = 2000,
@@ -351,17 +286,21 @@ def selective_coverage_table(
     """Coverage at a limited risk: certified and judged out of sample, beside the observed one.
 
     A threshold is certified on a random half of the images and judged on the other half, over
-    many splits. δ is divided by the number of rows, so that it holds for the best of them, too.
-    What is merely observed on the answers themselves stands beside it and promises nothing.
+    many splits. δ is divided by the number of rows of which the best may be taken, so that it
+    holds for that one, too. What is merely observed on the answers themselves stands beside it
+    and promises nothing.
 
     Parameters
     ----------
     graded : pandas.DataFrame
         Graded answers. Those without a confidence count as deferred.
     target, delta : float
-        As in `selective_threshold`; δ for all rows together.
+        As in `selective_threshold`; δ for all rows together of which the best may be taken.
     by : sequence of str
         Columns whose combinations make the rows.
+    best_of : str
+        The column of `by` over which the best may be taken: rows that agree in the others share
+        δ. All such families of rows see the same random numbers.
     n_splits : int
         Random halves.
     level, n_resamples, rng
@@ -380,7 +319,6 @@ def selective_coverage_table(
         - certified: share of the splits in which a threshold was certified
         - coverage: mean coverage of certified thresholds on the other half (0 without one)
         - risk, risk_low, risk_high: share wrong among those kept on the other half, all splits
-        - conformal_coverage, conformal_risk: the same by `conformal_selection`
 
     Raises
     ------
@@ -394,15 +332,19 @@ def selective_coverage_table(
     >>> rng = np.random.default_rng(0)
     >>> table = selective_coverage_table(general, target=0.2, n_resamples=200, rng=rng)
     >>> table[["certified", "coverage"]].round(2).to_numpy().tolist()
-    [[0.64, 0.27], [0.4, 0.22]]
+    [[0.76, 0.41], [0.6, 0.34]]
     """
     check_level(target, "target")
-    parts = parts_by(graded[graded["correct"].notna()], by)
-    each = check_level(delta, "delta") / max(len(parts), 1)
+    check_level(delta, "delta")
+    others = [column for column in by if column != best_of]
     rows = []
-    for key, part in parts:
-        row = _held_out(part, target, each, n_splits, rng, level, n_resamples)
-        rows.append(key | row)
+    for family, whole in parts_by(graded[graded["correct"].notna()], others):
+        parts = parts_by(whole, [column for column in by if column == best_of])
+        stream = copy.deepcopy(rng)
+        for key, part in parts:
+            each = delta / len(parts)
+            row = _held_out(part, target, each, n_splits, stream, level, n_resamples)
+            rows.append(family | key | row)
     return pd.DataFrame(rows)
 
 
@@ -411,7 +353,6 @@ class _Split(NamedTuple):
 
     judged: NDArray
     kept: NDArray  # by the certified threshold, on the judged half
-    selected: NDArray  # by conformal selection, on the judged half
     n_fit: int
     certified: bool
 
@@ -432,20 +373,15 @@ def _split(
     fit = ~judged & stated
     new = judged & stated
     kept = np.zeros(c.size, dtype=bool)
-    selected = np.zeros(c.size, dtype=bool)
     threshold = np.inf
     if fit.any() and new.any():
         threshold = selective_threshold(
             c[fit], y[fit], target=target, delta=delta, groups=codes[fit], rng=rng
         ).threshold
         kept[new] = c[new] >= threshold
-        selected[new] = conformal_selection(
-            c[fit], y[fit], c[new], target=target, groups=codes[fit], rng=rng
-        )
     return _Split(
         judged=judged,
         kept=kept,
-        selected=selected,
         n_fit=int(fit.sum()),
         certified=bool(np.isfinite(threshold)),
     )
@@ -467,7 +403,6 @@ def _held_out(
     splits = [_split(c, y, codes, target, delta, rng) for _ in range(n_splits)]
     drawn = Resamples(labels, n_resamples, rng)
     times_kept = np.sum([split.kept for split in splits], axis=0)
-    times_selected = np.sum([split.selected for split in splits], axis=0)
     low, risk, high = _pooled_risk(drawn, times_kept, y, level)
     return {
         "n": c.size,
@@ -482,10 +417,6 @@ def _held_out(
         "risk": risk,
         "risk_low": low,
         "risk_high": high,
-        "conformal_coverage": np.mean(
-            [split.selected.sum() / split.judged.sum() for split in splits]
-        ),
-        "conformal_risk": _pooled_risk(drawn, times_selected, y, level)[1],
     }
 
 
@@ -543,7 +474,8 @@ def certification_table(
     target, delta : float
         As in `selective_threshold`.
     sizes : sequence of int
-        Sample sizes: answers, or images where `groups` are handed over.
+        Sample sizes: answers, or images where `groups` are handed over; those above the number
+        that there are get no row.
     groups : (n,) array, optional
         The image of each answer: images are drawn with all their answers.
     n_repeats : int
@@ -587,7 +519,7 @@ def certification_table(
     # rows of each image, one after the other
     members = np.split(np.argsort(codes, kind="stable"), length.cumsum()[:-1])
     rows = []
-    for size in sizes:
+    for size in [size for size in sizes if size <= n_units]:
         thresholds = np.empty(n_repeats)
         for i in range(n_repeats):
             units = rng.integers(0, n_units, size)
@@ -601,7 +533,10 @@ def certification_table(
             ).threshold
         row = {"n_fit": size, "target": target}
         rows.append(row | _judged_on_population(c, y, thresholds, target))
-    return pd.DataFrame(rows)
+    columns = ["n_fit", "target", "mean_coverage", "mean_risk"]
+    for name in ("violated", "certified"):
+        columns += [name, f"{name}_low", f"{name}_high"]
+    return pd.DataFrame(rows, columns=columns)
 
 
 def _judged_on_population(

@@ -30,43 +30,16 @@ def width_bins(c: FloatArray, n_bins: int) -> NDArray[np.intp]:
     return index
 
 
-def value_bins(count: FloatArray, n_bins: int) -> NDArray[np.intp]:
-    """(r, v) equal-mass bin of each distinct confidence, from counts in ascending order."""
-    reached = count.cumsum(axis=1)
-    lower = reached - count
-    index = np.floor(lower * n_bins / reached[:, -1:]).astype(np.intp)
-    return np.minimum(index, n_bins - 1)
-
-
-def _cells(c: FloatArray, n_bins: int, binning: str) -> tuple[NDArray[np.intp], int]:
-    """What bins are made of: the bins themselves, or of equal mass the distinct confidences."""
+def bins_of(c: FloatArray, n_bins: int, binning: str) -> NDArray[np.intp]:
+    """(n,) bin of each confidence, of either kind."""
     check_whole(n_bins, "n_bins", 1)
     check_choice(binning, "binning", BINNINGS)
     if binning == "width":
-        return width_bins(c, n_bins), n_bins
+        return width_bins(c, n_bins)
     values, cell = np.unique(np.round(c, DIGITS), return_inverse=True)
-    return cell, values.size
-
-
-def bins_of(c: FloatArray, n_bins: int, binning: str) -> NDArray[np.intp]:
-    """(n,) bin of each confidence, of either kind."""
-    cell, _ = _cells(c, n_bins, binning)
-    if binning == "width":
-        return cell
-    count = np.bincount(cell)[None].astype(float)
-    return value_bins(count, n_bins)[0][cell]
-
-
-def _of_equal_mass(sums: FloatArray, n_bins: int) -> FloatArray:
-    """(r, n_bins, k) sums of equal-mass bins, from those (r, v, k) of distinct confidences."""
-    r, _, k = sums.shape
-    # bins of each resample are numbered on from those of the one before
-    place = value_bins(sums[..., 0], n_bins) + np.arange(r)[:, None] * n_bins
-    flat = place.ravel()
-    columns = []
-    for j in range(k):
-        columns.append(np.bincount(flat, sums[..., j].ravel(), r * n_bins))
-    return np.stack(columns, axis=-1).reshape(r, n_bins, k).astype(float)
+    count = np.bincount(cell, minlength=values.size)
+    lower = count.cumsum() - count
+    return (lower * n_bins // c.size)[cell]
 
 
 # --- errors -------------------------------------------------------------------------------
@@ -75,16 +48,14 @@ def _of_equal_mass(sums: FloatArray, n_bins: int) -> FloatArray:
 def _ece(
     c: FloatArray, y: FloatArray, *, n_bins: int = N_BINS, binning: str = "width"
 ) -> Sums:
-    cell, n_cells = _cells(c, n_bins, binning)
+    cell = bins_of(c, n_bins, binning)
 
     def finish(sums: FloatArray) -> FloatArray:
-        if binning == "mass":
-            sums = _of_equal_mass(sums, n_bins)
         # a bin's count times its gap is the difference of its sums
         gaps = np.abs(sums[..., 2] - sums[..., 1])
         return np.asarray(gaps.sum(axis=1) / sums[..., 0].sum(axis=1))
 
-    return Sums(cell=cell, n_cells=n_cells, features=(c, y), finish=finish)
+    return Sums(cell=cell, n_cells=n_bins, features=(c, y), finish=finish)
 
 
 @register("ece", label="ECE", sums=_ece, interval="inversion")

@@ -12,7 +12,7 @@ from .resampling import (
     FloatArray,
     Interval,
     Resamples,
-    percentile_interval,
+    percentile_ends,
 )
 
 
@@ -25,12 +25,24 @@ def metric_interval(
     level: float,
     **options: Any,
 ) -> Interval:
-    """Interval of a metric from resamples that may serve others, too."""
+    """Interval of a metric from resamples that may serve others, too.
+
+    Warns where the interval says little; NaN ends where there is nothing to vary.
+    """
     draws = metric.resampled(c, y, drawn, **options)
     n_groups = metric.n_groups(y, drawn)
-    return percentile_interval(
+    low, high = percentile_ends(
         draws, level=level, n_groups=n_groups, bounds=metric.bounds
     )
+    missing = int(np.isnan(draws[1:]).sum())
+    if np.isnan(low):
+        warn("resampling has nothing to vary: the interval is NaN")
+    elif missing:
+        warn(
+            f"undefined on {missing} of {len(draws) - 1} resamples; "
+            "the interval is taken over the others"
+        )
+    return Interval(low=float(low), estimate=float(draws[0]), high=float(high))
 
 
 def note_few(n_groups: float, by_image: bool) -> None:

@@ -22,7 +22,6 @@ FEW_FOR_SIDES = 100
 PRIOR_IMAGES = 2
 AT_BOUND = 0.5  # of the variance that a bin shows, the least it has at the upper end
 Path = Callable[[float], FloatArray]
-MOST_NUMBERS = 1 << 22  # of a table of images and bins that is held at once
 CURVE = 64  # steps of confidence that a curve is drawn through
 IN_STEP = (
     8  # answers that a step holds: of one alone no likeness within its image is seen
@@ -300,22 +299,16 @@ class _Gaps:
         self, residual: FloatArray, bins: NDArray[np.intp], codes: NDArray[np.intp]
     ) -> None:
         """Give the noise the correlation of bins, and the inflation, that images show."""
-        k = self.n.size
+        from scipy.sparse import csr_array
+
         share_of_image = np.bincount(codes) / codes.size
-        sandwich = np.zeros((k, k))
-        step = max(1, MOST_NUMBERS // k)
-        for first in range(0, share_of_image.size, step):
-            shares = share_of_image[first : first + step]
-            own: slice | NDArray[np.bool_] = slice(None)
-            if shares.size < share_of_image.size:
-                own = (codes >= first) & (codes < first + step)
-            # (images, b): what each image adds to the gap of each bin
-            place = (codes[own] - first) * k + bins[own]
-            flat = np.bincount(place, residual[own], shares.size * k)
-            table = flat.reshape(shares.size, k) / self.n
-            # an image pulls the centre towards itself, by its share: the jackknife undoes it
-            table /= np.maximum(1 - shares, 0.5)[:, None]
-            sandwich += table.T @ table
+        # an image pulls the centre towards itself, by its share: the jackknife undoes it
+        added = residual / self.n[bins] / np.maximum(1 - share_of_image, 0.5)[codes]
+        # (images, b): what each image adds to the gap of each bin
+        table = csr_array(
+            (added, (codes, bins)), shape=(len(share_of_image), self.n.size)
+        )
+        sandwich = (table.T @ table).toarray()
         seen = np.diag(sandwich)
         alone = np.bincount(bins, residual**2) / self.n**2
         share = self.weight**2

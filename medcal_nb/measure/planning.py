@@ -5,10 +5,7 @@ import pandas as pd
 from numpy.typing import ArrayLike
 
 from ._check import check_confidence, check_level
-from .registry import METRICS
-from .resampling import FloatArray, choose_clip, logit
-
-MANY = 1e9  # times that an answer counts: pairs are not fewer than one
+from .resampling import FloatArray, choose_clip, logit, won_pairs
 
 
 def precision_sample_size(
@@ -79,9 +76,13 @@ def precision_sample_size(
     if not 0 < rate < 1:
         raise ValueError(f"accuracy must lie strictly between 0 and 1, got {rate!r}")
     if auroc is None:
-        # each answer is right and wrong, by its chance
-        both = METRICS["auroc"].sums(np.tile(c, 2), np.repeat([1.0, 0.0], c.size))
-        auroc = both.value(MANY * np.concatenate([c, 1 - c]))
+        # each answer is right by the chance that its confidence is
+        values, n = np.unique(c, return_counts=True)
+        right = n * values
+        wrong = n - right
+        auroc = float(
+            won_pairs(right[None], wrong[None])[0] / right.sum() / wrong.sum()
+        )
     # O:E of 1: exp(z s) − exp(−z s) is the width
     error = float(np.arcsinh(oe_width / 2)) / z
     n_oe = (1 - rate) / (rate * error**2)

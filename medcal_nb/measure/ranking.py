@@ -1,5 +1,6 @@
 """Discrimination: does confidence mark the errors? An increasing map changes nothing here."""
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -7,7 +8,7 @@ import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
 from ._check import check_groups, check_level, check_pair
-from .intervals import wilson_interval
+from .intervals import holm, wilson_interval
 from .registry import Sums, evaluate, register
 from .resampling import (
     UNBOUNDED,
@@ -18,6 +19,7 @@ from .resampling import (
     within,
     won_pairs,
 )
+from .rows import arrays, image_labels, measured, parts_by
 
 
 def _ranked_cells(
@@ -210,6 +212,60 @@ def auroc_difference(
     return pd.Series(
         {"auroc_a": one.area, "auroc_b": other.area, "difference": difference} | row
     )
+
+
+def auroc_table(
+    graded: pd.DataFrame,
+    *,
+    by: Sequence[str] = ("model", "strategy"),
+    level: float = 0.95,
+) -> pd.DataFrame:
+    """`auroc_test` of each group of graded answers, by image where known, Holm over all groups.
+
+    Parameters
+    ----------
+    graded : pandas.DataFrame
+        With confidence, correct, item_id and the columns of `by`.
+    by : sequence of str
+        Columns that make the groups.
+    level : float
+        Of the intervals, each by itself, and 1 − level that of the tests together.
+
+    Returns
+    -------
+    pandas.DataFrame
+        One row a group:
+
+        - the `by` columns
+        - n: answers
+        - auroc, auroc_low, auroc_high: with its interval
+        - p: against one half
+        - p_holm: Holm over all rows
+        - conclusion: of p_holm; "discriminates", "reversed" or "no discrimination shown"
+
+    Raises
+    ------
+    ValueError
+        On a column the table lacks, or a level outside (0, 1).
+
+    Examples
+    --------
+    >>> from medcal_nb.measure import example_answers
+    >>> table = auroc_table(example_answers(), by=["domain", "strategy"])
+    >>> table[["strategy", "conclusion"]].iloc[0].tolist()
+    ['p_true', 'discriminates']
+    """
+    rows = []
+    for key, part in parts_by(measured(graded), by):
+        test = auroc_test(*arrays(part), groups=image_labels(part), level=level)
+        test = test.rename({"low": "auroc_low", "high": "auroc_high"})
+        rows.append(key | {"n": len(part)} | test.drop("conclusion").to_dict())
+    table = pd.DataFrame(rows)
+    table["p_holm"] = holm(table["p"])
+    direction = np.where(table["auroc"] > 0.5, "discriminates", "reversed")
+    shown = table["p_holm"] <= 1 - level
+    table["conclusion"] = np.where(shown, direction, "no discrimination shown")
+    return table
 
 
 class _Components(NamedTuple):

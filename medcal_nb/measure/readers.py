@@ -13,7 +13,6 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
-from scipy.special import stdtr, stdtrit
 
 from ._check import check_choice, check_correct, check_level, warn
 from .resampling import UNBOUNDED, FloatArray, within
@@ -334,6 +333,8 @@ def _interval(
     bounds: tuple[float, float] = UNBOUNDED,
 ) -> ReaderInterval:
     """Student's t around the average of one kernel, or the difference of two."""
+    from scipy.special import stdtr, stdtrit
+
     check_level(level)
     signs = [1.0, -1.0][: len(kernels)]
     pairs = list(zip(signs, kernels, strict=True))

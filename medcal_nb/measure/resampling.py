@@ -11,10 +11,8 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
-from scipy.optimize import brentq
-from scipy.special import expit, ndtri, stdtr, stdtrit
 
-from ._check import check_groups, check_level, check_whole, warn
+from ._check import check_groups, check_level, check_whole
 
 FloatArray = NDArray[np.float64]
 Bounds = tuple[FloatArray | float, FloatArray | float]
@@ -23,7 +21,6 @@ FEW_IMAGES = 30
 """Below so many images an interval is marked: its level is known from simulation alone."""
 MOST_UNITS = 1024
 PARCELS = 512
-ROWS_AT_ONCE = 32  # resamples counted together: they fit in a processor's cache
 NUMBERS_AT_ONCE = (
     400_000  # numbers a step of Newton's method works on: they stay in the cache
 )
@@ -118,16 +115,12 @@ class Resamples:
 
     def _drawn(self, n_resamples: int, rng: np.random.Generator) -> FloatArray:
         """(1 + n_resamples, n_units) counts, the first row ones."""
-        size = self.n_units
-        chosen = rng.integers(0, size, (n_resamples, size), dtype=np.int32)
-        counts = np.ones((1 + n_resamples, size))
-        start = np.arange(ROWS_AT_ONCE)[:, None] * size
-        for first in range(0, n_resamples, ROWS_AT_ONCE):
-            # rows are counted apart: each has a range of numbers of its own
-            block = chosen[first : first + ROWS_AT_ONCE]
-            place = block + start[: len(block)]
-            flat = np.bincount(place.ravel(), minlength=place.size)
-            counts[1 + first : 1 + first + len(block)] = flat.reshape(block.shape)
+        chosen = rng.integers(
+            0, self.n_units, (n_resamples, self.n_units), dtype=np.int32
+        )
+        counts = np.ones((1 + n_resamples, self.n_units))
+        for row, units in zip(counts[1:], chosen, strict=True):
+            row[:] = np.bincount(units, minlength=self.n_units)
         return counts
 
     def codes(self, labels: ArrayLike | None = None) -> NDArray[np.intp]:
@@ -203,6 +196,8 @@ def stretch(n_groups: float, level: float) -> float:
 
     1 for endlessly many images G; NaN for one.
     """
+    from scipy.special import ndtri, stdtrit
+
     if n_groups <= 1:
         return np.nan
     tail = (1 + check_level(level)) / 2
@@ -314,47 +309,13 @@ def _gone(
     return np.where(scaled, less / (ahead + behind * (1 - less)), plain)
 
 
-def percentile_interval(
-    draws: FloatArray,
-    *,
-    level: float = 0.95,
-    n_groups: float,
-    bounds: tuple[float, float] = UNBOUNDED,
-) -> Interval:
-    """`percentile_ends` of one number, with a warning where the interval says little.
-
-    Parameters
-    ----------
-    draws : (1 + r,) array
-        The estimate, then its resamples.
-    level, n_groups, bounds
-        As in `percentile_ends`.
-
-    Returns
-    -------
-    Interval
-        `(low, estimate, high)`; NaN ends where there is nothing to vary.
-    """
-    estimate = float(draws[0])
-    missing = int(np.isnan(draws[1:]).sum())
-    if np.isnan(estimate) or missing == len(draws) - 1:
-        return Interval(low=np.nan, estimate=estimate, high=np.nan)
-    low, high = percentile_ends(draws, level=level, n_groups=n_groups, bounds=bounds)
-    if np.isnan(low):
-        warn("resampling has nothing to vary: the interval is NaN")
-    elif missing:
-        warn(
-            f"undefined on {missing} of {len(draws) - 1} resamples; "
-            "the interval is taken over the others"
-        )
-    return Interval(low=float(low), estimate=estimate, high=float(high))
-
-
 def two_sided_p(draws: FloatArray, *, n_groups: float) -> float:
     """P value of "the number is 0": t with n_groups − 1 degrees, by the resamples' spread.
 
     `draws` and `n_groups` are as in `percentile_ends`, of one number. NaN where nothing varies.
     """
+    from scipy.special import stdtr
+
     if n_groups <= 1:
         return np.nan
     error = np.nanstd(draws[1:]) * np.sqrt(n_groups / (n_groups - 1))
@@ -383,6 +344,9 @@ def one_sided_p(draws: FloatArray, *, n_groups: float, null: float) -> float:
     float
         NaN for one image; 0, ½ or 1 where no resample differs from the sample.
     """
+    from scipy.optimize import brentq
+    from scipy.special import stdtrit
+
     if n_groups <= 1:
         return np.nan
     apart = draws - null
@@ -512,6 +476,8 @@ def _newton(
     offset: FloatArray,
     theta: FloatArray,
 ) -> tuple[FloatArray, FloatArray]:
+    from scipy.special import expit
+
     d = features.shape[1]
     ridge = 1e-9 * np.eye(d)
     information = np.empty((len(theta), d, d))

@@ -4,7 +4,6 @@ An answer is kept where its confidence is at least a threshold, and deferred to 
 otherwise. Coverage is the share of answers kept, risk the share of these that are wrong.
 """
 
-import copy
 from collections.abc import Sequence
 from functools import lru_cache
 from typing import NamedTuple
@@ -15,7 +14,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from ._check import check_groups, check_level, check_pair
 from .intervals import clustered_interval, wilson_interval
-from .resampling import Resamples, percentile_ends
+from .paired import with_ends
+from .resampling import Resamples
 from .rows import (
     arrays,
     image_labels,
@@ -23,7 +23,6 @@ from .rows import (
     measured,
     parts_by,
     refuse_shared,
-    rows_where,
 )
 
 DELTA = 0.1
@@ -238,6 +237,7 @@ def threshold_table(
     """
     refuse_shared(fit, test, "fit and test")
     graded = test[test["correct"].notna()]
+    judged = {tuple(key.values()): part for key, part in parts_by(graded, by)}
     rows = []
     for key, part in parts_by(fit, by):
         chosen_on = measured(part)
@@ -251,7 +251,9 @@ def threshold_table(
             )
         row = {"threshold": certified.threshold, "n_fit": len(chosen_on)}
         row |= {"fit_coverage": certified.coverage}
-        row |= _judged_on(rows_where(graded, key), certified.threshold)
+        row |= _judged_on(
+            judged.get(tuple(key.values()), graded[:0]), certified.threshold
+        )
         rows.append(key | row)
     return pd.DataFrame(rows)
 
@@ -277,7 +279,6 @@ def selective_coverage_table(
     target: float,
     delta: float = DELTA,
     by: Sequence[str] = ("strategy",),
-    best_of: str = "strategy",
     n_splits: int = 25,
     level: float = 0.95,
     n_resamples: int = 2000,
@@ -286,21 +287,17 @@ def selective_coverage_table(
     """Coverage at a limited risk: certified and judged out of sample, beside the observed one.
 
     A threshold is certified on a random half of the images and judged on the other half, over
-    many splits. δ is divided by the number of rows of which the best may be taken, so that it
-    holds for that one, too. What is merely observed on the answers themselves stands beside it
-    and promises nothing.
+    many splits. δ is divided by the number of rows, so that it holds for the best of them, too.
+    What is merely observed on the answers themselves stands beside it and promises nothing.
 
     Parameters
     ----------
     graded : pandas.DataFrame
         Graded answers. Those without a confidence count as deferred.
     target, delta : float
-        As in `selective_threshold`; δ for all rows together of which the best may be taken.
+        As in `selective_threshold`; δ for all rows together.
     by : sequence of str
         Columns whose combinations make the rows.
-    best_of : str
-        The column of `by` over which the best may be taken: rows that agree in the others share
-        δ. All such families of rows see the same random numbers.
     n_splits : int
         Random halves.
     level, n_resamples, rng
@@ -335,56 +332,13 @@ def selective_coverage_table(
     [[0.76, 0.41], [0.6, 0.34]]
     """
     check_level(target, "target")
-    check_level(delta, "delta")
-    others = [column for column in by if column != best_of]
+    parts = parts_by(graded[graded["correct"].notna()], by)
+    each = check_level(delta, "delta") / max(len(parts), 1)
     rows = []
-    for family, whole in parts_by(graded[graded["correct"].notna()], others):
-        parts = parts_by(whole, [column for column in by if column == best_of])
-        stream = copy.deepcopy(rng)
-        for key, part in parts:
-            each = delta / len(parts)
-            row = _held_out(part, target, each, n_splits, stream, level, n_resamples)
-            rows.append(family | key | row)
+    for key, part in parts:
+        row = _held_out(part, target, each, n_splits, rng, level, n_resamples)
+        rows.append(key | row)
     return pd.DataFrame(rows)
-
-
-class _Split(NamedTuple):
-    """What one split of the images into halves gives; masks of all rows."""
-
-    judged: NDArray
-    kept: NDArray  # by the certified threshold, on the judged half
-    n_fit: int
-    certified: bool
-
-
-def _split(
-    c: NDArray,
-    y: NDArray,
-    codes: NDArray,
-    target: float,
-    delta: float,
-    rng: np.random.Generator,
-) -> _Split:
-    """Certify on a random half of the images, keep on the other; c is NaN where not stated."""
-    n_images = int(codes.max()) + 1
-    first = rng.permutation(n_images)[: n_images // 2]
-    judged = ~np.isin(codes, first)
-    stated = ~np.isnan(c)
-    fit = ~judged & stated
-    new = judged & stated
-    kept = np.zeros(c.size, dtype=bool)
-    threshold = np.inf
-    if fit.any() and new.any():
-        threshold = selective_threshold(
-            c[fit], y[fit], target=target, delta=delta, groups=codes[fit], rng=rng
-        ).threshold
-        kept[new] = c[new] >= threshold
-    return _Split(
-        judged=judged,
-        kept=kept,
-        n_fit=int(fit.sum()),
-        certified=bool(np.isfinite(threshold)),
-    )
 
 
 def _held_out(
@@ -395,47 +349,59 @@ def _held_out(
     rng: np.random.Generator,
     level: float,
     n_resamples: int,
-) -> dict:
+) -> dict[str, float]:
+    """A row: thresholds certified on random halves of the images, judged on the others."""
     c = part["confidence"].to_numpy(dtype=float, na_value=np.nan)
     y = part["correct"].to_numpy(dtype=float)
-    labels = image_labels(part)
-    codes, n_images = check_groups(labels, c.size)
-    splits = [_split(c, y, codes, target, delta, rng) for _ in range(n_splits)]
-    drawn = Resamples(labels, n_resamples, rng)
-    times_kept = np.sum([split.kept for split in splits], axis=0)
-    low, risk, high = _pooled_risk(drawn, times_kept, y, level)
-    return {
-        "n": c.size,
-        "n_images": n_images if images_known(part) else 0,
-        "n_fit": np.mean([split.n_fit for split in splits]),
-        "accuracy": y.mean(),
-        "observed_coverage": observed_coverage(c, y, target),
-        "certified": np.mean([split.certified for split in splits]),
-        "coverage": np.mean(
-            [split.kept.sum() / split.judged.sum() for split in splits]
-        ),
-        "risk": risk,
-        "risk_low": low,
-        "risk_high": high,
-    }
+    codes, n_images = check_groups(image_labels(part), c.size)
+    judged = np.empty((n_splits, c.size), dtype=bool)
+    thresholds = np.empty(n_splits)
+    for i in range(n_splits):
+        first = rng.permutation(n_images)[: n_images // 2]
+        judged[i] = ~np.isin(codes, first)
+        thresholds[i] = _of_half(c, y, codes, judged[i], target, delta, rng)
+    kept = judged & (c >= thresholds[:, None])
+    drawn = Resamples(codes, n_resamples, rng)
+    row = {"n": c.size, "n_images": n_images if images_known(part) else 0}
+    row["n_fit"] = (~judged & ~np.isnan(c)).sum(axis=1).mean()
+    row["accuracy"] = y.mean()
+    row["observed_coverage"] = observed_coverage(c, y, target)
+    row["certified"] = np.isfinite(thresholds).mean()
+    row["coverage"] = (kept.sum(axis=1) / judged.sum(axis=1)).mean()
+    return row | _pooled_risk(drawn, kept.sum(axis=0), y, level)
+
+
+def _of_half(
+    c: NDArray,
+    y: NDArray,
+    codes: NDArray,
+    judged: NDArray,
+    target: float,
+    delta: float,
+    rng: np.random.Generator,
+) -> float:
+    """Threshold certified on the answers that are not judged; c is NaN where not stated."""
+    stated = ~np.isnan(c)
+    fit = ~judged & stated
+    if not (fit.any() and (judged & stated).any()):
+        return np.inf
+    return selective_threshold(
+        c[fit], y[fit], target=target, delta=delta, groups=codes[fit], rng=rng
+    ).threshold
 
 
 def _pooled_risk(
     drawn: Resamples, times_kept: NDArray, y: NDArray, level: float
-) -> tuple[float, float, float]:
-    """(low, estimate, high) of the share wrong among answers, each counted as often as kept."""
-    if not times_kept.any():
-        return np.nan, np.nan, np.nan
-    one_cell = np.zeros(y.size, dtype=int)
-    kept = drawn.sums(one_cell, 1, times_kept)[:, 0]
-    wrong = drawn.sums(one_cell, 1, times_kept * (1 - y))[:, 0]
-    risks = np.full(kept.size, np.nan)
-    np.divide(wrong, kept, out=risks, where=kept > 0)
-    n_images = drawn.effective(weights=times_kept)
-    low, high = percentile_ends(
-        risks, level=level, n_groups=n_images, bounds=(0.0, 1.0)
+) -> dict[str, float]:
+    """Share wrong among answers, each counted as often as it is kept; NaN where none is."""
+    n = drawn.counts @ np.bincount(drawn.codes(), times_kept, drawn.n_units)
+    wrong = times_kept * (1 - y)
+    n_wrong = drawn.counts @ np.bincount(drawn.codes(), wrong, drawn.n_units)
+    risk = np.divide(n_wrong, n, out=np.full(n.size, np.nan), where=n > 0)
+    n_groups = drawn.effective(weights=times_kept)
+    return with_ends(
+        {"risk": risk}, level=level, n_groups=n_groups, bounds={"risk": (0.0, 1.0)}
     )
-    return float(low), float(risks[0]), float(high)
 
 
 def observed_coverage(c: NDArray, y: NDArray, target: float) -> float:
@@ -533,10 +499,9 @@ def certification_table(
             ).threshold
         row = {"n_fit": size, "target": target}
         rows.append(row | _judged_on_population(c, y, thresholds, target))
-    columns = ["n_fit", "target", "mean_coverage", "mean_risk"]
-    for name in ("violated", "certified"):
-        columns += [name, f"{name}_low", f"{name}_high"]
-    return pd.DataFrame(rows, columns=columns)
+    if not rows:
+        return pd.DataFrame(columns=["n_fit", "violated", "certified", "mean_coverage"])
+    return pd.DataFrame(rows)
 
 
 def _judged_on_population(
@@ -546,13 +511,15 @@ def _judged_on_population(
     values, kept, errors = descending(c, y)
     last = np.searchsorted(-values, -thresholds, side="right")
     kept = np.append(0, kept)[last]
-    errors = np.append(0, errors)[last]
-    risk = errors[kept > 0] / kept[kept > 0]
-    n = len(thresholds)
+    risk = np.append(0, errors)[last] / np.maximum(kept, 1)
+    certified = kept > 0
     row = {"mean_coverage": kept.mean() / c.size}
-    row |= {"mean_risk": risk.mean() if risk.size else np.nan}
-    counts = {"violated": int((risk > target).sum()), "certified": risk.size}
-    for name, count in counts.items():
-        low, high = wilson_interval(count, n)
-        row |= {name: count / n, f"{name}_low": float(low), f"{name}_high": float(high)}
+    row["mean_risk"] = risk[certified].mean() if certified.any() else np.nan
+    for name, true in (("violated", risk > target), ("certified", certified)):
+        low, high = wilson_interval(true.sum(), true.size)
+        row |= {
+            name: true.mean(),
+            f"{name}_low": float(low),
+            f"{name}_high": float(high),
+        }
     return row

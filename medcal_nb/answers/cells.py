@@ -1,0 +1,353 @@
+"""What stands in a column of a table: read in one way, whoever wrote it.
+
+Texts, names, numbers, truth values and tables of probabilities. Each different cell is looked at
+once, plain columns as a whole. A cell that does not belong there is refused with file, row, column
+and value, and what to write instead.
+"""
+
+import json
+import math
+import re
+import unicodedata
+from collections.abc import Callable
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from medcal_nb.errors import MedcalError
+
+TEXT = pd.StringDtype(na_value=np.nan)
+
+#: Words for a right and a wrong answer, in small letters. "Correct" is the same in French.
+RIGHT = frozenset(
+    "true t yes y 1 1.0 right correct ja j richtig korrekt wahr oui o juste vrai "
+    "sí si verdadero correcto".split()
+)
+WRONG = frozenset(
+    "false f no n 0 0.0 wrong incorrect nein falsch inkorrekt unwahr non faux incorrecte "
+    "falso incorrecto".split()
+)
+
+_ROUNDING = 1e-6
+"""How far outside its limits a number may lie: sums of rounded parts do."""
+_DEEP = 64
+_LARGEST = 2**63 - 1
+
+#: Signs that nobody sees, and dashes: two names that differ by them look alike.
+_UNSEEN = re.compile("[\u00ad\u200b-\u200f\u202a-\u202e\u2060-\u2064\ufeff\x00-\x08]")
+_DASHES = re.compile("[\u2010-\u2015\u2212]")
+_BLANKS = str.maketrans("", "", "\u00a0\u202f\u2009")
+_UNPLAIN = r"[^!-~]|\.0+$"
+"""In names that may need mending: anything but letters and signs of ASCII, or a decimal zero."""
+_WHOLE = re.compile(r"([+-]?\d+)\.0+", re.ASCII)
+_SHORTENED = r"[+-]?\d(?:[.,]\d+)?[eE]\+?\d\d+"
+"""A long number as spreadsheets shorten it."""
+_COMMA = re.compile(r"[+-]?\d*,\d+(?:[eE][+-]?\d+)?", re.ASCII)
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where values stand, for messages: what file, what the user calls the column."""
+
+    file: str
+    column: str
+    first_row: int = 1
+
+    def fault(self, at: int, value: Any, problem: object, remedy: str) -> MedcalError:
+        """The error of one cell: file, row, column, value, what is wrong and what to do."""
+        try:
+            shown = repr(value)
+        except (RecursionError, ValueError):  # too deep, too long a number
+            shown = type(value).__name__
+        return MedcalError(
+            f"{self.file}: row {self.first_row + at}, column '{self.column}': "
+            f"value {shown:.60} {problem}; {remedy}"
+        )
+
+    def refuse(self, values: pd.Series, bad: Any, problem: str, remedy: str) -> None:
+        """Raise the error of the first cell that is bad, if one is."""
+        bad = np.asarray(bad, dtype=bool)
+        if bad.any():
+            at = int(bad.argmax())
+            raise self.fault(at, values.iloc[at], problem, remedy)
+
+
+def each(
+    values: pd.Series, read: Callable[[Any], Any], place: Place, remedy: str
+) -> NDArray:
+    """What `read` makes of each cell, None where missing; its ValueError is told with the row.
+
+    Each different cell is read once.
+    """
+    codes, cells = _different(values)
+    results = np.empty(len(cells) + 1, dtype=object)  # the last is that of code -1
+    for k, cell in enumerate(cells):
+        try:
+            results[k] = read(cell)
+        except UnicodeError:
+            at = int((codes == k).argmax())
+            problem = "cannot be written as Unicode text"
+            raise place.fault(at, ascii(cell), problem, remedy) from None
+        except ValueError as problem:
+            at = int((codes == k).argmax())
+            raise place.fault(at, cell, problem, remedy) from None
+    return results[codes]
+
+
+def _different(values: pd.Series) -> tuple[NDArray, Any]:
+    """The number of each row's cell among the different ones (-1: missing), and these."""
+    is_mixed = values.dtype == object and values.map(type).nunique() > 1
+    try:
+        if not is_mixed:  # 1 is True, and 1.0, to a dictionary
+            return pd.factorize(values)
+    except TypeError:  # lists and tables
+        pass
+    present = ~_is_missing(values)
+    codes = np.where(present, present.cumsum() - 1, -1)
+    return codes, values[present].tolist()
+
+
+def _is_missing(values: pd.Series) -> NDArray:
+    return values.isna().to_numpy(bool)
+
+
+# --- texts ---------------------------------------------------------------------------------------
+
+
+def texts(values: pd.Series, place: Place) -> pd.Series:
+    """Cells as texts, whole numbers without a point; lists and the like are refused."""
+    if values.dtype == TEXT:
+        return values
+    if isinstance(values.dtype, pd.StringDtype) or pd.api.types.is_integer_dtype(
+        values.dtype
+    ):
+        return values.astype(TEXT)
+    read = each(values, _text, place, "write it as text")
+    return pd.Series(read, index=values.index, dtype=TEXT)
+
+
+def _text(cell: Any) -> str:
+    if isinstance(cell, float | np.floating):
+        if abs(cell) >= 2**53:
+            raise ValueError("is rounded, as a number of so many digits")
+        cell = int(cell) if float(cell).is_integer() else cell
+    if not isinstance(cell, str | int | float | np.number | np.bool_ | Decimal):
+        raise ValueError(f"is a {type(cell).__name__}, not text")
+    str(cell).encode()
+    return str(cell)
+
+
+def names(values: pd.Series, place: Place) -> pd.Series:
+    """Names and ids in one normal form: NFKC, plain dashes, single blanks, no decimal zeros.
+
+    Examples
+    --------
+    >>> names(pd.Series(["a\\u00a0 b", " 7.0", None]), Place("a.csv", "item")).tolist()
+    ['a b', '7', nan]
+    """
+    column = texts(values, place)
+    shortened = column.str.fullmatch(_SHORTENED).to_numpy(bool, na_value=False)
+    problem = "is a long number that a spreadsheet has shortened"
+    place.refuse(column, shortened, problem, "write ids as text")
+    odd = column.str.contains(_UNPLAIN).to_numpy(bool, na_value=False)
+    if odd.any() or (column == "").any():
+        column = column.copy()
+        column[odd] = each(column[odd], plain_name, place, "")
+        column = column.mask(column == "")
+    return column
+
+
+def plain_name(name: str) -> str:
+    """A name in the normal form of `names`."""
+    text = unicodedata.normalize("NFKC", _UNSEEN.sub("", name))
+    text = " ".join(_DASHES.sub("-", text).split())
+    return _WHOLE.sub(r"\1", text) if _WHOLE.fullmatch(text) else text
+
+
+# --- numbers -------------------------------------------------------------------------------------
+
+
+def numbers(
+    values: pd.Series, place: Place, remedy: str, *, comma: bool = True
+) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+    """Cells as numbers, NaN where missing, and which of them have a percent sign.
+
+    Parameters
+    ----------
+    values : Series
+    place : Place
+    remedy : str
+        What to write instead of what is no number.
+    comma : bool
+        A comma is a decimal mark.
+    """
+    if pd.api.types.is_numeric_dtype(values.dtype) and not pd.api.types.is_bool_dtype(
+        values.dtype
+    ):
+        array = values.to_numpy(values.to_numpy().dtype, na_value=math.nan)
+        return as_written(array), np.zeros(len(values), dtype=bool)
+    plain = np.full(len(values), math.nan)
+    if values.dtype == TEXT:
+        plain = pd.to_numeric(values, errors="coerce").to_numpy(float)
+    odd = np.isnan(plain) & ~_is_missing(values)
+    signed = np.zeros(len(values), dtype=bool)
+    if odd.any():
+        cells = each(values.where(odd), lambda cell: _number(cell, comma), place, remedy)
+        pairs = np.array([(math.nan, False) if c is None else c for c in cells[odd]])
+        plain[odd] = pairs[:, 0]
+        signed[odd] = pairs[:, 1] > 0
+    return as_written(plain), signed
+
+
+def _number(cell: Any, comma: bool) -> tuple[float, bool]:
+    """A number and whether it has a percent sign; NaN for an empty text."""
+    signed = False
+    if isinstance(cell, str):
+        text = cell.translate(_BLANKS).strip()
+        signed = text.endswith("%")
+        text = text.removesuffix("%").rstrip()
+        if comma and _COMMA.fullmatch(text):
+            text = text.replace(",", ".")
+        cell = text or math.nan
+    try:
+        if isinstance(cell, bool | np.bool_) or "_" in str(cell):
+            raise ValueError  # Python takes 1_0 for ten
+        return float(cell), signed
+    except (TypeError, ValueError, OverflowError):
+        raise ValueError("is not a number") from None
+
+
+def as_written(array: NDArray) -> NDArray[np.float64]:
+    """Numbers that were stored in 32 or 16 bits as the decimals that they were written as.
+
+    Otherwise equal confidences would fall into different bins after nothing but a change of type.
+    A double stays as it is, unless it is a widened 32-bit number next to a short decimal.
+
+    Examples
+    --------
+    >>> as_written(np.array([0.9, 0.1], "float32")).tolist()
+    [0.9, 0.1]
+    """
+    is_narrow = array.dtype in (np.dtype("float16"), np.dtype("float32"))
+    narrow = array.dtype if is_narrow else np.dtype("float32")
+    doubles = array.astype(np.float64)
+    with np.errstate(over="ignore", invalid="ignore"):
+        stored = doubles.astype(narrow)
+        left = np.isfinite(doubles) & (stored == doubles)
+        for digits in range(1, 10 if is_narrow else 5):
+            if not left.any():
+                break
+            short = np.round(doubles, digits)
+            is_same = left & (short.astype(narrow) == stored)
+            doubles = np.where(is_same, short, doubles)
+            left &= ~is_same
+    return doubles
+
+
+def within(
+    values: pd.Series, array: NDArray, place: Place, low: float, high: float, remedy: str
+) -> NDArray[np.float64]:
+    """Numbers of a column, refused outside their limits, and cut to these where just outside."""
+    room = _ROUNDING if math.isinf(high) else _ROUNDING * (high - low)
+    outside = (array < low - room) | (array > high + room) | np.isinf(array)
+    place.refuse(values, outside, f"is outside {low:g} to {high:g}", remedy)
+    return np.clip(array, low, high)
+
+
+def counts(values: pd.Series, place: Place, *, whole: bool = True) -> pd.Series:
+    """Counts as whole numbers (or amounts as floats), missing where they are."""
+    remedy = "write a count, or leave it empty" if whole else "write a number"
+    array, _ = numbers(values, place, remedy)
+    array = within(values, array, place, 0, math.inf, remedy)
+    if not whole:
+        return pd.Series(array, index=values.index)
+    fractional = (array % 1 > 0) | (array > 2**53)
+    place.refuse(values, fractional, "is not a whole number", remedy)
+    return pd.Series(array, index=values.index).astype("Int64")
+
+
+# --- grades and tables ---------------------------------------------------------------------------
+
+
+def flags(values: pd.Series, place: Place) -> pd.Series:
+    """Cells that say right or wrong, in any of the words, as nullable booleans."""
+    if not pd.api.types.is_bool_dtype(values.dtype):
+        remedy = "write true/false or 1/0"
+        values = pd.Series(each(values, _flag, place, remedy), index=values.index)
+    return values.astype("boolean")
+
+
+def _flag(cell: Any) -> bool | None:
+    word = str(cell).strip().casefold()
+    if word in RIGHT or word in WRONG:
+        return word in RIGHT
+    if word:
+        raise ValueError("is neither true nor false")
+    return None
+
+
+def golds(values: pd.Series, place: Place) -> pd.Series:
+    """Right answers as texts; several that count are a JSON list of texts."""
+    if values.dtype != object:
+        return texts(values, place)
+    remedy = "write one text, or a list of the texts that count as correct"
+    return pd.Series(each(values, _gold, place, remedy), index=values.index, dtype=TEXT)
+
+
+def _gold(cell: Any) -> str:
+    if not isinstance(cell, list | tuple | np.ndarray):
+        return _text(cell)
+    if not len(cell) or not all(isinstance(one, str) for one in cell):
+        raise ValueError("is not a list of texts")
+    return encode_json(list(cell)) if len(cell) > 1 else str(cell[0])
+
+
+def option_tables(values: pd.Series, place: Place) -> pd.Series:
+    """Probabilities of options, each row a dictionary or None."""
+    remedy = 'write JSON of probabilities such as {"yes": 0.8, "no": 0.2}'
+    return pd.Series(
+        each(values, _options, place, remedy), index=values.index, dtype=object
+    )
+
+
+def _options(cell: Any) -> dict[str, float] | None:
+    if cell == "":
+        return None
+    try:
+        table = json.loads(cell) if isinstance(cell, str) else cell
+        shares = {str(name): p for name, p in dict(table).items() if p is not None}
+    except (TypeError, ValueError, RecursionError):
+        raise ValueError("is not a table of names and values") from None
+    for name, p in shares.items():
+        if isinstance(p, bool | str) or not 0 <= p <= 1 + _ROUNDING:
+            raise ValueError(f"holds {name!r}: {p!s:.40}, which is not a probability")
+    return {name: float(p) for name, p in shares.items()}
+
+
+encode_json = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
+"""JSON on one line, floats to the last digit, no escapes for plain letters."""
+
+
+def plain_value(value: Any, depth: int = 0) -> Any:
+    """A value as JSON can hold it, None where missing; ValueError where it cannot."""
+    if depth > _DEEP:
+        raise ValueError(f"is nested more than {_DEEP} deep")
+    if isinstance(value, np.ndarray | np.generic):
+        value = value.tolist()
+    if isinstance(value, dict):
+        return {str(k): plain_value(v, depth + 1) for k, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain_value(v, depth + 1) for v in value]
+    if value is None or pd.isna(value) is True:
+        return None
+    if isinstance(value, int) and abs(value) > _LARGEST:
+        raise ValueError("is a whole number beyond 64 bits")
+    if hasattr(value, "isoformat"):
+        return value.isoformat()
+    if not isinstance(value, str | int | float) or value in (math.inf, -math.inf):
+        raise ValueError(f"({type(value).__name__}) cannot be kept")
+    return value

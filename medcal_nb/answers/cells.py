@@ -8,10 +8,12 @@ and value, and what to write instead.
 import json
 import math
 import re
+import tomllib
 import unicodedata
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -22,15 +24,11 @@ from medcal_nb.errors import MedcalError
 
 TEXT = pd.StringDtype(na_value=np.nan)
 
-#: Words for a right and a wrong answer, in small letters. "Correct" is the same in French.
-RIGHT = frozenset(
-    "true t yes y 1 1.0 right correct ja j richtig korrekt wahr oui o juste vrai "
-    "sí si verdadero correcto".split()
-)
-WRONG = frozenset(
-    "false f no n 0 0.0 wrong incorrect nein falsch inkorrekt unwahr non faux incorrecte "
-    "falso incorrecto".split()
-)
+KNOWN = tomllib.loads(Path(__file__).with_name("names.toml").read_text("utf-8"))
+"""What columns are called, and words for right and wrong."""
+
+RIGHT = frozenset(KNOWN["grades"]["right"].split())
+WRONG = frozenset(KNOWN["grades"]["wrong"].split())
 
 _ROUNDING = 1e-6
 """How far outside its limits a number may lie: sums of rounded parts do."""
@@ -41,7 +39,7 @@ _LARGEST = 2**63 - 1
 _UNSEEN = re.compile("[\u00ad\u200b-\u200f\u202a-\u202e\u2060-\u2064\ufeff\x00-\x08]")
 _DASHES = re.compile("[\u2010-\u2015\u2212]")
 _BLANKS = str.maketrans("", "", "\u00a0\u202f\u2009")
-_UNPLAIN = r"[^!-~]|\.0+$"
+_UNPLAIN = r"^$|[^!-~]|\.0+$"
 """In names that may need mending: anything but letters and signs of ASCII, or a decimal zero."""
 _WHOLE = re.compile(r"([+-]?\d+)\.0+", re.ASCII)
 _SHORTENED = r"[+-]?\d(?:[.,]\d+)?[eE]\+?\d\d+"
@@ -51,21 +49,20 @@ _COMMA = re.compile(r"[+-]?\d*,\d+(?:[eE][+-]?\d+)?", re.ASCII)
 
 @dataclass(frozen=True)
 class Place:
-    """Where values stand, for messages: what file, what the user calls the column."""
+    """Where values stand, for messages: the file, and what the user calls the column."""
 
     file: str
     column: str
-    first_row: int = 1
 
     def fault(self, at: int, value: Any, problem: object, remedy: str) -> MedcalError:
-        """The error of one cell: file, row, column, value, what is wrong and what to do."""
+        """The error of one cell: file, row (counted from 1), column, value, and what to do."""
         try:
             shown = repr(value)
         except (RecursionError, ValueError):  # too deep, too long a number
             shown = type(value).__name__
         return MedcalError(
-            f"{self.file}: row {self.first_row + at}, column '{self.column}': "
-            f"value {shown:.60} {problem}; {remedy}"
+            f"{self.file}: row {at + 1}, column '{self.column}': value {shown:.60} {problem}; "
+            f"{remedy}"
         )
 
     def refuse(self, values: pd.Series, bad: Any, problem: str, remedy: str) -> None:
@@ -88,31 +85,24 @@ def each(
     for k, cell in enumerate(cells):
         try:
             results[k] = read(cell)
-        except UnicodeError:
-            at = int((codes == k).argmax())
-            problem = "cannot be written as Unicode text"
-            raise place.fault(at, ascii(cell), problem, remedy) from None
-        except ValueError as problem:
+        except ValueError as error:
+            is_text = not isinstance(error, UnicodeError)
+            problem = error if is_text else "cannot be written as Unicode text"
             at = int((codes == k).argmax())
             raise place.fault(at, cell, problem, remedy) from None
     return results[codes]
 
 
-def _different(values: pd.Series) -> tuple[NDArray, Any]:
+def _different(values: pd.Series) -> tuple[NDArray, Sequence]:
     """The number of each row's cell among the different ones (-1: missing), and these."""
-    is_mixed = values.dtype == object and values.map(type).nunique() > 1
-    try:
-        if not is_mixed:  # 1 is True, and 1.0, to a dictionary
+    if values.dtype != object or values.map(type).nunique() == 1:
+        try:
             return pd.factorize(values)
-    except TypeError:  # lists and tables
-        pass
-    present = ~_is_missing(values)
-    codes = np.where(present, present.cumsum() - 1, -1)
-    return codes, values[present].tolist()
-
-
-def _is_missing(values: pd.Series) -> NDArray:
-    return values.isna().to_numpy(bool)
+        except TypeError:  # lists and tables
+            pass
+    # 1 is True, and 1.0, to a dictionary
+    present = values.notna().to_numpy(bool)
+    return np.where(present, present.cumsum() - 1, -1), values[present].tolist()
 
 
 # --- texts ---------------------------------------------------------------------------------------
@@ -120,14 +110,12 @@ def _is_missing(values: pd.Series) -> NDArray:
 
 def texts(values: pd.Series, place: Place) -> pd.Series:
     """Cells as texts, whole numbers without a point; lists and the like are refused."""
-    if values.dtype == TEXT:
-        return values
-    if isinstance(values.dtype, pd.StringDtype) or pd.api.types.is_integer_dtype(
-        values.dtype
-    ):
+    is_whole = pd.api.types.is_integer_dtype(values.dtype)
+    if is_whole or isinstance(values.dtype, pd.StringDtype):
         return values.astype(TEXT)
-    read = each(values, _text, place, "write it as text")
-    return pd.Series(read, index=values.index, dtype=TEXT)
+    return pd.Series(
+        each(values, _text, place, "write it as text"), values.index, dtype=TEXT
+    )
 
 
 def _text(cell: Any) -> str:
@@ -137,8 +125,9 @@ def _text(cell: Any) -> str:
         cell = int(cell) if float(cell).is_integer() else cell
     if not isinstance(cell, str | int | float | np.number | np.bool_ | Decimal):
         raise ValueError(f"is a {type(cell).__name__}, not text")
-    str(cell).encode()
-    return str(cell)
+    text = str(cell)
+    text.encode()
+    return text
 
 
 def names(values: pd.Series, place: Place) -> pd.Series:
@@ -146,77 +135,72 @@ def names(values: pd.Series, place: Place) -> pd.Series:
 
     Examples
     --------
-    >>> names(pd.Series(["a\\u00a0 b", " 7.0", None]), Place("a.csv", "item")).tolist()
+    >>> names(pd.Series(["a   b", " 7.0", None]), Place("a.csv", "item")).tolist()
     ['a b', '7', nan]
     """
     column = texts(values, place)
-    shortened = column.str.fullmatch(_SHORTENED).to_numpy(bool, na_value=False)
     problem = "is a long number that a spreadsheet has shortened"
+    shortened = column.str.fullmatch(_SHORTENED).fillna(False)
     place.refuse(column, shortened, problem, "write ids as text")
-    odd = column.str.contains(_UNPLAIN).to_numpy(bool, na_value=False)
-    if odd.any() or (column == "").any():
+    odd = column.str.contains(_UNPLAIN).fillna(False).astype(bool)
+    if odd.any():
         column = column.copy()
-        column[odd] = each(column[odd], plain_name, place, "")
-        column = column.mask(column == "")
+        column[odd] = each(column[odd], _plain_name, place, "")
     return column
 
 
-def plain_name(name: str) -> str:
-    """A name in the normal form of `names`."""
+def _plain_name(name: str) -> str | None:
     text = unicodedata.normalize("NFKC", _UNSEEN.sub("", name))
     text = " ".join(_DASHES.sub("-", text).split())
-    return _WHOLE.sub(r"\1", text) if _WHOLE.fullmatch(text) else text
+    whole = _WHOLE.fullmatch(text)
+    return whole[1] if whole else text or None
 
 
 # --- numbers -------------------------------------------------------------------------------------
 
 
 def numbers(
-    values: pd.Series, place: Place, remedy: str, *, comma: bool = True
+    values: pd.Series, place: Place, remedy: str
 ) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
     """Cells as numbers, NaN where missing, and which of them have a percent sign.
 
-    Parameters
-    ----------
-    values : Series
-    place : Place
-    remedy : str
-        What to write instead of what is no number.
-    comma : bool
-        A comma is a decimal mark.
+    A comma is a decimal mark. What is no number is refused, with the remedy.
     """
-    if pd.api.types.is_numeric_dtype(values.dtype) and not pd.api.types.is_bool_dtype(
-        values.dtype
-    ):
-        array = values.to_numpy(values.to_numpy().dtype, na_value=math.nan)
-        return as_written(array), np.zeros(len(values), dtype=bool)
-    plain = np.full(len(values), math.nan)
-    if values.dtype == TEXT:
-        plain = pd.to_numeric(values, errors="coerce").to_numpy(float)
-    odd = np.isnan(plain) & ~_is_missing(values)
     signed = np.zeros(len(values), dtype=bool)
+    kind = values.dtype
+    if pd.api.types.is_numeric_dtype(kind) and not pd.api.types.is_bool_dtype(kind):
+        return as_written(
+            values.to_numpy(values.to_numpy().dtype, na_value=math.nan)
+        ), signed
+    array = np.full(len(values), math.nan)
+    if kind == TEXT:
+        array = pd.to_numeric(values, errors="coerce").to_numpy(float, copy=True)
+    odd = np.isnan(array) & values.notna().to_numpy(bool)
     if odd.any():
-        cells = each(values.where(odd), lambda cell: _number(cell, comma), place, remedy)
-        pairs = np.array([(math.nan, False) if c is None else c for c in cells[odd]])
-        plain[odd] = pairs[:, 0]
-        signed[odd] = pairs[:, 1] > 0
-    return as_written(plain), signed
+        pairs = each(values.where(odd), number, place, remedy)[odd]
+        array[odd] = [one for one, _ in pairs]
+        signed[odd] = [sign for _, sign in pairs]
+    return as_written(array), signed
 
 
-def _number(cell: Any, comma: bool) -> tuple[float, bool]:
-    """A number and whether it has a percent sign; NaN for an empty text."""
+def number(cell: Any) -> tuple[float, bool]:
+    """A number and whether it has a percent sign; NaN for an empty text.
+
+    Examples
+    --------
+    >>> number("97,5 %")
+    (97.5, True)
+    """
     signed = False
     if isinstance(cell, str):
         text = cell.translate(_BLANKS).strip()
         signed = text.endswith("%")
         text = text.removesuffix("%").rstrip()
-        if comma and _COMMA.fullmatch(text):
-            text = text.replace(",", ".")
-        cell = text or math.nan
+        cell = (text.replace(",", ".") if _COMMA.fullmatch(text) else text) or math.nan
+    # Python takes 1_0 for ten
+    is_odd = isinstance(cell, bool | np.bool_) or "_" in str(cell)
     try:
-        if isinstance(cell, bool | np.bool_) or "_" in str(cell):
-            raise ValueError  # Python takes 1_0 for ten
-        return float(cell), signed
+        return float("x" if is_odd else cell), signed
     except (TypeError, ValueError, OverflowError):
         raise ValueError("is not a number") from None
 
@@ -239,35 +223,45 @@ def as_written(array: NDArray) -> NDArray[np.float64]:
         stored = doubles.astype(narrow)
         left = np.isfinite(doubles) & (stored == doubles)
         for digits in range(1, 10 if is_narrow else 5):
-            if not left.any():
-                break
-            short = np.round(doubles, digits)
-            is_same = left & (short.astype(narrow) == stored)
-            doubles = np.where(is_same, short, doubles)
-            left &= ~is_same
+            short = np.round(doubles[left], digits)
+            is_same = short.astype(narrow) == stored[left]
+            where = np.flatnonzero(left)[is_same]
+            doubles[where] = short[is_same]
+            left[where] = False
     return doubles
 
 
 def within(
-    values: pd.Series, array: NDArray, place: Place, low: float, high: float, remedy: str
+    values: pd.Series,
+    array: NDArray,
+    place: Place,
+    low: float,
+    high: float,
+    remedy: str,
 ) -> NDArray[np.float64]:
     """Numbers of a column, refused outside their limits, and cut to these where just outside."""
-    room = _ROUNDING if math.isinf(high) else _ROUNDING * (high - low)
+    room = _ROUNDING * min(high - low, 1e6)
     outside = (array < low - room) | (array > high + room) | np.isinf(array)
     place.refuse(values, outside, f"is outside {low:g} to {high:g}", remedy)
     return np.clip(array, low, high)
 
 
-def counts(values: pd.Series, place: Place, *, whole: bool = True) -> pd.Series:
-    """Counts as whole numbers (or amounts as floats), missing where they are."""
-    remedy = "write a count, or leave it empty" if whole else "write a number"
+def amounts(values: pd.Series, place: Place) -> pd.Series:
+    """Numbers that are not negative."""
+    remedy = "write a number, or leave it empty"
     array, _ = numbers(values, place, remedy)
     array = within(values, array, place, 0, math.inf, remedy)
-    if not whole:
-        return pd.Series(array, index=values.index)
-    fractional = (array % 1 > 0) | (array > 2**53)
-    place.refuse(values, fractional, "is not a whole number", remedy)
-    return pd.Series(array, index=values.index).astype("Int64")
+    return pd.Series(array, values.index)
+
+
+def counts(values: pd.Series, place: Place) -> pd.Series:
+    """Counts as whole numbers, missing where they are."""
+    array = amounts(values, place)
+    odd = (array % 1 > 0) | (array > 2**53)
+    place.refuse(
+        values, odd, "is not a whole number", "write a count, or leave it empty"
+    )
+    return array.astype("Int64")
 
 
 # --- grades and tables ---------------------------------------------------------------------------
@@ -276,26 +270,25 @@ def counts(values: pd.Series, place: Place, *, whole: bool = True) -> pd.Series:
 def flags(values: pd.Series, place: Place) -> pd.Series:
     """Cells that say right or wrong, in any of the words, as nullable booleans."""
     if not pd.api.types.is_bool_dtype(values.dtype):
-        remedy = "write true/false or 1/0"
-        values = pd.Series(each(values, _flag, place, remedy), index=values.index)
+        values = pd.Series(
+            each(values, _flag, place, "write true/false or 1/0"), values.index
+        )
     return values.astype("boolean")
 
 
 def _flag(cell: Any) -> bool | None:
     word = str(cell).strip().casefold()
-    if word in RIGHT or word in WRONG:
-        return word in RIGHT
-    if word:
+    if word and word not in RIGHT | WRONG:
         raise ValueError("is neither true nor false")
-    return None
+    return word in RIGHT if word else None
 
 
 def golds(values: pd.Series, place: Place) -> pd.Series:
     """Right answers as texts; several that count are a JSON list of texts."""
-    if values.dtype != object:
-        return texts(values, place)
     remedy = "write one text, or a list of the texts that count as correct"
-    return pd.Series(each(values, _gold, place, remedy), index=values.index, dtype=TEXT)
+    if values.dtype == object:
+        values = pd.Series(each(values, _gold, place, remedy), values.index, dtype=TEXT)
+    return texts(values, place)
 
 
 def _gold(cell: Any) -> str:
@@ -303,29 +296,26 @@ def _gold(cell: Any) -> str:
         return _text(cell)
     if not len(cell) or not all(isinstance(one, str) for one in cell):
         raise ValueError("is not a list of texts")
-    return encode_json(list(cell)) if len(cell) > 1 else str(cell[0])
+    return encode_json(list(cell)) if len(cell) > 1 else cell[0]
 
 
 def option_tables(values: pd.Series, place: Place) -> pd.Series:
     """Probabilities of options, each row a dictionary or None."""
     remedy = 'write JSON of probabilities such as {"yes": 0.8, "no": 0.2}'
-    return pd.Series(
-        each(values, _options, place, remedy), index=values.index, dtype=object
-    )
+    return pd.Series(each(values, _options, place, remedy), values.index, dtype=object)
 
 
 def _options(cell: Any) -> dict[str, float] | None:
     if cell == "":
         return None
     try:
-        table = json.loads(cell) if isinstance(cell, str) else cell
-        shares = {str(name): p for name, p in dict(table).items() if p is not None}
+        table = dict(json.loads(cell) if isinstance(cell, str) else cell)
     except (TypeError, ValueError, RecursionError):
         raise ValueError("is not a table of names and values") from None
-    for name, p in shares.items():
-        if isinstance(p, bool | str) or not 0 <= p <= 1 + _ROUNDING:
+    for name, p in table.items():
+        if p is not None and (isinstance(p, bool | str) or not 0 <= p <= 1 + _ROUNDING):
             raise ValueError(f"holds {name!r}: {p!s:.40}, which is not a probability")
-    return {name: float(p) for name, p in shares.items()}
+    return {str(name): float(p) for name, p in table.items() if p is not None}
 
 
 encode_json = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
@@ -342,7 +332,7 @@ def plain_value(value: Any, depth: int = 0) -> Any:
         return {str(k): plain_value(v, depth + 1) for k, v in value.items()}
     if isinstance(value, list | tuple):
         return [plain_value(v, depth + 1) for v in value]
-    if value is None or pd.isna(value) is True:
+    if pd.isna(value) is True:
         return None
     if isinstance(value, int) and abs(value) > _LARGEST:
         raise ValueError("is a whole number beyond 64 bits")

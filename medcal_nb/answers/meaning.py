@@ -1,14 +1,13 @@
-"""What the numbers of a table mean: which scale, of which answer, which grade. Asked, not guessed."""
+"""What the numbers of a table mean: on which scale, of which answer. Asked, not guessed."""
 
-import math
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from medcal_nb.answers.cells import TEXT, Place, flags, numbers, within
+from medcal_nb.answers.cells import TEXT, Place, numbers, within
 from medcal_nb.errors import MedcalError
 from medcal_nb.grading import grade_table
 
@@ -16,27 +15,29 @@ _SUM = 0.01
 """How far from 1 a row of probabilities may sum."""
 _LEAST = 20
 """Answers by which it is judged what a column means."""
+_MOST = 2000
+"""Answers that are looked at to see whether grades agree with gold answers."""
 
 
 # --- scales --------------------------------------------------------------------------------------
 
 
 def scale_of(text: str | float) -> tuple[float, float]:
-    """The ends of a scale: ``"10"`` is 0 to 10, ``"1-5"`` is 1 to 5.
+    """The ends of a scale: ``10`` is 0 to 10, ``"1-5"`` 1 to 5, ``"percent"`` 0 to 100.
 
     Examples
     --------
-    >>> scale_of("1-5"), scale_of(100)
+    >>> scale_of("1-5"), scale_of("percent")
     ((1.0, 5.0), (0.0, 100.0))
     """
-    ends = re.fullmatch(r"(?:([\d.]+)\s*[-–]\s*)?([\d.]+)", str(text).strip())
-    try:
-        low, high = float(ends[1] or 0), float(ends[2])
-        if low < high:
-            return low, high
-    except (TypeError, ValueError):
-        pass
-    raise MedcalError(f"no scale {text!r}: write its ends, as 10 or 1-5")
+    plain = str(text).strip().casefold().replace("percent", "100")
+    ends = re.fullmatch(r"(?:(\d+\.?\d*)\s*[-–]\s*)?(\d+\.?\d*)", plain)
+    low, high = (float(ends[1] or 0), float(ends[2])) if ends else (0.0, 0.0)
+    if low >= high:
+        raise MedcalError(
+            f"no scale {text!r}: write its ends, as scale=10 or scale=1-5"
+        )
+    return low, high
 
 
 def confidences(
@@ -60,62 +61,59 @@ def confidences(
     MedcalError
         Where a cell is no number of the scale, or the scale has to be asked for.
     """
-    remedy = "a confidence is a probability: write 0.85 for 85 %, or give --percent"
+    remedy = "a confidence is a probability: write 0.85 for 85 %, or give scale=percent"
     array, signed = numbers(values, place, remedy)
-    known = ~np.isnan(array)
+    tops = pd.Series(array).groupby(model.to_numpy()).max().dropna()
     if scale is None and signed.any():
-        other = known & (signed != signed[known.argmax()])
+        first = signed[~np.isnan(array)][0]
         problem = "has another form: some cells have a percent sign and some have none"
-        remedy = "write all alike, or give --percent if all run from 0 to 100"
-        place.refuse(values, other, problem, remedy)
-    if scale is None and not signed.any():
-        scale = _plain_scale(values, array, model, place)
-    low, high = scale_of(100 if scale is None else scale)
+        place.refuse(values, ~np.isnan(array) & (signed != first), problem, remedy)
+        scale = 100
+    elif scale is None:
+        scale = _plain_scale(values, array, tops, place)
+    low, high = scale_of(scale)
     if high > 1:
         remedy = f"write a number from {low:g} to {high:g}"
-        _check_top(values, array, (low, high), model, place)
+        _check_used(low, high, tops, place)
     shares = within(values, array, place, low, high, remedy)
     word = {100: "percent", 1: ""}.get(high, f"scale {low:g} to {high:g}")
     return (shares - low) / (high - low), word
 
 
-def _plain_scale(values, array, model, place):
+def _plain_scale(values, array, tops, place):
     """1 or 100, where it is plain which."""
-    top = np.nanmax(array, initial=0)
-    if top <= 1 + 1e-6 or np.isinf(top):
+    top = tops.max()
+    if tops.empty or top <= 1 + 1e-6 or np.isinf(top):
         return 1
-    at = int(np.nanargmax(array))
-    tops = pd.Series(array).groupby(model.to_numpy()).max()
-    fractional = bool(((array % 1 > 0) & (array < 10)).any())
-    if tops.min() <= 1 < top:
-        problem = f"is beside '{tops.idxmin()}', whose answers run to {tops.min():g}"
-    elif fractional:
-        problem = "is beside fractions below 10: percent and probabilities mixed?"
-    elif tops.min() <= 20 or top > 100:
-        problem = f"is the largest of its column ({tops.min():g} that of '{tops.idxmin()}')"
-    else:
+    if tops.min() > 20 and top <= 100 and not ((array % 1 > 0) & (array < 10)).any():
         return 100
+    at = int(np.nanargmax(array))
+    problem = "is the largest: percent, or a scale of its own?"
+    if ((array > 0) & (array < 1)).any() or tops.min() <= 1:
+        problem = "is beside values from 0 to 1: percent and probabilities mixed?"
     remedy = (
-        "on which scale? Write all as probabilities (0.85 for 85 %), or give --percent, or "
-        "--scale 10, --scale 1-5"
+        "write 0.85 for 85 % everywhere, or give scale=percent, scale=10 or scale=1-5"
     )
     raise place.fault(at, values.iloc[at], problem, remedy)
 
 
-def _check_top(values, array, scale, model, place):
+def _check_used(low, high, tops, place):
     """Refuse a scale of which only the bottom is used, as that of another scale would be."""
-    low, high = scale
-    tops = pd.Series(array).groupby(model.to_numpy()).max().dropna()
     tops = tops[tops > low]
-    if tops.empty:
-        return
-    is_other = tops.max() <= low + (high - low) / 10
-    if is_other or tops.min() <= low + (high - low) / 100:
-        name = tops.idxmax() if is_other else tops.idxmin()
-        at = int(np.nanargmax(np.where(model == name, array, np.nan)))
-        problem = f"is the largest of '{name}', on a scale from {low:g} to {high:g}"
-        remedy = "is it another scale? Give --scale 10, --scale 1, or write probabilities"
-        raise place.fault(at, values.iloc[at], problem, remedy)
+    share = (tops - low) / (high - low)
+    odd = (
+        tops.idxmax()
+        if share.max() <= 0.1
+        else tops.idxmin()
+        if share.min() <= 0.01
+        else None
+    )
+    if odd is not None:
+        raise MedcalError(
+            f"{place.file}: column '{place.column}': on a scale from {low:g} to {high:g} '{odd}' "
+            f"reaches {tops[odd]:g} at most; is it another scale? Give scale=10 or scale=1, or "
+            "write probabilities"
+        )
 
 
 # --- scores of options ---------------------------------------------------------------------------
@@ -141,51 +139,50 @@ def choices(
         ``answer``, the option of the largest score; ``confidence``; ``option_probabilities``.
     assumed : list of str
     """
+    if unknown := [name for name in names if name not in raw]:
+        raise MedcalError(f"{file}: no column '{unknown[0]}', which was named")
     options = [str(name).rsplit("_", 1)[-1] for name in names]
-    option = "--probabilities" if are_probabilities else "--logits"
     if len(set(options)) < max(2, len(names)):
-        raise MedcalError(
-            f"{file}: {option} needs two columns or more that end in different options after the "
-            "last '_'"
-        )
-    columns = []
-    for name in names:
-        place = Place(file, name)
-        column, _ = numbers(raw[name], place, "write a number, or drop the row")
-        columns.append(column)
-    scores = np.column_stack(columns)  # (n_rows, n_options)
-    missing = np.isnan(scores)
+        problem = "option scores need two columns or more that end in different options"
+        raise MedcalError(f"{file}: {problem} after the last '_'")
     place = Place(file, names[0])
-    first = raw[names[0]]
-    none = missing.all(axis=1) | ~np.isfinite(np.where(missing, 0, scores)).any(axis=1)
-    place.refuse(first, none, "is missing, with those of all options", "drop the row")
-    assumed = []
-    if missing.any():
-        assumed.append(f"{missing.sum():,} scores are missing: probabilities of 0")
+    remedy = "write a number, or drop the row"
+    read = [numbers(raw[name], Place(file, name), remedy)[0] for name in names]
+    scores = np.column_stack(read)  # (n_rows, n_options)
+    missing = np.isnan(scores)
     sums = np.nansum(scores, axis=1)
+    is_share = (scores[~missing] >= 0).all() and (np.abs(sums - 1) < _SUM).all()
     if are_probabilities:
-        for name, column in zip(names, columns, strict=True):
-            within(raw[name], column, Place(file, name), 0, 1, "write probabilities")
-        beyond = sums > 1 + _SUM
-        place.refuse(first, beyond, "and the others sum to more than 1", "give --logits?")
-        p = np.nan_to_num(scores)
+        p = np.where(missing, 0, scores)
+        bad = (p < 0).any(axis=1) | (sums > 1 + _SUM) | missing.all(axis=1)
+        problem = "and the other options: no probabilities that sum to 1 at most"
+    elif is_share:
+        problem = (
+            "the option scores lie between 0 and 1 and sum to 1: they are probabilities"
+        )
+        raise MedcalError(
+            f"{file}: {problem}; name them by probabilities= instead of logits="
+        )
     else:
-        is_share = (np.nan_to_num(scores) >= 0).all() and (np.abs(sums - 1) < _SUM).all()
-        if is_share:
-            raise MedcalError(
-                f"{file}: the scores of --logits lie between 0 and 1 and sum to 1: they are "
-                "probabilities; name them by --probabilities"
-            )
         scores = np.where(missing, -np.inf, scores)
-        p = np.exp(scores - scores.max(axis=1, keepdims=True))
-        p /= p.sum(axis=1, keepdims=True)
-    place.refuse(first, ~np.isfinite(p).all(axis=1), "and the others are no scores", "mend it")
+        with np.errstate(invalid="ignore"):
+            p = np.exp(scores - scores.max(axis=1, keepdims=True))
+            p /= p.sum(axis=1, keepdims=True)
+        bad = ~np.isfinite(p).all(axis=1)
+        problem = "and the other options: missing, or no scores"
+    place.refuse(raw[names[0]], bad, problem, remedy)
+    shown = ", ".join(map(repr, names))
+    assumed = [f"confidence from the scores of options {shown}"]
+    if missing.any():
+        assumed.append(
+            f"{missing.sum():,} scores of options are missing: they count as 0"
+        )
     tables = [dict(zip(options, row, strict=True)) for row in p.tolist()]
     answer = np.array(options, dtype=object)[p.argmax(axis=1)]
     return {
-        "answer": pd.Series(answer, index=raw.index, dtype=TEXT),
-        "confidence": pd.Series(p.max(axis=1), index=raw.index),
-        "option_probabilities": pd.Series(tables, index=raw.index, dtype=object),
+        "answer": pd.Series(answer, raw.index, dtype=TEXT),
+        "confidence": pd.Series(p.max(axis=1), raw.index),
+        "option_probabilities": pd.Series(tables, raw.index, dtype=object),
     }, assumed
 
 
@@ -197,96 +194,95 @@ def check_of_answer(table: pd.DataFrame, file: str) -> None:
 
     Of two answers, they lie below one half just where one of the two is given.
     """
-    if "answer" not in table:
-        return
-    known = table[table["confidence"].notna() & table["answer"].notna()]
-    for model, part in known.groupby("model", sort=False, observed=True):
+    for model, part in table.dropna(subset=["confidence", "answer"]).groupby(
+        "model", sort=False
+    ):
         answers = part["answer"].str.casefold()
-        words = answers.drop_duplicates().tolist()
-        if len(words) != 2 or len(part) < _LEAST:
-            continue
         is_low = part["confidence"] < 0.5
-        for word, other in (words, words[::-1]):
-            fits = is_low == (answers == word)
-            if fits.mean() > 0.98 and 0 < is_low.sum() < len(part):
-                raise MedcalError(
-                    f"{file}: the confidence of '{model}' lies below 0.5 just where the answer is "
-                    f"'{word}': it is the probability of '{other}', not that of the answer; write "
-                    f"1 − p where the answer is '{word}'"
-                )
+        words = answers.unique()
+        if len(words) != 2 or len(part) < _LEAST or is_low.nunique() != 2:
+            continue
+        share = (is_low == (answers == words[0])).mean()
+        if not 0.02 < share < 0.98:
+            low, other = words if share > 0.5 else words[::-1]
+            raise MedcalError(
+                f"{file}: the confidence of '{model}' lies below 0.5 just where the answer is "
+                f"'{low}': it is the probability of '{other}', not that of the answer; write 1 − p "
+                f"where the answer is '{low}'"
+            )
 
 
 def check_grades(table: pd.DataFrame, theirs: str, file: str) -> list[str]:
     """Refuse grades that call answers wrong which are their gold answers; tell of a few."""
-    if not {"answer", "gold", "correct"} <= {*table}:
-        return []
     known = table.dropna(subset=["answer", "gold", "correct"])
-    known = known.iloc[:: max(1, len(known) // 2000)]
-    equal = known[grade_table(known[["answer", "gold"]])["correct"].fillna(False)]
+    known = known.iloc[:: max(1, len(known) // _MOST)]
+    equal = known[
+        grade_table(known[["answer", "gold"]])["correct"].fillna(False).astype(bool)
+    ]
     odd = equal[~equal["correct"].astype(bool)]
     if odd.empty:
         return []
-    row = odd.iloc[0]
+    first = odd.iloc[0]
     example = (
-        f"row {odd.index[0] + 1}: answer {row['answer']!r:.40}, gold {row['gold']!r:.40}, and "
-        f"'{theirs}' says wrong"
+        f"row {odd.index[0] + 1}: answer {first['answer']!r:.40}, gold {first['gold']!r:.40}, wrong "
+        f"by '{theirs}'"
     )
     if len(odd) > max(1, len(equal) / 10):
         raise MedcalError(
-            f"{file}: {len(odd):,} of {len(equal):,} answers that are their gold answer are wrong "
-            f"by column '{theirs}' ({example}); name the column of grades by --correct, or say "
-            "--correct '' to grade by the gold answers"
+            f"{file}: of {len(equal):,} answers that are their gold answers {len(odd):,} are "
+            f"graded wrong ({example}); name the column of grades by correct=COLUMN, or grade by "
+            "the gold answers with correct= (nothing)"
         )
-    return [f"{len(odd)} answers are their gold answer and are graded wrong ({example})"]
+    return [
+        f"{len(odd)} answers are their gold answers and are graded wrong ({example})"
+    ]
 
 
 def check_images(table: pd.DataFrame, file: str) -> None:
     """Refuse a data set of which some answers name their image and some do not."""
-    if "image_id" not in table or table["image_id"].notna().all():
-        return
-    named = table["image_id"].notna().groupby(table["dataset"].to_numpy()).agg(["sum", "size"])
-    partly = named[(named["sum"] > 0) & (named["sum"] < named["size"])]
-    if len(partly):
-        dataset, (n, size) = next(iter(partly.iterrows()))
-        row = int((table["image_id"].isna() & (table["dataset"] == dataset)).argmax()) + 1
-        raise MedcalError(
-            f"{file}: {n:,} of {size:,} answers of '{dataset}' name their image, row {row} does "
-            "not (merged cells fill their first row alone): name the image in every row, or leave "
-            "the column out by --image ''"
-        )
+    for dataset, part in table.groupby("dataset", sort=False):
+        lacking = part["image_id"].isna()
+        if 0 < lacking.sum() < len(part):
+            raise MedcalError(
+                f"{file}: {lacking.sum():,} of {len(part):,} answers of '{dataset}' do not name "
+                f"their image, the first in row {lacking.idxmax() + 1} (of merged cells the first "
+                "alone is filled); name it in every row, or leave it out by image_id= (nothing)"
+            )
 
 
 #: Columns that differ from one reply to the same question to the next.
-_OF_REPLIES = frozenset(
-    "answer confidence correct raw parse_ok prompt_tokens new_tokens seconds run_id sample "
-    "option_probabilities".split()
-)
+_OF_REPLIES = {
+    "answer",
+    "confidence",
+    "correct",
+    "raw",
+    "parse_ok",
+    "seconds",
+    "run_id",
+}
 
 
-def check_repeats(raw: pd.DataFrame, taken: dict[str, str], file: str) -> None:
+def check_repeats(raw: pd.DataFrame, taken: Mapping[str, str], file: str) -> None:
     """Refuse rows without an item's id that are several runs of the same items."""
-    replies = {theirs for ours, theirs in taken.items() if ours in _OF_REPLIES}
-    about = [name for name in raw if name not in replies]
-    n = len(raw)
-    codes = raw[about].astype(str).agg("\0".join, axis=1).factorize()[0] if about else None
-    whole = raw.astype(str).agg("\0".join, axis=1).value_counts()
-    times = whole.min()
-    if times > 1 and (whole == times).all() and len(whole) >= 10:
-        problem = f"every row stands there {times} times"
-    elif about and (runs := _runs(codes)):
-        problem = f"the {n:,} rows are {runs} times the same {n // runs:,} items, it seems"
-    else:
-        return
-    raise MedcalError(
-        f"{file}: {problem}, and no column names the item; name it by --item, and number the runs "
-        "in a column 'sample'"
-    )
+    replies = {taken.get(name) for name in _OF_REPLIES}
+    texts = raw.astype(str)
+    whole = pd.util.hash_pandas_object(texts, index=False).value_counts()
+    about = texts[[name for name in raw if name not in replies]]
+    times = int(whole.min()) if whole.nunique() == 1 and len(whole) > _LEAST / 2 else 1
+    if times == 1 and len(about.columns):
+        times = _runs(pd.util.hash_pandas_object(about, index=False).to_numpy())
+    if times > 1:
+        raise MedcalError(
+            f"{file}: the {len(raw):,} rows are {times} times the same {len(raw) // times:,} items, "
+            "it seems, and no column names the item; name it by item_id=COLUMN, and number the "
+            "runs in a column 'sample'"
+        )
 
 
 def _runs(codes: NDArray) -> int:
-    """How many times, two to ten, a sequence of at least ten repeats; 0 if it does not."""
+    """How many times, two to ten, a sequence of at least ten repeats; 1 if it does not."""
     n = codes.size
     for period in range(10, n // 2 + 1):
         if n % period == 0 and (codes[period:] == codes[:-period]).all():
-            return n // period if n // period <= 10 else 0
-    return 0
+            return n // period if n // period <= 10 else 1
+    return 1

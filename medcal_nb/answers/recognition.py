@@ -6,94 +6,23 @@ from collections.abc import Iterable, Mapping
 
 import pandas as pd
 
-from medcal_nb.answers.cells import RIGHT, WRONG, Place, numbers
+from medcal_nb.answers.cells import KNOWN, RIGHT, WRONG, number
 from medcal_nb.errors import MedcalError, did_you_mean
 
-#: Names that a column goes by, in small letters without accents, words joined by ``_``. The
-#: first set that has one column of the table decides; two columns of one set are asked about.
-NAMES: dict[str, tuple[str, ...]] = {
-    "item_id": (
-        "item_id",
-        "item question_id qid case case_id item_no item_nr sample_id uid frage fall fall_id "
-        "fallnummer fall_nr question_no cas id_cas numero_cas",
-        "id nr no number numero",
-        "index idx row",
-    ),
-    "image_id": (
-        "image_id",
-        "image img img_id image_name image_file image_path img_name img_path filename file_name "
-        "bild bild_id bildname bilddatei image_nom fichier",
-    ),
-    "model": (
-        "model",
-        "model_name model_id llm mllm vlm modell modele nom_modele engine system",
-    ),
-    "reader": (
-        "reader",
-        "rater radiologist annotator observer clinician reader_id rater_id arzt aerztin radiologe "
-        "befunder lecteur radiologue medecin",
-    ),
-    "dataset": (
-        "dataset",
-        "data_set dataset_name benchmark datensatz jeu_de_donnees",
-    ),
-    "domain": ("domain",),
-    "strategy": ("strategy", "elicitation elicitation_method prompting_method"),
-    "modality": (
-        "modality",
-        "imaging_modality image_modality modalitaet modalitat modalite",
-    ),
-    "question_type": ("question_type",),
-    "options": ("options", "choices"),
-    "split": ("split",),
-    "answer": (
-        "answer",
-        "model_answer predicted_answer prediction predicted pred response reply antwort "
-        "modellantwort vorhersage reponse prediction_modele",
-    ),
-    "gold": (
-        "gold",
-        "gold_answer ground_truth groundtruth truth target reference reference_answer "
-        "correct_answer right_answer richtige_antwort goldstandard verite bonne_reponse "
-        "reponse_correcte",
-        "label",
-    ),
-    "confidence": (
-        "confidence",
-        "conf model_confidence stated_confidence verbalized_confidence verbalised_confidence "
-        "confidence_score confidence_percent confidence_pct conf_pct self_confidence konfidenz "
-        "konfidenz_prozent sicherheit zuversicht confiance certitude",
-        "certainty p_correct prob_correct probability prob p_true p confidence_value",
-        "score",
-    ),
-    "correct": (
-        "correct",
-        "is_correct right is_right correctness richtig korrekt ist_richtig ist_korrekt juste "
-        "est_correct",
-        "hit graded grade acc accuracy",
-        "score label",
-    ),
-    **{
-        name: (name,)
-        for name in (
-            "sample run_id option_probabilities raw parse_ok prompt_tokens new_tokens seconds"
-        ).split()
-    },
-}
+NAMES: dict[str, list[str]] = KNOWN["columns"]
+"""Names that each of our columns goes by, a line of them after the other."""
 
-#: Ours that are a column where the table has one of the name, else one value for all rows.
 COLUMN_OR_VALUE = ("model", "strategy", "dataset", "domain", "split")
+"""Ours that are a column where the table has one of the name, else one value for all rows."""
 
-#: Names that say both "is it right" and "the right answer".
-_TWO_MEANINGS = frozenset("correct right richtig korrekt juste label".split())
 _OPTIONAL = ("answer", "gold", "strategy", "modality", "reader", "options")
-_OPTIONS = {"item_id": "--item", "image_id": "--image"}
 _SCORES = re.compile(r"(?:logit|logits|logprob|log_prob)_[^_]+", re.IGNORECASE)
 _UMLAUTS = str.maketrans({"ä": "ae", "ö": "oe", "ü": "ue", "ß": "ss"})
 _MOST_WORDS = 50
+_MOST_LOOKED_AT = 5000
 
 
-def plain_column(name: str) -> str:
+def plain_column(name: object) -> str:
     """A column's name in small letters without accents, its words joined by ``_``.
 
     Examples
@@ -103,8 +32,7 @@ def plain_column(name: str) -> str:
     """
     text = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", str(name)).casefold()
     text = unicodedata.normalize("NFC", text).translate(_UMLAUTS)
-    text = unicodedata.normalize("NFKD", text)
-    text = "".join(letter for letter in text if not unicodedata.combining(letter))
+    text = re.sub(r"[\u0300-\u036f]", "", unicodedata.normalize("NFKD", text))
     return re.sub(r"[^a-z0-9]+", "_", text).strip("_")
 
 
@@ -127,64 +55,58 @@ def recognise(
     Raises
     ------
     MedcalError
-        Where two columns may be the one that is needed, or one that was named is not there.
+        Where two columns may be the one that is needed, where one that was named is not there, and
+        where nothing says how sure, or how right, the answers are.
     """
     for ours, theirs in named.items():
         if theirs and theirs not in raw and ours not in COLUMN_OR_VALUE:
-            near = did_you_mean(theirs, raw.columns)
-            raise _lacking(file, f"no column '{theirs}', which was named{near}", raw)
+            raise _lacking(file, f"no column '{theirs}', which was named", theirs, raw)
     taken = {ours: theirs for ours, theirs in named.items() if theirs in raw}
     free = [name for name in raw if name not in taken.values()]
     asked = []
     for ours in NAMES:
-        if ours in named:
-            continue
-        theirs = _candidates(ours, free, raw)
+        theirs = [] if ours in named else _candidates(ours, free, raw)
         if len(theirs) > 1 and ours not in _OPTIONAL:
-            option = _OPTIONS.get(ours, f"--{ours}")
             raise MedcalError(
-                f"{file}: {len(theirs)} columns may be the {ours}: {quoted(theirs)}; name one by "
-                f"{option}"
+                f"{file}: {len(theirs)} columns may be the {ours}: {quoted(theirs)}; name one: "
+                f"{ours}={theirs[0]}"
             )
         if len(theirs) > 1:
             asked.append(f"{ours}: {quoted(theirs)} may be it, none is taken")
         elif theirs:
             taken[ours] = theirs[0]
             free.remove(theirs[0])
+    if "confidence" not in taken:
+        problem = "no column 'confidence'; name it by confidence=COLUMN, or the columns of option "
+        problem += "scores by logits=A,B or probabilities=A,B"
+        raise _lacking(file, problem, "confidence", raw)
+    if "correct" not in taken and not {"answer", "gold"} <= {*taken}:
+        problem = "nothing says which answers are correct; name a column by correct=COLUMN, or two "
+        raise _lacking(
+            file, problem + "by answer=COLUMN and gold=COLUMN", "correct", raw
+        )
     _check_words(raw, taken, named, file)
     return taken, asked
 
 
-def option_scores(names: Iterable[str]) -> list[str]:
-    """Columns that are called as scores of options are: ``logit_A``, ``logprob_yes``."""
-    return [name for name in names if _SCORES.fullmatch(str(name))]
+def option_scores(names: Iterable[object]) -> list[str]:
+    """Columns that are called as scores of options are (``logit_A``, ``logprob_yes``), if several."""
+    scores = [str(name) for name in names if _SCORES.fullmatch(str(name))]
+    return scores if len(scores) > 1 else []
 
 
-def _lacking(file, problem, raw):
+def _lacking(file, problem, name, raw):
     shown = ", ".join(map(str, raw.columns[:40]))
-    return MedcalError(f"{file}: {problem}; columns are {shown}")
-
-
-def check_enough(raw: pd.DataFrame, have: Iterable[str], file: str) -> None:
-    """Refuse a table in which nothing says how sure, or how right, the answers are."""
-    have = set(have)
-    if "confidence" not in have:
-        near = did_you_mean("confidence", raw.columns)
-        problem = f"no column 'confidence'{near}; name it by --confidence, or option scores by "
-        raise _lacking(file, problem + "--logits or --probabilities", raw)
-    if not (have >= {"correct"} or have >= {"answer", "gold"}):
-        near = did_you_mean("correct", raw.columns)
-        problem = f"nothing says which answers are correct{near}; name a column by --correct, or "
-        raise _lacking(file, problem + "two by --answer and --gold", raw)
+    near = did_you_mean(name, raw.columns)
+    return MedcalError(f"{file}: {problem}{near}; columns are {shown}")
 
 
 def _candidates(ours: str, free: list[str], raw: pd.DataFrame) -> list[str]:
-    """The columns that one of ours may be taken from: of the first set of names that has any."""
-    for names in NAMES[ours]:
-        there = [name for name in free if plain_column(name) in names.split()]
-        there = [name for name in there if _fits(ours, name, raw[name])]
-        if there:
-            return there
+    """The columns that one of ours may be taken from: of the first line of names that has any."""
+    for line in NAMES[ours]:
+        there = [name for name in free if plain_column(name) in line.split()]
+        if fitting := [name for name in there if _fits(ours, name, raw[name])]:
+            return fitting
     return []
 
 
@@ -201,12 +123,11 @@ def _fits(ours: str, name: str, values: pd.Series) -> bool:
 def words_of(values: pd.Series) -> set[str]:
     """The different cells of a column in small letters, if they are few; else none."""
     try:
-        cells = values.dropna().drop_duplicates()
+        cells = values.dropna().unique()
     except TypeError:  # lists and tables
         return set()
-    if len(cells) > _MOST_WORDS:
-        return set()
-    return {str(cell).strip().casefold() for cell in cells} - {""}
+    few = cells if len(cells) <= _MOST_WORDS else []
+    return {str(cell).strip().casefold() for cell in few} - {""}
 
 
 def is_grade(values: pd.Series) -> bool:
@@ -217,30 +138,31 @@ def is_grade(values: pd.Series) -> bool:
 
 def _is_number(values: pd.Series) -> bool:
     """Whether nearly all cells are numbers: a few may be refusals in words."""
-    if pd.api.types.is_bool_dtype(values.dtype):
-        return False
-    cells = values[values.notna() & (values != "")].iloc[:5000]
+    cells = values[values.notna() & (values != "")].iloc[:_MOST_LOOKED_AT]
     n = 0
     for cell in cells:
         try:
-            numbers(pd.Series([cell], dtype=object), Place("", ""), "")
+            number(cell)
             n += 1
-        except MedcalError:
+        except ValueError:
             pass
-    return n > 0 and n >= 0.9 * len(cells)
+    return n > 0.9 * len(cells)
 
 
 def _check_words(raw, taken, named, file):
     """Ask whether a column called "correct" holds grades, or right answers in the same words."""
     theirs = taken.get("correct")
-    if not {"correct", "answer"} <= {*taken} or "correct" in named or "gold" in taken:
+    if theirs is None or {"correct", "gold"} & {*named} or "answer" not in taken:
         return
-    words = words_of(raw[theirs])
-    if plain_column(theirs) in _TWO_MEANINGS and words == words_of(raw[taken["answer"]]):
+    has_two = plain_column(theirs) in KNOWN["grades"]["two_meanings"].split()
+    if (
+        has_two
+        and "gold" not in taken
+        and words_of(raw[theirs]) == words_of(raw[taken["answer"]])
+    ):
         raise MedcalError(
-            f"{file}: column '{theirs}' holds the words of the answers: does it say whether the "
-            f"answer is right, or is it the right answer? Write --correct '{theirs}' or "
-            f"--gold '{theirs}'"
+            f"{file}: column '{theirs}' holds the words of the answers: does it say whether an "
+            f"answer is right, or is it the right answer? Write correct={theirs} or gold={theirs}"
         )
 
 

@@ -165,5 +165,7 @@ def one_answer_an_item(answers: pd.DataFrame, file: str) -> pd.DataFrame:
 
 def _labels(rows):
     """Each row's answer, normalised (None without one), and how often each is given."""
-    labels = [None if row["answer"] is None else answer_key(row["answer"]) for row in rows]
+    labels = [
+        None if row["answer"] is None else answer_key(row["answer"]) for row in rows
+    ]
     return labels, Counter(label for label in labels if label is not None)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import ast
 import html
 import io
 import json
 import platform
+import re
 from base64 import b64encode
+from collections.abc import Iterable
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -17,6 +20,7 @@ from IPython.display import HTML, display, update_display
 from matplotlib import pyplot as plt
 from matplotlib.figure import Figure
 
+from medcal_nb.errors import MedcalError, did_you_mean
 from medcal_nb.labels import UNITS, label_of
 
 _LIBRARIES = ("medcal-nb", "numpy", "pandas", "scipy", "matplotlib")
@@ -73,8 +77,11 @@ class Output:
         display(waiting, display_id=f"findings-{notebook}")
 
     def finding(self, text: str) -> None:
-        """Show a sentence of counts, estimates and intervals, and add it to the results."""
-        text = " ".join(text.split())
+        """Show a sentence of counts, estimates and intervals, and add it to the results.
+
+        Line breaks are spaces; ``-0.1`` and ``5%`` are written with a minus sign and a space.
+        """
+        text = _typeset(text)
         self.results["findings"].append(text)
         display(_sentences([text]))
 
@@ -99,6 +106,7 @@ class Output:
             What a mark, a bar and a band is, n, by image or by answer, synthetic or real: it is
             the alternative text.
         """
+        caption = _typeset(caption)
         path = self.folder / name
         about = {"Software": None, "Description": caption}
         fig.savefig(path.with_suffix(".png"), metadata=about)
@@ -165,6 +173,63 @@ def show(table: pd.DataFrame, columns: list[str] | None = None) -> pd.DataFrame:
     return _Shown(shown)
 
 
+def select(table: pd.DataFrame, query: str) -> pd.DataFrame:
+    """Return the rows of a table that a query names; a value that no row has is an error.
+
+    Parameters
+    ----------
+    table : DataFrame
+    query : str
+        As for :meth:`pandas.DataFrame.query`: ``"dataset == 'GQA' and domain == 'general'"``.
+
+    Raises
+    ------
+    MedcalError
+        If the query cannot be read, names a column or a value that the table does not hold, or no
+        row fits: what there is stands beside it.
+
+    Examples
+    --------
+    >>> table = pd.DataFrame({"domain": ["general", "medical"], "n": [1, 2]})
+    >>> select(table, "domain == 'medical'")["n"].tolist()
+    [2]
+    >>> select(table, "domain == 'medcal'")  # doctest: +ELLIPSIS
+    Traceback (most recent call last):
+    medcal_nb.errors.MedcalError: no row has domain 'medcal'; there are general, medical; ...
+    """
+    try:
+        tree = ast.parse(query, mode="eval")
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Name):
+                _check_known(node.id, "column", table.columns)
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Compare) and isinstance(node.left, ast.Name):
+                known = table[node.left.id].dropna().unique()
+                for value in _texts(node.comparators):
+                    _check_known(value, node.left.id, known)
+        rows = table.query(query)
+    except (SyntaxError, TypeError, ValueError) as error:
+        raise MedcalError(f"{query!r} is no query of a table: {error}") from None
+    if rows.empty:
+        raise MedcalError(f"no row fits {query!r}")
+    return rows
+
+
+def _texts(nodes: list[ast.expr]) -> list[str]:
+    """Texts that a comparison names, alone or in a list."""
+    leaves = [leaf for node in nodes for leaf in ast.walk(node)]
+    values = [leaf.value for leaf in leaves if isinstance(leaf, ast.Constant)]
+    return [value for value in values if isinstance(value, str)]
+
+
+def _check_known(name: str, what: str, known: Iterable) -> None:
+    names = sorted(map(str, known))
+    if name not in names:
+        shown = ", ".join(names[:20]) + (" …" if len(names) > 20 else "")
+        hint = did_you_mean(name, names)
+        raise MedcalError(f"no row has {what} {name!r}; there are {shown}{hint}")
+
+
 def estimate(
     row: pd.Series, name: str, form: str = ".2f", *, level: float = 0.95
 ) -> str:
@@ -188,27 +253,19 @@ def estimate(
     >>> estimate(row, "gap", "points")
     '31 percentage points (95 % CI 30 to 33)'
     """
-    ends = [number(row[f"{name}{end}"], form) for end in _ENDS]
-    low, high = (end.removesuffix(" %") for end in ends)
-    unit = " percentage points" if form == "points" else ""
-    return f"{number(row[name], form)}{unit} ({100 * level:g} % CI {low} to {high})"
-
-
-def number(value: float, form: str = ".2f") -> str:
-    """Return a number for a sentence; `form` is that of `estimate`.
-
-    Examples
-    --------
-    >>> number(0.52, ".0%"), number(-0.014, ".2f"), number(0.311, "points")
-    ('52 %', '−0.01', '31')
-    """
+    value, low, high = (row[column] for column in (name, f"{name}_low", f"{name}_high"))
     if form == "points":
-        text = f"{100 * value:.0f}"
-    elif form.endswith("%"):
-        text = f"{100 * value:{form[:-1]}f} %"
+        ends = f"{100 * low:.0f} to {100 * high:.0f}"
+        text = f"{100 * value:.0f} percentage points ({level:.0%} CI {ends})"
     else:
-        text = f"{value:{form}}"
-    return text.replace("-", "−")
+        text = f"{value:{form}} ({level:.0%} CI {low:{form}} to {high:{form}})"
+    return _typeset(text)
+
+
+def _typeset(text: str) -> str:
+    """A text on one line, with minus signs and a space before the percent sign."""
+    line = " ".join(text.split())
+    return re.sub(r"(?<=\d)%", " %", re.sub(r"(?<![\w.)\]])-(?=\d)", "−", line))
 
 
 def _cell(unit: str, value: Any, *ends: float) -> str:
@@ -220,8 +277,8 @@ def _cell(unit: str, value: Any, *ends: float) -> str:
         return "–"
     if isinstance(value, int | np.integer):
         return f"{value:,}"
-    if not isinstance(value, float):
-        return str(value)
+    if not isinstance(value, float) or np.isinf(value):
+        return str(value).replace("inf", "∞")
     if unit:
         value, *ends = (100 * end for end in (value, *ends))
     digits = 0 if unit else max(0, 1 - int(np.floor(np.log10(max(abs(value), 1e-3)))))

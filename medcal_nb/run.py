@@ -7,6 +7,7 @@ import contextlib
 import hashlib
 import json
 import logging
+import math
 import os
 import re
 import shutil
@@ -21,8 +22,6 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from medcal_nb.errors import MedcalError, NotEnough, did_you_mean
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -33,7 +32,7 @@ _LIBRARIES = ("numpy", "scipy", "pandas", "matplotlib", "seaborn")
 # what no notebook imports, and what alone decides how figures and tables look
 _APART = ("cli", "reader", "run.py")
 _DRAWING = ("plots.py", "notebook.py", "labels.py", "labels.toml", "house.mplstyle")
-_NUMBER = re.compile(r"[-−]?\d+(?:\.\d+)?(?:e[-+]?\d+)?")
+_NUMBER = re.compile(r"-?\d+(?:\.\d+)?(?:e[-+]?\d+)?")
 # figures are drawn inline whatever this shell prefers, and libraries keep quiet
 _ENVIRONMENT = {
     "PYTHONHASHSEED": "0",
@@ -187,11 +186,12 @@ class Step:
         return notes
 
     def _listed(self) -> list[str]:
-        """Names of published files: the results, and those that these list; no other is ours."""
+        """Names of published files: those that the results list, and the results; no others."""
         if not self.results.is_file():
             return []
-        own = self.results.relative_to(self.figures).as_posix()
-        return [*_read(self.results).get("files", ()), own]
+        names = map(Path, _read(self.results).get("files", ()))
+        inside = [str(n) for n in names if ".." not in n.parts and not n.is_absolute()]
+        return [*inside, f"results/{self.results.name}"]
 
     def _publish(self, out: Path) -> None:
         """Replace what is published by what a run wrote, if it differs.
@@ -210,9 +210,8 @@ class Step:
         listed = self._listed()
         for name in files:
             if name not in listed and (self.figures / name).exists():
-                place = self.figures / name
                 raise MedcalError(
-                    f"{place}: no study wrote it: move it away, or use --to"
+                    f"{self.figures / name}: no study wrote it: move it away, or use --to"
                 )
         if self._is_published(now, out):
             return
@@ -267,16 +266,17 @@ def steps_of(
         If a notebook, a profile or a parameter is unknown, or a value is of another kind than the
         parameter.
     """
-    contents = {
+    every = {
         path: _read_notebook(path)
         for path in sorted((root / "notebooks").glob("[0-9][0-9]_*.ipynb"))
     }
-    if not contents:
+    if not every:
         raise MedcalError(f"{root}: no notebooks/ there: clone the repository")
-    for word in chosen:
-        _check_name(word, [path.stem for path in contents], "notebook")
-    known = {}
-    for _, defaults in contents.values():
+    words = {Path(word).stem.zfill(2) for word in chosen}
+    for word in words:
+        _check_name(word, [path.stem for path in every], "notebook")
+    known: dict[str, Any] = {}
+    for _, defaults in every.values():
         known |= defaults
     values = _profile(profile, root) if profile else {}
     values |= dict(_assignment(text, known) for text in assignments)
@@ -284,10 +284,12 @@ def steps_of(
         _check_name(name, known, "parameter")
     figures, work = _places(root, profile, bool(assignments), to)
     steps = []
-    for path, (cells, defaults) in contents.items():
+    for path, (cells, defaults) in every.items():
         given = {name: values[name] for name in defaults.keys() & values.keys()}
-        is_chosen = any(word.zfill(2) in (path.stem, path.stem[:2]) for word in chosen)
-        if not is_chosen and (chosen or (values and not given)):
+        is_asked_for = (
+            words & {path.stem, path.stem[:2]} if words else given or not values
+        )
+        if not is_asked_for:
             continue
         for name, value in given.items():
             _check_kind(name, value, defaults[name])
@@ -324,8 +326,8 @@ def run_study(
     Returns
     -------
     dict
-        What became of each notebook, by name: "unchanged", "runs, because …", "ran in 12 s", "left
-        out: …" or "failed: …".
+        What became of each notebook, by name: "unchanged", "runs: …", "ran in 12 s", "left out: …"
+        or "failed: …".
 
     Raises
     ------
@@ -341,7 +343,7 @@ def run_study(
         stale = [step for step in wave if reasons[step.name]]
         outcomes |= {step.name: "unchanged" for step in wave}
         if plan_only:
-            outcomes |= {one.name: f"runs, {reasons[one.name]}" for one in stale}
+            outcomes |= {one.name: f"runs: {reasons[one.name]}" for one in stale}
         elif stale:
             outcomes |= _run_side_by_side(stale)
     return outcomes
@@ -406,19 +408,10 @@ def compare_results(
     now = _values_of(again["tables"])
     lines = []
     for place in before | now:
-        table, row, column = place
         a, b = before.get(place), now.get(place)
-        if a == b:
-            continue
-        if isinstance(a, int | float) and isinstance(b, int | float):
-            name = re.sub("_(low|high)$", "", column)
-            ends = [
-                before.get((table, row, f"{name}_{end}")) for end in ("low", "high")
-            ]
-            width = ends[1] - ends[0] if asks and None not in ends else 0
-            if abs(a - b) < max(tolerance * max(1, abs(a)), width / 20):
-                continue
-        lines.append(f"{table}, row {row}: {column} {a}, now {b}")
+        allowed = _width(before, place) / 20 if asks else 0
+        if a != b and not _is_near(a, b, tolerance, allowed):
+            lines.append(f"{place[0]}, row {place[1]}: {place[2]} {a}, now {b}")
     if not lines and not asks and published["findings"] != again["findings"]:
         lines.append("findings, in words")
     return lines
@@ -578,6 +571,9 @@ def _on_page(output: Any) -> Any:
         output.data = {"text/markdown": f"![{caption}]({mark['figure']})"}
     elif "text/html" in data:
         text = re.sub(r"(?s)<(style|script)\b.*?</\1>", "", data["text/html"])
+        text = re.sub(
+            r"\s+(?=<(td|th|/tr)\b)", "", text
+        )  # a row of a table on one line
         # an empty line would end the block, and $ begin a formula
         text = re.sub(r"\n\s*\n", "\n", text).strip().replace("$", "&#36;")
         output.data = {"text/html": text}
@@ -589,7 +585,10 @@ def _on_page(output: Any) -> Any:
 # --- comparing ------------------------------------------------------------------------------------
 
 
-def _values_of(tables: dict[str, list[dict]]) -> dict[tuple[str, int, str], Any]:
+_Values = dict[tuple[str, int, str], Any]
+
+
+def _values_of(tables: dict[str, list[dict]]) -> _Values:
     """Values of tables by table, row and column."""
     return {
         (table, i, column): value
@@ -597,6 +596,21 @@ def _values_of(tables: dict[str, list[dict]]) -> dict[tuple[str, int, str], Any]
         for i, row in enumerate(rows, 1)
         for column, value in row.items()
     }
+
+
+def _width(values: _Values, place: tuple[str, int, str]) -> float:
+    """Width of the interval that stands beside a value; 0 without one."""
+    table, row, column = place
+    name = re.sub("_(low|high)$", "", column)
+    low, high = (values.get((table, row, f"{name}_{end}")) for end in ("low", "high"))
+    return 0 if low is None or high is None else high - low
+
+
+def _is_near(a: Any, b: Any, relative: float, absolute: float = 0) -> bool:
+    """Whether two numbers are the same but for a tolerance; sizes below 1 count as 1."""
+    if not isinstance(a, int | float) or not isinstance(b, int | float):
+        return False
+    return abs(a - b) < max(relative * max(1, abs(a)), absolute)
 
 
 def _same_text(before: Path, now: Path) -> bool:
@@ -610,8 +624,8 @@ def _same_text(before: Path, now: Path) -> bool:
     words, others = (_NUMBER.sub("#", text) for text in texts)
     if words != others or now.suffix == ".md":
         return words == others
-    old, new = (np.array(_NUMBER.findall(text), dtype=float) for text in texts)
-    return np.allclose(old, new, rtol=1e-5, atol=1e-9)
+    numbers = (map(float, _NUMBER.findall(text)) for text in texts)
+    return all(math.isclose(a, b, rel_tol=1e-5) for a, b in zip(*numbers, strict=True))
 
 
 # --- names, values, places ------------------------------------------------------------------------
@@ -623,13 +637,13 @@ def _read_notebook(path: Path) -> tuple[list[str], dict[str, Any]]:
         cells = _read(path)["cells"]
         sources = ["".join(cell["source"]) for cell in cells]
         tags = [cell["metadata"].get("tags", ()) for cell in cells]
-        parameters = ast.parse(
-            sources[["parameters" in tag for tag in tags].index(True)]
-        )
+        parameters = sources[["parameters" in tag for tag in tags].index(True)]
         defaults = {
-            line.targets[0].id: ast.literal_eval(line.value) for line in parameters.body
+            ast.unparse(line.targets[0]): ast.literal_eval(line.value)
+            for line in ast.parse(parameters).body
+            if isinstance(line, ast.Assign)
         }
-    except (ValueError, KeyError, TypeError, AttributeError, SyntaxError) as error:
+    except (ValueError, KeyError, TypeError, SyntaxError) as error:
         raise MedcalError(
             f"{path}: no notebook of the study ({type(error).__name__}: {error}): see "
             "'Add a notebook' in CONTRIBUTING.md"
@@ -742,7 +756,10 @@ def _file_hash(path: Path) -> str:
 
 
 def _read(path: Path) -> dict[str, Any]:
-    return json.loads(path.read_text(encoding="utf-8"))
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except ValueError:
+        raise MedcalError(f"{path}: is damaged, no JSON: remove it") from None
 
 
 def _write(path: Path, content: dict[str, Any]) -> None:

@@ -24,8 +24,8 @@ from typing import Any
 
 from medcal_nb.errors import MedcalError, NotEnough, did_you_mean
 
-ROOT = Path(__file__).resolve().parents[1]
-"""The checkout: notebooks/, data/ and figures/ lie in it."""
+ROOT = Path(os.environ.get("MEDCAL_ROOT") or Path(__file__).parents[1]).resolve()
+"""The checkout: notebooks/, data/ and figures/ lie in it (``MEDCAL_ROOT`` names another)."""
 
 _AT_ONCE = 2
 _LIBRARIES = ("numpy", "scipy", "pandas", "matplotlib", "seaborn")

@@ -34,7 +34,7 @@ Query = Annotated[
 ]
 To = Annotated[Path, typer.Option(help="A log (.sqlite), .csv or .parquet to write.")]
 
-#: What `score` prints, in this order; `--all` prints every metric.
+#: What `score` prints where no metric is named.
 METRICS = (
     "accuracy",
     "mean_confidence",
@@ -124,7 +124,9 @@ def score(
     by: Annotated[
         str, typer.Option(metavar="COL,COL,…", help="Columns that make a row.")
     ] = "model,dataset,strategy",
-    all_: Annotated[bool, typer.Option("--all", help="Every metric.")] = False,
+    metrics: Annotated[
+        str, typer.Option(metavar="NAME,NAME,…", help="Which; all is every one.")
+    ] = ",".join(METRICS),
     csv: Annotated[bool, typer.Option("--csv", help="For a program.")] = False,
     resamples: Annotated[
         int, typer.Option(min=2, max=100_000, help="Of the bootstrap.")
@@ -143,8 +145,8 @@ def score(
     """
     import numpy as np
 
+    from medcal_nb import measure
     from medcal_nb.answers import load_answers
-    from medcal_nb.measure import metrics_table
 
     limits = [_limit(text) for text in require or ()]
     answers = _read(load_answers, file, columns)
@@ -154,12 +156,14 @@ def score(
             hint = did_you_mean(name, answers.columns)
             there = ", ".join(answers.columns)
             raise MedcalError(f"--by: no column {name!r}{hint}: there are {there}")
-    metrics = list(dict.fromkeys([*METRICS, *(name for name, *_ in limits)]))
+    if metrics == "all":
+        metrics = ",".join(measure.METRICS)
+    wanted = [*split_names(metrics), *(metric for metric, *_ in limits)]
     with _explained(file):
-        table = metrics_table(
+        table = measure.metrics_table(
             answers,
             by=names,
-            metrics="all" if all_ else metrics,
+            metrics=list(dict.fromkeys(wanted)),
             n_resamples=resamples,
             rng=np.random.default_rng(0),
         )
@@ -198,31 +202,40 @@ def calibrate(
 
     Example: medcal calibrate a.csv --fit "domain == 'general'" --to recalibrated.csv
     """
+    from medcal_nb.answers import load_answers
+    from medcal_nb.correct import apply_maps, fit_maps
+    from medcal_nb.correct.crossfit import warn_of_same_ids
+    from medcal_nb.notebook import select
+
+    answers = _read(load_answers, file, columns)
+    target = select(answers, apply) if apply else answers
+    with _explained(file):
+        if fit:
+            source = select(answers, fit)
+            warn_of_same_ids(source, target)
+            done = apply_maps(target, fit_maps(source, method=method))
+        else:
+            done = _cross_fitted(target, method)
+    n = _write(done, to, [file], force)
+    say(f"{to}: {n:,} of {len(target):,} answers recalibrated")
+
+
+def _cross_fitted(answers: "pd.DataFrame", method: str) -> "pd.DataFrame":
+    """Answers recalibrated by maps that were fitted without their image."""
     import numpy as np
     import pandas as pd
 
-    from medcal_nb.answers import load_answers
     from medcal_nb.correct import apply_maps, fit_maps
     from medcal_nb.correct.crossfit import N_FOLDS, assign_folds
     from medcal_nb.measure.rows import image_labels
 
-    answers = _read(load_answers, file, columns)
-    target = _rows(answers, apply, "--apply")
-    with _explained(file):
-        if fit:
-            source = _rows(answers, fit, "--fit")
-            done = apply_maps(target, fit_maps(source, method=method))
-        else:
-            images = image_labels(target)
-            folds = assign_folds(images, N_FOLDS, rng=np.random.default_rng(0))
-            parts = []
-            for fold in range(N_FOLDS):
-                inside = np.asarray(folds) == fold
-                maps = fit_maps(target[~inside], method=method)
-                parts.append(apply_maps(target[inside], maps))
-            done = pd.concat(parts, ignore_index=True)
-    n = _write(done, to, [file], force)
-    say(f"{to}: {n:,} of {len(target):,} answers recalibrated")
+    rng = np.random.default_rng(0)
+    folds = np.asarray(assign_folds(image_labels(answers), N_FOLDS, rng=rng))
+    parts = []
+    for fold in range(N_FOLDS):
+        maps = fit_maps(answers[folds != fold], method=method)
+        parts.append(apply_maps(answers[folds == fold], maps))
+    return pd.concat(parts, ignore_index=True)
 
 
 def _named(columns: list[str] | None) -> dict[str, Any]:
@@ -241,23 +254,6 @@ def _read(read: Any, file: Path, columns: list[str] | None) -> "pd.DataFrame":
     for line in answers.attrs.get("assumed", ()):
         note(line)
     return answers
-
-
-def _rows(answers: "pd.DataFrame", query: str, option: str) -> "pd.DataFrame":
-    """Rows that a query of pandas chooses; at least one."""
-    if not query:
-        return answers
-    try:
-        rows = answers.query(query)
-    except Exception as error:  # whatever its parser meets
-        text = str(error).splitlines()[0]
-        example = "write it as \"domain == 'general'\""
-        raise MedcalError(f"{option} {query}: {text}: {example}") from None
-    if rows.empty:
-        raise MedcalError(
-            f"{option} {query}: no such rows; columns: {', '.join(answers)}"
-        )
-    return rows
 
 
 def _write(table: "pd.DataFrame", to: Path, sources: list[Path], force: bool) -> int:

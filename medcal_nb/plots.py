@@ -44,6 +44,10 @@ LOOKS = {
     "probe_internalinspector": ("#6B8E23", "X"),
     "probe_ccps": (GREY, "P"),
     "probe_bicr": ("#10A070", "D"),
+    "MMMU-Pro (4 options)": ("#BB8800", "o"),
+    "MMMU-Pro (10 options)": ("#882255", "s"),
+    "accuracy": ("black", "o"),
+    "mean_confidence": (GREY, "s"),
 }
 _COLOURS = ("#4B2067", "#CC79A7", "#000000", "#10A070", "#8A6D1B", "#2E5E1A", GREY)
 _MARKS = "osD^vPX*<>"
@@ -298,7 +302,12 @@ def calibration(table: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
         )
         sizes = 150 * table["n"] / table["n"].max() + 6
         ax.scatter(
-            table["confidence"], table["accuracy"], s=sizes, color="black", alpha=0.8
+            table["confidence"],
+            table["accuracy"],
+            s=sizes,
+            color="black",
+            alpha=0.8,
+            clip_on=False,
         )
     ticks = np.linspace(0, 1, 6)
     ax.set(
@@ -315,21 +324,25 @@ def calibration(table: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
 
 
 def outcomes(table: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
-    """How many answers are correct (up) and wrong (down) in each bin of confidence.
+    """How many answers are correct (up) and wrong (down) in each bin, or at each confidence.
 
     Parameters
     ----------
     table : DataFrame
-        Of :func:`medcal_nb.measure.confidence_by_outcome_table` or ``reliability_table``: low,
-        high, n, accuracy.
+        n and accuracy, with low and high of bins
+        (:func:`medcal_nb.measure.confidence_by_outcome_table` or ``reliability_table``) or with
+        the confidence that they are at (``value_table``).
     ax : Axes, optional
         Where to draw; the current axes if not given.
     """
     ax = ax or plt.gca()
     correct = (table["n"] * table["accuracy"]).fillna(0).round()
     wrong = table["n"] - correct
-    width = 0.86 * (table["high"] - table["low"])
-    centre = (table["low"] + table["high"]) / 2
+    if "confidence" in table:
+        centre, width = table["confidence"], 0.04
+    else:
+        centre = (table["low"] + table["high"]) / 2
+        width = 0.86 * (table["high"] - table["low"])
     ax.bar(centre, correct, width, color="black", label="correct")
     ax.bar(
         centre, -wrong, width, color="white", edgecolor="black", lw=0.7, label="wrong"

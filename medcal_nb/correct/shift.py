@@ -22,7 +22,7 @@ from medcal_nb.measure.resampling import (
 
 from .crossfit import images_of, pairs, with_images
 from .maps import fit
-from .paired import with_ends
+from medcal_nb.measure.paired import with_ends
 from .transfer import TransferStudy
 
 LARGEST_DISTANCE = 0.1

@@ -150,12 +150,15 @@ def test_the_intercept_is_the_one_that_gives_the_accuracy(prior_shift, rng):
 def test_prevalence_alone_mends_screening_and_a_challenge_set_is_flagged(
     target, mended
 ):
-    """Radiologists of VIPER: screening at 11 % cancers to screening at 27 and 46 %."""
+    """Radiologists of VIPER: screening at 11 % cancers to screening at 27 and 46 %.
+
+    Sub-studies share cases: one half of them is the source's, the other the target's.
+    """
     readings = load_recorded("viper", dataset=["screeningLowP", target])
     readings = readings.assign(model="radiologists")
     both = (
-        readings[readings.dataset == "screeningLowP"],
-        readings[readings.dataset == target],
+        readings.query("dataset == 'screeningLowP' and split == 'fit'"),
+        readings[(readings.dataset == target) & (readings.split == "test")],
     )
     rng = np.random.default_rng(0)
     with warnings.catch_warnings():

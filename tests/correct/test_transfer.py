@@ -21,7 +21,7 @@ from medcal_nb.correct import (
 from medcal_nb.correct import transfer as transfer_module
 from medcal_nb.correct.crossfit import assign_folds, images_of, with_images
 from medcal_nb.correct.maps import arrays_of
-from medcal_nb.correct.paired import paired
+from medcal_nb.measure.paired import paired
 from medcal_nb.correct.transfer import conclude
 from medcal_nb.measure import auroc, brier_score
 from medcal_nb.measure.resampling import choose_clip

@@ -38,7 +38,7 @@ def pair(rows):
 
 @pytest.fixture(scope="module")
 def vlcb():
-    answers = load_recorded("vlcb", repeats=True)
+    answers = load_recorded("vlcb", complete=True)
     columns = ["model", "strategy", "confidence", "correct"]
     return dict(list(answers[columns].groupby(["model", "strategy"])))
 

@@ -3,13 +3,13 @@
 import csv
 import math
 
+import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from medcal_nb.answer_key import answer_key
-from medcal_nb.ask.grading import is_correct
-from medcal_nb.ask.parsing import yes_no
+from medcal_nb.grading import RULES, grade, grade_table, is_correct, yes_no
 
 SIDES = ["left lung", "right lung", "both lungs", "neither"]
 
@@ -23,11 +23,11 @@ GRADES = {
         ("Yes, there is a fracture.", "yes", True),
         ("no", "yes", False),
         ("No evidence of it.", "No", True),
-        ("normal", "no", False),  # "no" is a part of it, not the word
-        ("not seen", "no", False),
+        ("normal", "no", None),  # "no" is a part of it, not the word
+        ("not seen", "no", None),
         ("oui", "yes", True),
         ("Left", "left", True),
-        ("left side", "left", False),
+        ("left side", "left", None),
         ("", "yes", None),
         ("...", "yes", None),
         (None, "yes", None),
@@ -46,9 +46,9 @@ GRADES = {
         ("B", "B", True),
         ("A", "right lung", False),
         ("B. left lung", "right lung", True),  # the letter counts
-        ("lung", "left lung", False),
-        ("left", "left lung", False),
-        ("the left lung and the right lung", "left lung", False),
+        ("lung", "left lung", None),
+        ("left", "left lung", None),
+        ("the left lung and the right lung", "left lung", None),
         ("E", "left lung", False),
         ("A and B", "left lung", False),
         ("A", ["left lung", "right lung"], True),
@@ -67,10 +67,10 @@ GRADES = {
         ("two", "2", True),
         ("metastases", "metastasis", True),
         ("pelvis", "pelvi", False),
-        ("lung", "left lung", False),
-        ("left lung", "lung", False),
+        ("lung", "left lung", None),
+        ("left lung", "lung", None),
         ("no", "normal", False),
-        ("effusion pleural", "pleural effusion", False),
+        ("effusion pleural", "pleural effusion", None),
         ("ct", ["CT", "computed tomography"], True),
         ("MRI", ["CT", "computed tomography"], False),
         ("胸腔积液", "胸腔积液", True),
@@ -103,6 +103,80 @@ def test_choice_without_options():
     assert is_correct("(c)", "C", question_type="choice")
     assert is_correct("Left lung", "the left lung", question_type="choice")
     assert is_correct("D", "C", question_type="choice") is False
+
+
+@pytest.mark.parametrize(
+    ("answer", "gold", "rule", "right"),
+    [
+        ("Yes, there is.", "yes", "yes or no", True),
+        ("No, there is no pneumothorax", "no", "yes or no", True),
+        ("Answer: Yes\nConfidence: 80%", "yes", "yes or no", True),
+        ("True", "yes", "yes or no", True),
+        ("(A) yes", "yes", "yes or no", True),
+        ("I would say yes.", "no", "yes or no", False),
+        ("There is a fracture.", "yes", "undecided", None),
+        ("The answer is B.", "B", "letter", True),
+        ("B. right lung", "B", "letter", True),
+        (r"\boxed{B}", "(b)", "letter", True),
+        ("A", "A) normal", "letter", True),
+        ("B", "A) normal", "letter", False),
+        ("A) abnormal", "A) normal", "undecided", None),
+        ("right lung", "B", "undecided", None),
+        ("B", "right lung", "undecided", None),
+        ("The answer is cardiomegaly", "cardiomegaly", "same words", True),
+        ("It's a pneumonia.", "pneumonia", "same words", True),
+        ("7.0", "7", "same words", True),
+        ("<think>no, or yes</think>CT", "CT", "same words", True),
+        ("a", '["b", "a"]', "letter", True),
+        ("pneumonia", "cardiomegaly", "other words", False),
+        ("pneumothorax (left)", "pneumothorax", "partial", None),
+        ("no pneumothorax", "pneumothorax", "partial", None),
+        ("I cannot tell from this image", "CT", "no answer", None),
+        (
+            "the heart is much larger than it should be",
+            "cardiomegaly",
+            "undecided",
+            None,
+        ),
+        ("-", "yes", "empty", None),
+        ("yes", math.nan, "empty", None),
+    ],
+)
+def test_a_reply_in_a_table_is_graded_by_the_rule_that_decides(
+    answer, gold, rule, right
+):
+    assert grade(answer, gold) == (right, rule)
+
+
+def test_a_table_is_graded_as_its_answers_are_and_says_how():
+    table = pd.DataFrame(
+        {
+            "answer": ["B", "A", "the lung", None, "left lung", "B"],
+            "gold": ["right lung"] * 6,
+            "question_type": "choice",
+            "options": [SIDES] * 5 + [None],
+        },
+        index=[5, 4, 3, 2, 1, 0],
+    )
+    graded = grade_table(table)
+    right = [True, False, None, None, False, None]
+    assert (
+        graded["correct"].astype(object).where(graded["correct"].notna(), None).tolist()
+        == right
+    )
+    assert graded.index.equals(table.index)
+    about = graded.attrs["grading"]
+    assert about["counts"] == {"option": 3, "undecided": 1, "partial": 1, "empty": 1}
+    assert set(about["counts"]) <= set(RULES)
+    assert "3 of 6 answers graded" in about["text"]
+    assert (
+        "16.7% of all if the ungraded were wrong, 66.7% if they were right"
+        in about["text"]
+    )
+    assert [pair["answer"] for pair in about["pairs"][:3]] == ["B", "A", "the lung"]
+    assert (
+        about["pairs"][0] | {"gold": "right lung", "correct": True} == about["pairs"][0]
+    )
 
 
 @given(st.text(max_size=60))

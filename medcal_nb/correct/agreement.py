@@ -4,7 +4,6 @@ import numpy as np
 import pandas as pd
 
 from medcal_nb.answer_key import answer_key
-
 from medcal_nb.measure.paired import means, paired
 
 AGREEMENT = "model_agreement"

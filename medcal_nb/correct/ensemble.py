@@ -22,13 +22,13 @@ from scipy.special import expit
 
 from medcal_nb.answer_key import answer_key
 from medcal_nb.measure import auroc_test, holm, metrics_table
+from medcal_nb.measure.paired import means, paired
 from medcal_nb.measure.resampling import logit, two_sided_p
 from medcal_nb.measure.rows import arrays, image_labels, parts_by, rows_where
 
 from .crossfit import N_FOLDS, by_fold, folds_of
 from .families import fit_smoothed
 from .maps import RecalibrationWarning, fit
-from medcal_nb.measure.paired import means, paired
 
 AVERAGE = "average"
 WITH_EXPERT = "average + expert"

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
+from medcal_nb.measure.paired import with_ends
 from medcal_nb.measure.resampling import (
     Resamples,
     choose_clip,
@@ -22,7 +23,6 @@ from medcal_nb.measure.resampling import (
 
 from .crossfit import images_of, pairs, with_images
 from .maps import fit
-from medcal_nb.measure.paired import with_ends
 from .transfer import TransferStudy
 
 LARGEST_DISTANCE = 0.1

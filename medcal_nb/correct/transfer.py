@@ -43,6 +43,7 @@ STAGES = {
     "refitted": "refitted",
 }
 """Stages of a confidence, by the ending of their columns: how they are called."""
+COUNTED = ("lowered", "raised", "better_than_base", "worse_than_base")
 _DIFFERENCES = {
     "transfer_change": ("transferred", "uncorrected"),
     "known_change": ("known", "uncorrected"),
@@ -139,7 +140,12 @@ def transfer_study(
         - log_loss_uncorrected, log_loss_transferred, log_loss_refitted: log losses
         - temperature_source, temperature_target, at_bound: where the map is a temperature
         - margin: as given
-        - p_non_inferior, p_inferior, p_not_needed: of the three tests
+        - p_non_inferior, p_inferior, p_not_needed: of the three tests, one-sided, by inversion of
+          the intervals
+        - p_lowered, p_raised, p_better_than_base, p_worse_than_base: one-sided, of the Brier score
+          transferred against the uncorrected one and against ``brier_base``
+        - lowered, raised, better_than_base, worse_than_base: whether the interval of that
+          difference is below or above 0; with _holm, after Holm's correction
         - conclusion, conclusion_holm: one of ``CONCLUSIONS``; after Holm's correction over the
           rows of a method
 
@@ -328,6 +334,8 @@ def conclude(
     """The table with p values and conclusions, alone and after Holm's correction."""
     cost = draws["transferred"] - draws["refitted"]
     gain = draws["uncorrected"] - draws["refitted"]
+    change = draws["transferred"] - draws["uncorrected"]
+    above_base = draws["transferred"] - draws["base"]
     p_values = []
     for i, (n, margin) in enumerate(zip(n_groups, table["margin"], strict=True)):
         below = _p(cost[i], n, margin, "less")
@@ -337,14 +345,21 @@ def conclude(
                 "p_non_inferior": below,
                 "p_inferior": _p(cost[i], n, margin, "greater"),
                 "p_not_needed": np.maximum(below, small),
+                "p_lowered": _p(change[i], n, 0.0, "less"),
+                "p_raised": _p(change[i], n, 0.0, "greater"),
+                "p_better_than_base": _p(above_base[i], n, 0.0, "less"),
+                "p_worse_than_base": _p(above_base[i], n, 0.0, "greater"),
             }
         )
+    names = list(p_values[0])
     table = table.join(pd.DataFrame(p_values, index=table.index))
     size = (1 - level) / 2
-    names = ["p_non_inferior", "p_inferior", "p_not_needed"]
     adjusted = table.groupby("method", sort=False)[names].transform(
         lambda p: holm(p.to_numpy())
     )
+    for name in COUNTED:
+        table[name] = table[f"p_{name}"] <= size
+        table[f"{name}_holm"] = adjusted[f"p_{name}"] <= size
     pairs_once = table.drop_duplicates(list(BY)).set_index(list(BY))["auroc_p"]
     held = pd.Series(holm(pairs_once.to_numpy()), pairs_once.index)
     keys = pd.MultiIndex.from_frame(table[list(BY)])
@@ -363,21 +378,13 @@ def _p(draws: np.ndarray, n_groups: float, margin: float, alternative: str) -> f
 
 
 def _conclusions(table: pd.DataFrame, p: pd.DataFrame, size: float) -> np.ndarray:
-    """One of ``CONCLUSIONS`` for each row.
-
-    A conclusion asks for both: the p value of its test, and that the percentile interval lies on
-    the same side of the margin.
-    """
-    margin = table["margin"]
-    below = (p["p_non_inferior"] <= size) & (table["cost_high"] < margin)
-    above = (p["p_inferior"] <= size) & (table["cost_low"] > margin)
-    small = (p["p_not_needed"] <= size) & (table["refit_change_low"] > -margin)
+    """One of ``CONCLUSIONS`` for each row, from p values of the three tests."""
     return np.select(
         [
             table["discrimination"] == "not shown",
-            above,
-            below & small,
-            below,
+            p["p_inferior"] <= size,
+            p["p_not_needed"] <= size,
+            p["p_non_inferior"] <= size,
         ],
         [
             "no discrimination",
@@ -446,9 +453,11 @@ def transfer_counts(table: pd.DataFrame) -> pd.DataFrame:
 
         - method: the map's name
         - pairs: models and strategies
-        - each of `CONCLUSIONS`: number after Holm's correction; "… (uncorrected)" without
-        - lowered, raised: pairs whose Brier score transfer clearly lowers, or raises
-        - worse_than_base: transferred confidences with a skill below 0
+        - each of `CONCLUSIONS`: number after Holm's correction
+        - lowered, raised: pairs in which the interval of the change of the Brier score by transfer
+          is below, or above, 0; with _holm, after Holm's correction
+        - better_than_base, worse_than_base: pairs in which the interval of the transferred Brier
+          score minus that of the accuracy alone is below, or above, 0; with _holm
         - median_cost, lowest_cost, highest_cost: of the Brier score
 
     Examples
@@ -467,11 +476,9 @@ def transfer_counts(table: pd.DataFrame) -> pd.DataFrame:
         row = {"method": method, "pairs": len(part)}
         for name in CONCLUSIONS:
             row[name] = int((part["conclusion_holm"] == name).sum())
-        for name in CONCLUSIONS:
-            row[f"{name} (uncorrected)"] = int((part["conclusion"] == name).sum())
-        row["lowered"] = int((part["transfer_change_high"] < 0).sum())
-        row["raised"] = int((part["transfer_change_low"] > 0).sum())
-        row["worse_than_base"] = int((part["skill_transferred"] < 0).sum())
+        for name in COUNTED:
+            row[name] = int(part[name].sum())
+            row[f"{name}_holm"] = int(part[f"{name}_holm"].sum())
         row["median_cost"] = part["cost"].median()
         row["lowest_cost"] = part["cost"].min()
         row["highest_cost"] = part["cost"].max()

@@ -125,7 +125,9 @@ def forest(
     ax = ax or plt.gca()
     rows = list(look(table[label]))
     levels = look(table[hue] if hue else [None])
-    offsets = np.linspace(-0.3, 0.3, len(levels)) if len(levels) > 1 else [0.0]
+    # marks of a row stay nearer to one another than to the next row
+    half = min(0.3, 0.12 * (len(levels) - 1))
+    offsets = np.linspace(-half, half, len(levels))
     for (level, (colour, mark)), offset in zip(levels.items(), offsets, strict=True):
         part = table[table[hue] == level] if hue else table
         ax.errorbar(
@@ -300,7 +302,7 @@ def calibration(table: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
         ax.errorbar(
             table["confidence"], table["accuracy"], yerr=arms, fmt="none", **colour
         )
-        sizes = 150 * table["n"] / table["n"].max() + 6
+        sizes = 80 * table["n"] / table["n"].max() + 5
         ax.scatter(
             table["confidence"],
             table["accuracy"],
@@ -407,11 +409,12 @@ def matrix(
     wide = table.pivot(index=row, columns=col, values=value)
     wide = wide.loc[list(look(table[row])), list(look(table[col]))]
     scale = 100 if value in UNITS else 1
+    form = "{:+.0f}" if scale == 100 else "{:+.2f}"
     top = 1.4 * scale * float(wide.abs().max(axis=None))
     sns.heatmap(
         scale * wide,
-        annot=True,
-        fmt="+.0f" if scale == 100 else "+.2f",
+        annot=(scale * wide).map(lambda cell: form.format(cell).replace("-", "−")),
+        fmt="",
         cmap="PiYG_r",
         vmin=-top,
         vmax=top,

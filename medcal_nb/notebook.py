@@ -277,8 +277,8 @@ def _cell(unit: str, value: Any, *ends: float) -> str:
         return "–"
     if isinstance(value, int | np.integer):
         return f"{value:,}"
-    if not isinstance(value, float):
-        return str(value)
+    if not isinstance(value, float) or np.isinf(value):
+        return str(value).replace("inf", "∞")
     if unit:
         value, *ends = (100 * end for end in (value, *ends))
     digits = 0 if unit else max(0, 1 - int(np.floor(np.log10(max(abs(value), 1e-3)))))

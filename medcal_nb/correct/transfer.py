@@ -53,6 +53,14 @@ _DIFFERENCES = {
 }
 
 
+_BELOW = {  # Brier scores whose difference is tested to be below so many margins
+    "non_inferior": ("transferred", "refitted", 1),
+    "not_needed": ("uncorrected", "refitted", 1),
+    "lowered": ("transferred", "uncorrected", 0),
+    "better_than_base": ("transferred", "base", 0),
+}
+
+
 @dataclass(frozen=True)
 class TransferStudy:
     """The transfer table and, row by row, the resamples behind its intervals.
@@ -332,49 +340,33 @@ def conclude(
     level: float,
 ) -> pd.DataFrame:
     """The table with p values and conclusions, alone and after Holm's correction."""
-    cost = draws["transferred"] - draws["refitted"]
-    gain = draws["uncorrected"] - draws["refitted"]
-    change = draws["transferred"] - draws["uncorrected"]
-    above_base = draws["transferred"] - draws["base"]
-    p_values = []
-    for i, (n, margin) in enumerate(zip(n_groups, table["margin"], strict=True)):
-        below = _p(cost[i], n, margin, "less")
-        small = _p(gain[i], n, margin, "less")
-        p_values.append(
-            {
-                "p_non_inferior": below,
-                "p_inferior": _p(cost[i], n, margin, "greater"),
-                "p_not_needed": np.maximum(below, small),
-                "p_lowered": _p(change[i], n, 0.0, "less"),
-                "p_raised": _p(change[i], n, 0.0, "greater"),
-                "p_better_than_base": _p(above_base[i], n, 0.0, "less"),
-                "p_worse_than_base": _p(above_base[i], n, 0.0, "greater"),
-            }
-        )
-    names = list(p_values[0])
-    table = table.join(pd.DataFrame(p_values, index=table.index))
+    margin = table["margin"].to_numpy()
+    below = {}
+    for name, (one, other, times) in _BELOW.items():
+        differences = draws[one] - draws[other]
+        below[name] = [
+            one_sided_p(difference, n_groups=n, null=times * null)
+            for difference, n, null in zip(differences, n_groups, margin, strict=True)
+        ]
+    p = pd.DataFrame(below, index=table.index)
+    p["inferior"] = 1 - p["non_inferior"]
+    p["not_needed"] = p[["non_inferior", "not_needed"]].max(axis=1)
+    p["raised"] = 1 - p["lowered"]
+    p["worse_than_base"] = 1 - p["better_than_base"]
+    by_method = p.groupby(table["method"], sort=False)
+    adjusted = by_method.transform(lambda one: holm(one.to_numpy()))
+    table = table.join(p.add_prefix("p_"))
     size = (1 - level) / 2
-    adjusted = table.groupby("method", sort=False)[names].transform(
-        lambda p: holm(p.to_numpy())
-    )
     for name in COUNTED:
-        table[name] = table[f"p_{name}"] <= size
-        table[f"{name}_holm"] = adjusted[f"p_{name}"] <= size
+        table[name] = p[name] <= size
+        table[f"{name}_holm"] = adjusted[name] <= size
     pairs_once = table.drop_duplicates(list(BY)).set_index(list(BY))["auroc_p"]
     held = pd.Series(holm(pairs_once.to_numpy()), pairs_once.index)
     keys = pd.MultiIndex.from_frame(table[list(BY)])
     table["auroc_p_holm"] = held.reindex(keys).to_numpy()
-    table["conclusion"] = _conclusions(table, table[names], size)
+    table["conclusion"] = _conclusions(table, p, size)
     table["conclusion_holm"] = _conclusions(table, adjusted, size)
     return table
-
-
-def _p(draws: np.ndarray, n_groups: float, margin: float, alternative: str) -> float:
-    """P value of a difference against the margin; 0 or 1 where no resample differs."""
-    if np.ptp(draws) < 1e-12:
-        holds = draws[0] < margin if alternative == "less" else draws[0] > margin
-        return float(not holds)
-    return one_sided_p(draws, n_groups=n_groups, null=margin, alternative=alternative)
 
 
 def _conclusions(table: pd.DataFrame, p: pd.DataFrame, size: float) -> np.ndarray:
@@ -382,9 +374,9 @@ def _conclusions(table: pd.DataFrame, p: pd.DataFrame, size: float) -> np.ndarra
     return np.select(
         [
             table["discrimination"] == "not shown",
-            p["p_inferior"] <= size,
-            p["p_not_needed"] <= size,
-            p["p_non_inferior"] <= size,
+            p["inferior"] <= size,
+            p["not_needed"] <= size,
+            p["non_inferior"] <= size,
         ],
         [
             "no discrimination",

@@ -486,5 +486,5 @@ def _name_axis(axis: mpl.axis.Axis, column: str) -> None:
     axis.set_label_text(f"{label_of(column).replace('_', ' ')}{unit}")
     if unit:
         axis.set_major_formatter(
-            lambda value, _: f"{100 * value:.0f}".replace("-", "−")
+            lambda value, _: f"{100 * value:.4g}".replace("-", "−")
         )

@@ -265,7 +265,9 @@ def estimate(
 def _typeset(text: str) -> str:
     """A text on one line, with minus signs and a space before the percent sign."""
     line = " ".join(text.split())
-    return re.sub(r"(?<=\d)%", " %", re.sub(r"(?<![\w.)\]])-(?=\d)", "−", line))
+    line = re.sub(r"(?<![\w.)\]])-(?=\d)", "−", line)
+    line = re.sub(r"−(0(?:\.0+)?)(?![.\d])", r"\1", line)
+    return re.sub(r"(?<=\d)%", " %", line)
 
 
 def _cell(unit: str, value: Any, *ends: float) -> str:

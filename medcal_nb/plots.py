@@ -445,7 +445,7 @@ def image_sheet(items: pd.DataFrame, *, per_row: int = 6) -> Figure:
     fig, axes = plt.subplots(
         len(kinds),
         per_row,
-        figsize=(7, 1.15 * len(kinds)),
+        figsize=(0.9 * per_row, 1.15 * len(kinds)),
         squeeze=False,
         layout="constrained",
     )
@@ -457,7 +457,8 @@ def image_sheet(items: pd.DataFrame, *, per_row: int = 6) -> Figure:
             ax.imshow(open_image(image), cmap="gray")
         first = part.iloc[0]
         title = f"{label_of(kind)}: {first['question']} ({first['gold']})"
-        line[0].set_title(title, loc="left", fontweight="normal")
+        words = line[0].text(0, 1.06, title, transform=line[0].transAxes)
+        words.set_in_layout(False)  # they run over the images beside
         for ax in line:
             ax.set_axis_off()
     return fig

@@ -316,14 +316,24 @@ def policy_table(
         cost = cost_wrong * (1 - right) + cost_check * read
         mean = mrmc_mean(cost, readers, cases, level=level)
         change = mrmc_mean(cost - base, readers, cases, level=level)
-        row = {"policy": name, "n": len(both)}
-        row |= {"n_readers": mean.n_readers, "n_cases": mean.n_cases}
-        row |= {"reader_share": read.mean(), "accuracy": right.mean()}
-        lowest = cost_check * read.min()  # no expected cost is below it
-        row |= {"cost": mean.estimate, "cost_low": max(mean.low, lowest)}
-        row |= {"cost_high": mean.high}
-        row |= {"difference": change.estimate, "difference_low": change.low}
-        rows.append(row | {"difference_high": change.high, "p": change.p})
+        rows.append(
+            {
+                "policy": name,
+                "n": len(both),
+                "n_readers": mean.n_readers,
+                "n_cases": mean.n_cases,
+                "reader_share": read.mean(),
+                "accuracy": right.mean(),
+                "cost": mean.estimate,
+                # no expected cost is below that of the readings
+                "cost_low": max(mean.low, cost_check * read.min()),
+                "cost_high": mean.high,
+                "difference": change.estimate,
+                "difference_low": change.low,
+                "difference_high": change.high,
+                "p": change.p,
+            }
+        )
     return pd.DataFrame(rows).sort_values("cost", ignore_index=True, kind="stable")
 
 
@@ -401,8 +411,8 @@ def reliance_table(decisions: pd.DataFrame, *, by: Sequence[str] = ()) -> pd.Dat
     both["model_correct"] = both["model_correct"].astype(bool)
     rows = []
     for key, part in parts_by(both, [*by, "model_correct"]):
-        alone = part["correct_alone"].to_numpy(float) == 1
-        with_model = part["correct_with_model"].to_numpy(float) == 1
+        alone = part["correct_alone"].to_numpy(bool)
+        with_model = part["correct_with_model"].to_numpy(bool)
         changed = part["answer_alone"] != part["answer_with_model"]
         row = {"n": len(part), "right_alone": alone.mean()}
         row |= {"right_with_model": with_model.mean(), "changed": int(changed.sum())}
@@ -423,25 +433,15 @@ def _share_changed(name: str, of: str, before: NDArray, after: NDArray) -> dict:
 
 def _both_phases(decisions: pd.DataFrame) -> pd.DataFrame:
     """One row a reader and case that has a grade alone, with the model, and of the model."""
-    if "phase" not in decisions:
-        decisions = decisions[:0].reindex(
-            columns=[*decisions.columns, *DECISION_COLUMNS]
-        )
-        decisions = decisions.loc[:, ~decisions.columns.duplicated()]
-    parts_by(decisions[:0], list(DECISION_COLUMNS))
-    graded = decisions[decisions["correct"].notna()]
-    graded = graded[graded["model_correct"].notna()]
+    parts_by(decisions[:0], DECISION_COLUMNS)
+    graded = decisions[
+        decisions["correct"].notna() & decisions["model_correct"].notna()
+    ]
     graded = graded.assign(case=image_labels(graded, "item_id"))
-    own = ["correct", "confidence", "answer"]
-    own = [column for column in own if column in graded]
+    if "sample" in graded:  # a case read again beside another model is one by itself
+        graded["case"] += "/" + graded["sample"].astype(str)
     keys = ["reader", "case"]
-    if (
-        "sample" in graded
-    ):  # a case read again beside another model is a case of its own
-        keys.append("sample")
+    own = [name for name in ("correct", "confidence", "answer") if name in graded]
     alone = graded[graded["phase"] == ALONE]
     with_model = graded[graded["phase"] == WITH_MODEL][[*keys, *own]]
-    both = alone.merge(with_model, on=keys, suffixes=("_alone", "_with_model"))
-    if "sample" in both:
-        both["case"] = both["case"] + "/" + both["sample"].astype(str)
-    return both
+    return alone.merge(with_model, on=keys, suffixes=("_alone", "_with_model"))

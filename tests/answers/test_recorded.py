@@ -61,7 +61,8 @@ def test_a_table_is_read_whole_and_typed_by_its_name(name):
     assert not answers.duplicated(KEY).any()
     assert set(answers) >= {*KEY, *COLUMNS}
     assert {str(answers[column].dtype) for column in [*KEY, *COLUMNS]} == {"str"}
-    assert answers["confidence"].dropna().between(0, 1).all()
+    values = answers["confidence"].dropna()
+    assert values.between(0, 1).all()
     assert str(answers["correct"].dtype) == "boolean"
     assert answers.attrs["assumed"]
 
@@ -86,12 +87,6 @@ def test_the_manifest_names_source_licence_and_hash_of_every_file():
     assert size < 16e6
 
 
-def test_confidences_are_short_decimals(vlcb):
-    values = vlcb.loc[vlcb["strategy"] == "verbalized", "confidence"].dropna()
-    assert (values == values.round(4)).mean() > 0.999
-    assert (values == 0.9).sum() > 1_000
-
-
 def test_names_of_items_by_their_counts(vlcb):
     items = items_of(vlcb)
     named = items.dropna(subset="image_id").groupby("dataset")["image_id"]
@@ -112,12 +107,9 @@ def test_names_of_items_by_their_counts(vlcb):
     assert (kinds.str[0] == items["image_kind"])[kinds.notna()].all()
     assert (kinds.str.len() > 1).sum() == 180
     assert items["question_type"].isna().sum() == 29
-
-
-def test_questions_with_4_and_10_options_are_paired(vlcb):
-    items = items_of(vlcb)
-    items = items[items["image_set"] == "MMMU-Pro"].dropna(subset="image_id")
-    wide = items.pivot(index="question_id", columns="dataset", values="subject")
+    # questions with 4 and with 10 options are paired
+    mmmu = items[items["image_set"] == "MMMU-Pro"].dropna(subset="image_id")
+    wide = mmmu.pivot(index="question_id", columns="dataset", values="subject")
     pairs = wide.dropna()
     assert len(pairs) == 1_710
     assert (pairs.iloc[:, 0] == pairs.iloc[:, 1]).all()

@@ -140,7 +140,7 @@ def test_the_table_names_its_metrics(rng):
         assert table.loc[("alone", metric), "estimate"] == pytest.approx(value)
     claims = answers.assign(correct=case % 3 == 0)
     assert "auroc" in set(mrmc_table(claims)["metric"])
-    with pytest.raises(ValueError, match="metrics must be of"):
+    with pytest.raises(ValueError, match="metrics must be one of"):
         mrmc_table(answers, metrics=["ece"])
 
 

@@ -76,9 +76,10 @@ def _ask_all(log: AnswerLog) -> None:
         for model in job["models"]:
             backend = reach(job.get("expert", model))
             for about in job["items"]:
-                items = load_items(**about, seed=jobs["seed"])
+                dataset = about["dataset"]
+                part = {"split": about.get("split"), "n": about.get("n")}
+                items = load_items(dataset, **part, seed=jobs["seed"])
                 if "of" in job:
-                    dataset = about["dataset"]
                     of = log.read(model=model, dataset=dataset, strategy=job["of"])
                     items = with_candidates(items, to_graded(of))
                 plan = {"seed": jobs["seed"], "model": model, "progress": True}

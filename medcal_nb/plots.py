@@ -80,7 +80,7 @@ def look(levels: Iterable) -> dict[object, tuple[str, str]]:
     names = list(dict.fromkeys(levels))
     known = [name for name in LOOKS if name in names]
     others = [name for name in names if name not in LOOKS]
-    looks = {name: LOOKS[name] for name in known}
+    looks: dict[object, tuple[str, str]] = {name: LOOKS[name] for name in known}
     for i, name in enumerate(others):
         looks[name] = (_COLOURS[i % len(_COLOURS)], _MARKS[i % len(_MARKS)])
     return looks
@@ -297,10 +297,14 @@ def calibration(table: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
         few = table["n_near"] < min(20, table["n_near"].max() / 2)
         lines(table.mask(few), "confidence", "accuracy", ax=ax)
     else:
-        colour = {"color": "black", "elinewidth": 0.9, "zorder": 2}
-        arms = _arms(table, "accuracy")
         ax.errorbar(
-            table["confidence"], table["accuracy"], yerr=arms, fmt="none", **colour
+            table["confidence"],
+            table["accuracy"],
+            yerr=_arms(table, "accuracy"),
+            fmt="none",
+            color="black",
+            elinewidth=0.9,
+            zorder=2,
         )
         sizes = 80 * table["n"] / table["n"].max() + 5
         ax.scatter(

@@ -301,6 +301,7 @@ def arrays_of(graded: pd.DataFrame, method: str) -> tuple[np.ndarray, np.ndarray
     ValueError
         If the map needs all options and a row lacks their probabilities.
     """
+    check_choice(method, "method", MAPS)
     y = graded["correct"].to_numpy(float)
     if MAPS[method].inputs == "confidence":
         return graded["confidence"].to_numpy(float), y

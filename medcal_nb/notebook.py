@@ -313,7 +313,8 @@ def _cell(unit: str, value: Any, *ends: float) -> str:
     if unit:
         value, *ends = (100 * end for end in (value, *ends))
     digits = 0 if unit else max(0, 1 - int(np.floor(np.log10(max(abs(value), 1e-3)))))
-    low_high = f" [{', '.join(f'{end:.{digits}f}' for end in ends)}]" if ends else ""
+    there = bool(ends) and bool(np.isfinite(ends).all())
+    low_high = f" [{', '.join(f'{end:.{digits}f}' for end in ends)}]" if there else ""
     percent = " %" if unit == "%" else ""
     return f"{value:,.{digits}f}{percent}{low_high}".replace("-", "−")
 

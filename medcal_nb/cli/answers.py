@@ -36,29 +36,33 @@ def import_(
 
     Example: medcal import a.csv -c confidence=conf -c model=my-model --to answers.sqlite
     """
-    import pandas as pd
+    from tempfile import TemporaryDirectory
 
     from medcal_nb.answers import AnswerLog, is_log, read_answers, write_table
 
     if not is_log(to) and to.suffix not in (".csv", ".parquet"):
         raise MedcalError(f"{to}: end its name with .sqlite, .csv or .parquet")
-    parts = []
-    for file in files:
-        answers = read_answers(file, **keywords(columns))
-        for sentence in answers.attrs["assumed"]:
-            note(f"{file}: {sentence}")
-        answers.attrs = {}
-        parts.append(answers)
-    answers = pd.concat(parts, ignore_index=True) if len(parts) > 1 else parts[0]
+    with (
+        TemporaryDirectory() as place,
+        AnswerLog(Path(place) / "all.sqlite") as gathered,
+    ):
+        for file in files:
+            answers = read_answers(file, **keywords(columns))
+            for sentence in answers.attrs["assumed"]:
+                note(f"{file}: {sentence}")
+            if len(files) > 1:
+                gathered.append(answers, if_exists=if_exists, where=file)
+        if len(files) > 1:
+            answers = gathered.read()
+    n = len(answers)
     if is_log(to):
         with AnswerLog(to) as log:
-            n = log.append(answers, if_exists=if_exists)
-        known = (
-            f" ({len(answers) - n:,} were there already)" if n < len(answers) else ""
-        )
+            n = log.append(
+                answers, if_exists=if_exists, where=", ".join(map(str, files))
+            )
     else:
         write_table(answers, to, sources=files, force=force)
-        n, known = len(answers), ""
+    known = f" ({len(answers) - n:,} were there already)" if n < len(answers) else ""
     names = ", ".join(file.name for file in files)
     say(f"{to}: {n:,} answers from {names}{known}")
 

@@ -7,6 +7,7 @@ import html
 import io
 import json
 import platform
+import re
 from base64 import b64encode
 from collections.abc import Iterable
 from importlib.metadata import version
@@ -76,8 +77,11 @@ class Output:
         display(waiting, display_id=f"findings-{notebook}")
 
     def finding(self, text: str) -> None:
-        """Show a sentence of counts, estimates and intervals, and add it to the results."""
-        text = " ".join(text.split())
+        """Show a sentence of counts, estimates and intervals, and add it to the results.
+
+        Line breaks are spaces; ``-0.1`` and ``5%`` are written with a minus sign and a space.
+        """
+        text = _typeset(text)
         self.results["findings"].append(text)
         display(_sentences([text]))
 
@@ -102,6 +106,7 @@ class Output:
             What a mark, a bar and a band is, n, by image or by answer, synthetic or real: it is
             the alternative text.
         """
+        caption = _typeset(caption)
         path = self.folder / name
         about = {"Software": None, "Description": caption}
         fig.savefig(path.with_suffix(".png"), metadata=about)
@@ -139,6 +144,35 @@ class _Shown(pd.DataFrame):
         return self.to_html(
             index=False, border=0, justify="left", classes="mathjax_ignore"
         )
+
+
+def published(notebook: str, folder: str = "") -> dict[str, Any]:
+    """Return what another notebook found: its sentences, and its tables by name.
+
+    Parameters
+    ----------
+    notebook : str
+        Its name, such as ``04_transfer``.
+    folder : str
+        Where its results lie; if empty, ``figures/results`` beside the notebooks' folder.
+
+    Returns
+    -------
+    dict
+        ``findings``: list of sentences; ``tables``: DataFrames by name.
+
+    Raises
+    ------
+    MedcalError
+        If it has no results there.
+    """
+    place = Path(folder) if folder else _checkout() / "figures" / "results"
+    path = place / f"{notebook}.json"
+    if not path.is_file():
+        raise MedcalError(f"{path}: not there: run `medcal study {notebook[:2]}` first")
+    results = json.loads(path.read_text(encoding="utf-8"))
+    tables = {name: pd.DataFrame(rows) for name, rows in results["tables"].items()}
+    return {"findings": results["findings"], "tables": tables}
 
 
 def show(table: pd.DataFrame, columns: list[str] | None = None) -> pd.DataFrame:
@@ -248,27 +282,21 @@ def estimate(
     >>> estimate(row, "gap", "points")
     '31 percentage points (95 % CI 30 to 33)'
     """
-    ends = [number(row[f"{name}{end}"], form) for end in _ENDS]
-    low, high = (end.removesuffix(" %") for end in ends)
-    unit = " percentage points" if form == "points" else ""
-    return f"{number(row[name], form)}{unit} ({100 * level:g} % CI {low} to {high})"
-
-
-def number(value: float, form: str = ".2f") -> str:
-    """Return a number for a sentence; `form` is that of `estimate`.
-
-    Examples
-    --------
-    >>> number(0.52, ".0%"), number(-0.014, ".2f"), number(0.311, "points")
-    ('52 %', '−0.01', '31')
-    """
+    value, low, high = (row[column] for column in (name, f"{name}_low", f"{name}_high"))
     if form == "points":
-        text = f"{100 * value:.0f}"
-    elif form.endswith("%"):
-        text = f"{100 * value:{form[:-1]}f} %"
+        ends = f"{100 * low:.0f} to {100 * high:.0f}"
+        text = f"{100 * value:.0f} percentage points ({level:.0%} CI {ends})"
     else:
-        text = f"{value:{form}}"
-    return text.replace("-", "−")
+        text = f"{value:{form}} ({level:.0%} CI {low:{form}} to {high:{form}})"
+    return _typeset(text)
+
+
+def _typeset(text: str) -> str:
+    """A text on one line, with minus signs and a space before the percent sign."""
+    line = " ".join(text.split())
+    line = re.sub(r"(?<![\w.)\]])-(?=\d)", "−", line)
+    line = re.sub(r"−(0(?:\.0+)?)(?![.\d])", r"\1", line)
+    return re.sub(r"(?<=\d)%", " %", line)
 
 
 def _cell(unit: str, value: Any, *ends: float) -> str:
@@ -280,8 +308,8 @@ def _cell(unit: str, value: Any, *ends: float) -> str:
         return "–"
     if isinstance(value, int | np.integer):
         return f"{value:,}"
-    if not isinstance(value, float):
-        return str(value)
+    if not isinstance(value, float) or np.isinf(value):
+        return str(value).replace("inf", "∞")
     if unit:
         value, *ends = (100 * end for end in (value, *ends))
     digits = 0 if unit else max(0, 1 - int(np.floor(np.log10(max(abs(value), 1e-3)))))

@@ -8,14 +8,12 @@ reader makes answers of all of them.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import json
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
-import pyarrow as pa
-import pyarrow.parquet as pq
 from scipy.special import softmax
 
 from medcal_nb.answers.cells import TEXT
@@ -53,15 +51,20 @@ def recorded_manifest(folder: Path | None = None) -> dict[str, dict[str, Any]]:
     Returns
     -------
     dict of dict
-        For each table: ``file``, ``sha256``, ``rows``, ``columns``, ``title``, ``source``,
-        ``commit``, ``licence``, ``licence_file``, ``citation``, ``repeats`` (questions of each
-        data set that repeat an earlier one), ``left_out`` (values of each confidence that are
-        none), ``made_from`` (SHA-256 of the files it was made from) and, of a table of answers,
-        ``answers``: ``confidence`` (each elicitation method, which names its column, and the
-        column of the grades that it is judged by), ``columns`` (new name, column), ``constant``
-        (columns of one text), ``inner`` (columns that answers do not carry), ``assumed``
-        (sentences), and where there are some ``items`` (a table that is joined by item) and
-        ``logits`` (how columns of option logits begin).
+        For each table:
+
+        - file, sha256, rows, columns, title, source, commit, licence, licence_file, citation
+        - repeats: questions of each data set that repeat an earlier one
+        - left_out: values of each confidence that are none
+        - made_from: SHA-256 of the files that it was made from
+        - answers, of a table of answers, how it becomes them: ``confidence`` (each elicitation
+          method, which names its column, and the column of the grades that it is judged by; not
+          where a row is an answer already), ``columns`` (new name, column), ``constant`` (columns
+          of one text), ``inner`` (columns that answers do not carry), ``assumed`` (sentences), and
+          where there are some ``counted`` (a query for the rows that a study counts) and
+          ``left_out`` (sentences about the others),
+          ``items`` (a table that is joined by item), ``readings`` (a table of readings) and
+          ``logits`` (how columns of option logits begin)
 
     Raises
     ------
@@ -76,23 +79,19 @@ def load_recorded(
     *,
     complete: bool = False,
     folder: Path | None = None,
-    **filters: Any,
 ) -> pd.DataFrame:
     """Return the recorded answers of one source.
 
     Parameters
     ----------
     name : str
-        ``vlcb``, ``vlm_uncertainty_bench``, ``mmlu_pro_text``, ``viper``: see `recorded_names`.
+        ``vlcb``, ``vlm_uncertainty_bench``, ``mmlu_pro_text``, ``viper``,
+        ``aneurysm_readers`` or ``pocket``: see `recorded_names`.
     complete : bool
-        Also what published totals count and a study does not: questions that repeat an earlier
-        one (three settings of POPE share their positive questions), and two small data sets of
-        VLCB that are neither medical nor general images.
+        Also what published totals count and a study does not: the first sentences of
+        ``attrs["assumed"]`` say what that is.
     folder : Path, optional
         Where the tables lie; `recorded_folder` if not given.
-    **filters
-        ``column=value`` or ``column=[values]`` for columns of the result, such as ``model``,
-        ``dataset``, ``strategy``, ``domain``, ``modality``, ``split``.
 
     Returns
     -------
@@ -113,12 +112,12 @@ def load_recorded(
     Raises
     ------
     MedcalError
-        If a name or value is unknown, the file is missing, or it is another file than the
+        If the name is unknown, the file is missing, or it is another file than the
         manifest says (both hashes are named).
 
     Examples
     --------
-    >>> answers = load_recorded("viper", dataset="screeningLowP", split="test")
+    >>> answers = load_recorded("viper")
     >>> sorted(answers["modality"].unique())
     ['digital', 'film']
     """
@@ -131,29 +130,53 @@ def load_recorded(
         table = _with_option_probabilities(table, source["logits"])
     copies = {new: table[column] for new, column in source["columns"].items()}
     table = table.assign(**copies, **source["constant"])
-    is_counted = table["domain"] != "other"
-    if "repeat" in table:
-        is_counted &= ~table["repeat"]
-    table = table[is_counted | complete]
-    grades = source["confidence"]
-    strategies = _as_list(filters.pop("strategy", list(grades)))
-    _check_known("strategy", strategies, grades)
-    for column, values in filters.items():
-        _check_known("recorded answers' columns", [column], table.columns)
-        _check_known(column, _as_list(values), table[column].dropna().unique())
-        table = table[table[column].isin(_as_list(values))]
-    # grades stay where they say more than correct does
-    inner = {*source["inner"], *grades, "correct"}
-    shared = _typed(table.drop(columns=[*inner], errors="ignore"))
-    parts = []
-    for strategy in strategies:
-        part = shared.assign(strategy=strategy, confidence=table[strategy])
-        part["correct"] = table[grades[strategy]].astype("boolean")
-        parts.append(part)
-    answers = pd.concat(parts, ignore_index=True)
-    answers["strategy"] = answers["strategy"].astype(TEXT)
-    answers.attrs["assumed"] = [] if complete else source["assumed"]
+    counted = "" if complete else source.get("counted", "")
+    if "confidence" in source:
+        answers = _one_row_a_method(table, source, counted)
+    else:
+        options = table["option_probabilities"].map(json.loads, na_action="ignore")
+        answers = _typed(table.assign(option_probabilities=options))
+    left_out = source["left_out"] if counted else []
+    answers.attrs["assumed"] = [*left_out, *source["assumed"]]
     return answers
+
+
+def load_readings(name: str, *, folder: Path | None = None) -> pd.DataFrame:
+    """Return the readings of cases behind a source of marks, also those without a mark.
+
+    Parameters
+    ----------
+    name : str
+        ``aneurysm_readers``.
+    folder : Path, optional
+        Where the tables lie; `recorded_folder` if not given.
+
+    Returns
+    -------
+    DataFrame
+        One row a reading of a case by one reader in one setting:
+
+        - reader, case, setting (assisted or unassisted by AI), session (first or second)
+        - n_aneurysms: aneurysms in the case
+        - n_marks, true_positives, false_positives: marks set, true and false ones
+        - sensitivity: share of the case's aneurysms that were marked, missing where it has none
+        - seconds: reading time
+
+    Raises
+    ------
+    MedcalError
+        If the source has no readings; see also `load_recorded`.
+
+    Examples
+    --------
+    >>> readings = load_readings("aneurysm_readers")
+    >>> readings.groupby("setting")["seconds"].median().to_dict()
+    {'assisted': 110.5, 'unassisted': 94.0}
+    """
+    source = _source(name, folder)
+    if "readings" not in source:
+        raise MedcalError(f"recorded answers '{name}' have no table of readings")
+    return _read(source["readings"], folder)
 
 
 def recorded_names(folder: Path | None = None) -> list[str]:
@@ -178,10 +201,7 @@ def recorded_entry(name: str, folder: Path | None = None) -> dict[str, Any]:
         If the file is missing or another one: both hashes are named, and how to get it.
     """
     folder = Path(folder or recorded_folder())
-    manifest = recorded_manifest(folder)
-    if name not in manifest:
-        raise MedcalError(f"{folder / 'manifest.json'}: no entry {name!r}; {_GET_IT}")
-    entry = manifest[name]
+    entry = recorded_manifest(folder)[name]
     check_shipped(folder / entry["file"], entry["sha256"], _GET_IT)
     return entry
 
@@ -192,11 +212,7 @@ def recorded_entry(name: str, folder: Path | None = None) -> dict[str, Any]:
 def _read(name: str, folder: Path | None) -> pd.DataFrame:
     """Return a table's columns; floats of 32 bits are the decimals they were, but for logits."""
     folder = Path(folder or recorded_folder())
-    path = folder / recorded_entry(name, folder)["file"]
-    try:
-        frame = pq.read_table(path).to_pandas()
-    except (pa.ArrowException, OSError) as error:
-        raise MedcalError(f"{path}: no Parquet file ({error}); {_GET_IT}") from None
+    frame = pd.read_parquet(folder / recorded_entry(name, folder)["file"])
     for column, values in frame.items():
         if values.dtype == np.float32 and "logit" not in column:
             frame[column] = shortest_decimals(values.to_numpy())
@@ -205,22 +221,13 @@ def _read(name: str, folder: Path | None) -> pd.DataFrame:
 
 def _source(name: str, folder: Path | None) -> dict[str, Any]:
     """Return how a table becomes answers, as its entry in the manifest says."""
-    _check_known("recorded answers", [name], recorded_names(folder))
+    known = recorded_names(folder)
+    if name not in known:
+        hint = did_you_mean(name, known)
+        raise MedcalError(
+            f"no recorded answers '{name}'; there are {', '.join(known)}{hint}"
+        )
     return recorded_entry(name, folder)["answers"]
-
-
-def _check_known(what: str, values: list, known: Iterable) -> None:
-    """Refuse a name or value that does not occur."""
-    texts = [str(value) for value in known]
-    for value in values:
-        if str(value) not in texts:
-            shown = ", ".join(texts[:20])
-            hint = did_you_mean(str(value), texts)
-            raise MedcalError(f"{what}: no '{value}'; there are {shown}{hint}")
-
-
-def _as_list(value: Any) -> list:
-    return list(value) if pd.api.types.is_list_like(value) else [value]
 
 
 def _with_option_probabilities(table: pd.DataFrame, logits: str) -> pd.DataFrame:
@@ -246,8 +253,27 @@ def _with_option_probabilities(table: pd.DataFrame, logits: str) -> pd.DataFrame
     )
 
 
+def _one_row_a_method(
+    table: pd.DataFrame, source: dict[str, Any], counted: str
+) -> pd.DataFrame:
+    """Return answers from a table with a column of confidences for each elicitation method.
+
+    `counted` is a query for the rows that count; all do where it is empty.
+    """
+    grades = source["confidence"]
+    # other grades than those of correct stay
+    inner = {*source["inner"], *grades, "correct"}
+    shared = _typed(table.drop(columns=[*inner], errors="ignore"))
+    parts = []
+    for strategy, column in grades.items():
+        part = shared.assign(strategy=strategy, confidence=table[strategy])
+        part["correct"] = table[column].astype("boolean")
+        parts.append(part.query(counted) if counted else part)
+    return pd.concat(parts, ignore_index=True).astype({"strategy": TEXT})
+
+
 def _typed(answers: pd.DataFrame) -> pd.DataFrame:
     """Return answers with the columns that all have, in order and typed, and then the others."""
-    texts = answers.reindex(columns=list(_COLUMNS)).astype(TEXT)
-    empty = texts.assign(confidence=np.nan, correct=pd.NA)
-    return empty.join(answers.drop(columns=texts.columns, errors="ignore"))
+    types = dict.fromkeys(_COLUMNS, TEXT) | {"confidence": float, "correct": "boolean"}
+    common = answers.reindex(columns=list(types)).astype(types)
+    return common.join(answers.drop(columns=[*types], errors="ignore"))

@@ -8,11 +8,11 @@ import numpy as np
 import pandas as pd
 
 from medcal_nb.answer_key import same_answer
+from medcal_nb.measure.paired import means, paired
 from medcal_nb.measure.rows import parts_by
 
 from .crossfit import folds_of
 from .ensemble import BY, EXPERT, Members, complete, every_ensemble
-from .paired import means, paired
 
 BLANK = "_blank"
 """What a method's name ends in where it was shown a blank image."""

@@ -22,13 +22,13 @@ from scipy.special import expit
 
 from medcal_nb.answer_key import answer_key
 from medcal_nb.measure import auroc_test, holm, metrics_table
+from medcal_nb.measure.paired import means, paired
 from medcal_nb.measure.resampling import logit, two_sided_p
-from medcal_nb.measure.rows import arrays, image_labels, parts_by, rows_where
+from medcal_nb.measure.rows import arrays, image_labels, parts_by
 
 from .crossfit import N_FOLDS, by_fold, folds_of
 from .families import fit_smoothed
 from .maps import RecalibrationWarning, fit
-from .paired import means, paired
 
 AVERAGE = "average"
 WITH_EXPERT = "average + expert"
@@ -92,61 +92,6 @@ def single_answer(graded: pd.DataFrame) -> tuple[pd.DataFrame, int]:
     differ = graded.groupby(item)["correct"].transform("nunique") > 1
     n_left_out = len(graded.loc[differ, item].drop_duplicates())
     return graded[~differ].assign(answer="the answer"), n_left_out
-
-
-def members_of(
-    graded: pd.DataFrame,
-    target: dict,
-    models: Sequence[str] = (),
-    strategies: Sequence[str] = (),
-) -> pd.DataFrame:
-    """The graded answers that ensembles are made of.
-
-    Parameters
-    ----------
-    graded : DataFrame
-        Graded answers.
-    target : dict
-        Column → value of the rows wanted; where there are none, those of its domain, else those
-        of the last data set.
-    models, strategies : sequence of str
-        Those wanted, where they exist; else all.
-
-    Returns
-    -------
-    DataFrame
-        The rows wanted:
-
-        - the columns of `graded`
-
-        Methods without any text of an answer are left out where others have some. Where there is
-        one method only, every model becomes a member of one "ensemble of models", but not where no
-        row has the text of its answer: two models' answers are then not known to be the same.
-
-    Examples
-    --------
-    >>> from medcal_nb.measure import example_answers
-    >>> medical = members_of(example_answers(), {"domain": "medical"})
-    >>> medical["domain"].unique().tolist()
-    ['medical']
-    """
-    texts = graded["answer"].notna()
-    has_text = texts.groupby([graded["model"], graded["strategy"]]).transform("any")
-    known = graded[has_text] if has_text.any() else graded
-    rows = rows_where(known, target)
-    if rows.empty and "domain" in target:
-        rows = rows_where(known, {"domain": target["domain"]})
-    if rows.empty:
-        last = list(known["dataset"].unique())[-1]
-        rows = known[known["dataset"] == last]
-    several = rows["model"].nunique() > 1 and rows["answer"].notna().any()
-    if rows["strategy"].nunique() == 1 and several:
-        return rows.assign(strategy=rows["model"], model="ensemble of models")
-    for column, wanted in (("model", models), ("strategy", strategies)):
-        chosen = rows[column].isin(list(wanted))
-        if chosen.any():
-            rows = rows[chosen]
-    return rows
 
 
 @dataclass(frozen=True)
@@ -664,65 +609,3 @@ def _best(single: pd.DataFrame) -> tuple[pd.Series, str]:
         losses.append(wide.loc[fold == k, name])
         names.append(name)
     return pd.concat(losses), pd.Series(names).mode()[0]
-
-
-def token_table(
-    answers: pd.DataFrame,
-    *,
-    level: float = 0.95,
-    n_resamples: int = 2000,
-    rng: np.random.Generator,
-) -> pd.DataFrame:
-    """What tokens buy: Brier score and tokens of all methods and ensembles with the same labels.
-
-    Methods, the expert and the plain average have Platt's map, trained ensembles their weights;
-    those whose tokens are not known are left out.
-
-    Parameters
-    ----------
-    answers : DataFrame
-        Of :func:`ensemble_answers`.
-    level, n_resamples, rng
-        Of the intervals.
-
-    Returns
-    -------
-    DataFrame
-        One row per model, data set and ensemble, none where no tokens are known:
-
-        - model, dataset, ensemble, kind, recalibration: as in ``answers``
-        - n, n_images: answers and images
-        - new_tokens: mean per item, with _low, _high
-        - brier: with _low, _high
-        - change: brier - the lowest of the model's, with _low, _high, paired by image
-        - tied: whether the interval of the change holds 0
-
-    Examples
-    --------
-    >>> from medcal_nb.measure import example_answers
-    >>> medical = example_answers().query("domain == 'medical'")
-    >>> rng = np.random.default_rng(0)
-    >>> answers = ensemble_answers(medical, rng=rng)
-    >>> table = token_table(answers, n_resamples=200, rng=rng)
-    >>> table[["ensemble", "new_tokens"]].round().to_numpy().tolist()
-    [['p_true', 28.0], ['verbalized', 28.0], ['average', 55.0], ['average, trained', 55.0]]
-    """
-    known = answers["new_tokens"].notna()
-    rows = answers[(answers["recalibration"] != "uncorrected") & known]
-    if rows.empty:
-        return pd.DataFrame()
-    parts = []
-    for _, part in parts_by(rows, BY):
-        lowest = part.groupby("ensemble")["loss"].mean().idxmin()
-        best = part[part["ensemble"] == lowest].set_index("item_id")["loss"]
-        parts.append(part.assign(best=part["item_id"].map(best)))
-    statistic = means(new_tokens="new_tokens", brier="loss", change=("loss", "best"))
-    table = paired(
-        pd.concat(parts),
-        _KEYS,
-        statistic,
-        level=level,
-        n_resamples=n_resamples,
-        rng=rng,
-    )
-    return table.assign(tied=~(table["change_low"] > 1e-12))

@@ -13,7 +13,6 @@ from .registry import Sums, evaluate, register
 from .resampling import (
     UNBOUNDED,
     FloatArray,
-    distinct,
     effective_number,
     gathered,
     logit,
@@ -81,67 +80,6 @@ def auroc(confidence: ArrayLike, correct: ArrayLike) -> float:
     return evaluate(_auroc, confidence, correct, undefined=reason)
 
 
-def _aurc(c: FloatArray, y: FloatArray, *, most_cells: int | None = None) -> Sums:
-    cell, n_cells = _ranked_cells(-c, most_cells)
-
-    def finish(sums: FloatArray) -> FloatArray:
-        return _area(sums[..., 0], sums[..., 1])
-
-    return Sums(cell=cell, n_cells=n_cells, features=(1 - y,), finish=finish)
-
-
-@register("aurc", label="AURC", sums=_aurc)
-def aurc(confidence: ArrayLike, correct: ArrayLike) -> float:
-    r"""Area under the risk–coverage curve: mean error rate among the k most confident answers.
-
-    .. math:: \frac1n \sum_{k=1}^n \frac{\mathrm{E}[\text{errors among the top } k]}{k}
-
-    Ties: the expectation over a random order within answers of one confidence, in closed form.
-
-    Parameters
-    ----------
-    confidence : (n,) array
-        Probability in [0, 1] that the answer is correct.
-    correct : (n,) array of 0 and 1
-        1 where the answer is correct.
-
-    Returns
-    -------
-    float
-        In [0, 1]; 0 where all are correct, the error rate where confidence is constant. It mixes
-        accuracy and discrimination.
-
-    Raises
-    ------
-    ValueError
-        On input that is no confidence and outcome, by name and position.
-
-    References
-    ----------
-    Geifman & El-Yaniv, NeurIPS 2017, arXiv:1705.08500.
-
-    Examples
-    --------
-    >>> round(aurc([0.9, 0.7, 0.5, 0.3], [1, 1, 0, 0]), 3)
-    0.208
-    """
-    return evaluate(_aurc, confidence, correct)
-
-
-def _area(count: FloatArray, wrong: FloatArray) -> FloatArray:
-    """(r,) areas from (r, cells) counts and errors, most confident first."""
-    from scipy.special import digamma
-
-    end = count.cumsum(axis=1)
-    rate = wrong / np.where(count > 0, count, 1)
-    # sum over j = 1 … count of (errors before + j rate) / (answers before + j), for each cell
-    before = wrong.cumsum(axis=1) - wrong - (end - count) * rate
-    # harmonic numbers, however large, are those of the digamma function and a constant
-    steps = np.diff(digamma(end + 1), axis=1, prepend=digamma(1.0))
-    area = before * steps + wrong
-    return area.sum(axis=1) / end[:, -1]
-
-
 # --- tests --------------------------------------------------------------------------------
 
 
@@ -198,8 +136,7 @@ def auroc_test(
     'discriminates'
     """
     c, y = check_pair(confidence, correct)
-    codes, _ = check_groups(groups, c.size)
-    found = _components(c, y, codes, fold)
+    found = _components(c, y, *check_groups(groups, c.size), fold)
     if found.area in (0.0, 1.0):
         row = _separated(found, level)
     else:
@@ -220,7 +157,6 @@ def auroc_difference(
     *,
     groups_a: ArrayLike | None = None,
     groups_b: ArrayLike | None = None,
-    paired: bool = False,
     level: float = 0.95,
 ) -> pd.Series:
     """Difference of two AUROCs, a − b, with its test.
@@ -229,11 +165,9 @@ def auroc_difference(
     ----------
     confidence_a, correct_a : (n_a,) arrays
     confidence_b, correct_b : (n_b,) arrays
-        Paired: the same items in the same order, though answers to them may differ.
     groups_a, groups_b : arrays, optional
-        Labels of images; paired, those of a hold for both.
-    paired : bool
-        Whether a and b are answers to the same items.
+        Labels of images, of both or of none. Where a and b share labels they are compared image
+        by image (paired), else as two samples.
     level : float
         Of the interval.
 
@@ -245,7 +179,7 @@ def auroc_difference(
     Raises
     ------
     ValueError
-        Where paired answers are of different number.
+        On input that is no confidence and outcome, by name and position.
 
     References
     ----------
@@ -260,26 +194,20 @@ def auroc_difference(
     """
     a, right_a = check_pair(confidence_a, correct_a)
     b, right_b = check_pair(confidence_b, correct_b)
-    codes_a, _ = check_groups(groups_a, a.size)
-    codes_b, _ = check_groups(groups_b, b.size)
-    if paired:
-        if a.size != b.size:
-            raise ValueError(f"paired: {a.size} answers against {b.size}")
-        codes_b = codes_a
-    one = _components(a, right_a, codes_a)
-    other = _components(b, right_b, codes_b)
-    difference = one.area - other.area
+    labels = None
+    if groups_a is not None and groups_b is not None:
+        labels = np.concatenate([np.asarray(groups_a), np.asarray(groups_b)])
+    codes, n_images = check_groups(labels, a.size + b.size)
+    codes_a, codes_b = np.split(codes, [a.size])
+    one = _components(a, right_a, codes_a, n_images)
+    other = _components(b, right_b, codes_b, n_images)
+    n_groups = one.n_groups + other.n_groups - 1
+    if np.isin(codes_a, codes_b).any():
+        n_groups = min(one.n_groups, other.n_groups)
     both = _Components(
-        area=difference,
-        parts=np.concatenate([one.parts, other.parts]),
-        n_groups=one.n_groups + other.n_groups - 1,
+        area=one.area - other.area, parts=one.parts - other.parts, n_groups=n_groups
     )
-    if paired:
-        both = _Components(
-            area=difference,
-            parts=one.parts - other.parts,
-            n_groups=min(one.n_groups, other.n_groups),
-        )
+    difference = both.area
     row = _tested(both, difference, level, bounds=UNBOUNDED)
     return pd.Series(
         {"auroc_a": one.area, "auroc_b": other.area, "difference": difference} | row
@@ -329,22 +257,13 @@ def auroc_table(
     """
     rows = []
     for key, part in parts_by(measured(graded), by):
-        c, y = arrays(part)
-        test = auroc_test(c, y, groups=image_labels(part), level=level)
-        rows.append(
-            key
-            | {
-                "n": c.size,
-                "auroc": test["auroc"],
-                "auroc_low": test["low"],
-                "auroc_high": test["high"],
-                "p": test["p"],
-            }
-        )
+        test = auroc_test(*arrays(part), groups=image_labels(part), level=level)
+        test = test.rename({"low": "auroc_low", "high": "auroc_high"})
+        rows.append(key | {"n": len(part)} | test.drop("conclusion").to_dict())
     table = pd.DataFrame(rows)
-    table["p_holm"] = holm(table["p"].to_numpy(float))
-    shown = table["p_holm"] <= 1 - level
+    table["p_holm"] = holm(table["p"])
     direction = np.where(table["auroc"] > 0.5, "discriminates", "reversed")
+    shown = table["p_holm"] <= 1 - level
     table["conclusion"] = np.where(shown, direction, "no discrimination shown")
     return table
 
@@ -363,17 +282,18 @@ def _components(
     c: FloatArray,
     y: FloatArray,
     codes: NDArray[np.intp],
+    n_groups: int,
     fold: ArrayLike | None = None,
 ) -> _Components:
     """Obuchowski's structural components, of pairs within folds where they are given."""
     owns: list[NDArray[np.intp] | slice] = [slice(None)]
     if fold is not None:
-        folds = distinct(fold)[1]
+        folds = np.unique(fold, return_inverse=True)[1]
         owns = [np.flatnonzero(folds == k) for k in range(int(folds.max()) + 1)]
     won = np.empty(c.size)
     rivals = np.empty(c.size)
     for own in owns:
-        cell = distinct(c[own])[1]
+        cell = np.unique(c[own], return_inverse=True)[1]
         is_right = y[own] == 1
         right = np.bincount(cell, is_right)
         wrong = np.bincount(cell, ~is_right)
@@ -383,7 +303,6 @@ def _components(
         won[own] = np.where(is_right, below[cell], above[cell])
         rivals[own] = np.where(is_right, wrong.sum(), right.sum())
         del cell  # of ten million answers a copy less
-    n_groups = int(codes.max()) + 1
     n_pairs = float(rivals @ y)
     if n_pairs == 0:
         return _Components(area=np.nan, parts=np.full(n_groups, np.nan), n_groups=0)

@@ -154,8 +154,7 @@ def test_prevalence_alone_mends_screening_and_a_challenge_set_is_flagged(
 
     Sub-studies share cases: one half of them is the source's, the other the target's.
     """
-    readings = load_recorded("viper", dataset=["screeningLowP", target])
-    readings = readings.assign(model="radiologists")
+    readings = load_recorded("viper").assign(model="radiologists")
     both = (
         readings.query("dataset == 'screeningLowP' and split == 'fit'"),
         readings[(readings.dataset == target) & (readings.split == "test")],

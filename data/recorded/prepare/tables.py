@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from data.recorded.prepare import (
+    aneurysm_readers,
     mmlu_pro_text,
     viper,
     vlcb,
@@ -26,6 +27,8 @@ SOURCES: dict[str, Callable[[Path], pd.DataFrame]] = {
     "vlm_uncertainty_bench": vlm_uncertainty_bench.read,
     "mmlu_pro_text": mmlu_pro_text.read,
     "viper": viper.read,
+    "aneurysm_readers": aneurysm_readers.read,
+    "aneurysm_readings": aneurysm_readers.read_readings,
 }
 # Few different values: a dictionary packs them best; other floats are split by byte.
 _FEW_VALUES = 1_000

@@ -1,0 +1,112 @@
+"""Tables whose rows are compared pair by pair: the same resamples of images for all of them."""
+
+from collections.abc import Callable, Mapping, Sequence
+
+import numpy as np
+import pandas as pd
+
+from .registry import METRICS
+from .resampling import UNBOUNDED, Resamples, percentile_ends
+from .rows import image_labels
+
+
+def weighted_mean(weights: np.ndarray, values: np.ndarray) -> np.ndarray:
+    """Weighted mean (B,) of values (n,) under weights (B, n); NaN where none is drawn."""
+    with np.errstate(invalid="ignore"):
+        return weights @ np.asarray(values, float) / weights.sum(axis=1)
+
+
+def means(**columns: str | tuple[str, str]) -> Callable:
+    """A statistic for :func:`paired`: means of columns.
+
+    Parameters
+    ----------
+    **columns : str or tuple of two str
+        By name of the result: a column, or two, whose difference (first - second) is meant.
+    """
+
+    def statistic(part: pd.DataFrame, weights: np.ndarray) -> dict:
+        row = {}
+        for name, column in columns.items():
+            if isinstance(column, str):
+                values = part[column].astype(float)
+            else:
+                first, second = column
+                values = part[first].astype(float) - part[second].astype(float)
+            row[name] = weighted_mean(weights, values.to_numpy())
+        return row
+
+    return statistic
+
+
+def with_ends(
+    values: Mapping, *, level: float, n_groups: float, bounds: Mapping | None = None
+) -> dict:
+    """By name: draws as their estimate with ``_low`` and ``_high``, plain numbers as they are.
+
+    Parameters
+    ----------
+    values : mapping
+        Name → (1 + B,) or (1 + B, k) draws, the estimate first; or a number.
+    level, n_groups
+        As in `percentile_ends`.
+    bounds : mapping, optional
+        Name → least and largest value; those of a metric are known.
+    """
+    row = {}
+    for name, draws in values.items():
+        row[name] = draws
+        if np.ndim(draws):
+            own = (bounds or {}).get(name, UNBOUNDED)
+            if name in METRICS:
+                own = METRICS[name].bounds
+            low, high = percentile_ends(
+                draws, level=level, n_groups=n_groups, bounds=own
+            )
+            row[name] = draws[0]
+            row[f"{name}_low"] = low[()]
+            row[f"{name}_high"] = high[()]
+    return row
+
+
+def paired(
+    graded: pd.DataFrame,
+    by: Sequence[str],
+    statistic: Callable,
+    *,
+    level: float = 0.95,
+    n_resamples: int = 2000,
+    rng: np.random.Generator,
+) -> pd.DataFrame:
+    """One row per group: statistics with intervals of the bootstrap by image.
+
+    All groups see the same resamples of images, so that rows can be compared pair by pair.
+
+    Parameters
+    ----------
+    graded : DataFrame
+        One row per item and whatever makes the groups.
+    by : sequence of str
+        Columns that make the groups.
+    statistic : callable
+        ``statistic(part, weights) -> {name: draws}`` with ``weights`` (1 + n_resamples, rows), the
+        first row ones; a plain number among the values gets no interval.
+    level, n_resamples, rng
+        Of the intervals.
+
+    Returns
+    -------
+    DataFrame
+        The ``by`` columns, n, n_images and, per name, its value with ``_low`` and ``_high``.
+    """
+    resamples = Resamples(image_labels(graded), n_resamples, rng)
+    rows = []
+    for key, part in graded.groupby(list(by), sort=False, observed=True):
+        images = image_labels(part)
+        codes = resamples.codes(images)
+        values = statistic(part, resamples.weights(codes))
+        row = dict(zip(by, key, strict=True))
+        row |= {"n": len(part), "n_images": len(set(images))}
+        n_groups = resamples.effective(codes)
+        rows.append(row | with_ends(values, level=level, n_groups=n_groups))
+    return pd.DataFrame(rows)

@@ -94,6 +94,8 @@ def is_correct(
     gold: object,
     question_type: str | None = None,
     options: Sequence[str] | None = None,
+    *,
+    exact: bool = False,
 ) -> bool | None:
     """Decide whether an answer is right.
 
@@ -108,6 +110,9 @@ def is_correct(
         is one where it is nothing else.
     options : list of str, optional
         The options of a question, in the order they were shown.
+    exact : bool
+        The answer was asked for in a few words: one that is not the gold answer is wrong, where
+        its words are a part of it or more of them too, as benchmarks score by exact match.
 
     Returns
     -------
@@ -123,7 +128,9 @@ def is_correct(
     >>> is_correct("pneumonia", "cardiomegaly"), is_correct("pneumothorax (left)", "pneumothorax")
     (False, None)
     """
-    return grade(answer, gold, question_type, options).correct
+    graded = grade(answer, gold, question_type, options)
+    is_compared = graded.rule in ("partial", "undecided")
+    return False if exact and is_compared else graded.correct
 
 
 def grade(

@@ -22,11 +22,11 @@ from tqdm import tqdm
 
 from medcal_nb.answers import AnswerLog
 from medcal_nb.ask.calls import SAMPLE, Failure
-from medcal_nb.ask.grading import is_correct
 from medcal_nb.ask.strategies import choose_strategies
 from medcal_nb.ask.strategy import Plan, Program, Strategy, rehearse
 from medcal_nb.datasets import Item, iter_items
 from medcal_nb.errors import MedcalError, printable
+from medcal_nb.grading import is_correct
 
 #: What is asked of a batch: items, each under a strategy.
 Todo = list[tuple[Item, Strategy]]
@@ -249,7 +249,7 @@ class Run:
         done = {column: getattr(item, column) for column in (*_CARRIED, "gold")} | row
         done |= {"strategy": name, "model": self.model, "run_id": self.run_ids[name]}
         graded = done["answer"], done["gold"]
-        done["correct"] = is_correct(*graded, question_type=kind, options=options)
+        done["correct"] = is_correct(*graded, kind, options, exact=True)
         extra = dict(getattr(self.backend, "provenance", {}))
         if extra:
             extra["order"] = self.order

@@ -11,7 +11,6 @@ import re
 from collections.abc import Iterator
 
 from medcal_nb.ask.parsing import parse_confidence
-from medcal_nb.ask.reading import is_cut_off
 from medcal_nb.errors import MedcalError
 from medcal_nb.logs.nested import at, likelihood, text_of
 from medcal_nb.logs.registry import Reader, has
@@ -83,7 +82,7 @@ def _stated(text, finish):
     """Our columns of the confidence that a reply states, none where it states none."""
     if not text or not _STATED.search(text):
         return {}
-    stated = parse_confidence(text, cut_off=is_cut_off(text, finish))
+    stated = parse_confidence(text, cut_off=finish == "length")
     return {} if stated is None else {"strategy": "verbalized", "confidence": stated}
 
 

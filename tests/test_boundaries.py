@@ -15,11 +15,11 @@ MODULES = sorted(PACKAGE.rglob("*.py"))
 
 # from the ground up: a room may use those of lower floors; rooms of one floor don't use each other
 FLOORS = (
-    {"errors", "answer_key"},
+    {"errors", "answer_key", "labels"},
     {"files", "measure"},
     {"correct", "answers", "datasets"},
     {"ask"},
-    {"logs", "show"},
+    {"logs", "show", "plots", "notebook"},
     {"reader", "teach", "study"},
     {"cli"},
 )

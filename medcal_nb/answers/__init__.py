@@ -19,6 +19,7 @@ from medcal_nb.answers.columns import (
 )
 from medcal_nb.answers.files import iter_table, table_format
 from medcal_nb.answers.log import AnswerLog, gathered, merge_logs, write_log
+from medcal_nb.answers.recorded import load_recorded, recorded_names
 from medcal_nb.errors import MedcalError
 from medcal_nb.files import PathLike, new_file
 
@@ -54,7 +55,8 @@ def load_answers(path: PathLike) -> pd.DataFrame:
     Parameters
     ----------
     path : path
-        .sqlite, .parquet, .csv, .tsv, .jsonl or .json.
+        .sqlite, .parquet, .csv, .tsv, .jsonl or .json; or the name of recorded answers
+        (`medcal_nb.answers.recorded.load_recorded`).
 
     Returns
     -------
@@ -76,6 +78,8 @@ def load_answers(path: PathLike) -> pd.DataFrame:
       item_id  confidence  correct
     0      i1         0.9     True
     """
+    if str(path) in recorded_names():
+        return load_recorded(str(path))
     with open_answers(path) as log:
         return log.read()
 

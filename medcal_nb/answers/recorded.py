@@ -1,24 +1,23 @@
-"""Recorded answers of real models and readers: the tables of ``data/recorded``, read as columns.
+"""Recorded answers of real models and readers: the tables of ``data/recorded``, read as answers.
 
 Each table is one Parquet file with an entry in ``manifest.json`` (source, licence, SHA-256). It is
 read only where its SHA-256 is that of the manifest, so that what is read is what was published.
+The entry also says how the table becomes answers (`answers`: which column is what), so that one
+reader makes answers of all of them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+import json
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
-import pyarrow as pa
-import pyarrow.parquet as pq
-from scipy.special import expit, softmax
+from scipy.special import softmax
 
-from medcal_nb.answers.columns import ANSWER_COLUMNS, COLUMNS, KINDS, TEXT
-from medcal_nb.errors import MedcalError
+from medcal_nb.answers.columns import TEXT
+from medcal_nb.errors import MedcalError, did_you_mean
 from medcal_nb.files import check_shipped, read_manifest
 from medcal_nb.measure.decimals import shortest_decimals
 
@@ -29,6 +28,11 @@ _GET_IT = (
     "get it from a clone of the repository (`git checkout data/recorded`), or install "
     "the package anew"
 )
+_COLUMNS = (
+    *("model", "dataset", "domain", "item_id", "image_id", "image_set", "modality"),
+    *("question_type", "split", "strategy", "answer", "gold"),
+)
+"""Columns of text that all recorded answers have, in order; confidence and correct follow."""
 
 
 def recorded_folder() -> Path:
@@ -47,10 +51,19 @@ def recorded_manifest(folder: Path | None = None) -> dict[str, dict[str, Any]]:
     Returns
     -------
     dict of dict
-        For each table: ``file``, ``sha256``, ``rows``, ``columns``, ``title``, ``source``,
-        ``commit``, ``licence``, ``licence_file``, ``citation``, ``repeats`` (questions of each
-        data set that repeat an earlier one), ``left_out`` (values of each confidence that are
-        none) and ``made_from`` (SHA-256 of the files it was made from).
+        For each table:
+
+        - file, sha256, rows, columns, title, source, commit, licence, licence_file, citation
+        - repeats: questions of each data set that repeat an earlier one
+        - left_out: values of each confidence that are none
+        - made_from: SHA-256 of the files that it was made from
+        - answers, of a table of answers, how it becomes them: ``confidence`` (each elicitation
+          method, which names its column, and the column of the grades that it is judged by; not
+          where a row is an answer already), ``columns`` (new name, column), ``constant`` (columns
+          of one text), ``inner`` (columns that answers do not carry), ``assumed`` (sentences), and
+          where there are some ``left_out`` (sentences that are not so of complete answers),
+          ``items`` (a table that is joined by item), ``readings`` (a table of readings) and
+          ``logits`` (how columns of option logits begin)
 
     Raises
     ------
@@ -63,71 +76,115 @@ def recorded_manifest(folder: Path | None = None) -> dict[str, dict[str, Any]]:
 def load_recorded(
     name: str,
     *,
-    repeats: bool = False,
+    complete: bool = False,
     folder: Path | None = None,
-    **filters: Any,
 ) -> pd.DataFrame:
     """Return the recorded answers of one source.
 
     Parameters
     ----------
     name : str
-        ``vlcb``, ``vlm_uncertainty_bench``, ``mmlu_pro_text`` or ``viper``.
-    repeats : bool
-        Keep the questions that repeat an earlier one (three settings of POPE share their
-        positive questions). By default each question is kept once.
+        ``vlcb``, ``vlm_uncertainty_bench``, ``mmlu_pro_text``, ``viper``,
+        ``aneurysm_readers`` or ``pocket``: see `recorded_names`.
+    complete : bool
+        Also what published totals count and a study does not: questions that repeat an earlier
+        one (three settings of POPE share their positive questions), and two small data sets of
+        VLCB that are neither medical nor general images.
     folder : Path, optional
         Where the tables lie; `recorded_folder` if not given.
-    **filters
-        ``column=value`` or ``column=[values]`` for columns of the result, such as ``model``,
-        ``dataset``, ``strategy``, ``domain``, ``modality``, ``split``.
 
     Returns
     -------
     DataFrame
-        One row a model, question and elicitation method, with all ``ANSWER_COLUMNS`` as
-        `medcal_nb.answers.load_answers` gives them, and the table's further columns.
-        ``confidence`` is missing where none was recorded. ``attrs["repeats"]`` holds the
-        number of questions left out of each data set as repeats.
+        One row a model, question and elicitation method:
+
+        - model, dataset, domain, item_id, question_type, strategy: text
+        - image_id: the image, missing where it is not known; image_set: data sets of one image
+          set share its images, and an image is one image in all of them
+        - modality, split, answer, gold: text, missing where the source has none
+        - confidence: 0 to 1, missing where none was recorded
+        - correct: True, False or missing
+        - option_probabilities: where all options have one
+        - further columns of the source, as its card in data/README.md says
+
+        ``attrs["assumed"]`` says in sentences what was assumed and what was left out.
 
     Raises
     ------
     MedcalError
-        If the name is unknown, the file is missing, it is another file than the manifest says
-        (both hashes are named).
+        If the name is unknown, the file is missing, or it is another file than the
+        manifest says (both hashes are named).
 
     Examples
     --------
-    >>> answers = load_recorded("viper", dataset="screeningLowP", split="test")
+    >>> answers = load_recorded("viper")
     >>> sorted(answers["modality"].unique())
     ['digital', 'film']
     """
-    if name not in _TABLES:
-        known = ", ".join(_TABLES)
-        raise MedcalError(f"no recorded answers {name!r}; there are {known}")
-    table = _TABLES[name]
-    folder = Path(folder or recorded_folder())
-    entry = recorded_entry(name, folder)
-    stored = _read(folder / entry["file"], table)
-    left_out = {}
-    if "repeat" in stored and not repeats:
-        stored = stored[~stored["repeat"]]
-        left_out = dict(entry["repeats"])
-    stored = table.named(stored.drop(columns="repeat", errors="ignore"))
-    stored = _filtered(stored, filters)
-    wanted = _as_list(filters.get("strategy", list(table.strategies)))
-    parts = []
-    for strategy in table.strategies:
-        if strategy in wanted:
-            parts.append(table.answers(stored, strategy).assign(strategy=strategy))
-    if not parts:
-        parts = [stored.iloc[:0].assign(strategy="")]
-    answers = _typed(pd.concat(parts, ignore_index=True))
-    answers.attrs["repeats"] = left_out
+    source = _source(name, folder)
+    table = _read(name, folder)
+    if "items" in source:
+        items = _read(source["items"], folder)
+        table = table.drop(columns="dataset").merge(items, on="item", how="left")
+    if "logits" in source:
+        table = _with_option_probabilities(table, source["logits"])
+    if "counted" in table and not complete:
+        table = table[table["counted"]]
+    copies = {new: table[column] for new, column in source["columns"].items()}
+    table = table.assign(**copies, **source["constant"])
+    if "confidence" in source:
+        answers = _one_row_a_method(table, source)
+    else:
+        options = table["option_probabilities"].map(json.loads, na_action="ignore")
+        answers = _typed(table.assign(option_probabilities=options))
+    answers.attrs["assumed"] = source["assumed"]
+    if not complete:
+        answers.attrs["assumed"] += source.get("left_out", [])
     return answers
 
 
-# --- reading ---------------------------------------------------------------------------------
+def load_readings(name: str, *, folder: Path | None = None) -> pd.DataFrame:
+    """Return the readings of cases behind a source of marks, also those without a mark.
+
+    Parameters
+    ----------
+    name : str
+        ``aneurysm_readers``.
+    folder : Path, optional
+        Where the tables lie; `recorded_folder` if not given.
+
+    Returns
+    -------
+    DataFrame
+        One row a reading of a case by one reader in one setting:
+
+        - reader, case, setting (assisted or unassisted by AI), session (first or second)
+        - n_aneurysms: aneurysms in the case
+        - n_marks, true_positives, false_positives: marks set, true and false ones
+        - sensitivity: share of the case's aneurysms that were marked, missing where it has none
+        - seconds: reading time
+
+    Raises
+    ------
+    MedcalError
+        If the source has no readings; see also `load_recorded`.
+
+    Examples
+    --------
+    >>> readings = load_readings("aneurysm_readers")
+    >>> readings.groupby("setting")["seconds"].median().to_dict()
+    {'assisted': 110.5, 'unassisted': 94.0}
+    """
+    source = _source(name, folder)
+    if "readings" not in source:
+        raise MedcalError(f"recorded answers '{name}' have no table of readings")
+    return _read(source["readings"], folder)
+
+
+def recorded_names(folder: Path | None = None) -> list[str]:
+    """Return the names that `load_recorded` knows."""
+    manifest = recorded_manifest(folder)
+    return [name for name, entry in manifest.items() if "answers" in entry]
 
 
 def recorded_entry(name: str, folder: Path | None = None) -> dict[str, Any]:
@@ -136,7 +193,7 @@ def recorded_entry(name: str, folder: Path | None = None) -> dict[str, Any]:
     Parameters
     ----------
     name : str
-        As in `load_recorded`.
+        A name of `recorded_manifest`.
     folder : Path, optional
         Where the tables lie; `recorded_folder` if not given.
 
@@ -146,218 +203,74 @@ def recorded_entry(name: str, folder: Path | None = None) -> dict[str, Any]:
         If the file is missing or another one: both hashes are named, and how to get it.
     """
     folder = Path(folder or recorded_folder())
-    manifest = recorded_manifest(folder)
-    if name not in manifest:
-        raise MedcalError(f"{folder / 'manifest.json'}: no entry {name!r}; {_GET_IT}")
-    entry = manifest[name]
+    entry = recorded_manifest(folder)[name]
     check_shipped(folder / entry["file"], entry["sha256"], _GET_IT)
     return entry
 
 
-def _read(path: Path, table: _Table) -> pd.DataFrame:
-    """Return a file's columns: texts as texts, floats as the decimals they were."""
-    try:
-        arrow = pq.read_table(path)
-    except (pa.ArrowException, OSError) as error:
-        raise MedcalError(f"{path}: no Parquet file ({error}); {_GET_IT}") from None
-    frame = arrow.to_pandas()
+# --- reading ---------------------------------------------------------------------------------
+
+
+def _read(name: str, folder: Path | None) -> pd.DataFrame:
+    """Return a table's columns; floats of 32 bits are the decimals they were, but for logits."""
+    folder = Path(folder or recorded_folder())
+    frame = pd.read_parquet(folder / recorded_entry(name, folder)["file"])
     for column, values in frame.items():
-        if values.dtype == np.float32 and not column.startswith(table.logits):
+        if values.dtype == np.float32 and "logit" not in column:
             frame[column] = shortest_decimals(values.to_numpy())
     return frame
 
 
-def _filtered(frame: pd.DataFrame, filters: dict[str, Any]) -> pd.DataFrame:
-    for column, wanted in filters.items():
-        if column == "strategy":
-            continue
-        if column not in frame:
-            known = ", ".join([*frame.columns, "strategy"])
-            raise MedcalError(f"recorded answers have no column {column!r}; {known}")
-        frame = frame[frame[column].isin(_as_list(wanted))]
-    return frame
+def _source(name: str, folder: Path | None) -> dict[str, Any]:
+    """Return how a table becomes answers, as its entry in the manifest says."""
+    known = recorded_names(folder)
+    if name not in known:
+        hint = did_you_mean(name, known)
+        raise MedcalError(
+            f"no recorded answers '{name}'; there are {', '.join(known)}{hint}"
+        )
+    return recorded_entry(name, folder)["answers"]
 
 
-def _as_list(value: Any) -> list:
-    return list(value) if pd.api.types.is_list_like(value) else [value]
+def _with_option_probabilities(table: pd.DataFrame, logits: str) -> pd.DataFrame:
+    """Return a table with what the softmax over its option logits says.
+
+    Parameters
+    ----------
+    table : DataFrame
+        ``gold`` and a column of logits for each option.
+    logits : str
+        How those columns begin; an option's name follows.
+    """
+    values = table.filter(regex=f"^{logits}")
+    options = values.columns.str.removeprefix(logits)
+    shares = softmax(values.to_numpy(float), axis=1)  # questions × options
+    answer = options[shares.argmax(axis=1)]
+    rows = pd.DataFrame(shares, table.index, options).to_dict("records")
+    return table.drop(columns=values.columns).assign(
+        answer=answer,
+        option_probability=shares.max(axis=1),
+        option_probabilities=rows,
+        correct=table["gold"] == answer,
+    )
+
+
+def _one_row_a_method(table: pd.DataFrame, source: dict[str, Any]) -> pd.DataFrame:
+    """Return answers from a table with a column of confidences for each elicitation method."""
+    grades = source["confidence"]
+    # other grades than those of correct stay
+    inner = {*source["inner"], *grades, "correct"}
+    shared = _typed(table.drop(columns=[*inner], errors="ignore"))
+    parts = []
+    for strategy, column in grades.items():
+        part = shared.assign(strategy=strategy, confidence=table[strategy])
+        part["correct"] = table[column].astype("boolean")
+        parts.append(part)
+    return pd.concat(parts, ignore_index=True).astype({"strategy": TEXT})
 
 
 def _typed(answers: pd.DataFrame) -> pd.DataFrame:
-    """Return answers with all columns of an answers table, in order, with their types."""
-    others = answers.columns.difference(ANSWER_COLUMNS, sort=False)
-    answers = answers.assign(sample=0)
-    for name in ANSWER_COLUMNS:
-        dtype = KINDS[COLUMNS[name].kind].dtype
-        if name not in answers:
-            answers[name] = pd.Series(None, answers.index, dtype=dtype)
-        if dtype is object:
-            values = answers[name].astype(object)
-            answers[name] = values.where(values.notna(), None)
-        elif name != "sample":
-            answers[name] = answers[name].astype(dtype)
-    return answers[[*ANSWER_COLUMNS, *others]]
-
-
-# --- the tables ------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class _Table:
-    """How one file becomes answers.
-
-    Attributes
-    ----------
-    strategies : tuple of str
-        Elicitation methods, in order.
-    named : callable
-        From the file's columns to columns of answers that all methods share.
-    answers : callable
-        From those and a method to its answers.
-    logits : str
-        How names of columns begin whose 32 bits are no decimals.
-    """
-
-    strategies: tuple[str, ...]
-    named: Callable[[pd.DataFrame], pd.DataFrame]
-    answers: Callable[[pd.DataFrame, str], pd.DataFrame]
-    logits: str = "logit_"
-
-
-def _text_ids(values: pd.Series) -> pd.Series:
-    return values.astype(str).astype(TEXT)
-
-
-def _probabilities(table: Iterable[Iterable[float]], names: list[str]) -> list[dict]:
-    """Return each row's probabilities (rows of a table) by name."""
-    return [dict(zip(names, row, strict=True)) for row in table]
-
-
-# labels as published: those of P(True), verbalized confidence and BICR; of the others
-_FIRST_LABELS = (
-    "probe_pik",
-    "probe_saplma",
-    "probe_internalinspector",
-    "probe_ccps",
-)
-_VLCB = ("verbalized", "p_true", *_FIRST_LABELS, "probe_bicr")
-_VLCB_DOMAINS = {"GMAI-MMBench": "medical", "GQA": "general", "POPE": "general"}
-_P_TRUE_LOGITS = ["p_true_logit_yes", "p_true_logit_no"]
-
-
-def _name_vlcb(stored: pd.DataFrame) -> pd.DataFrame:
-    domains = stored["dataset"].map(_VLCB_DOMAINS).fillna("other")
-    stored = stored.assign(item_id=_text_ids(stored["item"]), domain=domains)
-    return stored.drop(columns="item")
-
-
-def _answer_vlcb(stored: pd.DataFrame, strategy: str) -> pd.DataFrame:
-    labels = "correct_first_labels" if strategy in _FIRST_LABELS else "correct"
-    shared = stored[["model", "dataset", "domain", "item_id"]]
-    answers = shared.assign(
-        confidence=stored[strategy], correct=stored[labels].astype("boolean")
-    )
-    if strategy == "p_true":
-        yes, no = (stored[name].to_numpy(float) for name in _P_TRUE_LOGITS)
-        share = expit(yes - no)
-        pairs = np.column_stack([share, 1 - share])
-        table = pd.Series(_probabilities(pairs.tolist(), ["yes", "no"]), stored.index)
-        answers["option_probabilities"] = table.where(~np.isnan(share), None)
-    return answers
-
-
-_LETTERS = list("ABCDEF")
-_OPTION_LOGITS = [f"logit_{letter}" for letter in _LETTERS]
-
-
-def _name_bench(stored: pd.DataFrame) -> pd.DataFrame:
-    return stored.assign(
-        item_id=_text_ids(stored["item"]),
-        domain="general",
-        modality=stored["category"],
-        question_type="choice",
-    ).drop(columns=["item", "category"])
-
-
-def _answer_bench(stored: pd.DataFrame, strategy: str) -> pd.DataFrame:
-    logits = stored[_OPTION_LOGITS].to_numpy(float)  # questions × options
-    shares = softmax(logits, axis=1)
-    letters = np.array(_LETTERS)[shares.argmax(axis=1)]
-    answers = stored.drop(columns=_OPTION_LOGITS)
-    return answers.assign(
-        answer=letters,
-        confidence=shares.max(axis=1),
-        correct=stored["gold"].to_numpy() == letters,
-        option_probabilities=_probabilities(shares.tolist(), _LETTERS),
-    )
-
-
-_TEXT_CONFIDENCES = ("verbalized", "linguistic", "token_probability")
-
-
-def _name_text(stored: pd.DataFrame) -> pd.DataFrame:
-    is_health = stored["category"] == "health"
-    # without an answer there is no grade
-    graded = stored["correct"].astype("boolean").where(stored["answered"])
-    return stored.assign(
-        item_id=_text_ids(stored["item"]),
-        dataset="MMLU-Pro",
-        domain=np.where(is_health, "medical", "general"),
-        modality=stored["category"],
-        question_type="choice",
-        correct=graded,
-    ).drop(columns=["item", "category"])
-
-
-def _answer_text(stored: pd.DataFrame, strategy: str) -> pd.DataFrame:
-    return stored.drop(columns=list(_TEXT_CONFIDENCES)).assign(
-        confidence=stored[strategy]
-    )
-
-
-_LARGEST_SCORE = 200
-"""Of the recall scale of VIPER; scores of 201 occur and count as 200."""
-
-
-def _name_viper(stored: pd.DataFrame) -> pd.DataFrame:
-    cases = _text_ids(stored["case"])
-    confidence = stored["score"].clip(upper=_LARGEST_SCORE) / _LARGEST_SCORE
-    return stored.assign(
-        model=stored["reader"],
-        domain="medical",
-        item_id=cases + "-" + stored["modality"],
-        image_id=cases,
-        question_type="closed",
-        answer="cancer",
-        gold=np.where(stored["cancer_455"], "cancer", "no cancer"),
-        confidence=confidence,
-        correct=stored["cancer_455"],
-    ).drop(columns=["case", "cancer_455"])
-
-
-def _answer_viper(stored: pd.DataFrame, strategy: str) -> pd.DataFrame:
-    return stored
-
-
-_TABLES = {
-    "vlcb": _Table(
-        strategies=_VLCB,
-        named=_name_vlcb,
-        answers=_answer_vlcb,
-        logits="p_true_logit_",
-    ),
-    "vlm_uncertainty_bench": _Table(
-        strategies=("option_probability",),
-        named=_name_bench,
-        answers=_answer_bench,
-    ),
-    "mmlu_pro_text": _Table(
-        strategies=_TEXT_CONFIDENCES,
-        named=_name_text,
-        answers=_answer_text,
-    ),
-    "viper": _Table(
-        strategies=("recall_score",),
-        named=_name_viper,
-        answers=_answer_viper,
-    ),
-}
+    """Return answers with the columns that all have, in order and typed, and then the others."""
+    types = dict.fromkeys(_COLUMNS, TEXT) | {"confidence": float, "correct": "boolean"}
+    common = answers.reindex(columns=list(types)).astype(types)
+    return common.join(answers.drop(columns=[*types], errors="ignore"))

@@ -12,7 +12,7 @@ from medcal_nb.measure.rows import parts_by
 
 from .crossfit import folds_of
 from .ensemble import BY, EXPERT, Members, complete, every_ensemble
-from .paired import means, paired
+from medcal_nb.measure.paired import means, paired
 
 BLANK = "_blank"
 """What a method's name ends in where it was shown a blank image."""

@@ -5,7 +5,7 @@ import pandas as pd
 
 from medcal_nb.answer_key import answer_key
 
-from .paired import means, paired
+from medcal_nb.measure.paired import means, paired
 
 AGREEMENT = "model_agreement"
 MAJORITY = "majority"

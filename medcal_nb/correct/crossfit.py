@@ -15,7 +15,6 @@ from medcal_nb.measure.rows import (
     parts_by,
     plain_ids,
     refuse_shared,
-    rows_where,
 )
 
 from .maps import BY, RecalibrationWarning, arrays_of, fit, leading
@@ -24,10 +23,14 @@ N_FOLDS = 5
 _IMAGE = "_image"
 
 
-def with_images(graded: pd.DataFrame) -> pd.DataFrame:
-    """The table with its images as numbers in a column of its own: they are named once."""
-    codes, _ = pd.factorize(image_labels(graded))
-    return graded.assign(**{_IMAGE: codes})
+def with_images(
+    source: pd.DataFrame, target: pd.DataFrame
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Both tables with their images as numbers in a column of its own: they are named once."""
+    labels = np.r_[image_labels(target), image_labels(source)]
+    codes, _ = pd.factorize(labels)
+    n = len(target)
+    return source.assign(**{_IMAGE: codes[n:]}), target.assign(**{_IMAGE: codes[:n]})
 
 
 def images_of(rows: pd.DataFrame) -> np.ndarray:
@@ -105,10 +108,9 @@ def by_fold(
 
 
 def corrected(
-    graded: pd.DataFrame,
+    source: pd.DataFrame | None,
+    target: pd.DataFrame,
     *,
-    target: dict,
-    source: dict | None = None,
     method: str = "platt",
     rng: np.random.Generator,
 ) -> pd.DataFrame:
@@ -116,10 +118,8 @@ def corrected(
 
     Parameters
     ----------
-    graded : DataFrame
-        Graded answers.
-    target, source : dict
-        Column → value: the rows to recalibrate and, optionally, others to fit on.
+    source, target : DataFrame
+        Graded answers to fit on, if any, and to recalibrate.
     method : str
         One of ``MAPS``.
     rng : numpy.random.Generator
@@ -130,8 +130,8 @@ def corrected(
     DataFrame
         One row per answer measured and kind of labels:
 
-        - the columns of `graded`: the confidence is the recalibrated one
-        - labels: what the map was fitted on, "raw" (nothing), "source", if one is named, or
+        - the columns of `target`: the confidence is the recalibrated one
+        - labels: what the map was fitted on, "raw" (nothing), "source", if there is one, or
           "target", cross-fitted by image; absent for a model and strategy of fewer images than
           folds
         - fold: tells the maps apart, -1 elsewhere
@@ -139,7 +139,7 @@ def corrected(
     Raises
     ------
     ValueError
-        If a selection is empty or source and target share an image.
+        If a table is empty or source and target share an image.
 
     Examples
     --------
@@ -147,17 +147,21 @@ def corrected(
     >>> answers = pd.DataFrame({"confidence": [0.9, 0.8, 0.6] * 40, "correct": [1, 0, 0] * 40})
     >>> answers = answers.assign(model="m", dataset="d", strategy="verbalized")
     >>> answers["item_id"] = answers["image_id"] = [f"i{k}" for k in range(120)]
-    >>> answers["domain"] = np.where(np.arange(120) < 60, "general", "medical")
-    >>> sides = {"source": {"domain": "general"}, "target": {"domain": "medical"}}
-    >>> corrected(answers, **sides, rng=rng).groupby("labels")["confidence"].mean().round(2)
+    >>> table = corrected(answers[:60], answers[60:], rng=rng)
+    >>> table.groupby("labels")["confidence"].mean().round(2)
     labels
     raw       0.77
     source    0.33
     target    0.34
     Name: confidence, dtype: float64
     """
+    if source is None:
+        refuse_empty(target, "target")
+        both = [(part[:0], part) for _, part in parts_by(measured(target), BY)]
+    else:
+        both = [(learn, judge) for _, learn, judge in pairs(source, target)]
     parts = []
-    for learn, judge in _sides(graded, source, target):
+    for learn, judge in both:
         c = np.r_[learn["confidence"], judge["confidence"]].astype(float)
         recalibrate = partial(fit, method=method, clip=choose_clip(c))
         inputs, outcomes = arrays_of(judge, method)
@@ -176,14 +180,6 @@ def corrected(
                 rows["fold"] = folds[labels]
             parts.append(rows)
     return pd.concat(parts, ignore_index=True)
-
-
-def _sides(graded: pd.DataFrame, source: dict | None, target: dict) -> list[tuple]:
-    """(source rows, none without a source; target rows) of each model and strategy."""
-    if source:
-        return [(left, right) for _, left, right in pairs(graded, source, target)]
-    rows = measured(rows_where(graded, target))
-    return [(part[:0], part) for _, part in parts_by(rows, BY)]
 
 
 def warn_of_same_ids(source: pd.DataFrame, target: pd.DataFrame) -> None:
@@ -226,29 +222,30 @@ def warn_of_same_ids(source: pd.DataFrame, target: pd.DataFrame) -> None:
 
 
 def pairs(
-    graded: pd.DataFrame, source: dict, target: dict
+    source: pd.DataFrame, target: pd.DataFrame
 ) -> list[tuple[dict, pd.DataFrame, pd.DataFrame]]:
     """(key, source rows, target rows) of each model and strategy with both, measured rows only.
 
     Raises
     ------
     ValueError
-        If source and target share an image, or no model and strategy has enough of both.
+        If a table is empty, source and target share an image, or no model and strategy has enough
+        of both.
 
     Warns
     -----
     RecalibrationWarning
         For each that is left out because it has too few answers; as `warn_of_same_ids`.
     """
-    left = rows_where(graded, source)
-    right = rows_where(graded, target)
-    shared = np.intersect1d(images_of(left), images_of(right))
+    refuse_empty(source, "source")
+    refuse_empty(target, "target")
+    shared = np.intersect1d(images_of(source), images_of(target))
     if len(shared):  # by name
-        refuse_shared(left, right, "source and target")
-    warn_of_same_ids(left, right)
-    left = dict_by_key(measured(left))
+        refuse_shared(source, target, "source and target")
+    warn_of_same_ids(source, target)
+    left = dict_by_key(measured(source))
     enough = []
-    for key, rows in dict_by_key(measured(right)).items():
+    for key, rows in dict_by_key(measured(target)).items():
         own = left.get(key, rows[:0])
         if len(own) >= 2 * N_FOLDS and len(set(images_of(rows))) >= N_FOLDS:
             enough.append((dict(zip(BY, key, strict=True)), own, rows))
@@ -264,6 +261,15 @@ def pairs(
             "no model and strategy has enough answers in both source and target"
         )
     return enough
+
+
+def refuse_empty(graded: pd.DataFrame, name: str) -> None:
+    """Raise ValueError where a table has no row with a confidence and a grade."""
+    if len(measured(graded)) == 0:
+        raise ValueError(
+            f"{name}: none of its {len(graded)} rows has a confidence and a grade; "
+            "look at the query that it was selected with"
+        )
 
 
 def dict_by_key(rows: pd.DataFrame) -> dict[tuple, pd.DataFrame]:

@@ -28,7 +28,7 @@ from medcal_nb.measure.rows import arrays, image_labels, parts_by, rows_where
 from .crossfit import N_FOLDS, by_fold, folds_of
 from .families import fit_smoothed
 from .maps import RecalibrationWarning, fit
-from .paired import means, paired
+from medcal_nb.measure.paired import means, paired
 
 AVERAGE = "average"
 WITH_EXPERT = "average + expert"

@@ -16,11 +16,10 @@ from .maps import arrays_of, leading, option_rows
 
 
 def labels_needed(
-    graded: pd.DataFrame,
+    source: pd.DataFrame,
+    target: pd.DataFrame,
     *,
-    source: dict,
-    target: dict,
-    more_target: dict | None = None,
+    more_target: pd.DataFrame | None = None,
     method: str = "platt",
     sizes: Sequence[int] = (10, 20, 50, 100, 200, 400, 1000),
     n_draws: int = 200,
@@ -37,11 +36,9 @@ def labels_needed(
 
     Parameters
     ----------
-    graded : DataFrame
-        Graded answers.
-    source, target : dict
-        Column → value; they must share no image.
-    more_target : dict, optional
+    source, target : DataFrame
+        Graded answers; they must share no image.
+    more_target : DataFrame, optional
         More of the target than what tables report on: labels and scores come from these rows.
     method : str
         One of ``MAPS``. Pairs without option probabilities are left out for a map of all options.
@@ -88,8 +85,8 @@ def labels_needed(
     >>> from medcal_nb.measure import example_answers
     >>> answers = example_answers(600, strategies=["verbalized"])
     >>> rng = np.random.default_rng(0)
-    >>> sides = {"source": {"domain": "general"}, "target": {"domain": "medical"}}
-    >>> curve, needed = labels_needed(answers, **sides, sizes=(10, 200), n_draws=50, rng=rng)
+    >>> sides = answers.query("domain == 'general'"), answers.query("domain == 'medical'")
+    >>> curve, needed = labels_needed(*sides, sizes=(10, 200), n_draws=50, rng=rng)
     >>> needed[["n_refitted", "n_known"]].to_numpy().tolist()
     [[200.0, 200.0]]
     """
@@ -98,7 +95,8 @@ def labels_needed(
     seed = int(rng.integers(2**63))
     curves = []
     needed = []
-    for key, left, right in pairs(with_images(graded), source, more_target or target):
+    judged = target if more_target is None else more_target
+    for key, left, right in pairs(*with_images(source, judged)):
         has_options = option_rows(left).all() and option_rows(right).all()
         if MAPS[method].inputs == "options" and not has_options:
             continue

@@ -22,7 +22,7 @@ from medcal_nb.measure.resampling import (
 
 from .crossfit import images_of, pairs, with_images
 from .maps import fit
-from .paired import with_ends
+from medcal_nb.measure.paired import with_ends
 from .transfer import TransferStudy
 
 LARGEST_DISTANCE = 0.1
@@ -70,6 +70,8 @@ def share_removed(study: TransferStudy, by: Sequence[str] = ()) -> pd.DataFrame:
         - cost: mean transfer cost, with _low, _high
         - cost_known: what an intercept set by the accuracy leaves of it, with _low, _high
         - share_removed: with _low, _high; NaN without a cost
+        - share_constant: of the same cost, what giving every answer the accuracy (of the other
+          folds) removes, no confidence at all; with _low, _high
 
         Maps of all options, for which no intercept is set, are left out.
 
@@ -82,11 +84,11 @@ def share_removed(study: TransferStudy, by: Sequence[str] = ()) -> pd.DataFrame:
     --------
     >>> from medcal_nb.correct import transfer_study
     >>> from medcal_nb.measure import example_answers
-    >>> sides = {"source": {"domain": "general"}, "target": {"domain": "medical"}}
-    >>> rng = np.random.default_rng(0)
-    >>> study = transfer_study(example_answers(), **sides, n_resamples=200, rng=rng)
-    >>> share_removed(study)[["cost", "cost_known"]].round(2).to_numpy().tolist()
-    [[0.04, 0.0]]
+    >>> answers = example_answers()
+    >>> sides = answers.query("domain == 'general'"), answers.query("domain == 'medical'")
+    >>> study = transfer_study(*sides, n_resamples=200, rng=np.random.default_rng(0))
+    >>> share_removed(study)[["cost", "cost_known", "share_constant"]].round(2).iloc[0].tolist()
+    [0.03, -0.0, 0.29]
     """
     names = ["method", *by]
     table = study.table[study.table["brier_known"].notna()]
@@ -98,15 +100,16 @@ def share_removed(study: TransferStudy, by: Sequence[str] = ()) -> pd.DataFrame:
             "cost": mean["transferred"] - mean["refitted"],
             "cost_known": mean["known"] - mean["refitted"],
         }
-        removed = mean["transferred"] - mean["known"]
-        positive = draws["cost"] > 0
-        safe = np.where(positive, draws["cost"], 1.0)
-        draws["share_removed"] = np.where(positive, removed / safe, np.nan)
+        cost = np.where(draws["cost"] > 0, draws["cost"], np.nan)
+        draws["share_removed"] = (mean["transferred"] - mean["known"]) / cost
+        draws["share_constant"] = (mean["transferred"] - mean["base"]) / cost
         row = dict(zip(names, key, strict=True)) | {"pairs": len(part)}
         n_images = part["n_images"].min()
         rows.append(row | with_ends(draws, level=study.level, n_groups=n_images))
     if not rows:
-        return pd.DataFrame(columns=[*names, "pairs", "cost", "share_removed"])
+        return pd.DataFrame(
+            columns=[*names, "pairs", "cost", "share_removed", "share_constant"]
+        )
     return pd.DataFrame(rows)
 
 
@@ -114,7 +117,7 @@ def share_removed(study: TransferStudy, by: Sequence[str] = ()) -> pd.DataFrame:
 
 
 def accuracy_without_labels(
-    graded: pd.DataFrame, *, source: dict, target: dict, method: str = "platt"
+    source: pd.DataFrame, target: pd.DataFrame, *, method: str = "platt"
 ) -> pd.DataFrame:
     """Estimates of the accuracy on the target that need none of its labels.
 
@@ -128,7 +131,7 @@ def accuracy_without_labels(
 
     Parameters
     ----------
-    graded, source, target, method
+    source, target, method
         As in :func:`medcal_nb.correct.transfer_study`.
 
     Returns
@@ -150,13 +153,14 @@ def accuracy_without_labels(
     Examples
     --------
     >>> from medcal_nb.measure import example_answers
-    >>> sides = {"source": {"domain": "general"}, "target": {"domain": "medical"}}
-    >>> table = accuracy_without_labels(example_answers(), **sides)
+    >>> answers = example_answers()
+    >>> sides = answers.query("domain == 'general'"), answers.query("domain == 'medical'")
+    >>> table = accuracy_without_labels(*sides)
     >>> table[["estimator", "error"]].round(2).iloc[0].tolist()
     ['average confidence', np.float64(0.12)]
     """
     rows = []
-    for key, left, right in pairs(with_images(graded), source, target):
+    for key, left, right in pairs(*with_images(source, target)):
         source_p, target_p = _transferred(left, right, method)
         source_accuracy = left["correct"].astype(float).mean()
         accuracy = right["correct"].astype(float).mean()
@@ -219,8 +223,9 @@ def accuracy_errors(estimates: pd.DataFrame) -> pd.DataFrame:
     Examples
     --------
     >>> from medcal_nb.measure import example_answers
-    >>> sides = {"source": {"domain": "general"}, "target": {"domain": "medical"}}
-    >>> errors = accuracy_errors(accuracy_without_labels(example_answers(), **sides))
+    >>> answers = example_answers()
+    >>> sides = answers.query("domain == 'general'"), answers.query("domain == 'medical'")
+    >>> errors = accuracy_errors(accuracy_without_labels(*sides))
     >>> errors["mean_absolute_error"].round(2).tolist()
     [0.18, 0.19, 0.19, 0.2]
     """
@@ -238,10 +243,9 @@ def accuracy_errors(estimates: pd.DataFrame) -> pd.DataFrame:
 
 
 def check_shift(
-    graded: pd.DataFrame,
+    source: pd.DataFrame,
+    target: pd.DataFrame,
     *,
-    source: dict,
-    target: dict,
     method: str = "platt",
     level: float = 0.95,
     n_resamples: int = 2000,
@@ -256,7 +260,7 @@ def check_shift(
 
     Parameters
     ----------
-    graded, source, target, method, level, n_resamples, rng
+    source, target, method, level, n_resamples, rng
         As in :func:`medcal_nb.correct.transfer_study`.
 
     Returns
@@ -290,16 +294,15 @@ def check_shift(
     Examples
     --------
     >>> from medcal_nb.measure import example_answers
-    >>> sides = {"source": {"domain": "general"}, "target": {"domain": "medical"}}
-    >>> rng = np.random.default_rng(0)
-    >>> table = check_shift(example_answers(), **sides, n_resamples=200, rng=rng)
+    >>> answers = example_answers()
+    >>> sides = answers.query("domain == 'general'"), answers.query("domain == 'medical'")
+    >>> table = check_shift(*sides, n_resamples=200, rng=np.random.default_rng(0))
     >>> table[["strategy", "flag"]].to_numpy().tolist()
     [['p_true', True], ['verbalized', True]]
     """
-    graded = with_images(graded)
     seed = int(rng.integers(2**63))
     rows = []
-    for key, left, right in pairs(graded, source, target):
+    for key, left, right in pairs(*with_images(source, target)):
         distance = _mixture_distance(left, right)
         slope, low, high = _slope(left, right, method, level, n_resamples, seed)
         reasons = []

@@ -5,8 +5,7 @@ its rival, of the same family, is cross-fitted by image on the target itself. Th
 cost** is the Brier score of the first minus that of the second. All fits are repeated in each
 resample of images, and all models and strategies see the same resamples.
 
-All tables take graded answers: one row per model, item and strategy. ``source`` and ``target``
-pick rows by any columns: ``source={"dataset": "mmbench"}, target={"dataset": "oodcv"}``.
+``source`` and ``target`` are tables of graded answers: one row per model, item and strategy.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -24,7 +23,6 @@ from medcal_nb.measure.resampling import (
     one_sided_p,
     percentile_ends,
 )
-from medcal_nb.measure.rows import rows_where
 
 from .crossfit import N_FOLDS, folds_of, images_of, pairs, with_images
 from .families import MAPS
@@ -73,10 +71,9 @@ class TransferStudy:
 
 
 def transfer_study(
-    graded: pd.DataFrame,
+    source: pd.DataFrame,
+    target: pd.DataFrame,
     *,
-    source: dict,
-    target: dict,
     methods: Sequence[str] = ("platt",),
     margin: float = 0.005,
     level: float = 0.95,
@@ -99,11 +96,10 @@ def transfer_study(
 
     Parameters
     ----------
-    graded : DataFrame
-        Needs model, dataset, item_id, strategy, confidence, correct; uses image_id,
-        option_probabilities and gold.
-    source, target : dict
-        Column → value. They must share no image.
+    source, target : DataFrame
+        Graded answers that a map is fitted on, and that it is judged on. They need model, dataset,
+        item_id, strategy, confidence, correct; image_id, option_probabilities and gold are used.
+        They must share no image.
     methods : sequence of str
         Of ``MAPS``. Maps of all options are left out where a row lacks their probabilities.
     margin : float
@@ -150,7 +146,7 @@ def transfer_study(
     Raises
     ------
     ValueError
-        If a selection is empty, an image is both source and target, or no group has enough.
+        If a table is empty, an image is both source and target, or no group has enough.
 
     References
     ----------
@@ -159,13 +155,14 @@ def transfer_study(
     Examples
     --------
     >>> from medcal_nb.measure import example_answers
-    >>> answers = example_answers(600, strategies=["verbalized"])
+    >>> answers = example_answers(900, strategies=["verbalized"])
+    >>> general = answers.query("domain == 'general'")
+    >>> medical = answers.query("domain == 'medical'")
     >>> rng = np.random.default_rng(0)
-    >>> sides = {"source": {"domain": "general"}, "target": {"domain": "medical"}}
-    >>> study = transfer_study(answers, **sides, n_resamples=200, rng=rng)
+    >>> study = transfer_study(general, medical, n_resamples=200, rng=rng)
     >>> study.table[["brier_transferred", "brier_refitted", "cost"]].round(3)
        brier_transferred  brier_refitted   cost
-    0              0.246           0.225  0.022
+    0              0.282           0.228  0.054
     >>> study.table["conclusion"].tolist()
     ['inferior']
     """
@@ -174,7 +171,7 @@ def transfer_study(
     rows = []
     losses = []
     n_groups = []
-    for key, left, right in _sides(graded, source, target, n_resamples, rng):
+    for key, left, right in _sides(source, target, n_resamples, rng):
         clip = choose_clip(np.r_[left.confidence, right.confidence])
         about = key | _about(left, right, level) | {"clip": clip}
         has_options = option_rows(left.rows).all() and option_rows(right.rows).all()
@@ -194,19 +191,18 @@ def transfer_study(
 
 
 def _sides(
-    graded: pd.DataFrame,
-    source: dict,
-    target: dict,
+    source: pd.DataFrame,
+    target: pd.DataFrame,
     n_resamples: int,
     rng: np.random.Generator,
 ) -> Iterable[tuple[dict, Side, Side]]:
     """(key, source, target) of each model and strategy, on common resamples of each side."""
     seed = int(rng.integers(2**63))
-    graded = with_images(graded)
-    both = pairs(graded, source, target)
+    source, target = with_images(source, target)
+    both = pairs(source, target)
     resamples = []
-    for k, where in ((1, source), (2, target)):
-        labels = images_of(rows_where(graded, where))
+    for k, rows in ((1, source), (2, target)):
+        labels = images_of(rows)
         own = np.random.default_rng([seed, k])
         resamples.append(Resamples(labels, n_resamples, own))
     for key, left, right in both:
@@ -416,11 +412,13 @@ def skill_table(table: pd.DataFrame) -> pd.DataFrame:
     Examples
     --------
     >>> from medcal_nb.measure import example_answers
-    >>> sides = {"source": {"domain": "general"}, "target": {"domain": "medical"}}
+    >>> answers = example_answers()
+    >>> general = answers.query("domain == 'general'")
+    >>> medical = answers.query("domain == 'medical'")
     >>> rng = np.random.default_rng(0)
-    >>> study = transfer_study(example_answers(), **sides, n_resamples=200, rng=rng)
+    >>> study = transfer_study(general, medical, n_resamples=200, rng=rng)
     >>> skill_table(study.table)[["stage", "skill"]].round(2).head(4).to_numpy().tolist()
-    [['uncorrected', 0.12], ['uncorrected', -0.26], ['transferred', 0.16], ['transferred', -0.23]]
+    [['uncorrected', 0.12], ['uncorrected', -0.26], ['transferred', 0.17], ['transferred', -0.23]]
     """
     parts = []
     for ending, stage in STAGES.items():
@@ -456,9 +454,11 @@ def transfer_counts(table: pd.DataFrame) -> pd.DataFrame:
     Examples
     --------
     >>> from medcal_nb.measure import example_answers
-    >>> sides = {"source": {"domain": "general"}, "target": {"domain": "medical"}}
+    >>> answers = example_answers()
+    >>> general = answers.query("domain == 'general'")
+    >>> medical = answers.query("domain == 'medical'")
     >>> rng = np.random.default_rng(0)
-    >>> study = transfer_study(example_answers(), **sides, n_resamples=200, rng=rng)
+    >>> study = transfer_study(general, medical, n_resamples=200, rng=rng)
     >>> transfer_counts(study.table)[["pairs", "inferior"]].to_numpy().tolist()
     [[2, 0]]
     """
@@ -504,9 +504,11 @@ def transfer_overview(table: pd.DataFrame) -> pd.DataFrame:
     Examples
     --------
     >>> from medcal_nb.measure import example_answers
-    >>> sides = {"source": {"domain": "general"}, "target": {"domain": "medical"}}
+    >>> answers = example_answers()
+    >>> general = answers.query("domain == 'general'")
+    >>> medical = answers.query("domain == 'medical'")
     >>> rng = np.random.default_rng(0)
-    >>> study = transfer_study(example_answers(), **sides, n_resamples=200, rng=rng)
+    >>> study = transfer_study(general, medical, n_resamples=200, rng=rng)
     >>> transfer_overview(study.table)[["strategy", "models"]].to_numpy().tolist()
     [['p_true', 1], ['verbalized', 1]]
     """

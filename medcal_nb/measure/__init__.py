@@ -10,11 +10,14 @@ from .binned import ace, debiased_ece, ece, ece_mass, mce
 from .choice import choose_strategy
 from .decisions import (
     best_threshold,
+    expected_cost_table,
     net_benefit_table,
     policy_table,
     reliance_table,
 )
 from .example import example_answers
+from .groups import difference_table, over_models, worst_group
+from .guard import guard, guard_table
 from .heterogeneity import heterogeneity_table, standard_error
 from .intervals import bootstrap_interval, clustered_interval, holm, wilson_interval
 from .inversion import ece_interval, ici_interval
@@ -49,9 +52,10 @@ from .selective import (
 from .smooth import calibration_curve_table, e50, e90, ici, smooth_ece
 from .tables import (
     confidence_by_outcome_table,
-    difference_table,
+    is_heaped,
     metrics_table,
     netcal_table,
     reliability_table,
     risk_coverage_table,
+    value_table,
 )

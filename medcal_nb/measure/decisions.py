@@ -8,8 +8,9 @@ from numpy.typing import ArrayLike, NDArray
 
 from ._check import check_pair
 from .intervals import wilson_interval
+from .paired import with_ends
 from .readers import mrmc_mean
-from .resampling import Resamples, percentile_ends
+from .resampling import Resamples
 from .rows import image_labels, parts_by
 
 ALONE = "alone"
@@ -42,8 +43,8 @@ def net_benefit_table(
        \cdot \frac{p_t}{1 - p_t}
 
     of checking the answers whose probability of an error, 1 − confidence, is p_t or more. The
-    threshold probability p_t is an exchange rate: one error found is worth (1 − p_t) / p_t
-    needless checks. Checking none has a net benefit of 0.
+    threshold probability p_t is an exchange rate: a wrong answer that is acted on costs as much
+    as R = 1 / p_t checks. Checking none has a net benefit of 0.
 
     Parameters
     ----------
@@ -58,7 +59,7 @@ def net_benefit_table(
     pandas.DataFrame
         One row a threshold:
 
-        - threshold, exchange_rate: p_t, and (1 − p_t) / p_t
+        - threshold, exchange_rate: p_t, and R = 1 / p_t
         - checked: share of answers
         - net_benefit, net_benefit_low, net_benefit_high
         - check_all: net benefit of checking every answer
@@ -80,7 +81,7 @@ def net_benefit_table(
     >>> answers = [0.9, 0.7, 0.2], [1, 0, 0]
     >>> table = net_benefit_table(*answers, thresholds=[0.5], rng=rng)
     >>> table[["exchange_rate", "net_benefit"]].round(3).to_dict("records")
-    [{'exchange_rate': 1.0, 'net_benefit': 0.333}]
+    [{'exchange_rate': 2.0, 'net_benefit': 0.333}]
     """
     c, y = check_pair(confidence, correct)
     t = np.asarray(thresholds, dtype=float)
@@ -94,15 +95,110 @@ def net_benefit_table(
     by_confidence = _totals(drawn, worth * checked) / size[:, None]
     check_all = _totals(drawn, worth) / size[:, None]
     n_groups = drawn.effective()
-    columns = {"threshold": t, "exchange_rate": (1 - t) / t}
+    columns = {"threshold": t, "exchange_rate": 1 / t}
     columns |= {"checked": checked.mean(axis=0)}
-    columns |= _with_ends("net_benefit", by_confidence, level, n_groups)
+    columns |= with_ends({"net_benefit": by_confidence}, level=level, n_groups=n_groups)
     columns |= {"check_all": check_all[0]}
-    columns |= _with_ends("over_all", by_confidence - check_all, level, n_groups)
     best_plain = np.where(check_all[0] > 0, check_all, 0.0)
-    gained = by_confidence - best_plain
-    columns |= _with_ends("advantage", gained, level, n_groups)
-    return pd.DataFrame(columns)
+    gained = {
+        "over_all": by_confidence - check_all,
+        "advantage": by_confidence - best_plain,
+    }
+    return pd.DataFrame(columns | with_ends(gained, level=level, n_groups=n_groups))
+
+
+def expected_cost_table(
+    graded: pd.DataFrame,
+    *,
+    ratios: Sequence[float] = (2, 5, 10, 20),
+    by: Sequence[str] = (),
+    level: float = 0.95,
+    n_resamples: int = 2000,
+    rng: np.random.Generator,
+) -> pd.DataFrame:
+    r"""What an answer costs, in checks: deferring by confidence, checking all, checking none.
+
+    A check costs 1 and a wrong answer that is acted on costs R checks. An answer that is kept
+    costs R (1 - c) on average if its confidence c is calibrated, so that it is deferred where
+
+    .. math:: R (1 - c) > 1, \quad c < 1 - 1 / R,
+
+    the threshold of `best_threshold` and, with :math:`p_t = 1 / R`, of `net_benefit_table`.
+    Checking all costs 1; checking none costs R times the error rate.
+
+    Parameters
+    ----------
+    graded : pandas.DataFrame
+        Graded answers; those without a confidence are deferred.
+    ratios : sequence of float
+        R, checks that a wrong answer acted on is worth; above 1.
+    by : sequence of str
+        Columns that make the groups.
+    level, n_resamples, rng
+        Of the intervals, by image.
+
+    Returns
+    -------
+    pandas.DataFrame
+        One row a group and ratio:
+
+        - the `by` columns
+        - ratio, threshold: R, and 1 - 1 / R
+        - n, n_images: graded answers and images
+        - deferred: share of answers
+        - deferring: cost of an answer if confidence decides, with _low, _high
+        - checking_all: 1
+        - checking_none: with _low, _high
+        - saving: of deferring, against the cheaper of checking all and none, with _low, _high
+
+    Raises
+    ------
+    ValueError
+        On a ratio that is not above 1, or a column the table lacks.
+
+    References
+    ----------
+    Chow, IEEE Transactions on Information Theory 1970, doi:10.1109/TIT.1970.1054406.
+
+    Examples
+    --------
+    >>> from medcal_nb.measure import example_answers
+    >>> rng = np.random.default_rng(0)
+    >>> table = expected_cost_table(example_answers(), ratios=[2, 5], n_resamples=200, rng=rng)
+    >>> table[["ratio", "deferring", "checking_none"]].round(2).to_numpy().tolist()
+    [[2.0, 0.68, 0.68], [5.0, 1.0, 1.71]]
+    """
+    if not np.greater(ratios, 1).all():
+        raise ValueError(f"ratios: checks for a wrong answer, above 1; got {ratios!r}")
+    rows = []
+    for key, part in parts_by(graded[graded["correct"].notna()], by):
+        images = image_labels(part)
+        drawn = Resamples(images, n_resamples, rng)
+        about = {"n": len(part), "n_images": len(set(images))}
+        for ratio in ratios:
+            row = {"ratio": ratio, "threshold": best_threshold(cost_wrong=ratio)}
+            rows.append(key | row | about | _costs(part, ratio, drawn, level))
+    return pd.DataFrame(rows)
+
+
+def _costs(
+    graded: pd.DataFrame, ratio: float, drawn: Resamples, level: float
+) -> dict[str, float]:
+    """Expected costs of an answer at one ratio, with intervals."""
+    confidence = graded["confidence"].to_numpy(dtype=float, na_value=np.nan)
+    loss = ratio * (1 - graded["correct"].to_numpy(dtype=float))
+    kept = confidence >= best_threshold(cost_wrong=ratio) - HALF_A_STEP
+    costs = np.column_stack([np.where(kept, loss, 1), loss, np.ones_like(loss)])
+    deferring, none, n = _totals(drawn, costs).T
+    deferring = deferring / n
+    none = none / n
+    cheaper = none if none[0] < 1 else 1.0
+    draws = {"deferring": deferring, "checking_all": 1.0}
+    draws |= {"checking_none": none, "saving": cheaper - deferring}
+    bounds = dict.fromkeys(["deferring", "checking_none"], (0, ratio))
+    n_groups = drawn.effective()
+    ends = with_ends(draws, level=level, n_groups=n_groups, bounds=bounds)
+    return {"deferred": 1 - kept.mean()} | ends
 
 
 def _totals(drawn: Resamples, values: NDArray) -> NDArray:
@@ -112,12 +208,7 @@ def _totals(drawn: Resamples, values: NDArray) -> NDArray:
     return drawn.counts @ table
 
 
-def _with_ends(name: str, draws: NDArray, level: float, n_groups: float) -> dict:
-    low, high = percentile_ends(draws, level=level, n_groups=n_groups)
-    return {name: draws[0], f"{name}_low": low, f"{name}_high": high}
-
-
-def best_threshold(*, cost_wrong: float = 1.0, cost_check: float) -> float:
+def best_threshold(*, cost_wrong: float = 1.0, cost_check: float = 1.0) -> float:
     r"""The threshold that a calibrated confidence makes cheapest, from the costs alone.
 
     .. math:: \tau^* = 1 - C_c / C_w

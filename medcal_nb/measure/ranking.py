@@ -198,8 +198,7 @@ def auroc_test(
     'discriminates'
     """
     c, y = check_pair(confidence, correct)
-    codes, _ = check_groups(groups, c.size)
-    found = _components(c, y, codes, fold)
+    found = _components(c, y, *check_groups(groups, c.size), fold)
     if found.area in (0.0, 1.0):
         row = _separated(found, level)
     else:
@@ -220,7 +219,6 @@ def auroc_difference(
     *,
     groups_a: ArrayLike | None = None,
     groups_b: ArrayLike | None = None,
-    paired: bool = False,
     level: float = 0.95,
 ) -> pd.Series:
     """Difference of two AUROCs, a − b, with its test.
@@ -229,11 +227,9 @@ def auroc_difference(
     ----------
     confidence_a, correct_a : (n_a,) arrays
     confidence_b, correct_b : (n_b,) arrays
-        Paired: the same items in the same order, though answers to them may differ.
     groups_a, groups_b : arrays, optional
-        Labels of images; paired, those of a hold for both.
-    paired : bool
-        Whether a and b are answers to the same items.
+        Labels of images, of both or of none. Where a and b share labels they are compared image
+        by image (paired), else as two samples.
     level : float
         Of the interval.
 
@@ -245,7 +241,7 @@ def auroc_difference(
     Raises
     ------
     ValueError
-        Where paired answers are of different number.
+        On input that is no confidence and outcome, by name and position.
 
     References
     ----------
@@ -260,26 +256,20 @@ def auroc_difference(
     """
     a, right_a = check_pair(confidence_a, correct_a)
     b, right_b = check_pair(confidence_b, correct_b)
-    codes_a, _ = check_groups(groups_a, a.size)
-    codes_b, _ = check_groups(groups_b, b.size)
-    if paired:
-        if a.size != b.size:
-            raise ValueError(f"paired: {a.size} answers against {b.size}")
-        codes_b = codes_a
-    one = _components(a, right_a, codes_a)
-    other = _components(b, right_b, codes_b)
-    difference = one.area - other.area
+    labels = None
+    if groups_a is not None and groups_b is not None:
+        labels = np.concatenate([np.asarray(groups_a), np.asarray(groups_b)])
+    codes, n_images = check_groups(labels, a.size + b.size)
+    codes_a, codes_b = np.split(codes, [a.size])
+    one = _components(a, right_a, codes_a, n_images)
+    other = _components(b, right_b, codes_b, n_images)
+    n_groups = one.n_groups + other.n_groups - 1
+    if np.isin(codes_a, codes_b).any():
+        n_groups = min(one.n_groups, other.n_groups)
     both = _Components(
-        area=difference,
-        parts=np.concatenate([one.parts, other.parts]),
-        n_groups=one.n_groups + other.n_groups - 1,
+        area=one.area - other.area, parts=one.parts - other.parts, n_groups=n_groups
     )
-    if paired:
-        both = _Components(
-            area=difference,
-            parts=one.parts - other.parts,
-            n_groups=min(one.n_groups, other.n_groups),
-        )
+    difference = both.area
     row = _tested(both, difference, level, bounds=UNBOUNDED)
     return pd.Series(
         {"auroc_a": one.area, "auroc_b": other.area, "difference": difference} | row
@@ -363,6 +353,7 @@ def _components(
     c: FloatArray,
     y: FloatArray,
     codes: NDArray[np.intp],
+    n_groups: int,
     fold: ArrayLike | None = None,
 ) -> _Components:
     """Obuchowski's structural components, of pairs within folds where they are given."""
@@ -383,7 +374,6 @@ def _components(
         won[own] = np.where(is_right, below[cell], above[cell])
         rivals[own] = np.where(is_right, wrong.sum(), right.sum())
         del cell  # of ten million answers a copy less
-    n_groups = int(codes.max()) + 1
     n_pairs = float(rivals @ y)
     if n_pairs == 0:
         return _Components(area=np.nan, parts=np.full(n_groups, np.nan), n_groups=0)

@@ -26,7 +26,8 @@ def arrays(graded: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
 def image_labels(graded: pd.DataFrame, column: str = "image_id") -> np.ndarray:
     """Return the image of each row with its data set's name; the item where none is known.
 
-    Ids are written alike whatever their type: 7, numpy's 7, 7.0 and "7.0" are one id.
+    Data sets that share their images have one name in ``image_set``, which then stands for the
+    data set's. Ids are written alike whatever their type: 7, numpy's 7, 7.0 and "7.0" are one id.
     """
     item = (
         graded["item_id"]
@@ -39,7 +40,10 @@ def image_labels(graded: pd.DataFrame, column: str = "image_id") -> np.ndarray:
     names = plain_ids(named)
     if "dataset" not in graded:
         return names
-    return plain_ids(graded["dataset"]) + "/" + names
+    sets = graded["dataset"]
+    if "image_set" in graded:
+        sets = graded["image_set"].fillna(sets)
+    return plain_ids(sets) + "/" + names
 
 
 def image_codes(graded: pd.DataFrame, column: str) -> tuple[np.ndarray, int]:

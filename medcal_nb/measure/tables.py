@@ -3,19 +3,25 @@
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from itertools import combinations
 from typing import Any, cast
 
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
-from ._check import check_choice, check_level, check_pair, check_whole, warn
+from ._check import (
+    check_choice,
+    check_confidence,
+    check_groups,
+    check_level,
+    check_pair,
+    check_whole,
+    warn,
+)
 from .binned import N_BINS, ace, bins_of, ece, mce
 from .intervals import (
     clustered_interval,
     consistency_band,
-    holm,
     metric_interval,
     note_few,
     wilson_interval,
@@ -29,10 +35,9 @@ from .resampling import (
     Interval,
     Resamples,
     choose_clip,
-    percentile_interval,
-    two_sided_p,
+    distinct,
 )
-from .rows import arrays, image_codes, image_labels, images_known, measured, parts_by
+from .rows import image_codes, images_known, measured, parts_by
 from .selective import DELTA, descending, selective_threshold
 
 SCORE_METRICS = (
@@ -44,6 +49,8 @@ SCORE_METRICS = (
     "auroc",
     "aurc",
 )
+HEAPS = 20
+HEAPED = 0.9  # of the answers, in so few values
 YIELDS = {f"yield_at_{percent}": percent / 100 for percent in (5, 10, 20)}
 
 
@@ -337,91 +344,6 @@ def _labelled(label: str) -> Iterator[None]:
         warn(f"{label}: {text}", category)
 
 
-def difference_table(
-    graded: pd.DataFrame,
-    column: str,
-    *,
-    metric: str = "gap",
-    level: float = 0.95,
-    n_resamples: int = 2000,
-    rng: np.random.Generator,
-) -> pd.DataFrame:
-    """Every two groups of answers compared by a metric, corrected for the number of pairs.
-
-    Parameters
-    ----------
-    graded : pandas.DataFrame
-        With confidence, correct, item_id and the column of the groups, which hold different
-        items (modalities, say).
-    column : str
-    metric : str
-        One of `METRICS` that is a mean, or a function of means; two AUROCs are compared by
-        `auroc_difference`.
-    level, n_resamples, rng
-        As in `bootstrap_interval`, by image: images are drawn once for both groups.
-
-    Returns
-    -------
-    pandas.DataFrame
-        One row a pair:
-
-        - a, b, n_a, n_b: the groups and their answers
-        - difference: of the metric, a − b
-        - low, high: unadjusted interval
-        - p: two-sided, by Student's t
-        - p_holm: Holm over all rows
-        - differs: p_holm ≤ 1 − level
-
-    Raises
-    ------
-    ValueError
-        On a column the table lacks, or an unknown metric.
-
-    Examples
-    --------
-    >>> from medcal_nb.measure import example_answers
-    >>> rng = np.random.default_rng(0)
-    >>> table = difference_table(example_answers(), "domain", n_resamples=200, rng=rng)
-    >>> table[["a", "b", "differs"]].to_numpy().tolist()
-    [['general', 'medical', True]]
-    """
-    known = [one for one in METRICS.values() if one.interval in ("bootstrap", "share")]
-    check_choice(metric, "metric", [one.name for one in known])
-    chosen = METRICS[metric]
-    parts = list(measured(graded).groupby(column, observed=True))
-    (stream,) = rng.spawn(1)
-    rows = []
-    for (a, one), (b, other) in combinations(parts, 2):
-        n = len(one)
-        images = np.concatenate([image_labels(one), image_labels(other)])
-        drawn = Resamples(images, n_resamples, stream)
-        codes = drawn.codes()
-        first = chosen.sums(*arrays(one)).resampled(drawn, codes[:n])
-        second = chosen.sums(*arrays(other)).resampled(drawn, codes[n:])
-        draws = first - second
-        n_groups = min(drawn.effective(codes[:n]), drawn.effective(codes[n:]))
-        low, difference, high = percentile_interval(
-            draws, level=level, n_groups=n_groups
-        )
-        rows.append(
-            {
-                "a": a,
-                "b": b,
-                "n_a": n,
-                "n_b": len(other),
-                "difference": difference,
-                "low": low,
-                "high": high,
-                "p": two_sided_p(draws, n_groups=n_groups),
-            }
-        )
-    names = ["a", "b", "n_a", "n_b", "difference", "low", "high", "p"]
-    table = pd.DataFrame(rows, columns=names)
-    table["p_holm"] = holm(table["p"].to_numpy(float))
-    table["differs"] = table["p_holm"] <= 1 - level
-    return table
-
-
 # --- one group, bin by bin ----------------------------------------------------------------
 
 
@@ -495,6 +417,69 @@ def reliability_table(
             "band_high": band_high,
         }
     )
+
+
+def is_heaped(confidence: ArrayLike) -> bool:
+    """Whether at most 20 values hold nine tenths of the confidences.
+
+    A smooth curve over heaped confidences averages over values that may differ: draw each value
+    (`value_table`) instead.
+
+    Examples
+    --------
+    >>> is_heaped([0.9, 0.95, 0.9, 1.0] * 100)
+    True
+    """
+    c = check_confidence(confidence)
+    n = np.sort(np.bincount(distinct(c)[1]))[::-1]
+    return bool(n[:HEAPS].sum() >= HEAPED * c.size)
+
+
+def value_table(
+    confidence: ArrayLike,
+    correct: ArrayLike,
+    *,
+    level: float = 0.95,
+    groups: ArrayLike | None = None,
+) -> pd.DataFrame:
+    """Every confidence that occurs, and the accuracy of the answers that have it.
+
+    Parameters
+    ----------
+    confidence, correct : (n,) arrays
+    level : float
+        Of the intervals.
+    groups : (n,) array, optional
+        Labels of images.
+
+    Returns
+    -------
+    pandas.DataFrame
+        One row a value, ascending:
+
+        - confidence: the value
+        - n: answers
+        - accuracy: with _low, _high, `clustered_interval` of these answers alone
+
+    Raises
+    ------
+    ValueError
+        On input that is no confidence and outcome, by name and position.
+
+    Examples
+    --------
+    >>> value_table([0.9, 0.9, 0.5], [1, 0, 0])[["n", "accuracy"]].to_numpy().tolist()
+    [[1.0, 0.0], [2.0, 0.5]]
+    """
+    c, y = check_pair(confidence, correct)
+    codes, _ = check_groups(groups, c.size)
+    rows = []
+    for value in np.unique(c):
+        own = c == value
+        low, high = clustered_interval(y[own], codes[own], level=level)
+        row = {"confidence": value, "n": int(own.sum()), "accuracy": y[own].mean()}
+        rows.append(row | {"accuracy_low": low, "accuracy_high": high})
+    return pd.DataFrame(rows)
 
 
 def confidence_by_outcome_table(

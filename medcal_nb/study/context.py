@@ -156,7 +156,11 @@ class NotebookContext:
         if self.profile.reads_recorded(self.answers, fast=self.fast):
             from medcal_nb.answers.recorded import load_recorded
 
-            answers = load_recorded(**self.profile.recorded)
+            name, *columns = self.profile.recorded
+            answers = load_recorded(self.profile.recorded[name])
+            for column in columns:
+                values = self.profile.recorded[column]
+                answers = answers[answers[column].isin(values)]
         else:
             answers = load_answers(self.answers)
         graded = to_graded(answers)

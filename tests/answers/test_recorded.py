@@ -1,5 +1,6 @@
 """Recorded answers: read as columns, whole, and only where they are what was published."""
 
+import re
 import shutil
 import time
 
@@ -8,23 +9,29 @@ import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 
-from medcal_nb.answers import ANSWER_COLUMNS, AnswerLog
+from medcal_nb.answers import load_answers
 from medcal_nb.answers.recorded import (
+    load_readings,
     load_recorded,
     recorded_folder,
     recorded_manifest,
+    recorded_names,
 )
 from medcal_nb.errors import MedcalError
 from medcal_nb.files import file_hash
+from medcal_nb.measure.rows import image_labels
 
 # the rows of each table as answers, with the repeats left out
 ROWS = {
-    "vlcb": 933_926,
+    "vlcb": 5 * 7 * (4_549 + 12_568 + 5_170 + 1_725 + 1_720) - 7 * 2,
     "vlm_uncertainty_bench": 26 * (4_377 + 2_844),
     "mmlu_pro_text": 3 * 84 * 12_032,
     "viper": 20_382,
+    "aneurysm_readers": 223,
+    "pocket": 65_065,
 }
-KEY = ["model", "dataset", "item_id", "strategy", "sample"]
+KEY = ["model", "dataset", "item_id", "strategy"]
+COLUMNS = ["domain", "image_id", "modality", "question_type", "split", "answer", "gold"]
 
 
 @pytest.fixture
@@ -35,29 +42,34 @@ def copy(tmp_path):
     return tmp_path
 
 
+@pytest.fixture(scope="module")
+def vlcb():
+    return load_recorded("vlcb")
+
+
+def items_of(answers):
+    """One row a question of a data set."""
+    return answers.drop_duplicates(["dataset", "item_id"])
+
+
 @pytest.mark.parametrize("name", ROWS)
-def test_a_table_is_read_whole_and_typed_as_a_log_gives_it(name, tmp_path):
+def test_a_table_is_read_whole_and_typed_by_its_name(name):
     started = time.process_time()
-    answers = load_recorded(name)
-    assert time.process_time() - started < 12  # under 5 s on an idle machine
+    answers = load_answers(name)
+    assert time.process_time() - started < 6  # under 2 s on an idle machine
     assert len(answers) == ROWS[name]
-    assert list(answers)[: len(ANSWER_COLUMNS)] == ANSWER_COLUMNS
-    sample = answers.sample(400, random_state=0)
-    assert not sample.duplicated(KEY).any()
-    with AnswerLog(tmp_path / "log.sqlite") as log:
-        log.append(sample.astype(object).where(sample.notna(), None).to_dict("records"))
-        back = log.read()
-    sample = sample.sort_values(KEY, ignore_index=True)[list(back)]
-    pd.testing.assert_frame_equal(
-        back[ANSWER_COLUMNS].drop(columns="option_probabilities"),
-        sample[ANSWER_COLUMNS].drop(columns="option_probabilities"),
-    )
+    assert not answers.duplicated(KEY).any()
+    assert set(answers) >= {*KEY, *COLUMNS}
+    assert {str(answers[column].dtype) for column in [*KEY, *COLUMNS]} == {"str"}
+    assert answers["confidence"].dropna().between(0, 1).all()
+    assert str(answers["correct"].dtype) == "boolean"
+    assert answers.attrs["assumed"]
 
 
-def test_the_manifest_tells_source_licence_and_hash_of_every_file():
+def test_the_manifest_names_source_licence_and_hash_of_every_file():
     folder = recorded_folder()
     manifest = recorded_manifest()
-    assert set(manifest) == set(ROWS)
+    assert set(recorded_names()) == set(ROWS)
     size = 0
     for entry in manifest.values():
         path = folder / entry["file"]
@@ -65,85 +77,104 @@ def test_the_manifest_tells_source_licence_and_hash_of_every_file():
         assert file_hash(path) == entry["sha256"]
         assert pq.read_metadata(path).num_rows == entry["rows"]
         assert pq.read_schema(path).names == entry["columns"]
-        assert entry["licence"] in ("MIT", "CC0-1.0")
         assert len((folder / entry["licence_file"]).read_text()) > 500
-        assert len(entry["commit"]) == 40
+        assert (
+            re.search("[0-9a-f]{40}", entry["commit"])
+            or entry["file"] == "pocket.parquet"
+        )
         assert all(len(sha) == 64 for sha in entry["made_from"].values())
     assert size < 16e6
 
 
-def test_confidences_are_short_decimals():
-    answers = load_recorded("vlcb", strategy="verbalized")
-    values = answers["confidence"].dropna()
+def test_confidences_are_short_decimals(vlcb):
+    values = vlcb.loc[vlcb["strategy"] == "verbalized", "confidence"].dropna()
     assert (values == values.round(4)).mean() > 0.999
     assert (values == 0.9).sum() > 1_000
 
 
-def test_repeats_of_pope_are_left_out_counted_and_can_be_had():
-    once = load_recorded("vlcb", dataset="POPE", strategy="p_true")
-    all_rows = load_recorded("vlcb", dataset="POPE", strategy="p_true", repeats=True)
-    assert once.attrs["repeats"] == {"POPE": 3_830}
-    assert all_rows.attrs["repeats"] == {}
-    assert len(once) == 5 * 5_170
-    assert len(all_rows) == 5 * 9_000
-    # what is left out agrees with what is kept: same confidence, same grade
-    wide = once.pivot(index="item_id", columns="model", values="confidence")
-    assert not wide.duplicated().any()
+def test_names_of_items_by_their_counts(vlcb):
+    items = items_of(vlcb)
+    named = items.dropna(subset="image_id").groupby("dataset")["image_id"]
+    assert named.agg(["size", "nunique"]).T.to_dict("list") == {
+        "GQA": [12_539, 398],
+        "MMMU-Pro (10 options)": [1_725, 1_725],
+        "MMMU-Pro (4 options)": [1_710, 1_710],
+        "POPE": [5_170, 500],
+    }
+    medical = items[items["domain"] == "medical"]
+    assert medical["dataset"].value_counts().to_dict() == {
+        "GMAI-MMBench": 4_549,
+        "MMMU-Pro (10 options)": 284,
+        "MMMU-Pro (4 options)": 283,
+    }
+    # questions of several kinds keep all of them, the most specific first
+    kinds = items["image_kinds"].str.split("; ")
+    assert (kinds.str[0] == items["image_kind"])[kinds.notna()].all()
+    assert (kinds.str.len() > 1).sum() == 180
+    assert items["question_type"].isna().sum() == 29
 
 
-def test_labels_are_those_that_each_method_was_published_with():
+def test_questions_with_4_and_10_options_are_paired(vlcb):
+    items = items_of(vlcb)
+    items = items[items["image_set"] == "MMMU-Pro"].dropna(subset="image_id")
+    wide = items.pivot(index="question_id", columns="dataset", values="subject")
+    pairs = wide.dropna()
+    assert len(pairs) == 1_710
+    assert (pairs.iloc[:, 0] == pairs.iloc[:, 1]).all()
+
+
+def test_every_repeat_of_pope_has_the_image_and_words_of_one_before():
+    """By names, and by the confidences of three methods, alike in all five models."""
+    folder = recorded_folder()
+    answers = pd.read_parquet(folder / "vlcb.parquet").drop_duplicates("item")
+    by_confidence = answers.set_index("item")["repeat"]
+    items = pd.read_parquet(folder / "vlcb_items.parquet")
+    pope = items[items["dataset"] == "POPE"].set_index("item").sort_index()
+    by_name = pope["question_id"].duplicated()
+    assert (len(by_name), by_name.sum()) == (9_000, 3_830)
+    assert (by_name == by_confidence[by_name.index]).all()
+    assert (by_name == ~pope["counted"]).all()
+    assert "3,830" in str(load_recorded("vlcb").attrs["assumed"])
+    assert "3,830" not in str(load_recorded("vlcb", complete=True).attrs["assumed"])
+
+
+def test_labels_are_those_that_each_method_was_published_with(vlcb):
     stored = pd.read_parquet(recorded_folder() / "vlcb.parquet")
-    for strategy, labels in (
-        ("p_true", "correct"),
-        ("probe_pik", "correct_first_labels"),
-    ):
-        answers = load_recorded("vlcb", strategy=strategy, repeats=True)
+    complete = load_recorded("vlcb", complete=True)
+    methods = {"p_true": "correct", "probe_pik": "correct_first_labels"}
+    for strategy, labels in methods.items():
+        answers = complete[complete["strategy"] == strategy]
         np.testing.assert_array_equal(
             answers["correct"].to_numpy(float, na_value=np.nan),
             stored[labels].to_numpy(float),
         )
-
-
-def test_filters_are_those_of_the_whole_table():
-    answers = load_recorded("viper")
-    some = load_recorded("viper", dataset="screeningLowP", modality=["film"])
-    is_some = answers["dataset"].eq("screeningLowP") & answers["modality"].eq("film")
-    pd.testing.assert_frame_equal(some, answers[is_some].reset_index(drop=True))
-    assert load_recorded("viper", strategy="verbalized").empty
-    with pytest.raises(MedcalError, match="no column 'colour'"):
-        load_recorded("viper", colour="red")
+    # both gradings stand beside each other
+    both = vlcb[vlcb["strategy"] == "p_true"]
+    differ = both["correct"].astype(float) != both["correct_first_labels"]
+    shares = differ.groupby(both["model"]).mean()
+    assert shares.between(0.01, 0.06).all()
 
 
 def test_a_radiologist_gives_the_probability_of_the_claim_cancer():
     answers = load_recorded("viper")
-    stored = pd.read_parquet(recorded_folder() / "viper.parquet")
     assert (answers["score"] == 201).sum() == 111
-    assert answers["confidence"].between(0, 1).all()
     assert (answers["correct"] == (answers["gold"] == answers["answer"])).all()
     assert (answers["reader"] == answers["model"]).all()
     # recalled are those above the middle of the scale
     assert ((answers["confidence"] > 0.5) == answers["recall"]).all()
-    assert answers["image_id"].nunique() == stored["case"].nunique() == 715
-
-
-def test_no_case_of_viper_is_in_both_halves():
-    answers = load_recorded("viper")
-    halves = answers.groupby("image_id")["split"].nunique()
-    assert (halves == 1).all()
+    # a case is one image in all sub-studies, in one half
+    assert len({*image_labels(answers)}) == answers["image_id"].nunique() == 715
+    assert (answers.groupby("image_id")["split"].nunique() == 1).all()
     cases = answers.drop_duplicates(["dataset", "image_id"])
     shares = cases.groupby(["dataset", "split"])["correct"].mean().unstack()
     assert (shares["fit"] - shares["test"]).abs().max() < 0.05
 
 
 def test_an_unanswered_question_has_no_grade_and_no_confidence_lies_above_1():
-    answers = load_recorded("mmlu_pro_text", model=["phi-4", "gpt-4.1"])
-    assert answers.loc[~answers["answered"], "correct"].isna().all()
-    assert answers.loc[answers["answered"], "correct"].notna().all()
-    assert answers["confidence"].max() <= 1
-    assert recorded_manifest()["mmlu_pro_text"]["left_out"] == {
-        "verbalized": 20,
-        "linguistic": 631,
-    }
+    answers = load_recorded("mmlu_pro_text").query("model in ['phi-4', 'gpt-4.1']")
+    assert (answers["correct"].isna() == ~answers["answered"]).all()
+    left_out = recorded_manifest()["mmlu_pro_text"]["left_out"]
+    assert left_out == {"verbalized": 20, "linguistic": 631}
     health = answers[answers["domain"] == "medical"]
     assert set(health["modality"]) == {"health"}
     assert health["item_id"].nunique() == 818
@@ -159,17 +190,48 @@ def test_a_damaged_or_foreign_table_is_refused_by_name_and_hash(copy):
         assert part in str(refused.value)
 
 
-def test_a_missing_table_says_how_to_get_it(copy, tmp_path):
+def test_a_missing_table_or_damaged_manifest_says_how_to_get_it(copy, tmp_path):
+    with pytest.raises(MedcalError, match="did you mean 'vlcb'"):
+        load_recorded("vlbc")
     (copy / "viper.parquet").unlink()
     with pytest.raises(MedcalError, match="there is no such file"):
         load_recorded("viper", folder=copy)
     with pytest.raises(MedcalError, match=r"manifest\.json: there is no such"):
         load_recorded("viper", folder=tmp_path / "nowhere")
-    with pytest.raises(MedcalError, match="there are vlcb, "):
-        load_recorded("vlbc")
-
-
-def test_a_damaged_manifest_is_refused(copy):
     (copy / "manifest.json").write_text("{")
     with pytest.raises(MedcalError, match="is damaged, no JSON"):
         load_recorded("viper", folder=copy)
+
+
+def test_marks_of_radiologists_with_and_without_ai():
+    marks = load_recorded("aneurysm_readers")
+    assert marks["correct"].isna().sum() == 8
+    stated = marks["confidence"] * 10
+    assert (stated == stated.round()).all()
+    readings = load_readings("aneurysm_readers")
+    n_marks = marks.groupby(["reader", "setting"]).size()
+    sums = readings.groupby(["reader", "setting"])[["n_marks", "true_positives"]].sum()
+    assert (sums["n_marks"] == n_marks).all()
+    grades = marks.dropna(subset="correct").groupby(["reader", "setting"])["correct"]
+    # of the other eight marks four are true
+    assert (sums["true_positives"] - grades.sum()).sum() == 4
+    with pytest.raises(MedcalError, match="no table of readings"):
+        load_readings("viper")
+
+
+def test_pocket_models_answers_hold_what_notebooks_ask_of_them():
+    answers = load_recorded("pocket")
+    n_models = answers.groupby("strategy")["model"].nunique()
+    assert n_models[["verbalized", "clip_zero_shot", "decision"]].tolist() == [4, 1, 2]
+    assert n_models.index.str.endswith("_blank").sum() == 9
+    assert (
+        answers.loc[answers["strategy"] == "expert", "expert"] == "pocket-expert"
+    ).all()
+    assert answers["visibility"].between(0, 1).all()
+    assert answers.groupby("domain")["modality"].nunique().to_dict() == {
+        "general": 2,
+        "medical": 6,
+    }
+    by_option = answers[answers["strategy"] == "option_probability"]
+    largest = [max(options.values()) for options in by_option["option_probabilities"]]
+    np.testing.assert_array_equal(by_option["confidence"], largest)

@@ -47,11 +47,9 @@ def qwen() -> tuple[np.ndarray, np.ndarray]:
     """Return confidence and grade of a real model's trained probe on medical images."""
     from medcal_nb.answers.recorded import load_recorded
 
-    answers = load_recorded(
-        "vlcb",
-        dataset="GMAI-MMBench",
-        model="Qwen3-VL-8B-Instruct",
-        strategy="probe_pik",
+    answers = load_recorded("vlcb").query(
+        "dataset == 'GMAI-MMBench' and model == 'Qwen3-VL-8B-Instruct' "
+        "and strategy == 'probe_pik'"
     )
     return answers["confidence"].to_numpy(float), answers["correct"].to_numpy(float)
 

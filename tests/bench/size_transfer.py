@@ -45,12 +45,11 @@ def answers(rng, n, domain, shift):
 
 
 def sample(rng, shift, n_resamples):
-    rows = [answers(rng, 2000, "general", 0.0)]
-    rows.append(answers(rng, N_IMAGES * PER_IMAGE, "medical", shift))
+    source = answers(rng, 2000, "general", 0.0)
+    target = answers(rng, N_IMAGES * PER_IMAGE, "medical", shift)
     study = transfer_study(
-        pd.concat(rows),
-        source={"domain": "general"},
-        target={"domain": "medical"},
+        source,
+        target,
         margin=MARGIN,
         n_resamples=n_resamples,
         rng=rng,

@@ -119,7 +119,7 @@ def test_numbers_equal_the_package_s(lesson, seed):
 
 def test_prevalence_moves_the_calibration_and_not_the_auroc(lesson):
     """The page's numbers are the package's on real readings, reweighted."""
-    readings = load_recorded("viper", dataset="screeningHighP")
+    readings = load_recorded("viper").query("dataset == 'screeningHighP'")
     edges = [-1, 29, 59, 100, 119, 139, 159, 179, 10_000]
     group = pd.cut(readings["score"], edges, labels=False)
     ill = readings["correct"].astype(bool)

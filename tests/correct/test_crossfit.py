@@ -8,7 +8,7 @@ from medcal_nb.correct import corrected, fit, transfer_study
 from medcal_nb.measure import auroc, brier_score
 from medcal_nb.measure.resampling import choose_clip
 
-from .worlds import MEDICAL, SIDES, graded, with_options
+from .worlds import graded, sides, with_options
 
 
 @pytest.fixture
@@ -19,7 +19,7 @@ def both(rng):
 
 def test_stages_are_the_maps_of_the_study(both):
     settings = {"method": "platt", "rng": np.random.default_rng(0)}
-    stages = corrected(both, **SIDES, **settings)
+    stages = corrected(*sides(both), **settings)
     assert list(dict.fromkeys(stages.labels)) == ["raw", "source", "target"]
     g, m = (both[both.domain == d] for d in ("general", "medical"))
     carried = stages[stages.labels == "source"]
@@ -31,23 +31,23 @@ def test_stages_are_the_maps_of_the_study(both):
         auroc(expected, m.correct)
     )
     table = transfer_study(
-        both, **SIDES, n_resamples=2, rng=np.random.default_rng(0)
+        *sides(both), n_resamples=2, rng=np.random.default_rng(0)
     ).table
     assert table.brier_transferred[0] == pytest.approx(brier_score(expected, m.correct))
     with pytest.raises(ValueError, match="images are both source"):
-        corrected(both, source=MEDICAL, target={"model": "m"}, **settings)
+        corrected(m, both, **settings)
 
 
 def test_without_a_source_answers_stand_as_stated_and_with_their_own_map(rng):
     rows = pd.concat(
         [with_options(rng, 600, "medical", 2.0), graded(rng, 4, "medical", model="n")]
     )
-    table = corrected(rows, target=MEDICAL, method="platt", rng=rng)
+    table = corrected(None, rows, method="platt", rng=rng)
     assert table.groupby(["model", "labels"]).size().to_dict() == {
         ("m", "raw"): 600, ("m", "target"): 600, ("n", "raw"): 4
     }  # fmt: skip
     assert (table[table.labels == "target"].fold >= 0).all()
-    moved = corrected(rows[rows.model == "m"], target={}, method="temperature", rng=rng)
+    moved = corrected(None, rows[rows.model == "m"], method="temperature", rng=rng)
     score = {
         k: brier_score(p.confidence, p.correct) for k, p in moved.groupby("labels")
     }

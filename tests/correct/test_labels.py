@@ -8,7 +8,7 @@ from medcal_nb.correct import fit, labels_needed
 from medcal_nb.correct.labels import smallest_sizes
 from medcal_nb.measure import brier_score
 
-from .worlds import SIDES, graded, with_options
+from .worlds import graded, sides, with_options
 
 
 def test_a_refit_overtakes_and_the_intercept_alone_does_so_sooner(rng):
@@ -19,7 +19,7 @@ def test_a_refit_overtakes_and_the_intercept_alone_does_so_sooner(rng):
         ]
     )
     sizes = (10, 50, 400, 1000, 9999)
-    curve, needed = labels_needed(data, **SIDES, sizes=sizes, n_draws=100, rng=rng)
+    curve, needed = labels_needed(*sides(data), sizes=sizes, n_draws=100, rng=rng)
     wide = curve.pivot(index="n", columns="map", values="median")
     assert wide.index.tolist() == [10, 50, 400, 1000]  # 9999 are not there to be drawn
     assert wide["refitted"].is_monotonic_decreasing
@@ -38,7 +38,7 @@ def test_maps_are_fitted_on_labelled_rows_and_scored_on_the_others(rng):
     medical = graded(rng, 200, "medical", slope=0.6, per_image=2, decimals=2)
     data = pd.concat([general, medical])
     curve, _ = labels_needed(
-        data, **SIDES, sizes=(100,), n_draws=2, rng=np.random.default_rng(4)
+        *sides(data), sizes=(100,), n_draws=2, rng=np.random.default_rng(4)
     )
     seed = int(np.random.default_rng(4).integers(2**63))
     draw = np.random.default_rng([seed, 0])
@@ -64,7 +64,7 @@ def test_labels_teach_the_temperature_of_all_options(rng):
         [with_options(rng, 600, "general", 1.0), with_options(rng, 800, "medical", 3.0)]
     )
     curve, needed = labels_needed(
-        data, **SIDES, method="temperature", sizes=(20, 200), n_draws=20, rng=rng
+        *sides(data), method="temperature", sizes=(20, 200), n_draws=20, rng=rng
     )
     wide = curve.pivot(index="n", columns="map", values="median")
     assert wide.loc[200, "refitted"] < wide.loc[200, "transferred"] - 0.01
@@ -89,6 +89,6 @@ def test_the_number_of_labels_is_where_nearly_all_draws_win():
 def test_sizes_out_of_reach_and_unknown_maps_are_refused(rng):
     data = pd.concat([graded(rng, 60, "general"), graded(rng, 60, "medical")])
     with pytest.raises(ValueError, match="too few labelled images"):
-        labels_needed(data, **SIDES, sizes=(100,), rng=rng)
+        labels_needed(*sides(data), sizes=(100,), rng=rng)
     with pytest.raises(ValueError, match="got 'magic'"):
-        labels_needed(data, **SIDES, method="magic", rng=rng)
+        labels_needed(*sides(data), method="magic", rng=rng)

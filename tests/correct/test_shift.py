@@ -19,7 +19,7 @@ from medcal_nb.correct import (
     transfer_study,
 )
 
-from .worlds import SIDES, graded
+from .worlds import graded, sides
 
 
 def by_outcome(rng, n, domain, rate, model="m", spread=1.2):
@@ -52,7 +52,7 @@ def test_one_number_removes_the_cost_of_a_prior_shift_alone(
 ):
     both = {}
     for name, data in (("prior", prior_shift), ("other", other_shift)):
-        study = transfer_study(data, **SIDES, n_resamples=300, rng=rng)
+        study = transfer_study(*sides(data), n_resamples=300, rng=rng)
         both[name] = share_removed(study).iloc[0]
     assert both["prior"].share_removed == pytest.approx(1, abs=0.03)
     assert both["prior"].share_removed_low < 1 < both["prior"].share_removed_high
@@ -68,7 +68,7 @@ def test_one_number_removes_the_cost_of_a_prior_shift_alone(
 
 def test_the_share_over_models_is_of_the_summed_cost(prior_shift, rng):
     data = pd.concat([prior_shift, prior_shift.assign(model="n")])
-    study = transfer_study(data, **SIDES, n_resamples=100, rng=rng)
+    study = transfer_study(*sides(data), n_resamples=100, rng=rng)
     whole = share_removed(study).iloc[0]
     alone = share_removed(study, ["model"])
     assert (whole.pairs, len(alone)) == (2, 2)
@@ -79,9 +79,7 @@ def test_the_share_over_models_is_of_the_summed_cost(prior_shift, rng):
 
 
 def test_the_accuracy_from_few_labels_is_less_sure_than_from_many(prior_shift, rng):
-    curve, _ = labels_needed(
-        prior_shift, **SIDES, sizes=(20, 200), n_draws=100, rng=rng
-    )
+    curve, _ = labels_needed(*sides(prior_shift), sizes=(20, 200), n_draws=100, rng=rng)
     known = curve[curve["map"] == "known"].set_index("n")
     width = known.share_removed_high - known.share_removed_low
     assert width[200] < width[20] / 2
@@ -92,7 +90,7 @@ def test_the_accuracy_from_few_labels_is_less_sure_than_from_many(prior_shift, r
 
 def test_accuracy_without_labels_by_hand_and_where_it_fails(rng):
     same = pd.concat([graded(rng, 3000, "general"), graded(rng, 3000, "medical")])
-    table = accuracy_without_labels(same, **SIDES).set_index("estimator")
+    table = accuracy_without_labels(*sides(same)).set_index("estimator")
     assert table.error.abs().max() < 0.03
     difference = (
         same.loc[same.domain == "general", "correct"].mean()
@@ -106,7 +104,7 @@ def test_accuracy_without_labels_by_hand_and_where_it_fails(rng):
     hidden = pd.concat(
         [graded(rng, 3000, "general"), graded(rng, 3000, "medical", shift=-1.5)]
     )
-    table = accuracy_without_labels(hidden, **SIDES)
+    table = accuracy_without_labels(*sides(hidden))
     assert (table.error > 0.15).all()
     errors = accuracy_errors(table)
     assert (errors.within_05 == 0).all()
@@ -124,12 +122,12 @@ def test_thresholded_confidence_counts_ties_in_equal_parts():
 
 
 def test_the_check_flags_what_one_number_does_not_mend(prior_shift, other_shift, rng):
-    row = check_shift(prior_shift, **SIDES, n_resamples=200, rng=rng).iloc[0]
+    row = check_shift(*sides(prior_shift), n_resamples=200, rng=rng).iloc[0]
     assert not row.flag
     assert row.distance < 0.05
     assert row.slope == pytest.approx(1, abs=0.15)
     with pytest.warns(ShiftWarning, match="1 of 1 shifts"):
-        row = check_shift(other_shift, **SIDES, n_resamples=200, rng=rng).iloc[0]
+        row = check_shift(*sides(other_shift), n_resamples=200, rng=rng).iloc[0]
     assert row.flag
     assert row.slope_high < 0.75
     assert "another slope" in row.reason
@@ -137,7 +135,7 @@ def test_the_check_flags_what_one_number_does_not_mend(prior_shift, other_shift,
 
 def test_the_intercept_is_the_one_that_gives_the_accuracy(prior_shift, rng):
     """Mean of the known-number confidences is the accuracy: its definition, from the draws."""
-    study = transfer_study(prior_shift, **SIDES, n_resamples=2, rng=rng)
+    study = transfer_study(*sides(prior_shift), n_resamples=2, rng=rng)
     row = study.table.iloc[0]
     ideal = prior_shift[prior_shift.domain == "medical"]
     posterior = expit(2 * 0.8 / 1.2**2 * true_logit(ideal.confidence) + true_logit(0.4))
@@ -152,15 +150,20 @@ def test_the_intercept_is_the_one_that_gives_the_accuracy(prior_shift, rng):
 def test_prevalence_alone_mends_screening_and_a_challenge_set_is_flagged(
     target, mended
 ):
-    """Radiologists of VIPER: screening at 11 % cancers to screening at 27 and 46 %."""
-    readings = load_recorded("viper", dataset=["screeningLowP", target])
-    readings = readings.assign(model="radiologists")
-    sides = {"source": {"dataset": "screeningLowP"}, "target": {"dataset": target}}
+    """Radiologists of VIPER: screening at 11 % cancers to screening at 27 and 46 %.
+
+    Sub-studies share cases: one half of them is the source's, the other the target's.
+    """
+    readings = load_recorded("viper").assign(model="radiologists")
+    both = (
+        readings.query("dataset == 'screeningLowP' and split == 'fit'"),
+        readings[(readings.dataset == target) & (readings.split == "test")],
+    )
     rng = np.random.default_rng(0)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ShiftWarning)
-        check = check_shift(readings, **sides, rng=rng).iloc[0]
+        check = check_shift(*both, rng=rng).iloc[0]
     assert check["flag"] != mended
     if mended:
-        study = transfer_study(readings, **sides, n_resamples=200, rng=rng)
+        study = transfer_study(*both, n_resamples=200, rng=rng)
         assert share_removed(study)["share_removed"].item() > 0.95

@@ -21,13 +21,13 @@ from medcal_nb.correct import (
 from medcal_nb.correct import transfer as transfer_module
 from medcal_nb.correct.crossfit import assign_folds, images_of, with_images
 from medcal_nb.correct.maps import arrays_of
-from medcal_nb.correct.paired import paired
+from medcal_nb.measure.paired import paired
 from medcal_nb.correct.transfer import conclude
 from medcal_nb.measure import auroc, brier_score
 from medcal_nb.measure.resampling import choose_clip
 from medcal_nb.measure.rows import image_labels
 
-from .worlds import SIDES, graded, with_options
+from .worlds import graded, sides, with_options
 
 
 @pytest.fixture
@@ -45,12 +45,12 @@ METHODS = ("temperature", "log_odds", "platt", "beta", "isotonic")
 
 
 def study_of(data, **settings):
-    usual = SIDES | {
+    usual = {
         "methods": METHODS,
         "margin": 0.005,
         "rng": np.random.default_rng(3),
     }
-    return transfer_study(data, **usual | settings)
+    return transfer_study(*sides(data), **usual | settings)
 
 
 def table_of(data, **settings):
@@ -62,8 +62,7 @@ def table_of(data, **settings):
 
 def folds_of_study(data, seed):
     """Fold of each target row, as the study derives it from its generator."""
-    numbered = with_images(data)
-    target = numbered[numbered.domain == "medical"]
+    _, target = with_images(*sides(data))
     seed = int(np.random.default_rng(seed).integers(2**63))
     rng = np.random.default_rng([seed, 0])
     return assign_folds(images_of(target), 5, rng=rng)
@@ -343,16 +342,12 @@ def test_cost_intervals_cover_the_true_cost():
 
 def test_source_and_target_that_share_images_are_refused(rng):
     """400 images with two questions each, no signal: a map of question 1 would "carry over"."""
-    first = graded(rng, 400, "set", slope=0.0).assign(question=1)
-    second = first.assign(question=2, item_id=first.item_id + "-2")
-    data = pd.concat([first, second])
-    sides = {"source": {"question": 1}, "target": {"question": 2}}
+    first = graded(rng, 400, "set", slope=0.0)
+    second = first.assign(item_id=first.item_id + "-2")
     with pytest.raises(ValueError, match="400 images are both source"):
-        study_of(data, **sides, rng=rng)
-    other = pd.concat(
-        [first, second.assign(dataset="another")]
-    )  # the same ids, other images
-    assert len(table_of(other, **sides, methods=["platt"], n_resamples=2, rng=rng)) == 1
+        transfer_study(first, second, rng=rng)
+    other = second.assign(dataset="another")  # the same ids, other images
+    assert len(transfer_study(first, other, n_resamples=2, rng=rng).table) == 1
 
 
 def test_an_image_has_one_label_whatever_type_its_id_has(rng):
@@ -386,10 +381,13 @@ def test_paired_rows_share_their_draws(rng):
 
 
 def test_bad_requests_are_refused(both, rng):
+    source, target = sides(both)
+    with pytest.raises(ValueError, match="source: none of its 0 rows"):
+        transfer_study(source[:0], target, rng=rng)
+    with pytest.raises(ValueError, match="target: none of its 300 rows"):
+        transfer_study(source, target.assign(confidence=np.nan), rng=rng)
     with pytest.raises(ValueError, match="no model and strategy has"):
-        table_of(both, source={"planet": "earth"})
-    with pytest.raises(ValueError, match="no model and strategy has"):
-        table_of(both, target={"domain": "lunar"})
+        transfer_study(source, target.assign(model="another"), rng=rng)
     with pytest.raises(ValueError, match=r"one of 'temperature', .*, got 'magic'"):
         table_of(both, methods=["magic"])
     thin = pd.concat([both, both.assign(model="thin").groupby("domain").head(3)])
@@ -407,8 +405,6 @@ def test_a_method_without_confidence_on_one_side_is_left_out(both):
         assert set(table_of(data, n_resamples=2).strategy) == {"s"}
     none = silent.assign(confidence=np.nan)
     assert set(table_of(pd.concat([both, none]), n_resamples=2).strategy) == {"s"}
-    with pytest.raises(ValueError, match="no model and strategy has"):
-        table_of(none, n_resamples=2)
 
 
 def test_one_class_and_constant_confidence_give_numbers(both):
@@ -456,9 +452,8 @@ def test_thirteen_real_models_from_mmbench_to_oodcv(real_dir):
                 }
             )
         )  # fmt: skip
-    study = study_of(
-        pd.concat(frames), source={"dataset": "mmbench"}, target={"dataset": "oodcv"},
-        methods=["temperature", "log_odds"], n_resamples=200, rng=np.random.default_rng(0),
+    study = transfer_study(
+        *frames, methods=["temperature", "log_odds"], n_resamples=200, rng=np.random.default_rng(0),
     )  # fmt: skip
     table = study.table
     options = table[table.method == "temperature"].set_index("model")

@@ -6,8 +6,10 @@ from scipy.special import expit
 
 from medcal_nb.correct.crossfit import assign_folds, by_fold
 
-GENERAL, MEDICAL = {"domain": "general"}, {"domain": "medical"}
-SIDES = {"source": GENERAL, "target": MEDICAL}
+
+def sides(data):
+    """(source, target): its general and its medical rows."""
+    return data[data.domain == "general"], data[data.domain == "medical"]
 
 
 def draw(rng, n, *, slope=1.0, shift=0.0, centre=1.0):

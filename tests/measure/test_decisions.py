@@ -106,7 +106,7 @@ def test_the_exchange_rate_and_the_better_plain_policy(pool, rng):
     table = measure.net_benefit_table(
         c, y, thresholds=[0.2, 0.5], n_resamples=300, rng=rng
     )
-    assert table["exchange_rate"].tolist() == [4, 1]
+    assert table["exchange_rate"].tolist() == [5, 2]
     plain = table["check_all"].clip(lower=0)
     assert table["advantage"].to_numpy() == pytest.approx(table["net_benefit"] - plain)
     assert (table["advantage_low"] <= table["advantage"]).all()
@@ -215,3 +215,40 @@ def test_no_policy_costs_less_than_its_checks():
     assert table.loc["model alone", "cost_low"] == 0
     assert table.loc["reader with model", "cost_low"] == pytest.approx(0.1)
     assert (table["cost_low"] <= table["cost"]).all()
+
+
+def test_expected_costs_by_hand():
+    """Ten answers, two of them without a confidence, at 5 checks for a wrong one acted on."""
+    graded = pd.DataFrame(
+        {
+            "item_id": range(10),
+            "confidence": [0.9] * 3 + [0.8] * 2 + [0.7] * 3 + [np.nan] * 2,
+            "correct": [1, 1, 0, 1, 0, 1, 1, 1, 0, 1],
+        }
+    )
+    rng = np.random.default_rng(0)
+    row = measure.expected_cost_table(graded, ratios=[5], rng=rng).iloc[0]
+    assert row["threshold"] == pytest.approx(0.8)
+    # .9 and .8 are kept, two of five wrong; five are deferred
+    assert row["deferred"] == 0.5
+    assert row["deferring"] == pytest.approx((2 * 5 + 5) / 10)
+    assert row["checking_all"] == 1
+    assert row["checking_none"] == pytest.approx(5 * 0.3)
+    assert row["saving"] == pytest.approx(1 - 1.5)
+    assert row["checking_none_low"] < 1.5 < row["checking_none_high"]
+    with pytest.raises(ValueError, match="above 1"):
+        measure.expected_cost_table(graded, ratios=[1, 5], rng=rng)
+
+
+def test_expected_costs_are_the_decision_curve_at_one_over_the_ratio(pool, rng):
+    c, y = pool
+    graded = pd.DataFrame({"item_id": range(len(c)), "confidence": c, "correct": y})
+    table = measure.expected_cost_table(graded, n_resamples=200, rng=rng)
+    assert table["ratio"].tolist() == [2, 5, 10, 20]
+    # cost = R × error rate − R × net benefit × (1 − p_t)
+    curve = measure.net_benefit_table(
+        c, y, thresholds=1 / table["ratio"], n_resamples=10, rng=rng
+    )
+    gained = table["checking_none"] - table["deferring"]
+    expected = table["ratio"] * curve["net_benefit"] * (1 - curve["threshold"])
+    assert gained.tolist() == pytest.approx(expected.tolist(), abs=1e-9)

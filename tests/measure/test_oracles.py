@@ -29,7 +29,7 @@ def oracle(data, quantity):
 
 @pytest.fixture(scope="module")
 def answers():
-    recorded = load_recorded("vlcb", dataset="GMAI-MMBench")
+    recorded = load_recorded("vlcb").query("dataset == 'GMAI-MMBench'")
     pairs = {}
     for name, (model, strategy) in DATA.items():
         one = recorded[
@@ -37,7 +37,7 @@ def answers():
         ]
         confidence = one["confidence"].to_numpy(float)
         pairs[name] = confidence, one["correct"].to_numpy(float)
-    readers = load_recorded("viper", dataset="screeningHighP")
+    readers = load_recorded("viper").query("dataset == 'screeningHighP'")
     confidence = readers["confidence"].to_numpy(float)
     pairs["viper_high"] = confidence, readers["correct"].to_numpy(float)
     return pairs
@@ -161,8 +161,8 @@ def test_smooth_errors_differ_by_their_smoother_alone(name, answers):
 def test_auroc_and_its_interval_are_those_of_proc(name, answers):
     c, y = answers[name]
     if name == "viper_high":  # scores of 201 stay above those of 200 there
-        score = load_recorded("viper", dataset="screeningHighP")["score"]
-        c = score.to_numpy(float) / 201
+        readers = load_recorded("viper").query("dataset == 'screeningHighP'")
+        c = readers["score"].to_numpy(float) / 201
     test = measure.auroc_test(c, y)
     assert test["auroc"] == pytest.approx(oracle(name, "AUROC"), abs=1e-9)
     # the ends of pROC's normal interval, gone on the log-odds; Student's t has hundreds of degrees

@@ -154,13 +154,7 @@ def test_one_interval_for_one_auroc(rng):
     one = graded[graded["domain"] == "medical"]
     plain = measure.metrics_table(one, by=["model", "strategy"], rng=rng).iloc[0]
     tested = measure.auroc_table(one).iloc[0]
-    study = transfer_study(
-        graded,
-        source={"domain": "general"},
-        target={"domain": "medical"},
-        n_resamples=20,
-        rng=rng,
-    )
+    study = transfer_study(*sides, n_resamples=20, rng=rng)
     ends = ["auroc", "auroc_low", "auroc_high"]
     assert plain[ends].tolist() == tested[ends].tolist()
     assert plain[ends].tolist() == study.table.iloc[0][ends].tolist()

@@ -202,7 +202,7 @@ def test_the_published_difference_of_the_viper_readers():
     """Gallas et al. 2019: .047 with a standard error of .023; a plain bootstrap gives .035."""
     from medcal_nb.answers.recorded import load_recorded
 
-    answers = load_recorded("viper", dataset="challengeHighP")
+    answers = load_recorded("viper").query("dataset == 'challengeHighP'")
     table = mrmc_table(
         answers, condition="modality", case="image_id", metrics=["auroc"]
     )

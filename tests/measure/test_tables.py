@@ -213,7 +213,9 @@ def test_differences_between_modalities(graded, rng):
     ct, mri = (gap[one["modality"] == m] for m in ("ct", "mri"))
     assert row["difference"] == pytest.approx(ct.mean() - mri.mean())
     error = math.sqrt(ct.var(ddof=0) / len(ct) + mri.var(ddof=0) / len(mri))
-    assert (row["high"] - row["low"]) / 2 == pytest.approx(1.96 * error, rel=0.08)
+    assert (row["difference_high"] - row["difference_low"]) / 2 == pytest.approx(
+        1.96 * error, rel=0.08
+    )
     assert (row["n_a"], row["n_b"]) == (120, 120)
 
 
@@ -323,3 +325,24 @@ def test_the_same_answers_have_the_same_intervals_whatever_stands_beside_them(gr
         alone, by="model", rng=np.random.default_rng(4), **options
     )
     assert other["gap_low"].iloc[0] != again["gap_low"].iloc[0]
+
+
+def test_heaped_confidences_are_shown_value_by_value(rng):
+    c = rng.choice([0.8, 0.9, 0.95, 1.0], 400)
+    y = (rng.random(400) < 0.5).astype(float)
+    assert measure.is_heaped(c)
+    assert not measure.is_heaped(rng.random(400))
+    assert measure.is_heaped(np.r_[np.full(360, 0.9), rng.random(40)])
+    table = measure.value_table(c, y)
+    assert table["confidence"].tolist() == [0.8, 0.9, 0.95, 1.0]
+    own = y[c == 0.9]
+    assert table["accuracy"][1] == own.mean()
+    low, high = measure.wilson_interval(own.sum(), len(own))
+    assert table["accuracy_low"][1] == pytest.approx(low)
+    assert table["accuracy_high"][1] == pytest.approx(high)
+    by_image = measure.value_table(
+        np.repeat(c, 3), np.repeat(y, 3), groups=np.repeat(range(400), 3)
+    )
+    assert by_image["accuracy_low"].tolist() == pytest.approx(
+        table["accuracy_low"].tolist(), abs=0.01
+    )

@@ -56,6 +56,17 @@ def record(
 
 
 @app.command()
+def answers() -> None:
+    """Ask all pocket models about the synthetic benchmark, and record the graded answers (minutes).
+
+    Stopped, the same command goes on where it was.
+    """
+    from .answers import record_answers
+
+    typer.echo(f"{record_answers()}: written")
+
+
+@app.command()
 def train(
     name: str = typer.Argument(
         help="all, pocket-general, pocket-medical, …-large, pocket-clip."

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 CONFIDENCES = {
@@ -37,7 +38,12 @@ def finish(table: pd.DataFrame) -> pd.DataFrame:
     values = table[confidences]
     table = table.assign(**values.where(values <= 1).astype("float32"))
     table["item"] = table["item"].astype("int32")
-    names = ["model", "item", "category", "answered", "correct", *confidences]
+    table["domain"] = np.where(table["category"] == "health", "medical", "general")
+    # without an answer there is no grade
+    grades = table["correct"].astype("boolean")
+    table["correct"] = grades.where(table["answered"])
+    about = ["model", "item", "category", "domain"]
+    names = [*about, "answered", "correct", *confidences]
     table = table.sort_values(["model", "item"], ignore_index=True)[names]
     too_large = (values > 1).sum()
     table.attrs["left_out"] = {name: int(n) for name, n in too_large.items() if n}

@@ -11,14 +11,24 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from data.recorded.prepare import mmlu_pro_text, viper, vlcb, vlm_uncertainty_bench
+from data.recorded.prepare import (
+    aneurysm_readers,
+    mmlu_pro_text,
+    viper,
+    vlcb,
+    vlcb_items,
+    vlm_uncertainty_bench,
+)
 from medcal_nb.files import file_hash
 
 SOURCES: dict[str, Callable[[Path], pd.DataFrame]] = {
     "vlcb": vlcb.read,
+    "vlcb_items": vlcb_items.read,
     "vlm_uncertainty_bench": vlm_uncertainty_bench.read,
     "mmlu_pro_text": mmlu_pro_text.read,
     "viper": viper.read,
+    "aneurysm_readers": aneurysm_readers.read,
+    "aneurysm_readings": aneurysm_readers.read_readings,
 }
 # Few different values: a dictionary packs them best; other floats are split by byte.
 _FEW_VALUES = 1_000

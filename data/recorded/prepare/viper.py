@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 _NAMES = {
@@ -20,6 +21,7 @@ _NAMES = {
 }
 _MODALITIES = {"SFM": "film", "FFDM": "digital"}
 _RECALLED = 1  # in the source 1 is recalled, 2 is not
+_LARGEST_SCORE = 200  # scores of 201 occur and count as 200
 
 
 def read(folder: Path) -> pd.DataFrame:
@@ -30,9 +32,13 @@ def read(folder: Path) -> pd.DataFrame:
     for name in ("cancer_455", "cancer_365"):
         table[name] = table[name] == 1
     table["split"] = table["case"].map(_split_of_cases(table))
+    table["reading"] = table["case"].astype(str) + "-" + table["modality"]
+    table["gold"] = np.where(table["cancer_455"], "cancer", "no cancer")
+    table["recall_score"] = table["score"].clip(upper=_LARGEST_SCORE) / _LARGEST_SCORE
     key = ["dataset", "modality", "reader", "case"]
-    names = [*key, "split", "score", "recall", "cancer_455", "cancer_365"]
-    types = {"case": "int32", "score": "int16"}
+    truth = ["cancer_455", "cancer_365", "gold"]
+    names = [*key, "reading", "split", "score", "recall", *truth, "recall_score"]
+    types = {"case": "int32", "score": "int16", "recall_score": "float32"}
     return table.sort_values(key, ignore_index=True)[names].astype(types)
 
 

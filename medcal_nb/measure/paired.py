@@ -5,9 +5,9 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 import pandas as pd
 
-from medcal_nb.measure import METRICS
-from medcal_nb.measure.resampling import UNBOUNDED, Resamples, percentile_ends
-from medcal_nb.measure.rows import image_labels
+from .registry import METRICS
+from .resampling import UNBOUNDED, Resamples, percentile_ends
+from .rows import image_labels
 
 
 def weighted_mean(weights: np.ndarray, values: np.ndarray) -> np.ndarray:
@@ -39,22 +39,33 @@ def means(**columns: str | tuple[str, str]) -> Callable:
     return statistic
 
 
-def with_ends(values: Mapping, *, level: float, n_groups: float) -> dict:
+def with_ends(
+    values: Mapping, *, level: float, n_groups: float, bounds: Mapping | None = None
+) -> dict:
     """By name: draws as their estimate with ``_low`` and ``_high``, plain numbers as they are.
 
-    A metric's ends stay within its bounds.
+    Parameters
+    ----------
+    values : mapping
+        Name → (1 + B,) or (1 + B, k) draws, the estimate first; or a number.
+    level, n_groups
+        As in `percentile_ends`.
+    bounds : mapping, optional
+        Name → least and largest value; those of a metric are known.
     """
     row = {}
     for name, draws in values.items():
         row[name] = draws
         if np.ndim(draws):
-            bounds = METRICS[name].bounds if name in METRICS else UNBOUNDED
+            own = (bounds or {}).get(name, UNBOUNDED)
+            if name in METRICS:
+                own = METRICS[name].bounds
             low, high = percentile_ends(
-                draws, level=level, n_groups=n_groups, bounds=bounds
+                draws, level=level, n_groups=n_groups, bounds=own
             )
             row[name] = draws[0]
-            row[f"{name}_low"] = float(low)
-            row[f"{name}_high"] = float(high)
+            row[f"{name}_low"] = low[()]
+            row[f"{name}_high"] = high[()]
     return row
 
 

@@ -1,0 +1,94 @@
+"""Ask pocket models about the synthetic benchmark, and store their graded answers.
+
+``answers.toml`` says who is asked what. Answers go through a log of ``build/pocket``, so that a
+recording which was stopped goes on where it was; another log is begun where weights, items, jobs or
+the code that asks have changed.
+"""
+
+import hashlib
+import tomllib
+from functools import cache
+from pathlib import Path
+
+import pandas as pd
+
+from medcal_nb import ask as asking
+from medcal_nb.answers import AnswerLog
+from medcal_nb.answers.columns import encode_json
+from medcal_nb.ask.graded import to_graded, with_candidates
+from medcal_nb.ask.models import resolve_model
+from medcal_nb.ask.run import ask
+from medcal_nb.datasets import load_items
+from medcal_nb.files import file_hash
+
+from .record import HOME
+
+RECORDED = HOME.parent / "recorded"
+JOBS = Path(__file__).with_name("answers.toml")
+WORK = HOME.parents[1] / "build" / "pocket"
+_SORTED = ["dataset", "split", "model", "strategy", "item_id"]
+_NOT_RECORDED = ["seconds"]  # another in every run
+
+
+def record_answers(log: Path | None = None, *, to: Path = RECORDED) -> Path:
+    """Ask what was not asked yet, and write ``pocket.parquet`` with its entry in the manifest.
+
+    Parameters
+    ----------
+    log : path, optional
+        A log that holds all answers already; nothing is asked then.
+    to : path
+        Folder of the table and its manifest.
+
+    Returns
+    -------
+    Path
+        The table.
+    """
+    from data.recorded.prepare.tables import store
+
+    made_from = {"weights, items, jobs, code": _fingerprint()}
+    if log is None:
+        log = WORK / f"answers-{_fingerprint()[:12]}.sqlite"
+        log.parent.mkdir(parents=True, exist_ok=True)
+        with AnswerLog(log) as answers:
+            _ask_all(answers)
+    with AnswerLog(log, read_only=True) as answers:
+        table = graded_table(answers.read())
+    return store("pocket", table, to, made_from=made_from)
+
+
+def graded_table(answers: pd.DataFrame) -> pd.DataFrame:
+    """Return one row a model, data set, item and strategy, without replies, in order."""
+    graded = to_graded(answers).drop(columns=_NOT_RECORDED)
+    options = graded["option_probabilities"]
+    graded["option_probabilities"] = options.map(encode_json, na_action="ignore")
+    counts = ["n_answers", "prompt_tokens", "new_tokens"]
+    graded = graded.astype(dict.fromkeys(counts, "Int32"))
+    graded["correct"] = graded["correct"].astype("boolean")
+    return graded.sort_values(_SORTED, ignore_index=True)
+
+
+def _ask_all(log: AnswerLog) -> None:
+    jobs = tomllib.loads(JOBS.read_text(encoding="utf-8"))
+    reach = cache(resolve_model)
+    for job in jobs["ask"]:
+        for model in job["models"]:
+            backend = reach(job.get("expert", model))
+            for about in job["items"]:
+                items = load_items(**about, seed=jobs["seed"])
+                if "of" in job:
+                    dataset = about["dataset"]
+                    of = log.read(model=model, dataset=dataset, strategy=job["of"])
+                    items = with_candidates(items, to_graded(of))
+                plan = {"seed": jobs["seed"], "model": model, "progress": True}
+                ask(backend, items, job["strategies"], log=log, **plan)
+
+
+def _fingerprint() -> str:
+    """Return one hash of all that the answers depend on."""
+    package = Path(asking.__file__).parent
+    code = [*package.rglob("*.py"), *package.rglob("*.toml")]
+    files = [HOME / "manifest.json", JOBS, *sorted(code)]
+    hashes = "".join(map(file_hash, files))
+    return hashlib.sha256(hashes.encode()).hexdigest()

@@ -1,0 +1,266 @@
+"""Names for the items of VLCB: which image, kind of question and subject each of them is of.
+
+VLCB names an item by a hash of its data set, category, question, answer and image key. Computed
+over question lists that are public, the same hash says which question an item is. Lists are looked
+for below a folder, each where its source has it:
+
+- POPE (AoiDragon/POPE): ``output/coco/coco_pope_SETTING.json``
+- MMMU-Pro (MMMU-Benchmark/MMMU): ``mmmu-pro/output/gpt-4o_standard(10 options)_direct.jsonl``
+- GQA (its own download): ``testdev_balanced_questions.json``
+- GMAI-MMBench (its own download): ``GMAI_mm_bench_VAL.tsv``
+
+Lists that are not there leave the names of their items as they are.
+"""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+import json
+import re
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+SHIPPED = Path(__file__).parents[1] / "vlcb_items.parquet"
+DIGITS = 16
+"""Hexadecimal digits of a hash that are kept: 64 bits tell 30,514 items apart."""
+NAMES = [
+    "image_id",
+    "question_id",
+    "question_type",
+    "gqa_type",
+    "pope_setting",
+    "subject",
+    "difficulty",
+    "image_kind",
+    "image_kinds",
+    "n_images",
+]
+# MMMU's kinds of image, the most specific first: the first that a question has is its image_kind
+KINDS = {
+    "Body Scans: MRI, CT scans, and X-rays": "body scan (CT, MRI, X-ray)",
+    "Pathological Images": "pathology",
+    "Microscopic Images": "microscopy",
+    "Medical Images": "other medical image",
+    "Tables": "table",
+    "Plots and Charts": "plot",
+    "Chemical Structures": "chemical structure",
+    "Diagrams": "diagram",
+    "Photographs": "photograph",
+}
+_DATASETS = {
+    "MMMU_Pro_10": "MMMU-Pro (10 options)",
+    "MMMU_Pro_4": "MMMU-Pro (4 options)",
+}
+_OTHER = ("MME-Finance", "LLaVA-Wild")
+_MEDICAL = (
+    "Basic Medical Science",
+    "Clinical Medicine",
+    "Diagnostics and Laboratory Medicine",
+    "Pharmacy",
+    "Public Health",
+)
+_YES_NO = r"exist|verify|.*Verify|two(Same|Different)|same(Animals|Gender)|diff"
+
+
+def vlcb_hash(
+    dataset: str, category: str, question: str, answer: str, image: str
+) -> str:
+    """Return the hash by which VLCB names an item (MD5, hexadecimal)."""
+    texts = [str(text) for text in (dataset, category, question, answer, image)]
+    named = [text if text.strip() else "N/A" for text in texts]
+    return hashlib.md5("[SEP]".join(named).encode()).hexdigest()
+
+
+def read(folder: Path) -> pd.DataFrame:
+    """Return the table of items, with the names that the lists below a folder give them."""
+    items = pd.read_parquet(SHIPPED)
+    rows = [row for listed in LISTS for row in listed(folder)]
+    return named(items, pd.DataFrame(rows, columns=["hash", *NAMES]))
+
+
+def named(items: pd.DataFrame, names: pd.DataFrame) -> pd.DataFrame:
+    """Return items with names from a list, where the list has their hash.
+
+    Parameters
+    ----------
+    items : DataFrame
+        ``item``, ``hash`` (its first digits), ``dataset`` and `NAMES`.
+    names : DataFrame
+        ``hash`` (whole) and `NAMES`, a row a question.
+    """
+    names = names.assign(hash=names["hash"].str[:DIGITS])
+    of_hash = names[names["hash"].isin(items["hash"])].groupby("hash")[NAMES]
+    # questions of the same words share a hash: what they differ in is not known
+    agreed = of_hash.first().where(of_hash.nunique() == 1)
+    by_hash = items.set_index("hash")
+    for column in NAMES:
+        new = agreed[column].reindex(by_hash.index)
+        by_hash[column] = new.fillna(by_hash[column])
+    return finish(by_hash.reset_index())
+
+
+def finish(items: pd.DataFrame) -> pd.DataFrame:
+    """Return the table in its order, with what follows from names.
+
+    ``domain`` is medical for GMAI-MMBench and the medical subjects of MMMU-Pro; ``image_set`` says
+    which data sets share their images; a question without a name of its own is called by its item;
+    ``counted`` are those that a study counts.
+    """
+    items = items.sort_values("item", ignore_index=True)
+    dataset = items["dataset"].astype(str).replace(_DATASETS)
+    is_medical = dataset.eq("GMAI-MMBench") | items["subject"].isin(_MEDICAL)
+    domain = np.where(is_medical, "medical", "general")
+    items["domain"] = np.where(dataset.isin(_OTHER), "other", domain)
+    items["dataset"] = dataset
+    items["image_set"] = dataset.str.replace(r" \(.*", "", regex=True)
+    items["question_id"] = items["question_id"].fillna(items["item"].astype(str))
+    # POPE's settings share questions: each counts once
+    is_repeat = items["dataset"].eq("POPE") & items["question_id"].duplicated()
+    items["counted"] = ~is_repeat & (items["domain"] != "other")
+    texts = ["hash", "dataset", "domain", "image_set", *NAMES[:-1]]
+    types = dict.fromkeys(texts, "str") | {"item": "int32", "n_images": "Int8"}
+    return items[["item", "counted", *texts, "n_images"]].astype(types)
+
+
+# --- the lists -------------------------------------------------------------------------------
+
+
+def pope(folder: Path) -> Iterator[dict]:
+    """Yield POPE's questions, each with the misspelling that the hub's copy has in some."""
+    for path in sorted(folder.glob("output/coco/coco_pope_*.json")):
+        setting = path.stem.removeprefix("coco_pope_")
+        for record in _records(path):
+            image = record["image"].removesuffix(".jpg")
+            thing = re.sub(r"^Is there (an? )?| in the image\?$", "", record["text"])
+            for spelled in ("image", "imange"):
+                question = record["text"].replace("image", spelled)
+                # another wording is another question
+                ending = "" if spelled == "image" else f"/{spelled}"
+                yield {
+                    "hash": vlcb_hash(
+                        "POPE", setting, question, record["label"], image
+                    ),
+                    "image_id": image,
+                    "question_id": f"{image}/{thing}{ending}",
+                    "question_type": "closed",
+                    "pope_setting": setting,
+                }
+
+
+def mmmu_pro(folder: Path) -> Iterator[dict]:
+    """Yield the questions of MMMU-Pro with 10 and with 4 options.
+
+    The list has the questions with 10 options; those with 4 differ in the letter of the right one,
+    so that each letter is tried.
+    """
+    for path in sorted(folder.glob("mmmu-pro/output/*standard(10 options)*.jsonl")):
+        for record in _records(path):
+            types = ast.literal_eval(record["img_type"])
+            # images are named where they stand: in question, options and explanation
+            text = record["question"] + record["options"] + record["explanation"]
+            images = sorted({f"image_{k}" for k in re.findall(r"<image (\d)>", text)})
+            category = [record["subject"], record["topic_difficulty"]]
+            category.append("[LSEP]".join(types) or "N/A")
+            names = {
+                "image_id": record["id"],
+                "question_id": record["id"],
+                "question_type": "choice",
+                "subject": record["subject"].replace("_", " "),
+                "difficulty": record["topic_difficulty"],
+                "n_images": len(images),
+            } | image_kinds(types)
+            tried = [("MMMU_Pro_4", letter) for letter in "ABCDEFGHIJ"]
+            for dataset, letter in [("MMMU_Pro_10", record["answer"]), *tried]:
+                digits = vlcb_hash(
+                    dataset,
+                    "[SEP]".join(category),
+                    record["question"],
+                    letter,
+                    ",".join(images),
+                )
+                yield {"hash": digits, **names}
+
+
+def image_kinds(types: Iterable[str]) -> dict[str, str]:
+    """Return MMMU's kinds of image as ``image_kinds`` (all) and ``image_kind`` (the first)."""
+    kinds = {KINDS.get(kind, "other") for kind in types} or {"other"}
+    ordered = [kind for kind in [*KINDS.values(), "other"] if kind in kinds]
+    return {"image_kind": ordered[0], "image_kinds": "; ".join(ordered)}
+
+
+def gqa(folder: Path) -> Iterator[dict]:
+    """Yield GQA's questions (testdev, balanced)."""
+    for path in folder.glob("testdev_balanced_questions.json"):
+        for record in json.loads(path.read_text(encoding="utf-8")).values():
+            kind = record["types"]["detailed"]
+            image = record["imageId"]
+            yield {
+                "hash": vlcb_hash(
+                    "GQA", kind, record["question"], record["answer"], image
+                ),
+                "image_id": image,
+                "question_type": gqa_question_type(kind),
+                "gqa_type": kind,
+            }
+
+
+def gqa_question_type(kind: str) -> str:
+    """Return whether a detailed type of GQA asks for yes or no, for one of two, or for a word."""
+    if re.search(r"[cC]hoose", kind):
+        return "choice"
+    return "closed" if re.match(_YES_NO, kind) else "open"
+
+
+def gmai_mmbench(folder: Path) -> Iterator[dict]:
+    """Yield GMAI-MMBench's questions (validation), images called by a hash of theirs."""
+    for path in folder.glob("GMAI_mm_bench_VAL.tsv"):
+        table = pd.read_csv(path, sep="\t", dtype=str, keep_default_na=False)
+        for record in table.to_dict("records"):
+            options = {x: record[x] for x in "ABCDE" if _is_option(record, x)}
+            lines = [record["question"].strip()]
+            lines += [f"{letter}) {text}" for letter, text in options.items()]
+            answer = _letter_of(record["category"], options)
+            task = record["clinical VQA task"]
+            digits = vlcb_hash(
+                "GMAI-MMBench", task, "\n".join(lines), answer, record["image"]
+            )
+            image = hashlib.sha256(record["image"].encode()).hexdigest()[:DIGITS]
+            yield {
+                "hash": digits,
+                "image_id": image,
+                "question_type": "choice",
+                "subject": task,
+                "image_kind": record.get("modality"),
+                "image_kinds": record.get("modality"),
+                "n_images": 1,
+            }
+
+
+LISTS = (pope, mmmu_pro, gqa, gmai_mmbench)
+
+
+def _records(path: Path) -> Iterator[dict]:
+    for line in path.read_text(encoding="utf-8").splitlines():
+        yield json.loads(line)
+
+
+def _is_option(record: dict, letter: str) -> bool:
+    text = record.get(letter, "").strip().lower()
+    return letter != "E" or text not in ("", "none", "nan")
+
+
+def _letter_of(answer: str, options: dict[str, str]) -> str:
+    """Return the letter of an option that is the answer, else of one that holds it or is in it."""
+    wanted = answer.strip().lower()
+    texts = {letter: text.strip().lower() for letter, text in options.items()}
+    for letter, text in texts.items():
+        if text == wanted:
+            return letter
+    for letter, text in texts.items():
+        if text and (text in wanted or wanted in text):
+            return letter
+    return ""

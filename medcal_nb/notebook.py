@@ -1,0 +1,304 @@
+"""What a notebook of the study needs around it: findings, figures with their numbers, tables."""
+
+from __future__ import annotations
+
+import ast
+import html
+import io
+import json
+import platform
+import re
+from base64 import b64encode
+from collections.abc import Iterable
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from IPython.display import HTML, display, update_display
+from matplotlib import pyplot as plt
+from matplotlib.figure import Figure
+
+from medcal_nb.errors import MedcalError, did_you_mean
+from medcal_nb.labels import UNITS, label_of
+
+_LIBRARIES = ("medcal-nb", "numpy", "pandas", "scipy", "matplotlib")
+_ON_TOP = 3
+_ENDS = ("_low", "_high")
+
+
+class Output:
+    """Where a notebook writes: figures as PNG, SVG and CSV, its results as one JSON file.
+
+    The first three findings are shown where the output was made, at the top of the notebook, once
+    it is closed.
+
+    Parameters
+    ----------
+    notebook : str
+        Its name, such as ``04_transfer``.
+    folder : str
+        Where files go, made if absent; if empty, ``build/lab`` beside the notebooks' folder.
+    **parameters
+        What the numbers follow from, written beside them.
+
+    Attributes
+    ----------
+    folder : Path
+    results : dict
+        ``parameters``, ``versions``, ``findings`` (list of sentences), ``tables`` (by name, lists
+        of rows).
+
+    Examples
+    --------
+    >>> out = Output("99_example", "figures", seed=0)
+    <IPython.core.display.HTML object>
+    >>> out.finding("Accuracy was 52 % (n = 100).")
+    <IPython.core.display.HTML object>
+    >>> out.close()
+    <IPython.core.display.HTML object>
+    >>> sorted(json.loads((out.folder / "results/99_example.json").read_text()))
+    ['findings', 'parameters', 'tables', 'versions']
+    """
+
+    def __init__(self, notebook: str, folder: str = "", **parameters: Any) -> None:
+        self.notebook = notebook
+        self.folder = Path(folder) if folder else _checkout() / "build" / "lab"
+        self.results: dict[str, Any] = {
+            "parameters": parameters,
+            "versions": {"python": platform.python_version()}
+            | {name: version(name) for name in _LIBRARIES},
+            "findings": [],
+            "tables": {},
+        }
+        (self.folder / "results").mkdir(parents=True, exist_ok=True)
+        waiting = _sentences(["Findings stand here when the notebook has run."])
+        display(waiting, display_id=f"findings-{notebook}")
+
+    def finding(self, text: str) -> None:
+        """Show a sentence of counts, estimates and intervals, and add it to the results.
+
+        Line breaks are spaces; ``-0.1`` and ``5%`` are written with a minus sign and a space.
+        """
+        text = _typeset(text)
+        self.results["findings"].append(text)
+        display(_sentences([text]))
+
+    def table(
+        self, name: str, table: pd.DataFrame, columns: list[str] | None = None
+    ) -> pd.DataFrame:
+        """Add a table to the results, and return it, or some of its columns, to be looked at."""
+        self.results["tables"][name] = table
+        return show(table, columns)
+
+    def save(self, fig: Figure, name: str, table: pd.DataFrame, caption: str) -> None:
+        """Write a figure with the numbers that it shows, show it and close it.
+
+        Parameters
+        ----------
+        fig : Figure
+        name : str
+            File name without extension, such as ``fig04_skill``.
+        table : DataFrame
+            The numbers drawn; floats are written with six significant digits.
+        caption : str
+            What a mark, a bar and a band is, n, by image or by answer, synthetic or real: it is
+            the alternative text.
+        """
+        caption = _typeset(caption)
+        path = self.folder / name
+        about = {"Software": None, "Description": caption}
+        fig.savefig(path.with_suffix(".png"), metadata=about)
+        fig.savefig(
+            path.with_suffix(".svg"), metadata={"Date": None, "Description": caption}
+        )
+        table.to_csv(path.with_suffix(".csv"), index=False, float_format="%.6g")
+        picture = io.BytesIO()
+        fig.savefig(picture, format="png", dpi=110, metadata=about)
+        plt.close(fig)
+        shown = {
+            "image/png": b64encode(picture.getvalue()).decode(),
+            "text/plain": caption,
+        }
+        mark = {"medcal": {"figure": f"{name}.png", "caption": caption}}
+        display(shown, metadata=mark, raw=True)
+        display(HTML(f'<p class="mathjax_ignore"><em>{html.escape(caption)}</em></p>'))
+
+    def close(self) -> None:
+        """Write ``results/<notebook>.json``, and show the first findings at the top."""
+        leading = _sentences(self.results["findings"][:_ON_TOP])
+        update_display(leading, display_id=f"findings-{self.notebook}")
+        tables = {name: _rows(table) for name, table in self.results["tables"].items()}
+        path = self.folder / "results" / f"{self.notebook}.json"
+        text = json.dumps(
+            self.results | {"tables": tables}, indent=1, ensure_ascii=False
+        )
+        path.write_text(f"{text}\n", encoding="utf-8")
+
+
+class _Shown(pd.DataFrame):
+    """A table of texts that is shown without its index; names in it are escaped."""
+
+    def _repr_html_(self) -> str:
+        return self.to_html(
+            index=False, border=0, justify="left", classes="mathjax_ignore"
+        )
+
+
+def show(table: pd.DataFrame, columns: list[str] | None = None) -> pd.DataFrame:
+    """Return a table to look at: few digits, intervals beside estimates, names that people know.
+
+    Parameters
+    ----------
+    table : DataFrame
+        The ends of an interval stand in ``<column>_low`` and ``<column>_high``.
+    columns : list of str, optional
+        Those shown, in order; all but ends of intervals if not given.
+
+    Examples
+    --------
+    >>> row = {"model": "deepseek-vl2", "accuracy": 0.512}
+    >>> row |= {"accuracy_low": 0.4, "accuracy_high": 0.6}
+    >>> show(pd.DataFrame([row])).to_numpy().tolist()
+    [['DeepSeek-VL2', '51 % [40, 60]']]
+    """
+    names = columns or [name for name in table if not str(name).endswith(_ENDS)]
+    shown = {}
+    for name in names:
+        ends = [f"{name}{end}" for end in _ENDS if f"{name}{end}" in table]
+        rows = table[[name, *ends]].itertuples(index=False)
+        heading = label_of(name).replace("_", " ")
+        shown[heading] = [_cell(UNITS.get(name, ""), *row) for row in rows]
+    return _Shown(shown)
+
+
+def select(table: pd.DataFrame, query: str) -> pd.DataFrame:
+    """Return the rows of a table that a query names; a value that no row has is an error.
+
+    Parameters
+    ----------
+    table : DataFrame
+    query : str
+        As for :meth:`pandas.DataFrame.query`: ``"dataset == 'GQA' and domain == 'general'"``.
+
+    Raises
+    ------
+    MedcalError
+        If the query cannot be read, names a column or a value that the table does not hold, or no
+        row fits: what there is stands beside it.
+
+    Examples
+    --------
+    >>> table = pd.DataFrame({"domain": ["general", "medical"], "n": [1, 2]})
+    >>> select(table, "domain == 'medical'")["n"].tolist()
+    [2]
+    >>> select(table, "domain == 'medcal'")  # doctest: +ELLIPSIS
+    Traceback (most recent call last):
+    medcal_nb.errors.MedcalError: no row has domain 'medcal'; there are general, medical; ...
+    """
+    try:
+        tree = ast.parse(query, mode="eval")
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Name):
+                _check_known(node.id, "column", table.columns)
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Compare) and isinstance(node.left, ast.Name):
+                known = table[node.left.id].dropna().unique()
+                for value in _texts(node.comparators):
+                    _check_known(value, node.left.id, known)
+        rows = table.query(query)
+    except (SyntaxError, TypeError, ValueError) as error:
+        raise MedcalError(f"{query!r} is no query of a table: {error}") from None
+    if rows.empty:
+        raise MedcalError(f"no row fits {query!r}")
+    return rows
+
+
+def _texts(nodes: list[ast.expr]) -> list[str]:
+    """Texts that a comparison names, alone or in a list."""
+    leaves = [leaf for node in nodes for leaf in ast.walk(node)]
+    values = [leaf.value for leaf in leaves if isinstance(leaf, ast.Constant)]
+    return [value for value in values if isinstance(value, str)]
+
+
+def _check_known(name: str, what: str, known: Iterable) -> None:
+    names = sorted(map(str, known))
+    if name not in names:
+        shown = ", ".join(names[:20]) + (" …" if len(names) > 20 else "")
+        hint = did_you_mean(name, names)
+        raise MedcalError(f"no row has {what} {name!r}; there are {shown}{hint}")
+
+
+def estimate(
+    row: pd.Series, name: str, form: str = ".2f", *, level: float = 0.95
+) -> str:
+    """Return an estimate with its interval for a sentence.
+
+    Parameters
+    ----------
+    row : Series
+        Holds `name`, ``<name>_low`` and ``<name>_high``.
+    name : str
+        The column.
+    form : str
+        As in a format: ``.3f`` for a score, ``.0%`` for a share of answers; ``points`` for a
+        difference of shares.
+    level : float
+        Of the interval.
+
+    Examples
+    --------
+    >>> row = pd.Series({"gap": 0.31, "gap_low": 0.295, "gap_high": 0.33})
+    >>> estimate(row, "gap", "points")
+    '31 percentage points (95 % CI 30 to 33)'
+    """
+    value, low, high = (row[column] for column in (name, f"{name}_low", f"{name}_high"))
+    if form == "points":
+        ends = f"{100 * low:.0f} to {100 * high:.0f}"
+        text = f"{100 * value:.0f} percentage points ({level:.0%} CI {ends})"
+    else:
+        text = f"{value:{form}} ({level:.0%} CI {low:{form}} to {high:{form}})"
+    return _typeset(text)
+
+
+def _typeset(text: str) -> str:
+    """A text on one line, with minus signs and a space before the percent sign."""
+    line = " ".join(text.split())
+    return re.sub(r"(?<=\d)%", " %", re.sub(r"(?<![\w.)\]])-(?=\d)", "−", line))
+
+
+def _cell(unit: str, value: Any, *ends: float) -> str:
+    if isinstance(value, str):
+        return label_of(value)
+    if isinstance(value, bool | np.bool_):
+        return "yes" if value else "no"
+    if value is None or pd.isna(value):
+        return "–"
+    if isinstance(value, int | np.integer):
+        return f"{value:,}"
+    if not isinstance(value, float) or np.isinf(value):
+        return str(value).replace("inf", "∞")
+    if unit:
+        value, *ends = (100 * end for end in (value, *ends))
+    digits = 0 if unit else max(0, 1 - int(np.floor(np.log10(max(abs(value), 1e-3)))))
+    low_high = f" [{', '.join(f'{end:.{digits}f}' for end in ends)}]" if ends else ""
+    percent = " %" if unit == "%" else ""
+    return f"{value:,.{digits}f}{percent}{low_high}".replace("-", "−")
+
+
+def _sentences(texts: list[str]) -> HTML:
+    """Sentences as HTML: names of models in them are texts, never markup."""
+    lines = "".join(f"<p>{html.escape(text)}</p>" for text in texts)
+    return HTML(f'<blockquote class="mathjax_ignore">{lines}</blockquote>')
+
+
+def _rows(table: pd.DataFrame) -> list[dict[str, Any]]:
+    """Rows of a table as JSON has them: a missing number is null."""
+    return json.loads(table.to_json(orient="records", double_precision=15))
+
+
+def _checkout() -> Path:
+    """The folder that holds notebooks/: that of the package, or the current one or its parent."""
+    beside = Path(__file__).resolve().parents[1]
+    return beside if (beside / "notebooks").is_dir() else Path.cwd()

@@ -1,0 +1,474 @@
+"""Charts of tidy tables: each draws on axes and returns them; matplotlib does the rest.
+
+A column's interval stands in the columns ``<name>_low`` and ``<name>_high``. One model, method or
+condition has one colour and one mark in every figure (`look`), and stands in one order.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+import matplotlib as mpl
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from medcal_nb.labels import UNITS, label_of
+
+GENERAL, MEDICAL, GREY, PALE = "#0072B2", "#D55E00", "#6B6B6B", "#D9D9D9"
+
+#: Colour and mark by name, in the order in which they stand: models by their accuracy.
+LOOKS = {
+    "uncorrected": (GREY, "D"),
+    "transferred": (GENERAL, "o"),
+    "accuracy known": ("#56B4E9", "^"),
+    "refitted": (MEDICAL, "s"),
+    "general": (GENERAL, "o"),
+    "medical": (MEDICAL, "s"),
+    "InternVL3_5-14B-HF": ("#4B2067", "o"),
+    "Qwen3-VL-8B-Instruct": ("#CC79A7", "s"),
+    "gemma-3-27b-it": ("#000000", "^"),
+    "deepseek-vl2": ("#10A070", "D"),
+    "llava-v1.6-vicuna-13b-hf": ("#8A6D1B", "v"),
+    "pocket-medical-large": ("#4B2067", "o"),
+    "pocket-medical": ("#CC79A7", "s"),
+    "pocket-general-large": ("#000000", "^"),
+    "pocket-general": ("#10A070", "D"),
+    "verbalized": ("#4B2067", "o"),
+    "p_true": ("#2E5E1A", "s"),
+    "probe_pik": ("#000000", "^"),
+    "probe_saplma": ("#8A6D1B", "v"),
+    "probe_internalinspector": ("#6B8E23", "X"),
+    "probe_ccps": (GREY, "P"),
+    "probe_bicr": ("#10A070", "D"),
+}
+_COLOURS = ("#4B2067", "#CC79A7", "#000000", "#10A070", "#8A6D1B", "#2E5E1A", GREY)
+_MARKS = "osD^vPX*<>"
+
+
+def use_style() -> None:
+    """Set the look of the study's figures in this notebook: `house.mplstyle`."""
+    mpl.style.use(Path(__file__).with_name("house.mplstyle"))
+
+
+def look(levels: Iterable) -> dict[object, tuple[str, str]]:
+    """Colour and mark of each level, in the order in which levels are drawn.
+
+    Parameters
+    ----------
+    levels : iterable
+        Names of models, methods or conditions; repeated ones count once.
+
+    Returns
+    -------
+    dict
+        Level → (colour, mark). Names of `LOOKS` come first, in its order; others follow as they
+        appear and take colours in turn.
+
+    Examples
+    --------
+    >>> list(look(["refitted", "mine", "uncorrected"]))
+    ['uncorrected', 'refitted', 'mine']
+    """
+    names = list(dict.fromkeys(levels))
+    known = [name for name in LOOKS if name in names]
+    others = [name for name in names if name not in LOOKS]
+    looks = {name: LOOKS[name] for name in known}
+    for i, name in enumerate(others):
+        looks[name] = (_COLOURS[i % len(_COLOURS)], _MARKS[i % len(_MARKS)])
+    return looks
+
+
+def forest(
+    table: pd.DataFrame,
+    value: str,
+    *,
+    label: str,
+    hue: str | None = None,
+    reference: float | None = 0.0,
+    margin: float | None = None,
+    ax: Axes | None = None,
+) -> Axes:
+    """Estimates with their intervals: a row for each label, the levels of hue below each other.
+
+    Parameters
+    ----------
+    table : DataFrame
+        Columns `value`, `label` and `hue`; ``<value>_low`` and ``<value>_high`` where there is an
+        interval.
+    value, label, hue : str
+        Columns: the estimate, the row it stands in, its colour and mark.
+    reference : float, optional
+        Where a line is drawn.
+    margin : float, optional
+        The range from 0 to it is shaded.
+    ax : Axes, optional
+        Where to draw; the current axes if not given.
+
+    Returns
+    -------
+    Axes
+
+    Examples
+    --------
+    >>> table = pd.DataFrame({"model": ["a", "b"], "gap": [0.1, 0.3]})
+    >>> forest(table, "gap", label="model").get_xlabel()
+    'overconfidence (percentage points)'
+    """
+    ax = ax or plt.gca()
+    rows = list(look(table[label]))
+    levels = look(table[hue] if hue else [None])
+    offsets = np.linspace(-0.3, 0.3, len(levels)) if len(levels) > 1 else [0.0]
+    for (level, (colour, mark)), offset in zip(levels.items(), offsets, strict=True):
+        part = table[table[hue] == level] if hue else table
+        ax.errorbar(
+            part[value],
+            part[label].map(rows.index) + offset,
+            xerr=_arms(part, value),
+            fmt=mark,
+            color=colour if hue else "black",
+            label=label_of(level),
+            elinewidth=1,
+        )
+    if reference is not None:
+        ax.axvline(reference, color=GREY, lw=0.9, zorder=0)
+    if margin is not None:
+        ax.axvspan(0, margin, color=PALE, lw=0, zorder=0)
+    _name_rows(ax, rows)
+    _name_axis(ax.xaxis, value)
+    return ax
+
+
+def dots(
+    table: pd.DataFrame,
+    value: str,
+    *,
+    label: str,
+    hue: str | None = None,
+    margin: float | None = None,
+    ax: Axes | None = None,
+) -> Axes:
+    """One dot for each row of the table (a model, say), a line at the median of each label.
+
+    Parameters are those of `forest`; no interval is drawn. The levels of hue share a row.
+
+    Examples
+    --------
+    >>> table = pd.DataFrame({"transfer": ["a → b"] * 3, "cost": [0.1, 0.2, 0.6]})
+    >>> dots(table, "cost", label="transfer").get_xlabel()
+    'transfer cost'
+    """
+    ax = ax or plt.gca()
+    rows = list(dict.fromkeys(table[label]))
+    for level, (colour, mark) in look(table[hue] if hue else [None]).items():
+        part = table[table[hue] == level] if hue else table
+        y = part[label].map(rows.index)
+        ax.plot(part[value], y, mark, color=colour, mfc="none", label=label_of(level))
+    medians = table.groupby(label)[value].median()
+    ax.plot(
+        medians[rows],
+        range(len(rows)),
+        "|",
+        color="black",
+        ms=18,
+        mew=3,
+        label="median",
+    )
+    ax.axvline(0, color=GREY, lw=0.9, zorder=0)
+    if margin is not None:
+        ax.axvspan(0, margin, color=PALE, lw=0, zorder=0)
+    _name_rows(ax, rows)
+    _name_axis(ax.xaxis, value)
+    return ax
+
+
+def dumbbell(
+    table: pd.DataFrame,
+    first: str,
+    second: str,
+    *,
+    label: str,
+    ax: Axes | None = None,
+) -> Axes:
+    """Two estimates of each label, joined by a line, each with its interval.
+
+    Parameters
+    ----------
+    table : DataFrame
+        Columns `first`, `second`, `label` and the ends of their intervals.
+    first, second, label : str
+        Columns; the first is drawn filled, the second open.
+    ax : Axes, optional
+        Where to draw; the current axes if not given.
+    """
+    ax = ax or plt.gca()
+    rows = list(look(table[label]))
+    y = table[label].map(rows.index)
+    ax.hlines(y, table[first], table[second], color=PALE, lw=3, zorder=0)
+    for name, face, offset in ((first, "black", -0.08), (second, "white", 0.08)):
+        ax.errorbar(
+            table[name],
+            y + offset,
+            xerr=_arms(table, name),
+            fmt="o",
+            color="black",
+            mfc=face,
+            elinewidth=0.8,
+            label=label_of(name),
+        )
+    _name_rows(ax, rows)
+    _name_axis(ax.xaxis, first)
+    return ax
+
+
+def lines(
+    table: pd.DataFrame,
+    x: str,
+    y: str,
+    *,
+    hue: str | None = None,
+    ax: Axes | None = None,
+) -> Axes:
+    """Lines of `y` over `x`, with the bands that ``<y>_low`` and ``<y>_high`` hold.
+
+    Parameters
+    ----------
+    table : DataFrame
+        Columns `x`, `y`, `hue`; rows of a level in any order.
+    x, y, hue : str
+        Columns: position, value, and what has a line of its own.
+    ax : Axes, optional
+        Where to draw; the current axes if not given.
+    """
+    ax = ax or plt.gca()
+    for i, (level, (colour, _)) in enumerate(
+        look(table[hue] if hue else [None]).items()
+    ):
+        part = (table[table[hue] == level] if hue else table).sort_values(x)
+        dashes = ("-", "--", "-.", ":")[i % 4]
+        ax.plot(
+            part[x],
+            part[y],
+            dashes,
+            color=colour if hue else "black",
+            label=label_of(level),
+        )
+        if f"{y}_low" in part:
+            ends = part[f"{y}_low"], part[f"{y}_high"]
+            ax.fill_between(part[x], *ends, color=colour, alpha=0.12, lw=0)
+    _name_axis(ax.xaxis, x)
+    _name_axis(ax.yaxis, y)
+    ax.grid(axis="y")
+    return ax
+
+
+def log_axis(ax: Axes, values: list[float]) -> None:
+    """Make the x axis logarithmic, with these numbers written out."""
+    ax.set_xscale("log")
+    ax.set_xticks(values, [f"{value:,g}" for value in values])
+    ax.xaxis.set_minor_formatter("")
+
+
+def calibration(table: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
+    """Accuracy against confidence in a square: values where they are few, else a smooth curve.
+
+    Parameters
+    ----------
+    table : DataFrame
+        Of :func:`medcal_nb.measure.value_table` (one row a distinct confidence; the size of a dot
+        grows with its answers `n`, bars are Wilson intervals) or of
+        :func:`medcal_nb.measure.calibration_curve_table` (a curve with its band; not drawn where
+        fewer than 20 answers are near).
+    ax : Axes, optional
+        Where to draw; the current axes if not given.
+    """
+    ax = ax or plt.gca()
+    ax.plot([0, 1], [0, 1], "--", color=GREY, lw=0.9, zorder=1)
+    if "n_near" in table:
+        few = table["n_near"] < min(20, table["n_near"].max() / 2)
+        lines(table.mask(few), "confidence", "accuracy", ax=ax)
+    else:
+        colour = {"color": "black", "elinewidth": 0.9, "zorder": 2}
+        arms = _arms(table, "accuracy")
+        ax.errorbar(
+            table["confidence"], table["accuracy"], yerr=arms, fmt="none", **colour
+        )
+        sizes = 150 * table["n"] / table["n"].max() + 6
+        ax.scatter(
+            table["confidence"], table["accuracy"], s=sizes, color="black", alpha=0.8
+        )
+    ticks = np.linspace(0, 1, 6)
+    ax.set(
+        xlim=(-0.02, 1.02),
+        ylim=(-0.02, 1.02),
+        xticks=ticks,
+        yticks=ticks,
+        aspect="equal",
+    )
+    _name_axis(ax.xaxis, "confidence")
+    _name_axis(ax.yaxis, "accuracy")
+    ax.grid(False)
+    return ax
+
+
+def outcomes(table: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
+    """How many answers are correct (up) and wrong (down) in each bin of confidence.
+
+    Parameters
+    ----------
+    table : DataFrame
+        Of :func:`medcal_nb.measure.confidence_by_outcome_table` or ``reliability_table``: low,
+        high, n, accuracy.
+    ax : Axes, optional
+        Where to draw; the current axes if not given.
+    """
+    ax = ax or plt.gca()
+    correct = (table["n"] * table["accuracy"]).fillna(0).round()
+    wrong = table["n"] - correct
+    width = 0.86 * (table["high"] - table["low"])
+    centre = (table["low"] + table["high"]) / 2
+    ax.bar(centre, correct, width, color="black", label="correct")
+    ax.bar(
+        centre, -wrong, width, color="white", edgecolor="black", lw=0.7, label="wrong"
+    )
+    ax.axhline(0, color="black", lw=0.6)
+    ax.yaxis.set_major_formatter(lambda value, _: f"{abs(value):,.0f}")
+    ax.set(xlim=(-0.02, 1.02), ylabel="answers")
+    _name_axis(ax.xaxis, "confidence")
+    return ax
+
+
+def risk_coverage(
+    curves: pd.DataFrame,
+    certified: pd.DataFrame,
+    *,
+    target: float,
+    hue: str = "strategy",
+    ax: Axes | None = None,
+) -> Axes:
+    """Share wrong among the answers kept against the share kept, with certified thresholds.
+
+    Parameters
+    ----------
+    curves : DataFrame
+        Columns coverage, risk and `hue`, of :func:`medcal_nb.measure.risk_coverage_table`.
+    certified : DataFrame
+        Columns coverage, risk and `hue`: a mark for each row that keeps any answer.
+    target : float
+        The risk allowed: a dashed line.
+    hue : str
+        What has a line of its own.
+    ax : Axes, optional
+        Where to draw; the current axes if not given.
+    """
+    ax = lines(curves, "coverage", "risk", hue=hue, ax=ax)
+    looks = look(curves[hue])
+    for row in certified[certified["coverage"] > 0].itertuples():
+        colour, mark = looks[getattr(row, hue)]
+        ax.plot(row.coverage, row.risk, mark, color=colour, ms=8, mec="white")
+    ax.axhline(target, color="black", lw=0.8, ls=(0, (1, 2)))
+    ax.set(xlim=(0, 1), ylim=(0, None))
+    return ax
+
+
+def matrix(
+    table: pd.DataFrame, value: str, *, row: str, col: str, ax: Axes | None = None
+) -> Axes:
+    """A signed number for each pair of row and column, shaded by its size.
+
+    Parameters
+    ----------
+    table : DataFrame
+        One row a pair.
+    value, row, col : str
+        Columns: the number (percentage points where its unit says so) and where it stands.
+    ax : Axes, optional
+        Where to draw; the current axes if not given.
+    """
+    import seaborn as sns
+
+    ax = ax or plt.gca()
+    wide = table.pivot(index=row, columns=col, values=value)
+    wide = wide.loc[list(look(table[row])), list(look(table[col]))]
+    scale = 100 if value in UNITS else 1
+    top = 1.4 * scale * float(wide.abs().max(axis=None))
+    sns.heatmap(
+        scale * wide,
+        annot=True,
+        fmt="+.0f" if scale == 100 else "+.2f",
+        cmap="PiYG_r",
+        vmin=-top,
+        vmax=top,
+        cbar=False,
+        ax=ax,
+    )
+    ax.set_xticklabels(
+        [label_of(name) for name in wide.columns], rotation=25, ha="right"
+    )
+    ax.set_yticklabels([label_of(name) for name in wide.index], rotation=0)
+    ax.set(xlabel="", ylabel="")
+    return ax
+
+
+def image_sheet(items: pd.DataFrame, *, per_row: int = 6) -> Figure:
+    """Images of items, a line for each modality, with the question about the first.
+
+    Parameters
+    ----------
+    items : DataFrame
+        Of :func:`medcal_nb.datasets.load_items`: modality, image_id, image, question, gold.
+    per_row : int
+        Images a line.
+    """
+    from medcal_nb.datasets import open_image
+
+    kinds = list(dict.fromkeys(items["modality"]))
+    fig, axes = plt.subplots(
+        len(kinds),
+        per_row,
+        figsize=(7, 1.15 * len(kinds)),
+        squeeze=False,
+        layout="constrained",
+    )
+    for line, kind in zip(axes, kinds, strict=True):
+        part = (
+            items[items["modality"] == kind].drop_duplicates("image_id").head(per_row)
+        )
+        for ax, image in zip(line, part["image"], strict=False):
+            ax.imshow(open_image(image), cmap="gray")
+        first = part.iloc[0]
+        title = f"{label_of(kind)}: {first['question']} ({first['gold']})"
+        line[0].set_title(title, loc="left", fontweight="normal")
+        for ax in line:
+            ax.set_axis_off()
+    return fig
+
+
+def _arms(table: pd.DataFrame, name: str) -> np.ndarray | None:
+    """(2, n) how far a column's interval reaches below and above it; None without one."""
+    if f"{name}_low" not in table:
+        return None
+    below = table[name] - table[f"{name}_low"]
+    above = table[f"{name}_high"] - table[name]
+    return np.clip([below, above], 0, None)
+
+
+def _name_rows(ax: Axes, rows: list) -> None:
+    ax.set_yticks(range(len(rows)), [label_of(name) for name in rows])
+    ax.set_ylim(len(rows) - 0.5, -0.5)
+    ax.grid(axis="x")
+
+
+def _name_axis(axis: mpl.axis.Axis, column: str) -> None:
+    """Label an axis by its column; percent and percentage points as its unit says."""
+    unit = {"%": " (%)", "points": " (percentage points)"}.get(
+        UNITS.get(column, ""), ""
+    )
+    axis.set_label_text(f"{label_of(column).replace('_', ' ')}{unit}")
+    if unit:
+        axis.set_major_formatter(
+            lambda value, _: f"{100 * value:.0f}".replace("-", "−")
+        )

@@ -7,6 +7,7 @@ import glob
 import hashlib
 import json
 import os
+import stat
 import uuid
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -18,6 +19,7 @@ PathLike = str | os.PathLike
 """What names a file."""
 
 _SQLITE = b"SQLite format 3\x00"
+_POINTER = b"version https://git-lfs.github.com/spec/"
 _TAG = 12  # hexadecimal digits that tell one part file from another
 
 
@@ -123,6 +125,28 @@ def check_new_file(
         raise MedcalError(
             f"{target}: there already: choose another name, or --force replaces it"
         )
+
+
+def require_file(path: PathLike) -> Path:
+    """The path of a regular file that is there and holds something."""
+    path = Path(path)
+    try:
+        if not stat.S_ISREG(path.stat().st_mode):
+            raise MedcalError(
+                f"{path}: a folder, pipe or device, no regular file; name a file"
+            )
+        with path.open("rb") as file:
+            head = file.read(len(_POINTER))
+    except (OSError, ValueError) as error:
+        reason = str(getattr(error, "strerror", None) or error).lower()
+        raise MedcalError(f"{path}: {reason}; check its name and permissions") from None
+    if not head:
+        raise MedcalError(f"{path}: the file is empty; nothing to read")
+    if head == _POINTER:
+        raise MedcalError(
+            f"{path}: line 1 points to a file in Git LFS; run `git lfs pull` first"
+        )
+    return path
 
 
 def file_hash(path: str | os.PathLike) -> str:

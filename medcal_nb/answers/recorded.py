@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 from scipy.special import softmax
 
-from medcal_nb.answers.columns import TEXT
+from medcal_nb.answers.cells import TEXT
 from medcal_nb.errors import MedcalError, did_you_mean
 from medcal_nb.files import check_shipped, read_manifest
 from medcal_nb.measure.decimals import shortest_decimals

@@ -18,6 +18,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from importlib.metadata import entry_points
 
+from medcal_nb.answers import samples
 from medcal_nb.ask import calls, prompts, rows
 from medcal_nb.ask.confidence import parse_likelihood
 from medcal_nb.ask.parsing import parse_guesses
@@ -278,7 +279,7 @@ CHALLENGES = (
     family="second turn",
     needs=(calls.GENERATE, calls.TURNS),
     source="Xiong et al. 2024, arXiv 2306.13063 (misleading hints)",
-    rule=rows.first_answer_share,
+    rule=samples.first_answer_share,
 )
 def challenge(item: Item, plan: Plan) -> Program:
     """The answer, then three doubts; the share of replies that keep it is read."""
@@ -407,7 +408,7 @@ def _each(item, plan, asked):
     family="agreement",
     needs=(calls.GENERATE, calls.SAMPLE),
     source="Wang et al. 2023, arXiv 2203.11171",
-    rule=rows.agreement,
+    rule=samples.agreement,
 )
 def self_consistency(item: Item, plan: Plan) -> Program:
     """The answer N times, sampled: the share that agrees."""
@@ -418,7 +419,7 @@ def self_consistency(item: Item, plan: Plan) -> Program:
     family="agreement",
     needs=(calls.GENERATE, calls.SAMPLE),
     source="Farquhar et al. 2024, doi 10.1038/s41586-024-07421-0",
-    rule=rows.entropy,
+    rule=samples.entropy,
 )
 def semantic_entropy(item: Item, plan: Plan) -> Program:
     """The answer N times, sampled: the entropy over groups of meaning."""
@@ -437,7 +438,7 @@ REWORDINGS = (
     family="agreement",
     needs=(calls.GENERATE,),
     source="Gao et al. 2024, arXiv 2403.02509 (perturbed inputs)",
-    rule=rows.agreement,
+    rule=samples.agreement,
 )
 def paraphrase(item: Item, plan: Plan) -> Program:
     """The question as it is and reworded: the share that agrees."""
@@ -451,7 +452,7 @@ def paraphrase(item: Item, plan: Plan) -> Program:
     family="agreement",
     needs=(calls.GENERATE,),
     source="Wang et al. 2019, doi 10.1016/j.neucom.2019.01.103 (test-time augmentation)",
-    rule=rows.agreement,
+    rule=samples.agreement,
 )
 def augment(item: Item, plan: Plan) -> Program:
     """The question with the image as it is and mildly changed: the share that agrees."""
@@ -467,7 +468,7 @@ def augment(item: Item, plan: Plan) -> Program:
     family="ablation",
     needs=(calls.LABELS,),
     source="Zhao et al. 2021, arXiv 2102.09690 (content-free input)",
-    rule=rows.over_blank,
+    rule=samples.over_blank,
     applies=_has_options,
 )
 def blank_image(item: Item, plan: Plan) -> Program:

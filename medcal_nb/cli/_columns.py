@@ -1,57 +1,39 @@
-"""Options that say which columns of a foreign table are which, for every command that reads one."""
+"""The one option that says how somebody's table is to be read, for every command that reads one."""
 
-from typing import Annotated, Literal
+from typing import Annotated
 
 import typer
 
+from medcal_nb.errors import MedcalError
 
-def _column(text: str, metavar: str = "COL") -> typer.models.OptionInfo:
-    return typer.Option(metavar=metavar, help=text, show_default=False)
-
-
-_EITHER = "COL|NAME"
-Confidence = Annotated[
-    str | None, _column("Column of the probability of being correct.")
-]
-Correct = Annotated[
-    str | None, _column("Column of the grade: true/false, 1/0, yes/no.")
-]
-Answer = Annotated[str | None, _column("Column of the reply.")]
-Gold = Annotated[
-    str | None, _column("Column of the right answer, by which replies are graded.")
-]
-Item = Annotated[str | None, _column("Column of the question's id.")]
-Image = Annotated[
-    str | None, _column("Column of the image's id; intervals are by image.")
-]
-Modality = Annotated[
-    str | None, _column("Column of the modality, such as x-ray or CT.")
-]
-Model = Annotated[
-    str | None, _column("Column of the model, or one name for all rows.", _EITHER)
-]
-Dataset = Annotated[
-    str | None, _column("Column of the data set, or one name for all rows.", _EITHER)
-]
-Strategy = Annotated[
-    str | None, _column("Column of the elicitation method, or one for all.", _EITHER)
-]
-Domain = Annotated[
-    Literal["general", "medical", "other"] | None,
+Columns = Annotated[
+    list[str] | None,
     typer.Option(
-        metavar="NAME", help="general, medical or other: what all images are."
+        "--columns",
+        "-c",
+        metavar="NAME=VALUE",
+        help="What is which, where the names of columns do not say; several times: item_id=COLUMN, "
+        "image_id=, confidence=, correct=, answer=, gold=; model=, dataset=, domain=, split=, "
+        "strategy= also one name for all rows; scale=percent, 10 or 1-5; logits=A,B or "
+        "probabilities=A,B (columns of option scores); sheet= of Excel; grade=METRIC of a log.",
+        show_default=False,
     ),
 ]
-Split = Annotated[
-    Literal["fit", "test"] | None,
-    typer.Option(help="Whether maps are fitted or judged on these rows."),
-]
-Logits = Annotated[
-    str | None, _column("Columns of option scores: score_yes,score_no.", "COL,COL,…")
-]
-Percent = Annotated[
-    bool, typer.Option("--percent", help="The confidence runs from 0 to 100.")
-]
-Decimal = Annotated[
-    Literal[".", ","], typer.Option(help="The decimal mark of numbers.")
-]
+_SHORT = {"item": "item_id", "image": "image_id"}
+
+
+def keywords(columns: list[str] | None) -> dict[str, str]:
+    """The keywords of `medcal_nb.answers.read_answers` that were given as ``NAME=VALUE``.
+
+    Examples
+    --------
+    >>> keywords(["item=case", "scale=1-5"])
+    {'item_id': 'case', 'scale': '1-5'}
+    """
+    pairs = {}
+    for text in columns or ():
+        name, equals, value = text.partition("=")
+        if not equals:
+            raise MedcalError(f"-c {text}: write NAME=VALUE, such as confidence=conf")
+        pairs[_SHORT.get(name.strip(), name.strip())] = value.strip()
+    return pairs

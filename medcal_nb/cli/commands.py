@@ -8,7 +8,6 @@ from medcal_nb.cli import (  # noqa: F401
     calibrate,
     items,
     reader,
-    report,
     study,
 )
 from medcal_nb.cli._app import PlainCommand, app, plain_options
@@ -17,9 +16,13 @@ from medcal_nb.cli._app import PlainCommand, app, plain_options
 GROUPS = {
     "Study": ("study", "verify", "doctor"),
     "Ask": ("items", "models", "strategies", "ask"),
-    "Answers": ("import", "report", "score", "calibrate", "export", "merge"),
+    "Answers": ("import", "score", "calibrate"),
     "Teach": ("reader",),
 }
+
+app.command("import")(answers.import_)
+app.command()(answers.score)
+app.command()(calibrate.calibrate)
 
 _known = {
     command.name or command.callback.__name__: command

@@ -19,14 +19,13 @@ from typing import TYPE_CHECKING, ClassVar
 from anyio.from_thread import start_blocking_portal
 
 from medcal_nb.answers import AnswerLog
-from medcal_nb.answers.files import require_file
 from medcal_nb.ask.backends import requests as rq
 from medcal_nb.ask.calls import WRITING, Failure
 from medcal_nb.ask.run import ask
 from medcal_nb.ask.strategies import choose_strategies
 from medcal_nb.datasets import load_items
 from medcal_nb.errors import MedcalError
-from medcal_nb.files import new_file
+from medcal_nb.files import new_file, require_file
 
 if TYPE_CHECKING:
     from medcal_nb.ask.run import Summary

@@ -16,8 +16,7 @@ from collections.abc import Iterator
 
 from medcal_nb.errors import MedcalError, printable
 from medcal_nb.logs.nested import number
-from medcal_nb.logs.registry import Reader
-from medcal_nb.logs.source import Source
+from medcal_nb.logs.registry import Log, Reader
 
 _FIELDS = (
     "reader", "model", "dataset", "strategy", "item_id", "action", "answer",
@@ -33,14 +32,14 @@ def _knows(first: dict) -> bool:
     return first.keys() >= {*_FIELDS}
 
 
-def _read(source: Source) -> Iterator[dict]:
+def _read(log: Log) -> Iterator[dict]:
     """Return the answers that decisions stand for."""
     alone: dict[tuple, dict] = {}
     final: dict[tuple, dict] = {}
     places: dict[tuple, int] = {}
     seen: Counter = Counter()
-    for row in source.rows():
-        _check(row, source)
+    for row in log.rows():
+        _check(row, log)
         case = tuple(row[name] for name in ("reader", "model", "dataset", "item_id"))
         if case not in places:
             seen[row["reader"]] += 1
@@ -58,7 +57,7 @@ def _read(source: Source) -> Iterator[dict]:
             samples[key] += 1
 
 
-def _check(row: dict, source: Source) -> None:
+def _check(row: dict, log: Log) -> None:
     """Refuse a row that is no decision."""
     lacking = [name for name in _FIELDS if name not in row]
     confidence = number(row.get("confidence"))
@@ -78,7 +77,7 @@ def _check(row: dict, source: Source) -> None:
     else:
         return
     raise MedcalError(
-        f"{source.path}: row {source.row}: {problem}; export the decisions anew: "
+        f"{log.path}: row {log.row}: {problem}; export the decisions anew: "
         "medcal reader ANSWERS --export decisions.json"
     )
 

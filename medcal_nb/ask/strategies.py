@@ -6,7 +6,8 @@ can put the calls of many items and strategies to a model together, and ask equa
 it gives several rows, its `rule` makes one graded answer of them.
 
 To add one, write a function here under :func:`strategy`: words, calls, parser, rule, family and
-source stand together, and its docstring says what is asked. Another package does so in a module
+source stand together, and its docstring says what is asked (the rule of one that gives several
+answers stands in :mod:`medcal_nb.answers.samples`). Another package does so in a module
 of its own, and names the `Strategy` as an entry point of the group ``medcal_nb.strategies``.
 Nothing else is needed: a trial with replies that are stood in for (:func:`rehearse`) shows how
 often it asks and every word of its prompts. The words are few and plain: the pocket models know
@@ -18,7 +19,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from importlib.metadata import entry_points
 
-from medcal_nb.answers import samples
+from medcal_nb.answers.samples import RULES
 from medcal_nb.ask import calls, prompts, rows
 from medcal_nb.ask.confidence import parse_likelihood
 from medcal_nb.ask.parsing import parse_guesses
@@ -40,14 +41,13 @@ def strategy(
     family: str,
     needs: tuple[str, ...],
     source: str,
-    rule: Callable | None = None,
     applies: Callable = applies_always,
 ) -> Callable:
     """Enter the decorated function as the strategy of its name; its docstring says what it asks.
 
     Parameters
     ----------
-    family, needs, source, rule, applies
+    family, needs, source, applies
         As the attributes of `Strategy`.
     """
 
@@ -59,7 +59,7 @@ def strategy(
             family=family,
             needs=frozenset(needs),
             ask=ask,
-            rule=rule,
+            rule=RULES.get(ask.__name__),
             applies=applies,
         )
         table = APART if family == "apart" else STRATEGIES
@@ -115,16 +115,16 @@ def choose_strategies(names: str | list[str]) -> list[Strategy]:
     ['verbalized', 'p_true']
     """
     if isinstance(names, str):
-        names = [name.strip() for name in names.split(",") if name.strip()] or [names]
+        names = [name.strip() for name in names.split(",") if name.strip()]
     if list(names) == ["all"]:
         return list(STRATEGIES.values())
     chosen = {name: find_strategy(name) for name in names}
-    for name, how in chosen.items():
-        if how is None:
-            known = (
-                f"choose from {', '.join(STRATEGIES)} (each also with _blank) or 'all'"
-            )
-            raise MedcalError(f"unknown strategy {name!r}: {known}")
+    unknown = [name for name, how in chosen.items() if how is None]
+    if unknown or not chosen:
+        raise MedcalError(
+            f"unknown strategy {', '.join(map(repr, unknown))}: choose from "
+            f"{', '.join(STRATEGIES)} (each also with _blank) or 'all'"
+        )
     return list(chosen.values())
 
 
@@ -279,7 +279,6 @@ CHALLENGES = (
     family="second turn",
     needs=(calls.GENERATE, calls.TURNS),
     source="Xiong et al. 2024, arXiv 2306.13063 (misleading hints)",
-    rule=samples.first_answer_share,
 )
 def challenge(item: Item, plan: Plan) -> Program:
     """The answer, then three doubts; the share of replies that keep it is read."""
@@ -408,7 +407,6 @@ def _each(item, plan, asked):
     family="agreement",
     needs=(calls.GENERATE, calls.SAMPLE),
     source="Wang et al. 2023, arXiv 2203.11171",
-    rule=samples.agreement,
 )
 def self_consistency(item: Item, plan: Plan) -> Program:
     """The answer N times, sampled: the share that agrees."""
@@ -419,7 +417,6 @@ def self_consistency(item: Item, plan: Plan) -> Program:
     family="agreement",
     needs=(calls.GENERATE, calls.SAMPLE),
     source="Farquhar et al. 2024, doi 10.1038/s41586-024-07421-0",
-    rule=samples.entropy,
 )
 def semantic_entropy(item: Item, plan: Plan) -> Program:
     """The answer N times, sampled: the entropy over groups of meaning."""
@@ -438,7 +435,6 @@ REWORDINGS = (
     family="agreement",
     needs=(calls.GENERATE,),
     source="Gao et al. 2024, arXiv 2403.02509 (perturbed inputs)",
-    rule=samples.agreement,
 )
 def paraphrase(item: Item, plan: Plan) -> Program:
     """The question as it is and reworded: the share that agrees."""
@@ -452,7 +448,6 @@ def paraphrase(item: Item, plan: Plan) -> Program:
     family="agreement",
     needs=(calls.GENERATE,),
     source="Wang et al. 2019, doi 10.1016/j.neucom.2019.01.103 (test-time augmentation)",
-    rule=samples.agreement,
 )
 def augment(item: Item, plan: Plan) -> Program:
     """The question with the image as it is and mildly changed: the share that agrees."""
@@ -468,7 +463,6 @@ def augment(item: Item, plan: Plan) -> Program:
     family="ablation",
     needs=(calls.LABELS,),
     source="Zhao et al. 2021, arXiv 2102.09690 (content-free input)",
-    rule=samples.over_blank,
     applies=_has_options,
 )
 def blank_image(item: Item, plan: Plan) -> Program:

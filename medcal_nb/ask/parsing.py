@@ -125,7 +125,7 @@ def parse_answer(
     if question_type == "closed":
         return next(filter(None, (yes_no(_uncut(value)) for value in values)), None)
     answer = _trim(values[0]) if values else ""
-    letter = option_letter(answer, 26) if question_type == "choice" else None
+    letter = option_letter(answer) if question_type == "choice" else None
     return letter or answer or None
 
 

@@ -265,18 +265,17 @@ def dry_run(
 ) -> Iterator[str]:
     """Yield the texts that each strategy puts to a model about the first item; count all calls."""
     items = ordered_items(items)
-    total = 0
+    n_calls = 0
     for how in choose_strategies(strategies):
         if reason := how.skips(backend):
             yield f"skipped {how.name}: {reason}"
             continue
         due = [item for item in items if not how.applies(item, plan)]
         asked = [rehearse(how, item, plan) for item in due]
-        total += sum(map(len, asked))
-        if due[:1] == items[:1]:
-            texts = dict.fromkeys(_text(backend, call) for call in asked[0])
-            yield "\n".join((f"── {how.name}", *texts, ""))
-    yield f"{len(items)} items: {total} calls, equal ones asked once"
+        n_calls += sum(map(len, asked))
+        texts = dict.fromkeys(_text(backend, call) for call in next(iter(asked), ()))
+        yield "\n".join((f"── {how.name}", *texts, ""))
+    yield f"{len(items)} items: at most {n_calls} calls, equal ones asked once"
 
 
 def _text(backend, call):

@@ -105,7 +105,7 @@ def test_what_transformers_serve_can_do_is_found_out(server):
     model = resolve_model(server.url)
     assert model.name == str(server.folder)
     assert model.can == {"generate", "turns"}
-    assert model.cannot["logprobs"] == "the server answers without log-probabilities"
+    assert model.cannot["logprobs"] == "the server's log-probabilities are not returned"
 
 
 @pytest.mark.serve
@@ -137,7 +137,7 @@ def test_every_strategy_on_the_server_or_skipped_with_the_reason(server, tmp_pat
     assert not summary.failed
     told = " ".join(summary.lines())
     for reason in (
-        "answers without log-probabilities",
+        "log-probabilities are not returned",
         "same reply at every",
         "first tokens",
     ):

@@ -213,17 +213,9 @@ class ServedModel:
         ) as self.client:
             yield
 
-    def masked(self, value):
-        """Return what a server or a library says, text or table, without the key in its texts."""
-        if self.key and isinstance(value, dict):
-            return {name: self.masked(one) for name, one in value.items()}
-        if self.key and isinstance(value, list):
-            return [self.masked(one) for one in value]
-        return (
-            value.replace(self.key, "***")
-            if self.key and isinstance(value, str)
-            else value
-        )
+    def masked(self, text):
+        """Return what a server or a library says, without the key."""
+        return text.replace(self.key, "***") if self.key else text
 
     def pick(self, place, failed):
         """Return the URL for what belongs to `place`, always the same; a dead one's share moves.
@@ -260,7 +252,10 @@ class ServedModel:
             try:
                 status, after, answer = await self.once(url, path, body)
                 if status < 300:
-                    return read(self.masked(json.loads(answer)))
+                    page = json.loads(answer)
+                    if self.key:  # however a server has written it
+                        page = json.loads(self.masked(json.dumps(page)))
+                    return read(page)
                 problem = f"HTTP {status}: {answer[:3000].decode(errors='replace')}"
                 wait = max(wait, min(60.0, float(after) if after.isdecimal() else 0.0))
             except (

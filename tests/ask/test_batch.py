@@ -18,8 +18,8 @@ from medcal_nb.ask.backends.served import ServedModel
 from medcal_nb.ask.run import ask
 from medcal_nb.datasets import dataset_names, load_items
 from medcal_nb.errors import MedcalError
-from tests.ask.test_served import Told
 from tests.ask.tiny import tiny_items
+from tests.ask.told import Told
 
 DATASET = next(name for name in dataset_names() if name.endswith("-general"))
 NAMES = "verbalized,two_stage,challenge,sequence_probability,p_true,self_consistency"

@@ -1,5 +1,6 @@
 """The commands that README, docs, CONTRIBUTING and parameters show are ones that exist."""
 
+import itertools
 import re
 import shlex
 import shutil
@@ -48,7 +49,7 @@ def test_command_and_options_are_known(place, line):
     assert {word for word in words[1:] if re.match("--?[a-z]", word)} <= options | {
         "--help"
     }
-    values = dict(zip(words, words[1:], strict=False))
+    values = dict(itertools.pairwise(words))
     if "--methods" in values and values["--methods"] not in ("all", "…"):
         assert choose_strategies(values["--methods"])
     if words[0] == "ask" and "--dataset" in values and values["--dataset"] != "D":

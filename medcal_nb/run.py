@@ -204,7 +204,8 @@ class Step:
             raise MedcalError("no results were written: end it with out.close()")
         now = _read(results)
         results.unlink()
-        files = [str(file.relative_to(out)) for file in sorted(out.rglob("*.*"))]
+        everything = [file.relative_to(out) for file in sorted(out.rglob("*.*"))]
+        files = [str(file) for file in everything if ".sqlite" not in file.name]
         drawing = [self.cells, _code_hash(_DRAWING), version("matplotlib")]
         now |= {"drawn_from": _hash(drawing), "files": _contents(out, files)}
         listed = self._listed()
@@ -254,7 +255,8 @@ def steps_of(
     assignments : sequence of str
         ``NAME=VALUE``, the value as JSON or a plain text.
     profile : str
-        Name of a file of ``notebooks/params``, or a path: values of parameters as YAML.
+        Name of a file of ``notebooks/params``, or a path: values of parameters as YAML; its
+        ``NOTEBOOKS`` are those that run where none is chosen.
     to : path
         Publish here; if empty, in ``figures/`` or, with other parameters, below ``build/``.
     root : Path
@@ -272,13 +274,14 @@ def steps_of(
     }
     if not every:
         raise MedcalError(f"{root}: no notebooks/ there: clone the repository")
-    words = {Path(word).stem.zfill(2) for word in chosen}
+    values = _profile(profile, root) if profile else {}
+    numbers = values.pop("NOTEBOOKS", ())
+    words = {Path(str(word)).stem.zfill(2) for word in chosen or numbers}
     for word in words:
         _check_name(word, [path.stem for path in every], "notebook")
     known: dict[str, Any] = {}
     for _, defaults in every.values():
         known |= defaults
-    values = _profile(profile, root) if profile else {}
     values |= dict(_assignment(text, known) for text in assignments)
     for name in values:
         _check_name(name, known, "parameter")
@@ -293,7 +296,8 @@ def steps_of(
             continue
         for name, value in given.items():
             _check_kind(name, value, defaults[name])
-            if isinstance(value, str) and os.path.isfile(value):
+            is_text = isinstance(value, str)
+            if is_text and (os.path.isfile(value) or value.endswith(".sqlite")):
                 given[name] = os.path.abspath(value)  # notebooks run in their folder
         if "RESULTS" in defaults and figures != root / "figures":
             given.setdefault("RESULTS", str(figures / "results"))

@@ -50,7 +50,8 @@ def ask(
         int, typer.Option(min=1, max=4096, help="Requests at a time.")
     ] = 16,
     timeout: Annotated[
-        float, typer.Option(min=0.1, max=1e6, help="Seconds that a request may take.")
+        float,
+        typer.Option(min=0.1, max=1e6, help="Seconds of a request."),
     ] = 120.0,
     export: Annotated[
         Path | None, _text("Write requests for a batch server; ask nothing.", "FOLDER")

@@ -2,7 +2,7 @@
 
 Run by hand: ``python -m tests.bench.coverage_selective``; two minutes on one core. Prints the
 mean coverage over all samples, the share of samples without a threshold, and the share whose
-threshold exceeds the risk, for thresholds by answer and by image, and conformal selection.
+threshold exceeds the risk, for thresholds by answer and by image.
 """
 
 from collections.abc import Callable
@@ -14,7 +14,6 @@ from scipy.special import expit, logit
 
 from medcal_nb.measure import (
     certification_table,
-    conformal_selection,
     mrmc_auroc,
 )
 
@@ -116,27 +115,6 @@ def certified() -> None:
             print("\n".join(row(world, table)))
 
 
-def conformal() -> None:
-    """Print coverage and risk of conformal selection, calibrated and new answers of Qwen."""
-    rng = np.random.default_rng(2)
-    c, y = qwen()
-    for n in (100, 200, 400):
-        kept = []
-        risks = []
-        for _ in range(SAMPLES):
-            order = rng.permutation(c.size)
-            fit = order[:n]
-            new = order[n:]
-            chosen = conformal_selection(c[fit], y[fit], c[new], target=TARGET)
-            kept.append(chosen.mean())
-            risks.append((1 - y[new][chosen]).mean() if chosen.any() else 0.0)
-        exceeded = np.mean(np.array(risks) > TARGET)
-        print(
-            f"conformal selection, Qwen P(IK), n {n}: coverage {np.mean(kept):.3f}, "
-            f"mean risk {np.mean(risks):.3f}, above {TARGET} in {exceeded:.2f} of samples"
-        )
-
-
 def roe_metz(
     rng: np.random.Generator, n_readers: int, n_cases: int, separation: float, name: str
 ) -> np.ndarray:
@@ -192,5 +170,4 @@ def readers(worlds: int = 300, n_cases: int = 40) -> None:
 
 if __name__ == "__main__":
     certified()
-    conformal()
     readers()

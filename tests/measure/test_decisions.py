@@ -1,7 +1,5 @@
 """What deferring is worth: net benefit, costs, policies, reliance."""
 
-import doctest
-
 import numpy as np
 import pandas as pd
 import pytest
@@ -17,12 +15,6 @@ def pool():
     rng = np.random.default_rng(8)
     c = rng.beta(4, 1.5, 30_000)
     return c, (rng.random(c.size) < c**1.3).astype(float)
-
-
-def test_examples_run():
-    from medcal_nb.measure import decisions
-
-    assert doctest.testmod(decisions, extraglobs={"np": np}).failed == 0
 
 
 def test_net_benefit_by_hand():
@@ -198,8 +190,10 @@ def test_decisions_of_one_phase_compare_nothing(decisions):
 
 def test_decisions_are_found_among_answers(decisions):
     models = pd.DataFrame({"item_id": [1], "dataset": "d", "confidence": 0.5})
-    assert measure.policy_table(models).empty
-    assert measure.reliance_table(models).empty
+    with pytest.raises(ValueError, match="lacks 'reader', 'phase'"):
+        measure.policy_table(models)
+    alone = decisions[decisions["phase"] == "alone"]
+    assert measure.policy_table(alone).empty
     both = pd.concat([models, decisions], ignore_index=True)
     pd.testing.assert_frame_equal(
         measure.policy_table(both), measure.policy_table(decisions)

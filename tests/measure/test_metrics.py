@@ -153,14 +153,6 @@ def test_local_regression_against_a_plain_loop(rng, monkeypatch):
         assert fitted[i] == pytest.approx(level, abs=1e-8), (i, slope)
 
 
-def test_ici_is_the_mean_distance_of_the_curve(sample):
-    c, y = sample[0].round(2), sample[1]
-    values, cell = np.unique(c, return_inverse=True)
-    n = np.bincount(cell).astype(float)
-    fit = np.clip(local_linear(values, n) @ (np.bincount(cell, y) / n), 0, 1)
-    assert measure.ici(c, y) == pytest.approx(np.abs(fit - values)[cell].mean())
-
-
 def test_slope_and_intercept_against_scikit_learn(sample):
     from sklearn.linear_model import LogisticRegression
 
@@ -172,14 +164,6 @@ def test_slope_and_intercept_against_scikit_learn(sample):
     a = measure.calibration_intercept(c, y)
     assert (y - 1 / (1 + np.exp(-a - x))).sum() == pytest.approx(0, abs=1e-6)
     assert a < 0
-
-
-def test_slope_undoes_a_known_temperature(rng):
-    c = rng.random(100_000)
-    y = (rng.random(c.size) < c).astype(float)
-    logit = np.log(c / (1 - c))
-    sharpened = 1 / (1 + np.exp(-2.5 * logit))
-    assert measure.calibration_slope(sharpened, y) == pytest.approx(1 / 2.5, abs=0.01)
 
 
 def test_a_steep_slope_is_found():

@@ -88,14 +88,6 @@ def test_risk_band_at_full_coverage_is_the_interval_of_the_error_rate(grouped, s
     assert last["risk_high"] == pytest.approx(1 - low)
 
 
-def test_long_curves_are_thinned_and_keep_their_ends(rng):
-    c = rng.random(5000)
-    table = measure.risk_coverage_table(c, (c > 0.4).astype(int))
-    assert len(table) <= 500
-    assert table["coverage"].iloc[-1] == 1
-    assert table["threshold"].iloc[0] == c.max()
-
-
 def test_metrics_table_equals_the_metrics(graded, rng):
     table = measure.metrics_table(graded, metrics="all", n_resamples=60, rng=rng)
     assert table["model"].tolist() == ["a", "b"]
@@ -155,15 +147,6 @@ def test_undefined_metrics_name_their_group(graded, rng):
     assert np.isfinite(table.loc[1, "auroc"])
 
 
-def test_a_row_does_not_depend_on_the_metrics_asked_for_beside(graded):
-    names = ["ece_mass", "auroc"]
-    wide = measure.metrics_table(graded, n_resamples=50, rng=np.random.default_rng(0))
-    two = measure.metrics_table(
-        graded, metrics=names, n_resamples=50, rng=np.random.default_rng(0)
-    )
-    pd.testing.assert_series_equal(wide["auroc_low"], two["auroc_low"])
-
-
 def test_unknown_columns_and_metrics_are_refused(graded, rng):
     with pytest.raises(ValueError, match="lacks 'site'"):
         measure.metrics_table(graded, by=["site"], rng=rng)
@@ -171,12 +154,6 @@ def test_unknown_columns_and_metrics_are_refused(graded, rng):
         measure.metrics_table(graded, metrics=["f1"], rng=rng)
     with pytest.raises(ValueError, match="outside"):
         measure.metrics_table(graded.assign(confidence=85.0), rng=rng)
-
-
-def test_one_row_without_by(graded, rng):
-    table = measure.metrics_table(graded, by=(), n_resamples=20, rng=rng)
-    assert len(table) == 1
-    assert table.loc[0, "n"] == 480
 
 
 def test_differences_between_modalities(graded, rng):

@@ -11,7 +11,6 @@ import re
 from collections.abc import Sequence
 from contextlib import suppress
 from functools import lru_cache
-from itertools import accumulate
 from typing import NamedTuple
 
 import numpy as np
@@ -68,6 +67,23 @@ _INSIDE = re.compile(
     r"(?<![\w-])(?<!not )(yes|no)(?=\s*(?:[.,;:!)\]\"']|\n|$))", re.IGNORECASE
 )
 _IS_YES_NO = re.compile(rf"\W*(?:{_YES}|{_NO}|{_CJK_YES}|{_CJK_NO})\W*", re.I).fullmatch
+_ENDS = r"\s*(?:[.):,\]|;!-](?!\w)|[.):](?=\w)|$|\n|\(\d|\d{1,3}\s*(?:%|$)|is\b)"
+#: "(B)", "Option B", "B. left lung"; "I would choose B"; "left lung (B)".
+_LETTER_FORMS = [
+    re.compile(form, re.IGNORECASE)
+    for form in (
+        rf"(?:(?:{_OPTION})\s*:?\s*)?(?:[(\[]\s*([A-Z])\s*[)\]]|([A-Z])(?={_ENDS}))",
+        r"(?:\W*(?:i|the|it|is|think|choose|pick|select|answer|option|correct|best|my|would|be|go"
+        r"|with|say|most|likely)\W+){0,8}[(\[]?\s*([A-Z])\s*[)\]]?\W*$",
+        r".*[^\W\d].*\(([A-Z])\)\W*$",
+    )
+]
+_TWO = re.compile(
+    r"[(\[]?[A-Z][)\]]?\s*(?:,|/|and|or|&|\+)\s*[(\[]?[A-Z][)\]]?(?![\w'])", re.I
+)
+_LISTED = re.compile(r"(?<!\w)([A-Z])[:.)]\s")
+#: "A is wrong" rejects it, and "A is …" may be an article gone astray.
+_ASTRAY = re.compile(r"\s*is\b(?!\s+(?:the\s+)?(?:correct|right|best|answer)\b)")
 _REJECTING = frozenset(("not", "no", "without", "isnt", "rather", "cannot", "cant"))
 _THOUGHT = re.compile(r"\A.*</think(?:ing)?>", re.DOTALL | re.IGNORECASE)
 _MARKUP = re.compile(r"[*`$]+|\\(?:boxed|text)\s*\{([^{}]*)\}")
@@ -94,6 +110,8 @@ def is_correct(
     gold: object,
     question_type: str | None = None,
     options: Sequence[str] | None = None,
+    *,
+    exact: bool = False,
 ) -> bool | None:
     """Decide whether an answer is right.
 
@@ -108,6 +126,9 @@ def is_correct(
         is one where it is nothing else.
     options : list of str, optional
         The options of a question, in the order they were shown.
+    exact : bool
+        The answer was asked for in a few words: one that is not the gold answer is wrong, where
+        its words are a part of it or more of them too, as benchmarks score by exact match.
 
     Returns
     -------
@@ -123,7 +144,9 @@ def is_correct(
     >>> is_correct("pneumonia", "cardiomegaly"), is_correct("pneumothorax (left)", "pneumothorax")
     (False, None)
     """
-    return grade(answer, gold, question_type, options).correct
+    graded = grade(answer, gold, question_type, options)
+    is_compared = graded.rule in ("partial", "undecided")
+    return False if exact and is_compared else graded.correct
 
 
 def grade(
@@ -222,29 +245,7 @@ def is_refusal(text: str) -> bool:
     return _REFUSAL.match(text) is not None
 
 
-@lru_cache(maxsize=32)
-def _letter_forms(n):
-    """The forms in which a text names one of the first `n` letters."""
-    last = chr(ord("A") + n - 1)
-    letters = f"A-{last}a-{last.lower()}"
-    named = rf"(?:(?:{_OPTION})\s*:?\s*)?"
-    ends = r"\s*(?:[.):,\]|;!-](?!\w)|[.):](?=\w)|$|\n|\(\d|\d{1,3}\s*(?:%|$)|is\b)"
-    forms = (
-        rf"{named}(?:[(\[]\s*([{letters}])\s*[)\]]|([{letters}])(?={ends}))",
-        r"(?:\W*(?:i|the|it|is|think|choose|pick|select|answer|option|correct|best|my|would|be|go|with"
-        rf"|say|most|likely)\W+){{0,8}}[(\[]?\s*([{letters}])\s*[)\]]?\W*$",
-        rf".*[^\W\d].*\(([{letters}])\)\W*$",
-    )
-    two = rf"[(\[]?[{letters}][)\]]?\s*(?:,|/|and|or|&|\+)\s*[(\[]?[{letters}][)\]]?(?![\w'])"
-    listed = rf"(?<!\w)([{letters}])[:.)]\s"
-    return (
-        [re.compile(form, re.IGNORECASE) for form in forms],
-        re.compile(two),
-        re.compile(listed),
-    )
-
-
-def option_letter(text: str, n: int) -> str | None:
+def option_letter(text: str, n: int = 26) -> str | None:
     """Return the option letter that a short text names, among the first `n`, or None.
 
     Examples
@@ -253,16 +254,14 @@ def option_letter(text: str, n: int) -> str | None:
     'B'
     """
     text = text.strip()[:500]
-    forms, two, listed = _letter_forms(n)
     # two letters are no choice, nor is the whole list
-    if two.match(text) or len({mark.upper() for mark in listed.findall(text)}) > 1:
+    if _TWO.match(text) or len(set(_LISTED.findall(text.upper()))) > 1:
         return None
-    for form in forms:
+    for form in _LETTER_FORMS:
         if match := form.match(text):
-            # "A is wrong" rejects it, and "A is …" may be an article gone astray
-            astray = r"\s*is\b(?!\s+(?:the\s+)?(?:correct|right|best|answer)\b)"
-            is_astray = re.match(astray, text[match.end() :])
-            return None if is_astray else match[match.lastindex].upper()
+            letter = match[match.lastindex].upper()
+            is_one = ord(letter) - ord("A") < n and not _ASTRAY.match(text, match.end())
+            return letter if is_one else None
     return None
 
 
@@ -271,7 +270,8 @@ def option_index(text: str, options: Sequence[str]) -> int | None:
 
     It is named by its words alone, by its letter ("B", "(b)", "B. left lung", "The answer is B")
     or by its words among others, unless the words before reject it. Where a letter and a text
-    disagree, the letter counts; two options are no choice.
+    disagree, the letter counts; two options are no choice. An option inside a longer one ("lung"
+    in "left lung") is not meant by the longer one's words.
 
     Examples
     --------
@@ -279,43 +279,27 @@ def option_index(text: str, options: Sequence[str]) -> int | None:
     1
     """
     key = answer_key(text)
-    same = [i for i, option in enumerate(options) if answer_key(option) == key]
+    keys = [answer_key(option) for option in options]
+    same = [i for i, option in enumerate(keys) if option == key]
     if len(same) > 1:  # options that differ in case or an article only
         same = [i for i in same if options[i].strip() == text.strip()]
     if len(same) == 1:
         return same[0]
-    if letter := option_letter(text, min(26, len(options))):
+    if letter := option_letter(text, len(options)):
         return ord(letter) - ord("A")
-    words = key.split()
-    spans = _outer_spans(words, [answer_key(option).split() for option in options])
-    if len({i for _, _, i in spans}) != 1:
+    inside = list(_any_of(tuple(keys)).finditer(key))
+    named = {match[0] for match in inside}
+    if len(named) != 1 or keys.count(inside[0][0]) != 1:
         return None
-    start, _, index = spans[0]
-    rejected = _REJECTING & set(words[max(0, start - 3) : start])
-    return None if rejected else index
+    is_rejected = _REJECTING & set(key[: inside[0].start()].split()[-3:])
+    return None if is_rejected else keys.index(inside[0][0])
 
 
-def _outer_spans(words, options):
-    """Where the words of options stand, as (start, end, index of the option).
-
-    An option inside a longer one ("lung" in "left lung") is not meant by the longer one's words:
-    longer options come first, and `reach` is how far they reach from each word on.
-    """
-    reach = [0] * (len(words) + 1)
-    spans = []
-    for length in sorted({len(option) for option in options if option}, reverse=True):
-        now = [
-            (start, start + length, i)
-            for i, option in enumerate(options)
-            if len(option) == length
-            for start in range(len(words) - length + 1)
-            if words[start : start + length] == option and reach[start] < start + length
-        ]
-        spans += now
-        for start, end, _ in now:
-            reach[start] = max(reach[start], end)
-        reach = list(accumulate(reach, max))
-    return sorted(spans)
+@lru_cache(maxsize=4096)
+def _any_of(keys):
+    """What finds any of several texts as whole words, a longer one before those inside it."""
+    longest = sorted(filter(None, keys), key=len, reverse=True)
+    return re.compile(rf"(?<!\S)(?:{'|'.join(map(re.escape, longest))})(?!\S)(?<=\S)")
 
 
 # --- one answer against one gold answer ----------------------------------------------------------
@@ -339,7 +323,7 @@ def _against(text, gold, question_type, options):
 
 def _by_letter(text, gold):
     """Grade by letters of options that are not known; None where letters play no part."""
-    letter = option_letter(text, 26)
+    letter = option_letter(text)
     marked = _LETTER.match(gold)
     if marked is None:  # a letter alone stands for one cannot tell what
         is_alone = letter and len(answer_key(text)) == 1

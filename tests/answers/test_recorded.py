@@ -23,7 +23,7 @@ from medcal_nb.measure.rows import image_labels
 
 # the rows of each table as answers, with the repeats left out
 ROWS = {
-    "vlcb": 5 * 7 * (4_549 + 12_568 + 5_170 + 1_725 + 1_720) - 7 * 2,
+    "vlcb": 5 * 7 * (4_549 + 12_568 + 5_170) + 5 * 3 * (1_725 + 1_720) - 3 * 2,
     "vlm_uncertainty_bench": 26 * (4_377 + 2_844),
     "mmlu_pro_text": 3 * 84 * 12_032,
     "viper": 20_382,
@@ -125,7 +125,6 @@ def test_every_repeat_of_pope_has_the_image_and_words_of_one_before():
     by_name = pope["question_id"].duplicated()
     assert (len(by_name), by_name.sum()) == (9_000, 3_830)
     assert (by_name == by_confidence[by_name.index]).all()
-    assert (by_name == ~pope["counted"]).all()
     assert "3,830" in str(load_recorded("vlcb").attrs["assumed"])
     assert "3,830" not in str(load_recorded("vlcb", complete=True).attrs["assumed"])
 
@@ -140,11 +139,29 @@ def test_labels_are_those_that_each_method_was_published_with(vlcb):
             answers["correct"].to_numpy(float, na_value=np.nan),
             stored[labels].to_numpy(float),
         )
-    # both gradings stand beside each other
-    both = vlcb[vlcb["strategy"] == "p_true"]
+    # the two sets of labels are one but on MMMU-Pro, where the first is of another run
+    both = vlcb[vlcb["strategy"] == "p_true"].dropna(subset="correct")
     differ = both["correct"].astype(float) != both["correct_first_labels"]
-    shares = differ.groupby(both["model"]).mean()
-    assert shares.between(0.01, 0.06).all()
+    shares = differ.groupby(both["image_set"]).mean()
+    assert shares.pop("MMMU-Pro") > 0.2
+    assert shares.max() < 1e-4
+
+
+def test_probes_on_mmmu_pro_are_left_out_since_they_saw_no_options(vlcb):
+    """Their confidences are the same for 4 and for 10 options of a question."""
+    complete = load_recorded("vlcb", complete=True)
+    mmmu = complete[complete["image_set"] == "MMMU-Pro"].dropna(subset="image_id")
+    wide = mmmu.pivot(
+        index=["strategy", "model", "question_id"],
+        columns="dataset",
+        values="confidence",
+    )
+    same = wide.dropna().diff(axis=1).iloc[:, 1].abs() < 1e-3
+    alike = same.groupby("strategy").mean() > 0.98
+    there = vlcb[vlcb["image_set"] == "MMMU-Pro"]["strategy"].unique()
+    assert (
+        set(alike.index[~alike]) == {*there} == {"verbalized", "p_true", "probe_bicr"}
+    )
 
 
 def test_a_radiologist_gives_the_probability_of_the_claim_cancer():

@@ -113,7 +113,6 @@ def test_all_strategies_give_what_the_model_on_this_machine_gives(local, served)
     assert len(equal(local, served)) == 15
     assert set(served["strategy"]) == set(local["strategy"])
     assert served["server_version"].str.startswith("vllm-").all()
-    assert served["server_flags"].str.contains("enable_prefix_caching").all()
     # each image is sent once and then found by its name
     assert served["server_flags"].str.contains("names=True").all()
 

@@ -149,7 +149,7 @@ def test_a_runaway_reply_is_read_in_little_time(piece):
         parse(text)
     parse_answer(text, question_type="choice", options=["left lung", "a", "b"])
     parse_answer(text, question_type="closed")
-    assert time.process_time() - start < 2
+    assert time.process_time() - start < 5
 
 
 def test_an_option_inside_a_longer_one_is_not_meant_by_its_words():

@@ -1,65 +1,34 @@
-"""Answers for the reader view's tests: a simulated forecaster about real PocketVQA items."""
+"""Answers for the tests of the reader page: a simulated forecaster about synthetic items."""
 
 import numpy as np
 import pandas as pd
 
 from medcal_nb.answers import AnswerLog
-from medcal_nb.datasets import dataset_names, load_items
+from medcal_nb.datasets import load_items
 
-#: The embedded medical data set.
-DATASET = next(
-    n for n in dataset_names() if n.startswith("pocket") and n.endswith("medical")
-)
+DATASET = "pocketvqa-medical"
+OF_ITEM = ["dataset", "domain", "item_id", "image_id", "modality", "question_type",
+           "split"]  # fmt: skip
 
 
 def answers_table(*, n_test=24, n_fit=60, strategies=("verbalized", "p_true"), seed=0):
-    """Return answers about embedded medical items whose confidence is right on average."""
+    """Return answers about synthetic medical items whose confidence is right on average."""
     rng = np.random.default_rng(seed)
     rows = []
     for split, n in (("test", n_test), ("fit", n_fit)):
         for item in load_items(DATASET, split=split, n=n).to_dict("records"):
-            gold = item["gold"] if isinstance(item["gold"], str) else item["gold"][0]
-            wrong = [o for o in item["options"] or ["something else"] if o != gold]
+            others = item["options"] if item["options"] is not None else ["another"]
+            wrong = [option for option in others if option != item["gold"]]
             for strategy in strategies:
                 confidence = round(rng.uniform(0.4, 1.0), 2)
                 right = bool(rng.random() < confidence)
                 rows.append(
-                    row(
-                        item,
-                        strategy,
-                        gold if right else wrong[0],
-                        confidence,
-                        right,
-                        gold,
-                    )
+                    {name: item[name] for name in OF_ITEM}
+                    | {"model": "simulated", "strategy": strategy, "sample": 0}
+                    | {"answer": item["gold"] if right else wrong[0]}
+                    | {"confidence": confidence, "correct": right, "gold": item["gold"]}
                 )
-            if item["options"]:
-                rows += blanked(item, gold, rng)
     return pd.DataFrame(rows)
-
-
-def row(item, strategy, answer, confidence, right, gold, **more):
-    """Return one answer about an item."""
-    told = {k: item[k] for k in ("dataset", "domain", "item_id", "image_id", "modality",
-                                 "question_type", "split")}  # fmt: skip
-    return {
-        **told, "model": "simulated", "strategy": strategy, "sample": 0, "answer": answer,
-        "confidence": confidence, "correct": right, "gold": gold, **more,
-    }  # fmt: skip
-
-
-def blanked(item, gold, rng):
-    """Return the two answers of blank_image: with the image and with a blank one."""
-    others = [o for o in item["options"] if o != gold]
-    rows = []
-    for sample, share in ((0, 0.9), (1, round(rng.uniform(0.3, 0.9), 2))):
-        shares = {gold: share, **dict.fromkeys(others, (1 - share) / len(others))}
-        best = max(shares, key=shares.get)
-        rows.append(
-            row(item, "blank_image", best, shares[best], best == gold, gold, sample=sample,
-                option_probabilities=shares)
-        )  # fmt: skip
-    return rows
 
 
 def write_answers(path, **options):
@@ -67,3 +36,15 @@ def write_answers(path, **options):
     with AnswerLog(path) as log:
         log.append(answers_table(**options).to_dict("records"))
     return path
+
+
+def table_of(n, *, strategy="verbalized", seed=0, **columns):
+    """Return right answers of one model to n items, each about an image of its own."""
+    confidence = np.random.default_rng(seed).random(n).round(3)
+    usual = {
+        "model": "m", "dataset": "d", "domain": "medical", "strategy": strategy, "sample": 0,
+        "item_id": [f"q{i:04d}" for i in range(n)], "question": "is it there?",
+        "question_type": "closed", "modality": "ct", "answer": "yes", "gold": "yes",
+        "confidence": confidence, "correct": True, "split": "test",
+    }  # fmt: skip
+    return pd.DataFrame(usual | columns)

@@ -57,7 +57,7 @@ class Place:
     def fault(self, at: int, value: Any, problem: object, remedy: str) -> MedcalError:
         """The error of one cell: file, row (counted from 1), column, value, and what to do."""
         try:
-            shown = repr(value)
+            shown = repr(value.item() if isinstance(value, np.generic) else value)
         except (RecursionError, ValueError):  # too deep, too long a number
             shown = type(value).__name__
         return MedcalError(

@@ -207,7 +207,7 @@ def _of_reader(reader, value, log, columns):
     if not rows:
         raise MedcalError(f"{log.path}: no answers in it")
     raw = table_of(rows, log.path).drop(columns=[*columns], errors="ignore")
-    taken = {name: name for name in (*ANSWER_COLUMNS, "reader") if name in raw}
+    taken = {name: name for name in ANSWER_COLUMNS if name in raw}
     answers = checked(raw, taken, str(log.path), fixed=columns)
     answers.attrs["assumed"][:0] = [f"read as {reader.name}", *log.notes]
     return answers

@@ -105,7 +105,11 @@ class AnswerLog(contextlib.AbstractContextManager):
         self._con.close()
 
     def append(
-        self, rows: Iterable[dict] | pd.DataFrame, *, if_exists: str = "error"
+        self,
+        rows: Iterable[dict] | pd.DataFrame,
+        *,
+        if_exists: str = "error",
+        where: PathLike = "",
     ) -> int:
         """Add answers in one transaction: all of them, or none.
 
@@ -116,6 +120,9 @@ class AnswerLog(contextlib.AbstractContextManager):
         if_exists : {"error", "ignore", "replace"}
             For answers whose key (model, dataset, item_id, strategy, sample) the log holds with
             other content (``run_id`` and ``seconds`` apart); equal ones are left as they are.
+
+        where : path, optional
+            What messages call the source; the log itself if left out.
 
         Returns
         -------
@@ -131,16 +138,17 @@ class AnswerLog(contextlib.AbstractContextManager):
             raise MedcalError(
                 f"{self.path}: opened to be read; open it without read_only to write"
             )
-        stored = _stored(rows, str(self.path))
+        source = str(where or self.path)
+        stored = list(_stored(rows, source))
         with _explained(self.path), self._con as con:
             con.execute("BEGIN IMMEDIATE")
             con.execute(f"CREATE TEMP TABLE IF NOT EXISTS new {_DEFINED}")
             con.execute("DELETE FROM temp.new")
             marks = ", ".join("?" * (len(KEY) + len(_ASIDE) + 1))
             con.executemany(f"INSERT INTO temp.new VALUES ({marks})", stored)
-            return self._copy(if_exists)
+            return self._copy(if_exists, source)
 
-    def _copy(self, if_exists: str) -> int:
+    def _copy(self, if_exists: str, source: str) -> int:
         """Bring the new rows among those there are, equal ones apart; how many were written."""
         con = self._con
         if if_exists == "error":
@@ -153,7 +161,7 @@ class AnswerLog(contextlib.AbstractContextManager):
                 pairs = zip(KEY, first[1:], strict=True)
                 shown = ", ".join(f"{name}={value}" for name, value in pairs)
                 raise MedcalError(
-                    f"{self.path}: answers there already with other content: {first[0]}, the "
+                    f"{source}: answers there already with other content: {first[0]}, the "
                     f"first {shown}; nothing was written; choose 'ignore' to keep the earlier "
                     "answers or 'replace' to take the later"
                 )
@@ -195,9 +203,12 @@ class AnswerLog(contextlib.AbstractContextManager):
             row = dict(zip(names, values, strict=True))
             try:
                 rows.append(row | json.loads(row.pop("answer")))
-            except (TypeError, ValueError, RecursionError):
-                raise MedcalError(f"{self.path}: {_DAMAGED}") from None
-        return _checked(table_of(rows, self.path), str(self.path))
+            except (TypeError, ValueError, RecursionError) as error:
+                raise MedcalError(f"{self.path}: {_DAMAGED} ({error})") from None
+        try:
+            return _checked(table_of(rows, self.path), "row by row")
+        except MedcalError as error:
+            raise MedcalError(f"{self.path}: {_DAMAGED} ({error})") from None
 
     def _select(self, what: str, order: str = "", **filters: Any) -> Iterator[tuple]:
         """The rows of a query."""

@@ -309,8 +309,8 @@ def _plain_zip(path: Path) -> zipfile.ZipFile:
 
     Its members may lie on their sizes, and readers unpack a member whole.
     """
-    plain = zipfile.ZipFile(tempfile.TemporaryFile(), "w")  # noqa: SIM115 (goes with it)
-    with zipfile.ZipFile(path) as archive:
+    copy = tempfile.TemporaryFile()  # noqa: SIM115 (goes with what is returned)
+    with zipfile.ZipFile(path) as archive, zipfile.ZipFile(copy, "w") as plain:
         members = archive.infolist()
         size = sum(member.file_size for member in members)
         if size > min(_MOST_BYTES, _MOST_TIMES * path.stat().st_size + _SMALL):
@@ -321,8 +321,7 @@ def _plain_zip(path: Path) -> zipfile.ZipFile:
             with archive.open(member) as file, plain.open(member.filename, "w") as to:
                 for _ in range(0, member.file_size, _SMALL):
                     to.write(file.read(_SMALL))
-    plain.close()
-    return zipfile.ZipFile(plain.fp)
+    return zipfile.ZipFile(copy)
 
 
 def _read_sheet(path: Path, wanted: str | None) -> pd.DataFrame:

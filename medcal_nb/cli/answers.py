@@ -1,107 +1,310 @@
-"""``medcal import`` and ``score``: the table of answers, brought into one form and measured."""
+"""``medcal report``, ``import``, ``score`` and ``calibrate``: tables of answers in, numbers out."""
 
+import contextlib
+import re
+import warnings
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from medcal_nb.cli._app import note, say
-from medcal_nb.cli._columns import Columns, keywords
-from medcal_nb.errors import MedcalError
+from medcal_nb.cli._app import Force, app, assigned, note, say, split_names
+from medcal_nb.errors import MedcalError, did_you_mean
 
-Files = Annotated[
-    list[Path],
-    typer.Argument(metavar="FILES", help="Tables, answers logs, logs of other tools."),
+if TYPE_CHECKING:
+    import pandas as pd
+
+File = Annotated[
+    Path,
+    typer.Argument(metavar="FILE", help="A table of answers, or a log of a tool."),
 ]
+Columns = Annotated[
+    list[str] | None,
+    typer.Option(
+        "-c",
+        "--column",
+        metavar="NAME=COL",
+        help="What is what, where names do not say it: confidence=conf, image=scan, model=mine, "
+        "scale=0-10, sheet=Results; may repeat.",
+    ),
+]
+Query = Annotated[
+    str, typer.Option(metavar="QUERY", help="Rows that maps are fitted on.")
+]
+To = Annotated[Path, typer.Option(help="A log (.sqlite), .csv or .parquet to write.")]
+
+#: What `score` prints where no metric is named.
+METRICS = (
+    "accuracy",
+    "mean_confidence",
+    "gap",
+    "slope",
+    "intercept",
+    "ece",
+    "brier",
+    "brier_skill",
+    "auroc",
+)
+_OURS = {"item": "item_id", "image": "image_id", "method": "strategy"}
+_SIDE_BY_SIDE = 3
+_GATE = re.compile(r"\s*(\w+)\s*([<>])=?\s*(-?[\d.]+)\s*")
 
 
-def import_(
-    files: Files,
+@app.command(rich_help_panel="Answers")
+def report(
+    file: File,
     to: Annotated[
-        Path, typer.Option(help="What to write: .sqlite (added to), .csv or .parquet.")
-    ],
+        Path | None,
+        typer.Option(metavar="FOLDER", help="Where; FILE_report if left out."),
+    ] = None,
     columns: Columns = None,
-    if_exists: Annotated[
-        Literal["error", "ignore", "replace"],
-        typer.Option(help="Answers that are there with other content."),
-    ] = "error",
-    force: Annotated[
-        bool, typer.Option("--force", help="Replace a table that is there.")
-    ] = False,
+    cluster: Annotated[
+        str,
+        typer.Option(
+            metavar="COL", help="What intervals resample; the image if known."
+        ),
+    ] = "",
+    group: Annotated[
+        str, typer.Option(metavar="COL,COL,…", help="Columns that make subgroups.")
+    ] = "",
+    transfer_from: Annotated[
+        str, typer.Option(metavar="QUERY", help="Rows that a map is fitted on.")
+    ] = "",
+    force: Force = False,
 ) -> None:
-    """Bring answers of files into one log or table: all of them, or nothing.
+    """Write one page on how well a confidence is calibrated, with every number beside it.
 
-    Several files are merged; a log becomes a table, where --to names one. In CSV a ' stands before
-    what a spreadsheet would run as a formula.
+    Example: medcal report answers.csv
+    """
+    from medcal_nb.report import write_report
 
-    Example: medcal import a.csv -c confidence=conf -c model=my-model --to answers.sqlite
+    page = write_report(
+        file,
+        to or Path(f"{file.stem}_report"),
+        columns=_named(columns),
+        cluster=cluster,
+        group=split_names(group),
+        transfer_from=transfer_from,
+        force=force,
+    )
+    say(str(page))
+
+
+@app.command("import", rich_help_panel="Answers")
+def import_(
+    files: Annotated[
+        list[Path],
+        typer.Argument(metavar="FILES", help="Tables, logs of tools, our own logs."),
+    ],
+    to: To,
+    columns: Columns = None,
+    force: Force = False,
+) -> None:
+    """Bring answers into a log or a table: all of them, or nothing.
+
+    An answer that the log holds already stays; where it differs, --force replaces it.
+
+    Example: medcal import answers.csv -c confidence=conf --to answers.sqlite
     """
     import pandas as pd
 
-    from medcal_nb.answers import AnswerLog, is_log, read_answers, write_table
+    from medcal_nb.answers import read_answers
 
-    if not is_log(to) and to.suffix not in (".csv", ".parquet"):
-        raise MedcalError(f"{to}: end its name with .sqlite, .csv or .parquet")
-    parts = []
-    for file in files:
-        answers = read_answers(file, **keywords(columns))
-        for sentence in answers.attrs["assumed"]:
-            note(f"{file}: {sentence}")
-        answers.attrs = {}
-        parts.append(answers)
-    answers = pd.concat(parts, ignore_index=True) if len(parts) > 1 else parts[0]
-    if is_log(to):
-        with AnswerLog(to) as log:
-            n = log.append(answers, if_exists=if_exists)
-        known = (
-            f" ({len(answers) - n:,} were there already)" if n < len(answers) else ""
-        )
-    else:
-        write_table(answers, to, sources=files, force=force)
-        n, known = len(answers), ""
-    names = ", ".join(file.name for file in files)
-    say(f"{to}: {n:,} answers from {names}{known}")
+    tables = [_read(read_answers, file, columns) for file in files]
+    answers = tables[0] if len(tables) == 1 else pd.concat(tables, ignore_index=True)
+    n = _write(answers, to, files, force)
+    say(f"{to}: {n:,} of {len(answers):,} answers written")
 
 
+@app.command(rich_help_panel="Answers")
 def score(
-    file: Annotated[
-        Path, typer.Argument(metavar="FILE", help="A table of answers, or a log.")
-    ],
+    file: File,
     columns: Columns = None,
     by: Annotated[
-        str, typer.Option(metavar="COL,COL", help="Columns that make a row.")
+        str, typer.Option(metavar="COL,COL,…", help="Columns that make a row.")
     ] = "model,dataset,strategy",
     metrics: Annotated[
-        str, typer.Option(metavar="NAME,NAME", help="Which metrics; all is every one.")
-    ] = "",
+        str, typer.Option(metavar="NAME,NAME,…", help="Which; all is every one.")
+    ] = ",".join(METRICS),
+    csv: Annotated[bool, typer.Option("--csv", help="For a program.")] = False,
+    resamples: Annotated[
+        int, typer.Option(min=2, max=100_000, help="Of the bootstrap.")
+    ] = 2000,
     require: Annotated[
         list[str] | None,
         typer.Option(
-            metavar="CONDITION",
-            help="'ece < 0.1': exit with 1 where the 95 % CI of a row does not keep it; several "
-            "times.",
+            metavar="LIMIT",
+            help="Exit with 1 unless the 95 % interval keeps it: 'ece < 0.1'; may repeat.",
         ),
     ] = None,
-    csv: Annotated[bool, typer.Option("--csv", help="For a program.")] = False,
 ) -> None:
     """Accuracy, calibration and discrimination of each group of answers, with 95 % intervals.
 
-    Example: medcal score answers.csv --by model,modality --require 'ece < 0.1'
+    Example: medcal score answers.csv --by model,modality --require "ece < 0.1"
+    """
+    import numpy as np
+
+    from medcal_nb import measure
+    from medcal_nb.answers import load_answers
+
+    limits = [_limit(text) for text in require or ()]
+    answers = _read(load_answers, file, columns)
+    names = split_names(by)
+    for name in names:
+        if name not in answers:
+            hint = did_you_mean(name, answers.columns)
+            there = ", ".join(answers.columns)
+            raise MedcalError(f"--by: no column {name!r}{hint}: there are {there}")
+    if metrics == "all":
+        metrics = ",".join(measure.METRICS)
+    wanted = [*split_names(metrics), *(metric for metric, *_ in limits)]
+    with _explained(file):
+        table = measure.metrics_table(
+            answers,
+            by=names,
+            metrics=list(dict.fromkeys(wanted)),
+            n_resamples=resamples,
+            rng=np.random.default_rng(0),
+        )
+    if csv:
+        say(table.to_csv(index=False).rstrip())
+    else:
+        from medcal_nb.notebook import show
+
+        shown = show(table)
+        is_few = len(shown) <= _SIDE_BY_SIDE
+        say(shown.T.to_string(header=False) if is_few else shown.to_string(index=False))
+    lines = [line for limit in limits for line in _broken(table, names, *limit)]
+    for line in lines:
+        note(line)
+    if lines:
+        raise typer.Exit(1)
+
+
+@app.command(rich_help_panel="Answers")
+def calibrate(
+    file: File,
+    to: To,
+    columns: Columns = None,
+    method: Annotated[
+        str, typer.Option(metavar="MAP", help="The recalibration map.")
+    ] = "platt",
+    fit: Query = "",
+    apply: Annotated[
+        str, typer.Option(metavar="QUERY", help="Rows to recalibrate; all if left out.")
+    ] = "",
+    force: Force = False,
+) -> None:
+    """Recalibrate answers, each model and elicitation method by its own map.
+
+    Without --fit maps are cross-fitted by image: each answer by a map that has not seen its image.
+
+    Example: medcal calibrate a.csv --fit "domain == 'general'" --to recalibrated.csv
     """
     from medcal_nb.answers import load_answers
-    from medcal_nb.cli import _score
+    from medcal_nb.correct import apply_maps, fit_maps
+    from medcal_nb.correct.crossfit import warn_of_same_ids
+    from medcal_nb.notebook import select
 
-    conditions = [_score.condition(text) for text in require or ()]
-    answers = load_answers(file, **keywords(columns))
-    for sentence in answers.attrs["assumed"]:
-        note(f"{file}: {sentence}")
-    names = [name for name in by.split(",") if name]
-    table, warned = _score.table_of(answers, names, metrics, conditions)
-    for sentence in warned:
-        note(sentence)
-    say(table.to_csv(index=False).rstrip("\n") if csv else _score.as_text(table, names))
-    broken = _score.broken(table, names, conditions)
-    for sentence in broken:
-        note(sentence)
-    if broken:
-        raise typer.Exit(1)
+    answers = _read(load_answers, file, columns)
+    target = select(answers, apply) if apply else answers
+    with _explained(file):
+        if fit:
+            source = select(answers, fit)
+            warn_of_same_ids(source, target)
+            done = apply_maps(target, fit_maps(source, method=method))
+        else:
+            done = _cross_fitted(target, method)
+    n = _write(done, to, [file], force)
+    say(f"{to}: {n:,} of {len(target):,} answers recalibrated")
+
+
+def _cross_fitted(answers: "pd.DataFrame", method: str) -> "pd.DataFrame":
+    """Answers recalibrated by maps that were fitted without their image."""
+    import numpy as np
+    import pandas as pd
+
+    from medcal_nb.correct import apply_maps, fit_maps
+    from medcal_nb.correct.crossfit import N_FOLDS, assign_folds
+    from medcal_nb.measure.rows import image_labels
+
+    rng = np.random.default_rng(0)
+    folds = np.asarray(assign_folds(image_labels(answers), N_FOLDS, rng=rng))
+    parts = []
+    for fold in range(N_FOLDS):
+        maps = fit_maps(answers[folds != fold], method=method)
+        parts.append(apply_maps(answers[folds == fold], maps))
+    return pd.concat(parts, ignore_index=True)
+
+
+def _named(columns: list[str] | None) -> dict[str, Any]:
+    """The columns and settings that -c names, by our names."""
+    values: dict[str, Any] = {
+        _OURS.get(name, name): value for name, value in assigned(columns, "-c").items()
+    }
+    for name in values.keys() & {"logits", "probabilities"}:
+        values[name] = split_names(values[name])
+    return values
+
+
+def _read(read: Any, file: Path, columns: list[str] | None) -> "pd.DataFrame":
+    """Answers of a file; what was assumed is noted."""
+    answers = read(file, **_named(columns))
+    for line in answers.attrs.get("assumed", ()):
+        note(line)
+    return answers
+
+
+def _write(table: "pd.DataFrame", to: Path, sources: list[Path], force: bool) -> int:
+    """Write answers to a log or a table; return how many."""
+    from medcal_nb.answers import AnswerLog, is_log, write_table
+
+    if not is_log(to):
+        write_table(table, to, sources=sources, force=force)
+        return len(table)
+    with AnswerLog(to) as log:
+        return log.append(table, if_exists="replace" if force else "error")
+
+
+@contextlib.contextmanager
+def _explained(file: Path) -> Iterator[None]:
+    """Note warnings, and make an input's fault an error of the file."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("ignore")
+        warnings.filterwarnings("always", module="medcal_nb")
+        try:
+            yield
+        except ValueError as error:
+            raise MedcalError(f"{file}: {error}") from None
+    for text in dict.fromkeys(str(warning.message) for warning in caught):
+        note(text)
+
+
+def _limit(text: str) -> tuple[str, str, float]:
+    """Metric, sign and bound of a limit such as ``ece < 0.1``."""
+    from medcal_nb import measure
+
+    match = _GATE.fullmatch(text)
+    if not match or match[1] not in measure.METRICS:
+        hint = did_you_mean(match[1], measure.METRICS) if match else ""
+        names = ", ".join(measure.METRICS)
+        raise MedcalError(
+            f"--require {text!r}: write METRIC < NUMBER or METRIC > NUMBER{hint}; there are {names}"
+        )
+    return match[1], match[2], float(match[3])
+
+
+def _broken(
+    table: "pd.DataFrame", by: list[str], metric: str, sign: str, bound: float
+) -> Iterator[str]:
+    """Rows whose interval does not keep a limit; an interval that is not known keeps none."""
+    end, column = ("upper", "high") if sign == "<" else ("lower", "low")
+    for _, row in table.iterrows():
+        value = row[f"{metric}_{column}"]
+        if not (value < bound if sign == "<" else value > bound):
+            name = ", ".join(str(row[column]) for column in by) or "all answers"
+            yield (
+                f"{name}: {end} end of the 95 % CI of {metric} is {value:.4g}, "
+                f"not {sign} {bound:g}"
+            )

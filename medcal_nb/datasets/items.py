@@ -6,6 +6,7 @@ that a dataset has to tell (site, visibility, template …).
 
 import base64
 import io
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field, fields
 from pathlib import Path
@@ -82,6 +83,29 @@ def chosen(
         order = np.random.default_rng(chance).permutation(len(items))
         items = items.iloc[np.sort(order[:n])]
     return items
+
+
+def image_side(question: str) -> str:
+    """A question about a side, in words that say whose side: the image's, not the patient's.
+
+    The questions of the synthetic benchmark are graded by the side of the image, and models are
+    asked them in the words of the item table, which they were trained on. For people, who may
+    take a radiograph's left for the patient's right, they are shown like this.
+
+    Examples
+    --------
+    >>> image_side("does the finding lie on the right?")
+    "does the finding lie on the image's right?"
+    >>> image_side("on which side is the finding?")
+    'on which side of the image is the finding?'
+    >>> image_side("is there a finding?")
+    'is there a finding?'
+    """
+    question = re.sub(r"\bon the (left|right)\b", r"on the image's \1", question)
+    question = re.sub(
+        r"\bname the side of\b", "name the side of the image with", question
+    )
+    return re.sub(r"\bwhich side\b", "which side of the image", question)
 
 
 def open_image(image: "bytes | str | Path") -> "Image.Image":

@@ -1,8 +1,13 @@
-"""The reader view: a model's answers, one case at a time, for a human to accept or override.
+"""The reader page: a model's answers, one case at a time, for people to decide about.
 
-``decisions`` keeps what was decided, ``cases`` and ``evidence`` say what is known about an answer,
-``page`` puts it into words, ``view`` is the widget and ``serve`` opens it in a browser::
+:mod:`~medcal_nb.reader.cases` chooses the cases and says what is known about each answer,
+:mod:`~medcal_nb.reader.page` writes them into one file that any browser opens without a server::
 
-    from medcal_nb.reader.view import Reader
-    Reader("answers.sqlite")
+    from medcal_nb.reader import write_page
+
+    write_page("answers.sqlite", "cases.html")
 """
+
+from medcal_nb.reader.page import write_page
+
+__all__ = ["write_page"]

@@ -1,15 +1,17 @@
-"""The cases a reader is shown: one model's answers under one strategy, with their images.
+"""The cases of the reader page: a model's answers under one elicitation method.
 
-Some items are set aside as a *library*: past cases and their outcomes come from it and are never
-asked, so that no outcome is shown of a case that is still to come.
+Some items are set aside as a *library*, those of the fit split if there are both: past cases and
+their outcomes come from it and are never asked. What is known about an answer is computed on
+answers to *other* images than its own.
 """
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
-import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -18,137 +20,201 @@ from medcal_nb.answer_key import answer_key
 from medcal_nb.answers import load_answers
 from medcal_nb.ask.graded import ranked, to_graded
 from medcal_nb.datasets import load_items
+from medcal_nb.datasets.items import image_side
 from medcal_nb.errors import MedcalError
-from medcal_nb.measure import MeasureWarning, metrics_table
+from medcal_nb.measure import clustered_interval
 
 LIBRARY_SHARE = 0.2
-#: AUROC from which a confidence is said to tell right answers from wrong ones.
-DISCRIMINATES = 0.6
+#: How many similar answers are counted, and how many a condition on likeness has to leave.
+NEAREST = 100
+AT_LEAST = 20
+#: How far the agreements of two answers that are alike in it may be apart.
+LIKE_AGREEMENT = 0.15
+#: How many past cases are shown.
+N_PAST = 3
+SYNTHETIC = "A synthetic image, no patient. Left and right are those of the image."
+_TEXTS = ("question", "image", "domain", "modality", "question_type", "gold")
 _CHOICE = ["dataset", "model", "strategy"]
 _SEED = 0  # of the order of the cases and of the library
 
 
+@dataclass(frozen=True)
 class Casebook:
-    """The answers of one model to one data set under one strategy.
-
-    Parameters
-    ----------
-    path : path
-        Answers: .sqlite, .parquet, .csv or .jsonl. It is only read.
-    dataset, model, strategy : str, optional
-        What is wanted of the file; the best of its `ranking` that is. ``dataset`` may be
-        ``NAME:FOLDER`` for items on disk (see :func:`medcal_nb.datasets.items.load_items`).
+    """The answers of one model to one data set under one elicitation method.
 
     Attributes
     ----------
-    ranking : pandas.DataFrame
-        ``dataset, model, strategy, n, brier, auroc`` of what can be read, the best first: medical
-        data sets; confidences that tell right from wrong (AUROC of at least 0.6, on at least half
-        as many answers as there are); low Brier scores.
     about : dict
-        Data set, model and strategy.
-    ways : pandas.DataFrame
-        What this model answered under every elicitation method, probes left out: ``item_id,
-        strategy, answer, confidence, answer_key``.
+        ``dataset``, ``model`` and ``strategy``.
     rows : pandas.DataFrame
-        The cases, by item: the graded answers of the strategy that have a confidence, with
-        ``question, options, image`` (None where not known), ``agreement`` (the share of the other
-        methods that gave the same answer, NaN where there was no other) and ``library``.
-    past : pandas.DataFrame
-        Those with a grade.
-    order : list of str
-        Items in the order in which they are shown.
+        The answers that have a confidence, by item: the columns of graded answers with
+        ``question, options, image`` (None where unknown); ``n_others, n_agree, agreement``: other
+        elicitation methods, how many gave the same answer, and their share (NaN where there are
+        none); ``place``: of the image in the order of cases; ``library``: set aside, never asked.
     note : str
         What to know about the images.
+    n_choices : int
+        How many combinations of data set, model and method the source holds.
+    """
+
+    about: dict[str, str]
+    rows: pd.DataFrame
+    note: str
+    n_choices: int
+
+    def case_set(self, number: int, size: int) -> pd.DataFrame:
+        """Return the cases of a set, one an image, in a fixed random order.
+
+        Parameters
+        ----------
+        number : int
+            Of the set, from 1.
+        size : int
+            Cases of a set.
+
+        Raises
+        ------
+        MedcalError
+            If there are not that many sets.
+        """
+        shown = self.rows[~self.rows["library"]].sort_values(["place", "item_id"])
+        shown = shown.drop_duplicates("image_id")
+        n_sets = -(-len(shown) // size)
+        if number > n_sets:
+            raise MedcalError(
+                f"set {number}: there are {len(shown)} images to show, in sets of {size}: "
+                f"give 1 to {n_sets}"
+            )
+        return shown.iloc[(number - 1) * size : number * size]
+
+
+def open_casebook(
+    source: str | os.PathLike,
+    *,
+    dataset: str | None = None,
+    model: str | None = None,
+    strategy: str | None = None,
+) -> Casebook:
+    """Read answers, choose those of one model and method, and look their items up.
+
+    Parameters
+    ----------
+    source : path or str
+        Whatever :func:`medcal_nb.answers.load_answers` reads.
+    dataset, model, strategy : str, optional
+        What to show. What is left out is chosen: a medical data set first; of its models and
+        methods those with at least half as many answers as the most, and of these the lowest
+        Brier score. ``dataset`` may be ``NAME:FOLDER`` for items on disk.
 
     Raises
     ------
     MedcalError
-        If there is nothing to show, or a name is not in the file.
+        If there is nothing to show, or a name does not occur.
     """
-
-    def __init__(
-        self,
-        path: str | os.PathLike,
-        *,
-        dataset: str | None = None,
-        model: str | None = None,
-        strategy: str | None = None,
-    ):
-        graded = ranked(to_graded(load_answers(path).astype({"item_id": str})))
-        if graded["answer"].isna().all():
-            raise MedcalError(
-                f"{path}: no answer has a text (column 'answer'), so there is nothing to "
-                "read; name its column: medcal import --answer"
-            )
-        graded = graded[graded["answer"].notna()]
-        if graded["confidence"].isna().all():
-            raise MedcalError(f"{path}: no answer has a confidence: no case to show")
-        self.ranking = _ranking(graded[graded["confidence"].notna()])
-        # a folder of images may follow the name
-        name = dataset
-        if dataset and dataset not in set(self.ranking["dataset"]):
-            name = dataset.split(":")[0]
-        wanted = {"dataset": name, "model": model, "strategy": strategy}
-        self.about = _best(self.ranking, wanted, path)
-
-        same_set = graded["dataset"] == self.about["dataset"]
-        graded = graded[same_set & (graded["model"] == self.about["model"])]
-        graded = graded.assign(answer_key=graded["answer"].map(answer_key))
-        columns = ["item_id", "strategy", "answer", "confidence", "answer_key"]
-        self.ways = graded[columns]
-        graded = graded[graded["confidence"].notna()]
-        mine = graded[graded["strategy"] == self.about["strategy"]]
-        rows = self._with_items(mine, dataset)
-        rows["agreement"] = self._agreement(rows)
-        rng = np.random.default_rng(_SEED)
-        self.rows = rows.assign(library=_library(rows, rng))
-        self.past = self.rows[self.rows["correct"].notna()].astype({"correct": float})
-        shown = rows.index[~self.rows["library"]].to_numpy(str)
-        self.order = rng.permutation(np.sort(shown)).tolist()
-
-    def _with_items(self, rows: pd.DataFrame, source: str | None) -> pd.DataFrame:
-        """Return rows by item, with what their items tell, and note why there are no images."""
-        rows = rows.set_index(rows["item_id"].rename(None))
-        name = self.about["dataset"]
-        self.note = ""
-        if name.startswith("pocket"):
-            self.note = "A synthetic phantom, no patient."
-        try:
-            items = load_items(source or name).set_index("item_id")
-        except (MedcalError, OSError) as error:
-            items = rows
-            self.note = f"No images of {name} at hand ({' '.join(str(error).split())})."
-        columns = ["question", "options", "image"]
-        rows[columns] = items.reindex(index=rows.index, columns=columns)
-        rows["options"] = rows["options"].astype(object).map(_options)
-        for column in ("question", "image", "modality", "question_type", "gold"):
-            rows[column] = rows[column].astype(object).map(_known)
-        rows["image_id"] = rows["image_id"].fillna(rows["item_id"]).astype(str)
-        return rows
-
-    def _agreement(self, rows: pd.DataFrame) -> pd.Series:
-        """Return the share of the other elicitation methods that gave the same answer."""
-        others = self.ways[self.ways["strategy"] != self.about["strategy"]]
-        same = others["answer_key"] == others["item_id"].map(rows["answer_key"])
-        shares = same.groupby(others["item_id"]).mean()
-        return shares.reindex(rows.index).astype(float)
+    graded = ranked(to_graded(load_answers(source).astype({"item_id": str})))
+    graded = graded[graded["answer"].notna()]
+    if graded["confidence"].isna().all():
+        raise MedcalError(
+            f"{source}: no answer has both a text and a confidence, so there is no case to show"
+        )
+    name = dataset
+    if dataset and dataset not in set(graded["dataset"]):
+        name = dataset.split(":")[0]  # a folder of images may follow the name
+    choices = _choices(graded[graded["confidence"].notna()])
+    wanted = {"dataset": name, "model": model, "strategy": strategy}
+    about = _first(choices, wanted, source)
+    same_model = graded["model"] == about["model"]
+    graded = graded[same_model & (graded["dataset"] == about["dataset"])]
+    rows = _agreement(graded, about["strategy"])
+    rows, note = _with_items(rows, source, dataset or about["dataset"])
+    images = np.sort(rows["image_id"].unique().astype(str))
+    order = np.random.default_rng(_SEED).permutation(images)
+    rows["place"] = rows["image_id"].map(pd.Series(range(len(order)), order))
+    n_aside = max(N_PAST, round(LIBRARY_SHARE * len(order)))
+    aside = rows["place"] < min(n_aside, len(order) - 1)
+    fit = rows["split"].eq("fit").fillna(False).astype(bool)
+    rows["library"] = fit if fit.any() and not fit.all() else aside
+    return Casebook(about=about, rows=rows, note=note, n_choices=len(choices))
 
 
-def _best(
-    ranking: pd.DataFrame, wanted: dict[str, str | None], path: str | os.PathLike
+def _choices(stated: pd.DataFrame) -> pd.DataFrame:
+    """Return the combinations of data set, model and method, the best to show first."""
+    squared = (stated["confidence"] - stated["correct"].astype(float)) ** 2
+    table = stated.assign(brier=squared, general=stated["domain"] != "medical")
+    groups = table.groupby(_CHOICE, as_index=False)
+    choices = groups.agg(
+        general=("general", "min"), n=("brier", "size"), brier=("brier", "mean")
+    )
+    most = choices.groupby("dataset")["n"].transform("max")
+    choices["few"] = choices["n"] < most / 2
+    return choices.sort_values(["general", "few", "brier"])
+
+
+def _first(
+    choices: pd.DataFrame, wanted: Mapping[str, str | None], source: str | os.PathLike
 ) -> dict[str, str]:
-    """Return the first of a ranking that has the wanted names."""
+    """Return the first combination that has the wanted names."""
     for column, name in wanted.items():
         if not name:
             continue
-        known = ", ".join(ranking[column].unique())
-        ranking = ranking[ranking[column] == name]
-        if ranking.empty:
+        known = ", ".join(choices[column].unique())
+        choices = choices[choices[column] == name]
+        if choices.empty:
             raise MedcalError(
-                f"{path}: no {column} {name!r} with a confidence; there are {known}"
+                f"{source}: no {column} {name!r} with a confidence; there are {known}"
             )
-    return ranking[_CHOICE].iloc[0].to_dict()
+    return choices[_CHOICE].iloc[0].to_dict()
+
+
+def _agreement(graded: pd.DataFrame, strategy: str) -> pd.DataFrame:
+    """Return the answers of a method by item, with how many other methods gave the same."""
+    graded = graded.assign(answer_key=graded["answer"].map(answer_key))
+    mine = graded["strategy"] == strategy
+    rows = graded[mine & graded["confidence"].notna()]
+    rows = rows.set_index(rows["item_id"].rename(None))
+    others = graded[~mine]
+    same = others["answer_key"] == others["item_id"].map(rows["answer_key"])
+    counts = same.groupby(others["item_id"]).agg(["size", "sum", "mean"])
+    names = ["n_others", "n_agree", "agreement"]
+    rows[names] = counts.reindex(rows.index).to_numpy(float)
+    return rows
+
+
+def _with_items(
+    rows: pd.DataFrame, source: str | os.PathLike, dataset: str
+) -> tuple[pd.DataFrame, str]:
+    """Return rows with question, options and image of their items, and a note on the images."""
+    columns = ["question", "options", "image"]
+    try:
+        items = load_items(dataset).set_index("item_id")
+        note = ""
+    except (MedcalError, OSError):
+        # the table may hold them itself; a path is taken inside the table's own folder only,
+        # as a page may be sent to others
+        items = rows.reindex(columns=columns)
+        inside = Path(source).resolve().parent
+        items["image"] = [_inside(inside, path) for path in items["image"]]
+        note = (
+            "" if items["image"].notna().any() else f"No images of {dataset} at hand."
+        )
+    rows[columns] = items.reindex(index=rows.index, columns=columns)
+    for name in _TEXTS:
+        values = [_known(value) for value in rows[name]]
+        rows[name] = pd.Series(values, index=rows.index, dtype=object)
+    rows["options"] = [_options(row) for row in rows.to_dict("records")]
+    rows["image_id"] = rows["image_id"].fillna(rows["item_id"]).astype(str)
+    if dataset.startswith("pocketvqa"):
+        rows["question"] = rows["question"].map(image_side)
+        note = SYNTHETIC
+    return rows, note
+
+
+def _inside(folder: Path, path: object) -> str | None:
+    """Return a path of a file in a folder, None where it is outside or missing."""
+    if not isinstance(path, str):
+        return None
+    whole = (folder / path).resolve()
+    return str(whole) if whole.is_relative_to(folder) else None
 
 
 def _known(value: object) -> object:
@@ -156,38 +222,89 @@ def _known(value: object) -> object:
     return value if isinstance(value, list | tuple | bytes | str) else None
 
 
-def _options(value: object) -> list[str] | None:
-    """Return the answers to choose from, which a CSV file holds as JSON; None where unknown."""
-    if isinstance(value, str):
-        with contextlib.suppress(ValueError):
-            value = json.loads(value)
-    if not isinstance(value, list | tuple | np.ndarray) or not len(value):
-        return None
-    return [str(option) for option in value]
+def _options(row: Mapping) -> list[str] | None:
+    """Return the answers to choose from, which a CSV file holds as JSON; None where open."""
+    options = row["options"]
+    if isinstance(options, str):
+        try:
+            options = json.loads(options)
+        except ValueError:
+            options = None
+    if isinstance(options, list | tuple | np.ndarray) and len(options):
+        return [str(option) for option in options]
+    if row["question_type"] == "closed" and row["gold"] in ("yes", "no"):
+        return ["yes", "no"]
+    return None
 
 
-def _ranking(stated: pd.DataFrame) -> pd.DataFrame:
-    """Return the table of :attr:`Casebook.ranking`."""
-    rng = np.random.default_rng(_SEED)
-    # what has no grade, or one grade only, comes last
-    with warnings.catch_warnings(action="ignore", category=MeasureWarning):
-        table = metrics_table(
-            stated, by=_CHOICE, metrics=["brier", "auroc"], intervals=[], rng=rng
-        )
-    medical = stated.loc[stated["domain"] == "medical", "dataset"]
-    half = table.groupby("dataset")["n"].transform("max") / 2
-    ranks = table.assign(
-        general=~table["dataset"].isin(medical),
-        poor=~(table["auroc"] >= DISCRIMINATES) | (table["n"] < half),
-    )
-    return ranks.sort_values(["general", "dataset", "poor", "brier"], ignore_index=True)
+def similar_answers(
+    rows: pd.DataFrame, case: pd.Series
+) -> tuple[pd.DataFrame, list[str]]:
+    """Return the graded answers most like a case's, about other images, and in what they are.
+
+    Alike means: the same kind of question, a similar share of other elicitation methods that
+    agree, the same modality, each where it leaves at least 20 answers; of those left, the quarter
+    (20 to 100) with the nearest confidence, with all that are as near as the last of them.
+
+    Returns
+    -------
+    similar : pandas.DataFrame
+        Rows of `rows`.
+    alike : list of str
+        Which of ``kind``, ``agreement``, ``modality`` they have in common.
+    """
+    similar = rows[rows["correct"].notna() & (rows["image_id"] != case["image_id"])]
+    alike = []
+    for name in ("kind", "agreement", "modality"):
+        if name == "agreement":
+            apart = (similar["agreement"] - case["agreement"]).abs()
+            holds = apart <= LIKE_AGREEMENT
+        else:
+            column = "question_type" if name == "kind" else name
+            holds = similar[column] == case[column]
+        if holds.sum() >= AT_LEAST:
+            similar = similar[holds]
+            alike.append(name)
+    apart = (similar["confidence"] - case["confidence"]).abs()
+    count = min(NEAREST, max(AT_LEAST, round(len(similar) / 4)))
+    return similar[apart <= apart.nsmallest(count).max()], alike
 
 
-def _library(rows: pd.DataFrame, rng: np.random.Generator) -> pd.Series:
-    """Return which rows are set aside: the fit split if there are both, else some images."""
-    fit = rows["split"].eq("fit").fillna(False).astype(bool)
-    if fit.any() and not fit.all():
-        return fit
-    images = np.sort(rows["image_id"].unique().astype(str))
-    count = min(max(3, round(LIBRARY_SHARE * len(images))), len(images) - 1)
-    return rows["image_id"].isin(set(rng.permutation(images)[:count]))
+def error_rate(similar: pd.DataFrame) -> dict[str, object]:
+    """Count the wrong ones among similar answers.
+
+    Returns
+    -------
+    dict
+        ``n`` answers, ``n_wrong`` of them wrong, ``low`` and ``high``: 95 % interval of the share
+        wrong (:func:`medcal_nb.measure.clustered_interval`, by image); ``spans``: their least and
+        greatest ``confidence`` and ``agreement``.
+    """
+    wrong = 1 - similar["correct"].to_numpy(float)
+    low, high = clustered_interval(wrong, similar["image_id"].to_numpy(str))
+    spans = similar[["confidence", "agreement"]].fillna(0).agg(["min", "max"])
+    counts = {"n": len(wrong), "n_wrong": int(wrong.sum())}
+    return counts | {"low": low, "high": high, "spans": spans.to_dict("list")}
+
+
+def past_cases(similar: pd.DataFrame, case: pd.Series) -> pd.DataFrame:
+    """Return similar answers of the library, whatever their outcome, one an image.
+
+    Those to the same question first, then the nearest in confidence. None where the question may
+    be *which* modality is shown: images of the same one would tell.
+    """
+    answers = [*(case["options"] or ()), *golds_of(case)]
+    if case["modality"] in answers:
+        return similar.head(0)
+    library = similar[similar["library"]]
+    other_question = library["question"] != case["question"]
+    apart = (library["confidence"] - case["confidence"]).abs().round(6)
+    order = library.assign(other_question=other_question, apart=apart)
+    order = order.sort_values(["other_question", "apart", "item_id"])
+    return order.drop_duplicates("image_id").head(N_PAST)
+
+
+def golds_of(case: pd.Series) -> list[str]:
+    """Return the answers to a case that are right."""
+    gold = case["gold"]
+    return [gold] if isinstance(gold, str) else list(gold or ())

@@ -1,101 +1,198 @@
-"""The reader view as HTML: what is known, filled into the macros of ``reader.jinja``."""
+"""The reader page: one file that holds its cases, asks no host for anything and needs no server."""
 
 from __future__ import annotations
 
-import functools
-from datetime import datetime
+import base64
+import hashlib
+import json
+import os
 from pathlib import Path
+from string import Template
 
+import numpy as np
 import pandas as pd
 
-from medcal_nb.ask.strategies import STRATEGIES
+from medcal_nb.answer_key import answer_key
+from medcal_nb.ask.grading import is_correct
 from medcal_nb.datasets import open_image, png_text
 from medcal_nb.errors import MedcalError
-from medcal_nb.reader import evidence
-from medcal_nb.reader.cases import Casebook
-from medcal_nb.reader.decisions import Decision
-from medcal_nb.show.words import label_of
+from medcal_nb.files import new_file
+from medcal_nb.reader.cases import (
+    Casebook,
+    error_rate,
+    golds_of,
+    open_casebook,
+    past_cases,
+    similar_answers,
+)
 
-_SMALL = 256  # pixels; images of fewer are enlarged without smoothing
-_THUMBNAIL = (192, 192)
-
-
-def part(name: str, *values: object) -> str:
-    """Return a part of the page: a macro of the template filled in, every value escaped."""
-    return str(getattr(_macros(), name)(*values))
-
-
-@functools.cache
-def _macros():
-    import jinja2
-
-    loader = jinja2.FileSystemLoader(Path(__file__).parent)
-    environment = jinja2.Environment(autoescape=True, loader=loader)
-    environment.filters |= {
-        "percent": lambda share: f"{100 * share:.0f} %",
-        "of_100": lambda share: f"{100 * share:g}",
-        "when": lambda at: f"{datetime.fromisoformat(at).astimezone():%d %b %Y, %H:%M}",
-        "words": label_of,
-        "asks": lambda name: STRATEGIES[name].asks if name in STRATEGIES else "",
-    }
-    return environment.get_template("reader.jinja").module
+#: Longest side of an image in pixels: of a case, and of a past case.
+LARGE = 1500
+SMALL = 192
+_OF_CASE = (
+    "item_id",
+    "image_id",
+    "domain",
+    "modality",
+    "question_type",
+    "question",
+    "options",
+)
 
 
-def picture(image: object, *, small: bool = False) -> dict:
-    """Return an image as a PNG that holds its pixels alone, or why there is none.
+def write_page(
+    source: str | os.PathLike,
+    to: str | os.PathLike,
+    *,
+    size: int = 20,
+    number: int = 1,
+    dataset: str | None = None,
+    model: str | None = None,
+    strategy: str | None = None,
+    force: bool = False,
+) -> str:
+    """Write cases of a model's answers as one HTML page, to be read one at a time.
+
+    The page works from the disk of whoever it is sent to. A reader gives an answer and a
+    confidence, sees the model's answer and how often such answers were wrong, and keeps the own
+    one or takes the model's over. Decisions stay in the browser and are downloaded as JSON,
+    which :func:`medcal_nb.logs.import_file` reads.
+
+    Parameters
+    ----------
+    source : path or str
+        Answers, as :func:`medcal_nb.answers.load_answers` reads them.
+    to : path
+        The page, ``.html``.
+    size : int
+        Cases of a set, each about an image of its own.
+    number : int
+        Which set, from 1: no case is in two of them.
+    dataset, model, strategy : str, optional
+        What to show, see :func:`medcal_nb.reader.cases.open_casebook`.
+    force : bool
+        Replace a file that is there.
+
+    Returns
+    -------
+    str
+        What the page holds, and what was chosen for it.
+
+    Raises
+    ------
+    MedcalError
+        If there is nothing to show, a name does not occur, or the page cannot be written.
+    """
+    book = open_casebook(source, dataset=dataset, model=model, strategy=strategy)
+    data = page_data(book, book.case_set(number, size))
+    with new_file(to, sources=[source], force=force) as part:
+        part.write_text(page_text(data), encoding="utf-8")
+    words = "{n} cases of {dataset}, answers of {model} by {strategy}"
+    choice = f"one of {book.n_choices} combinations of data set, model and method"
+    return words.format(n=len(data["cases"]), **book.about) + f" ({choice})"
+
+
+def page_text(data: dict) -> str:
+    """Return the page of some data: no word of theirs can become markup or script."""
+    folder = Path(__file__).parent
+    style = (folder / "reader.css").read_text(encoding="utf-8")
+    script = (folder / "reader.js").read_text(encoding="utf-8")
+    policy = (
+        f"default-src 'none'; img-src data:; style-src '{_hash(style)}'; "
+        f"script-src '{_hash(script)}'; base-uri 'none'; form-action 'none'"
+    )
+    page = Template((folder / "reader.html").read_text(encoding="utf-8"))
+    text = json.dumps(data, allow_nan=False).replace("<", "\\u003c")
+    return page.substitute(policy=policy, style=style, script=script, data=text)
+
+
+def _hash(text: str) -> str:
+    """Return the hash by which a policy allows a script or a style."""
+    digest = hashlib.sha256(text.encode()).digest()
+    return "sha256-" + base64.b64encode(digest).decode()
+
+
+def page_data(book: Casebook, cases: pd.DataFrame) -> dict:
+    """Return what a page shows of some cases, as plain values.
 
     Returns
     -------
     dict
-        ``data``, base64, empty where it can't be shown; ``pixels``, whether it is to be enlarged
-        without smoothing; ``why``.
+        ``about``, ``note``, ``cases`` and ``set``, a hash of the others: decisions about one set
+        are never taken for those about another.
+    """
+    shown = [_case(book, case) for _, case in cases.iterrows()]
+    data = {"about": book.about, "note": book.note, "cases": shown}
+    digest = hashlib.sha256(json.dumps(data, sort_keys=True).encode())
+    return data | {"set": digest.hexdigest()[:16]}
+
+
+def _case(book: Casebook, case: pd.Series) -> dict:
+    """Return one case: what is asked, how an answer is graded, what is known of the model's."""
+    similar, alike = similar_answers(book.rows, case)
+    past = past_cases(similar, case)
+    return {
+        **case[[*_OF_CASE]],
+        **_grades(case),
+        "image": picture(case["image"], LARGE),
+        "confidence": float(case["confidence"]),
+        "similar": error_rate(similar) if len(similar) else None,
+        "alike": alike,
+        "n_others": int(np.nan_to_num(case["n_others"])),
+        "n_agree": int(np.nan_to_num(case["n_agree"])),
+        "past": [_past(row) for _, row in past.iterrows()],
+    }
+
+
+def _grades(case: pd.Series) -> dict:
+    """Return the model's answer, and which answers are right.
+
+    ``answer`` is the option that the model's answer names, if it names one; ``correct``, whether
+    it is right; ``right``, for each option; ``accepted``, the keys of right answers where there
+    are no options. What is not known is None.
+    """
+    golds = golds_of(case)
+    options = case["options"] or []
+    answer = case["answer"]
+    correct = None if pd.isna(case["correct"]) else bool(case["correct"])
+    kind = case["question_type"] or ("choice" if options else "open")
+    key = answer_key(answer)
+    named = [option for option in options if answer_key(option) == key]
+    if len(named) == 1:
+        answer = named[0]
+    right = [
+        correct  # the same answer has the same grade
+        if option == answer
+        else is_correct(option, golds, question_type=kind, options=options)
+        for option in options
+    ]
+    accepted = [answer_key(gold) for gold in golds]
+    return {"answer": answer, "correct": correct, "right": right, "accepted": accepted}
+
+
+def _past(row: pd.Series) -> dict:
+    """Return a past case with its outcome."""
+    return {
+        "image": picture(row["image"], SMALL),
+        "question": row["question"] or "",
+        "answer": row["answer"],
+        "confidence": float(row["confidence"]),
+        "correct": bool(row["correct"]),
+        "gold": " or ".join(golds_of(row)),
+    }
+
+
+def picture(image: bytes | str | None, side: int) -> str:
+    """Return the pixels of an image, and nothing else that its file tells, as a data URI.
+
+    Empty where there is no image, or none that can be shown; larger ones become smaller.
     """
     if image is None:
-        return {"data": "", "why": "No image of this case at hand."}
+        return ""
     try:
         opened = open_image(image)
-    except MedcalError as error:
-        # what comes before the colon is a file name, which may tell the answer
-        return {
-            "data": "",
-            "why": f"This image cannot be shown: {str(error).rpartition(': ')[2]}",
-        }
-    pixels = max(opened.size) < _SMALL
-    if small and not pixels:
-        opened.thumbnail(_THUMBNAIL)
-    return {"data": png_text(opened), "pixels": pixels}
-
-
-def evidence_html(
-    book: Casebook, case: pd.Series, *, limit: float, own: Decision | None = None
-) -> str:
-    """Return what the model says and how far to trust it.
-
-    Parameters
-    ----------
-    book : Casebook
-    case : pandas.Series
-        A row of ``book.rows``.
-    limit : float
-        Share of wrong answers allowed; what is more is flagged.
-    own : Decision, optional
-        What the reader said before the model's answer was shown.
-    """
-    error = evidence.case_error(book, case)
-    flagged = evidence.is_flagged(error, limit)
-    others = evidence.other_ways(book, case)
-    against = others[~others["agrees"]].groupby("answer_key", sort=False)
-    groups = [list(rows.itertuples()) for _, rows in against]
-    groups.sort(key=len, reverse=True)
-    before = evidence.past_cases(book, case)
-    shown = [
-        (past, picture(past["image"], small=True)) for _, past in before.iterrows()
-    ]
-    return "".join(
-        [
-            part("answer", case, own, book.about["strategy"]),
-            part("odds", case, error, flagged, limit),
-            part("reasons", groups, others),
-            part("past", shown),
-        ]
-    )
+    except MedcalError:
+        return ""
+    if max(opened.size) > side:
+        opened.thumbnail((side, side))
+    return "data:image/png;base64," + png_text(opened)

@@ -1,142 +1,410 @@
-// Keys and picture of the reader view. Keys pressed inside it never reach the notebook around it:
-// the listener sits on the window and captures, so that it comes before JupyterLab's own, for which
-// "a" inserts a cell. Keys with Ctrl, Alt or Cmd stay the notebook's.
-(() => {
-  if (window.medcalReader) { return; }
-  window.medcalReader = true;
-  const BUTTONS = {
-    a: 'accept', o: 'override', d: 'defer', c: 'commit', j: 'next', k: 'previous',
-    u: 'undecided', s: 'summary', z: 'undo', n: 'more',
-  };
-  const WRITES = 'input:not([type=radio]):not([type=checkbox]), textarea, select';
-  const ROOT = '.medcal-reader';
-  const clip = (value, low, high) => Math.min(Math.max(value, low), high);
-  const rootOf = (node) => (node && node.closest ? node.closest(ROOT) : null);
-  const take = (root) => {
-    root.tabIndex = -1;  // takes the focus by click, not by Tab
-    root.focus({ preventScroll: true });
-  };
+"use strict";
+// One case at a time: the reader's answer and confidence, then the model's, then a decision. What a
+// reader says is a row that is only ever added; of the decisions about a case the last one counts.
+// Words of the data become text, never markup.
+const data = JSON.parse(document.getElementById("data").textContent);
+const KEY = `medcal-reader:${data.set}`;
+const cases = data.cases;
+const byId = (id) => document.getElementById(id);
+const percent = (share) => `${Math.round(100 * share)}\u00a0%`;
+const quoted = (text) => `“${text}”`;
+const SMALL = 256; // pixels: images of fewer are enlarged without smoothing
 
-  // the picture: zoom and place by a transform, window and level by a linear filter
-  const views = new WeakMap();
-  let serial = 0;
-  const viewOf = (frame) => {
-    if (!views.has(frame)) {
-      const id = `medcal-window-${serial++}`;
-      const channel = ['R', 'G', 'B'].map((c) => `<feFunc${c} type="linear"/>`).join('');
-      frame.insertAdjacentHTML('beforeend',
-        `<svg width="0" height="0" aria-hidden="true"><filter id="${id}"
-          color-interpolation-filters="sRGB"><feComponentTransfer>${channel}
-          </feComponentTransfer></filter></svg>`);
-      views.set(frame, { id, zoom: 1, x: 0, y: 0, window: 1, level: 0.5 });
-    }
-    return views.get(frame);
-  };
-  const draw = (frame, change) => {
-    const view = Object.assign(viewOf(frame), change);
-    view.zoom = clip(view.zoom, 1, 16);
-    view.window = clip(view.window, 0.05, 2);
-    view.level = clip(view.level, 0, 1);
-    const [wide, high] = [frame.clientWidth, frame.clientHeight].map((s) => s * (view.zoom - 1) / 2);
-    view.x = clip(view.x, -wide, wide);
-    view.y = clip(view.y, -high, high);
-    for (const part of frame.querySelectorAll('feComponentTransfer > *')) {
-      part.setAttribute('slope', 1 / view.window);
-      part.setAttribute('intercept', 0.5 - view.level / view.window);
-    }
-    const image = frame.querySelector('img');
-    image.style.transform = `translate(${view.x}px, ${view.y}px) scale(${view.zoom})`;
-    const plain = view.window === 1 && view.level === 0.5;
-    image.style.filter = plain ? '' : `url(#${view.id})`;
-    const [w, l] = [view.window, view.level].map((share) => Math.round(100 * share));
-    frame.parentElement.querySelector('.seen').textContent =
-      `zoom ${view.zoom.toFixed(1)}, window ${w}, level ${l}`;
-  };
-  const scaled = (view, factor) =>
-    ({ zoom: view.zoom * factor, x: view.x * factor, y: view.y * factor });
-  const press = (frame, key) => {
-    const view = viewOf(frame), step = 40;
-    const change = {
-      '+': scaled(view, 1.25), '=': scaled(view, 1.25), '-': scaled(view, 0.8),
-      '[': { window: view.window * 0.9 }, ']': { window: view.window / 0.9 },
-      ',': { level: view.level - 0.05 }, '.': { level: view.level + 0.05 },
-      '0': { zoom: 1, x: 0, y: 0, window: 1, level: 0.5 },
-      ArrowLeft: { x: view.x + step }, ArrowRight: { x: view.x - step },
-      ArrowUp: { y: view.y + step }, ArrowDown: { y: view.y - step },
-    }[key];
-    if (change) { draw(frame, change); }
-    return Boolean(change);
-  };
+let state = { reader: "", rows: [] };
+let place = 0;
+let since = performance.now(); // when the case, or the model's answer, was shown
+let doubted = ""; // a confidence of at most 1 that has been asked about
+let unsaved = false;
 
-  window.addEventListener('keydown', (event) => {
-    if (event.ctrlKey || event.altKey || event.metaKey) { return; }
-    const target = event.target;
-    const alone = document.body.dataset.voila === 'voila';
-    const root = rootOf(target) || (alone && document.querySelector(ROOT));
-    if (!root) { return; }
-    event.stopImmediatePropagation();
-    // Enter ends writing: what was written is sent, and keys are commands again
-    if (event.key === 'Enter' && target.matches('input[type=text]')) { take(root); }
-    if (target.matches(WRITES) || root.querySelector('.medcal-keys input:not(:checked)')) { return; }
-    const frame = root.querySelector('.frame');
-    const arrow = event.key.startsWith('Arrow');
-    if (frame && (!arrow || target === frame) && press(frame, event.key)) {
-      event.preventDefault();
-      return;
-    }
-    if (event.key.toLowerCase() === 'h') {
-      event.preventDefault();  // the letter is not written
-      root.querySelector('.medcal-sure input').select();
-      return;
-    }
-    let control = null;
-    if (/^[1-9]$/.test(event.key)) {
-      control = root.querySelectorAll('.medcal-own input[type=radio]')[Number(event.key) - 1];
-    } else if (BUTTONS[event.key.toLowerCase()]) {
-      control = root.querySelector(`.medcal-${BUTTONS[event.key.toLowerCase()]}`);
-    }
-    if (!control || event.repeat) { return; }
-    event.preventDefault();
-    take(root);
-    if (!control.disabled) { control.click(); }
-  }, true);
+function make(parent, tag, text = "", attributes = {}) {
+  const node = Object.assign(document.createElement(tag), attributes);
+  node.append(text);
+  parent.append(node);
+  return node;
+}
 
-  window.addEventListener('pointerdown', (event) => {
-    if (rootOf(event.target)) { rootOf(event.target).tabIndex = -1; }
-  }, true);
-  window.addEventListener('click', (event) => {
-    const root = rootOf(event.target);
-    if (!root) { return; }
-    const key = event.target.dataset.key;
-    if (key) { press(root.querySelector('.frame'), key); }
-    if (!root.contains(document.activeElement)) { take(root); }
+// What the browser holds: another window may have added rows, and without storage the rows last as
+// long as the page.
+function load() {
+  try {
+    const stored = JSON.parse(localStorage.getItem(KEY));
+    if (Array.isArray(stored?.rows) && stored.rows.length >= state.rows.length) {
+      state = { reader: String(state.reader || stored.reader), rows: stored.rows };
+    }
+  } catch { /* no storage, or nothing of ours in it */ }
+}
+
+function save() {
+  try {
+    localStorage.setItem(KEY, JSON.stringify(state));
+    unsaved = false;
+  } catch {
+    unsaved = state.rows.length > 0;
+  }
+}
+
+function add(row) {
+  load();
+  state.rows.push(row);
+  save();
+}
+
+function rowsOf(item, isCommit) {
+  return state.rows.filter((row) => row.reader === state.reader && row.item_id === item &&
+    (row.action === "commit") === isCommit);
+}
+const commitOf = (item) => rowsOf(item, true)[0];
+const decisionOf = (item) => rowsOf(item, false).at(-1);
+
+// Answers
+
+// What of a text counts when answers are compared, as far as the package's answer_key goes with
+// words: case, punctuation, articles, plurals; number words are digits.
+const NUMBERS = ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten",
+  "eleven", "twelve"];
+
+function singular(word) {
+  if (word.length > 4 && word.endsWith("ies")) return `${word.slice(0, -3)}y`;
+  if (word.length > 4 && /(ss|sh|ch|x|z)es$/.test(word)) return word.slice(0, -2);
+  return word.length > 3 && /[^suiao]s$/.test(word) ? word.slice(0, -1) : word;
+}
+
+function keyOf(text) {
+  const plain = text.normalize("NFKC").toLowerCase().replace(/[’'](?=s\b|t\b)/g, "")
+    .replace(/\bx[\s-]?rays?\b/g, "xray").replace(/(\d)(?=\p{L})/gu, "$1 ");
+  const words = plain.match(/\d+\.\d+|[\p{L}\p{N}]+|[%°+]/gu) ?? [];
+  const digits = words.map((word) => (NUMBERS.includes(word) ? `${NUMBERS.indexOf(word)}` : word));
+  const rest = digits.filter((word) => !["a", "an", "the"].includes(word)).map(singular);
+  return (rest.length ? rest : digits).join(" ");
+}
+
+// With the model's answer shown, it can be chosen too, if it is none of the options.
+function optionsOf(one) {
+  if (!one.options) return null;
+  const known = one.options.includes(one.answer) || !commitOf(one.item_id);
+  return known ? one.options : [...one.options, one.answer];
+}
+
+function isModels(one, answer) {
+  return one.options ? answer === one.answer : keyOf(answer) === keyOf(one.answer);
+}
+
+function gradeOf(one, answer) {
+  if (isModels(one, answer)) return one.correct;
+  if (one.options) return one.right[one.options.indexOf(answer)] ?? null;
+  return one.accepted.length ? one.accepted.includes(keyOf(answer)) : null;
+}
+
+function selected() {
+  const options = optionsOf(cases[place]);
+  if (!options) return byId("text").value.trim();
+  const box = byId("answers").querySelector("input:checked");
+  return box ? options[Number(box.value)] : "";
+}
+
+function select(answer) {
+  const options = optionsOf(cases[place]);
+  if (!options) byId("text").value = answer;
+  else byId("answers").querySelectorAll("input").forEach((box, k) => (box.checked = options[k] === answer));
+}
+
+// "80", "80 %" or "80,5" as a percentage; NaN where it is no number from 0 to 100
+function sureOf(text) {
+  const words = text.replace("%", "").replace(",", ".").trim();
+  const value = words ? Number(words) : NaN;
+  return value >= 0 && value <= 100 ? value : NaN;
+}
+
+// Showing
+
+function show() {
+  const one = cases[place];
+  const own = commitOf(one.item_id);
+  const decision = decisionOf(one.item_id);
+  byId("question").textContent = `Case ${place + 1} of ${cases.length}: ${one.question ?? "(question unknown)"}`;
+  byId("image").src = one.image;
+  byId("image").alt = `Image of case ${place + 1}`;
+  byId("frame").hidden = !one.image;
+  byId("frame").ariaLabel = `Image of case ${place + 1}, enlarge or reduce (Z)`;
+  byId("note").textContent = [data.note, one.image ? "" : "No image of this case."].join(" ").trim();
+  showAnswers(one);
+  const last = decision?.answer ? decision : own;
+  select(last?.answer ?? "");
+  byId("sure").value = last ? asTyped(last.confidence) : "";
+  byId("decided").textContent = !decision ? "" : decision.action === "defer"
+    ? "You deferred this case." : `You decided ${inWords(decision)}.`;
+  byId("status").textContent = "";
+  doubted = "";
+  since = performance.now();
+  byId("model").hidden = !own;
+  if (own) showModel(one, own);
+  for (const name of ["take", "defer"]) byId(name).hidden = !own;
+  byId("take").disabled = own !== undefined && isModels(one, own.answer);
+  byId("previous").disabled = place === 0;
+  byId("next").disabled = place === cases.length - 1;
+  showProgress();
+  relabel();
+}
+
+function showAnswers(one) {
+  const options = optionsOf(one);
+  const box = byId("answers");
+  box.replaceChildren();
+  if (!options) {
+    const label = make(box, "label", "In words", { className: "text" });
+    make(label, "input", "", { id: "text", maxLength: 200 });
+    return;
+  }
+  options.forEach((option, k) => {
+    const label = make(box, "label");
+    make(label, "input", "", { type: "radio", name: "answer", value: `${k}` });
+    make(label, "kbd", `${k + 1}`, { ariaHidden: "true" });
+    make(label, "span", option);
   });
-  // a button that is switched off loses the focus: it stays inside
-  new MutationObserver((changes) => {
-    for (const { target } of changes) {
-      if (target.disabled && target === document.activeElement && rootOf(target)) {
-        take(rootOf(target));
-      }
-    }
-  }).observe(document.body, { subtree: true, attributeFilter: ['disabled'] });
+}
 
-  const frameOf = (event) => rootOf(event.target) && event.target.closest('.frame');
-  window.addEventListener('wheel', (event) => {
-    const frame = frameOf(event);
-    // only once the picture was clicked, so that the page can be scrolled past it
-    if (!frame || frame !== document.activeElement) { return; }
-    event.preventDefault();
-    draw(frame, scaled(viewOf(frame), event.deltaY < 0 ? 1.25 : 0.8));
-  }, { passive: false });
-  window.addEventListener('pointermove', (event) => {
-    const frame = frameOf(event);
-    if (!frame || event.buttons !== 1) { return; }
-    const view = viewOf(frame);
-    draw(frame, event.shiftKey
-      ? { window: view.window + event.movementX / 200, level: view.level + event.movementY / 400 }
-      : { x: view.x + event.movementX, y: view.y + event.movementY });
+const asTyped = (share) => `${Number((100 * share).toFixed(6))}`;
+const inWords = (row) => `${quoted(row.answer)}, ${percent(row.confidence)} sure`;
+
+function showModel(one, own) {
+  const { n, n_wrong: wrong, low, high } = one.similar ?? {};
+  byId("says").textContent = `The model says ${quoted(one.answer)}, confidence ${percent(one.confidence)}`;
+  byId("own").textContent = `You said ${inWords(own)}, before you saw it.`;
+  byId("rate").textContent = one.similar
+    ? `Of ${n} such answers ${wrong} ${wrong === 1 ? "was" : "were"} wrong, 95 % CI ` +
+      `${Math.round(100 * low)} to ${percent(high)}.`
+    : "No such answer has been graded: how often they are wrong is unknown.";
+  byId("alike").textContent = one.similar
+    ? `Such answers, about other images: ${likenesses(one).join(", ")}.` : "";
+  byId("others").textContent = one.n_others
+    ? `Other elicitation methods that gave this answer: ${one.n_agree} of ${one.n_others}.` : "";
+  byId("past").replaceChildren();
+  byId("past").parentNode.hidden = one.past.length === 0;
+  for (const past of one.past) {
+    const item = make(byId("past"), "li");
+    if (past.image) make(item, "img", "", { src: past.image, alt: "Image of a past case", onload: smooth });
+    const outcome = past.correct ? "✓ right" : `✗ wrong${past.gold ? `, it was ${quoted(past.gold)}` : ""}`;
+    make(item, "span", `${past.question} The model: ${quoted(past.answer)}, confidence ` +
+      `${percent(past.confidence)}: ${outcome}`);
+  }
+}
+
+function likenesses({ alike, similar: { spans } }) {
+  const span = ([low, high]) => percent(low) === percent(high) ? percent(high)
+    : `${Math.round(100 * low)} to ${percent(high)}`;
+  const words = {
+    kind: "same kind of question",
+    agreement: `${span(spans.agreement)} of the other elicitation methods agree`,
+    modality: "same modality",
+  };
+  return [`confidence ${span(spans.confidence)}`, ...alike.map((name) => words[name])];
+}
+
+function smooth(event) {
+  const image = event.target;
+  image.classList.toggle("pixels", Math.max(image.naturalWidth, image.naturalHeight) < SMALL);
+}
+
+function showProgress() {
+  const n = cases.filter((one) => decisionOf(one.item_id)).length;
+  const warning = unsaved ? " This browser does not save them: download before you close the page." : "";
+  byId("progress").textContent = `${n} of ${cases.length} decided.${warning}`;
+  const rows = state.rows.map((row) => JSON.stringify(row)).join(",\n");
+  byId("download").href = `data:application/json;charset=utf-8,${encodeURIComponent(`[\n${rows}\n]\n`)}`;
+  byId("reader").value = state.reader;
+}
+
+// The button says what it records; an answer changed after the model's was seen loses the confidence
+// that was given for another.
+function relabel() {
+  const own = commitOf(cases[place].item_id);
+  const same = own && selected() === own.answer;
+  const words = !own ? ["Show the model’s answer"] : [same ? "Keep my answer " : "Record this answer "];
+  byId("submit").replaceChildren(...words);
+  if (own) make(byId("submit"), "kbd", "K");
+}
+
+function changed() {
+  const own = commitOf(cases[place].item_id);
+  if (own) byId("sure").value = selected() === own.answer ? asTyped(own.confidence) : "";
+  relabel();
+}
+
+// Deciding
+
+function refuse(field, words) {
+  byId("status").textContent = words;
+  field.focus();
+  field.select?.();
+}
+
+function decide(isDeferred = false) {
+  const one = cases[place];
+  const own = commitOf(one.item_id);
+  const answer = selected();
+  const typed = byId("sure").value;
+  const sure = sureOf(typed);
+  const first = byId("answers").querySelector("input");
+  if (!state.reader) return refuse(byId("reader"), "Write your name or a code first.");
+  if (!isDeferred && !answer) return refuse(first, "Choose or write your answer first.");
+  if (!isDeferred && Number.isNaN(sure)) {
+    return refuse(byId("sure"), `How sure are you of ${quoted(answer)}? A number from 0 to 100.`);
+  }
+  if (!isDeferred && sure > 0 && sure <= 1 && doubted !== typed) {
+    doubted = typed;
+    return refuse(byId("sure"), `That is ${sure} %. If you mean ${100 * sure} %, write ${100 * sure}; ` +
+      "if not, press Enter once more.");
+  }
+  const stands = isModels(one, answer) ? "accept" : "override";
+  const action = !own ? "commit" : isDeferred ? "defer" : stands;
+  const { item_id, image_id, domain, modality, question_type } = one;
+  add({
+    at: new Date().toISOString(), reader: state.reader, ...data.about,
+    item_id, image_id, domain, modality, question_type, action,
+    answer: isDeferred ? null : answer,
+    confidence: isDeferred ? null : sure / 100,
+    correct: isDeferred ? null : gradeOf(one, answer),
+    model_answer: one.answer, model_confidence: one.confidence, model_correct: one.correct,
+    seconds: Math.round((performance.now() - since) / 10) / 100,
   });
-  window.addEventListener('dblclick', (event) => {
-    if (frameOf(event)) { press(frameOf(event), '0'); }
-  });
-})();
+  if (!own) {
+    show();
+    byId("says").focus();
+  } else {
+    goOn();
+  }
+}
+
+// to the next case without a decision, round the end of the set
+function goOn() {
+  const places = cases.map((_, k) => (place + 1 + k) % cases.length);
+  const next = places.find((k) => !decisionOf(cases[k].item_id));
+  if (next !== undefined) return go(next);
+  show();
+  summarise();
+}
+
+function go(to) {
+  place = Math.min(Math.max(to, 0), cases.length - 1);
+  byId("summary").hidden = true;
+  show();
+  byId("question").focus();
+}
+
+function takeOver() {
+  if (byId("take").hidden || byId("take").disabled) return;
+  select(cases[place].answer);
+  changed();
+  refuse(byId("sure"), `How sure are you of ${quoted(cases[place].answer)}?`);
+}
+
+// Summary
+
+// Wilson's interval: every case is about an image of its own
+function wilson(k, n) {
+  const z = 1.959963984540054;
+  const middle = (k + z * z / 2) / (n + z * z);
+  const half = z / (n + z * z) * Math.sqrt(k * (n - k) / n + z * z / 4);
+  return [middle - half, middle + half];
+}
+
+// The reader alone, with the model, and the model alone, on the cases that all three have answered
+// and that are graded.
+function summarise() {
+  const decisions = cases.map((one) => decisionOf(one.item_id)).filter((row) => row);
+  const pairs = decisions.map((row) => ({ alone: commitOf(row.item_id), both: row }))
+    .filter(({ alone, both }) => [alone.correct, both.correct, both.model_correct]
+      .every((grade) => typeof grade === "boolean"));
+  const deferred = decisions.filter((row) => row.action === "defer").length;
+  const ungraded = decisions.length - deferred - pairs.length;
+  byId("compared").textContent = `${decisions.length} of ${cases.length} cases decided; compared are ` +
+    `${pairs.length}, the same in each row. Left out: ${deferred} deferred, ${ungraded} without a grade.`;
+  byId("scores").replaceChildren();
+  if (pairs.length) {
+    score("You alone", pairs.map(({ alone }) => [alone.confidence, alone.correct]));
+    score("You with the model", pairs.map(({ both }) => [both.confidence, both.correct]));
+    score("The model alone", pairs.map(({ both }) => [both.model_confidence, both.model_correct]));
+  }
+  const count = (before, after) => pairs.filter(({ alone, both }) =>
+    alone.correct === before && both.correct === after).length;
+  byId("changes").textContent = `With the model’s answer ${count(false, true)} of your wrong answers ` +
+    `became right, and ${count(true, false)} of your right answers wrong.`;
+  byId("summary").hidden = false;
+  byId("result").focus();
+}
+
+function score(name, answers) {
+  const n = answers.length;
+  const k = answers.filter(([, correct]) => correct).length;
+  const mean = (values) => values.reduce((sum, value) => sum + value, 0) / n;
+  const [low, high] = wilson(k, n);
+  const brier = mean(answers.map(([confidence, correct]) => (confidence - Number(correct)) ** 2));
+  const row = make(byId("scores"), "tr");
+  make(row, "th", name, { scope: "row" });
+  make(row, "td", `${k} of ${n}: ${percent(k / n)} (${Math.round(100 * low)} to ${percent(high)})`);
+  make(row, "td", percent(mean(answers.map(([confidence]) => confidence))));
+  make(row, "td", brier.toFixed(3));
+}
+
+// Controls
+
+function enlarge() {
+  const isLarge = byId("columns").classList.toggle("large");
+  byId("frame").ariaPressed = `${isLarge}`;
+}
+
+const press = (id) => () => byId(id).hidden || byId(id).click();
+const COMMANDS = {
+  p: press("previous"), n: press("next"), s: press("summarise"), z: press("frame"), t: press("take"),
+  d: press("defer"), k: () => byId("model").hidden || byId("submit").click(),
+};
+
+document.addEventListener("keydown", (event) => {
+  if (event.ctrlKey || event.altKey || event.metaKey || event.repeat) return;
+  if (event.target.matches("input:not([type])")) {
+    if (event.key === "Escape") byId("question").focus();
+    return;
+  }
+  const box = byId("answers").querySelectorAll("input")[Number(event.key) - 1];
+  const command = box ? () => { box.click(); byId(box.type === "radio" ? "sure" : "text").select(); }
+    : COMMANDS[event.key.toLowerCase()];
+  if (!command || !byId("keys").checked) return;
+  event.preventDefault();
+  command();
+});
+byId("decide").addEventListener("submit", (event) => {
+  event.preventDefault();
+  decide();
+});
+byId("reader").addEventListener("change", () => {
+  state.reader = byId("reader").value.trim();
+  save();
+  show();
+});
+byId("reader").addEventListener("keydown", (event) => {
+  if (event.key === "Enter") byId("question").focus();
+});
+byId("clear").addEventListener("click", () => {
+  if (!confirm("Delete every decision about these cases from this browser?")) return;
+  state = { reader: "", rows: [] };
+  save();
+  go(0);
+});
+window.addEventListener("beforeunload", (event) => unsaved && event.preventDefault());
+byId("answers").addEventListener("input", changed);
+byId("image").addEventListener("load", smooth);
+byId("previous").addEventListener("click", () => go(place - 1));
+byId("next").addEventListener("click", () => go(place + 1));
+byId("summarise").addEventListener("click", () => (byId("summary").hidden ? summarise() : go(place)));
+byId("take").addEventListener("click", takeOver);
+byId("defer").addEventListener("click", () => decide(true));
+byId("frame").addEventListener("click", enlarge);
+
+load();
+byId("about").textContent = `Answers of ${data.about.model} to ${data.about.dataset}, elicited by ` +
+  `${data.about.strategy.replaceAll("_", " ")}.`;
+const first = cases.findIndex((one) => !decisionOf(one.item_id));
+place = Math.max(first, 0);
+show();
+if (!state.reader) byId("reader").focus();
+else if (first < 0) summarise();

@@ -31,7 +31,6 @@ from medcal_nb.answers.columns import KEY, to_storage
 from medcal_nb.answers.files import block_of
 from medcal_nb.ask.graded import to_graded
 from medcal_nb.errors import MedcalError
-from medcal_nb.reader.decisions import DecisionLog
 from tests.damage import damaged
 
 QUICK = settings(
@@ -152,7 +151,6 @@ def test_two_processes_append_to_one_log(tmp_path):
 RACE = """
 import sys, time
 from medcal_nb.answers import AnswerLog
-from medcal_nb.reader.decisions import DecisionLog
 folder, name, start = sys.argv[1], sys.argv[2], float(sys.argv[3])
 about = dict(model="m", dataset="d", strategy="s", item_id="q")
 for k in range(150):
@@ -160,8 +158,6 @@ for k in range(150):
         pass
     with AnswerLog(f"{folder}/a{k}.sqlite") as log:
         log.append([about | dict(model=name)])
-    given = about | dict(reader=name, answer="yes", confidence=0.5)
-    DecisionLog(f"{folder}/d{k}.sqlite").append("accept", **given)
 """
 
 
@@ -175,10 +171,6 @@ def test_two_processes_that_make_one_file_at_once_do_no_harm(tmp_path):
     for k in range(150):
         with AnswerLog(tmp_path / f"a{k}.sqlite", read_only=True) as log:
             assert len(log.keys()) == 2
-        assert sorted(DecisionLog(tmp_path / f"d{k}.sqlite").read()["reader"]) == [
-            "a",
-            "b",
-        ]
 
 
 APPEND = """

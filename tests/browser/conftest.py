@@ -9,7 +9,6 @@ from urllib.parse import urlsplit
 import pytest
 
 from tests.browser import servers
-from tests.reader_answers import write_answers
 
 PATIENCE = 180_000  # milliseconds that a slow machine has for anything waited for
 ARGUMENTS = [
@@ -86,10 +85,9 @@ def lab(page, root, tmp_path_factory):
     home = tmp_path_factory.mktemp("lab")
     folder = home / "notebooks"
     shutil.copytree(root / "notebooks", folder)
-    for name, code in (("hello", HELLO), ("exercise", EXERCISE), ("reader", READER),
+    for name, code in (("hello", HELLO), ("exercise", EXERCISE),
                        ("explorer", EXPLORER), ("reliability", LAB)):  # fmt: skip
         write_notebook(folder / f"{name}.ipynb", code)
-    write_answers(folder / "answers.sqlite", n_test=8, n_fit=20)
     with servers.jupyterlab(folder, home) as server:
         yield server
         page.close()  # before its server stops
@@ -113,9 +111,6 @@ answers = pd.DataFrame({
     'confidence': confidence, 'correct': rng.random(n) < 0.7 * confidence, 'answer': 'yes',
     'gold': 'no', 'question': 'is it there?'})
 explore(answers)"""
-READER = """from pathlib import Path
-from medcal_nb.reader.view import Reader
-Reader(Path.cwd() / 'answers.sqlite', reader='ada')"""
 
 
 def write_notebook(path, code):

@@ -1,6 +1,6 @@
 """Take the README's screenshots: ``python -m tests.browser.screenshots ANSWERS [--to docs/img]``.
 
-They show the real thing: the lesson's page, and the reader view of a file of answers.
+They show the real thing: the lesson's page, and the reader page of a file of answers.
 """
 
 from __future__ import annotations
@@ -13,10 +13,9 @@ from pathlib import Path
 from PIL import Image
 from playwright.sync_api import Page, sync_playwright
 
+from medcal_nb.reader import write_page
 from medcal_nb.teach.lesson_site import write_lesson_site
-from tests.browser import servers
 from tests.browser.conftest import ARGUMENTS
-from tests.browser.test_reader_view import commit, moved, ready
 
 ROOT = Path(__file__).resolve().parents[2]
 SIZE = {"width": 1280, "height": 860}
@@ -35,28 +34,22 @@ def take_lesson(page: Page, home: Path, to: Path) -> None:
 
 
 def take_reader(page: Page, home: Path, answers: Path, to: Path) -> None:
-    """Show the reader view of some answers, at a case on which the ways of asking disagree."""
-    decisions = home / "decisions.sqlite"
+    """Show a case of the reader page with the model's answer and past cases like it."""
     home.mkdir(parents=True)
-    options = [
-        "--name",
-        "you",
-        "--decisions",
-        str(decisions),
-        "--max-risk",
-        "0.3",
-    ]
-    with servers.reader(answers, home / "home", *options) as server:
-        page.goto(server.address())
-        page.locator(".medcal-commit").wait_for()
-        while True:
-            if ready(page):
-                commit(page)
-                if page.locator(".medcal-reader ul:not(.past) li").count():
-                    break
-            moved(page, "j")
-        _save(page, to)
-        page.close()
+    write_page(answers, home / "cases.html")
+    page.goto((home / "cases.html").as_uri())
+    page.keyboard.type("you")
+    page.keyboard.press("Enter")
+    while not page.locator("#take").is_enabled() or page.locator("#model").is_hidden():
+        page.keyboard.press(
+            "n"
+        )  # to a case on which the first answer is not the model's
+        if page.locator("#answers kbd").count():
+            page.keyboard.press("1")
+            page.keyboard.type("70")
+            page.keyboard.press("Enter")
+    page.locator("summary").click()
+    _save(page, to)
 
 
 def _save(page: Page, to: Path) -> None:
@@ -71,7 +64,7 @@ def main() -> None:
     """Take both."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument(
-        "answers", type=Path, help="a file of answers for the reader view"
+        "answers", type=Path, help="a file of answers for the reader page"
     )
     parser.add_argument("--to", type=Path, default=ROOT / "docs" / "img")
     parser.add_argument("--only", choices=["lesson", "reader"])

@@ -1,4 +1,4 @@
-"""Real servers on loopback: JupyterLab and the reader view, each with a token of its own."""
+"""A real JupyterLab on loopback, with a token of its own."""
 
 from __future__ import annotations
 
@@ -54,18 +54,6 @@ def jupyterlab(notebooks: Path, home: Path) -> Iterator[Server]:
         yield server
 
 
-@contextlib.contextmanager
-def reader(answers: Path, home: Path, *options: str) -> Iterator[Server]:
-    """Serve the reader view by its own command, ``medcal reader``."""
-    token, port = secrets.token_hex(16), free_port()
-    command = [
-        *(sys.executable, "-m", "medcal_nb.cli", "reader", os.fspath(answers)),
-        *("--port", str(port), "--no-browser", *options),
-    ]
-    with _serving(command, port, token, "voila/static/voila.js", home) as server:
-        yield server
-
-
 def free_port() -> int:
     """Return a port of loopback that is free at this moment."""
     with socket.socket() as probe:
@@ -83,7 +71,6 @@ def _serving(command, port, token, probe, home) -> Iterator[Server]:
         "JUPYTER_DATA_DIR": str(home / "data"),
         "JUPYTER_RUNTIME_DIR": str(home / "runtime"),
         "IPYTHONDIR": str(home / "ipython"),
-        "MEDCAL_READER_TOKEN": token,
         "OMP_NUM_THREADS": "1",
         "PYTHONUNBUFFERED": "1",
         "PYDEVD_DISABLE_FILE_VALIDATION": "1",

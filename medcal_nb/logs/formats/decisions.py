@@ -1,12 +1,19 @@
-"""Decisions of the reader view as answers: a reader is read like a model.
+"""Decisions of the reader page as answers: a reader is read like a model.
 
-``medcal reader --export`` writes a row for each decision, in CSV or JSON; the decisions log
-itself (``NAME.decisions.sqlite``) is read, too. Of each case a reader saw come up to two answers:
-the one given before the model's was shown, under the strategy ``alone`` (the first counts), and
-the one that stands in the end, ``with_model`` (the last that was not taken back counts; one that
-was deferred has neither answer nor confidence). Extra columns hold what the model answered beside:
-``model_name, model_strategy, model_answer, model_confidence, model_correct``, and ``phase``,
-``action`` and ``place``, the order in which a reader came to the cases.
+The page downloads ``decisions.json``: a JSON list with an object for each thing that a reader
+said, in order (a table with these columns is read, too). ``reader, model, dataset, strategy,
+item_id`` say who decided about which answer; ``image_id, domain, modality, question_type`` are of
+the case; ``action`` is ``commit`` (the own answer, before the model's was shown), ``accept`` (the
+same as the model's), ``override`` or ``defer``; ``answer, confidence, correct`` are what the reader
+said, ``confidence`` in 0 to 1, all null where deferred, ``correct`` null where there is no grade;
+``model_answer, model_confidence, model_correct`` what was shown; ``at`` and ``seconds``, when and
+how long after the case, or the model's answer, was shown.
+
+Of each case come up to two answers: under the strategy ``alone`` the one given before the model's
+was shown (the first counts), under ``with_model`` the last decision; one that was deferred has
+neither answer nor confidence. Extra columns hold what the model answered beside: ``model_name,
+model_strategy, model_answer, model_confidence, model_correct``, and ``phase``, ``action`` and
+``place``, the order in which a reader came to the cases.
 """
 
 from __future__ import annotations
@@ -21,7 +28,6 @@ from medcal_nb.logs.registry import Log, Reader
 _FIELDS = (
     "reader", "model", "dataset", "strategy", "item_id", "action", "answer",
     "confidence", "correct", "model_answer", "model_confidence", "model_correct",
-    "undone_at",
 )  # fmt: skip
 _ACTIONS = ("commit", "accept", "override", "defer")
 _CASE = ("dataset", "domain", "item_id", "image_id", "modality", "question_type")
@@ -46,7 +52,7 @@ def _read(log: Log) -> Iterator[dict]:
             places[case] = seen[row["reader"]]
         if row["action"] == "commit":
             alone.setdefault(case, row)
-        elif row["undone_at"] in (None, ""):
+        elif not row.get("undone_at"):  # taken back, in files of earlier versions
             final[case] = row
     samples: Counter = Counter()
     for phase, rows in (("alone", alone), ("with_model", final)):
@@ -77,8 +83,8 @@ def _check(row: dict, log: Log) -> None:
     else:
         return
     raise MedcalError(
-        f"{log.path}: row {log.row}: {problem}; export the decisions anew: "
-        "medcal reader ANSWERS --export decisions.json"
+        f"{log.path}: row {log.row}: {problem}; download "
+        "decisions.json from the reader page anew"
     )
 
 

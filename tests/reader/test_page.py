@@ -1,0 +1,101 @@
+"""The page as a file: what it holds, and what it can do."""
+
+import base64
+import hashlib
+import io
+import json
+import re
+
+import pytest
+from PIL import Image, ImageCms
+from PIL.PngImagePlugin import PngInfo
+from typer.testing import CliRunner
+
+from medcal_nb.ask.grading import is_correct
+from medcal_nb.cli.commands import app
+from medcal_nb.errors import MedcalError
+from medcal_nb.reader.page import page_data, page_text, picture, write_page
+from tests.reader_answers import table_of
+
+
+def data_of(page):
+    """Return the data of a page."""
+    (text,) = re.findall(
+        r'<script type="application/json" id="data">(.*)</script>', page
+    )
+    return json.loads(text)
+
+
+def test_the_page_runs_its_own_script_alone_and_asks_no_host(book):
+    page = page_text(page_data(book, book.case_set(1, 3)))
+    (policy,) = re.findall(r'Content-Security-Policy" content="([^"]*)"', page)
+    assert policy.startswith("default-src 'none'; img-src data:; ")
+    script = page.rpartition("<script>")[2].rpartition("</script>")[0]
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    assert f"script-src 'sha256-{digest}'" in policy
+    assert not re.search(r"https?://", page)
+
+
+def test_words_of_the_data_are_data(book_of):
+    hostile = "</script><script>alert(1)</script><!--$policy"
+    table = table_of(9, model=hostile, question=hostile, answer=hostile, gold=hostile)
+    page = page_text(page_data(book := book_of(table), book.case_set(1, 9)))
+    assert page.count("<script") == 2
+    assert "<!--" not in page
+    case = data_of(page)["cases"][0]
+    assert case["question"] == case["answer"] == hostile
+
+
+def test_every_option_is_graded_as_the_package_grades(book):
+    for case in page_data(book, book.case_set(1, 20))["cases"]:
+        row = book.rows.loc[case["item_id"]]
+        assert case["correct"] == row["correct"]
+        assert case["answer"] == row["answer"]
+        kind = {"question_type": row["question_type"], "options": row["options"]}
+        wanted = [is_correct(one, row["gold"], **kind) for one in row["options"] or ()]
+        assert case["right"] == wanted
+        assert case["similar"]["n"] >= 20
+
+
+def test_the_model_s_answer_is_the_option_that_it_names(book_of):
+    book = book_of(table_of(9, answer="Yes.", correct=None))
+    case = page_data(book, book.case_set(1, 1))["cases"][0]
+    assert case["answer"] == "yes"
+    assert case["right"] == [
+        None,
+        False,
+    ]  # of the same answer there is the same grade: none
+    assert case["similar"] is None
+
+
+def test_a_picture_holds_its_pixels_alone(tmp_path):
+    notes = PngInfo()
+    notes.add_text("Description", "pneumothorax, left")
+    path = tmp_path / "pneumothorax.png"
+    profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    Image.new("RGB", (300, 200), "grey").save(path, pnginfo=notes, icc_profile=profile)
+    _, _, data = picture(str(path), 192).partition("base64,")
+    opened = Image.open(io.BytesIO(base64.b64decode(data)))
+    assert (opened.size, opened.text, opened.info) == ((192, 128), {}, {})
+    path.write_bytes(b"\x89PNG\r\n\x1a\nnot really")
+    assert picture(str(path), 192) == picture(None, 192) == ""
+
+
+def test_the_command_writes_a_page_or_opens_one(answers, tmp_path, monkeypatch):
+    opened = []
+    monkeypatch.setattr("webbrowser.open", opened.append)
+    to = tmp_path / "cases.html"
+    result = CliRunner().invoke(
+        app, ["reader", str(answers), "--to", str(to), "--size", "4"]
+    )
+    assert result.output.startswith(
+        f"wrote {to}: 4 cases of pocketvqa-medical, answers of simulated"
+    )
+    assert len(data_of(to.read_text())["cases"]) == 4
+    assert opened == []
+    with pytest.raises(MedcalError, match="there already"):
+        write_page(answers, to)
+    CliRunner().invoke(app, ["reader", str(answers), "--size", "2"])
+    (address,) = opened
+    assert address.startswith("file:")
+    assert address.endswith("cases.html")

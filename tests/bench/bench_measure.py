@@ -22,6 +22,8 @@ import pandas as pd
 from threadpoolctl import threadpool_limits
 
 from medcal_nb import measure
+from medcal_nb.measure.intervals import metric_interval
+from medcal_nb.measure.resampling import Resamples
 
 RESAMPLES = 1000
 PART = 10  # resamples that a looping peer really does, counted up to 1,000
@@ -154,17 +156,21 @@ def ece_tasks(sizes) -> list[Task]:
 
 
 def bootstrap_tasks(sizes) -> list[Task]:
-    """Intervals of Brier score, accuracy and AUROC against the loop."""
-    from sklearn.metrics import brier_score_loss, roc_auc_score
+    """Intervals of Brier score, log loss and AUROC against the loop."""
+    from sklearn.metrics import brier_score_loss, log_loss, roc_auc_score
 
     rng = np.random.default_rng(0)
-    interval = partial(measure.bootstrap_interval, rng=rng)
+
+    def interval(name, c, y):
+        drawn = Resamples(None, RESAMPLES, rng, n=c.size)
+        return metric_interval(measure.METRICS[name], c, y, drawn, level=0.95)
+
     plain = {
         "Brier score": (
-            partial(interval, measure.brier_score),
+            partial(interval, "brier"),
             lambda c, y: brier_score_loss(y, c),
         ),
-        "accuracy": (partial(interval, measure.accuracy), lambda c, y: np.mean(y)),
+        "log loss": (partial(interval, "log_loss"), lambda c, y: log_loss(y, c)),
         "AUROC": (measure.auroc_test, lambda c, y: roc_auc_score(y, c)),
     }
     tasks = []

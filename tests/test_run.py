@@ -141,9 +141,7 @@ def test_a_study_publishes_figures_results_and_a_page(ran):
     }
     assert finding(figures, "00_overview") == "In 02: The mean was 0.333."
     page = (figures / "02_numbers.md").read_text()
-    assert page.startswith(
-        "Executed notebook [02_numbers](../notebooks/02_numbers.ipynb)"
-    )
+    assert page.startswith("Executed [02_numbers](../notebooks/02_numbers.ipynb)")
     assert r"![Mean of \*m\*\; n \= 2](fig02_line.png)" in page
     assert "&lt;b&gt;m&lt;/b&gt; &#36;x&#36;" in page
     assert "Note: images are shared" in page
@@ -169,7 +167,7 @@ def test_where_nothing_changed_nothing_runs_and_a_forced_run_changes_no_file(ran
     ):
         edit(ran / "figures" / name, old, new)
     results = ran / "figures" / "results" / "02_numbers.json"
-    digest = run._file_hash(ran / "figures" / "fig02_line.csv")
+    digest = run.study._file_hash(ran / "figures" / "fig02_line.csv")
     listed = json.loads(results.read_text())["files"]["fig02_line.csv"]
     edit(results, listed, digest)
     elsewhere = contents(ran / "figures")
@@ -214,7 +212,7 @@ def test_a_changed_caption_or_an_altered_file_is_published_again(ran):
 
 
 def test_the_package_is_part_of_what_results_are_made_from(ran, monkeypatch):
-    monkeypatch.setattr(run, "_code_hash", lambda names=(): "other")
+    monkeypatch.setattr(run.study, "_code_hash", lambda names=(): "other")
     changed = "runs: changed: package or a library"
     assert set(plan(ran).values()) == {changed}
 

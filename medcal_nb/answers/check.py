@@ -114,7 +114,7 @@ def checked(
     out.setdefault("correct", pd.Series(pd.NA, raw.index, dtype="boolean"))
     table = pd.DataFrame(out)
     _check_keys(table, file)
-    used = {*taken.values()}
+    used = {theirs for ours, theirs in taken.items() if ours in _READ}
     others = [name for name in raw if name not in used and name not in table]
     left_out = unfit + [name for name in raw if name not in used and name in table]
     order = [name for name in ANSWER_COLUMNS if name in table]

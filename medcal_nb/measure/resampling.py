@@ -29,7 +29,7 @@ FEW_ENTRIES = (
 )
 UNBOUNDED = (-np.inf, np.inf)
 FEW_DRAWS = 5  # the quantile beyond so many resamples is not read off them
-LEAST_P = 1e-12
+LARGEST_Z = 7.0  # a p value is not below that of so many standard deviations
 LEAST_CLIP = 1e-6
 MOST_CLIP = 0.005
 
@@ -324,14 +324,30 @@ def two_sided_p(draws: FloatArray, *, n_groups: float) -> float:
     return float(2 * stdtr(n_groups - 1, -abs(draws[0]) / error))
 
 
-def one_sided_p(draws: FloatArray, *, n_groups: float, null: float) -> float:
-    """P value against the number being below `null`, by inversion; 1 − p of its being above.
+def p_above(draws: FloatArray, *, n_groups: float, null: float) -> float:
+    """P value against the number being above `null`, by Student's t as `two_sided_p`."""
+    from scipy.special import stdtr
 
-    The level at which the end of `percentile_ends` reaches `null`, so that test and interval
-    agree: a skewed spread of the resamples, as that of a loss near its minimum, has a p value of
-    its own on either side. Beyond the FEW_DRAWS most extreme resamples the distance to the end is
-    taken to grow with the square of Student's quantile, as that of a quadratic loss does and
-    faster than that of a mean.
+    if n_groups <= 1:
+        return np.nan
+    if not np.nanstd(draws[1:]) > 1e-12:
+        return float((1 + np.sign(null - draws[0])) / 2)
+    error = np.nanstd(draws[1:]) * np.sqrt(n_groups / (n_groups - 1))
+    return float(stdtr(n_groups - 1, (null - draws[0]) / error))
+
+
+def p_below(draws: FloatArray, *, n_groups: float, null: float) -> float:
+    r"""P value against a loss being below `null`: the level at which its interval would end there.
+
+    The spread of a loss near its minimum grows with the loss, so that a loss that is small by
+    chance seems well known, and a t test rejects too often, the more so the smaller the level. The
+    end at the level τ is that of `percentile_ends`, with the quantile that a spread growing with
+    the number asks for (Efron's acceleration),
+
+    .. math:: \Phi\left(\frac{z_{1-\tau}}{1 - a z_{1-\tau}}\right), \qquad
+       a = \tfrac16 \text{ of the skewness of the resamples}
+
+    Beyond the FEW_DRAWS most extreme resamples its distance grows with Student's quantile.
 
     Parameters
     ----------
@@ -343,39 +359,38 @@ def one_sided_p(draws: FloatArray, *, n_groups: float, null: float) -> float:
     -------
     float
         NaN for one image; 0, ½ or 1 where no resample differs from the sample.
+
+    References
+    ----------
+    Efron, J. Am. Stat. Assoc. 1987, doi:10.1080/01621459.1987.10478410.
     """
     from scipy.optimize import brentq
-    from scipy.special import stdtrit
+    from scipy.special import ndtr, stdtrit
 
     if n_groups <= 1:
         return np.nan
-    apart = draws - null
-    if np.ptp(apart) < 1e-12:
-        return float((1 + np.sign(apart[0])) / 2)
-    if apart[0] >= 0:
-        return (
-            1 - one_sided_p(-draws, n_groups=n_groups, null=-null) if apart[0] else 0.5
-        )
-    resampled = np.sort(apart[1:][~np.isnan(apart[1:])])
-    last = resampled.size - 1
+    if not np.nanstd(draws[1:]) > 1e-12:
+        return float((1 + np.sign(draws[0] - null)) / 2)
+    resampled = np.sort(draws[1:][~np.isnan(draws[1:])])
+    away = resampled - resampled.mean()
+    acceleration = max((away**3).mean() / (away**2).mean() ** 1.5 / 6, 0.0)
+    shares = np.linspace(0, 1, resampled.size)
     few = min(0.25, FEW_DRAWS / resampled.size)
 
-    def end(log_tail: float) -> float:
-        """The upper end that is exceeded with this probability."""
-        tail = np.exp(log_tail)
+    def end(z: float) -> float:
+        """The upper end that this many standard deviations of a normal lie below."""
+        tail = ndtr(-z / (1 - min(acceleration * z, 0.5)))
         seen = max(tail, few)
-        middle, high = np.interp(
-            [0.5 * last, (1 - seen) * last], np.arange(last + 1), resampled
-        )
+        middle, high = np.interp([0.5, 1 - seen], shares, resampled)
         distance = stretch(n_groups, 1 - 2 * seen) * (high - middle)
         if tail < seen:
-            distance *= (stdtrit(n_groups - 1, tail) / stdtrit(n_groups - 1, seen)) ** 2
-        return float(apart[0] + distance)
+            distance *= stdtrit(n_groups - 1, tail) / stdtrit(n_groups - 1, seen)
+        return float(draws[0] + distance - null)
 
-    least = np.log(LEAST_P)
-    if end(least) < 0:
-        return LEAST_P
-    return float(np.exp(brentq(end, least, np.log(0.5 - 1e-9))))
+    if draws[0] >= null or end(LARGEST_Z) < 0:
+        ends = 0.5 if draws[0] >= null else ndtr(-LARGEST_Z)
+        return float(ends)
+    return float(ndtr(-brentq(end, 1e-9, LARGEST_Z)))
 
 
 # --- log-odds -----------------------------------------------------------------------------

@@ -1,4 +1,4 @@
-"""The study: its notebooks through papermill where something changed, published whole or not."""
+"""The steps of the study: which are stale, and how what they wrote is published."""
 
 from __future__ import annotations
 
@@ -6,12 +6,8 @@ import ast
 import contextlib
 import hashlib
 import json
-import logging
-import math
 import os
-import re
 import shutil
-import signal
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -22,31 +18,18 @@ from pathlib import Path
 from typing import Any
 
 from medcal_nb.errors import MedcalError, NotEnough, did_you_mean
+from medcal_nb.run.compare import compare_results, same_text
+from medcal_nb.run.execute import execute_notebook, finish_notebook, kernel_manager
 
-ROOT = Path(os.environ.get("MEDCAL_ROOT") or Path(__file__).parents[1]).resolve()
+_PACKAGE = Path(__file__).resolve().parents[1]
+ROOT = Path(os.environ.get("MEDCAL_ROOT") or _PACKAGE.parent).resolve()
 """The checkout: notebooks/, data/ and figures/ lie in it (``MEDCAL_ROOT`` names another)."""
 
 _AT_ONCE = 2
 _LIBRARIES = ("numpy", "scipy", "pandas", "matplotlib", "seaborn")
 # what no notebook imports, and what alone decides how figures and tables look
-_APART = ("cli", "reader", "run.py")
+_APART = ("cli", "reader", "run")
 _DRAWING = ("plots.py", "notebook.py", "labels.py", "labels.toml", "house.mplstyle")
-_NUMBER = re.compile(r"-?\d+(?:\.\d+)?(?:e[-+]?\d+)?")
-# figures are drawn inline whatever this shell prefers, and libraries keep quiet
-_ENVIRONMENT = {
-    "PYTHONHASHSEED": "0",
-    "PYDEVD_DISABLE_FILE_VALIDATION": "1",
-    "TOKENIZERS_PARALLELISM": "false",
-    "MPLBACKEND": "module://matplotlib_inline.backend_inline",
-}
-# sums depend on the number of threads; a large model asked live can't do with one
-_THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
-_ONE_THREAD = {name: "1" for name in ("HF_HUB_OFFLINE", *_THREADS)}
-# a warning is a line for a reader, without the place in the code that gave it
-_STARTUP = """\
-import warnings
-warnings.showwarning = lambda m, *_, **__: print("Note:", " ".join(str(m).split()))
-"""
 
 
 class Step:
@@ -88,39 +71,42 @@ class Step:
         self.results = figures / "results" / f"{self.name}.json"
         self.executed = work / notebook.name
         self.record = work / f"{self.name}.json"
-        cells = _read(notebook)["cells"]
-        self.cells = ["".join(cell["source"]) for cell in cells]
-        self.defaults = {
-            ast.unparse(line.targets[0]): ast.literal_eval(line.value)
-            for source, cell in zip(self.cells, cells, strict=True)
-            if "parameters" in cell["metadata"].get("tags", ())
-            for line in ast.parse(source).body
-            if isinstance(line, ast.Assign)
-        }
-        self.defaults.pop("OUT", None)
+        self.cells = []
+        self.defaults: dict[str, Any] = {}
+        for cell in _read(notebook)["cells"]:
+            source = "".join(cell["source"])
+            self.cells.append(source)
+            if "parameters" in cell["metadata"].get("tags", ()):
+                self.defaults = _literals(source)
         self.given: dict[str, Any] = {}
         self.is_last = self.name.startswith("00")
         self.asks = "LOG" in self.defaults
 
     def state(self) -> dict[str, str]:
         """Return a hash of each thing that the results follow from, and of what is published."""
-        values = self.defaults | self.given | {"LOG": ""}  # a log is what it writes
-        texts = [value for value in values.values() if isinstance(value, str)]
-        files = [self.notebook.parent / text for text in texts]
-        files += [Path(f"{file}-wal") for file in files]  # rows that wait beside a log
-        files += self.notebook.parents[1].glob("data/*/manifest.json")
+        hashes = {
+            "notebook": _hash(self.cells),
+            "parameters": _hash(self.given),
+            "package or a library": _code_hash(),
+            "published files": _hash(_contents(self.figures, self._listed())),
+        }
+        for file in self._read_files():
+            if os.path.isfile(file) and file.stat().st_size:
+                hashes[f"{file.parent.name}/{file.name}"] = _file_hash(file)
+        return hashes
+
+    def _read_files(self) -> list[Path]:
+        """Files that the notebook may read: data, those that parameters name, others' results."""
+        files = [*self.notebook.parents[1].glob("data/*/manifest.json")]
+        values = self.defaults | self.given
+        values.pop("LOG", None)  # it is what it writes
+        for value in values.values():
+            if isinstance(value, str):
+                file = self.notebook.parent / value
+                files += [file, Path(f"{file}-wal")]  # rows wait beside a log
         if self.is_last:
             files += set(self.figures.glob("results/*.json")) - {self.results}
-        hashes = {
-            f"{file.parent.name}/{file.name}": _file_hash(file)
-            for file in files
-            if os.path.isfile(file) and file.stat().st_size
-        }
-        hashes["notebook"] = _hash(self.cells)
-        hashes["parameters"] = _hash(self.given)
-        hashes["package or a library"] = _code_hash()
-        hashes["published files"] = _hash(_contents(self.figures, self._listed()))
-        return hashes
+        return files
 
     def reason(self) -> str:
         """Return why the notebook has to run; an empty text where nothing changed."""
@@ -160,8 +146,9 @@ class Step:
         out = stage / "out"
         out.mkdir(parents=True)
         copy = stage / self.notebook.name
-        _execute(self.notebook, copy, self.given | {"OUT": str(out)}, kernels, on_cell)
-        notes, page = _finish(copy)
+        given = self.given | {"OUT": str(out)}
+        execute_notebook(self.notebook, copy, given, kernels=kernels, on_cell=on_cell)
+        notes, page = finish_notebook(copy)
         head = f"Executed [{self.name}](../notebooks/{self.notebook.name}), without its code."
         (out / f"{self.name}.md").write_text(f"{head}\n\n{page}\n", encoding="utf-8")
         self._publish(out)
@@ -219,7 +206,7 @@ class Step:
             and files.keys() == now["files"].keys()
             and files == _contents(self.figures, files)
             and not compare_results(before, now, tolerance=1e-9)
-            and all(_same_text(self.figures / name, out / name) for name in files)
+            and all(same_text(self.figures / name, out / name) for name in files)
         )
 
 
@@ -261,20 +248,26 @@ def steps_of(
     steps = [Step(path, figures, work) for path in paths]
     if not steps:
         raise MedcalError(f"{root}: no notebooks/ there: clone the repository")
-    known: dict[str, Any] = {}
-    for step in steps:
-        known |= step.defaults
-    values |= dict(_assignment(text, known) for text in assignments)
     for name in values:
-        _check_name(name, known, "parameter")
+        _check_name(name, _parameters(steps), "parameter")
     words = {Path(str(word)).stem.zfill(2) for word in chosen or numbers}
     for word in words - {step.name[:2] for step in steps}:
         _check_name(word, [step.name for step in steps], "notebook")
-    for step in steps:
-        _give(step, values, root)
     if words:
-        return [step for step in steps if words & {step.name, step.name[:2]}]
-    return [step for step in steps if not values or step.given.keys() & values.keys()]
+        steps = [step for step in steps if words & {step.name, step.name[:2]}]
+    known = _parameters(steps)
+    for text in assignments:
+        name, _, value = text.partition("=")
+        _check_name(name, known, "parameter")
+        values[name] = _parsed(value, known[name])
+    for step in steps:
+        step.given = _given(step, values)
+    if values and not words:
+        steps = [step for step in steps if step.given]
+    for step in steps:
+        if "RESULTS" in step.defaults and figures != root / "figures":
+            step.given.setdefault("RESULTS", str(figures / "results"))
+    return steps
 
 
 def run_study(
@@ -304,15 +297,17 @@ def run_study(
     """
     outcomes: dict[str, str] = {}
     for is_last in (False, True):
-        wave = [step for step in steps if step.is_last == is_last]
-        reasons = {step.name: "--force" if force else step.reason() for step in wave}
-        if plan_only and is_last and set(outcomes.values()) - {"unchanged"}:
-            reasons = {name: reason or "others run" for name, reason in reasons.items()}
-        stale = [step for step in wave if reasons[step.name]]
-        outcomes |= {step.name: "unchanged" for step in wave}
-        if plan_only:
-            outcomes |= {one.name: f"runs: {reasons[one.name]}" for one in stale}
-        elif stale:
+        stale = []
+        for step in steps:
+            if step.is_last != is_last:
+                continue
+            reason = "--force" if force else step.reason()
+            if plan_only and is_last and set(outcomes.values()) - {"unchanged"}:
+                reason = reason or "others run"
+            outcomes[step.name] = f"runs: {reason}" if reason else "unchanged"
+            if reason:
+                stale.append(step)
+        if stale and not plan_only:
             outcomes |= _run_side_by_side(stale)
     return outcomes
 
@@ -356,33 +351,6 @@ def verify_study(
     }
 
 
-def compare_results(
-    published: dict, again: dict, *, tolerance: float = 1e-6, asks: bool = False
-) -> list[str]:
-    """Return where two runs differ in tables or, if not there, in findings: a line each.
-
-    Parameters
-    ----------
-    published, again : dict
-        Results of a notebook.
-    tolerance : float
-        How far a number may be off, relative to its size above 1.
-    asks : bool
-        Whether models were asked: a number may be off by a part of its interval.
-    """
-    before = _values_of(published["tables"])
-    now = _values_of(again["tables"])
-    lines = []
-    for place in before | now:
-        a, b = before.get(place), now.get(place)
-        allowed = _width(before, place) / 20 if asks else 0
-        if a != b and not _is_near(a, b, tolerance, allowed):
-            lines.append(f"{place[0]}, row {place[1]}: {place[2]} {a}, now {b}")
-    if not lines and not asks and published["findings"] != again["findings"]:
-        lines.append("findings, in words")
-    return lines
-
-
 # --- executing ------------------------------------------------------------------------------------
 
 
@@ -390,7 +358,9 @@ def _run_side_by_side(steps: Sequence[Step]) -> dict[str, str]:
     """Run notebooks, a few at a time; return what became of each."""
     from tqdm import tqdm
 
-    kernels = _kernels(steps)
+    first = steps[0]
+    asks = any(step.asks and step.given for step in steps)
+    kernels = kernel_manager(first.work, first.notebook.parent, one_thread=not asks)
     total = sum(len(step.cells) for step in steps)
     bar = tqdm(total=total, unit="cell", leave=False, disable=None)
     with contextlib.ExitStack() as stack:
@@ -424,161 +394,11 @@ def _carry_out(step: Step, kernels: Any, bar: Any) -> str:
     except MedcalError as error:
         notes = []
         is_left_out = isinstance(error, NotEnough) and step.given
-        outcome = f"{'left out' if is_left_out else 'failed'}: {error}"
+        word = "left out" if is_left_out else "failed"
+        outcome = f"{word}: {error}"
     for line in dict.fromkeys([*notes, outcome]):
         bar.write(f"{step.name}: {line}", file=sys.stderr)
     return outcome
-
-
-def _execute(
-    notebook: Path, copy: Path, parameters: dict, kernels: type, on_cell: Callable
-) -> None:
-    """Execute a notebook into a copy, which is written after each cell."""
-    import papermill
-    from nbclient.exceptions import DeadKernelError
-
-    logging.getLogger("papermill").setLevel(logging.CRITICAL + 1)  # we say it
-    # papermill takes a path as a format string
-    paths = [re.sub("([{}])", r"\1\1", str(path)) for path in (notebook, copy)]
-    try:
-        papermill.execute_notebook(
-            *paths,
-            parameters,
-            kernel_name="python3",
-            language="python",
-            kernel_manager_class=kernels,
-            start_timeout=180,
-            shutdown_kernel="immediate",
-            progress_bar=False,
-            on_cell_start=on_cell,
-        )
-    except papermill.PapermillExecutionError as error:
-        if error.ename == NotEnough.__name__:
-            raise NotEnough(error.evalue) from None
-        trace = re.sub(r"\x1b\[[\d;]*m", "", "\n".join(error.traceback))
-        lines = re.findall(r"(?m)^-+> *\d+ *(.*)$", trace)  # the first is the cell's
-        raise MedcalError(
-            f"cell In [{error.exec_count}], {' '.join(lines[:1])!r}: {error.ename}: "
-            f"{error.evalue}; all of it in {copy}"
-        ) from None
-    except DeadKernelError:
-        raise MedcalError("the kernel died: out of memory, or ended") from None
-
-
-def _kernels(steps: Sequence[Step]) -> Any:
-    """A manager of kernels that others on the machine can't listen to, and that can be ended."""
-    from jupyter_client.manager import AsyncKernelManager
-
-    ipython = steps[0].work / "ipython"
-    startup = ipython / "profile_default" / "startup"
-    startup.mkdir(parents=True, exist_ok=True)
-    (startup / "notes.py").write_text(_STARTUP, encoding="utf-8")
-    settings = os.environ | _ENVIRONMENT | {"IPYTHONDIR": str(ipython)}
-    if not any(step.asks and step.given for step in steps):
-        settings |= _ONE_THREAD
-    running = []
-
-    class Kernels(AsyncKernelManager):
-        async def start_kernel(self, **options: Any) -> None:
-            self.transport_encryption = "auto"
-            options |= {"env": settings, "cwd": str(steps[0].notebook.parent)}
-            await self._async_start_kernel(**options)
-            running.append(self.provisioner.pid)
-
-        @staticmethod
-        def end_all() -> None:
-            while running:
-                with contextlib.suppress(ProcessLookupError):
-                    os.killpg(running.pop(), signal.SIGKILL)
-
-    return Kernels
-
-
-def _finish(executed: Path) -> tuple[list[str], str]:
-    """Leave an executed notebook without local paths; return what it noted, and it as Markdown."""
-    import nbformat
-    from nbconvert import MarkdownExporter
-
-    content = nbformat.read(executed, as_version=4)
-    notes = []
-    content.metadata.pop("papermill", None)
-    for cell in content.cells:
-        cell.metadata.pop("papermill", None)
-        if "injected-parameters" in cell.metadata.get("tags", ()):
-            cell.source = re.sub("(?m)^OUT = .*$", 'OUT = ""', cell.source)
-    nbformat.write(content, executed)
-    for cell in content.cells:
-        if cell.cell_type == "code":
-            for output in cell.outputs:
-                notes += re.findall("(?m)^Note: .*$", output.get("text", ""))
-            cell.outputs = [one for one in map(_on_page, cell.outputs) if one]
-    page, _ = MarkdownExporter(exclude_input=True).from_notebook_node(content)
-    return notes, re.sub(r"\n\s*\n\s*\n", "\n\n", page.strip())
-
-
-def _on_page(output: Any) -> Any:
-    """An output of a cell as it stands on a page; None where it has no place there."""
-    data = output.get("data")
-    if data is None:
-        return output if output.get("name") == "stdout" else None
-    if mark := output.metadata.get("medcal"):
-        caption = re.sub(r"([^\w\s])", r"\\\1", mark["caption"])  # a name is no markup
-        output.data = {"text/markdown": f"![{caption}]({mark['figure']})"}
-    elif "text/html" in data:
-        text = re.sub(r"(?s)<(style|script)\b.*?</\1>", "", data["text/html"])
-        # a row of a table on one line
-        text = re.sub(r"\s+(?=<(td|th|/tr)\b)", "", text)
-        # an empty line would end the block, and $ begin a formula
-        text = re.sub(r"\n\s*\n", "\n", text).strip().replace("$", "&#36;")
-        output.data = {"text/html": text}
-    elif any("widget" in kind for kind in data):
-        return None
-    return output
-
-
-# --- comparing ------------------------------------------------------------------------------------
-
-_Values = dict[tuple[str, int, str], Any]
-
-
-def _values_of(tables: dict[str, list[dict]]) -> _Values:
-    """Values of tables by table, row and column."""
-    return {
-        (table, i, column): value
-        for table, rows in tables.items()
-        for i, row in enumerate(rows, 1)
-        for column, value in row.items()
-    }
-
-
-def _width(values: _Values, place: tuple[str, int, str]) -> float:
-    """Width of the interval that stands beside a value; 0 without one."""
-    table, row, column = place
-    name = re.sub("_(low|high)$", "", column)
-    low, high = (values.get((table, row, f"{name}_{end}")) for end in ("low", "high"))
-    return 0 if low is None or high is None else high - low
-
-
-def _is_near(a: Any, b: Any, relative: float, absolute: float = 0) -> bool:
-    """Whether two numbers are the same but for a tolerance; sizes below 1 count as 1."""
-    if not isinstance(a, int | float) or not isinstance(b, int | float):
-        return False
-    return abs(a - b) < max(relative * max(1, abs(a)), absolute)
-
-
-def _same_text(before: Path, now: Path) -> bool:
-    """Whether a CSV is the same but for the last of its six digits, a page but for its numbers.
-
-    Both are written from tables that were compared already; pictures are drawn from them.
-    """
-    if now.suffix not in (".csv", ".md"):
-        return True
-    texts = [path.read_text(encoding="utf-8") for path in (before, now)]
-    words, others = (_NUMBER.sub("#", text) for text in texts)
-    if words != others or now.suffix == ".md":
-        return words == others
-    numbers = (map(float, _NUMBER.findall(text)) for text in texts)
-    return all(math.isclose(a, b, rel_tol=1e-5) for a, b in zip(*numbers, strict=True))
 
 
 # --- names, values, places ------------------------------------------------------------------------
@@ -604,42 +424,58 @@ def _profile(profile: str, root: Path) -> dict[str, Any]:
     return read_yaml_file(str(path)) or {}
 
 
-def _assignment(text: str, known: dict[str, Any]) -> tuple[str, Any]:
-    """Name and value of a text ``NAME=VALUE``; the value is never code."""
-    name, _, value = text.partition("=")
-    if isinstance(known.get(name), str):
-        return name, value.strip('"')
+def _literals(source: str) -> dict[str, Any]:
+    """Values by name of a parameters cell, but for where it writes."""
+    values = {}
+    for line in ast.parse(source).body:
+        if isinstance(line, ast.Assign):
+            name = ast.unparse(line.targets[0])
+            values[name] = ast.literal_eval(line.value)
+    values.pop("OUT", None)
+    return values
+
+
+def _parameters(steps: Iterable[Step]) -> dict[str, Any]:
+    """Names and values of all parameters of notebooks."""
+    values: dict[str, Any] = {}
+    for step in steps:
+        values |= step.defaults
+    return values
+
+
+def _parsed(text: str, default: Any) -> Any:
+    """The value that a text stands for: never code."""
+    if isinstance(default, str):
+        return text.strip('"')
     with contextlib.suppress(ValueError):
-        return name, json.loads(value)
-    return name, value
+        return json.loads(text)
+    return text
 
 
-def _give(step: Step, values: dict[str, Any], root: Path) -> None:
-    """Give a step those values that its notebook has as parameters."""
-    for name in step.defaults.keys() & values.keys():
-        value = values[name]
+def _given(step: Step, values: dict[str, Any]) -> dict[str, Any]:
+    """Those values that a notebook has as parameters, each of the kind that it has there."""
+    given = {name: values[name] for name in step.defaults.keys() & values.keys()}
+    for name, value in given.items():
         default = step.defaults[name]
         kinds = (int, float) if isinstance(default, float) else (type(default),)
-        if default is not None and type(value) not in kinds:
+        if type(value) not in kinds:
             raise MedcalError(f"{name} = {value!r}: of another kind than {default!r}")
         if type(value) is str and (os.path.isfile(value) or value.endswith(".sqlite")):
-            value = os.path.abspath(value)  # notebooks run in their folder
-        step.given[name] = value
-    if "RESULTS" in step.defaults and step.figures != root / "figures":
-        step.given.setdefault("RESULTS", str(step.figures / "results"))
+            given[name] = os.path.abspath(value)  # notebooks run in their folder
+    return given
 
 
 def _places(root: Path, profile: str, is_trial: bool, to: str | Path) -> list[Path]:
     """Folders of what a study publishes and of its work; other values never go to figures/."""
-    name = "trial" if is_trial else Path(profile).stem
-    figures = root / "build" / name if name else root / "figures"
-    work = root / "build" / (f"{name}/work" if name else "study")
     if to:
         figures = Path(to).expanduser().resolve()
-        work = root / "build" / "to" / _hash(str(figures))
         if figures == root / "figures":
             raise MedcalError(f"--to {to}: is the study's own: name another folder")
-    return [figures, work]
+        return [figures, root / "build" / "to" / _hash(str(figures))]
+    name = "trial" if is_trial else Path(profile).stem
+    if name:
+        return [root / "build" / name, root / "build" / name / "work"]
+    return [root / "figures", root / "build" / "study"]
 
 
 # --- files ----------------------------------------------------------------------------------------
@@ -662,14 +498,12 @@ def _lock(step: Step) -> Iterator[None]:
 @cache
 def _code_hash(names: Sequence[str] = ()) -> str:
     """Hash of the package and of libraries below it, or of some of its files."""
-    package = Path(__file__).parent
-    files = [path for path in sorted(package.rglob("*.*")) if path.suffix != ".pyc"]
-    relative = {path: path.relative_to(package) for path in files if path.is_file()}
-    hashes = [
-        _file_hash(path)
-        for path, place in relative.items()
-        if (str(place) in names if names else place.parts[0] not in _APART)
-    ]
+    hashes = []
+    for path in sorted(_PACKAGE.rglob("*.*")):
+        place = path.relative_to(_PACKAGE)
+        is_used = str(place) in names if names else place.parts[0] not in _APART
+        if is_used and path.is_file() and path.suffix != ".pyc":
+            hashes.append(_file_hash(path))
     return _hash(hashes + [version(library) for library in _LIBRARIES if not names])
 
 

@@ -11,7 +11,7 @@ AUDIT  := .venv-audit
 LAB    := $(VENV)/share/jupyter/lab/settings
 export TOKENIZERS_PARALLELISM := false
 
-.PHONY: help setup study test coverage test-vllm browser lab bench pocket figures verify site lesson-site lint audit clean
+.PHONY: help setup study test coverage test-clusters test-vllm browser lab bench pocket figures verify site lesson-site lint audit clean
 
 help: ## show this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -28,17 +28,20 @@ $(STAMP): pyproject.toml constraints.txt
 	  touch $@; \
 	fi
 
-study: $(STAMP) ## run every notebook: recorded answers of real models first, then the synthetic benchmark
+study: $(STAMP) ## run the notebooks in which something changed, and publish figures, results and pages
 	$(BIN)/medcal study
 
-test: $(STAMP) $(SNAKE)/.installed browser ## run all tests, the browser ones included
-	MEDCAL_SNAKEMAKE=$(CURDIR)/$(SNAKE)/bin/snakemake $(BIN)/python -m pytest -n $(JOBS) --dist loadfile
+test: $(STAMP) browser ## run all tests, the browser ones included
+	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile
 
 coverage: $(STAMP) ## run the tests without browsers, and print which lines none of them runs
 	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile --ignore tests/browser \
 	  --cov medcal_nb --cov-report term-missing:skip-covered
 
-# it pins libraries that the study uses newer: an environment of its own, for one test
+test-clusters: $(STAMP) $(SNAKE)/.installed ## run the study's graph for clusters by Snakemake (its own environment)
+	MEDCAL_SNAKEMAKE=$(CURDIR)/$(SNAKE)/bin/snakemake $(BIN)/python -m pytest tests/test_clusters.py
+
+# it pins libraries that the study uses newer
 $(SNAKE)/.installed:
 	test -x $(SNAKE)/bin/python || $(PYTHON) -m venv $(SNAKE)
 	$(SNAKE)/bin/python -m pip install --quiet snakemake==9.27.1
@@ -80,20 +83,21 @@ pocket: $(STAMP) ## make items and recorded answers again from seeds (minutes); 
 	$(if $(WEIGHTS),$(BIN)/python -m data.pocket.factory train all)
 	$(BIN)/python -m data.pocket.factory items
 	$(BIN)/python -m data.pocket.factory record
+	$(BIN)/python -m data.pocket.factory answers
 
-figures: $(STAMP) ## rebuild the figures of one notebook: make figures NB=03 [PROFILE=pocket]
-	$(BIN)/medcal study --force $(NB) $(if $(PROFILE),--profile $(PROFILE))
+figures: $(STAMP) ## run one notebook again: make figures NB=03
+	$(BIN)/medcal study --force $(NB)
 
-verify: $(STAMP) ## rerun the study elsewhere and compare every table with the published one
+verify: $(STAMP) ## rerun the study in build/verify and compare every number with the published one
 	$(BIN)/medcal verify
 
 site: $(STAMP) ## build the site from what the study published: build/site/index.html
 	$(BIN)/python docs/build_site.py
 
 lesson-site: $(STAMP) ## write the lesson as a page for any browser: build/lesson/index.html
-	$(BIN)/python -m medcal_nb.teach.lesson_site notebooks/07_teaching.ipynb figures/pocket build/lesson
+	$(BIN)/python -m medcal_nb.teach.lesson_site notebooks/07_teaching.ipynb figures build/lesson
 
-lint: $(STAMP) ## check style, types of measure and correct, declared dependencies
+lint: $(STAMP) ## check style, types of what a notebook calls, declared dependencies
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
@@ -114,4 +118,4 @@ $(AUDIT)/.installed:
 	touch $@
 
 clean: ## remove the virtual environment and everything derived
-	rm -rf $(VENV) $(VLLM) $(SNAKE) $(AUDIT) build figures/results/*.json figures/*/results/*.json .pytest_cache .ruff_cache .hypothesis *.egg-info
+	rm -rf $(VENV) $(VLLM) $(SNAKE) $(AUDIT) build .pytest_cache .ruff_cache .hypothesis *.egg-info

@@ -44,6 +44,10 @@ LOOKS = {
     "probe_internalinspector": ("#6B8E23", "X"),
     "probe_ccps": (GREY, "P"),
     "probe_bicr": ("#10A070", "D"),
+    "MMMU-Pro (4 options)": ("#BB8800", "o"),
+    "MMMU-Pro (10 options)": ("#882255", "s"),
+    "accuracy": ("black", "o"),
+    "mean_confidence": (GREY, "s"),
 }
 _COLOURS = ("#4B2067", "#CC79A7", "#000000", "#10A070", "#8A6D1B", "#2E5E1A", GREY)
 _MARKS = "osD^vPX*<>"
@@ -76,7 +80,7 @@ def look(levels: Iterable) -> dict[object, tuple[str, str]]:
     names = list(dict.fromkeys(levels))
     known = [name for name in LOOKS if name in names]
     others = [name for name in names if name not in LOOKS]
-    looks = {name: LOOKS[name] for name in known}
+    looks: dict[object, tuple[str, str]] = {name: LOOKS[name] for name in known}
     for i, name in enumerate(others):
         looks[name] = (_COLOURS[i % len(_COLOURS)], _MARKS[i % len(_MARKS)])
     return looks
@@ -121,7 +125,9 @@ def forest(
     ax = ax or plt.gca()
     rows = list(look(table[label]))
     levels = look(table[hue] if hue else [None])
-    offsets = np.linspace(-0.3, 0.3, len(levels)) if len(levels) > 1 else [0.0]
+    # marks of a row stay nearer to one another than to the next row
+    half = min(0.3, 0.12 * (len(levels) - 1))
+    offsets = np.linspace(-half, half, len(levels))
     for (level, (colour, mark)), offset in zip(levels.items(), offsets, strict=True):
         part = table[table[hue] == level] if hue else table
         ax.errorbar(
@@ -138,6 +144,9 @@ def forest(
     if margin is not None:
         ax.axvspan(0, margin, color=PALE, lw=0, zorder=0)
     _name_rows(ax, rows)
+    if len(levels) > 1:
+        for between in np.arange(0.5, len(rows) - 1):
+            ax.axhline(between, color=PALE, lw=0.6, zorder=0)
     _name_axis(ax.xaxis, value)
     return ax
 
@@ -173,8 +182,8 @@ def dots(
         range(len(rows)),
         "|",
         color="black",
-        ms=18,
-        mew=3,
+        ms=13,
+        mew=2.5,
         label="median",
     )
     ax.axvline(0, color=GREY, lw=0.9, zorder=0)
@@ -291,14 +300,23 @@ def calibration(table: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
         few = table["n_near"] < min(20, table["n_near"].max() / 2)
         lines(table.mask(few), "confidence", "accuracy", ax=ax)
     else:
-        colour = {"color": "black", "elinewidth": 0.9, "zorder": 2}
-        arms = _arms(table, "accuracy")
         ax.errorbar(
-            table["confidence"], table["accuracy"], yerr=arms, fmt="none", **colour
+            table["confidence"],
+            table["accuracy"],
+            yerr=_arms(table, "accuracy"),
+            fmt="none",
+            color="black",
+            elinewidth=0.9,
+            zorder=2,
         )
-        sizes = 150 * table["n"] / table["n"].max() + 6
+        sizes = 80 * table["n"] / table["n"].max() + 5
         ax.scatter(
-            table["confidence"], table["accuracy"], s=sizes, color="black", alpha=0.8
+            table["confidence"],
+            table["accuracy"],
+            s=sizes,
+            color="black",
+            alpha=0.8,
+            clip_on=False,
         )
     ticks = np.linspace(0, 1, 6)
     ax.set(
@@ -315,21 +333,25 @@ def calibration(table: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
 
 
 def outcomes(table: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
-    """How many answers are correct (up) and wrong (down) in each bin of confidence.
+    """How many answers are correct (up) and wrong (down) in each bin, or at each confidence.
 
     Parameters
     ----------
     table : DataFrame
-        Of :func:`medcal_nb.measure.confidence_by_outcome_table` or ``reliability_table``: low,
-        high, n, accuracy.
+        n and accuracy, with low and high of bins
+        (:func:`medcal_nb.measure.confidence_by_outcome_table` or ``reliability_table``) or with
+        the confidence that they are at (``value_table``).
     ax : Axes, optional
         Where to draw; the current axes if not given.
     """
     ax = ax or plt.gca()
     correct = (table["n"] * table["accuracy"]).fillna(0).round()
     wrong = table["n"] - correct
-    width = 0.86 * (table["high"] - table["low"])
-    centre = (table["low"] + table["high"]) / 2
+    if "confidence" in table:
+        centre, width = table["confidence"], 0.04
+    else:
+        centre = (table["low"] + table["high"]) / 2
+        width = 0.86 * (table["high"] - table["low"])
     ax.bar(centre, correct, width, color="black", label="correct")
     ax.bar(
         centre, -wrong, width, color="white", edgecolor="black", lw=0.7, label="wrong"
@@ -349,14 +371,14 @@ def risk_coverage(
     hue: str = "strategy",
     ax: Axes | None = None,
 ) -> Axes:
-    """Share wrong among the answers kept against the share kept, with certified thresholds.
+    """Risk against coverage; the coverage that is certified stands on the line of the risk allowed.
 
     Parameters
     ----------
     curves : DataFrame
         Columns coverage, risk and `hue`, of :func:`medcal_nb.measure.risk_coverage_table`.
     certified : DataFrame
-        Columns coverage, risk and `hue`: a mark for each row that keeps any answer.
+        Columns coverage and `hue`: a mark for each row whose coverage is above 0.
     target : float
         The risk allowed: a dashed line.
     hue : str
@@ -366,10 +388,13 @@ def risk_coverage(
     """
     ax = lines(curves, "coverage", "risk", hue=hue, ax=ax)
     looks = look(curves[hue])
+    drawn = ax.lines[-len(looks) :]
+    for line, (_, mark) in zip(drawn, looks.values(), strict=True):
+        line.set(marker=mark, markevery=[])  # in the key alone
     for row in certified[certified["coverage"] > 0].itertuples():
         colour, mark = looks[getattr(row, hue)]
-        ax.plot(row.coverage, row.risk, mark, color=colour, ms=8, mec="white")
-    ax.axhline(target, color="black", lw=0.8, ls=(0, (1, 2)))
+        ax.plot(row.coverage, target, mark, color=colour, ms=7, mec="white")
+    ax.axhline(target, color="black", lw=0.8, ls=(0, (1, 2)), zorder=1)
     ax.set(xlim=(0, 1), ylim=(0, None))
     return ax
 
@@ -394,11 +419,12 @@ def matrix(
     wide = table.pivot(index=row, columns=col, values=value)
     wide = wide.loc[list(look(table[row])), list(look(table[col]))]
     scale = 100 if value in UNITS else 1
+    form = "{:+.0f}" if scale == 100 else "{:+.2f}"
     top = 1.4 * scale * float(wide.abs().max(axis=None))
     sns.heatmap(
         scale * wide,
-        annot=True,
-        fmt="+.0f" if scale == 100 else "+.2f",
+        annot=(scale * wide).map(lambda cell: form.format(cell).replace("-", "−")),
+        fmt="",
         cmap="PiYG_r",
         vmin=-top,
         vmax=top,
@@ -429,7 +455,7 @@ def image_sheet(items: pd.DataFrame, *, per_row: int = 6) -> Figure:
     fig, axes = plt.subplots(
         len(kinds),
         per_row,
-        figsize=(7, 1.15 * len(kinds)),
+        figsize=(0.9 * per_row, 1.15 * len(kinds)),
         squeeze=False,
         layout="constrained",
     )
@@ -441,7 +467,8 @@ def image_sheet(items: pd.DataFrame, *, per_row: int = 6) -> Figure:
             ax.imshow(open_image(image), cmap="gray")
         first = part.iloc[0]
         title = f"{label_of(kind)}: {first['question']} ({first['gold']})"
-        line[0].set_title(title, loc="left", fontweight="normal")
+        words = line[0].text(0, 1.06, title, transform=line[0].transAxes)
+        words.set_in_layout(False)  # they run over the images beside
         for ax in line:
             ax.set_axis_off()
     return fig
@@ -470,5 +497,5 @@ def _name_axis(axis: mpl.axis.Axis, column: str) -> None:
     axis.set_label_text(f"{label_of(column).replace('_', ' ')}{unit}")
     if unit:
         axis.set_major_formatter(
-            lambda value, _: f"{100 * value:.0f}".replace("-", "−")
+            lambda value, _: f"{100 * value:.4g}".replace("-", "−")
         )

@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 from scipy.special import softmax
 
-from medcal_nb.answers.columns import TEXT
+from medcal_nb.answers.cells import TEXT
 from medcal_nb.errors import MedcalError, did_you_mean
 from medcal_nb.files import check_shipped, read_manifest
 from medcal_nb.measure.decimals import shortest_decimals
@@ -61,7 +61,8 @@ def recorded_manifest(folder: Path | None = None) -> dict[str, dict[str, Any]]:
           method, which names its column, and the column of the grades that it is judged by; not
           where a row is an answer already), ``columns`` (new name, column), ``constant`` (columns
           of one text), ``inner`` (columns that answers do not carry), ``assumed`` (sentences), and
-          where there are some ``left_out`` (sentences that are not so of complete answers),
+          where there are some ``counted`` (a query for the rows that a study counts) and
+          ``left_out`` (sentences about the others),
           ``items`` (a table that is joined by item), ``readings`` (a table of readings) and
           ``logits`` (how columns of option logits begin)
 
@@ -87,9 +88,8 @@ def load_recorded(
         ``vlcb``, ``vlm_uncertainty_bench``, ``mmlu_pro_text``, ``viper``,
         ``aneurysm_readers`` or ``pocket``: see `recorded_names`.
     complete : bool
-        Also what published totals count and a study does not: questions that repeat an earlier
-        one (three settings of POPE share their positive questions), and two small data sets of
-        VLCB that are neither medical nor general images.
+        Also what published totals count and a study does not: the first sentences of
+        ``attrs["assumed"]`` say what that is.
     folder : Path, optional
         Where the tables lie; `recorded_folder` if not given.
 
@@ -128,18 +128,16 @@ def load_recorded(
         table = table.drop(columns="dataset").merge(items, on="item", how="left")
     if "logits" in source:
         table = _with_option_probabilities(table, source["logits"])
-    if "counted" in table and not complete:
-        table = table[table["counted"]]
     copies = {new: table[column] for new, column in source["columns"].items()}
     table = table.assign(**copies, **source["constant"])
+    counted = "" if complete else source.get("counted", "")
     if "confidence" in source:
-        answers = _one_row_a_method(table, source)
+        answers = _one_row_a_method(table, source, counted)
     else:
         options = table["option_probabilities"].map(json.loads, na_action="ignore")
         answers = _typed(table.assign(option_probabilities=options))
-    answers.attrs["assumed"] = source["assumed"]
-    if not complete:
-        answers.attrs["assumed"] += source.get("left_out", [])
+    left_out = source["left_out"] if counted else []
+    answers.attrs["assumed"] = [*left_out, *source["assumed"]]
     return answers
 
 
@@ -255,8 +253,13 @@ def _with_option_probabilities(table: pd.DataFrame, logits: str) -> pd.DataFrame
     )
 
 
-def _one_row_a_method(table: pd.DataFrame, source: dict[str, Any]) -> pd.DataFrame:
-    """Return answers from a table with a column of confidences for each elicitation method."""
+def _one_row_a_method(
+    table: pd.DataFrame, source: dict[str, Any], counted: str
+) -> pd.DataFrame:
+    """Return answers from a table with a column of confidences for each elicitation method.
+
+    `counted` is a query for the rows that count; all do where it is empty.
+    """
     grades = source["confidence"]
     # other grades than those of correct stay
     inner = {*source["inner"], *grades, "correct"}
@@ -265,7 +268,7 @@ def _one_row_a_method(table: pd.DataFrame, source: dict[str, Any]) -> pd.DataFra
     for strategy, column in grades.items():
         part = shared.assign(strategy=strategy, confidence=table[strategy])
         part["correct"] = table[column].astype("boolean")
-        parts.append(part)
+        parts.append(part.query(counted) if counted else part)
     return pd.concat(parts, ignore_index=True).astype({"strategy": TEXT})
 
 

@@ -1,11 +1,9 @@
 """What strategies share: calls about an item, rows of its replies, rules that grade rows."""
 
 import math
-from collections import Counter
 from collections.abc import Callable, Generator, Sequence
 from functools import lru_cache
 
-from medcal_nb.answer_key import answer_key
 from medcal_nb.ask import calls, prompts
 from medcal_nb.ask.confidence import parse_confidence
 from medcal_nb.ask.parsing import parse_answer
@@ -14,12 +12,6 @@ from medcal_nb.datasets import Item
 
 #: Between the replies of several turns in the column `raw`.
 TURN_MARK = "\n---\n"
-
-#: A probability is known to about this much from every backend; no ratio is taken below it.
-LEAST_SHARE = 1e-3
-
-#: Position of the answer's row, confidence, option probabilities or None.
-Grade = tuple[int, float, dict[str, float] | None]
 
 
 def picture(item: Item, plan: Plan, change: str = "") -> calls.Picture:
@@ -130,66 +122,3 @@ def likeliest(
 def shown(item: Item, reply: calls.Reply) -> str:
     """Return the answer as it is shown back to a model."""
     return parse(item, reply.text) or " ".join(reply.text.split())[:200]
-
-
-# --- rules: from the rows of an item to one graded answer ----------------------------------------
-
-
-def _groups(rows):
-    """Return each row's answer, normalised (None without one), and how often each is given."""
-    labels = [
-        None if row["answer"] is None else answer_key(row["answer"]) for row in rows
-    ]
-    return labels, Counter(label for label in labels if label is not None)
-
-
-def agreement(rows: list[dict]) -> Grade:
-    """The answer most often given (ties: the first seen) and its share of all N replies.
-
-    Examples
-    --------
-    >>> agreement([{"answer": "yes"}, {"answer": "no"}, {"answer": "yes"}, {"answer": None}])
-    (0, 0.5, None)
-    """
-    labels, sizes = _groups(rows)
-    if not sizes:
-        return 0, math.nan, None
-    ((best, n),) = sizes.most_common(1)
-    return labels.index(best), n / len(rows), None
-
-
-def entropy(rows: list[dict]) -> Grade:
-    r"""The answer most often given, and :math:`\exp(-H)` of the shares among replies that answer.
-
-    1 when all agree, 1/N when none do, and the share of one group when all groups are equal.
-    """
-    at, share, _ = agreement(rows)
-    sizes = _groups(rows)[1].values()
-    nats = -math.fsum(n / sum(sizes) * math.log(n / sum(sizes)) for n in sizes)
-    return at, math.exp(-nats) if sizes else share, None
-
-
-def first_answer_share(rows: list[dict]) -> Grade:
-    """The first answer, and the share of all replies, itself included, that give it."""
-    labels, sizes = _groups(rows)
-    return 0, math.nan if labels[0] is None else sizes[labels[0]] / len(rows), None
-
-
-def over_blank(rows: list[dict]) -> Grade:
-    """The answer with the image; its probability with each option's divided by the blank image's.
-
-    Normalised over the options; no probability counts as less than `LEAST_SHARE`.
-    """
-    if len(rows) < 2 or rows[0]["answer"] is None:
-        return 0, math.nan, None
-    seen = rows[0]["option_probabilities"] or {}
-    blank = rows[1]["option_probabilities"] or {}
-    if not seen or set(seen) != set(blank):
-        return 0, math.nan, None
-    ratios = {
-        name: max(p, LEAST_SHARE) / max(blank[name], LEAST_SHARE)
-        for name, p in seen.items()
-    }
-    total = math.fsum(ratios.values())
-    shares = {name: ratio / total for name, ratio in ratios.items()}
-    return 0, shares[rows[0]["answer"]], shares

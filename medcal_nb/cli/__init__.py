@@ -8,95 +8,68 @@ nothing was done; 130 interrupted.
 """
 
 import errno
-import shlex
+import os
 import sys
-from itertools import pairwise
+import traceback
 
-import typer
-
-from medcal_nb import __version__
-from medcal_nb.cli._app import note, say
-from medcal_nb.cli.commands import app
+from medcal_nb.cli import answers, ask, reader, study
+from medcal_nb.cli._app import app, note
 from medcal_nb.errors import MedcalError
 
-#: Old names that still work: of options, of one command's options, and of what an option names.
-#: Those of data sets are known to `medcal_nb.datasets.items`.
-RENAMED = {
-    "--out": "--to",
-    "--limit": "--max-risk",
-    "--errors-allowed": "--max-risk",
-    ("import", "--reader"): "--tool",
-    ("--profile", "real"): "recorded",
-    ("--strategies", "image_ablation"): "blank_image",
-    ("--method", "option_temperature"): "temperature",
+__all__ = ["answers", "app", "ask", "main", "reader", "study"]
+
+app.command(rich_help_panel="Read")(reader.reader)
+
+#: What replaced the commands that are gone.
+REPLACED = {
+    "export": "medcal import LOG --to answers.csv",
+    "merge": "medcal import a.sqlite b.sqlite --to answers.sqlite",
+    "strategies": "medcal ask --list methods",
+    "models": "medcal ask --list models",
+    "items": "medcal ask --list datasets",
+}
+#: What a library that is not installed is part of.
+EXTRAS = {
+    "ask": ("torch", "torchvision", "transformers", "open_clip", "huggingface_hub"),
+    "study": ("netcal", "ipywidgets", "anywidget", "jupyterlab"),
 }
 
 
-@app.callback(invoke_without_command=True)
-def _options(
-    context: typer.Context,
-    version: bool = typer.Option(False, "--version", help="Print the version."),
-    debug: bool = typer.Option(False, "--debug", help="Show where an error happened."),
-) -> None:
-    if context.invoked_subcommand is None:
-        say(f"medcal {__version__}" if version else context.get_help())
-
-
-def _renamed(words: list[str]) -> list[str]:
-    """The words of a command line with old names replaced, each with a remark."""
-    words = [
-        w
-        for word in words
-        for w in (word.split("=", 1) if word[:2] == "--" else [word])
-    ]
-    out = []
-    for option, word in pairwise(["", *words]):
-        names = word.split(",")
-        for i, name in enumerate(names):
-            keys = (name, (option, name), (words[0], name))
-            if new := next((RENAMED[key] for key in keys if key in RENAMED), None):
-                note(f"'{name}' is now called '{new}'")
-                names[i] = new
-        out.append(",".join(names))
-    return out
-
-
 def main() -> None:
-    """Run the command line; whatever goes wrong is said in one line (--debug shows more).
+    """Run the command line; what goes wrong is said in one line.
 
-    Typer ends quietly with 1 where a reader such as `head` has seen enough, and makes 130 of
-    Ctrl-C.
+    Typer ends with 1 where a reader such as `head` has seen enough, and makes 130 of Ctrl-C.
     """
     try:
-        code = app(_renamed(sys.argv[1:]), prog_name="medcal", standalone_mode=False)
+        command = next(iter(sys.argv[1:]), "")
+        if command in REPLACED:
+            raise MedcalError(f"'{command}' is gone: `{REPLACED[command]}`")
+        code = app(prog_name="medcal", standalone_mode=False)
     except Exception as error:
-        if sys.argv[1:2] == ["--debug"]:
-            raise
-        code, text = _said_of(error)
-        note("error: " + " ".join(text.split("\n")))
+        code, text = _explained(error)
+        note(f"error: {' '.join(text.split())}")
     if code == 130:
         note("interrupted; the same command goes on where it was")
     sys.exit(code)
 
 
-def _said_of(error: Exception) -> tuple[int, str]:
-    """The exit status of an error and what is said of it."""
-    if hasattr(
-        error, "format_message"
-    ):  # of typer: the words of the command line are wrong
-        about = error.ctx.command_path if error.ctx else "medcal"
-        return 2, f"{error.format_message().rstrip('.')}; `{about} --help` says more"
+def _explained(error: Exception) -> tuple[int, str]:
+    """The exit status of an error, and its line."""
     if isinstance(error, MedcalError):
         return 2, str(error)
+    if hasattr(error, "format_message"):  # of typer: wrong words
+        about = error.ctx.command_path if error.ctx else "medcal"
+        return 2, f"{error.format_message().rstrip('.')}; `{about} --help` says more"
+    if isinstance(error, ModuleNotFoundError):
+        for extra, names in EXTRAS.items():
+            if error.name in names:
+                return 2, f"{error.name} is missing: pip install 'medcal-nb[{extra}]'"
     if isinstance(error, OSError) and error.filename:
-        code = 1 if error.errno in (errno.ENOSPC, errno.EDQUOT) else 2
-        return (
-            code,
-            f"{error.filename}: {(error.strerror or '').lower()}: choose another",
-        )
-    first_line = (str(error).strip().splitlines() or ["no more is known"])[0][:300]
-    again = shlex.join(["medcal", "--debug", *sys.argv[1:]])
+        is_full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+        return 1 if is_full else 2, f"{error.filename}: {error.strerror}"
+    if os.environ.get("MEDCAL_DEBUG"):
+        traceback.print_exception(error)
     return 1, (
-        f"unforeseen {type(error).__name__}: {first_line}; `{again}` shows where: please report it "
-        "with what that prints"
+        f"unforeseen {type(error).__name__}: {str(error)[:300]}; please report it with what the "
+        "same command prints with MEDCAL_DEBUG=1 before it"
     )

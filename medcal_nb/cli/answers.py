@@ -1,220 +1,310 @@
-"""``medcal import``, ``score``, ``export``, ``merge``: answers in, numbers and tables out."""
+"""``medcal report``, ``import``, ``score`` and ``calibrate``: tables of answers in, numbers out."""
 
+import contextlib
+import re
+import warnings
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from medcal_nb.cli import _columns as c
-from medcal_nb.cli._app import (
-    Force,
-    Table,
-    app,
-    check_log_name,
-    note,
-    say,
-    split_names,
-)
+from medcal_nb.cli._app import Force, app, assigned, note, say, split_names
+from medcal_nb.errors import MedcalError, did_you_mean
 
-IfExists = Annotated[
-    Literal["error", "ignore", "replace"],
+if TYPE_CHECKING:
+    import pandas as pd
+
+File = Annotated[
+    Path,
+    typer.Argument(metavar="FILE", help="A table of answers, or a log of a tool."),
+]
+Columns = Annotated[
+    list[str] | None,
     typer.Option(
-        metavar="HOW", help="error, ignore or replace an answer that is there already."
+        "-c",
+        "--column",
+        metavar="NAME=COL",
+        help="What is what, where names do not say it: confidence=conf, image=scan, model=mine, "
+        "scale=0-10, sheet=Results; may repeat.",
     ),
 ]
-Log = Annotated[Path, typer.Option(help="The log to write, such as answers.sqlite.")]
-File = Annotated[
-    Path, typer.Argument(metavar="FILE", help="A table, or a log of another tool.")
+Query = Annotated[
+    str, typer.Option(metavar="QUERY", help="Rows that maps are fitted on.")
 ]
-AllowMissing = Annotated[
-    bool, typer.Option(help="Keep rows without a confidence or a grade.")
-]
-Tool = Annotated[
-    str, typer.Option(metavar="NAME", help="The tool that wrote the file.")
-]
-Grade = Annotated[
-    str | None,
-    typer.Option(metavar="NAME", help="The metric of a log that is the grade."),
-]
-Items = Annotated[
-    Path | None, typer.Option(help="Table of the questions of a log without them.")
-]
+To = Annotated[Path, typer.Option(help="A log (.sqlite), .csv or .parquet to write.")]
+
+#: What `score` prints where no metric is named.
+METRICS = (
+    "accuracy",
+    "mean_confidence",
+    "gap",
+    "slope",
+    "intercept",
+    "ece",
+    "brier",
+    "brier_skill",
+    "auroc",
+)
+_OURS = {"item": "item_id", "image": "image_id", "method": "strategy"}
+_SIDE_BY_SIDE = 3
+_GATE = re.compile(r"\s*(\w+)\s*([<>])=?\s*(-?[\d.]+)\s*")
 
 
-@app.command("import")
-def import_(
+@app.command(rich_help_panel="Answers")
+def report(
     file: File,
-    to: Log,
-    confidence: c.Confidence = None,
-    correct: c.Correct = None,
-    answer: c.Answer = None,
-    gold: c.Gold = None,
-    item: c.Item = None,
-    image: c.Image = None,
-    modality: c.Modality = None,
-    model: c.Model = None,
-    dataset: c.Dataset = None,
-    strategy: c.Strategy = None,
-    domain: c.Domain = None,
-    split: c.Split = None,
-    logits: c.Logits = None,
-    percent: c.Percent = False,
-    decimal: c.Decimal = ".",
-    allow_missing: AllowMissing = False,
-    tool: Tool = "auto",
-    grade: Grade = None,
-    items: Items = None,
-    if_exists: IfExists = "error",
+    to: Annotated[
+        Path | None,
+        typer.Option(metavar="FOLDER", help="Where; FILE_report if left out."),
+    ] = None,
+    columns: Columns = None,
+    cluster: Annotated[
+        str,
+        typer.Option(
+            metavar="COL", help="What intervals resample; the image if known."
+        ),
+    ] = "",
+    group: Annotated[
+        str, typer.Option(metavar="COL,COL,…", help="Columns that make subgroups.")
+    ] = "",
+    transfer_from: Annotated[
+        str, typer.Option(metavar="QUERY", help="Rows that a map is fitted on.")
+    ] = "",
+    force: Force = False,
 ) -> None:
-    """Bring recorded answers into a log: all of them, or nothing.
+    """Write one page on how well a confidence is calibrated, with every number beside it.
 
-    Example: medcal import a.csv --confidence conf --percent --to answers.sqlite
+    Example: medcal report answers.csv
     """
-    from medcal_nb.logs import ColumnMap, import_file
+    from medcal_nb.report import write_report
 
-    check_log_name(to)
-    named = {
-        "model": model,
-        "dataset": dataset,
-        "domain": domain,
-        "item_id": item,
-        "image_id": image,
-        "modality": modality,
-        "split": split,
-        "strategy": strategy,
-        "answer": answer,
-        "confidence": confidence,
-        "correct": correct,
-        "gold": gold,
-    }
-    columns = ColumnMap(
-        named={ours: theirs for ours, theirs in named.items() if theirs is not None},
-        logits=split_names(logits),
-        percent=percent,
-        allow_missing=allow_missing,
-        decimal=decimal,
-        grade=grade,
+    page = write_report(
+        file,
+        to or Path(f"{file.stem}_report"),
+        columns=_named(columns),
+        cluster=cluster,
+        group=split_names(group),
+        transfer_from=transfer_from,
+        force=force,
     )
-    done = import_file(file, to, columns, reader=tool, items=items, if_exists=if_exists)
-    for remark in done.notes:
-        note(remark)
-    known = done.rows - done.written
-    more = f" ({known:,} were there already)" if known else ""
-    say(f"{to}: {done.written:,} answers from {file.name}{more}")
+    say(str(page))
 
 
-@app.command()
+@app.command("import", rich_help_panel="Answers")
+def import_(
+    files: Annotated[
+        list[Path],
+        typer.Argument(metavar="FILES", help="Tables, logs of tools, our own logs."),
+    ],
+    to: To,
+    columns: Columns = None,
+    force: Force = False,
+) -> None:
+    """Bring answers into a log or a table: all of them, or nothing.
+
+    An answer that the log holds already stays; where it differs, --force replaces it.
+
+    Example: medcal import answers.csv -c confidence=conf --to answers.sqlite
+    """
+    import pandas as pd
+
+    from medcal_nb.answers import read_answers
+
+    tables = [_read(read_answers, file, columns) for file in files]
+    answers = tables[0] if len(tables) == 1 else pd.concat(tables, ignore_index=True)
+    n = _write(answers, to, files, force)
+    say(f"{to}: {n:,} of {len(answers):,} answers written")
+
+
+@app.command(rich_help_panel="Answers")
 def score(
-    answers: Table,
+    file: File,
+    columns: Columns = None,
     by: Annotated[
         str, typer.Option(metavar="COL,COL,…", help="Columns that make a row.")
     ] = "model,dataset,strategy",
-    all_: Annotated[
-        bool, typer.Option("--all", help="Every metric that there is.")
-    ] = False,
-    show: Annotated[
-        Literal["metrics", "curve", "distribution", "heterogeneity", "planning"],
-        typer.Option(
-            metavar="WHAT",
-            help="metrics, curve, distribution, heterogeneity or planning.",
-        ),
-    ] = "metrics",
+    metrics: Annotated[
+        str, typer.Option(metavar="NAME,NAME,…", help="Which; all is every one.")
+    ] = ",".join(METRICS),
+    csv: Annotated[bool, typer.Option("--csv", help="For a program.")] = False,
     resamples: Annotated[
         int, typer.Option(min=2, max=100_000, help="Of the bootstrap.")
     ] = 2000,
-    format: Annotated[
-        Literal["table", "csv"], typer.Option(help="For reading, or for a program.")
-    ] = "table",
-    choose: Annotated[
-        bool, typer.Option("--choose", help="Say which elicitation method costs least.")
-    ] = False,
-    cost_wrong: Annotated[
-        float, typer.Option(min=1e-9, help="Cost of a wrong answer acted on.")
-    ] = 1.0,
-    cost_check: Annotated[
-        float, typer.Option(min=0, help="Cost of checking an answer.")
-    ] = 0.1,
-    cost_tokens: Annotated[
-        float, typer.Option(min=0, help="Cost of a thousand tokens.")
-    ] = 0.0,
-    max_risk: Annotated[
-        float | None,
+    require: Annotated[
+        list[str] | None,
         typer.Option(
-            min=0.001, max=0.999, help="With --choose: most wrong among answers kept."
+            metavar="LIMIT",
+            help="Exit with 1 unless the 95 % interval keeps it: 'ece < 0.1'; may repeat.",
         ),
     ] = None,
 ) -> None:
     """Accuracy, calibration and discrimination of each group of answers, with 95 % intervals.
 
-    With --show it is the smooth calibration curve with its band; the distribution of confidences of
-    right and of wrong answers; the heterogeneity of rows (tau², prediction interval of a new one);
-    or planning: how many answers narrow intervals need (Riley).
-
-    With --choose it says instead, group by group, which elicitation method costs least, with and
-    without recalibration, chosen on one half of the images and judged on the other.
-
-    Example: medcal score answers.sqlite --by model,modality
+    Example: medcal score answers.csv --by model,modality --require "ece < 0.1"
     """
-    from medcal_nb.cli import _score
+    import numpy as np
 
-    names = list(dict.fromkeys(split_names(by)))
-    if choose:
-        costs = {
-            "cost_wrong": cost_wrong,
-            "cost_check": cost_check,
-            "cost_tokens": cost_tokens,
-            "max_risk": max_risk,
-        }
-        for sentence in _score.choices(answers, by=names, costs=costs):
-            say(sentence)
-        return
-    metrics = _score.ALL_METRICS if all_ else _score.METRICS
-    table, reasons = _score.table_of(
-        answers, show, by=names, n_resamples=resamples, metrics=metrics
-    )
-    for reason in reasons:
-        note(reason)
-    say(_score.as_text(table, names, format))
+    from medcal_nb import measure
+    from medcal_nb.answers import load_answers
+
+    limits = [_limit(text) for text in require or ()]
+    answers = _read(load_answers, file, columns)
+    names = split_names(by)
+    for name in names:
+        if name not in answers:
+            hint = did_you_mean(name, answers.columns)
+            there = ", ".join(answers.columns)
+            raise MedcalError(f"--by: no column {name!r}{hint}: there are {there}")
+    if metrics == "all":
+        metrics = ",".join(measure.METRICS)
+    wanted = [*split_names(metrics), *(metric for metric, *_ in limits)]
+    with _explained(file):
+        table = measure.metrics_table(
+            answers,
+            by=names,
+            metrics=list(dict.fromkeys(wanted)),
+            n_resamples=resamples,
+            rng=np.random.default_rng(0),
+        )
+    if csv:
+        say(table.to_csv(index=False).rstrip())
+    else:
+        from medcal_nb.notebook import show
+
+        shown = show(table)
+        is_few = len(shown) <= _SIDE_BY_SIDE
+        say(shown.T.to_string(header=False) if is_few else shown.to_string(index=False))
+    lines = [line for limit in limits for line in _broken(table, names, *limit)]
+    for line in lines:
+        note(line)
+    if lines:
+        raise typer.Exit(1)
 
 
-@app.command()
-def export(
-    answers: Annotated[
-        Path, typer.Argument(metavar="ANSWERS", help="A log: an SQLite file.")
-    ],
-    to: Annotated[Path, typer.Option(help="The .csv or .parquet file to write.")],
+@app.command(rich_help_panel="Answers")
+def calibrate(
+    file: File,
+    to: To,
+    columns: Columns = None,
+    method: Annotated[
+        str, typer.Option(metavar="MAP", help="The recalibration map.")
+    ] = "platt",
+    fit: Query = "",
+    apply: Annotated[
+        str, typer.Option(metavar="QUERY", help="Rows to recalibrate; all if left out.")
+    ] = "",
     force: Force = False,
-    safe_csv: Annotated[
-        bool,
-        typer.Option("--safe-csv", help="Write what begins like a formula as text."),
-    ] = False,
 ) -> None:
-    """Write a log as one table, rows in key order: equal logs give equal files.
+    """Recalibrate answers, each model and elicitation method by its own map.
 
-    A spreadsheet runs cells that begin with =, +, - or @ as formulas: --safe-csv prevents it.
+    Without --fit maps are cross-fitted by image: each answer by a map that has not seen its image.
 
-    Example: medcal export answers.sqlite --to answers.parquet
+    Example: medcal calibrate a.csv --fit "domain == 'general'" --to recalibrated.csv
     """
-    from medcal_nb.answers import export_answers
+    from medcal_nb.answers import load_answers
+    from medcal_nb.correct import apply_maps, fit_maps
+    from medcal_nb.correct.crossfit import warn_of_same_ids
+    from medcal_nb.notebook import select
 
-    n = export_answers(answers, to, force=force, safe_csv=safe_csv)
-    say(f"{to}: {n:,} answers")
+    answers = _read(load_answers, file, columns)
+    target = select(answers, apply) if apply else answers
+    with _explained(file):
+        if fit:
+            source = select(answers, fit)
+            warn_of_same_ids(source, target)
+            done = apply_maps(target, fit_maps(source, method=method))
+        else:
+            done = _cross_fitted(target, method)
+    n = _write(done, to, [file], force)
+    say(f"{to}: {n:,} of {len(target):,} answers recalibrated")
 
 
-@app.command()
-def merge(
-    logs: Annotated[
-        list[Path], typer.Argument(metavar="LOGS", help="Logs, the earliest first.")
-    ],
-    to: Annotated[Path, typer.Option(help="The log to write, such as answers.sqlite.")],
-    if_exists: IfExists = "error",
-) -> None:
-    """Bring several logs into one; safe to repeat.
+def _cross_fitted(answers: "pd.DataFrame", method: str) -> "pd.DataFrame":
+    """Answers recalibrated by maps that were fitted without their image."""
+    import numpy as np
+    import pandas as pd
 
-    Example: medcal merge part-1.sqlite part-2.sqlite --to answers.sqlite
-    """
-    from medcal_nb.answers import merge_logs
+    from medcal_nb.correct import apply_maps, fit_maps
+    from medcal_nb.correct.crossfit import N_FOLDS, assign_folds
+    from medcal_nb.measure.rows import image_labels
 
-    check_log_name(to)
-    n = merge_logs(logs, to, if_exists=if_exists)
-    say(f"{to}: {n:,} answers added from {len(logs)} logs")
+    rng = np.random.default_rng(0)
+    folds = np.asarray(assign_folds(image_labels(answers), N_FOLDS, rng=rng))
+    parts = []
+    for fold in range(N_FOLDS):
+        maps = fit_maps(answers[folds != fold], method=method)
+        parts.append(apply_maps(answers[folds == fold], maps))
+    return pd.concat(parts, ignore_index=True)
+
+
+def _named(columns: list[str] | None) -> dict[str, Any]:
+    """The columns and settings that -c names, by our names."""
+    values: dict[str, Any] = {
+        _OURS.get(name, name): value for name, value in assigned(columns, "-c").items()
+    }
+    for name in values.keys() & {"logits", "probabilities"}:
+        values[name] = split_names(values[name])
+    return values
+
+
+def _read(read: Any, file: Path, columns: list[str] | None) -> "pd.DataFrame":
+    """Answers of a file; what was assumed is noted."""
+    answers = read(file, **_named(columns))
+    for line in answers.attrs.get("assumed", ()):
+        note(line)
+    return answers
+
+
+def _write(table: "pd.DataFrame", to: Path, sources: list[Path], force: bool) -> int:
+    """Write answers to a log or a table; return how many."""
+    from medcal_nb.answers import AnswerLog, is_log, write_table
+
+    if not is_log(to):
+        write_table(table, to, sources=sources, force=force)
+        return len(table)
+    with AnswerLog(to) as log:
+        return log.append(table, if_exists="replace" if force else "error")
+
+
+@contextlib.contextmanager
+def _explained(file: Path) -> Iterator[None]:
+    """Note warnings, and make an input's fault an error of the file."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("ignore")
+        warnings.filterwarnings("always", module="medcal_nb")
+        try:
+            yield
+        except ValueError as error:
+            raise MedcalError(f"{file}: {error}") from None
+    for text in dict.fromkeys(str(warning.message) for warning in caught):
+        note(text)
+
+
+def _limit(text: str) -> tuple[str, str, float]:
+    """Metric, sign and bound of a limit such as ``ece < 0.1``."""
+    from medcal_nb import measure
+
+    match = _GATE.fullmatch(text)
+    if not match or match[1] not in measure.METRICS:
+        hint = did_you_mean(match[1], measure.METRICS) if match else ""
+        names = ", ".join(measure.METRICS)
+        raise MedcalError(
+            f"--require {text!r}: write METRIC < NUMBER or METRIC > NUMBER{hint}; there are {names}"
+        )
+    return match[1], match[2], float(match[3])
+
+
+def _broken(
+    table: "pd.DataFrame", by: list[str], metric: str, sign: str, bound: float
+) -> Iterator[str]:
+    """Rows whose interval does not keep a limit; an interval that is not known keeps none."""
+    end, column = ("upper", "high") if sign == "<" else ("lower", "low")
+    for _, row in table.iterrows():
+        value = row[f"{metric}_{column}"]
+        if not (value < bound if sign == "<" else value > bound):
+            name = ", ".join(str(row[column]) for column in by) or "all answers"
+            yield (
+                f"{name}: {end} end of the 95 % CI of {metric} is {value:.4g}, "
+                f"not {sign} {bound:g}"
+            )

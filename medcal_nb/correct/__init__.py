@@ -4,15 +4,12 @@ Everything here takes arrays and tables and returns them; it knows no notebook, 
 """
 
 from .ablation import image_ablation, image_ablation_table
-from .agreement import agreement_table, model_agreement
 from .crossfit import corrected
 from .ensemble import (
     ensemble_answers,
     ensemble_change_table,
     ensemble_table,
-    members_of,
     single_answer,
-    token_table,
 )
 from .families import MAPS, Family, register
 from .labels import labels_needed
@@ -25,8 +22,6 @@ from .maps import (
 )
 from .shift import (
     ShiftWarning,
-    accuracy_errors,
-    accuracy_without_labels,
     check_shift,
     share_removed,
 )
@@ -35,7 +30,6 @@ from .transfer import (
     TransferStudy,
     skill_table,
     transfer_counts,
-    transfer_overview,
     transfer_study,
 )
 
@@ -47,9 +41,6 @@ __all__ = [
     "Recalibrator",
     "ShiftWarning",
     "TransferStudy",
-    "accuracy_errors",
-    "accuracy_without_labels",
-    "agreement_table",
     "apply_maps",
     "check_shift",
     "corrected",
@@ -61,14 +52,10 @@ __all__ = [
     "image_ablation",
     "image_ablation_table",
     "labels_needed",
-    "members_of",
-    "model_agreement",
     "register",
     "share_removed",
     "single_answer",
     "skill_table",
-    "token_table",
     "transfer_counts",
-    "transfer_overview",
     "transfer_study",
 ]

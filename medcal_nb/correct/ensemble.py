@@ -22,13 +22,13 @@ from scipy.special import expit
 
 from medcal_nb.answer_key import answer_key
 from medcal_nb.measure import auroc_test, holm, metrics_table
+from medcal_nb.measure.paired import means, paired
 from medcal_nb.measure.resampling import logit, two_sided_p
-from medcal_nb.measure.rows import arrays, image_labels, parts_by, rows_where
+from medcal_nb.measure.rows import arrays, image_labels, parts_by
 
 from .crossfit import N_FOLDS, by_fold, folds_of
 from .families import fit_smoothed
 from .maps import RecalibrationWarning, fit
-from medcal_nb.measure.paired import means, paired
 
 AVERAGE = "average"
 WITH_EXPERT = "average + expert"
@@ -51,7 +51,6 @@ _ASKED = [
     "correct",
     "options",
     "option_probabilities",
-    "new_tokens",
 ]
 
 
@@ -94,61 +93,6 @@ def single_answer(graded: pd.DataFrame) -> tuple[pd.DataFrame, int]:
     return graded[~differ].assign(answer="the answer"), n_left_out
 
 
-def members_of(
-    graded: pd.DataFrame,
-    target: dict,
-    models: Sequence[str] = (),
-    strategies: Sequence[str] = (),
-) -> pd.DataFrame:
-    """The graded answers that ensembles are made of.
-
-    Parameters
-    ----------
-    graded : DataFrame
-        Graded answers.
-    target : dict
-        Column → value of the rows wanted; where there are none, those of its domain, else those
-        of the last data set.
-    models, strategies : sequence of str
-        Those wanted, where they exist; else all.
-
-    Returns
-    -------
-    DataFrame
-        The rows wanted:
-
-        - the columns of `graded`
-
-        Methods without any text of an answer are left out where others have some. Where there is
-        one method only, every model becomes a member of one "ensemble of models", but not where no
-        row has the text of its answer: two models' answers are then not known to be the same.
-
-    Examples
-    --------
-    >>> from medcal_nb.measure import example_answers
-    >>> medical = members_of(example_answers(), {"domain": "medical"})
-    >>> medical["domain"].unique().tolist()
-    ['medical']
-    """
-    texts = graded["answer"].notna()
-    has_text = texts.groupby([graded["model"], graded["strategy"]]).transform("any")
-    known = graded[has_text] if has_text.any() else graded
-    rows = rows_where(known, target)
-    if rows.empty and "domain" in target:
-        rows = rows_where(known, {"domain": target["domain"]})
-    if rows.empty:
-        last = list(known["dataset"].unique())[-1]
-        rows = known[known["dataset"] == last]
-    several = rows["model"].nunique() > 1 and rows["answer"].notna().any()
-    if rows["strategy"].nunique() == 1 and several:
-        return rows.assign(strategy=rows["model"], model="ensemble of models")
-    for column, wanted in (("model", models), ("strategy", strategies)):
-        chosen = rows[column].isin(list(wanted))
-        if chosen.any():
-            rows = rows[chosen]
-    return rows
-
-
 @dataclass(frozen=True)
 class Members:
     """What each member gives each candidate answer of each item, for one model and data set.
@@ -165,15 +109,12 @@ class Members:
     keys : DataFrame
         Items in rows, members in columns: the key of the member's own answer, missing where it
         has none.
-    tokens : DataFrame
-        The same rows and columns: tokens written, NaN where no row has a number.
     """
 
     items: pd.DataFrame
     candidates: pd.DataFrame
     p: pd.DataFrame
     keys: pd.DataFrame
-    tokens: pd.DataFrame
 
     def of(self, names: Sequence[str]) -> "Members":
         """Some members, on the candidates that they name."""
@@ -185,7 +126,6 @@ class Members:
             candidates=self.candidates[named],
             p=self.p.loc[named, names],
             keys=keys,
-            tokens=self.tokens[names],
         )
 
     def part(self, chosen: np.ndarray) -> "Members":
@@ -196,7 +136,6 @@ class Members:
             candidates=self.candidates[there],
             p=self.p[there],
             keys=self.keys[chosen],
-            tokens=self.tokens[chosen],
         )
 
     def graded(self) -> np.ndarray:
@@ -209,7 +148,7 @@ class Members:
 def make_members(graded: pd.DataFrame, strategies: list[str]) -> Members:
     """Members of an ensemble, from the graded answers of one model and data set."""
     rows = graded[graded["strategy"].isin(strategies)].reindex(columns=_ASKED)
-    rows = rows.astype({"new_tokens": float}).reset_index(drop=True)
+    rows = rows.reset_index(drop=True)
     items = rows[_ITEM].drop_duplicates("item_id").set_index("item_id", drop=False)
     items = items.sort_index().rename_axis(None)
     answered = rows["answer"].notna() & rows["confidence"].notna()
@@ -220,17 +159,12 @@ def make_members(graded: pd.DataFrame, strategies: list[str]) -> Members:
     candidates = candidates.sort_values("item_id", kind="stable", ignore_index=True)
     spread = _spread(rows, named, candidates)
     p = spread.pivot(index="candidate", columns="strategy", values="p")
-    wide = rows.pivot(index="item_id", columns="strategy", values=["key", "new_tokens"])
-    wide = wide.reindex(index=items.index)
-    tokens = wide["new_tokens"].reindex(columns=strategies).astype(float)
-    if tokens.notna().any(axis=None):
-        tokens = tokens.fillna(0)
+    keys = rows.pivot(index="item_id", columns="strategy", values="key")
     return Members(
         items=items,
         candidates=candidates,
         p=p.reindex(columns=strategies),
-        keys=wide["key"].reindex(columns=strategies),
-        tokens=tokens,
+        keys=keys.reindex(index=items.index, columns=strategies),
     )
 
 
@@ -282,7 +216,6 @@ def best_candidates(members: Members, scores: np.ndarray, *, name: str) -> pd.Da
         answer=best["answer"],
         confidence=best["confidence"],
         correct=best["correct"].astype("boolean"),
-        new_tokens=members.tokens.sum(axis=1, skipna=False),
     )
 
 
@@ -405,8 +338,7 @@ def ensemble_answers(graded: pd.DataFrame, *, rng: np.random.Generator) -> pd.Da
     graded : DataFrame
         One row per model, data set, item and method. A method that answered fewer than 80 % of
         the items is left out, with a warning; the others are compared on items that all answered.
-        The method ``expert`` is a member of "average + expert" alone. On open questions, whose
-        candidates are what the methods named, it costs what they cost as well.
+        The method ``expert`` is a member of "average + expert" alone.
     rng : numpy.random.Generator
 
     Returns
@@ -415,7 +347,7 @@ def ensemble_answers(graded: pd.DataFrame, *, rng: np.random.Generator) -> pd.Da
         One row per item and method or ensemble, uncorrected and recalibrated:
 
         - model, dataset, item_id, strategy, answer, confidence, correct: as in ``graded``
-        - image_id, question_type, new_tokens: where ``graded`` has them
+        - image_id, question_type: where ``graded`` has them
         - ensemble: the method or ensemble
         - recalibration: "uncorrected"; "platt", cross-fitted by image; "trained"
         - kind: "method", "expert" or "ensemble"
@@ -448,12 +380,8 @@ def ensemble_answers(graded: pd.DataFrame, *, rng: np.random.Generator) -> pd.Da
             raise ValueError(
                 f"ensembles: {where}: only {n} items were answered by all methods"
             )
-        expert_tokens = _shown_tokens(members)
         for kind, recalibration, own in every_ensemble(members, fold, to=members):
             fitted = recalibration != "uncorrected"
-            tokens = own["new_tokens"]
-            if kind == "expert":
-                tokens = tokens + expert_tokens
             frames.append(
                 own.assign(
                     ensemble=own["strategy"],
@@ -462,18 +390,10 @@ def ensemble_answers(graded: pd.DataFrame, *, rng: np.random.Generator) -> pd.Da
                     n_dropped=n_dropped,
                     fold=fold if fitted else -1,
                     labels=round(n * (N_FOLDS - 1) / N_FOLDS) if fitted else 0,
-                    new_tokens=tokens,
                     loss=(own["confidence"] - own["correct"].astype(float)) ** 2,
                 )
             )
     return pd.concat(frames, ignore_index=True)
-
-
-def _shown_tokens(members: Members) -> pd.Series:
-    """Tokens of the answers that an expert was shown: none where the options were known."""
-    others = members.tokens.drop(columns=EXPERT, errors="ignore")
-    known = members.items["question_type"].isin(["closed", "choice"])
-    return others.sum(axis=1, skipna=False).where(~known, 0)
 
 
 def _answering(part: pd.DataFrame, where: str) -> list[str]:
@@ -532,7 +452,6 @@ def ensemble_table(
         - n, n_images: answers and images
         - accuracy, mean_confidence, brier, auroc: with _low, _high; auroc within folds
         - ece: 15 equal-width bins, without an interval
-        - new_tokens: mean per item
 
     Examples
     --------
@@ -566,7 +485,6 @@ def ensemble_table(
                 "auroc_high": test["high"],
                 "labels": part["labels"].iloc[0],
                 "n_dropped": part["n_dropped"].iloc[0],
-                "new_tokens": part["new_tokens"].mean(),
             }
         )
     order = answers[_KEYS].drop_duplicates()
@@ -664,65 +582,3 @@ def _best(single: pd.DataFrame) -> tuple[pd.Series, str]:
         losses.append(wide.loc[fold == k, name])
         names.append(name)
     return pd.concat(losses), pd.Series(names).mode()[0]
-
-
-def token_table(
-    answers: pd.DataFrame,
-    *,
-    level: float = 0.95,
-    n_resamples: int = 2000,
-    rng: np.random.Generator,
-) -> pd.DataFrame:
-    """What tokens buy: Brier score and tokens of all methods and ensembles with the same labels.
-
-    Methods, the expert and the plain average have Platt's map, trained ensembles their weights;
-    those whose tokens are not known are left out.
-
-    Parameters
-    ----------
-    answers : DataFrame
-        Of :func:`ensemble_answers`.
-    level, n_resamples, rng
-        Of the intervals.
-
-    Returns
-    -------
-    DataFrame
-        One row per model, data set and ensemble, none where no tokens are known:
-
-        - model, dataset, ensemble, kind, recalibration: as in ``answers``
-        - n, n_images: answers and images
-        - new_tokens: mean per item, with _low, _high
-        - brier: with _low, _high
-        - change: brier - the lowest of the model's, with _low, _high, paired by image
-        - tied: whether the interval of the change holds 0
-
-    Examples
-    --------
-    >>> from medcal_nb.measure import example_answers
-    >>> medical = example_answers().query("domain == 'medical'")
-    >>> rng = np.random.default_rng(0)
-    >>> answers = ensemble_answers(medical, rng=rng)
-    >>> table = token_table(answers, n_resamples=200, rng=rng)
-    >>> table[["ensemble", "new_tokens"]].round().to_numpy().tolist()
-    [['p_true', 28.0], ['verbalized', 28.0], ['average', 55.0], ['average, trained', 55.0]]
-    """
-    known = answers["new_tokens"].notna()
-    rows = answers[(answers["recalibration"] != "uncorrected") & known]
-    if rows.empty:
-        return pd.DataFrame()
-    parts = []
-    for _, part in parts_by(rows, BY):
-        lowest = part.groupby("ensemble")["loss"].mean().idxmin()
-        best = part[part["ensemble"] == lowest].set_index("item_id")["loss"]
-        parts.append(part.assign(best=part["item_id"].map(best)))
-    statistic = means(new_tokens="new_tokens", brier="loss", change=("loss", "best"))
-    table = paired(
-        pd.concat(parts),
-        _KEYS,
-        statistic,
-        level=level,
-        n_resamples=n_resamples,
-        rng=rng,
-    )
-    return table.assign(tied=~(table["change_low"] > 1e-12))

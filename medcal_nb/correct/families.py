@@ -3,20 +3,15 @@
 A bootstrap that repeats the fit in each resample needs thousands of fits of a few numbers.
 Resampling rows is reweighting them, so all fits of a family run together; one fit is one row.
 
-A family is one object and one call of :func:`register`; another package adds one by an entry
-point of the group ``medcal_nb.maps`` that names a :class:`Family`. Lists, labels and help follow.
+A family is one object and one call of :func:`register`; lists, labels and help follow.
 """
 
-import contextlib
-import io
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
-from importlib.metadata import entry_points
 
 import numpy as np
 from scipy.special import expit
 
-from medcal_nb.measure._check import check_choice
 from medcal_nb.measure.resampling import fit_logistic, logit
 
 Start = np.ndarray | None
@@ -80,33 +75,7 @@ class Family:
         return not least * (1 + 1e-5) < parameters[0] < most * (1 - 1e-5)
 
 
-class _Registry(Mapping):
-    """The families of this package, and those that entry points name once one is asked for."""
-
-    def __init__(self) -> None:
-        self.own: dict[str, Family] = {}
-        self.complete = False
-
-    def _all(self) -> dict[str, Family]:
-        if not self.complete:
-            self.complete = True
-            for point in entry_points(group="medcal_nb.maps"):
-                family = point.load()
-                self.own.setdefault(family.name, family)
-        return self.own
-
-    def __getitem__(self, name: str) -> Family:
-        check_choice(name, "method", self._all())
-        return self._all()[name]
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._all())
-
-    def __len__(self) -> int:
-        return len(self._all())
-
-
-MAPS = _Registry()
+MAPS: dict[str, Family] = {}
 """Every family by its name."""
 
 
@@ -118,7 +87,7 @@ def register(family: Family) -> Family:
     >>> MAPS["platt"].label
     'Platt scaling'
     """
-    MAPS.own[family.name] = family
+    MAPS[family.name] = family
     return family
 
 
@@ -258,26 +227,6 @@ def _platt_features(confidence: np.ndarray, clip: float) -> np.ndarray:
     return np.column_stack([log_odds, np.ones_like(log_odds)])
 
 
-def _beta_features(confidence: np.ndarray, clip: float) -> np.ndarray:
-    c = np.clip(confidence, clip, 1 - clip)
-    return np.column_stack([np.log(c), -np.log1p(-c), np.ones_like(c)])
-
-
-def _fit_beta(
-    features: np.ndarray, right: np.ndarray, weights: np.ndarray, start: Start = None
-) -> np.ndarray:
-    """a, b >= 0: a negative one is set to zero and the rest fitted again, as its authors do."""
-    theta = fit_smoothed(features, right, weights, start)
-    for constrained, free in (([0], [1, 2]), ([1], [0, 2]), ([0, 1], [2])):
-        negative = (theta[:, constrained] < 0).any(axis=1)
-        if negative.any():
-            part = fit_smoothed(features[:, free], right[negative], weights[negative])
-            theta[negative] = 0
-            rows = np.flatnonzero(negative)
-            theta[rows[:, None], free] = part
-    return theta
-
-
 def _fit_isotonic(
     confidence: np.ndarray, right: np.ndarray, weights: np.ndarray, start: Start = None
 ) -> list[tuple]:
@@ -305,50 +254,6 @@ def _fit_isotonic(
 def _interpolate(maps: list[tuple], confidence: np.ndarray) -> np.ndarray:
     rows = [np.clip(np.interp(confidence, x, y), low, high) for x, y, low, high in maps]
     return np.stack(rows)
-
-
-_GRID = np.round(np.linspace(0, 1, 2001), 4)
-
-
-def _from_netcal(
-    name: str, label: str, method: str, source: str, **settings: int
-) -> Family:
-    """A map of netcal's, read off at every 0.0005 so that it needs netcal only to be fitted."""
-
-    def fit(
-        confidence: np.ndarray,
-        right: np.ndarray,
-        weights: np.ndarray,
-        start: Start = None,
-    ) -> list[tuple]:
-        import netcal.binning
-
-        maps = []
-        for row, row_right in zip(weights, right, strict=True):
-            # (n, 2) numbers of right and wrong answers, one row after the other
-            n = np.column_stack([row_right, row - row_right]).round().astype(int)
-            repeated = np.repeat(np.repeat(confidence, 2), n.ravel())
-            outcome = np.repeat(np.tile([1, 0], len(n)), n.ravel())
-            model = getattr(netcal.binning, method)(**settings)
-            with contextlib.redirect_stdout(io.StringIO()):  # its progress bar
-                model.fit(repeated, outcome)
-            maps.append((np.clip(model.transform(_GRID), 0, 1),))
-        return maps
-
-    def read(maps: list[tuple], confidence: np.ndarray) -> np.ndarray:
-        position = np.round(np.asarray(confidence) * (len(_GRID) - 1)).astype(int)
-        return np.stack([np.asarray(values)[position] for (values,) in maps])
-
-    return Family(
-        name=name,
-        label=label,
-        parameters=("values",),
-        unchanged=(_GRID,),
-        features=lambda confidence, clip: confidence,
-        fit=fit,
-        apply=read,
-        source=source,
-    )
 
 
 # --- the families of this package ---------------------------------------------------------------
@@ -395,18 +300,6 @@ register(
 )
 register(
     Family(
-        name="beta",
-        label="beta calibration",
-        parameters=("a", "b", "intercept"),
-        unchanged=(1.0, 1.0, 0.0),
-        features=_beta_features,
-        fit=_fit_beta,
-        apply=_linear,
-        source="Kull et al., AISTATS 2017, PMLR 54:623-631",
-    )
-)
-register(
-    Family(
         name="isotonic",
         label="isotonic regression",
         parameters=("x", "y", "low", "high"),
@@ -415,30 +308,5 @@ register(
         fit=_fit_isotonic,
         apply=_interpolate,
         source="Zadrozny & Elkan, KDD 2002, doi 10.1145/775047.775151",
-    )
-)
-register(
-    _from_netcal(
-        "histogram",
-        "histogram binning",
-        "HistogramBinning",
-        "Zadrozny & Elkan, ICML 2001",
-        bins=10,
-    )
-)
-register(
-    _from_netcal(
-        "bbq",
-        "Bayesian binning",
-        "BBQ",
-        "Naeini et al., AAAI 2015, doi 10.1609/aaai.v29i1.9602",
-    )
-)
-register(
-    _from_netcal(
-        "enir",
-        "near-isotonic regression",
-        "ENIR",
-        "Naeini & Cooper, ICDM 2016, doi 10.1109/ICDM.2016.0047",
     )
 )

@@ -13,7 +13,12 @@ from dataclasses import dataclass, field
 import numpy as np
 import pandas as pd
 
-from medcal_nb.measure._check import check_confidence, check_length, check_pair
+from medcal_nb.measure._check import (
+    check_choice,
+    check_confidence,
+    check_length,
+    check_pair,
+)
 from medcal_nb.measure.resampling import choose_clip
 from medcal_nb.measure.rows import image_labels, measured, parts_by, plain_ids
 
@@ -133,12 +138,9 @@ def fit(
     - ``temperature``: :math:`p_j^{1/T} / \sum_i p_i^{1/T}` over all options (Guo 2017)
     - ``log_odds``: :math:`\sigma(\operatorname{logit}(c) / T)`, never crosses ½
     - ``platt``: :math:`\sigma(a \operatorname{logit}(c) + b)` (Platt 1999)
-    - ``beta``: :math:`\sigma(a \log c - b \log(1 - c) + m)`, a, b >= 0 (Kull 2017)
     - ``isotonic``: the best non-decreasing map, within 1 / (n + 2) of 0 and 1 (Zadrozny 2002)
-    - ``histogram``, ``bbq``, ``enir``: binned maps, by netcal (Naeini 2015)
 
-    The first four by maximum likelihood, T in [0.02, 50], platt and beta with Platt's targets.
-    Another package adds a family by an entry point of the group ``medcal_nb.maps``.
+    The first three by maximum likelihood, T in [0.02, 50], platt with Platt's targets.
 
     Parameters
     ----------
@@ -171,8 +173,7 @@ def fit(
 
     References
     ----------
-    arXiv 1706.04599; doi 10.1007/s10994-007-5018-6; PMLR 54:623-631; doi 10.1145/775047.775151;
-    doi 10.1609/aaai.v29i1.9602; doi 10.1145/3097983.
+    arXiv 1706.04599; doi 10.1007/s10994-007-5018-6; doi 10.1145/775047.775151.
 
     Examples
     --------
@@ -182,6 +183,7 @@ def fit(
     >>> recalibrate([0.9, 0.7]).round(2)
     array([0.69, 0.58])
     """
+    check_choice(method, "method", MAPS)
     inputs = MAPS[method].inputs
     if inputs == "options":
         c = _checked(inputs, confidence)
@@ -299,6 +301,7 @@ def arrays_of(graded: pd.DataFrame, method: str) -> tuple[np.ndarray, np.ndarray
     ValueError
         If the map needs all options and a row lacks their probabilities.
     """
+    check_choice(method, "method", MAPS)
     y = graded["correct"].to_numpy(float)
     if MAPS[method].inputs == "confidence":
         return graded["confidence"].to_numpy(float), y

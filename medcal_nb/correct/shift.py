@@ -1,4 +1,4 @@
-"""Transfer with less than labels: with one number that is known of the target, or with none.
+"""Transfer with less than labels: with one number that is known of the target.
 
 Where only the share of correct answers differs between source and target (prior shift), the
 source's map needs another intercept and nothing else. The accuracy on the target sets it: the
@@ -11,6 +11,7 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
+from medcal_nb.measure.paired import with_ends
 from medcal_nb.measure.resampling import (
     Resamples,
     choose_clip,
@@ -22,19 +23,12 @@ from medcal_nb.measure.resampling import (
 
 from .crossfit import images_of, pairs, with_images
 from .maps import fit
-from medcal_nb.measure.paired import with_ends
 from .transfer import TransferStudy
 
 LARGEST_DISTANCE = 0.1
 """Of two distribution functions; a shift beyond it is flagged."""
 SLOPES = (0.75, 1 / 0.75)
 """A slope whose whole interval lies outside is flagged."""
-ESTIMATORS = (
-    "average confidence",
-    "difference of confidences",
-    "average thresholded confidence",
-    "accuracy on the source",
-)
 
 
 class ShiftWarning(UserWarning):
@@ -113,130 +107,14 @@ def share_removed(study: TransferStudy, by: Sequence[str] = ()) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-# --- no labels ----------------------------------------------------------------------------------
-
-
-def accuracy_without_labels(
-    source: pd.DataFrame, target: pd.DataFrame, *, method: str = "platt"
-) -> pd.DataFrame:
-    """Estimates of the accuracy on the target that need none of its labels.
-
-    - *average confidence*: mean transferred confidence;
-    - *difference of confidences*: accuracy on the source plus the change of the mean confidence as
-      elicited (Guillory et al. 2021); of transferred confidences it would be the first once more;
-    - *average thresholded confidence*: share of transferred confidences above the threshold that
-      as many exceed on the source as are correct there (Garg et al. 2022); of those that equal
-      it, the same part counts on both sides;
-    - *accuracy on the source*: for comparison.
-
-    Parameters
-    ----------
-    source, target, method
-        As in :func:`medcal_nb.correct.transfer_study`.
-
-    Returns
-    -------
-    DataFrame
-        One row per model, strategy and estimator:
-
-        - model, strategy
-        - estimator: one of ``ESTIMATORS``
-        - n_target: answers on the target
-        - estimate: of the share correct on the target
-        - accuracy: the share itself
-        - error: estimate - accuracy
-
-    References
-    ----------
-    Guillory et al., ICCV 2021, arXiv 2107.03315. Garg et al., ICLR 2022, arXiv 2201.04234.
-
-    Examples
-    --------
-    >>> from medcal_nb.measure import example_answers
-    >>> answers = example_answers()
-    >>> sides = answers.query("domain == 'general'"), answers.query("domain == 'medical'")
-    >>> table = accuracy_without_labels(*sides)
-    >>> table[["estimator", "error"]].round(2).iloc[0].tolist()
-    ['average confidence', np.float64(0.12)]
-    """
-    rows = []
-    for key, left, right in pairs(*with_images(source, target)):
-        source_p, target_p = _transferred(left, right, method)
-        source_accuracy = left["correct"].astype(float).mean()
-        accuracy = right["correct"].astype(float).mean()
-        change = float(right["confidence"].mean() - left["confidence"].mean())
-        estimates = (
-            target_p.mean(),
-            source_accuracy + change,
-            _thresholded(source_p, target_p, source_accuracy),
-            source_accuracy,
-        )
-        for name, estimate in zip(ESTIMATORS, estimates, strict=True):
-            row = key | {"estimator": name, "n_target": len(right)}
-            row |= {"estimate": estimate, "accuracy": accuracy}
-            rows.append(row | {"error": estimate - accuracy})
-    return pd.DataFrame(rows)
-
-
-def _transferred(
-    left: pd.DataFrame, right: pd.DataFrame, method: str
-) -> tuple[np.ndarray, np.ndarray]:
-    """Confidences of source and target by the source's map."""
+def _transferred(left: pd.DataFrame, right: pd.DataFrame, method: str) -> np.ndarray:
+    """Confidences of the target by the source's map."""
     source_c = left["confidence"].to_numpy(float)
     target_c = right["confidence"].to_numpy(float)
     clip = choose_clip(np.r_[source_c, target_c])
-    y = left["correct"].to_numpy(float)
-    recalibrate = fit(source_c, y, method=method, clip=clip)
-    return recalibrate(source_c), recalibrate(target_c)
-
-
-def _thresholded(source_p: np.ndarray, target_p: np.ndarray, share: float) -> float:
-    """Share of the target above the threshold that ``share`` of the source exceeds."""
-    values, counts = np.unique(source_p, return_counts=True)
-    above = 1 - np.cumsum(counts) / counts.sum()  # strictly above each value
-    at = int(np.argmax(above <= share + 1e-12))
-    threshold = values[at]
-    equal = np.isclose(source_p, threshold, atol=1e-12).mean()
-    part = (share - above[at]) / equal
-    tied = np.isclose(target_p, threshold, atol=1e-12)
-    return float(((target_p > threshold) & ~tied).mean() + part * tied.mean())
-
-
-def accuracy_errors(estimates: pd.DataFrame) -> pd.DataFrame:
-    """How far estimates of :func:`accuracy_without_labels` are off.
-
-    Parameters
-    ----------
-    estimates : DataFrame
-        Of :func:`accuracy_without_labels`.
-
-    Returns
-    -------
-    DataFrame
-        One row per estimator:
-
-        - estimator: its name
-        - pairs: models and strategies
-        - mean_absolute_error: over pairs
-        - within_05: pairs whose estimate is within 5 percentage points
-
-    Examples
-    --------
-    >>> from medcal_nb.measure import example_answers
-    >>> answers = example_answers()
-    >>> sides = answers.query("domain == 'general'"), answers.query("domain == 'medical'")
-    >>> errors = accuracy_errors(accuracy_without_labels(*sides))
-    >>> errors["mean_absolute_error"].round(2).tolist()
-    [0.18, 0.19, 0.19, 0.2]
-    """
-    rows = []
-    for name, part in estimates.groupby("estimator", sort=False):
-        off = part["error"].abs()
-        row = {"estimator": name, "pairs": len(part)}
-        row["mean_absolute_error"] = off.mean()
-        row["within_05"] = int((off <= 0.05).sum())
-        rows.append(row)
-    return pd.DataFrame(rows)
+    return fit(source_c, left["correct"].to_numpy(float), method=method, clip=clip)(
+        target_c
+    )
 
 
 # --- is it that kind of shift? ------------------------------------------------------------------
@@ -350,7 +228,7 @@ def _slope(
     seed: int,
 ) -> tuple[float, float, float]:
     """Slope of the target's answers on the transferred log-odds, with its interval by image."""
-    _, p = _transferred(left, right, method)
+    p = _transferred(left, right, method)
     resamples = Resamples(
         images_of(right), n_resamples, np.random.default_rng([seed, 0])
     )

@@ -16,12 +16,11 @@ import pandas as pd
 
 from medcal_nb.measure import METRICS, auroc_difference, auroc_test, holm
 from medcal_nb.measure._check import check_choice
+from medcal_nb.measure.paired import with_ends
 from medcal_nb.measure.resampling import (
-    UNBOUNDED,
     Resamples,
     choose_clip,
     one_sided_p,
-    percentile_ends,
 )
 
 from .crossfit import N_FOLDS, folds_of, images_of, pairs, with_images
@@ -43,12 +42,21 @@ STAGES = {
     "refitted": "refitted",
 }
 """Stages of a confidence, by the ending of their columns: how they are called."""
+COUNTED = ("lowered", "raised", "better_than_base", "worse_than_base")
 _DIFFERENCES = {
     "transfer_change": ("transferred", "uncorrected"),
     "known_change": ("known", "uncorrected"),
     "refit_change": ("refitted", "uncorrected"),
     "cost": ("transferred", "refitted"),
     "cost_known": ("known", "refitted"),
+}
+
+
+_BELOW = {  # Brier scores whose difference is tested to be below so many margins
+    "non_inferior": ("transferred", "refitted", 1),
+    "not_needed": ("uncorrected", "refitted", 1),
+    "lowered": ("transferred", "uncorrected", 0),
+    "better_than_base": ("transferred", "base", 0),
 }
 
 
@@ -136,10 +144,14 @@ def transfer_study(
         - transfer_change, known_change, refit_change: Brier score minus the uncorrected one, with
           _low, _high
         - cost, cost_known: transferred and known minus refitted; with _low, _high
-        - log_loss_uncorrected, log_loss_transferred, log_loss_refitted: log losses
         - temperature_source, temperature_target, at_bound: where the map is a temperature
         - margin: as given
-        - p_non_inferior, p_inferior, p_not_needed: of the three tests
+        - p_non_inferior, p_inferior, p_not_needed: of the three tests, one-sided, by inversion of
+          the intervals
+        - p_lowered, p_raised, p_better_than_base, p_worse_than_base: one-sided, of the Brier score
+          transferred against the uncorrected one and against ``brier_base``
+        - lowered, raised, better_than_base, worse_than_base: whether the interval of that
+          difference is below or above 0; with _holm, after Holm's correction
         - conclusion, conclusion_holm: one of ``CONCLUSIONS``; after Holm's correction over the
           rows of a method
 
@@ -206,26 +218,24 @@ def _sides(
         own = np.random.default_rng([seed, k])
         resamples.append(Resamples(labels, n_resamples, own))
     for key, left, right in both:
+        fold = folds_of(right, seed)
+        if fold is None:
+            raise ValueError(f"fewer than {N_FOLDS} images to cross-fit on")
+        whole = np.zeros(len(left), int)
         yield (
             key,
-            _side(left, resamples[0], np.zeros(len(left), int)),
-            _side(right, resamples[1], _folds(right, seed)),
+            Side(left, images_of(left), resamples[0], whole),
+            Side(right, images_of(right), resamples[1], fold),
         )
-
-
-def _folds(rows: pd.DataFrame, seed: int) -> np.ndarray:
-    fold = folds_of(rows, seed)
-    if fold is None:
-        raise ValueError(f"fewer than {N_FOLDS} images to cross-fit on")
-    return fold
-
-
-def _side(rows: pd.DataFrame, resamples: Resamples, fold: np.ndarray) -> Side:
-    return Side(rows=rows, images=images_of(rows), resamples=resamples, fold=fold)
 
 
 def _about(source: Side, target: Side, level: float) -> dict:
     """Sizes, accuracy and discrimination of a pair."""
+    answers = {
+        "auroc_source": (source.confidence, source.correct),
+        "auroc": (target.confidence, target.correct),
+    }
+    images = {"auroc_source": source.images, "auroc": target.images}
     row = {
         "n_source": len(source.rows),
         "n_target": len(target.rows),
@@ -234,25 +244,19 @@ def _about(source: Side, target: Side, level: float) -> dict:
         "accuracy": target.correct.mean(),
         "confidence": target.confidence.mean(),
     }
-    for name, side in (("auroc_source", source), ("auroc", target)):
-        test = auroc_test(
-            side.confidence, side.correct, groups=side.images, level=level
-        )
+    for name, pair in answers.items():
+        test = auroc_test(*pair, groups=images[name], level=level)
         row |= {name: test["auroc"]}
         row |= {f"{name}_low": test["low"], f"{name}_high": test["high"]}
-    difference = auroc_difference(
-        target.confidence,
-        target.correct,
-        source.confidence,
-        source.correct,
+    test = auroc_difference(
+        *answers["auroc"],
+        *answers["auroc_source"],
         groups_a=target.images,
         groups_b=source.images,
         level=level,
     )
-    row["auroc_difference"] = difference["difference"]
-    row["auroc_difference_low"] = difference["low"]
-    row["auroc_difference_high"] = difference["high"]
-    row["auroc_p"] = difference["p"]
+    row |= {"auroc_difference": test["difference"], "auroc_p": test["p"]}
+    row |= {"auroc_difference_low": test["low"], "auroc_difference_high": test["high"]}
     row["discrimination"] = "not shown"
     if row["auroc_low"] > 0.5:
         row["discrimination"] = "shown"
@@ -269,34 +273,14 @@ def _scores(losses: Losses, n_groups: float, level: float) -> dict:
         draws[f"skill_{name}"] = 1 - brier[name] / brier["base"]
     for name, (one, other) in _DIFFERENCES.items():
         draws[name] = brier[one] - brier[other]
-    names = list(draws)
-    columns = np.column_stack([draws[name] for name in names])  # (1 + B, columns)
-    low, high = percentile_ends(
-        columns, level=level, n_groups=n_groups, bounds=_bounds(names)
-    )
-    # what is the same in every resample, as two temperatures at their bound, is known exactly
-    fixed = np.ptp(columns, axis=0) < 1e-12
-    low = np.where(fixed, columns[0], low)
-    high = np.where(fixed, columns[0], high)
-    row = {}
-    for j, name in enumerate(names):
-        row[name] = columns[0, j]
-        row[f"{name}_low"] = low[j]
-        row[f"{name}_high"] = high[j]
-    for name, value in losses.log_loss.items():
-        row[f"log_loss_{name}"] = value
+    bounds = {f"brier_{name}": METRICS["brier"].bounds for name in brier}
+    bounds |= {f"skill_{name}": METRICS["brier_skill"].bounds for name in STAGES}
+    row = with_ends(draws, level=level, n_groups=n_groups, bounds=bounds)
+    for name, values in draws.items():
+        # the same in every resample, as two temperatures at their bound: known exactly
+        if np.ptp(values) < 1e-12:
+            row |= {f"{name}_low": values[0], f"{name}_high": values[0]}
     return row
-
-
-def _bounds(names: list[str]) -> tuple[np.ndarray, np.ndarray]:
-    """Least and largest value of each column: of a Brier score, a skill, a difference."""
-    by_kind = {"brier": "brier", "skill": "brier_skill"}
-    bounds = []
-    for name in names:
-        metric = by_kind.get(name.split("_")[0])
-        bounds.append(METRICS[metric].bounds if metric else UNBOUNDED)
-    least, most = np.array(bounds).T
-    return least, most
 
 
 def _bounded(method: str, losses: Losses) -> dict:
@@ -326,58 +310,43 @@ def conclude(
     level: float,
 ) -> pd.DataFrame:
     """The table with p values and conclusions, alone and after Holm's correction."""
-    cost = draws["transferred"] - draws["refitted"]
-    gain = draws["uncorrected"] - draws["refitted"]
-    p_values = []
-    for i, (n, margin) in enumerate(zip(n_groups, table["margin"], strict=True)):
-        below = _p(cost[i], n, margin, "less")
-        small = _p(gain[i], n, margin, "less")
-        p_values.append(
-            {
-                "p_non_inferior": below,
-                "p_inferior": _p(cost[i], n, margin, "greater"),
-                "p_not_needed": np.maximum(below, small),
-            }
-        )
-    table = table.join(pd.DataFrame(p_values, index=table.index))
+    margin = table["margin"].to_numpy()
+    below = {}
+    for name, (one, other, times) in _BELOW.items():
+        differences = draws[one] - draws[other]
+        below[name] = [
+            one_sided_p(difference, n_groups=n, null=times * null)
+            for difference, n, null in zip(differences, n_groups, margin, strict=True)
+        ]
+    p = pd.DataFrame(below, index=table.index)
+    p["inferior"] = 1 - p["non_inferior"]
+    p["not_needed"] = p[["non_inferior", "not_needed"]].max(axis=1)
+    p["raised"] = 1 - p["lowered"]
+    p["worse_than_base"] = 1 - p["better_than_base"]
+    by_method = p.groupby(table["method"], sort=False)
+    adjusted = by_method.transform(lambda one: holm(one.to_numpy()))
+    table = table.join(p.add_prefix("p_"))
     size = (1 - level) / 2
-    names = ["p_non_inferior", "p_inferior", "p_not_needed"]
-    adjusted = table.groupby("method", sort=False)[names].transform(
-        lambda p: holm(p.to_numpy())
-    )
+    for name in COUNTED:
+        table[name] = p[name] <= size
+        table[f"{name}_holm"] = adjusted[name] <= size
     pairs_once = table.drop_duplicates(list(BY)).set_index(list(BY))["auroc_p"]
     held = pd.Series(holm(pairs_once.to_numpy()), pairs_once.index)
     keys = pd.MultiIndex.from_frame(table[list(BY)])
     table["auroc_p_holm"] = held.reindex(keys).to_numpy()
-    table["conclusion"] = _conclusions(table, table[names], size)
+    table["conclusion"] = _conclusions(table, p, size)
     table["conclusion_holm"] = _conclusions(table, adjusted, size)
     return table
 
 
-def _p(draws: np.ndarray, n_groups: float, margin: float, alternative: str) -> float:
-    """P value of a difference against the margin; 0 or 1 where no resample differs."""
-    if np.ptp(draws) < 1e-12:
-        holds = draws[0] < margin if alternative == "less" else draws[0] > margin
-        return float(not holds)
-    return one_sided_p(draws, n_groups=n_groups, null=margin, alternative=alternative)
-
-
 def _conclusions(table: pd.DataFrame, p: pd.DataFrame, size: float) -> np.ndarray:
-    """One of ``CONCLUSIONS`` for each row.
-
-    A conclusion asks for both: the p value of its test, and that the percentile interval lies on
-    the same side of the margin.
-    """
-    margin = table["margin"]
-    below = (p["p_non_inferior"] <= size) & (table["cost_high"] < margin)
-    above = (p["p_inferior"] <= size) & (table["cost_low"] > margin)
-    small = (p["p_not_needed"] <= size) & (table["refit_change_low"] > -margin)
+    """One of ``CONCLUSIONS`` for each row, from p values of the three tests."""
     return np.select(
         [
             table["discrimination"] == "not shown",
-            above,
-            below & small,
-            below,
+            p["inferior"] <= size,
+            p["not_needed"] <= size,
+            p["non_inferior"] <= size,
         ],
         [
             "no discrimination",
@@ -446,9 +415,11 @@ def transfer_counts(table: pd.DataFrame) -> pd.DataFrame:
 
         - method: the map's name
         - pairs: models and strategies
-        - each of `CONCLUSIONS`: number after Holm's correction; "… (uncorrected)" without
-        - lowered, raised: pairs whose Brier score transfer clearly lowers, or raises
-        - worse_than_base: transferred confidences with a skill below 0
+        - each of `CONCLUSIONS`: number after Holm's correction
+        - lowered, raised: pairs in which the interval of the change of the Brier score by transfer
+          is below, or above, 0; with _holm, after Holm's correction
+        - better_than_base, worse_than_base: pairs in which the interval of the transferred Brier
+          score minus that of the accuracy alone is below, or above, 0; with _holm
         - median_cost, lowest_cost, highest_cost: of the Brier score
 
     Examples
@@ -467,60 +438,11 @@ def transfer_counts(table: pd.DataFrame) -> pd.DataFrame:
         row = {"method": method, "pairs": len(part)}
         for name in CONCLUSIONS:
             row[name] = int((part["conclusion_holm"] == name).sum())
-        for name in CONCLUSIONS:
-            row[f"{name} (uncorrected)"] = int((part["conclusion"] == name).sum())
-        row["lowered"] = int((part["transfer_change_high"] < 0).sum())
-        row["raised"] = int((part["transfer_change_low"] > 0).sum())
-        row["worse_than_base"] = int((part["skill_transferred"] < 0).sum())
+        for name in COUNTED:
+            row[name] = int(part[name].sum())
+            row[f"{name}_holm"] = int(part[f"{name}_holm"].sum())
         row["median_cost"] = part["cost"].median()
         row["lowest_cost"] = part["cost"].min()
         row["highest_cost"] = part["cost"].max()
-        rows.append(row)
-    return pd.DataFrame(rows)
-
-
-def transfer_overview(table: pd.DataFrame) -> pd.DataFrame:
-    """The transfer cost over models, strategy by strategy: images beside text, say.
-
-    A description of the models at hand, which are no sample of a population: no interval.
-
-    Parameters
-    ----------
-    table : DataFrame
-        Of :func:`transfer_study`.
-
-    Returns
-    -------
-    DataFrame
-        One row per method and strategy:
-
-        - method, strategy
-        - models: number of models
-        - median_cost, quartile_low, quartile_high: of the transfer cost over models
-        - worse_than_base: models whose transferred confidence has a skill below 0
-        - median_skill_transferred, median_skill_refitted: over models
-        - median_auroc_source, median_auroc: over models
-
-    Examples
-    --------
-    >>> from medcal_nb.measure import example_answers
-    >>> answers = example_answers()
-    >>> general = answers.query("domain == 'general'")
-    >>> medical = answers.query("domain == 'medical'")
-    >>> rng = np.random.default_rng(0)
-    >>> study = transfer_study(general, medical, n_resamples=200, rng=rng)
-    >>> transfer_overview(study.table)[["strategy", "models"]].to_numpy().tolist()
-    [['p_true', 1], ['verbalized', 1]]
-    """
-    rows = []
-    for (method, strategy), part in table.groupby(["method", "strategy"], sort=False):
-        cost = part["cost"]
-        row = {"method": method, "strategy": strategy, "models": len(part)}
-        row["median_cost"] = cost.median()
-        row["quartile_low"] = cost.quantile(0.25)
-        row["quartile_high"] = cost.quantile(0.75)
-        row["worse_than_base"] = int((part["skill_transferred"] < 0).sum())
-        for name in ("skill_transferred", "skill_refitted", "auroc_source", "auroc"):
-            row[f"median_{name}"] = part[name].median()
         rows.append(row)
     return pd.DataFrame(rows)

@@ -1,17 +1,5 @@
-"""Bringing in answers that were recorded elsewhere: any table, and other tools' own logs."""
+"""Logs of evaluation tools, by name: who knows a file, and the rows that it holds."""
 
-from .importing import Imported, import_file, read_answers
-from .placing import ColumnMap
-from .recognition import Recognised, recognise_columns
-from .registry import Reader, readers
+from medcal_nb.logs.registry import Log, Reader, detect, has, readers
 
-__all__ = [
-    "ColumnMap",
-    "Imported",
-    "Reader",
-    "Recognised",
-    "import_file",
-    "read_answers",
-    "readers",
-    "recognise_columns",
-]
+__all__ = ["Log", "Reader", "detect", "has", "readers"]

@@ -3,8 +3,8 @@
 import math
 from typing import Any
 
-import numpy as np
-from numpy.typing import ArrayLike
+_INNER = ("score", "correct", "acc")
+"""Members of a metric that is an object which may hold its value."""
 
 
 def at(value: Any, path: str) -> Any:
@@ -43,46 +43,32 @@ def number(value: Any) -> float | None:
     return value if math.isfinite(value) else None
 
 
-def flag(value: Any) -> bool | None:
-    """True or False from a boolean, 0 or 1; None from anything else."""
-    value = number(value)
-    return bool(value) if value in (0.0, 1.0) else None
-
-
-def chosen(options: list[str], scores: ArrayLike) -> dict[str, list]:
-    """Our columns of choices by the scores of their options: their softmax.
-
-    Parameters
-    ----------
-    options : list of str
-    scores : array_like, shape (n_answers, n_options)
-        Logits or log-likelihoods.
-
-    Returns
-    -------
-    dict
-        answer : the option of the largest score
-        confidence : its probability
-        option_probabilities : a dictionary a row
-    """
-    from scipy.special import softmax
-
-    scores = np.asarray(scores, dtype=float)
-    # infinite scores make no probabilities; they are refused with their row later
-    with np.errstate(invalid="ignore"):
-        p = softmax(scores, axis=1)
-    rows = p.tolist()
-    return {
-        "answer": [options[k] for k in scores.argmax(axis=1)],
-        "confidence": p.max(axis=1).tolist(),
-        "option_probabilities": [dict(zip(options, row, strict=True)) for row in rows],
-    }
+def says_right(metric: Any) -> bool | None:
+    """What one metric says: right, wrong, or neither (0.5)."""
+    for candidate in (metric, *(at(metric, name) for name in _INNER)):
+        value = number(candidate)
+        if value in (0.0, 1.0):
+            return bool(value)
+    answer = at(metric, "parsed_pred") or at(metric, "pred")
+    gold = at(metric, "answer")
+    if answer and gold:
+        return answer.strip().casefold() == gold.strip().casefold()
+    return None
 
 
 def choice(options: list[str], scores: list[float]) -> dict:
-    """Our columns of one choice by the log-likelihoods of its options."""
-    first = {name: values[0] for name, values in chosen(options, [scores]).items()}
-    return first | {"strategy": "option_probability", "question_type": "choice"}
+    """Our columns of one choice by the log-likelihoods of its options: their softmax."""
+    top = max(scores)
+    parts = [math.exp(score - top) for score in scores]
+    shares = [part / math.fsum(parts) for part in parts]
+    best = scores.index(top)
+    return {
+        "strategy": "option_probability",
+        "question_type": "choice",
+        "answer": options[best],
+        "confidence": shares[best],
+        "option_probabilities": dict(zip(options, shares, strict=True)),
+    }
 
 
 def likelihood(tokens: list | None) -> dict:
@@ -92,8 +78,3 @@ def likelihood(tokens: list | None) -> dict:
         return {"strategy": "generate"}
     mean = math.fsum(values) / len(values)
     return {"strategy": "sequence_probability", "confidence": math.exp(min(0.0, mean))}
-
-
-def one_of(golds: list) -> Any:
-    """Right answers as they are kept: one text, a list of several, or None."""
-    return golds[0] if len(golds) == 1 else golds or None

@@ -1,17 +1,95 @@
-"""Which reader takes which file.
+"""Which reader takes which log, and a log as its reader sees it.
 
 Each module of `medcal_nb.logs.formats` holds readers. Another package adds one by an entry point
 of the group ``medcal_nb.readers`` whose value is a `Reader`.
 """
 
 import pkgutil
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from functools import cache
 from importlib import import_module
 from importlib.metadata import entry_points
+from pathlib import Path
+from typing import Any
 
-from .source import Source
+from medcal_nb.errors import MedcalError
+from medcal_nb.logs.nested import says_right
+
+
+@dataclass
+class Log:
+    """A file of another tool, taken apart.
+
+    Attributes
+    ----------
+    path : Path
+    value : dict or list of dict
+        The one object that it is, or its rows.
+    wanted : str, optional
+        The metric that says whether an answer is right, where there are several; names with commas
+        between them: the first that there is.
+    notes : list of str
+        What there is to tell the user.
+    row : int
+        The row that was read last, counted from 1; 0 before the first.
+    """
+
+    path: Path
+    value: Any
+    wanted: str | None = None
+    notes: list[str] = field(default_factory=list)
+    row: int = 0
+
+    def rows(self) -> Iterator[dict]:
+        """The rows, None where a value is missing."""
+        yield from self.each(
+            [self.value] if isinstance(self.value, dict) else self.value
+        )
+
+    def each(self, rows: Iterable[dict]) -> Iterator[dict]:
+        """The rows; faults name the one that is at hand."""
+        for self.row, row in enumerate(rows, 1):
+            yield row
+
+    def graded(self, metrics: Mapping, main: str | None = None) -> bool | None:
+        """Whether an answer is right, by the one metric that may say so.
+
+        That is the metric which the user names, else the one that the format names as its main
+        one, else the only one. Several are one where they agree.
+
+        Parameters
+        ----------
+        metrics : mapping
+            The metrics of one answer by name: truth values, 0 or 1, or objects that hold one.
+        main : str, optional
+            The metric that the format names as its main one.
+
+        Raises
+        ------
+        MedcalError
+            Where several metrics differ, or where there is none of the name wanted.
+        """
+        names = ", ".join(sorted(map(str, metrics)))
+        wanted = self.wanted.replace(" ", "").split(",") if self.wanted else [main]
+        for name in wanted:
+            if name in metrics:
+                return says_right(metrics[name])
+        if self.wanted and metrics:
+            problem = (
+                f"no metric '{self.wanted}', there are {names}: add one, as grade="
+            )
+            raise MedcalError(
+                f"{self.path}: row {self.row}: {problem}{self.wanted},NAME"
+            )
+        verdicts = {says_right(value) for value in metrics.values()} or {None}
+        if len(verdicts) > 1:
+            raise MedcalError(
+                f"{self.path}: several metrics may say what is right, and they differ: {names}; "
+                "name the one that does by grade=NAME"
+            )
+        return verdicts.pop()
 
 
 @dataclass(frozen=True)
@@ -25,19 +103,43 @@ class Reader:
         (first row of the file, or the one object in it, as a dictionary) -> bool. Of several
         readers that know a file, the first by name of module and place in it takes it.
     read : callable
-        (`Source`) -> rows with our column names, left out or None where not known. An ``answer``
-        that is left out is read out of ``raw``; where ``correct`` is left out, the answer is held
-        against ``gold``; ``options`` of the question help with both. Metrics go through
-        ``source.graded``.
+        (`Log`) -> rows with our column names, left out or None where not known. Where ``correct``
+        is left out, the answer is graded against ``gold``; ``options`` of the question help with
+        it. Metrics go through `Log.graded`.
     layout : str
         A regular expression for the whole path of a file where its tool writes it: what its named
-        groups find (model, dataset) holds for all rows that do not say it themselves.
+        groups match (model, dataset) holds for all rows that do not say it themselves.
     """
 
     name: str
     knows: Callable[[dict], bool]
-    read: Callable[[Source], Iterator[dict]]
+    read: Callable[[Log], Iterator[dict]]
     layout: str = ""
+
+    def rows(self, log: Log) -> list[dict]:
+        """The rows of a log, with what its path says; whatever fails is told in one line."""
+        match = re.search(self.layout, log.path.resolve().as_posix())
+        # a folder or file cannot be called org/net: it is org__net
+        named = (
+            {k: v.replace("__", "/") for k, v in match.groupdict().items()}
+            if match
+            else {}
+        )
+        rows = []
+        try:
+            for row in self.read(log):
+                # a grade that is none stays none: it is not to be found out
+                known = {k: v for k, v in row.items() if v is not None or k == "correct"}
+                rows.append(named | known)
+        except MedcalError:
+            raise
+        except Exception as error:  # odd values raise errors of every kind
+            reason = f"{type(error).__name__}: {' '.join(str(error).split())[:160]}"
+            raise MedcalError(
+                f"{log.path}: row {log.row}: {reason}; not the format of {self.name}, cut off or "
+                "damaged: export it anew"
+            ) from error
+        return rows
 
 
 def has(*names: str) -> Callable[[dict], bool]:
@@ -53,21 +155,18 @@ def has(*names: str) -> Callable[[dict], bool]:
 @cache
 def readers() -> dict[str, Reader]:
     """Every reader by its name: ours, then those of other packages."""
-    from . import formats
+    from medcal_nb.logs import formats
 
     known = {}
-    for point in entry_points(group="medcal_nb.readers"):
-        reader = point.load()
-        known[reader.name] = reader
     for module in pkgutil.iter_modules(formats.__path__):
         for reader in import_module(f"{formats.__name__}.{module.name}").READERS:
             known[reader.name] = reader
+    for point in entry_points(group="medcal_nb.readers"):
+        reader = point.load()
+        known.setdefault(reader.name, reader)
     return known
 
 
-def detect(source: Source) -> str:
-    """The reader whose format this plainly is, else "table"."""
-    for name, reader in readers().items():
-        if reader.knows(source.first):
-            return name
-    return "table"
+def detect(first: dict) -> Reader | None:
+    """The reader whose format this plainly is, by the first row or the one object."""
+    return next((one for one in readers().values() if one.knows(first)), None)

@@ -6,12 +6,10 @@ expected calibration error that holds its level. Needs numpy, scipy and pandas.
 """
 
 from ._check import MeasureWarning
-from .binned import ace, debiased_ece, ece, ece_mass, mce
-from .choice import choose_strategy
+from .binned import ece, ece_mass
 from .decisions import (
     best_threshold,
     expected_cost_table,
-    net_benefit_table,
     policy_table,
     reliance_table,
 )
@@ -19,7 +17,7 @@ from .example import example_answers
 from .groups import difference_table, over_models, worst_group
 from .guard import guard, guard_table
 from .heterogeneity import heterogeneity_table, standard_error
-from .intervals import bootstrap_interval, clustered_interval, holm, wilson_interval
+from .intervals import clustered_interval, holm, wilson_interval
 from .inversion import ece_interval, ici_interval
 from .metrics import (
     accuracy,
@@ -33,28 +31,22 @@ from .metrics import (
     mean_confidence,
     observed_expected_ratio,
 )
-from .planning import (
-    coverage_table,
-    estimator_bias_table,
-    precision_sample_size,
-)
-from .ranking import aurc, auroc, auroc_difference, auroc_table, auroc_test
+from .planning import precision_sample_size
+from .ranking import auroc, auroc_difference, auroc_table, auroc_test
 from .readers import ReaderInterval, mrmc_auroc, mrmc_mean, mrmc_table
 from .registry import METRICS, Metric, register
 from .resampling import Interval, choose_clip
 from .selective import (
     certification_table,
-    conformal_selection,
     selective_coverage_table,
     selective_threshold,
     threshold_table,
 )
-from .smooth import calibration_curve_table, e50, e90, ici, smooth_ece
+from .smooth import calibration_curve_table, e50, e90, ici
 from .tables import (
     confidence_by_outcome_table,
     is_heaped,
     metrics_table,
-    netcal_table,
     reliability_table,
     risk_coverage_table,
     value_table,

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sized
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from numpy.typing import ArrayLike
 
 from medcal_nb.measure.decimals import shortest_decimals
@@ -71,17 +72,9 @@ def check_groups(groups: ArrayLike | None, n: int) -> tuple[np.ndarray, int]:
     """Group labels as codes 0 … G−1, and G; without groups each row is its own."""
     if groups is None:
         return np.arange(n), n
-    import pandas as pd
-
     groups = np.asarray(groups)
     check_length(groups, n, "groups")
-    if groups.dtype.kind == "i" and n and groups.min() >= 0 and groups.max() < n:
-        # codes already, or as good as: numbered anew without a sort
-        is_there = np.bincount(groups) > 0
-        if is_there.all():
-            return groups.astype(np.intp, copy=False), is_there.size
-        return (np.cumsum(is_there) - 1)[groups], int(is_there.sum())
-    codes, labels = pd.factorize(np.asarray(groups), sort=True)
+    codes, labels = pd.factorize(groups, sort=True)
     _refuse(codes < 0, codes, "groups", "missing", "every row needs a group")
     return codes, len(labels)
 
@@ -115,7 +108,10 @@ def check_choice(value: Any, name: str, allowed: Iterable) -> None:
 def _vector(values: ArrayLike, name: str) -> np.ndarray:
     """A one-dimensional float array of at least one number; <NA> of nullable columns is NaN."""
     try:
-        array = shortest_decimals(_stored(values))
+        if isinstance(values, pd.Series):
+            values = values.to_numpy(dtype=_stored(values.dtype), na_value=np.nan)
+        array = np.asarray(values)
+        array = shortest_decimals(array.astype(_stored(array.dtype), copy=False))
     except (TypeError, ValueError) as error:
         raise ValueError(f"{name} is not numeric: {error}") from None
     if array.ndim != 1:
@@ -126,14 +122,10 @@ def _vector(values: ArrayLike, name: str) -> np.ndarray:
     return array
 
 
-def _stored(values: Any) -> np.ndarray:
-    """Floats in the width they are stored in."""
-    if not hasattr(values, "to_numpy"):
-        array = np.asarray(values)
-        return array if array.dtype.kind == "f" else array.astype(np.float64)
-    dtype = getattr(values.dtype, "numpy_dtype", values.dtype)  # of nullable columns
-    width = dtype if getattr(dtype, "kind", "") == "f" else np.float64
-    return values.to_numpy(dtype=width, na_value=np.nan)
+def _stored(dtype: Any) -> type:
+    """The type in which numbers are read: floats in the width they are stored in."""
+    dtype = getattr(dtype, "numpy_dtype", dtype)  # of nullable columns
+    return dtype.type if getattr(dtype, "kind", "") == "f" else np.float64
 
 
 def _refuse(

@@ -7,8 +7,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from ._check import check_choice
+from ._check import check_choice, check_groups
 from .intervals import clustered_interval, holm
+from .paired import with_ends
 from .ranking import auroc_difference
 from .registry import METRICS
 from .resampling import Resamples, percentile_ends, two_sided_p
@@ -32,8 +33,8 @@ def difference_table(
     """Groups of answers compared pair by pair, corrected for the number of comparisons.
 
     Images are drawn once for both groups of a pair: where these are answers about the same images
-    (two elicitation methods, four and ten options of a question) the comparison is paired by
-    image, else it is of two samples.
+    (two elicitation methods; two data sets of one image set) the comparison is paired by image,
+    else it is of two samples.
 
     Parameters
     ----------
@@ -48,7 +49,7 @@ def difference_table(
     by : sequence of str
         Columns within whose combinations groups are compared (model).
     level, n_resamples, rng
-        As in `bootstrap_interval`, by image.
+        Of the intervals of the bootstrap by image.
 
     Returns
     -------
@@ -135,15 +136,9 @@ def _difference(
     draws_b = sums(*arrays(other)).resampled(drawn, codes_b)
     draws = draws_a - draws_b
     n_groups = min(drawn.effective(codes_a), drawn.effective(codes_b))
-    low, high = percentile_ends(draws, level=level, n_groups=n_groups)
-    return {
-        "value_a": draws_a[0],
-        "value_b": draws_b[0],
-        "difference": draws[0],
-        "difference_low": float(low),
-        "difference_high": float(high),
-        "p": two_sided_p(draws, n_groups=n_groups),
-    }
+    row = {"value_a": draws_a[0], "value_b": draws_b[0]}
+    row |= with_ends({"difference": draws}, level=level, n_groups=n_groups)
+    return row | {"p": two_sided_p(draws, n_groups=n_groups)}
 
 
 def _auroc_difference(
@@ -219,8 +214,7 @@ def worst_group(
     ]
     check_choice(metric, "metric", known)
     answers = measured(graded)
-    answers = answers[answers[column].notna()] if column in answers else answers
-    parts = parts_by(answers, column)
+    parts = parts_by(answers[answers[column].notna()], column)
     drawn = Resamples(image_labels(answers), n_resamples, rng)
     each = 1 - (1 - level) / max(len(parts), 1)
     rows = []
@@ -228,19 +222,11 @@ def worst_group(
         images = image_labels(part)
         codes = drawn.codes(images)
         draws = METRICS[metric].sums(*arrays(part)).resampled(drawn, codes)
-        low, high = percentile_ends(
-            draws,
-            level=each,
-            n_groups=drawn.effective(codes),
-            bounds=METRICS[metric].bounds,
-        )
-        row: dict[str, float] = {"n": len(part), "n_images": len(set(images))}
-        row |= {"n_groups": len(parts)}
-        row |= {metric: draws[0]}
-        row |= {f"{metric}_low": float(low), f"{metric}_high": float(high)}
-        rows.append(key | row)
-    table = pd.DataFrame(rows)
-    return table.sort_values(
+        n_groups = drawn.effective(codes)
+        about = {"n": len(part), "n_images": len(set(images)), "n_groups": len(parts)}
+        ends = with_ends({metric: draws}, level=each, n_groups=n_groups)
+        rows.append(key | about | ends)
+    return pd.DataFrame(rows).sort_values(
         metric, key=np.abs, ascending=False, ignore_index=True, kind="stable"
     )
 
@@ -306,24 +292,19 @@ def over_models(
     rows = []
     for key, part in parts_by(table[table[value].notna()], by):
         values = part[value].to_numpy(float)
-        models = part["model"].to_numpy()
-        row: dict[str, float] = {"n_models": len(set(models)), "n": len(part)}
+        models, n_models = check_groups(part["model"], len(part))
+        row = {"n_models": n_models, "n": len(part), value: np.nan}
         if statistic == "count":
-            estimate = values.sum()
-            low, high = np.multiply(
-                clustered_interval(values, models, level=level), len(values)
-            )
+            share = clustered_interval(values, models, level=level)
+            ends = len(values) * np.array(share)
+            row[value] = values.sum()
         else:
-            own = [values[models == model] for model in dict.fromkeys(models)]
+            own = [values[models == k] for k in range(n_models)]
             draws = _drawn_models(own, getattr(np, statistic), n_resamples, rng)
-            estimate = draws[0]
-            low, high = percentile_ends(draws, level=level, n_groups=len(own))
-        if row["n_models"] == 1:
-            low, high = np.nan, np.nan
-        row |= {value: float(estimate)}
-        rows.append(
-            key | row | {f"{value}_low": float(low), f"{value}_high": float(high)}
-        )
+            ends = np.array(percentile_ends(draws, level=level, n_groups=n_models))
+            row[value] = draws[0]
+        low, high = ends if n_models > 1 else (np.nan, np.nan)
+        rows.append(key | row | {f"{value}_low": low, f"{value}_high": high})
     return pd.DataFrame(rows)
 
 

@@ -4,11 +4,11 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 
-from ._check import check_choice, check_level
+from ._check import check_level
 from .resampling import FloatArray
 
-METHODS = ("reml", "dl")
 LEAST_GROUPS = 3
+LEAST_PREDICTED = 5
 
 
 def standard_error(
@@ -41,27 +41,19 @@ def standard_error(
 
 
 def heterogeneity_table(
-    estimates: ArrayLike,
-    standard_errors: ArrayLike,
-    *,
-    method: str = "reml",
-    knapp_hartung: bool = True,
-    level: float = 0.95,
+    estimates: ArrayLike, standard_errors: ArrayLike, *, level: float = 0.95
 ) -> pd.DataFrame:
     r"""Random-effects summary of a number over groups, and what to expect in a new group.
 
     Group i shows :math:`\theta_i + \epsilon_i` with :math:`\theta_i \sim N(\mu, \tau^2)` and a
-    known standard error. The prediction interval is of θ in another group of the same kind.
+    known standard error; τ² by restricted maximum likelihood. The prediction interval is of θ in
+    another group of the same kind. Both intervals are those of Knapp and Hartung (Student's t
+    with k − 1 degrees): with few groups the normal one is too narrow.
 
     Parameters
     ----------
     estimates, standard_errors : (k,) arrays
         One number a group, of different answers; at least three.
-    method : str
-        How τ² is estimated: "reml" (restricted maximum likelihood) or "dl" (DerSimonian–Laird).
-    knapp_hartung : bool
-        Student's t with k − 1 degrees and the standard error of Knapp and Hartung, for the mean
-        and for the prediction; with few groups the normal interval is too narrow.
     level : float
         Nominal coverage of both intervals, in (0, 1).
 
@@ -71,11 +63,12 @@ def heterogeneity_table(
         One row:
 
         - n_groups
-        - mean, mean_low, mean_high: μ with its interval
+        - mean: μ, with _low, _high
         - tau2: variance between groups
         - tau: its root
         - i2: share of the variance seen that is between groups
-        - prediction_low, prediction_high: for a new group
+        - prediction_low, prediction_high: for a new group; NaN below five groups, too few to
+          show how groups vary
         - q, q_p: Cochran's test of no difference at all
 
     Raises
@@ -85,10 +78,9 @@ def heterogeneity_table(
 
     References
     ----------
-    DerSimonian & Laird 1986, doi:10.1016/0197-2456(86)90046-2; Viechtbauer, J. Stat. Softw. 2010,
-    doi:10.18637/jss.v036.i03 (metafor, whose numbers these are); Higgins, Thompson &
-    Spiegelhalter 2009, doi:10.1111/j.1467-985X.2008.00552.x; Knapp & Hartung 2003,
-    doi:10.1002/sim.1482.
+    Viechtbauer, J. Stat. Softw. 2010, doi:10.18637/jss.v036.i03 (metafor, whose numbers these
+    are); Higgins, Thompson & Spiegelhalter 2009, doi:10.1111/j.1467-985X.2008.00552.x; Knapp &
+    Hartung 2003, doi:10.1002/sim.1482.
 
     Examples
     --------
@@ -96,36 +88,28 @@ def heterogeneity_table(
     >>> row[["mean", "tau2"]].round(4).tolist()
     [0.3567, 0.0133]
     """
-    from scipy.special import chdtrc, ndtri, stdtrit
+    from scipy.special import chdtrc, stdtrit
 
-    check_choice(method, "method", METHODS)
     tail = (1 + check_level(level)) / 2
     y = np.asarray(estimates, dtype=float)
-    error = np.asarray(standard_errors, dtype=float)
+    variance = np.asarray(standard_errors, dtype=float) ** 2
     if y.size < LEAST_GROUPS:
         raise ValueError(f"{y.size} groups: heterogeneity needs {LEAST_GROUPS} or more")
-    if not (error > 0).all():
+    if not (variance > 0).all():
         raise ValueError("standard_errors must be above 0 and known in every group")
-    variance = error**2
     weight = 1 / variance
-    fixed = float(weight @ y / weight.sum())
-    q = float(weight @ (y - fixed) ** 2)
+    q = float(weight @ (y - weight @ y / weight.sum()) ** 2)
     degrees = y.size - 1
-    scale = weight.sum() - (weight**2).sum() / weight.sum()
-    tau2 = max(0.0, (q - degrees) / scale)
-    if method == "reml":
-        tau2 = _reml(y, variance, tau2)
     # variance that a group's own error typically has
-    typical = degrees / scale
+    typical = degrees / (weight.sum() - (weight**2).sum() / weight.sum())
+    tau2 = _reml(y, variance)
     weight = 1 / (variance + tau2)
     mean = float(weight @ y / weight.sum())
-    mean_variance = 1 / weight.sum()
-    quantile = float(ndtri(tail))
-    if knapp_hartung:
-        mean_variance *= weight @ (y - mean) ** 2 / degrees
-        quantile = float(stdtrit(degrees, tail))
-    half = quantile * np.sqrt(mean_variance)
-    far = quantile * np.sqrt(mean_variance + tau2)
+    mean_variance = weight @ (y - mean) ** 2 / degrees / weight.sum()
+    half = stdtrit(degrees, tail) * np.sqrt(mean_variance)
+    far = stdtrit(degrees, tail) * np.sqrt(mean_variance + tau2)
+    if y.size < LEAST_PREDICTED:
+        far = np.nan
     return pd.DataFrame(
         {
             "n_groups": [y.size],
@@ -143,20 +127,18 @@ def heterogeneity_table(
     )
 
 
-def _reml(y: FloatArray, variance: FloatArray, start: float) -> float:
-    """τ² of restricted maximum likelihood, by Fisher scoring."""
-    tau2 = max(start, float(y.var(ddof=1)) / 100)
-    for _ in range(200):
+def _reml(y: FloatArray, variance: FloatArray) -> float:
+    """τ² of restricted maximum likelihood: where its score is 0, or 0."""
+    from scipy.optimize import brentq
+
+    def score(tau2: float) -> float:
         w = 1 / (variance + tau2)
-        total = w.sum()
-        residual = y - w @ y / total
-        # score and information of the restricted likelihood
-        trace = total - (w**2).sum() / total
-        trace2 = (w**2).sum() - 2 * (w**3).sum() / total + ((w**2).sum() / total) ** 2
-        score = (w**2) @ residual**2 - trace
-        step = score / trace2
-        new = max(0.0, tau2 + step)
-        if abs(new - tau2) < 1e-12 * max(1.0, tau2):
-            return new
-        tau2 = new
-    return tau2
+        residual = y - w @ y / w.sum()
+        return float((w**2) @ residual**2 - w.sum() + (w**2).sum() / w.sum())
+
+    if score(0.0) <= 0:
+        return 0.0
+    most = float(y.var()) * 2
+    while score(most) > 0:
+        most *= 2
+    return float(brentq(score, 0.0, most, xtol=1e-14))

@@ -1,85 +1,19 @@
 """How sure we are of a metric: bootstrap by image, shares, bars and bands."""
 
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from ._check import check_correct, check_groups, check_level, check_pair, warn
-from .registry import Metric, metric_of
+from ._check import check_correct, check_groups, check_level, warn
+from .registry import Metric
 from .resampling import (
     FEW_IMAGES,
     FloatArray,
     Interval,
     Resamples,
-    percentile_interval,
+    percentile_ends,
 )
-
-
-def bootstrap_interval(
-    stat: Callable[..., float],
-    confidence: ArrayLike,
-    correct: ArrayLike,
-    *,
-    n_resamples: int = 1000,
-    level: float = 0.95,
-    groups: ArrayLike | None = None,
-    rng: np.random.Generator,
-) -> Interval:
-    """Bootstrap interval of a metric, resampling answers or whole groups (images).
-
-    Parameters
-    ----------
-    stat : callable
-        A metric of this package, bare or in a `functools.partial` with keywords. Not for `ece`
-        and its kin, whose bootstrap interval does not hold its level: see `ece_interval`. AUROC
-        is refused: its interval is that of `auroc_test`.
-    confidence : (n,) array
-        Probability in [0, 1] that the answer is correct.
-    correct : (n,) array of 0 and 1
-        1 where the answer is correct.
-    n_resamples : int
-        Samples drawn; 2,000 where two digits of an end are reported.
-    level : float
-        Nominal coverage, in (0, 1).
-    groups : (n,) array, optional
-        Labels of images, drawn with all their answers. Without, answers count as independent.
-    rng : numpy.random.Generator
-        Draws the samples: the same generator gives the same interval.
-
-    Returns
-    -------
-    Interval
-        `(low, estimate, high)` by `percentile_ends`; the ends are NaN, with a warning, where
-        resampling has nothing to vary (one answer or image).
-
-    Raises
-    ------
-    ValueError
-        On bad input, by name and position; on a stat that is no metric of this package, or AUROC.
-
-    References
-    ----------
-    Efron & Tibshirani, An Introduction to the Bootstrap, 1993, ch. 13. Groups: Field & Welsh,
-    J. R. Stat. Soc. B 2007, doi:10.1111/j.1467-9868.2007.00593.x.
-
-    Examples
-    --------
-    >>> from medcal_nb.measure import brier_score
-    >>> rng = np.random.default_rng(0)
-    >>> c = rng.random(400)
-    >>> bootstrap_interval(brier_score, c, rng.random(400) < c, rng=rng)
-    0.157 [0.139, 0.177]
-    """
-    c, y = check_pair(confidence, correct)
-    check_level(level)
-    metric, options = metric_of(stat)
-    if metric.interval == "delong":
-        raise ValueError(f"{metric.name}: its interval is that of auroc_test")
-    drawn = Resamples(groups, n_resamples, rng, n=c.size)
-    note_few(drawn.effective(), groups is not None)
-    return metric_interval(metric, c, y, drawn, level=level, **options)
 
 
 def metric_interval(
@@ -91,12 +25,24 @@ def metric_interval(
     level: float,
     **options: Any,
 ) -> Interval:
-    """Interval of a metric from resamples that may serve others, too."""
+    """Interval of a metric from resamples that may serve others, too.
+
+    Warns where the interval says little; NaN ends where there is nothing to vary.
+    """
     draws = metric.resampled(c, y, drawn, **options)
     n_groups = metric.n_groups(y, drawn)
-    return percentile_interval(
+    low, high = percentile_ends(
         draws, level=level, n_groups=n_groups, bounds=metric.bounds
     )
+    missing = int(np.isnan(draws[1:]).sum())
+    if np.isnan(low):
+        warn("resampling has nothing to vary: the interval is NaN")
+    elif missing:
+        warn(
+            f"undefined on {missing} of {len(draws) - 1} resamples; "
+            "the interval is taken over the others"
+        )
+    return Interval(low=float(low), estimate=float(draws[0]), high=float(high))
 
 
 def note_few(n_groups: float, by_image: bool) -> None:
@@ -255,51 +201,3 @@ def clustered_interval(
         worth *= (stdtrit(n - 1, tail) / stdtrit(n_groups - 1, tail)) ** 2
     low, high = wilson_interval(share * worth, worth, level=level)
     return float(low), float(high)
-
-
-EXACT = 1000
-
-
-def consistency_band(
-    confidence: FloatArray, cell: np.ndarray, n_cells: int, *, level: float = 0.95
-) -> tuple[FloatArray, FloatArray]:
-    """(low, high) accuracy of each bin if these confidences were calibrated, all bins together.
-
-    Given its confidences, the number of correct answers in a bin is a sum of independent
-    Bernoulli(c_i); its central quantiles at level^(1 / bins that hold items) make the band.
-    Computed by convolution up to 1,000 items a bin, beyond that by a Cornish–Fisher expansion;
-    NaN for empty bins. Source: Bröcker & Smith, Weather and Forecasting 2007,
-    doi:10.1175/WAF993.1 (who simulate it).
-    """
-    order = np.argsort(cell, kind="stable")
-    count = np.bincount(cell, minlength=n_cells)
-    parts = np.split(confidence[order], count.cumsum()[:-1])
-    each = check_level(level) ** (1 / int((count > 0).sum()))
-    low = np.full(n_cells, np.nan)
-    high = np.full(n_cells, np.nan)
-    for b, part in enumerate(parts):
-        if part.size:
-            ends = _poisson_binomial_quantiles(part, np.array([1 - each, 1 + each]) / 2)
-            low[b], high[b] = ends / part.size
-    return low, high
-
-
-def _poisson_binomial_quantiles(p: FloatArray, shares: FloatArray) -> FloatArray:
-    """The smallest counts of successes, chances p, whose distribution reaches the shares."""
-    if p.size <= EXACT:
-        mass = np.ones(1)
-        for q in p:
-            mass = np.convolve(mass, [1 - q, q])
-        return np.minimum(np.searchsorted(mass.cumsum(), shares * (1 - 1e-12)), p.size)
-    from scipy.special import ndtri
-
-    variance = p * (1 - p)
-    mean = p.sum()
-    total = variance.sum()
-    if total == 0:
-        return np.full(len(shares), mean)
-    z = ndtri(shares)
-    skewness = (variance * (1 - 2 * p)).sum() / total
-    x = mean + np.sqrt(total) * z + skewness * (z**2 - 1) / 6
-    # the smallest whole count whose distribution function reaches the share
-    return np.clip(np.ceil(x - 0.5), 0, p.size)

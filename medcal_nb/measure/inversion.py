@@ -7,9 +7,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ._check import check_groups, check_level, check_pair, warn
-from .binned import N_BINS, bins_of
+from .binned import N_BINS, bins_of, ece
 from .intervals import note_few
-from .resampling import FloatArray, Interval, distinct, gathered
+from .resampling import FloatArray, Interval, gathered
 from .smooth import ici, local_linear
 
 DRAWS = 1000
@@ -22,7 +22,6 @@ FEW_FOR_SIDES = 100
 PRIOR_IMAGES = 2
 AT_BOUND = 0.5  # of the variance that a bin shows, the least it has at the upper end
 Path = Callable[[float], FloatArray]
-MOST_NUMBERS = 1 << 22  # of a table of images and bins that is held at once
 CURVE = 64  # steps of confidence that a curve is drawn through
 IN_STEP = (
     8  # answers that a step holds: of one alone no likeness within its image is seen
@@ -109,8 +108,11 @@ def ece_interval(
     0.117 [0.089, 0.146]
     """
     c, y = check_pair(confidence, correct)
-    bins = distinct(bins_of(c, n_bins, binning))[1]
-    return _inverted(c, y, bins, groups, level, rng)
+    bins = np.unique(bins_of(c, n_bins, binning), return_inverse=True)[1]
+    low, _, high = _inverted(c, y, bins, groups, level, rng)
+    return Interval(
+        low=low, estimate=ece(c, y, n_bins=n_bins, binning=binning), high=high
+    )
 
 
 def ici_interval(
@@ -194,7 +196,7 @@ def _inverted(
         warn(
             "all answers are of one image: nothing shows their sampling noise, no interval"
         )
-        return Interval(low=np.nan, estimate=_size(c, y, bins, smooth), high=np.nan)
+        return Interval(low=np.nan, estimate=np.nan, high=np.nan)
     test = _Gaps(c, y, bins, codes, n_draws, rng, smooth)
     note_few(test.worth, groups is not None)
 
@@ -215,19 +217,6 @@ def _inverted(
         most = 1.0 if high_possible(1.0) else _boundary(0.0, 1.0, high_possible)
         high = max(high, float(test.weight @ np.abs(even(most))))
     return Interval(low=low, estimate=test.size, high=high)
-
-
-def _size(
-    c: FloatArray,
-    y: FloatArray,
-    bins: NDArray[np.intp],
-    smooth: FloatArray | None,
-) -> float:
-    """The observed mean size of the gaps."""
-    n = np.bincount(bins)
-    gap = np.bincount(bins, y - c) / n
-    curve = gap if smooth is None else smooth @ gap
-    return float(n @ np.abs(curve) / n.sum())
 
 
 def _boundary(low: float, high: float, inside: Callable[[float], bool]) -> float:
@@ -310,22 +299,16 @@ class _Gaps:
         self, residual: FloatArray, bins: NDArray[np.intp], codes: NDArray[np.intp]
     ) -> None:
         """Give the noise the correlation of bins, and the inflation, that images show."""
-        k = self.n.size
+        from scipy.sparse import csr_array
+
         share_of_image = np.bincount(codes) / codes.size
-        sandwich = np.zeros((k, k))
-        step = max(1, MOST_NUMBERS // k)
-        for first in range(0, share_of_image.size, step):
-            shares = share_of_image[first : first + step]
-            own: slice | NDArray[np.bool_] = slice(None)
-            if shares.size < share_of_image.size:
-                own = (codes >= first) & (codes < first + step)
-            # (images, b): what each image adds to the gap of each bin
-            place = (codes[own] - first) * k + bins[own]
-            flat = np.bincount(place, residual[own], shares.size * k)
-            table = flat.reshape(shares.size, k) / self.n
-            # an image pulls the centre towards itself, by its share: the jackknife undoes it
-            table /= np.maximum(1 - shares, 0.5)[:, None]
-            sandwich += table.T @ table
+        # an image pulls the centre towards itself, by its share: the jackknife undoes it
+        added = residual / self.n[bins] / np.maximum(1 - share_of_image, 0.5)[codes]
+        # (images, b): what each image adds to the gap of each bin
+        table = csr_array(
+            (added, (codes, bins)), shape=(len(share_of_image), self.n.size)
+        )
+        sandwich = (table.T @ table).toarray()
         seen = np.diag(sandwich)
         alone = np.bincount(bins, residual**2) / self.n**2
         share = self.weight**2

@@ -224,7 +224,7 @@ def _brier_skill(c: FloatArray, y: FloatArray) -> Sums:
         score = sums[:, 0, 1] / sums[:, 0, 0]
         return np.where(defined, 1 - score / np.where(defined, base, 1), np.nan)
 
-    return Sums(cell=None, n_cells=1, features=((c - y) ** 2, y), finish=finish)
+    return Sums(cell=0, n_cells=1, features=((c - y) ** 2, y), finish=finish)
 
 
 @register(

@@ -13,7 +13,6 @@ from .registry import Sums, evaluate, register
 from .resampling import (
     UNBOUNDED,
     FloatArray,
-    distinct,
     effective_number,
     gathered,
     logit,
@@ -79,67 +78,6 @@ def auroc(confidence: ArrayLike, correct: ArrayLike) -> float:
     """
     reason = "all answers are correct or all are wrong"
     return evaluate(_auroc, confidence, correct, undefined=reason)
-
-
-def _aurc(c: FloatArray, y: FloatArray, *, most_cells: int | None = None) -> Sums:
-    cell, n_cells = _ranked_cells(-c, most_cells)
-
-    def finish(sums: FloatArray) -> FloatArray:
-        return _area(sums[..., 0], sums[..., 1])
-
-    return Sums(cell=cell, n_cells=n_cells, features=(1 - y,), finish=finish)
-
-
-@register("aurc", label="AURC", sums=_aurc)
-def aurc(confidence: ArrayLike, correct: ArrayLike) -> float:
-    r"""Area under the risk–coverage curve: mean error rate among the k most confident answers.
-
-    .. math:: \frac1n \sum_{k=1}^n \frac{\mathrm{E}[\text{errors among the top } k]}{k}
-
-    Ties: the expectation over a random order within answers of one confidence, in closed form.
-
-    Parameters
-    ----------
-    confidence : (n,) array
-        Probability in [0, 1] that the answer is correct.
-    correct : (n,) array of 0 and 1
-        1 where the answer is correct.
-
-    Returns
-    -------
-    float
-        In [0, 1]; 0 where all are correct, the error rate where confidence is constant. It mixes
-        accuracy and discrimination.
-
-    Raises
-    ------
-    ValueError
-        On input that is no confidence and outcome, by name and position.
-
-    References
-    ----------
-    Geifman & El-Yaniv, NeurIPS 2017, arXiv:1705.08500.
-
-    Examples
-    --------
-    >>> round(aurc([0.9, 0.7, 0.5, 0.3], [1, 1, 0, 0]), 3)
-    0.208
-    """
-    return evaluate(_aurc, confidence, correct)
-
-
-def _area(count: FloatArray, wrong: FloatArray) -> FloatArray:
-    """(r,) areas from (r, cells) counts and errors, most confident first."""
-    from scipy.special import digamma
-
-    end = count.cumsum(axis=1)
-    rate = wrong / np.where(count > 0, count, 1)
-    # sum over j = 1 … count of (errors before + j rate) / (answers before + j), for each cell
-    before = wrong.cumsum(axis=1) - wrong - (end - count) * rate
-    # harmonic numbers, however large, are those of the digamma function and a constant
-    steps = np.diff(digamma(end + 1), axis=1, prepend=digamma(1.0))
-    area = before * steps + wrong
-    return area.sum(axis=1) / end[:, -1]
 
 
 # --- tests --------------------------------------------------------------------------------
@@ -319,22 +257,13 @@ def auroc_table(
     """
     rows = []
     for key, part in parts_by(measured(graded), by):
-        c, y = arrays(part)
-        test = auroc_test(c, y, groups=image_labels(part), level=level)
-        rows.append(
-            key
-            | {
-                "n": c.size,
-                "auroc": test["auroc"],
-                "auroc_low": test["low"],
-                "auroc_high": test["high"],
-                "p": test["p"],
-            }
-        )
+        test = auroc_test(*arrays(part), groups=image_labels(part), level=level)
+        test = test.rename({"low": "auroc_low", "high": "auroc_high"})
+        rows.append(key | {"n": len(part)} | test.drop("conclusion").to_dict())
     table = pd.DataFrame(rows)
-    table["p_holm"] = holm(table["p"].to_numpy(float))
-    shown = table["p_holm"] <= 1 - level
+    table["p_holm"] = holm(table["p"])
     direction = np.where(table["auroc"] > 0.5, "discriminates", "reversed")
+    shown = table["p_holm"] <= 1 - level
     table["conclusion"] = np.where(shown, direction, "no discrimination shown")
     return table
 
@@ -359,12 +288,12 @@ def _components(
     """Obuchowski's structural components, of pairs within folds where they are given."""
     owns: list[NDArray[np.intp] | slice] = [slice(None)]
     if fold is not None:
-        folds = distinct(fold)[1]
+        folds = np.unique(fold, return_inverse=True)[1]
         owns = [np.flatnonzero(folds == k) for k in range(int(folds.max()) + 1)]
     won = np.empty(c.size)
     rivals = np.empty(c.size)
     for own in owns:
-        cell = distinct(c[own])[1]
+        cell = np.unique(c[own], return_inverse=True)[1]
         is_right = y[own] == 1
         right = np.bincount(cell, is_right)
         wrong = np.bincount(cell, ~is_right)

@@ -7,17 +7,16 @@ reader every case, or each some of them).
 """
 
 from collections.abc import Sequence
-from itertools import combinations
+from itertools import combinations, product
 from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
-from ._check import check_correct, check_level, warn
-from .rows import image_labels, parts_by
-
-FloatArray = NDArray[np.float64]
+from ._check import check_choice, check_correct, check_level, warn
+from .resampling import UNBOUNDED, FloatArray, within
+from .rows import arrays, image_labels, measured, parts_by
 
 MANY = 1e9  # degrees of freedom of a normal
 READER_METRICS = ("auroc", "brier", "accuracy", "mean_confidence", "gap")
@@ -126,43 +125,23 @@ def mrmc_auroc(
     positive = truths.index[truths["first"] == 1]
     if without.empty or positive.empty:
         raise ValueError("truth: AUROC needs cases of both classes")
-    kernels = _above(table, without, positive)
-    one = len(kernels) == 1
-    rarer = int(min(len(without), len(positive)))
-    found = _interval(kernels, level, n_cases=rarer, null=0.5 if one else 0.0)
-    if one:
-        found = _on_log_odds(found, level)
-    return found._replace(n_cases=len(truths))
-
-
-def _above(table: pd.DataFrame, without: pd.Index, positive: pd.Index) -> list[_Kernel]:
-    """Of each condition: does a positive case score above one without, reader by reader."""
-    readers = pd.Index(sorted(table["reader"].unique()))
     kernels = []
-    for _, part in table.groupby("condition"):
-        read = part.pivot(index="reader", columns="case", values="value")
-        low = read.reindex(index=readers, columns=without).to_numpy(float)
-        high = read.reindex(index=readers, columns=positive).to_numpy(float)
-        high = high[:, None, :]
-        low = low[:, :, None]
+    for read in _readings(table):
+        low = read[without].to_numpy()[:, :, None]
+        high = read[positive].to_numpy()[:, None, :]
         # (readers, cases without, cases with); what was not read is neither above nor level
         terms = (high > low).astype(np.float32)
         terms[high == low] = 0.5
-        seen = ~np.isnan(high) & ~np.isnan(low)
-        kernels.append(_Kernel(weights=seen, terms=terms))
-    return kernels
-
-
-def _on_log_odds(found: ReaderInterval, level: float) -> ReaderInterval:
-    """The interval of a share taken for its log-odds: it ends inside 0 and 1."""
-    from scipy.special import expit, logit, stdtrit
-
-    share = found.estimate
-    if not 0 < share < 1:
-        return found
-    half = stdtrit(found.df, (1 + level) / 2) * found.se / (share * (1 - share))
-    low, high = expit(logit(share) + np.array([-half, half]))
-    return found._replace(low=float(low), high=float(high))
+        kernels.append(_Kernel(~np.isnan(high) & ~np.isnan(low), terms))
+    one = len(kernels) == 1
+    found = _interval(
+        kernels,
+        level,
+        n_cases=int(min(len(without), len(positive))),
+        null=0.5 if one else 0.0,
+        bounds=(0.0, 1.0) if one else UNBOUNDED,
+    )
+    return found._replace(n_cases=len(truths))
 
 
 def mrmc_mean(
@@ -211,16 +190,12 @@ def mrmc_mean(
     '0.76 [0.69, 0.83]'
     """
     table = _long(value, reader, case, condition)
-    readers = pd.Index(sorted(table["reader"].unique()))
-    cases = pd.Index(sorted(table["case"].unique()))
     kernels = []
-    for _, part in table.groupby("condition"):
-        read = part.pivot(index="reader", columns="case", values="value")
-        values = read.reindex(index=readers, columns=cases).to_numpy(float)
+    for read in _readings(table):
+        values = read.to_numpy()
         seen = ~np.isnan(values)
-        terms = np.where(seen, values, 0.0)
-        kernels.append(_Kernel(weights=seen.astype(float), terms=terms))
-    return _interval(kernels, level, n_cases=len(cases), null=0.0)
+        kernels.append(_Kernel(seen.astype(float), np.where(seen, values, 0.0)))
+    return _interval(kernels, level, n_cases=table["case"].nunique())
 
 
 def mrmc_table(
@@ -280,14 +255,11 @@ def mrmc_table(
     >>> table[["domain", "estimate", "n_readers"]].round(2).to_numpy().tolist()
     [['general', 0.79, 3], ['medical', 0.52, 3]]
     """
-    unknown = set(metrics) - set(READER_METRICS)
-    if unknown:
-        raise ValueError(f"metrics must be of {READER_METRICS}, got {sorted(unknown)}")
-    known = answers[answers["confidence"].notna() & answers["correct"].notna()]
+    for name in metrics:
+        check_choice(name, "metrics", READER_METRICS)
     rows = []
-    for key, part in parts_by(known, by):
-        confidence = part["confidence"].to_numpy(float)
-        correct = part["correct"].to_numpy(float)
+    for key, part in parts_by(measured(answers), by):
+        confidence, correct = arrays(part)
         who = part["reader"].to_numpy()
         cases = image_labels(part, case)
         values = {
@@ -344,12 +316,26 @@ def _long(
     return table
 
 
+def _readings(table: pd.DataFrame) -> list[pd.DataFrame]:
+    """Of each condition: values, readers in rows and cases in columns, NaN where not read."""
+    values = table.set_index(["condition", "reader", "case"])["value"].unstack("case")
+    index = values.index.get_level_values("reader").unique().sort_values()
+    parts = values.groupby(level="condition")
+    return [part.droplevel("condition").reindex(index) for _, part in parts]
+
+
 def _interval(
-    kernels: list[_Kernel], level: float, *, n_cases: int, null: float
+    kernels: list[_Kernel],
+    level: float,
+    *,
+    n_cases: int,
+    null: float = 0.0,
+    bounds: tuple[float, float] = UNBOUNDED,
 ) -> ReaderInterval:
     """Student's t around the average of one kernel, or the difference of two."""
     from scipy.special import stdtr, stdtrit
 
+    check_level(level)
     signs = [1.0, -1.0][: len(kernels)]
     pairs = list(zip(signs, kernels, strict=True))
     estimate = sum(sign * _total(k.terms) / _total(k.weights) for sign, k in pairs)
@@ -357,34 +343,27 @@ def _interval(
     by_readers = 0.0
     if n_readers > 1:
         # of each reader: weighted distance from the average, summed over conditions
-        parts = [sign * _distances(kernel) for sign, kernel in pairs]
-        squares = float((np.sum(parts, axis=0) ** 2).sum())
-        by_readers = squares * n_readers / (n_readers - 1)
+        parts = np.sum([sign * _distances(kernel) for sign, kernel in pairs], axis=0)
+        by_readers = float((parts**2).sum()) * n_readers / (n_readers - 1)
     else:
         warn("one reader alone: the interval holds for this reader, not for others")
-    variance = 0.0
-    for sign, first in pairs:
-        for other, second in pairs:
-            variance += sign * other * _covariance(first, second)
+    both = product(pairs, repeat=2)
+    variance = sum(a * b * _covariance(one, other) for (a, one), (b, other) in both)
     # cases cannot take variance away: without them it is that between the readers
     variance = max(variance, by_readers)
-    by_cases = variance - by_readers
-    uncertain = by_cases**2 / max(n_cases - 1, 1)
-    if n_readers > 1:
-        uncertain += by_readers**2 / (n_readers - 1)
+    uncertain = (variance - by_readers) ** 2 / max(n_cases - 1, 1)
+    uncertain += by_readers**2 / max(n_readers - 1, 1)
     se = np.sqrt(variance)
     df = variance**2 / uncertain if uncertain > 0 else MANY
-    half = se * stdtrit(df, (1 + check_level(level)) / 2)
-    p = np.nan
-    if se > 0:
-        p = float(2 * stdtr(df, -abs(estimate - null) / se))
+    half = se * stdtrit(df, (1 + level) / 2)
+    low, high = within(estimate, half, half, bounds)
     return ReaderInterval(
-        low=float(estimate - half),
+        low=float(low),
         estimate=float(estimate),
-        high=float(estimate + half),
+        high=float(high),
         se=float(se),
         df=float(df),
-        p=p,
+        p=float(2 * stdtr(df, -abs(estimate - null) / se)) if se > 0 else np.nan,
         n_readers=n_readers,
         n_cases=n_cases,
     )

@@ -7,7 +7,6 @@ resamples its bootstrap. A new metric is a function that makes `Sums`, a public 
 `evaluate`, and the line `@register(...)` above it.
 """
 
-import functools
 import inspect
 import math
 from collections.abc import Callable
@@ -32,8 +31,8 @@ class Sums:
 
     Attributes
     ----------
-    cell : (n,) array or None
-        Cell of each answer; None: one cell for all.
+    cell : (n,) array or 0
+        Cell of each answer; 0: one cell for all.
     n_cells : int
     features : tuple of (n,) array
         What is added up within a cell beside the count.
@@ -41,40 +40,40 @@ class Sums:
         Turns (r, n_cells, 1 + k) sums, the count first, into (r,) values; NaN where undefined.
     """
 
-    cell: NDArray[np.intp] | None
+    cell: NDArray[np.intp] | int
     n_cells: int
     features: tuple[FloatArray, ...]
     finish: Callable[[FloatArray], FloatArray]
 
-    def _cells(self) -> NDArray[np.intp]:
-        if self.cell is None:
-            return np.zeros(self.features[0].size, dtype=np.intp)
-        return self.cell
-
     def value(self, weights: FloatArray | None = None) -> float:
         """The metric, each answer counted `weights` times."""
-        cell = self._cells()
-        sums = np.empty((1, self.n_cells, 1 + len(self.features)))
-        sums[0, :, 0] = np.bincount(cell, weights, self.n_cells)
-        for position, feature in enumerate(self.features, 1):
-            times = feature if weights is None else feature * weights
-            sums[0, :, position] = np.bincount(cell, times, self.n_cells)
-        return float(self.finish(sums)[0])
+        unit = np.zeros(self.features[0].size, dtype=np.intp)
+        return float(self.finish(self._summed(unit, 1, weights))[0])
 
     def resampled(
         self, drawn: Resamples, codes: NDArray[np.intp] | None = None
     ) -> FloatArray:
         """(1 + r,) the metric on the sample itself and on its resamples."""
-        place = (drawn.codes() if codes is None else codes) * self.n_cells
-        place += self._cells()
-        size = drawn.n_units * self.n_cells
-        columns = [np.bincount(place, minlength=size).astype(float)]
-        for feature in self.features:
-            columns.append(np.bincount(place, feature, size))
+        unit = drawn.codes() if codes is None else codes
         # (units, n_cells · (1 + k)), so that one matrix product serves all features
-        table = np.stack(columns, axis=-1).reshape(drawn.n_units, -1)
+        table = self._summed(unit, drawn.n_units).reshape(drawn.n_units, -1)
         sums = drawn.counts @ table
         return self.finish(sums.reshape(len(sums), self.n_cells, -1))
+
+    def _summed(
+        self,
+        unit: NDArray[np.intp],
+        n_units: int,
+        weights: FloatArray | None = None,
+    ) -> FloatArray:
+        """(n_units, n_cells, 1 + k) count and features of the answers of each unit and cell."""
+        place = unit * self.n_cells + self.cell
+        size = n_units * self.n_cells
+        columns = [np.bincount(place, weights, size).astype(float)]
+        for feature in self.features:
+            times = feature if weights is None else feature * weights
+            columns.append(np.bincount(place, times, size))
+        return np.stack(columns, axis=-1).reshape(n_units, self.n_cells, -1)
 
 
 @dataclass(frozen=True)
@@ -211,19 +210,10 @@ def evaluate(
     return value
 
 
-def metric_of(stat: Callable[..., float]) -> tuple[Metric, dict[str, Any]]:
-    """The metric that a function is, and the options that a `functools.partial` gives it."""
-    whole = functools.partial(stat)  # of a partial it is that one, flat
-    for metric in METRICS.values():
-        if whole.func in (metric, metric.value):
-            return metric, whole.keywords
-    raise ValueError(f"stat must be a metric of medcal_nb.measure, got {stat!r}")
-
-
 def mean_of(values: FloatArray) -> Sums:
     """The plain mean of one number an answer."""
     return Sums(
-        cell=None,
+        cell=0,
         n_cells=1,
         features=(values,),
         finish=lambda sums: sums[:, 0, 1] / sums[:, 0, 0],
@@ -238,4 +228,4 @@ def ratio_of(above: FloatArray, below: FloatArray) -> Sums:
         divisor = np.where(defined, sums[:, 0, 2], 1)
         return np.where(defined, sums[:, 0, 1] / divisor, np.nan)
 
-    return Sums(cell=None, n_cells=1, features=(above, below), finish=finish)
+    return Sums(cell=0, n_cells=1, features=(above, below), finish=finish)

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
-from ._check import check_groups, check_level, check_whole, warn
+from ._check import check_groups, check_level, check_whole
 
 FloatArray = NDArray[np.float64]
 Bounds = tuple[FloatArray | float, FloatArray | float]
@@ -21,7 +21,6 @@ FEW_IMAGES = 30
 """Below so many images an interval is marked: its level is known from simulation alone."""
 MOST_UNITS = 1024
 PARCELS = 512
-ROWS_AT_ONCE = 32  # resamples counted together: they fit in a processor's cache
 NUMBERS_AT_ONCE = (
     400_000  # numbers a step of Newton's method works on: they stay in the cache
 )
@@ -29,6 +28,8 @@ FEW_ENTRIES = (
     20  # numbers of a table to one row of it, from which on zeros are left out
 )
 UNBOUNDED = (-np.inf, np.inf)
+FEW_DRAWS = 5  # the quantile beyond so many resamples is not read off them
+LEAST_P = 1e-12
 LEAST_CLIP = 1e-6
 MOST_CLIP = 0.005
 
@@ -114,16 +115,12 @@ class Resamples:
 
     def _drawn(self, n_resamples: int, rng: np.random.Generator) -> FloatArray:
         """(1 + n_resamples, n_units) counts, the first row ones."""
-        size = self.n_units
-        chosen = rng.integers(0, size, (n_resamples, size), dtype=np.int32)
-        counts = np.ones((1 + n_resamples, size))
-        start = np.arange(ROWS_AT_ONCE)[:, None] * size
-        for first in range(0, n_resamples, ROWS_AT_ONCE):
-            # rows are counted apart: each has a range of numbers of its own
-            block = chosen[first : first + ROWS_AT_ONCE]
-            place = block + start[: len(block)]
-            flat = np.bincount(place.ravel(), minlength=place.size)
-            counts[1 + first : 1 + first + len(block)] = flat.reshape(block.shape)
+        chosen = rng.integers(
+            0, self.n_units, (n_resamples, self.n_units), dtype=np.int32
+        )
+        counts = np.ones((1 + n_resamples, self.n_units))
+        for row, units in zip(counts[1:], chosen, strict=True):
+            row[:] = np.bincount(units, minlength=self.n_units)
         return counts
 
     def codes(self, labels: ArrayLike | None = None) -> NDArray[np.intp]:
@@ -312,50 +309,8 @@ def _gone(
     return np.where(scaled, less / (ahead + behind * (1 - less)), plain)
 
 
-def percentile_interval(
-    draws: FloatArray,
-    *,
-    level: float = 0.95,
-    n_groups: float,
-    bounds: tuple[float, float] = UNBOUNDED,
-) -> Interval:
-    """`percentile_ends` of one number, with a warning where the interval says little.
-
-    Parameters
-    ----------
-    draws : (1 + r,) array
-        The estimate, then its resamples.
-    level, n_groups, bounds
-        As in `percentile_ends`.
-
-    Returns
-    -------
-    Interval
-        `(low, estimate, high)`; NaN ends where there is nothing to vary.
-    """
-    estimate = float(draws[0])
-    missing = int(np.isnan(draws[1:]).sum())
-    if np.isnan(estimate) or missing == len(draws) - 1:
-        return Interval(low=np.nan, estimate=estimate, high=np.nan)
-    low, high = percentile_ends(draws, level=level, n_groups=n_groups, bounds=bounds)
-    if np.isnan(low):
-        warn("resampling has nothing to vary: the interval is NaN")
-    elif missing:
-        warn(
-            f"undefined on {missing} of {len(draws) - 1} resamples; "
-            "the interval is taken over the others"
-        )
-    return Interval(low=float(low), estimate=estimate, high=float(high))
-
-
-def _t_statistic(draws: FloatArray, n_groups: float, null: float) -> float:
-    """Distance of the estimate from the null value in standard errors; NaN without any."""
-    error = float(np.nanstd(draws[1:])) * np.sqrt(n_groups / max(n_groups - 1, 1e-9))
-    return float((draws[0] - null) / error) if error > 1e-12 else np.nan
-
-
-def two_sided_p(draws: FloatArray, *, n_groups: float, null: float = 0.0) -> float:
-    """P value of "the number is `null`": t with n_groups − 1 degrees, by the resamples' spread.
+def two_sided_p(draws: FloatArray, *, n_groups: float) -> float:
+    """P value of "the number is 0": t with n_groups − 1 degrees, by the resamples' spread.
 
     `draws` and `n_groups` are as in `percentile_ends`, of one number. NaN where nothing varies.
     """
@@ -363,22 +318,64 @@ def two_sided_p(draws: FloatArray, *, n_groups: float, null: float = 0.0) -> flo
 
     if n_groups <= 1:
         return np.nan
-    distance = abs(_t_statistic(draws, n_groups, null))
-    return float(2 * stdtr(n_groups - 1, -distance))
+    error = np.nanstd(draws[1:]) * np.sqrt(n_groups / (n_groups - 1))
+    if not error > 1e-12:
+        return np.nan
+    return float(2 * stdtr(n_groups - 1, -abs(draws[0]) / error))
 
 
-def one_sided_p(
-    draws: FloatArray, *, n_groups: float, null: float, alternative: str
-) -> float:
-    """P value against the number being "less" or "greater" than `null`, as `two_sided_p`."""
-    from scipy.special import stdtr
+def one_sided_p(draws: FloatArray, *, n_groups: float, null: float) -> float:
+    """P value against the number being below `null`, by inversion; 1 − p of its being above.
+
+    The level at which the end of `percentile_ends` reaches `null`, so that test and interval
+    agree: a skewed spread of the resamples, as that of a loss near its minimum, has a p value of
+    its own on either side. Beyond the FEW_DRAWS most extreme resamples the distance to the end is
+    taken to grow with the square of Student's quantile, as that of a quadratic loss does and
+    faster than that of a mean.
+
+    Parameters
+    ----------
+    draws, n_groups
+        As in `percentile_ends`, of one number.
+    null : float
+
+    Returns
+    -------
+    float
+        NaN for one image; 0, ½ or 1 where no resample differs from the sample.
+    """
+    from scipy.optimize import brentq
+    from scipy.special import stdtrit
 
     if n_groups <= 1:
         return np.nan
-    distance = _t_statistic(draws, n_groups, null)
-    if alternative == "greater":
-        distance = -distance
-    return float(stdtr(n_groups - 1, distance))
+    apart = draws - null
+    if np.ptp(apart) < 1e-12:
+        return float((1 + np.sign(apart[0])) / 2)
+    if apart[0] >= 0:
+        return (
+            1 - one_sided_p(-draws, n_groups=n_groups, null=-null) if apart[0] else 0.5
+        )
+    resampled = np.sort(apart[1:][~np.isnan(apart[1:])])
+    last = resampled.size - 1
+    few = min(0.25, FEW_DRAWS / resampled.size)
+
+    def end(log_tail: float) -> float:
+        """The upper end that is exceeded with this probability."""
+        tail = np.exp(log_tail)
+        seen = max(tail, few)
+        middle, high = np.interp(
+            [0.5 * last, (1 - seen) * last], np.arange(last + 1), resampled
+        )
+        distance = stretch(n_groups, 1 - 2 * seen) * (high - middle)
+        if tail < seen:
+            distance *= (stdtrit(n_groups - 1, tail) / stdtrit(n_groups - 1, seen)) ** 2
+        return float(apart[0] + distance)
+
+    least = np.log(LEAST_P)
+    if end(least) < 0:
+        return LEAST_P
+    return float(np.exp(brentq(end, least, np.log(0.5 - 1e-9))))
 
 
 # --- log-odds -----------------------------------------------------------------------------
@@ -412,34 +409,17 @@ def logit(confidence: ArrayLike, clip: float) -> FloatArray:
     return odds
 
 
-def distinct(values: ArrayLike) -> tuple[NDArray, NDArray[np.intp]]:
-    """Different values, ascending, and which of them each of the (n,) values is.
-
-    What `numpy.unique` returns; of values that ascend already, in one pass.
-    """
-    array = np.asarray(values)
-    if array.size == 0 or (array[1:] < array[:-1]).any():
-        return np.unique(array, return_inverse=True)
-    is_new = np.append(True, array[1:] != array[:-1])
-    place = np.cumsum(is_new)
-    place -= 1
-    return array[is_new], place
-
-
 def gathered(confidence: ArrayLike, most: int | None = None) -> NDArray[np.intp]:
     """(n,) a number for each confidence: the same for equal ones, at most `most` numbers.
 
     Where more differ, neighbours are put together into cells of equal mass.
     """
-    cell = distinct(confidence)[1]
+    cell = np.unique(confidence, return_inverse=True)[1]
     n = np.bincount(cell)
     if most is None or n.size <= most:
         return cell
-    middle = np.cumsum(n) - n / 2
-    middle /= n.sum()
-    middle *= most
-    coarse = middle.astype(np.intp)
-    return distinct(coarse)[1][cell]
+    coarse = ((np.cumsum(n) - n / 2) / n.sum() * most).astype(np.intp)
+    return np.unique(coarse, return_inverse=True)[1][cell]
 
 
 # --- logistic regression ------------------------------------------------------------------
@@ -451,23 +431,20 @@ def fit_logistic(
     weights: FloatArray,
     *,
     offset: FloatArray | float = 0.0,
-    precision: float = 0.0,
     start: FloatArray | float = 0.0,
 ) -> tuple[FloatArray, FloatArray]:
-    r"""One penalised logistic regression for every row of weights, by Newton's method.
+    r"""One logistic regression for every row of weights, by Newton's method.
 
-    Maximises :math:`\sum_i w_{bi} [t_i \eta_i - \log(1 + e^{\eta_i})] - \frac\lambda2 |\theta|^2`
-    with :math:`\eta = X \theta + \mathrm{offset}`.
+    Maximises :math:`\sum_i w_{bi} [t_i \eta_i - \log(1 + e^{\eta_i})]` with
+    :math:`\eta = X \theta + \mathrm{offset}`.
 
     Parameters
     ----------
-    features : (n, d) or (B, n, d) array
+    features : (n, d) array
     sums : (B, d) array
         :math:`\sum_i w_{bi} t_i x_i`, the only way in which the targets enter.
     weights : (B, n) array
     offset : scalar, (n,) or (B, n) array
-    precision : float
-        λ.
     start : scalar, (d,) or (B, d) array
         Where Newton's method starts: the fit of the whole sample saves steps on resamples.
 
@@ -475,98 +452,57 @@ def fit_logistic(
     -------
     theta : (B, d) array
     information : (B, d, d) array
-        Of the likelihood, without the penalty.
     """
-    x = features.reshape(-1, *features.shape[-2:])
-    offset = np.atleast_2d(offset)
+    n, d = features.shape
+    # (n, d²) products of features, whose weighted sums are the information
+    products = (features[:, :, None] * features[:, None, :]).reshape(n, d * d)
+    offset = np.broadcast_to(offset, weights.shape)
     theta = np.zeros_like(sums) + start
-    size = max(1, NUMBERS_AT_ONCE // weights.shape[1])
-    thetas = []
-    informations = []
+    information = np.empty((len(sums), d, d))
+    size = max(1, NUMBERS_AT_ONCE // n)
     for first in range(0, len(sums), size):
         rows = slice(first, first + size)
-        fitted, information = _newton(
-            _rows(x, rows),
-            sums[rows],
-            weights[rows],
-            _rows(offset, rows),
-            theta[rows],
-            precision,
+        theta[rows], information[rows] = _newton(
+            features, products, sums[rows], weights[rows], offset[rows], theta[rows]
         )
-        thetas.append(fitted)
-        informations.append(information)
-    return np.concatenate(thetas), np.concatenate(informations)
-
-
-def linear(features: FloatArray, theta: FloatArray) -> FloatArray:
-    """(B, n): features, the same or its own for each row of theta, times that row."""
-    return (features @ theta[..., None])[..., 0]
-
-
-def _rows(values: FloatArray, rows: slice | NDArray[np.intp]) -> FloatArray:
-    """Some rows of values, or the one row that stands for all."""
-    if len(values) == 1 or (isinstance(rows, np.ndarray) and len(rows) == len(values)):
-        return values  # all of them: no copy
-    return values[rows]
-
-
-def _summed(weights: FloatArray, features: FloatArray) -> FloatArray:
-    """(B, d): features, the same or its own for each row of weights, summed under that row."""
-    return (weights[:, None, :] @ features)[:, 0]
+    return theta, information
 
 
 def _newton(
-    x: FloatArray,
+    features: FloatArray,
+    products: FloatArray,
     sums: FloatArray,
     weights: FloatArray,
     offset: FloatArray,
     theta: FloatArray,
-    precision: float,
 ) -> tuple[FloatArray, FloatArray]:
-    n, d = x.shape[1:]
-    blocks = [slice(k, k + NUMBERS_AT_ONCE) for k in range(0, n, NUMBERS_AT_ONCE)]
-    products = _products(x) if len(blocks) == 1 else None
-    offset = np.broadcast_to(offset, (len(offset), n))
-    ridge = (precision + 1e-9) * np.eye(d)
+    from scipy.special import expit
+
+    d = features.shape[1]
+    ridge = 1e-9 * np.eye(d)
     information = np.empty((len(theta), d, d))
     step = np.zeros_like(theta)
     rise = np.full(len(theta), np.inf)
     live = np.arange(len(theta))  # the fits that still move
     for _ in range(100):
-        gradient = sums[live] - precision * theta[live]
-        information[live] = 0
-        for block in blocks:
-            own = _rows(x, live)[:, block]
-            p = _expit(linear(own, theta[live]) + _rows(offset, live)[:, block])
-            pull = _rows(weights, live)[:, block] * p
-            gradient -= _summed(pull, own)
-            squares = _products(own) if products is None else _rows(products, live)
-            bend = _summed(pull * (1 - p), squares)
-            information[live] += bend.reshape(-1, d, d)
-        move = np.linalg.solve(information[live] + ridge, gradient[..., None])[..., 0]
+        moving = slice(None) if live.size == len(theta) else live
+        p = expit(theta[moving] @ features.T + offset[moving])  # (live, n)
+        pull = weights[moving] * p
+        gradient = sums[moving] - pull @ features
+        bend = ((pull - pull * p) @ products).reshape(-1, d, d)
+        information[moving] = bend
+        move = np.linalg.solve(bend + ridge, gradient[..., None])[..., 0]
         size = np.abs(move).max(axis=1)
         move *= np.minimum(1.0, 4.0 / np.maximum(size, 1e-300))[:, None]
         # far past the maximum on the line of the last step: go back half of it
         over = (gradient * step[live]).sum(axis=1) < -0.5 * rise[live]
         rise[live] = np.where(over, rise[live] / 2, (gradient * move).sum(axis=1))
-        half = step[live] / 2
-        theta[live] += np.where(over[:, None], -half, move)
-        step[live] = np.where(over[:, None], half, move)
+        step[live] = np.where(over[:, None], step[live] / 2, move)
+        theta[live] += np.where(over[:, None], -step[live], move)
         live = live[over | (size >= 1e-6)]
         if not live.size:
             break
     return theta, information
-
-
-def _products(x: FloatArray) -> FloatArray:
-    """(B or 1, n, d²): products of features, whose weighted sums are the information."""
-    return (x[..., :, None] * x[..., None, :]).reshape(*x.shape[:2], -1)
-
-
-def _expit(eta: FloatArray) -> FloatArray:
-    from scipy.special import expit
-
-    return np.asarray(expit(eta))
 
 
 # --- discrimination -----------------------------------------------------------------------

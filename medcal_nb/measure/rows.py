@@ -1,8 +1,7 @@
 """Rows of graded answers: those that can be measured, their images and groups."""
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 import pandas as pd
@@ -83,24 +82,6 @@ def refuse_shared(fitted: pd.DataFrame, judged: pd.DataFrame, names: str) -> Non
             f"{len(shared)} images are both {names}, the first {min(shared)}: "
             "what was learned on an image would be judged on it"
         )
-
-
-def rows_where(graded: pd.DataFrame, where: Mapping[str, Any]) -> pd.DataFrame:
-    """Return the rows whose columns hold the values of `where`; none where a column is absent."""
-    return graded[is_where(graded, where)]
-
-
-def is_where(graded: pd.DataFrame, where: Mapping[str, Any]) -> np.ndarray:
-    """Return which rows :func:`rows_where` returns, as an array of bool."""
-    mask = np.ones(len(graded), dtype=bool)
-    for column, value in where.items():
-        held = (
-            graded[column] == value
-            if column in graded
-            else pd.Series(False, graded.index)
-        )
-        mask &= held.to_numpy(bool, na_value=False)
-    return mask
 
 
 def parts_by(

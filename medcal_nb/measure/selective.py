@@ -12,9 +12,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
-from ._check import check_confidence, check_groups, check_level, check_pair
+from ._check import check_groups, check_level, check_pair
 from .intervals import clustered_interval, wilson_interval
-from .resampling import Resamples, distinct, percentile_ends
+from .paired import with_ends
+from .resampling import Resamples
 from .rows import (
     arrays,
     image_labels,
@@ -22,7 +23,6 @@ from .rows import (
     measured,
     parts_by,
     refuse_shared,
-    rows_where,
 )
 
 DELTA = 0.1
@@ -177,77 +177,10 @@ def one_answer_an_image(
 
 def descending(c: NDArray, y: NDArray) -> tuple[NDArray, NDArray, NDArray]:
     """Distinct confidences from the highest, and answers and errors down to each."""
-    values, cell = distinct(c)
+    values, cell = np.unique(c, return_inverse=True)
     kept = np.bincount(cell)[::-1].cumsum()
     errors = np.bincount(cell, 1 - y)[::-1].cumsum()
     return values[::-1], kept, errors
-
-
-def conformal_selection(
-    confidence: ArrayLike,
-    correct: ArrayLike,
-    new: ArrayLike,
-    *,
-    target: float,
-    groups: ArrayLike | None = None,
-    rng: np.random.Generator | None = None,
-) -> NDArray[np.bool_]:
-    r"""Which of some new answers to keep so that the expected share wrong is at most `target`.
-
-    Each new answer gets the conformal p value of "this answer is wrong",
-
-    .. math:: p_j = \frac{1 + \#\{i : y_i = 0,\ c_i \ge c_j\}}{n + 1},
-
-    and Benjamini and Hochberg's procedure keeps answers at level α. Another promise than that of
-    `selective_threshold`: the share wrong among those kept is at most α *on average* over
-    calibration answers and new ones; in a single draw it exceeds α in up to half of the cases.
-
-    Parameters
-    ----------
-    confidence, correct : (n,) arrays
-        Calibration answers.
-    new : (m,) array
-        Confidences of the new answers, exchangeable with the calibration answers.
-    target : float
-        α, in (0, 1).
-    groups, rng
-        As in `selective_threshold`: one random answer of each image calibrates.
-
-    Returns
-    -------
-    (m,) array of bool
-        Whether each new answer is kept.
-
-    Raises
-    ------
-    ValueError
-        On bad input, by name and position; on a target outside (0, 1).
-
-    References
-    ----------
-    Jin & Candès, J. Machine Learning Research 2023, 24(244), arXiv:2210.01408.
-
-    Examples
-    --------
-    >>> rng = np.random.default_rng(0)
-    >>> confidence = rng.uniform(0.5, 1, 400)
-    >>> correct = rng.random(400) < confidence
-    >>> conformal_selection(confidence, correct, [0.95, 0.8, 0.55], target=0.2)
-    array([ True,  True,  True])
-    """
-    c, y = check_pair(confidence, correct)
-    new = check_confidence(new, "new")
-    target = check_level(target, "target")
-    tested = one_answer_an_image(c, y, groups, rng)
-    outcome = y[tested]
-    wrong = np.sort(c[tested][outcome == 0])
-    surer = wrong.size - np.searchsorted(wrong, new)
-    p = (1 + surer) / (outcome.size + 1)
-    ranked = np.sort(p)
-    passed = ranked <= target * np.arange(1, new.size + 1) / new.size
-    if not passed.any():
-        return np.zeros(new.size, dtype=bool)
-    return p <= ranked[passed].max()
 
 
 # --- tables -------------------------------------------------------------------------------
@@ -304,6 +237,7 @@ def threshold_table(
     """
     refuse_shared(fit, test, "fit and test")
     graded = test[test["correct"].notna()]
+    judged = {tuple(key.values()): part for key, part in parts_by(graded, by)}
     rows = []
     for key, part in parts_by(fit, by):
         chosen_on = measured(part)
@@ -317,7 +251,9 @@ def threshold_table(
             )
         row = {"threshold": certified.threshold, "n_fit": len(chosen_on)}
         row |= {"fit_coverage": certified.coverage}
-        row |= _judged_on(rows_where(graded, key), certified.threshold)
+        row |= _judged_on(
+            judged.get(tuple(key.values()), graded[:0]), certified.threshold
+        )
         rows.append(key | row)
     return pd.DataFrame(rows)
 
@@ -380,7 +316,6 @@ def selective_coverage_table(
         - certified: share of the splits in which a threshold was certified
         - coverage: mean coverage of certified thresholds on the other half (0 without one)
         - risk, risk_low, risk_high: share wrong among those kept on the other half, all splits
-        - conformal_coverage, conformal_risk: the same by `conformal_selection`
 
     Raises
     ------
@@ -394,7 +329,7 @@ def selective_coverage_table(
     >>> rng = np.random.default_rng(0)
     >>> table = selective_coverage_table(general, target=0.2, n_resamples=200, rng=rng)
     >>> table[["certified", "coverage"]].round(2).to_numpy().tolist()
-    [[0.64, 0.27], [0.4, 0.22]]
+    [[0.76, 0.41], [0.6, 0.34]]
     """
     check_level(target, "target")
     parts = parts_by(graded[graded["correct"].notna()], by)
@@ -406,51 +341,6 @@ def selective_coverage_table(
     return pd.DataFrame(rows)
 
 
-class _Split(NamedTuple):
-    """What one split of the images into halves gives; masks of all rows."""
-
-    judged: NDArray
-    kept: NDArray  # by the certified threshold, on the judged half
-    selected: NDArray  # by conformal selection, on the judged half
-    n_fit: int
-    certified: bool
-
-
-def _split(
-    c: NDArray,
-    y: NDArray,
-    codes: NDArray,
-    target: float,
-    delta: float,
-    rng: np.random.Generator,
-) -> _Split:
-    """Certify on a random half of the images, keep on the other; c is NaN where not stated."""
-    n_images = int(codes.max()) + 1
-    first = rng.permutation(n_images)[: n_images // 2]
-    judged = ~np.isin(codes, first)
-    stated = ~np.isnan(c)
-    fit = ~judged & stated
-    new = judged & stated
-    kept = np.zeros(c.size, dtype=bool)
-    selected = np.zeros(c.size, dtype=bool)
-    threshold = np.inf
-    if fit.any() and new.any():
-        threshold = selective_threshold(
-            c[fit], y[fit], target=target, delta=delta, groups=codes[fit], rng=rng
-        ).threshold
-        kept[new] = c[new] >= threshold
-        selected[new] = conformal_selection(
-            c[fit], y[fit], c[new], target=target, groups=codes[fit], rng=rng
-        )
-    return _Split(
-        judged=judged,
-        kept=kept,
-        selected=selected,
-        n_fit=int(fit.sum()),
-        certified=bool(np.isfinite(threshold)),
-    )
-
-
 def _held_out(
     part: pd.DataFrame,
     target: float,
@@ -459,52 +349,59 @@ def _held_out(
     rng: np.random.Generator,
     level: float,
     n_resamples: int,
-) -> dict:
+) -> dict[str, float]:
+    """A row: thresholds certified on random halves of the images, judged on the others."""
     c = part["confidence"].to_numpy(dtype=float, na_value=np.nan)
     y = part["correct"].to_numpy(dtype=float)
-    labels = image_labels(part)
-    codes, n_images = check_groups(labels, c.size)
-    splits = [_split(c, y, codes, target, delta, rng) for _ in range(n_splits)]
-    drawn = Resamples(labels, n_resamples, rng)
-    times_kept = np.sum([split.kept for split in splits], axis=0)
-    times_selected = np.sum([split.selected for split in splits], axis=0)
-    low, risk, high = _pooled_risk(drawn, times_kept, y, level)
-    return {
-        "n": c.size,
-        "n_images": n_images if images_known(part) else 0,
-        "n_fit": np.mean([split.n_fit for split in splits]),
-        "accuracy": y.mean(),
-        "observed_coverage": observed_coverage(c, y, target),
-        "certified": np.mean([split.certified for split in splits]),
-        "coverage": np.mean(
-            [split.kept.sum() / split.judged.sum() for split in splits]
-        ),
-        "risk": risk,
-        "risk_low": low,
-        "risk_high": high,
-        "conformal_coverage": np.mean(
-            [split.selected.sum() / split.judged.sum() for split in splits]
-        ),
-        "conformal_risk": _pooled_risk(drawn, times_selected, y, level)[1],
-    }
+    codes, n_images = check_groups(image_labels(part), c.size)
+    judged = np.empty((n_splits, c.size), dtype=bool)
+    thresholds = np.empty(n_splits)
+    for i in range(n_splits):
+        first = rng.permutation(n_images)[: n_images // 2]
+        judged[i] = ~np.isin(codes, first)
+        thresholds[i] = _of_half(c, y, codes, judged[i], target, delta, rng)
+    kept = judged & (c >= thresholds[:, None])
+    drawn = Resamples(codes, n_resamples, rng)
+    row = {"n": c.size, "n_images": n_images if images_known(part) else 0}
+    row["n_fit"] = (~judged & ~np.isnan(c)).sum(axis=1).mean()
+    row["accuracy"] = y.mean()
+    row["observed_coverage"] = observed_coverage(c, y, target)
+    row["certified"] = np.isfinite(thresholds).mean()
+    row["coverage"] = (kept.sum(axis=1) / judged.sum(axis=1)).mean()
+    return row | _pooled_risk(drawn, kept.sum(axis=0), y, level)
+
+
+def _of_half(
+    c: NDArray,
+    y: NDArray,
+    codes: NDArray,
+    judged: NDArray,
+    target: float,
+    delta: float,
+    rng: np.random.Generator,
+) -> float:
+    """Threshold certified on the answers that are not judged; c is NaN where not stated."""
+    stated = ~np.isnan(c)
+    fit = ~judged & stated
+    if not (fit.any() and (judged & stated).any()):
+        return np.inf
+    return selective_threshold(
+        c[fit], y[fit], target=target, delta=delta, groups=codes[fit], rng=rng
+    ).threshold
 
 
 def _pooled_risk(
     drawn: Resamples, times_kept: NDArray, y: NDArray, level: float
-) -> tuple[float, float, float]:
-    """(low, estimate, high) of the share wrong among answers, each counted as often as kept."""
-    if not times_kept.any():
-        return np.nan, np.nan, np.nan
-    one_cell = np.zeros(y.size, dtype=int)
-    kept = drawn.sums(one_cell, 1, times_kept)[:, 0]
-    wrong = drawn.sums(one_cell, 1, times_kept * (1 - y))[:, 0]
-    risks = np.full(kept.size, np.nan)
-    np.divide(wrong, kept, out=risks, where=kept > 0)
-    n_images = drawn.effective(weights=times_kept)
-    low, high = percentile_ends(
-        risks, level=level, n_groups=n_images, bounds=(0.0, 1.0)
+) -> dict[str, float]:
+    """Share wrong among answers, each counted as often as it is kept; NaN where none is."""
+    n = drawn.counts @ np.bincount(drawn.codes(), times_kept, drawn.n_units)
+    wrong = times_kept * (1 - y)
+    n_wrong = drawn.counts @ np.bincount(drawn.codes(), wrong, drawn.n_units)
+    risk = np.divide(n_wrong, n, out=np.full(n.size, np.nan), where=n > 0)
+    n_groups = drawn.effective(weights=times_kept)
+    return with_ends(
+        {"risk": risk}, level=level, n_groups=n_groups, bounds={"risk": (0.0, 1.0)}
     )
-    return float(low), float(risks[0]), float(high)
 
 
 def observed_coverage(c: NDArray, y: NDArray, target: float) -> float:
@@ -543,7 +440,8 @@ def certification_table(
     target, delta : float
         As in `selective_threshold`.
     sizes : sequence of int
-        Sample sizes: answers, or images where `groups` are handed over.
+        Sample sizes: answers, or images where `groups` are handed over; those above the number
+        that there are get no row.
     groups : (n,) array, optional
         The image of each answer: images are drawn with all their answers.
     n_repeats : int
@@ -587,7 +485,7 @@ def certification_table(
     # rows of each image, one after the other
     members = np.split(np.argsort(codes, kind="stable"), length.cumsum()[:-1])
     rows = []
-    for size in sizes:
+    for size in [size for size in sizes if size <= n_units]:
         thresholds = np.empty(n_repeats)
         for i in range(n_repeats):
             units = rng.integers(0, n_units, size)
@@ -601,6 +499,8 @@ def certification_table(
             ).threshold
         row = {"n_fit": size, "target": target}
         rows.append(row | _judged_on_population(c, y, thresholds, target))
+    if not rows:
+        return pd.DataFrame(columns=["n_fit", "violated", "certified", "mean_coverage"])
     return pd.DataFrame(rows)
 
 
@@ -611,13 +511,15 @@ def _judged_on_population(
     values, kept, errors = descending(c, y)
     last = np.searchsorted(-values, -thresholds, side="right")
     kept = np.append(0, kept)[last]
-    errors = np.append(0, errors)[last]
-    risk = errors[kept > 0] / kept[kept > 0]
-    n = len(thresholds)
+    risk = np.append(0, errors)[last] / np.maximum(kept, 1)
+    certified = kept > 0
     row = {"mean_coverage": kept.mean() / c.size}
-    row |= {"mean_risk": risk.mean() if risk.size else np.nan}
-    counts = {"violated": int((risk > target).sum()), "certified": risk.size}
-    for name, count in counts.items():
-        low, high = wilson_interval(count, n)
-        row |= {name: count / n, f"{name}_low": float(low), f"{name}_high": float(high)}
+    row["mean_risk"] = risk[certified].mean() if certified.any() else np.nan
+    for name, true in (("violated", risk > target), ("certified", certified)):
+        low, high = wilson_interval(true.sum(), true.size)
+        row |= {
+            name: true.mean(),
+            f"{name}_low": float(low),
+            f"{name}_high": float(high),
+        }
     return row

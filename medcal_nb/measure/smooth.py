@@ -1,4 +1,7 @@
-"""Calibration without bins: a smooth curve, its distance from the diagonal, and smooth ECE."""
+"""Calibration without bins: a smooth curve and its distance from the diagonal."""
+
+from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -7,96 +10,12 @@ from numpy.typing import ArrayLike, NDArray
 from ._check import check_level, check_pair, check_whole
 from .binned import width_bins
 from .registry import Sums, evaluate, register
-from .resampling import FloatArray, Resamples, distinct, percentile_ends
+from .resampling import FloatArray, Resamples, percentile_ends
 
-STEPS = 4096  # of the grid of smooth ECE
 SPAN = 0.75  # share of the answers that the curve looks at in each place
 LEAST_REACH = 0.1  # and at least so far
 CELLS = 256
 POINTS = 64
-
-
-# --- smooth ECE ---------------------------------------------------------------------------
-
-
-def _smooth_ece(c: FloatArray, y: FloatArray) -> Sums:
-    cell = np.minimum((c * STEPS).astype(np.intp), STEPS - 1)
-    residual = y - c
-    beyond = residual * (c * STEPS - cell)  # the part that the next node gets
-    return Sums(
-        cell=cell, n_cells=STEPS, features=(residual, beyond), finish=_smoothed_gaps
-    )
-
-
-@register("smooth_ece", label="smooth ECE", sums=_smooth_ece, interval="none")
-def smooth_ece(confidence: ArrayLike, correct: ArrayLike) -> float:
-    r"""Smooth ECE: the gap after smoothing by a kernel as wide as the gap itself.
-
-    .. math:: \mathrm{smECE}_\sigma = \int_0^1 \Bigl| \frac1n \sum_i K_\sigma(t, c_i) (y_i - c_i)
-       \Bigr| \, dt, \qquad \mathrm{smECE} = \sigma^* \text{ where } \mathrm{smECE}_{\sigma^*} =
-       \sigma^*
-
-    with K the Gaussian kernel reflected at 0 and 1. Without bins, continuous in the data, and
-    within a constant factor of the distance to the nearest calibrated forecaster. Computed to
-    1e-6 on a grid of 4,096 steps.
-
-    Parameters
-    ----------
-    confidence : (n,) array
-        Probability in [0, 1] that the answer is correct.
-    correct : (n,) array of 0 and 1
-        1 where the answer is correct.
-
-    Returns
-    -------
-    float
-        In [0, 1]; 0 is perfect.
-
-    Raises
-    ------
-    ValueError
-        On input that is no confidence and outcome, by name and position.
-
-    References
-    ----------
-    Błasiok & Nakkiran, ICLR 2024, arXiv:2309.12236.
-
-    Examples
-    --------
-    >>> round(smooth_ece([0.9] * 10, [1] * 5 + [0] * 5), 2)
-    0.4
-    """
-    return evaluate(_smooth_ece, confidence, correct)
-
-
-def _smoothed_gaps(sums: FloatArray) -> FloatArray:
-    from scipy.fft import dct
-    from scipy.optimize import brentq
-
-    frequency = (np.pi * np.arange(STEPS + 1)) ** 2 / 2
-    widths = []
-    for one in sums:
-        # a residual between two nodes is shared by both, in proportion to nearness
-        node = np.zeros(STEPS + 1)
-        node[:-1] += one[:, 1] - one[:, 2]
-        node[1:] += one[:, 2]
-        node /= one[:, 0].sum()
-        # reflection at both ends makes the smoothing diagonal in the cosines
-        node[1:-1] /= 2
-        coefficient = dct(node, type=1)
-
-        def excess(width: float, coefficient: FloatArray = coefficient) -> float:
-            damped = coefficient * np.exp(-frequency * width**2)
-            height = np.abs(dct(damped, type=1))
-            ends = (height[0] + height[-1]) / 2
-            return float((height.sum() - ends) / STEPS - width)
-
-        width = 0.0 if excess(0.0) < 1e-9 else brentq(excess, 0, 1, xtol=1e-7)
-        widths.append(width)
-    return np.array(widths)
-
-
-# --- the curve ----------------------------------------------------------------------------
 
 
 def kernel(points: FloatArray, x: FloatArray, count: FloatArray) -> FloatArray:
@@ -137,7 +56,7 @@ def local_linear(x: FloatArray, count: FloatArray) -> FloatArray:
 
 def _curve_cells(c: FloatArray) -> tuple[NDArray[np.intp], int]:
     """Cell of each answer: its confidence, or beyond 256 of them a step of 1/256."""
-    values, cell = distinct(c)
+    values, cell = np.unique(c, return_inverse=True)
     if values.size > CELLS:
         return width_bins(c, CELLS), CELLS
     return cell, values.size
@@ -153,17 +72,20 @@ def _distances(sums: FloatArray) -> tuple[FloatArray, FloatArray]:
     return np.abs(curve - x), count
 
 
-def _ici(c: FloatArray, y: FloatArray) -> Sums:
+def _of_distances(
+    c: FloatArray, y: FloatArray, statistic: Callable[[FloatArray, FloatArray], float]
+) -> Sums:
+    """A statistic of the distances of the curve from each cell, and of the answers there."""
     cell, n_cells = _curve_cells(c)
 
     def finish(sums: FloatArray) -> FloatArray:
-        values = []
-        for one in sums:
-            distance, count = _distances(one)
-            values.append(distance @ count / count.sum())
-        return np.array(values)
+        return np.array([statistic(*_distances(one)) for one in sums])
 
     return Sums(cell=cell, n_cells=n_cells, features=(c, y), finish=finish)
+
+
+def _ici(c: FloatArray, y: FloatArray) -> Sums:
+    return _of_distances(c, y, lambda distance, count: distance @ count / count.sum())
 
 
 @register("ici", label="ICI", sums=_ici, interval="inversion")
@@ -207,23 +129,15 @@ def ici(confidence: ArrayLike, correct: ArrayLike) -> float:
     return evaluate(_ici, confidence, correct)
 
 
-def _distance_quantile(c: FloatArray, y: FloatArray, share: float) -> Sums:
-    cell, n_cells = _curve_cells(c)
-
-    def finish(sums: FloatArray) -> FloatArray:
-        values = []
-        for one in sums:
-            distance, count = _distances(one)
-            order = np.argsort(distance)
-            reached = count[order].cumsum() / count.sum()
-            values.append(distance[order][np.searchsorted(reached, share - 1e-12)])
-        return np.array(values)
-
-    return Sums(cell=cell, n_cells=n_cells, features=(c, y), finish=finish)
+def _quantile(distance: FloatArray, count: FloatArray, share: float) -> float:
+    """The distance that this share of the answers does not exceed."""
+    order = np.argsort(distance)
+    reached = count[order].cumsum() / count.sum()
+    return float(distance[order][np.searchsorted(reached, share - 1e-12)])
 
 
 def _e50(c: FloatArray, y: FloatArray) -> Sums:
-    return _distance_quantile(c, y, 0.5)
+    return _of_distances(c, y, partial(_quantile, share=0.5))
 
 
 @register("e50", label="E50", sums=_e50, interval="none")
@@ -262,7 +176,7 @@ def e50(confidence: ArrayLike, correct: ArrayLike) -> float:
 
 
 def _e90(c: FloatArray, y: FloatArray) -> Sums:
-    return _distance_quantile(c, y, 0.9)
+    return _of_distances(c, y, partial(_quantile, share=0.9))
 
 
 @register("e90", label="E90", sums=_e90, interval="none")
@@ -362,7 +276,7 @@ def calibration_curve_table(
     check_whole(n_points, "n_points", 2)
     cell, n_cells = _curve_cells(c)
     drawn = Resamples(groups, n_resamples, rng, n=c.size)
-    held, cell = distinct(cell)
+    held, cell = np.unique(cell, return_inverse=True)
     n_cells = held.size
     count = np.bincount(cell, minlength=n_cells).astype(float)
     x = np.bincount(cell, c) / count

@@ -15,13 +15,11 @@ from ._check import (
     check_groups,
     check_level,
     check_pair,
-    check_whole,
     warn,
 )
-from .binned import N_BINS, ace, bins_of, ece, mce
+from .binned import N_BINS, bins_of
 from .intervals import (
     clustered_interval,
-    consistency_band,
     metric_interval,
     note_few,
     wilson_interval,
@@ -32,31 +30,16 @@ from .ranking import auroc_test
 from .registry import METRICS, Metric
 from .resampling import (
     FloatArray,
-    Interval,
     Resamples,
     choose_clip,
-    distinct,
+    effective_number,
 )
 from .rows import image_codes, images_known, measured, parts_by
-from .selective import DELTA, descending, selective_threshold
+from .selective import descending
 
-SCORE_METRICS = (
-    "accuracy",
-    "mean_confidence",
-    "ece",
-    "brier",
-    "log_loss",
-    "auroc",
-    "aurc",
-)
+SCORE_METRICS = ("accuracy", "mean_confidence", "ece", "brier", "log_loss", "auroc")
 HEAPS = 20
 HEAPED = 0.9  # of the answers, in so few values
-YIELDS = {f"yield_at_{percent}": percent / 100 for percent in (5, 10, 20)}
-
-
-def all_metrics() -> tuple[str, ...]:
-    """Names of all metrics that `metrics_table` knows."""
-    return (*METRICS, *YIELDS)
 
 
 # --- metrics by group ---------------------------------------------------------------------
@@ -84,9 +67,7 @@ def metrics_table(
     by : sequence of str
         Columns that make the groups; none gives one row.
     metrics : sequence of str or "all"
-        Names of `METRICS`, or yield_at_5, _10, _20: the coverage, the share of answers kept
-        with at most 5, 10, 20 % errors among them, by a threshold certified on them by image
-        (`selective_threshold`, δ = 0.1), which `<name>_threshold` is.
+        Names of `METRICS`.
     intervals : sequence of str, optional
         The metrics that get `<name>_low` and `<name>_high`; default all asked for.
     n_bins : int
@@ -115,10 +96,9 @@ def metrics_table(
         - each of `metrics`: in the order asked for, with _low, _high; only those of `intervals`
           have ends, if some are named
 
-        Accuracy, confidently_wrong and yields by `clustered_interval`; ECE, of equal width or mass,
-        plain or debiased, by `ece_interval`, ICI by `ici_interval`, AUROC by `auroc_test`; the
-        others by the bootstrap. Ends are NaN for metrics to which sampling noise adds as to a
-        plain ECE and that have no such interval (smooth ECE, ACE, MCE, E50, E90). NaN where a
+        Accuracy and confidently_wrong by `clustered_interval`; ECE, of equal width or mass, by
+        `ece_interval`, ICI by `ici_interval`, AUROC by `auroc_test`; the others by the bootstrap.
+        Ends are NaN for E50 and E90, to which sampling noise adds as to a plain ECE. NaN where a
         metric is undefined, with a `MeasureWarning` that names the group and the reason.
 
     Raises
@@ -134,10 +114,10 @@ def metrics_table(
     >>> table[["n", "accuracy_low", "accuracy_high"]].round(2).to_numpy().tolist()
     [[60.0, 0.54, 0.77]]
     """
-    names = list(all_metrics() if metrics == "all" else metrics)
+    names = list(METRICS if metrics == "all" else metrics)
     wanted = names if intervals is None else list(intervals)
     for name in [*names, *wanted]:
-        check_choice(name, "metrics", all_metrics())
+        check_choice(name, "metrics", METRICS)
     parts_by(graded[:0], ["confidence", "correct"])
     rows = []
     for key, part in parts_by(graded, by):
@@ -179,15 +159,10 @@ def _stream(
 
 def _in_order(table: pd.DataFrame, names: list[str], wanted: list[str]) -> pd.DataFrame:
     """The table with all columns that were asked for, NaN where nothing was measured."""
-    columns = [c for c in table.columns if c.split("_low")[0] not in names]
     last = []
     for name in names:
-        last.append(name)
-        if name in wanted:
-            last += [f"{name}_low", f"{name}_high"]
-        if name in YIELDS:
-            last.append(f"{name}_threshold")
-    first = [column for column in columns if column not in last]
+        last += [name, f"{name}_low", f"{name}_high"] if name in wanted else [name]
+    first = [column for column in table if column not in last]
     return table.reindex(columns=[*first, *last])
 
 
@@ -210,128 +185,63 @@ class _Scores:
         alone = ids is not None and int(ids.max()) + 1 == len(ids)
         self.ids = None if alone else ids
         self.level = level
-        self.n_bins = n_bins
-        self.clip = choose_clip(c)
+        self.options = {"n_bins": n_bins, "clip": choose_clip(c)}
         # a stream for each kind of interval: a number does not hang on those asked for beside
-        boot, width, mass, curve = rng.spawn(4)
-        self.streams = {"width": width, "mass": mass, "ici": curve}
+        self.streams = dict(
+            zip(("bootstrap", "ece", "ece_mass", "ici"), rng.spawn(4), strict=True)
+        )
         self.n_resamples = n_resamples
-        self.boot = boot
         self.drawn: Resamples | None = None
-        self.inverted: dict[str, Interval] = {}
 
     def row(self, names: list[str], wanted: list[str]) -> dict[str, float]:
         """By column: each metric, and where wanted its ends."""
         row: dict[str, float] = {}
         if {"slope", "intercept"} & set(names):
-            row["clip"] = self.clip
-        if any(name in wanted for name in names):
-            note_few(self.worth(), self.ids is not None)
+            row["clip"] = self.options["clip"]
+        if set(names) & set(wanted):
+            sizes = np.ones(self.c.size) if self.ids is None else np.bincount(self.ids)
+            note_few(effective_number(sizes), self.ids is not None)
         for name in names:
-            if name in YIELDS:
-                row |= self.certified(name)
-                continue
             metric = METRICS[name]
-            value = metric.value(self.c, self.y, **self.options_of(metric))
-            row[name] = value
-            if name in wanted and not np.isnan(value):
-                low, _, high = self.interval(metric, value)
-                row[f"{name}_low"] = low
-                row[f"{name}_high"] = high
+            own = {key: o for key, o in self.options.items() if metric.takes(key)}
+            row[name] = metric.value(self.c, self.y, **own)
+            if name in wanted and not np.isnan(row[name]):
+                low, high = self.ends(metric, own)
+                row |= {f"{name}_low": low, f"{name}_high": high}
         return row
 
-    def worth(self) -> float:
-        """The effective number of images, or of answers where none is known."""
-        if self.ids is None:
-            return self.c.size
-        size = np.bincount(self.ids)
-        return float(size.sum() ** 2 / (size**2).sum())
-
-    def options_of(self, metric: Metric) -> dict[str, Any]:
-        """Those options of a table that the metric has."""
-        options: dict[str, Any] = {}
-        if metric.takes("n_bins"):
-            options["n_bins"] = self.n_bins
-        if metric.takes("clip"):
-            options["clip"] = self.clip
-        return options
-
-    def interval(self, metric: Metric, value: float) -> Interval:
+    def ends(self, metric: Metric, options: dict[str, Any]) -> tuple[float, float]:
         """The interval that holds its level for this metric."""
-        if metric.interval == "share":
-            return self.share(metric.name, value)
+        by: dict[str, Any] = {"groups": self.ids, "level": self.level}
+        if metric.name == "accuracy":
+            return clustered_interval(self.y, self.ids, level=self.level)
+        if metric.name == "confidently_wrong":
+            wrong = self.y == 0
+            ids = None if self.ids is None else self.ids[wrong]
+            return clustered_interval(is_sure(self.c[wrong]), ids, level=self.level)
+        if metric.name == "ici":
+            return ici_interval(self.c, self.y, rng=self.streams["ici"], **by)[::2]
         if metric.interval == "inversion":
-            return self.inversion(metric.name)
+            binning = "mass" if metric.name == "ece_mass" else "width"
+            stream = self.streams[metric.name]
+            options = {"n_bins": self.options["n_bins"], "binning": binning}
+            return ece_interval(self.c, self.y, rng=stream, **options, **by)[::2]
         if metric.interval == "delong":
-            test = auroc_test(self.c, self.y, groups=self.ids, level=self.level)
+            test = auroc_test(self.c, self.y, **by)
             if np.isnan(test["p"]):
                 warn(
                     "AUROC: one image holds an outcome, or nothing varies: no interval"
                 )
-            return Interval(low=test["low"], estimate=value, high=test["high"])
-        if metric.interval == "bootstrap":
-            if self.drawn is None:
-                self.drawn = Resamples(
-                    self.ids, self.n_resamples, self.boot, n=self.c.size
-                )
-            return metric_interval(
-                metric,
-                self.c,
-                self.y,
-                self.drawn,
-                level=self.level,
-                **self.options_of(metric),
+            return test["low"], test["high"]
+        if metric.interval == "none":
+            return np.nan, np.nan
+        if self.drawn is None:
+            self.drawn = Resamples(
+                self.ids, self.n_resamples, self.streams["bootstrap"], n=self.c.size
             )
-        return Interval(low=np.nan, estimate=value, high=np.nan)
-
-    def share(self, name: str, value: float) -> Interval:
-        """Wilson's interval by image, of all answers or of the wrong ones."""
-        chosen = slice(None)
-        hits = self.y
-        if name == "confidently_wrong":
-            chosen = self.y == 0
-            hits = is_sure(self.c[chosen])
-        ids = None if self.ids is None else self.ids[chosen]
-        low, high = clustered_interval(hits, ids, level=self.level)
-        return Interval(low=low, estimate=value, high=high)
-
-    def inversion(self, name: str) -> Interval:
-        """Of the ECE of a binning, or of the ICI: computed once."""
-        kind = {"ici": "ici", "ece_mass": "mass"}.get(name, "width")
-        if kind not in self.inverted:
-            stream = self.streams[kind]
-            if kind == "ici":
-                self.inverted[kind] = ici_interval(
-                    self.c, self.y, level=self.level, groups=self.ids, rng=stream
-                )
-            else:
-                self.inverted[kind] = ece_interval(
-                    self.c,
-                    self.y,
-                    n_bins=self.n_bins,
-                    binning=kind,
-                    level=self.level,
-                    groups=self.ids,
-                    rng=stream,
-                )
-        return self.inverted[kind]
-
-    def certified(self, name: str) -> dict[str, float]:
-        """Share of answers above a certified threshold, and that threshold."""
-        threshold, coverage = selective_threshold(
-            self.c,
-            self.y,
-            target=YIELDS[name],
-            delta=DELTA,
-            groups=self.ids,
-        )
-        low, high = clustered_interval(self.c >= threshold, self.ids, level=self.level)
-        return {
-            name: coverage,
-            f"{name}_low": low,
-            f"{name}_high": high,
-            f"{name}_threshold": threshold,
-        }
+        return metric_interval(
+            metric, self.c, self.y, self.drawn, level=self.level, **options
+        )[::2]
 
 
 @contextmanager
@@ -365,7 +275,7 @@ def reliability_table(
     n_bins : int
         Number of bins of equal width on [0, 1].
     level : float
-        Of the Wilson bars and of the consistency band.
+        Of the Wilson bars.
 
     Returns
     -------
@@ -376,8 +286,6 @@ def reliability_table(
         - low, high: edges, (low, high]
         - n, mean_confidence, accuracy: of the answers in it
         - acc_low, acc_high: Wilson bars, answers counted as independent
-        - band_low, band_high: `consistency_band`, in which a calibrated forecaster stays in all
-          bins together with probability `level`
 
         The n-weighted mean of ``|accuracy − mean_confidence|`` is `ece`.
 
@@ -385,10 +293,6 @@ def reliability_table(
     ------
     ValueError
         As `ece`.
-
-    References
-    ----------
-    Bröcker & Smith, Weather and Forecasting 2007, doi:10.1175/WAF993.1.
 
     Examples
     --------
@@ -400,21 +304,18 @@ def reliability_table(
     edges = np.arange(n_bins + 1) / n_bins
     n = np.bincount(cell, minlength=n_bins)
     right = np.bincount(cell, y, n_bins)
-    safe = np.where(n > 0, n, np.nan)
+    filled = np.where(n > 0, n, np.nan)
     low, high = wilson_interval(right, n, level=level)
-    band_low, band_high = consistency_band(c, cell, n_bins, level=level)
     return pd.DataFrame(
         {
             "bin": np.arange(n_bins),
             "low": edges[:-1],
             "high": edges[1:],
             "n": n,
-            "mean_confidence": np.bincount(cell, c, n_bins) / safe,
-            "accuracy": right / safe,
+            "mean_confidence": np.bincount(cell, c, n_bins) / filled,
+            "accuracy": right / filled,
             "acc_low": np.where(n > 0, low, np.nan),
             "acc_high": np.where(n > 0, high, np.nan),
-            "band_low": band_low,
-            "band_high": band_high,
         }
     )
 
@@ -431,7 +332,7 @@ def is_heaped(confidence: ArrayLike) -> bool:
     True
     """
     c = check_confidence(confidence)
-    n = np.sort(np.bincount(distinct(c)[1]))[::-1]
+    n = np.sort(np.unique(c, return_counts=True)[1])[::-1]
     return bool(n[:HEAPS].sum() >= HEAPED * c.size)
 
 
@@ -514,82 +415,16 @@ def confidence_by_outcome_table(
     >>> table[["n_correct", "n_wrong"]].to_numpy().tolist()
     [[0, 1], [1, 1]]
     """
-    c, y = check_pair(confidence, correct)
-    check_whole(n_bins, "n_bins", 1)
-    cell = bins_of(c, n_bins, "width")
-    n = np.bincount(cell, minlength=n_bins)
-    right = np.bincount(cell, y, n_bins).astype(int)
-    wrong = n - right
-    edges = np.arange(n_bins + 1) / n_bins
-    return pd.DataFrame(
-        {
-            "low": edges[:-1],
-            "high": edges[1:],
-            "n": n,
-            "n_correct": right,
-            "n_wrong": wrong,
-            "accuracy": right / np.where(n > 0, n, np.nan),
-        }
-    )
-
-
-def netcal_table(
-    confidence: ArrayLike, correct: ArrayLike, *, n_bins: int = N_BINS
-) -> pd.DataFrame:
-    """What netcal calls ECE, MCE and ACE, beside ours.
-
-    Parameters
-    ----------
-    confidence, correct : (n,) array
-    n_bins : int
-
-    Returns
-    -------
-    pandas.DataFrame
-        One row per metric:
-
-        - metric: its name
-        - ours, netcal: the two values
-        - difference: ours − netcal
-        - note: why they differ
-
-    Raises
-    ------
-    ValueError
-        On input that is no confidence and outcome, by name and position; on an option out of
-        range.
-
-    Examples
-    --------
-    >>> netcal_table([0.9, 0.8, 0.6] * 10, [1, 1, 0] * 10)["metric"].tolist()
-    ['ECE', 'MCE', 'ACE']
-    """
-    from netcal import metrics as netcal
-
-    c, y = check_pair(confidence, correct)
-    same = "the same number"
-    adaptive = "netcal's mean over equal-width, ours over equal-mass bins"
-    compared = (("ECE", ece, same), ("MCE", mce, same), ("ACE", ace, adaptive))
-    rows = []
-    for name, ours, note in compared:
-        value = ours(c, y, n_bins=n_bins)
-        peer = getattr(netcal, name)(n_bins).measure(c, y)
-        rows.append(
-            {
-                "metric": name,
-                "ours": value,
-                "netcal": peer,
-                "difference": peer - value,
-                "note": note,
-            }
-        )
-    return pd.DataFrame(rows)
+    bins = reliability_table(confidence, correct, n_bins=n_bins)
+    n = bins["n"]
+    right = (n * bins["accuracy"]).fillna(0).round().astype(int)
+    table = bins[["low", "high", "n"]]
+    return table.assign(n_correct=right, n_wrong=n - right, accuracy=bins["accuracy"])
 
 
 # --- risk and coverage --------------------------------------------------------------------
 
 POINTS = 500
-BLOCK = 2_000_000  # numbers of a block of images × thresholds
 
 
 def risk_coverage_table(
@@ -618,8 +453,6 @@ def risk_coverage_table(
         - n_kept, coverage: answers at or above it, and their share
         - n_errors, risk, accuracy: wrong ones, and shares wrong and right among those kept
         - risk_low, risk_high: `clustered_interval` at each threshold
-
-        Between rows the curve of `aurc` runs by spreading the errors of ties evenly.
 
     Raises
     ------

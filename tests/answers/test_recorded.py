@@ -23,7 +23,7 @@ from medcal_nb.measure.rows import image_labels
 
 # the rows of each table as answers, with the repeats left out
 ROWS = {
-    "vlcb": 5 * 7 * (4_549 + 12_568 + 5_170 + 1_725 + 1_720) - 7 * 2,
+    "vlcb": 5 * 7 * (4_549 + 12_568 + 5_170) + 5 * 3 * (1_725 + 1_720) - 3 * 2,
     "vlm_uncertainty_bench": 26 * (4_377 + 2_844),
     "mmlu_pro_text": 3 * 84 * 12_032,
     "viper": 20_382,
@@ -61,7 +61,8 @@ def test_a_table_is_read_whole_and_typed_by_its_name(name):
     assert not answers.duplicated(KEY).any()
     assert set(answers) >= {*KEY, *COLUMNS}
     assert {str(answers[column].dtype) for column in [*KEY, *COLUMNS]} == {"str"}
-    assert answers["confidence"].dropna().between(0, 1).all()
+    values = answers["confidence"].dropna()
+    assert values.between(0, 1).all()
     assert str(answers["correct"].dtype) == "boolean"
     assert answers.attrs["assumed"]
 
@@ -86,12 +87,6 @@ def test_the_manifest_names_source_licence_and_hash_of_every_file():
     assert size < 16e6
 
 
-def test_confidences_are_short_decimals(vlcb):
-    values = vlcb.loc[vlcb["strategy"] == "verbalized", "confidence"].dropna()
-    assert (values == values.round(4)).mean() > 0.999
-    assert (values == 0.9).sum() > 1_000
-
-
 def test_names_of_items_by_their_counts(vlcb):
     items = items_of(vlcb)
     named = items.dropna(subset="image_id").groupby("dataset")["image_id"]
@@ -112,12 +107,9 @@ def test_names_of_items_by_their_counts(vlcb):
     assert (kinds.str[0] == items["image_kind"])[kinds.notna()].all()
     assert (kinds.str.len() > 1).sum() == 180
     assert items["question_type"].isna().sum() == 29
-
-
-def test_questions_with_4_and_10_options_are_paired(vlcb):
-    items = items_of(vlcb)
-    items = items[items["image_set"] == "MMMU-Pro"].dropna(subset="image_id")
-    wide = items.pivot(index="question_id", columns="dataset", values="subject")
+    # questions with 4 and with 10 options are paired
+    mmmu = items[items["image_set"] == "MMMU-Pro"].dropna(subset="image_id")
+    wide = mmmu.pivot(index="question_id", columns="dataset", values="subject")
     pairs = wide.dropna()
     assert len(pairs) == 1_710
     assert (pairs.iloc[:, 0] == pairs.iloc[:, 1]).all()
@@ -133,7 +125,6 @@ def test_every_repeat_of_pope_has_the_image_and_words_of_one_before():
     by_name = pope["question_id"].duplicated()
     assert (len(by_name), by_name.sum()) == (9_000, 3_830)
     assert (by_name == by_confidence[by_name.index]).all()
-    assert (by_name == ~pope["counted"]).all()
     assert "3,830" in str(load_recorded("vlcb").attrs["assumed"])
     assert "3,830" not in str(load_recorded("vlcb", complete=True).attrs["assumed"])
 
@@ -148,11 +139,29 @@ def test_labels_are_those_that_each_method_was_published_with(vlcb):
             answers["correct"].to_numpy(float, na_value=np.nan),
             stored[labels].to_numpy(float),
         )
-    # both gradings stand beside each other
-    both = vlcb[vlcb["strategy"] == "p_true"]
+    # the two sets of labels are one but on MMMU-Pro, where the first is of another run
+    both = vlcb[vlcb["strategy"] == "p_true"].dropna(subset="correct")
     differ = both["correct"].astype(float) != both["correct_first_labels"]
-    shares = differ.groupby(both["model"]).mean()
-    assert shares.between(0.01, 0.06).all()
+    shares = differ.groupby(both["image_set"]).mean()
+    assert shares.pop("MMMU-Pro") > 0.2
+    assert shares.max() < 1e-4
+
+
+def test_probes_on_mmmu_pro_are_left_out_since_they_saw_no_options(vlcb):
+    """Their confidences are the same for 4 and for 10 options of a question."""
+    complete = load_recorded("vlcb", complete=True)
+    mmmu = complete[complete["image_set"] == "MMMU-Pro"].dropna(subset="image_id")
+    wide = mmmu.pivot(
+        index=["strategy", "model", "question_id"],
+        columns="dataset",
+        values="confidence",
+    )
+    same = wide.dropna().diff(axis=1).iloc[:, 1].abs() < 1e-3
+    alike = same.groupby("strategy").mean() > 0.98
+    there = vlcb[vlcb["image_set"] == "MMMU-Pro"]["strategy"].unique()
+    assert (
+        set(alike.index[~alike]) == {*there} == {"verbalized", "p_true", "probe_bicr"}
+    )
 
 
 def test_a_radiologist_gives_the_probability_of_the_claim_cancer():

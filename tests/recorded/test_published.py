@@ -6,11 +6,7 @@ import pytest
 from scipy.stats import wilcoxon
 
 from medcal_nb import measure
-from medcal_nb.answers.recorded import (
-    load_readings,
-    load_recorded,
-    recorded_folder,
-)
+from medcal_nb.answers.recorded import load_readings, load_recorded, recorded_folder
 
 PUBLISHED = recorded_folder() / "published"
 VLCB = {
@@ -33,9 +29,9 @@ def ece_without_zeros(confidence, correct):
     return inside * above.mean()
 
 
-def pair(rows):
-    rows = rows.dropna(subset=["confidence", "correct"])
-    return rows["confidence"].to_numpy(float), rows["correct"].to_numpy(float)
+def pair(rows, column="confidence"):
+    rows = rows.dropna(subset=[column, "correct"])
+    return rows[column].to_numpy(float), rows["correct"].to_numpy(float)
 
 
 # --- VLCB: Khanmohammadi et al., arXiv 2605.10893 ------------------------------------------------
@@ -83,64 +79,47 @@ def test_vlcb(vlcb, row):
 def test_vlm_uncertainty_bench():
     """Softmax of six logits, the top letter, 15 bins (lo, hi]: 52 numbers to 5 decimals."""
     answers = load_recorded("vlm_uncertainty_bench")
-    published = pd.read_csv(PUBLISHED / "vlm_uncertainty_bench.csv")
-    published = published.set_index("model_name")
-    compared = 0
-    for (model, dataset), rows in answers.groupby(["model", "dataset"]):
+    published = pd.read_csv(PUBLISHED / "vlm_uncertainty_bench.csv", index_col=0)
+    parts = answers.groupby(["model", "dataset"])
+    assert parts.ngroups == published.size == 52
+    for (model, dataset), rows in parts:
         expected = published.loc[model, f"ece_{dataset}"]
         assert measure.ece(*pair(rows)) == pytest.approx(expected, abs=5e-6)
-        compared += 1
-    assert compared == published.size == 52
 
 
 # --- LLM-Calibration-Study: 84 LLMs on 14 categories of MMLU-Pro ---------------------------------
 
-# The authors' table leaves out a row that lacks an answer or one of these, or where it lies above 1
-STATED = ["verbalized", "linguistic"]
-NAMES = {
-    "verbalized": "verbal_numerical_confidence",
-    "linguistic": "verbal_linguistic_confidence",
-    "token_probability": "logit_perplexity_confidence",
+# name in the authors' table; in how many cells there is a number, and in how many 32 bits made no
+# new ties (ten closed models give no probabilities)
+TEXT = {
+    "verbalized": ("verbal_numerical_confidence", 1_162, 1_162),
+    "linguistic": ("verbal_linguistic_confidence", 1_162, 1_024),
+    "token_probability": ("logit_perplexity_confidence", 1_022, 569),
 }
 
 
 @pytest.fixture(scope="module")
 def mmlu():
+    """Each published cell and its rows: those with an answer and both stated confidences."""
     stored = pd.read_parquet(recorded_folder() / "mmlu_pro_text.parquet")
-    return stored[stored["answered"]].dropna(subset=STATED)
-
-
-def published_mmlu():
+    counted = stored[stored["answered"]].dropna(subset=["verbalized", "linguistic"])
     published = pd.read_csv(PUBLISHED / "mmlu_pro_text.csv", index_col=0)
     published.index = published.index.str.lower()
-    return published
+    cells = []
+    for (model, category), rows in counted.groupby(["model", "category"]):
+        cell = published.loc[model.lower()].filter(regex=f"^{category}_")
+        cells.append((cell.rename(lambda name: name.split("_", 1)[1]), rows))
+    n_published = published.filter(like="_sample_size").notna().to_numpy().sum()
+    assert n_published == len(cells) == 1_162
+    return cells
 
 
 def test_mmlu_pro_sizes_and_accuracies(mmlu):
     """All 1,162 published cells of 84 × 14; the other 14 are phi-4's, which has no words."""
-    published = published_mmlu()
-    cells = {
-        (model.lower(), category): rows["correct"]
-        for (model, category), rows in mmlu.groupby(["model", "category"])
-    }
-    categories = mmlu["category"].unique()
-    sizes = published[[f"{category}_sample_size" for category in categories]]
-    assert sizes.size == 1_176
-    assert sizes.notna().sum().sum() == len(cells) == 1_162
-    assert sizes.loc["phi-4"].isna().all()
-    for (model, category), correct in cells.items():
-        row = published.loc[model]
-        assert len(correct) == row[f"{category}_sample_size"]
-        accuracy = row[f"{category}_accuracy"]
-        assert correct.mean() == pytest.approx(accuracy, abs=1e-6)
-
-
-# how many cells there are, and in how many 32 bits made no new ties
-COUNTS = {
-    "verbalized": (1_162, 1_162),
-    "linguistic": (1_162, 1_024),
-    "token_probability": (1_022, 569),  # ten closed models give no probabilities
-}
+    for cell, rows in mmlu:
+        assert len(rows) == cell["sample_size"]
+        accuracy = rows["correct"].mean()
+        assert accuracy == pytest.approx(cell["accuracy"], abs=1e-6)
 
 
 def auroc_of_ties_broken(confidence, correct, sign):
@@ -149,74 +128,57 @@ def auroc_of_ties_broken(confidence, correct, sign):
     return measure.auroc(moved / 2 + 0.1, correct)
 
 
-@pytest.mark.parametrize("strategy", NAMES)
+@pytest.mark.parametrize("strategy", TEXT)
 def test_mmlu_pro_calibration_errors_and_discrimination(mmlu, strategy):
     """ECE in every cell; AUROC in every cell but for ties that 32 bits made, which bracket it."""
-    published = published_mmlu()
-    name = NAMES[strategy]
-    compared = 0
+    name, *counts = TEXT[strategy]
+    cells = [(cell, *pair(rows, strategy)) for cell, rows in mmlu]
+    cells = [cell for cell in cells if not np.isnan(cell[0][f"ece_{name}"])]
     equal = 0
-    for (model, category), rows in mmlu.groupby(["model", "category"]):
-        row = published.loc[model.lower()]
-        expected = row[f"{category}_ece_{name}"]
-        if np.isnan(expected):
-            continue
-        confidence, correct = pair(rows.rename(columns={strategy: "confidence"}))
+    for cell, confidence, correct in cells:
         ece = ece_without_zeros(confidence, correct)
-        assert ece == pytest.approx(expected, abs=1e-6)
-        expected = row[f"{category}_auroc_{name}"]
+        assert ece == pytest.approx(cell[f"ece_{name}"], abs=1e-6)
+        expected = cell[f"auroc_{name}"]
         auroc = measure.auroc(confidence, correct)
         assert auroc == pytest.approx(expected, abs=2.5e-3)
         low = auroc_of_ties_broken(confidence, correct, -1)
         high = auroc_of_ties_broken(confidence, correct, +1)
         assert low - 1e-6 <= expected <= high + 1e-6
         equal += abs(auroc - expected) < 1e-6
-        compared += 1
-    assert (compared, equal) == COUNTS[strategy]
+    assert [len(cells), equal] == counts
 
 
-# --- VIPER: Gallas et al., J. Med. Imag. 6(1) 015501, 2019 ---------------------------------------
+# --- radiologists --------------------------------------------------------------------------------
 
 
 def reader_averaged_auc(rows):
-    """Share of pairs (reader, case without, case with cancer) in the right order; ties count half.
-
-    Read by all readers the same pairs, this is the mean of the readers' AUCs.
-    """
+    """Mean AUC of readers, weighted by their pairs of a case with and one without cancer."""
     right = 0.0
     pairs = 0
     for _, of_reader in rows.groupby("reader"):
-        confidence, correct = pair(of_reader.assign(confidence=of_reader["score"]))
+        score, correct = pair(of_reader, "score")
         n_pairs = correct.sum() * (1 - correct).sum()
         if n_pairs:
-            right += measure.auroc(confidence / 201, correct) * n_pairs
+            right += measure.auroc(score / 201, correct) * n_pairs
             pairs += n_pairs
     return right / pairs
 
 
 def test_viper_differences_of_modalities():
-    """The largest difference of reader-averaged AUC, film − digital, is published as .047."""
+    """Gallas et al. 2019: the largest difference of AUC, film − digital, is .047."""
     answers = load_recorded("viper")
-    differences = {}
-    for study, rows in answers.groupby("dataset"):
-        areas = {
-            modality: reader_averaged_auc(readings)
-            for modality, readings in rows.groupby("modality")
-        }
-        differences[study] = areas["film"] - areas["digital"]
-    largest = max(differences, key=lambda study: abs(differences[study]))
-    assert largest == "challengeHighP"
-    assert differences[largest] == pytest.approx(0.047, abs=0.0005)
+    parts = answers.groupby(["dataset", "modality"])
+    areas = pd.Series({key: reader_averaged_auc(rows) for key, rows in parts}).unstack()
+    differences = (areas["film"] - areas["digital"]).sort_values()
+    assert differences.index[-1] == "challengeHighP"
+    assert differences.iloc[-1] == pytest.approx(0.047, abs=0.0005)
     # film was never worse, and no other difference comes near
-    assert min(differences.values()) > 0
-    assert sorted(differences.values())[-2] < 0.03
-
-
-# --- Di Noto et al., NeuroImage: Clinical 2025 ---------------------------------------------------
+    assert differences.iloc[0] > 0
+    assert differences.iloc[-2] < 0.03
 
 
 def test_two_radiologists_with_and_without_ai():
-    """Reading time, p = 3e-4 and 3e-5; aneurysms and cases without that were read right."""
+    """Di Noto et al. 2025: reading time; aneurysms and cases without that were read right."""
     readings = load_readings("aneurysm_readers")
     assert readings.drop_duplicates("case")["n_aneurysms"].sum() == 47
     # the authors' script gives these pairs of counts with the two settings' names exchanged

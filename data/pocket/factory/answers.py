@@ -14,7 +14,7 @@ import pandas as pd
 
 from medcal_nb import ask as asking
 from medcal_nb.answers import AnswerLog
-from medcal_nb.answers.columns import encode_json
+from medcal_nb.answers.cells import as_json
 from medcal_nb.ask.graded import to_graded, with_candidates
 from medcal_nb.ask.models import resolve_model
 from medcal_nb.ask.run import ask
@@ -27,7 +27,13 @@ RECORDED = HOME.parent / "recorded"
 JOBS = Path(__file__).with_name("answers.toml")
 WORK = HOME.parents[1] / "build" / "pocket"
 _SORTED = ["dataset", "split", "model", "strategy", "item_id"]
-_NOT_RECORDED = ["seconds"]  # another in every run
+# not the raw replies, and not the seconds, which are others in every run
+_COLUMNS = [
+    *["model", "dataset", "domain", "item_id", "image_id", "modality", "question_type"],
+    *["split", "strategy", "answer", "gold", "confidence", "correct"],
+    *["option_probabilities", "n_answers", "prompt_tokens", "new_tokens", "expert"],
+    *["visibility", "site", "template", "fact", "trivial"],
+]
 
 
 def record_answers(log: Path | None = None, *, to: Path = RECORDED) -> Path:
@@ -60,9 +66,9 @@ def record_answers(log: Path | None = None, *, to: Path = RECORDED) -> Path:
 
 def graded_table(answers: pd.DataFrame) -> pd.DataFrame:
     """Return one row a model, data set, item and strategy, without replies, in order."""
-    graded = to_graded(answers).drop(columns=_NOT_RECORDED)
+    graded = to_graded(answers).reindex(columns=_COLUMNS)
     options = graded["option_probabilities"]
-    graded["option_probabilities"] = options.map(encode_json, na_action="ignore")
+    graded["option_probabilities"] = options.map(as_json, na_action="ignore")
     counts = ["n_answers", "prompt_tokens", "new_tokens"]
     graded = graded.astype(dict.fromkeys(counts, "Int32"))
     graded["correct"] = graded["correct"].astype("boolean")
@@ -76,10 +82,12 @@ def _ask_all(log: AnswerLog) -> None:
         for model in job["models"]:
             backend = reach(job.get("expert", model))
             for about in job["items"]:
-                items = load_items(**about, seed=jobs["seed"])
+                dataset = about["dataset"]
+                part = {"split": about.get("split"), "n": about.get("n")}
+                items = load_items(dataset, **part, seed=jobs["seed"])
                 if "of" in job:
-                    dataset = about["dataset"]
-                    of = log.read(model=model, dataset=dataset, strategy=job["of"])
+                    of = log.read(model=model, dataset=dataset)
+                    of = of[of["strategy"].isin(job["of"])]
                     items = with_candidates(items, to_graded(of))
                 plan = {"seed": jobs["seed"], "model": model, "progress": True}
                 ask(backend, items, job["strategies"], log=log, **plan)

@@ -127,7 +127,8 @@ def record(
                 strategy
             ) in strategies:  # one at a time, so that no strategy changes another
                 ask(backend, items, [strategy], log=log, progress=progress)
-        answers = log.read(strategy=list(strategies))
+        answers = log.read()
+    answers = answers[answers["strategy"].isin(strategies)]
     answers = answers[answers["item_id"].isin(numbers)]
     called = answers[answers["strategy"] == "option_probability"].set_index("item_id")
     graded = to_graded(answers).drop(columns="seconds")

@@ -107,8 +107,7 @@ def finish(items: pd.DataFrame) -> pd.DataFrame:
     """Return the table in its order, with what follows from names.
 
     ``domain`` is medical for GMAI-MMBench and the medical subjects of MMMU-Pro; ``image_set`` says
-    which data sets share their images; a question without a name of its own is called by its item;
-    ``counted`` are those that a study counts.
+    which data sets share their images; a question without a name of its own is called by its item.
     """
     items = items.sort_values("item", ignore_index=True)
     dataset = items["dataset"].astype(str).replace(_DATASETS)
@@ -118,12 +117,9 @@ def finish(items: pd.DataFrame) -> pd.DataFrame:
     items["dataset"] = dataset
     items["image_set"] = dataset.str.replace(r" \(.*", "", regex=True)
     items["question_id"] = items["question_id"].fillna(items["item"].astype(str))
-    # POPE's settings share questions: each counts once
-    is_repeat = items["dataset"].eq("POPE") & items["question_id"].duplicated()
-    items["counted"] = ~is_repeat & (items["domain"] != "other")
     texts = ["hash", "dataset", "domain", "image_set", *NAMES[:-1]]
     types = dict.fromkeys(texts, "str") | {"item": "int32", "n_images": "Int8"}
-    return items[["item", "counted", *texts, "n_images"]].astype(types)
+    return items[["item", *texts, "n_images"]].astype(types)
 
 
 # --- the lists -------------------------------------------------------------------------------

@@ -11,24 +11,23 @@ log-probabilities of its tokens were recorded.
 from collections.abc import Iterator
 
 from medcal_nb.logs.nested import at, likelihood, text_of
-from medcal_nb.logs.registry import Reader, has
-from medcal_nb.logs.source import Source
+from medcal_nb.logs.registry import Log, Reader, has
 
 _LETTERS = {"C": True, "I": False}
 
 
-def _read(source: Source) -> Iterator[dict]:
-    about = source.value["eval"]
+def _read(log: Log) -> Iterator[dict]:
+    about = log.value["eval"]
     run = {
         "run_id": about.get("run_id"),
         "model": about.get("model"),
         "dataset": at(about, "dataset.name") or about.get("task"),
     }
-    for sample in source.each(source.value.get("samples") or ()):
-        yield run | _answer(sample, source)
+    for sample in log.each(log.value.get("samples") or ()):
+        yield run | _answer(sample, log)
 
 
-def _answer(sample, source):
+def _answer(sample, log):
     reply = at(sample, "output.choices.0")
     usage = at(sample, "output.usage") or {}
     raw = text_of(at(reply, "message.content"))
@@ -41,11 +40,11 @@ def _answer(sample, source):
         "new_tokens": usage.get("output_tokens"),
         "raw": raw,
         "gold": gold.strip() if isinstance(gold, str) else gold or None,
-        **_scored(sample.get("scores") or {}, raw, source),
+        **_scored(sample.get("scores") or {}, raw, log),
     }
 
 
-def _scored(scores, raw, source):
+def _scored(scores, raw, log):
     """The grade, and the answer that the scorer took out of the reply."""
     metrics = {}
     answers = []
@@ -55,7 +54,7 @@ def _scored(scores, raw, source):
         metrics[name] = _LETTERS.get(value, value) if known else value
         answers.append(at(score, "answer"))
     texts = [answer for answer in answers if isinstance(answer, str)]
-    return {"answer": texts[0] if texts else raw, "correct": source.graded(metrics)}
+    return {"answer": texts[0] if texts else raw, "correct": log.graded(metrics)}
 
 
 READERS = (Reader(name="inspect", knows=has("eval", "plan"), read=_read),)

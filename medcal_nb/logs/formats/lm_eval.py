@@ -16,8 +16,7 @@ import re
 from collections.abc import Iterator
 
 from medcal_nb.logs.nested import at, choice, first_text, number
-from medcal_nb.logs.registry import Reader, has
-from medcal_nb.logs.source import Source
+from medcal_nb.logs.registry import Log, Reader, has
 
 _NO_METRICS = frozenset(
     [
@@ -38,21 +37,21 @@ _NO_METRICS = frozenset(
 )
 
 
-def _read(source: Source) -> Iterator[dict]:
-    for sample in source.rows():
-        yield _answer(sample, source)
+def _read(log: Log) -> Iterator[dict]:
+    for sample in log.rows():
+        yield _answer(sample, log)
 
 
-def _read_evaluated(source: Source) -> Iterator[dict]:
-    arguments = str(at(source.value, "config.model_args"))
+def _read_evaluated(log: Log) -> Iterator[dict]:
+    arguments = str(at(log.value, "config.model_args"))
     named = re.search(r"pretrained=([^,]+)", arguments)
-    model = source.value.get("model_name") or (named and named[1])
-    for task, samples in source.value["samples"].items():
-        for sample in source.each(samples):
-            yield _answer(sample, source) | {"model": model, "dataset": task}
+    model = log.value.get("model_name") or (named and named[1])
+    for task, samples in log.value["samples"].items():
+        for sample in log.each(samples):
+            yield _answer(sample, log) | {"model": model, "dataset": task}
 
 
-def _answer(sample, source):
+def _answer(sample, log):
     gold = str(sample["target"])
     replies = sample["filtered_resps"]
     metrics = _metrics(sample)
@@ -74,7 +73,7 @@ def _answer(sample, source):
     used = at(sample, "token_counts.0") or {}
     return out | {
         "item_id": sample["doc_id"],
-        "correct": source.graded(metrics, main=main),
+        "correct": log.graded(metrics, main=main),
         "prompt_tokens": used.get("input_tokens"),
         "new_tokens": used.get("output_tokens"),
     }

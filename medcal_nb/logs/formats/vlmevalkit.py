@@ -3,20 +3,19 @@
 They hold ``index, question, answer, prediction``, the options ``A``, ``B``, … of multiple-choice
 sets, ``category``, and after judging ``hit`` (or ``score``). There is no confidence. Where the
 sheet was not judged, a reply is graded if it names one option (its letter, its text, yes or no);
-other replies, and open questions, are kept ungraded.
+other replies, and open questions, are not.
 """
 
 from collections.abc import Iterator
 from string import ascii_uppercase
 
-from medcal_nb.logs.registry import Reader, has
-from medcal_nb.logs.source import Source
+from medcal_nb.logs.registry import Log, Reader, has
 
 _MARKS = ("hit", "score")
 
 
-def _read(source: Source) -> Iterator[dict]:
-    for row in source.rows():
+def _read(log: Log) -> Iterator[dict]:
+    for row in log.rows():
         options = {}
         for letter in ascii_uppercase:
             if row.get(letter) is not None:
@@ -31,16 +30,15 @@ def _read(source: Source) -> Iterator[dict]:
             "question_type": kind,
             "options": [*options.values()],
             "gold": gold,
-            "raw": raw,
+            "answer": raw,
             "category": row.get("category"),
         }
         if (
             kind == "open"
         ):  # its whole reply is the answer, and is not graded by a guess
-            out["answer"] = raw
             out["correct"] = None
         marks = {name: row[name] for name in _MARKS if row.get(name) is not None}
-        verdict = source.graded(marks, main="hit")
+        verdict = log.graded(marks, main="hit")
         if verdict is not None:
             out["correct"] = verdict
         yield out

@@ -1,0 +1,328 @@
+"""What stands in a column of a table: read in one way, whoever wrote it.
+
+Texts, names, numbers, truth values and tables of probabilities. Each different cell is looked at
+once, plain columns as a whole. A cell that does not belong there is refused with file, row, column
+and value, and what to write instead.
+"""
+
+import json
+import math
+import re
+import tomllib
+import unicodedata
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from medcal_nb.errors import MedcalError
+
+TEXT = pd.StringDtype(na_value=np.nan)
+
+KNOWN = tomllib.loads(Path(__file__).with_name("names.toml").read_text("utf-8"))
+"""What columns are called, and words for right and wrong."""
+
+RIGHT = frozenset(KNOWN["grades"]["right"].split())
+WRONG = frozenset(KNOWN["grades"]["wrong"].split())
+
+_ROUNDING = 1e-6
+"""How far outside its limits a number may lie: sums of rounded parts do."""
+
+#: Signs that nobody sees, and dashes: two names that differ by them look alike.
+_UNSEEN = re.compile("[\u00ad\u200b-\u200f\u202a-\u202e\u2060-\u2064\ufeff\x00-\x08]")
+_DASHES = re.compile("[\u2010-\u2015\u2212]")
+_BLANKS = str.maketrans("", "", "\u00a0\u202f\u2009")
+_UNPLAIN = r"^$|[^!-~]|\.0+$|[eE]\+?\d\d+$"
+"""In names to be looked at: anything but letters and signs of ASCII, or numbers with a point."""
+_WHOLE = re.compile(r"([+-]?\d+)\.0+", re.ASCII)
+_SHORTENED = re.compile(r"[+-]?\d(?:[.,]\d+)?[eE]\+?\d\d+", re.ASCII)
+"""A long number as spreadsheets shorten it."""
+_COMMA = re.compile(r"[+-]?\d*,\d+(?:[eE][+-]?\d+)?", re.ASCII)
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where values stand, for messages: the file, and what the user calls the column."""
+
+    file: str
+    column: str
+
+    def fault(self, at: int, value: Any, problem: object, remedy: str) -> MedcalError:
+        """The error of one cell: file, row (counted from 1), column, value, and what to do."""
+        try:
+            shown = repr(value.item() if isinstance(value, np.generic) else value)
+        except (RecursionError, ValueError):  # too deep, too long a number
+            shown = type(value).__name__
+        return MedcalError(
+            f"{self.file}: row {at + 1}, column '{self.column}': value {shown:.60} {problem}; "
+            f"{remedy}"
+        )
+
+    def refuse(self, values: pd.Series, bad: Any, problem: str, remedy: str) -> None:
+        """Raise the error of the first cell that is bad, if one is."""
+        bad = np.asarray(bad, dtype=bool)
+        if bad.any():
+            at = int(bad.argmax())
+            raise self.fault(at, values.iloc[at], problem, remedy)
+
+
+def each(
+    values: pd.Series, read: Callable[[Any], Any], place: Place, remedy: str
+) -> NDArray:
+    """What `read` makes of each cell, None where missing; its ValueError is told with the row.
+
+    Each different cell is read once.
+    """
+    codes, cells = _different(values)
+    results = np.empty(len(cells) + 1, dtype=object)  # the last is that of code -1
+    for k, cell in enumerate(cells):
+        try:
+            results[k] = read(cell)
+        except ValueError as error:
+            is_text = not isinstance(error, UnicodeError)
+            problem = error if is_text else "cannot be written as Unicode text"
+            at = int((codes == k).argmax())
+            raise place.fault(at, cell, problem, remedy) from None
+    return results[codes]
+
+
+def _different(values: pd.Series) -> tuple[NDArray, Sequence]:
+    """The number of each row's cell among the different ones (-1: missing), and these."""
+    if values.dtype != object or values.map(type).nunique() == 1:
+        try:
+            return pd.factorize(values)
+        except TypeError:  # lists and tables
+            pass
+    # 1 is True, and 1.0, to a dictionary
+    present = values.notna().to_numpy(bool)
+    return np.where(present, present.cumsum() - 1, -1), values[present].tolist()
+
+
+# --- texts ---------------------------------------------------------------------------------------
+
+
+def texts(values: pd.Series, place: Place) -> pd.Series:
+    """Cells as texts, whole numbers without a point; lists and the like are refused."""
+    is_whole = pd.api.types.is_integer_dtype(values.dtype)
+    if is_whole or isinstance(values.dtype, pd.StringDtype):
+        return values.astype(TEXT)
+    return pd.Series(
+        each(values, _text, place, "write it as text"), values.index, dtype=TEXT
+    )
+
+
+def _text(cell: Any) -> str:
+    if isinstance(cell, float | np.floating):
+        if abs(cell) >= 2**53:
+            raise ValueError("is rounded, as a number of so many digits")
+        cell = int(cell) if float(cell).is_integer() else cell
+    if not isinstance(cell, str | int | float | np.number | np.bool_ | Decimal):
+        raise ValueError(f"is a {type(cell).__name__}, not text")
+    text = str(cell)
+    text.encode()
+    return text
+
+
+def names(values: pd.Series, place: Place) -> pd.Series:
+    """Names and ids in one normal form: NFKC, plain dashes, single blanks, no decimal zeros.
+
+    Examples
+    --------
+    >>> names(pd.Series(["a   b", " 7.0", None]), Place("a.csv", "item")).tolist()
+    ['a b', '7', nan]
+    """
+    column = texts(values, place)
+    odd = column.str.contains(_UNPLAIN).fillna(False).astype(bool)
+    if odd.any():
+        mended = each(column.where(odd), _plain_name, place, "write ids as text")
+        column = column.where(~odd, pd.Series(mended, column.index, dtype=TEXT))
+    return column
+
+
+def _plain_name(name: str) -> str | None:
+    text = unicodedata.normalize("NFKC", _UNSEEN.sub("", name))
+    text = " ".join(_DASHES.sub("-", text).split())
+    if _SHORTENED.fullmatch(text):
+        raise ValueError("is a long number that a spreadsheet has shortened")
+    whole = _WHOLE.fullmatch(text)
+    return whole[1] if whole else text or None
+
+
+# --- numbers -------------------------------------------------------------------------------------
+
+
+def numbers(
+    values: pd.Series, place: Place, remedy: str
+) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+    """Cells as numbers, NaN where missing, and which of them have a percent sign.
+
+    A comma is a decimal mark. What is no number is refused, with the remedy.
+    """
+    signed = np.zeros(len(values), dtype=bool)
+    kind = values.dtype
+    if pd.api.types.is_numeric_dtype(kind) and not pd.api.types.is_bool_dtype(kind):
+        return as_written(
+            values.to_numpy(values.to_numpy().dtype, na_value=math.nan)
+        ), signed
+    array = np.full(len(values), math.nan)
+    if kind == TEXT:
+        array = pd.to_numeric(values, errors="coerce").to_numpy(float, copy=True)
+    odd = np.isnan(array) & values.notna().to_numpy(bool)
+    if odd.any():
+        pairs = each(values.where(odd), number, place, remedy)[odd]
+        array[odd] = [one for one, _ in pairs]
+        signed[odd] = [sign for _, sign in pairs]
+    return as_written(array), signed
+
+
+def number(cell: Any) -> tuple[float, bool]:
+    """A number and whether it has a percent sign; NaN for an empty text.
+
+    Examples
+    --------
+    >>> number("97,5 %")
+    (97.5, True)
+    """
+    signed = False
+    if isinstance(cell, str):
+        text = cell.translate(_BLANKS).strip()
+        signed = text.endswith("%")
+        text = text.removesuffix("%").rstrip()
+        cell = (text.replace(",", ".") if _COMMA.fullmatch(text) else text) or math.nan
+    # Python takes 1_0 for ten
+    is_odd = isinstance(cell, bool | np.bool_) or "_" in str(cell)
+    try:
+        return float("x" if is_odd else cell), signed
+    except (TypeError, ValueError, OverflowError):
+        raise ValueError("is not a number") from None
+
+
+def as_written(array: NDArray) -> NDArray[np.float64]:
+    """Numbers that were stored in 32 or 16 bits as the decimals that they were written as.
+
+    Otherwise equal confidences would fall into different bins after nothing but a change of type.
+    Doubles stay as they are, unless all of them are widened 32-bit numbers.
+
+    Examples
+    --------
+    >>> as_written(np.array([0.9, 0.1], "float32")).tolist()
+    [0.9, 0.1]
+    """
+    single = array.astype(np.float32)
+    if array.dtype.itemsize < 8 or np.array_equal(single, array, equal_nan=True):
+        narrow = array if array.dtype.itemsize < 8 else single
+        return narrow.astype(str).astype(np.float64)
+    return array.astype(np.float64)
+
+
+def within(
+    values: pd.Series,
+    array: NDArray,
+    place: Place,
+    low: float,
+    high: float,
+    remedy: str,
+) -> NDArray[np.float64]:
+    """Numbers of a column, refused outside their limits, and cut to these where just outside."""
+    room = _ROUNDING * (1 if math.isinf(high) else high - low)
+    outside = (array < low - room) | (array > high + room) | np.isinf(array)
+    place.refuse(values, outside, f"is outside {low:g} to {high:g}", remedy)
+    return np.clip(array, low, high)
+
+
+def amounts(values: pd.Series, place: Place) -> pd.Series:
+    """Numbers that are not negative."""
+    remedy = "write a number, or leave it empty"
+    array, _ = numbers(values, place, remedy)
+    array = within(values, array, place, 0, math.inf, remedy)
+    return pd.Series(array, values.index)
+
+
+def counts(values: pd.Series, place: Place) -> pd.Series:
+    """Counts as whole numbers, missing where they are."""
+    array = amounts(values, place)
+    odd = (array % 1 > 0) | (array > 2**53)
+    place.refuse(
+        values, odd, "is not a whole number", "write a count, or leave it empty"
+    )
+    return array.astype("Int64")
+
+
+# --- grades and tables ---------------------------------------------------------------------------
+
+
+def flags(values: pd.Series, place: Place) -> pd.Series:
+    """Cells that say right or wrong, in any of the words, as nullable booleans."""
+    if not pd.api.types.is_bool_dtype(values.dtype):
+        values = pd.Series(
+            each(values, _flag, place, "write true/false or 1/0"), values.index
+        )
+    return values.astype("boolean")
+
+
+def _flag(cell: Any) -> bool | None:
+    word = str(cell).strip().casefold()
+    if word and word not in RIGHT | WRONG:
+        raise ValueError("is neither true nor false")
+    return word in RIGHT if word else None
+
+
+def golds(values: pd.Series, place: Place) -> pd.Series:
+    """Right answers as texts; several that count are a JSON list of texts."""
+    remedy = "write one text, or a list of the texts that count as correct"
+    if values.dtype == object:
+        values = pd.Series(each(values, _gold, place, remedy), values.index, dtype=TEXT)
+    return texts(values, place)
+
+
+def _gold(cell: Any) -> str:
+    if not isinstance(cell, list | tuple | np.ndarray):
+        return _text(cell)
+    if not len(cell) or not all(isinstance(one, str) for one in cell):
+        raise ValueError("is not a list of texts")
+    return as_json(list(cell)) if len(cell) > 1 else cell[0]
+
+
+def option_tables(values: pd.Series, place: Place) -> pd.Series:
+    """Probabilities of options, each row a dictionary or None."""
+    remedy = 'write JSON of probabilities such as {"yes": 0.8, "no": 0.2}'
+    return pd.Series(each(values, _options, place, remedy), values.index, dtype=object)
+
+
+def _options(cell: Any) -> dict[str, float] | None:
+    if cell == "":
+        return None
+    try:
+        table = dict(json.loads(cell) if isinstance(cell, str) else cell)
+    except (TypeError, ValueError, RecursionError):
+        raise ValueError("is not a table of names and values") from None
+    for name, p in table.items():
+        if p is not None and (isinstance(p, bool | str) or not 0 <= p <= 1 + _ROUNDING):
+            raise ValueError(f"holds {name!r}: {p!s:.40}, which is not a probability")
+    return {str(name): float(p) for name, p in table.items() if p is not None}
+
+
+def as_json(cell: Any) -> str:
+    """A cell as JSON on one line, floats to the last digit; ValueError where it has no JSON."""
+    try:
+        return json.dumps(
+            cell,
+            default=_plain,
+            ensure_ascii=False,
+            allow_nan=False,
+            separators=(",", ":"),
+        )
+    except (TypeError, RecursionError):
+        raise ValueError(f"({type(cell).__name__}) cannot be kept") from None
+
+
+def _plain(value: Any) -> Any:
+    """What JSON holds in the place of numpy's values and of dates."""
+    if isinstance(value, np.ndarray | np.generic):
+        return value.tolist()
+    return value.isoformat() if hasattr(value, "isoformat") else json.dumps(value)

@@ -1,0 +1,254 @@
+"""The door: answers of a recorded study or of any file, as one checked table."""
+
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from medcal_nb.answers.cells import KNOWN, TEXT
+from medcal_nb.answers.check import ANSWER_COLUMNS, checked
+from medcal_nb.answers.log import AnswerLog, is_log
+from medcal_nb.answers.meaning import (
+    check_grades,
+    check_images,
+    check_of_answer,
+    check_repeats,
+    choices,
+)
+from medcal_nb.answers.recognition import option_scores, recognise
+from medcal_nb.answers.recorded import load_recorded, recorded_names
+from medcal_nb.answers.samples import one_answer_an_item
+from medcal_nb.answers.tables import read_source, table_of
+from medcal_nb.errors import MedcalError
+from medcal_nb.files import PathLike
+from medcal_nb.grading import grade_table, is_correct
+from medcal_nb.logs import Log, Reader, detect
+
+GRADED_COLUMNS = [
+    *("model", "dataset", "domain", "item_id", "image_id", "modality", "question_type"),
+    *("split", "strategy", "answer", "gold", "confidence", "correct"),
+]
+"""Columns that every table of `load_answers` has."""
+
+_KINDS = ("closed", "choice", "open")
+"""Types of questions that are graded by rules of their own."""
+
+
+def load_answers(source: PathLike, **how: Any) -> pd.DataFrame:
+    """Graded answers of a recorded study by its name, or of any file.
+
+    Parameters
+    ----------
+    source : str or path
+        A name of `recorded_names`, or a file: .csv, .tsv, .xlsx, .parquet, .jsonl, .json, an
+        answers log (.sqlite) or the log of an evaluation tool that `medcal_nb.logs` knows.
+    **how
+        As of `read_answers`, for files.
+
+    Returns
+    -------
+    DataFrame
+        One row a model, data set, item and elicitation method, with the columns of
+        `GRADED_COLUMNS` and all others of the file.
+
+        - item_id, image_id, model, dataset, strategy: in one normal form
+        - confidence: of the answer to be right, 0 to 1, NaN where none was stated
+        - correct: nullable boolean, missing where ungraded
+        - gold: a text, or a JSON list of texts that count as right
+        - n_answers: where a method gave several to an item, how many
+
+        ``attrs["assumed"]`` is a list of sentences: what was taken for what, what was assumed,
+        what is missing. ``attrs["grading"]`` is that of `grade_table` where answers were graded
+        here.
+
+    Raises
+    ------
+    MedcalError
+        Naming file, row (data rows counted from 1), column, value and remedy.
+
+    Examples
+    --------
+    >>> table = pd.DataFrame({"case": ["a", "b"], "conf": [90, 60], "right": [1, 0]})
+    >>> table.to_csv("mine.csv", index=False)
+    >>> answers = load_answers("mine.csv", model="gpt")
+    >>> answers[["model", "item_id", "confidence", "correct"]]
+      model item_id  confidence  correct
+    0   gpt       a         0.9     True
+    1   gpt       b         0.6    False
+    >>> answers.attrs["assumed"][0]
+    "confidence from 'conf' (percent), correct from 'right', item_id from 'case'"
+    """
+    if str(source) in recorded_names():
+        return load_recorded(str(source))
+    answers = read_answers(source, **how)
+    about = answers.attrs | {"assumed": answers.attrs["assumed"] + _missing(answers)}
+    for name in GRADED_COLUMNS:
+        if name not in answers:
+            answers[name] = pd.Series(None, answers.index, dtype=TEXT)
+    table = one_answer_an_item(answers, str(source)).drop(
+        columns="sample", errors="ignore"
+    )
+    table = table[
+        [*GRADED_COLUMNS, *table.columns.difference(GRADED_COLUMNS, sort=False)]
+    ]
+    table.attrs = about
+    return table
+
+
+def read_answers(
+    source: PathLike,
+    *,
+    scale: str | float | None = None,
+    logits: str | list[str] = (),
+    probabilities: str | list[str] = (),
+    sheet: str | None = None,
+    grade: str | None = None,
+    **columns: str,
+) -> pd.DataFrame:
+    """All answers of a file, each of several samples by itself.
+
+    Parameters
+    ----------
+    source : path
+    scale : str or float, optional
+        The scale of the confidence where it is neither 0 to 1 nor plainly percent: ``"percent"``,
+        its upper end (``10``) or both (``"1-5"``).
+    logits, probabilities : str or list of str
+        Columns of one score for each option, named by the option after the last ``_``: logits or
+        log-probabilities, of which the softmax is taken, or probabilities. The answer is the
+        option of the largest, the confidence its probability.
+    sheet : str, optional
+        Which sheet of an Excel file that has several.
+    grade : str, optional
+        Which metric of a log tells right from wrong, where it holds several; names with commas
+        between them: the first that there is.
+    **columns : str
+        Which column of the file is which of ours, where its name does not say: ``item_id="case"``.
+        For ``model``, ``dataset``, ``domain``, ``split`` and ``strategy`` also one value for all
+        rows. ``""``: there is none.
+
+    Returns
+    -------
+    DataFrame
+        As of `load_answers`, with a column ``sample`` where there are several of an answer.
+    """
+    file = str(source)
+    if is_log(source):
+        return _of_log(source)
+    value = read_source(source, sheet)
+    scores = _names(probabilities or logits)
+    reader = None if columns.get("confidence") or scores else _reader_of(value)
+    if reader is not None:
+        return _of_reader(reader, value, Log(Path(source), value, grade), columns)
+    rows = [value] if isinstance(value, dict) else value
+    raw = rows if isinstance(rows, pd.DataFrame) else table_of(rows, file)
+    assumed: list[str] = []
+    if not scores and not columns.get("confidence"):
+        scores = option_scores(raw.columns)
+    if scores:
+        chosen, assumed = choices(
+            raw, scores, file, are_probabilities=bool(probabilities)
+        )
+        raw = raw.drop(columns=scores).assign(**chosen)
+        columns = (
+            {"strategy": "option_probability"}
+            | columns
+            | {name: name for name in chosen}
+        )
+        scale = 1
+    taken, asked = recognise(raw, columns, file)
+    if "item_id" not in taken:
+        check_repeats(raw, taken, file)
+    fixed = {name: text for name, text in columns.items() if name not in taken and text}
+    answers = checked(raw, taken, file, fixed=fixed, scale=scale)
+    _check_sum(answers, file)
+    answers.attrs["assumed"][:0] = [*assumed, *asked]
+    if "correct" not in taken:
+        answers = _graded(answers, raw.get(taken.get("options", "")))
+    elif {"answer", "gold"} <= {*answers}:
+        answers.attrs["assumed"] += check_grades(answers, taken["correct"], file)
+    if "answer" in answers:
+        check_of_answer(answers, file)
+    if "image_id" in answers:
+        check_images(answers, file)
+    return answers
+
+
+def _names(names: str | list[str]) -> list[str]:
+    several = names.split(",") if isinstance(names, str) else names
+    return [name.strip() for name in several if name.strip()]
+
+
+def _of_log(path):
+    """The answers of a log of ours."""
+    with AnswerLog(path, read_only=True) as log:
+        answers = log.read()
+    if answers.empty:
+        raise MedcalError(f"{path}: no answers in it")
+    return answers
+
+
+def _reader_of(value: Any) -> Reader | None:
+    """The reader of a tool's log, None of another file."""
+    if isinstance(value, pd.DataFrame):
+        return detect(value.iloc[0].to_dict())
+    return detect(value if isinstance(value, dict) else value[0])
+
+
+def _of_reader(reader, value, log, columns):
+    """The answers of a tool's log, graded where it does not grade them."""
+    if isinstance(value, pd.DataFrame):
+        log.value = value.astype(object).where(value.notna(), None).to_dict("records")
+    rows = reader.rows(log)
+    for row in rows:
+        options = row.pop("options", None) or None
+        if "correct" not in row:
+            asked = row.get("question_type"), options
+            row["correct"] = is_correct(row.get("answer"), row.get("gold"), *asked)
+    if not rows:
+        raise MedcalError(f"{log.path}: no answers in it")
+    raw = table_of(rows, log.path).drop(columns=[*columns], errors="ignore")
+    taken = {name: name for name in ANSWER_COLUMNS if name in raw}
+    answers = checked(raw, taken, str(log.path), fixed=columns, scale=1)
+    answers.attrs["assumed"][:0] = [f"read as {reader.name}", *log.notes]
+    return answers
+
+
+def _graded(answers, options):
+    """Answers with a column that says whether they are their gold answers."""
+    asked = answers[["answer", "gold"]]
+    if "question_type" in answers:
+        kinds = answers["question_type"].str.casefold()
+        asked = asked.assign(question_type=kinds.where(kinds.isin(_KINDS)))
+    graded = grade_table(asked if options is None else asked.assign(options=options))
+    answers["correct"] = graded["correct"]
+    answers.attrs["grading"] = graded.attrs["grading"]
+    return answers
+
+
+def _check_sum(answers, file):
+    """Refuse a last row that is a sum or a mean of the others."""
+    last = answers["item_id"].iloc[-1]
+    if last.casefold() in KNOWN["grades"]["sums"].split() and len(answers) > 1:
+        raise MedcalError(
+            f"{file}: row {len(answers)} is '{last}', no answer, it seems; drop it"
+        )
+
+
+def _missing(answers):
+    """What is missing, in sentences: how many, and how right those are."""
+    lacking = answers["confidence"].isna()
+    ungraded = answers["correct"].isna().sum()
+    n = f"of {len(answers):,} answers"
+    sentences = []
+    if "image_id" not in answers:
+        sentences.append("no image named: intervals are by answer")
+    if lacking.any():
+        right = answers["correct"].groupby(lacking).mean()
+        sentence = f"{lacking.sum():,} {n} have no confidence"
+        if right.notna().all() and len(right) == 2:
+            sentence += f": {right[True]:.0%} of them are right, {right[False]:.0%} of the others"
+        sentences.append(sentence)
+    if ungraded:
+        sentences.append(f"{ungraded:,} {n} are not graded")
+    return sentences

@@ -1,0 +1,288 @@
+"""What the numbers of a table mean: on which scale, of which answer. Asked, not guessed."""
+
+import re
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from medcal_nb.answers.cells import TEXT, Place, numbers, within
+from medcal_nb.errors import MedcalError
+from medcal_nb.grading import grade_table
+
+_SUM = 0.01
+"""How far from 1 a row of probabilities may sum."""
+_LEAST = 20
+"""Answers by which it is judged what a column means."""
+_MOST = 2000
+"""Answers that are looked at to see whether grades agree with gold answers."""
+
+
+# --- scales --------------------------------------------------------------------------------------
+
+
+def scale_of(text: str | float) -> tuple[float, float]:
+    """The ends of a scale: ``10`` is 0 to 10, ``"1-5"`` 1 to 5, ``"percent"`` 0 to 100.
+
+    Examples
+    --------
+    >>> scale_of("1-5"), scale_of("percent")
+    ((1.0, 5.0), (0.0, 100.0))
+    """
+    plain = str(text).strip().casefold().replace("percent", "100")
+    ends = re.fullmatch(r"(?:(\d+\.?\d*)\s*[-–]\s*)?(\d+\.?\d*)", plain)
+    low, high = (float(ends[1] or 0), float(ends[2])) if ends else (0.0, 0.0)
+    if low >= high:
+        raise MedcalError(
+            f"no scale {text!r}: write its ends, as scale=10 or scale=1-5"
+        )
+    return low, high
+
+
+def confidences(
+    values: pd.Series, scale: str | float | None, model: pd.Series, place: Place
+) -> tuple[NDArray[np.float64], str]:
+    """Confidences as probabilities, and a word on their scale.
+
+    Parameters
+    ----------
+    values : Series
+        The column.
+    scale : str, float or None
+        As the user said; else found where it is plain: all within 0 to 1, all with a percent sign,
+        or plainly percent.
+    model : Series
+        Whose answers they are: all use one scale.
+    place : Place
+
+    Raises
+    ------
+    MedcalError
+        Where a cell is no number of the scale, or the scale has to be asked for.
+    """
+    remedy = "a confidence is a probability: write 0.85 for 85 %, or give scale=percent"
+    array, signed = numbers(values, place, remedy)
+    tops = pd.Series(array).groupby(model.to_numpy()).max().dropna()
+    if scale is None and signed.any():
+        first = signed[~np.isnan(array)][0]
+        problem = "has another form: some cells have a percent sign and some have none"
+        place.refuse(values, ~np.isnan(array) & (signed != first), problem, remedy)
+        scale = 100
+    elif scale is None:
+        scale = _plain_scale(values, array, tops, place)
+    low, high = scale_of(scale)
+    if high > 1:
+        remedy = f"write a number from {low:g} to {high:g}"
+        _check_used(low, high, tops, place)
+    shares = within(values, array, place, low, high, remedy)
+    word = {100: "percent", 1: ""}.get(high, f"scale {low:g} to {high:g}")
+    return (shares - low) / (high - low), word
+
+
+def _plain_scale(values, array, tops, place):
+    """1 or 100, where it is plain which."""
+    top = tops.max()
+    if tops.empty or top <= 1 + 1e-6 or np.isinf(top):
+        return 1
+    if tops.min() > 20 and top <= 100 and not ((array % 1 > 0) & (array < 10)).any():
+        return 100
+    at = int(np.nanargmax(array))
+    problem = "is the largest: percent, or a scale of its own?"
+    if ((array > 0) & (array < 1)).any() or tops.min() <= 1:
+        problem = "is beside values from 0 to 1: percent and probabilities mixed?"
+    remedy = (
+        "write 0.85 for 85 % everywhere, or give scale=percent, scale=10 or scale=1-5"
+    )
+    raise place.fault(at, values.iloc[at], problem, remedy)
+
+
+def _check_used(low, high, tops, place):
+    """Refuse a scale of which only the bottom is used, as that of another scale would be."""
+    tops = tops[tops > low]
+    share = (tops - low) / (high - low)
+    odd = (
+        tops.idxmax()
+        if share.max() <= 0.1
+        else tops.idxmin()
+        if share.min() <= 0.01
+        else None
+    )
+    if odd is not None:
+        raise MedcalError(
+            f"{place.file}: column '{place.column}': on a scale from {low:g} to {high:g} '{odd}' "
+            f"reaches {tops[odd]:g} at most; is it another scale? Give scale=10 or scale=1, or "
+            "write probabilities"
+        )
+
+
+# --- scores of options ---------------------------------------------------------------------------
+
+
+def choices(
+    raw: pd.DataFrame, names: Sequence[str], file: str, *, are_probabilities: bool
+) -> tuple[dict[str, pd.Series], list[str]]:
+    """Answers, confidences and probabilities from a column of scores for each option.
+
+    Parameters
+    ----------
+    raw : DataFrame
+    names : sequence of str
+        The columns, each named by its option after the last ``_``.
+    file : str
+    are_probabilities : bool
+        The scores are probabilities; else logits or log-probabilities, of which the softmax is.
+
+    Returns
+    -------
+    columns : dict
+        ``answer``, the option of the largest score; ``confidence``; ``option_probabilities``.
+    assumed : list of str
+    """
+    if unknown := [name for name in names if name not in raw]:
+        raise MedcalError(f"{file}: no column '{unknown[0]}', which was named")
+    options = [str(name).rsplit("_", 1)[-1] for name in names]
+    if len(set(options)) < max(2, len(names)):
+        problem = "option scores need two columns or more that end in different options"
+        raise MedcalError(f"{file}: {problem} after the last '_'")
+    place = Place(file, names[0])
+    remedy = "write a number, or drop the row"
+    read = [numbers(raw[name], Place(file, name), remedy)[0] for name in names]
+    scores = np.column_stack(read)  # (n_rows, n_options)
+    missing = np.isnan(scores)
+    sums = np.nansum(scores, axis=1)
+    is_share = (scores[~missing] >= 0).all() and (np.abs(sums - 1) < _SUM).all()
+    if are_probabilities:
+        p = np.where(missing, 0, scores)
+        bad = (p < 0).any(axis=1) | (sums > 1 + _SUM) | missing.all(axis=1)
+        problem = "and the other options: no probabilities that sum to 1 at most"
+    elif is_share:
+        problem = (
+            "the option scores lie between 0 and 1 and sum to 1: they are probabilities"
+        )
+        raise MedcalError(
+            f"{file}: {problem}; name them by probabilities= instead of logits="
+        )
+    else:
+        scores = np.where(missing, -np.inf, scores)
+        with np.errstate(invalid="ignore"):
+            p = np.exp(scores - scores.max(axis=1, keepdims=True))
+            p /= p.sum(axis=1, keepdims=True)
+        bad = ~np.isfinite(p).all(axis=1)
+        problem = "and the other options: missing, or no scores"
+    place.refuse(raw[names[0]], bad, problem, remedy)
+    shown = ", ".join(map(repr, names))
+    assumed = [f"confidence from the scores of options {shown}"]
+    if missing.any():
+        assumed.append(
+            f"{missing.sum():,} scores of options are missing: they count as 0"
+        )
+    tables = [dict(zip(options, row, strict=True)) for row in p.tolist()]
+    answer = np.array(options, dtype=object)[p.argmax(axis=1)]
+    return {
+        "answer": pd.Series(answer, raw.index, dtype=TEXT),
+        "confidence": pd.Series(p.max(axis=1), raw.index),
+        "option_probabilities": pd.Series(tables, raw.index, dtype=object),
+    }, assumed
+
+
+# --- what contradicts ----------------------------------------------------------------------------
+
+
+def check_of_answer(table: pd.DataFrame, file: str) -> None:
+    """Refuse confidences that are those of one class, whichever class was answered.
+
+    Of two answers, they lie below one half just where one of the two is given.
+    """
+    for model, part in table.dropna(subset=["confidence", "answer"]).groupby(
+        "model", sort=False
+    ):
+        is_low = part["confidence"] < 0.5
+        words = {text.casefold(): text for text in part["answer"].unique()}
+        if len(words) != 2 or len(part) < _LEAST or is_low.nunique() != 2:
+            continue
+        words = list(words)
+        share = (is_low == (part["answer"].str.casefold() == words[0])).mean()
+        if not 0.02 < share < 0.98:
+            low, other = words if share > 0.5 else words[::-1]
+            raise MedcalError(
+                f"{file}: the confidence of '{model}' lies below 0.5 just where the answer is "
+                f"'{low}': it is the probability of '{other}', not that of the answer; write 1 − p "
+                f"where the answer is '{low}'"
+            )
+
+
+def check_grades(table: pd.DataFrame, theirs: str, file: str) -> list[str]:
+    """Refuse grades that call answers wrong which are their gold answers; tell of a few."""
+    known = table.dropna(subset=["answer", "gold", "correct"])
+    known = known.iloc[:: max(1, len(known) // _MOST)]
+    equal = known[
+        grade_table(known[["answer", "gold"]])["correct"].fillna(False).astype(bool)
+    ]
+    odd = equal[~equal["correct"].astype(bool)]
+    if odd.empty:
+        return []
+    first = odd.iloc[0]
+    example = (
+        f"row {odd.index[0] + 1}: answer {first['answer']!r:.40}, gold {first['gold']!r:.40}, wrong "
+        f"by '{theirs}'"
+    )
+    if len(odd) > max(1, len(equal) / 10):
+        raise MedcalError(
+            f"{file}: of {len(equal):,} answers that are their gold answers {len(odd):,} are "
+            f"graded wrong ({example}); name the column of grades by correct=COLUMN, or grade by "
+            "the gold answers with correct= (nothing)"
+        )
+    return [
+        f"{len(odd)} answers are their gold answers and are graded wrong ({example})"
+    ]
+
+
+def check_images(table: pd.DataFrame, file: str) -> None:
+    """Refuse a data set of which some answers name their image and some do not."""
+    for dataset, part in table.groupby("dataset", sort=False):
+        lacking = part["image_id"].isna()
+        if 0 < lacking.sum() < len(part):
+            raise MedcalError(
+                f"{file}: {lacking.sum():,} of {len(part):,} answers of '{dataset}' do not name "
+                f"their image, the first in row {lacking.idxmax() + 1} (of merged cells the first "
+                "alone is filled); name it in every row, or leave it out by image_id= (nothing)"
+            )
+
+
+#: Columns that differ from one reply to the same question to the next.
+_OF_REPLIES = {
+    "answer",
+    "confidence",
+    "correct",
+    "raw",
+    "parse_ok",
+    "seconds",
+    "run_id",
+}
+
+
+def check_repeats(raw: pd.DataFrame, taken: Mapping[str, str], file: str) -> None:
+    """Refuse rows without an item's id that are several runs of the same items."""
+    replies = {taken.get(name) for name in _OF_REPLIES}
+    texts = raw.astype(str)
+    whole = pd.util.hash_pandas_object(texts, index=False).value_counts()
+    about = texts[[name for name in raw if name not in replies]]
+    times = int(whole.min()) if whole.nunique() == 1 and len(whole) > _LEAST / 2 else 1
+    if times == 1 and len(about.columns):
+        times = _runs(pd.util.hash_pandas_object(about, index=False).to_numpy())
+    if times > 1:
+        raise MedcalError(
+            f"{file}: the {len(raw):,} rows are {times} times the same {len(raw) // times:,} items, "
+            "it seems, and no column names the item; name it by item_id=COLUMN, and number the "
+            "runs in a column 'sample'"
+        )
+
+
+def _runs(codes: NDArray) -> int:
+    """How many times, two to ten, a sequence of at least ten repeats; 1 if it does not."""
+    n = codes.size
+    for period in range(1, n // 2 + 1):
+        if n % period == 0 and (codes[period:] == codes[:-period]).all():
+            return n // period if period >= _LEAST / 2 and n // period <= 10 else 1
+    return 1

@@ -1,0 +1,175 @@
+"""From several replies to a question to one answer: the rules of elicitation methods that sample.
+
+A method that asks once is taken as it stands. Where it gives several answers to an item, its own
+rule says which of them counts and with what confidence.
+"""
+
+import math
+from collections import Counter
+from collections.abc import Callable, Sequence
+from importlib.metadata import entry_points
+
+import numpy as np
+import pandas as pd
+
+from medcal_nb.answer_key import answer_key
+from medcal_nb.errors import MedcalError
+
+#: Position of the answer's row, confidence, option probabilities or None.
+Grade = tuple[int, float, dict[str, float] | None]
+
+#: A probability is known to about this much from every backend; no ratio is taken below it.
+LEAST_SHARE = 1e-3
+
+KEY = ["model", "dataset", "item_id", "strategy"]
+"""What makes an answer one answer."""
+
+_SUMS = ("prompt_tokens", "new_tokens", "seconds")
+
+
+def agreement(rows: Sequence[dict]) -> Grade:
+    """The answer most often given (ties: the first seen) and its share of all N replies.
+
+    Examples
+    --------
+    >>> agreement([{"answer": "yes"}, {"answer": "no"}, {"answer": "yes"}, {"answer": None}])
+    (0, 0.5, None)
+    """
+    labels, sizes = _labels(rows)
+    if not sizes:
+        return 0, math.nan, None
+    ((best, n),) = sizes.most_common(1)
+    return labels.index(best), n / len(rows), None
+
+
+def entropy(rows: Sequence[dict]) -> Grade:
+    r"""The answer most often given, and :math:`\exp(-H)` of the shares among replies that answer.
+
+    1 when all agree, 1/N when none do, and the share of one group when all groups are equal.
+    """
+    at, share, _ = agreement(rows)
+    sizes = _labels(rows)[1].values()
+    nats = -math.fsum(n / sum(sizes) * math.log(n / sum(sizes)) for n in sizes)
+    return at, math.exp(-nats) if sizes else share, None
+
+
+def first_answer_share(rows: Sequence[dict]) -> Grade:
+    """The first answer, and the share of all replies, itself included, that give it."""
+    labels, sizes = _labels(rows)
+    return 0, math.nan if labels[0] is None else sizes[labels[0]] / len(rows), None
+
+
+def over_blank(rows: Sequence[dict]) -> Grade:
+    """The answer with the image; its probability with each option's divided by the blank image's.
+
+    Normalised over the options; no probability counts as less than `LEAST_SHARE`.
+    """
+    if len(rows) < 2 or rows[0]["answer"] is None:
+        return 0, math.nan, None
+    seen = rows[0]["option_probabilities"] or {}
+    blank = rows[1]["option_probabilities"] or {}
+    if not seen or set(seen) != set(blank):
+        return 0, math.nan, None
+    ratios = {
+        name: max(p, LEAST_SHARE) / max(blank[name], LEAST_SHARE)
+        for name, p in seen.items()
+    }
+    total = math.fsum(ratios.values())
+    shares = {name: ratio / total for name, ratio in ratios.items()}
+    return 0, shares[rows[0]["answer"]], shares
+
+
+#: The rule of each elicitation method that gives several answers to an item.
+RULES: dict[str, Callable[[Sequence[dict]], Grade]] = {
+    "self_consistency": agreement,
+    "paraphrase": agreement,
+    "augment": agreement,
+    "semantic_entropy": entropy,
+    "challenge": first_answer_share,
+    "blank_image": over_blank,
+}
+
+
+def rule_of(strategy: str) -> Callable[[Sequence[dict]], Grade] | None:
+    """The rule of a method, of ours or of another package; None where it has none."""
+    name = strategy.removesuffix("_blank")
+    if name not in RULES:
+        for point in entry_points(group="medcal_nb.strategies", name=name):
+            return point.load().rule
+    return RULES.get(name)
+
+
+def one_answer_an_item(answers: pd.DataFrame, file: str) -> pd.DataFrame:
+    """Make one answer of the several that a method gave to an item.
+
+    Parameters
+    ----------
+    answers : DataFrame
+        With the columns of `KEY` and ``answer``; where there is no column ``sample``, each is one.
+    file : str
+        For messages.
+
+    Returns
+    -------
+    DataFrame
+        In order of first appearance, with a column ``n_answers``. Tokens and seconds are summed,
+        ``option_probabilities`` are those that the confidence is one of. Without an answer there
+        is no confidence and no grade.
+
+    Raises
+    ------
+    MedcalError
+        Where a method without a rule has several answers to an item that state confidences.
+
+    Notes
+    -----
+    Several answers of an unknown method without confidences are taken as samples: the answer given
+    most often, and its share.
+    """
+    if "sample" not in answers:
+        return answers
+    rules = {name: rule_of(name) for name in answers["strategy"].unique()}
+    ruled = [name for name, rule in rules.items() if rule is not None]
+    several = answers.duplicated(KEY, keep=False) | answers["strategy"].isin(ruled)
+    if not several.any():
+        return answers.assign(n_answers=1)
+    if not several.any():
+        return answers.assign(n_answers=1)
+    frame = answers[several].sort_values("sample", kind="stable")
+    wanted = frame.reindex(columns=["answer", "option_probabilities"]).astype(object)
+    rows = wanted.where(wanted.notna(), None).to_dict("records")
+    stated = frame["confidence"].notna().to_numpy()
+    places = []
+    summaries = []
+    groups = frame.groupby(KEY, sort=False, observed=True)
+    for (*_, item_id, strategy), where in groups.indices.items():
+        rule = rules[strategy]
+        if rule is None and stated[where].any():
+            raise MedcalError(
+                f"{file}: item {item_id!r} has {len(where)} answers with confidences under "
+                f"strategy {strategy!r}, for which there is no rule; keep one per item"
+            )
+        at, confidence, shares = (rule or agreement)([rows[i] for i in where])
+        places.append(where[at])
+        summaries.append((confidence, shares, frame.index[where].min()))
+    confidence, shares, first = zip(*summaries, strict=True)
+    one = frame.assign(n_answers=groups["strategy"].transform("size"))
+    for name in _SUMS:
+        if name in frame:
+            one[name] = groups[name].transform("sum", skipna=False)
+    one = one.iloc[places]
+    one["confidence"] = np.array(confidence, dtype=float)
+    if any(shares) or "option_probabilities" in one:
+        one["option_probabilities"] = pd.Series(shares, one.index, dtype=object)
+    one["correct"] = one["correct"].mask(one["answer"].isna())
+    one.index = pd.Index(first)
+    whole = pd.concat([answers[~several].assign(n_answers=1), one])
+    return whole.sort_index(kind="stable").reset_index(drop=True)
+
+
+def _labels(rows):
+    """Each row's answer, normalised (None without one), and how often each is given."""
+    labels = [
+        None if row["answer"] is None else answer_key(row["answer"]) for row in rows
+    ]
+    return labels, Counter(label for label in labels if label is not None)

@@ -1,0 +1,445 @@
+"""Tables in files: CSV, TSV, Parquet, Excel, JSON and JSONL, as they stand there.
+
+Read whole, cells of CSV as texts. Files that unpack to far more than their size, and others that
+were made to overwhelm, are refused before they do.
+"""
+
+import contextlib
+import csv
+import gzip
+import io
+import json
+import re
+import tempfile
+import zipfile
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.csv
+import pyarrow.parquet as pq
+
+from medcal_nb.answers.cells import TEXT, Place, as_json, each
+from medcal_nb.errors import MedcalError
+from medcal_nb.files import PathLike, new_file, require_file
+
+MOST_COLUMNS = 10_000
+_MOST_TIMES = 100
+"""How many times its size a packed file may unpack to; real ones pack to a tenth or less."""
+_SMALL = 1 << 20  # bytes, or values, that any file may unpack to
+_MOST_BYTES = 2 << 30  # that JSON, or a packed file, may unpack to
+_LARGE = 512 << 20  # bytes of text that only a file of their order may hold
+_MOST_CELLS = 30_000_000  # of a sheet, empty ones between others included
+_BLOCK = 16 << 20  # bytes of CSV parsed at a time; also the longest row there may be
+_FORMULA = re.compile(r"'*[=+\-@\t\r]")
+_NUMBER = re.compile(r"[+-]?[\d.]+(?:[eE][+-]?\d+)?")
+
+
+def kind_of(path: PathLike) -> str:
+    """The end of a file's name that says what it holds: ``.csv`` for ``a.csv.gz``."""
+    return Path(Path(path).name.lower().removesuffix(".gz")).suffix
+
+
+def read_source(path: PathLike, sheet: str | None = None) -> Any:
+    """What stands in a file: a table, or the objects of JSON.
+
+    Parameters
+    ----------
+    path : path
+        Its name ends in .csv, .tsv, .jsonl, .ndjson or .json (each also packed: .gz), .parquet,
+        .xlsx or .eval (a packed log of Inspect).
+    sheet : str, optional
+        Which sheet of an Excel file that has several.
+
+    Returns
+    -------
+    DataFrame, list of dict or dict
+        The one object that a JSON file is; else a row an object or line.
+
+    Raises
+    ------
+    MedcalError
+        If the file is missing, damaged, too large or of another kind.
+    """
+    path = require_file(path)
+    read = _READ.get(kind_of(path))
+    if read is None:
+        names = ", ".join(_READ)
+        raise MedcalError(
+            f"{path}: cannot tell the format from its name; name it {names}"
+        )
+    try:
+        rows = read(path, sheet) if read is _read_sheet else read(path)
+    except MedcalError:
+        raise
+    except Exception as error:  # damaged files raise errors of every kind
+        reason = " ".join(str(error).split())[:160]
+        what, remedy = "as its name says", "mend it"
+        if read is _read_csv:
+            what = "a table in UTF-8 with as many cells in every row"
+        if re.search("utf-?8", reason, re.IGNORECASE):  # what spreadsheets may save
+            remedy = "save it as 'CSV UTF-8'"
+        raise MedcalError(
+            f"{path}: not {what}, cut off or damaged ({reason}); {remedy} or fetch it anew"
+        ) from None
+    if not len(rows):
+        raise MedcalError(f"{path}: no rows in it; nothing to read")
+    return rows
+
+
+def table_of(rows: Iterable[dict], path: PathLike) -> pd.DataFrame:
+    """Rows as a table; columns of texts are such, others hold objects where their types differ."""
+    rows = list(rows)
+    names = list(dict.fromkeys(name for row in rows for name in row))
+    _check_names(names, path)
+    columns = {}
+    for name in names:
+        column = pd.Series([row.get(name) for row in rows], dtype=object)
+        with contextlib.suppress(UnicodeError):  # refused by its row, if it is wanted
+            column = column.infer_objects()
+        columns[name] = column
+    return pd.DataFrame(columns)
+
+
+def _check_names(names: list, path: PathLike) -> None:
+    """Refuse a table with two columns of one name, or with more columns than any has."""
+    ((name, times),) = Counter(names).most_common(1) or [("", 0)]
+    problem = ""
+    if len(names) > MOST_COLUMNS:
+        problem = f"{len(names):,} columns, more than {MOST_COLUMNS:,}; write one row an answer"
+    elif times > 1:
+        problem = f"two columns are called '{name}'; rename one of them"
+    elif not all(map(_is_unicode, names)):
+        problem = "the name of a column cannot be written as Unicode text; rename it"
+    if problem:
+        raise MedcalError(f"{path}: {problem}")
+
+
+def _is_unicode(name: object) -> bool:
+    return not re.search("[\ud800-\udfff]", str(name))
+
+
+# --- CSV and Parquet -----------------------------------------------------------------------------
+
+
+def _content(path: Path) -> IO[bytes]:
+    """A file, unpacked where it is packed."""
+    if path.suffix.lower() != ".gz":
+        return path.open("rb")
+    most = min(_MOST_BYTES, _MOST_TIMES * path.stat().st_size + _SMALL)
+    with gzip.open(path, "rb") as file:
+        content = file.read(most + 1)
+    if len(content) > most:
+        raise MedcalError(
+            f"{path}: unpacks to over {_MOST_TIMES} times its size; not read, for safety"
+        )
+    return io.BytesIO(content)
+
+
+def _read_csv(path: Path) -> pd.DataFrame:
+    with _content(path) as file:
+        head = next(filter(bytes.strip, iter(lambda: file.readline(_BLOCK), b"")), b"")
+        if b"\0" in head:
+            raise MedcalError(f"{path}: not a text file (UTF-16?); save it as UTF-8")
+        line = head.decode("utf-8-sig")
+        mark = "\t" if kind_of(path) == ".tsv" else max(",;\t", key=line.count)
+        names = next(csv.reader([line], delimiter=mark))
+        _check_names(names, path)
+        file.seek(0)
+        table = pa.csv.read_csv(
+            file,
+            # one thread names the row in its errors
+            pa.csv.ReadOptions(use_threads=False, block_size=_BLOCK),
+            pa.csv.ParseOptions(delimiter=mark, newlines_in_values=True),
+            pa.csv.ConvertOptions(
+                column_types=dict.fromkeys(names, pa.string()),
+                null_values=[""],
+                strings_can_be_null=True,
+                quoted_strings_can_be_null=False,
+            ),
+        )
+    for name in table.column_names:
+        _check_quotes(table[name], mark, len(names), path, name)
+    return _as_frame(table)
+
+
+def _check_quotes(
+    column: pa.ChunkedArray, mark: str, n_columns: int, path: Path, name: str
+) -> None:
+    """Refuse a cell in which whole rows stand: a quote that was not closed has swallowed them."""
+    has_lines = pc.fill_null(pc.match_substring(column, "\n"), False)
+    for row in np.flatnonzero(has_lines):
+        lines = column[int(row)].as_py().splitlines()[1:]
+        if n_columns > 2 and any(line.count(mark) >= n_columns - 1 for line in lines):
+            raise MedcalError(
+                f"{path}: row {row + 1}, column '{name}': whole rows stand in one cell, after a "
+                "quote that is not closed; close or remove it"
+            )
+
+
+def _read_parquet(path: Path) -> pd.DataFrame:
+    with pq.ParquetFile(path) as file:
+        schema = file.schema_arrow
+        _check_names(schema.names, path)
+        # lists may hold endless values in a few bytes
+        for group in map(file.metadata.row_group, range(file.metadata.num_row_groups)):
+            values = max(group.column(k).num_values for k in range(group.num_columns))
+            if values > _MOST_TIMES * group.num_rows + _SMALL:
+                rows = f"a column holds {values:,} values in {group.num_rows:,} rows"
+                raise MedcalError(f"{path}: {rows}; not read, for safety")
+    # texts that repeat stay packed
+    packed = [field.name for field in schema if pa.types.is_string(field.type)]
+    # the labels of a frame's rows say nothing, unless they have a name
+    wanted = [name for name in schema.names if not name.startswith("__index_level_")]
+    table = pq.ParquetFile(path, read_dictionary=packed).read(columns=wanted)
+    table.validate(full=True)
+    size = sum(_text_bytes(part) for column in table.columns for part in column.chunks)
+    if size > max(_LARGE, _MOST_TIMES * path.stat().st_size):
+        rows = f"{table.num_rows:,} rows unpack to {size:,} bytes of text"
+        raise MedcalError(f"{path}: {rows}; not read, for safety")
+    return _as_frame(table)
+
+
+def _text_bytes(column: pa.Array) -> int:
+    """How many bytes the texts of a packed column have when they are written out."""
+    if not pa.types.is_dictionary(column.type) or not len(column.dictionary):
+        return 0
+    lengths = pc.binary_length(column.dictionary).to_numpy(zero_copy_only=False)
+    return int(lengths[column.indices.drop_null()].sum(dtype=np.int64))
+
+
+def _as_frame(table: pa.Table) -> pd.DataFrame:
+    """A table of Arrow as one of pandas: texts as texts, decimals as floats."""
+    fields = []
+    for field in table.schema:
+        kind = field.type
+        if pa.types.is_dictionary(kind):
+            kind = kind.value_type
+        fields.append(
+            field.with_type(pa.float64() if pa.types.is_decimal(kind) else kind)
+        )
+    types = {pa.string(): TEXT, pa.large_string(): TEXT}
+    table = table.cast(pa.schema(fields))
+    return table.to_pandas(ignore_metadata=True, types_mapper=types.get)
+
+
+# --- JSON ----------------------------------------------------------------------------------------
+
+
+def _read_json(path: Path) -> list[dict] | dict:
+    """The objects of a JSON file: a list of them, or one."""
+    with _content(path) as file:
+        text = file.read(_MOST_BYTES + 1)
+    if len(text) > _MOST_BYTES:
+        raise MedcalError(
+            f"{path}: over 2 GB of JSON; write one object a line, as .jsonl"
+        )
+    value = _parsed(text, path, "")
+    return value if isinstance(value, dict) else _objects(value, path)
+
+
+def _read_lines(path: Path) -> list[dict]:
+    """The objects of a JSONL file."""
+    # split at line feeds only: JSON texts may hold the other marks that Python takes for line ends
+    with _content(path) as file:
+        lines = ((n, line) for n, line in enumerate(file, 1) if line.strip())
+        return _objects(
+            (_parsed(line, path, f"line {n} is ") for n, line in lines), path
+        )
+
+
+def _read_packed(path: Path) -> dict:
+    """A packed log of Inspect as its JSON would be."""
+    with _plain_zip(path) as archive:
+        names = [name for name in archive.namelist() if name.startswith("samples/")]
+        samples = [_parsed(archive.read(name), path, f"{name} is ") for name in names]
+        return _parsed(archive.read("header.json"), path, "") | {"samples": samples}
+
+
+def _parsed(text: bytes, path: Path, where: str) -> Any:
+    try:
+        return json.loads(text.decode("utf-8-sig"), object_pairs_hook=_object)
+    except (ValueError, RecursionError) as error:
+        reason = " ".join(str(error).split())[:160]
+        remedy = "mend it, or name JSON over several lines .json"
+        raise MedcalError(
+            f"{path}: {where}not JSON in UTF-8, cut off or damaged ({reason}); {remedy}"
+        ) from None
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """An object of JSON, refused where a name stands in it twice: no value is guessed."""
+    values = dict(pairs)
+    if len(values) < len(pairs):
+        ((name, _),) = Counter(name for name, _ in pairs).most_common(1)
+        raise ValueError(f"'{name}' stands twice in one object")
+    return values
+
+
+def _objects(values: Any, path: Path) -> list[dict]:
+    rows = []
+    for row, value in enumerate(
+        values if isinstance(values, Iterable) else [values], 1
+    ):
+        if not isinstance(value, dict):
+            raise MedcalError(
+                f"{path}: row {row} is not an object but {str(value)[:40]!r}; write one "
+                '{"column": value} a line, or a list of them'
+            )
+        rows.append(value)
+    return rows
+
+
+# --- Excel and packed files ----------------------------------------------------------------------
+
+
+def _plain_zip(path: Path) -> zipfile.ZipFile:
+    """A zip file anew, not packed, with members as long as they say and no more.
+
+    Its members may lie on their sizes, and readers unpack a member whole.
+    """
+    copy = tempfile.TemporaryFile()  # noqa: SIM115 (goes with what is returned)
+    with zipfile.ZipFile(path) as archive, zipfile.ZipFile(copy, "w") as plain:
+        members = archive.infolist()
+        size = sum(member.file_size for member in members)
+        if size > min(_MOST_BYTES, _MOST_TIMES * path.stat().st_size + _SMALL):
+            raise MedcalError(
+                f"{path}: unpacks to {size:,} bytes; not read, for safety"
+            )
+        for member in members:
+            with archive.open(member) as file, plain.open(member.filename, "w") as to:
+                for _ in range(0, member.file_size, _SMALL):
+                    to.write(file.read(_SMALL))
+    return zipfile.ZipFile(copy)
+
+
+def _read_sheet(path: Path, wanted: str | None) -> pd.DataFrame:
+    """A sheet as a table, from its first row on the names of columns; empty rows are left out."""
+    from openpyxl import load_workbook
+
+    with _plain_zip(path) as archive:
+        book = load_workbook(archive.fp, read_only=True, data_only=True)
+        sheets = {}
+        for sheet in book.worksheets:
+            sheet.reset_dimensions()  # what a file declares need not be true
+            is_shown = sheet.sheet_state == "visible"
+            if sheet.title == wanted or (wanted is None and is_shown and _holds(sheet)):
+                sheets[sheet.title] = sheet
+        if len(sheets) != 1:
+            titles = ", ".join(repr(sheet.title) for sheet in book.worksheets)
+            problem = f"{len(sheets) or 'none'} of its sheets may be meant: {titles}"
+            raise MedcalError(f"{path}: {problem}; name one by sheet=NAME")
+        lines = list(_lines(*sheets.values(), path))
+    names = [name if name is None else str(name) for name in lines[0]] if lines else []
+    while names and names[-1] is None:
+        names.pop()
+    for row, line in enumerate(lines[1:], 1):
+        if any(cell is not None for cell in line[len(names) :]) or None in names:
+            raise MedcalError(
+                f"{path}: row {row} has a value in a column that has no name in the first row; "
+                "name each column once"
+            )
+    _check_names(names, path)
+    rows = [dict(zip(names, line, strict=False)) for line in lines[1:]]
+    return table_of(
+        [row for row in rows if any(v is not None for v in row.values())], path
+    )
+
+
+def _holds(sheet: Any) -> bool:
+    """Whether a sheet holds something in its first rows."""
+    few = sheet.iter_rows(max_row=9, max_col=20, values_only=True)
+    return any(cell is not None for line in few for cell in line)
+
+
+def _lines(sheet: Any, path: Path) -> Iterator[list]:
+    """The lines of a sheet, as far as a sheet goes and no more cells than a large one has."""
+    cells = 0
+    for n, line in enumerate(sheet.iter_rows(values_only=True)):
+        cells += len(line)
+        if cells > _MOST_CELLS or n >= 1 << 20:
+            raise MedcalError(
+                f"{path}: more than {_MOST_CELLS:,} cells, empty ones included, or a row beyond "
+                "1,048,576, where sheets end; save it as CSV"
+            )
+        yield [None if cell == "" else cell for cell in line]
+
+
+_READ: dict[str, Callable] = {
+    ".csv": _read_csv,
+    ".tsv": _read_csv,
+    ".parquet": _read_parquet,
+    ".xlsx": _read_sheet,
+    ".jsonl": _read_lines,
+    ".ndjson": _read_lines,
+    ".json": _read_json,
+    ".eval": _read_packed,
+}
+
+
+# --- writing -------------------------------------------------------------------------------------
+
+
+def without_formulas(table: pd.DataFrame) -> pd.DataFrame:
+    """A table whose texts and names no spreadsheet runs as formulas: a ' stands before such.
+
+    Numbers that are written as text stay as they are.
+
+    Examples
+    --------
+    >>> without_formulas(pd.DataFrame({"a": ["=1+1", "-2", "b"]}))["a"].tolist()
+    ["'=1+1", '-2', 'b']
+    """
+    table = table.rename(
+        columns=lambda name: f"'{name}" if _FORMULA.match(str(name)) else name
+    )
+    for name, kind in table.dtypes.items():
+        if kind in (TEXT, object):
+            column = table[name].astype(TEXT)
+            risky = column.str.match(_FORMULA) & ~column.str.fullmatch(_NUMBER)
+            table[name] = column.where(~risky.astype(bool), "'" + column)
+    return table
+
+
+def write_table(
+    table: pd.DataFrame,
+    to: PathLike,
+    *,
+    sources: Iterable[PathLike] = (),
+    force: bool = False,
+) -> None:
+    """Write a table to a .csv or .parquet file, whole or not at all; CSV without formulas.
+
+    Parameters
+    ----------
+    table : DataFrame
+    to : path
+    sources : iterable of path
+        Files it is made from: none of them is replaced.
+    force : bool
+        Replace a file that is there.
+    """
+    kind = kind_of(to)
+    if kind not in (".csv", ".parquet"):
+        raise MedcalError(f"{to}: cannot write such a file; name it .csv or .parquet")
+    table = table.copy(deep=False)
+    for name in table.select_dtypes(object):
+        texts = each(
+            table[name], _as_text, Place(str(to), str(name)), "drop this column"
+        )
+        table[name] = pd.Series(texts, table.index, dtype=TEXT)
+    if kind == ".csv":
+        table = without_formulas(table)
+    with new_file(to, sources=sources, force=force) as part:
+        arrow = pa.Table.from_pandas(table, preserve_index=False)
+        write = pa.csv.write_csv if kind == ".csv" else pq.write_table
+        write(arrow, part)
+
+
+def _as_text(cell: Any) -> str:
+    return cell if isinstance(cell, str) else as_json(cell)

@@ -7,6 +7,7 @@ import glob
 import hashlib
 import json
 import os
+import shutil
 import stat
 import uuid
 from collections.abc import Iterable, Iterator
@@ -20,6 +21,8 @@ PathLike = str | os.PathLike
 
 _SQLITE = b"SQLite format 3\x00"
 _POINTER = b"version https://git-lfs.github.com/spec/"
+_MANIFEST = "manifest.json"
+_MANIFEST_KEY = "written_by_medcal"
 _TAG = 12  # hexadecimal digits that tell one part file from another
 
 
@@ -87,6 +90,94 @@ def part_of(target: Path) -> Iterator[Path]:
         os.close(handle)
         for left in (begun, part):
             left.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def new_folder(path: PathLike, *, force: bool = False) -> Iterator[Path]:
+    """Yield a part folder beside ``path`` that becomes ``path`` when the block ends well.
+
+    Its ``manifest.json`` names every file that was written, with its SHA-256.
+
+    Parameters
+    ----------
+    path : path
+        The folder to make.
+    force : bool
+        Replace a folder that this function made; never one that holds any other file.
+
+    Raises
+    ------
+    MedcalError
+        If ``path`` may not be written, with the reason: before any work is done, or after it where
+        another process was faster.
+    """
+    target = Path(path).absolute()
+    _check_new_folder(target, force)
+    with part_of(target) as lock:  # its name is this process's alone while it lives
+        part = lock.with_suffix(".folder")
+        try:
+            part.mkdir()
+            yield part
+            files = {name: file_hash(part / name) for name in sorted(_files_in(part))}
+            text = json.dumps({_MANIFEST_KEY: files}, indent=1, ensure_ascii=False)
+            (part / _MANIFEST).write_text(f"{text}\n", encoding="utf-8")
+            _check_new_folder(target, force)
+            _put_in_place(part, target)
+        finally:
+            shutil.rmtree(part, ignore_errors=True)
+
+
+def _check_new_folder(target: Path, force: bool) -> None:
+    """Refuse a path that :func:`new_folder` may not write."""
+    if not os.path.lexists(target):
+        if not target.parent.is_dir():
+            raise MedcalError(f"{target}: no folder {target.parent}: make it first")
+        return
+    if target.is_symlink() or not target.is_dir():
+        raise MedcalError(f"{target}: no folder: give another name")
+    there = _files_in(target)
+    foreign = there - _own_files(target)
+    if foreign:
+        raise MedcalError(
+            f"{target}: holds {min(foreign)}, which was not written here: name a new folder"
+        )
+    if there and not force:
+        raise MedcalError(
+            f"{target}: there already: choose another name, or --force replaces it"
+        )
+
+
+def _own_files(folder: Path) -> set[str]:
+    """The files that the manifest of a folder names, and the manifest."""
+    try:
+        text = (folder / _MANIFEST).read_text(encoding="utf-8")
+        return {_MANIFEST, *json.loads(text)[_MANIFEST_KEY]}
+    except (OSError, ValueError, TypeError, KeyError):  # none, or another tool's
+        return set()
+
+
+def _files_in(folder: Path) -> set[str]:
+    """What lies in a folder and its folders, links too."""
+    paths = [path for path in folder.rglob("*") if path.is_symlink() or not path.is_dir()]
+    return {path.relative_to(folder).as_posix() for path in paths}
+
+
+def _put_in_place(part: Path, target: Path) -> None:
+    """Give a folder its name; what was there goes as soon as the new one stands."""
+    old = part.with_suffix(".old")
+    if target.exists():
+        target.rename(old)
+    try:
+        part.rename(target)
+    except OSError:
+        if old.exists():
+            old.rename(target)
+        raise
+    for name in _own_files(old) & _files_in(old):  # one that came meanwhile stays
+        (old / name).unlink()
+    for folder in [*sorted(old.rglob("*"), reverse=True), old]:
+        with contextlib.suppress(OSError):
+            folder.rmdir()
 
 
 def check_new_file(
@@ -208,6 +299,12 @@ def remove_dead_parts(target: Path) -> None:
             handle = os.open(part, os.O_RDWR)
             try:
                 _lock(handle)
+                shutil.rmtree(part.with_suffix(".folder"), ignore_errors=True)
+                if (
+                    not target.exists()
+                ):  # killed while one folder took the other's place
+                    with contextlib.suppress(OSError):
+                        part.with_suffix(".old").rename(target)
                 part.unlink()
             finally:
                 os.close(handle)

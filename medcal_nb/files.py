@@ -1,4 +1,4 @@
-"""One way to write a file of the user: whole or not at all, and never over what is not ours."""
+"""One way to write files and folders: whole or not at all, and never over what is not ours."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ import glob
 import hashlib
 import json
 import os
+import platform
+import re
 import shutil
 import stat
 import uuid
@@ -19,19 +21,16 @@ from medcal_nb.errors import MedcalError
 PathLike = str | os.PathLike
 """What names a file."""
 
+LIST = ".medcal-files.json"
+"""In a folder of ours: the files that it was made with."""
+
 _SQLITE = b"SQLite format 3\x00"
 _POINTER = b"version https://git-lfs.github.com/spec/"
-_MANIFEST = "manifest.json"
-_MANIFEST_KEY = "written_by_medcal"
-_TAG = 12  # hexadecimal digits that tell one part file from another
 
 
 @contextlib.contextmanager
 def new_file(
-    path: str | os.PathLike,
-    *,
-    sources: Iterable[str | os.PathLike] = (),
-    force: bool = False,
+    path: PathLike, *, sources: Iterable[PathLike] = (), force: bool = False
 ) -> Iterator[Path]:
     """Yield a part file beside ``path`` that becomes ``path`` when the block ends well.
 
@@ -52,139 +51,145 @@ def new_file(
     """
     target = Path(path)
     check_new_file(target, sources=sources, force=force)
-    with part_of(target) as part:
+    with _part_of(target) as part:
+        part.touch(exist_ok=False)
         yield part
         os.replace(part, target)
 
 
 @contextlib.contextmanager
-def part_of(target: Path) -> Iterator[Path]:
-    """Yield an empty part file beside ``target``, which goes when the block ends.
-
-    It is locked while its process lives; parts that a killed process left are removed, those of a
-    living one never.
-
-    Raises
-    ------
-    MedcalError
-        If nothing can be written there, with the reason.
-    """
-    remove_dead_parts(target)
-    part = target.with_name(f".{target.name[:200]}.{uuid.uuid4().hex[:_TAG]}.part")
-    begun = part.with_suffix(
-        ".new"
-    )  # no part before it is locked: nobody takes it for a dead one
-    try:
-        handle = os.open(begun, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o644)
-    except OSError as error:
-        raise MedcalError(f"{target}: can't be written: {error.strerror}") from None
-    try:
-        _lock(handle)
-        begun.rename(part)
-        yield part
-    except OSError as error:
-        raise MedcalError(
-            f"{target}: can't be written: {error.strerror or error}"
-        ) from error
-    finally:
-        os.close(handle)
-        for left in (begun, part):
-            left.unlink(missing_ok=True)
-
-
-@contextlib.contextmanager
 def new_folder(path: PathLike, *, force: bool = False) -> Iterator[Path]:
-    """Yield a part folder beside ``path`` that becomes ``path`` when the block ends well.
+    """Yield an empty folder beside ``path`` that becomes ``path`` when the block ends well.
 
-    Its ``manifest.json`` names every file that was written, with its SHA-256.
+    It gets a list of its files (`LIST`). A folder that is there is replaced where it holds nothing
+    but the files of its own list: any other file is somebody's work.
 
     Parameters
     ----------
     path : path
         The folder to make.
     force : bool
-        Replace a folder that this function made; never one that holds any other file.
+        Replace a folder that such a list describes; never one with other files in it.
 
     Raises
     ------
     MedcalError
-        If ``path`` may not be written, with the reason: before any work is done, or after it where
-        another process was faster.
+        If ``path`` may not be written; the first file that is not ours is named.
     """
-    target = Path(path).absolute()
-    _check_new_folder(target, force)
-    with part_of(target) as lock:  # its name is this process's alone while it lives
-        part = lock.with_suffix(".folder")
-        try:
-            part.mkdir()
-            yield part
-            files = {name: file_hash(part / name) for name in sorted(_files_in(part))}
-            text = json.dumps({_MANIFEST_KEY: files}, indent=1, ensure_ascii=False)
-            (part / _MANIFEST).write_text(f"{text}\n", encoding="utf-8")
-            _check_new_folder(target, force)
-            _put_in_place(part, target)
-        finally:
-            shutil.rmtree(part, ignore_errors=True)
+    target = Path(path)
+    check_new_folder(target, force=force)
+    with _part_of(target) as part:
+        part.mkdir()
+        yield part
+        files = sorted(_files(part))
+        (part / LIST).write_text(json.dumps({"files": files}, indent=0), "utf-8")
+        check_new_folder(target, force=force)
+        old = part.with_suffix(".old")
+        if target.exists():
+            target.rename(old)
+        part.rename(target)
+        for name in _files(old) & {*_listed(old), LIST}:
+            (old / name).unlink()
+        # a file that somebody has put there meanwhile stays, and its folder with it
+        for folder in sorted([old, *old.rglob("*")], reverse=True):
+            with contextlib.suppress(OSError):
+                folder.rmdir()
 
 
-def _check_new_folder(target: Path, force: bool) -> None:
-    """Refuse a path that :func:`new_folder` may not write."""
-    if not os.path.lexists(target):
-        if not target.parent.is_dir():
-            raise MedcalError(f"{target}: no folder {target.parent}: make it first")
-        return
-    if target.is_symlink() or not target.is_dir():
-        raise MedcalError(f"{target}: no folder: give another name")
-    there = _files_in(target)
-    foreign = there - _own_files(target)
+def check_new_folder(path: PathLike, *, force: bool = False) -> None:
+    """Refuse a folder that `new_folder` may not write, before any work is done for it.
+
+    Raises
+    ------
+    MedcalError
+        If ``path`` is a file or link, holds a file that is not of its own list, or is there
+        already and ``force`` is false.
+    """
+    target = Path(path)
+    if not target.parent.is_dir():
+        raise MedcalError(f"{target}: no folder {target.parent}: make it first")
+    if target.is_symlink() or (target.exists() and not target.is_dir()):
+        raise MedcalError(f"{target}: a file or link, no folder: choose another name")
+    foreign = _files(target) - {*_listed(target), LIST}
     if foreign:
         raise MedcalError(
-            f"{target}: holds {min(foreign)}, which was not written here: name a new folder"
+            f"{target}: holds {min(foreign)}, which medcal did not write there; nothing is "
+            "replaced: choose another folder"
         )
-    if there and not force:
+    if target.is_dir() and any(target.iterdir()) and not force:
         raise MedcalError(
             f"{target}: there already: choose another name, or --force replaces it"
         )
 
 
-def _own_files(folder: Path) -> set[str]:
-    """The files that the manifest of a folder names, and the manifest."""
+def _files(folder: Path) -> set[str]:
+    """Names of all files and links in a folder and below."""
+    inside = folder.rglob("*") if folder.is_dir() else ()
+    return {
+        path.relative_to(folder).as_posix()
+        for path in inside
+        if path.is_symlink() or not path.is_dir()
+    }
+
+
+def _listed(folder: Path) -> list[str]:
+    """The files that a folder of ours was made with; none of another folder."""
     try:
-        text = (folder / _MANIFEST).read_text(encoding="utf-8")
-        return {_MANIFEST, *json.loads(text)[_MANIFEST_KEY]}
-    except (OSError, ValueError, TypeError, KeyError):  # none, or another tool's
-        return set()
+        names = json.loads((folder / LIST).read_text("utf-8"))["files"]
+    except (OSError, ValueError, TypeError, KeyError):
+        return []
+    return [name for name in names if isinstance(name, str)]
 
 
-def _files_in(folder: Path) -> set[str]:
-    """What lies in a folder and its folders, links too."""
-    paths = [path for path in folder.rglob("*") if path.is_symlink() or not path.is_dir()]
-    return {path.relative_to(folder).as_posix() for path in paths}
+@contextlib.contextmanager
+def _part_of(target: Path) -> Iterator[Path]:
+    """Yield the free name of a part beside ``target``, which goes when the block ends.
 
+    Its name tells the process: parts that a killed one left are removed, those of a living one, and
+    of another machine, never.
 
-def _put_in_place(part: Path, target: Path) -> None:
-    """Give a folder its name; what was there goes as soon as the new one stands."""
-    old = part.with_suffix(".old")
-    if target.exists():
-        target.rename(old)
+    Raises
+    ------
+    MedcalError
+        If nothing can be written there, with the reason.
+    """
+    begin = f".{target.name[:100]}.{platform.node()}-"
+    for part in target.parent.glob(f"{glob.escape(begin)}*.part"):
+        process = re.fullmatch(
+            r"(\d+)-[0-9a-f]{12}\.part", part.name.removeprefix(begin)
+        )
+        if process and not _lives(int(process[1])):
+            _remove(part)
+    part = target.with_name(f"{begin}{os.getpid()}-{uuid.uuid4().hex[:12]}.part")
     try:
-        part.rename(target)
-    except OSError:
-        if old.exists():
-            old.rename(target)
-        raise
-    for name in _own_files(old) & _files_in(old):  # one that came meanwhile stays
-        (old / name).unlink()
-    for folder in [*sorted(old.rglob("*"), reverse=True), old]:
-        with contextlib.suppress(OSError):
-            folder.rmdir()
+        yield part
+    except OSError as error:
+        reason = error.strerror or error
+        raise MedcalError(f"{target}: can't be written: {reason}") from error
+    finally:
+        _remove(part)
+
+
+def _lives(process: int) -> bool:
+    """Whether a process of this machine is there."""
+    if os.name == "nt":  # where asking would end it
+        return True
+    try:
+        os.kill(process, 0)
+    except OSError as error:
+        return not isinstance(error, ProcessLookupError)
+    return True
+
+
+def _remove(part: Path) -> None:
+    if part.is_dir() and not part.is_symlink():
+        shutil.rmtree(part, ignore_errors=True)
+    else:
+        part.unlink(missing_ok=True)
 
 
 def check_new_file(
-    path: str | os.PathLike,
-    *,
-    sources: Iterable[str | os.PathLike] = (),
-    force: bool = False,
+    path: PathLike, *, sources: Iterable[PathLike] = (), force: bool = False
 ) -> None:
     """Refuse a path that :func:`new_file` may not write, before any work is done for it.
 
@@ -195,31 +200,32 @@ def check_new_file(
         there already and ``force`` is false.
     """
     target = Path(path)
+    problem = ""
     if not os.path.exists(target):
         if os.path.islink(target):
-            raise MedcalError(f"{target}: a link to nothing: choose another name")
-        if not os.path.isdir(target.parent):
-            raise MedcalError(f"{target}: no folder {target.parent}: make it first")
-        return
-    if not target.is_file():
-        raise MedcalError(
-            f"{target}: a folder or no regular file: give the name of a file"
-        )
-    if any(Path(source).exists() and target.samefile(source) for source in sources):
-        raise MedcalError(f"{target}: is what would be read: choose another name")
-    with target.open("rb") as file:
-        if file.read(16) == _SQLITE:
-            raise MedcalError(
-                f"{target}: an answers log (SQLite), never replaced: choose another"
-            )
-    if not force:
-        raise MedcalError(
-            f"{target}: there already: choose another name, or --force replaces it"
-        )
+            problem = "a link to nothing: choose another name"
+        elif not os.path.isdir(target.parent):
+            problem = f"no folder {target.parent}: make it first"
+    elif not target.is_file():
+        problem = "a folder or no regular file: give the name of a file"
+    elif any(Path(source).exists() and target.samefile(source) for source in sources):
+        problem = "is what would be read: choose another name"
+    elif target.open("rb").read(len(_SQLITE)) == _SQLITE:
+        problem = "an answers log (SQLite), never replaced: choose another"
+    elif not force:
+        problem = "there already: choose another name, or --force replaces it"
+    if problem:
+        raise MedcalError(f"{target}: {problem}")
 
 
 def require_file(path: PathLike) -> Path:
-    """The path of a regular file that is there and holds something."""
+    """The path of a regular file that is there and holds something.
+
+    Raises
+    ------
+    MedcalError
+        If it is no such file, cannot be opened, is empty, or points to one in Git LFS.
+    """
     path = Path(path)
     try:
         if not stat.S_ISREG(path.stat().st_mode):
@@ -240,7 +246,7 @@ def require_file(path: PathLike) -> Path:
     return path
 
 
-def file_hash(path: str | os.PathLike) -> str:
+def file_hash(path: PathLike) -> str:
     """Return the SHA-256 of a file as hexadecimal digits, read in pieces."""
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
@@ -255,10 +261,10 @@ def read_manifest(folder: Path, remedy: str) -> dict[str, Any]:
         If it is missing or damaged, with the remedy.
     """
     path = folder / "manifest.json"
-    if not path.is_file():
-        raise MedcalError(f"{path}: there is no such file; {remedy}")
     try:
         return json.loads(path.read_text(encoding="utf-8"))
+    except OSError:
+        raise MedcalError(f"{path}: there is no such file; {remedy}") from None
     except ValueError:
         raise MedcalError(f"{path}: is damaged, no JSON; {remedy}") from None
 
@@ -289,31 +295,3 @@ def check_shipped(path: Path, sha256: str, remedy: str) -> Path:
             f"{sha256}; {remedy}"
         )
     return path
-
-
-def remove_dead_parts(target: Path) -> None:
-    """Remove what killed processes have left beside a file that they were making."""
-    ours = "[0-9a-f]" * _TAG  # a file of the user's may end in .part too
-    for part in target.parent.glob(f".{glob.escape(target.name[:200])}.{ours}.part"):
-        with contextlib.suppress(OSError):
-            handle = os.open(part, os.O_RDWR)
-            try:
-                _lock(handle)
-                shutil.rmtree(part.with_suffix(".folder"), ignore_errors=True)
-                if (
-                    not target.exists()
-                ):  # killed while one folder took the other's place
-                    with contextlib.suppress(OSError):
-                        part.with_suffix(".old").rename(target)
-                part.unlink()
-            finally:
-                os.close(handle)
-
-
-def _lock(handle: int) -> None:
-    """Lock an open file for this process; raise OSError where another holds it."""
-    try:
-        import fcntl
-    except ImportError:  # Windows: an open file can't be removed there anyway
-        return
-    fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -11,7 +11,6 @@ import re
 from collections.abc import Sequence
 from contextlib import suppress
 from functools import lru_cache
-from itertools import accumulate
 from typing import NamedTuple
 
 import numpy as np
@@ -38,23 +37,31 @@ MOST_WORDS = 4
 #: Columns of a table that say how an answer is graded, where they are there.
 _ASKED = ("answer", "gold", "question_type", "options")
 
+# words for yes and no, of Latin, Cyrillic and other scripts, and signs that begin an answer
 _YES = (
-    "yes|yeah|yep|yup|true|oui|ja|jawohl|sí|si|sì|sim|да|так|tak|evet|kyllä|ano|igen|ya|vâng|نعم"
-    "|हाँ|हां|ใช่|ναι|כן"
+    "yes|yeah|yep|yup|true"
+    "|oui|ja|jawohl|sí|si|sì|sim|tak|evet|kyllä|ano|igen|ya|vâng"
+    "|да|так"
+    "|نعم|हाँ|हां|ใช่|ναι|כן"
 )
 _NO = (
-    "no|nope|nah|false|non|nein|nee|não|nao|нет|ні|nie|hayır|hayir|nej|nei|ei|nem|tidak|không|لا"
-    "|नहीं|ไม่|όχι|לא"
+    "no|nope|nah|false"
+    "|non|nein|nee|não|nao|nie|hayır|hayir|nej|nei|ei|nem|tidak|không"
+    "|нет|ні"
+    "|لا|नहीं|ไม่|όχι|לא"
 )
 _CJK_YES = "是的|是|有|对|對|能|はい|ええ|예|네|그렇습니다"
 _CJK_NO = "不是|没有|沒有|不能|不|否|无|無|いいえ|いえ|ない|아니요|아니오|아뇨|아니"
 _OPTION = "option|choice|answer|letter|opción|opção|réponse|antwort|вариант|选项|选|選"
 _REFUSAL = re.compile(
-    r"\W*(?:i(?:'m|\s+am)\s+(?:sorry|unable|not\s+(?:able|sure))|(?:i\s+)?do(?:\s+not|n't)\s+know"
-    r"|(?:i\s+)?(?:can(?:'t|\s?not)|could(?:n't|\s+not))\b|sorry\b|as\s+an\s+ai|(?:un|not\s+)able\s+to"
-    r"|(?:it\s+is\s+)?(?:not\s+possible|impossible)\s+to|n/a\b|not?\s+(?:answer|idea|response|sure)\b"
-    r"|(?:unknown|unsure|unclear|undetermined|indeterminate)\W*$|无法|不能|抱歉|je\s+ne\s+peux"
-    r"|ich\s+kann\s+nicht|no\s+puedo|não\s+posso|не\s+могу)",
+    r"\W*(?:i(?:'m|\s+am)\s+(?:sorry|unable|not\s+(?:able|sure))"
+    r"|(?:i\s+)?do(?:\s+not|n't)\s+know"
+    r"|(?:i\s+)?(?:can(?:'t|\s?not)|could(?:n't|\s+not))\b"
+    r"|sorry\b|as\s+an\s+ai|(?:un|not\s+)able\s+to"
+    r"|(?:it\s+is\s+)?(?:not\s+possible|impossible)\s+to"
+    r"|n/a\b|not?\s+(?:answer|idea|response|sure)\b"
+    r"|(?:unknown|unsure|unclear|undetermined|indeterminate)\W*$"
+    r"|无法|不能|抱歉|je\s+ne\s+peux|ich\s+kann\s+nicht|no\s+puedo|não\s+posso|не\s+могу)",
     re.IGNORECASE,
 )
 _YES_WORD, _NO_WORD = (
@@ -68,6 +75,23 @@ _INSIDE = re.compile(
     r"(?<![\w-])(?<!not )(yes|no)(?=\s*(?:[.,;:!)\]\"']|\n|$))", re.IGNORECASE
 )
 _IS_YES_NO = re.compile(rf"\W*(?:{_YES}|{_NO}|{_CJK_YES}|{_CJK_NO})\W*", re.I).fullmatch
+_ENDS = r"\s*(?:[.):,\]|;!-](?!\w)|[.):](?=\w)|$|\n|\(\d|\d{1,3}\s*(?:%|$)|is\b)"
+#: "(B)", "Option B", "B. left lung"; "I would choose B"; "left lung (B)".
+_LETTER_FORMS = [
+    re.compile(form, re.IGNORECASE)
+    for form in (
+        rf"(?:(?:{_OPTION})\s*:?\s*)?(?:[(\[]\s*([A-Z])\s*[)\]]|([A-Z])(?={_ENDS}))",
+        r"(?:\W*(?:i|the|it|is|think|choose|pick|select|answer|option|correct|best|my|would|be|go"
+        r"|with|say|most|likely)\W+){0,8}[(\[]?\s*([A-Z])\s*[)\]]?\W*$",
+        r".*[^\W\d].*\(([A-Z])\)\W*$",
+    )
+]
+_TWO = re.compile(
+    r"[(\[]?[A-Z][)\]]?\s*(?:,|/|and|or|&|\+)\s*[(\[]?[A-Z][)\]]?(?![\w'])", re.I
+)
+_LISTED = re.compile(r"(?<!\w)([A-Z])[:.)]\s")
+#: "A is wrong" rejects it, and "A is …" may be an article gone astray.
+_ASTRAY = re.compile(r"\s*is\b(?!\s+(?:the\s+)?(?:correct|right|best|answer)\b)")
 _REJECTING = frozenset(("not", "no", "without", "isnt", "rather", "cannot", "cant"))
 _THOUGHT = re.compile(r"\A.*</think(?:ing)?>", re.DOTALL | re.IGNORECASE)
 _MARKUP = re.compile(r"[*`$]+|\\(?:boxed|text)\s*\{([^{}]*)\}")
@@ -79,7 +103,7 @@ _LEAD = re.compile(
 )
 #: "B", "(b)", "B)", "B. right lung": a letter, and what stands behind it.
 _LETTER = re.compile(r"\W*([A-Za-z])(?:\s*[).:](?:\s*(.*))?|\W*)$", re.DOTALL)
-_WHOLE = re.compile(r"\s*([+-]?\d+)\.0+\s*", re.ASCII)
+_WHOLE = re.compile(r"\s*([+-]?\d+)\.0+\s*\Z", re.ASCII)
 
 
 class Grade(NamedTuple):
@@ -94,6 +118,8 @@ def is_correct(
     gold: object,
     question_type: str | None = None,
     options: Sequence[str] | None = None,
+    *,
+    exact: bool = False,
 ) -> bool | None:
     """Decide whether an answer is right.
 
@@ -108,6 +134,9 @@ def is_correct(
         is one where it is nothing else.
     options : list of str, optional
         The options of a question, in the order they were shown.
+    exact : bool
+        The answer was asked for in a few words: one that is not the gold answer is wrong, where
+        its words are a part of it or more of them too, as benchmarks score by exact match.
 
     Returns
     -------
@@ -123,7 +152,9 @@ def is_correct(
     >>> is_correct("pneumonia", "cardiomegaly"), is_correct("pneumothorax (left)", "pneumothorax")
     (False, None)
     """
-    return grade(answer, gold, question_type, options).correct
+    graded = grade(answer, gold, question_type, options)
+    is_compared = graded.rule in ("partial", "undecided")
+    return False if exact and is_compared else graded.correct
 
 
 def grade(
@@ -222,29 +253,7 @@ def is_refusal(text: str) -> bool:
     return _REFUSAL.match(text) is not None
 
 
-@lru_cache(maxsize=32)
-def _letter_forms(n):
-    """The forms in which a text names one of the first `n` letters."""
-    last = chr(ord("A") + n - 1)
-    letters = f"A-{last}a-{last.lower()}"
-    named = rf"(?:(?:{_OPTION})\s*:?\s*)?"
-    ends = r"\s*(?:[.):,\]|;!-](?!\w)|[.):](?=\w)|$|\n|\(\d|\d{1,3}\s*(?:%|$)|is\b)"
-    forms = (
-        rf"{named}(?:[(\[]\s*([{letters}])\s*[)\]]|([{letters}])(?={ends}))",
-        r"(?:\W*(?:i|the|it|is|think|choose|pick|select|answer|option|correct|best|my|would|be|go|with"
-        rf"|say|most|likely)\W+){{0,8}}[(\[]?\s*([{letters}])\s*[)\]]?\W*$",
-        rf".*[^\W\d].*\(([{letters}])\)\W*$",
-    )
-    two = rf"[(\[]?[{letters}][)\]]?\s*(?:,|/|and|or|&|\+)\s*[(\[]?[{letters}][)\]]?(?![\w'])"
-    listed = rf"(?<!\w)([{letters}])[:.)]\s"
-    return (
-        [re.compile(form, re.IGNORECASE) for form in forms],
-        re.compile(two),
-        re.compile(listed),
-    )
-
-
-def option_letter(text: str, n: int) -> str | None:
+def option_letter(text: str, n: int = 26) -> str | None:
     """Return the option letter that a short text names, among the first `n`, or None.
 
     Examples
@@ -253,16 +262,14 @@ def option_letter(text: str, n: int) -> str | None:
     'B'
     """
     text = text.strip()[:500]
-    forms, two, listed = _letter_forms(n)
     # two letters are no choice, nor is the whole list
-    if two.match(text) or len({mark.upper() for mark in listed.findall(text)}) > 1:
+    if _TWO.match(text) or len(set(_LISTED.findall(text.upper()))) > 1:
         return None
-    for form in forms:
+    for form in _LETTER_FORMS:
         if match := form.match(text):
-            # "A is wrong" rejects it, and "A is …" may be an article gone astray
-            astray = r"\s*is\b(?!\s+(?:the\s+)?(?:correct|right|best|answer)\b)"
-            is_astray = re.match(astray, text[match.end() :])
-            return None if is_astray else match[match.lastindex].upper()
+            letter = match[match.lastindex].upper()
+            is_one = ord(letter) - ord("A") < n and not _ASTRAY.match(text, match.end())
+            return letter if is_one else None
     return None
 
 
@@ -271,7 +278,8 @@ def option_index(text: str, options: Sequence[str]) -> int | None:
 
     It is named by its words alone, by its letter ("B", "(b)", "B. left lung", "The answer is B")
     or by its words among others, unless the words before reject it. Where a letter and a text
-    disagree, the letter counts; two options are no choice.
+    disagree, the letter counts; two options are no choice. An option inside a longer one ("lung"
+    in "left lung") is not meant by the longer one's words.
 
     Examples
     --------
@@ -279,49 +287,38 @@ def option_index(text: str, options: Sequence[str]) -> int | None:
     1
     """
     key = answer_key(text)
-    same = [i for i, option in enumerate(options) if answer_key(option) == key]
+    keys = [answer_key(option) for option in options]
+    same = [i for i, option in enumerate(keys) if option == key]
     if len(same) > 1:  # options that differ in case or an article only
         same = [i for i in same if options[i].strip() == text.strip()]
     if len(same) == 1:
         return same[0]
-    if letter := option_letter(text, min(26, len(options))):
+    if letter := option_letter(text, len(options)):
         return ord(letter) - ord("A")
-    words = key.split()
-    spans = _outer_spans(words, [answer_key(option).split() for option in options])
-    if len({i for _, _, i in spans}) != 1:
+    inside = list(_any_of(tuple(keys)).finditer(key))
+    named = {match[0] for match in inside}
+    if len(named) != 1 or keys.count(inside[0][0]) != 1:
         return None
-    start, _, index = spans[0]
-    rejected = _REJECTING & set(words[max(0, start - 3) : start])
-    return None if rejected else index
+    is_rejected = _REJECTING & set(key[: inside[0].start()].split()[-3:])
+    return None if is_rejected else keys.index(inside[0][0])
 
 
-def _outer_spans(words, options):
-    """Where the words of options stand, as (start, end, index of the option).
-
-    An option inside a longer one ("lung" in "left lung") is not meant by the longer one's words:
-    longer options come first, and `reach` is how far they reach from each word on.
-    """
-    reach = [0] * (len(words) + 1)
-    spans = []
-    for length in sorted({len(option) for option in options if option}, reverse=True):
-        now = [
-            (start, start + length, i)
-            for i, option in enumerate(options)
-            if len(option) == length
-            for start in range(len(words) - length + 1)
-            if words[start : start + length] == option and reach[start] < start + length
-        ]
-        spans += now
-        for start, end, _ in now:
-            reach[start] = max(reach[start], end)
-        reach = list(accumulate(reach, max))
-    return sorted(spans)
+@lru_cache(maxsize=4096)
+def _any_of(keys):
+    """What finds any of several texts as whole words, a longer one before those inside it."""
+    longest = sorted(filter(None, keys), key=len, reverse=True)
+    return re.compile(rf"(?<!\S)(?:{'|'.join(map(re.escape, longest))})(?!\S)(?<=\S)")
 
 
 # --- one answer against one gold answer ----------------------------------------------------------
 
 
-def _against(text, gold, question_type, options):
+def _against(
+    text: str,
+    gold: str,
+    question_type: str | None,
+    options: list[str],
+) -> Grade:
     """Grade a text that is not empty against one gold answer."""
     wanted = yes_no(gold) if question_type == "closed" or _IS_YES_NO(gold) else None
     stated = wanted and yes_no(_unmarked(text))
@@ -339,17 +336,18 @@ def _against(text, gold, question_type, options):
 
 def _by_letter(text, gold):
     """Grade by letters of options that are not known; None where letters play no part."""
-    letter = option_letter(text, 26)
+    letter = option_letter(text)
     marked = _LETTER.match(gold)
-    if marked is None:  # a letter alone stands for one cannot tell what
-        is_alone = letter and len(answer_key(text)) == 1
-        return (
-            Grade(None, "undecided") if is_alone and len(answer_key(gold)) > 1 else None
-        )
+    is_letter = letter is not None and len(answer_key(text)) == 1
+    is_word = len(answer_key(gold)) > 1
+    if marked is None and is_letter and is_word:
+        return Grade(None, "undecided")  # nobody says what the letter stands for
+    if marked is None or (letter is None and marked[2]):
+        return None
     if letter is None:
-        return None if marked[2] else Grade(None, "undecided")
+        return Grade(None, "undecided")
     shown = _LETTER.match(text)
-    words = answer_key((shown and shown[2]) or "")
+    words = answer_key(shown[2] or "") if shown else ""
     expected = answer_key(marked[2] or "")
     is_same = letter == marked[1].upper()
     if words and expected and (words == expected) != is_same:
@@ -389,7 +387,8 @@ def _text(value):
     """A value as text; numbers as whole ones where they are, what is missing as ""."""
     if not isinstance(value, str):
         value = "" if pd.isna(value) else str(value)
-    return _WHOLE.sub(r"\1", value) if value.endswith("0") else value
+    whole = _WHOLE.match(value)
+    return whole[1] if whole else value
 
 
 def _several(value):
@@ -407,17 +406,18 @@ def _hashable(value):
 
 def _summary(graded, different):
     """How a table was graded: in words, in counts, and by ten of its `different` cases."""
-    n_by_rule = graded["graded_by"].value_counts(sort=False)
-    counts = {rule: int(n) for rule, n in n_by_rule.items() if n}
+    counts = graded["graded_by"].value_counts(sort=False)
+    counts = counts[counts > 0].to_dict()
     n = len(graded)
-    n_ungraded = int(graded["correct"].isna().sum())
+    n_graded = int(graded["correct"].count())
     n_right = int(graded["correct"].sum())
-    by_rule = "; ".join(f"{RULES[rule]} ({n:,})" for rule, n in counts.items())
-    text = f"{n - n_ungraded:,} of {n:,} answers graded: {by_rule}."
-    if 0 < n_ungraded < n:
+    rules = "; ".join(f"{RULES[rule]} ({count:,})" for rule, count in counts.items())
+    text = f"{n_graded:,} of {n:,} answers graded: {rules}."
+    if 0 < n_graded < n:
         text += (
-            f" Right: {n_right / (n - n_ungraded):.1%} of those graded; {n_right / n:.1%} of all"
-            f" if the ungraded were wrong, {(n_right + n_ungraded) / n:.1%} if they were right."
+            f" Right: {n_right / n_graded:.1%} of those graded;"
+            f" {n_right / n:.1%} of all if the ungraded were wrong,"
+            f" {1 - (n_graded - n_right) / n:.1%} if they were right."
         )
     columns = ["answer", "gold", "correct", "graded_by"]
     pairs = graded.iloc[different][columns].astype(object)

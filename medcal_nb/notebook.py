@@ -146,6 +146,35 @@ class _Shown(pd.DataFrame):
         )
 
 
+def published(notebook: str, folder: str = "") -> dict[str, Any]:
+    """Return what another notebook found: its sentences, and its tables by name.
+
+    Parameters
+    ----------
+    notebook : str
+        Its name, such as ``04_transfer``.
+    folder : str
+        Where its results lie; if empty, ``figures/results`` beside the notebooks' folder.
+
+    Returns
+    -------
+    dict
+        ``findings``: list of sentences; ``tables``: DataFrames by name.
+
+    Raises
+    ------
+    MedcalError
+        If it has no results there.
+    """
+    place = Path(folder) if folder else _checkout() / "figures" / "results"
+    path = place / f"{notebook}.json"
+    if not path.is_file():
+        raise MedcalError(f"{path}: not there: run `medcal study {notebook[:2]}` first")
+    results = json.loads(path.read_text(encoding="utf-8"))
+    tables = {name: pd.DataFrame(rows) for name, rows in results["tables"].items()}
+    return {"findings": results["findings"], "tables": tables}
+
+
 def show(table: pd.DataFrame, columns: list[str] | None = None) -> pd.DataFrame:
     """Return a table to look at: few digits, intervals beside estimates, names that people know.
 
@@ -284,7 +313,8 @@ def _cell(unit: str, value: Any, *ends: float) -> str:
     if unit:
         value, *ends = (100 * end for end in (value, *ends))
     digits = 0 if unit else max(0, 1 - int(np.floor(np.log10(max(abs(value), 1e-3)))))
-    low_high = f" [{', '.join(f'{end:.{digits}f}' for end in ends)}]" if ends else ""
+    there = bool(ends) and bool(np.isfinite(ends).all())
+    low_high = f" [{', '.join(f'{end:.{digits}f}' for end in ends)}]" if there else ""
     percent = " %" if unit == "%" else ""
     return f"{value:,.{digits}f}{percent}{low_high}".replace("-", "−")
 

@@ -144,6 +144,9 @@ def forest(
     if margin is not None:
         ax.axvspan(0, margin, color=PALE, lw=0, zorder=0)
     _name_rows(ax, rows)
+    if len(levels) > 1:
+        for between in np.arange(0.5, len(rows) - 1):
+            ax.axhline(between, color=PALE, lw=0.6, zorder=0)
     _name_axis(ax.xaxis, value)
     return ax
 
@@ -179,8 +182,8 @@ def dots(
         range(len(rows)),
         "|",
         color="black",
-        ms=18,
-        mew=3,
+        ms=13,
+        mew=2.5,
         label="median",
     )
     ax.axvline(0, color=GREY, lw=0.9, zorder=0)
@@ -368,14 +371,14 @@ def risk_coverage(
     hue: str = "strategy",
     ax: Axes | None = None,
 ) -> Axes:
-    """Share wrong among the answers kept against the share kept, with certified thresholds.
+    """Risk against coverage; the coverage that is certified stands on the line of the risk allowed.
 
     Parameters
     ----------
     curves : DataFrame
         Columns coverage, risk and `hue`, of :func:`medcal_nb.measure.risk_coverage_table`.
     certified : DataFrame
-        Columns coverage, risk and `hue`: a mark for each row that keeps any answer.
+        Columns coverage and `hue`: a mark for each row whose coverage is above 0.
     target : float
         The risk allowed: a dashed line.
     hue : str
@@ -385,10 +388,13 @@ def risk_coverage(
     """
     ax = lines(curves, "coverage", "risk", hue=hue, ax=ax)
     looks = look(curves[hue])
+    drawn = ax.lines[-len(looks) :]
+    for line, (_, mark) in zip(drawn, looks.values(), strict=True):
+        line.set(marker=mark, markevery=[])  # in the key alone
     for row in certified[certified["coverage"] > 0].itertuples():
         colour, mark = looks[getattr(row, hue)]
-        ax.plot(row.coverage, row.risk, mark, color=colour, ms=8, mec="white")
-    ax.axhline(target, color="black", lw=0.8, ls=(0, (1, 2)))
+        ax.plot(row.coverage, target, mark, color=colour, ms=7, mec="white")
+    ax.axhline(target, color="black", lw=0.8, ls=(0, (1, 2)), zorder=1)
     ax.set(xlim=(0, 1), ylim=(0, None))
     return ax
 

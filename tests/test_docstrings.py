@@ -11,7 +11,7 @@ import pytest
 from medcal_nb import measure
 from medcal_nb.measure import METRICS
 
-ROOMS = ("measure", "correct", "answers", "datasets", "logs", "study")
+ROOMS = ("measure", "correct", "answers", "datasets", "plots", "notebook", "run")
 # tables whose columns are those of the file that is read
 AS_READ = {"load_answers", "read_answers", "load_items"}
 
@@ -21,7 +21,7 @@ def exported(*rooms):
     for room in rooms:
         package = importlib.import_module(f"medcal_nb.{room}")
         for name, value in vars(package).items():
-            ours = getattr(value, "__module__", "").startswith("medcal_nb.")
+            ours = getattr(value, "__module__", "").startswith(package.__name__)
             if ours and inspect.isfunction(value) and not name.startswith("_"):
                 yield pytest.param(value, id=f"{room}.{name}")
 
@@ -33,59 +33,44 @@ def section(function, name):
     return found[1] if found else ""
 
 
-@pytest.mark.parametrize("function", exported(*ROOMS, "show.charts"))
+@pytest.mark.parametrize("function", exported(*ROOMS))
 def test_every_parameter_is_told(function):
     names = set(inspect.signature(function).parameters)
-    told = section(function, "Parameters")
-    heads = re.findall(r"^([*\w]+(?:, [*\w]+)*)(?: : .*)?$", told, re.M)
+    heads = re.findall(
+        r"^([*\w]+(?:, [*\w]+)*)(?: : .*)?$", section(function, "Parameters"), re.M
+    )
     listed = {name.lstrip("*") for head in heads for name in head.split(", ")}
     assert len(names) < 2 or names <= listed, sorted(names - listed)
 
 
-@pytest.mark.parametrize("function", exported("measure", "correct", "show.charts"))
-def test_every_function_of_measure_correct_and_charts_has_an_example(function):
-    assert section(function, "Examples")
-
-
 @pytest.mark.parametrize("function", exported("measure", "correct"))
-def test_a_formula_has_a_source_and_a_metric_tells_what_it_raises(function):
+def test_every_function_has_an_example_and_a_formula_its_source(function):
+    assert section(function, "Examples")
     assert ".. math" not in function.__doc__ or section(function, "References")
-    is_metric = any(function is metric.value for metric in METRICS.values())
-    assert not is_metric or section(function, "Raises")
 
 
-# --- columns of tables ----------------------------------------------------------------------------
-
-
-def returns_a_table(function):
-    returned = str(inspect.signature(function).return_annotation)
-    table = "DataFrame" in returned or "TransferStudy" in returned
-    return table and function.__name__ not in AS_READ
-
-
-TABLES = [
-    item for item in exported("measure", "correct") if returns_a_table(item.values[0])
-]
+@pytest.mark.parametrize("metric", METRICS.values(), ids=METRICS)
+def test_a_metric_is_the_function_that_is_exported(metric):
+    function = metric.value
+    assert getattr(measure, function.__name__) is function
+    assert list(inspect.signature(function).parameters)[:2] == ["confidence", "correct"]
+    assert section(function, "Raises")
 
 
 def columns_told(function, arguments):
     """Columns that the Returns section names at the heads of its list, of a call.
 
-    ``- a, b: …`` names two columns; where the words of the item say "_low, _high", each has
-    two more. A head in words stands for the value of an argument: "the `by` columns", "each
-    of `metrics`", "the columns of `graded`".
+    ``- a, b: …`` names two columns; where the words of the item say "_low, _high", each has two
+    more. A head in words stands for the value of an argument: "the `by` columns".
     """
     names = set()
     maybe = set()
     for item in re.split(r"(?m)^ *- ", section(function, "Returns"))[1:]:
         head, _, words = item.partition(":")
-        heads = []
-        argument = re.search(r"(?:the|each of|of) `(\w+)`", head)
-        if argument:
+        heads = re.findall(r"\w+", head.split("\n\n")[0])
+        if argument := re.search(r"(?:the|each of|of) `(\w+)`", head):
             value = (inspect.getmodule(function).__dict__ | arguments)[argument[1]]
-            heads += [value] if isinstance(value, str) else list(value)
-        else:
-            heads += re.findall(r"\w+", head.split("\n\n")[0])
+            heads = [value] if isinstance(value, str) else list(value)
         if re.search(r"_low,\s+_high", item):
             heads += [f"{name}{end}" for name in heads for end in ("_low", "_high")]
         if "… (uncorrected)" in item:
@@ -96,26 +81,36 @@ def columns_told(function, arguments):
 
 def calls_of_its_example(function):
     """Arguments and results of a function's calls in its own example."""
-    module = importlib.import_module(function.__module__)
     calls = []
 
     def recorded(*values, **named):
         bound = inspect.signature(function).bind(*values, **named)
         bound.apply_defaults()
-        result = function(*values, **named)
-        calls.append((bound.arguments, result))
-        return result
+        calls.append((bound.arguments, function(*values, **named)))
+        return calls[-1][1]
 
-    names = vars(module) | {function.__name__: recorded}
+    names = vars(importlib.import_module(function.__module__)) | {
+        function.__name__: recorded
+    }
+    text = inspect.getdoc(function)
     example = doctest.DocTestParser().get_doctest(
-        inspect.getdoc(function), names, function.__name__, None, 0
+        text, names, function.__name__, None, 0
     )
     flags = doctest.NORMALIZE_WHITESPACE | doctest.ELLIPSIS
     doctest.DocTestRunner(optionflags=flags).run(example, clear_globs=False)
     return calls
 
 
-@pytest.mark.parametrize("function", TABLES)
+def returns_a_table(function):
+    returned = str(inspect.signature(function).return_annotation)
+    is_table = "DataFrame" in returned or "TransferStudy" in returned
+    return is_table and function.__name__ not in AS_READ
+
+
+@pytest.mark.parametrize(
+    "function",
+    [one for one in exported("measure", "correct") if returns_a_table(one.values[0])],
+)
 def test_the_columns_told_are_those_of_the_table_that_its_example_makes(function):
     calls = calls_of_its_example(function)
     assert calls
@@ -128,11 +123,3 @@ def test_the_columns_told_are_those_of_the_table_that_its_example_makes(function
         told, maybe = columns_told(function, arguments)
         assert there - told - maybe == set()
         assert told - there == set()
-
-
-@pytest.mark.parametrize("metric", METRICS.values(), ids=METRICS)
-def test_a_metric_is_the_function_that_is_exported(metric):
-    function = metric.value
-    assert getattr(measure, function.__name__) is function
-    assert list(inspect.signature(function).parameters)[:2] == ["confidence", "correct"]
-    assert function.__annotations__["return"] is float

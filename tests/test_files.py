@@ -1,5 +1,6 @@
-"""Writing a file of the user: whole or not at all, and never over what is not ours."""
+"""Writing files and folders of the user: whole or not at all, and never over what is not ours."""
 
+import json
 import os
 import sqlite3
 import subprocess
@@ -7,14 +8,28 @@ import sys
 
 import pytest
 
-from medcal_nb import files
 from medcal_nb.errors import MedcalError
-from medcal_nb.files import new_file
+from medcal_nb.files import LIST, new_file, new_folder
 
 
 def write(path, text="new", **options):
     with new_file(path, **options) as part:
         part.write_text(text)
+
+
+def make(path, *names, **options):
+    with new_folder(path, **options) as part:
+        for name in names:
+            (part / name).parent.mkdir(parents=True, exist_ok=True)
+            (part / name).write_text("new")
+
+
+def tree(folder):
+    return {
+        path.relative_to(folder).as_posix(): path.read_text()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file() and path.name != LIST
+    }
 
 
 def test_a_file_is_made_whole_or_not_at_all(tmp_path):
@@ -35,9 +50,7 @@ def test_what_is_there_is_kept_unless_forced(tmp_path):
     assert path.read_text() == "new"
 
 
-def test_sources_logs_folders_pipes_and_dead_links_are_refused_even_when_forced(
-    tmp_path,
-):
+def test_sources_logs_folders_pipes_and_dead_links_are_refused_even_when_forced(tmp_path):
     source, log, pipe = tmp_path / "s.csv", tmp_path / "log.sqlite", tmp_path / "pipe"
     source.write_text("rows")
     (tmp_path / "same.csv").hardlink_to(source)
@@ -65,11 +78,12 @@ def test_sources_logs_folders_pipes_and_dead_links_are_refused_even_when_forced(
     assert not list(tmp_path.glob(".*.part"))
 
 
-def test_parts_of_the_dead_are_removed_and_those_of_the_living_kept(tmp_path):
+@pytest.mark.parametrize("kind", ["file", "folder"])
+def test_parts_of_the_dead_are_removed_and_those_of_the_living_kept(tmp_path, kind):
     path = tmp_path / "a.csv"
     code = (
-        "import os, sys; from medcal_nb.files import new_file\n"
-        "with new_file(sys.argv[1]) as part: print(part, flush=True); sys.stdin.read()"
+        f"import sys; from medcal_nb.files import new_{kind} as new\n"
+        "with new(sys.argv[1]) as part: print(part, flush=True); sys.stdin.read()"
     )
     there = subprocess.Popen(
         [sys.executable, "-c", code, str(path)],
@@ -87,15 +101,99 @@ def test_parts_of_the_dead_are_removed_and_those_of_the_living_kept(tmp_path):
     assert not os.path.exists(part)
 
 
-def test_no_part_is_seen_before_it_is_locked(tmp_path, monkeypatch):
-    """Another process would take it for one of the dead, and remove it."""
-    lock, seen = files._lock, []
-
-    def watched(handle):
-        seen.append(list(tmp_path.glob(".*.part")))
-        lock(handle)
-
-    monkeypatch.setattr(files, "_lock", watched)
+def test_only_parts_of_our_own_making_are_cleared_away(tmp_path):
+    for name in (".a.csv.keep.part", ".a.csv.part", ".a.csv.99999999-0a.part"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "thesis.tex").write_text("mine")
     write(tmp_path / "a.csv")
-    assert seen == [[]]
-    assert [path.name for path in tmp_path.iterdir()] == ["a.csv"]
+    assert len(list(tmp_path.glob(".*.part/thesis.tex"))) == 3
+
+
+# --- folders -------------------------------------------------------------------------------------
+
+
+def test_a_folder_is_made_whole_or_not_at_all(tmp_path):
+    make(tmp_path / "rep", "page.html", "tables/a.csv")
+    assert tree(tmp_path / "rep") == {"page.html": "new", "tables/a.csv": "new"}
+    with pytest.raises(ZeroDivisionError), new_folder(tmp_path / "b") as part:
+        (part / "half").write_text(f"{1 / 0}")
+    with pytest.raises(MedcalError, match="there already"):
+        make(tmp_path / "rep", "page.html")
+    assert [path.name for path in tmp_path.iterdir()] == ["rep"]
+
+
+def test_a_folder_of_ours_is_replaced_and_its_older_files_go(tmp_path):
+    make(tmp_path / "rep", "page.html", "tables/a.csv")
+    make(tmp_path / "rep", "page.html", "tables/b.csv", force=True)
+    assert sorted(tree(tmp_path / "rep")) == ["page.html", "tables/b.csv"]
+    assert [path.name for path in tmp_path.iterdir()] == ["rep"]
+    (tmp_path / "empty").mkdir()
+    make(tmp_path / "empty", "page.html")
+    assert tree(tmp_path / "empty") == {"page.html": "new"}
+
+
+@pytest.mark.parametrize(
+    ("mine", "named"),
+    [
+        ({"papers/thesis.tex": "x"}, "papers/thesis.tex"),
+        ({"answers.csv": "x", "report.json": '{"files": ["answers.csv"]}'}, "answers.csv"),
+        ({LIST: "not JSON", "page.html": "x"}, "page.html"),
+        ({LIST: '["page.html"]', "page.html": "x"}, "page.html"),
+        ({LIST: '{"files": ["../../outside.txt"]}', "page.html": "x"}, "page.html"),
+    ],
+)
+def test_a_file_of_somebody_else_is_named_and_nothing_goes(tmp_path, mine, named):
+    """With force too."""
+    (tmp_path / "outside.txt").write_text("mine")
+    folder = tmp_path / "proj" / "rep"
+    for name, text in mine.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(text)
+    before = tree(tmp_path)
+    for force in (False, True):
+        with pytest.raises(MedcalError, match=f"holds {named}, which medcal did not"):
+            make(folder, "page.html", force=force)
+    assert tree(tmp_path) == before
+
+
+def test_a_file_added_to_a_folder_of_ours_makes_it_refuse(tmp_path):
+    make(tmp_path / "rep", "page.html")
+    (tmp_path / "rep" / "notes.txt").write_text("mine")
+    with pytest.raises(MedcalError, match=r"holds notes\.txt"):
+        make(tmp_path / "rep", "page.html", force=True)
+    (tmp_path / "rep" / "notes.txt").unlink()
+    (tmp_path / "rep" / "link").symlink_to(tmp_path)
+    with pytest.raises(MedcalError, match="holds link"):
+        make(tmp_path / "rep", "page.html", force=True)
+
+
+def test_a_file_that_comes_while_we_write_stays(tmp_path):
+    folder = tmp_path / "rep"
+    make(folder, "page.html")
+    with pytest.raises(MedcalError, match="holds late"), new_folder(folder, force=True) as part:
+        (part / "page.html").write_text("newer")
+        (folder / "late").write_text("mine")
+    assert tree(folder) == {"late": "mine", "page.html": "new"}
+    with pytest.raises(MedcalError, match=r"there already|can't be"), new_folder(tmp_path / "b"):
+        make(tmp_path / "b", "other.html")
+    assert tree(tmp_path / "b") == {"other.html": "new"}
+
+
+def test_a_list_that_names_files_elsewhere_deletes_none_of_them(tmp_path):
+    (tmp_path / "outside.txt").write_text("mine")
+    folder = tmp_path / "rep"
+    make(folder, "page.html")
+    names = ["page.html", "../outside.txt", str(tmp_path / "outside.txt")]
+    (folder / LIST).write_text(json.dumps({"files": names}))
+    make(folder, "page.html", force=True)
+    assert (tmp_path / "outside.txt").read_text() == "mine"
+
+
+@pytest.mark.parametrize("name", ["file", "link", "no/such", "."])
+def test_what_is_no_folder_to_write_is_refused(tmp_path, name, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "file").write_text("mine")
+    (tmp_path / "link").symlink_to(tmp_path)
+    with pytest.raises(MedcalError):
+        make(name, "page.html", force=True)
+    assert (tmp_path / "file").read_text() == "mine"

@@ -148,6 +148,16 @@ def test_a_reply_in_a_table_is_graded_by_the_rule_that_decides(
     assert grade(answer, gold) == (right, rule)
 
 
+def test_an_answer_asked_for_in_a_few_words_is_right_or_wrong():
+    assert is_correct("lung", "left lung", "open", exact=True) is False
+    assert (
+        is_correct("the lung on the left side", "left lung", "open", exact=True)
+        is False
+    )
+    assert is_correct("Left lung.", "left lung", "open", exact=True) is True
+    assert is_correct(None, "left lung", "open", exact=True) is None
+
+
 def test_a_table_is_graded_as_its_answers_are_and_says_how():
     table = pd.DataFrame(
         {

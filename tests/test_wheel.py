@@ -1,4 +1,4 @@
-"""The wheel, built from what git tracks and used where there is no checkout."""
+"""The wheel, built from what git tracks and used where there is no checkout and no torch."""
 
 import os
 import shutil
@@ -12,14 +12,21 @@ import pandas as pd
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
-BUILT_FROM = (
-    "setup.py",
-    "MANIFEST.in",
-    "pyproject.toml",
-    "README.md",
-    "LICENSE",
-    "medcal_nb",
-)
+BUILT_FROM = "setup.py MANIFEST.in pyproject.toml README.md LICENSE medcal_nb data"
+# what comes with medcal-nb[ask] and medcal-nb[study] alone
+ABSENT = "torch transformers open_clip huggingface_hub netcal jupyterlab ipywidgets"
+BLOCK = f"""\
+import sys
+
+
+class Absent:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in {ABSENT.split()!r}:
+            raise ModuleNotFoundError(f"No module named {{name!r}}", name=name)
+
+
+sys.meta_path.insert(0, Absent())
+"""
 
 pytestmark = pytest.mark.slow
 
@@ -31,242 +38,94 @@ def done(command, **options):
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory):
     folder = tmp_path_factory.mktemp("wheel")
-    for name in BUILT_FROM:
-        copy = shutil.copytree if (ROOT / name).is_dir() else shutil.copyfile
-        copy(ROOT / name, folder / name)
-    shutil.copytree(
-        ROOT / "data", folder / "data", ignore=shutil.ignore_patterns("fetched")
-    )
+    ignore = shutil.ignore_patterns("fetched", "__pycache__")
+    for name in BUILT_FROM.split():
+        if (ROOT / name).is_dir():
+            shutil.copytree(ROOT / name, folder / name, ignore=ignore)
+        else:
+            shutil.copyfile(ROOT / name, folder / name)
     (folder / "data" / "pocket" / "left-by-training.checkpoint.pt").write_bytes(b"x")
-    pip = [
-        sys.executable,
-        "-m",
-        "pip",
-        "wheel",
-        "--quiet",
-        "--no-deps",
-        "--no-build-isolation",
-    ]
-    built = done([*pip, "--wheel-dir", str(folder / "dist"), str(folder)], cwd=folder)
+    pip = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps"]
+    pip += ["--no-build-isolation", "--wheel-dir", folder / "dist", folder]
+    built = done(pip, cwd=folder)
     assert built.returncode == 0, built.stderr
     return next((folder / "dist").glob("*.whl"))
 
 
 @pytest.fixture(scope="module")
 def medcal(wheel, tmp_path_factory):
-    """The installed command, in an environment that borrows the libraries but not the checkout."""
+    """The installed command, in an environment that borrows libraries but not the checkout."""
     home = tmp_path_factory.mktemp("home")
-    done([sys.executable, "-m", "venv", "--without-pip", str(home / "env")], check=True)
+    done([sys.executable, "-m", "venv", "--without-pip", home / "env"], check=True)
     python = home / "env" / "bin" / "python"
-    pip = [
-        sys.executable,
-        "-m",
-        "pip",
-        "--python",
-        str(python),
-        "install",
-        "--quiet",
-        "--no-deps",
-    ]
-    installed = done([*pip, "--no-index", str(wheel)])
-    assert installed.returncode == 0, installed.stderr
+    pip = [sys.executable, "-m", "pip", "--python", python, "install", "--quiet"]
+    done([*pip, "--no-deps", "--no-index", wheel], check=True)
     ours = next((home / "env").glob("lib/python*/site-packages"))
     (ours / "libraries.pth").write_text(sysconfig.get_path("purelib") + "\n")
-    clean = {
-        k: v
-        for k, v in os.environ.items()
-        if not k.startswith(("MEDCAL_", "PYTHONPATH"))
+    (ours / "sitecustomize.py").write_text(BLOCK)
+    outside = {
+        k: v for k, v in os.environ.items() if k not in ("PYTHONPATH", "MEDCAL_ROOT")
     }
     work = home / "work"
     work.mkdir()
 
-    def medcal(*words, env=None):
-        command = [str(python.parent / "medcal"), *map(str, words)]
-        return done(command, cwd=work, env=clean | (env or {}))
+    def medcal(*words):
+        return done([python.parent / "medcal", *map(str, words)], cwd=work, env=outside)
 
-    medcal.work, medcal.package = work, ours / "medcal_nb"
+    medcal.work = work
     return medcal
 
 
-def test_it_holds_the_package_and_the_models(wheel):
+def test_it_holds_the_package_and_its_data_and_nothing_that_made_them(wheel):
     names = zipfile.ZipFile(wheel).namelist()
-    assert not [
-        name for name in names if not name.startswith(("medcal_nb/", "medcal_nb-"))
-    ]
-    assert not [name for name in names if "checkpoint" in name or "__pycache__" in name]
-    for name in (
-        "study/profiles/hub.toml",
-        "py.typed",
-        "pocket_data/pocket-general/config.json",
-        "pocket_data/items/pocketvqa-medical.parquet",
-        "pocket_data/fresh/pocketvqa-medical--pocket-general.parquet",
-        "recorded_data/manifest.json",
-        "recorded_data/vlcb.parquet",
-        "recorded_data/licences/viper.txt",
-    ):
-        assert f"medcal_nb/{name}" in names
-    makers = ("factory", "templates", "prepare", "published")
-    assert not [name for name in names if any(maker in name for maker in makers)]
-    tracked = {
-        p.relative_to(ROOT).as_posix() for p in (ROOT / "medcal_nb").rglob("*.py")
-    }
-    assert tracked <= set(names)
+    assert {name.partition("/")[0].partition("-")[0] for name in names} == {"medcal_nb"}
+    assert {
+        "medcal_nb/py.typed",
+        "medcal_nb/labels.toml",
+        "medcal_nb/house.mplstyle",
+        "medcal_nb/reader/reader.html",
+        "medcal_nb/pocket_data/pocket-general/config.json",
+        "medcal_nb/recorded_data/vlcb.parquet",
+        "medcal_nb/recorded_data/licences/viper.txt",
+    } <= set(names)
+    left_out = ("checkpoint", "__pycache__", "factory", "prepare", "published")
+    assert not [name for name in names if any(word in name for word in left_out)]
+    tracked = (ROOT / "medcal_nb").rglob("*.py")
+    assert {path.relative_to(ROOT).as_posix() for path in tracked} <= set(names)
 
 
-def test_recorded_answers_are_read_where_there_is_no_checkout(medcal):
-    code = (
-        "from medcal_nb.answers.recorded import load_recorded, recorded_folder; "
-        "print(recorded_folder(), len(load_recorded('viper')))"
-    )
-    read = done(
-        [medcal.package.parents[3] / "bin" / "python", "-I", "-c", code],
-        cwd=medcal.work,
-    )
-    assert read.returncode == 0, read.stderr
-    folder, rows = read.stdout.split()
-    assert Path(folder) == medcal.package / "recorded_data"
-    assert int(rows) == 20_382
-
-
-BARE = """
-import sys
-
-ALLOWED = {"medcal_nb", "numpy", "scipy", "pandas", "statsmodels"}
-ALLOWED |= {"dateutil", "six", "pytz", "tzdata", "patsy", "packaging"}  # what these need
-
-
-class Bare:
-    def find_spec(self, name, path=None, target=None):
-        top = name.partition(".")[0]
-        standard = top in sys.stdlib_module_names or top.startswith("_")
-        if top not in ALLOWED and not standard:
-            raise ModuleNotFoundError(f"not installed here: {top}", name=top)
-
-
-sys.meta_path.insert(0, Bare())
-import numpy as np
-import medcal_nb.correct
-from medcal_nb.measure import METRICS, ece_interval, metrics_table
-
-rng = np.random.default_rng(0)
-c = rng.random(300)
-y = rng.random(300) < c
-low, ece, high = ece_interval(c, y, rng=rng)
-assert 0 <= low < ece < high
-assert all(np.isfinite(metric(c, y)) for metric in METRICS.values())
-fitted = medcal_nb.correct.fit(c, y, method="platt")
-assert fitted(c).shape == (300,)
-print("bare")
-"""
-
-
-def test_measure_and_correct_need_numpy_scipy_and_pandas_alone(medcal):
-    python = medcal.package.parents[3] / "bin" / "python"
-    run = done([python, "-I", "-c", BARE], cwd=medcal.work)
-    assert run.stdout.strip() == "bare", run.stderr
-
-
-def test_it_says_what_it_is_and_what_is_missing(medcal):
+def test_it_says_what_is_missing_and_which_extra_brings_it(medcal):
     assert medcal("--version").stdout.startswith("medcal ")
-    assert " ask " in medcal("--help").stdout
-    told = medcal("doctor")
-    assert told.returncode == 2
-    assert "\npocket models  pocket-clip, pocket-expert" in told.stdout
-    assert "set MEDCAL_ROOT to the clone" in told.stderr
-    study = medcal("study", "--list")
-    assert study.returncode == 2
-    assert "clone the repository" in study.stderr
-    assert "set MEDCAL_ROOT to the clone" in study.stderr
-
-
-def test_a_clone_named_by_its_folder_is_enough_for_the_study(medcal):
-    told = medcal(
-        "study",
-        "--list",
-        "--fast",
-        "--profile",
-        "pocket",
+    doctor = medcal("doctor").stdout
+    assert "notebooks  none: clone the repository" in doctor
+    for words in (("study", "--list"), ("ask", "--list", "methods")):
+        refused = medcal(*words)
+        assert refused.returncode in (0, 2)
+        assert "Traceback" not in refused.stderr
+    asked = (
+        "--model",
+        "pocket-general",
+        "--dataset",
+        "pocketvqa-medical",
         "--to",
-        "out",
-        env={"MEDCAL_ROOT": str(ROOT)},
+        "a.sqlite",
     )
-    assert told.returncode == 0, told.stderr
-    assert "01_elicitation" in told.stderr
-    assert "runs, because no earlier run" in told.stderr
+    assert "medcal-nb[ask]" in medcal("ask", *asked).stderr
 
 
-def test_the_shell_completes_commands_and_options(medcal):
-    for words, wanted in (
-        ("medcal st", "study"),
-        ("medcal study --keep", "--keep-going"),
-    ):
-        at = str(words.count(" "))
-        env = {
-            "_MEDCAL_COMPLETE": "complete_bash",
-            "COMP_WORDS": words,
-            "COMP_CWORD": at,
-        }
-        assert wanted in medcal(env=env).stdout.split()
-
-
-def test_answers_are_imported_scored_corrected_and_exported(medcal):
+def test_a_table_is_scored_imported_and_recalibrated_without_torch(medcal):
     rows = pd.DataFrame({"id": range(60), "conf": [50 + i % 50 for i in range(60)]})
     rows["right"] = [i % 3 > 0 for i in range(60)]
     rows.to_csv(medcal.work / "mine.csv", index=False)
-    columns = [
-        "--item",
-        "id",
-        "--confidence",
-        "conf",
-        "--correct",
-        "right",
-        "--model",
-        "m",
-    ]
-    columns += ["--dataset", "mine", "--domain", "medical", "--to", "mine.sqlite"]
-    refused = medcal("import", "mine.csv", *columns)
-    assert refused.returncode == 2
-    assert "write 0.85 for 85 %, or give --percent" in refused.stderr
-    assert not (medcal.work / "mine.sqlite").exists()
-    assert medcal("import", "mine.csv", *columns, "--percent").returncode == 0
-    scored = medcal("score", "mine.sqlite", "--by", "model", "--resamples", 20)
+    scored = medcal("score", "mine.csv", "--resamples", 20)
     assert scored.returncode == 0, scored.stderr
-    assert "66.7 [" in scored.stdout
-    fit, apply = (
-        f"item_id={','.join(map(str, part))}" for part in (range(30), range(30, 60))
-    )
+    assert "67 % [" in scored.stdout
     for words in (
-        (
-            "calibrate",
-            "mine.sqlite",
-            "--fit",
-            fit,
-            "--apply",
-            apply,
-            "--to",
-            "corrected.sqlite",
-        ),
-        ("export", "mine.sqlite", "--to", "mine.parquet"),
+        ("import", "mine.csv", "--to", "mine.sqlite"),
+        ("calibrate", "mine.csv", "--to", "corrected.sqlite"),
+        ("import", "mine.sqlite", "--to", "mine.parquet"),
+        ("score", "vlcb", "--by", "dataset", "--metrics", "accuracy"),
     ):
         answer = medcal(*words)
         assert answer.returncode == 0, answer.stderr
-    assert (medcal.work / "corrected.sqlite").is_file()
     assert len(pd.read_parquet(medcal.work / "mine.parquet")) == 60
-
-
-def test_the_models_it_brings_can_be_asked(medcal):
-    asked = medcal("ask", "--model", "pocket-general", "--dataset", "pocketvqa-medical", "--n", 6,
-                   "--strategies", "verbalized", "--to", "asked.sqlite")  # fmt: skip
-    assert asked.returncode == 0, asked.stderr
-    assert "6 answers written" in asked.stderr
-    weights = medcal.package / "pocket_data" / "pocket-general" / "tokenizer.json"
-    whole = weights.read_bytes()
-    weights.write_bytes(whole[:-9])
-    try:
-        refused = medcal("ask", "--model", "pocket-general", "--dataset", "pocketvqa-medical",
-                         "--to", "other.sqlite")  # fmt: skip
-        assert refused.returncode == 2
-        assert "tokenizer.json: is damaged or another file" in refused.stderr
-        assert "pip install --force-reinstall" in refused.stderr
-    finally:
-        weights.write_bytes(whole)

@@ -1,6 +1,6 @@
 """The one check of a table of answers: every value in one form, or refused with its row."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -12,58 +12,43 @@ from medcal_nb.answers.meaning import confidences
 from medcal_nb.answers.samples import KEY
 from medcal_nb.errors import MedcalError
 
-ANSWER_COLUMNS = [
-    "run_id",
-    "model",
-    "dataset",
-    "domain",
-    "item_id",
-    "image_id",
-    "modality",
-    "question_type",
-    "split",
-    "strategy",
+_READ: dict[str, Callable[[pd.Series, Place], pd.Series]] = {
+    "run_id": cells.texts,
+    "model": cells.names,
+    "reader": cells.texts,
+    "dataset": cells.names,
+    "domain": cells.texts,
+    "item_id": cells.names,
+    "image_id": cells.names,
+    "modality": cells.texts,
+    "question_type": cells.texts,
+    "split": cells.texts,
+    "strategy": cells.names,
+    "sample": cells.counts,
+    "answer": cells.texts,
+    "confidence": cells.amounts,
+    "option_probabilities": cells.option_tables,
+    "correct": cells.flags,
+    "gold": cells.golds,
+    "raw": cells.texts,
+    "parse_ok": cells.flags,
+    "prompt_tokens": cells.counts,
+    "new_tokens": cells.counts,
+    "seconds": cells.amounts,
+}
+ANSWER_COLUMNS = list(_READ)
+"""Columns of answers, in order. Others may follow them and are kept."""
+
+_ASIDE = (
     "sample",
-    "answer",
-    "confidence",
-    "option_probabilities",
-    "correct",
-    "gold",
-    "raw",
     "parse_ok",
     "prompt_tokens",
     "new_tokens",
     "seconds",
-]
-"""Columns of answers, in order. Others may follow them and are kept."""
+    "option_probabilities",
+)
+"""Columns that are left out where they hold something else."""
 
-#: How the cells of a column are read; those of the second are left out where they are no such.
-_READ = {
-    **dict.fromkeys(
-        ("model", "dataset", "item_id", "strategy", "image_id"), cells.names
-    ),
-    **dict.fromkeys(
-        (
-            "run_id",
-            "domain",
-            "modality",
-            "question_type",
-            "split",
-            "answer",
-            "raw",
-            "reader",
-        ),
-        cells.texts,
-    ),
-    "gold": cells.golds,
-    "correct": cells.flags,
-}
-_READ_OR_LEAVE = {
-    **dict.fromkeys(("sample", "prompt_tokens", "new_tokens"), cells.counts),
-    "seconds": cells.amounts,
-    "parse_ok": cells.flags,
-    "option_probabilities": cells.option_tables,
-}
 _GIVE_KEY = "every answer needs one text here, it is part of the key"
 
 
@@ -104,16 +89,15 @@ def checked(
         name: pd.Series(v, raw.index, dtype=TEXT) for name, v in (fixed or {}).items()
     }
     unfit = []
-    for ours, theirs in taken.items():
-        if ours in _READ:
-            out[ours] = _READ[ours](raw[theirs], place[ours])
-        elif ours in _READ_OR_LEAVE:
-            try:
-                out[ours] = _READ_OR_LEAVE[ours](raw[theirs], place[ours])
-            except MedcalError:
-                if strict:
-                    raise
-                unfit.append(theirs)
+    for ours in taken.keys() & _READ.keys() - {"confidence"}:
+        try:
+            out[ours] = _READ[ours](raw[taken[ours]], place[ours])
+        except MedcalError:
+            if strict or ours not in _ASIDE:
+                raise
+            unfit.append(taken[ours])
+    if "sample" in out:
+        out["sample"] = out["sample"].fillna(0)
     assumed = _assume(out, raw.index, file)
     word = ""
     if "confidence" in taken:
@@ -130,7 +114,7 @@ def checked(
     out.setdefault("correct", pd.Series(pd.NA, raw.index, dtype="boolean"))
     table = pd.DataFrame(out)
     _check_keys(table, file)
-    used = {*taken.values()}
+    used = {theirs for ours, theirs in taken.items() if ours in _READ}
     others = [name for name in raw if name not in used and name not in table]
     left_out = unfit + [name for name in raw if name not in used and name in table]
     order = [name for name in ANSWER_COLUMNS if name in table]

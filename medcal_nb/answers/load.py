@@ -82,12 +82,12 @@ def load_answers(source: PathLike, **how: Any) -> pd.DataFrame:
         return load_recorded(str(source))
     answers = read_answers(source, **how)
     about = answers.attrs | {"assumed": answers.attrs["assumed"] + _missing(answers)}
+    for name in GRADED_COLUMNS:
+        if name not in answers:
+            answers[name] = pd.Series(None, answers.index, dtype=TEXT)
     table = one_answer_an_item(answers, str(source)).drop(
         columns="sample", errors="ignore"
     )
-    for name in GRADED_COLUMNS:
-        if name not in table:
-            table[name] = pd.Series(None, table.index, dtype=TEXT)
     table = table[
         [*GRADED_COLUMNS, *table.columns.difference(GRADED_COLUMNS, sort=False)]
     ]
@@ -140,7 +140,8 @@ def read_answers(
     reader = None if columns.get("confidence") or scores else _reader_of(value)
     if reader is not None:
         return _of_reader(reader, value, Log(Path(source), value, grade), columns)
-    raw = value if isinstance(value, pd.DataFrame) else table_of(value, file)
+    rows = [value] if isinstance(value, dict) else value
+    raw = rows if isinstance(rows, pd.DataFrame) else table_of(rows, file)
     assumed: list[str] = []
     if not scores and not columns.get("confidence"):
         scores = option_scores(raw.columns)
@@ -163,7 +164,7 @@ def read_answers(
     _check_sum(answers, file)
     answers.attrs["assumed"][:0] = [*assumed, *asked]
     if "correct" not in taken:
-        answers = _graded(answers)
+        answers = _graded(answers, raw.get(taken.get("options", "")))
     elif {"answer", "gold"} <= {*answers}:
         answers.attrs["assumed"] += check_grades(answers, taken["correct"], file)
     if "answer" in answers:
@@ -207,20 +208,19 @@ def _of_reader(reader, value, log, columns):
     if not rows:
         raise MedcalError(f"{log.path}: no answers in it")
     raw = table_of(rows, log.path).drop(columns=[*columns], errors="ignore")
-    taken = {name: name for name in (*ANSWER_COLUMNS, "reader") if name in raw}
-    answers = checked(raw, taken, str(log.path), fixed=columns)
+    taken = {name: name for name in ANSWER_COLUMNS if name in raw}
+    answers = checked(raw, taken, str(log.path), fixed=columns, scale=1)
     answers.attrs["assumed"][:0] = [f"read as {reader.name}", *log.notes]
     return answers
 
 
-def _graded(answers):
+def _graded(answers, options):
     """Answers with a column that says whether they are their gold answers."""
-    names = ["answer", "gold", "question_type", "options"]
-    asked = answers[[name for name in names if name in answers]]
-    if "question_type" in asked:
-        kinds = asked["question_type"].str.casefold()
+    asked = answers[["answer", "gold"]]
+    if "question_type" in answers:
+        kinds = answers["question_type"].str.casefold()
         asked = asked.assign(question_type=kinds.where(kinds.isin(_KINDS)))
-    graded = grade_table(asked)
+    graded = grade_table(asked if options is None else asked.assign(options=options))
     answers["correct"] = graded["correct"]
     answers.attrs["grading"] = graded.attrs["grading"]
     return answers

@@ -197,12 +197,12 @@ def check_of_answer(table: pd.DataFrame, file: str) -> None:
     for model, part in table.dropna(subset=["confidence", "answer"]).groupby(
         "model", sort=False
     ):
-        answers = part["answer"].str.casefold()
         is_low = part["confidence"] < 0.5
-        words = answers.unique()
+        words = {text.casefold(): text for text in part["answer"].unique()}
         if len(words) != 2 or len(part) < _LEAST or is_low.nunique() != 2:
             continue
-        share = (is_low == (answers == words[0])).mean()
+        words = list(words)
+        share = (is_low == (part["answer"].str.casefold() == words[0])).mean()
         if not 0.02 < share < 0.98:
             low, other = words if share > 0.5 else words[::-1]
             raise MedcalError(
@@ -282,7 +282,7 @@ def check_repeats(raw: pd.DataFrame, taken: Mapping[str, str], file: str) -> Non
 def _runs(codes: NDArray) -> int:
     """How many times, two to ten, a sequence of at least ten repeats; 1 if it does not."""
     n = codes.size
-    for period in range(10, n // 2 + 1):
+    for period in range(1, n // 2 + 1):
         if n % period == 0 and (codes[period:] == codes[:-period]).all():
-            return n // period if n // period <= 10 else 1
+            return n // period if period >= _LEAST / 2 and n // period <= 10 else 1
     return 1

@@ -112,6 +112,8 @@ def _candidates(ours: str, free: list[str], raw: pd.DataFrame) -> list[str]:
 
 def _fits(ours: str, name: str, values: pd.Series) -> bool:
     """Whether what stands in a column may be one of ours."""
+    if name == ours:
+        return True  # what does not fit is refused with its row
     if ours == "correct":
         return is_grade(values)
     if ours == "confidence":

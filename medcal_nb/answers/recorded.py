@@ -130,16 +130,14 @@ def load_recorded(
         table = _with_option_probabilities(table, source["logits"])
     copies = {new: table[column] for new, column in source["columns"].items()}
     table = table.assign(**copies, **source["constant"])
+    counted = "" if complete else source.get("counted", "")
     if "confidence" in source:
-        answers = _one_row_a_method(table, source)
+        answers = _one_row_a_method(table, source, counted)
     else:
         options = table["option_probabilities"].map(json.loads, na_action="ignore")
         answers = _typed(table.assign(option_probabilities=options))
-    assumed = source["assumed"]
-    if "counted" in source and not complete:
-        answers = answers.query(source["counted"]).reset_index(drop=True)
-        assumed = [*source["left_out"], *assumed]
-    answers.attrs["assumed"] = assumed
+    left_out = source["left_out"] if counted else []
+    answers.attrs["assumed"] = [*left_out, *source["assumed"]]
     return answers
 
 
@@ -255,8 +253,13 @@ def _with_option_probabilities(table: pd.DataFrame, logits: str) -> pd.DataFrame
     )
 
 
-def _one_row_a_method(table: pd.DataFrame, source: dict[str, Any]) -> pd.DataFrame:
-    """Return answers from a table with a column of confidences for each elicitation method."""
+def _one_row_a_method(
+    table: pd.DataFrame, source: dict[str, Any], counted: str
+) -> pd.DataFrame:
+    """Return answers from a table with a column of confidences for each elicitation method.
+
+    `counted` is a query for the rows that count; all do where it is empty.
+    """
     grades = source["confidence"]
     # other grades than those of correct stay
     inner = {*source["inner"], *grades, "correct"}
@@ -265,7 +268,7 @@ def _one_row_a_method(table: pd.DataFrame, source: dict[str, Any]) -> pd.DataFra
     for strategy, column in grades.items():
         part = shared.assign(strategy=strategy, confidence=table[strategy])
         part["correct"] = table[column].astype("boolean")
-        parts.append(part)
+        parts.append(part.query(counted) if counted else part)
     return pd.concat(parts, ignore_index=True).astype({"strategy": TEXT})
 
 

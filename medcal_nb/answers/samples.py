@@ -105,7 +105,7 @@ def one_answer_an_item(answers: pd.DataFrame, file: str) -> pd.DataFrame:
     Parameters
     ----------
     answers : DataFrame
-        With the columns of `KEY`, ``sample`` and ``answer``.
+        With the columns of `KEY` and ``answer``; where there is no column ``sample``, each is one.
     file : str
         For messages.
 
@@ -126,9 +126,13 @@ def one_answer_an_item(answers: pd.DataFrame, file: str) -> pd.DataFrame:
     Several answers of an unknown method without confidences are taken as samples: the answer given
     most often, and its share.
     """
+    if "sample" not in answers:
+        return answers
     rules = {name: rule_of(name) for name in answers["strategy"].unique()}
     ruled = [name for name, rule in rules.items() if rule is not None]
     several = answers.duplicated(KEY, keep=False) | answers["strategy"].isin(ruled)
+    if not several.any():
+        return answers.assign(n_answers=1)
     if not several.any():
         return answers.assign(n_answers=1)
     frame = answers[several].sort_values("sample", kind="stable")

@@ -24,7 +24,7 @@ import pyarrow.compute as pc
 import pyarrow.csv
 import pyarrow.parquet as pq
 
-from medcal_nb.answers.cells import TEXT
+from medcal_nb.answers.cells import TEXT, Place, as_json, each
 from medcal_nb.errors import MedcalError
 from medcal_nb.files import PathLike, new_file, require_file
 
@@ -100,14 +100,8 @@ def table_of(rows: Iterable[dict], path: PathLike) -> pd.DataFrame:
     columns = {}
     for name in names:
         column = pd.Series([row.get(name) for row in rows], dtype=object)
-        kinds = {*map(type, column)} - {type(None)}
-        with contextlib.suppress(
-            UnicodeError, OverflowError
-        ):  # refused by its row, if wanted
-            if kinds == {str}:
-                column = column.astype(TEXT)
-            elif len(kinds) == 1 and kinds <= {int, float, bool}:
-                column = column.convert_dtypes()
+        with contextlib.suppress(UnicodeError):  # refused by its row, if it is wanted
+            column = column.infer_objects()
         columns[name] = column
     return pd.DataFrame(columns)
 
@@ -309,8 +303,8 @@ def _plain_zip(path: Path) -> zipfile.ZipFile:
 
     Its members may lie on their sizes, and readers unpack a member whole.
     """
-    plain = zipfile.ZipFile(tempfile.TemporaryFile(), "w")  # noqa: SIM115 (goes with it)
-    with zipfile.ZipFile(path) as archive:
+    copy = tempfile.TemporaryFile()  # noqa: SIM115 (goes with what is returned)
+    with zipfile.ZipFile(path) as archive, zipfile.ZipFile(copy, "w") as plain:
         members = archive.infolist()
         size = sum(member.file_size for member in members)
         if size > min(_MOST_BYTES, _MOST_TIMES * path.stat().st_size + _SMALL):
@@ -321,8 +315,7 @@ def _plain_zip(path: Path) -> zipfile.ZipFile:
             with archive.open(member) as file, plain.open(member.filename, "w") as to:
                 for _ in range(0, member.file_size, _SMALL):
                     to.write(file.read(_SMALL))
-    plain.close()
-    return zipfile.ZipFile(plain.fp)
+    return zipfile.ZipFile(copy)
 
 
 def _read_sheet(path: Path, wanted: str | None) -> pd.DataFrame:
@@ -434,8 +427,19 @@ def write_table(
     kind = kind_of(to)
     if kind not in (".csv", ".parquet"):
         raise MedcalError(f"{to}: cannot write such a file; name it .csv or .parquet")
-    table = without_formulas(table) if kind == ".csv" else table
+    table = table.copy(deep=False)
+    for name in table.select_dtypes(object):
+        texts = each(
+            table[name], _as_text, Place(str(to), str(name)), "drop this column"
+        )
+        table[name] = pd.Series(texts, table.index, dtype=TEXT)
+    if kind == ".csv":
+        table = without_formulas(table)
     with new_file(to, sources=sources, force=force) as part:
         arrow = pa.Table.from_pandas(table, preserve_index=False)
         write = pa.csv.write_csv if kind == ".csv" else pq.write_table
         write(arrow, part)
+
+
+def _as_text(cell: Any) -> str:
+    return cell if isinstance(cell, str) else as_json(cell)

@@ -3,6 +3,7 @@
 from typing import Any
 
 from medcal_nb.ask.backends import clip, local, served
+from medcal_nb.ask.strategies import choose_strategies
 
 #: Each takes a name and how to reach it; it returns a model, or None where the name is another's.
 _FIND = (served.find, clip.find, local.find)
@@ -30,3 +31,28 @@ def resolve_model(name: str, **reach: Any) -> Any:
         When no model of that name can be loaded, on that device; the message says what to do.
     """
     return next(model for find in _FIND if (model := find(name, **reach)) is not None)
+
+
+def what_works(backend: Any, strategies: str | list[str] = "all") -> list[str]:
+    """Tell in lines which elicitation methods a model can be asked, and why not the others.
+
+    Parameters
+    ----------
+    backend : Backend
+        As :func:`resolve_model` returns it; of a server it has asked one question with an image.
+    strategies : str or list of str
+        Names, ``"a,b"`` or ``"all"``.
+
+    Examples
+    --------
+    >>> what_works(resolve_model("pocket-general", device="cpu"), "p_true,clip_zero_shot")
+    ['pocket-general can be asked p_true', 'not clip_zero_shot: the model gives no similarity']
+    """
+    able = []
+    lines = {}
+    for how in choose_strategies(strategies):
+        reason = how.skips(backend)
+        names = lines.setdefault(reason, []) if reason else able
+        names.append(how.name)
+    first = f"{backend.name} can be asked {', '.join(able) or 'none of these'}"
+    return [first, *(f"not {', '.join(names)}: {why}" for why, names in lines.items())]

@@ -112,59 +112,10 @@ def _ends(text):
     return text[:half] + "\n" + text[-half:]
 
 
-# --- replies that were cut off -------------------------------------------------------------------
-
-_CUT_OFF = frozenset(("length", "max_tokens", "max_output_tokens", "model_length"))
-_WHOLE = frozenset(
-    ("stop", "end_turn", "eos", "eos_token", "stop_sequence", "completed")
-)
 _SENTENCE = re.compile(r"[.!?。！？]['\")\]]*\s+|\n")
-_LIST_MARK = re.compile(r"[-•(#]?\s*\(?\d{0,2}[.):]?")
-_ENDED = re.compile(
-    r"[.!?…。！？%)\]}|\"'\d]$|\b(?:sure|certain|confident|confidence|yes|no)$"
-)
-_FEW_WORDS = 4
-
-
-def is_cut_off(text: str, finish: str | None = None) -> bool:
-    r"""Whether a reply was cut off before its end.
-
-    Parameters
-    ----------
-    text : str
-        The reply. Anything but a string is none that was cut off.
-    finish : str, optional
-        Why it ended, as servers say it: "length", "stop" …. Where it is not known, a reply of
-        more than one sentence was cut off if its last one has no end, or is the mark of the next
-        entry of a list.
-
-    Examples
-    --------
-    >>> is_cut_off("The scan is clear. Steps to judge it:\n\n3.")
-    True
-    >>> is_cut_off("Yes. Confidence: 85"), is_cut_off("Yes.", "length")
-    (False, True)
-    """
-    if not isinstance(text, str) or finish in _WHOLE:
-        return False
-    if finish in _CUT_OFF:
-        return True
-    text = clean(text)
-    whole = without_end(text)
-    last = text[len(whole) :].strip()
-    if not whole or not last:
-        return False
-    if _LIST_MARK.fullmatch(last):
-        return True
-    return len(last.split()) >= _FEW_WORDS and not _ENDED.search(last.lower())
 
 
 def without_end(text: str) -> str:
     """A cleaned reply up to the end of its last whole sentence or line; "" if it has none."""
     ends = [match.end() for match in _SENTENCE.finditer(text)]
-    # the mark of an entry in a list ("3.") ends no sentence
-    while ends and _LIST_MARK.fullmatch(
-        text[ends[-2] if len(ends) > 1 else 0 : ends[-1]].strip()
-    ):
-        ends.pop()
     return text[: ends[-1]] if ends else ""

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing
 from dataclasses import dataclass, field
 from functools import partial
-from itertools import chain, islice, product
+from itertools import product
 from typing import Any
 
 import pandas as pd
@@ -22,15 +22,16 @@ from tqdm import tqdm
 
 from medcal_nb.answers import AnswerLog
 from medcal_nb.ask.calls import SAMPLE, Failure
-from medcal_nb.ask.grading import is_correct
 from medcal_nb.ask.strategies import choose_strategies
 from medcal_nb.ask.strategy import Plan, Program, Strategy, rehearse
 from medcal_nb.datasets import Item, iter_items
 from medcal_nb.errors import MedcalError, printable
+from medcal_nb.grading import is_correct
 
 #: What is asked of a batch: items, each under a strategy.
 Todo = list[tuple[Item, Strategy]]
 
+#: Fields of an item that stand beside its answers.
 _CARRIED = (
     "dataset",
     "domain",
@@ -39,8 +40,9 @@ _CARRIED = (
     "modality",
     "question_type",
     "split",
+    "gold",
 )
-_MOST_TOLD = 20
+_MOST_LISTED = 20
 
 
 @dataclass
@@ -53,22 +55,22 @@ class Summary:
     failed: dict[str, str] = field(default_factory=dict)
 
     @property
-    def exit_code(self):
+    def exit_code(self) -> int:
         """0 where nothing failed, 2 where everything did, else 1."""
         return 0 if not self.failed else 1 if self.rows else 2
 
-    def lines(self):
+    def lines(self) -> list[str]:
         """Return the summary in lines for a reader."""
         lines = [
             f"{self.rows} answers written, {self.done_before} were in the log already"
         ]
         for (name, reason), n in self.skipped.items():
             lines.append(f"skipped {name} for {n} items: {reason}")
-        for item_id, reason in islice(self.failed.items(), _MOST_TOLD):
-            lines.append(f"failed {item_id}: {reason}")
-        if self.failed:
+        failures = [f"failed {item}: {why}" for item, why in self.failed.items()]
+        lines += failures[:_MOST_LISTED]
+        if failures:
             lines.append(
-                f"{len(self.failed)} items lack answers: the same command asks them again"
+                f"{len(failures)} items lack answers: the same command asks them again"
             )
         return lines
 
@@ -84,9 +86,8 @@ def shard_of(items: list[Item], shard: tuple[int, int]) -> list[Item]:
     part, parts = shard
 
     def number(item):
-        return int.from_bytes(
-            hashlib.blake2b(str(item.image_id).encode(), digest_size=8).digest()
-        )
+        digest = hashlib.blake2b(str(item.image_id).encode(), digest_size=8).digest()
+        return int.from_bytes(digest)
 
     return [item for item in items if number(item) % parts == part - 1]
 
@@ -200,45 +201,46 @@ class Run:
     ) -> Iterator[tuple[Todo, list[Program]]]:
         """Begin what has to be asked of each batch; the rest goes to the summary."""
         for batch in batches:
-            todo = []
-            for item, how in product(batch, self.asked):
-                there = self.have[str(item.item_id), how.name]
-                if reason := how.skips(self.backend) or how.applies(item, self.plan):
-                    self.summary.skipped[how.name, reason] += 1
-                elif there >= (
-                    self.plan.samples if SAMPLE in how.needs else 1
-                ):  # all at once else
-                    self.summary.done_before += there
-                else:
-                    todo.append((item, how))
+            todo = [pair for pair in product(batch, self.asked) if self._is_due(*pair)]
             if todo:
                 yield todo, [how.ask(item, self.plan) for item, how in todo]
 
+    def _is_due(self, item, how):
+        if reason := how.skips(self.backend) or how.applies(item, self.plan):
+            self.summary.skipped[how.name, reason] += 1
+            return False
+        n_there = self.have[str(item.item_id), how.name]
+        # replies that are not sampled are written all at once
+        is_there = n_there >= (self.plan.samples if SAMPLE in how.needs else 1)
+        self.summary.done_before += n_there if is_there else 0
+        return not is_there
+
     def write(self, todo: Todo, outcomes: list[list[dict] | Failure]) -> None:
         """Grade the rows that programs returned, and append them; note what failed."""
-        made = {}
+        answered = {}
         for (item, how), outcome in zip(todo, outcomes, strict=True):
             if isinstance(outcome, Failure):
                 self.summary.failed[str(item.item_id)] = f"{how.name}: {outcome.reason}"
             else:
                 rows = [self._finished(row, item, how.name) for row in outcome]
-                made[item.item_id, how.name] = rows
+                answered[str(item.item_id), how.name] = rows
         self.order += len({item.item_id for item, _ in todo})
         try:
-            self.summary.rows += self.log.append(
-                [*chain(*made.values())], if_exists="ignore"
-            )
+            self._append(row for rows in answered.values() for row in rows)
         except MedcalError as error:
-            self._append_apart(made, error)
+            self._append_apart(answered, error)
 
-    def _append_apart(self, made, refused):
+    def _append(self, rows):
+        self.summary.rows += self.log.append([*rows], if_exists="ignore")
+
+    def _append_apart(self, answered, refused):
         """Append the rows of each program by themselves where the log refuses some of a batch."""
         before = self.summary.rows
-        for (item_id, name), rows in made.items():
+        for (item_id, name), rows in answered.items():
             try:
-                self.summary.rows += self.log.append(rows, if_exists="ignore")
+                self._append(rows)
             except MedcalError as error:
-                self.summary.failed[str(item_id)] = f"{name}: {error}"
+                self.summary.failed[item_id] = f"{name}: {error}"
         if self.summary.rows == before:
             raise refused  # the log, not a row
 
@@ -246,48 +248,40 @@ class Run:
         """Add to an answer row what it is about, its grade and where it comes from."""
         options = row.pop("options", item.options)
         kind = item.question_type if options == item.options else "choice"
-        done = {column: getattr(item, column) for column in (*_CARRIED, "gold")} | row
-        done |= {"strategy": name, "model": self.model, "run_id": self.run_ids[name]}
-        graded = done["answer"], done["gold"]
-        done["correct"] = is_correct(*graded, question_type=kind, options=options)
+        about = {column: getattr(item, column) for column in _CARRIED} | row
+        answer = about["answer"], about["gold"]
+        correct = is_correct(*answer, kind, options, exact=True)
         extra = dict(getattr(self.backend, "provenance", {}))
         if extra:
             extra["order"] = self.order
         if self.model != self.backend.name:
             extra["expert"] = self.backend.name
-        return extra | item.extra | done
+        by = {"strategy": name, "model": self.model, "run_id": self.run_ids[name]}
+        return extra | item.extra | about | by | {"correct": correct}
 
 
 def dry_run(
     backend: Any, items: pd.DataFrame, strategies: str | list[str], plan: Plan
 ) -> Iterator[str]:
     """Yield the texts that each strategy puts to a model about the first item; count all calls."""
-    asked = choose_strategies(strategies)
     items = ordered_items(items)
-
-    def calls(how, item):
-        return (
-            []
-            if how.skips(backend) or how.applies(item, plan)
-            else rehearse(how, item, plan)
-        )
-
-    def text(call):
-        return (
-            backend.show(call.prompt)
-            if hasattr(call, "prompt")
-            else "\n".join(call.texts)
-        )
-
-    for how in asked:
+    n_calls = 0
+    for how in choose_strategies(strategies):
         if reason := how.skips(backend):
             yield f"skipped {how.name}: {reason}"
-        if texts := dict.fromkeys(map(text, calls(how, items[0]))):
-            yield "\n".join((f"── {how.name}", *texts, ""))
-    total = sum(
-        len({call for how in asked for call in calls(how, item)}) for item in items
-    )
-    yield f"{len(items)} items: {total} calls, equal ones asked once"
+            continue
+        due = [item for item in items if not how.applies(item, plan)]
+        asked = [rehearse(how, item, plan) for item in due]
+        n_calls += sum(map(len, asked))
+        texts = dict.fromkeys(_text(backend, call) for call in next(iter(asked), ()))
+        yield "\n".join((f"── {how.name}", *texts, ""))
+    yield f"{len(items)} items: at most {n_calls} calls, equal ones asked once"
+
+
+def _text(backend, call):
+    """What a call puts to a model."""
+    is_similarity = not hasattr(call, "prompt")
+    return "\n".join(call.texts) if is_similarity else backend.show(call.prompt)
 
 
 def _in_lock_step(backend, batches):

@@ -1,15 +1,17 @@
-"""The interrogation strategies: each one object that asks, parses, grades and says its source.
+"""The elicitation methods: each one object that asks, parses, grades and says its source.
 
 A strategy's `ask` is a generator: it yields a list of calls (see :mod:`medcal_nb.ask.calls`), is
 sent their results, and returns answer rows. It knows one item and no backend, so that the runner
 can put the calls of many items and strategies to a model together, and ask equal calls once. Where
 it gives several rows, its `rule` makes one graded answer of them.
 
-To add a strategy, write one function here under :func:`strategy`: words, calls, parser, rule,
-family and source stand together; another package does so in a module of its own, and names the
-`Strategy` as an entry point of the group ``medcal_nb.strategies``. Nothing else is needed: a trial
-with replies that are stood in for (:func:`rehearse`) shows how often it asks and every word of its
-prompts. The words are few and plain: the embedded models know no others.
+To add one, write a function here under :func:`strategy`: words, calls, parser, rule, family and
+source stand together, and its docstring says what is asked (the rule of one that gives several
+answers stands in :mod:`medcal_nb.answers.samples`). Another package does so in a module
+of its own, and names the `Strategy` as an entry point of the group ``medcal_nb.strategies``.
+Nothing else is needed: a trial with replies that are stood in for (:func:`rehearse`) shows how
+often it asks and every word of its prompts. The words are few and plain: the pocket models know
+no others.
 """
 
 import math
@@ -17,7 +19,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from importlib.metadata import entry_points
 
-from medcal_nb.answers import samples
+from medcal_nb.answers.samples import RULES
 from medcal_nb.ask import calls, prompts, rows
 from medcal_nb.ask.confidence import parse_likelihood
 from medcal_nb.ask.parsing import parse_guesses
@@ -38,28 +40,26 @@ def strategy(
     *,
     family: str,
     needs: tuple[str, ...],
-    asks: str,
     source: str,
-    rule: Callable | None = None,
     applies: Callable = applies_always,
 ) -> Callable:
-    """Enter the decorated function as the strategy of its name.
+    """Enter the decorated function as the strategy of its name; its docstring says what it asks.
 
     Parameters
     ----------
-    family, needs, asks, source, rule, applies
+    family, needs, source, applies
         As the attributes of `Strategy`.
     """
 
     def enter(ask: Callable) -> Callable:
         entered = Strategy(
             name=ask.__name__,
-            asks=asks,
+            asks=ask.__doc__,
             source=source,
             family=family,
             needs=frozenset(needs),
             ask=ask,
-            rule=rule,
+            rule=RULES.get(ask.__name__),
             applies=applies,
         )
         table = APART if family == "apart" else STRATEGIES
@@ -115,20 +115,24 @@ def choose_strategies(names: str | list[str]) -> list[Strategy]:
     ['verbalized', 'p_true']
     """
     if isinstance(names, str):
-        names = [name.strip() for name in names.split(",") if name.strip()] or [names]
+        names = [name.strip() for name in names.split(",") if name.strip()]
     if list(names) == ["all"]:
         return list(STRATEGIES.values())
     chosen = {name: find_strategy(name) for name in names}
-    for name, how in chosen.items():
-        if how is None:
-            known = (
-                f"choose from {', '.join(STRATEGIES)} (each also with _blank) or 'all'"
-            )
-            raise MedcalError(f"unknown strategy {name!r}: {known}")
+    unknown = [name for name, how in chosen.items() if how is None]
+    if unknown or not chosen:
+        raise MedcalError(
+            f"unknown strategy {', '.join(map(repr, unknown))}: choose from "
+            f"{', '.join(STRATEGIES)} (each also with _blank) or 'all'"
+        )
     return list(chosen.values())
 
 
 # --- stated: answer and confidence in words ------------------------------------------------------
+
+_XIONG = "Xiong et al. 2024, arXiv 2306.13063"
+_TIAN = "Tian et al. 2023, arXiv 2305.14975"
+_KADAVATH = "Kadavath et al. 2022, arXiv 2207.05221"
 
 VERBALIZED = """\
 Give your answer and how sure you are, from 0% to 100%.
@@ -140,8 +144,7 @@ Confidence: ...%"""
 @strategy(
     family="stated",
     needs=(calls.GENERATE,),
-    asks="The answer and a confidence from 0 to 100 %, in one reply.",
-    source="Xiong et al. 2024, arXiv 2306.13063",
+    source=_XIONG,
 )
 def verbalized(item: Item, plan: Plan) -> Program:
     """The answer and a confidence from 0 to 100 %, in one reply."""
@@ -160,8 +163,7 @@ Confidence: ...%"""
 @strategy(
     family="stated",
     needs=(calls.GENERATE,),
-    asks="The same after reasoning.",
-    source="Xiong et al. 2024, arXiv 2306.13063",
+    source=_XIONG,
 )
 def verbalized_cot(item: Item, plan: Plan) -> Program:
     """The same after reasoning."""
@@ -180,8 +182,7 @@ Likelihood: ..."""
 @strategy(
     family="stated",
     needs=(calls.GENERATE,),
-    asks="The answer and a word of likelihood.",
-    source="Tian et al. 2023, arXiv 2305.14975",
+    source=_TIAN,
 )
 def linguistic(item: Item, plan: Plan) -> Program:
     """The answer and a word of likelihood."""
@@ -199,8 +200,7 @@ Guess 2: ... (...%)"""
 @strategy(
     family="stated",
     needs=(calls.GENERATE,),
-    asks="The two best guesses with probabilities.",
-    source="Tian et al. 2023, arXiv 2305.14975",
+    source=_TIAN,
 )
 def top_k(item: Item, plan: Plan) -> Program:
     """The two best guesses with probabilities."""
@@ -222,12 +222,8 @@ Confidence: ...%"""
 
 @strategy(
     family="second turn",
-    needs=(
-        calls.GENERATE,
-        calls.TURNS,
-    ),
-    asks="The answer, then in a new turn the confidence.",
-    source="Tian et al. 2023, arXiv 2305.14975",
+    needs=(calls.GENERATE, calls.TURNS),
+    source=_TIAN,
 )
 def two_stage(item: Item, plan: Plan) -> Program:
     """The answer, then in a new turn the confidence."""
@@ -248,7 +244,6 @@ Confidence: ...%"""
 @strategy(
     family="second turn",
     needs=(calls.GENERATE,),
-    asks="The answer, then the confidence in it as someone else's.",
     source="arXiv 2606.03437",
 )
 def two_stage_other(item: Item, plan: Plan) -> Program:
@@ -261,11 +256,7 @@ def two_stage_other(item: Item, plan: Plan) -> Program:
 
 @strategy(
     family="stated",
-    needs=(
-        calls.GENERATE,
-        calls.TURNS,
-    ),
-    asks="A description of the image, then answer and confidence.",
+    needs=(calls.GENERATE, calls.TURNS),
     source="Xuan et al. 2025, arXiv 2505.20236",
 )
 def describe_first(item: Item, plan: Plan) -> Program:
@@ -286,13 +277,8 @@ CHALLENGES = (
 
 @strategy(
     family="second turn",
-    needs=(
-        calls.GENERATE,
-        calls.TURNS,
-    ),
-    asks="The answer, then three doubts: in what share of replies is it kept?",
+    needs=(calls.GENERATE, calls.TURNS),
     source="Xiong et al. 2024, arXiv 2306.13063 (misleading hints)",
-    rule=samples.first_answer_share,
 )
 def challenge(item: Item, plan: Plan) -> Program:
     """The answer, then three doubts; the share of replies that keep it is read."""
@@ -322,11 +308,7 @@ def _has_options(item, plan):
 
 @strategy(
     family="likelihood",
-    needs=(
-        calls.GENERATE,
-        calls.LOGPROBS,
-    ),
-    asks="The answer; its length-normalised likelihood is read.",
+    needs=(calls.GENERATE, calls.LOGPROBS),
     source="Malinin and Gales 2021, arXiv 2002.07650",
 )
 def sequence_probability(item: Item, plan: Plan) -> Program:
@@ -350,8 +332,7 @@ def _option_call(item, plan, options, change=""):
 @strategy(
     family="likelihood",
     needs=(calls.LABELS,),
-    asks="Nothing in words: the probabilities of the allowed answers are read.",
-    source="Kadavath et al. 2022, arXiv 2207.05221",
+    source=_KADAVATH,
     applies=_has_options,
 )
 def option_probability(item: Item, plan: Plan) -> Program:
@@ -367,12 +348,8 @@ P_TRUE = (
 
 @strategy(
     family="second turn",
-    needs=(
-        calls.GENERATE,
-        calls.LABELS,
-    ),
-    asks="The answer, then whether it is right: the probability of yes is read.",
-    source="Kadavath et al. 2022, arXiv 2207.05221",
+    needs=(calls.GENERATE, calls.LABELS),
+    source=_KADAVATH,
 )
 def p_true(item: Item, plan: Plan) -> Program:
     """The answer, then whether it is right: the probability of yes is read."""
@@ -392,7 +369,6 @@ CLIP_TEXT = "{question} {option}"
 @strategy(
     family="likelihood",
     needs=(calls.SIMILARITY,),
-    asks="Similarity of image and each answer, softmax at the model's own scale.",
     source="Radford et al. 2021, arXiv 2103.00020",
     applies=_has_options,
 )
@@ -410,28 +386,27 @@ def clip_zero_shot(item: Item, plan: Plan) -> Program:
 
 
 def _samples(item, plan):
-    """Ask the same question again and again; strategies that sample share the draws."""
+    """Ask the same question again and again; methods that sample share the draws."""
     prompt = rows.prompt(item, plan, prompts.ANSWER)
-    limit = plan.limit("answer")
     seed = f"{plan.seed}|{plan.dataset}|{item.item_id}|"
     replies = yield [
-        calls.Generate(
-            prompt, limit, seed=seed + str(sample), temperature=plan.temperature
-        )
-        for sample in range(plan.samples)
+        calls.Generate(prompt, plan.limit("answer"), f"{seed}{i}", plan.temperature)
+        for i in range(plan.samples)
     ]
+    return rows.unstated(item, replies)
+
+
+def _each(item, plan, asked):
+    """Ask all prompts at once, each for an answer."""
+    limit = plan.limit("answer")
+    replies = yield [calls.Generate(prompt, limit) for prompt in asked]
     return rows.unstated(item, replies)
 
 
 @strategy(
     family="agreement",
-    needs=(
-        calls.GENERATE,
-        calls.SAMPLE,
-    ),
-    asks="The answer N times, sampled: the share that agrees.",
+    needs=(calls.GENERATE, calls.SAMPLE),
     source="Wang et al. 2023, arXiv 2203.11171",
-    rule=samples.agreement,
 )
 def self_consistency(item: Item, plan: Plan) -> Program:
     """The answer N times, sampled: the share that agrees."""
@@ -440,13 +415,8 @@ def self_consistency(item: Item, plan: Plan) -> Program:
 
 @strategy(
     family="agreement",
-    needs=(
-        calls.GENERATE,
-        calls.SAMPLE,
-    ),
-    asks="The answer N times, sampled: the entropy over groups of meaning.",
+    needs=(calls.GENERATE, calls.SAMPLE),
     source="Farquhar et al. 2024, doi 10.1038/s41586-024-07421-0",
-    rule=samples.entropy,
 )
 def semantic_entropy(item: Item, plan: Plan) -> Program:
     """The answer N times, sampled: the entropy over groups of meaning."""
@@ -464,40 +434,26 @@ REWORDINGS = (
 @strategy(
     family="agreement",
     needs=(calls.GENERATE,),
-    asks="The question as it is and reworded: the share that agrees.",
     source="Gao et al. 2024, arXiv 2403.02509 (perturbed inputs)",
-    rule=samples.agreement,
 )
 def paraphrase(item: Item, plan: Plan) -> Program:
     """The question as it is and reworded: the share that agrees."""
-    asked = [
-        words.format(question=item.question.strip())
-        for words in ("{question}", *REWORDINGS)
-    ]
-    turns = [
-        rows.prompt(item, plan, prompts.ANSWER, question=question) for question in asked
-    ]
-    return rows.unstated(
-        item, (yield [calls.Generate(turn, plan.limit("answer")) for turn in turns])
-    )
+    question = item.question.strip()
+    reworded = [question, *(words.format(question=question) for words in REWORDINGS)]
+    asked = [rows.prompt(item, plan, prompts.ANSWER, question=one) for one in reworded]
+    return _each(item, plan, asked)
 
 
 @strategy(
     family="agreement",
     needs=(calls.GENERATE,),
-    asks="The question with the image as it is and mildly changed: the share that agrees.",
     source="Wang et al. 2019, doi 10.1016/j.neucom.2019.01.103 (test-time augmentation)",
-    rule=samples.agreement,
 )
 def augment(item: Item, plan: Plan) -> Program:
     """The question with the image as it is and mildly changed: the share that agrees."""
-    turns = [
-        rows.prompt(item, plan, prompts.ANSWER, change=change)
-        for change in ("", *calls.CHANGES)
-    ]
-    return rows.unstated(
-        item, (yield [calls.Generate(turn, plan.limit("answer")) for turn in turns])
-    )
+    changes = ("", *calls.CHANGES)
+    asked = [rows.prompt(item, plan, prompts.ANSWER, change=one) for one in changes]
+    return _each(item, plan, asked)
 
 
 # --- probes: what does the confidence hang on? ---------------------------------------------------
@@ -506,9 +462,7 @@ def augment(item: Item, plan: Plan) -> Program:
 @strategy(
     family="ablation",
     needs=(calls.LABELS,),
-    asks="Option probabilities with the image and with a blank one, and their ratio.",
     source="Zhao et al. 2021, arXiv 2102.09690 (content-free input)",
-    rule=samples.over_blank,
     applies=_has_options,
 )
 def blank_image(item: Item, plan: Plan) -> Program:
@@ -526,7 +480,6 @@ NONE_OF_THEM = "none of the above"
 @strategy(
     family="ablation",
     needs=(calls.LABELS,),
-    asks="Option probabilities where the right option is hidden and 'none of the above' offered.",
     source="Fazla et al. 2026, arXiv 2606.16583",
     applies=_has_options,
 )
@@ -548,7 +501,6 @@ def none_of_the_above(item: Item, plan: Plan) -> Program:
 @strategy(
     family="apart",
     needs=(calls.LABELS,),
-    asks="Another model judges the answers given: the allowed ones or, without these, those named.",
     source="after Du et al. 2025, arXiv 2606.19950",
     applies=_has_options,
 )
@@ -584,8 +536,6 @@ def _has_level(item, plan):
 @strategy(
     family="apart",
     needs=(calls.LABELS,),
-    asks="A typed decision: the probabilities of the levels of a scale are read "
-    "from their letters.",
     source="as transformers' decision pipeline puts it",
     applies=_has_level,
 )

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 from medcal_nb.ask import calls
 from medcal_nb.datasets import Item
+from medcal_nb.errors import MedcalError
 
 Result = calls.Reply | calls.LabelProbabilities
 
@@ -33,6 +34,19 @@ class Plan:
     lettered: bool = False
     max_new_tokens: int | None = None
     blank: bool = False
+
+    def __post_init__(self) -> None:
+        most = self.max_new_tokens
+        is_sound = (
+            type(self.samples) is int
+            and 1 <= self.samples <= 1000
+            and 0.01 <= self.temperature <= 100
+            and (most is None or (type(most) is int and most >= 1))
+        )
+        if not is_sound:
+            raise MedcalError(
+                "settings: samples are 1 to 1000, temperature is 0.01 to 100, max_new_tokens from 1"
+            )
 
     def limit(self, kind: str) -> int:
         """Return the number of new tokens allowed for a kind of reply."""

@@ -50,7 +50,8 @@ def ask(
         int, typer.Option(min=1, max=4096, help="Requests at a time.")
     ] = 16,
     timeout: Annotated[
-        float, typer.Option(min=0.1, max=1e6, help="Seconds that a request may take.")
+        float,
+        typer.Option(min=0.1, max=1e6, help="Seconds of a request."),
     ] = 120.0,
     export: Annotated[
         Path | None, _text("Write requests for a batch server; ask nothing.", "FOLDER")
@@ -75,7 +76,7 @@ def ask(
         return
     from medcal_nb.answers import AnswerLog, is_log
     from medcal_nb.ask import run
-    from medcal_nb.ask.models import resolve_model
+    from medcal_nb.ask.models import resolve_model, what_works
     from medcal_nb.ask.strategies import Plan, choose_strategies
     from medcal_nb.datasets import load_items
 
@@ -112,6 +113,7 @@ def ask(
         plan = Plan(dataset=dataset, **settings)
         say("\n".join(run.dry_run(backend, items, methods, plan)))
         return
+    say("\n".join(what_works(backend, methods)), err=True)
     how = settings | {"batch_size": batch_size, "shard": _shard(shard)}
     with AnswerLog(to) as log:
         summary = run.ask(backend, items, methods, log=log, progress=True, **how)

@@ -80,29 +80,37 @@ def verify(notebooks: Numbers = None) -> None:
 
 
 @app.command(rich_help_panel="Study")
-def doctor() -> None:
+def doctor(
+    url: Annotated[
+        str, typer.Option(metavar="URL", help="A server: what it can be asked.")
+    ] = "",
+) -> None:
     """Say what this machine has of what the workbook can use, and how to get the rest.
+
+    With --url a server is asked one question with an image.
 
     Example: medcal doctor
     """
+    if url:
+        from medcal_nb.ask.models import resolve_model, what_works
+
+        say("\n".join(what_works(resolve_model(url))))
+        return
     import os
     import platform
     import sys
-    from importlib.metadata import PackageNotFoundError, version
+    from importlib.util import find_spec
 
     from medcal_nb import __version__
     from medcal_nb.cli import EXTRAS
     from medcal_nb.run import ROOT
 
-    say(f"medcal     {__version__}, Python {platform.python_version()}, {sys.prefix}")
+    python = f"Python {platform.python_version()} in {sys.prefix}"
+    say(f"medcal     {__version__}, {python}")
     say(f"machine    {platform.platform()}, {os.cpu_count()} cores")
     has_notebooks = (ROOT / "notebooks").is_dir()
-    say(
-        f"notebooks  {ROOT / 'notebooks' if has_notebooks else 'none: clone the repository'}"
-    )
+    say(f"notebooks  {ROOT if has_notebooks else 'none: clone the repository'}")
     for extra, names in EXTRAS.items():
-        try:
-            found = [f"{name} {version(name)}" for name in names]
-            say(f"{extra:<10} {', '.join(found)}")
-        except PackageNotFoundError as error:
-            say(f"{extra:<10} lacks {error.name}: pip install 'medcal-nb[{extra}]'")
+        lacking = [name for name in names if not find_spec(name)]
+        remedy = f"lacks {', '.join(lacking)}: pip install 'medcal-nb[{extra}]'"
+        say(f"{extra:<10} {remedy if lacking else 'complete'}")

@@ -51,7 +51,6 @@ _ASKED = [
     "correct",
     "options",
     "option_probabilities",
-    "new_tokens",
 ]
 
 
@@ -110,15 +109,12 @@ class Members:
     keys : DataFrame
         Items in rows, members in columns: the key of the member's own answer, missing where it
         has none.
-    tokens : DataFrame
-        The same rows and columns: tokens written, NaN where no row has a number.
     """
 
     items: pd.DataFrame
     candidates: pd.DataFrame
     p: pd.DataFrame
     keys: pd.DataFrame
-    tokens: pd.DataFrame
 
     def of(self, names: Sequence[str]) -> "Members":
         """Some members, on the candidates that they name."""
@@ -130,7 +126,6 @@ class Members:
             candidates=self.candidates[named],
             p=self.p.loc[named, names],
             keys=keys,
-            tokens=self.tokens[names],
         )
 
     def part(self, chosen: np.ndarray) -> "Members":
@@ -141,7 +136,6 @@ class Members:
             candidates=self.candidates[there],
             p=self.p[there],
             keys=self.keys[chosen],
-            tokens=self.tokens[chosen],
         )
 
     def graded(self) -> np.ndarray:
@@ -154,7 +148,7 @@ class Members:
 def make_members(graded: pd.DataFrame, strategies: list[str]) -> Members:
     """Members of an ensemble, from the graded answers of one model and data set."""
     rows = graded[graded["strategy"].isin(strategies)].reindex(columns=_ASKED)
-    rows = rows.astype({"new_tokens": float}).reset_index(drop=True)
+    rows = rows.reset_index(drop=True)
     items = rows[_ITEM].drop_duplicates("item_id").set_index("item_id", drop=False)
     items = items.sort_index().rename_axis(None)
     answered = rows["answer"].notna() & rows["confidence"].notna()
@@ -165,17 +159,12 @@ def make_members(graded: pd.DataFrame, strategies: list[str]) -> Members:
     candidates = candidates.sort_values("item_id", kind="stable", ignore_index=True)
     spread = _spread(rows, named, candidates)
     p = spread.pivot(index="candidate", columns="strategy", values="p")
-    wide = rows.pivot(index="item_id", columns="strategy", values=["key", "new_tokens"])
-    wide = wide.reindex(index=items.index)
-    tokens = wide["new_tokens"].reindex(columns=strategies).astype(float)
-    if tokens.notna().any(axis=None):
-        tokens = tokens.fillna(0)
+    keys = rows.pivot(index="item_id", columns="strategy", values="key")
     return Members(
         items=items,
         candidates=candidates,
         p=p.reindex(columns=strategies),
-        keys=wide["key"].reindex(columns=strategies),
-        tokens=tokens,
+        keys=keys.reindex(index=items.index, columns=strategies),
     )
 
 
@@ -227,7 +216,6 @@ def best_candidates(members: Members, scores: np.ndarray, *, name: str) -> pd.Da
         answer=best["answer"],
         confidence=best["confidence"],
         correct=best["correct"].astype("boolean"),
-        new_tokens=members.tokens.sum(axis=1, skipna=False),
     )
 
 
@@ -350,8 +338,7 @@ def ensemble_answers(graded: pd.DataFrame, *, rng: np.random.Generator) -> pd.Da
     graded : DataFrame
         One row per model, data set, item and method. A method that answered fewer than 80 % of
         the items is left out, with a warning; the others are compared on items that all answered.
-        The method ``expert`` is a member of "average + expert" alone. On open questions, whose
-        candidates are what the methods named, it costs what they cost as well.
+        The method ``expert`` is a member of "average + expert" alone.
     rng : numpy.random.Generator
 
     Returns
@@ -360,7 +347,7 @@ def ensemble_answers(graded: pd.DataFrame, *, rng: np.random.Generator) -> pd.Da
         One row per item and method or ensemble, uncorrected and recalibrated:
 
         - model, dataset, item_id, strategy, answer, confidence, correct: as in ``graded``
-        - image_id, question_type, new_tokens: where ``graded`` has them
+        - image_id, question_type: where ``graded`` has them
         - ensemble: the method or ensemble
         - recalibration: "uncorrected"; "platt", cross-fitted by image; "trained"
         - kind: "method", "expert" or "ensemble"
@@ -393,12 +380,8 @@ def ensemble_answers(graded: pd.DataFrame, *, rng: np.random.Generator) -> pd.Da
             raise ValueError(
                 f"ensembles: {where}: only {n} items were answered by all methods"
             )
-        expert_tokens = _shown_tokens(members)
         for kind, recalibration, own in every_ensemble(members, fold, to=members):
             fitted = recalibration != "uncorrected"
-            tokens = own["new_tokens"]
-            if kind == "expert":
-                tokens = tokens + expert_tokens
             frames.append(
                 own.assign(
                     ensemble=own["strategy"],
@@ -407,18 +390,10 @@ def ensemble_answers(graded: pd.DataFrame, *, rng: np.random.Generator) -> pd.Da
                     n_dropped=n_dropped,
                     fold=fold if fitted else -1,
                     labels=round(n * (N_FOLDS - 1) / N_FOLDS) if fitted else 0,
-                    new_tokens=tokens,
                     loss=(own["confidence"] - own["correct"].astype(float)) ** 2,
                 )
             )
     return pd.concat(frames, ignore_index=True)
-
-
-def _shown_tokens(members: Members) -> pd.Series:
-    """Tokens of the answers that an expert was shown: none where the options were known."""
-    others = members.tokens.drop(columns=EXPERT, errors="ignore")
-    known = members.items["question_type"].isin(["closed", "choice"])
-    return others.sum(axis=1, skipna=False).where(~known, 0)
 
 
 def _answering(part: pd.DataFrame, where: str) -> list[str]:
@@ -477,7 +452,6 @@ def ensemble_table(
         - n, n_images: answers and images
         - accuracy, mean_confidence, brier, auroc: with _low, _high; auroc within folds
         - ece: 15 equal-width bins, without an interval
-        - new_tokens: mean per item
 
     Examples
     --------
@@ -511,7 +485,6 @@ def ensemble_table(
                 "auroc_high": test["high"],
                 "labels": part["labels"].iloc[0],
                 "n_dropped": part["n_dropped"].iloc[0],
-                "new_tokens": part["new_tokens"].mean(),
             }
         )
     order = answers[_KEYS].drop_duplicates()

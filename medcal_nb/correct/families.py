@@ -227,26 +227,6 @@ def _platt_features(confidence: np.ndarray, clip: float) -> np.ndarray:
     return np.column_stack([log_odds, np.ones_like(log_odds)])
 
 
-def _beta_features(confidence: np.ndarray, clip: float) -> np.ndarray:
-    c = np.clip(confidence, clip, 1 - clip)
-    return np.column_stack([np.log(c), -np.log1p(-c), np.ones_like(c)])
-
-
-def _fit_beta(
-    features: np.ndarray, right: np.ndarray, weights: np.ndarray, start: Start = None
-) -> np.ndarray:
-    """a, b >= 0: a negative one is set to zero and the rest fitted again, as its authors do."""
-    theta = fit_smoothed(features, right, weights, start)
-    for constrained, free in (([0], [1, 2]), ([1], [0, 2]), ([0, 1], [2])):
-        negative = (theta[:, constrained] < 0).any(axis=1)
-        if negative.any():
-            part = fit_smoothed(features[:, free], right[negative], weights[negative])
-            theta[negative] = 0
-            rows = np.flatnonzero(negative)
-            theta[rows[:, None], free] = part
-    return theta
-
-
 def _fit_isotonic(
     confidence: np.ndarray, right: np.ndarray, weights: np.ndarray, start: Start = None
 ) -> list[tuple]:
@@ -316,18 +296,6 @@ register(
         fit=fit_smoothed,
         apply=_linear,
         source="Platt, Advances in Large Margin Classifiers 1999",
-    )
-)
-register(
-    Family(
-        name="beta",
-        label="beta calibration",
-        parameters=("a", "b", "intercept"),
-        unchanged=(1.0, 1.0, 0.0),
-        features=_beta_features,
-        fit=_fit_beta,
-        apply=_linear,
-        source="Kull et al., AISTATS 2017, PMLR 54:623-631",
     )
 )
 register(

@@ -1,7 +1,6 @@
 """How many labelled target answers it takes until a refit beats a transferred map."""
 
 from collections.abc import Iterator, Sequence
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -9,10 +8,11 @@ from scipy.special import expit
 
 from medcal_nb.measure._check import check_choice, check_whole
 from medcal_nb.measure.resampling import choose_clip, fit_logistic, logit
+from medcal_nb.measure.rows import arrays
 
 from .crossfit import images_of, pairs, with_images
 from .families import MAPS
-from .maps import arrays_of, leading, option_rows
+from .maps import fit
 
 
 def labels_needed(
@@ -41,7 +41,7 @@ def labels_needed(
     more_target : DataFrame, optional
         More of the target than what tables report on: labels and scores come from these rows.
     method : str
-        One of ``MAPS``. Pairs without option probabilities are left out for a map of all options.
+        One of ``MAPS``, of the confidence.
     sizes : sequence of int
         Numbers of labels to try.
     n_draws : int
@@ -64,9 +64,6 @@ def labels_needed(
           the same n labels set) or "refitted" (on n labels)
         - median, low, high: Brier score over draws, and the band that holds ``level`` of them
         - share_better: of the draws in which it beats the transferred map
-        - share_removed: with _low, _high, of the transfer cost against a refit on all labels that
-          are not scored on, median over draws; of "known" with the uncertainty of an accuracy
-          that n answers give; NaN if the cost is not positive in most draws
     needed : DataFrame
         One row per model and strategy:
 
@@ -90,19 +87,16 @@ def labels_needed(
     >>> needed[["n_refitted", "n_known"]].to_numpy().tolist()
     [[200.0, 200.0]]
     """
-    check_choice(method, "method", MAPS)
+    of_confidence = [name for name in MAPS if MAPS[name].inputs == "confidence"]
+    check_choice(method, "method", of_confidence)
     check_whole(n_draws, "n_draws", 2)
     seed = int(rng.integers(2**63))
     curves = []
     needed = []
     judged = target if more_target is None else more_target
     for key, left, right in pairs(*with_images(source, judged)):
-        has_options = option_rows(left).all() and option_rows(right).all()
-        if MAPS[method].inputs == "options" and not has_options:
-            continue
         draw = np.random.default_rng([seed, 0])
-        # the refit on all answers that are not scored on is the last
-        losses = dict(_losses(left, right, method, [*sizes, None], n_draws, draw))
+        losses = dict(_losses(left, right, method, sizes, n_draws, draw))
         curve = _curve(losses, (1 - level) / 2)
         if len(curve):
             about = key | {"method": method}
@@ -117,30 +111,15 @@ def labels_needed(
 
 
 def _curve(losses: dict, tail: float) -> pd.DataFrame:
-    """Losses by size and map, (draws,) each, in numbers; None stands for all labels."""
-    best = losses.pop(None)["refitted"]
+    """Losses by size and map, (draws,) each, in numbers."""
     rows = []
     for n, by_map in losses.items():
         for name, loss in by_map.items():
             low, median, high = np.quantile(loss, [tail, 0.5, 1 - tail])
             row = {"n": n, "map": name, "median": median, "low": low, "high": high}
-            row["share_better"] = (loss < by_map["transferred"]).mean()
-            rows.append(row | _removed(by_map["transferred"], loss, best, tail))
+            share = (loss < by_map["transferred"]).mean()
+            rows.append(row | {"share_better": share})
     return pd.DataFrame(rows)
-
-
-def _removed(
-    transferred: np.ndarray, loss: np.ndarray, best: np.ndarray, tail: float
-) -> dict:
-    """Share of the transfer cost that is gone, over draws; all arguments (draws,)."""
-    names = ("share_removed_low", "share_removed", "share_removed_high")
-    cost = transferred - best
-    if np.median(cost) <= 0:
-        return dict.fromkeys(names, np.nan)
-    # where a draw has next to no cost the share is of the mean cost
-    removed = (transferred - loss) / np.maximum(cost, cost.mean() / 10)
-    ends = np.quantile(removed, [tail, 0.5, 1 - tail])
-    return dict(zip(names, ends.tolist(), strict=True))
 
 
 def smallest_sizes(curve: pd.DataFrame, share: float) -> dict:
@@ -174,89 +153,71 @@ def _orders(images: np.ndarray, n_draws: int, rng: np.random.Generator) -> np.nd
     return orders
 
 
-class _Cells:
-    """Answers gathered into cells that a map does not tell apart: equal confidences, or rows."""
-
-    def __init__(self, rows: pd.DataFrame, method: str, clip: float) -> None:
-        inputs, outcomes = arrays_of(rows, method)
-        self.family = MAPS[method]
-        self.correct = rows["correct"].to_numpy(float)
-        self.gold = None
-        if self.family.inputs == "options":
-            self.gold = outcomes
-            self.cell = np.arange(len(rows))
-            self.inputs = inputs
-        else:
-            self.inputs, self.cell = np.unique(inputs, return_inverse=True)
-        self.features = self.family.features(self.inputs, clip)
-
-    def counts(self, chosen: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """(B, cells): all and right answers among the rows (B, n) that are chosen."""
-        draw, row = np.nonzero(chosen)
-        shape = (len(chosen), len(self.inputs))
-        place = draw * shape[1] + self.cell[row]
-        total = np.bincount(place, minlength=shape[0] * shape[1])
-        right = np.bincount(place, self.correct[row], shape[0] * shape[1])
-        return total.reshape(shape).astype(float), right.reshape(shape)
-
-    def fit(self, total: np.ndarray, right: np.ndarray) -> Any:
-        """Parameter sets under counts (B, cells)."""
-        learned = right if self.gold is None else self.gold
-        return self.family.fit(self.features, learned, total, None)
+def _counts(
+    cell: np.ndarray, correct: np.ndarray, chosen: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """(B, cells): all and right answers in each cell, of the rows (B, n) that are chosen."""
+    draw, row = np.nonzero(chosen)
+    shape = (len(chosen), int(cell.max()) + 1)
+    place = draw * shape[1] + cell[row]
+    total = np.bincount(place, minlength=shape[0] * shape[1])
+    right = np.bincount(place, correct[row], shape[0] * shape[1])
+    return total.reshape(shape).astype(float), right.reshape(shape)
 
 
 def _losses(
     left: pd.DataFrame,
     right: pd.DataFrame,
     method: str,
-    sizes: Sequence[int | None],
+    sizes: Sequence[int],
     n_draws: int,
     rng: np.random.Generator,
-) -> Iterator[tuple[int | None, dict[str, np.ndarray]]]:
-    """(n, Brier scores (draws,) by map) for the sizes within reach; None stands for all labels."""
-    clip = choose_clip(
-        pd.concat([left["confidence"], right["confidence"]]).to_numpy(float)
-    )
-    learned = _Cells(left, method, clip)
-    judged = _Cells(right, method, clip)
-    fitted = learned.fit(*learned.counts(np.ones((1, len(left)), dtype=bool)))
-    transferred = learned.family.apply(fitted, judged.features)  # (1, cells)
-    log_odds = logit(transferred, 1e-12)
+) -> Iterator[tuple[int, dict[str, np.ndarray]]]:
+    """(n, Brier scores (draws,) by map) for the sizes within reach."""
+    confidence, correct = arrays(right)
+    clip = choose_clip(np.r_[left["confidence"], confidence])
+    # a map does not tell equal confidences apart
+    values, cell = np.unique(confidence, return_inverse=True)
+    transferred = fit(*arrays(left), method=method, clip=clip)(values)[None]
+    features = MAPS[method].features(values, clip)
     order = _orders(images_of(right), n_draws, rng)
-    held_out, held_out_right = judged.counts(order < 0)
-
-    def score(p: np.ndarray) -> np.ndarray:
-        """Brier score (draws,) of confidences (draws or 1, cells) on the rows held out."""
-        loss = p * (held_out * p - 2 * held_out_right) + held_out_right
-        return loss.sum(axis=1) / held_out.sum(axis=1)
-
+    held_out = _counts(cell, correct, order < 0)
     fixed = {
-        "uncorrected": score(leading(judged.inputs)[None]),
-        "transferred": score(transferred),
+        "uncorrected": _brier(values[None], *held_out),
+        "transferred": _brier(transferred, *held_out),
     }
     for n in sizes:
-        labelled = order >= 0
-        if n is not None:
-            if labelled.sum(axis=1).min() < n:
-                continue
-            labelled &= order < n
-        total, correct = judged.counts(labelled)
-        refitted = judged.family.apply(judged.fit(total, correct), judged.features)
-        known = expit(log_odds + _intercept(log_odds, total, correct))
-        yield n, fixed | {"known": score(known), "refitted": score(refitted)}
+        if (order >= 0).sum(axis=1).min() < n:
+            continue
+        total, right_ones = _counts(cell, correct, (order >= 0) & (order < n))
+        theta = MAPS[method].fit(features, right_ones, total, None)
+        yield (
+            n,
+            fixed
+            | {
+                "known": _brier(_known(transferred, total, right_ones), *held_out),
+                "refitted": _brier(MAPS[method].apply(theta, features), *held_out),
+            },
+        )
 
 
-def _intercept(
-    log_odds: np.ndarray, total: np.ndarray, right: np.ndarray
-) -> np.ndarray:
-    """Intercepts (B, 1) that give log-odds (1, cells) the share of right answers of each row.
+def _brier(p: np.ndarray, total: np.ndarray, right: np.ndarray) -> np.ndarray:
+    """Brier score (draws,) of confidences (draws or 1, cells) for counts (draws, cells)."""
+    loss = p * (total * p - 2 * right) + right
+    return loss.sum(axis=1) / total.sum(axis=1)
+
+
+def _known(p: np.ndarray, total: np.ndarray, right: np.ndarray) -> np.ndarray:
+    """Confidences (1, cells) with the intercepts that give them each draw's share of right answers.
 
     One answer more, half right, at even odds keeps them finite where all are right or wrong.
     """
-    draws = len(total)
-    return fit_logistic(
+    log_odds = logit(p, 1e-12)
+    one = np.ones((len(total), 1))
+    intercept = fit_logistic(
         np.ones((total.shape[1] + 1, 1)),
         right.sum(axis=1, keepdims=True) + 0.5,
-        np.hstack([total, np.ones((draws, 1))]),
+        np.hstack([total, one]),
         offset=np.hstack([log_odds, np.zeros((1, 1))]),
     )[0]
+    return expit(log_odds + intercept)

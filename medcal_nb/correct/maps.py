@@ -138,10 +138,9 @@ def fit(
     - ``temperature``: :math:`p_j^{1/T} / \sum_i p_i^{1/T}` over all options (Guo 2017)
     - ``log_odds``: :math:`\sigma(\operatorname{logit}(c) / T)`, never crosses ½
     - ``platt``: :math:`\sigma(a \operatorname{logit}(c) + b)` (Platt 1999)
-    - ``beta``: :math:`\sigma(a \log c - b \log(1 - c) + m)`, a, b >= 0 (Kull 2017)
     - ``isotonic``: the best non-decreasing map, within 1 / (n + 2) of 0 and 1 (Zadrozny 2002)
 
-    The first four by maximum likelihood, T in [0.02, 50], platt and beta with Platt's targets.
+    The first three by maximum likelihood, T in [0.02, 50], platt with Platt's targets.
 
     Parameters
     ----------
@@ -174,7 +173,7 @@ def fit(
 
     References
     ----------
-    arXiv 1706.04599; doi 10.1007/s10994-007-5018-6; PMLR 54:623-631; doi 10.1145/775047.775151.
+    arXiv 1706.04599; doi 10.1007/s10994-007-5018-6; doi 10.1145/775047.775151.
 
     Examples
     --------
@@ -302,6 +301,7 @@ def arrays_of(graded: pd.DataFrame, method: str) -> tuple[np.ndarray, np.ndarray
     ValueError
         If the map needs all options and a row lacks their probabilities.
     """
+    check_choice(method, "method", MAPS)
     y = graded["correct"].to_numpy(float)
     if MAPS[method].inputs == "confidence":
         return graded["confidence"].to_numpy(float), y

@@ -76,14 +76,11 @@ class Losses:
         By name: uncorrected, base (one number for all, the share correct of the other folds),
         transferred, known (the source's map with its intercept set by the accuracy of the other
         folds), refitted (cross-fitted on the target).
-    log_loss : dict of str to float
-        Of the sample, by the same names but base and known.
     theta_source, theta_target : parameter sets
         Of the source's map, and of those of the five folds.
     """
 
     brier: dict[str, np.ndarray]
-    log_loss: dict[str, float]
     theta_source: Any
     theta_target: Any
 
@@ -178,10 +175,7 @@ def _confidence_losses(
         "refitted": family.apply(theta_target, features).reshape(total.shape),
     }
     brier = {name: _brier(p, right, total) for name, p in values.items()}
-    log_loss = {}
-    for name in ("uncorrected", "transferred", "refitted"):
-        log_loss[name] = _log_loss(values[name], right, total, clip)
-    return Losses(brier, log_loss, theta_source, theta_target)
+    return Losses(brier, theta_source, theta_target)
 
 
 def _with_accuracy(
@@ -214,15 +208,6 @@ def _brier(p: np.ndarray, right: np.ndarray, total: np.ndarray) -> np.ndarray:
     return loss / total.sum(axis=(1, 2))
 
 
-def _log_loss(
-    p: np.ndarray, right: np.ndarray, total: np.ndarray, clip: float
-) -> float:
-    """Log loss of the first row of counts, confidences moved into [clip, 1 - clip]."""
-    p = np.broadcast_to(np.clip(p, clip, 1 - clip), total.shape)[0]
-    loss = right[0] * np.log(p) + (total[0] - right[0]) * np.log1p(-p)
-    return float(-loss.sum() / total[0].sum())
-
-
 # --- temperature of all options -----------------------------------------------------------------
 
 
@@ -247,17 +232,13 @@ def _option_losses(source: Side, target: Side, method: str, clip: float) -> Loss
         "transferred": family.apply(theta_source, judged.features)[0],
         "refitted": np.choose(target.fold, family.apply(theta_target, judged.features)),
     }
-    log_loss = {}
-    for name in ("uncorrected", "transferred", "refitted"):
-        p = values[name][None, None]
-        log_loss[name] = _log_loss(p, y[None, None], np.ones((1, 1, len(y))), clip)
     slopes = _slopes_around(np.r_[theta_source.ravel(), theta_target.ravel()])
     resampled = _resampled_options(learned, judged, slopes)
     brier = {}
     for name, draws in resampled.items():
         brier[name] = np.r_[np.mean((values[name] - y) ** 2), draws[1:]]
     brier["known"] = np.full_like(brier["base"], np.nan)
-    return Losses(brier, log_loss, theta_source, theta_target)
+    return Losses(brier, theta_source, theta_target)
 
 
 def _slopes_around(temperatures: np.ndarray) -> np.ndarray:

@@ -16,12 +16,11 @@ import pandas as pd
 
 from medcal_nb.measure import METRICS, auroc_difference, auroc_test, holm
 from medcal_nb.measure._check import check_choice
+from medcal_nb.measure.paired import with_ends
 from medcal_nb.measure.resampling import (
-    UNBOUNDED,
     Resamples,
     choose_clip,
     one_sided_p,
-    percentile_ends,
 )
 
 from .crossfit import N_FOLDS, folds_of, images_of, pairs, with_images
@@ -145,7 +144,6 @@ def transfer_study(
         - transfer_change, known_change, refit_change: Brier score minus the uncorrected one, with
           _low, _high
         - cost, cost_known: transferred and known minus refitted; with _low, _high
-        - log_loss_uncorrected, log_loss_transferred, log_loss_refitted: log losses
         - temperature_source, temperature_target, at_bound: where the map is a temperature
         - margin: as given
         - p_non_inferior, p_inferior, p_not_needed: of the three tests, one-sided, by inversion of
@@ -220,26 +218,24 @@ def _sides(
         own = np.random.default_rng([seed, k])
         resamples.append(Resamples(labels, n_resamples, own))
     for key, left, right in both:
+        fold = folds_of(right, seed)
+        if fold is None:
+            raise ValueError(f"fewer than {N_FOLDS} images to cross-fit on")
+        whole = np.zeros(len(left), int)
         yield (
             key,
-            _side(left, resamples[0], np.zeros(len(left), int)),
-            _side(right, resamples[1], _folds(right, seed)),
+            Side(left, images_of(left), resamples[0], whole),
+            Side(right, images_of(right), resamples[1], fold),
         )
-
-
-def _folds(rows: pd.DataFrame, seed: int) -> np.ndarray:
-    fold = folds_of(rows, seed)
-    if fold is None:
-        raise ValueError(f"fewer than {N_FOLDS} images to cross-fit on")
-    return fold
-
-
-def _side(rows: pd.DataFrame, resamples: Resamples, fold: np.ndarray) -> Side:
-    return Side(rows=rows, images=images_of(rows), resamples=resamples, fold=fold)
 
 
 def _about(source: Side, target: Side, level: float) -> dict:
     """Sizes, accuracy and discrimination of a pair."""
+    answers = {
+        "auroc_source": (source.confidence, source.correct),
+        "auroc": (target.confidence, target.correct),
+    }
+    images = {"auroc_source": source.images, "auroc": target.images}
     row = {
         "n_source": len(source.rows),
         "n_target": len(target.rows),
@@ -248,25 +244,19 @@ def _about(source: Side, target: Side, level: float) -> dict:
         "accuracy": target.correct.mean(),
         "confidence": target.confidence.mean(),
     }
-    for name, side in (("auroc_source", source), ("auroc", target)):
-        test = auroc_test(
-            side.confidence, side.correct, groups=side.images, level=level
-        )
+    for name, pair in answers.items():
+        test = auroc_test(*pair, groups=images[name], level=level)
         row |= {name: test["auroc"]}
         row |= {f"{name}_low": test["low"], f"{name}_high": test["high"]}
-    difference = auroc_difference(
-        target.confidence,
-        target.correct,
-        source.confidence,
-        source.correct,
+    test = auroc_difference(
+        *answers["auroc"],
+        *answers["auroc_source"],
         groups_a=target.images,
         groups_b=source.images,
         level=level,
     )
-    row["auroc_difference"] = difference["difference"]
-    row["auroc_difference_low"] = difference["low"]
-    row["auroc_difference_high"] = difference["high"]
-    row["auroc_p"] = difference["p"]
+    row |= {"auroc_difference": test["difference"], "auroc_p": test["p"]}
+    row |= {"auroc_difference_low": test["low"], "auroc_difference_high": test["high"]}
     row["discrimination"] = "not shown"
     if row["auroc_low"] > 0.5:
         row["discrimination"] = "shown"
@@ -283,34 +273,14 @@ def _scores(losses: Losses, n_groups: float, level: float) -> dict:
         draws[f"skill_{name}"] = 1 - brier[name] / brier["base"]
     for name, (one, other) in _DIFFERENCES.items():
         draws[name] = brier[one] - brier[other]
-    names = list(draws)
-    columns = np.column_stack([draws[name] for name in names])  # (1 + B, columns)
-    low, high = percentile_ends(
-        columns, level=level, n_groups=n_groups, bounds=_bounds(names)
-    )
-    # what is the same in every resample, as two temperatures at their bound, is known exactly
-    fixed = np.ptp(columns, axis=0) < 1e-12
-    low = np.where(fixed, columns[0], low)
-    high = np.where(fixed, columns[0], high)
-    row = {}
-    for j, name in enumerate(names):
-        row[name] = columns[0, j]
-        row[f"{name}_low"] = low[j]
-        row[f"{name}_high"] = high[j]
-    for name, value in losses.log_loss.items():
-        row[f"log_loss_{name}"] = value
+    bounds = {f"brier_{name}": METRICS["brier"].bounds for name in brier}
+    bounds |= {f"skill_{name}": METRICS["brier_skill"].bounds for name in STAGES}
+    row = with_ends(draws, level=level, n_groups=n_groups, bounds=bounds)
+    for name, values in draws.items():
+        # the same in every resample, as two temperatures at their bound: known exactly
+        if np.ptp(values) < 1e-12:
+            row |= {f"{name}_low": values[0], f"{name}_high": values[0]}
     return row
-
-
-def _bounds(names: list[str]) -> tuple[np.ndarray, np.ndarray]:
-    """Least and largest value of each column: of a Brier score, a skill, a difference."""
-    by_kind = {"brier": "brier", "skill": "brier_skill"}
-    bounds = []
-    for name in names:
-        metric = by_kind.get(name.split("_")[0])
-        bounds.append(METRICS[metric].bounds if metric else UNBOUNDED)
-    least, most = np.array(bounds).T
-    return least, most
 
 
 def _bounded(method: str, losses: Losses) -> dict:

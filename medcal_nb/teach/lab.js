@@ -1,5 +1,4 @@
-// The reliability lab: a forecaster to be drawn by hand, with its numbers. Plain ES module, used as
-// an anywidget in a notebook and by itself on a static page, with the style of lab.css put in.
+// The reliability lab: a forecaster to be drawn by hand, with its numbers, in a notebook and on a page.
 
 const LEVELS = [0.1, 0.3, 0.5, 0.7, 0.9], HALF = 0.1, DRAWS = 1000, LUCKY = 0.16, TAIL = (1 - 0.95) / 2;
 const DEFAULTS = { control: "right", numbers: ["ece", "gap"], right: [0.22, 0.38, 0.5, 0.58, 0.66],
@@ -198,11 +197,12 @@ export function band(n, p) {
   });
 }
 
-// What keeping answers from a threshold on costs, in errors; a check costs 1 / cost of one.
-export function kept(rows, threshold, cost) {
+// What keeping answers from a threshold on and checking the others costs, in checks; an error that
+// is kept costs `errorCost` of them.
+export function selection(rows, threshold, errorCost) {
   const all = sum(rows, (row) => row.n), those = rows.filter((row) => row.says >= threshold);
   const n = sum(those, (row) => row.n), wrong = n - sum(those, (row) => row.right);
-  return { coverage: n / all, risk: n ? wrong / n : 0, cost: (wrong + (all - n) / cost) / all };
+  return { coverage: n / all, risk: n ? wrong / n : 0, cost: (errorCost * wrong + all - n) / all };
 }
 
 // Of 1,000 patients: those who have it and get a yes, and those who get one and do not have it.
@@ -245,9 +245,9 @@ const NUMBERS = {
   accuracy: ["accuracy", (now) => percent(now.accuracy)],
   log_loss: ["log loss", (now) => now.logLoss.toFixed(3)],
   auroc: ["AUROC", (now) => now.auroc.toFixed(3)],
-  cost: ["cost per answer, in errors", (now) => now.kept.cost.toFixed(3)],
-  kept: ["answers kept", (now) => percent(now.kept.coverage)],
-  risk: ["of the kept, wrong", (now) => percent(now.kept.risk)],
+  cost: ["cost per answer, in checks", (now) => now.selection.cost.toFixed(3)],
+  coverage: ["answers kept", (now) => percent(now.selection.coverage)],
+  risk: ["of the kept, wrong", (now) => percent(now.selection.risk)],
   yes: ["patients of 1,000 with a yes", (now) => (now.yes.found + now.yes.flagged).toFixed(0)],
   ppv: ["a yes is right in", (now) => fine(now.yes.share)],
 };
@@ -293,9 +293,9 @@ const SHAPES = {
   diagonal: ["path", { d: "M2 15L22 1", ...DIAGONAL }], line: ["path", { d: "M12 0V16", ...DOTTED }],
 };
 export function legend(parent, words) {
-  const list = make(parent, "ul", { class: "legend" });
+  const list = make(parent, "div", { class: "medcal-key", role: "list" });
   for (const [shape, text] of Object.entries(words)) {
-    const item = make(list, "li"), [name, attributes] = SHAPES[shape];
+    const item = make(list, "div", { role: "listitem" }), [name, attributes] = SHAPES[shape];
     item.insertAdjacentHTML("beforeend", `<svg viewBox="0 0 24 16" aria-hidden="true"></svg>`);
     make(item.lastElementChild, name, attributes);
     make(item, "span", {}, text);
@@ -351,7 +351,7 @@ function forecaster(root, side, settings, changed) {
         "aria-valuenow": Math.round(100 * share), "aria-valuetext": percent(share) });
     });
     const wanted = settings.numbers.join(), { threshold, cost } = settings;
-    return { ...now, kept: kept(rows, threshold, cost), auroc: wanted.includes("auroc") ? auroc(rows) : 0,
+    return { ...now, selection: selection(rows, threshold, cost), auroc: wanted.includes("auroc") ? auroc(rows) : 0,
       interval: /interval|luck/.test(wanted) ? interval(now.table) : null };
   };
 }
@@ -393,7 +393,6 @@ const KINDS = { prevalence: mammograms, base_rate: hundred };
 export function mount(el, start = {}) {
   const settings = { ...DEFAULTS, ...start, right: [...(start.right ?? DEFAULTS.right)] };
   const root = make(el, "div", { class: "medcal-lab" }), side = make(root, "div", { class: "side" });
-  make(root, "style", {}, `/* lab.css */`);
   const control = CONTROLS[settings.control];
   if (control) {
     const row = make(side, "label", {}, control.label), { list, write, min = 0, step = 1 } = control;
@@ -401,26 +400,27 @@ export function mount(el, start = {}) {
       name: settings.control }), output = make(row, "output");
     const value = settings[settings.control];
     input.value = list ? list.indexOf(value) : value;
-    const told = () => {
+    const writeValue = () => {
       output.textContent = write(settings[settings.control]);
       input.setAttribute("aria-valuetext", output.textContent);
     };
     input.addEventListener("input", () => {
       settings[settings.control] = list ? list[Number(input.value)] : Number(input.value);
-      told();
+      writeValue();
       redraw();
     });
-    told();
+    writeValue();
   }
   if (control?.sample) make(side, "button", { type: "button" }, "Another sample").addEventListener("click", () => {
     settings.sample++;
     redraw();
   });
-  const told = make(side, "dl", { "aria-live": "polite" });
+  // no list of definitions: JupyterLab lays those out its own way
+  const numbers = make(side, "div", { class: "numbers", "aria-live": "polite" });
   const cells = settings.numbers.map((name) => {
-    const cell = make(told, "div");
-    make(cell, "dt", {}, NUMBERS[name][0]);
-    return [make(cell, "dd"), NUMBERS[name][1]];
+    const cell = make(numbers, "div");
+    make(cell, "div", {}, NUMBERS[name][0]);
+    return [make(cell, "div", { class: "number" }), NUMBERS[name][1]];
   });
   const draw = (KINDS[settings.control] ?? forecaster)(root, side, settings, () => redraw());
   root.append(side); // the picture comes first
@@ -432,5 +432,3 @@ export function mount(el, start = {}) {
   own(root);
   redraw();
 }
-
-export default { render: ({ model, el }) => mount(el, model.get("settings")) };

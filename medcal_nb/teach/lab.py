@@ -1,106 +1,134 @@
-"""The reliability lab as a widget; all it shows is computed in the browser, by ``lab.js``."""
+"""The reliability lab: a forecaster to be drawn by hand, and its answers as numbers.
+
+``lab.js`` draws it in the browser. `answers` draws the same random numbers, so that figures and
+exercises tell what the lab shows.
+"""
 
 from __future__ import annotations
 
-import html
-import json
-from collections.abc import Iterable
-from pathlib import Path
+from collections.abc import Iterable, Sequence
+from typing import Any
 
-import anywidget
-import traitlets
+import numpy as np
+from numpy.typing import NDArray
+
+from medcal_nb.errors import MedcalError, did_you_mean
+from medcal_nb.measure import ece
+from medcal_nb.teach.lesson import Part
+
+LEVELS = (0.1, 0.3, 0.5, 0.7, 0.9)
+"""Confidences at which a forecaster has its five dots."""
+HALF_WIDTH = 0.1  # how far confidences lie from their level
+N_SAMPLES = 200  # over which a mean is taken
 
 CONTROLS = (
-    "right",
-    "n",
-    "bins",
-    "temperature",
-    "threshold",
-    "base_rate",
-    "prevalence",
+    *("right", "n", "bins", "temperature", "threshold"),
+    *("base_rate", "prevalence"),
 )
 NUMBERS = (
-    "ece",
-    "ece_interval",
-    "luck",
-    "gap",
-    "accuracy",
-    "log_loss",
-    "auroc",
-    "cost",
-    "kept",
-    "risk",
-    "yes",
-    "ppv",
+    *("ece", "ece_interval", "luck", "gap", "accuracy", "log_loss", "auroc"),
+    *("cost", "coverage", "risk", "yes", "ppv"),
 )
 SETTINGS = (*CONTROLS, "control", "numbers", "cost", "sample")
-_STILL = "An interactive lab stands here: open this notebook with `make lab`."
-_WAKE = """for (const el of document.querySelectorAll(".lab:not([data-live])")) {
-  el.dataset.live = "";
-  el.replaceChildren();
-  mount(el, JSON.parse(el.dataset.start));
-}"""
-_CODE = Path(__file__).with_name("lab.js")
 
 
-def lab_code() -> str:
-    """Return the lab's ES module: ``mount(element, settings)`` draws it, without a kernel."""
-    style = _CODE.with_suffix(".css").read_text(encoding="utf-8")
-    return _CODE.read_text(encoding="utf-8").replace("/* lab.css */", style)
+def lab(**settings: Any) -> Part:
+    """Return a lab with one control and two numbers.
 
-
-def lab_markup(settings: dict) -> str:
-    """Return the place of a lab in a page without a kernel, where the page's script draws it."""
-    start = html.escape(json.dumps(settings))
-    return f'<div class="lab" data-start="{start}"><p><i>{_STILL}</i></p></div>'
-
-
-class Lab(anywidget.AnyWidget):
-    """A forecaster to be drawn by hand, with one control and two numbers.
-
-    Attributes
+    Parameters
     ----------
-    settings : dict
+    **settings
         Where it starts from; what is left out has a default:
 
-        - ``control``: one of :data:`CONTROLS`, what can be moved;
-        - ``numbers``: two of :data:`NUMBERS`, what is shown;
+        - ``control``: one of `CONTROLS`, what can be moved;
+        - ``numbers``: two of `NUMBERS`, what is shown;
         - ``right``: how often it is right around a confidence of 10, 30, 50, 70 and 90 %;
         - ``n`` (answers), ``bins``, ``temperature``, ``sample`` (which one of many);
-        - ``threshold``, ``cost`` (checks worth one error);
+        - ``threshold``, ``cost`` (checks that cost as much as one error);
         - ``base_rate``, ``prevalence`` (shares of patients, and of women).
-    """
-
-    _esm = lab_code()
-    settings = traitlets.Dict().tag(sync=True)
-
-    def _repr_mimebundle_(self, **kwargs: object) -> tuple[dict, dict]:
-        data, metadata = super()._repr_mimebundle_(**kwargs)
-        script = f'<script type="module">{lab_code()}\n{_WAKE}</script>'
-        return data | {"text/html": lab_markup(self.settings) + script}, metadata
-
-
-def lab(**settings: object) -> Lab:
-    """Return a lab that starts from some settings, those of :attr:`Lab.settings`.
 
     Raises
     ------
-    ValueError
+    MedcalError
         If there is no such setting, control or number.
 
     Examples
     --------
-    >>> lab(control="temperature", numbers=["accuracy", "ece"], n=2000).settings["n"]
-    2000
+    >>> lab(control="temperature", numbers=["accuracy", "ece"], n=2000).values
+    {'settings': {'control': 'temperature', 'numbers': ['accuracy', 'ece'], 'n': 2000}}
     """
     _require("setting", settings, SETTINGS)
     _require("control", [settings.get("control", "right")], CONTROLS)
     _require("number", settings.get("numbers", []), NUMBERS)
-    return Lab(settings=settings)
+    return Part("lab", {"settings": settings})
 
 
 def _require(what: str, names: Iterable[str], known: tuple[str, ...]) -> None:
     """Refuse a name that is not known."""
-    unknown = sorted(set(names) - set(known))
-    if unknown:
-        raise ValueError(f"no {what} {unknown[0]!r}; there are {', '.join(known)}")
+    for name in names:
+        if name not in known:
+            hint = did_you_mean(name, known)
+            raise MedcalError(f"no {what} {name!r}{hint}; there are {', '.join(known)}")
+
+
+def answers(
+    right: Sequence[float], n: int, *, temperature: float = 1.0, sample: int = 1
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return the answers of a forecaster that is drawn by five dots: those that the lab draws.
+
+    A fifth of the answers belongs to each of `LEVELS`, with confidences within 0.1 of it. The
+    probability of being right rises with the confidence, as on the diagonal, and is on average
+    what was asked for.
+
+    Parameters
+    ----------
+    right : sequence of 5 floats
+        How often it is right around 10, 30, 50, 70 and 90 %.
+    n : int
+        Answers.
+    temperature : float
+        Divides the log-odds of each confidence.
+    sample : int
+        Which of many samples.
+
+    Returns
+    -------
+    confidence, correct : (n,) arrays
+
+    Examples
+    --------
+    >>> confidence, correct = answers([0.1, 0.3, 0.5, 0.7, 0.9], 1000)
+    >>> float(confidence.mean().round(2)), float(correct.mean().round(2))
+    (0.5, 0.49)
+    """
+    draws = _uniform(2 * n, sample).reshape(n, 2)
+    level = np.arange(n) % len(LEVELS)
+    share = np.asarray(right)[level]
+    shift = (2 * draws[:, 0] - 1) * HALF_WIDTH
+    slope = np.minimum(1, np.minimum(share, 1 - share) / HALF_WIDTH)
+    correct = draws[:, 1] < share + slope * shift
+    drawn = np.maximum(np.asarray(LEVELS)[level] + shift, 1e-6)
+    confidence = 1 / (1 + ((1 - drawn) / drawn) ** (1 / temperature))
+    return confidence, correct.astype(float)
+
+
+def mean_ece(right: Sequence[float], n: int, *, bins: int) -> float:
+    """Return the mean ECE of a forecaster over the lab's first 200 samples.
+
+    Examples
+    --------
+    >>> round(mean_ece([0.1, 0.3, 0.5, 0.7, 0.9], 200, bins=5), 2)  # calibrated: chance alone
+    0.05
+    """
+    samples = [answers(right, n, sample=1 + k) for k in range(N_SAMPLES)]
+    return float(np.mean([ece(c, y, n_bins=bins) for c, y in samples]))
+
+
+def _uniform(n: int, seed: int) -> NDArray[np.float64]:
+    """Return numbers in [0, 1) as the lab draws them: mulberry32, in whole numbers of 32 bits."""
+    state = np.uint32(seed) + np.uint32(0x6D2B79F5) * np.arange(
+        1, n + 1, dtype=np.uint32
+    )
+    mixed = (state ^ (state >> 15)) * (state | 1)
+    mixed ^= mixed + (mixed ^ (mixed >> 7)) * (mixed | 61)
+    return (mixed ^ (mixed >> 14)) / 2**32

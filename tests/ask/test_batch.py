@@ -18,8 +18,8 @@ from medcal_nb.ask.backends.served import ServedModel
 from medcal_nb.ask.run import ask
 from medcal_nb.datasets import dataset_names, load_items
 from medcal_nb.errors import MedcalError
-from tests.ask.test_served import Told
 from tests.ask.tiny import tiny_items
+from tests.ask.told import Told
 
 DATASET = next(name for name in dataset_names() if name.endswith("-general"))
 NAMES = "verbalized,two_stage,challenge,sequence_probability,p_true,self_consistency"
@@ -86,6 +86,7 @@ def test_a_batch_gives_what_a_direct_run_gives(tmp_path, monkeypatch):
                 assert not summary.failed
                 rounds += bool(waiting)
             assert rounds == 2  # a second turn
+            assert len(list(folder.glob("round-*"))) == 2
             assert collect_batch(folder, log)[1] == []
             collected = table(log)
         with AnswerLog(tmp_path / "direct.sqlite") as log:
@@ -108,7 +109,8 @@ def test_a_line_that_failed_is_told_and_stands_in_the_next_round(tmp_path):
         assert summary.rows == 2
         assert "out of memory" in summary.failed[first.split("|")[0]]
         for _ in range(2):  # as often as one collects before that round is run
-            assert [path.name for path in waiting] == ["requests-02-000.jsonl"]
+            assert [path.parent.name for path in waiting] == ["round-02"]
+            assert [path.name for path in waiting] == ["requests-000.jsonl"]
             assert [line["custom_id"] for line in lines_of(waiting)] == [first]
             _, waiting = collect_batch(folder, log)
         run_lines(told.url, *waiting)
@@ -120,16 +122,14 @@ def test_what_has_no_result_yet_stands_in_the_next_round(tmp_path, monkeypatch):
     monkeypatch.setattr(batch, "MOST_LINES", 1)
     folder = tmp_path / "batch"
     with Told() as told, AnswerLog(tmp_path / "a.sqlite") as log:
-        paths = export_batch(
-            folder, "told", "verbalized", dataset=DATASET, split="test", n=3
-        )
-        for path, left in zip(paths[:2], (2, 1), strict=True):
-            run_lines(told.url, path)
-            summary, waiting = collect_batch(folder, log)
-            assert (summary.rows, summary.failed) == (1, {})
-            assert sorted(folder.glob("requests-02-*")) == waiting
-            assert len(waiting) == left
-        run_lines(told.url, *waiting)
+        paths = export_batch(folder, "told", "verbalized", dataset=DATASET, n=3)
+        assert collect_batch(folder, log)[1] == paths  # nothing came back
+        run_lines(told.url, paths[0])
+        summary, waiting = collect_batch(folder, log)
+        assert (summary.rows, summary.failed, len(waiting)) == (1, {}, 2)
+        run_lines(told.url, paths[1])  # late, and counted
+        assert collect_batch(folder, log)[1] == waiting
+        run_lines(told.url, waiting[1])
         assert collect_batch(folder, log)[1] == []
         assert len(log.keys()) == 3
 
@@ -145,44 +145,15 @@ def test_a_damaged_image_fails_its_item_alone(tmp_path, monkeypatch):
     assert (summary.rows, list(summary.failed), waiting) == (2, ["q0001"], [])
 
 
-def test_images_as_files_are_named_by_their_urls(tmp_path):
-    folder = tmp_path / "batch"
-    waiting = export_batch(
-        folder,
-        "m",
-        "verbalized,two_stage",
-        dataset=DATASET,
-        split="test",
-        n=4,
-        files=True,
-    )
-    items = load_items(DATASET, split="test", n=4)
-    urls = {}
-    for line in lines_of(waiting):
-        url = line["body"]["messages"][0]["content"][0]["image_url"]["url"]
-        urls[line["custom_id"].split("|")[0]] = url
-    for item_id, image in zip(items["item_id"], items["image"], strict=True):
-        assert urls[item_id].startswith("file:///")
-        with urllib.request.urlopen(urls[item_id]) as file:
-            assert file.read() == image
-
-
 def test_what_is_no_batch_is_refused(tmp_path):
     with AnswerLog(tmp_path / "a.sqlite") as log:
-        with pytest.raises(
-            MedcalError,
-            match=r"plan\.json",
-        ):
+        with pytest.raises(MedcalError, match=r"plan\.json"):
             collect_batch(tmp_path, log)
-        export_batch(
-            tmp_path / "b", "m", "verbalized", dataset=DATASET, split="test", n=1
-        )
+        (path,) = exported(tmp_path / "b")
         with pytest.raises(MedcalError, match="a batch is there already"):
-            export_batch(
-                tmp_path / "b", "m", "verbalized", dataset=DATASET, split="test", n=2
-            )
-        (tmp_path / "b" / "results-01.jsonl").write_text('{"custom_id": 3\n')
-        with pytest.raises(MedcalError, match=r"results-01\.jsonl, line 1: no line"):
+            exported(tmp_path / "b")
+        (path.parent / "results-000.jsonl").write_text('{"custom_id": 3\n')
+        with pytest.raises(MedcalError, match=r"results-000\.jsonl, line 1: no line"):
             collect_batch(tmp_path / "b", log)
 
 
@@ -199,40 +170,6 @@ def exported(folder):
     return export_batch(folder, "told", "verbalized", dataset=DATASET, n=2)
 
 
-def test_requests_that_others_wrote_are_neither_replaced_nor_removed(tmp_path):
-    folder = tmp_path / "mine"
-    folder.mkdir()
-    for name in ("requests-01-000.jsonl", "requests-01-mine.jsonl"):
-        (folder / name).write_text("mine\n")
-        with pytest.raises(MedcalError, match="requests are there that no"):
-            exported(folder)
-        assert (folder / name).read_text() == "mine\n"
-        (folder / name).unlink()
-    exported(folder)
-    split = folder / "requests-01-part-a.jsonl"
-    split.write_text("a part, for upload\n")
-    with AnswerLog(tmp_path / "a.sqlite") as log:
-        collect_batch(folder, log)
-    assert split.read_text() == "a part, for upload\n"
-
-
-def test_a_file_of_the_next_round_that_is_there_already_is_kept(tmp_path):
-    folder = tmp_path / "batch"
-    with Told() as told:
-        for path in export_batch(folder, "told", "two_stage", dataset=DATASET, n=2):
-            run_lines(told.url, path)
-    taken = folder / "requests-02-000.jsonl"
-    taken.write_text("mine\n")
-    with (
-        AnswerLog(tmp_path / "a.sqlite") as log,
-        pytest.raises(
-            MedcalError, match=r"requests-02-000\.jsonl: not written by this"
-        ),
-    ):
-        collect_batch(folder, log)
-    assert taken.read_text() == "mine\n"
-
-
 @pytest.mark.parametrize(
     ("name", "value"),
     [
@@ -240,12 +177,10 @@ def test_a_file_of_the_next_round_that_is_there_already_is_kept(tmp_path):
         ("strategies", []),
         ("strategies", ["nothing"]),
         ("items", {"name": "x"}),
-        ("files", "yes"),
         ("settings", {"temperature": float("nan")}),
         ("settings", {"samples": -1}),
         ("settings", {"samples": True}),
         ("settings", {"colour": 1}),
-        ("written", None),
     ],
 )
 def test_a_plan_that_was_altered_is_refused(tmp_path, name, value):
@@ -269,40 +204,27 @@ def test_a_plan_that_is_a_pipe_is_refused_and_not_waited_for(tmp_path):
 KILLED = """
 import os, signal
 from medcal_nb.ask.backends import batch
-batch.MOST_LINES = 1
-claim = batch._Batch._claim
 
-def dies(self, path):
-    claim(self, path)
-    if self.paths:
-        os.kill(os.getpid(), signal.SIGKILL)
+def dies(*args, ask=batch.ask, **settings):
+    ask(*args, **settings)
+    os.kill(os.getpid(), signal.SIGKILL)
 
-batch._Batch._claim = dies
+batch.ask = dies
 batch.export_batch({folder!r}, "told", "verbalized", dataset={dataset!r}, n=2)
 """
 
 
-def test_an_export_that_was_killed_is_begun_again(tmp_path, monkeypatch):
-    monkeypatch.setattr(batch, "MOST_LINES", 1)
-    whole = [path.read_bytes() for path in exported(tmp_path / "whole")]
+def test_an_export_that_was_killed_is_begun_again(tmp_path):
+    (whole,) = exported(tmp_path / "whole")
     folder = tmp_path / "killed"
     code = KILLED.format(folder=str(folder), dataset=DATASET)
     died = subprocess.run([sys.executable, "-c", code], check=False)
     assert died.returncode == -signal.SIGKILL
-    assert (folder / "requests-01-000.jsonl").exists()
     with (
         AnswerLog(tmp_path / "a.sqlite") as log,
         pytest.raises(MedcalError, match="export was not finished"),
     ):
         collect_batch(folder, log)
-    (folder / "requests-01-mine.jsonl").write_text("mine\n")
-    with pytest.raises(MedcalError, match="requests are there that no"):
-        exported(folder)
-    (folder / "requests-01-mine.jsonl").unlink()
-    for _ in range(2):  # a kill may come when all is written
-        assert [path.read_bytes() for path in exported(folder)] == whole
-    assert sorted(path.name for path in folder.iterdir()) == [
-        "plan.json",
-        "requests-01-000.jsonl",
-        "requests-01-001.jsonl",
-    ]
+    (path,) = exported(folder)
+    assert path.read_bytes() == whole.read_bytes()
+    assert path == folder / "round-01" / "requests-000.jsonl"

@@ -8,42 +8,40 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from data.pocket.factory.turns import REPLIES
 from medcal_nb.ask.confidence import LIKELIHOOD, parse_confidence, parse_likelihood
 from medcal_nb.ask.parsing import parse_answer, parse_guesses
-from medcal_nb.ask.reading import is_cut_off, strip_reasoning
+from medcal_nb.ask.reading import strip_reasoning
 
 from . import replies
 
 
-def _id(value):
-    return repr(value)[:50] if isinstance(value, str) else None
+def cases(table):
+    """(reply, reading) of a table that lists replies by their reading."""
+    return [(reply, reading) for reading, texts in table.items() for reply in texts]
 
 
-def test_the_table_is_large():
-    assert len(replies.CONFIDENCE) >= 150
-    for table in (
-        replies.CONFIDENCE,
-        replies.CLOSED,
-        replies.OPEN,
-        replies.LIKELIHOODS,
-    ):
-        assert len({reply for reply, _ in table}) == len(table)
-
-
-@pytest.mark.parametrize(("reply", "expected"), replies.CONFIDENCE, ids=_id)
+@pytest.mark.parametrize(("reply", "expected"), cases(replies.CONFIDENCE))
 def test_confidence(reply, expected):
-    assert parse_confidence(reply) == (
-        None if expected is None else pytest.approx(expected, abs=1e-9)
-    )
+    assert parse_confidence(reply) == pytest.approx(expected, abs=1e-9)
 
 
-@pytest.mark.parametrize(("reply", "expected"), replies.CLOSED, ids=_id)
+@pytest.mark.parametrize(
+    "reply", replies.NO_CONFIDENCE + replies.NOT_ITS_OWN + replies.NOT_READ
+)
+def test_what_is_no_confidence_or_in_doubt_is_missing(reply):
+    assert parse_confidence(reply) is None
+
+
+@pytest.mark.parametrize(("reply", "expected"), cases(replies.CLOSED))
 def test_closed_answer(reply, expected):
     assert parse_answer(reply, question_type="closed") == expected
 
 
-@pytest.mark.parametrize(("reply", "options", "letter"), replies.LETTERS, ids=_id)
+@pytest.mark.parametrize(
+    ("reply", "options", "letter"),
+    [(reply, replies.SIDES, letter) for reply, letter in cases(replies.LETTERS)]
+    + replies.OF_OTHERS,
+)
 def test_option_letter(reply, options, letter):
     option = None if letter is None else options[ord(letter) - ord("A")]
     assert parse_answer(reply, question_type="choice", options=options) == option
@@ -54,17 +52,19 @@ def test_option_letter_without_texts(reply):
     assert parse_answer(reply, question_type="choice") == "C"
 
 
-@pytest.mark.parametrize(("reply", "expected"), replies.OPEN, ids=_id)
+@pytest.mark.parametrize(("reply", "expected"), replies.OPEN)
 def test_open_answer(reply, expected):
     assert parse_answer(reply) == expected
 
 
-@pytest.mark.parametrize(("reply", "expected"), replies.GUESSES, ids=_id)
+@pytest.mark.parametrize(
+    ("reply", "expected"), replies.GUESSES + [(text, []) for text in replies.NO_GUESSES]
+)
 def test_guesses(reply, expected):
     assert parse_guesses(reply) == expected
 
 
-@pytest.mark.parametrize(("reply", "expected"), replies.LIKELIHOODS, ids=_id)
+@pytest.mark.parametrize(("reply", "expected"), cases(replies.LIKELIHOODS))
 def test_likelihood(reply, expected):
     assert parse_likelihood(reply) == expected
 
@@ -76,37 +76,6 @@ def test_every_likelihood_word_is_read_as_itself(word):
         parse_likelihood(f"Answer: left lung\nLikelihood: {word.title()}.")
         == LIKELIHOOD[word]
     )
-
-
-@pytest.mark.parametrize("percent", range(0, 101))
-@pytest.mark.parametrize("name", ["verbalized", "two_stage"])
-def test_the_asked_form_is_read_back(name, percent):
-    values = {"answer": "left lung", "percent": percent}
-    reply = REPLIES[name].format(**values)
-    spaced = " ".join(reply.replace(":", " : ").replace("%", " % ").split()).lower()
-    for text in (reply, spaced):
-        assert parse_confidence(text) == pytest.approx(percent / 100)
-        if name == "verbalized":
-            assert parse_answer(text) == "left lung"
-
-
-@pytest.mark.parametrize("n", [1, 2, 3])
-def test_the_asked_guesses_are_read_back(n):
-    pairs = [("left lung", 60), ("3", 25), ("no", 5)][:n]
-    reply = "\n".join(
-        REPLIES["top_k"].format(i=i, answer=answer, percent=percent)
-        for i, (answer, percent) in enumerate(pairs, start=1)
-    )
-    spaced = (
-        reply.replace("(", " ( ")
-        .replace("%", " % ")
-        .replace(":", " :")
-        .replace("\n", " ")
-    )
-    for text in (reply, " ".join(spaced.split())):
-        assert parse_guesses(text) == [
-            (answer, percent / 100) for answer, percent in pairs
-        ]
 
 
 def test_strip_reasoning_leaves_the_reply():
@@ -160,14 +129,6 @@ def test_what_is_no_text_is_no_reply(value):
     assert parse_guesses(value) == []
 
 
-@given(
-    st.integers(0, 100),
-    st.sampled_from(["Confidence: {}%", "{}%", "I am {}% sure.", "置信度：{}%"]),
-)
-def test_percent_is_read_whatever_stands_around(percent, form):
-    assert parse_confidence(form.format(percent)) == pytest.approx(percent / 100)
-
-
 @given(st.text(max_size=60))
 def test_reasoning_does_not_change_the_reading(thought):
     if "<" in thought or "[" in thought or "◁" in thought:
@@ -176,53 +137,19 @@ def test_reasoning_does_not_change_the_reading(thought):
 
 
 @pytest.mark.parametrize(
-    "text",
-    [
-        "1" * 50_000,
-        "85% " * 20_000,
-        "confidence " * 20_000,
-        "answer: " * 20_000,
-        "<think>" * 20_000,
-        "((((" * 20_000,
-        "guess 1: " * 10_000,
-        "a " * 50_000 + "Confidence: 85%",
-        "-" * 80_000,
-        "{" * 50_000 + "}" * 50_000,
-        " " * 80_000 + "x" + "\n" * 9_000,
-        "<b>" * 5_000,
-        "- a\n" * 9_000,
-        "( 1" * 9_000,
-        "1 . " * 9_000,
-        "\\boxed{" * 5_000,
-        "a " * 10_000,
-        "\ufdfa" * 20_000,
-    ],
-    ids=lambda t: t[:10],
-)
-def test_a_runaway_reply_is_read_in_linear_time(text):
-    def processor_seconds(reply):
-        start = time.process_time()
-        for parse in (parse_confidence, parse_likelihood, parse_answer, parse_guesses):
-            parse(reply)
-        parse_answer(reply, question_type="choice", options=["left", "right"])
-        parse_answer(reply, question_type="closed")
-        return time.process_time() - start
-
-    # four times as long: 4 times the work where linear, 16 where quadratic
-    short = max(processor_seconds(text[: len(text) // 4]), 0.02)
-    assert processor_seconds(text) < 10 * short
-
-
-@pytest.mark.parametrize(
-    "text", ["a " * 10_000, "\ufdfa" * 20_000], ids=["a a", "U+FDFA"]
-)
-def test_a_long_reply_does_not_hold_up_the_others(text):
+    "piece",
+    ["1", "85% ", "confidence ", "answer: ", "<think>", "((((", "guess 1: ", "{", "- a\n",
+     "( 1", "\\boxed{", "a ", " ", "\ufdfa", "not likely ", "confidence in my answer "],
+)  # fmt: skip
+def test_a_runaway_reply_is_read_in_little_time(piece):
     """Replies are read in the event loop, where other requests wait."""
+    text = piece * (80_000 // len(piece))
     start = time.process_time()
     for parse in (parse_confidence, parse_likelihood, parse_answer, parse_guesses):
         parse(text)
     parse_answer(text, question_type="choice", options=["left lung", "a", "b"])
-    assert time.process_time() - start < 4
+    parse_answer(text, question_type="closed")
+    assert time.process_time() - start < 5
 
 
 def test_an_option_inside_a_longer_one_is_not_meant_by_its_words():
@@ -236,34 +163,6 @@ def test_an_option_inside_a_longer_one_is_not_meant_by_its_words():
     assert parse_answer(both, question_type="choice", options=options) is None
 
 
-# --- replies that were cut off --------------------------------------------------------------------
-
-CUT_OFF = [
-    ("The scan is clear. Steps to judge it:\n\n3.", None, True),
-    (
-        "The heart is large. Therefore, the confidence in this answer would be",
-        None,
-        True,
-    ),
-    (
-        "Confidence: 85\n\nThe lung is the large organ that is seen occupying",
-        None,
-        True,
-    ),
-    ("I am sure. Confidence: 85", None, False),
-    ("Yes. I am 85% sure", None, False),
-    ("85", None, False),
-    ("The lung is clear.", "stop", False),
-    ("The lung is", "length", True),
-    ("The heart is large. This is because the", "stop", False),
-]
-
-
-@pytest.mark.parametrize(("text", "finish", "cut"), CUT_OFF)
-def test_replies_that_were_cut_off_are_known(text, finish, cut):
-    assert is_cut_off(text, finish) == cut
-
-
 def test_of_a_reply_that_was_cut_off_only_whole_sentences_state_a_confidence():
     assert parse_confidence("It is clear. Confidence: 9", cut_off=True) is None
     assert parse_confidence("85", cut_off=True) is None
@@ -275,34 +174,23 @@ def test_of_a_reply_that_was_cut_off_only_whole_sentences_state_a_confidence():
 def test_real_replies_that_state_no_confidence_yield_none_wherever_they_are_cut(
     real_dir,
 ):
-    replies = pd.read_csv(real_dir / "vlcb" / "verbal_replies_sample.csv")[
-        "raw_response"
-    ]
+    path = real_dir / "vlcb" / "verbal_replies_sample.csv"
+    texts = pd.read_csv(path)["raw_response"]
     labels = r"confidence[^.\n]{0,80}?\d|\d ?%[^.\n]{0,20}confiden|likelihood[^.\n]*\d"
-    none = replies[~replies.str.contains(labels, case=False)]
+    none = texts[~texts.str.contains(labels, case=False)]
     assert len(none) > 150
-    assert [text for text in none if parse_confidence(text) is not None] == []
-    cuts = 0
-    read = 0
-    for text in none:
-        for end in re.finditer(r"\S(?=\s)", text):
-            part = text[: end.end()]
-            cuts += 1
-            read += parse_confidence(part, cut_off=is_cut_off(part)) is not None
-    assert cuts > 9_000
-    assert read <= 20
+    cuts = [t[: end.end()] for t in none for end in re.finditer(r"\S(?=\s|$)", t)]
+    assert len(cuts) > 9_000
+    assert [text for text in cuts if parse_confidence(text) is not None] == []
 
 
 @pytest.mark.real
 def test_a_real_reply_that_is_cut_off_states_what_it_states_whole_or_nothing(real_dir):
-    replies = pd.read_csv(real_dir / "vlcb" / "verbal_replies_sample.csv")
-    read = 0
-    for text in replies["raw_response"]:
-        whole = None if is_cut_off(text) else parse_confidence(text)
-        if whole is None:
-            continue
+    path = real_dir / "vlcb" / "verbal_replies_sample.csv"
+    texts = pd.read_csv(path)["raw_response"]
+    stated = {text: parse_confidence(text) for text in texts}
+    assert sum(value is not None for value in stated.values()) > 600
+    for text, whole in stated.items():
         for end in list(re.finditer(r"\S(?=\s)", text))[::9]:
             part = parse_confidence(text[: end.end()], cut_off=True)
-            read += part is not None
-            assert part in (None, whole), text[: end.end()]
-    assert read > 500
+            assert whole is None or part in (None, whole), text[: end.end()]

@@ -59,15 +59,20 @@ def sample(rng, n, shift, n_resamples):
 
 def shift_at(cost, n, n_samples):
     """Shift of the target at which the mean cost over samples is this one."""
-    shifts = np.linspace(0.1, 0.9, 9)
-    costs = []
-    for shift in shifts:
-        drawn = [
-            sample(np.random.default_rng([1, k]), n, shift, 2).cost
-            for k in range(n_samples)
-        ]
-        costs.append(np.mean(drawn))
-    return float(np.interp(cost, costs, shifts))
+    low = 0.1
+    high = 0.9
+    for step in (0.1, 0.02):
+        shifts = np.arange(low, high + step, step)
+        costs = []
+        for shift in shifts:
+            seeds = [[1, k] for k in range(n_samples)]
+            rows = [sample(np.random.default_rng(s), n, shift, 2) for s in seeds]
+            costs.append(np.mean([row.cost for row in rows]))
+        found = float(np.interp(cost, costs, shifts))
+        low = found - 0.03
+        high = found + 0.03
+        n_samples = 4 * n_samples
+    return found
 
 
 def concluded(p_values, k):

@@ -71,6 +71,8 @@ def test_there_are_nine_commands_and_each_shows_an_example(medcal):
         (["strategies"], "medcal ask --list methods"),
         (["score", "nothing.csv"], "nothing.csv"),
         (["score"], "FILE"),
+        (["ask", "--temperature", "nan"], "--temperature"),
+        (["ask", "--timeout", "inf"], "--timeout"),
         (["score", "x.csv", "--require", "ecce < 1"], "did you mean 'ece'"),
         (["score", "x.csv", "--require", "ece 1"], "METRIC < NUMBER"),
         (["score", "x.csv", "-c", "confidence"], "write NAME=VALUE"),
@@ -110,6 +112,14 @@ def test_an_error_has_its_status_and_no_traceback(
     assert status == code
     assert said in err
     assert "Traceback" not in err
+
+
+def test_what_steers_a_terminal_does_not_pass_through_a_pipe(medcal, table):
+    named = ("-c", "model=\x1b[31mred", "--resamples", 20)
+    for words in (("--csv",), ()):
+        _, out, err = medcal("score", table, *named, *words)
+        assert "[31mred" in out
+        assert "\x1b" not in out + err
 
 
 def test_a_study_says_what_becomes_of_each_notebook(medcal, monkeypatch, tmp_path):
@@ -166,7 +176,7 @@ def test_score_prints_the_table_of_metrics(medcal, table):
         answers, by=["model"], metrics=metrics, n_resamples=2000, rng=rng
     )
     assert lines == direct.to_csv(index=False).splitlines()
-    shown = medcal("score", table, "--by", "model,domain", "--all")[1]
+    shown = medcal("score", table, "--by", "model,domain", "--metrics", "all")[1]
     assert len(shown.splitlines()) == 5
     code, _, err = medcal("score", table, "--by", "modle")
     assert code == 2
@@ -238,7 +248,7 @@ def test_calibrate_fits_on_some_rows_and_applies_to_others(medcal, table):
     for query in ("domian == 'x'", "domain == 'x'", "domain =="):
         code, _, err = medcal("calibrate", table, "--fit", query, "--to", "e.csv")
         assert code == 2
-        assert f"--fit {query}" in err
+        assert "medcal: error: " in err
 
 
 @pytest.mark.slow

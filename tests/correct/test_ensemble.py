@@ -10,12 +10,10 @@ from medcal_nb.correct import (
     ensemble_answers,
     ensemble_change_table,
     ensemble_table,
-    members_of,
     single_answer,
-    token_table,
 )
 from medcal_nb.correct.ensemble import Weights, averaged, make_members
-from medcal_nb.measure import brier_score, ece
+from medcal_nb.measure import ece
 
 from .worlds import votes
 
@@ -128,18 +126,6 @@ def test_labels_of_an_image_change_none_of_its_own_confidences(rng):
     assert set(one[~own][moved].recalibration) == {"platt", "trained"}
 
 
-def test_fused_noise_does_not_look_good(rng):
-    data = votes(rng, 400, skill=(0.5, 0.5, 0.5, 0.5))
-    coin = dict(zip(data.item_id.unique(), rng.random(400) < 0.5, strict=True))
-    # the candidate "yes" is right by coin, whoever says it
-    data["correct"] = data.item_id.map(coin) == (data.answer == "yes")
-    fused = ensemble_answers(data, rng=rng)
-    for _, part in fused[fused.recalibration != "uncorrected"].groupby(
-        ["ensemble", "recalibration"]
-    ):
-        assert brier_score(part.confidence, part.correct.astype(float)) > 0.24
-
-
 # --- tables -------------------------------------------------------------------------------------
 
 
@@ -158,24 +144,11 @@ def test_ensemble_table_is_complete_and_on_the_same_items(rng):
         ece(own.confidence, own.correct.astype(float))
     )  # the one ECE
     assert "ece_low" not in table  # no interval of a plain ECE by its resamples
-    tokens = key.new_tokens
-    assert tokens["average + expert", "uncorrected"] == pytest.approx(6)  # 1 + 2 + 3
-    assert tokens["average", "uncorrected"] == pytest.approx(3)
-    assert tokens["expert", "platt"] == pytest.approx(
-        3
-    )  # closed: it judged nobody's answers
     assert (table[table.recalibration == "uncorrected"].labels == 0).all()
     assert (table[table.recalibration != "uncorrected"].labels == 159).all()
     for name in ("average", "average + expert"):
         rows_of = table[(table.ensemble == name) & (table.kind == "ensemble")]
         assert set(rows_of.recalibration) == {"uncorrected", "platt"}
-    open_ones = ensemble_answers(data.assign(question_type="open"), rng=rng)
-    alone = open_ones.query("ensemble == 'expert' and recalibration == 'uncorrected'")
-    assert alone.new_tokens.mean() == pytest.approx(
-        6
-    )  # it was shown what the others answered
-    untold = ensemble_answers(data.assign(new_tokens=None), rng=rng)
-    assert untold.new_tokens.isna().all()  # a cost that nobody recorded is not 0
 
 
 def test_the_expert_alone_is_a_rival_and_often_is_what_fusion_gains(rng):
@@ -276,47 +249,3 @@ def test_one_member_is_no_ensemble(rng):
     fused = ensemble_answers(one, rng=rng)
     assert set(fused["kind"]) == {"method"}
     assert ensemble_change_table(fused, rng=rng).empty
-
-
-def test_tokens_buy_nothing_where_cheap_and_dear_say_the_same(rng):
-    data = textless(rng).assign(answer="yes")
-    data["new_tokens"] = np.where(data["strategy"] == "said", 1, 80)
-    cheap = data[data["strategy"] == "said"]
-    dear = cheap.assign(strategy="dear", new_tokens=75)
-    noisy = dear["confidence"] + rng.normal(0, 0.01, len(dear))
-    both = pd.concat([cheap, dear.assign(confidence=noisy.clip(0, 1))])
-    table = token_table(ensemble_answers(both, rng=rng), n_resamples=100, rng=rng)
-    assert table.set_index("ensemble").loc["said", "tied"]
-    lost = dear.assign(
-        confidence=0.5
-    )  # and where the dear way knows more, the title turns
-    better = pd.concat([lost.assign(strategy="said", new_tokens=1), dear])
-    table = token_table(ensemble_answers(better, rng=rng), n_resamples=100, rng=rng)
-    assert not table.set_index("ensemble").loc["said", "tied"]
-
-
-def test_answers_that_are_graded_alike_are_one_candidate():
-    """One notion of the same answer for grading and for ensembles."""
-    data = rows(
-        ("a", "s", "Two nodules", 0.7, True),
-        ("a", "t", "2 nodule", 0.6, True),
-        ("a", "u", "X-ray", 0.5, False),
-    )
-    members = members_of_all(data)
-    assert len(members.candidates) == 2
-    assert members.keys.loc["a", "s"] == members.keys.loc["a", "t"]
-
-
-def test_members_are_those_wanted_or_the_models(rng):
-    data = votes(rng, 20).assign(domain="medical")
-    target = {"domain": "medical"}
-    chosen = members_of(data, target, ["m"], ["s0", "s1"])
-    assert set(chosen.strategy) == {"s0", "s1"}
-    one = data[data.strategy == "s0"]
-    silent = one.assign(model="silent", answer=None)
-    two = pd.concat([one, one.assign(model="n"), silent])
-    of_models = members_of(two, target, ["m"], ["s0"])
-    assert set(of_models.strategy) == {"m", "n"}
-    assert set(of_models.model) == {"ensemble of models"}
-    without_text = two.assign(answer=None)
-    assert set(members_of(without_text, target, ["m", "n"], ["s0"]).model) == {"m", "n"}

@@ -8,7 +8,7 @@ from medcal_nb.correct import fit, labels_needed
 from medcal_nb.correct.labels import smallest_sizes
 from medcal_nb.measure import brier_score
 
-from .worlds import graded, sides, with_options
+from .worlds import graded, sides
 
 
 def test_a_refit_overtakes_and_the_intercept_alone_does_so_sooner(rng):
@@ -57,18 +57,6 @@ def test_maps_are_fitted_on_labelled_rows_and_scored_on_the_others(rng):
         scores.append(brier_score(refitted(other.confidence), other.correct))
     row = curve[curve["map"] == "refitted"].iloc[0]
     assert row["median"] == pytest.approx(np.median(scores), abs=1e-6)
-
-
-def test_labels_teach_the_temperature_of_all_options(rng):
-    data = pd.concat(
-        [with_options(rng, 600, "general", 1.0), with_options(rng, 800, "medical", 3.0)]
-    )
-    curve, needed = labels_needed(
-        *sides(data), method="temperature", sizes=(20, 200), n_draws=20, rng=rng
-    )
-    wide = curve.pivot(index="n", columns="map", values="median")
-    assert wide.loc[200, "refitted"] < wide.loc[200, "transferred"] - 0.01
-    assert needed.n_refitted.iloc[0] in (20, 200)
 
 
 def test_the_number_of_labels_is_where_nearly_all_draws_win():

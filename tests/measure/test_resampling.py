@@ -4,19 +4,16 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from medcal_nb.measure import MeasureWarning
 from medcal_nb.measure.resampling import (
     UNBOUNDED,
     Interval,
     Resamples,
     choose_clip,
-    distinct,
     fit_logistic,
     gathered,
     logit,
     one_sided_p,
     percentile_ends,
-    percentile_interval,
     stretch,
     two_sided_p,
     within,
@@ -84,9 +81,8 @@ def test_percentile_interval_of_a_mean_is_as_wide_as_the_t_interval():
     rng = np.random.default_rng(3)
     x = rng.normal(size=12)
     drawn = Resamples(None, 20_000, rng, n=12)
-    low, mid, high = percentile_interval(drawn.counts @ x / 12, n_groups=12)
+    low, high = percentile_ends(drawn.counts @ x / 12, n_groups=12)
     expected = stats.t.interval(0.95, 11, x.mean(), stats.sem(x))
-    assert mid == pytest.approx(x.mean())
     assert high - low == pytest.approx(expected[1] - expected[0], rel=0.05)
 
 
@@ -118,21 +114,6 @@ def test_ends_never_pass_a_bound():
     low, high = within(np.array([1.0]), np.array([np.nan]), np.nan, (0.0, 1.0))
     assert np.isnan(low)
     assert np.isnan(high)
-
-
-def test_nothing_to_vary_is_nan_with_a_warning():
-    with pytest.warns(MeasureWarning, match="nothing to vary"):
-        low, mid, high = percentile_interval(np.ones(11), n_groups=5)
-    assert mid == 1
-    assert np.isnan(low)
-    assert np.isnan(high)
-
-
-def test_undefined_resamples_are_left_out_and_counted():
-    draws = np.append(np.linspace(0, 1, 100), [np.nan, np.nan])
-    with pytest.warns(MeasureWarning, match="2 of 101"):
-        interval = percentile_interval(draws, n_groups=50)
-    assert interval.low < interval.estimate
 
 
 def test_p_values_are_those_of_a_t_test():
@@ -208,16 +189,3 @@ def test_fit_logistic_agrees_with_statsmodels_for_every_row_of_weights():
 
 def test_interval_reads_as_number_and_ends():
     assert str(Interval(0.0712, 0.0833, 0.0955)) == "0.083 [0.071, 0.096]"
-
-
-@pytest.mark.parametrize("values", [[0.1, 0.1, 0.5, 0.9], [0.5, 0.1, 0.5], [0.3], []])
-def test_different_values_are_those_of_numpy_sorted_or_not(values):
-    expected, place = np.unique(np.array(values), return_inverse=True)
-    different, cell = distinct(np.array(values))
-    np.testing.assert_array_equal(different, expected)
-    np.testing.assert_array_equal(cell, place)
-
-
-def test_ascending_values_are_told_apart_without_a_sort(monkeypatch):
-    monkeypatch.setattr(np, "unique", None)
-    assert distinct([0.1, 0.1, 0.5])[1].tolist() == [0, 0, 1]

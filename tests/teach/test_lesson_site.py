@@ -1,96 +1,97 @@
-"""The lesson as a page: complete, small, and asking no host for anything."""
+"""The notebook by plain papermill, and the lesson as a page: whole, small, asking no host."""
 
-import ast
+import html
 import json
 import re
-from pathlib import Path
 
+import numpy as np
+import pandas as pd
 import pytest
 
 from medcal_nb.errors import MedcalError
-from medcal_nb.show.figures import save_figure
-from medcal_nb.teach import lesson
 from medcal_nb.teach.exercises import NAMES, exercise
-from medcal_nb.teach.lab import CONTROLS, lab, lab_code
+from medcal_nb.teach.lab import CONTROLS, answers, mean_ece
 from medcal_nb.teach.lesson_site import write_lesson_site
-
-ROOT = Path(__file__).resolve().parents[2]
-NOTEBOOK = ROOT / "notebooks" / "07_teaching.ipynb"
+from tests.teach.executed import ROOT, executed_lesson
 
 
-@pytest.fixture
-def figures(tmp_path, rng):
-    """The lesson's three figures, as a study publishes them."""
-    table = lesson.base_rate_table([0.5, 0.1], sensitivity=0.9, specificity=0.9)
-    for name in ("forecasters", "base_rates", "threshold"):
-        figure = lesson.base_rate_figure(table)
-        told = {"caption": "Rarer & less", "alt": "100 dots", "provenance": {}}
-        save_figure(
-            figure, f"fig07_{name}", table, out_dir=tmp_path / "figures", **told
-        )
-    return tmp_path / "figures"
+@pytest.fixture(scope="module")
+def page(tmp_path_factory) -> str:
+    folder = tmp_path_factory.mktemp("site")
+    path = write_lesson_site(executed_lesson(), folder)
+    assert path.stat().st_size < 600_000
+    assert [file.name for file in folder.iterdir()] == ["index.html"]
+    return path.read_text(encoding="utf-8")
 
 
-def test_the_page_is_whole_and_asks_nobody(tmp_path, figures):
-    path = write_lesson_site(NOTEBOOK, figures, tmp_path / "site")
-    page = path.read_text(encoding="utf-8")
-    assert path.stat().st_size < 2_000_000
-    assert page.count('<form class="medcal-exercise"') == len(NAMES)
-    assert page.count('<div class="lab"') == 8
+def test_the_page_is_whole_and_asks_nobody(page):
+    assert page.count('<form class="medcal-exercise"') == len(NAMES) == 10
     assert page.count('<form class="medcal-vote"') == 2
     assert page.count('<section class="medcal-quiz"') == 1
     assert page.count("<script") == 1
-    assert page.count("<figcaption>Rarer &amp; less</figcaption>") == 3
-    assert (
-        page.count("I am 90 % sure.</b>") == 2
-    )  # the picture at the beginning and at the end
-    assert lesson.reopening().markup in page
+    assert page.count('<img alt="') == 3  # figures
+    assert page.count("<blockquote") == 3  # findings
     assert not re.search(r"<img(?![^>]*alt=.[^'\"]+)", page)
     assert "## " not in page
-    assert not re.search(r"https?://|import\(", page)
-    assert not re.search(r"(?:src|href)=[\"'](?!data:)", page)
+    assert "Traceback" not in page
+    assert not re.search(r"https?://|\bimport[ (]|fetch\(|XMLHttpRequest", page)
+    assert not re.search(r"(?:src|href)=[\"'](?!data:|#)", page)
     assert all(text in page for text in exercise("base_rate")["hints"])
-    assert [p.name for p in path.parent.iterdir()] == ["index.html"]
 
 
-def test_what_is_missing_is_named(tmp_path):
-    with pytest.raises(MedcalError, match=r"fig07_\w+\.png: no such figure"):
-        write_lesson_site(NOTEBOOK, tmp_path, tmp_path)
+def data(page: str, attribute: str) -> list[dict]:
+    texts = re.findall(f' {attribute}="([^"]*)"', page)
+    return [json.loads(html.unescape(text)) for text in texts]
 
 
-def test_the_lab_is_one_short_module_without_imports():
-    code = lab_code()
-    assert ".medcal-lab .handle" in code  # its style is put in
-    lines = (ROOT / "medcal_nb" / "teach" / "lab.js").read_text().splitlines()
-    assert len(lines) <= 450
-    assert not re.search(r"\bimport\b|fetch\(|XMLHttpRequest", code)
+def test_each_section_has_one_control_and_two_numbers(page):
+    labs = data(page, "data-start")
+    assert all(len(one["numbers"]) == 2 for one in labs)
+    assert {one["control"] for one in labs} == set(CONTROLS)
 
 
-def test_the_lab_starts_from_settings_and_refuses_others():
-    shown = lab(n=100, bins=5)
-    assert shown.settings == {"n": 100, "bins": 5}
-    with pytest.raises(ValueError, match="no setting 'size'"):
-        lab(size=3)
-    with pytest.raises(ValueError, match="no control 'cost'"):
-        lab(control="cost")
-    with pytest.raises(ValueError, match="no number 'mean'"):
-        lab(numbers=["ece", "mean"])
+def test_exercises_tell_the_numbers_of_the_lab_above_them(page):
+    """What the lab draws is what `answers` draws: tests/browser."""
+    for control, n, bins in (
+        ("n", 100, 15),
+        ("n", 400, 15),
+        ("bins", 200, 5),
+        ("bins", 200, 30),
+    ):
+        _, _, below = page.partition(f"&#34;control&#34;: &#34;{control}&#34;")
+        start = next(
+            one for one in data(page, "data-start") if one["control"] == control
+        )
+        why = data(below, "data-exercise")[0]["why"]
+        assert f" {mean_ece(start['right'], n, bins=bins):.3f} " in why
 
 
-def test_each_section_has_one_control_and_two_numbers():
-    cells = json.loads(NOTEBOOK.read_text(encoding="utf-8"))["cells"]
-    sources = ["".join(cell["source"]) for cell in cells]
-    labs = [
-        call
-        for source, cell in zip(sources, cells, strict=True)
-        if cell["cell_type"] == "code"
-        for call in ast.walk(ast.parse(source))
-        if isinstance(call, ast.Call) and ast.unparse(call.func) == "lab"
-    ]
-    controls = []
-    for call in labs:
-        settings = {key.arg: ast.literal_eval(key.value) for key in call.keywords}
-        lab(**settings)
-        assert len(settings["numbers"]) == 2
-        controls.append(settings["control"])
-    assert set(controls) == set(CONTROLS)
+def test_the_figure_on_thresholds_is_of_the_lab_above_it(page):
+    table = pd.read_csv(executed_lesson().with_name("fig07_threshold.csv"))
+    start = next(
+        one for one in data(page, "data-start") if one["control"] == "threshold"
+    )
+    confidence, correct = answers(start["right"], start["n"], sample=start["sample"])
+    for row in table[::20].itertuples():
+        above = confidence >= row.confidence
+        cost = np.where(above, start["cost"] * (1 - correct), 1).mean()
+        assert [row.coverage, row.cost] == pytest.approx([above.mean(), cost])
+    # the cheapest threshold of the sample is that of the exchange rate
+    cheapest = table["confidence"][table["cost"].idxmin()]
+    assert cheapest == pytest.approx(1 - 1 / start["cost"])
+
+
+def test_a_notebook_that_was_not_executed_is_refused(tmp_path):
+    with pytest.raises(MedcalError, match="not executed: run `medcal study 07` first"):
+        write_lesson_site(ROOT / "notebooks" / "07_teaching.ipynb", tmp_path)
+
+
+def test_what_90_percent_is_worth_is_counted_from_recorded_answers():
+    """The first finding's numbers on GMAI-MMBench, from the recorded table itself."""
+    table = pd.read_parquet(ROOT / "data" / "recorded" / "vlcb.parquet")
+    sure = table[table["verbalized"].between(0.8499, 0.9501)]
+    sure = sure[sure["dataset"] == "GMAI-MMBench"].dropna(subset="correct")
+    shares = 100 * sure.groupby("model")["correct"].mean()
+    path = executed_lesson().parent / "results" / "07_teaching.json"
+    first = json.loads(path.read_text(encoding="utf-8"))["findings"][0]
+    assert f"{shares.min():.0f} to {shares.max():.0f} % on GMAI-MMBench" in first

@@ -1,16 +1,15 @@
 """Batches: requests written to files for a fleet, and what came back read like a server's replies.
 
-A folder holds ``plan.json`` (what is asked, and which files of requests were written here: no
-other file is ever replaced or removed; ``plan-begun.json`` until its first round is whole),
-``requests-RR-CCC.jsonl`` (OpenAI batch lines of round RR, at most 50,000 lines and 200 MB each,
-lines of one image together) and, put there by whoever runs them, ``results-RR-*.jsonl``. It is
-asked like any other model, each time from the start: what has no result yet, or a failed one, is
-the next round.
+A folder holds ``plan.json`` (what is asked) and a folder for each round: ``round-01`` with
+``requests-000.jsonl`` … (OpenAI batch lines, at most 50,000 and 200 MB a file, lines of one image
+together) and, put there by whoever runs them, ``results-*.jsonl``. It is asked like any other
+model, each time from the start: what has no result yet, or a failed one, is the next round. A round
+is written beside its place and renamed, once it is whole; nothing is ever replaced or removed.
 """
 
 import hashlib
 import json
-from contextlib import ExitStack, suppress
+from contextlib import suppress
 from functools import lru_cache, partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -23,6 +22,7 @@ from medcal_nb.ask.backends import requests as rq
 from medcal_nb.ask.calls import WRITING, Failure
 from medcal_nb.ask.run import ask
 from medcal_nb.ask.strategies import choose_strategies
+from medcal_nb.ask.strategy import Plan
 from medcal_nb.datasets import load_items
 from medcal_nb.errors import MedcalError
 from medcal_nb.files import new_file, require_file
@@ -35,8 +35,12 @@ MOST_BYTES = 200_000_000
 
 _WAITS = "its reply is not there yet"
 _PLAN = "plan.json"
-_BEGUN = "plan-begun.json"
-_SCHEMA = Path(__file__).with_name("plan.schema.json")
+_KINDS = {
+    "model": str,
+    "strategies": list,
+    "items": dict,
+    "settings": dict,
+}
 
 
 def export_batch(
@@ -47,75 +51,54 @@ def export_batch(
     dataset: str,
     split: str | None = None,
     n: int | None = None,
-    files: bool = False,
-    **plan: int | float | bool | None,
+    **settings: int | float | bool | None,
 ) -> list[Path]:
     """Write the first round of requests about a data set, and the plan that says what is asked.
 
     Parameters
     ----------
     folder : path
-        Made where it is not there; it may hold neither a plan nor requests.
+        Made where it is not there; it may hold no other plan and no round.
     model : str
         The model's name at the server that will run the batch; it is taken to be a vLLM.
     strategies : str or list of str
     dataset, split, n
         The items, as :func:`medcal_nb.datasets.items.load_items` finds them again.
-    files : bool
-        Put images beside the requests as files, named by ``file://`` URLs, in place of their bytes.
-    **plan
+    **settings
         Of :class:`medcal_nb.ask.strategies.Plan`.
 
     Returns
     -------
     list of path
-        The files of requests; those that are there where the same was exported before.
+        The files of requests.
 
     Raises
     ------
     MedcalError
-        Where the folder holds another plan, or requests, whoever wrote them.
+        Where the folder holds a round, or another plan.
     """
     folder = Path(folder)
     about = {
         "model": model,
         "strategies": [how.name for how in choose_strategies(strategies)],
         "items": {"name": dataset, "split": split, "n": n},
-        "files": files,
-        "settings": plan,
+        "settings": settings,
     }
-    if (folder / _PLAN).exists():
-        return _whole(folder, about)
-    killed = _read_plan(folder, _BEGUN)["written"] if (folder / _BEGUN).exists() else []
-    there = sorted(folder.glob("requests-*.jsonl"))
-    for path in there:
-        if path.name not in killed:
-            raise MedcalError(
-                f"{path}: requests are there that no plan speaks of: name another folder"
-            )
-    about["written"] = killed
     load_items(**about["items"])  # a misspelt name leaves nothing behind
-    folder.mkdir(parents=True, exist_ok=True)
-    _save(about, folder, _BEGUN)
+    has_plan = (folder / _PLAN).exists()
+    if _rounds(folder) or (has_plan and _read_plan(folder) != about):
+        raise MedcalError(
+            f"{folder}: a batch is there already: collect it, or name another folder"
+        )
+    if not has_plan:
+        folder.mkdir(parents=True, exist_ok=True)
+        with new_file(folder / _PLAN) as part:
+            part.write_text(json.dumps(about, indent=1), encoding="utf-8")
     with (
         TemporaryDirectory() as place,
         AnswerLog(Path(place) / "none.sqlite") as nowhere,
     ):
-        _, paths = _next_round(folder, nowhere, _BEGUN)
-    (folder / _BEGUN).rename(folder / _PLAN)
-    return paths
-
-
-def _whole(folder, about):
-    """The requests of a first round that the same export has written, before it was killed."""
-    there = _read_plan(folder, _PLAN)
-    paths = [folder / name for name in there.pop("written")]
-    is_same = there == about and all(path.is_file() for path in paths)
-    if not is_same or list(folder.glob("results-*.jsonl")):
-        raise MedcalError(
-            f"{folder}: a batch is there already: collect it, or name another folder"
-        )
-    return paths
+        return _next_round(folder, about, nowhere)[1]
 
 
 def collect_batch(folder: Path | str, log: AnswerLog) -> tuple["Summary", list[Path]]:
@@ -129,56 +112,72 @@ def collect_batch(folder: Path | str, log: AnswerLog) -> tuple["Summary", list[P
     Returns
     -------
     (Summary, list of path)
-        What was written, and the files of the next round; none where all is answered.
+        What was written, and the files of the round that is to be run; none where all is answered.
 
     Raises
     ------
     MedcalError
-        Where the folder holds no plan, a plan that was altered, a file of requests that is not
-        of this batch, or where a line of a result is no JSON.
+        Where the folder holds no plan or no round, a plan that was altered, or where a line of a
+        result is no JSON.
     """
-    return _next_round(Path(folder), log, _PLAN)
+    folder = Path(folder)
+    about = _read_plan(folder)
+    if not _rounds(folder):
+        raise MedcalError(
+            f"{folder}: its export was not finished: run `medcal ask --export` again"
+        )
+    return _next_round(folder, about, log)
 
 
-def _next_round(folder, log, plan):
-    """What `collect_batch` does, with the plan under either of its names."""
-    about = _read_plan(folder, plan)
-    batch = _Batch(folder, about, plan)
-    batch.read(sorted(folder.glob("results-*.jsonl")))
-    batch.check_names()
-    items = load_items(**about["items"])
-    summary = ask(batch, items, about["strategies"], log=log, **about["settings"])
-    batch.remove_left_over()
-    return summary, batch.paths
+def _rounds(folder):
+    """The folders of rounds, in order."""
+    return sorted(folder.glob("round-[0-9]*"))
 
 
-def _read_plan(folder, name):
-    """What a plan says, each part of the kind that it has to be."""
-    import fastjsonschema
+def _results(place):
+    return sorted(place.glob("results-*.jsonl"))
 
-    path = folder / name
-    schema = json.loads(_SCHEMA.read_text(encoding="utf-8"))
+
+def _requests(place):
+    return sorted(place.glob("requests-*.jsonl"))
+
+
+def _next_round(folder, about, log):
+    """Ask from the start; what waits for a reply is a new round, once the last one has results."""
+    rounds = _rounds(folder)
+    is_open = bool(rounds) and not _results(rounds[-1])
+    with TemporaryDirectory(dir=folder, prefix=".round-") as beside:
+        part = Path(beside) / "round"
+        part.mkdir()
+        batch = _Batch(about, part)
+        for path in (path for place in rounds for path in _results(place)):
+            batch.read(path)
+        items = load_items(**about["items"])
+        summary = ask(batch, items, about["strategies"], log=log, **about["settings"])
+        is_due = bool(_requests(part))
+        if is_due and not is_open:
+            rounds.append(folder / f"round-{len(rounds) + 1:02}")
+            part.rename(rounds[-1])
+    return summary, _requests(rounds[-1]) if is_due else []
+
+
+def _read_plan(folder):
+    """What the plan says, each part of the kind that it has to be."""
+    path = folder / _PLAN
     try:
-        text = require_file(path).read_text(encoding="utf-8")
-        plan = json.loads(text, parse_constant=_no_number)
-        about = fastjsonschema.compile(schema)(plan, name_prefix="plan")
+        plan = json.loads(require_file(path).read_text(encoding="utf-8"))
+        about = {name: plan[name] for name in _KINDS}
+        for name, kind in _KINDS.items():
+            if type(about[name]) is not kind:
+                raise TypeError(f"{name} is no {kind.__name__}")
         choose_strategies(about["strategies"])
-    except (ValueError, RecursionError, MedcalError) as error:
-        begun = name == _PLAN and (folder / _BEGUN).exists()
-        problem = f"no {name} that can be read ({error})"
-        if begun:
-            problem = "its export was not finished: run `medcal ask --export` again"
-        raise MedcalError(f"{folder}: {problem}") from None
+        Plan(**about["settings"])
+        load_items(**about["items"])
+    except (ValueError, TypeError, KeyError, RecursionError, MedcalError) as error:
+        raise MedcalError(
+            f"{path}: no plan that can be read ({error}): export again"
+        ) from None
     return about
-
-
-def _no_number(constant):
-    raise ValueError(f"{constant} is no number of JSON")
-
-
-def _save(about, folder, name):
-    with new_file(folder / name, force=True) as part:
-        part.write_text(json.dumps(about, indent=1), encoding="utf-8")
 
 
 class _Batch:
@@ -187,63 +186,32 @@ class _Batch:
     can = WRITING
     cannot: ClassVar[dict] = {}
 
-    def __init__(self, folder, about, plan):
-        self.folder = folder
-        self.plan = plan
-        self.about = about
+    def __init__(self, about, place):
+        self.place = place
         self.name = about["model"]
-        self.files = about["files"]
         self.provenance = {"server": "batch"}
         self.results = {}
         self.asked = set()
-        self.paths = []
-        self.writing = ExitStack()
-        self.url = lru_cache(maxsize=8)(self._url)
+        self.n_lines = 0
+        self.path = None
+        self.url = lru_cache(maxsize=8)(rq.data_url)
 
-    def read(self, paths):
+    def read(self, path):
         """Keep the lines of results by what they answer."""
-        self.round = 1 + len({path.name[8:10] for path in paths})
-        for path in paths:
-            with path.open(encoding="utf-8", errors="replace") as lines:
-                for number, line in enumerate(lines, start=1):
-                    try:
-                        record = json.loads(line)
-                        self.results[str(record["custom_id"]).rpartition("|")[2]] = (
-                            record
-                        )
-                    except (ValueError, TypeError, KeyError, RecursionError) as error:
-                        message = f"{path}, line {number}: no line of a batch's results ({error})"
-                        raise MedcalError(message) from None
-
-    def remove_left_over(self):
-        """Remove requests of this round that were written here when less had come back."""
-        written = self.about["written"]
-        for name in list(written):
-            path = self.folder / name
-            if name.startswith(f"requests-{self.round:02}-") and path not in self.paths:
-                path.unlink(missing_ok=True)
-                written.remove(name)
-        _save(self.about, self.folder, self.plan)
-
-    def check_names(self):
-        """Refuse to begin where a file that is not of this batch bears a name of its next round."""
-        for path in sorted(
-            self.folder.glob(f"requests-{self.round:02}-[0-9][0-9][0-9].jsonl")
-        ):
-            if path.name not in self.about["written"]:
-                raise MedcalError(
-                    f"{path}: not written by this batch, and its name is needed: move it away"
-                )
-
-    def _claim(self, path):
-        """Put a file of requests on the plan, before it is written."""
-        if path.name not in self.about["written"]:
-            self.about["written"].append(path.name)
-            _save(self.about, self.folder, self.plan)
+        with path.open(encoding="utf-8", errors="replace") as lines:
+            for number, line in enumerate(lines, start=1):
+                try:
+                    record = json.loads(line)
+                    digest = str(record["custom_id"]).rpartition("|")[2]
+                except (ValueError, TypeError, KeyError, RecursionError) as error:
+                    raise MedcalError(
+                        f"{path}, line {number}: no line of a batch's results ({error})"
+                    ) from None
+                self.results[digest] = record
 
     def stream(self, batches):
         """Run programs as far as the replies go; those that wait for one have no rows."""
-        with start_blocking_portal() as portal, self.writing:
+        with start_blocking_portal() as portal:
             for todo, programs in batches:
                 outcomes = []
                 for (item, how), program in zip(todo, programs, strict=True):
@@ -253,13 +221,11 @@ class _Batch:
                     outcomes.append([] if outcome == Failure(_WAITS) else outcome)
                 yield todo, outcomes
 
-    async def _send(self, at, call, body):
+    async def _send(self, about, call, body):
         """Return what came back for a request; its line is due where that is nothing good."""
         picture = call.prompt.picture
-        seed = getattr(call, "seed", "")
-        digest = hashlib.blake2b(
-            repr((picture, body)).encode(), digest_size=8
-        ).hexdigest()
+        content = repr((picture, body)).encode()
+        digest = hashlib.blake2b(content, digest_size=8).hexdigest()
         record = self.results.get(digest, {})
         with suppress(Exception):  # it is not there, or nothing good
             reply = rq.check_chat(record["response"]["body"])
@@ -267,34 +233,22 @@ class _Batch:
             return reply
         if digest not in self.asked:
             step = len(call.prompt.turns) // 2
-            sample = seed.rpartition("|")[2] or 0
-            line = {"custom_id": f"{at}|{step}|{sample}|{digest}", "method": "POST"}
+            sample = getattr(call, "seed", "").rpartition("|")[2] or 0
+            line = {"custom_id": f"{about}|{step}|{sample}|{digest}", "method": "POST"}
             line |= {"url": f"/v1{rq.CHAT}", "body": body}
-            self._write(b"".join((*rq.fill(line, self.url(picture)), b"\n")))
+            self._write(b"".join((*rq.fill(line, self.url(picture)[0]), b"\n")))
             self.asked.add(digest)
         answer = json.dumps(record.get("error") or record.get("response"))[:200]
         raise MedcalError(f"the server answered {answer}" if record else _WAITS)
 
-    def _url(self, picture):
-        """The image as a data URL, or written beside the requests, where a server may read it."""
-        if not self.files:
-            return rq.data_url(picture)[0]
-        name, data = rq.image_file(picture)
-        path = self.folder.resolve() / "images" / name
-        path.parent.mkdir(exist_ok=True)
-        with new_file(path, force=True) as part:
-            part.write_bytes(data)
-        return path.as_uri().encode()
-
     def _write(self, line):
-        """Write a line to the file that is open, or to the next where that has enough."""
-        if not self.paths or self.n == MOST_LINES or self.size + len(line) > MOST_BYTES:
-            self.writing.close()  # which puts a file in its place
-            path = self.folder / f"requests-{self.round:02}-{len(self.paths):03}.jsonl"
-            self._claim(path)
-            part = self.writing.enter_context(new_file(path, force=True))
-            self.file = self.writing.enter_context(part.open("wb"))
-            self.paths.append(path)
-            self.n = self.size = 0
-        self.n = self.n + 1
-        self.size = self.size + self.file.write(line)
+        """Add a line to the last file, or to a new one where that has enough."""
+        is_full = self.n_lines % MOST_LINES == 0 or (
+            self.path.stat().st_size + len(line) > MOST_BYTES
+        )
+        if is_full:
+            number = len(_requests(self.place))
+            self.path = self.place / f"requests-{number:03}.jsonl"
+        with self.path.open("ab") as file:
+            file.write(line)
+        self.n_lines += 1

@@ -2,9 +2,7 @@
 
 import json
 import time
-from contextlib import contextmanager, nullcontext
-from functools import partial
-from pathlib import Path
+from contextlib import nullcontext
 
 from medcal_nb.ask.backends.local import find_device, why
 from medcal_nb.ask.calls import SIMILARITY, WRITING, Failure, LabelProbabilities
@@ -45,35 +43,35 @@ class ClipModel:
         import torch
 
         started = time.perf_counter()
-        pixels = {}
-        failed = {}
-        for picture in dict.fromkeys(call.picture for call in calls):
-            try:
-                pixels[picture] = self.preprocess(picture.open())
-            except MedcalError as error:
-                failed[picture] = Failure(str(error))
-        if not pixels:
-            return [failed[call.picture] for call in calls]
+        shown = {call.picture: self._pixels(call.picture) for call in calls}
+        pixels = {one: x for one, x in shown.items() if not isinstance(x, Failure)}
         texts = list(dict.fromkeys(text for call in calls for text in call.texts))
-        with torch.inference_mode():
-            stacked = torch.stack(list(pixels.values()))
-            images = self._vectors(pixels, stacked, self.model.encode_image)
-            words = self._vectors(texts, self.tokenizer(texts), self.model.encode_text)
-            scale = self.model.logit_scale.exp().item()
+        if pixels:
+            with torch.inference_mode():
+                stacked = torch.stack(list(pixels.values())).to(self.device)
+                tokens = self.tokenizer(texts).to(self.device)
+                images = self.model.encode_image(stacked, normalize=True)
+                words = self.model.encode_text(tokens, normalize=True)
+                scale = self.model.logit_scale.exp().item()
+            # (images, texts)
+            similar = scale * images.double().cpu() @ words.double().cpu().T
+            shown |= dict(zip(pixels, similar, strict=True))
         seconds = (time.perf_counter() - started) / len(calls)
+        results = []
+        for call in calls:
+            row = shown[call.picture]
+            if not isinstance(row, Failure):
+                shares = row[[texts.index(text) for text in call.texts]].softmax(0)
+                named = dict(zip(call.texts, shares.tolist(), strict=True))
+                row = LabelProbabilities(named, seconds=seconds)
+            results.append(row)
+        return results
 
-        def shares(call):
-            sentences = torch.stack([words[text] for text in call.texts])
-            found = (scale * sentences @ images[call.picture]).softmax(0).tolist()
-            named = dict(zip(call.texts, found, strict=True))
-            return LabelProbabilities(named, seconds=seconds)
-
-        return [failed.get(call.picture) or shares(call) for call in calls]
-
-    def _vectors(self, names, inputs, encode):
-        """Encode what has names, and return the vectors by them."""
-        vectors = encode(inputs.to(self.device), normalize=True).double().cpu()
-        return dict(zip(names, vectors, strict=True))
+    def _pixels(self, picture):
+        try:
+            return self.preprocess(picture.open())
+        except MedcalError as error:
+            return Failure(str(error))
 
 
 def find(name, *, device=None, **reach):
@@ -108,40 +106,17 @@ def find(name, *, device=None, **reach):
 
 
 def _load(wanted, pretrained):
-    """Load model, preprocessing and tokenizer from safetensors; no code of a checkpoint is run."""
+    """Load model, preprocessing and tokenizer; no code of a checkpoint is run.
+
+    Weights that are no safetensors are read as plain tensors (``weights_only``).
+    """
     import open_clip
-    from open_clip import factory
     from transformers import dynamic_module_utils
 
+    # transformers would ask at the keyboard whether it may run code
+    dynamic_module_utils.TIME_OUT_REMOTE_CODE = 0
     if "trust_remote_code" in json.dumps(open_clip.get_model_config(wanted)):
         raise ValueError("its configuration asks for trust_remote_code")
-    read = partial(_read_weights, factory.load_state_dict)
-    with (
-        _setting(factory, "load_state_dict", read),
-        # transformers would ask at the keyboard whether it may run code
-        _setting(dynamic_module_utils, "TIME_OUT_REMOTE_CODE", 0),
-    ):
-        tokenizer = open_clip.get_tokenizer(wanted)
-        pair = open_clip.create_model_from_pretrained(wanted, pretrained=pretrained)
+    tokenizer = open_clip.get_tokenizer(wanted)
+    pair = open_clip.create_model_from_pretrained(wanted, pretrained=pretrained)
     return *pair, tokenizer
-
-
-@contextmanager
-def _setting(module, name, value):
-    """Let a library's setting that no argument reaches have a value while a model is loaded."""
-    before = getattr(module, name)
-    setattr(module, name, value)
-    try:
-        yield
-    finally:
-        setattr(module, name, before)
-
-
-def _read_weights(read, path, *args, **how):
-    """Read weights as open_clip does, from safetensors alone."""
-    if Path(path).suffix != ".safetensors":
-        raise ValueError(
-            f"{Path(path).name} is no safetensors file; others can hold code and are never read: "
-            "convert it, or name weights that are published as safetensors"
-        )
-    return read(path, *args, **how)

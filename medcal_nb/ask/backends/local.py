@@ -8,7 +8,6 @@ import ctypes
 import inspect
 import math
 import os
-import threading
 import time
 from contextlib import contextmanager, suppress
 from functools import cache
@@ -17,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
-from medcal_nb.ask.backends.prefix import SharedPrefix, last_alone
+from medcal_nb.ask.backends.prefix import SharedPrefix
 from medcal_nb.ask.backends.rows import Row, uniforms
 from medcal_nb.ask.calls import (
     WRITING,
@@ -35,10 +34,6 @@ MODEL_TYPES = (
     "idefics3", "smolvlm", "llava", "llava_next", "llava_onevision", "internvl", "gemma3",
     "qwen2_vl", "qwen2_5_vl", "qwen3_vl",
 )  # fmt: skip
-
-#: Seconds that a chat template, a program from outside, may run; and for each prompt of many.
-TEMPLATE_SECONDS = 10
-_SECONDS_A_PROMPT = 0.01
 
 
 class LocalModel:
@@ -73,7 +68,6 @@ class LocalModel:
         self.label_ids = cache(self._label_ids)
         accepts = inspect.signature(model.forward).parameters
         self.cache_name = "cache" if "cache" in accepts else "past_key_values"
-        self.last_layer = model.get_decoder().layers[-1]
         #: gives positions of three kinds, where a model has them
         self.rope_index = getattr(model.model, "get_rope_index", None)
         sliding = "sliding_attention" in (getattr(text, "layer_types", None) or ())
@@ -123,24 +117,13 @@ class LocalModel:
             [_message(i, text) for i, text in enumerate(prompt.turns)]
             for prompt in prompts
         ]
-        seconds = TEMPLATE_SECONDS + _SECONDS_A_PROMPT * len(prompts)
-        with _time_limit(seconds, f"{self.name}: its chat template does not end"):
-            written = self.processor.apply_chat_template(
-                message, tokenize=False, add_generation_prompt=True
-            )
+        written = self.processor.apply_chat_template(
+            message, tokenize=False, add_generation_prompt=True
+        )
         return dict(zip(prompts, written, strict=True))
 
     def _check_template(self):
         """Have three turns written, and see which token ends a reply."""
-        from jinja2 import Environment
-
-        template = self.processor.chat_template or ""
-        for text in template.values() if isinstance(template, dict) else [template]:
-            if any(mark == "**" for _, _, mark in Environment().lex(text)):
-                raise MedcalError(
-                    f"{self.name}: its chat template raises numbers to powers, which no limit of "
-                    "time can stop: not run; pass a checkpoint with another template"
-                )
         turns = ("alpha", "beta", "gamma")
         text = self.show(Prompt(None, turns))
         if any(text.count(turn) != 1 for turn in turns):
@@ -189,7 +172,6 @@ class LocalModel:
 
         if self.device.type == "cpu":
             _keep_memory()
-        hooks = last_alone(self.last_layer)
         try:
             yield _LocalSession(self, SharedPrefix(self))
         except torch.OutOfMemoryError as error:
@@ -197,9 +179,6 @@ class LocalModel:
                 f"{self.name}: out of memory on {self.device}: lower --batch-size and run the same "
                 "command again"
             ) from error
-        finally:
-            for hook in hooks:
-                hook.remove()
 
 
 class _LocalSession:
@@ -300,26 +279,6 @@ def _keep_memory(size=1 << 30):
         mallopt = ctypes.CDLL(None).mallopt
         mallopt(trim_threshold, size)
         mallopt(mmap_threshold, size)
-
-
-@contextmanager
-def _time_limit(seconds, message):
-    """Raise a `MedcalError` in this thread where the block takes longer than `seconds`.
-
-    Python looks for it between two of its instructions, as a template engine has many of.
-    """
-    thread = ctypes.c_ulong(threading.get_ident())
-    late = ctypes.py_object(TimeoutError)
-    timer = threading.Timer(
-        seconds, ctypes.pythonapi.PyThreadState_SetAsyncExc, (thread, late)
-    )
-    timer.start()
-    try:
-        yield
-    except TimeoutError:
-        raise MedcalError(message) from None
-    finally:
-        timer.cancel()
 
 
 def why(error):

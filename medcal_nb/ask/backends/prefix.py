@@ -344,28 +344,3 @@ def _copied(rows):
     return State(
         cache, mask, torch.cat([state.position[which] for state, which in parts])
     )
-
-
-def last_alone(layer):
-    """Have what follows a last layer's attention computed for the last position of rows alone.
-
-    Zeros stand for the other positions, which nothing reads. Returns the hooks that do it.
-    """
-    from torch.nn.functional import pad
-
-    lengths = []
-    hooks = []
-
-    def shorten(module, arguments):
-        lengths.append(arguments[0].shape[1])
-        return (arguments[0][:, -1:], *arguments[1:])
-
-    def lengthen(module, arguments, result):
-        return pad(result, (0, 0, lengths.pop() - 1, 0))
-
-    for module in (layer.self_attn.o_proj, layer.mlp):
-        hooks += (
-            module.register_forward_pre_hook(shorten),
-            module.register_forward_hook(lengthen),
-        )
-    return hooks

@@ -110,28 +110,27 @@ class ServedModel:
     async def _find_out(self, name):
         """Ask for what servers may or may not do; the answers say what this one can.
 
-        What is known of its version and settings stands beside each answer.
+        What is known of its version and abilities stands beside each answer.
         """
         name = name or await self.ask("", "/models", lambda page: page["data"][0]["id"])
         if not (name and isinstance(name, str)) or "***" in self.masked(name):
             raise MedcalError("it lists no model, or calls it like the key")
         self.name = rq.clean(name)
         probe = _Probe(self)
-        reply, top = await probe.listed()
+        reply, top, absent = await probe.listed()
         scores = await probe.scores(top)
         draws, several = await probe.draws()
         self.names = await probe.finds_names()
         self.able = {"top": top, "several": several, "scores": scores}
         why = {
             "sample": "the server gives the same reply at every temperature and seed",
-            "logprobs": "the server answers without log-probabilities",
-            "labels": "the server does not list the likely first tokens of a reply",
+            "logprobs": f"the server's log-probabilities are {absent}",
+            "labels": f"the likely first tokens of a reply are {absent}",
         }
         can = {"sample": draws, "logprobs": top > 0, "labels": top > 1}
         self.cannot = {name: why[name] for name in why if not can[name]}
         known = self.able | {"names": self.names}
         flags = [f"{name}={value}" for name, value in known.items()]
-        flags += await self._engine_settings()
         server = {
             "server": self.where,
             "server_flags": " ".join(flags),
@@ -140,14 +139,6 @@ class ServedModel:
         self.provenance = {
             name: self.masked(text)[:200] for name, text in server.items()
         }
-
-    async def _engine_settings(self):
-        """Return what vLLM tells of its cache on its page of metrics; nothing of others."""
-        known = r'\b(?:enable_prefix_caching|block_size|cache_dtype)="[\w.]+"'
-        with suppress(Exception):
-            *_, page = await self.once(self.urls[0], "/../metrics")
-            return list(dict.fromkeys(re.findall(known, page.decode())))
-        return []
 
     # --- asking -----------------------------------------------------------------------------------
 
@@ -222,17 +213,9 @@ class ServedModel:
         ) as self.client:
             yield
 
-    def masked(self, value):
-        """Return what a server or a library says, text or table, without the key in its texts."""
-        if self.key and isinstance(value, dict):
-            return {name: self.masked(one) for name, one in value.items()}
-        if self.key and isinstance(value, list):
-            return [self.masked(one) for one in value]
-        return (
-            value.replace(self.key, "***")
-            if self.key and isinstance(value, str)
-            else value
-        )
+    def masked(self, text):
+        """Return what a server or a library says, without the key."""
+        return text.replace(self.key, "***") if self.key else text
 
     def pick(self, place, failed):
         """Return the URL for what belongs to `place`, always the same; a dead one's share moves.
@@ -269,7 +252,10 @@ class ServedModel:
             try:
                 status, after, answer = await self.once(url, path, body)
                 if status < 300:
-                    return read(self.masked(json.loads(answer)))
+                    page = json.loads(answer)
+                    if self.key:  # however a server has written it
+                        page = json.loads(self.masked(json.dumps(page)))
+                    return read(page)
                 problem = f"HTTP {status}: {answer[:3000].decode(errors='replace')}"
                 wait = max(wait, min(60.0, float(after) if after.isdecimal() else 0.0))
             except (
@@ -333,16 +319,25 @@ class _Probe:
         found = await rq.Asked(self.model.name, self.sent, **could).results(calls)
         return [one for one in found if not isinstance(one, Failure)]
 
-    async def listed(self) -> tuple[dict, int]:
-        """Return a reply, and how many log-probabilities stand at its first token."""
+    async def listed(self) -> tuple[dict, int, str]:
+        """Return a reply, how many log-probabilities stand at its first token, and why none do.
+
+        Some servers drop what they do not know without a word, or fill it with zeros.
+        """
         url, _ = await self.sent.image(self.picture)
         reply = await self.answered(url, logprobs=True, top_logprobs=20)
         reply = reply or await self.answered(url, logprobs=True, top_logprobs=5)
         reply = reply or await self.ask(url)
         with suppress(AttributeError, LookupError, TypeError):
-            first = rq.token_entries(reply["choices"][0])[0]
-            return reply, max(1, len(first.get("top_logprobs") or ()))
-        return reply, 0  # none, or of another form
+            entries = rq.token_entries(reply["choices"][0])
+            listed = [
+                one for entry in entries for one in entry.get("top_logprobs") or ()
+            ]
+            if len(listed) > 1 and not any(one["logprob"] for one in listed):
+                return reply, 0, "all zero"
+            top = len(entries[0].get("top_logprobs") or ())
+            return reply, max(1, top), "not listed"
+        return reply, 0, "not returned"  # none, or of another form
 
     async def scores(self, top: int) -> bool:
         """Whether it scores words that it is given."""

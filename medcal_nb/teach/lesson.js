@@ -1,0 +1,272 @@
+// Exercises, votes, the quiz and the count of a class: brings to life what lesson.jinja has written.
+// It follows lab.js in one module, which stands beside every part of a notebook, once on a page.
+
+// what is not alive yet: each part is mounted once
+function once(selector) {
+  const nodes = [...document.querySelectorAll(`${selector}:not([data-live])`)];
+  nodes.forEach((node) => {
+    node.setAttribute("data-live", "");
+    own(node);
+  });
+  return nodes;
+}
+
+// Enter in a field sends it; JupyterLab keeps a browser from doing so by itself
+function send(form) {
+  form.addEventListener("keydown", (event) => {
+    if (event.key !== "Enter" || event.target.tagName !== "INPUT") return;
+    event.preventDefault();
+    form.requestSubmit();
+  });
+}
+
+// a file of rows; a cell that a spreadsheet would take for a formula is marked as text
+function csv(rows) {
+  const cell = (value) => {
+    const text = String(value), formula = /^[=+@-]/.test(text) && Number.isNaN(Number(text));
+    return `"${formula ? "'" : ""}${text.replaceAll('"', '""')}"`;
+  };
+  const text = rows.map((row) => row.map(cell).join(",")).join("\r\n");
+  return `data:text/csv;charset=utf-8,${encodeURIComponent(text)}`;
+}
+// the rows of such a file, also of one that a spreadsheet has saved with semicolons
+export const rowsOf = (text) => text.trim().split(/\r?\n/).map((line) =>
+  [...line.matchAll(/(?:^|[,;])(?:"((?:[^"]|"")*)"|([^,;"]*))/g)].map(([, quoted, plain]) =>
+    quoted?.replaceAll('""', '"') ?? plain));
+
+for (const el of once(".lab")) {
+  el.replaceChildren();
+  mount(el, JSON.parse(el.dataset.start));
+}
+
+// As a student writes numbers: 0.3, 0,3 or 30 %.
+function numberOf(text, unit) {
+  const words = text.trim().replace(",", ".");
+  const value = Number(words.replace(/%$/, "").trim() || NaN);
+  return words.endsWith("%") && unit !== "%" ? value / 100 : value;
+}
+
+// Whether an answer is right, and what to say to it.
+function check(exercise, given) {
+  if (!given.trim()) return [false, "No answer yet."];
+  const choice = exercise.options.length > 0, near = choice ? 0 : exercise.tolerance + 1e-12;
+  const value = choice ? given : numberOf(given, exercise.unit);
+  const like = (other) => choice ? value === other : Math.abs(value - other) <= near;
+  if (Number.isNaN(value)) return [false, `“${given}” is not a number; write it like 0.25 or 25 %.`];
+  if (like(exercise.answer)) return [true, `Right. ${exercise.why}`];
+  if (exercise.unit === "%" && 0 < value && value < 1 && exercise.answer > 1 && !given.includes("%"))
+    return [false, `In percent, please: ${given} would be less than one percent.`];
+  const mistake = exercise.mistakes.find(([other]) => like(other));
+  if (mistake) return [false, mistake[1]];
+  return [false, `Too ${value > exercise.answer ? "large" : "small"}. Take a hint?`];
+}
+
+// the answers so far: one object for all parts of the page, also where a notebook's cell is run
+// again, and stored by the browser until they are cleared
+const KEY = "medcal-lesson", empty = () => ({ version: 1, rows: {}, quiz: [], votes: {} });
+function stored() {
+  try {
+    const found = JSON.parse(localStorage.getItem(KEY));
+    return found?.version === 1 ? { ...empty(), ...found } : empty();
+  } catch { // no storage in this window, or something else in it
+    return empty();
+  }
+}
+const lesson = (window.medcalLesson ??=
+  { state: stored(), scores: new Set(), links: new Set(), restarts: new Set() });
+once(".medcal-score").forEach((node) => lesson.scores.add(node));
+once(".medcal-hand-in a").forEach((node) => lesson.links.add(node));
+function store() {
+  try {
+    localStorage.setItem(KEY, JSON.stringify(lesson.state));
+  } catch { /* the answers last as long as the page is open */ }
+  score();
+}
+const HEAD = ["question", "your answer", "result", "tries"];
+function score() {
+  const rows = Object.entries(lesson.state.rows), votes = Object.entries(lesson.state.votes);
+  const right = rows.filter(([, row]) => row.right).length;
+  for (const node of lesson.scores) node.textContent = `${right} of ${node.dataset.of} exercises right`;
+  const lines = [HEAD,
+    ...rows.map(([question, row]) => [question, row.given, row.right ? "right" : "open", row.tries]),
+    ...votes.map(([when, vote]) => [`Would you rely on it? (${when})`, vote, "vote", 1])];
+  for (const node of lesson.links) node.href = csv(lines);
+}
+// runs now, and again when the answers are cleared
+function begin(restart) {
+  lesson.restarts.add(restart);
+  restart();
+}
+for (const button of once(".medcal-clear")) button.addEventListener("click", () => {
+  if (!confirm("Clear your answers, the quiz and your votes from this browser?")) return;
+  Object.assign(lesson.state, empty());
+  store();
+  lesson.restarts.forEach((restart) => restart());
+});
+
+// How many of a class voted for what and had which exercise right, from the files that they handed in.
+for (const box of once(".medcal-class")) box.querySelector("input").addEventListener("change", async ({ target }) => {
+  const files = [...target.files], counts = new Map(), others = [];
+  const texts = await Promise.all(files.map((file) => file.text()));
+  texts.map(rowsOf).forEach(([head, ...rows], k) => {
+    if (head.join() !== HEAD.join()) others.push(files[k].name);
+    else for (const [question, answer, result] of rows) {
+      const key = JSON.stringify([question, result === "vote" ? answer : result]);
+      counts.set(key, (counts.get(key) ?? 0) + 1);
+    }
+  });
+  box.querySelector("[role=status]").textContent = `${files.length - others.length} files counted.` +
+    (others.length ? ` Not a lesson.csv: ${others.join(", ")}.` : "");
+  const body = box.querySelector("tbody");
+  body.replaceChildren();
+  for (const [key, n] of [...counts].sort()) {
+    const row = make(body, "tr");
+    for (const text of [...JSON.parse(key), n]) make(row, "td", {}, text);
+  }
+  box.querySelector("table").hidden = counts.size === 0;
+});
+
+for (const form of once(".medcal-vote")) {
+  const { when } = form.dataset, status = form.querySelector("[role=status]");
+  const show = () => {
+    const { start, end } = lesson.state.votes, first = `At the start you would ${start}`;
+    if (when === "start") {
+      status.textContent = start ? "It will be shown to you at the end of the lesson." : "";
+      return;
+    }
+    const change = start === end ? `${first}, too.` : `${first}; now you would ${end}.`;
+    status.textContent = !end ? "" : start ? change : "You did not vote at the start.";
+    // the vote is a vote as long as the right answer is hidden
+    form.querySelector(".truth").hidden = !end;
+    form.querySelector("fieldset").disabled = Boolean(end);
+  };
+  form.addEventListener("change", () => {
+    lesson.state.votes[when] = form.elements.vote.value;
+    store();
+    show();
+  });
+  begin(() => {
+    form.elements.vote.forEach((node) => (node.checked = node.value === lesson.state.votes[when]));
+    show();
+  });
+}
+
+for (const form of once(".medcal-exercise")) {
+  const exercise = JSON.parse(form.dataset.exercise), { question, hints } = exercise;
+  const status = form.querySelector("[role=status]");
+  const list = form.querySelector("ul"), more = form.querySelector(".hint");
+  const answer = (given) => {
+    const [right, words] = check(exercise, given);
+    status.textContent = words;
+    status.className = right ? "right" : "wrong";
+    return right;
+  };
+  send(form);
+  form.addEventListener("submit", (event) => {
+    event.preventDefault();
+    const given = new FormData(form).get("given") ?? "", right = answer(given);
+    if (!given.trim()) return;
+    const row = (lesson.state.rows[question] ??= { given: "", right: false, tries: 0 });
+    if (given !== row.given) row.tries++;
+    Object.assign(row, { given, right });
+    store();
+  });
+  more.addEventListener("click", () => {
+    make(list, "li", {}, hints[list.children.length]);
+    more.disabled = list.children.length === hints.length;
+  });
+  begin(() => {
+    const row = lesson.state.rows[question];
+    form.reset();
+    list.replaceChildren();
+    more.disabled = false;
+    status.textContent = "";
+    if (!row) return;
+    form.elements.given.value = row.given;
+    answer(row.given);
+  });
+}
+score();
+
+for (const root of once(".medcal-quiz")) {
+  const cases = JSON.parse(root.dataset.cases), at = (selector) => root.querySelector(selector);
+  let given = [];
+  const form = at("form"), sure = form.elements.sure;
+  const writeSure = () => {
+    at("output").textContent = sure.ariaValueText = `${sure.value} %`;
+  };
+  const ask = () => {
+    const { picture, question, options } = cases[given.length], chance = 100 / options.length;
+    at(".place").textContent = `Image ${given.length + 1} of ${cases.length}`;
+    const image = at("form img");
+    image.src = picture;
+    image.hidden = false;
+    image.alt = at(".place").textContent;
+    at("legend").textContent = question;
+    at(".options").replaceChildren();
+    for (const value of options)
+      make(at(".options"), "label").append(
+        make(root, "input", { type: "radio", name: "answer", value }), ` ${value}`);
+    own(root);
+    at(".chance").textContent = `A guess is right ${Math.round(chance)} % of the time.`;
+    sure.value = chance;
+    writeSure();
+  };
+  sure.addEventListener("input", writeSure);
+  send(form);
+  form.addEventListener("submit", (event) => {
+    event.preventDefault();
+    const answer = form.elements.answer.value;
+    at("[role=alert]").textContent = answer ? "" : "Choose an answer first.";
+    if (!answer) return;
+    given.push({ answer, confidence: sure.value / 100 });
+    store();
+    if (given.length < cases.length) ask();
+    else result();
+    (form.hidden ? at(".summary") : form.elements.answer[0]).focus();
+  });
+  const result = () => {
+    const sides = [given, cases].map((side) => measures(side.map(({ answer, confidence }, k) =>
+      ({ says: confidence, n: 1, right: Number(answer === cases[k].gold) })), 5));
+    sides.forEach((now, k) => {
+      const figure = root.querySelectorAll("figure")[k], { low, high } = interval(now.table);
+      const words = `mean confidence ${percent(now.confidence)}, right in ` +
+        `${now.accuracy * now.n} of ${now.n}: ECE ${now.ece.toFixed(2)} [${low.toFixed(2)}, ` +
+        `${high.toFixed(2)}] in 5 bins, Brier score ${now.brier.toFixed(2)}`;
+      figure.querySelectorAll("svg, p").forEach((node) => node.remove());
+      drawBins(diagram(figure, `Reliability diagram: ${words}`, "img").back, now.table);
+      make(figure, "p", {}, words);
+    });
+    const [{ accuracy, confidence, table }] = sides;
+    const apart = Math.round(100 * confidence) - Math.round(100 * accuracy);
+    at(".summary").textContent = `Your mean confidence was ${percent(confidence)} and you were right in ` +
+      `${percent(accuracy)}` + (apart ? `: ${Math.abs(apart)} points too ${apart > 0 ? "sure" : "unsure"}. `
+        : ". ") + "With these twenty answers a calibrated student, too, shows an ECE of up to " +
+      `${interval(table).luck.toFixed(2)}, by luck alone.`;
+    at(".key").replaceChildren();
+    legend(at(".key"), BINS);
+    at("tbody").replaceChildren();
+    const cells = ({ answer, confidence }, k) => [answer, confidence, answer === cases[k].gold ? 1 : 0];
+    at("a").href = csv([["image", "question", "right answer", "your answer", "your confidence",
+      "you are right", "model's answer", "model's confidence", "model is right"],
+      ...cases.map((one, k) => [k + 1, one.question, one.gold, ...cells(given[k], k), ...cells(one, k)])]);
+    cases.forEach((one, k) => {
+      const row = make(at("tbody"), "tr"), mark = ({ answer, confidence }) =>
+        `${answer === one.gold ? "✓" : "✗"} ${answer} (${percent(confidence)})`;
+      make(make(row, "td"), "img", { src: one.picture, alt: `Image ${k + 1}` });
+      for (const text of [one.question, one.gold, mark(given[k]), mark(one)]) make(row, "td", {}, text);
+    });
+    form.hidden = true;
+    at(".result").hidden = false;
+  };
+  begin(() => {
+    // of another quiz than this one nothing is taken
+    const fits = ({ answer }, k) => cases[k]?.options.includes(answer);
+    if (!lesson.state.quiz.every(fits)) lesson.state.quiz = [];
+    given = lesson.state.quiz;
+    form.hidden = false;
+    at(".result").hidden = true;
+    if (given.length < cases.length) ask();
+    else result();
+  });
+}

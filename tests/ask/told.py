@@ -1,0 +1,121 @@
+"""An OpenAI-compatible server on loopback whose faults and log-probabilities are scripted."""
+
+import json
+import math
+import threading
+import time
+
+from tests.loopback import Handler, Loopback
+
+_TOP = [(" Yes", 0.6), ("yes", 0.1), ("No", 0.2), ("Maybe", 0.05)]
+
+
+def entry(token, p, top=()):
+    """The log-probability of a token as servers list it."""
+    listed = [{"token": word, "logprob": math.log(share)} for word, share in top]
+    return {"token": token, "logprob": math.log(p), "top_logprobs": listed}
+
+
+class Told(Loopback):
+    """Says yes to every question; while `armed`, the next of its `faults` comes first.
+
+    A fault is a status, bytes (a body), a pair (status and address to go to), a dictionary (of what
+    another choice holds), a function of the handler, or "held": no answer until `free` is set.
+    """
+
+    def __init__(
+        self,
+        *,
+        logprobs=False,
+        delay=0.0,
+        sampling=True,
+        several=False,
+        names=None,
+        scores=False,
+        keeps=False,
+        name="told",
+    ):
+        self.logprobs, self.sampling, self.several = logprobs, sampling, several
+        self.names, self.scores = names, scores
+        self.free, self.there, self.lock = threading.Event(), set(), threading.Lock()
+        self.requests, self.faults, self.armed = [], [], False
+        self.under_way = self.most = self.connections = 0
+        told = self
+
+        class Scripted(Handler):
+            protocol_version = "HTTP/1.1" if keeps else "HTTP/1.0"
+            model = name
+
+            def setup(self):
+                super().setup()
+                with told.lock:
+                    told.connections += 1
+
+            def do_POST(self):
+                body = json.loads(self.body())
+                with told.lock:
+                    told.requests.append((self.path, body))
+                    told.under_way += 1
+                    told.most = max(told.most, told.under_way)
+                    fault = told.faults.pop(0) if told.faults and told.armed else None
+                time.sleep(delay)
+                if fault == "held":
+                    told.free.wait(60)
+                with (
+                    told.lock
+                ):  # before the answer, after which the next may come at once
+                    told.under_way -= 1
+                told.answer(self, body, fault)
+
+        super().__init__(Scripted)
+
+    def answer(self, handler, body, fault):
+        """Send the answer to a request, or what a fault has in its place."""
+        if callable(fault):
+            return fault(handler)
+        if isinstance(fault, tuple):
+            return handler.send({}, fault[0], [("Location", fault[1] + handler.path)])
+        if isinstance(fault, bytes):
+            return handler.send(fault)
+        if isinstance(fault, int):
+            message = f"fault {fault} for {handler.headers['Authorization']}"
+            after = [("Retry-After", "0.05")] if fault == 429 else []
+            return handler.send({"error": {"message": message}}, fault, after)
+        image = body["messages"][0]["content"][0]
+        if self.names == "kept" and image["image_url"]:
+            self.there.add(image.get("uuid"))
+        is_known = self.names == "ignored" or image.get("uuid") in self.there
+        if not image["image_url"] and not is_known:
+            return handler.send({"error": {"message": "no image of that name"}}, 400)
+        n = body.get("n", 1) if self.several else 1
+        page = {"choices": [self.choice(body, i) for i in range(n)]}
+        page["usage"] = {"prompt_tokens": 11, "completion_tokens": 1}
+        if self.scores and "prompt_logprobs" in body:
+            # each letter is a token of a half, and one more at the end of a closed turn
+            words = body["messages"][-1]["content"]
+            words += "." * (not body["continue_final_message"])
+            other = {"likelier": {"logprob": math.log(0.4)}}  # listed after it
+            scored = [{letter: {"logprob": math.log(0.5)}} | other for letter in words]
+            page["prompt_logprobs"] = [None] * 11 + scored
+        if isinstance(fault, dict):
+            page["choices"][0].update(fault)
+        return handler.send(page)
+
+    def choice(self, body, number):
+        """One of the replies to a request."""
+        is_drawn = self.sampling and body["temperature"] > 0
+        text = f"maybe {body['seed'] + number}" if is_drawn else "yes"
+        choice = {
+            "finish_reason": "length" if body["max_tokens"] == 1 else "stop",
+            "message": {"role": "assistant", "content": text},
+        }
+        if self.logprobs and body.get("logprobs"):
+            listed = _TOP[: body.get("top_logprobs", 0)]
+            choice["logprobs"] = {"content": [entry("yes", 0.6, listed)]}
+        return choice
+
+    def shown(self):
+        """What each request shows of its image: its URL or None, and its name or None."""
+        bodies = [body for _, body in self.requests if "messages" in body]
+        parts = [body["messages"][0]["content"][0] for body in bodies]
+        return [((p["image_url"] or {}).get("url"), p.get("uuid")) for p in parts]

@@ -1,0 +1,28 @@
+"""One run of all notebooks, small, that every test of a study reads."""
+
+from typing import NamedTuple
+
+import pytest
+
+from medcal_nb.run import run_study, steps_of
+
+#: Sizes at which a chapter says the same with less certainty, and runs in seconds.
+SMALL = {"N_RESAMPLES": 50, "N_DRAWS": 20, "N_ITEMS": 4, "N_SPLITS": 3, "N_REPEATS": 20}
+
+
+class StudyRun(NamedTuple):
+    """Steps of a small study, and what became of each by name."""
+
+    steps: list
+    outcomes: dict
+
+
+@pytest.fixture(scope="session")
+def study_run(tmp_path_factory):
+    """The whole study at small sizes, published in a folder of its own."""
+    folder = tmp_path_factory.mktemp("study")
+    known = {name for step in steps_of() for name in step.defaults}
+    sizes = [f"{name}={value}" for name, value in SMALL.items() if name in known]
+    every = [step.name for step in steps_of()]
+    steps = steps_of(every, assignments=sizes, to=folder)
+    return StudyRun(steps, run_study(steps, force=True))

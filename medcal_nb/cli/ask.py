@@ -12,6 +12,14 @@ from medcal_nb.errors import MedcalError
 Lists = Literal["methods", "models", "datasets"]
 
 
+def _shard(text: str) -> tuple[int, int]:
+    """The numbers of I/N."""
+    part, _, parts = text.partition("/")
+    if part.isdecimal() and parts.isdecimal() and 1 <= int(part) <= int(parts):
+        return int(part), int(parts)
+    raise MedcalError(f"--shard {text}: write I/N with I from 1 to N, such as 1/4")
+
+
 @app.command(rich_help_panel="Ask")
 def ask(
     model: Annotated[
@@ -22,7 +30,7 @@ def ask(
     to: Annotated[Path | None, Option(help="The log to write, .sqlite.")] = None,
     split: Annotated[str | None, Option(help="fit or test; both if not given.")] = None,
     n: Annotated[int | None, Option(min=1, help="Items, always the same.")] = None,
-    shard: Annotated[str, Option(help="I/N: part I of N of the items.")] = "1/1",
+    shard: Annotated[str, Option(callback=_shard, help="I/N: a part.")] = "1/1",
     samples: Annotated[int, Option(min=1, max=1000, help="Sampled replies.")] = 10,
     temperature: Annotated[float, Option(min=0.01, max=100, help="Theirs.")] = 1.0,
     max_new_tokens: Annotated[int | None, Option(min=1, help="Of a reply.")] = None,
@@ -48,7 +56,7 @@ def ask(
     from medcal_nb.answers import AnswerLog, is_log
     from medcal_nb.ask import run
     from medcal_nb.ask.backends.batch import export_batch
-    from medcal_nb.ask.models import resolve_model
+    from medcal_nb.ask.models import resolve_model, what_works
     from medcal_nb.ask.strategies import Plan, choose_strategies
     from medcal_nb.datasets import load_items
 
@@ -61,7 +69,6 @@ def ask(
         raise MedcalError("--model and --dataset are needed: what to ask, about what")
     how = {"samples": samples, "temperature": temperature, "lettered": letters}
     how |= {"max_new_tokens": max_new_tokens}
-    part = _shard(shard)
     about = {"split": split, "n": n}
     if export:
         files = export_batch(export, model, methods, dataset=dataset, **about, **how)
@@ -74,7 +81,8 @@ def ask(
         plan = Plan(dataset=dataset, **how)
         say("\n".join(run.dry_run(backend, items, methods, plan)))
         return
-    how |= {"batch_size": batch_size, "shard": part, "progress": True}
+    say("\n".join(what_works(backend, methods)), err=True)
+    how |= {"batch_size": batch_size, "shard": shard, "progress": True}
     with AnswerLog(to) as log:
         summary = run.ask(backend, items, methods, log=log, **how)
     _close(summary)
@@ -90,13 +98,6 @@ def _collect(folder: Path, to: Path | None) -> None:
     for path in waiting:
         say(str(path))
     _close(summary)
-
-
-def _shard(text: str) -> tuple[int, int]:
-    part, _, parts = text.partition("/")
-    if part.isdecimal() and parts.isdecimal() and 1 <= int(part) <= int(parts):
-        return int(part), int(parts)
-    raise MedcalError(f"--shard {text}: write I/N with I from 1 to N, such as 1/4")
 
 
 def _close(summary: Any) -> None:

@@ -190,41 +190,6 @@ def bootstrap_tasks(sizes) -> list[Task]:
     return tasks
 
 
-def many_answers(items: int) -> pd.DataFrame:
-    """Graded answers of five models under four strategies, two questions an image."""
-    parts = []
-    for k in range(20):
-        c, y = sample(items, seed=k)
-        one = pd.DataFrame({"confidence": c.round(3 if k % 2 else 2), "correct": y})
-        names = {"model": f"m{k % 5}", "strategy": f"s{k // 5}", "dataset": "d"}
-        parts.append(
-            one.assign(
-                item_id=np.arange(items), image_id=np.arange(items) // 2, **names
-            )
-        )
-    return pd.concat(parts, ignore_index=True)
-
-
-def study_task(items: int) -> Task:
-    """The tables of notebook 02 on twenty systems."""
-    graded = many_answers(items)
-    rng = np.random.default_rng(0)
-
-    def tables():
-        measure.metrics_table(graded, rng=rng)
-        close_up = graded[
-            (graded["model"] == "m0") & graded["strategy"].isin(["s0", "s1"])
-        ]
-        measure.metrics_table(
-            close_up, by=["strategy"], metrics="all", n_resamples=200, rng=rng
-        )
-        for n_bins in (5, 15, 50):
-            eces = {"metrics": ["ece", "ece_mass"], "n_bins": n_bins}
-            measure.metrics_table(close_up, by=["strategy"], rng=rng, **eces)
-
-    return Task("tables of notebook 02", 20 * items, tables, {}, "90 s")
-
-
 def as_markdown(table: pd.DataFrame) -> str:
     """The table as Markdown, blank where nothing is known."""
     shown = table.reindex(columns=COLUMNS).fillna("")
@@ -249,7 +214,6 @@ def main() -> None:
     rounds = 1 if options.quick else options.rounds
     tasks = [*ece_tasks(sizes), *bootstrap_tasks(sizes)]
     rows = [row for task in tasks for row in task.measure(rounds)]
-    rows += study_task(500 if options.quick else 26_000).measure(1)
     table = pd.DataFrame(rows).reindex(columns=COLUMNS)
     out = Path(options.out)
     out.mkdir(parents=True, exist_ok=True)

@@ -64,16 +64,6 @@ def test_bins_are_closed_on_the_right_and_hold_both_ends():
         assert (width_bins(c, n_bins) == expected).all()
 
 
-def test_confidence_one_is_in_the_last_bin_and_zero_in_the_first():
-    # an extra bin for 1.0, or none for 0, are defects of known tools
-    c = np.array([1.0, 0.95, 0.0, 0.05])
-    y = np.array([0.0, 1.0, 1.0, 0.0])
-    expected = (abs(1 - 1.95) + abs(1 - 0.05)) / 4
-    assert measure.ece(c, y, n_bins=10) == pytest.approx(expected)
-    assert measure.ece([0.0], [1]) == 1.0
-    assert measure.ece([1.0], [0]) == 1.0
-
-
 def test_equal_mass_bins_never_split_a_value():
     c = np.array([0.1] * 2 + [0.5] * 7 + [0.9])
     # of ten items in 5 bins of two: the .5s start at the third, the .9 at the tenth

@@ -126,17 +126,6 @@ def test_missing_rows_are_left_out_and_counted(graded, rng):
     )
 
 
-def test_metrics_table_resamples_images(graded):
-    tripled = pd.concat([graded[graded["model"] == "a"]] * 4)
-    seed = np.random.default_rng
-    by_image = measure.metrics_table(tripled, n_resamples=800, rng=seed(1)).iloc[0]
-    by_row = measure.metrics_table(
-        tripled, n_resamples=800, groups=None, rng=seed(1)
-    ).iloc[0]
-    width = by_image["brier_high"] - by_image["brier_low"]
-    assert by_row["brier_high"] - by_row["brier_low"] < 0.7 * width
-
-
 def test_undefined_metrics_name_their_group(graded, rng):
     graded.loc[graded["model"] == "a", "correct"] = True
     with pytest.warns(
@@ -184,17 +173,6 @@ def test_holm_counts_all_pairs_of_groups(graded, rng):
     assert (
         len(measure.difference_table(four.query("group == '0'"), "group", rng=rng)) == 0
     )
-
-
-def test_images_of_two_data_sets_are_two_images(graded):
-    """Both data sets have an image 1: they are not drawn together."""
-    one = graded[graded["model"] == "a"].assign(image_id="1")
-    two = pd.concat([one, one.assign(dataset="e")])
-    assert sorted(set(image_labels(two))) == ["d/1", "e/1"]
-    no_image = one.assign(image_id=None)
-    assert len(set(image_labels(no_image))) == 240
-    with pytest.warns(MeasureWarning, match="worth 2 equally large images"):
-        measure.metrics_table(two, by=(), n_resamples=20, rng=np.random.default_rng(0))
 
 
 def test_the_interval_of_an_ece_is_the_one_that_holds(graded, rng):

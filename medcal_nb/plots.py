@@ -182,8 +182,8 @@ def dots(
         range(len(rows)),
         "|",
         color="black",
-        ms=18,
-        mew=3,
+        ms=13,
+        mew=2.5,
         label="median",
     )
     ax.axvline(0, color=GREY, lw=0.9, zorder=0)

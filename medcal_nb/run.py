@@ -16,7 +16,6 @@ import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
-from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
@@ -41,78 +40,67 @@ _ENVIRONMENT = {
     "MPLBACKEND": "module://matplotlib_inline.backend_inline",
 }
 # sums depend on the number of threads; a large model asked live can't do with one
-_ONE_THREAD = {
-    "HF_HUB_OFFLINE": "1",
-    "OMP_NUM_THREADS": "1",
-    "OPENBLAS_NUM_THREADS": "1",
-    "MKL_NUM_THREADS": "1",
-}
+_THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+_ONE_THREAD = {name: "1" for name in ("HF_HUB_OFFLINE", *_THREADS)}
 # a warning is a line for a reader, without the place in the code that gave it
 _STARTUP = """\
 import warnings
-
-
-def _note(message, *_, **__):
-    print(f"Note: {' '.join(str(message).split())}")
-
-
-warnings.showwarning = _note
+warnings.showwarning = lambda m, *_, **__: print("Note:", " ".join(str(m).split()))
 """
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
 class Step:
     """One notebook of the study: what it is given, and where its files go.
 
-    Attributes
+    Parameters
     ----------
     notebook : Path
+    figures : Path
+        Folder of what it publishes.
+    work : Path
+        Folder of its executed copy.
+
+    Attributes
+    ----------
+    name : str
+        Such as ``04_transfer``.
     cells : list of str
         Their sources; outputs do not count.
     defaults, given : dict
         Parameters that the notebook holds, and those that are set otherwise.
-    figures : Path
-        Folder of what it publishes.
-    work : Path
-        Folder of its executed copy, and of the record of what that was made from.
+    results : Path
+        The published results; they list the files that were published with them.
+    executed : Path
+        The executed copy.
+    record : Path
+        What that was made from; written last.
+    is_last : bool
+        Whether it sums up the results of the others.
+    asks : bool
+        Whether it asks models: answers differ between machines.
     """
 
-    notebook: Path
-    cells: list[str]
-    defaults: dict[str, Any]
-    given: dict[str, Any]
-    figures: Path
-    work: Path
-
-    @property
-    def name(self) -> str:
-        """Name of the notebook, such as ``04_transfer``."""
-        return self.notebook.stem
-
-    @property
-    def results(self) -> Path:
-        """The published results; they list the files that were published with them."""
-        return self.figures / "results" / f"{self.name}.json"
-
-    @property
-    def record(self) -> Path:
-        """What the executed copy was made from; written last."""
-        return self.work / f"{self.name}.json"
-
-    @property
-    def executed(self) -> Path:
-        """The executed copy."""
-        return self.work / self.notebook.name
-
-    @property
-    def is_last(self) -> bool:
-        """Whether it sums up the results of the others."""
-        return self.name.startswith("00")
-
-    @property
-    def asks(self) -> bool:
-        """Whether it asks models: answers differ between machines."""
-        return "LOG" in self.defaults
+    def __init__(self, notebook: Path, figures: Path, work: Path) -> None:
+        self.notebook = notebook
+        self.figures = figures
+        self.work = work
+        self.name = notebook.stem
+        self.results = figures / "results" / f"{self.name}.json"
+        self.executed = work / notebook.name
+        self.record = work / f"{self.name}.json"
+        cells = _read(notebook)["cells"]
+        self.cells = ["".join(cell["source"]) for cell in cells]
+        self.defaults = {
+            ast.unparse(line.targets[0]): ast.literal_eval(line.value)
+            for source, cell in zip(self.cells, cells, strict=True)
+            if "parameters" in cell["metadata"].get("tags", ())
+            for line in ast.parse(source).body
+            if isinstance(line, ast.Assign)
+        }
+        self.defaults.pop("OUT", None)
+        self.given: dict[str, Any] = {}
+        self.is_last = self.name.startswith("00")
+        self.asks = "LOG" in self.defaults
 
     def state(self) -> dict[str, str]:
         """Return a hash of each thing that the results follow from, and of what is published."""
@@ -138,10 +126,9 @@ class Step:
         """Return why the notebook has to run; an empty text where nothing changed."""
         if not (self.record.is_file() and self.executed.is_file()):
             return "no earlier run"
-        changed = {
-            name for name, _ in _read(self.record).items() ^ self.state().items()
-        }
-        return f"changed: {', '.join(sorted(changed))}" if changed else ""
+        differing = _read(self.record).items() ^ self.state().items()
+        names = sorted({name for name, _ in differing})
+        return f"changed: {', '.join(names)}" if names else ""
 
     def run(self, kernels: type, on_cell: Callable[..., None]) -> list[str]:
         """Execute the notebook, and publish what it wrote once all of it has ended well.
@@ -174,10 +161,9 @@ class Step:
         out.mkdir(parents=True)
         copy = stage / self.notebook.name
         _execute(self.notebook, copy, self.given | {"OUT": str(out)}, kernels, on_cell)
-        notes = _finish(copy)
-        link = Path(os.path.relpath(self.notebook, self.figures)).as_posix()
-        page = f"[Notebook]({link}), executed; code left out.\n\n{page_of(copy)}"
-        (out / f"{self.name}.md").write_text(page, encoding="utf-8")
+        notes, page = _finish(copy)
+        head = f"Executed [{self.name}](../notebooks/{self.notebook.name}), without its code."
+        (out / f"{self.name}.md").write_text(f"{head}\n\n{page}\n", encoding="utf-8")
         self._publish(out)
         os.replace(copy, self.executed)
         state["published files"] = _hash(_contents(self.figures, self._listed()))
@@ -189,8 +175,10 @@ class Step:
         """Names of published files: those that the results list, and the results; no others."""
         if not self.results.is_file():
             return []
-        names = map(Path, _read(self.results).get("files", ()))
-        inside = [str(n) for n in names if ".." not in n.parts and not n.is_absolute()]
+        names = _read(self.results).get("files")
+        if names is None:
+            raise _not_ours(self.results)
+        inside = [n for n in names if not {"..", "/"} & {*Path(n).parts}]
         return [*inside, f"results/{self.results.name}"]
 
     def _publish(self, out: Path) -> None:
@@ -211,9 +199,7 @@ class Step:
         listed = self._listed()
         for name in files:
             if name not in listed and (self.figures / name).exists():
-                raise MedcalError(
-                    f"{self.figures / name}: no study wrote it: move it away, or use --to"
-                )
+                raise _not_ours(self.figures / name)
         if self._is_published(now, out):
             return
         for name in set(listed[:-1]) - set(files):
@@ -227,7 +213,7 @@ class Step:
         if not self.results.is_file():
             return False
         before = _read(self.results)
-        files = before.get("files", {})
+        files = before["files"]
         return (
             all(before.get(part) == now[part] for part in ("drawn_from", "parameters"))
             and files.keys() == now["files"].keys()
@@ -268,49 +254,27 @@ def steps_of(
         If a notebook, a profile or a parameter is unknown, or a value is of another kind than the
         parameter.
     """
-    every = {
-        path: _read_notebook(path)
-        for path in sorted((root / "notebooks").glob("[0-9][0-9]_*.ipynb"))
-    }
-    if not every:
-        raise MedcalError(f"{root}: no notebooks/ there: clone the repository")
     values = _profile(profile, root) if profile else {}
     numbers = values.pop("NOTEBOOKS", ())
-    words = {Path(str(word)).stem.zfill(2) for word in chosen or numbers}
-    for word in words:
-        _check_name(word, [path.stem for path in every], "notebook")
+    figures, work = _places(root, profile, bool(assignments), to)
+    paths = sorted((root / "notebooks").glob("[0-9][0-9]_*.ipynb"))
+    steps = [Step(path, figures, work) for path in paths]
+    if not steps:
+        raise MedcalError(f"{root}: no notebooks/ there: clone the repository")
     known: dict[str, Any] = {}
-    for _, defaults in every.values():
-        known |= defaults
+    for step in steps:
+        known |= step.defaults
     values |= dict(_assignment(text, known) for text in assignments)
     for name in values:
         _check_name(name, known, "parameter")
-    figures, work = _places(root, profile, bool(assignments), to)
-    steps = []
-    for path, (cells, defaults) in every.items():
-        given = {name: values[name] for name in defaults.keys() & values.keys()}
-        is_asked_for = (
-            words & {path.stem, path.stem[:2]} if words else given or not values
-        )
-        if not is_asked_for:
-            continue
-        for name, value in given.items():
-            _check_kind(name, value, defaults[name])
-            is_text = isinstance(value, str)
-            if is_text and (os.path.isfile(value) or value.endswith(".sqlite")):
-                given[name] = os.path.abspath(value)  # notebooks run in their folder
-        if "RESULTS" in defaults and figures != root / "figures":
-            given.setdefault("RESULTS", str(figures / "results"))
-        step = Step(
-            notebook=path,
-            cells=cells,
-            defaults=defaults,
-            given=given,
-            figures=figures,
-            work=work,
-        )
-        steps.append(step)
-    return steps
+    words = {Path(str(word)).stem.zfill(2) for word in chosen or numbers}
+    for word in words - {step.name[:2] for step in steps}:
+        _check_name(word, [step.name for step in steps], "notebook")
+    for step in steps:
+        _give(step, values, root)
+    if words:
+        return [step for step in steps if words & {step.name, step.name[:2]}]
+    return [step for step in steps if not values or step.given.keys() & values.keys()]
 
 
 def run_study(
@@ -376,15 +340,13 @@ def verify_study(
     Raises
     ------
     MedcalError
-        If a notebook fails, or was never published.
+        If a notebook fails.
+    FileNotFoundError
+        If it was never published.
     """
     steps = steps_of(chosen, to=root / "build" / "verify", root=root)
-    published = {}
-    for step in steps:
-        path = root / "figures" / "results" / step.results.name
-        if not path.is_file():
-            raise MedcalError(f"{path}: not there: publish it by `medcal study`")
-        published[step] = _read(path)
+    folder = root / "figures" / "results"
+    published = {step: _read(folder / step.results.name) for step in steps}
     for name, outcome in run_study(steps, force=True).items():
         if not outcome.startswith("ran"):
             raise MedcalError(f"{name} {outcome}")
@@ -421,19 +383,6 @@ def compare_results(
     return lines
 
 
-def page_of(executed: Path) -> str:
-    """Return an executed notebook as Markdown: no code, figures by relative path."""
-    import nbformat
-    from nbconvert import MarkdownExporter
-
-    content = nbformat.read(executed, as_version=4)
-    for cell in content.cells:
-        if cell.cell_type == "code":
-            cell.outputs = [one for one in map(_on_page, cell.outputs) if one]
-    text, _ = MarkdownExporter(exclude_input=True).from_notebook_node(content)
-    return re.sub(r"\n\s*\n\s*\n", "\n\n", text.strip()) + "\n"
-
-
 # --- executing ------------------------------------------------------------------------------------
 
 
@@ -441,18 +390,15 @@ def _run_side_by_side(steps: Sequence[Step]) -> dict[str, str]:
     """Run notebooks, a few at a time; return what became of each."""
     from tqdm import tqdm
 
-    total = sum(len(step.cells) for step in steps)
     kernels = _kernels(steps)
+    total = sum(len(step.cells) for step in steps)
+    bar = tqdm(total=total, unit="cell", leave=False, disable=None)
     with contextlib.ExitStack() as stack:
         for step in steps:
             stack.enter_context(_lock(step))
-        bar = stack.enter_context(
-            tqdm(total=total, unit="cell", leave=False, disable=None)
-        )
+        stack.enter_context(bar)
         pool = stack.enter_context(ThreadPoolExecutor(_AT_ONCE))
-        tasks = {
-            step.name: pool.submit(_carry_out, step, kernels, bar) for step in steps
-        }
+        tasks = {one.name: pool.submit(_carry_out, one, kernels, bar) for one in steps}
         try:
             wait(tasks.values())
         except KeyboardInterrupt:
@@ -548,21 +494,26 @@ def _kernels(steps: Sequence[Step]) -> Any:
     return Kernels
 
 
-def _finish(executed: Path) -> list[str]:
-    """Leave an executed notebook without local paths and traces of papermill; return its notes."""
+def _finish(executed: Path) -> tuple[list[str], str]:
+    """Leave an executed notebook without local paths; return what it noted, and it as Markdown."""
     import nbformat
+    from nbconvert import MarkdownExporter
 
     content = nbformat.read(executed, as_version=4)
     notes = []
-    for part in [content, *content.cells]:
-        part.metadata.pop("papermill", None)
+    content.metadata.pop("papermill", None)
     for cell in content.cells:
-        if "injected-parameters" in cell.metadata.get("tags", []):
+        cell.metadata.pop("papermill", None)
+        if "injected-parameters" in cell.metadata.get("tags", ()):
             cell.source = re.sub("(?m)^OUT = .*$", 'OUT = ""', cell.source)
-        for output in cell.get("outputs", ()):
-            notes += re.findall("(?m)^Note: .*$", output.get("text", ""))
     nbformat.write(content, executed)
-    return notes
+    for cell in content.cells:
+        if cell.cell_type == "code":
+            for output in cell.outputs:
+                notes += re.findall("(?m)^Note: .*$", output.get("text", ""))
+            cell.outputs = [one for one in map(_on_page, cell.outputs) if one]
+    page, _ = MarkdownExporter(exclude_input=True).from_notebook_node(content)
+    return notes, re.sub(r"\n\s*\n\s*\n", "\n\n", page.strip())
 
 
 def _on_page(output: Any) -> Any:
@@ -575,9 +526,8 @@ def _on_page(output: Any) -> Any:
         output.data = {"text/markdown": f"![{caption}]({mark['figure']})"}
     elif "text/html" in data:
         text = re.sub(r"(?s)<(style|script)\b.*?</\1>", "", data["text/html"])
-        text = re.sub(
-            r"\s+(?=<(td|th|/tr)\b)", "", text
-        )  # a row of a table on one line
+        # a row of a table on one line
+        text = re.sub(r"\s+(?=<(td|th|/tr)\b)", "", text)
         # an empty line would end the block, and $ begin a formula
         text = re.sub(r"\n\s*\n", "\n", text).strip().replace("$", "&#36;")
         output.data = {"text/html": text}
@@ -587,7 +537,6 @@ def _on_page(output: Any) -> Any:
 
 
 # --- comparing ------------------------------------------------------------------------------------
-
 
 _Values = dict[tuple[str, int, str], Any]
 
@@ -635,34 +584,12 @@ def _same_text(before: Path, now: Path) -> bool:
 # --- names, values, places ------------------------------------------------------------------------
 
 
-def _read_notebook(path: Path) -> tuple[list[str], dict[str, Any]]:
-    """Sources of a notebook's cells, and the literals of its parameters cell by name."""
-    try:
-        cells = _read(path)["cells"]
-        sources = ["".join(cell["source"]) for cell in cells]
-        tags = [cell["metadata"].get("tags", ()) for cell in cells]
-        parameters = sources[["parameters" in tag for tag in tags].index(True)]
-        defaults = {
-            ast.unparse(line.targets[0]): ast.literal_eval(line.value)
-            for line in ast.parse(parameters).body
-            if isinstance(line, ast.Assign)
-        }
-    except (ValueError, KeyError, TypeError, SyntaxError) as error:
-        raise MedcalError(
-            f"{path}: no notebook of the study ({type(error).__name__}: {error}): see "
-            "'Add a notebook' in CONTRIBUTING.md"
-        ) from None
-    defaults.pop("OUT", None)
-    return sources, defaults
-
-
 def _check_name(name: str, known: Iterable[str], kind: str) -> None:
-    """Refuse a name that is not known, by its number or in full."""
+    """Refuse a name that is not known."""
     names = sorted(known)
-    if name not in names and name.zfill(2) not in [one[:2] for one in names]:
-        raise MedcalError(
-            f"no {kind} {name!r}{did_you_mean(name, names)}: there are {', '.join(names)}"
-        )
+    if name not in names:
+        hint = did_you_mean(name, names)
+        raise MedcalError(f"no {kind} {name!r}{hint}: there are {', '.join(names)}")
 
 
 def _profile(profile: str, root: Path) -> dict[str, Any]:
@@ -674,10 +601,7 @@ def _profile(profile: str, root: Path) -> dict[str, Any]:
         folder = root / "notebooks" / "params"
         _check_name(profile, [file.stem for file in folder.glob("*.yaml")], "profile")
         path = folder / f"{profile}.yaml"
-    try:
-        return dict(read_yaml_file(str(path)) or {})
-    except Exception as error:  # of files, or of the parser that papermill brings
-        raise MedcalError(f"{path}: {' '.join(str(error).split())}") from None
+    return read_yaml_file(str(path)) or {}
 
 
 def _assignment(text: str, known: dict[str, Any]) -> tuple[str, Any]:
@@ -690,13 +614,19 @@ def _assignment(text: str, known: dict[str, Any]) -> tuple[str, Any]:
     return name, value
 
 
-def _check_kind(name: str, value: Any, default: Any) -> None:
-    """Refuse a value of another kind than a notebook has there."""
-    kinds = (int, float) if isinstance(default, float) else (type(default),)
-    if default is not None and type(value) not in kinds:
-        raise MedcalError(
-            f"{name} = {value!r}: the notebook has {default!r} there: write a value of that kind"
-        )
+def _give(step: Step, values: dict[str, Any], root: Path) -> None:
+    """Give a step those values that its notebook has as parameters."""
+    for name in step.defaults.keys() & values.keys():
+        value = values[name]
+        default = step.defaults[name]
+        kinds = (int, float) if isinstance(default, float) else (type(default),)
+        if default is not None and type(value) not in kinds:
+            raise MedcalError(f"{name} = {value!r}: of another kind than {default!r}")
+        if type(value) is str and (os.path.isfile(value) or value.endswith(".sqlite")):
+            value = os.path.abspath(value)  # notebooks run in their folder
+        step.given[name] = value
+    if "RESULTS" in step.defaults and step.figures != root / "figures":
+        step.given.setdefault("RESULTS", str(step.figures / "results"))
 
 
 def _places(root: Path, profile: str, is_trial: bool, to: str | Path) -> list[Path]:
@@ -741,6 +671,10 @@ def _code_hash(names: Sequence[str] = ()) -> str:
         if (str(place) in names if names else place.parts[0] not in _APART)
     ]
     return _hash(hashes + [version(library) for library in _LIBRARIES if not names])
+
+
+def _not_ours(path: Path) -> MedcalError:
+    return MedcalError(f"{path}: no study wrote it: move it away, or use --to")
 
 
 def _contents(folder: Path, names: Iterable[str]) -> dict[str, str]:

@@ -1,8 +1,8 @@
 """Build the site: start page, chapters, functions, how-to pages, the lesson and a report.
 
-`python docs/build_site.py [--study build/study] [--out build/site]` copies the repository's pages to
-`build/site-source`, in the folders where they stand, so that their links hold, adds what is
-computed, and has Sphinx make a folder of it that asks no other host.
+`python docs/build_site.py [--out build/site]` copies the repository's pages to `build/site-source`,
+in the folders where they stand, so that their links hold, adds what is computed, and has Sphinx
+make a folder of it that asks no other host.
 """
 
 from __future__ import annotations
@@ -17,11 +17,9 @@ import shutil
 import sys
 from pathlib import Path
 
-import nbformat
 from sphinx.cmd.build import main as sphinx_build
 
 from medcal_nb.errors import MedcalError
-from medcal_nb.run import page_of
 from medcal_nb.teach.lesson_site import write_lesson_site
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -69,70 +67,81 @@ API = {
     "notebook": ("In a notebook", "notebook"),
     "report": ("Report", "report"),
 }
-CODE = """<details><summary>{summary}</summary>
+CODE = """<details><summary>Code</summary>
 
 ```python
 {code}
 ```
 
-</details>"""
-#: cells without an output between them fold together
-BETWEEN = re.compile(r"\n```\n\n</details>\s*<details><summary>Code</summary>\n\n```python\n")
-FINDINGS = re.compile(r"<blockquote[^>]*><p>.*?</p></blockquote>")
+</details>
+
+"""
+FINDINGS = re.compile(r"<blockquote[^>]*><p>(.*?)</p></blockquote>\n*")
 
 
 def main(argv: list[str] | None = None) -> int:
     """Gather the pages and build them; return the exit code."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--study", type=Path, default=ROOT / "build" / "study")
+    parser.add_argument("--figures", type=Path, default=ROOT / "figures")
+    parser.add_argument(
+        "--lesson", type=Path, default=ROOT / "build/study/07_teaching.ipynb"
+    )
     parser.add_argument("--out", type=Path, default=ROOT / "build" / "site")
     options = parser.parse_args(argv)
     source = options.out.with_name(f"{options.out.name}-source")
     shutil.rmtree(source, ignore_errors=True)
     shutil.rmtree(options.out, ignore_errors=True)
     try:
-        gather(source, options.study)
+        gather(source, options.figures)
         done = sphinx_build(
-            [*"-b html -q -W --keep-going -j 2".split(), str(source), str(options.out)]
+            [
+                *("-b", "html", "-q", "-W", "--keep-going"),
+                str(source),
+                str(options.out),
+            ]
         )
-        finish(options.out, options.study)
+        finish(options.out, options.lesson)
     except MedcalError as error:
         print(f"site: error: {error}", file=sys.stderr)
         return 2
     return done
 
 
-def gather(source: Path, study: Path) -> None:
+def gather(source: Path, figures: Path) -> None:
     """Write the source of every page.
 
     Parameters
     ----------
     source : Path
         A new folder.
-    study : Path
-        Where the study puts its executed notebooks.
+    figures : Path
+        What the study published: figures, results, and its chapters without their code.
 
     Raises
     ------
     MedcalError
-        If a chapter has neither been executed nor published.
+        If a chapter has not been published.
     """
     shutil.copytree(ROOT / "docs" / "_static", source / "_static")
     shutil.copy(ROOT / "docs" / "conf.py", source)
-    for page in [*HOW_TO, *ABOUT, *LESSON]:
-        if (ROOT / f"{page}.md").is_file():
-            write(source / f"{page}.md", (ROOT / f"{page}.md").read_text("utf-8"))
-    write(source / "lesson" / "index.md", "# The lesson\n")  # its links; see finish
+    shutil.copytree(figures, source / "figures", ignore=shutil.ignore_patterns("*.md"))
+    write(source / "lesson" / "index.md", "# The lesson\n")  # its place; see finish
+    for page in {*HOW_TO, *ABOUT, *LESSON} - {"lesson/index"}:
+        write(source / f"{page}.md", (ROOT / f"{page}.md").read_text("utf-8"))
     chapters = {}
     for notebook in sorted((ROOT / "notebooks").glob("[0-9]*.ipynb")):
         number, _, name = notebook.stem.partition("_")
-        if name != "teaching":  # the lesson is its page
-            chapters[f"figures/{notebook.stem}"] = f"{number} {name.capitalize()}"
-            text = chapter(notebook.stem, study, source)
-            write(source / f"figures/{notebook.stem}.md", text)
-    for page, (_, modules) in API.items():
-        write(source / "api" / f"{page}.rst", functions(page, modules.split()))
-    write(source / "index.md", start_page(chapters))
+        published = figures / f"{notebook.stem}.md"
+        if name == "teaching":  # the lesson is its page
+            continue
+        if not published.is_file():
+            raise MedcalError(f"{published}: not there: run `medcal study {number}`")
+        chapters[f"figures/{notebook.stem}"] = f"{number} {name.capitalize()}"
+        text = chapter(notebook, published.read_text("utf-8"))
+        write(source / f"figures/{notebook.stem}.md", text)
+    for page, (title, modules) in API.items():
+        write(source / "api" / f"{page}.rst", functions(title, modules.split()))
+    write(source / "index.md", start_page(figures, chapters))
     for page in source.rglob("*.md"):
         copy_linked(page, source)
 
@@ -143,55 +152,61 @@ def write(path: Path, text: str) -> None:
     path.write_text(text, encoding="utf-8")
 
 
-def chapter(name: str, study: Path, source: Path) -> str:
-    """Return a chapter as Markdown: each finding once, code folded where it was executed here."""
-    executed = study / f"{name}.ipynb"
-    published = ROOT / "figures" / f"{name}.md"
-    if executed.is_file():
-        notebook = nbformat.read(executed, as_version=4)
-        notebook.cells = [part for cell in notebook.cells for part in with_code(cell)]
-        nbformat.write(notebook, source / "folded.ipynb")
-        text = BETWEEN.sub("\n\n", page_of(source / "folded.ipynb"))
-    elif published.is_file():
-        _, _, text = published.read_text("utf-8").partition("\n\n")
-    else:
-        raise MedcalError(f"{published}: not there: run `medcal study {name[:2]}` first")
-    first, *later = FINDINGS.findall(text) or [""]
-    for finding in later:
-        if finding.partition("<p>")[2].partition("</p>")[0] in first:
-            head, _, tail = text.rpartition(finding)
-            text = head + tail
-    text = re.sub(r"\]\(07_teaching\.\w+", "](../lesson/index.md", text)
-    return re.sub(r"\]\((\d\d_\w+)\.ipynb", r"](\1.md", text)
+def chapter(notebook: Path, published: str) -> str:
+    """Return a chapter as Markdown: each finding once, a section's code folded at its end."""
+    cells = json.loads(notebook.read_text("utf-8"))["cells"]
+    code: dict[str, list[str]] = {"": []}  # by the heading that it stands under
+    for cell in cells:
+        source = "".join(cell["source"])
+        if cell["cell_type"] == "code":
+            code[list(code)[-1]].append(source)
+        else:
+            code |= {heading: [] for heading in re.findall(r"(?m)^## .*$", source)}
+    _, _, text = published.partition("\n\n")  # what the page is, and a link
+    seen: list[str] = []
+
+    def first_time(match: re.Match) -> str:
+        new = [one for one in match[1].split("</p><p>") if one not in seen]
+        seen.extend(new)
+        return match[0] if new else ""
+
+    parts = re.split(r"(?m)^(?=## )", FINDINGS.sub(first_time, text))
+    for i, part in enumerate(parts):
+        cells = code.get(part.partition("\n")[0] if i else "", [])
+        if cells:
+            folded = CODE.format(code="\n\n".join(cells))
+            parts[i] = f"{part.rstrip()}\n\n{folded}"
+    text = re.sub(r"\]\(07_teaching\.\w+", "](../lesson/index.md", "".join(parts))
+    text = re.sub(r"\]\((\d\d_\w+)\.ipynb", r"](\1.md", text)
+    return f"{text}\n[This chapter as a notebook](../notebooks/{notebook.name})\n"
 
 
-def with_code(cell: nbformat.NotebookNode) -> list[nbformat.NotebookNode]:
-    """Return a cell, below its code in a fold; nothing for parameters that the runner adds."""
-    tags = cell.metadata.get("tags", [])
-    if cell.cell_type != "code":
-        return [cell]
-    if "injected-parameters" in tags:
-        return []
-    summary = "Parameters" if "parameters" in tags else "Code"
-    code = CODE.format(summary=summary, code=cell.source)
-    return [nbformat.v4.new_markdown_cell(code), cell]
-
-
-def functions(page: str, modules: list[str]) -> str:
+def functions(title: str, modules: list[str]) -> str:
     """Return a page on the public functions and classes of some modules."""
-    title = API[page][0]
     lines = [title, "=" * len(title), ""]
     entries = []
     for name in modules:
         module = importlib.import_module(f"medcal_nb.{name}")
         door, names = public_names(module)
         lines += [f".. automodule:: {module.__name__}", "   :no-index:", ""]
-        lines += [f".. currentmodule:: {door}", "", ".. autosummary::", "   :nosignatures:", ""]
+        lines += [
+            f".. currentmodule:: {door}",
+            "",
+            ".. autosummary::",
+            "   :nosignatures:",
+            "",
+        ]
         lines += [*(f"   {one}" for one in names), ""]
         for one in names:
             is_class = inspect.isclass(vars(module)[one])
             kind, options = ("class", "   :members:") if is_class else ("function", "")
-            entries += [f".. currentmodule:: {door}", "", f".. auto{kind}:: {one}", options, ""]
+            entries += [
+                f".. currentmodule:: {door}",
+                "",
+                f".. auto{kind}:: {one}",
+                options,
+                "",
+            ]
     return "\n".join([*lines, *entries])
 
 
@@ -212,30 +227,27 @@ def public_names(module: object) -> tuple[str, list[str]]:
     return (room.__name__, exported) if exported else (module.__name__, list(defined))
 
 
-def start_page(chapters: dict[str, str]) -> str:
+def start_page(figures: Path, chapters: dict[str, str]) -> str:
     """Return the start page: leading figure, three findings, and the lists of all pages."""
-    results = ROOT / "figures" / "results" / "00_overview.json"
-    page = ROOT / "figures" / "00_overview.md"
-    if not (results.is_file() and page.is_file()):
-        raise MedcalError(f"{results}: not there: run `medcal study 00` first")
-    figure = re.search(r"!\[.*?\]\(", page.read_text("utf-8"))
-    text = page.read_text("utf-8")[figure.start() :].partition("\n")[0]
-    findings = json.loads(results.read_text("utf-8"))["findings"][:3]
+    page = (figures / "00_overview.md").read_text("utf-8")
+    results = json.loads((figures / "results" / "00_overview.json").read_text("utf-8"))
+    findings = [f"<li>{html.escape(text)}</li>" for text in results["findings"][:3]]
+    functions = {f"api/{name}": title for name, (title, _) in API.items()}
+    lists = {
+        "Chapters": chapters,
+        "Teaching": LESSON,
+        "How to": HOW_TO,
+        "Functions": functions,
+        "About": ABOUT,
+    }
+    contents = []
+    for heading, pages in lists.items():
+        contents += ["```{toctree}", ":hidden:", f":caption: {heading}", ""]
+        contents += [*(f"{title} <{name}>" for name, title in pages.items()), "```", ""]
     parts = {
-        "figure": text.replace("](", "](figures/"),
-        "findings": "\n".join(f"<li>{html.escape(finding)}</li>" for finding in findings),
-        "contents": "\n".join(
-            f"```{{toctree}}\n:hidden:\n:caption: {heading}\n\n"
-            + "\n".join(f"{title} <{name}>" for name, title in pages.items())
-            + "\n```"
-            for heading, pages in {
-                "Chapters": chapters,
-                "Teaching": LESSON,
-                "How to": HOW_TO,
-                "Functions": {f"api/{page}": title for page, (title, _) in API.items()},
-                "About": ABOUT,
-            }.items()
-        ),
+        "figure": re.search(r"!\[.*\]\(.*\)", page)[0].replace("](", "](figures/"),
+        "findings": "<ul>{}</ul>".format("".join(findings)),
+        "contents": "\n".join(contents),
     }
     template = (ROOT / "docs" / "index.md").read_text("utf-8")
     return re.sub(r"\{\{ (\w+) \}\}", lambda match: parts[match[1]], template)
@@ -252,9 +264,9 @@ def copy_linked(page: Path, source: Path) -> None:
                 shutil.copy(file, place)
 
 
-def finish(out: Path, study: Path) -> None:
+def finish(out: Path, lesson: Path) -> None:
     """Write the pages that are whole by themselves, each with a link to the start page."""
-    page = write_lesson_site(study / "07_teaching.ipynb", out / "lesson")
+    page = write_lesson_site(lesson, out / "lesson")
     text = page.read_text("utf-8")
     home = '<nav><a href="../index.html">MedCal workbook</a></nav>\n<h1'
     page.write_text(text.replace("<h1", home, 1), encoding="utf-8")

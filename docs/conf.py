@@ -4,7 +4,9 @@ import html
 import re
 
 from docutils import nodes
+from docutils.utils.math import MathError
 from docutils.utils.math.latex2mathml import tex2mathml
+from sphinx.util import logging
 
 from medcal_nb import __version__
 
@@ -23,6 +25,7 @@ myst_enable_extensions = ["dollarmath"]
 myst_heading_anchors = 3
 autosummary_generate = False  # a function has no page of its own
 autodoc_typehints = "none"  # docstrings say the types
+napoleon_use_rtype = False  # what is returned and its type on one line
 default_role = "py:obj"  # `ece` in a docstring is a link to it
 html_math_renderer = "mathml"
 
@@ -31,6 +34,7 @@ html_theme = "sphinx_book_theme"
 html_title = "MedCal workbook"
 html_static_path = ["_static"]
 html_css_files = ["site.css"]
+html_js_files = ["site.js"]
 html_copy_source = False
 html_show_sourcelink = False
 html_context = {"default_mode": "auto"}  # light or dark, as the browser is set
@@ -45,6 +49,7 @@ html_theme_options = {
     "pygments_dark_style": "a11y-high-contrast-dark",
 }
 
+logger = logging.getLogger(__name__)
 #: what the theme puts around a table
 BOX = '<div class="pst-scrollable-table-container">'
 
@@ -59,7 +64,10 @@ def setup(app):
 
 def formula(writer, node):
     is_block = isinstance(node, nodes.math_block)
-    writer.body.append(tex2mathml(node.astext(), as_block=is_block))
+    try:
+        writer.body.append(tex2mathml(node.astext(), as_block=is_block))
+    except MathError as error:
+        logger.warning("a formula that MathML lacks: %s", error, location=node)
     raise nodes.SkipNode
 
 
@@ -71,10 +79,10 @@ def tables(app, pagename, templatename, context, doctree):
 
 
 def table(match):
-    """Return a table in a box that scrolls, with intervals that break as a whole.
+    """Return a table in a box that scrolls, its intervals whole, its cells with their columns' names.
 
-    On a narrow screen rows of a table of five columns or more become cards: each cell has the
-    column's label. One whose cells go over several rows or columns stays as it is.
+    By these site.js turns rows into cards where a screen is too narrow; a table whose cells go
+    over several rows or columns has none, and is scrolled.
     """
     box, attributes, content = match.groups()
     head, mark, rows = content.partition("</thead>")
@@ -83,9 +91,9 @@ def table(match):
         for label in re.findall(r"(?s)<th\b.*?>(.*?)</th>", head)
     ]
     rows = re.sub(r" (\[[^][<>]*\])", r' <span class="interval">\1</span>', rows)
-    if len(labels) > 4 and "span=" not in content:
+    if labels and "span=" not in content:
         rows = re.sub(r"(?s)<tr\b.*?</tr>", lambda row: labelled(row[0], labels), rows)
-        attributes = attributes.replace('class="', 'class="cards ', 1)
+        attributes += " data-cards"
     whole = f"<table{attributes}>{head}{mark}{rows}</table>"
     return f"{box}{whole}" if box else f"{BOX}{whole}</div>"
 
@@ -94,7 +102,9 @@ def labelled(row, labels):
     """Return a row of a table whose cells name their columns."""
     names = iter(labels)
     pattern = r"<(t[hd])\b"
-    return re.sub(pattern, lambda cell: f'{cell[0]} data-label="{next(names, '')}"', row)
+    return re.sub(
+        pattern, lambda cell: f'{cell[0]} data-label="{next(names, "")}"', row
+    )
 
 
 def link_pages(app, what, name, obj, options, lines):

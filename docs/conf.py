@@ -79,7 +79,7 @@ def tables(app, pagename, templatename, context, doctree):
 
 
 def table(match):
-    """Return a table in a box that scrolls, its intervals whole, its cells with their columns' names.
+    """Return a table in a box that scrolls, intervals whole, cells with their columns' names.
 
     By these site.js turns rows into cards where a screen is too narrow; a table whose cells go
     over several rows or columns has none, and is scrolled.

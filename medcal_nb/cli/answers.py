@@ -79,15 +79,16 @@ def report(
     """
     from medcal_nb.report import write_report
 
-    page = write_report(
-        file,
-        to or Path(f"{file.stem}_report"),
-        columns=_named(columns),
-        cluster=cluster,
-        group=split_names(group),
-        transfer_from=transfer_from,
-        force=force,
-    )
+    with _explained(file):
+        page = write_report(
+            file,
+            to or Path(f"{file.stem}_report"),
+            force=force,
+            cluster=cluster,
+            group=split_names(group),
+            transfer_from=transfer_from,
+            **_named(columns),
+        )
     say(str(page))
 
 

@@ -76,7 +76,7 @@ def ask(
         return
     from medcal_nb.answers import AnswerLog, is_log
     from medcal_nb.ask import run
-    from medcal_nb.ask.models import resolve_model
+    from medcal_nb.ask.models import resolve_model, what_works
     from medcal_nb.ask.strategies import Plan, choose_strategies
     from medcal_nb.datasets import load_items
 
@@ -113,6 +113,7 @@ def ask(
         plan = Plan(dataset=dataset, **settings)
         say("\n".join(run.dry_run(backend, items, methods, plan)))
         return
+    say("\n".join(what_works(backend, methods)), err=True)
     how = settings | {"batch_size": batch_size, "shard": _shard(shard)}
     with AnswerLog(to) as log:
         summary = run.ask(backend, items, methods, log=log, progress=True, **how)

@@ -10,7 +10,6 @@ from .binned import ece, ece_mass
 from .decisions import (
     best_threshold,
     expected_cost_table,
-    net_benefit_table,
     policy_table,
     reliance_table,
 )

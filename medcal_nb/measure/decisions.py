@@ -1,12 +1,11 @@
-"""What deferring is worth: net benefit, costs, and who should decide what."""
+"""What deferring is worth: expected costs, and who should decide what."""
 
 from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
-from ._check import check_pair
 from .intervals import wilson_interval
 from .paired import with_ends
 from .readers import mrmc_mean
@@ -27,86 +26,6 @@ DECISION_COLUMNS = (
 HALF_A_STEP = 1e-6  # confidences so close to a threshold are at it
 
 
-def net_benefit_table(
-    confidence: ArrayLike,
-    correct: ArrayLike,
-    *,
-    thresholds: ArrayLike,
-    level: float = 0.95,
-    n_resamples: int = 2000,
-    groups: ArrayLike | None = None,
-    rng: np.random.Generator,
-) -> pd.DataFrame:
-    r"""Decision curve: net benefit of checking by confidence, of checking all and none.
-
-    .. math:: \frac{\text{wrong and checked}}{n} - \frac{\text{right and checked}}{n}
-       \cdot \frac{p_t}{1 - p_t}
-
-    of checking the answers whose probability of an error, 1 − confidence, is p_t or more. The
-    threshold probability p_t is an exchange rate: a wrong answer that is acted on costs as much
-    as R = 1 / p_t checks. Checking none has a net benefit of 0.
-
-    Parameters
-    ----------
-    confidence, correct : (n,) arrays
-    thresholds : array
-        Threshold probabilities of an error, in (0, 1).
-    level, n_resamples, groups, rng
-        Pointwise bootstrap intervals, by image where `groups` are handed over.
-
-    Returns
-    -------
-    pandas.DataFrame
-        One row a threshold:
-
-        - threshold, exchange_rate: p_t, and R = 1 / p_t
-        - checked: share of answers
-        - net_benefit, net_benefit_low, net_benefit_high
-        - check_all: net benefit of checking every answer
-        - over_all, over_all_low, over_all_high: net benefit − check_all, paired
-        - advantage, advantage_low, advantage_high: over the better of checking all and none
-
-    Raises
-    ------
-    ValueError
-        On bad input, by name and position; on a threshold outside (0, 1).
-
-    References
-    ----------
-    Vickers & Elkin, Medical Decision Making 2006, doi:10.1177/0272989X06295361.
-
-    Examples
-    --------
-    >>> rng = np.random.default_rng(0)
-    >>> answers = [0.9, 0.7, 0.2], [1, 0, 0]
-    >>> table = net_benefit_table(*answers, thresholds=[0.5], rng=rng)
-    >>> table[["exchange_rate", "net_benefit"]].round(3).to_dict("records")
-    [{'exchange_rate': 2.0, 'net_benefit': 0.333}]
-    """
-    c, y = check_pair(confidence, correct)
-    t = np.asarray(thresholds, dtype=float)
-    if not ((t > 0) & (t < 1)).all():
-        raise ValueError("thresholds must lie strictly between 0 and 1")
-    # (n, thresholds): what a check of each answer is worth, and which answers are checked
-    worth = 1 - y[:, None] - y[:, None] * t / (1 - t)
-    checked = 1 - c[:, None] >= t - HALF_A_STEP
-    drawn = Resamples(groups, n_resamples, rng, n=c.size)
-    size = drawn.counts @ np.bincount(drawn.codes(), minlength=drawn.n_units)
-    by_confidence = _totals(drawn, worth * checked) / size[:, None]
-    check_all = _totals(drawn, worth) / size[:, None]
-    n_groups = drawn.effective()
-    columns = {"threshold": t, "exchange_rate": 1 / t}
-    columns |= {"checked": checked.mean(axis=0)}
-    columns |= with_ends({"net_benefit": by_confidence}, level=level, n_groups=n_groups)
-    columns |= {"check_all": check_all[0]}
-    best_plain = np.where(check_all[0] > 0, check_all, 0.0)
-    gained = {
-        "over_all": by_confidence - check_all,
-        "advantage": by_confidence - best_plain,
-    }
-    return pd.DataFrame(columns | with_ends(gained, level=level, n_groups=n_groups))
-
-
 def expected_cost_table(
     graded: pd.DataFrame,
     *,
@@ -123,8 +42,10 @@ def expected_cost_table(
 
     .. math:: R (1 - c) > 1, \quad c < 1 - 1 / R,
 
-    the threshold of `best_threshold` and, with :math:`p_t = 1 / R`, of `net_benefit_table`.
-    Checking all costs 1; checking none costs R times the error rate.
+    the threshold of `best_threshold`. Checking all costs 1; checking none costs R times the error
+    rate. A decision curve shows the same at the threshold probability of an error
+    :math:`p_t = 1 / R`: its net benefit is what deferring saves against checking none, divided by
+    :math:`R (1 - p_t)`.
 
     Parameters
     ----------
@@ -158,7 +79,8 @@ def expected_cost_table(
 
     References
     ----------
-    Chow, IEEE Transactions on Information Theory 1970, doi:10.1109/TIT.1970.1054406.
+    Chow, IEEE Transactions on Information Theory 1970, doi:10.1109/TIT.1970.1054406; net benefit:
+    Vickers & Elkin, Medical Decision Making 2006, doi:10.1177/0272989X06295361.
 
     Examples
     --------

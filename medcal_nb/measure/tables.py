@@ -150,7 +150,9 @@ def _stream(
 ) -> np.random.Generator:
     """Return a random stream that follows from a generator's seed and from answers alone."""
     seed = cast(np.random.SeedSequence, rng.bit_generator.seed_seq)
-    answers = (len(correct), int(correct.sum()), int(1e6 * confidence.sum()))
+    # a thousandth more: sums of decimals are whole, but for the order of adding up
+    total = int(1e6 * confidence.sum() + 1e-3)
+    answers = (len(correct), int(correct.sum()), total)
     key = (*seed.spawn_key, *answers)
     return np.random.default_rng(
         np.random.SeedSequence(entropy=seed.entropy, spawn_key=key)

@@ -163,22 +163,6 @@ def test_an_image_that_the_engine_let_go_of_is_sent_again(servers, items):
     assert second.prompt_tokens == first.prompt_tokens
 
 
-def test_the_order_of_asking_moves_no_confidence_by_more_than_rounding(
-    servers, items, tmp_path
-):
-    names = "option_probability,sequence_probability,verbalized"
-    tables = []
-    for number, order in enumerate((items, items.iloc[::-1])):
-        (tmp_path / str(number)).mkdir()
-        tables.append(asked(ServedModel(servers), order, tmp_path / str(number), names))
-    a, b = (
-        t.set_index(["strategy", "item_id"])["confidence"].sort_index() for t in tables
-    )
-    moved = (a - b).abs().max()
-    print(f"confidences move by at most {moved:.1e} with the order of asking")
-    assert moved < 1e-3
-
-
 def test_a_batch_gives_what_a_direct_run_gives(engine, items, local, tmp_path):
     folder = tmp_path / "batch"
     waiting = export_batch(

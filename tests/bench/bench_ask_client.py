@@ -1,7 +1,7 @@
 """How many requests one client process keeps under way: against a server that does nothing.
 
     python -m tests.bench.bench_ask_client --out build/bench
-    python -m tests.bench.bench_ask_client --only memory    # 53,200 requests about small images
+    python -m tests.bench.bench_ask_client --only late    # 3 × 200 items
 
 The server is a process of its own on loopback that reads a request and sends a fixed reply. Images
 are noise as JPEG of 1,024 pixels a side; `own` asks the strategies that show the image as it is,

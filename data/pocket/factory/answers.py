@@ -14,7 +14,7 @@ import pandas as pd
 
 from medcal_nb import ask as asking
 from medcal_nb.answers import AnswerLog
-from medcal_nb.answers.cells import encode_json
+from medcal_nb.answers.cells import as_json
 from medcal_nb.ask.graded import to_graded, with_candidates
 from medcal_nb.ask.models import resolve_model
 from medcal_nb.ask.run import ask
@@ -68,7 +68,7 @@ def graded_table(answers: pd.DataFrame) -> pd.DataFrame:
     """Return one row a model, data set, item and strategy, without replies, in order."""
     graded = to_graded(answers).reindex(columns=_COLUMNS)
     options = graded["option_probabilities"]
-    graded["option_probabilities"] = options.map(encode_json, na_action="ignore")
+    graded["option_probabilities"] = options.map(as_json, na_action="ignore")
     counts = ["n_answers", "prompt_tokens", "new_tokens"]
     graded = graded.astype(dict.fromkeys(counts, "Int32"))
     graded["correct"] = graded["correct"].astype("boolean")

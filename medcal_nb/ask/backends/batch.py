@@ -39,7 +39,6 @@ _KINDS = {
     "model": str,
     "strategies": list,
     "items": dict,
-    "files": bool,
     "settings": dict,
 }
 
@@ -52,7 +51,6 @@ def export_batch(
     dataset: str,
     split: str | None = None,
     n: int | None = None,
-    files: bool = False,
     **settings: int | float | bool | None,
 ) -> list[Path]:
     """Write the first round of requests about a data set, and the plan that says what is asked.
@@ -66,8 +64,6 @@ def export_batch(
     strategies : str or list of str
     dataset, split, n
         The items, as :func:`medcal_nb.datasets.items.load_items` finds them again.
-    files : bool
-        Put images beside the requests as files, named by ``file://`` URLs, in place of their bytes.
     **settings
         Of :class:`medcal_nb.ask.strategies.Plan`.
 
@@ -86,7 +82,6 @@ def export_batch(
         "model": model,
         "strategies": [how.name for how in choose_strategies(strategies)],
         "items": {"name": dataset, "split": split, "n": n},
-        "files": files,
         "settings": settings,
     }
     load_items(**about["items"])  # a misspelt name leaves nothing behind
@@ -154,7 +149,7 @@ def _next_round(folder, about, log):
     with TemporaryDirectory(dir=folder, prefix=".round-") as beside:
         part = Path(beside) / "round"
         part.mkdir()
-        batch = _Batch(about, part, folder.resolve() / "images")
+        batch = _Batch(about, part)
         for path in (path for place in rounds for path in _results(place)):
             batch.read(path)
         items = load_items(**about["items"])
@@ -191,17 +186,15 @@ class _Batch:
     can = WRITING
     cannot: ClassVar[dict] = {}
 
-    def __init__(self, about, place, images):
+    def __init__(self, about, place):
         self.place = place
-        self.images = images
         self.name = about["model"]
-        self.files = about["files"]
         self.provenance = {"server": "batch"}
         self.results = {}
         self.asked = set()
         self.n_lines = 0
         self.path = None
-        self.url = lru_cache(maxsize=8)(self._url)
+        self.url = lru_cache(maxsize=8)(rq.data_url)
 
     def read(self, path):
         """Keep the lines of results by what they answer."""
@@ -243,21 +236,10 @@ class _Batch:
             sample = getattr(call, "seed", "").rpartition("|")[2] or 0
             line = {"custom_id": f"{about}|{step}|{sample}|{digest}", "method": "POST"}
             line |= {"url": f"/v1{rq.CHAT}", "body": body}
-            self._write(b"".join((*rq.fill(line, self.url(picture)), b"\n")))
+            self._write(b"".join((*rq.fill(line, self.url(picture)[0]), b"\n")))
             self.asked.add(digest)
         answer = json.dumps(record.get("error") or record.get("response"))[:200]
         raise MedcalError(f"the server answered {answer}" if record else _WAITS)
-
-    def _url(self, picture):
-        """The image as a data URL, or written beside the rounds, where a server may read it."""
-        if not self.files:
-            return rq.data_url(picture)[0]
-        name, data = rq.image_file(picture)
-        path = self.images / name
-        path.parent.mkdir(exist_ok=True)
-        with new_file(path, force=True) as part:
-            part.write_bytes(data)
-        return path.as_uri().encode()
 
     def _write(self, line):
         """Add a line to the last file, or to a new one where that has enough."""

@@ -155,8 +155,8 @@ class AnswerLog(contextlib.AbstractContextManager):
             )
             raise MedcalError(
                 f"{source}: answers there already with other content: {first[0]}, the first "
-                f"{shown}; nothing was written; choose 'ignore' to keep the earlier answers or "
-                "'replace' to take the later"
+                f"{shown}; nothing was written; keep the earlier ones (if_exists='ignore') or "
+                "take the later (if_exists='replace', --force)"
             )
         before = con.total_changes
         con.execute(

@@ -255,10 +255,12 @@ def check_repeats(raw: pd.DataFrame, taken: Mapping[str, str], file: str) -> Non
         about = texts.drop(columns=[name for name in raw if name in replies])
         times = _runs(pd.util.hash_pandas_object(about, index=False).to_numpy())
     if times > 1:
+        problem = (
+            f"{len(raw):,} rows are {times} times the same {len(raw) // times:,} items"
+        )
         raise MedcalError(
-            f"{file}: the {len(raw):,} rows are {times} times the same {len(raw) // times:,} items, "
-            "it seems, and no column names the item; name it by item_id=COLUMN, and number the "
-            "runs in a column 'sample'"
+            f"{file}: the {problem}, it seems, and no column names the item; name it by "
+            "item_id=COLUMN, and number the runs in a column 'sample'"
         )
 
 

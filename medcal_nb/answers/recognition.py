@@ -65,16 +65,16 @@ def recognise(
     free = [name for name in raw if name not in taken.values()]
     asked = []
     for ours in NAMES:
-        found = [] if ours in named else _candidates(ours, free, raw)
-        names = ", ".join(map(repr, found))
-        if len(found) > 1 and ours not in _OPTIONAL:
-            problem = f"{len(found)} columns may be the {ours}: {names}"
-            raise MedcalError(f"{file}: {problem}; name one: {ours}={found[0]}")
-        if len(found) > 1:
+        candidates = [] if ours in named else _candidates(ours, free, raw)
+        names = ", ".join(map(repr, candidates))
+        if len(candidates) > 1 and ours not in _OPTIONAL:
+            problem = f"{len(candidates)} columns may be the {ours}: {names}"
+            raise MedcalError(f"{file}: {problem}; name one: {ours}={candidates[0]}")
+        if len(candidates) > 1:
             asked.append(f"{ours}: {names} may be it, none is taken")
-        elif found:
-            taken[ours] = found[0]
-            free.remove(found[0])
+        elif candidates:
+            taken[ours] = candidates[0]
+            free.remove(candidates[0])
     if "confidence" not in taken:
         problem = "no column 'confidence'; name it by confidence=COLUMN, or the columns of option "
         problem += "scores by logits=A,B or probabilities=A,B"

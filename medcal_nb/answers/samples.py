@@ -129,8 +129,9 @@ def one_answer_an_item(answers: pd.DataFrame, file: str) -> pd.DataFrame:
     if "sample" not in answers:
         return answers
     rules = {name: rule_of(name) for name in answers["strategy"].unique()}
-    has_rule = answers["strategy"].map(rules).notna()
-    several = answers.duplicated(KEY, keep=False) | has_rule
+    several = (
+        answers.duplicated(KEY, keep=False) | answers["strategy"].map(rules).notna()
+    )
     if not several.any():
         return answers.assign(n_answers=1)
     frame = answers[several].sort_values("sample", kind="stable")
@@ -141,9 +142,9 @@ def one_answer_an_item(answers: pd.DataFrame, file: str) -> pd.DataFrame:
             one[name] = groups[name].transform("sum", skipna=False)
     if "option_probabilities" not in one:
         one["option_probabilities"] = None
-    wanted = one[["answer", "option_probabilities"]].astype(object)
-    rows = wanted.where(wanted.notna(), None).to_dict("records")
-    kept = []
+    rows = one[["answer", "option_probabilities"]].astype(object)
+    rows = rows.where(rows.notna(), None).to_dict("records")
+    positions = []
     grades = []
     for (*_, item_id, strategy), where in groups.indices.items():
         rule = rules[strategy]
@@ -152,16 +153,20 @@ def one_answer_an_item(answers: pd.DataFrame, file: str) -> pd.DataFrame:
                 f"{file}: item {item_id!r} has {len(where)} answers with confidences under "
                 f"strategy {strategy!r}, for which there is no rule; keep one per item"
             )
-        grade = (rule or agreement)([rows[i] for i in where])
-        kept.append(where[grade[0]])
-        grades.append((*grade[1:], frame.index[where].min()))
-    one = one.iloc[kept]
+        at, *grade = (rule or agreement)([rows[i] for i in where])
+        positions.append(where[at])
+        grades.append((*grade, frame.index[where].min()))
+    one = one.iloc[positions]
     confidence, shares, first = zip(*grades, strict=True)
     one["confidence"] = np.array(confidence, dtype=float)
     one["option_probabilities"] = pd.Series(shares, one.index, dtype=object)
     one["correct"] = one["correct"].mask(one["answer"].isna())
-    whole = pd.concat([answers[~several].assign(n_answers=1), one.set_axis([*first])])
-    return whole.sort_index(kind="stable").reset_index(drop=True)
+    others = answers[~several].assign(n_answers=1)
+    return (
+        pd.concat([others, one.set_axis([*first])])
+        .sort_index(kind="stable")
+        .reset_index(drop=True)
+    )
 
 
 def _labels(rows: Sequence[dict]) -> tuple[list[str | None], Counter]:

@@ -480,7 +480,6 @@ def certification_table(
     """
     c, y = check_pair(confidence, correct)
     codes, n_units = check_groups(groups, c.size)
-    by_image = n_units < c.size
     length = np.bincount(codes)
     # rows of each image, one after the other
     members = np.split(np.argsort(codes, kind="stable"), length.cumsum()[:-1])
@@ -489,11 +488,8 @@ def certification_table(
         thresholds = np.empty(n_repeats)
         for i in range(n_repeats):
             units = rng.integers(0, n_units, size)
-            sample = units
-            ids = None
-            if by_image:
-                sample = np.concatenate([members[unit] for unit in units])
-                ids = np.repeat(np.arange(size), length[units])
+            sample = np.concatenate([members[unit] for unit in units])
+            ids = np.repeat(np.arange(size), length[units])
             thresholds[i] = selective_threshold(
                 c[sample], y[sample], target=target, delta=delta, groups=ids, rng=rng
             ).threshold

@@ -287,7 +287,7 @@ def reliability_table(
         - bin: from 0
         - low, high: edges, (low, high]
         - n, mean_confidence, accuracy: of the answers in it
-        - acc_low, acc_high: Wilson bars, answers counted as independent
+        - accuracy_low, accuracy_high: Wilson bars, answers counted as independent
 
         The n-weighted mean of ``|accuracy − mean_confidence|`` is `ece`.
 
@@ -316,8 +316,8 @@ def reliability_table(
             "n": n,
             "mean_confidence": np.bincount(cell, c, n_bins) / filled,
             "accuracy": right / filled,
-            "acc_low": np.where(n > 0, low, np.nan),
-            "acc_high": np.where(n > 0, high, np.nan),
+            "accuracy_low": np.where(n > 0, low, np.nan),
+            "accuracy_high": np.where(n > 0, high, np.nan),
         }
     )
 

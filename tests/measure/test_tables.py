@@ -55,8 +55,8 @@ def test_reliability_table_is_the_ece_taken_apart(digits, sample):
         for r in held.itertuples()
     ]
     assert [int(i.sum()) for i in inside] == held["n"].tolist()
-    assert (held["acc_low"] <= held["accuracy"]).all()
-    assert (held["accuracy"] <= held["acc_high"]).all()
+    assert (held["accuracy_low"] <= held["accuracy"]).all()
+    assert (held["accuracy"] <= held["accuracy_high"]).all()
 
 
 def test_reliability_table_keeps_empty_bins_as_missing():

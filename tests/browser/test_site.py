@@ -130,7 +130,7 @@ def test_a_page_is_for_everybody_and_asks_no_other_host(chromium, site, kind, mo
     page.goto((site / f"{kind}.html").as_uri())
     # colours of the other mode fade out: half-way they have no contrast
     page.evaluate("Promise.all(document.getAnimations().map(one => one.finished))")
-    # "preload" would fetch style sheets, which a page in a folder may not
+    # a page in a folder may not fetch style sheets
     found = axe.run(page, options={"preload": False}).response["violations"]
     grave = [v for v in found if v["impact"] in ("serious", "critical")]
     assert [(v["id"], v["nodes"][0]["html"][:200]) for v in grave] == []

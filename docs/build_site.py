@@ -61,7 +61,7 @@ API = {
     "transfer": ("Transfer", "correct.transfer correct.shift correct.labels"),
     "ensembles": ("Ensembles", "correct.ensemble correct.ablation"),
     "answers": ("Answers", "answers.load answers.log answers.tables"),
-    "asking": ("Asking models", "ask.run ask.models ask.graded ask.strategy"),
+    "asking": ("Asking models", "ask.run ask.models ask.strategy"),
     "methods": ("Elicitation methods", "ask.strategies"),
     "plots": ("Plots", "plots"),
     "notebook": ("In a notebook", "notebook"),

@@ -99,7 +99,7 @@ def fresh_answers(dataset: str, model: str, strategy: str) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        As ``ask.graded.to_graded`` makes it, without seconds; ``option_probabilities`` are kept of
+        One row an item, without seconds; ``option_probabilities`` are kept of
         the strategy option_probability. Items that a strategy can't be asked have no row.
 
     Raises

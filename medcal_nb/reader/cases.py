@@ -18,7 +18,7 @@ import pandas as pd
 
 from medcal_nb.answer_key import answer_key
 from medcal_nb.answers import load_answers
-from medcal_nb.ask.graded import ranked, to_graded
+from medcal_nb.ask.strategies import UNRANKED, find_strategy
 from medcal_nb.datasets import load_items
 from medcal_nb.datasets.items import image_side
 from medcal_nb.errors import MedcalError
@@ -88,6 +88,12 @@ class Casebook:
         return shown.iloc[(number - 1) * size : number * size]
 
 
+def _is_apart(strategy):
+    """Whether a method is not compared with others: probes, blank images, an expert's judgement."""
+    family = getattr(find_strategy(strategy), "family", "")
+    return strategy.startswith("expert") or family in UNRANKED
+
+
 def open_casebook(
     source: str | os.PathLike,
     *,
@@ -111,8 +117,9 @@ def open_casebook(
     MedcalError
         If there is nothing to show, or a name does not occur.
     """
-    graded = ranked(to_graded(load_answers(source).astype({"item_id": str})))
-    graded = graded[graded["answer"].notna()]
+    graded = load_answers(source).astype({"item_id": str})
+    is_apart = graded["strategy"].map(_is_apart).astype(bool)
+    graded = graded[graded["answer"].notna() & ~is_apart]
     if graded["confidence"].isna().all():
         raise MedcalError(
             f"{source}: no answer has both a text and a confidence, so there is no case to show"

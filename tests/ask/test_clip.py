@@ -73,23 +73,6 @@ def test_shares_equal_those_of_open_clip(clip):
     assert list(ours.probabilities.values()) == pytest.approx(expected, abs=1e-6)
 
 
-def test_images_and_sentences_are_encoded_once(clip, monkeypatch):
-    picture = noise_picture(2)
-    encoded = {"encode_image": [], "encode_text": []}
-    for name, shapes in encoded.items():
-
-        def counted(inputs, encode=getattr(clip.model, name), shapes=shapes, **how):
-            shapes.append(len(inputs))
-            return encode(inputs, **how)
-
-        monkeypatch.setattr(clip.model, name, counted)
-    calls = [Similarity(picture, ("no", "yes")), Similarity(picture, ("yes",))]
-    pair, alone = run(clip, calls)
-    assert encoded == {"encode_image": [1], "encode_text": [2]}
-    assert pair.probabilities.keys() == {"no", "yes"}
-    assert alone.probabilities == {"yes": 1.0}
-
-
 def test_a_damaged_image_fails_alone(clip):
     calls = [
         Similarity(Picture("x", b"no image"), ("a",)),
@@ -116,7 +99,7 @@ def test_zero_shot_end_to_end(clip, tmp_path):
     (shown,) = (text for text in skipped if text.startswith("── "))
     assert "skipped verbalized: a CLIP model writes nothing" in "\n".join(skipped)
     assert shown == "\n".join(("── clip_zero_shot", *texts, ""))
-    assert counted.startswith("6 items: 4 calls")
+    assert counted.startswith("6 items: at most 4 calls")
 
 
 def test_unknown_names_say_what_to_write(tmp_path):

@@ -6,8 +6,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from data.pocket.factory.graded import to_graded
 from medcal_nb.answers import AnswerLog
-from medcal_nb.ask.graded import to_graded
 from medcal_nb.errors import MedcalError
 
 

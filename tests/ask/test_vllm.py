@@ -12,11 +12,11 @@ import urllib.request
 import numpy as np
 import pytest
 
+from data.pocket.factory.graded import to_graded
 from medcal_nb.answers import AnswerLog
 from medcal_nb.ask.backends.batch import collect_batch, export_batch
 from medcal_nb.ask.backends.served import ServedModel
 from medcal_nb.ask.calls import Generate, Picture, Prompt
-from medcal_nb.ask.graded import to_graded
 from medcal_nb.ask.models import resolve_model
 from medcal_nb.ask.run import ask
 from medcal_nb.datasets import dataset_names, load_items

@@ -22,8 +22,8 @@ def test_the_quiz_drawn_anew_is_the_stored_one():
 @pytest.mark.parametrize("strategy", recording.STRATEGIES)
 def test_recorded_answers_are_what_the_model_says(strategy, tmp_path):
     """Asked again, in other batches: the same answers, and the same confidence but for rounding."""
+    from data.pocket.factory.graded import to_graded
     from medcal_nb.answers import AnswerLog
-    from medcal_nb.ask.graded import to_graded
     from medcal_nb.ask.models import resolve_model
     from medcal_nb.ask.run import ask
 

@@ -15,12 +15,12 @@ import pandas as pd
 from medcal_nb import ask as asking
 from medcal_nb.answers import AnswerLog
 from medcal_nb.answers.cells import as_json
-from medcal_nb.ask.graded import to_graded, with_candidates
 from medcal_nb.ask.models import resolve_model
 from medcal_nb.ask.run import ask
 from medcal_nb.datasets import load_items
 from medcal_nb.files import file_hash
 
+from .graded import to_graded, with_candidates
 from .record import HOME
 
 RECORDED = HOME.parent / "recorded"

@@ -94,9 +94,9 @@ def card_tables(model, n=1000, *, seed=7):
         read) and ``checks`` (per domain: accuracy on questions with options by plain answer, by
         the options' words, by letters and with a blank image).
     """
-    from medcal_nb.ask.graded import to_graded
     from medcal_nb.ask.models import resolve_model
 
+    from .graded import to_graded
     from .scenes import TRAIN_SITES
 
     backend = resolve_model(model)

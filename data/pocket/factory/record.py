@@ -15,6 +15,7 @@ from medcal_nb.datasets.pocket import MANIFEST, pocket_dir
 from medcal_nb.errors import MedcalError
 from medcal_nb.files import file_hash
 
+from .graded import to_graded
 from .questions import DATASETS, SPLIT_ITEMS, fresh_items, split_items
 
 HOME = Path(__file__).resolve().parents[1]
@@ -105,7 +106,6 @@ def record(
         If the model can't be asked one of the strategies.
     """
     from medcal_nb.answers import AnswerLog
-    from medcal_nb.ask.graded import to_graded
     from medcal_nb.ask.models import resolve_model
     from medcal_nb.ask.run import ask
     from medcal_nb.ask.strategies import choose_strategies

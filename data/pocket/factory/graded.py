@@ -1,15 +1,9 @@
-"""From answers to graded answers: one row per model, data set, item and strategy.
-
-A strategy that asks once is graded as it stands; where it gives several answers to an item, its
-own rule (:mod:`medcal_nb.ask.strategies`) says which of them counts and with what confidence.
-Missing stays missing: without an answer there is no confidence and no grade.
-"""
+"""One answer an item of what a model was asked, and what an expert can judge of it."""
 
 import pandas as pd
 
 from medcal_nb.answer_key import answer_key
 from medcal_nb.answers.samples import one_answer_an_item
-from medcal_nb.ask.strategies import UNRANKED, find_strategy
 
 
 def to_graded(answers: pd.DataFrame) -> pd.DataFrame:
@@ -17,29 +11,6 @@ def to_graded(answers: pd.DataFrame) -> pd.DataFrame:
     if "sample" not in answers:
         return answers
     return one_answer_an_item(answers, "answers")
-
-
-def ranked(graded: pd.DataFrame) -> pd.DataFrame:
-    """Return the graded answers of ways of asking that are compared with each other.
-
-    Left out are probes (``blank_image``, ``none_of_the_above``), what was shown a blank image
-    (``NAME_blank``), an expert's judgements and typed scores (``decision``).
-
-    Examples
-    --------
-    >>> answers = pd.DataFrame({"strategy": ["verbalized", "blank_image", "top_k_blank"]})
-    >>> ranked(answers)["strategy"].tolist()
-    ['verbalized']
-    """
-
-    def is_apart(name):
-        return (
-            name.startswith("expert")
-            or getattr(find_strategy(name), "family", "") in UNRANKED
-        )
-
-    apart = filter(is_apart, graded["strategy"].unique())
-    return graded[~graded["strategy"].isin([*apart])].reset_index(drop=True)
 
 
 def with_candidates(items: pd.DataFrame, graded: pd.DataFrame) -> pd.DataFrame:
@@ -59,8 +30,8 @@ def with_candidates(items: pd.DataFrame, graded: pd.DataFrame) -> pd.DataFrame:
         one without such answers is left out.
     """
 
-    def different(said):
-        return tuple({answer_key(answer): answer for answer in said[::-1]}.values())
+    def different(answers):
+        return tuple({answer_key(one): one for one in answers[::-1]}.values())
 
     stated = graded.dropna(subset=["answer", "confidence"])
     named = stated.groupby("item_id")["answer"].agg(different)

@@ -2,7 +2,8 @@
 
 import json
 import time
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any
 
 from medcal_nb.ask.backends.local import find_device, why
 from medcal_nb.ask.calls import SIMILARITY, WRITING, Failure, LabelProbabilities
@@ -27,18 +28,20 @@ class ClipModel:
     can = frozenset({SIMILARITY})
     cannot = dict.fromkeys(WRITING, _ONLY)
 
-    def __init__(self, model, preprocess, tokenizer, *, name, device):
+    def __init__(
+        self, model: Any, preprocess: Any, tokenizer: Any, *, name: str, device: Any
+    ) -> None:
         self.model = model.to(device).eval()
         self.preprocess = preprocess
         self.tokenizer = tokenizer
         self.name = name
         self.device = device
 
-    def session(self):
+    def session(self) -> AbstractContextManager:
         """Open a batch of items."""
         return nullcontext(self)
 
-    def run(self, calls):
+    def run(self, calls: list) -> list:
         """Answer `Similarity` calls, in order."""
         return [self._answer(call) for call in calls]
 
@@ -62,7 +65,7 @@ class ClipModel:
         )
 
 
-def find(name, *, device=None, **reach):
+def find(name: str, *, device: str | None = None, **reach: Any) -> ClipModel | None:
     """Load an open_clip model by its name; None where the name is no such model's.
 
     Names are ``pocket-clip``, ``clip:ARCHITECTURE@PRETRAINED``, ``clip:hf-hub:OWNER/MODEL`` and

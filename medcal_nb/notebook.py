@@ -73,6 +73,7 @@ class Output:
             "tables": {},
         }
         (self.folder / "results").mkdir(parents=True, exist_ok=True)
+        plt.ioff()  # a figure is shown once, by `save`, not by the cell that draws it
         waiting = _sentences(["Findings stand here when the notebook has run."])
         display(waiting, display_id=f"findings-{notebook}")
 

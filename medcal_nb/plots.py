@@ -363,42 +363,6 @@ def outcomes(table: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     return ax
 
 
-def risk_coverage(
-    curves: pd.DataFrame,
-    certified: pd.DataFrame,
-    *,
-    target: float,
-    hue: str = "strategy",
-    ax: Axes | None = None,
-) -> Axes:
-    """Risk against coverage; the coverage that is certified stands on the line of the risk allowed.
-
-    Parameters
-    ----------
-    curves : DataFrame
-        Columns coverage, risk and `hue`, of :func:`medcal_nb.measure.risk_coverage_table`.
-    certified : DataFrame
-        Columns coverage and `hue`: a mark for each row whose coverage is above 0.
-    target : float
-        The risk allowed: a dashed line.
-    hue : str
-        What has a line of its own.
-    ax : Axes, optional
-        Where to draw; the current axes if not given.
-    """
-    ax = lines(curves, "coverage", "risk", hue=hue, ax=ax)
-    looks = look(curves[hue])
-    drawn = ax.lines[-len(looks) :]
-    for line, (_, mark) in zip(drawn, looks.values(), strict=True):
-        line.set(marker=mark, markevery=[])  # in the key alone
-    for row in certified[certified["coverage"] > 0].itertuples():
-        colour, mark = looks[getattr(row, hue)]
-        ax.plot(row.coverage, target, mark, color=colour, ms=7, mec="white")
-    ax.axhline(target, color="black", lw=0.8, ls=(0, (1, 2)), zorder=1)
-    ax.set(xlim=(0, 1), ylim=(0, None))
-    return ax
-
-
 def matrix(
     table: pd.DataFrame, value: str, *, row: str, col: str, ax: Axes | None = None
 ) -> Axes:

@@ -118,7 +118,7 @@ def texts(values: pd.Series, place: Place) -> pd.Series:
 
 def _text(cell: Any) -> str:
     if isinstance(cell, float | np.floating):
-        if abs(cell) >= 2**53:
+        if abs(float(cell)) >= 2**53:
             raise ValueError("is rounded, as a number of so many digits")
         cell = int(cell) if float(cell).is_integer() else cell
     if not isinstance(cell, str | int | float | np.number | np.bool_ | Decimal):

@@ -39,7 +39,7 @@ _DEFINED = """(
 
 _KEY = ", ".join(KEY)
 _SAME = " AND ".join(f"t.{name} = s.{name}" for name in KEY)
-_REPLACE = "UPDATE SET answer = excluded.answer, run_id = excluded.run_id, seconds = excluded.seconds"
+_REPLACE = "UPDATE SET " + ", ".join(f"{n} = excluded.{n}" for n in ("answer", *_ASIDE))
 _FOREIGN = (
     "not an answers log; choose another file; tables come in with `medcal import`"
 )
@@ -150,11 +150,13 @@ class AnswerLog(contextlib.AbstractContextManager):
             f"SELECT COUNT(*) OVER (), s.* {differ} ORDER BY {_KEY}"
         ).fetchone()
         if first is not None and if_exists == "error":
-            shown = ", ".join(f"{name}={value}" for name, value in zip(KEY, first[1:]))
+            shown = ", ".join(
+                f"{name}={value}" for name, value in zip(KEY, first[1:], strict=False)
+            )
             raise MedcalError(
                 f"{source}: answers there already with other content: {first[0]}, the first "
-                f"{shown}; nothing was written; choose 'ignore' to keep the earlier answers or "
-                "'replace' to take the later"
+                f"{shown}; nothing was written; keep the earlier ones (if_exists='ignore') or "
+                "take the later (if_exists='replace', --force)"
             )
         before = con.total_changes
         con.execute(

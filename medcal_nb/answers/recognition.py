@@ -65,17 +65,16 @@ def recognise(
     free = [name for name in raw if name not in taken.values()]
     asked = []
     for ours in NAMES:
-        theirs = [] if ours in named else _candidates(ours, free, raw)
-        if len(theirs) > 1 and ours not in _OPTIONAL:
-            raise MedcalError(
-                f"{file}: {len(theirs)} columns may be the {ours}: {quoted(theirs)}; name one: "
-                f"{ours}={theirs[0]}"
-            )
-        if len(theirs) > 1:
-            asked.append(f"{ours}: {quoted(theirs)} may be it, none is taken")
-        elif theirs:
-            taken[ours] = theirs[0]
-            free.remove(theirs[0])
+        candidates = [] if ours in named else _candidates(ours, free, raw)
+        names = ", ".join(map(repr, candidates))
+        if len(candidates) > 1 and ours not in _OPTIONAL:
+            problem = f"{len(candidates)} columns may be the {ours}: {names}"
+            raise MedcalError(f"{file}: {problem}; name one: {ours}={candidates[0]}")
+        if len(candidates) > 1:
+            asked.append(f"{ours}: {names} may be it, none is taken")
+        elif candidates:
+            taken[ours] = candidates[0]
+            free.remove(candidates[0])
     if "confidence" not in taken:
         problem = "no column 'confidence'; name it by confidence=COLUMN, or the columns of option "
         problem += "scores by logits=A,B or probabilities=A,B"
@@ -90,7 +89,7 @@ def recognise(
 
 
 def option_scores(names: Iterable[object]) -> list[str]:
-    """Columns that are called as scores of options are (``logit_A``, ``logprob_yes``), if several."""
+    """Columns that are called as scores of options are (``logit_A``, ``logprob_B``), if several."""
     scores = [str(name) for name in names if _SCORES.fullmatch(str(name))]
     return scores if len(scores) > 1 else []
 
@@ -166,8 +165,3 @@ def _check_words(raw, taken, named, file):
             f"{file}: column '{theirs}' holds the words of the answers: does it say whether an "
             f"answer is right, or is it the right answer? Write correct={theirs} or gold={theirs}"
         )
-
-
-def quoted(names: Iterable[str]) -> str:
-    """Names in quotation marks, for a sentence."""
-    return ", ".join(f"'{name}'" for name in names)

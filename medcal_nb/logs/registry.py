@@ -129,7 +129,9 @@ class Reader:
         try:
             for row in self.read(log):
                 # a grade that is none stays none: it is not to be found out
-                known = {k: v for k, v in row.items() if v is not None or k == "correct"}
+                known = {
+                    k: v for k, v in row.items() if v is not None or k == "correct"
+                }
                 rows.append(named | known)
         except MedcalError:
             raise

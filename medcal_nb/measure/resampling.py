@@ -28,8 +28,9 @@ FEW_ENTRIES = (
     20  # numbers of a table to one row of it, from which on zeros are left out
 )
 UNBOUNDED = (-np.inf, np.inf)
-FEW_DRAWS = 5  # the quantile beyond so many resamples is not read off them
-LARGEST_Z = 7.0  # a p value is not below that of so many standard deviations
+TAIL = 0.025  # of the resamples, beyond which quantiles are not read off them
+GROWTH = 1.5
+LEAST_P = 1e-12
 LEAST_CLIP = 1e-6
 MOST_CLIP = 0.005
 
@@ -337,17 +338,13 @@ def p_above(draws: FloatArray, *, n_groups: float, null: float) -> float:
 
 
 def p_below(draws: FloatArray, *, n_groups: float, null: float) -> float:
-    r"""P value against a loss being below `null`: the level at which its interval would end there.
+    """P value against a loss being below `null`: the level at which its interval ends there.
 
     The spread of a loss near its minimum grows with the loss, so that a loss that is small by
-    chance seems well known, and a t test rejects too often, the more so the smaller the level. The
-    end at the level τ is that of `percentile_ends`, with the quantile that a spread growing with
-    the number asks for (Efron's acceleration),
-
-    .. math:: \Phi\left(\frac{z_{1-\tau}}{1 - a z_{1-\tau}}\right), \qquad
-       a = \tfrac16 \text{ of the skewness of the resamples}
-
-    Beyond the FEW_DRAWS most extreme resamples its distance grows with Student's quantile.
+    chance seems well known, and a t test rejects too often, the more so the smaller the level.
+    The end is that of `percentile_ends` as far as the TAIL of the resamples; beyond it the
+    distance grows with the power GROWTH of Student's quantile: of a mean it is 1, of a
+    quadratic loss 2.
 
     Parameters
     ----------
@@ -359,38 +356,31 @@ def p_below(draws: FloatArray, *, n_groups: float, null: float) -> float:
     -------
     float
         NaN for one image; 0, ½ or 1 where no resample differs from the sample.
-
-    References
-    ----------
-    Efron, J. Am. Stat. Assoc. 1987, doi:10.1080/01621459.1987.10478410.
     """
     from scipy.optimize import brentq
-    from scipy.special import ndtr, stdtrit
+    from scipy.special import stdtrit
 
     if n_groups <= 1:
         return np.nan
     if not np.nanstd(draws[1:]) > 1e-12:
         return float((1 + np.sign(draws[0] - null)) / 2)
     resampled = np.sort(draws[1:][~np.isnan(draws[1:])])
-    away = resampled - resampled.mean()
-    acceleration = max((away**3).mean() / (away**2).mean() ** 1.5 / 6, 0.0)
     shares = np.linspace(0, 1, resampled.size)
-    few = min(0.25, FEW_DRAWS / resampled.size)
 
-    def end(z: float) -> float:
-        """The upper end that this many standard deviations of a normal lie below."""
-        tail = ndtr(-z / (1 - min(acceleration * z, 0.5)))
-        seen = max(tail, few)
+    def end(log_tail: float) -> float:
+        """The upper end that is exceeded with this probability."""
+        seen = max(np.exp(log_tail), TAIL)
         middle, high = np.interp([0.5, 1 - seen], shares, resampled)
-        distance = stretch(n_groups, 1 - 2 * seen) * (high - middle)
-        if tail < seen:
-            distance *= stdtrit(n_groups - 1, tail) / stdtrit(n_groups - 1, seen)
+        tails = stdtrit(n_groups - 1, [np.exp(log_tail), seen])
+        growth = (tails[0] / tails[1]) ** GROWTH
+        distance = stretch(n_groups, 1 - 2 * seen) * (high - middle) * growth
         return float(draws[0] + distance - null)
 
-    if draws[0] >= null or end(LARGEST_Z) < 0:
-        ends = 0.5 if draws[0] >= null else ndtr(-LARGEST_Z)
-        return float(ends)
-    return float(ndtr(-brentq(end, 1e-9, LARGEST_Z)))
+    least = np.log(LEAST_P)
+    most = np.log(0.5 - 1e-9)
+    if draws[0] >= null or end(least) < 0:
+        return 0.5 if draws[0] >= null else LEAST_P
+    return float(np.exp(brentq(end, least, most)))
 
 
 # --- log-odds -----------------------------------------------------------------------------

@@ -380,7 +380,7 @@ REFUSED = {
     "latin-1 header": ("Gr\xf6\xdfe,conf\n".encode("latin-1"), {}, "save it as 'CSV UTF-8'"),
     "utf-16": (HEAD.encode("utf-16"), {}, "UTF-16.*save it as UTF-8"),
     "a quote that swallows rows": (
-        HEAD + '1,.5,1\n"2,.5,1\n3,.5,1\n4",.5,1\n5,.5,1\n', {}, "whole rows stand in one cell",
+        HEAD + '1,.5,1\n"2,.5,1\n3,.5,1\n4",.5,1\n5,.5,1\n', {}, "row 2, column 'item_id'.*holds whole rows",
     ),
     "a pointer of Git LFS": ("version https://git-lfs.github.com/spec/v1\n", {}, "Git LFS"),
 }  # fmt: skip
@@ -603,7 +603,7 @@ def test_merged_cells_and_cells_without_a_name_are_refused(tmp_path):
         tmp_path / "far.xlsx", ("A", "visible", [*ROWS, [3, 0.5, "oui", None, "x"]])
     )
     with pytest.raises(
-        MedcalError, match="row 4 has a value in a column that has no name"
+        MedcalError, match="row 3 has a value in a column that has no name"
     ):
         load_answers(path)
 

@@ -9,10 +9,10 @@ import textwrap
 import pandas as pd
 import pytest
 
-from data.pocket.factory.graded import to_graded
 from medcal_nb.answers import AnswerLog
 from medcal_nb.ask import strategies
 from medcal_nb.ask.backends.local import LocalModel
+from medcal_nb.ask.graded import to_graded
 from medcal_nb.ask.models import resolve_model
 from medcal_nb.ask.run import ask, dry_run, shard_of
 from medcal_nb.ask.strategies import STRATEGIES, Plan
@@ -126,7 +126,7 @@ def test_shards_are_disjoint_and_keep_images_together():
 def test_what_fails_is_reported_and_the_rest_is_asked(model, log):
     items = tiny_items(4, per_image=1)
     items.at[1, "image"] = b"damaged"
-    items["site"] = [0, 1, object(), 2]  # nothing that a log can hold
+    items["site"] = [0, 1, float("inf"), 2]
     summary = ask(model, items, "verbalized", log=log, **FAST)
     assert (summary.rows, summary.exit_code) == (2, 1)
     assert set(summary.failed) == {"q0001", "q0002"}

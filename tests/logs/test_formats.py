@@ -473,7 +473,7 @@ def test_sheets_that_reach_far_are_refused_at_once(tmp_path):
         book.active.cell(row=row, column=16_384, value=1)  # XFD, the last one there is
     book.save(tmp_path / "far.xlsx")
     started = time.process_time()
-    with pytest.raises(MedcalError, match=r"far\.xlsx: more than 30,000,000 cells"):
+    with pytest.raises(MedcalError, match=r"far\.xlsx: row 1 has a value in a column that has no name"):
         load_answers(tmp_path / "far.xlsx")
     assert time.process_time() - started < 20
     write_sheet(tmp_path / "a.xlsx", SHEET)

@@ -9,10 +9,10 @@ import textwrap
 import pandas as pd
 import pytest
 
+from data.pocket.factory.graded import to_graded
 from medcal_nb.answers import AnswerLog
 from medcal_nb.ask import strategies
 from medcal_nb.ask.backends.local import LocalModel
-from medcal_nb.ask.graded import to_graded
 from medcal_nb.ask.models import resolve_model
 from medcal_nb.ask.run import ask, dry_run, shard_of
 from medcal_nb.ask.strategies import STRATEGIES, Plan

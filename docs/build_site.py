@@ -15,58 +15,59 @@ import json
 import re
 import shutil
 import sys
+import warnings
 from pathlib import Path
 
 from sphinx.cmd.build import main as sphinx_build
 
+from medcal_nb.answers import load_answers, write_table
 from medcal_nb.errors import MedcalError
+from medcal_nb.notebook import select
+from medcal_nb.report import write_report
 from medcal_nb.teach.lesson_site import write_lesson_site
 
 ROOT = Path(__file__).resolve().parents[1]
-#: pages of the margin, as they stand in the repository
-HOW_TO = {
-    "docs/own_data": "Your own answers",
-    "docs/report": "A report",
-    "docs/own_model": "Ask your own model",
-    "docs/clusters": "Many machines",
-    "CONTRIBUTING": "Contribute",
-}
-ABOUT = {
-    "data/README": "Data",
-    "docs/intervals": "Intervals",
-    "docs/ece_interval": "Interval of the ECE",
-    "docs/speed": "Speed",
-    "docs/families": "Model families",
-    "docs/security": "Security",
-    "docs/house": "The house",
-}
-LESSON = {
-    "lesson/index": "The lesson",
-    "docs/lesson/teacher": "For teachers",
-    "docs/lesson/student": "A sheet for students",
-}
-#: pages on functions: title, and modules of medcal_nb in the order in which they are read
+#: modules of medcal_nb by the page that holds their functions, in the order in which they are read
 API = {
-    "metrics": ("Metrics", "measure.metrics measure.binned measure.smooth"),
-    "tables": ("Tables of metrics", "measure.tables measure.registry measure.example"),
-    "intervals": (
-        "Intervals",
-        "measure.inversion measure.intervals measure.resampling measure.planning",
-    ),
-    "auroc": ("AUROC and readers", "measure.ranking measure.readers"),
-    "selective": ("Selective prediction", "measure.selective measure.guard"),
-    "decisions": ("Decisions and costs", "measure.decisions"),
-    "groups": ("Groups and models", "measure.groups measure.heterogeneity"),
-    "maps": ("Recalibration maps", "correct.maps correct.crossfit correct.families"),
-    "transfer": ("Transfer", "correct.transfer correct.shift correct.labels"),
-    "ensembles": ("Ensembles", "correct.ensemble correct.ablation"),
-    "answers": ("Answers", "answers.load answers.log answers.tables"),
-    "asking": ("Asking models", "ask.run ask.models ask.strategy"),
-    "methods": ("Elicitation methods", "ask.strategies"),
-    "plots": ("Plots", "plots"),
-    "notebook": ("In a notebook", "notebook"),
-    "report": ("Report", "report"),
+    "metrics": "measure.metrics measure.binned measure.smooth measure._check",
+    "tables": "measure.tables measure.registry measure.example",
+    "intervals": "measure.inversion measure.intervals measure.resampling measure.planning",
+    "auroc": "measure.ranking measure.readers",
+    "selective": "measure.selective measure.guard",
+    "decisions": "measure.decisions",
+    "groups": "measure.groups measure.heterogeneity",
+    "maps": "correct.maps correct.crossfit correct.families",
+    "transfer": "correct.transfer correct.shift correct.labels",
+    "ensembles": "correct.ensemble correct.ablation",
+    "answers": "answers.load answers.log answers.tables",
+    "asking": "ask.run ask.models ask.strategy",
+    "methods": "ask.strategies",
+    "plots": "plots",
+    "notebook": "notebook",
+    "report": "report",
 }
+MODULE = """
+.. automodule:: {module}
+   :no-index:
+
+.. currentmodule:: {door}
+
+.. autosummary::
+   :nosignatures:
+
+   {names}
+"""
+ENTRY = """
+.. currentmodule:: {door}
+
+.. auto{kind}:: {name}
+   {options}
+"""
+#: answers of the example
+EXAMPLE = (
+    "dataset == 'GMAI-MMBench' and strategy == 'verbalized' and "
+    "model in ['InternVL3_5-14B-HF', 'Qwen3-VL-8B-Instruct']"
+)
 CODE = """<details><summary>Code</summary>
 
 ```python
@@ -89,10 +90,12 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--out", type=Path, default=ROOT / "build" / "site")
     options = parser.parse_args(argv)
     source = options.out.with_name(f"{options.out.name}-source")
+    whole = source / "whole"
     shutil.rmtree(source, ignore_errors=True)
     shutil.rmtree(options.out, ignore_errors=True)
     try:
         gather(source, options.figures)
+        write_whole(whole, options.lesson)
         done = sphinx_build(
             [
                 *("-b", "html", "-q", "-W", "--keep-going"),
@@ -100,7 +103,8 @@ def main(argv: list[str] | None = None) -> int:
                 str(options.out),
             ]
         )
-        finish(options.out, options.lesson)
+        for name in ("lesson", "report"):
+            shutil.copytree(whole / name, options.out / name, dirs_exist_ok=True)
     except MedcalError as error:
         print(f"site: error: {error}", file=sys.stderr)
         return 2
@@ -124,24 +128,22 @@ def gather(source: Path, figures: Path) -> None:
     """
     shutil.copytree(ROOT / "docs" / "_static", source / "_static")
     shutil.copy(ROOT / "docs" / "conf.py", source)
-    shutil.copytree(figures, source / "figures", ignore=shutil.ignore_patterns("*.md"))
-    write(source / "lesson" / "index.md", "# The lesson\n")  # its place; see finish
-    for page in {*HOW_TO, *ABOUT, *LESSON} - {"lesson/index"}:
-        write(source / f"{page}.md", (ROOT / f"{page}.md").read_text("utf-8"))
-    chapters = {}
-    for notebook in sorted((ROOT / "notebooks").glob("[0-9]*.ipynb")):
-        number, _, name = notebook.stem.partition("_")
-        published = figures / f"{notebook.stem}.md"
-        if name == "teaching":  # the lesson is its page
-            continue
-        if not published.is_file():
-            raise MedcalError(f"{published}: not there: run `medcal study {number}`")
-        chapters[f"figures/{notebook.stem}"] = f"{number} {name.capitalize()}"
-        text = chapter(notebook, published.read_text("utf-8"))
-        write(source / f"figures/{notebook.stem}.md", text)
-    for page, (title, modules) in API.items():
-        write(source / "api" / f"{page}.rst", functions(title, modules.split()))
-    write(source / "index.md", start_page(figures, chapters))
+    (source / "figures").mkdir()
+    for picture in figures.glob("*.png"):
+        shutil.copy(picture, source / "figures")
+    start = (ROOT / "docs" / "index.md").read_text("utf-8")
+    for title, page in re.findall(r"(?m)^(.+) <([\w/]+)>$", start):
+        folder, _, name = page.rpartition("/")
+        file = ROOT / f"{page}.md"
+        if folder == "figures":
+            write(source / f"{page}.md", chapter(name, figures))
+        elif folder == "api":
+            write(source / f"{page}.rst", functions(title, API[name].split()))
+        elif file.is_file():
+            write(source / f"{page}.md", file.read_text("utf-8"))
+        else:  # the place of a page that is whole by itself
+            write(source / f"{page}.md", f"# {title}\n")
+    write(source / "index.md", start_page(start, figures))
     for page in source.rglob("*.md"):
         copy_linked(page, source)
 
@@ -152,8 +154,12 @@ def write(path: Path, text: str) -> None:
     path.write_text(text, encoding="utf-8")
 
 
-def chapter(notebook: Path, published: str) -> str:
+def chapter(name: str, figures: Path) -> str:
     """Return a chapter as Markdown: each finding once, a section's code folded at its end."""
+    notebook = ROOT / "notebooks" / f"{name}.ipynb"
+    published = figures / f"{name}.md"
+    if not published.is_file():
+        raise MedcalError(f"{published}: not there: run `medcal study {name[:2]}`")
     cells = json.loads(notebook.read_text("utf-8"))["cells"]
     code: dict[str, list[str]] = {"": []}  # by the heading that it stands under
     for cell in cells:
@@ -162,7 +168,9 @@ def chapter(notebook: Path, published: str) -> str:
             code[list(code)[-1]].append(source)
         else:
             code |= {heading: [] for heading in re.findall(r"(?m)^## .*$", source)}
-    _, _, text = published.partition("\n\n")  # what the page is, and a link
+    _, _, text = published.read_text("utf-8").partition(
+        "\n\n"
+    )  # after what the page is
     seen: list[str] = []
 
     def first_time(match: re.Match) -> str:
@@ -183,31 +191,18 @@ def chapter(notebook: Path, published: str) -> str:
 
 def functions(title: str, modules: list[str]) -> str:
     """Return a page on the public functions and classes of some modules."""
-    lines = [title, "=" * len(title), ""]
+    page = [f"{title}\n{'=' * len(title)}\n"]
     entries = []
-    for name in modules:
-        module = importlib.import_module(f"medcal_nb.{name}")
+    for module in map(importlib.import_module, (f"medcal_nb.{one}" for one in modules)):
         door, names = public_names(module)
-        lines += [f".. automodule:: {module.__name__}", "   :no-index:", ""]
-        lines += [
-            f".. currentmodule:: {door}",
-            "",
-            ".. autosummary::",
-            "   :nosignatures:",
-            "",
-        ]
-        lines += [*(f"   {one}" for one in names), ""]
-        for one in names:
-            is_class = inspect.isclass(vars(module)[one])
-            kind, options = ("class", "   :members:") if is_class else ("function", "")
-            entries += [
-                f".. currentmodule:: {door}",
-                "",
-                f".. auto{kind}:: {one}",
-                options,
-                "",
-            ]
-    return "\n".join([*lines, *entries])
+        listed = "\n   ".join(names)
+        page.append(MODULE.format(module=module.__name__, door=door, names=listed))
+        for name in names:
+            is_class = inspect.isclass(vars(module)[name])
+            kind, options = ("class", ":members:") if is_class else ("function", "")
+            entry = ENTRY.format(door=door, kind=kind, name=name, options=options)
+            entries.append(entry)
+    return "".join(page + entries)
 
 
 def public_names(module: object) -> tuple[str, list[str]]:
@@ -227,30 +222,14 @@ def public_names(module: object) -> tuple[str, list[str]]:
     return (room.__name__, exported) if exported else (module.__name__, list(defined))
 
 
-def start_page(figures: Path, chapters: dict[str, str]) -> str:
-    """Return the start page: leading figure, three findings, and the lists of all pages."""
-    page = (figures / "00_overview.md").read_text("utf-8")
+def start_page(text: str, figures: Path) -> str:
+    """Return the start page with the study's leading figure and three findings."""
+    overview = (figures / "00_overview.md").read_text("utf-8")
+    picture = re.search(r"!\[.*\]\(.*\)", overview)[0]
     results = json.loads((figures / "results" / "00_overview.json").read_text("utf-8"))
     findings = [f"<li>{html.escape(text)}</li>" for text in results["findings"][:3]]
-    functions = {f"api/{name}": title for name, (title, _) in API.items()}
-    lists = {
-        "Chapters": chapters,
-        "Teaching": LESSON,
-        "How to": HOW_TO,
-        "Functions": functions,
-        "About": ABOUT,
-    }
-    contents = []
-    for heading, pages in lists.items():
-        contents += ["```{toctree}", ":hidden:", f":caption: {heading}", ""]
-        contents += [*(f"{title} <{name}>" for name, title in pages.items()), "```", ""]
-    parts = {
-        "figure": re.search(r"!\[.*\]\(.*\)", page)[0].replace("](", "](figures/"),
-        "findings": "<ul>{}</ul>".format("".join(findings)),
-        "contents": "\n".join(contents),
-    }
-    template = (ROOT / "docs" / "index.md").read_text("utf-8")
-    return re.sub(r"\{\{ (\w+) \}\}", lambda match: parts[match[1]], template)
+    text = text.replace("{{ figure }}", picture.replace("](", "](figures/"))
+    return text.replace("{{ findings }}", f"<ul>{''.join(findings)}</ul>")
 
 
 def copy_linked(page: Path, source: Path) -> None:
@@ -264,12 +243,19 @@ def copy_linked(page: Path, source: Path) -> None:
                 shutil.copy(file, place)
 
 
-def finish(out: Path, lesson: Path) -> None:
+def write_whole(folder: Path, lesson: Path) -> None:
     """Write the pages that are whole by themselves, each with a link to the start page."""
-    page = write_lesson_site(lesson, out / "lesson")
-    text = page.read_text("utf-8")
-    home = '<nav><a href="../index.html">MedCal workbook</a></nav>\n<h1'
-    page.write_text(text.replace("<h1", home, 1), encoding="utf-8")
+    write_lesson_site(lesson, folder / "lesson")
+    answers = select(load_answers("vlcb"), EXAMPLE).dropna(axis="columns", how="all")
+    write_table(answers, folder / "answers.csv")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # they stand on the page
+        page = write_report(folder / "answers.csv", folder / "example")
+    (folder / "report").mkdir()
+    shutil.copy(page, folder / "report" / "index.html")
+    for page in folder.glob("*/index.html"):
+        home = '<nav><a href="../index.html">MedCal workbook</a></nav>\n<h1'
+        write(page, page.read_text("utf-8").replace("<h1", home, 1))
 
 
 if __name__ == "__main__":

@@ -112,7 +112,11 @@ def checked(
     out.setdefault("correct", pd.Series(pd.NA, raw.index, dtype="boolean"))
     table = pd.DataFrame({name: out[name] for name in ANSWER_COLUMNS if name in out})
     _check_keys(table, file)
-    others = raw.drop(columns=[taken[ours] for ours in ours_taken])
+    # the name of an image may be its file: it stays under its own name, too
+    used = [
+        taken[ours] for ours in ours_taken if ours != "image_id" or taken[ours] == ours
+    ]
+    others = raw.drop(columns=used)
     left_out += [name for name in others if name in table]
     if left_out:
         names = ", ".join(map(repr, sorted(set(left_out))))

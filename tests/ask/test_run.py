@@ -126,7 +126,7 @@ def test_shards_are_disjoint_and_keep_images_together():
 def test_what_fails_is_reported_and_the_rest_is_asked(model, log):
     items = tiny_items(4, per_image=1)
     items.at[1, "image"] = b"damaged"
-    items["site"] = [0, 1, 10**25, 2]
+    items["site"] = [0, 1, float("inf"), 2]
     summary = ask(model, items, "verbalized", log=log, **FAST)
     assert (summary.rows, summary.exit_code) == (2, 1)
     assert set(summary.failed) == {"q0001", "q0002"}

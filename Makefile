@@ -95,7 +95,8 @@ site: $(STAMP) ## build the site from what the study published: build/site/index
 	$(BIN)/python docs/build_site.py
 
 lesson-site: $(STAMP) ## write the lesson as a page for any browser: build/lesson/index.html
-	$(BIN)/python -m medcal_nb.teach.lesson_site notebooks/07_teaching.ipynb figures build/lesson
+	$(BIN)/medcal study 07
+	$(BIN)/python -m medcal_nb.teach.lesson_site build/study/07_teaching.ipynb build/lesson
 
 lint: $(STAMP) ## check style, types of what a notebook calls, declared dependencies
 	$(BIN)/ruff check .

@@ -236,6 +236,13 @@ def test_confidence_that_ranks_wrong_answers_first_is_reversed_and_can_be_mended
     assert row.skill_refitted > 0.02
 
 
+CHANGES = [
+    f"{name}_{end}"
+    for name in ("transfer_change", "skill_transferred")
+    for end in ("low", "high")
+]
+
+
 def concluded(cost, gain, margin=0.005, auroc="shown"):
     """The conclusion of one row whose cost and gain by refitting have these intervals."""
     rng = np.random.default_rng(0)
@@ -248,7 +255,7 @@ def concluded(cost, gain, margin=0.005, auroc="shown"):
 
     refitted = np.zeros((1, 4001))
     row = {"model": "m", "strategy": "s", "method": "platt", "margin": margin}
-    row |= {"discrimination": auroc, "auroc_p": 0.5}
+    row |= {"discrimination": auroc, "auroc_p": 0.5} | dict.fromkeys(CHANGES, np.nan)
     row |= {"cost_low": cost[0], "cost_high": cost[1], "refit_change_low": -gain[1]}
     stages = {
         "transferred": draws(cost),
@@ -290,6 +297,7 @@ def many(n, rng, cost, gain, spread=0.001):
         model=[f"m{i}" for i in range(n)], strategy="s", method="platt"
     )
     table = table.assign(margin=0.005, discrimination="shown", auroc_p=0.5)
+    table[CHANGES] = np.nan
     return conclude(table, stages, [500] * n, 0.95)
 
 

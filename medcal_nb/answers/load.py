@@ -13,6 +13,7 @@ from medcal_nb.answers.meaning import (
     check_images,
     check_of_answer,
     check_repeats,
+    check_words,
     choices,
 )
 from medcal_nb.answers.recognition import option_scores, recognise
@@ -199,6 +200,9 @@ def _of_table(
     taken, asked = recognise(raw, columns, file)
     if "item_id" not in taken:
         check_repeats(raw, taken, file)
+    is_named = {"correct", "gold"} & {*columns}
+    if {"correct", "answer"} <= {*taken} and "gold" not in taken and not is_named:
+        check_words(raw, taken, file)
     fixed = {name: text for name, text in columns.items() if name not in taken and text}
     answers = checked(raw, taken, file, fixed=fixed, scale=scale)
     answers.attrs["assumed"][:0] = [*assumed, *asked]
@@ -259,7 +263,6 @@ def _graded(answers: pd.DataFrame, options: pd.Series | None) -> pd.DataFrame:
 def _missing(answers: pd.DataFrame) -> list[str]:
     """What is missing, in sentences: how many, and how right those are."""
     lacking = answers["confidence"].isna()
-    ungraded = answers["correct"].isna().sum()
     n = f"of {len(answers):,} answers"
     sentences = []
     if "image_id" not in answers:
@@ -270,6 +273,8 @@ def _missing(answers: pd.DataFrame) -> list[str]:
         if right.notna().all() and len(right) == 2:
             sentence += f": {right[True]:.0%} of them are right, {right[False]:.0%} of the others"
         sentences.append(sentence)
-    if ungraded:
+    if "grading" in answers.attrs:
+        sentences.append(answers.attrs["grading"]["text"])
+    elif ungraded := answers["correct"].isna().sum():
         sentences.append(f"{ungraded:,} {n} are not graded")
     return sentences

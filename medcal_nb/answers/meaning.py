@@ -8,7 +8,8 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy.special import softmax
 
-from medcal_nb.answers.cells import TEXT, Place, numbers, within
+from medcal_nb.answers.cells import KNOWN, TEXT, Place, numbers, within
+from medcal_nb.answers.recognition import plain_column, words_of
 from medcal_nb.errors import MedcalError
 from medcal_nb.grading import grade_table
 
@@ -196,6 +197,23 @@ def check_of_answer(table: pd.DataFrame, file: str) -> None:
                 f"'{low}': it is the probability of '{other}', not that of the answer; write 1 − p "
                 f"where the answer is '{low}'"
             )
+
+
+def check_words(raw: pd.DataFrame, taken: Mapping[str, str], file: str) -> None:
+    """Ask whether a column called "correct" holds grades, or right answers in the same words."""
+    theirs = taken["correct"]
+    asked = raw[[taken["answer"], theirs]].set_axis(["answer", "gold"], axis=1).dropna()
+    asked = asked.iloc[:: max(1, len(asked) // _MOST)].astype(str)
+    words = words_of(asked["gold"])
+    may_be = words & {*KNOWN["grades"]["answers"].split()} or words == words_of(
+        asked["answer"]
+    )
+    has_two = plain_column(theirs) in KNOWN["grades"]["two_meanings"].split()
+    if has_two and may_be and grade_table(asked)["correct"].sum() > 0.1 * len(asked):
+        raise MedcalError(
+            f"{file}: column '{theirs}' holds the words of the answers: does it say whether an "
+            f"answer is right, or is it the right answer? Write correct={theirs} or gold={theirs}"
+        )
 
 
 def check_grades(table: pd.DataFrame, theirs: str, file: str) -> list[str]:

@@ -38,7 +38,7 @@ def decisions(tmp_path):
         row("q1", "override", "no", 0.5, False),
         row("q1", "accept", "yes", 0.8, True),
         row("q2", "commit", "no", 0.6, False),
-        CASE | {"item_id": "q2"} | DEFERRED,
+        CASE | {"item_id": "q2", "image_id": "image of q2"} | DEFERRED,
     ]
     path = tmp_path / "decisions.json"
     path.write_text(json.dumps(rows))
@@ -60,7 +60,7 @@ def test_decisions_become_answers_of_a_reader(decisions):
 
 def test_a_reader_who_saw_two_models_has_two_samples(decisions):
     rows = json.loads(decisions.read_text())
-    decisions.write_text(json.dumps(rows + [rows[3] | {"model": "n"}]))
+    decisions.write_text(json.dumps([*rows, rows[3] | {"model": "n"}]))
     table = read_answers(decisions).set_index(["strategy", "sample"])
     assert table.loc[("with_model", 1), "model_name"] == "n"
 

@@ -162,7 +162,16 @@ def dots(
 ) -> Axes:
     """One dot for each row of the table (a model, say), a line at the median of each label.
 
-    Parameters are those of `forest`; no interval is drawn. The levels of hue share a row.
+    Parameters
+    ----------
+    table : DataFrame
+        Columns `value`, `label` and `hue`; no interval is drawn.
+    value, label, hue : str
+        Columns: the number, the row it stands in, its colour and mark; levels of hue share a row.
+    margin : float, optional
+        The range from 0 to it is shaded.
+    ax : Axes, optional
+        Where to draw; the current axes if not given.
 
     Examples
     --------
@@ -275,7 +284,14 @@ def lines(
 
 
 def log_axis(ax: Axes, values: list[float]) -> None:
-    """Make the x axis logarithmic, with these numbers written out."""
+    """Make the x axis logarithmic, with these numbers written out.
+
+    Parameters
+    ----------
+    ax : Axes
+    values : list of float
+        Where its ticks are.
+    """
     ax.set_xscale("log")
     ax.set_xticks(values, [f"{value:,g}" for value in values])
     ax.xaxis.set_minor_formatter("")

@@ -248,6 +248,8 @@ def _facts(
 def performance(answers: pd.DataFrame, **drawn: Any) -> pd.DataFrame:
     """Metrics of each entry with 95 % intervals, the lowest Brier score first.
 
+    Entries of fewer than 30 answers come last.
+
     Parameters
     ----------
     answers : DataFrame
@@ -257,10 +259,16 @@ def performance(answers: pd.DataFrame, **drawn: Any) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        As of :func:`medcal_nb.measure.metrics_table`.
+        As of :func:`medcal_nb.measure.metrics_table`, with
+
+        - accuracy_graded: also of answers without a confidence
+        - few: whether there are fewer than 30 answers
     """
     table = measure.metrics_table(answers, by=["model"], metrics="all", **drawn)
-    return table.sort_values("brier", ignore_index=True, kind="stable")
+    right = answers["correct"].astype("Float64").groupby(answers["model"]).mean()
+    table["accuracy_graded"] = table["model"].map(right).astype(float)
+    table["few"] = table["n"] < LEAST
+    return table.sort_values(["few", "brier"], ignore_index=True, kind="stable")
 
 
 def comparison(answers: pd.DataFrame, **drawn: Any) -> pd.DataFrame:
@@ -281,13 +289,16 @@ def comparison(answers: pd.DataFrame, **drawn: Any) -> pd.DataFrame:
 def recalibration(answers: pd.DataFrame, **drawn: Any) -> pd.DataFrame:
     """Metrics of each entry by a Platt map that is cross-fitted by image on its own labels.
 
+    Entries whose answers are all correct, or all wrong, are left out.
+
     Returns
     -------
     DataFrame
         As of :func:`medcal_nb.measure.metrics_table`, with ``n_needed``, the answers that make
         the intervals of O:E, slope and AUROC narrow (`measure.precision_sample_size`).
     """
-    mapped = correct.corrected(None, answers, rng=drawn["rng"])
+    grades = answers.groupby("model", observed=True)["correct"].transform("nunique")
+    mapped = correct.corrected(None, answers[grades > 1], rng=drawn["rng"])
     mapped = mapped[mapped["labels"] == "target"]
     metrics = ["gap", "slope", "brier", "brier_skill"]
     table = measure.metrics_table(mapped, by=["model"], metrics=metrics, **drawn)
@@ -492,8 +503,8 @@ class _Page:
                 texts = show(table, [column]).iloc[:, 0].str.replace(" [nan, nan]", "")
             else:
                 texts = values.astype("str").fillna("–").str[:200]
-            if column == "p_holm":
-                texts = texts.replace("0.0000", "<0.0001")
+            zero = "<0.0001" if column == "p_holm" else "0"
+            texts = texts.replace("0.0000", zero)
             cells[heading(column)] = list(texts)
         texts = pd.DataFrame(cells)
         path = self.folder / "tables" / f"{name}.tex"

@@ -154,7 +154,9 @@ def transfer_study(
         - p_lowered, p_raised, p_better_than_base, p_worse_than_base: one-sided, of the Brier score
           transferred against the uncorrected one and against ``brier_base``
         - lowered, raised, better_than_base, worse_than_base: whether the interval of that
-          difference is below or above 0; with _holm, after Holm's correction
+          difference is below or above 0
+        - lowered_holm, raised_holm, better_than_base_holm, worse_than_base_holm: the same after
+          Holm's correction
         - conclusion, conclusion_holm: one of ``CONCLUSIONS``; after Holm's correction over the
           rows of a method
 
@@ -425,9 +427,11 @@ def transfer_counts(table: pd.DataFrame) -> pd.DataFrame:
         - pairs: models and strategies
         - each of `CONCLUSIONS`: number after Holm's correction
         - lowered, raised: pairs in which the interval of the change of the Brier score by transfer
-          is below, or above, 0; with _holm, after Holm's correction
+          is below, or above, 0
+        - lowered_holm, raised_holm: the same after Holm's correction
         - better_than_base, worse_than_base: pairs in which the interval of the transferred Brier
-          score minus that of the accuracy alone is below, or above, 0; with _holm
+          score minus that of the accuracy alone is below, or above, 0
+        - better_than_base_holm, worse_than_base_holm: the same after Holm's correction
         - median_cost, lowest_cost, highest_cost: of the Brier score
 
     Examples

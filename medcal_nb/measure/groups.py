@@ -191,10 +191,10 @@ def worst_group(
     pandas.DataFrame
         One row a group, the one with the largest absolute value first:
 
-        - the column of the groups
+        - the `column`
         - n, n_images: answers and images
         - n_groups: among which the first row was picked
-        - the metric, with simultaneous _low, _high
+        - the `metric` column, with simultaneous _low, _high
 
     Raises
     ------
@@ -270,7 +270,7 @@ def over_models(
 
         - the `by` columns
         - n_models, n: models and rows; those without a value are left out
-        - the value, with _low, _high; NaN for a single model
+        - the `value` column, with _low, _high; NaN for a single model
 
     Raises
     ------

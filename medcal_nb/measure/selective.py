@@ -13,7 +13,7 @@ import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
 from ._check import check_groups, check_level, check_pair
-from .intervals import clustered_interval, wilson_interval
+from .intervals import clustered_interval
 from .paired import with_ends
 from .resampling import Resamples
 from .rows import (
@@ -415,107 +415,3 @@ def observed_coverage(c: NDArray, y: NDArray, target: float) -> float:
     _, kept, errors = descending(c[stated], y[stated])
     within = errors <= target * kept + 1e-9
     return float(kept[within].max() / c.size) if within.any() else 0.0
-
-
-def certification_table(
-    confidence: ArrayLike,
-    correct: ArrayLike,
-    *,
-    target: float,
-    sizes: Sequence[int],
-    delta: float = 0.05,
-    groups: ArrayLike | None = None,
-    n_repeats: int = 1000,
-    rng: np.random.Generator,
-) -> pd.DataFrame:
-    """How many labelled answers a certificate takes, and how often it is wrong.
-
-    Thresholds are certified on many samples and judged on the population.
-
-    Parameters
-    ----------
-    confidence, correct : (n,) arrays
-        A large pool of answers, taken as the population: samples are drawn from it with
-        replacement, and judged on all of it.
-    target, delta : float
-        As in `selective_threshold`.
-    sizes : sequence of int
-        Sample sizes: answers, or images where `groups` are handed over; those above the number
-        that there are get no row.
-    groups : (n,) array, optional
-        The image of each answer: images are drawn with all their answers.
-    n_repeats : int
-    rng : numpy.random.Generator
-
-    Returns
-    -------
-    pandas.DataFrame
-        One row a size:
-
-        - n_fit, target: size of a sample, risk allowed
-        - mean_coverage: of the population, over all samples (0 where none is certified)
-        - mean_risk: among those kept, over the samples that keep any
-        - violated, violated_low, violated_high: share of samples whose threshold exceeds the
-          target; at most δ, of all samples
-        - certified, certified_low, certified_high: share of samples with a threshold
-
-        (both with Wilson's 95 % interval, which is that of the simulation)
-
-    Raises
-    ------
-    ValueError
-        On input that is no confidence and outcome, by name and position; on an option out of
-        range.
-
-    Examples
-    --------
-    >>> rng = np.random.default_rng(0)
-    >>> confidence = rng.uniform(0.5, 1, 5000)
-    >>> correct = rng.random(5000) < confidence
-    >>> table = certification_table(
-    ...     confidence, correct, target=0.2, sizes=[100, 800], n_repeats=200, rng=rng
-    ... )
-    >>> table["certified"].tolist()
-    [0.545, 1.0]
-    """
-    c, y = check_pair(confidence, correct)
-    codes, n_units = check_groups(groups, c.size)
-    length = np.bincount(codes)
-    # rows of each image, one after the other
-    members = np.split(np.argsort(codes, kind="stable"), length.cumsum()[:-1])
-    rows = []
-    for size in [size for size in sizes if size <= n_units]:
-        thresholds = np.empty(n_repeats)
-        for i in range(n_repeats):
-            units = rng.integers(0, n_units, size)
-            sample = np.concatenate([members[unit] for unit in units])
-            ids = np.repeat(np.arange(size), length[units])
-            thresholds[i] = selective_threshold(
-                c[sample], y[sample], target=target, delta=delta, groups=ids, rng=rng
-            ).threshold
-        row = {"n_fit": size, "target": target}
-        rows.append(row | _judged_on_population(c, y, thresholds, target))
-    if not rows:
-        return pd.DataFrame(columns=["n_fit", "violated", "certified", "mean_coverage"])
-    return pd.DataFrame(rows)
-
-
-def _judged_on_population(
-    c: NDArray, y: NDArray, thresholds: NDArray, target: float
-) -> dict:
-    """What thresholds do on a population."""
-    values, kept, errors = descending(c, y)
-    last = np.searchsorted(-values, -thresholds, side="right")
-    kept = np.append(0, kept)[last]
-    risk = np.append(0, errors)[last] / np.maximum(kept, 1)
-    certified = kept > 0
-    row = {"mean_coverage": kept.mean() / c.size}
-    row["mean_risk"] = risk[certified].mean() if certified.any() else np.nan
-    for name, true in (("violated", risk > target), ("certified", certified)):
-        low, high = wilson_interval(true.sum(), true.size)
-        row |= {
-            name: true.mean(),
-            f"{name}_low": float(low),
-            f"{name}_high": float(high),
-        }
-    return row

@@ -13,7 +13,6 @@ from ._check import (
     check_choice,
     check_confidence,
     check_groups,
-    check_level,
     check_pair,
     warn,
 )
@@ -35,7 +34,6 @@ from .resampling import (
     effective_number,
 )
 from .rows import image_codes, images_known, measured, parts_by
-from .selective import descending
 
 SCORE_METRICS = ("accuracy", "mean_confidence", "ece", "brier", "log_loss", "auroc")
 HEAPS = 20
@@ -235,8 +233,6 @@ class _Scores:
                     "AUROC: one image holds an outcome, or nothing varies: no interval"
                 )
             return test["low"], test["high"]
-        if metric.interval == "none":
-            return np.nan, np.nan
         if self.drawn is None:
             self.drawn = Resamples(
                 self.ids, self.n_resamples, self.streams["bootstrap"], n=self.c.size
@@ -425,76 +421,3 @@ def confidence_by_outcome_table(
 
 
 # --- risk and coverage --------------------------------------------------------------------
-
-POINTS = 500
-
-
-def risk_coverage_table(
-    confidence: ArrayLike,
-    correct: ArrayLike,
-    *,
-    level: float = 0.95,
-    groups: ArrayLike | None = None,
-) -> pd.DataFrame:
-    """Risk–coverage curve: error rate among the answers at least as confident as a threshold.
-
-    Parameters
-    ----------
-    confidence, correct : (n,) arrays
-    level : float
-        Of the pointwise intervals.
-    groups : (n,) array, optional
-        Labels of images.
-
-    Returns
-    -------
-    pandas.DataFrame
-        One row per threshold from the highest, at most 500, evenly in coverage:
-
-        - threshold
-        - n_kept, coverage: answers at or above it, and their share
-        - n_errors, risk, accuracy: wrong ones, and shares wrong and right among those kept
-        - risk_low, risk_high: `clustered_interval` at each threshold
-
-    Raises
-    ------
-    ValueError
-        On input that is no confidence and outcome, by name and position; on an option out of
-        range.
-
-    References
-    ----------
-    El-Yaniv & Wiener, J. Machine Learning Research 2010, vol. 11, pp. 1605–1641. Geifman &
-    El-Yaniv, NeurIPS 2017, arXiv:1705.08500.
-
-    Examples
-    --------
-    >>> table = risk_coverage_table([0.9, 0.7, 0.5, 0.3], [1, 1, 0, 0])
-    >>> table[["threshold", "coverage", "risk"]].round(2).to_numpy().tolist()
-    [[0.9, 0.25, 0.0], [0.7, 0.5, 0.0], [0.5, 0.75, 0.33], [0.3, 1.0, 0.5]]
-    """
-    c, y = check_pair(confidence, correct)
-    check_level(level)
-    values, kept, errors = descending(c, y)
-    even = np.linspace(kept[0], c.size, POINTS)
-    rows = np.unique(np.searchsorted(kept, even))
-    threshold = values[rows]
-    low = np.empty(rows.size)
-    high = np.empty(rows.size)
-    for i, value in enumerate(threshold):
-        above = c >= value
-        ids = None if groups is None else np.asarray(groups)[above]
-        low[i], high[i] = clustered_interval(1 - y[above], ids, level=level)
-    risk = errors[rows] / kept[rows]
-    return pd.DataFrame(
-        {
-            "threshold": threshold,
-            "n_kept": kept[rows],
-            "coverage": kept[rows] / c.size,
-            "n_errors": errors[rows].astype(int),
-            "risk": risk,
-            "accuracy": 1 - risk,
-            "risk_low": low,
-            "risk_high": high,
-        }
-    )

@@ -1,4 +1,4 @@
-"""What deferring is worth: expected costs, policies, reliance."""
+"""What deferring is worth: thresholds and expected costs."""
 
 import numpy as np
 import pandas as pd
@@ -24,99 +24,6 @@ def test_the_best_threshold_is_best_for_a_calibrated_forecaster():
 def test_costs_and_thresholds_out_of_range_are_refused():
     with pytest.raises(ValueError, match="costs: at least 0"):
         measure.best_threshold(cost_check=-1)
-
-
-def reading(reader, item, alone, with_model, model, model_confidence=0.95, own=0.8):
-    """Two rows of one reader and case: alone, and with the model."""
-    row = {"reader": reader, "item_id": item, "dataset": "d", "confidence": own}
-    row |= {"model_correct": model, "model_confidence": model_confidence}
-    row |= {"model_answer": "a" if model else "b"}
-    answers = {"alone": alone, "with_model": with_model}
-    return [
-        row | {"phase": phase, "correct": right, "answer": "a" if right else "b"}
-        for phase, right in answers.items()
-    ]
-
-
-@pytest.fixture
-def decisions(rng):
-    rows = []
-    for reader in ("r1", "r2", "r3"):
-        for item in range(60):
-            model = item % 4 != 0
-            alone = bool(rng.random() < 0.7)
-            with_model = model if rng.random() < 0.5 else alone
-            confidence = 0.95 if model else 0.6
-            rows += reading(reader, item, alone, with_model, model, confidence)
-    return pd.DataFrame(rows)
-
-
-def test_policies_by_hand(decisions):
-    table = measure.policy_table(decisions, cost_wrong=1.0, cost_check=0.1)
-    table = table.set_index("policy")
-    alone = decisions[decisions["phase"] == "alone"]
-    with_model = decisions[decisions["phase"] == "with_model"]
-    expected = {
-        "model alone": 0.25,
-        "reader alone": 1 - alone["correct"].mean() + 0.1,
-        "reader with model": 1 - with_model["correct"].mean() + 0.1,
-    }
-    for name, cost in expected.items():
-        assert table.loc[name, "cost"] == pytest.approx(cost)
-    # the model is unsure (0.6 < 0.9) exactly where it is wrong: a quarter is read
-    unsure = table.loc["reader where the model is unsure"]
-    missed = 1 - alone.loc[~alone["model_correct"].astype(bool), "correct"].mean()
-    assert unsure["reader_share"] == 0.25
-    assert unsure["cost"] == pytest.approx(0.25 * (missed + 0.1))
-    assert table.index[0] == "reader where the model is unsure"
-    assert table.loc["model alone", "difference"] == 0
-    assert (table["n"] == 180).all()
-    assert (table["n_readers"] == 3).all()
-    assert (table["cost_low"] < table["cost"]).all()
-
-
-def test_reliance_is_split_by_the_model(decisions):
-    table = measure.reliance_table(decisions).set_index("model_correct")
-    wide = decisions.pivot(
-        index=["reader", "item_id", "model_correct"], columns="phase", values="correct"
-    ).astype(bool)
-    for model in (True, False):
-        part = wide.xs(model, level="model_correct")
-        row = table.loc[model]
-        assert row["n"] == len(part)
-        assert row["put_right"] == (~part["alone"] & part["with_model"]).sum()
-        assert row["made_wrong"] == (part["alone"] & ~part["with_model"]).sum()
-        assert row["n_right_alone"] + row["n_wrong_alone"] == row["n"]
-    # a right model makes nothing wrong here, a wrong one puts nothing right
-    assert table.loc[True, "made_wrong"] == 0
-    assert table.loc[False, "put_right"] == 0
-    assert table.loc[False, "made_wrong_share_low"] > 0.2
-    by_reader = measure.reliance_table(decisions, by=["reader"])
-    assert by_reader["n"].sum() == len(wide)
-
-
-def test_decisions_are_found_among_answers(decisions):
-    models = pd.DataFrame({"item_id": [1], "dataset": "d", "confidence": 0.5})
-    with pytest.raises(ValueError, match="lacks 'reader', 'phase'"):
-        measure.policy_table(models)
-    alone = decisions[decisions["phase"] == "alone"]
-    assert measure.policy_table(alone).empty
-    assert measure.reliance_table(alone).empty
-    both = pd.concat([models, decisions], ignore_index=True)
-    pd.testing.assert_frame_equal(
-        measure.policy_table(both), measure.policy_table(decisions)
-    )
-
-
-def test_no_policy_costs_less_than_its_checks():
-    rows = []
-    for item in range(18):
-        for reader in ("ada", "bob"):
-            rows += reading(reader, item, item > 7, item > 0, item > 0)
-    table = measure.policy_table(pd.DataFrame(rows)).set_index("policy")
-    assert table.loc["model alone", "cost_low"] == 0
-    assert table.loc["reader with model", "cost_low"] == pytest.approx(0.1)
-    assert (table["cost_low"] <= table["cost"]).all()
 
 
 def test_expected_costs_by_hand():

@@ -100,15 +100,12 @@ def test_binned_errors_are_those_of_calzone(name, answers):
 
 
 @pytest.mark.parametrize("name", ALL)
-def test_smooth_errors_differ_by_their_smoother_alone(name, answers):
+def test_ici_differs_by_the_smoother_alone(name, answers):
     c, y = answers[name]
     inside = np.clip(c, CLIP, 1 - CLIP)
     index = measure.ici(inside, y)
     assert index == pytest.approx(oracle(name, "val.prob Eavg"), abs=0.002)
     assert index == pytest.approx(oracle(name, "Loess ICI"), abs=0.005)
-    ninth = measure.e90(inside, y)
-    assert ninth == pytest.approx(oracle(name, "val.prob E90"), abs=0.01)
-    assert measure.e50(inside, y) <= ninth
 
 
 @pytest.mark.parametrize("name", ALL)

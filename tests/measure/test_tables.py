@@ -66,28 +66,6 @@ def test_reliability_table_keeps_empty_bins_as_missing():
     assert table.loc[4, "accuracy"] == 0.5
 
 
-def test_risk_coverage_by_hand():
-    c, y = np.tile([0.9, 0.7, 0.7, 0.2], 4), np.tile([1, 0, 1, 0], 4)
-    table = measure.risk_coverage_table(c, y)
-    assert table["threshold"].tolist() == [0.9, 0.7, 0.2]
-    assert table["n_kept"].tolist() == [4, 12, 16]
-    assert table["n_errors"].tolist() == [0, 4, 8]
-    assert table["risk"].tolist() == pytest.approx([0, 1 / 3, 1 / 2])
-    assert table["coverage"].tolist() == [0.25, 0.75, 1.0]
-
-
-@pytest.mark.parametrize("grouped", [False, True])
-def test_risk_band_at_full_coverage_is_the_interval_of_the_error_rate(grouped, sample):
-    c, y = sample
-    groups = np.arange(500) // 5 if grouped else None
-    table = measure.risk_coverage_table(c, y, groups=groups)
-    last = table.iloc[-1]
-    low, high = measure.clustered_interval(y, groups)
-    assert last["risk"] == pytest.approx(1 - y.mean())
-    assert last["risk_low"] == pytest.approx(1 - high)
-    assert last["risk_high"] == pytest.approx(1 - low)
-
-
 def test_metrics_table_equals_the_metrics(graded, rng):
     table = measure.metrics_table(graded, metrics="all", n_resamples=60, rng=rng)
     assert table["model"].tolist() == ["a", "b"]
@@ -98,11 +76,7 @@ def test_metrics_table_equals_the_metrics(graded, rng):
             assert row[name] == pytest.approx(
                 metric(part["confidence"], part["correct"].astype(float))
             )
-            if metric.interval == "none":
-                assert np.isnan(row[f"{name}_low"])
-                assert np.isnan(row[f"{name}_high"])
-            else:
-                assert row[f"{name}_low"] <= row[f"{name}_high"]
+            assert row[f"{name}_low"] <= row[f"{name}_high"]
     expected = ["model", "dataset", "strategy", "n", "n_missing", "n_images", "clip"]
     for name in METRICS:
         expected += [name, f"{name}_low", f"{name}_high"]

@@ -9,7 +9,6 @@ import textwrap
 import pandas as pd
 import pytest
 
-from data.pocket.factory.graded import to_graded
 from medcal_nb.answers import AnswerLog
 from medcal_nb.answers.samples import one_answer_an_item
 from medcal_nb.ask import strategies

@@ -325,9 +325,6 @@ def test_hardly_more_positions_are_computed_than_must_be(monkeypatch):
     assert ours.positions <= 1.10 * len(beginnings)
 
 
-# --- checkpoints from outside ---------------------------------------------------------------------
-
-
 @pytest.fixture(scope="module")
 def saved(tmp_path_factory):
     return save_checkpoint(tmp_path_factory.mktemp("checkpoint"))

@@ -69,8 +69,6 @@ def test_every_likelihood_word_is_read_as_itself(word):
     assert parse_likelihood(word) == parse_likelihood(reply) == LIKELIHOOD[word]
 
 
-# --- properties ----------------------------------------------------------------------------------
-
 _PIECES = st.sampled_from(
     [
         "confidence", "Confidence:", "**", "answer", "Answer:", "yes", "no", "%", "/100", "-", "to",

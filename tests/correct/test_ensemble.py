@@ -41,9 +41,6 @@ def average_of(data):
     return averaged(members, list(members.p), name="average")
 
 
-# --- by hand ------------------------------------------------------------------------------------
-
-
 def test_members_of_a_closed_question_give_the_rest_to_the_other_option():
     pair = ("a", "s", "Yes.", 0.7, True), ("a", "t", "no", 0.6, False)
     data = rows(*pair, question_type="closed")
@@ -75,9 +72,6 @@ def test_option_probabilities_are_used_where_a_strategy_has_them():
     np.testing.assert_allclose(p["t"], [0.3, 0.4])  # three options: (1 - 0.4) / 2
 
 
-# --- trained weights ----------------------------------------------------------------------------
-
-
 def test_more_confidence_never_lowers_the_fused_one(rng):
     data = votes(rng, 200, skill=(0.7, 0.7, 0.0))
     noise = expit(1 - rng.normal(1, 1, 200))
@@ -104,9 +98,6 @@ def test_labels_of_an_image_change_none_of_its_own_confidences(rng):
     assert (one[own].confidence == other[own].confidence).all()
     moved = one[~own].confidence != other[~own].confidence
     assert set(one[~own][moved].recalibration) == {"platt", "trained"}
-
-
-# --- tables -------------------------------------------------------------------------------------
 
 
 def test_ensemble_table_is_complete_and_on_the_same_items(rng):
@@ -172,9 +163,6 @@ def test_bad_requests_are_refused(rng):
     sparse = data.assign(confidence=data.confidence.where(few))
     with pytest.warns(RecalibrationWarning, match="s1 answered less than 80 % of"):
         assert "s1" not in set(ensemble_answers(sparse, rng=rng).ensemble)
-
-
-# --- one answer, several confidences --------------------------------------------------------------
 
 
 def textless(rng, n=400):

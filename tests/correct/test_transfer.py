@@ -46,9 +46,6 @@ def table_of(data, **settings):
     return study_of(data, **settings).table
 
 
-# --- one study, done by hand --------------------------------------------------------------------
-
-
 def folds_of_study(data, seed):
     """Fold of each target row, as the study derives it from its generator."""
     _, target = with_images(*sides(data))
@@ -139,9 +136,6 @@ def test_resampled_fits_on_cells_are_those_on_rows(both, monkeypatch):
     pd.testing.assert_frame_equal(cells[same], rows[same])
     for end in ("cost_low", "cost_high", "transfer_change_low"):
         np.testing.assert_allclose(cells[end], rows[end], atol=4e-4)
-
-
-# --- conclusions --------------------------------------------------------------------------------
 
 
 def test_conclusions_follow_the_truth():
@@ -283,9 +277,6 @@ def test_cost_intervals_cover_the_true_cost():
     assert 0.78 <= np.mean(inside) <= 0.99
 
 
-# --- images -------------------------------------------------------------------------------------
-
-
 def test_source_and_target_that_share_images_are_refused(rng):
     """400 images with two questions each, no signal: a map of question 1 would "carry over"."""
     first = graded(rng, 400, "set", slope=0.0)
@@ -301,9 +292,6 @@ def test_resamples_are_shared_by_rows_on_the_same_images(both):
     study = study_of(data, methods=["platt"], n_resamples=50)
     for draws in study.draws.values():
         np.testing.assert_allclose(*draws)
-
-
-# --- bad and thin input -------------------------------------------------------------------------
 
 
 def test_bad_requests_are_refused(both, rng):

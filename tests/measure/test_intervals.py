@@ -90,9 +90,6 @@ def test_holm_by_hand():
     assert measure.holm([]).size == 0
 
 
-# --- bars and bands -----------------------------------------------------------------------
-
-
 @pytest.mark.parametrize(("k", "n"), [(0, 10), (3, 10), (10, 10), (57, 200), (1, 1)])
 def test_wilson_against_scipy(k, n):
     from scipy.stats import binomtest

@@ -129,9 +129,6 @@ def test_separated_outcomes_have_no_slope():
         assert np.isnan(measure.calibration_slope([0.1, 0.2, 0.8, 0.9], [0, 0, 1, 1]))
 
 
-# --- peers --------------------------------------------------------------------------------
-
-
 @pytest.mark.parametrize("n_bins", [5, 10, 15])
 def test_ece_against_netcal(sample, n_bins):
     from netcal.metrics import ECE
@@ -139,16 +136,3 @@ def test_ece_against_netcal(sample, n_bins):
     c, y = sample
     theirs = ECE(n_bins).measure(c, y.astype(int))
     assert measure.ece(c, y, n_bins=n_bins) == pytest.approx(theirs, abs=1e-6)
-
-
-def test_against_scikit_learn(sample):
-    from sklearn.calibration import calibration_curve
-    from sklearn.metrics import brier_score_loss, log_loss
-
-    c, y = sample
-    assert measure.brier_score(c, y) == pytest.approx(brier_score_loss(y, c))
-    assert measure.log_loss(c, y) == pytest.approx(log_loss(y, c))
-    acc, conf = calibration_curve(y, c, n_bins=10)
-    n = np.bincount(width_bins(c, 10), minlength=10)
-    error = (n[n > 0] / c.size * np.abs(acc - conf)).sum()
-    assert measure.ece(c, y, n_bins=10) == pytest.approx(error)

@@ -27,9 +27,6 @@ def test_auroc_by_hand_and_mirrored(sample):
     assert measure.auroc(1 - c, 1 - y) == pytest.approx(measure.auroc(c, y))
 
 
-# --- the interval ---------------------------------------------------------------------------
-
-
 def test_the_interval_and_its_test_agree(rng):
     """One half lies outside the interval exactly where p is below 5 %."""
     for n_images in (6, 15, 40):

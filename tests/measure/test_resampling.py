@@ -34,19 +34,6 @@ def test_resamples_refuse_an_unknown_label():
         drawn.codes(["c"])
 
 
-def test_sums_are_those_of_the_rows_repeated():
-    rng = np.random.default_rng(1)
-    labels = rng.integers(0, 20, 100)
-    cell = rng.integers(0, 4, 100)
-    values = rng.random(100)
-    drawn = Resamples(labels, 30, rng)
-    sums = drawn.sums(cell, 4, values)
-    weights = drawn.weights()
-    for b in (0, 1, 30):
-        expected = np.bincount(cell, values * weights[b], 4)
-        np.testing.assert_allclose(sums[b], expected)
-
-
 def test_many_images_are_drawn_in_parcels_that_give_the_same_spread():
     rng = np.random.default_rng(2)
     values = rng.normal(size=20_000)
@@ -74,15 +61,6 @@ def test_stretch_is_that_of_t_and_of_the_small_sample_variance():
     assert stretch(9, 0.95) == pytest.approx(expected)
     assert stretch(1e9, 0.95) == pytest.approx(1, abs=1e-6)
     assert np.isnan(stretch(1, 0.95))
-
-
-def test_percentile_interval_of_a_mean_is_as_wide_as_the_t_interval():
-    rng = np.random.default_rng(3)
-    x = rng.normal(size=12)
-    drawn = Resamples(None, 20_000, rng, n=12)
-    low, high = percentile_ends(drawn.counts @ x / 12, n_groups=12)
-    expected = stats.t.interval(0.95, 11, x.mean(), stats.sem(x))
-    assert high - low == pytest.approx(expected[1] - expected[0], rel=0.05)
 
 
 def test_percentile_ends_take_the_bias_of_resampling_out():

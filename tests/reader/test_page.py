@@ -11,7 +11,7 @@ from PIL import Image, ImageCms
 from PIL.PngImagePlugin import PngInfo
 from typer.testing import CliRunner
 
-from medcal_nb.cli.commands import app
+from medcal_nb.cli import app
 from medcal_nb.errors import MedcalError
 from medcal_nb.grading import is_correct
 from medcal_nb.reader.page import page_data, page_text, picture, write_page
@@ -20,10 +20,7 @@ from tests.reader_answers import table_of
 
 def data_of(page):
     """Return the data of a page."""
-    (text,) = re.findall(
-        r'<script type="application/json" id="data">(.*)</script>', page
-    )
-    return json.loads(text)
+    return json.loads(re.search(r'/json" id="data">(.*)</script>', page)[1])
 
 
 def test_the_page_runs_its_own_script_alone_and_asks_no_host(book):
@@ -61,10 +58,8 @@ def test_the_model_s_answer_is_the_option_that_it_names(book_of):
     book = book_of(table_of(9, answer="Yes.", correct=None))
     case = page_data(book, book.case_set(1, 1))["cases"][0]
     assert case["answer"] == "yes"
-    assert case["right"] == [
-        None,
-        False,
-    ]  # of the same answer there is the same grade: none
+    # of the same answer there is the same grade: none
+    assert case["right"] == [None, False]
     assert case["similar"] is None
 
 
@@ -85,12 +80,9 @@ def test_the_command_writes_a_page_or_opens_one(answers, tmp_path, monkeypatch):
     opened = []
     monkeypatch.setattr("webbrowser.open", opened.append)
     to = tmp_path / "cases.html"
-    result = CliRunner().invoke(
-        app, ["reader", str(answers), "--to", str(to), "--size", "4"]
-    )
-    assert result.output.startswith(
-        f"wrote {to}: 4 cases of pocketvqa-medical, answers of simulated"
-    )
+    command = ["reader", str(answers), "--to", str(to), "--size", "4"]
+    result = CliRunner().invoke(app, command)
+    assert result.output.startswith(f"wrote {to}: 4 cases of pocketvqa-medical")
     assert len(data_of(to.read_text())["cases"]) == 4
     assert opened == []
     with pytest.raises(MedcalError, match="there already"):

@@ -40,7 +40,7 @@ API = {
     "transfer": "correct.transfer correct.shift correct.labels",
     "ensembles": "correct.ensemble correct.ablation",
     "answers": "answers.load answers.log answers.tables",
-    "asking": "ask.run ask.models ask.graded ask.strategy",
+    "asking": "ask.run ask.models ask.strategy",
     "methods": "ask.strategies",
     "plots": "plots",
     "notebook": "notebook",

@@ -108,6 +108,9 @@ class Output:
             the alternative text.
         """
         caption = _typeset(caption)
+        tables = self.results["tables"]
+        if not any(table is other for other in tables.values()):
+            tables[name] = table
         path = self.folder / name
         about = {"Software": None, "Description": caption}
         fig.savefig(path.with_suffix(".png"), metadata=about)

@@ -211,8 +211,10 @@ def calibrate(
 
     Example: medcal calibrate a.csv --fit "domain == 'general'" --to recalibrated.csv
     """
+    import numpy as np
+
     from medcal_nb.answers import load_answers
-    from medcal_nb.correct import apply_maps, fit_maps
+    from medcal_nb.correct import apply_maps, corrected, fit_maps
     from medcal_nb.correct.crossfit import warn_of_same_ids
     from medcal_nb.notebook import select
 
@@ -224,41 +226,12 @@ def calibrate(
             warn_of_same_ids(source, target)
             done = apply_maps(target, fit_maps(source, method=method))
         else:
-            done = _cross_fitted(target, method)
+            rng = np.random.default_rng(0)
+            rows = corrected(None, target, method=method, rng=rng)
+            done = rows[rows["labels"] == "target"].drop(columns=["labels", "fold"])
+            done["strategy"] += f"+{method}"
     n = _write(done, to, [file], force)
     say(f"{to}: {n:,} of {len(target):,} answers recalibrated")
-
-
-def _cross_fitted(answers: "pd.DataFrame", method: str) -> "pd.DataFrame":
-    """Answers recalibrated by maps that were fitted without their image."""
-    import numpy as np
-    import pandas as pd
-
-    from medcal_nb.correct import apply_maps, fit_maps
-    from medcal_nb.correct.crossfit import N_FOLDS, assign_folds
-    from medcal_nb.measure.rows import image_labels
-
-    images, _ = pd.factorize(image_labels(answers))
-    folds = np.asarray(assign_folds(images, N_FOLDS, rng=np.random.default_rng(0)))
-    # millions of answers are not copied with all their texts
-    needed = (
-        "model",
-        "strategy",
-        "confidence",
-        "correct",
-        "gold",
-        "option_probabilities",
-    )
-    few = answers[[name for name in needed if name in answers]]
-    few = few.assign(item_id=images, row=np.arange(len(few)))
-    parts = []
-    for fold in range(N_FOLDS):
-        maps = fit_maps(few[folds != fold], method=method)
-        parts.append(apply_maps(few[folds == fold], maps).set_index("row"))
-    done = pd.concat(parts).sort_index()
-    done = done.drop(columns=["model", "correct", "gold", "item_id"], errors="ignore")
-    rows = answers if len(done) == len(answers) else answers.iloc[done.index]
-    return rows.assign(**{name: done[name].array for name in done})
 
 
 def _named(columns: list[str] | None) -> dict[str, Any]:

@@ -354,7 +354,7 @@ def test_choosing():
     for wrong in ("verbalised", "", ","):
         with pytest.raises(MedcalError, match=r"unknown strategy .*: choose from"):
             chosen(wrong)
-    names = ["blank_image", "verbalized_blank", "expert_blank", "decision"]
+    names = ["blank_image", "verbalized_blank", "expert_blank"]
     assert chosen(names) == names
     assert find_strategy("verbalized_blank").family == "ablation"
 

@@ -25,8 +25,8 @@ from medcal_nb.measure.resampling import (
 )
 
 from .crossfit import N_FOLDS, folds_of, images_of, pairs, with_images
-from .families import MAPS
-from .maps import BY, option_rows
+from .families import MAPS, names_of_confidence
+from .maps import BY
 from .resampled import Losses, Side, pair_losses
 
 CONCLUSIONS = (
@@ -110,10 +110,9 @@ def transfer_study(
     ----------
     source, target : DataFrame
         Graded answers that a map is fitted on, and that it is judged on. They need model, dataset,
-        item_id, strategy, confidence, correct; image_id, option_probabilities and gold are used.
-        They must share no image.
+        item_id, strategy, confidence, correct; image_id is used. They must share no image.
     methods : sequence of str
-        Of ``MAPS``. Maps of all options are left out where a row lacks their probabilities.
+        Of ``MAPS``, those of one confidence.
     margin : float
         Of the Brier score: a transfer that costs less is non-inferior.
     level : float
@@ -139,8 +138,7 @@ def transfer_study(
         - auroc_p, auroc_p_holm: of a two-sample test, alone and over the pairs
         - discrimination: "shown", "not shown" or "reversed" on the target
         - brier_uncorrected, brier_transferred, brier_known, brier_refitted: Brier scores with _low,
-          _high, known with the source's map and the intercept that the target's accuracy sets; NaN
-          for maps of all options
+          _high, known with the source's map and the intercept that the target's accuracy sets
         - brier_base: of one number for all answers, the accuracy (of the other folds); with
           _low, _high
         - skill_uncorrected, skill_transferred, skill_known, skill_refitted: 1 - the Brier score /
@@ -184,24 +182,19 @@ def transfer_study(
     ['inferior']
     """
     for method in methods:
-        check_choice(method, "method", MAPS)
+        check_choice(method, "method", names_of_confidence())
     rows = []
     losses = []
     n_groups = []
     for key, left, right in _sides(source, target, n_resamples, rng):
         clip = choose_clip(np.r_[left.confidence, right.confidence])
         about = key | _about(left, right, level) | {"clip": clip}
-        has_options = option_rows(left.rows).all() and option_rows(right.rows).all()
         for method in methods:
-            if MAPS[method].inputs == "options" and not has_options:
-                continue
             one = pair_losses(left, right, method, clip)
             row = about | {"method": method} | _scores(one, right.n_effective, level)
             rows.append(row | _bounded(method, one) | {"margin": margin})
             losses.append(one.brier)
             n_groups.append(right.n_effective)
-    if not rows:
-        raise ValueError("no model and strategy with the probabilities of all options")
     draws = {name: np.array([brier[name] for brier in losses]) for name in losses[0]}
     table = conclude(pd.DataFrame(rows), draws, n_groups, level)
     return TransferStudy(table=table, draws=draws, level=level)
@@ -382,8 +375,7 @@ def skill_table(table: pd.DataFrame) -> pd.DataFrame:
         One row per model, strategy, method and stage:
 
         - model, strategy, method
-        - stage: "uncorrected", "transferred", "accuracy known" or "refitted"; the third is
-          absent for maps of all options
+        - stage: "uncorrected", "transferred", "accuracy known" or "refitted"
         - brier: Brier score, with _low, _high
         - skill: over the base rate, with _low, _high
         - conclusion: after Holm's correction
@@ -407,7 +399,7 @@ def skill_table(table: pd.DataFrame) -> pd.DataFrame:
             part[f"{name}_low"] = table[f"{name}_{ending}_low"]
             part[f"{name}_high"] = table[f"{name}_{ending}_high"]
         parts.append(part.assign(conclusion=table["conclusion_holm"]))
-    return pd.concat(parts, ignore_index=True).dropna(subset="skill")
+    return pd.concat(parts, ignore_index=True)
 
 
 def transfer_counts(table: pd.DataFrame) -> pd.DataFrame:

@@ -3,6 +3,7 @@
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import Any, cast
 
 import numpy as np
@@ -26,7 +27,7 @@ from .intervals import (
 from .inversion import ece_interval, ici_interval
 from .metrics import is_sure
 from .ranking import auroc_test
-from .registry import METRICS, Metric
+from .registry import METRICS
 from .resampling import (
     FloatArray,
     Resamples,
@@ -36,6 +37,7 @@ from .resampling import (
 from .rows import image_codes, images_known, measured, parts_by
 
 SCORE_METRICS = ("accuracy", "mean_confidence", "ece", "brier", "log_loss", "auroc")
+_INVERTED = {"ece": "width", "ece_mass": "mass", "ici": ""}  # and their bins
 HEAPS = 20
 HEAPED = 0.9  # of the answers, in so few values
 
@@ -128,15 +130,10 @@ def metrics_table(
         with _labelled(", ".join(f"{k}={v}" for k, v in key.items()) or "all"):
             if len(answers):
                 pair = check_pair(answers["confidence"], answers["correct"])
-                scores = _Scores(
-                    *pair,
-                    ids,
-                    n_bins=n_bins,
-                    level=level,
-                    n_resamples=n_resamples,
-                    rng=_stream(rng, *pair),
+                stream = _stream(rng, *pair)
+                row |= _scores(
+                    *pair, ids, names, wanted, n_bins, level, n_resamples, stream
                 )
-                row |= scores.row(names, wanted)
             else:
                 warn("no answer has both a confidence and a grade")
         rows.append(row)
@@ -166,80 +163,73 @@ def _in_order(table: pd.DataFrame, names: list[str], wanted: list[str]) -> pd.Da
     return table.reindex(columns=[*first, *last])
 
 
-class _Scores:
-    """The metrics of one group of answers and their intervals, on common resamples."""
+def _scores(
+    c: FloatArray,
+    y: FloatArray,
+    ids: NDArray[Any] | None,
+    names: list[str],
+    wanted: list[str],
+    n_bins: int,
+    level: float,
+    n_resamples: int,
+    rng: np.random.Generator,
+) -> dict[str, float]:
+    """By column: the metrics of one group of answers, and where wanted their ends."""
+    if ids is not None and int(ids.max()) + 1 == len(ids):
+        ids = None
+    options = {"n_bins": n_bins, "clip": choose_clip(c)}
+    row: dict[str, float] = {}
+    if {"slope", "intercept"} & set(names):
+        row["clip"] = options["clip"]
+    if set(names) & set(wanted):
+        sizes = np.ones(c.size) if ids is None else np.bincount(ids)
+        note_few(effective_number(sizes), ids is not None)
+    # a stream for each kind of interval: a number does not hang on those asked for beside
+    streams = dict(zip(("bootstrap", *_INVERTED), rng.spawn(4), strict=True))
+    drawn = None
+    for name in names:
+        metric = METRICS[name]
+        own = {key: option for key, option in options.items() if metric.takes(key)}
+        row[name] = metric.value(c, y, **own)
+        if name not in wanted or np.isnan(row[name]):
+            continue
+        if metric.interval == "bootstrap":
+            if drawn is None:  # shared by all
+                drawn = Resamples(ids, n_resamples, streams["bootstrap"], n=c.size)
+            interval = metric_interval(metric, c, y, drawn, level=level, **own)
+            ends = interval.low, interval.high
+        else:
+            ends = _ends(name, c, y, ids, level, n_bins, streams.get(name))
+        row |= dict(zip((f"{name}_low", f"{name}_high"), ends, strict=True))
+    return row
 
-    def __init__(
-        self,
-        c: FloatArray,
-        y: FloatArray,
-        ids: NDArray[Any] | None,
-        *,
-        n_bins: int,
-        level: float,
-        n_resamples: int,
-        rng: np.random.Generator,
-    ) -> None:
-        self.c = c
-        self.y = y
-        alone = ids is not None and int(ids.max()) + 1 == len(ids)
-        self.ids = None if alone else ids
-        self.level = level
-        self.options = {"n_bins": n_bins, "clip": choose_clip(c)}
-        # a stream for each kind of interval: a number does not hang on those asked for beside
-        self.streams = dict(
-            zip(("bootstrap", "ece", "ece_mass", "ici"), rng.spawn(4), strict=True)
-        )
-        self.n_resamples = n_resamples
-        self.drawn: Resamples | None = None
 
-    def row(self, names: list[str], wanted: list[str]) -> dict[str, float]:
-        """By column: each metric, and where wanted its ends."""
-        row: dict[str, float] = {}
-        if {"slope", "intercept"} & set(names):
-            row["clip"] = self.options["clip"]
-        if set(names) & set(wanted):
-            sizes = np.ones(self.c.size) if self.ids is None else np.bincount(self.ids)
-            note_few(effective_number(sizes), self.ids is not None)
-        for name in names:
-            metric = METRICS[name]
-            own = {key: o for key, o in self.options.items() if metric.takes(key)}
-            row[name] = metric.value(self.c, self.y, **own)
-            if name in wanted and not np.isnan(row[name]):
-                low, high = self.ends(metric, own)
-                row |= {f"{name}_low": low, f"{name}_high": high}
-        return row
-
-    def ends(self, metric: Metric, options: dict[str, Any]) -> tuple[float, float]:
-        """The interval that holds its level for this metric."""
-        by: dict[str, Any] = {"groups": self.ids, "level": self.level}
-        if metric.name == "accuracy":
-            return clustered_interval(self.y, self.ids, level=self.level)
-        if metric.name == "confidently_wrong":
-            wrong = self.y == 0
-            ids = None if self.ids is None else self.ids[wrong]
-            return clustered_interval(is_sure(self.c[wrong]), ids, level=self.level)
-        if metric.name == "ici":
-            return ici_interval(self.c, self.y, rng=self.streams["ici"], **by)[::2]
-        if metric.interval == "inversion":
-            binning = "mass" if metric.name == "ece_mass" else "width"
-            stream = self.streams[metric.name]
-            options = {"n_bins": self.options["n_bins"], "binning": binning}
-            return ece_interval(self.c, self.y, rng=stream, **options, **by)[::2]
-        if metric.interval == "delong":
-            test = auroc_test(self.c, self.y, **by)
-            if np.isnan(test["p"]):
-                warn(
-                    "AUROC: one image holds an outcome, or nothing varies: no interval"
-                )
-            return test["low"], test["high"]
-        if self.drawn is None:
-            self.drawn = Resamples(
-                self.ids, self.n_resamples, self.streams["bootstrap"], n=self.c.size
-            )
-        return metric_interval(
-            metric, self.c, self.y, self.drawn, level=self.level, **options
-        )[::2]
+def _ends(
+    name: str,
+    c: FloatArray,
+    y: FloatArray,
+    ids: NDArray[Any] | None,
+    level: float,
+    n_bins: int,
+    stream: Any,
+) -> tuple[float, float]:
+    """The interval that holds its level for a metric that has one of its own."""
+    if name in _INVERTED:
+        interval = partial(ece_interval, n_bins=n_bins, binning=_INVERTED[name])
+        if name == "ici":
+            interval = partial(ici_interval)
+        low, _, high = interval(c, y, groups=ids, level=level, rng=stream)
+        return low, high
+    if name == "accuracy":
+        return clustered_interval(y, ids, level=level)
+    if name == "confidently_wrong":
+        wrong = y == 0
+        ids = None if ids is None else ids[wrong]
+        return clustered_interval(is_sure(c[wrong]), ids, level=level)
+    test = auroc_test(c, y, groups=ids, level=level)
+    if np.isnan(test["p"]):
+        warn("AUROC: one image holds an outcome, or nothing varies: no interval")
+    return test["low"], test["high"]
 
 
 @contextmanager
@@ -418,6 +408,3 @@ def confidence_by_outcome_table(
     right = (n * bins["accuracy"]).fillna(0).round().astype(int)
     table = bins[["low", "high", "n"]]
     return table.assign(n_correct=right, n_wrong=n - right, accuracy=bins["accuracy"])
-
-
-# --- risk and coverage --------------------------------------------------------------------

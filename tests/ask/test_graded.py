@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from medcal_nb.answers import AnswerLog
-from medcal_nb.ask.graded import to_graded
+from medcal_nb.answers.samples import one_answer_an_item
 from medcal_nb.errors import MedcalError
 
 
@@ -26,7 +26,7 @@ def graded(tmp_path):
         path = tmp_path / f"{len(list(tmp_path.iterdir()))}.sqlite"
         with AnswerLog(path) as log:
             log.append(table)
-            (row,) = to_graded(log.read()).to_dict("records")
+            (row,) = one_answer_an_item(log.read(), "log").to_dict("records")
         return row
 
     return make
@@ -107,6 +107,10 @@ def test_order_of_rows_does_not_matter(rng):
                           "item_id": np.arange(n) // 5, "sample": np.arange(n) % 5,
                           "answer": rng.choice(["a", "b", "c"], n), "confidence": np.nan,
                           "correct": True})  # fmt: skip
-    expected = to_graded(table).sort_values("item_id").reset_index(drop=True)
-    mixed = to_graded(table.sample(frac=1, random_state=3)).sort_values("item_id")
+    expected = (
+        one_answer_an_item(table, "log").sort_values("item_id").reset_index(drop=True)
+    )
+    mixed = one_answer_an_item(table.sample(frac=1, random_state=3), "log").sort_values(
+        "item_id"
+    )
     pd.testing.assert_frame_equal(expected, mixed.reset_index(drop=True))

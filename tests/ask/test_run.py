@@ -10,9 +10,9 @@ import pandas as pd
 import pytest
 
 from medcal_nb.answers import AnswerLog
+from medcal_nb.answers.samples import one_answer_an_item
 from medcal_nb.ask import strategies
 from medcal_nb.ask.backends.local import LocalModel
-from medcal_nb.ask.graded import to_graded
 from medcal_nb.ask.models import resolve_model
 from medcal_nb.ask.run import ask, dry_run, shard_of
 from medcal_nb.ask.strategies import STRATEGIES, Plan
@@ -77,7 +77,7 @@ def test_every_strategy_writes_checked_answers(model, log):
     assert (answers["prompt_tokens"] > 20).all()
     per_item = answers.groupby(["item_id", "strategy"]).size()
     assert per_item.loc[:, "self_consistency"].eq(3).all()
-    assert len(to_graded(answers)) == len(per_item)
+    assert len(one_answer_an_item(answers, "log")) == len(per_item)
 
 
 def test_a_rerun_asks_nothing_and_more_samples_only_what_is_missing(model, log):

@@ -188,14 +188,6 @@ def test_a_confidence_that_the_limit_cut_in_two_is_none(name):
     assert row["option_probabilities"] == {"yes": 0.3}
 
 
-def test_an_unknown_likelihood_is_no_confidence():
-    (row,), _ = run(
-        "sequence_probability", OPEN, lambda call: Reply("red", math.nan, 1, 1)
-    )
-    assert math.isnan(row["confidence"])
-    assert row["parse_ok"] is False
-
-
 def test_two_stage_other_hides_whose_answer_it_is():
     replies = iter(["It is the heart.", "Confidence: 40%"])
     _, rounds = run("two_stage_other", CHOICE, lambda call: Reply(next(replies)))
@@ -354,7 +346,7 @@ def test_choosing():
     for wrong in ("verbalised", "", ","):
         with pytest.raises(MedcalError, match=r"unknown strategy .*: choose from"):
             chosen(wrong)
-    names = ["blank_image", "verbalized_blank", "expert_blank", "decision"]
+    names = ["blank_image", "verbalized_blank", "expert_blank"]
     assert chosen(names) == names
     assert find_strategy("verbalized_blank").family == "ablation"
 

@@ -13,10 +13,10 @@ import numpy as np
 import pytest
 
 from medcal_nb.answers import AnswerLog
+from medcal_nb.answers.samples import one_answer_an_item
 from medcal_nb.ask.backends.batch import collect_batch, export_batch
 from medcal_nb.ask.backends.served import ServedModel
 from medcal_nb.ask.calls import Generate, Picture, Prompt
-from medcal_nb.ask.graded import to_graded
 from medcal_nb.ask.models import resolve_model
 from medcal_nb.ask.run import ask
 from medcal_nb.datasets import dataset_names, load_items
@@ -102,7 +102,8 @@ def equal(one, other):
         )
         differ = next(told) != next(told)
         assert not differ.any(), f"{column}: {a[differ].index.tolist()[:3]}"
-    for x, y in ((a, b), map(to_graded, (a.reset_index(), b.reset_index()))):
+    one = [one_answer_an_item(table.reset_index(), "log") for table in (a, b)]
+    for x, y in ((a, b), one):
         x, y = (t["confidence"].to_numpy(float) for t in (x, y))
         assert (np.isnan(x) == np.isnan(y)).all()
         assert np.nanmax(np.abs(x - y)) < 1e-3

@@ -242,10 +242,3 @@ def test_items_graded_differently_are_left_out_and_counted(rng):
     assert n_left_out == 2
     spoken = data.assign(answer="yes")
     assert single_answer(spoken)[0] is spoken
-
-
-def test_one_member_is_no_ensemble(rng):
-    one = single_answer(textless(rng).query("strategy == 'said'"))[0]
-    fused = ensemble_answers(one, rng=rng)
-    assert set(fused["kind"]) == {"method"}
-    assert ensemble_change_table(fused, rng=rng).empty

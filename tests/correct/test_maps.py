@@ -38,14 +38,6 @@ def test_log_odds_scaling_of_one_repeated_confidence_is_worked_by_hand():
     assert fitted([0.9])[0] == pytest.approx(0.7, rel=1e-9)
 
 
-def test_temperature_of_two_options_equals_log_odds_scaling_of_their_maximum(rng):
-    c, y = draw(rng, 400)
-    c, y = np.maximum(c, 1 - c), np.where(c > 0.5, y, 1 - y)
-    one = fit(c, y, method="log_odds").params["temperature"]
-    two = fit(np.column_stack([c, 1 - c]), np.where(y == 1, 0, 1), method="temperature")
-    assert two.params["temperature"] == pytest.approx(one, rel=1e-6)
-
-
 @pytest.mark.parametrize("absent", [False, True])
 @pytest.mark.parametrize("true", [0.3, 1.0, 4.0])
 def test_temperature_is_where_the_likelihood_of_all_options_is_largest(
@@ -180,17 +172,6 @@ def test_a_map_refuses_its_own_images_whatever_type_their_ids_come_in(rng, again
     with pytest.raises(ValueError, match="50 of 50 answers are"):
         fitted.apply(c, images=again)
     assert fitted.apply(c, images=np.arange(50) + 100).shape == (50,)
-
-
-def test_other_questions_about_an_image_are_refused_too(rng):
-    rows = with_options(rng, 200, "general", 2.0).assign(
-        image_id=[f"x{i // 2}" for i in range(200)]
-    )
-    maps = fit_maps(rows.iloc[::2])  # the first question of each image
-    with pytest.raises(ValueError, match="100 of 100 answers are"):
-        apply_maps(rows.iloc[1::2], maps)
-    other = rows.iloc[1::2].assign(dataset="another")  # the same id of another data set
-    assert len(apply_maps(other, maps)) == 100
 
 
 # --- cross-fitting ------------------------------------------------------------------------------

@@ -21,7 +21,7 @@ from medcal_nb.correct import transfer as transfer_module
 from medcal_nb.correct.crossfit import assign_folds, images_of, with_images
 from medcal_nb.correct.maps import arrays_of
 from medcal_nb.correct.transfer import conclude
-from medcal_nb.measure import auroc, brier_score
+from medcal_nb.measure import brier_score
 from medcal_nb.measure.paired import paired
 from medcal_nb.measure.resampling import choose_clip
 
@@ -39,7 +39,7 @@ def both(rng):
     )
 
 
-METHODS = ("temperature", "log_odds", "platt", "isotonic")
+METHODS = ("log_odds", "platt", "isotonic")
 
 
 def study_of(data, **settings):
@@ -103,7 +103,7 @@ def test_estimates_equal_public_functions_row_by_row(rng, method, decimals):
     assert row.accuracy == y.mean()
 
 
-@pytest.mark.parametrize("method", ["log_odds", "platt", "isotonic", "temperature"])
+@pytest.mark.parametrize("method", METHODS)
 def test_an_interval_repeats_the_fits_in_each_resample(rng, method, monkeypatch):
     """One chosen resample, its rows repeated and all fits made again by hand."""
     general = with_options(rng, 120, "general", 1.0)
@@ -137,27 +137,6 @@ def test_an_interval_repeats_the_fits_in_each_resample(rng, method, monkeypatch)
 
     for name, p in (("transferred", transferred), ("refitted", crossed)):
         assert study.draws[name][0, 1] == pytest.approx(brier(p), abs=2e-5)
-
-
-def test_temperature_works_on_all_options_and_log_odds_stands_beside_it(rng):
-    general = with_options(rng, 400, "general", 1.0)
-    medical = with_options(rng, 400, "medical", 2.5)
-    table = table_of(pd.concat([general, medical]), n_resamples=50)
-    by_method = table.set_index("method")
-    assert {"temperature", "log_odds", "platt"} <= set(by_method.index)
-    row = by_method.loc["temperature"]
-    assert row.temperature_source == pytest.approx(1, abs=0.3)
-    assert row.temperature_target == pytest.approx(2.5, abs=0.7)
-    assert row.cost > 0.01
-    assert np.isnan(row.brier_known)
-    other = by_method.loc["log_odds"].temperature_source
-    assert row.temperature_source != pytest.approx(other, rel=0.02)
-    # where a row lacks options the temperature is left out; asked for alone, it is refused
-    medical.iloc[3, medical.columns.get_loc("option_probabilities")] = None
-    lacking = pd.concat([general, medical])
-    assert "temperature" not in set(table_of(lacking, n_resamples=2).method)
-    with pytest.raises(ValueError, match="with the probabilities of all"):
-        table_of(lacking, methods=["temperature"], n_resamples=2)
 
 
 def test_resampled_fits_on_cells_are_those_on_rows(both, monkeypatch):
@@ -209,20 +188,6 @@ def test_conclusions_follow_the_truth():
     assert counts["raised"] == (study.table["transfer_change_low"] > 0).sum()
     assert counts["worse_than_base"] == 2  # differs, guesses
     assert counts["lowered_holm"] <= counts["lowered"]
-
-
-def test_a_model_that_guesses_is_no_better_than_one_number(rng):
-    guesses = graded(rng, 2000, "medical", slope=0.0)
-    data = pd.concat([graded(rng, 2000, "general"), guesses])
-    row = table_of(data, methods=["log_odds"], n_resamples=100).iloc[0]
-    assert row.auroc_low < 0.5 < row.auroc_high
-    assert row.discrimination == "not shown"
-    assert row.auroc == pytest.approx(auroc(guesses.confidence, guesses.correct))
-    assert row.auroc_difference_high < 0
-    assert row.auroc_p < 0.001
-    assert "target" in row.at_bound
-    assert row.skill_refitted == pytest.approx(0, abs=0.01)
-    assert row.skill_uncorrected < -0.2
 
 
 def test_confidence_that_ranks_wrong_answers_first_is_reversed_and_can_be_mended(rng):
@@ -386,8 +351,10 @@ def test_bad_requests_are_refused(both, rng):
         transfer_study(source, target.assign(confidence=np.nan), rng=rng)
     with pytest.raises(ValueError, match="no model and strategy has"):
         transfer_study(source, target.assign(model="another"), rng=rng)
-    with pytest.raises(ValueError, match=r"one of 'temperature', .*, got 'magic'"):
+    with pytest.raises(ValueError, match=r"one of 'log_odds', .*, got 'magic'"):
         table_of(both, methods=["magic"])
+    with pytest.raises(ValueError, match=r"one of 'log_odds', .*, got 'temperature'"):
+        table_of(both, methods=["temperature"])
     thin = pd.concat([both, both.assign(model="thin").groupby("domain").head(3)])
     with pytest.warns(RecalibrationWarning, match="thin s has 3 source and 3 target"):
         assert set(table_of(thin, n_resamples=2).model) == {"m"}

@@ -23,7 +23,7 @@ def test_the_quiz_drawn_anew_is_the_stored_one():
 def test_recorded_answers_are_what_the_model_says(strategy, tmp_path):
     """Asked again, in other batches: the same answers, and the same confidence but for rounding."""
     from medcal_nb.answers import AnswerLog
-    from medcal_nb.ask.graded import to_graded
+    from medcal_nb.answers.samples import one_answer_an_item
     from medcal_nb.ask.models import resolve_model
     from medcal_nb.ask.run import ask
 
@@ -32,7 +32,7 @@ def test_recorded_answers_are_what_the_model_says(strategy, tmp_path):
     (first, *_) = recording.draw_fresh(dataset, recording.BATCH)
     with AnswerLog(tmp_path / "a.sqlite") as log:
         ask(resolve_model("pocket-general"), first.iloc[::50], [strategy], log=log)
-        said = to_graded(log.read())
+        said = one_answer_an_item(log.read(), "the log")
     both = said.merge(stored, on="item_id", suffixes=("", "_stored"))
     assert len(both) == len(said) > 20
     assert (both["answer"].fillna("") == both["answer_stored"].fillna("")).mean() > 0.95

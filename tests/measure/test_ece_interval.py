@@ -84,20 +84,6 @@ def test_the_upper_end_of_a_curve_takes_gaps_of_one_side(rng):
     assert len({*np.sign(path(0.02))}) == 1
 
 
-def test_of_few_images_gaps_of_one_side_stay_there(rng):
-    """Where accuracy leaves no room they stop: gaps of the other side would be noise alone."""
-    images = np.repeat(np.arange(10), 6)
-    c = np.where(rng.random(60) < 0.3, 0.2, np.round(rng.uniform(0.85, 0.95, 60), 2))
-    y = (rng.random(60) < np.where(c < 0.5, 0.7, 0.95)).astype(float)
-    bins = np.unique(c, return_inverse=True)[1]
-    test = inversion._Gaps(c, y, bins, images, 1000, rng)
-    observed, common = test.paths()
-    assert {*np.sign(observed(0.4))} == {-1.0, 1.0}
-    gaps = common(0.4)
-    assert len({*np.sign(gaps)}) == 1
-    assert gaps == pytest.approx(np.minimum(0.4, 1 - test.first))
-
-
 @pytest.mark.parametrize("binning", ["width", "mass"])
 @pytest.mark.parametrize("n_bins", [1, 5, 15])
 def test_the_estimate_is_the_ece(sample, n_bins, binning, rng):
@@ -116,16 +102,6 @@ def test_in_one_bin_it_is_the_interval_of_a_gap(rng):
     # from 1,000 draws the 2.5 % point is known to about a tenth of the half width
     assert low == pytest.approx(0.3 - half, abs=0.2 * half)
     assert high == pytest.approx(0.3 + half, abs=0.2 * half)
-
-
-def test_copies_of_an_answer_about_one_image_add_nothing(sample):
-    c, y = sample
-    alone = measure.ece_interval(c, y, rng=np.random.default_rng(0))
-    thrice, groups = (np.repeat(c, 3), np.repeat(y, 3)), np.repeat(np.arange(300), 3)
-    kept = measure.ece_interval(*thrice, groups=groups, rng=np.random.default_rng(0))
-    ignored = measure.ece_interval(*thrice, rng=np.random.default_rng(0))
-    assert kept.high - kept.low == pytest.approx(alone.high - alone.low, rel=0.1)
-    assert ignored.high - ignored.low < 0.8 * (kept.high - kept.low)
 
 
 @pytest.mark.parametrize("correct", [1, 0])

@@ -9,7 +9,7 @@ from scipy.stats import t as student
 from medcal_nb import measure
 from medcal_nb.measure import METRICS, MeasureWarning, registry
 from medcal_nb.measure.intervals import metric_interval
-from medcal_nb.measure.resampling import PARCELS, Resamples
+from medcal_nb.measure.resampling import Resamples
 
 
 @pytest.fixture
@@ -45,22 +45,6 @@ def test_many_confidences_in_steps_vary_as_they_do(name, rng, monkeypatch):
     stepped = METRICS[name].resampled(c, y, drawn)
     assert stepped[0] == pytest.approx(exact[0])
     assert 0 < np.abs(stepped - exact).max() < 0.1 * exact.std()
-
-
-def test_many_rows_in_parcels_have_the_spread_of_rows(rng):
-    """30,000 rows in 512 parcels: the standard error of a mean stays what it was."""
-    c = rng.random(30_000)
-    y = (rng.random(c.size) < c).astype(float)
-    drawn = Resamples(None, 4000, rng, n=c.size)
-    spread = METRICS["brier"].resampled(c, y, drawn)[1:].std()
-    expected = ((c - y) ** 2).std() / math.sqrt(c.size)
-    # relative error of an estimate from 512 parcels 3.1 %, from 4,000 resamples 1.1 %
-    assert spread == pytest.approx(expected, rel=0.1)
-    images = np.arange(c.size) // 3
-    by_image = Resamples(images, 2, rng)
-    assert by_image.n_units == PARCELS
-    # images stay whole
-    assert len(set(zip(images, by_image.codes(), strict=True))) == 10_000
 
 
 @pytest.mark.parametrize("level", [0.5, 0.9, 0.99])

@@ -74,17 +74,6 @@ def test_equal_mass_bins_never_split_a_value():
     assert (np.bincount(bins_of(np.arange(90) / 90, 15, "mass")) == 6).all()
 
 
-@pytest.mark.parametrize("name", METRICS)
-def test_order_of_rows_does_not_matter(name, sample, rng):
-    c, y = sample[0].round(1), sample[1]
-    metric = METRICS[name]
-    order = rng.permutation(c.size)
-    assert metric(c[order], y[order]) == pytest.approx(metric(c, y), abs=1e-9)
-    # sorted adversarially within ties
-    by_error = np.lexsort((y, c))
-    assert metric(c[by_error], y[by_error]) == pytest.approx(metric(c, y), abs=1e-9)
-
-
 @pytest.mark.parametrize("discrete", [True, False])
 @pytest.mark.parametrize("name", [name for name in METRICS if name != "ece_mass"])
 def test_weights_are_repetitions(name, discrete, sample, rng):
@@ -173,13 +162,6 @@ def test_confidences_equal_in_exact_arithmetic_share_an_equal_mass_bin(rng):
     assert measure.ece(written, y, binning="mass") == pytest.approx(
         measure.ece(c, y, binning="mass"), abs=1e-12
     )
-
-
-def test_errors_stated_at_nine_tenths_or_more_are_confidently_wrong():
-    c, y = [0.9, 0.95, 1.0, 0.89, 0.5, 0.9], [0, 1, 0, 0, 0, 1]
-    assert measure.confidently_wrong(c, y) == pytest.approx(2 / 4)
-    with pytest.warns(measure.MeasureWarning, match="no wrong answer"):
-        assert np.isnan(measure.confidently_wrong([0.9], [1]))
 
 
 def test_separated_outcomes_have_no_slope():

@@ -9,6 +9,7 @@ is written beside its place and renamed, once it is whole; nothing is ever repla
 
 import hashlib
 import json
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from functools import lru_cache, partial
 from pathlib import Path
@@ -35,12 +36,6 @@ MOST_BYTES = 200_000_000
 
 _WAITS = "its reply is not there yet"
 _PLAN = "plan.json"
-_KINDS = {
-    "model": str,
-    "strategies": list,
-    "items": dict,
-    "settings": dict,
-}
 
 
 def export_batch(
@@ -162,18 +157,22 @@ def _next_round(folder, about, log):
 
 
 def _read_plan(folder):
-    """What the plan says, each part of the kind that it has to be."""
+    """What the plan says, tried like what a user writes."""
     path = folder / _PLAN
     try:
-        plan = json.loads(require_file(path).read_text(encoding="utf-8"))
-        about = {name: plan[name] for name in _KINDS}
-        for name, kind in _KINDS.items():
-            if type(about[name]) is not kind:
-                raise TypeError(f"{name} is no {kind.__name__}")
+        about = json.loads(require_file(path).read_text(encoding="utf-8"))
         choose_strategies(about["strategies"])
-        Plan(**about["settings"])
         load_items(**about["items"])
-    except (ValueError, TypeError, KeyError, RecursionError, MedcalError) as error:
+        Plan(**about["settings"])
+        about["model"].encode()
+    except (
+        ValueError,
+        TypeError,
+        LookupError,
+        RecursionError,
+        AttributeError,
+        MedcalError,
+    ) as error:
         raise MedcalError(
             f"{path}: no plan that can be read ({error}): export again"
         ) from None
@@ -196,7 +195,7 @@ class _Batch:
         self.path = None
         self.url = lru_cache(maxsize=8)(rq.data_url)
 
-    def read(self, path):
+    def read(self, path: Path) -> None:
         """Keep the lines of results by what they answer."""
         with path.open(encoding="utf-8", errors="replace") as lines:
             for number, line in enumerate(lines, start=1):
@@ -209,7 +208,7 @@ class _Batch:
                     ) from None
                 self.results[digest] = record
 
-    def stream(self, batches):
+    def stream(self, batches: Iterable[tuple]) -> Iterator[tuple]:
         """Run programs as far as the replies go; those that wait for one have no rows."""
         with start_blocking_portal() as portal:
             for todo, programs in batches:

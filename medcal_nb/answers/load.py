@@ -273,8 +273,8 @@ def _missing(answers: pd.DataFrame) -> list[str]:
         if right.notna().all() and len(right) == 2:
             sentence += f": {right[True]:.0%} of them are right, {right[False]:.0%} of the others"
         sentences.append(sentence)
-    if "grading" in answers.attrs:
-        sentences.append(answers.attrs["grading"]["text"])
-    elif ungraded := answers["correct"].isna().sum():
-        sentences.append(f"{ungraded:,} {n} are not graded")
+    if ungraded := answers["correct"].isna().mean():
+        low = answers["correct"].sum() / len(answers)
+        sentence = f"{answers['correct'].isna().sum():,} {n} are not graded"
+        sentences.append(f"{sentence}: accuracy {low:.0%} to {low + ungraded:.0%}")
     return sentences

@@ -76,8 +76,6 @@ bench: $(STAMP) ## measure speed against peers, side by side; tables go to build
 	$(BIN)/python -m tests.bench.bench_measure --out build/bench
 	$(BIN)/python -m tests.bench.bench_ask --out build/bench
 	$(BIN)/python -m tests.bench.bench_ask_client --out build/bench
-	$(BIN)/python -m tests.bench.bench_ask_large --out build/bench
-	$(BIN)/python -m tests.bench.bench_ask_peers --out build/bench
 
 pocket: $(STAMP) ## make items and recorded answers again from seeds (minutes); WEIGHTS=1: train the models first (hours)
 	$(if $(WEIGHTS),$(BIN)/python -m data.pocket.factory train all)
@@ -95,7 +93,8 @@ site: $(STAMP) ## build the site from what the study published: build/site/index
 	$(BIN)/python docs/build_site.py
 
 lesson-site: $(STAMP) ## write the lesson as a page for any browser: build/lesson/index.html
-	$(BIN)/python -m medcal_nb.teach.lesson_site notebooks/07_teaching.ipynb figures build/lesson
+	$(BIN)/medcal study 07
+	$(BIN)/python -m medcal_nb.teach.lesson_site build/study/07_teaching.ipynb build/lesson
 
 lint: $(STAMP) ## check style, types of what a notebook calls, declared dependencies
 	$(BIN)/ruff check .

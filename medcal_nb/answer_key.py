@@ -12,12 +12,30 @@ _NUMBERS = "zero one two three four five six seven eight nine ten eleven twelve"
 _DIGITS = {word: str(number) for number, word in enumerate(_NUMBERS.split())}
 # plurals that no rule below gives
 _PLURALS = """
-metastases:metastasis diagnoses:diagnosis stenoses:stenosis thromboses:thrombosis
-anastomoses:anastomosis prognoses:prognosis sclerosis:sclerosis vertebrae:vertebra bullae:bulla
-bronchi:bronchus nuclei:nucleus foci:focus thrombi:thrombus emboli:embolus hila:hilum septa:septum
-atria:atrium diverticula:diverticulum feet:foot teeth:tooth men:man women:woman
+metastases metastasis
+diagnoses diagnosis
+stenoses stenosis
+thromboses thrombosis
+anastomoses anastomosis
+prognoses prognosis
+sclerosis sclerosis
+vertebrae vertebra
+bullae bulla
+bronchi bronchus
+nuclei nucleus
+foci focus
+thrombi thrombus
+emboli embolus
+hila hilum
+septa septum
+atria atrium
+diverticula diverticulum
+feet foot
+teeth tooth
+men man
+women woman
 """
-_PLURALS = dict(pair.split(":") for pair in _PLURALS.split())
+_PLURALS = dict(line.split() for line in _PLURALS.strip().splitlines())
 _ES_PLURALS = ("sses", "shes", "ches", "xes", "zes")
 _NO_PLURALS = ("ss", "us", "is", "as", "os")
 _WORD = re.compile(r"(?:(?<![\w.])-)?\d+(?:\.\d+)?|\.\d+|[^\W_]+|[%°+]")

@@ -37,23 +37,31 @@ MOST_WORDS = 4
 #: Columns of a table that say how an answer is graded, where they are there.
 _ASKED = ("answer", "gold", "question_type", "options")
 
+# words for yes and no, of Latin, Cyrillic and other scripts, and signs that begin an answer
 _YES = (
-    "yes|yeah|yep|yup|true|oui|ja|jawohl|sí|si|sì|sim|да|так|tak|evet|kyllä|ano|igen|ya|vâng|نعم"
-    "|हाँ|हां|ใช่|ναι|כן"
+    "yes|yeah|yep|yup|true"
+    "|oui|ja|jawohl|sí|si|sì|sim|tak|evet|kyllä|ano|igen|ya|vâng"
+    "|да|так"
+    "|نعم|हाँ|हां|ใช่|ναι|כן"
 )
 _NO = (
-    "no|nope|nah|false|non|nein|nee|não|nao|нет|ні|nie|hayır|hayir|nej|nei|ei|nem|tidak|không|لا"
-    "|नहीं|ไม่|όχι|לא"
+    "no|nope|nah|false"
+    "|non|nein|nee|não|nao|nie|hayır|hayir|nej|nei|ei|nem|tidak|không"
+    "|нет|ні"
+    "|لا|नहीं|ไม่|όχι|לא"
 )
 _CJK_YES = "是的|是|有|对|對|能|はい|ええ|예|네|그렇습니다"
 _CJK_NO = "不是|没有|沒有|不能|不|否|无|無|いいえ|いえ|ない|아니요|아니오|아뇨|아니"
 _OPTION = "option|choice|answer|letter|opción|opção|réponse|antwort|вариант|选项|选|選"
 _REFUSAL = re.compile(
-    r"\W*(?:i(?:'m|\s+am)\s+(?:sorry|unable|not\s+(?:able|sure))|(?:i\s+)?do(?:\s+not|n't)\s+know"
-    r"|(?:i\s+)?(?:can(?:'t|\s?not)|could(?:n't|\s+not))\b|sorry\b|as\s+an\s+ai|(?:un|not\s+)able\s+to"
-    r"|(?:it\s+is\s+)?(?:not\s+possible|impossible)\s+to|n/a\b|not?\s+(?:answer|idea|response|sure)\b"
-    r"|(?:unknown|unsure|unclear|undetermined|indeterminate)\W*$|无法|不能|抱歉|je\s+ne\s+peux"
-    r"|ich\s+kann\s+nicht|no\s+puedo|não\s+posso|не\s+могу)",
+    r"\W*(?:i(?:'m|\s+am)\s+(?:sorry|unable|not\s+(?:able|sure))"
+    r"|(?:i\s+)?do(?:\s+not|n't)\s+know"
+    r"|(?:i\s+)?(?:can(?:'t|\s?not)|could(?:n't|\s+not))\b"
+    r"|sorry\b|as\s+an\s+ai|(?:un|not\s+)able\s+to"
+    r"|(?:it\s+is\s+)?(?:not\s+possible|impossible)\s+to"
+    r"|n/a\b|not?\s+(?:answer|idea|response|sure)\b"
+    r"|(?:unknown|unsure|unclear|undetermined|indeterminate)\W*$"
+    r"|无法|不能|抱歉|je\s+ne\s+peux|ich\s+kann\s+nicht|no\s+puedo|não\s+posso|не\s+могу)",
     re.IGNORECASE,
 )
 _YES_WORD, _NO_WORD = (
@@ -95,7 +103,7 @@ _LEAD = re.compile(
 )
 #: "B", "(b)", "B)", "B. right lung": a letter, and what stands behind it.
 _LETTER = re.compile(r"\W*([A-Za-z])(?:\s*[).:](?:\s*(.*))?|\W*)$", re.DOTALL)
-_WHOLE = re.compile(r"\s*([+-]?\d+)\.0+\s*", re.ASCII)
+_WHOLE = re.compile(r"\s*([+-]?\d+)\.0+\s*\Z", re.ASCII)
 
 
 class Grade(NamedTuple):
@@ -305,7 +313,12 @@ def _any_of(keys):
 # --- one answer against one gold answer ----------------------------------------------------------
 
 
-def _against(text, gold, question_type, options):
+def _against(
+    text: str,
+    gold: str,
+    question_type: str | None,
+    options: list[str],
+) -> Grade:
     """Grade a text that is not empty against one gold answer."""
     wanted = yes_no(gold) if question_type == "closed" or _IS_YES_NO(gold) else None
     stated = wanted and yes_no(_unmarked(text))
@@ -325,15 +338,16 @@ def _by_letter(text, gold):
     """Grade by letters of options that are not known; None where letters play no part."""
     letter = option_letter(text)
     marked = _LETTER.match(gold)
-    if marked is None:  # a letter alone stands for one cannot tell what
-        is_alone = letter and len(answer_key(text)) == 1
-        return (
-            Grade(None, "undecided") if is_alone and len(answer_key(gold)) > 1 else None
-        )
+    is_letter = letter is not None and len(answer_key(text)) == 1
+    is_word = len(answer_key(gold)) > 1
+    if marked is None and is_letter and is_word:
+        return Grade(None, "undecided")  # nobody says what the letter stands for
+    if marked is None or (letter is None and marked[2]):
+        return None
     if letter is None:
-        return None if marked[2] else Grade(None, "undecided")
+        return Grade(None, "undecided")
     shown = _LETTER.match(text)
-    words = answer_key((shown and shown[2]) or "")
+    words = answer_key(shown[2] or "") if shown else ""
     expected = answer_key(marked[2] or "")
     is_same = letter == marked[1].upper()
     if words and expected and (words == expected) != is_same:
@@ -373,7 +387,8 @@ def _text(value):
     """A value as text; numbers as whole ones where they are, what is missing as ""."""
     if not isinstance(value, str):
         value = "" if pd.isna(value) else str(value)
-    return _WHOLE.sub(r"\1", value) if value.endswith("0") else value
+    whole = _WHOLE.match(value)
+    return whole[1] if whole else value
 
 
 def _several(value):
@@ -391,17 +406,18 @@ def _hashable(value):
 
 def _summary(graded, different):
     """How a table was graded: in words, in counts, and by ten of its `different` cases."""
-    n_by_rule = graded["graded_by"].value_counts(sort=False)
-    counts = {rule: int(n) for rule, n in n_by_rule.items() if n}
+    counts = graded["graded_by"].value_counts(sort=False)
+    counts = counts[counts > 0].to_dict()
     n = len(graded)
-    n_ungraded = int(graded["correct"].isna().sum())
+    n_graded = int(graded["correct"].count())
     n_right = int(graded["correct"].sum())
-    by_rule = "; ".join(f"{RULES[rule]} ({n:,})" for rule, n in counts.items())
-    text = f"{n - n_ungraded:,} of {n:,} answers graded: {by_rule}."
-    if 0 < n_ungraded < n:
+    rules = "; ".join(f"{RULES[rule]} ({count:,})" for rule, count in counts.items())
+    text = f"{n_graded:,} of {n:,} answers graded: {rules}."
+    if 0 < n_graded < n:
         text += (
-            f" Right: {n_right / (n - n_ungraded):.1%} of those graded; {n_right / n:.1%} of all"
-            f" if the ungraded were wrong, {(n_right + n_ungraded) / n:.1%} if they were right."
+            f" Right: {n_right / n_graded:.1%} of those graded;"
+            f" {n_right / n:.1%} of all if the ungraded were wrong,"
+            f" {1 - (n_graded - n_right) / n:.1%} if they were right."
         )
     columns = ["answer", "gold", "correct", "graded_by"]
     pairs = graded.iloc[different][columns].astype(object)

@@ -73,6 +73,7 @@ class Output:
             "tables": {},
         }
         (self.folder / "results").mkdir(parents=True, exist_ok=True)
+        plt.ioff()  # a figure is shown once, by `save`, not by the cell that draws it
         waiting = _sentences(["Findings stand here when the notebook has run."])
         display(waiting, display_id=f"findings-{notebook}")
 
@@ -107,6 +108,9 @@ class Output:
             the alternative text.
         """
         caption = _typeset(caption)
+        tables = self.results["tables"]
+        if not any(table is other for other in tables.values()):
+            tables[name] = table
         path = self.folder / name
         about = {"Software": None, "Description": caption}
         fig.savefig(path.with_suffix(".png"), metadata=about)

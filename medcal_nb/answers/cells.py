@@ -32,17 +32,15 @@ WRONG = frozenset(KNOWN["grades"]["wrong"].split())
 
 _ROUNDING = 1e-6
 """How far outside its limits a number may lie: sums of rounded parts do."""
-_DEEP = 64
-_LARGEST = 2**63 - 1
 
 #: Signs that nobody sees, and dashes: two names that differ by them look alike.
 _UNSEEN = re.compile("[\u00ad\u200b-\u200f\u202a-\u202e\u2060-\u2064\ufeff\x00-\x08]")
 _DASHES = re.compile("[\u2010-\u2015\u2212]")
 _BLANKS = str.maketrans("", "", "\u00a0\u202f\u2009")
-_UNPLAIN = r"^$|[^!-~]|\.0+$"
-"""In names that may need mending: anything but letters and signs of ASCII, or a decimal zero."""
+_UNPLAIN = r"^$|[^!-~]|\.0+$|[eE]\+?\d\d+$"
+"""In names to be looked at: anything but letters and signs of ASCII, or numbers with a point."""
 _WHOLE = re.compile(r"([+-]?\d+)\.0+", re.ASCII)
-_SHORTENED = r"[+-]?\d(?:[.,]\d+)?[eE]\+?\d\d+"
+_SHORTENED = re.compile(r"[+-]?\d(?:[.,]\d+)?[eE]\+?\d\d+", re.ASCII)
 """A long number as spreadsheets shorten it."""
 _COMMA = re.compile(r"[+-]?\d*,\d+(?:[eE][+-]?\d+)?", re.ASCII)
 
@@ -120,7 +118,7 @@ def texts(values: pd.Series, place: Place) -> pd.Series:
 
 def _text(cell: Any) -> str:
     if isinstance(cell, float | np.floating):
-        if abs(cell) >= 2**53:
+        if abs(float(cell)) >= 2**53:
             raise ValueError("is rounded, as a number of so many digits")
         cell = int(cell) if float(cell).is_integer() else cell
     if not isinstance(cell, str | int | float | np.number | np.bool_ | Decimal):
@@ -139,19 +137,18 @@ def names(values: pd.Series, place: Place) -> pd.Series:
     ['a b', '7', nan]
     """
     column = texts(values, place)
-    problem = "is a long number that a spreadsheet has shortened"
-    shortened = column.str.fullmatch(_SHORTENED).fillna(False)
-    place.refuse(column, shortened, problem, "write ids as text")
     odd = column.str.contains(_UNPLAIN).fillna(False).astype(bool)
     if odd.any():
-        column = column.copy()
-        column[odd] = each(column[odd], _plain_name, place, "")
+        mended = each(column.where(odd), _plain_name, place, "write ids as text")
+        column = column.where(~odd, pd.Series(mended, column.index, dtype=TEXT))
     return column
 
 
 def _plain_name(name: str) -> str | None:
     text = unicodedata.normalize("NFKC", _UNSEEN.sub("", name))
     text = " ".join(_DASHES.sub("-", text).split())
+    if _SHORTENED.fullmatch(text):
+        raise ValueError("is a long number that a spreadsheet has shortened")
     whole = _WHOLE.fullmatch(text)
     return whole[1] if whole else text or None
 
@@ -209,26 +206,18 @@ def as_written(array: NDArray) -> NDArray[np.float64]:
     """Numbers that were stored in 32 or 16 bits as the decimals that they were written as.
 
     Otherwise equal confidences would fall into different bins after nothing but a change of type.
-    A double stays as it is, unless it is a widened 32-bit number next to a short decimal.
+    Doubles stay as they are, unless all of them are widened 32-bit numbers.
 
     Examples
     --------
     >>> as_written(np.array([0.9, 0.1], "float32")).tolist()
     [0.9, 0.1]
     """
-    is_narrow = array.dtype in (np.dtype("float16"), np.dtype("float32"))
-    narrow = array.dtype if is_narrow else np.dtype("float32")
-    doubles = array.astype(np.float64)
-    with np.errstate(over="ignore", invalid="ignore"):
-        stored = doubles.astype(narrow)
-        left = np.isfinite(doubles) & (stored == doubles)
-        for digits in range(1, 10 if is_narrow else 5):
-            short = np.round(doubles[left], digits)
-            is_same = short.astype(narrow) == stored[left]
-            where = np.flatnonzero(left)[is_same]
-            doubles[where] = short[is_same]
-            left[where] = False
-    return doubles
+    single = array.astype(np.float32)
+    if array.dtype.itemsize < 8 or np.array_equal(single, array, equal_nan=True):
+        narrow = array if array.dtype.itemsize < 8 else single
+        return narrow.astype(str).astype(np.float64)
+    return array.astype(np.float64)
 
 
 def within(
@@ -240,7 +229,7 @@ def within(
     remedy: str,
 ) -> NDArray[np.float64]:
     """Numbers of a column, refused outside their limits, and cut to these where just outside."""
-    room = _ROUNDING * min(high - low, 1e6)
+    room = _ROUNDING * (1 if math.isinf(high) else high - low)
     outside = (array < low - room) | (array > high + room) | np.isinf(array)
     place.refuse(values, outside, f"is outside {low:g} to {high:g}", remedy)
     return np.clip(array, low, high)
@@ -296,7 +285,7 @@ def _gold(cell: Any) -> str:
         return _text(cell)
     if not len(cell) or not all(isinstance(one, str) for one in cell):
         raise ValueError("is not a list of texts")
-    return encode_json(list(cell)) if len(cell) > 1 else cell[0]
+    return as_json(list(cell)) if len(cell) > 1 else cell[0]
 
 
 def option_tables(values: pd.Series, place: Place) -> pd.Series:
@@ -318,26 +307,22 @@ def _options(cell: Any) -> dict[str, float] | None:
     return {str(name): float(p) for name, p in table.items() if p is not None}
 
 
-encode_json = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
-"""JSON on one line, floats to the last digit, no escapes for plain letters."""
+def as_json(cell: Any) -> str:
+    """A cell as JSON on one line, floats to the last digit; ValueError where it has no JSON."""
+    try:
+        return json.dumps(
+            cell,
+            default=_plain,
+            ensure_ascii=False,
+            allow_nan=False,
+            separators=(",", ":"),
+        )
+    except (TypeError, RecursionError):
+        raise ValueError(f"({type(cell).__name__}) cannot be kept") from None
 
 
-def plain_value(value: Any, depth: int = 0) -> Any:
-    """A value as JSON can hold it, None where missing; ValueError where it cannot."""
-    if depth > _DEEP:
-        raise ValueError(f"is nested more than {_DEEP} deep")
+def _plain(value: Any) -> Any:
+    """What JSON holds in the place of numpy's values and of dates."""
     if isinstance(value, np.ndarray | np.generic):
-        value = value.tolist()
-    if isinstance(value, dict):
-        return {str(k): plain_value(v, depth + 1) for k, v in value.items()}
-    if isinstance(value, list | tuple):
-        return [plain_value(v, depth + 1) for v in value]
-    if pd.isna(value) is True:
-        return None
-    if isinstance(value, int) and abs(value) > _LARGEST:
-        raise ValueError("is a whole number beyond 64 bits")
-    if hasattr(value, "isoformat"):
-        return value.isoformat()
-    if not isinstance(value, str | int | float) or value in (math.inf, -math.inf):
-        raise ValueError(f"({type(value).__name__}) cannot be kept")
-    return value
+        return value.tolist()
+    return value.isoformat() if hasattr(value, "isoformat") else json.dumps(value)

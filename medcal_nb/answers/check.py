@@ -26,7 +26,7 @@ _READ: dict[str, Callable[[pd.Series, Place], pd.Series]] = {
     "strategy": cells.names,
     "sample": cells.counts,
     "answer": cells.texts,
-    "confidence": cells.amounts,
+    "confidence": lambda values, place: values,  # last, as it hangs on the model
     "option_probabilities": cells.option_tables,
     "correct": cells.flags,
     "gold": cells.golds,
@@ -81,99 +81,99 @@ def checked(
     Returns
     -------
     DataFrame
-        Ours of `ANSWER_COLUMNS`, ``confidence`` and ``correct`` always, then all others.
+        Those of `ANSWER_COLUMNS` that there are, ``confidence`` and ``correct`` always, then all
+        others.
         ``attrs["assumed"]``: what was taken for what, what was assumed and left out.
     """
-    place = {ours: Place(file, theirs) for ours, theirs in taken.items()}
     out = {
         name: pd.Series(v, raw.index, dtype=TEXT) for name, v in (fixed or {}).items()
     }
-    unfit = []
-    for ours in taken.keys() & _READ.keys() - {"confidence"}:
+    left_out = []
+    ours_taken = [ours for ours in _READ if ours in taken]
+    for ours in ours_taken:
         try:
-            out[ours] = _READ[ours](raw[taken[ours]], place[ours])
+            out[ours] = _READ[ours](raw[taken[ours]], Place(file, taken[ours]))
         except MedcalError:
             if strict or ours not in _ASIDE:
                 raise
-            unfit.append(taken[ours])
-    if "sample" in out:
-        out["sample"] = out["sample"].fillna(0)
+            left_out.append(taken[ours])
     assumed = _assume(out, raw.index, file)
-    word = ""
-    if "confidence" in taken:
-        column = raw[taken["confidence"]]
-        shares, word = confidences(column, scale, out["model"], place["confidence"])
-        out["confidence"] = pd.Series(shares, raw.index)
-    for name in ("model", "dataset", "strategy", "item_id"):
-        where = place.get(name, Place(file, name))
-        values = raw[taken[name]] if name in taken else out[name]
-        where.refuse(values, out[name].isna(), "is missing", _GIVE_KEY)
+    for name in KEY:
+        place = Place(file, taken.get(name, name))
+        place.refuse(out[name], out[name].isna(), "is missing", _GIVE_KEY)
         if name != "item_id":
-            _check_case(out[name], where)
+            _check_case(out[name], place)
+    word = ""
+    if theirs := taken.get("confidence"):
+        place = Place(file, theirs)
+        shares, word = confidences(raw[theirs], scale, out["model"], place)
+        out["confidence"] = pd.Series(shares, raw.index)
     out.setdefault("confidence", pd.Series(np.nan, raw.index))
     out.setdefault("correct", pd.Series(pd.NA, raw.index, dtype="boolean"))
-    table = pd.DataFrame(out)
+    table = pd.DataFrame({name: out[name] for name in ANSWER_COLUMNS if name in out})
     _check_keys(table, file)
-    used = {*taken.values()}
-    others = [name for name in raw if name not in used and name not in table]
-    left_out = unfit + [name for name in raw if name not in used and name in table]
-    order = [name for name in ANSWER_COLUMNS if name in table]
-    order += [name for name in table if name not in order]
-    table = pd.concat([table[order], raw[others]], axis=1)
+    # the name of an image may be its file: it stays under its own name, too
+    used = [
+        taken[ours] for ours in ours_taken if ours != "image_id" or taken[ours] == ours
+    ]
+    others = raw.drop(columns=used)
+    left_out += [name for name in others if name in table]
     if left_out:
-        names = ", ".join(map(repr, left_out))
+        names = ", ".join(map(repr, sorted(set(left_out))))
         assumed.append(f"left out, as they hold something else: {names}")
+    table = pd.concat([table, others.drop(columns=left_out, errors="ignore")], axis=1)
     table.attrs["assumed"] = [*_taken(taken, word), *assumed]
     return table
 
 
-def _assume(out, index, file):
+def _assume(out: dict[str, pd.Series], index: pd.Index, file: str) -> list[str]:
     """Fill in what every answer needs, in sentences."""
+    if "sample" in out:
+        out["sample"] = out["sample"].fillna(0)
+    if "reader" in out:
+        out.setdefault(
+            "model", out["reader"]
+        )  # a person answers in the place of a model
     assumed = []
-    if "reader" in out and "model" not in out:
-        out["model"] = out["reader"]  # a person answers in the place of a model
-    usual = {
-        "model": "unnamed",
-        "dataset": Path(file).name.split(".")[0],
-        "strategy": "stated",
-    }
+    usual = {"model": "unnamed", "dataset": Path(file).name.split(".")[0]}
     for name, value in usual.items():
         if name not in out:
             out[name] = pd.Series(value, index, dtype=TEXT)
-            if name != "strategy":
-                assumed.append(f"no column '{name}': it is '{value}'")
+            assumed.append(f"no column '{name}': it is '{value}'")
+    out.setdefault("strategy", pd.Series("stated", index, dtype=TEXT))
     if "item_id" not in out:
         out["item_id"] = pd.Series(range(1, len(index) + 1), index).astype(TEXT)
         assumed.append("no column of items: rows are numbered")
     return assumed
 
 
-def _taken(taken, word):
+def _taken(taken: Mapping[str, str], word: str) -> list[str]:
     """Which column is which, as one sentence in a list; none where all are called as ours."""
-    names = sorted(taken, key=lambda ours: ours not in ("confidence", "correct"))
     parts = []
-    for ours in names:
+    for ours in sorted(taken, key=lambda name: name not in ("confidence", "correct")):
         mark = f" ({word})" if word and ours == "confidence" else ""
         if mark or taken[ours] != ours:
             parts.append(f"{ours} from '{taken[ours]}'{mark}")
     return [", ".join(parts)] if parts else []
 
 
-def _check_case(column, place):
+def _check_case(column: pd.Series, place: Place) -> None:
     """Refuse names that differ by nothing but case."""
-    first = {}
-    for text in column.drop_duplicates():
+    first: dict[str, str] = {}
+    for text in column.unique():
         other = first.setdefault(text.casefold(), text)
         problem = f"and {other!r} differ by case"
-        if other != text:
-            place.refuse(column, column == text, problem, "write one name")
+        place.refuse(
+            column, (column == text) & (text != other), problem, "write one name"
+        )
 
 
-def _check_keys(table, file):
-    key = [*KEY, "sample"] if "sample" in table else KEY
-    twice = table.duplicated(key, keep=False).to_numpy()
+def _check_keys(table: pd.DataFrame, file: str) -> None:
+    """Refuse two rows that are the same answer."""
+    key = [name for name in (*KEY, "sample") if name in table]
+    twice = table.duplicated(key, keep=False)
     if twice.any():
-        at = table[key].iloc[int(twice.argmax())]
+        at = table.loc[twice.idxmax(), key]
         first, second = np.flatnonzero((table[key] == at).all(axis=1))[:2] + 1
         shown = ", ".join(f"{name}={value}" for name, value in at.items())
         raise MedcalError(

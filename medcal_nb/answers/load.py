@@ -13,6 +13,7 @@ from medcal_nb.answers.meaning import (
     check_images,
     check_of_answer,
     check_repeats,
+    check_words,
     choices,
 )
 from medcal_nb.answers.recognition import option_scores, recognise
@@ -82,12 +83,12 @@ def load_answers(source: PathLike, **how: Any) -> pd.DataFrame:
         return load_recorded(str(source))
     answers = read_answers(source, **how)
     about = answers.attrs | {"assumed": answers.attrs["assumed"] + _missing(answers)}
+    for name in GRADED_COLUMNS:
+        if name not in answers:
+            answers[name] = pd.Series(None, answers.index, dtype=TEXT)
     table = one_answer_an_item(answers, str(source)).drop(
         columns="sample", errors="ignore"
     )
-    for name in GRADED_COLUMNS:
-        if name not in table:
-            table[name] = pd.Series(None, table.index, dtype=TEXT)
     table = table[
         [*GRADED_COLUMNS, *table.columns.difference(GRADED_COLUMNS, sort=False)]
     ]
@@ -99,8 +100,8 @@ def read_answers(
     source: PathLike,
     *,
     scale: str | float | None = None,
-    logits: str | list[str] = (),
-    probabilities: str | list[str] = (),
+    logits: str | list[str] = "",
+    probabilities: str | list[str] = "",
     sheet: str | None = None,
     grade: str | None = None,
     **columns: str,
@@ -134,40 +135,19 @@ def read_answers(
     """
     file = str(source)
     if is_log(source):
-        return _of_log(source)
-    value = read_source(source, sheet)
-    scores = _names(probabilities or logits)
-    reader = None if columns.get("confidence") or scores else _reader_of(value)
-    if reader is not None:
-        return _of_reader(reader, value, Log(Path(source), value, grade), columns)
-    raw = value if isinstance(value, pd.DataFrame) else table_of(value, file)
-    assumed: list[str] = []
-    if not scores and not columns.get("confidence"):
-        scores = option_scores(raw.columns)
-    if scores:
-        chosen, assumed = choices(
-            raw, scores, file, are_probabilities=bool(probabilities)
-        )
-        raw = raw.drop(columns=scores).assign(**chosen)
-        columns = (
-            {"strategy": "option_probability"}
-            | columns
-            | {name: name for name in chosen}
-        )
-        scale = 1
-    taken, asked = recognise(raw, columns, file)
-    if "item_id" not in taken:
-        check_repeats(raw, taken, file)
-    fixed = {name: text for name, text in columns.items() if name not in taken and text}
-    answers = checked(raw, taken, file, fixed=fixed, scale=scale)
-    _check_sum(answers, file)
-    answers.attrs["assumed"][:0] = [*assumed, *asked]
-    if "correct" not in taken:
-        answers = _graded(answers)
-    elif {"answer", "gold"} <= {*answers}:
-        answers.attrs["assumed"] += check_grades(answers, taken["correct"], file)
-    if "answer" in answers:
-        check_of_answer(answers, file)
+        answers = _of_log(source, columns)
+    else:
+        value = read_source(source, sheet)
+        scores = _names(probabilities or logits)
+        reader = None if columns.get("confidence") or scores else _reader_of(value)
+        if reader is not None:
+            answers = _of_reader(
+                reader, value, Log(Path(source), value, grade), columns
+            )
+        else:
+            rows = [value] if isinstance(value, dict) else value
+            raw = rows if isinstance(rows, pd.DataFrame) else table_of(rows, file)
+            answers = _of_table(raw, file, columns, scale, scores, bool(probabilities))
     if "image_id" in answers:
         check_images(answers, file)
     return answers
@@ -178,12 +158,65 @@ def _names(names: str | list[str]) -> list[str]:
     return [name.strip() for name in several if name.strip()]
 
 
-def _of_log(path):
+def _of_log(path: PathLike, columns: dict[str, str]) -> pd.DataFrame:
     """The answers of a log of ours."""
+    if columns:
+        names = ", ".join(columns)
+        raise MedcalError(
+            f"{path}: an answers log says itself what is what: leave out {names}"
+        )
     with AnswerLog(path, read_only=True) as log:
         answers = log.read()
     if answers.empty:
         raise MedcalError(f"{path}: no answers in it")
+    return answers
+
+
+def _of_table(
+    raw: pd.DataFrame,
+    file: str,
+    columns: dict[str, str],
+    scale: str | float | None,
+    scores: list[str],
+    are_probabilities: bool,
+) -> pd.DataFrame:
+    """The answers of any table."""
+    if not scores and not columns.get("confidence"):
+        scores = option_scores(raw.columns)
+    if unknown := [name for name in scores if name not in raw]:
+        raise MedcalError(f"{file}: no column '{unknown[0]}', which was named")
+    assumed: list[str] = []
+    if scores:
+        chosen, assumed = choices(
+            raw, scores, file, are_probabilities=are_probabilities
+        )
+        raw = raw.drop(columns=scores).assign(**chosen)
+        columns = (
+            {"strategy": "option_probability"}
+            | columns
+            | dict(zip(chosen, chosen, strict=True))
+        )
+        scale = 1
+    taken, asked = recognise(raw, columns, file)
+    if "item_id" not in taken:
+        check_repeats(raw, taken, file)
+    is_named = {"correct", "gold"} & {*columns}
+    if {"correct", "answer"} <= {*taken} and "gold" not in taken and not is_named:
+        check_words(raw, taken, file)
+    fixed = {name: text for name, text in columns.items() if name not in taken and text}
+    answers = checked(raw, taken, file, fixed=fixed, scale=scale)
+    answers.attrs["assumed"][:0] = [*assumed, *asked]
+    last = answers["item_id"].iloc[-1]
+    if last.casefold() in KNOWN["grades"]["sums"].split() and len(answers) > 1:
+        raise MedcalError(
+            f"{file}: row {len(answers)} is '{last}', no answer, it seems; drop it"
+        )
+    if "correct" not in taken:
+        answers = _graded(answers, raw.get(taken.get("options", "")))
+    elif {"answer", "gold"} <= {*answers}:
+        answers.attrs["assumed"] += check_grades(answers, taken["correct"], file)
+    if "answer" in answers:
+        check_of_answer(answers, file)
     return answers
 
 
@@ -194,7 +227,9 @@ def _reader_of(value: Any) -> Reader | None:
     return detect(value if isinstance(value, dict) else value[0])
 
 
-def _of_reader(reader, value, log, columns):
+def _of_reader(
+    reader: Reader, value: Any, log: Log, columns: dict[str, str]
+) -> pd.DataFrame:
     """The answers of a tool's log, graded where it does not grade them."""
     if isinstance(value, pd.DataFrame):
         log.value = value.astype(object).where(value.notna(), None).to_dict("records")
@@ -208,37 +243,26 @@ def _of_reader(reader, value, log, columns):
         raise MedcalError(f"{log.path}: no answers in it")
     raw = table_of(rows, log.path).drop(columns=[*columns], errors="ignore")
     taken = {name: name for name in ANSWER_COLUMNS if name in raw}
-    answers = checked(raw, taken, str(log.path), fixed=columns)
+    answers = checked(raw, taken, str(log.path), fixed=columns, scale=1)
     answers.attrs["assumed"][:0] = [f"read as {reader.name}", *log.notes]
     return answers
 
 
-def _graded(answers):
+def _graded(answers: pd.DataFrame, options: pd.Series | None) -> pd.DataFrame:
     """Answers with a column that says whether they are their gold answers."""
-    names = ["answer", "gold", "question_type", "options"]
-    asked = answers[[name for name in names if name in answers]]
-    if "question_type" in asked:
-        kinds = asked["question_type"].str.casefold()
+    asked = answers[["answer", "gold"]]
+    if "question_type" in answers:
+        kinds = answers["question_type"].str.casefold()
         asked = asked.assign(question_type=kinds.where(kinds.isin(_KINDS)))
-    graded = grade_table(asked)
+    graded = grade_table(asked if options is None else asked.assign(options=options))
     answers["correct"] = graded["correct"]
     answers.attrs["grading"] = graded.attrs["grading"]
     return answers
 
 
-def _check_sum(answers, file):
-    """Refuse a last row that is a sum or a mean of the others."""
-    last = answers["item_id"].iloc[-1]
-    if last.casefold() in KNOWN["grades"]["sums"].split() and len(answers) > 1:
-        raise MedcalError(
-            f"{file}: row {len(answers)} is '{last}', no answer, it seems; drop it"
-        )
-
-
-def _missing(answers):
+def _missing(answers: pd.DataFrame) -> list[str]:
     """What is missing, in sentences: how many, and how right those are."""
     lacking = answers["confidence"].isna()
-    ungraded = answers["correct"].isna().sum()
     n = f"of {len(answers):,} answers"
     sentences = []
     if "image_id" not in answers:
@@ -249,6 +273,8 @@ def _missing(answers):
         if right.notna().all() and len(right) == 2:
             sentence += f": {right[True]:.0%} of them are right, {right[False]:.0%} of the others"
         sentences.append(sentence)
-    if ungraded:
+    if "grading" in answers.attrs:
+        sentences.append(answers.attrs["grading"]["text"])
+    elif ungraded := answers["correct"].isna().sum():
         sentences.append(f"{ungraded:,} {n} are not graded")
     return sentences

@@ -15,14 +15,13 @@ from typing import Any
 
 import pandas as pd
 
-from medcal_nb.answers.cells import Place, each, encode_json, plain_value
+from medcal_nb.answers.cells import Place, as_json, each
 from medcal_nb.answers.check import ANSWER_COLUMNS, checked
 from medcal_nb.answers.tables import table_of
 from medcal_nb.errors import MedcalError
 from medcal_nb.files import PathLike, require_file
 
-_APPLICATION_ID = 0x4D43414C  # "MCAL", marks the file as ours
-_VERSION = 2
+_APPLICATION_ID = 0x4D43414D  # marks the file as ours, and its form as this one
 BUSY_SECONDS = 30.0
 
 KEY = ("model", "dataset", "item_id", "strategy", "sample")
@@ -40,12 +39,7 @@ _DEFINED = """(
 
 _KEY = ", ".join(KEY)
 _SAME = " AND ".join(f"t.{name} = s.{name}" for name in KEY)
-_ON_CONFLICT = {
-    "error": "NOTHING",
-    "ignore": "NOTHING",
-    "replace": "UPDATE SET answer = excluded.answer, run_id = excluded.run_id, "
-    "seconds = excluded.seconds",
-}
+_REPLACE = "UPDATE SET " + ", ".join(f"{n} = excluded.{n}" for n in ("answer", *_ASIDE))
 _FOREIGN = (
     "not an answers log; choose another file; tables come in with `medcal import`"
 )
@@ -139,7 +133,7 @@ class AnswerLog(contextlib.AbstractContextManager):
                 f"{self.path}: opened to be read; open it without read_only to write"
             )
         source = str(where or self.path)
-        stored = list(_stored(rows, source))
+        stored = _stored(rows, source)
         with _explained(self.path), self._con as con:
             con.execute("BEGIN IMMEDIATE")
             con.execute(f"CREATE TEMP TABLE IF NOT EXISTS new {_DEFINED}")
@@ -151,25 +145,24 @@ class AnswerLog(contextlib.AbstractContextManager):
     def _copy(self, if_exists: str, source: str) -> int:
         """Bring the new rows among those there are, equal ones apart; how many were written."""
         con = self._con
-        if if_exists == "error":
-            key = ", ".join(f"s.{c}" for c in KEY)
-            first = con.execute(
-                f"SELECT COUNT(*) OVER (), {key} FROM temp.new s JOIN main.answers t "
-                f"ON {_SAME} WHERE t.answer IS NOT s.answer ORDER BY {key}"
-            ).fetchone()
-            if first is not None:
-                pairs = zip(KEY, first[1:], strict=True)
-                shown = ", ".join(f"{name}={value}" for name, value in pairs)
-                raise MedcalError(
-                    f"{source}: answers there already with other content: {first[0]}, the "
-                    f"first {shown}; nothing was written; choose 'ignore' to keep the earlier "
-                    "answers or 'replace' to take the later"
-                )
+        differ = f"FROM temp.new s JOIN main.answers t ON {_SAME} WHERE t.answer IS NOT s.answer"
+        first = con.execute(
+            f"SELECT COUNT(*) OVER (), s.* {differ} ORDER BY {_KEY}"
+        ).fetchone()
+        if first is not None and if_exists == "error":
+            shown = ", ".join(
+                f"{name}={value}" for name, value in zip(KEY, first[1:], strict=False)
+            )
+            raise MedcalError(
+                f"{source}: answers there already with other content: {first[0]}, the first "
+                f"{shown}; nothing was written; keep the earlier ones (if_exists='ignore') or "
+                "take the later (if_exists='replace', --force)"
+            )
         before = con.total_changes
         con.execute(
             f"INSERT INTO main.answers SELECT * FROM temp.new s WHERE NOT EXISTS "
             f"(SELECT 1 FROM main.answers t WHERE {_SAME} AND t.answer = s.answer) "
-            f"ON CONFLICT ({_KEY}) DO {_ON_CONFLICT[if_exists]}"
+            f"ON CONFLICT DO {_REPLACE if if_exists == 'replace' else 'NOTHING'}"
         )
         return con.total_changes - before
 
@@ -197,17 +190,13 @@ class AnswerLog(contextlib.AbstractContextManager):
             The columns of the key, ``confidence``, ``correct`` and all others that hold something,
             typed as `medcal_nb.answers.load_answers` says.
         """
-        names = (*KEY, *_ASIDE, "answer")
+        names = (*KEY, *_ASIDE)
         rows = []
-        for values in self._select(", ".join(names), f"ORDER BY {_KEY}", **filters):
-            row = dict(zip(names, values, strict=True))
-            try:
-                rows.append(row | json.loads(row.pop("answer")))
-            except (TypeError, ValueError, RecursionError) as error:
-                raise MedcalError(f"{self.path}: {_DAMAGED} ({error})") from None
         try:
-            return _checked(table_of(rows, self.path), "row by row")
-        except MedcalError as error:
+            for *values, text in self._select("*", f"ORDER BY {_KEY}", **filters):
+                rows.append(dict(zip(names, values, strict=True)) | json.loads(text))
+            return _checked(table_of(rows, ""), "")
+        except (TypeError, ValueError, RecursionError, MedcalError) as error:
             raise MedcalError(f"{self.path}: {_DAMAGED} ({error})") from None
 
     def _select(self, what: str, order: str = "", **filters: Any) -> Iterator[tuple]:
@@ -218,37 +207,34 @@ class AnswerLog(contextlib.AbstractContextManager):
             yield from self._con.execute(query, [*filters.values()])
 
 
-def _stored(rows: Iterable[dict] | pd.DataFrame, where: str) -> Iterator[tuple]:
+def _stored(rows: Iterable[dict] | pd.DataFrame, where: str) -> list[tuple]:
     """Checked rows as the log keeps them."""
     raw = rows if isinstance(rows, pd.DataFrame) else table_of(rows, where)
     table = _checked(raw if "sample" in raw else raw.assign(sample=0), where)
     aside = table.reindex(columns=[*KEY, *_ASIDE]).astype(object)
     aside = aside.where(aside.notna(), None)
-    columns = {}
+    texts = {}
     for name in table.columns.difference(aside.columns):
         place = Place(where, str(name))
-        remedy = "drop this column, or write it as text"
-        columns[str(name)] = each(table[name], plain_value, place, remedy)
-    for key, values in zip(
-        aside.itertuples(index=False, name=None),
-        zip(*columns.values(), strict=True),
-        strict=True,
-    ):
-        row = zip(columns, values, strict=True)
-        yield (
-            *key,
-            encode_json({name: value for name, value in row if value is not None}),
+        texts[name] = each(
+            table[name], as_json, place, "drop this column, or write it as text"
         )
+    stored = []
+    for k, key in enumerate(aside.itertuples(index=False, name=None)):
+        pairs = [
+            f"{json.dumps(name)}:{text[k]}" for name, text in texts.items() if text[k]
+        ]
+        stored.append((*key, f"{{{','.join(pairs)}}}"))
+    return stored
 
 
 def _checked(raw: pd.DataFrame, where: str) -> pd.DataFrame:
     """Rows of a log with values that belong there; empty without rows."""
     if raw.empty:
-        return pd.DataFrame(columns=[*KEY, "answer", "confidence", "correct"])
-    for name in KEY:
-        if name not in raw:
-            names = ", ".join(map(str, raw.columns))
-            raise MedcalError(f"{where}: no column '{name}'; columns are {names}")
+        return pd.DataFrame(columns=[*KEY, "confidence", "correct"])
+    if lacking := [name for name in KEY if name not in raw]:
+        names = ", ".join(map(str, raw.columns))
+        raise MedcalError(f"{where}: no column '{lacking[0]}'; columns are {names}")
     taken = {name: name for name in ANSWER_COLUMNS if name in raw}
     return checked(raw, taken, where, scale=1, strict=True)
 
@@ -287,26 +273,19 @@ def _open(path: Path, read_only: bool) -> sqlite3.Connection:
     )
     con.execute(f"PRAGMA query_only = {int(read_only)}")
     # one look: another process may be making the file
-    mark, version, tables, ours = con.execute(
-        "SELECT application_id, user_version, "
-        "(SELECT COUNT(*) FROM sqlite_master WHERE type IN ('table', 'view')), "
+    mark, tables, ours = con.execute(
+        "SELECT application_id, (SELECT COUNT(*) FROM sqlite_master WHERE type != 'index'), "
         "(SELECT COUNT(*) FROM sqlite_master WHERE type = 'table' AND name = 'answers') "
-        "FROM pragma_application_id, pragma_user_version"
+        "FROM pragma_application_id"
     ).fetchone()
-    if not read_only and not tables and mark in (0, _APPLICATION_ID):
+    if not (read_only or tables or mark not in (0, _APPLICATION_ID)):
         con.execute("BEGIN IMMEDIATE")
         with con:
             con.execute(f"CREATE TABLE IF NOT EXISTS answers {_DEFINED}")
             con.execute(f"PRAGMA application_id = {_APPLICATION_ID}")
-            con.execute(f"PRAGMA user_version = {_VERSION}")
         with contextlib.suppress(sqlite3.OperationalError):  # another process is at it
             con.execute("PRAGMA journal_mode = WAL")  # others read while one writes
     elif mark != _APPLICATION_ID or not ours:  # a view might never end
         con.close()
         raise MedcalError(f"{path}: {_FOREIGN}")
-    elif version != _VERSION:
-        con.close()
-        raise MedcalError(
-            f"{path}: written by another medcal, version {version} of the log"
-        )
     return con

@@ -6,8 +6,10 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from scipy.special import softmax
 
-from medcal_nb.answers.cells import TEXT, Place, numbers, within
+from medcal_nb.answers.cells import KNOWN, TEXT, Place, numbers, within
+from medcal_nb.answers.recognition import plain_column, words_of
 from medcal_nb.errors import MedcalError
 from medcal_nb.grading import grade_table
 
@@ -63,55 +65,50 @@ def confidences(
     """
     remedy = "a confidence is a probability: write 0.85 for 85 %, or give scale=percent"
     array, signed = numbers(values, place, remedy)
+    known = ~np.isnan(array)
     tops = pd.Series(array).groupby(model.to_numpy()).max().dropna()
     if scale is None and signed.any():
-        first = signed[~np.isnan(array)][0]
         problem = "has another form: some cells have a percent sign and some have none"
-        place.refuse(values, ~np.isnan(array) & (signed != first), problem, remedy)
+        place.refuse(values, known & (signed != signed[known][0]), problem, remedy)
         scale = 100
     elif scale is None:
         scale = _plain_scale(values, array, tops, place)
     low, high = scale_of(scale)
-    if high > 1:
-        remedy = f"write a number from {low:g} to {high:g}"
-        _check_used(low, high, tops, place)
+    _check_used(low, high, tops, place)
     shares = within(values, array, place, low, high, remedy)
-    word = {100: "percent", 1: ""}.get(high, f"scale {low:g} to {high:g}")
+    word = (
+        "percent" if high == 100 else f"scale {low:g} to {high:g}" if high > 1 else ""
+    )
     return (shares - low) / (high - low), word
 
 
-def _plain_scale(values, array, tops, place):
+def _plain_scale(
+    values: pd.Series, array: NDArray, tops: pd.Series, place: Place
+) -> int:
     """1 or 100, where it is plain which."""
     top = tops.max()
-    if tops.empty or top <= 1 + 1e-6 or np.isinf(top):
+    if tops.empty or top <= 1 + _SUM or np.isinf(top):
         return 1
     if tops.min() > 20 and top <= 100 and not ((array % 1 > 0) & (array < 10)).any():
         return 100
-    at = int(np.nanargmax(array))
     problem = "is the largest: percent, or a scale of its own?"
     if ((array > 0) & (array < 1)).any() or tops.min() <= 1:
         problem = "is beside values from 0 to 1: percent and probabilities mixed?"
     remedy = (
         "write 0.85 for 85 % everywhere, or give scale=percent, scale=10 or scale=1-5"
     )
+    at = int(np.nanargmax(array))
     raise place.fault(at, values.iloc[at], problem, remedy)
 
 
-def _check_used(low, high, tops, place):
+def _check_used(low: float, high: float, tops: pd.Series, place: Place) -> None:
     """Refuse a scale of which only the bottom is used, as that of another scale would be."""
-    tops = tops[tops > low]
-    share = (tops - low) / (high - low)
-    odd = (
-        tops.idxmax()
-        if share.max() <= 0.1
-        else tops.idxmin()
-        if share.min() <= 0.01
-        else None
-    )
-    if odd is not None:
+    used = ((tops - low) / (high - low))[tops > low]
+    if high > 1 and len(used) and (used.max() <= 0.1 or used.min() <= 0.01):
+        name = used.idxmax() if used.max() <= 0.1 else used.idxmin()
         raise MedcalError(
-            f"{place.file}: column '{place.column}': on a scale from {low:g} to {high:g} '{odd}' "
-            f"reaches {tops[odd]:g} at most; is it another scale? Give scale=10 or scale=1, or "
+            f"{place.file}: column '{place.column}': on a scale from {low:g} to {high:g} '{name}' "
+            f"reaches {tops[name]:g} at most; is it another scale? Give scale=10 or scale=1, or "
             "write probabilities"
         )
 
@@ -139,46 +136,37 @@ def choices(
         ``answer``, the option of the largest score; ``confidence``; ``option_probabilities``.
     assumed : list of str
     """
-    if unknown := [name for name in names if name not in raw]:
-        raise MedcalError(f"{file}: no column '{unknown[0]}', which was named")
     options = [str(name).rsplit("_", 1)[-1] for name in names]
     if len(set(options)) < max(2, len(names)):
         problem = "option scores need two columns or more that end in different options"
         raise MedcalError(f"{file}: {problem} after the last '_'")
-    place = Place(file, names[0])
     remedy = "write a number, or drop the row"
-    read = [numbers(raw[name], Place(file, name), remedy)[0] for name in names]
-    scores = np.column_stack(read)  # (n_rows, n_options)
+    columns = [numbers(raw[name], Place(file, name), remedy)[0] for name in names]
+    scores = np.column_stack(columns)  # (n_rows, n_options)
     missing = np.isnan(scores)
     sums = np.nansum(scores, axis=1)
-    is_share = (scores[~missing] >= 0).all() and (np.abs(sums - 1) < _SUM).all()
     if are_probabilities:
-        p = np.where(missing, 0, scores)
+        p = np.nan_to_num(scores)
         bad = (p < 0).any(axis=1) | (sums > 1 + _SUM) | missing.all(axis=1)
-        problem = "and the other options: no probabilities that sum to 1 at most"
-    elif is_share:
-        problem = (
-            "the option scores lie between 0 and 1 and sum to 1: they are probabilities"
-        )
+    elif np.nanmin(scores) >= 0 and (np.abs(sums - 1) < _SUM).all():
         raise MedcalError(
-            f"{file}: {problem}; name them by probabilities= instead of logits="
+            f"{file}: the option scores lie between 0 and 1 and sum to 1: they are probabilities; "
+            "name them by probabilities= instead of logits="
         )
     else:
         scores = np.where(missing, -np.inf, scores)
         with np.errstate(invalid="ignore"):
-            p = np.exp(scores - scores.max(axis=1, keepdims=True))
-            p /= p.sum(axis=1, keepdims=True)
-        bad = ~np.isfinite(p).all(axis=1)
-        problem = "and the other options: missing, or no scores"
-    place.refuse(raw[names[0]], bad, problem, remedy)
-    shown = ", ".join(map(repr, names))
-    assumed = [f"confidence from the scores of options {shown}"]
+            p = softmax(scores, axis=1)
+        bad = np.isnan(p).any(axis=1)
+    problem = "and the other options: missing, or no such scores"
+    Place(file, names[0]).refuse(raw[names[0]], bad, problem, remedy)
+    assumed = [f"confidence from the scores of options {', '.join(map(repr, names))}"]
     if missing.any():
         assumed.append(
             f"{missing.sum():,} scores of options are missing: they count as 0"
         )
-    tables = [dict(zip(options, row, strict=True)) for row in p.tolist()]
     answer = np.array(options, dtype=object)[p.argmax(axis=1)]
+    tables = [dict(zip(options, row, strict=True)) for row in p.tolist()]
     return {
         "answer": pd.Series(answer, raw.index, dtype=TEXT),
         "confidence": pd.Series(p.max(axis=1), raw.index),
@@ -197,12 +185,11 @@ def check_of_answer(table: pd.DataFrame, file: str) -> None:
     for model, part in table.dropna(subset=["confidence", "answer"]).groupby(
         "model", sort=False
     ):
-        answers = part["answer"].str.casefold()
         is_low = part["confidence"] < 0.5
-        words = answers.unique()
+        words = list({text.casefold(): text for text in part["answer"].unique()})
         if len(words) != 2 or len(part) < _LEAST or is_low.nunique() != 2:
             continue
-        share = (is_low == (answers == words[0])).mean()
+        share = (is_low == (part["answer"].str.casefold() == words[0])).mean()
         if not 0.02 < share < 0.98:
             low, other = words if share > 0.5 else words[::-1]
             raise MedcalError(
@@ -212,30 +199,42 @@ def check_of_answer(table: pd.DataFrame, file: str) -> None:
             )
 
 
+def check_words(raw: pd.DataFrame, taken: Mapping[str, str], file: str) -> None:
+    """Ask whether a column called "correct" holds grades, or right answers in the same words."""
+    theirs = taken["correct"]
+    asked = raw[[taken["answer"], theirs]].set_axis(["answer", "gold"], axis=1).dropna()
+    asked = asked.iloc[:: max(1, len(asked) // _MOST)].astype(str)
+    words = words_of(asked["gold"])
+    may_be = words & {*KNOWN["grades"]["answers"].split()} or words == words_of(
+        asked["answer"]
+    )
+    has_two = plain_column(theirs) in KNOWN["grades"]["two_meanings"].split()
+    if has_two and may_be and grade_table(asked)["correct"].sum() > 0.1 * len(asked):
+        raise MedcalError(
+            f"{file}: column '{theirs}' holds the words of the answers: does it say whether an "
+            f"answer is right, or is it the right answer? Write correct={theirs} or gold={theirs}"
+        )
+
+
 def check_grades(table: pd.DataFrame, theirs: str, file: str) -> list[str]:
     """Refuse grades that call answers wrong which are their gold answers; tell of a few."""
     known = table.dropna(subset=["answer", "gold", "correct"])
     known = known.iloc[:: max(1, len(known) // _MOST)]
-    equal = known[
+    is_gold = (
         grade_table(known[["answer", "gold"]])["correct"].fillna(False).astype(bool)
-    ]
-    odd = equal[~equal["correct"].astype(bool)]
+    )
+    odd = known[is_gold & ~known["correct"].astype(bool)]
     if odd.empty:
         return []
-    first = odd.iloc[0]
-    example = (
-        f"row {odd.index[0] + 1}: answer {first['answer']!r:.40}, gold {first['gold']!r:.40}, wrong "
-        f"by '{theirs}'"
+    answer, gold = odd[["answer", "gold"]].iloc[0]
+    problem = (
+        f"of {is_gold.sum():,} answers that are their gold answers {len(odd):,} are graded wrong "
+        f"(row {odd.index[0] + 1}: answer {answer!r:.40}, gold {gold!r:.40}, wrong by '{theirs}')"
     )
-    if len(odd) > max(1, len(equal) / 10):
-        raise MedcalError(
-            f"{file}: of {len(equal):,} answers that are their gold answers {len(odd):,} are "
-            f"graded wrong ({example}); name the column of grades by correct=COLUMN, or grade by "
-            "the gold answers with correct= (nothing)"
-        )
-    return [
-        f"{len(odd)} answers are their gold answers and are graded wrong ({example})"
-    ]
+    if len(odd) > max(1, is_gold.sum() / 10):
+        remedy = "name the column of grades by correct=COLUMN, or grade by the gold answers with "
+        raise MedcalError(f"{file}: {problem}; {remedy}correct= (nothing)")
+    return [problem]
 
 
 def check_images(table: pd.DataFrame, file: str) -> None:
@@ -266,23 +265,27 @@ def check_repeats(raw: pd.DataFrame, taken: Mapping[str, str], file: str) -> Non
     """Refuse rows without an item's id that are several runs of the same items."""
     replies = {taken.get(name) for name in _OF_REPLIES}
     texts = raw.astype(str)
-    whole = pd.util.hash_pandas_object(texts, index=False).value_counts()
-    about = texts[[name for name in raw if name not in replies]]
-    times = int(whole.min()) if whole.nunique() == 1 and len(whole) > _LEAST / 2 else 1
-    if times == 1 and len(about.columns):
+    rows = pd.util.hash_pandas_object(texts, index=False)
+    counts = rows.value_counts()
+    is_even = counts.nunique() == 1 and len(counts) >= _LEAST / 2
+    times = int(counts.iloc[0]) if is_even else 1
+    if times == 1:
+        about = texts.drop(columns=[name for name in raw if name in replies])
         times = _runs(pd.util.hash_pandas_object(about, index=False).to_numpy())
     if times > 1:
+        problem = (
+            f"{len(raw):,} rows are {times} times the same {len(raw) // times:,} items"
+        )
         raise MedcalError(
-            f"{file}: the {len(raw):,} rows are {times} times the same {len(raw) // times:,} items, "
-            "it seems, and no column names the item; name it by item_id=COLUMN, and number the "
-            "runs in a column 'sample'"
+            f"{file}: the {problem}, it seems, and no column names the item; name it by "
+            "item_id=COLUMN, and number the runs in a column 'sample'"
         )
 
 
 def _runs(codes: NDArray) -> int:
     """How many times, two to ten, a sequence of at least ten repeats; 1 if it does not."""
     n = codes.size
-    for period in range(10, n // 2 + 1):
+    for period in range(1, n // 2 + 1):
         if n % period == 0 and (codes[period:] == codes[:-period]).all():
-            return n // period if n // period <= 10 else 1
+            return n // period if period >= _LEAST / 2 and n // period <= 10 else 1
     return 1

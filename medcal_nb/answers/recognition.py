@@ -65,17 +65,16 @@ def recognise(
     free = [name for name in raw if name not in taken.values()]
     asked = []
     for ours in NAMES:
-        theirs = [] if ours in named else _candidates(ours, free, raw)
-        if len(theirs) > 1 and ours not in _OPTIONAL:
-            raise MedcalError(
-                f"{file}: {len(theirs)} columns may be the {ours}: {quoted(theirs)}; name one: "
-                f"{ours}={theirs[0]}"
-            )
-        if len(theirs) > 1:
-            asked.append(f"{ours}: {quoted(theirs)} may be it, none is taken")
-        elif theirs:
-            taken[ours] = theirs[0]
-            free.remove(theirs[0])
+        candidates = [] if ours in named else _candidates(ours, free, raw)
+        names = ", ".join(map(repr, candidates))
+        if len(candidates) > 1 and ours not in _OPTIONAL:
+            problem = f"{len(candidates)} columns may be the {ours}: {names}"
+            raise MedcalError(f"{file}: {problem}; name one: {ours}={candidates[0]}")
+        if len(candidates) > 1:
+            asked.append(f"{ours}: {names} may be it, none is taken")
+        elif candidates:
+            taken[ours] = candidates[0]
+            free.remove(candidates[0])
     if "confidence" not in taken:
         problem = "no column 'confidence'; name it by confidence=COLUMN, or the columns of option "
         problem += "scores by logits=A,B or probabilities=A,B"
@@ -85,12 +84,11 @@ def recognise(
         raise _lacking(
             file, problem + "by answer=COLUMN and gold=COLUMN", "correct", raw
         )
-    _check_words(raw, taken, named, file)
     return taken, asked
 
 
 def option_scores(names: Iterable[object]) -> list[str]:
-    """Columns that are called as scores of options are (``logit_A``, ``logprob_yes``), if several."""
+    """Columns that are called as scores of options are (``logit_A``, ``logprob_B``), if several."""
     scores = [str(name) for name in names if _SCORES.fullmatch(str(name))]
     return scores if len(scores) > 1 else []
 
@@ -149,25 +147,3 @@ def _is_number(values: pd.Series) -> bool:
         except ValueError:
             pass
     return n > 0.9 * len(cells)
-
-
-def _check_words(raw, taken, named, file):
-    """Ask whether a column called "correct" holds grades, or right answers in the same words."""
-    theirs = taken.get("correct")
-    if theirs is None or {"correct", "gold"} & {*named} or "answer" not in taken:
-        return
-    has_two = plain_column(theirs) in KNOWN["grades"]["two_meanings"].split()
-    if (
-        has_two
-        and "gold" not in taken
-        and words_of(raw[theirs]) == words_of(raw[taken["answer"]])
-    ):
-        raise MedcalError(
-            f"{file}: column '{theirs}' holds the words of the answers: does it say whether an "
-            f"answer is right, or is it the right answer? Write correct={theirs} or gold={theirs}"
-        )
-
-
-def quoted(names: Iterable[str]) -> str:
-    """Names in quotation marks, for a sentence."""
-    return ", ".join(f"'{name}'" for name in names)

@@ -105,7 +105,7 @@ def one_answer_an_item(answers: pd.DataFrame, file: str) -> pd.DataFrame:
     Parameters
     ----------
     answers : DataFrame
-        With the columns of `KEY`, ``sample`` and ``answer``.
+        With the columns of `KEY` and ``answer``; where there is no column ``sample``, each is one.
     file : str
         For messages.
 
@@ -126,44 +126,50 @@ def one_answer_an_item(answers: pd.DataFrame, file: str) -> pd.DataFrame:
     Several answers of an unknown method without confidences are taken as samples: the answer given
     most often, and its share.
     """
+    if "sample" not in answers:
+        return answers
     rules = {name: rule_of(name) for name in answers["strategy"].unique()}
-    ruled = [name for name, rule in rules.items() if rule is not None]
-    several = answers.duplicated(KEY, keep=False) | answers["strategy"].isin(ruled)
+    several = (
+        answers.duplicated(KEY, keep=False) | answers["strategy"].map(rules).notna()
+    )
     if not several.any():
         return answers.assign(n_answers=1)
     frame = answers[several].sort_values("sample", kind="stable")
-    wanted = frame.reindex(columns=["answer", "option_probabilities"]).astype(object)
-    rows = wanted.where(wanted.notna(), None).to_dict("records")
-    stated = frame["confidence"].notna().to_numpy()
-    places = []
-    summaries = []
-    groups = frame.groupby(KEY, sort=False, observed=True)
+    groups = frame.groupby(KEY, sort=False)
+    one = frame.assign(n_answers=groups["sample"].transform("size"))
+    for name in _SUMS:
+        if name in frame:
+            one[name] = groups[name].transform("sum", skipna=False)
+    if "option_probabilities" not in one:
+        one["option_probabilities"] = None
+    rows = one[["answer", "option_probabilities"]].astype(object)
+    rows = rows.where(rows.notna(), None).to_dict("records")
+    positions = []
+    grades = []
     for (*_, item_id, strategy), where in groups.indices.items():
         rule = rules[strategy]
-        if rule is None and stated[where].any():
+        if rule is None and frame["confidence"].iloc[where].notna().any():
             raise MedcalError(
                 f"{file}: item {item_id!r} has {len(where)} answers with confidences under "
                 f"strategy {strategy!r}, for which there is no rule; keep one per item"
             )
-        at, confidence, shares = (rule or agreement)([rows[i] for i in where])
-        places.append(where[at])
-        summaries.append((confidence, shares, frame.index[where].min()))
-    confidence, shares, first = zip(*summaries, strict=True)
-    one = frame.assign(n_answers=groups["strategy"].transform("size"))
-    for name in _SUMS:
-        if name in frame:
-            one[name] = groups[name].transform("sum", skipna=False)
-    one = one.iloc[places]
+        at, *grade = (rule or agreement)([rows[i] for i in where])
+        positions.append(where[at])
+        grades.append((*grade, frame.index[where].min()))
+    one = one.iloc[positions]
+    confidence, shares, first = zip(*grades, strict=True)
     one["confidence"] = np.array(confidence, dtype=float)
-    if any(shares) or "option_probabilities" in one:
-        one["option_probabilities"] = pd.Series(shares, one.index, dtype=object)
+    one["option_probabilities"] = pd.Series(shares, one.index, dtype=object)
     one["correct"] = one["correct"].mask(one["answer"].isna())
-    one.index = pd.Index(first)
-    whole = pd.concat([answers[~several].assign(n_answers=1), one])
-    return whole.sort_index(kind="stable").reset_index(drop=True)
+    others = answers[~several].assign(n_answers=1)
+    return (
+        pd.concat([others, one.set_axis([*first])])
+        .sort_index(kind="stable")
+        .reset_index(drop=True)
+    )
 
 
-def _labels(rows):
+def _labels(rows: Sequence[dict]) -> tuple[list[str | None], Counter]:
     """Each row's answer, normalised (None without one), and how often each is given."""
     labels = [
         None if row["answer"] is None else answer_key(row["answer"]) for row in rows

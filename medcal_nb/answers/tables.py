@@ -24,7 +24,7 @@ import pyarrow.compute as pc
 import pyarrow.csv
 import pyarrow.parquet as pq
 
-from medcal_nb.answers.cells import TEXT
+from medcal_nb.answers.cells import TEXT, Place, as_json, each
 from medcal_nb.errors import MedcalError
 from medcal_nb.files import PathLike, new_file, require_file
 
@@ -100,34 +100,22 @@ def table_of(rows: Iterable[dict], path: PathLike) -> pd.DataFrame:
     columns = {}
     for name in names:
         column = pd.Series([row.get(name) for row in rows], dtype=object)
-        kinds = {*map(type, column)} - {type(None)}
-        with contextlib.suppress(
-            UnicodeError, OverflowError
-        ):  # refused by its row, if wanted
-            if kinds == {str}:
-                column = column.astype(TEXT)
-            elif len(kinds) == 1 and kinds <= {int, float, bool}:
-                column = column.convert_dtypes()
+        with contextlib.suppress(UnicodeError):  # refused by its row, if it is wanted
+            column = column.infer_objects()
         columns[name] = column
     return pd.DataFrame(columns)
 
 
 def _check_names(names: list, path: PathLike) -> None:
     """Refuse a table with two columns of one name, or with more columns than any has."""
-    ((name, times),) = Counter(names).most_common(1) or [("", 0)]
     problem = ""
     if len(names) > MOST_COLUMNS:
         problem = f"{len(names):,} columns, more than {MOST_COLUMNS:,}; write one row an answer"
-    elif times > 1:
+    elif len(set(names)) < len(names):
+        ((name, _),) = Counter(names).most_common(1)
         problem = f"two columns are called '{name}'; rename one of them"
-    elif not all(map(_is_unicode, names)):
-        problem = "the name of a column cannot be written as Unicode text; rename it"
     if problem:
         raise MedcalError(f"{path}: {problem}")
-
-
-def _is_unicode(name: object) -> bool:
-    return not re.search("[\ud800-\udfff]", str(name))
 
 
 # --- CSV and Parquet -----------------------------------------------------------------------------
@@ -169,23 +157,15 @@ def _read_csv(path: Path) -> pd.DataFrame:
                 quoted_strings_can_be_null=False,
             ),
         )
-    for name in table.column_names:
-        _check_quotes(table[name], mark, len(names), path, name)
-    return _as_frame(table)
-
-
-def _check_quotes(
-    column: pa.ChunkedArray, mark: str, n_columns: int, path: Path, name: str
-) -> None:
-    """Refuse a cell in which whole rows stand: a quote that was not closed has swallowed them."""
-    has_lines = pc.fill_null(pc.match_substring(column, "\n"), False)
-    for row in np.flatnonzero(has_lines):
-        lines = column[int(row)].as_py().splitlines()[1:]
-        if n_columns > 2 and any(line.count(mark) >= n_columns - 1 for line in lines):
-            raise MedcalError(
-                f"{path}: row {row + 1}, column '{name}': whole rows stand in one cell, after a "
-                "quote that is not closed; close or remove it"
-            )
+    frame = _as_frame(table)
+    whole_row = rf"\n(?:[^\n{mark}]*{mark}){{{min(max(2, len(names) - 1), 99)}}}"
+    for name in frame:
+        has_rows = frame[name].str.contains(whole_row).fillna(False)
+        problem = "holds whole rows, after a quote that is not closed"
+        Place(str(path), name).refuse(
+            frame[name], has_rows, problem, "close or remove it"
+        )
+    return frame
 
 
 def _read_parquet(path: Path) -> pd.DataFrame:
@@ -238,43 +218,42 @@ def _as_frame(table: pa.Table) -> pd.DataFrame:
 
 
 def _read_json(path: Path) -> list[dict] | dict:
-    """The objects of a JSON file: a list of them, or one."""
+    """The objects of a JSONL file, of a list of them, or one."""
     with _content(path) as file:
-        text = file.read(_MOST_BYTES + 1)
-    if len(text) > _MOST_BYTES:
-        raise MedcalError(
-            f"{path}: over 2 GB of JSON; write one object a line, as .jsonl"
-        )
-    value = _parsed(text, path, "")
-    return value if isinstance(value, dict) else _objects(value, path)
-
-
-def _read_lines(path: Path) -> list[dict]:
-    """The objects of a JSONL file."""
-    # split at line feeds only: JSON texts may hold the other marks that Python takes for line ends
-    with _content(path) as file:
-        lines = ((n, line) for n, line in enumerate(file, 1) if line.strip())
-        return _objects(
-            (_parsed(line, path, f"line {n} is ") for n, line in lines), path
-        )
+        if kind_of(path) == ".json":
+            value = _parsed(file.read(_MOST_BYTES), path)
+            if isinstance(value, dict):
+                return value
+            rows = value if isinstance(value, list) else [value]
+        else:
+            # split at line feeds only: JSON may hold other marks that Python takes for line ends
+            lines = ((n, line) for n, line in enumerate(file, 1) if line.strip())
+            rows = [_parsed(line, path, f"line {n} is ") for n, line in lines]
+    for row, value in enumerate(rows, 1):
+        if not isinstance(value, dict):
+            raise MedcalError(
+                f"{path}: row {row} is not an object but {str(value)[:40]!r}; write one "
+                '{"column": value} a line, or a list of them'
+            )
+    return rows
 
 
 def _read_packed(path: Path) -> dict:
     """A packed log of Inspect as its JSON would be."""
     with _plain_zip(path) as archive:
         names = [name for name in archive.namelist() if name.startswith("samples/")]
-        samples = [_parsed(archive.read(name), path, f"{name} is ") for name in names]
-        return _parsed(archive.read("header.json"), path, "") | {"samples": samples}
+        samples = [_parsed(archive.read(name), path) for name in names]
+        return _parsed(archive.read("header.json"), path) | {"samples": samples}
 
 
-def _parsed(text: bytes, path: Path, where: str) -> Any:
+def _parsed(text: bytes, path: Path, where: str = "") -> Any:
     try:
         return json.loads(text.decode("utf-8-sig"), object_pairs_hook=_object)
     except (ValueError, RecursionError) as error:
         reason = " ".join(str(error).split())[:160]
-        remedy = "mend it, or name JSON over several lines .json"
         raise MedcalError(
-            f"{path}: {where}not JSON in UTF-8, cut off or damaged ({reason}); {remedy}"
+            f"{path}: {where}not JSON in UTF-8, cut off or damaged ({reason}); mend it, or name "
+            "JSON over several lines .json"
         ) from None
 
 
@@ -285,20 +264,6 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         ((name, _),) = Counter(name for name, _ in pairs).most_common(1)
         raise ValueError(f"'{name}' stands twice in one object")
     return values
-
-
-def _objects(values: Any, path: Path) -> list[dict]:
-    rows = []
-    for row, value in enumerate(
-        values if isinstance(values, Iterable) else [values], 1
-    ):
-        if not isinstance(value, dict):
-            raise MedcalError(
-                f"{path}: row {row} is not an object but {str(value)[:40]!r}; write one "
-                '{"column": value} a line, or a list of them'
-            )
-        rows.append(value)
-    return rows
 
 
 # --- Excel and packed files ----------------------------------------------------------------------
@@ -330,31 +295,30 @@ def _read_sheet(path: Path, wanted: str | None) -> pd.DataFrame:
 
     with _plain_zip(path) as archive:
         book = load_workbook(archive.fp, read_only=True, data_only=True)
-        sheets = {}
+        sheets = []
         for sheet in book.worksheets:
             sheet.reset_dimensions()  # what a file declares need not be true
-            is_shown = sheet.sheet_state == "visible"
-            if sheet.title == wanted or (wanted is None and is_shown and _holds(sheet)):
-                sheets[sheet.title] = sheet
+            may_be = sheet.sheet_state == "visible" and wanted is None and _holds(sheet)
+            if may_be or sheet.title == wanted:
+                sheets.append(sheet)
         if len(sheets) != 1:
             titles = ", ".join(repr(sheet.title) for sheet in book.worksheets)
             problem = f"{len(sheets) or 'none'} of its sheets may be meant: {titles}"
             raise MedcalError(f"{path}: {problem}; name one by sheet=NAME")
-        lines = list(_lines(*sheets.values(), path))
-    names = [name if name is None else str(name) for name in lines[0]] if lines else []
-    while names and names[-1] is None:
-        names.pop()
-    for row, line in enumerate(lines[1:], 1):
-        if any(cell is not None for cell in line[len(names) :]) or None in names:
-            raise MedcalError(
-                f"{path}: row {row} has a value in a column that has no name in the first row; "
-                "name each column once"
-            )
+        lines = _lines(sheets[0], path)
+        names = next(lines, [])
+        while names and names[-1] is None:
+            names.pop()
+        rows: list[dict] = []
+        for line in lines:
+            if any(cell is not None for cell in line[len(names) :]) or None in names:
+                raise MedcalError(
+                    f"{path}: row {len(rows) + 1} has a value in a column that has no name in the "
+                    "first row; name each column once"
+                )
+            rows.append(dict(zip(map(str, names), line, strict=False)))
     _check_names(names, path)
-    rows = [dict(zip(names, line, strict=False)) for line in lines[1:]]
-    return table_of(
-        [row for row in rows if any(v is not None for v in row.values())], path
-    )
+    return table_of(rows, path)
 
 
 def _holds(sheet: Any) -> bool:
@@ -364,7 +328,7 @@ def _holds(sheet: Any) -> bool:
 
 
 def _lines(sheet: Any, path: Path) -> Iterator[list]:
-    """The lines of a sheet, as far as a sheet goes and no more cells than a large one has."""
+    """The lines of a sheet that hold something, no further than the cells of a large one."""
     cells = 0
     for n, line in enumerate(sheet.iter_rows(values_only=True)):
         cells += len(line)
@@ -373,7 +337,9 @@ def _lines(sheet: Any, path: Path) -> Iterator[list]:
                 f"{path}: more than {_MOST_CELLS:,} cells, empty ones included, or a row beyond "
                 "1,048,576, where sheets end; save it as CSV"
             )
-        yield [None if cell == "" else cell for cell in line]
+        values = [None if cell == "" else cell for cell in line]
+        if any(value is not None for value in values):
+            yield values
 
 
 _READ: dict[str, Callable] = {
@@ -381,8 +347,8 @@ _READ: dict[str, Callable] = {
     ".tsv": _read_csv,
     ".parquet": _read_parquet,
     ".xlsx": _read_sheet,
-    ".jsonl": _read_lines,
-    ".ndjson": _read_lines,
+    ".jsonl": _read_json,
+    ".ndjson": _read_json,
     ".json": _read_json,
     ".eval": _read_packed,
 }
@@ -433,8 +399,19 @@ def write_table(
     kind = kind_of(to)
     if kind not in (".csv", ".parquet"):
         raise MedcalError(f"{to}: cannot write such a file; name it .csv or .parquet")
-    table = without_formulas(table) if kind == ".csv" else table
+    table = table.copy(deep=False)
+    for name in table.select_dtypes(object):
+        texts = each(
+            table[name], _as_text, Place(str(to), str(name)), "drop this column"
+        )
+        table[name] = pd.Series(texts, table.index, dtype=TEXT)
+    if kind == ".csv":
+        table = without_formulas(table)
     with new_file(to, sources=sources, force=force) as part:
         arrow = pa.Table.from_pandas(table, preserve_index=False)
         write = pa.csv.write_csv if kind == ".csv" else pq.write_table
         write(arrow, part)
+
+
+def _as_text(cell: Any) -> str:
+    return cell if isinstance(cell, str) else as_json(cell)

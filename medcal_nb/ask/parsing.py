@@ -54,9 +54,9 @@ def _trim(value):
 
 def _recorded(text):
     """The answer of a reply that holds a JSON object, else None."""
-    found = re.search(r"\{.*\}", text, re.DOTALL)
+    record = text[text.find("{") : text.rfind("}") + 1]
     with suppress(ValueError, RecursionError):
-        for key, value in json.loads(found[0] if found else "{}").items():
+        for key, value in json.loads(record or "{}").items():
             if _KEY.fullmatch(key) and isinstance(value, str | int | float):
                 return {"True": "yes", "False": "no"}.get(str(value), str(value))
     return None

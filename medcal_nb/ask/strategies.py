@@ -28,9 +28,6 @@ from medcal_nb.ask.strategy import rehearse as rehearse
 from medcal_nb.datasets import Item
 from medcal_nb.errors import MedcalError
 
-#: Families that are never ranked among the others.
-UNRANKED = ("ablation", "apart")
-
 #: Every strategy by its name, in the order of the tables; those asked by name only in `APART`.
 STRATEGIES = {}
 APART = {}
@@ -122,7 +119,7 @@ def choose_strategies(names: str | list[str]) -> list[Strategy]:
     unknown = [name for name, how in chosen.items() if how is None]
     if unknown or not chosen:
         raise MedcalError(
-            f"unknown strategy {', '.join(map(repr, unknown))}: choose from "
+            f"unknown strategy {str(unknown)[1:-1]}: choose from "
             f"{', '.join(STRATEGIES)} (each also with _blank) or 'all'"
         )
     return list(chosen.values())
@@ -515,39 +512,6 @@ def expert(item: Item, plan: Plan) -> Program:
         calls.Labels(rows.prompt(item, plan, instruction, options=None), ("yes", "no"))
     ]
     return [rows.row([judged], candidates[0], judged.probabilities["yes"])]
-
-
-DECISION = """
-
-{question}
-A. one
-B. two
-C. three
-Answer with the letter of the level that fits best (A to C) only."""
-
-#: What the letters of `DECISION` stand for, from the lowest level.
-LEVELS = ("one", "two", "three")
-
-
-def _has_level(item, plan):
-    return None if item.gold in LEVELS else "no answer is a level"
-
-
-@strategy(
-    family="apart",
-    needs=(calls.LABELS,),
-    source="as transformers' decision pipeline puts it",
-    applies=_has_level,
-)
-def decision(item: Item, plan: Plan) -> Program:
-    """A typed decision: the probabilities of the levels of a scale are read from their letters."""
-    turn = DECISION.format(question=item.question)
-    (result,) = yield [
-        calls.Labels(calls.Prompt(rows.picture(item, plan), (turn,)), ("A", "B", "C"))
-    ]
-    return [
-        rows.likeliest(result, LEVELS) | {"question_type": "score", "options": LEVELS}
-    ]
 
 
 load_strategies_of_others()

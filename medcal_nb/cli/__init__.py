@@ -31,7 +31,7 @@ REPLACED = {
 #: What a library that is not installed is part of.
 EXTRAS = {
     "ask": ("torch", "torchvision", "transformers", "open_clip", "huggingface_hub"),
-    "study": ("netcal", "ipywidgets", "anywidget", "jupyterlab"),
+    "study": ("netcal", "ipywidgets", "jupyterlab"),
 }
 
 

@@ -5,6 +5,7 @@ import re
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -79,15 +80,16 @@ def report(
     """
     from medcal_nb.report import write_report
 
-    page = write_report(
-        file,
-        to or Path(f"{file.stem}_report"),
-        columns=_named(columns),
-        cluster=cluster,
-        group=split_names(group),
-        transfer_from=transfer_from,
-        force=force,
-    )
+    with _explained(file):
+        page = write_report(
+            file,
+            to or Path(f"{file.stem}_report"),
+            force=force,
+            cluster=cluster,
+            group=split_names(group),
+            transfer_from=transfer_from,
+            **_named(columns),
+        )
     say(str(page))
 
 
@@ -107,14 +109,21 @@ def import_(
 
     Example: medcal import answers.csv -c confidence=conf --to answers.sqlite
     """
-    import pandas as pd
-
-    from medcal_nb.answers import read_answers
-
-    tables = [_read(read_answers, file, columns) for file in files]
-    answers = tables[0] if len(tables) == 1 else pd.concat(tables, ignore_index=True)
+    answers = _gathered(files, columns)
     n = _write(answers, to, files, force)
     say(f"{to}: {n:,} of {len(answers):,} answers written")
+
+
+def _gathered(files: list[Path], columns: list[str] | None) -> "pd.DataFrame":
+    """Answers of one file, or of several as one table: equal ones once, others refused."""
+    from medcal_nb.answers import AnswerLog, read_answers
+
+    if len(files) == 1:
+        return _read(read_answers, files[0], columns)
+    with TemporaryDirectory() as folder, AnswerLog(Path(folder, "all.sqlite")) as log:
+        for file in files:
+            log.append(_read(read_answers, file, columns), where=file)
+        return log.read()
 
 
 @app.command(rich_help_panel="Answers")
@@ -202,8 +211,10 @@ def calibrate(
 
     Example: medcal calibrate a.csv --fit "domain == 'general'" --to recalibrated.csv
     """
+    import numpy as np
+
     from medcal_nb.answers import load_answers
-    from medcal_nb.correct import apply_maps, fit_maps
+    from medcal_nb.correct import apply_maps, corrected, fit_maps
     from medcal_nb.correct.crossfit import warn_of_same_ids
     from medcal_nb.notebook import select
 
@@ -215,27 +226,12 @@ def calibrate(
             warn_of_same_ids(source, target)
             done = apply_maps(target, fit_maps(source, method=method))
         else:
-            done = _cross_fitted(target, method)
+            rng = np.random.default_rng(0)
+            rows = corrected(None, target, method=method, rng=rng)
+            done = rows[rows["labels"] == "target"].drop(columns=["labels", "fold"])
+            done["strategy"] += f"+{method}"
     n = _write(done, to, [file], force)
     say(f"{to}: {n:,} of {len(target):,} answers recalibrated")
-
-
-def _cross_fitted(answers: "pd.DataFrame", method: str) -> "pd.DataFrame":
-    """Answers recalibrated by maps that were fitted without their image."""
-    import numpy as np
-    import pandas as pd
-
-    from medcal_nb.correct import apply_maps, fit_maps
-    from medcal_nb.correct.crossfit import N_FOLDS, assign_folds
-    from medcal_nb.measure.rows import image_labels
-
-    rng = np.random.default_rng(0)
-    folds = np.asarray(assign_folds(image_labels(answers), N_FOLDS, rng=rng))
-    parts = []
-    for fold in range(N_FOLDS):
-        maps = fit_maps(answers[folds != fold], method=method)
-        parts.append(apply_maps(answers[folds == fold], maps))
-    return pd.concat(parts, ignore_index=True)
 
 
 def _named(columns: list[str] | None) -> dict[str, Any]:
@@ -264,7 +260,8 @@ def _write(table: "pd.DataFrame", to: Path, sources: list[Path], force: bool) ->
         write_table(table, to, sources=sources, force=force)
         return len(table)
     with AnswerLog(to) as log:
-        return log.append(table, if_exists="replace" if force else "error")
+        names = ", ".join(map(str, sources))
+        return log.append(table, if_exists="replace" if force else "error", where=names)
 
 
 @contextlib.contextmanager

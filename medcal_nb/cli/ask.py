@@ -4,68 +4,47 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import typer
+from typer import Option
 
 from medcal_nb.cli._app import app, say
 from medcal_nb.errors import MedcalError
 
+Lists = Literal["methods", "models", "datasets"]
 
-def _text(help: str, metavar: str = "NAME") -> Any:
-    return typer.Option(metavar=metavar, help=help)
+
+def _shard(text: str) -> tuple[int, int]:
+    """The numbers of I/N."""
+    part, _, parts = text.partition("/")
+    if part.isdecimal() and parts.isdecimal() and 1 <= int(part) <= int(parts):
+        return int(part), int(parts)
+    raise MedcalError(f"--shard {text}: write I/N with I from 1 to N, such as 1/4")
 
 
 @app.command(rich_help_panel="Ask")
 def ask(
     model: Annotated[
-        str, _text("A pocket model, folder, hub id, clip:NAME or URLs.")
+        str, Option(help="Pocket model, folder, hub id, clip:…, URLs.")
     ] = "",
-    dataset: Annotated[str, _text("The items; NAME:FOLDER for a copy on disk.")] = "",
-    methods: Annotated[
-        str, _text("Elicitation methods, or all.", "NAME,…")
-    ] = "verbalized",
-    to: Annotated[Path | None, typer.Option(help="The log to write, .sqlite.")] = None,
-    split: Annotated[str | None, _text("Both if left out.", "fit|test")] = None,
-    n: Annotated[
-        int | None, typer.Option(min=1, help="Items, always the same.")
-    ] = None,
-    shard: Annotated[str, _text("Part I of N of the items, by image.", "I/N")] = "1/1",
-    samples: Annotated[
-        int, typer.Option(min=1, max=1000, help="Sampled replies.")
-    ] = 10,
-    temperature: Annotated[
-        float, typer.Option(min=0.01, max=100, help="Theirs.")
-    ] = 1.0,
-    max_new_tokens: Annotated[
-        int | None, typer.Option(min=1, help="Most tokens of a reply.")
-    ] = None,
-    letters: Annotated[
-        bool, typer.Option("--letters", help="Option probabilities from letters.")
-    ] = False,
-    batch_size: Annotated[int, typer.Option(min=1, help="Items saved together.")] = 64,
-    device: Annotated[str | None, _text("cpu, cuda …; a GPU if there is one.")] = None,
-    revision: Annotated[
-        str | None, _text("Commit of a hub checkpoint.", "COMMIT")
-    ] = None,
-    served_as: Annotated[str | None, _text("The model's name at the URL.")] = None,
-    concurrency: Annotated[
-        int, typer.Option(min=1, max=4096, help="Requests at a time.")
-    ] = 16,
-    timeout: Annotated[
-        float,
-        typer.Option(min=0.1, max=1e6, help="Seconds of a request."),
-    ] = 120.0,
-    export: Annotated[
-        Path | None, _text("Write requests for a batch server; ask nothing.", "FOLDER")
-    ] = None,
-    collect: Annotated[
-        Path | None, _text("Read a batch server's results into --to.", "FOLDER")
-    ] = None,
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Print prompts and number of calls.")
-    ] = False,
-    list_: Annotated[
-        Literal["methods", "models", "datasets"] | None,
-        typer.Option("--list", help="Say what there is; ask nothing."),
-    ] = None,
+    dataset: Annotated[str, Option(help="Items; NAME:FOLDER for a copy on disk.")] = "",
+    methods: Annotated[str, Option(help="NAME,NAME,… or all.")] = "verbalized",
+    to: Annotated[Path | None, Option(help="The log to write, .sqlite.")] = None,
+    split: Annotated[str | None, Option(help="fit or test; both if not given.")] = None,
+    n: Annotated[int | None, Option(min=1, help="Items, always the same.")] = None,
+    shard: Annotated[str, Option(callback=_shard, help="I/N: a part.")] = "1/1",
+    samples: Annotated[int, Option(min=1, max=1000, help="Sampled replies.")] = 10,
+    temperature: Annotated[float, Option(min=0.01, max=100, help="Theirs.")] = 1.0,
+    max_new_tokens: Annotated[int | None, Option(min=1, help="Of a reply.")] = None,
+    letters: Annotated[bool, Option("--letters", help="Options by letters.")] = False,
+    batch_size: Annotated[int, Option(min=1, help="Items saved together.")] = 64,
+    device: Annotated[str | None, Option(help="cpu, cuda …")] = None,
+    revision: Annotated[str | None, Option(help="Commit of a checkpoint.")] = None,
+    served_as: Annotated[str | None, Option(help="Its name at the URL.")] = None,
+    concurrency: Annotated[int, Option(min=1, max=4096, help="Requests at once.")] = 16,
+    timeout: Annotated[float, Option(min=0.1, max=1e6, help="Of a request, s.")] = 120,
+    export: Annotated[Path | None, Option(help="Folder for batch requests.")] = None,
+    collect: Annotated[Path | None, Option(help="Folder of their results.")] = None,
+    dry_run: Annotated[bool, Option("--dry-run", help="Print prompts.")] = False,
+    list_: Annotated[Lists | None, Option("--list", help="Say what there is.")] = None,
 ) -> None:
     """Put items to a model under elicitation methods; a rerun asks what is missing.
 
@@ -76,7 +55,8 @@ def ask(
         return
     from medcal_nb.answers import AnswerLog, is_log
     from medcal_nb.ask import run
-    from medcal_nb.ask.models import resolve_model
+    from medcal_nb.ask.backends.batch import export_batch
+    from medcal_nb.ask.models import resolve_model, what_works
     from medcal_nb.ask.strategies import Plan, choose_strategies
     from medcal_nb.datasets import load_items
 
@@ -87,35 +67,24 @@ def ask(
         _collect(collect, to)
     if not model or not dataset:
         raise MedcalError("--model and --dataset are needed: what to ask, about what")
-    settings = {
-        "samples": samples,
-        "temperature": temperature,
-        "max_new_tokens": max_new_tokens,
-        "lettered": letters,
-    }
+    how = {"samples": samples, "temperature": temperature, "lettered": letters}
+    how |= {"max_new_tokens": max_new_tokens}
+    about = {"split": split, "n": n}
     if export:
-        from medcal_nb.ask.backends.batch import export_batch
-
-        about = {"dataset": dataset, "split": split, "n": n}
-        for path in export_batch(export, model, methods, **about, **settings):
-            say(str(path))
+        files = export_batch(export, model, methods, dataset=dataset, **about, **how)
+        say("\n".join(map(str, files)))
         return
-    items = load_items(dataset, split=split, n=n)
-    backend = resolve_model(
-        model,
-        device=device,
-        revision=revision,
-        served_as=served_as,
-        concurrency=concurrency,
-        timeout=timeout,
-    )
+    items = load_items(dataset, **about)
+    reach = {"device": device, "revision": revision, "served_as": served_as}
+    backend = resolve_model(model, concurrency=concurrency, timeout=timeout, **reach)
     if dry_run:
-        plan = Plan(dataset=dataset, **settings)
+        plan = Plan(dataset=dataset, **how)
         say("\n".join(run.dry_run(backend, items, methods, plan)))
         return
-    how = settings | {"batch_size": batch_size, "shard": _shard(shard)}
+    say("\n".join(what_works(backend, methods)), err=True)
+    how |= {"batch_size": batch_size, "shard": shard, "progress": True}
     with AnswerLog(to) as log:
-        summary = run.ask(backend, items, methods, log=log, progress=True, **how)
+        summary = run.ask(backend, items, methods, log=log, **how)
     _close(summary)
 
 
@@ -129,13 +98,6 @@ def _collect(folder: Path, to: Path | None) -> None:
     for path in waiting:
         say(str(path))
     _close(summary)
-
-
-def _shard(text: str) -> tuple[int, int]:
-    part, _, parts = text.partition("/")
-    if part.isdecimal() and parts.isdecimal() and 1 <= int(part) <= int(parts):
-        return int(part), int(parts)
-    raise MedcalError(f"--shard {text}: write I/N with I from 1 to N, such as 1/4")
 
 
 def _close(summary: Any) -> None:

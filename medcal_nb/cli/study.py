@@ -80,11 +80,22 @@ def verify(notebooks: Numbers = None) -> None:
 
 
 @app.command(rich_help_panel="Study")
-def doctor() -> None:
+def doctor(
+    url: Annotated[
+        str, typer.Option(metavar="URL", help="A server: what it can be asked.")
+    ] = "",
+) -> None:
     """Say what this machine has of what the workbook can use, and how to get the rest.
+
+    With --url a server is asked one question with an image.
 
     Example: medcal doctor
     """
+    if url:
+        from medcal_nb.ask.models import resolve_model, what_works
+
+        say("\n".join(what_works(resolve_model(url))))
+        return
     import os
     import platform
     import sys

@@ -91,6 +91,11 @@ def register(family: Family) -> Family:
     return family
 
 
+def names_of_confidence() -> list[str]:
+    """Names of the families that map one confidence, without the other options."""
+    return [name for name, family in MAPS.items() if family.inputs == "confidence"]
+
+
 # --- temperature of all options -----------------------------------------------------------------
 
 

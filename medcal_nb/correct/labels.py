@@ -11,7 +11,7 @@ from medcal_nb.measure.resampling import choose_clip, fit_logistic, logit
 from medcal_nb.measure.rows import arrays
 
 from .crossfit import images_of, pairs, with_images
-from .families import MAPS
+from .families import MAPS, names_of_confidence
 from .maps import fit
 
 
@@ -87,8 +87,7 @@ def labels_needed(
     >>> needed[["n_refitted", "n_known"]].to_numpy().tolist()
     [[200.0, 200.0]]
     """
-    of_confidence = [name for name in MAPS if MAPS[name].inputs == "confidence"]
-    check_choice(method, "method", of_confidence)
+    check_choice(method, "method", names_of_confidence())
     check_whole(n_draws, "n_draws", 2)
     seed = int(rng.integers(2**63))
     curves = []

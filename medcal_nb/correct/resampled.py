@@ -17,14 +17,11 @@ from scipy.special import expit
 from medcal_nb.measure.resampling import Resamples, fit_logistic, gathered, logit
 
 from .crossfit import N_FOLDS
-from .families import MAPS, T_MAX, T_MIN, Family, option_gaps, option_moments
-from .maps import arrays_of
+from .families import MAPS, Family
 
 CELLS = 100
 """Confidences of equal mass that resampled fits tell apart; estimates use all."""
 _AT_ONCE = 2_000_000  # numbers in an array of a step, so that it fits in the cache
-_N_SLOPES = 97  # at which a temperature's likelihood is computed for resamples
-_WIDER = 0.7  # they reach a factor e^0.7 beyond those of the sample
 
 
 @dataclass(frozen=True)
@@ -88,8 +85,6 @@ class Losses:
 def pair_losses(source: Side, target: Side, method: str, clip: float) -> Losses:
     """Losses of one map on the target, of the sample and of every resample."""
     family = MAPS[method]
-    if family.inputs == "options":
-        return _option_losses(source, target, method, clip)
     sample = _Cells(source, None), _Cells(target, None)
     losses = _confidence_losses(family, *sample, clip, slice(0, 1))
     n_draws = len(target.resamples.counts) - 1
@@ -105,38 +100,30 @@ def pair_losses(source: Side, target: Side, method: str, clip: float) -> Losses:
     return losses
 
 
-# --- maps of one confidence ---------------------------------------------------------------------
-
-
 class _Cells:
     """Answers of a side gathered into cells of equal confidence, by fold.
 
-    ``confidence`` (n,) is the mean of each cell. ``counts(drawn)`` are numbers of answers, and of
-    correct ones, in the resamples drawn: (B, folds, n) arrays.
+    ``confidence`` (n,) is the mean of each cell; ``total`` and ``right`` are numbers of answers,
+    and of correct ones, in every resample: (B, folds, n) arrays.
     """
 
     def __init__(self, side: Side, most: int | None) -> None:
         cell = gathered(side.confidence, most)
         self.n = int(cell.max()) + 1
         self.confidence = np.bincount(cell, side.confidence) / np.bincount(cell)
-        self.folds = int(side.fold.max()) + 1
+        n_folds = int(side.fold.max()) + 1
         place = side.fold * self.n + cell
-        shape = (-1, self.folds, self.n)
-        size = self.folds * self.n
+        shape = (-1, n_folds, self.n)
+        size = n_folds * self.n
         if most is None:
-            counted = np.bincount(place, minlength=size).astype(float)
-            self.total: np.ndarray = counted.reshape(shape)
-            self.right: np.ndarray = np.bincount(place, side.correct, size).reshape(
-                shape
-            )
+            total: np.ndarray = np.bincount(place, minlength=size).astype(float)
+            right: np.ndarray = np.bincount(place, side.correct, size)
         else:
             codes = side.resamples.codes(side.images)
-            self.total = side.resamples.sums(place, size, codes=codes).reshape(shape)
+            total = side.resamples.sums(place, size, codes=codes)
             right = side.resamples.sums(place, size, side.correct, codes)
-            self.right = right.reshape(shape)
-
-    def counts(self, drawn: slice) -> tuple[np.ndarray, np.ndarray]:
-        return self.total[drawn], self.right[drawn]
+        self.total = total.reshape(shape)
+        self.right = right.reshape(shape)
 
 
 def _confidence_losses(
@@ -148,15 +135,15 @@ def _confidence_losses(
     start: Losses | None = None,
 ) -> Losses:
     """Losses of the resamples drawn; ``start`` are those of the sample, to begin fits with."""
-    total, right = target.counts(drawn)  # (B, K, n) in each fold
+    total = target.total[drawn]  # (B, K, n) in each fold
+    right = target.right[drawn]
     others = total.sum(axis=1, keepdims=True) - total  # in all other folds
     others_right = right.sum(axis=1, keepdims=True) - right
-    source_total, source_right = source.counts(drawn)
     features = family.features(target.confidence, clip)
     theta_source = family.fit(
         family.features(source.confidence, clip),
-        source_right[:, 0],
-        source_total[:, 0],
+        source.right[drawn, 0],
+        source.total[drawn, 0],
         None if start is None else _first(start.theta_source),
     )
     theta_target = family.fit(
@@ -206,130 +193,3 @@ def _brier(p: np.ndarray, right: np.ndarray, total: np.ndarray) -> np.ndarray:
     # sum of total p² - 2 right p + right
     loss = (p * (total * p - 2 * right) + right).sum(axis=(1, 2))
     return loss / total.sum(axis=(1, 2))
-
-
-# --- temperature of all options -----------------------------------------------------------------
-
-
-def _option_losses(source: Side, target: Side, method: str, clip: float) -> Losses:
-    """As for one confidence, with resamples read off a grid of slopes 1 / T.
-
-    The derivative of the likelihood and the loss are sums over answers at every slope of the
-    grid. In each resample the root of the one and the value of the other are taken between two
-    points of the grid, which changes a Brier score by less than 1e-5.
-    """
-    family = MAPS[method]
-    learned = _Options(source, method, clip)
-    judged = _Options(target, method, clip)
-    outside = target.fold != np.arange(N_FOLDS)[:, None]  # (K, n)
-    theta_source = learned.fit(np.ones((1, len(learned.gold))))
-    theta_target = judged.fit(outside.astype(float))
-    y = target.correct
-    share = (outside @ y + 1) / (outside.sum(axis=1) + 2)  # (K,)
-    values = {
-        "uncorrected": target.confidence,
-        "base": share[target.fold],
-        "transferred": family.apply(theta_source, judged.features)[0],
-        "refitted": np.choose(target.fold, family.apply(theta_target, judged.features)),
-    }
-    slopes = _slopes_around(np.r_[theta_source.ravel(), theta_target.ravel()])
-    resampled = _resampled_options(learned, judged, slopes)
-    brier = {}
-    for name, draws in resampled.items():
-        brier[name] = np.r_[np.mean((values[name] - y) ** 2), draws[1:]]
-    brier["known"] = np.full_like(brier["base"], np.nan)
-    return Losses(brier, theta_source, theta_target)
-
-
-def _slopes_around(temperatures: np.ndarray) -> np.ndarray:
-    """Slopes 1 / T on which resamples are read off."""
-    low = max(1 / (temperatures.max() * np.exp(_WIDER)), 1 / T_MAX)
-    high = min(np.exp(_WIDER) / temperatures.min(), 1 / T_MIN)
-    return np.geomspace(low, high, _N_SLOPES)
-
-
-def _resampled_options(
-    learned: _Options, judged: _Options, slopes: np.ndarray
-) -> dict[str, np.ndarray]:
-    """Brier scores (1 + B,) by stage, read off the grid of slopes."""
-    learned.sum_at(slopes)
-    judged.sum_at(slopes)
-    n_drawn = judged.total.sum(axis=1)
-    others = judged.total.sum(axis=1, keepdims=True) - judged.total  # (B, K)
-    others_right = judged.right.sum(axis=1, keepdims=True) - judged.right
-    share = (others_right + 1) / (others + 2)
-    base = share * (share * judged.total - 2 * judged.right) + judged.right
-    squares = (judged.side.confidence - judged.side.correct) ** 2
-    uncorrected = judged.summed(squares[:, None])[..., 0]
-    at_source = _root(learned.score.sum(axis=1))[:, None]  # (B, 1)
-    # maps of the target are fitted on the other folds: (B, K)
-    at_target = _root(judged.score.sum(axis=1, keepdims=True) - judged.score)
-    losses = {
-        "uncorrected": uncorrected,
-        "base": base,
-        "transferred": _between(judged.loss, at_source),
-        "refitted": _between(judged.loss, at_target),
-    }
-    return {name: loss.sum(axis=1) / n_drawn for name, loss in losses.items()}
-
-
-class _Options:
-    """Option log-scores of a side and, once summed, what a resample needs of them.
-
-    ``score``, ``loss`` (B, K, J): derivative of the log-likelihood and Brier loss at each slope;
-    ``total``, ``right`` (B, K): numbers of answers, and of correct ones.
-    """
-
-    def __init__(self, side: Side, method: str, clip: float) -> None:
-        inputs, self.gold = arrays_of(side.rows, method)
-        self.family = MAPS[method]
-        self.features = self.family.features(inputs, clip)
-        self.side = side
-
-    def fit(self, weights: np.ndarray) -> np.ndarray:
-        return self.family.fit(self.features, self.gold, weights, None)
-
-    def summed(self, values: np.ndarray) -> np.ndarray:
-        """Sums (B, K, J) of values (n, J) in each resample and fold."""
-        from scipy.sparse import csr_array
-
-        resamples = self.side.resamples
-        n_folds = int(self.side.fold.max()) + 1
-        row = resamples.codes(self.side.images) * n_folds + self.side.fold
-        n = len(row)
-        shape = (resamples.n_units * n_folds, n)
-        gather = csr_array((np.ones(n), (row, np.arange(n))), shape=shape)
-        by_unit = (gather @ values).reshape(resamples.n_units, -1)
-        return (resamples.counts @ by_unit).reshape(-1, n_folds, values.shape[1])
-
-    def sum_at(self, slopes: np.ndarray) -> None:
-        gaps = option_gaps(self.features)
-        leading, mean, _ = option_moments(gaps, slopes)  # (n, J)
-        known = self.gold >= 0
-        gold_gap = gaps[np.arange(len(gaps)), self.gold]
-        score = np.where(known[:, None], gold_gap[:, None] - mean, 0.0)
-        y = self.side.correct
-        self.score = self.summed(score)
-        self.loss = self.summed((leading - y[:, None]) ** 2)
-        counts = self.summed(np.column_stack([np.ones_like(y), y]))
-        self.total = counts[..., 0]
-        self.right = counts[..., 1]
-
-
-def _root(decreasing: np.ndarray) -> np.ndarray:
-    """Where along its last axis, in steps, a decreasing function crosses 0; else its end."""
-    last = decreasing.shape[-1] - 1
-    after = np.clip((decreasing > 0).sum(axis=-1), 1, last)[..., None]
-    above = np.take_along_axis(decreasing, after - 1, axis=-1)
-    below = np.take_along_axis(decreasing, after, axis=-1)
-    part = above / np.where(above == below, 1.0, above - below)
-    return np.clip(after - 1 + part, 0, last)[..., 0]
-
-
-def _between(values: np.ndarray, position: np.ndarray) -> np.ndarray:
-    """Values (B, K, J) at fractional positions (B, K) along the last axis."""
-    position = np.broadcast_to(position, values.shape[:-1])[..., None]
-    before = np.minimum(position.astype(int), values.shape[-1] - 2)
-    low = np.take_along_axis(values, before, axis=-1)
-    high = np.take_along_axis(values, before + 1, axis=-1)
-    return (low + (position - before) * (high - low))[..., 0]

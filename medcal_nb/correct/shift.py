@@ -67,8 +67,6 @@ def share_removed(study: TransferStudy, by: Sequence[str] = ()) -> pd.DataFrame:
         - share_constant: of the same cost, what giving every answer the accuracy (of the other
           folds) removes, no confidence at all; with _low, _high
 
-        Maps of all options, for which no intercept is set, are left out.
-
     References
     ----------
     A ratio of means over pairs, with the interval of Efron & Tibshirani, An Introduction to the
@@ -85,9 +83,8 @@ def share_removed(study: TransferStudy, by: Sequence[str] = ()) -> pd.DataFrame:
     [0.03, -0.0, 0.29]
     """
     names = ["method", *by]
-    table = study.table[study.table["brier_known"].notna()]
     rows = []
-    for key, part in table.groupby(names, sort=False):
+    for key, part in study.table.groupby(names, sort=False):
         at = study.table.index.get_indexer(part.index)
         mean = {name: draws[at].mean(axis=0) for name, draws in study.draws.items()}
         draws = {
@@ -100,10 +97,6 @@ def share_removed(study: TransferStudy, by: Sequence[str] = ()) -> pd.DataFrame:
         row = dict(zip(names, key, strict=True)) | {"pairs": len(part)}
         n_images = part["n_images"].min()
         rows.append(row | with_ends(draws, level=study.level, n_groups=n_images))
-    if not rows:
-        return pd.DataFrame(
-            columns=[*names, "pairs", "cost", "share_removed", "share_constant"]
-        )
     return pd.DataFrame(rows)
 
 

@@ -20,12 +20,13 @@ from medcal_nb.measure.paired import with_ends
 from medcal_nb.measure.resampling import (
     Resamples,
     choose_clip,
-    one_sided_p,
+    p_above,
+    p_below,
 )
 
 from .crossfit import N_FOLDS, folds_of, images_of, pairs, with_images
-from .families import MAPS
-from .maps import BY, option_rows
+from .families import MAPS, names_of_confidence
+from .maps import BY
 from .resampled import Losses, Side, pair_losses
 
 CONCLUSIONS = (
@@ -52,11 +53,14 @@ _DIFFERENCES = {
 }
 
 
-_BELOW = {  # Brier scores whose difference is tested to be below so many margins
-    "non_inferior": ("transferred", "refitted", 1),
-    "not_needed": ("uncorrected", "refitted", 1),
-    "lowered": ("transferred", "uncorrected", 0),
-    "better_than_base": ("transferred", "base", 0),
+_TESTS = {  # a test, and the Brier scores whose difference is tested against so many margins
+    "non_inferior": (p_below, "transferred", "refitted", 1),
+    "inferior": (p_above, "transferred", "refitted", 1),
+    "not_needed": (p_below, "uncorrected", "refitted", 1),
+    "lowered": (p_below, "transferred", "uncorrected", 0),
+    "raised": (p_above, "transferred", "uncorrected", 0),
+    "better_than_base": (p_below, "transferred", "base", 0),
+    "worse_than_base": (p_above, "transferred", "base", 0),
 }
 
 
@@ -106,10 +110,9 @@ def transfer_study(
     ----------
     source, target : DataFrame
         Graded answers that a map is fitted on, and that it is judged on. They need model, dataset,
-        item_id, strategy, confidence, correct; image_id, option_probabilities and gold are used.
-        They must share no image.
+        item_id, strategy, confidence, correct; image_id is used. They must share no image.
     methods : sequence of str
-        Of ``MAPS``. Maps of all options are left out where a row lacks their probabilities.
+        Of ``MAPS``, those of one confidence.
     margin : float
         Of the Brier score: a transfer that costs less is non-inferior.
     level : float
@@ -135,8 +138,7 @@ def transfer_study(
         - auroc_p, auroc_p_holm: of a two-sample test, alone and over the pairs
         - discrimination: "shown", "not shown" or "reversed" on the target
         - brier_uncorrected, brier_transferred, brier_known, brier_refitted: Brier scores with _low,
-          _high, known with the source's map and the intercept that the target's accuracy sets; NaN
-          for maps of all options
+          _high, known with the source's map and the intercept that the target's accuracy sets
         - brier_base: of one number for all answers, the accuracy (of the other folds); with
           _low, _high
         - skill_uncorrected, skill_transferred, skill_known, skill_refitted: 1 - the Brier score /
@@ -146,12 +148,13 @@ def transfer_study(
         - cost, cost_known: transferred and known minus refitted; with _low, _high
         - temperature_source, temperature_target, at_bound: where the map is a temperature
         - margin: as given
-        - p_non_inferior, p_inferior, p_not_needed: of the three tests, one-sided, by inversion of
-          the intervals
+        - p_non_inferior, p_inferior, p_not_needed: of the three tests, one-sided
         - p_lowered, p_raised, p_better_than_base, p_worse_than_base: one-sided, of the Brier score
           transferred against the uncorrected one and against ``brier_base``
         - lowered, raised, better_than_base, worse_than_base: whether the interval of that
-          difference is below or above 0; with _holm, after Holm's correction
+          difference is below or above 0
+        - lowered_holm, raised_holm, better_than_base_holm, worse_than_base_holm: the same after
+          Holm's correction
         - conclusion, conclusion_holm: one of ``CONCLUSIONS``; after Holm's correction over the
           rows of a method
 
@@ -179,24 +182,19 @@ def transfer_study(
     ['inferior']
     """
     for method in methods:
-        check_choice(method, "method", MAPS)
+        check_choice(method, "method", names_of_confidence())
     rows = []
     losses = []
     n_groups = []
     for key, left, right in _sides(source, target, n_resamples, rng):
         clip = choose_clip(np.r_[left.confidence, right.confidence])
         about = key | _about(left, right, level) | {"clip": clip}
-        has_options = option_rows(left.rows).all() and option_rows(right.rows).all()
         for method in methods:
-            if MAPS[method].inputs == "options" and not has_options:
-                continue
             one = pair_losses(left, right, method, clip)
             row = about | {"method": method} | _scores(one, right.n_effective, level)
             rows.append(row | _bounded(method, one) | {"margin": margin})
             losses.append(one.brier)
             n_groups.append(right.n_effective)
-    if not rows:
-        raise ValueError("no model and strategy with the probabilities of all options")
     draws = {name: np.array([brier[name] for brier in losses]) for name in losses[0]}
     table = conclude(pd.DataFrame(rows), draws, n_groups, level)
     return TransferStudy(table=table, draws=draws, level=level)
@@ -310,26 +308,28 @@ def conclude(
     level: float,
 ) -> pd.DataFrame:
     """The table with p values and conclusions, alone and after Holm's correction."""
-    margin = table["margin"].to_numpy()
-    below = {}
-    for name, (one, other, times) in _BELOW.items():
-        differences = draws[one] - draws[other]
-        below[name] = [
-            one_sided_p(difference, n_groups=n, null=times * null)
-            for difference, n, null in zip(differences, n_groups, margin, strict=True)
+    tests = {}
+    for name, (test, one, other, times) in _TESTS.items():
+        rows = zip(draws[one] - draws[other], n_groups, table["margin"], strict=True)
+        tests[name] = [
+            test(d, n_groups=n, null=times * margin) for d, n, margin in rows
         ]
-    p = pd.DataFrame(below, index=table.index)
-    p["inferior"] = 1 - p["non_inferior"]
+    p = pd.DataFrame(tests, index=table.index)
     p["not_needed"] = p[["non_inferior", "not_needed"]].max(axis=1)
-    p["raised"] = 1 - p["lowered"]
-    p["worse_than_base"] = 1 - p["better_than_base"]
     by_method = p.groupby(table["method"], sort=False)
     adjusted = by_method.transform(lambda one: holm(one.to_numpy()))
-    table = table.join(p.add_prefix("p_"))
     size = (1 - level) / 2
-    for name in COUNTED:
-        table[name] = p[name] <= size
-        table[f"{name}_holm"] = adjusted[name] <= size
+    # each asks for both: the interval on one side, and the p value of its test
+    shown = {
+        "lowered": table["transfer_change_high"] < 0,
+        "raised": table["transfer_change_low"] > 0,
+        "better_than_base": table["skill_transferred_low"] > 0,
+        "worse_than_base": table["skill_transferred_high"] < 0,
+    }
+    table = table.join(p.add_prefix("p_"))
+    for name, is_shown in shown.items():
+        table[name] = is_shown
+        table[f"{name}_holm"] = is_shown & (adjusted[name] <= size)
     pairs_once = table.drop_duplicates(list(BY)).set_index(list(BY))["auroc_p"]
     held = pd.Series(holm(pairs_once.to_numpy()), pairs_once.index)
     keys = pd.MultiIndex.from_frame(table[list(BY)])
@@ -340,14 +340,17 @@ def conclude(
 
 
 def _conclusions(table: pd.DataFrame, p: pd.DataFrame, size: float) -> np.ndarray:
-    """One of ``CONCLUSIONS`` for each row, from p values of the three tests."""
+    """One of ``CONCLUSIONS`` for each row.
+
+    A conclusion asks for both: the p value of its test, and that the percentile interval lies on
+    the same side of the margin.
+    """
+    margin = table["margin"]
+    below = (p["non_inferior"] <= size) & (table["cost_high"] < margin)
+    above = (p["inferior"] <= size) & (table["cost_low"] > margin)
+    small = (p["not_needed"] <= size) & (table["refit_change_low"] > -margin)
     return np.select(
-        [
-            table["discrimination"] == "not shown",
-            p["inferior"] <= size,
-            p["not_needed"] <= size,
-            p["non_inferior"] <= size,
-        ],
+        [table["discrimination"] == "not shown", above, below & small, below],
         [
             "no discrimination",
             "inferior",
@@ -372,8 +375,7 @@ def skill_table(table: pd.DataFrame) -> pd.DataFrame:
         One row per model, strategy, method and stage:
 
         - model, strategy, method
-        - stage: "uncorrected", "transferred", "accuracy known" or "refitted"; the third is
-          absent for maps of all options
+        - stage: "uncorrected", "transferred", "accuracy known" or "refitted"
         - brier: Brier score, with _low, _high
         - skill: over the base rate, with _low, _high
         - conclusion: after Holm's correction
@@ -397,7 +399,7 @@ def skill_table(table: pd.DataFrame) -> pd.DataFrame:
             part[f"{name}_low"] = table[f"{name}_{ending}_low"]
             part[f"{name}_high"] = table[f"{name}_{ending}_high"]
         parts.append(part.assign(conclusion=table["conclusion_holm"]))
-    return pd.concat(parts, ignore_index=True).dropna(subset="skill")
+    return pd.concat(parts, ignore_index=True)
 
 
 def transfer_counts(table: pd.DataFrame) -> pd.DataFrame:
@@ -417,9 +419,11 @@ def transfer_counts(table: pd.DataFrame) -> pd.DataFrame:
         - pairs: models and strategies
         - each of `CONCLUSIONS`: number after Holm's correction
         - lowered, raised: pairs in which the interval of the change of the Brier score by transfer
-          is below, or above, 0; with _holm, after Holm's correction
+          is below, or above, 0
+        - lowered_holm, raised_holm: the same after Holm's correction
         - better_than_base, worse_than_base: pairs in which the interval of the transferred Brier
-          score minus that of the accuracy alone is below, or above, 0; with _holm
+          score minus that of the accuracy alone is below, or above, 0
+        - better_than_base_holm, worse_than_base_holm: the same after Holm's correction
         - median_cost, lowest_cost, highest_cost: of the Brier score
 
     Examples

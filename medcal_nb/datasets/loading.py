@@ -1,6 +1,5 @@
-"""Item tables by name: the embedded benchmark and public sets through one door."""
+"""Item tables by name: the synthetic benchmark and public sets through one door."""
 
-import sys
 from typing import TYPE_CHECKING
 
 from medcal_nb.errors import MedcalError
@@ -9,8 +8,6 @@ if TYPE_CHECKING:
     import pandas as pd
 
 _EMBEDDED = ("pocketvqa-general", "pocketvqa-medical")
-#: What data sets were called before, when they shared their names with models.
-_FORMER = {"pocket-general": "pocketvqa-general", "pocket-medical": "pocketvqa-medical"}
 
 
 def dataset_names() -> list[str]:
@@ -58,9 +55,6 @@ def load_items(
     >>> items["question_type"].isin(["closed", "choice", "open"]).all().item()
     True
     """
-    if name in _FORMER:
-        print(f"the data set {name} is called {_FORMER[name]} now", file=sys.stderr)
-        name = _FORMER[name]
     if split not in (None, "fit", "test"):
         raise MedcalError(f"split {split!r} is not known; give one of fit, test")
     if name in _EMBEDDED:

@@ -99,8 +99,8 @@ def fresh_answers(dataset: str, model: str, strategy: str) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        As ``ask.graded.to_graded`` makes it, without seconds; ``option_probabilities`` are kept of
-        the strategy option_probability. Items that a strategy can't be asked have no row.
+        As `load_answers` makes it, without seconds; ``option_probabilities`` are kept of the
+        strategy option_probability. Items that a strategy can't be asked have no row.
 
     Raises
     ------

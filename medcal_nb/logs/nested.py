@@ -73,8 +73,9 @@ def choice(options: list[str], scores: list[float]) -> dict:
 
 def likelihood(tokens: list | None) -> dict:
     """Our columns of a reply by its tokens: the confidence is exp of the mean ``logprob``."""
-    values = [number(at(token, "logprob")) for token in tokens or ()]
-    if not values or None in values:
+    read = [number(at(token, "logprob")) for token in tokens or ()]
+    values = [value for value in read if value is not None]
+    if not values or len(values) < len(read):
         return {"strategy": "generate"}
     mean = math.fsum(values) / len(values)
     return {"strategy": "sequence_probability", "confidence": math.exp(min(0.0, mean))}

@@ -72,23 +72,24 @@ class Log:
             Where several metrics differ, or where there is none of the name wanted.
         """
         names = ", ".join(sorted(map(str, metrics)))
-        if self.wanted is not None and metrics:
-            for name in self.wanted.split(","):
-                if name.strip() in metrics:
-                    return says_right(metrics[name.strip()])
-            raise MedcalError(
-                f"{self.path}: row {self.row} has no metric '{self.wanted}' (--grade): {names}; "
-                f"name one of these as well: --grade {self.wanted},NAME"
+        wanted = self.wanted.replace(" ", "").split(",") if self.wanted else [main]
+        for name in wanted:
+            if name in metrics:
+                return says_right(metrics[name])
+        if self.wanted and metrics:
+            problem = (
+                f"no metric '{self.wanted}', there are {names}: add one, as grade="
             )
-        if main in metrics:
-            return says_right(metrics[main])
-        verdicts = {says_right(value) for value in metrics.values()}
+            raise MedcalError(
+                f"{self.path}: row {self.row}: {problem}{self.wanted},NAME"
+            )
+        verdicts = {says_right(value) for value in metrics.values()} or {None}
         if len(verdicts) > 1:
             raise MedcalError(
                 f"{self.path}: several metrics may say what is right, and they differ: {names}; "
-                "name the one that does by --grade NAME"
+                "name the one that does by grade=NAME"
             )
-        return verdicts.pop() if verdicts else None
+        return verdicts.pop()
 
 
 @dataclass(frozen=True)
@@ -127,10 +128,11 @@ class Reader:
         rows = []
         try:
             for row in self.read(log):
+                # a grade that is none stays none: it is not to be found out
                 known = {
-                    name: value for name, value in row.items() if value is not None
+                    k: v for k, v in row.items() if v is not None or k == "correct"
                 }
-                rows.append(named | dict.fromkeys(row) | known)
+                rows.append(named | known)
         except MedcalError:
             raise
         except Exception as error:  # odd values raise errors of every kind

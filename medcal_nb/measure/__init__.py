@@ -10,9 +10,6 @@ from .binned import ece, ece_mass
 from .decisions import (
     best_threshold,
     expected_cost_table,
-    net_benefit_table,
-    policy_table,
-    reliance_table,
 )
 from .example import example_answers
 from .groups import difference_table, over_models, worst_group
@@ -38,17 +35,15 @@ from .readers import ReaderInterval, mrmc_auroc, mrmc_mean, mrmc_table
 from .registry import METRICS, Metric, register
 from .resampling import Interval, choose_clip
 from .selective import (
-    certification_table,
     selective_coverage_table,
     selective_threshold,
     threshold_table,
 )
-from .smooth import calibration_curve_table, e50, e90, ici
+from .smooth import calibration_curve_table, ici
 from .tables import (
     confidence_by_outcome_table,
     is_heaped,
     metrics_table,
     reliability_table,
-    risk_coverage_table,
     value_table,
 )

@@ -1,110 +1,16 @@
-"""What deferring is worth: net benefit, costs, and who should decide what."""
+"""What deferring is worth: expected costs of deferring, checking all and checking none."""
 
 from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
-from ._check import check_pair
-from .intervals import wilson_interval
 from .paired import with_ends
-from .readers import mrmc_mean
 from .resampling import Resamples
 from .rows import image_labels, parts_by
 
-ALONE = "alone"
-WITH_MODEL = "with_model"
-DECISION_COLUMNS = (
-    "reader",
-    "phase",
-    "item_id",
-    "confidence",
-    "correct",
-    "model_confidence",
-    "model_correct",
-)
 HALF_A_STEP = 1e-6  # confidences so close to a threshold are at it
-
-
-def net_benefit_table(
-    confidence: ArrayLike,
-    correct: ArrayLike,
-    *,
-    thresholds: ArrayLike,
-    level: float = 0.95,
-    n_resamples: int = 2000,
-    groups: ArrayLike | None = None,
-    rng: np.random.Generator,
-) -> pd.DataFrame:
-    r"""Decision curve: net benefit of checking by confidence, of checking all and none.
-
-    .. math:: \frac{\text{wrong and checked}}{n} - \frac{\text{right and checked}}{n}
-       \cdot \frac{p_t}{1 - p_t}
-
-    of checking the answers whose probability of an error, 1 − confidence, is p_t or more. The
-    threshold probability p_t is an exchange rate: a wrong answer that is acted on costs as much
-    as R = 1 / p_t checks. Checking none has a net benefit of 0.
-
-    Parameters
-    ----------
-    confidence, correct : (n,) arrays
-    thresholds : array
-        Threshold probabilities of an error, in (0, 1).
-    level, n_resamples, groups, rng
-        Pointwise bootstrap intervals, by image where `groups` are handed over.
-
-    Returns
-    -------
-    pandas.DataFrame
-        One row a threshold:
-
-        - threshold, exchange_rate: p_t, and R = 1 / p_t
-        - checked: share of answers
-        - net_benefit, net_benefit_low, net_benefit_high
-        - check_all: net benefit of checking every answer
-        - over_all, over_all_low, over_all_high: net benefit − check_all, paired
-        - advantage, advantage_low, advantage_high: over the better of checking all and none
-
-    Raises
-    ------
-    ValueError
-        On bad input, by name and position; on a threshold outside (0, 1).
-
-    References
-    ----------
-    Vickers & Elkin, Medical Decision Making 2006, doi:10.1177/0272989X06295361.
-
-    Examples
-    --------
-    >>> rng = np.random.default_rng(0)
-    >>> answers = [0.9, 0.7, 0.2], [1, 0, 0]
-    >>> table = net_benefit_table(*answers, thresholds=[0.5], rng=rng)
-    >>> table[["exchange_rate", "net_benefit"]].round(3).to_dict("records")
-    [{'exchange_rate': 2.0, 'net_benefit': 0.333}]
-    """
-    c, y = check_pair(confidence, correct)
-    t = np.asarray(thresholds, dtype=float)
-    if not ((t > 0) & (t < 1)).all():
-        raise ValueError("thresholds must lie strictly between 0 and 1")
-    # (n, thresholds): what a check of each answer is worth, and which answers are checked
-    worth = 1 - y[:, None] - y[:, None] * t / (1 - t)
-    checked = 1 - c[:, None] >= t - HALF_A_STEP
-    drawn = Resamples(groups, n_resamples, rng, n=c.size)
-    size = drawn.counts @ np.bincount(drawn.codes(), minlength=drawn.n_units)
-    by_confidence = _totals(drawn, worth * checked) / size[:, None]
-    check_all = _totals(drawn, worth) / size[:, None]
-    n_groups = drawn.effective()
-    columns = {"threshold": t, "exchange_rate": 1 / t}
-    columns |= {"checked": checked.mean(axis=0)}
-    columns |= with_ends({"net_benefit": by_confidence}, level=level, n_groups=n_groups)
-    columns |= {"check_all": check_all[0]}
-    best_plain = np.where(check_all[0] > 0, check_all, 0.0)
-    gained = {
-        "over_all": by_confidence - check_all,
-        "advantage": by_confidence - best_plain,
-    }
-    return pd.DataFrame(columns | with_ends(gained, level=level, n_groups=n_groups))
 
 
 def expected_cost_table(
@@ -123,8 +29,10 @@ def expected_cost_table(
 
     .. math:: R (1 - c) > 1, \quad c < 1 - 1 / R,
 
-    the threshold of `best_threshold` and, with :math:`p_t = 1 / R`, of `net_benefit_table`.
-    Checking all costs 1; checking none costs R times the error rate.
+    the threshold of `best_threshold`. Checking all costs 1; checking none costs R times the error
+    rate. A decision curve shows the same at the threshold probability of an error
+    :math:`p_t = 1 / R`: its net benefit is what deferring saves against checking none, divided by
+    :math:`R (1 - p_t)`.
 
     Parameters
     ----------
@@ -158,7 +66,8 @@ def expected_cost_table(
 
     References
     ----------
-    Chow, IEEE Transactions on Information Theory 1970, doi:10.1109/TIT.1970.1054406.
+    Chow, IEEE Transactions on Information Theory 1970, doi:10.1109/TIT.1970.1054406; net benefit:
+    Vickers & Elkin, Medical Decision Making 2006, doi:10.1177/0272989X06295361.
 
     Examples
     --------
@@ -245,203 +154,3 @@ def best_threshold(*, cost_wrong: float = 1.0, cost_check: float = 1.0) -> float
             f"costs: at least 0, wrong above it; got {cost_wrong!r}, {cost_check!r}"
         )
     return max(0.0, 1 - cost_check / cost_wrong)
-
-
-# --- who should decide what -----------------------------------------------------------------
-
-
-def policy_table(
-    decisions: pd.DataFrame,
-    *,
-    cost_wrong: float = 1.0,
-    cost_check: float = 0.1,
-    level: float = 0.95,
-) -> pd.DataFrame:
-    """Who should decide what: expected cost of policies, averaged over readers and cases.
-
-    The policies: the model alone; the reader alone; the reader who has seen the model's answer;
-    the model, but where its confidence is below `best_threshold` of the costs the reader alone;
-    reader and model, the more confident of the two deciding.
-
-    Parameters
-    ----------
-    decisions : pandas.DataFrame
-        Graded answers of which some are decisions: one row a reader, case and phase, with columns
-        reader, phase ("alone", "with_model"), item_id (and dataset where known), confidence,
-        correct, model_confidence, model_correct. Other rows, and cases without a grade in either
-        phase, are left out.
-    cost_wrong, cost_check : float
-        Of a wrong answer acted on, and of an answer that a reader gives.
-    level : float
-
-    Returns
-    -------
-    pandas.DataFrame
-        One row a policy, the cheapest first; empty where no case has both phases:
-
-        - policy: its name
-        - n, n_readers, n_cases: pairs of reader and case, readers, cases
-        - reader_share: share of cases that a reader works on
-        - accuracy: of the answers that are acted on
-        - cost, cost_low, cost_high: of an answer
-        - difference, difference_low, difference_high, p: to the model alone, paired
-
-        (intervals over readers and cases: `mrmc_mean`)
-
-    Raises
-    ------
-    ValueError
-        On a column the table lacks.
-
-    Examples
-    --------
-    >>> from medcal_nb.measure import example_answers
-    >>> phases = ["alone", "with_model"]
-    >>> decisions = example_answers(models=["r1", "r2", "r3"], strategies=phases)
-    >>> decisions = decisions.rename(columns={"model": "reader", "strategy": "phase"})
-    >>> decisions = decisions.assign(model_confidence=0.7, model_correct=True)
-    >>> policy_table(decisions)[["policy", "cost"]].round(2).iloc[0].tolist()
-    ['model alone', np.float64(0.0)]
-    """
-    both = _both_phases(decisions)
-    if both.empty:
-        return pd.DataFrame()
-    threshold = best_threshold(cost_wrong=cost_wrong, cost_check=cost_check)
-    policies = _policies(both, threshold)
-    readers = both["reader"].to_numpy()
-    cases = both["case"].to_numpy()
-    base = cost_wrong * (1 - both["model_correct"].to_numpy(float))
-    rows = []
-    for name, (right, read) in policies.items():
-        cost = cost_wrong * (1 - right) + cost_check * read
-        mean = mrmc_mean(cost, readers, cases, level=level)
-        change = mrmc_mean(cost - base, readers, cases, level=level)
-        rows.append(
-            {
-                "policy": name,
-                "n": len(both),
-                "n_readers": mean.n_readers,
-                "n_cases": mean.n_cases,
-                "reader_share": read.mean(),
-                "accuracy": right.mean(),
-                "cost": mean.estimate,
-                # no expected cost is below that of the readings
-                "cost_low": max(mean.low, cost_check * read.min()),
-                "cost_high": mean.high,
-                "difference": change.estimate,
-                "difference_low": change.low,
-                "difference_high": change.high,
-                "p": change.p,
-            }
-        )
-    return pd.DataFrame(rows).sort_values("cost", ignore_index=True, kind="stable")
-
-
-def _policies(
-    both: pd.DataFrame, threshold: float
-) -> dict[str, tuple[NDArray, NDArray]]:
-    """Of each policy: which answers are right, and which a reader works on."""
-    alone = both["correct_alone"].to_numpy(float)
-    with_model = both["correct_with_model"].to_numpy(float)
-    model = both["model_correct"].to_numpy(float)
-    model_confidence = both["model_confidence"].fillna(-1).to_numpy(float)
-    own_confidence = both["confidence_alone"].fillna(-1).to_numpy(float)
-    sure = model_confidence >= threshold - HALF_A_STEP
-    surer = model_confidence > own_confidence
-    none = np.zeros(len(both))
-    return {
-        "model alone": (model, none),
-        "reader alone": (alone, none + 1),
-        "reader with model": (with_model, none + 1),
-        "reader where the model is unsure": (
-            np.where(sure, model, alone),
-            none + ~sure,
-        ),
-        "the more confident of the two": (np.where(surer, model, alone), none + 1),
-    }
-
-
-def reliance_table(decisions: pd.DataFrame, *, by: Sequence[str] = ()) -> pd.DataFrame:
-    """How readers used the model: answers put right and made wrong, by the model's correctness.
-
-    Parameters
-    ----------
-    decisions : pandas.DataFrame
-        As in `policy_table`, with `answer` and, where known, `model_answer`.
-    by : sequence of str
-        Columns (reader) whose combinations are told apart.
-
-    Returns
-    -------
-    pandas.DataFrame
-        One row a group, for a right and a wrong model:
-
-        - the `by` columns
-        - model_correct: True or False
-        - n: decisions (a reader and a case)
-        - right_alone: share of them
-        - right_with_model: share of them
-        - changed: decisions whose answer changed
-        - n_wrong_alone: answers wrong alone
-        - put_right: those of them that became right; with a right model that is fitting reliance
-        - put_right_share: the share, with _low, _high
-        - n_right_alone: answers right alone
-        - made_wrong: those of them that became wrong; with a wrong model that is over-reliance
-        - made_wrong_share: the share, with _low, _high
-
-        (Wilson's 95 % intervals, decisions counted as independent)
-
-    Raises
-    ------
-    ValueError
-        On a column the table lacks.
-
-    Examples
-    --------
-    >>> from medcal_nb.measure import example_answers
-    >>> phases = ["alone", "with_model"]
-    >>> decisions = example_answers(models=["r1", "r2"], strategies=phases)
-    >>> decisions = decisions.rename(columns={"model": "reader", "strategy": "phase"})
-    >>> decisions = decisions.assign(model_confidence=0.7, model_correct=True)
-    >>> table = reliance_table(decisions)
-    >>> table[["model_correct", "n", "put_right", "made_wrong"]].to_numpy().tolist()
-    [[True, 400, 90, 99]]
-    """
-    both = _both_phases(decisions)
-    both["model_correct"] = both["model_correct"].astype(bool)
-    rows = []
-    for key, part in parts_by(both, [*by, "model_correct"]):
-        alone = part["correct_alone"].to_numpy(bool)
-        with_model = part["correct_with_model"].to_numpy(bool)
-        changed = part["answer_alone"] != part["answer_with_model"]
-        row = {"n": len(part), "right_alone": alone.mean()}
-        row |= {"right_with_model": with_model.mean(), "changed": int(changed.sum())}
-        row |= _share_changed("put_right", "n_wrong_alone", ~alone, with_model)
-        row |= _share_changed("made_wrong", "n_right_alone", alone, ~with_model)
-        rows.append(key | row)
-    return pd.DataFrame(rows)
-
-
-def _share_changed(name: str, of: str, before: NDArray, after: NDArray) -> dict:
-    """Of the decisions `before`, those that are `after`, with Wilson's interval."""
-    n = int(before.sum())
-    k = int((before & after).sum())
-    low, high = wilson_interval(k, n)
-    row = {of: n, name: k, f"{name}_share": k / n if n else np.nan}
-    return row | {f"{name}_share_low": float(low), f"{name}_share_high": float(high)}
-
-
-def _both_phases(decisions: pd.DataFrame) -> pd.DataFrame:
-    """One row a reader and case that has a grade alone, with the model, and of the model."""
-    parts_by(decisions[:0], DECISION_COLUMNS)
-    graded = decisions[
-        decisions["correct"].notna() & decisions["model_correct"].notna()
-    ]
-    graded = graded.assign(case=image_labels(graded, "item_id"))
-    if "sample" in graded:  # a case read again beside another model is one by itself
-        graded["case"] += "/" + graded["sample"].astype(str)
-    keys = ["reader", "case"]
-    own = [name for name in ("correct", "confidence", "answer") if name in graded]
-    alone = graded[graded["phase"] == ALONE]
-    with_model = graded[graded["phase"] == WITH_MODEL][[*keys, *own]]
-    return alone.merge(with_model, on=keys, suffixes=("_alone", "_with_model"))

@@ -13,7 +13,7 @@ from .paired import with_ends
 from .ranking import auroc_difference
 from .registry import METRICS
 from .resampling import Resamples, percentile_ends, two_sided_p
-from .rows import arrays, image_labels, measured, parts_by, plain_ids
+from .rows import arrays, image_labels, measured, parts_by
 
 STATISTICS = ("mean", "median", "count")
 FIXED_STREAM = 0  # the resamples of models where no generator is handed over
@@ -26,7 +26,6 @@ def difference_table(
     metrics: Sequence[str] = ("gap",),
     reference: object = None,
     by: Sequence[str] = (),
-    unit: str | None = None,
     level: float = 0.95,
     n_resamples: int = 2000,
     rng: np.random.Generator,
@@ -34,7 +33,8 @@ def difference_table(
     """Groups of answers compared pair by pair, corrected for the number of comparisons.
 
     Images are drawn once for both groups of a pair: where these are answers about the same images
-    (two elicitation methods) the comparison is paired by image, else it is of two samples.
+    (two elicitation methods; two data sets of one image set) the comparison is paired by image,
+    else it is of two samples.
 
     Parameters
     ----------
@@ -48,9 +48,6 @@ def difference_table(
         A value of the column: every other group minus this one. None: every two groups.
     by : sequence of str
         Columns within whose combinations groups are compared (model).
-    unit : str, optional
-        A column whose values are drawn in place of images, as they stand: "item_id" pairs the
-        questions that two data sets have in common.
     level, n_resamples, rng
         Of the intervals of the bootstrap by image.
 
@@ -93,8 +90,7 @@ def difference_table(
     rows = []
     for key, part in parts_by(measured(graded), by):
         for a, one, b, other in _pairs(part, column, reference):
-            both = pd.concat([one, other])
-            images = image_labels(both) if unit is None else plain_ids(both[unit])
+            images = np.concatenate([image_labels(one), image_labels(other)])
             drawn = Resamples(images, n_resamples, stream)
             pair = {"a": a, "b": b, "n_a": len(one), "n_b": len(other)}
             for name in metrics:
@@ -195,10 +191,10 @@ def worst_group(
     pandas.DataFrame
         One row a group, the one with the largest absolute value first:
 
-        - the column of the groups
+        - the `column`
         - n, n_images: answers and images
         - n_groups: among which the first row was picked
-        - the metric, with simultaneous _low, _high
+        - the `metric` column, with simultaneous _low, _high
 
     Raises
     ------
@@ -274,7 +270,7 @@ def over_models(
 
         - the `by` columns
         - n_models, n: models and rows; those without a value are left out
-        - the value, with _low, _high; NaN for a single model
+        - the `value` column, with _low, _high; NaN for a single model
 
     Raises
     ------

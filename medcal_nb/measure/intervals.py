@@ -142,8 +142,8 @@ def clustered_interval(
 
     .. math:: n^* = \frac{n}{\mathrm{deff}}
        \left(\frac{t_{n-1}}{t_{G-1}}\right)^2, \qquad
-       \mathrm{deff} = \max\Bigl(1, \frac{G}{G-1} \sum_g \bigl(k_g - m_g \hat p\bigr)^2
-       \Bigm/ \frac{n^2 \hat p (1 - \hat p)}{n - 1}\Bigr)
+       \mathrm{deff} = \max\left(1, \frac{G}{G-1} \cdot
+       \frac{(n - 1) \sum_g (k_g - m_g \hat p)^2}{n^2 \hat p (1 - \hat p)}\right)
 
     with :math:`k_g` of :math:`m_g` items right in group g of G, and t the quantiles of Student's
     distribution. It is Wilson's own interval where every group is one item. Where all items are

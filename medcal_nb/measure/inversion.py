@@ -395,21 +395,22 @@ class _Gaps:
             return [partial(self.even, common)]
         observed = partial(self.even, np.where(self.gap > 0, 1.0, -1.0))
         few = self.by_image and self.worth < FEW_FOR_SIDES
-        return [observed, partial(self.one_sided, common)] if few else [observed]
+        return (
+            [observed, partial(self.even, common, turned=False)] if few else [observed]
+        )
 
-    def one_sided(self, side: FloatArray, size: float) -> FloatArray:
-        """(b,) the same gap in every bin, on these sides (±1) as far as accuracy allows."""
-        room = np.where(side > 0, 1 - self.first, self.first)
-        return side * np.minimum(size, room)
+    def even(self, side: FloatArray, size: float, turned: bool = True) -> FloatArray:
+        """(b,) the same gap in every bin, on these sides (±1) as far as accuracy allows.
 
-    def even(self, side: FloatArray, size: float) -> FloatArray:
-        """(b,) as `one_sided`, but beyond what accuracy allows on the other side.
-
-        It is there where what was observed does not speak against it.
+        Beyond that, if `turned`, it is on the other side where what was observed does not speak
+        against it.
         """
         room = np.where(side > 0, 1 - self.first, self.first)
+        there = side * np.minimum(size, room)
+        if not turned:
+            return there
         other = (size > room) & (self.gap**2 < self.seen_with(0 * self.gap))
-        return np.where(other, self.one_sided(-side, size), self.one_sided(side, size))
+        return np.where(other, -side * np.minimum(size, 1 - room), there)
 
 
 def _standardized(draws: FloatArray, value: float) -> tuple[FloatArray, float]:

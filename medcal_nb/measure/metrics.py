@@ -145,7 +145,7 @@ def _observed_expected(c: FloatArray, y: FloatArray) -> Sums:
 def observed_expected_ratio(confidence: ArrayLike, correct: ArrayLike) -> float:
     r"""Calibration-in-the-large as a ratio: accuracy over mean confidence.
 
-    .. math:: \mathrm{O{:}E} = \sum_i y_i \Bigm/ \sum_i c_i
+    .. math:: \mathrm{O{:}E} = \sum_i y_i / \sum_i c_i
 
     Parameters
     ----------

@@ -302,14 +302,12 @@ def _components(
         above = right.sum() - right.cumsum() + right / 2
         won[own] = np.where(is_right, below[cell], above[cell])
         rivals[own] = np.where(is_right, wrong.sum(), right.sum())
-        del cell  # of ten million answers a copy less
     n_pairs = float(rivals @ y)
     if n_pairs == 0:
         return _Components(area=np.nan, parts=np.full(n_groups, np.nan), n_groups=0)
     area = float(won @ y) / n_pairs
     won -= area * rivals
     pull = won / n_pairs
-    del won, rivals
     parts = np.zeros(n_groups)
     numbers = []
     for chosen in (y, 1 - y):

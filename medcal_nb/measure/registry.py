@@ -22,7 +22,7 @@ from .resampling import FloatArray, Resamples
 MOST_CELLS = 512
 """More different confidences than this are put together into so many cells in resamples."""
 
-INTERVALS = ("bootstrap", "share", "inversion", "delong", "none")
+INTERVALS = ("bootstrap", "share", "inversion", "delong")
 
 
 @dataclass(frozen=True)
@@ -92,8 +92,7 @@ class Metric:
         `(confidence, correct, **options) -> Sums`, of checked arrays.
     interval : str
         How its interval is made: "bootstrap"; "share" (of answers: Wilson's, by image);
-        "inversion" (`ece_interval` and its kin); "delong" (`auroc_test`); "none" (sampling noise
-        adds to it as to a plain ECE, and no interval that holds its level is known here).
+        "inversion" (`ece_interval` and its kin); "delong" (`auroc_test`).
     outcomes : bool
         Whether it compares right with wrong answers, so that the rarer outcome decides how much
         is known.

@@ -28,7 +28,8 @@ FEW_ENTRIES = (
     20  # numbers of a table to one row of it, from which on zeros are left out
 )
 UNBOUNDED = (-np.inf, np.inf)
-FEW_DRAWS = 5  # the quantile beyond so many resamples is not read off them
+TAIL = 0.025  # of the resamples, beyond which quantiles are not read off them
+GROWTH = 1.5
 LEAST_P = 1e-12
 LEAST_CLIP = 1e-6
 MOST_CLIP = 0.005
@@ -324,14 +325,26 @@ def two_sided_p(draws: FloatArray, *, n_groups: float) -> float:
     return float(2 * stdtr(n_groups - 1, -abs(draws[0]) / error))
 
 
-def one_sided_p(draws: FloatArray, *, n_groups: float, null: float) -> float:
-    """P value against the number being below `null`, by inversion; 1 − p of its being above.
+def p_above(draws: FloatArray, *, n_groups: float, null: float) -> float:
+    """P value against the number being above `null`, by Student's t as `two_sided_p`."""
+    from scipy.special import stdtr
 
-    The level at which the end of `percentile_ends` reaches `null`, so that test and interval
-    agree: a skewed spread of the resamples, as that of a loss near its minimum, has a p value of
-    its own on either side. Beyond the FEW_DRAWS most extreme resamples the distance to the end is
-    taken to grow with the square of Student's quantile, as that of a quadratic loss does and
-    faster than that of a mean.
+    if n_groups <= 1:
+        return np.nan
+    if not np.nanstd(draws[1:]) > 1e-12:
+        return float((1 + np.sign(null - draws[0])) / 2)
+    error = np.nanstd(draws[1:]) * np.sqrt(n_groups / (n_groups - 1))
+    return float(stdtr(n_groups - 1, (null - draws[0]) / error))
+
+
+def p_below(draws: FloatArray, *, n_groups: float, null: float) -> float:
+    """P value against a loss being below `null`: the level at which its interval ends there.
+
+    The spread of a loss near its minimum grows with the loss, so that a loss that is small by
+    chance seems well known, and a t test rejects too often, the more so the smaller the level.
+    The end is that of `percentile_ends` as far as the TAIL of the resamples; beyond it the
+    distance grows with the power GROWTH of Student's quantile: of a mean it is 1, of a
+    quadratic loss 2.
 
     Parameters
     ----------
@@ -349,33 +362,25 @@ def one_sided_p(draws: FloatArray, *, n_groups: float, null: float) -> float:
 
     if n_groups <= 1:
         return np.nan
-    apart = draws - null
-    if np.ptp(apart) < 1e-12:
-        return float((1 + np.sign(apart[0])) / 2)
-    if apart[0] >= 0:
-        return (
-            1 - one_sided_p(-draws, n_groups=n_groups, null=-null) if apart[0] else 0.5
-        )
-    resampled = np.sort(apart[1:][~np.isnan(apart[1:])])
-    last = resampled.size - 1
-    few = min(0.25, FEW_DRAWS / resampled.size)
+    if not np.nanstd(draws[1:]) > 1e-12:
+        return float((1 + np.sign(draws[0] - null)) / 2)
+    resampled = np.sort(draws[1:][~np.isnan(draws[1:])])
+    shares = np.linspace(0, 1, resampled.size)
 
     def end(log_tail: float) -> float:
         """The upper end that is exceeded with this probability."""
-        tail = np.exp(log_tail)
-        seen = max(tail, few)
-        middle, high = np.interp(
-            [0.5 * last, (1 - seen) * last], np.arange(last + 1), resampled
-        )
-        distance = stretch(n_groups, 1 - 2 * seen) * (high - middle)
-        if tail < seen:
-            distance *= (stdtrit(n_groups - 1, tail) / stdtrit(n_groups - 1, seen)) ** 2
-        return float(apart[0] + distance)
+        seen = max(np.exp(log_tail), TAIL)
+        middle, high = np.interp([0.5, 1 - seen], shares, resampled)
+        tails = stdtrit(n_groups - 1, [np.exp(log_tail), seen])
+        growth = (tails[0] / tails[1]) ** GROWTH
+        distance = stretch(n_groups, 1 - 2 * seen) * (high - middle) * growth
+        return float(draws[0] + distance - null)
 
     least = np.log(LEAST_P)
-    if end(least) < 0:
-        return LEAST_P
-    return float(np.exp(brentq(end, least, np.log(0.5 - 1e-9))))
+    most = np.log(0.5 - 1e-9)
+    if draws[0] >= null or end(least) < 0:
+        return 0.5 if draws[0] >= null else LEAST_P
+    return float(np.exp(brentq(end, least, most)))
 
 
 # --- log-odds -----------------------------------------------------------------------------

@@ -42,7 +42,12 @@ def image_labels(graded: pd.DataFrame, column: str = "image_id") -> np.ndarray:
     sets = graded["dataset"]
     if "image_set" in graded:
         sets = graded["image_set"].fillna(sets)
-    return plain_ids(sets) + "/" + names
+    # each label is put together once: rows of an image share it
+    code, of_set = pd.factorize(plain_ids(sets))
+    place, of_image = pd.factorize(names)
+    pairs, label = np.unique(code * len(of_image) + place, return_inverse=True)
+    of_pair, image = np.divmod(pairs, max(len(of_image), 1))
+    return (of_set[of_pair] + "/" + of_image[image])[label]
 
 
 def image_codes(graded: pd.DataFrame, column: str) -> tuple[np.ndarray, int]:

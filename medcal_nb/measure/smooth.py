@@ -1,8 +1,5 @@
 """Calibration without bins: a smooth curve and its distance from the diagonal."""
 
-from collections.abc import Callable
-from functools import partial
-
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
@@ -62,30 +59,23 @@ def _curve_cells(c: FloatArray) -> tuple[NDArray[np.intp], int]:
     return cell, values.size
 
 
-def _distances(sums: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """Distance of the curve from each cell's confidence, and the answers there, of one sample."""
+def _mean_distance(sums: FloatArray) -> float:
+    """Mean distance of the curve from the confidence, of one sample's sums over cells."""
     cells = sums[sums[:, 0] > 0]
     count = cells[:, 0]
     x = cells[:, 1] / count
     rate = cells[:, 2] / count
     curve = np.clip(local_linear(x, count) @ rate, 0, 1)
-    return np.abs(curve - x), count
-
-
-def _of_distances(
-    c: FloatArray, y: FloatArray, statistic: Callable[[FloatArray, FloatArray], float]
-) -> Sums:
-    """A statistic of the distances of the curve from each cell, and of the answers there."""
-    cell, n_cells = _curve_cells(c)
-
-    def finish(sums: FloatArray) -> FloatArray:
-        return np.array([statistic(*_distances(one)) for one in sums])
-
-    return Sums(cell=cell, n_cells=n_cells, features=(c, y), finish=finish)
+    return float(np.abs(curve - x) @ count / count.sum())
 
 
 def _ici(c: FloatArray, y: FloatArray) -> Sums:
-    return _of_distances(c, y, lambda distance, count: distance @ count / count.sum())
+    cell, n_cells = _curve_cells(c)
+
+    def finish(sums: FloatArray) -> FloatArray:
+        return np.array([_mean_distance(one) for one in sums])
+
+    return Sums(cell=cell, n_cells=n_cells, features=(c, y), finish=finish)
 
 
 @register("ici", label="ICI", sums=_ici, interval="inversion")
@@ -127,91 +117,6 @@ def ici(confidence: ArrayLike, correct: ArrayLike) -> float:
     0.3
     """
     return evaluate(_ici, confidence, correct)
-
-
-def _quantile(distance: FloatArray, count: FloatArray, share: float) -> float:
-    """The distance that this share of the answers does not exceed."""
-    order = np.argsort(distance)
-    reached = count[order].cumsum() / count.sum()
-    return float(distance[order][np.searchsorted(reached, share - 1e-12)])
-
-
-def _e50(c: FloatArray, y: FloatArray) -> Sums:
-    return _of_distances(c, y, partial(_quantile, share=0.5))
-
-
-@register("e50", label="E50", sums=_e50, interval="none")
-def e50(confidence: ArrayLike, correct: ArrayLike) -> float:
-    """Median distance of the smooth calibration curve of `ici` from the confidence.
-
-    Parameters
-    ----------
-    confidence : (n,) array
-        Probability in [0, 1] that the answer is correct.
-    correct : (n,) array of 0 and 1
-        1 where the answer is correct.
-
-    Returns
-    -------
-    float
-        In [0, 1]: half of the answers have a confidence that is off by less.
-
-    Raises
-    ------
-    ValueError
-        On input that is no confidence and outcome, by name and position.
-
-    References
-    ----------
-    As `ici`.
-
-    Examples
-    --------
-    >>> rng = np.random.default_rng(0)
-    >>> confidence = rng.uniform(0.5, 1, 2000)
-    >>> round(e50(confidence, rng.random(2000) < confidence - 0.1), 2)
-    0.08
-    """
-    return evaluate(_e50, confidence, correct)
-
-
-def _e90(c: FloatArray, y: FloatArray) -> Sums:
-    return _of_distances(c, y, partial(_quantile, share=0.9))
-
-
-@register("e90", label="E90", sums=_e90, interval="none")
-def e90(confidence: ArrayLike, correct: ArrayLike) -> float:
-    """90th percentile of the distance of the smooth calibration curve from the confidence.
-
-    Parameters
-    ----------
-    confidence : (n,) array
-        Probability in [0, 1] that the answer is correct.
-    correct : (n,) array of 0 and 1
-        1 where the answer is correct.
-
-    Returns
-    -------
-    float
-        In [0, 1]: one answer in ten has a confidence that is off by more.
-
-    Raises
-    ------
-    ValueError
-        On input that is no confidence and outcome, by name and position.
-
-    References
-    ----------
-    As `ici`.
-
-    Examples
-    --------
-    >>> rng = np.random.default_rng(0)
-    >>> confidence = rng.uniform(0.5, 1, 2000)
-    >>> round(e90(confidence, rng.random(2000) < confidence - 0.1), 2)
-    0.1
-    """
-    return evaluate(_e90, confidence, correct)
 
 
 def calibration_curve_table(

@@ -3,6 +3,7 @@
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import Any, cast
 
 import numpy as np
@@ -13,7 +14,6 @@ from ._check import (
     check_choice,
     check_confidence,
     check_groups,
-    check_level,
     check_pair,
     warn,
 )
@@ -27,7 +27,7 @@ from .intervals import (
 from .inversion import ece_interval, ici_interval
 from .metrics import is_sure
 from .ranking import auroc_test
-from .registry import METRICS, Metric
+from .registry import METRICS
 from .resampling import (
     FloatArray,
     Resamples,
@@ -35,9 +35,9 @@ from .resampling import (
     effective_number,
 )
 from .rows import image_codes, images_known, measured, parts_by
-from .selective import descending
 
 SCORE_METRICS = ("accuracy", "mean_confidence", "ece", "brier", "log_loss", "auroc")
+_INVERTED = {"ece": "width", "ece_mass": "mass", "ici": ""}  # and their bins
 HEAPS = 20
 HEAPED = 0.9  # of the answers, in so few values
 
@@ -130,15 +130,10 @@ def metrics_table(
         with _labelled(", ".join(f"{k}={v}" for k, v in key.items()) or "all"):
             if len(answers):
                 pair = check_pair(answers["confidence"], answers["correct"])
-                scores = _Scores(
-                    *pair,
-                    ids,
-                    n_bins=n_bins,
-                    level=level,
-                    n_resamples=n_resamples,
-                    rng=_stream(rng, *pair),
+                stream = _stream(rng, *pair)
+                row |= _scores(
+                    *pair, ids, names, wanted, n_bins, level, n_resamples, stream
                 )
-                row |= scores.row(names, wanted)
             else:
                 warn("no answer has both a confidence and a grade")
         rows.append(row)
@@ -150,7 +145,9 @@ def _stream(
 ) -> np.random.Generator:
     """Return a random stream that follows from a generator's seed and from answers alone."""
     seed = cast(np.random.SeedSequence, rng.bit_generator.seed_seq)
-    answers = (len(correct), int(correct.sum()), int(1e6 * confidence.sum()))
+    # a thousandth more: sums of decimals are whole, but for the order of adding up
+    total = int(1e6 * confidence.sum() + 1e-3)
+    answers = (len(correct), int(correct.sum()), total)
     key = (*seed.spawn_key, *answers)
     return np.random.default_rng(
         np.random.SeedSequence(entropy=seed.entropy, spawn_key=key)
@@ -166,82 +163,73 @@ def _in_order(table: pd.DataFrame, names: list[str], wanted: list[str]) -> pd.Da
     return table.reindex(columns=[*first, *last])
 
 
-class _Scores:
-    """The metrics of one group of answers and their intervals, on common resamples."""
+def _scores(
+    c: FloatArray,
+    y: FloatArray,
+    ids: NDArray[Any] | None,
+    names: list[str],
+    wanted: list[str],
+    n_bins: int,
+    level: float,
+    n_resamples: int,
+    rng: np.random.Generator,
+) -> dict[str, float]:
+    """By column: the metrics of one group of answers, and where wanted their ends."""
+    if ids is not None and int(ids.max()) + 1 == len(ids):
+        ids = None
+    options = {"n_bins": n_bins, "clip": choose_clip(c)}
+    row: dict[str, float] = {}
+    if {"slope", "intercept"} & set(names):
+        row["clip"] = options["clip"]
+    if set(names) & set(wanted):
+        sizes = np.ones(c.size) if ids is None else np.bincount(ids)
+        note_few(effective_number(sizes), ids is not None)
+    # a stream for each kind of interval: a number does not hang on those asked for beside
+    streams = dict(zip(("bootstrap", *_INVERTED), rng.spawn(4), strict=True))
+    drawn = None
+    for name in names:
+        metric = METRICS[name]
+        own = {key: option for key, option in options.items() if metric.takes(key)}
+        row[name] = metric.value(c, y, **own)
+        if name not in wanted or np.isnan(row[name]):
+            continue
+        if metric.interval == "bootstrap":
+            if drawn is None:  # shared by all
+                drawn = Resamples(ids, n_resamples, streams["bootstrap"], n=c.size)
+            interval = metric_interval(metric, c, y, drawn, level=level, **own)
+            ends = interval.low, interval.high
+        else:
+            ends = _ends(name, c, y, ids, level, n_bins, streams.get(name))
+        row |= dict(zip((f"{name}_low", f"{name}_high"), ends, strict=True))
+    return row
 
-    def __init__(
-        self,
-        c: FloatArray,
-        y: FloatArray,
-        ids: NDArray[Any] | None,
-        *,
-        n_bins: int,
-        level: float,
-        n_resamples: int,
-        rng: np.random.Generator,
-    ) -> None:
-        self.c = c
-        self.y = y
-        alone = ids is not None and int(ids.max()) + 1 == len(ids)
-        self.ids = None if alone else ids
-        self.level = level
-        self.options = {"n_bins": n_bins, "clip": choose_clip(c)}
-        # a stream for each kind of interval: a number does not hang on those asked for beside
-        self.streams = dict(
-            zip(("bootstrap", "ece", "ece_mass", "ici"), rng.spawn(4), strict=True)
-        )
-        self.n_resamples = n_resamples
-        self.drawn: Resamples | None = None
 
-    def row(self, names: list[str], wanted: list[str]) -> dict[str, float]:
-        """By column: each metric, and where wanted its ends."""
-        row: dict[str, float] = {}
-        if {"slope", "intercept"} & set(names):
-            row["clip"] = self.options["clip"]
-        if set(names) & set(wanted):
-            sizes = np.ones(self.c.size) if self.ids is None else np.bincount(self.ids)
-            note_few(effective_number(sizes), self.ids is not None)
-        for name in names:
-            metric = METRICS[name]
-            own = {key: o for key, o in self.options.items() if metric.takes(key)}
-            row[name] = metric.value(self.c, self.y, **own)
-            if name in wanted and not np.isnan(row[name]):
-                low, high = self.ends(metric, own)
-                row |= {f"{name}_low": low, f"{name}_high": high}
-        return row
-
-    def ends(self, metric: Metric, options: dict[str, Any]) -> tuple[float, float]:
-        """The interval that holds its level for this metric."""
-        by: dict[str, Any] = {"groups": self.ids, "level": self.level}
-        if metric.name == "accuracy":
-            return clustered_interval(self.y, self.ids, level=self.level)
-        if metric.name == "confidently_wrong":
-            wrong = self.y == 0
-            ids = None if self.ids is None else self.ids[wrong]
-            return clustered_interval(is_sure(self.c[wrong]), ids, level=self.level)
-        if metric.name == "ici":
-            return ici_interval(self.c, self.y, rng=self.streams["ici"], **by)[::2]
-        if metric.interval == "inversion":
-            binning = "mass" if metric.name == "ece_mass" else "width"
-            stream = self.streams[metric.name]
-            options = {"n_bins": self.options["n_bins"], "binning": binning}
-            return ece_interval(self.c, self.y, rng=stream, **options, **by)[::2]
-        if metric.interval == "delong":
-            test = auroc_test(self.c, self.y, **by)
-            if np.isnan(test["p"]):
-                warn(
-                    "AUROC: one image holds an outcome, or nothing varies: no interval"
-                )
-            return test["low"], test["high"]
-        if metric.interval == "none":
-            return np.nan, np.nan
-        if self.drawn is None:
-            self.drawn = Resamples(
-                self.ids, self.n_resamples, self.streams["bootstrap"], n=self.c.size
-            )
-        return metric_interval(
-            metric, self.c, self.y, self.drawn, level=self.level, **options
-        )[::2]
+def _ends(
+    name: str,
+    c: FloatArray,
+    y: FloatArray,
+    ids: NDArray[Any] | None,
+    level: float,
+    n_bins: int,
+    stream: Any,
+) -> tuple[float, float]:
+    """The interval that holds its level for a metric that has one of its own."""
+    if name in _INVERTED:
+        interval = partial(ece_interval, n_bins=n_bins, binning=_INVERTED[name])
+        if name == "ici":
+            interval = partial(ici_interval)
+        low, _, high = interval(c, y, groups=ids, level=level, rng=stream)
+        return low, high
+    if name == "accuracy":
+        return clustered_interval(y, ids, level=level)
+    if name == "confidently_wrong":
+        wrong = y == 0
+        ids = None if ids is None else ids[wrong]
+        return clustered_interval(is_sure(c[wrong]), ids, level=level)
+    test = auroc_test(c, y, groups=ids, level=level)
+    if np.isnan(test["p"]):
+        warn("AUROC: one image holds an outcome, or nothing varies: no interval")
+    return test["low"], test["high"]
 
 
 @contextmanager
@@ -285,7 +273,7 @@ def reliability_table(
         - bin: from 0
         - low, high: edges, (low, high]
         - n, mean_confidence, accuracy: of the answers in it
-        - acc_low, acc_high: Wilson bars, answers counted as independent
+        - accuracy_low, accuracy_high: Wilson bars, answers counted as independent
 
         The n-weighted mean of ``|accuracy − mean_confidence|`` is `ece`.
 
@@ -314,8 +302,8 @@ def reliability_table(
             "n": n,
             "mean_confidence": np.bincount(cell, c, n_bins) / filled,
             "accuracy": right / filled,
-            "acc_low": np.where(n > 0, low, np.nan),
-            "acc_high": np.where(n > 0, high, np.nan),
+            "accuracy_low": np.where(n > 0, low, np.nan),
+            "accuracy_high": np.where(n > 0, high, np.nan),
         }
     )
 
@@ -420,79 +408,3 @@ def confidence_by_outcome_table(
     right = (n * bins["accuracy"]).fillna(0).round().astype(int)
     table = bins[["low", "high", "n"]]
     return table.assign(n_correct=right, n_wrong=n - right, accuracy=bins["accuracy"])
-
-
-# --- risk and coverage --------------------------------------------------------------------
-
-POINTS = 500
-
-
-def risk_coverage_table(
-    confidence: ArrayLike,
-    correct: ArrayLike,
-    *,
-    level: float = 0.95,
-    groups: ArrayLike | None = None,
-) -> pd.DataFrame:
-    """Risk–coverage curve: error rate among the answers at least as confident as a threshold.
-
-    Parameters
-    ----------
-    confidence, correct : (n,) arrays
-    level : float
-        Of the pointwise intervals.
-    groups : (n,) array, optional
-        Labels of images.
-
-    Returns
-    -------
-    pandas.DataFrame
-        One row per threshold from the highest, at most 500, evenly in coverage:
-
-        - threshold
-        - n_kept, coverage: answers at or above it, and their share
-        - n_errors, risk, accuracy: wrong ones, and shares wrong and right among those kept
-        - risk_low, risk_high: `clustered_interval` at each threshold
-
-    Raises
-    ------
-    ValueError
-        On input that is no confidence and outcome, by name and position; on an option out of
-        range.
-
-    References
-    ----------
-    El-Yaniv & Wiener, J. Machine Learning Research 2010, vol. 11, pp. 1605–1641. Geifman &
-    El-Yaniv, NeurIPS 2017, arXiv:1705.08500.
-
-    Examples
-    --------
-    >>> table = risk_coverage_table([0.9, 0.7, 0.5, 0.3], [1, 1, 0, 0])
-    >>> table[["threshold", "coverage", "risk"]].round(2).to_numpy().tolist()
-    [[0.9, 0.25, 0.0], [0.7, 0.5, 0.0], [0.5, 0.75, 0.33], [0.3, 1.0, 0.5]]
-    """
-    c, y = check_pair(confidence, correct)
-    check_level(level)
-    values, kept, errors = descending(c, y)
-    even = np.linspace(kept[0], c.size, POINTS)
-    rows = np.unique(np.searchsorted(kept, even))
-    threshold = values[rows]
-    low = np.empty(rows.size)
-    high = np.empty(rows.size)
-    for i, value in enumerate(threshold):
-        above = c >= value
-        ids = None if groups is None else np.asarray(groups)[above]
-        low[i], high[i] = clustered_interval(1 - y[above], ids, level=level)
-    risk = errors[rows] / kept[rows]
-    return pd.DataFrame(
-        {
-            "threshold": threshold,
-            "n_kept": kept[rows],
-            "coverage": kept[rows] / c.size,
-            "n_errors": errors[rows].astype(int),
-            "risk": risk,
-            "accuracy": 1 - risk,
-            "risk_low": low,
-            "risk_high": high,
-        }
-    )

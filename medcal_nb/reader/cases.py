@@ -18,7 +18,7 @@ import pandas as pd
 
 from medcal_nb.answer_key import answer_key
 from medcal_nb.answers import load_answers
-from medcal_nb.ask.graded import ranked, to_graded
+from medcal_nb.ask.strategies import find_strategy
 from medcal_nb.datasets import load_items
 from medcal_nb.datasets.items import image_side
 from medcal_nb.errors import MedcalError
@@ -35,6 +35,7 @@ N_PAST = 3
 SYNTHETIC = "A synthetic image, no patient. Left and right are those of the image."
 _TEXTS = ("question", "image", "domain", "modality", "question_type", "gold")
 _CHOICE = ["dataset", "model", "strategy"]
+_APART = ("expert", "decision")  # methods that judge answers, or name a level
 _SEED = 0  # of the order of the cases and of the library
 
 
@@ -111,7 +112,7 @@ def open_casebook(
     MedcalError
         If there is nothing to show, or a name does not occur.
     """
-    graded = ranked(to_graded(load_answers(source).astype({"item_id": str})))
+    graded = _compared(load_answers(source).astype({"item_id": str}))
     graded = graded[graded["answer"].notna()]
     if graded["confidence"].isna().all():
         raise MedcalError(
@@ -135,6 +136,16 @@ def open_casebook(
     fit = rows["split"].eq("fit").fillna(False).astype(bool)
     rows["library"] = fit if fit.any() and not fit.all() else aside
     return Casebook(about=about, rows=rows, note=note, n_choices=len(choices))
+
+
+def _compared(graded: pd.DataFrame) -> pd.DataFrame:
+    """Return the answers of a model's own methods, without those of image ablations."""
+    apart = []
+    for name in graded["strategy"].unique():
+        family = getattr(find_strategy(name), "family", "")
+        if family == "ablation" or name.startswith(_APART):
+            apart.append(name)
+    return graded[~graded["strategy"].isin(apart)].reset_index(drop=True)
 
 
 def _choices(stated: pd.DataFrame) -> pd.DataFrame:

@@ -13,10 +13,10 @@ import numpy as np
 import pandas as pd
 
 from medcal_nb.answer_key import answer_key
-from medcal_nb.ask.grading import is_correct
 from medcal_nb.datasets import open_image, png_text
 from medcal_nb.errors import MedcalError
 from medcal_nb.files import new_file
+from medcal_nb.grading import is_correct
 from medcal_nb.reader.cases import (
     Casebook,
     error_rate,

@@ -76,13 +76,23 @@ def _boaster(lab: dict) -> dict[str, Any]:
 
 
 def _sample_size(lab: dict) -> dict[str, Any]:
-    n, bins = lab["n"], lab["bins"]
-    small = mean_ece(lab["right"], n, bins=bins)
-    large = mean_ece(lab["right"], 4 * n, bins=bins)
-    shares = {"the same": 1, "about half of it": 0.5, "about a quarter of it": 0.25}
-    nearest = min(shares, key=lambda name: abs(shares[name] - large / small))
-    counts = {"n": n, "four_n": 4 * n, "bins": bins}
-    return {"answer": nearest, "small": small, "large": large} | counts
+    n = lab["n"]
+    small = mean_ece(lab["right"], n, bins=lab["bins"])
+    large = mean_ece(lab["right"], 4 * n, bins=lab["bins"])
+    shares = {
+        "the same": 1,
+        "about half of it": 0.5,
+        "about a quarter of it": 0.25,
+        "0": 0,
+    }
+    return {
+        "answer": min(shares, key=lambda name: abs(shares[name] - large / small)),
+        "small": small,
+        "large": large,
+        "n": n,
+        "four_n": 4 * n,
+        "bins": lab["bins"],
+    }
 
 
 def _more_bins(lab: dict) -> dict[str, Any]:
@@ -109,7 +119,12 @@ def _base_rate(lab: dict) -> dict[str, Any]:
     found = 1000 * 0.02 * 0.95
     flagged = 1000 * (1 - 0.02) * 0.1
     yes = found + flagged
-    return {"answer": 100 * found / yes, "found": found, "flagged": flagged, "yes": yes}
+    return {
+        "answer": 100 * found / yes,
+        "found": found,
+        "flagged": flagged,
+        "yes": yes,
+    }
 
 
 def _prevalence(lab: dict) -> dict[str, Any]:

@@ -167,6 +167,7 @@ for (const form of once(".medcal-exercise")) {
     const given = new FormData(form).get("given") ?? "", right = answer(given);
     if (!given.trim()) return;
     const row = (lesson.state.rows[question] ??= { given: "", right: false, tries: 0 });
+    if (row.right) return; // who plays on loses nothing
     if (given !== row.given) row.tries++;
     Object.assign(row, { given, right });
     store();

@@ -61,7 +61,8 @@ def _shown(output: dict) -> str:
     data = output.get("data", {})
     if "image/png" in data:
         words = html.escape("".join(data["text/plain"]))
-        return f'<img alt="{words}" src="data:image/png;base64,{data["image/png"]}">'
+        image = f'<img alt="{words}" src="data:image/png;base64,{data["image/png"]}">'
+        return f'<div class="figure" tabindex="0">{image}</div>'
     return "".join(data.get("text/html", "")).partition(SCRIPT)[0]
 
 

@@ -145,28 +145,6 @@ def test_a_damaged_image_fails_its_item_alone(tmp_path, monkeypatch):
     assert (summary.rows, list(summary.failed), waiting) == (2, ["q0001"], [])
 
 
-def test_images_as_files_are_named_by_their_urls(tmp_path):
-    folder = tmp_path / "batch"
-    waiting = export_batch(
-        folder,
-        "m",
-        "verbalized,two_stage",
-        dataset=DATASET,
-        split="test",
-        n=4,
-        files=True,
-    )
-    items = load_items(DATASET, split="test", n=4)
-    urls = {}
-    for line in lines_of(waiting):
-        url = line["body"]["messages"][0]["content"][0]["image_url"]["url"]
-        urls[line["custom_id"].split("|")[0]] = url
-    for item_id, image in zip(items["item_id"], items["image"], strict=True):
-        assert urls[item_id].startswith("file:///")
-        with urllib.request.urlopen(urls[item_id]) as file:
-            assert file.read() == image
-
-
 def test_what_is_no_batch_is_refused(tmp_path):
     with AnswerLog(tmp_path / "a.sqlite") as log:
         with pytest.raises(MedcalError, match=r"plan\.json"):
@@ -199,7 +177,6 @@ def exported(folder):
         ("strategies", []),
         ("strategies", ["nothing"]),
         ("items", {"name": "x"}),
-        ("files", "yes"),
         ("settings", {"temperature": float("nan")}),
         ("settings", {"samples": -1}),
         ("settings", {"samples": True}),

@@ -8,7 +8,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from data.pocket.factory.turns import REPLIES
 from medcal_nb.ask.confidence import LIKELIHOOD, parse_confidence, parse_likelihood
 from medcal_nb.ask.parsing import parse_answer, parse_guesses
 from medcal_nb.ask.reading import strip_reasoning
@@ -79,37 +78,6 @@ def test_every_likelihood_word_is_read_as_itself(word):
     )
 
 
-@pytest.mark.parametrize("percent", range(0, 101))
-@pytest.mark.parametrize("name", ["verbalized", "two_stage"])
-def test_the_asked_form_is_read_back(name, percent):
-    values = {"answer": "left lung", "percent": percent}
-    reply = REPLIES[name].format(**values)
-    spaced = " ".join(reply.replace(":", " : ").replace("%", " % ").split()).lower()
-    for text in (reply, spaced):
-        assert parse_confidence(text) == pytest.approx(percent / 100)
-        if name == "verbalized":
-            assert parse_answer(text) == "left lung"
-
-
-@pytest.mark.parametrize("n", [1, 2, 3])
-def test_the_asked_guesses_are_read_back(n):
-    pairs = [("left lung", 60), ("3", 25), ("no", 5)][:n]
-    reply = "\n".join(
-        REPLIES["top_k"].format(i=i, answer=answer, percent=percent)
-        for i, (answer, percent) in enumerate(pairs, start=1)
-    )
-    spaced = (
-        reply.replace("(", " ( ")
-        .replace("%", " % ")
-        .replace(":", " :")
-        .replace("\n", " ")
-    )
-    for text in (reply, " ".join(spaced.split())):
-        assert parse_guesses(text) == [
-            (answer, percent / 100) for answer, percent in pairs
-        ]
-
-
 def test_strip_reasoning_leaves_the_reply():
     assert strip_reasoning("<think>a</think>b<think>c</think>d") == "b\nd"
     assert strip_reasoning("plain <b>bold</b>") == "plain <b>bold</b>"
@@ -161,14 +129,6 @@ def test_what_is_no_text_is_no_reply(value):
     assert parse_guesses(value) == []
 
 
-@given(
-    st.integers(0, 100),
-    st.sampled_from(["Confidence: {}%", "{}%", "I am {}% sure.", "置信度：{}%"]),
-)
-def test_percent_is_read_whatever_stands_around(percent, form):
-    assert parse_confidence(form.format(percent)) == pytest.approx(percent / 100)
-
-
 @given(st.text(max_size=60))
 def test_reasoning_does_not_change_the_reading(thought):
     if "<" in thought or "[" in thought or "◁" in thought:
@@ -177,53 +137,19 @@ def test_reasoning_does_not_change_the_reading(thought):
 
 
 @pytest.mark.parametrize(
-    "text",
-    [
-        "1" * 50_000,
-        "85% " * 20_000,
-        "confidence " * 20_000,
-        "answer: " * 20_000,
-        "<think>" * 20_000,
-        "((((" * 20_000,
-        "guess 1: " * 10_000,
-        "a " * 50_000 + "Confidence: 85%",
-        "-" * 80_000,
-        "{" * 50_000 + "}" * 50_000,
-        " " * 80_000 + "x" + "\n" * 9_000,
-        "<b>" * 5_000,
-        "- a\n" * 9_000,
-        "( 1" * 9_000,
-        "1 . " * 9_000,
-        "\\boxed{" * 5_000,
-        "a " * 10_000,
-        "\ufdfa" * 20_000,
-    ],
-    ids=lambda t: t[:10],
-)
-def test_a_runaway_reply_is_read_in_linear_time(text):
-    def processor_seconds(reply):
-        start = time.process_time()
-        for parse in (parse_confidence, parse_likelihood, parse_answer, parse_guesses):
-            parse(reply)
-        parse_answer(reply, question_type="choice", options=["left", "right"])
-        parse_answer(reply, question_type="closed")
-        return time.process_time() - start
-
-    # four times as long: 4 times the work where linear, 16 where quadratic
-    short = max(processor_seconds(text[: len(text) // 4]), 0.02)
-    assert processor_seconds(text) < 10 * short
-
-
-@pytest.mark.parametrize(
-    "text", ["a " * 10_000, "\ufdfa" * 20_000], ids=["a a", "U+FDFA"]
-)
-def test_a_long_reply_does_not_hold_up_the_others(text):
+    "piece",
+    ["1", "85% ", "confidence ", "answer: ", "<think>", "((((", "guess 1: ", "{", "- a\n",
+     "( 1", "\\boxed{", "a ", " ", "\ufdfa", "not likely ", "confidence in my answer "],
+)  # fmt: skip
+def test_a_runaway_reply_is_read_in_little_time(piece):
     """Replies are read in the event loop, where other requests wait."""
+    text = piece * (80_000 // len(piece))
     start = time.process_time()
     for parse in (parse_confidence, parse_likelihood, parse_answer, parse_guesses):
         parse(text)
     parse_answer(text, question_type="choice", options=["left lung", "a", "b"])
-    assert time.process_time() - start < 4
+    parse_answer(text, question_type="closed")
+    assert time.process_time() - start < 5
 
 
 def test_an_option_inside_a_longer_one_is_not_meant_by_its_words():

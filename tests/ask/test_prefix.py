@@ -20,12 +20,3 @@ def test_slices_cover_the_list_pad_little_and_keep_to_what_fits(sizes, cost, mos
         rows = sizes[part]
         assert len(rows) == 1 or len(rows) * max(rows) <= most
         assert len(rows) * max(rows) - sum(rows) <= cost
-
-
-def test_a_new_slice_begins_where_padding_costs_more_than_a_pass():
-    def cut(sizes, cost):
-        return [sizes[part] for part in slices(sizes, cost, 10_000)]
-
-    assert cut([10, 10, 12, 90], 60) == [[10, 10, 12], [90]]
-    assert cut([10, 10, 12, 90], 300) == [[10, 10, 12, 90]]
-    assert cut([], 5) == []

@@ -219,15 +219,6 @@ def test_first_tokens_count_for_the_one_label_they_begin(entries, labels, expect
     )
 
 
-def test_a_token_that_only_begins_a_label_is_not_the_whole_of_it():
-    entries = first((" Left", 0.4), ("H", 0.2))
-    assert first_token_labels(entries, ("left lung", "heart"), whole=True) is None
-    whole = first_token_labels(
-        first((" Yes", 0.5), ("no", 0.3)), ("yes", "no"), whole=True
-    )
-    assert whole == {"yes": pytest.approx(0.5), "no": pytest.approx(0.3)}
-
-
 # --- faults ---------------------------------------------------------------------------------------
 
 
@@ -368,16 +359,6 @@ def test_a_server_that_sends_any_shape_of_page_fails_items_at_most(tmp_path):
         assert (again.failed, again.done_before) == ({}, first.rows)
 
 
-def test_half_a_surrogate_pair_is_replaced(tmp_path):
-    choices = b'"choices": [{"message": {"content": "Answer: yes \\ud83d 80%"}}]'
-    body = b'{"system_fingerprint": "v\\ud83d", %b}' % choices
-    with Told() as told, AnswerLog(tmp_path / "a.sqlite") as log:
-        assert ask(faulty(told, body), tiny_items(1), "verbalized", log=log).rows == 1
-        assert "\ufffd" in log.read()["raw"][0]
-        told.faults = [body]  # the first that is asked, to find out
-        assert ServedModel([told.url]).provenance["server_version"] == "v\ufffd"
-
-
 def test_the_key_is_told_nowhere(monkeypatch, tmp_path):
     monkeypatch.setenv("OPENAI_API_KEY", KEY + "\n")  # as read from a file
     with Told(name=KEY) as told, pytest.raises(MedcalError, match="like the key"):
@@ -428,15 +409,6 @@ def test_no_server_says_what_to_do_and_one_that_lives_is_found():
         ServedModel([told.url])
 
 
-def test_a_damaged_image_fails_alone():
-    with Told() as told:
-        broken = Prompt(Picture("x", b"no image"), ("q",))
-        calls = [Generate(broken, 3), Generate(prompt(), 3)]
-        bad, good = run(ServedModel([told.url]), calls)
-    assert isinstance(bad, Failure)
-    assert good.text == "yes"
-
-
 # --- images, samples, streams ---------------------------------------------------------------------
 
 
@@ -465,20 +437,6 @@ def test_an_image_is_sent_as_it_is_where_that_shows_the_same():
             assert (sent == picture.source) == same
             shown = Image.open(io.BytesIO(sent)).convert("RGB")
             assert np.array_equal(np.array(shown), np.array(picture.open()))
-
-
-def test_the_image_stands_in_the_first_turn():
-    with Told() as told:
-        call = Generate(prompt(1, "x", "no", "y"), 4, seed="s|0", temperature=0.7)
-        run(ServedModel([told.url]), [call])
-        _, body = told.requests[-1]
-    assert [part["type"] for part in body["messages"][0]["content"]] == [
-        "image_url",
-        "text",
-    ]
-    assert [m["role"] for m in body["messages"]] == ["user", "assistant", "user"]
-    assert (body["temperature"], body["max_tokens"]) == (0.7, 4)
-    assert isinstance(body["seed"], int)
 
 
 def test_samples_go_in_one_request_and_equal_calls_are_asked_once():

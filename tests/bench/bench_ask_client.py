@@ -1,16 +1,12 @@
 """How many requests one client process keeps under way: against a server that does nothing.
 
-    python -m tests.bench.bench_ask_client --out build/bench
-    python -m tests.bench.bench_ask_client --only memory    # 53,200 requests about small images
+    python -m tests.bench.bench_ask_client [--items 200] [--only late] [--out build/bench]
 
 The server is a process of its own on loopback that reads a request and sends a fixed reply. Images
-are noise as JPEG of 1,024 pixels a side; `own` asks the strategies that show the image as it is,
-`all` those with changed images too (each is opened, changed and encoded as PNG). Processor time is
-the client's, start-up and making of items left out.
-
-`requests_per_second` counts the whole run: until the first replies, and while the last ones come,
-fewer are under way than may be. `steady_per_second` is the rate between the first tenth and the
-last of the requests, which is what a long run has; it reaches concurrency / delay at most.
+are noise as JPEG of 1,024 pixels a side; `own` asks the methods that show the image as it is, `all`
+those with changed images too. Processor time is the client's, start-up left out.
+`steady_per_second` is the rate between the first tenth of the requests and the last, which is what
+a long run has; it reaches concurrency / delay at most.
 """
 
 import argparse
@@ -18,7 +14,6 @@ import asyncio
 import io
 import json
 import multiprocessing
-import resource
 import tempfile
 import threading
 import time
@@ -48,7 +43,6 @@ RUNS = (
     ("at once", 1, 1024, 16, 0.0, "own"),
     ("late", 3, 1024, 256, 0.5, "own"),
     ("changed", 0.3, 1024, 16, 0.0, "all"),
-    ("memory", 14, 48, 64, 0.0, "own"),
 )
 
 
@@ -117,16 +111,14 @@ def items_of(n, side, rng):
 
 
 def watch(ended, counts, seen):
-    """Note seconds, replies and the resident memory of this process in MB, until an event."""
+    """Note seconds and replies, until an event."""
     while not ended.wait(0.1):
-        pages = int(Path("/proc/self/statm").read_text().split()[1])
-        mb = pages * resource.getpagesize() / (1 << 20)
-        seen.append((time.perf_counter(), counts[0], mb))
+        seen.append((time.perf_counter(), counts[0]))
 
 
 def steady(seen):
     """Replies a second between the first tenth of them and the last."""
-    seconds, replies, _ = np.array(seen).T
+    seconds, replies = np.array(seen).T
     first, last = np.interp([0.1 * replies[-1], 0.9 * replies[-1]], replies, seconds)
     return 0.8 * replies[-1] / (last - first)
 
@@ -171,9 +163,6 @@ def measure(name, n, side, concurrency, delay, which, rng):
         "requests_per_second": counts[0] / wall,
         "steady_per_second": steady(seen),
         "client_cpu_ms_per_request": 1000 * cpu / counts[0],
-        "kilobytes_per_image": len(items["image"][0]) / 1024,
-        "mb_after_a_fifth": seen[len(seen) // 5][2],
-        "mb_at_the_end": seen[-1][2],
     }
 
 

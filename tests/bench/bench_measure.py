@@ -22,6 +22,8 @@ import pandas as pd
 from threadpoolctl import threadpool_limits
 
 from medcal_nb import measure
+from medcal_nb.measure.intervals import metric_interval
+from medcal_nb.measure.resampling import Resamples
 
 RESAMPLES = 1000
 PART = 10  # resamples that a looping peer really does, counted up to 1,000
@@ -154,17 +156,21 @@ def ece_tasks(sizes) -> list[Task]:
 
 
 def bootstrap_tasks(sizes) -> list[Task]:
-    """Intervals of Brier score, accuracy and AUROC against the loop."""
-    from sklearn.metrics import brier_score_loss, roc_auc_score
+    """Intervals of Brier score, log loss and AUROC against the loop."""
+    from sklearn.metrics import brier_score_loss, log_loss, roc_auc_score
 
     rng = np.random.default_rng(0)
-    interval = partial(measure.bootstrap_interval, rng=rng)
+
+    def interval(name, c, y):
+        drawn = Resamples(None, RESAMPLES, rng, n=c.size)
+        return metric_interval(measure.METRICS[name], c, y, drawn, level=0.95)
+
     plain = {
         "Brier score": (
-            partial(interval, measure.brier_score),
+            partial(interval, "brier"),
             lambda c, y: brier_score_loss(y, c),
         ),
-        "accuracy": (partial(interval, measure.accuracy), lambda c, y: np.mean(y)),
+        "log loss": (partial(interval, "log_loss"), lambda c, y: log_loss(y, c)),
         "AUROC": (measure.auroc_test, lambda c, y: roc_auc_score(y, c)),
     }
     tasks = []
@@ -182,41 +188,6 @@ def bootstrap_tasks(sizes) -> list[Task]:
                 )
             )
     return tasks
-
-
-def many_answers(items: int) -> pd.DataFrame:
-    """Graded answers of five models under four strategies, two questions an image."""
-    parts = []
-    for k in range(20):
-        c, y = sample(items, seed=k)
-        one = pd.DataFrame({"confidence": c.round(3 if k % 2 else 2), "correct": y})
-        names = {"model": f"m{k % 5}", "strategy": f"s{k // 5}", "dataset": "d"}
-        parts.append(
-            one.assign(
-                item_id=np.arange(items), image_id=np.arange(items) // 2, **names
-            )
-        )
-    return pd.concat(parts, ignore_index=True)
-
-
-def study_task(items: int) -> Task:
-    """The tables of notebook 02 on twenty systems."""
-    graded = many_answers(items)
-    rng = np.random.default_rng(0)
-
-    def tables():
-        measure.metrics_table(graded, rng=rng)
-        close_up = graded[
-            (graded["model"] == "m0") & graded["strategy"].isin(["s0", "s1"])
-        ]
-        measure.metrics_table(
-            close_up, by=["strategy"], metrics="all", n_resamples=200, rng=rng
-        )
-        for n_bins in (5, 15, 50):
-            eces = {"metrics": ["ece", "ece_mass"], "n_bins": n_bins}
-            measure.metrics_table(close_up, by=["strategy"], rng=rng, **eces)
-
-    return Task("tables of notebook 02", 20 * items, tables, {}, "90 s")
 
 
 def as_markdown(table: pd.DataFrame) -> str:
@@ -243,7 +214,6 @@ def main() -> None:
     rounds = 1 if options.quick else options.rounds
     tasks = [*ece_tasks(sizes), *bootstrap_tasks(sizes)]
     rows = [row for task in tasks for row in task.measure(rounds)]
-    rows += study_task(500 if options.quick else 26_000).measure(1)
     table = pd.DataFrame(rows).reindex(columns=COLUMNS)
     out = Path(options.out)
     out.mkdir(parents=True, exist_ok=True)

@@ -1,17 +1,18 @@
-"""How often intervals by image cover the true value where images are few.
+"""How often intervals by image cover the true value, where images are few and in GQA's structure.
 
-    python -m tests.bench.coverage_intervals [--repeats 200] [--seed 2027] [--images 9 23 70]
+    python -m tests.bench.coverage_intervals [--repeats 200] [--seed 2027] [--images 9 23 70 398]
         [--metrics brier auroc slope risk ece …] [--worlds calibrated …]
         [--confidences continuous tens bimodal] [--out build/bench]
 
 The table in docs/intervals.md is made by this. Images carry 1 to 12 answers, which are right or
-wrong together: outcomes share a normal variable with a correlation of 0.4. An interval that is
-not given (NaN: one image holds all wrong answers, say) is counted apart, in `no_interval`.
+wrong together: outcomes share a normal variable with a correlation of 0.4. 398 images are GQA's:
+31 questions each, with a correlation of 0.15 and confidences that are alike within an image, too
+(the design effect of the accuracy is then about 3, as GQA's). An interval that is not given (NaN:
+one image holds all wrong answers, say) is counted apart, in `no_interval`.
 """
 
 import argparse
 import warnings
-from functools import partial
 from itertools import product
 from pathlib import Path
 
@@ -20,12 +21,15 @@ import pandas as pd
 from scipy.special import expit, ndtr
 
 from medcal_nb import measure
-from medcal_nb.measure.planning import limit
-from medcal_nb.measure.resampling import logit
+from medcal_nb.measure import METRICS
+from medcal_nb.measure.intervals import metric_interval
+from medcal_nb.measure.resampling import Resamples, logit
+
+from .coverage_ece import inversion, limit
 
 POOL = 50_000
-CORRELATION = 0.4
-MOST_ANSWERS = 12
+GQA_IMAGES = 398
+GQA_ANSWERS = 31
 STATED = np.array([0, 0.2, 0.7, 0.8, 0.85, 0.9, 0.95, 1])
 SHARES = np.array([0.03, 0.05, 0.1, 0.2, 0.2, 0.22, 0.15, 0.05])
 WORLDS = {  # slope and intercept of the logit of the accuracy on that of the confidence
@@ -34,21 +38,11 @@ WORLDS = {  # slope and intercept of the logit of the accuracy on that of the co
     "underconfident": (1.25, 0.4),
     "high accuracy": (0.8, 2.0),
 }
-BOOTSTRAP = {
-    "brier": measure.brier_score,
-    "brier_skill": measure.brier_skill_score,
-    "slope": measure.calibration_slope,
-    "intercept": measure.calibration_intercept,
-    "gap": measure.calibration_gap,
-}
-INVERTED = {
-    "ece": measure.ece,
-    "ece_mass": partial(measure.ece, binning="mass"),
-    "ici": measure.ici,
-}
-METRICS = ("accuracy", "risk", "auroc", *BOOTSTRAP, *INVERTED)
+BOOTSTRAP = ("brier", "brier_skill", "slope", "intercept", "gap")
+INVERTED = ("ece", "ece_mass", "ici")
+NAMES = ("accuracy", "risk", "auroc", *BOOTSTRAP, *INVERTED)
 KEPT_FROM = 0.8  # confidence from which answers count for the risk
-CLIP = 0.005
+CLIP = {"clip": 0.005}
 
 
 def confidences(kind: str, n: int, rng: np.random.Generator) -> np.ndarray:
@@ -70,11 +64,19 @@ def true_accuracy(confidence: np.ndarray, world: str) -> np.ndarray:
 
 def sample(kind: str, world: str, n_images: int, rng: np.random.Generator) -> tuple:
     """Confidence, outcome and image of answers about some images."""
-    images = np.repeat(np.arange(n_images), rng.integers(1, MOST_ANSWERS + 1, n_images))
+    size = rng.integers(1, 13, n_images)
+    correlation = 0.4
+    if n_images == GQA_IMAGES:
+        size = np.full(n_images, GQA_ANSWERS)
+        correlation = 0.15
+    images = np.repeat(np.arange(n_images), size)
     c = confidences(kind, images.size, rng)
+    if n_images == GQA_IMAGES:  # a third of the answers repeat what their image got
+        own = confidences(kind, n_images, rng)[images]
+        c = np.where(rng.random(c.size) < 1 / 3, own, c)
     common = rng.standard_normal(n_images)[images]
-    own = rng.standard_normal(images.size)
-    z = np.sqrt(CORRELATION) * common + np.sqrt(1 - CORRELATION) * own
+    alone = rng.standard_normal(images.size)
+    z = np.sqrt(correlation) * common + np.sqrt(1 - correlation) * alone
     return c, (ndtr(z) < true_accuracy(c, world)).astype(float), images
 
 
@@ -86,10 +88,7 @@ def truth(name: str, kind: str, world: str) -> float:
         return float(p.mean())
     if name == "risk":
         return float(1 - p[c >= KEPT_FROM].mean())
-    stat = ({"auroc": measure.auroc} | BOOTSTRAP | INVERTED)[name]
-    if name in ("slope", "intercept"):
-        stat = partial(stat, clip=CLIP)
-    return limit(c, p, stat)
+    return limit(name, c, p, **(CLIP if name in ("slope", "intercept") else {}))
 
 
 def interval(name: str, c, y, images, rng) -> tuple[float, float]:
@@ -102,15 +101,11 @@ def interval(name: str, c, y, images, rng) -> tuple[float, float]:
     if name == "auroc":
         test = measure.auroc_test(c, y, groups=images)
         return test["low"], test["high"]
-    if name == "ici":
-        return measure.ici_interval(c, y, groups=images, rng=rng)[::2]
     if name in INVERTED:
-        binning = "mass" if name == "ece_mass" else "width"
-        return measure.ece_interval(c, y, binning=binning, groups=images, rng=rng)[::2]
-    stat = BOOTSTRAP[name]
-    if name in ("slope", "intercept"):
-        stat = partial(stat, clip=CLIP)
-    return measure.bootstrap_interval(stat, c, y, groups=images, rng=rng)[::2]
+        return inversion(c, y, images, name, rng)
+    drawn = Resamples(images, 1000, rng)
+    options = CLIP if name in ("slope", "intercept") else {}
+    return metric_interval(METRICS[name], c, y, drawn, level=0.95, **options)[::2]
 
 
 def cell(name: str, kind: str, world: str, n_images: int, repeats: int, seed: int):
@@ -154,8 +149,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--repeats", type=int, default=200)
     parser.add_argument("--seed", type=int, default=2027)
-    parser.add_argument("--images", type=int, nargs="+", default=[9, 23, 70])
-    parser.add_argument("--metrics", nargs="+", default=list(METRICS))
+    parser.add_argument("--images", type=int, nargs="+", default=[9, 23, 70, 398])
+    parser.add_argument("--metrics", nargs="+", default=list(NAMES))
     parser.add_argument("--worlds", nargs="+", default=list(WORLDS))
     parser.add_argument("--confidences", nargs="+", default=["continuous", "tens"])
     parser.add_argument("--out", default="build/bench")

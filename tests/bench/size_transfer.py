@@ -7,7 +7,7 @@ with these labels, is exactly the margin (found first by simulation). "Non-infer
 concluded in at most 2.5 % of samples, and in at most 3 % of families of 4 or 10 such rows after
 Holm; so is "inferior". Power: no cost at all, and a cost of 0.02.
 
-Last run, 600 samples: see docs/intervals.md.
+The numbers in docs/intervals.md are of 1,600 samples.
 """
 
 import sys

@@ -85,8 +85,7 @@ def lab(page, root, tmp_path_factory):
     home = tmp_path_factory.mktemp("lab")
     folder = home / "notebooks"
     shutil.copytree(root / "notebooks", folder)
-    for name, code in (("hello", HELLO), ("exercise", EXERCISE),
-                       ("explorer", EXPLORER), ("reliability", LAB)):  # fmt: skip
+    for name, code in (("hello", HELLO), ("exercise", EXERCISE), ("reliability", LAB)):
         write_notebook(folder / f"{name}.ipynb", code)
     with servers.jupyterlab(folder, home) as server:
         yield server
@@ -100,17 +99,6 @@ EXERCISE = """from IPython.display import display
 from medcal_nb.teach import exercises, lesson
 display(exercises.ask('accuracy'), exercises.ask('boaster'), lesson.quiz(), exercises.hand_in())"""
 LAB = "from medcal_nb.teach.lab import lab\nlab(n=100)"
-EXPLORER = """import numpy as np, pandas as pd
-from medcal_nb.show.explorer import explore
-rng, n = np.random.default_rng(0), 400
-confidence = rng.integers(0, 21, n) / 20
-answers = pd.DataFrame({
-    'model': np.where(np.arange(n) % 2, 'cautious', 'bold'), 'strategy': 'verbalized',
-    'dataset': 'set-a', 'modality': 'ct', 'split': np.where(np.arange(n) % 4 < 2, 'fit', 'test'),
-    'item_id': [f'i{k}' for k in range(n)], 'image_id': [f'g{k}' for k in range(n)],
-    'confidence': confidence, 'correct': rng.random(n) < 0.7 * confidence, 'answer': 'yes',
-    'gold': 'no', 'question': 'is it there?'})
-explore(answers)"""
 
 
 def write_notebook(path, code):

@@ -16,6 +16,7 @@ from playwright.sync_api import Page, sync_playwright
 from medcal_nb.reader import write_page
 from medcal_nb.teach.lesson_site import write_lesson_site
 from tests.browser.conftest import ARGUMENTS
+from tests.teach.executed import executed_lesson
 
 ROOT = Path(__file__).resolve().parents[2]
 SIZE = {"width": 1280, "height": 860}
@@ -23,9 +24,7 @@ SIZE = {"width": 1280, "height": 860}
 
 def take_lesson(page: Page, home: Path, to: Path) -> None:
     """Show the lesson's page with the prevalence of a cancer moved."""
-    site = write_lesson_site(
-        ROOT / "notebooks" / "07_teaching.ipynb", ROOT / "figures" / "pocket", home
-    )
+    site = write_lesson_site(executed_lesson(), home)
     page.goto(site.as_uri())
     page.locator("input[name=prevalence]").fill("0.1")
     heading = page.get_by_role("heading", name="Calibrated here, not there")

@@ -23,8 +23,8 @@ def run_all(page):
 
 
 def all_run(page):
-    """Wait until the last cell has put the lesson's answer to its top."""
-    answer = page.locator(".jp-OutputArea-output", has_text="Not by the number alone")
+    """Wait until the last cell has put the first finding to its top."""
+    answer = page.locator(".jp-OutputArea-output", has_text="multimodal LLMs called")
     answer.first.wait_for(timeout=240_000)
 
 
@@ -45,7 +45,7 @@ def test_the_lesson_runs_and_its_labs_move(page, lab):
     assert page.locator(".jp-RenderedText[data-mime-type$='stderr']").count() == 0
     view = page.locator(".medcal-lab", has=page.locator("[name=temperature]")).first
     view.scroll_into_view_if_needed()
-    value = view.locator("dd").nth(1)
+    value = view.locator(".number").nth(1)
     before = value.inner_text()
     view.locator("input").press("ArrowRight")
     expect(value).not_to_have_text(before)

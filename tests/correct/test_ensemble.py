@@ -13,7 +13,7 @@ from medcal_nb.correct import (
     single_answer,
 )
 from medcal_nb.correct.ensemble import Weights, averaged, make_members
-from medcal_nb.measure import brier_score, ece
+from medcal_nb.measure import ece
 
 from .worlds import votes
 
@@ -124,18 +124,6 @@ def test_labels_of_an_image_change_none_of_its_own_confidences(rng):
     assert (one[own].confidence == other[own].confidence).all()
     moved = one[~own].confidence != other[~own].confidence
     assert set(one[~own][moved].recalibration) == {"platt", "trained"}
-
-
-def test_fused_noise_does_not_look_good(rng):
-    data = votes(rng, 400, skill=(0.5, 0.5, 0.5, 0.5))
-    coin = dict(zip(data.item_id.unique(), rng.random(400) < 0.5, strict=True))
-    # the candidate "yes" is right by coin, whoever says it
-    data["correct"] = data.item_id.map(coin) == (data.answer == "yes")
-    fused = ensemble_answers(data, rng=rng)
-    for _, part in fused[fused.recalibration != "uncorrected"].groupby(
-        ["ensemble", "recalibration"]
-    ):
-        assert brier_score(part.confidence, part.correct.astype(float)) > 0.24
 
 
 # --- tables -------------------------------------------------------------------------------------
@@ -254,22 +242,3 @@ def test_items_graded_differently_are_left_out_and_counted(rng):
     assert n_left_out == 2
     spoken = data.assign(answer="yes")
     assert single_answer(spoken)[0] is spoken
-
-
-def test_one_member_is_no_ensemble(rng):
-    one = single_answer(textless(rng).query("strategy == 'said'"))[0]
-    fused = ensemble_answers(one, rng=rng)
-    assert set(fused["kind"]) == {"method"}
-    assert ensemble_change_table(fused, rng=rng).empty
-
-
-def test_answers_that_are_graded_alike_are_one_candidate():
-    """One notion of the same answer for grading and for ensembles."""
-    data = rows(
-        ("a", "s", "Two nodules", 0.7, True),
-        ("a", "t", "2 nodule", 0.6, True),
-        ("a", "u", "X-ray", 0.5, False),
-    )
-    members = members_of_all(data)
-    assert len(members.candidates) == 2
-    assert members.keys.loc["a", "s"] == members.keys.loc["a", "t"]

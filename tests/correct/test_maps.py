@@ -38,14 +38,6 @@ def test_log_odds_scaling_of_one_repeated_confidence_is_worked_by_hand():
     assert fitted([0.9])[0] == pytest.approx(0.7, rel=1e-9)
 
 
-def test_temperature_of_two_options_equals_log_odds_scaling_of_their_maximum(rng):
-    c, y = draw(rng, 400)
-    c, y = np.maximum(c, 1 - c), np.where(c > 0.5, y, 1 - y)
-    one = fit(c, y, method="log_odds").params["temperature"]
-    two = fit(np.column_stack([c, 1 - c]), np.where(y == 1, 0, 1), method="temperature")
-    assert two.params["temperature"] == pytest.approx(one, rel=1e-6)
-
-
 @pytest.mark.parametrize("absent", [False, True])
 @pytest.mark.parametrize("true", [0.3, 1.0, 4.0])
 def test_temperature_is_where_the_likelihood_of_all_options_is_largest(
@@ -85,24 +77,6 @@ def test_temperature_stops_at_its_bounds(right, bound):
     with pytest.warns(RecalibrationWarning, match="no maximum inside"):
         fitted = fit(options, gold, method="temperature")
     assert fitted.params["temperature"] == pytest.approx(bound, rel=1e-6)
-
-
-@pytest.mark.parametrize("name", ["temperature", "log_odds"])
-def test_many_temperatures_at_once_equal_them_one_by_one(rng, name):
-    rows = with_options(rng, 300, "d", 2.0)
-    p, gold, _ = option_arrays(rows.option_probabilities, rows.gold)
-    given = (p, gold) if name == "temperature" else (rows.confidence, rows.correct)
-    family = MAPS[name]
-    features, target = family.features(np.asarray(given[0]), 1e-6), np.asarray(given[1])
-    w = rng.integers(0, 3, (7, 300)).astype(float)
-    options = name == "temperature"
-    right = target if options else w * target
-    batch = family.fit(features, right, w, None)[:, 0]
-    single = []
-    for row in w[:, None]:
-        right = target if options else row * target
-        single.append(family.fit(features, right, row, None)[0, 0])
-    np.testing.assert_allclose(batch, single, rtol=1e-5)
 
 
 @pytest.mark.parametrize("true", [0.5, 1.0, 2.5])
@@ -200,17 +174,6 @@ def test_a_map_refuses_its_own_images_whatever_type_their_ids_come_in(rng, again
     assert fitted.apply(c, images=np.arange(50) + 100).shape == (50,)
 
 
-def test_other_questions_about_an_image_are_refused_too(rng):
-    rows = with_options(rng, 200, "general", 2.0).assign(
-        image_id=[f"x{i // 2}" for i in range(200)]
-    )
-    maps = fit_maps(rows.iloc[::2])  # the first question of each image
-    with pytest.raises(ValueError, match="100 of 100 answers are"):
-        apply_maps(rows.iloc[1::2], maps)
-    other = rows.iloc[1::2].assign(dataset="another")  # the same id of another data set
-    assert len(apply_maps(other, maps)) == 100
-
-
 # --- cross-fitting ------------------------------------------------------------------------------
 
 
@@ -222,19 +185,6 @@ def test_cross_fit_of_pure_noise_does_not_look_good(rng):
     crossed = log_loss(cross_fit(FITS["isotonic"], c, y, images, rng=rng), y)
     assert own < np.log(2) - 0.005
     assert crossed > np.log(2)
-
-
-def test_labels_of_an_image_change_none_of_its_own_corrected_confidences(rng):
-    c, y = draw(rng, 240)
-    image = np.repeat(np.arange(60), 4)
-    flipped = np.where(image == 7, 1 - y, y)
-    for name in OURS:
-        one, other = (
-            cross_fit(FITS[name], c, labels, image, rng=np.random.default_rng(1))
-            for labels in (y, flipped)
-        )
-        assert (one[image == 7] == other[image == 7]).all()
-        assert (one != other).any()
 
 
 def test_folds_are_even_and_whole(rng):
@@ -365,23 +315,6 @@ def test_bad_requests_are_refused(both):
     maps = fit_maps(both[both.domain == "general"])
     with pytest.raises(ValueError, match="none of the 2 maps"):
         apply_maps(both.assign(model="c"), maps)
-
-
-@pytest.mark.parametrize(
-    ("confidence", "correct", "temperature", "said"),
-    [
-        ([0.9, 0.8, 0.7, 0.3, 0.2, 0.1], [1, 1, 1, 0, 0, 0], 0.02, "no maximum inside"),
-        ([0.9, 0.8, 0.7, 0.3, 0.2, 0.1], [0, 0, 0, 1, 1, 1], 50, "no maximum inside"),
-        ([0.5, 0.6, 0.7, 0.8, 0.9, 0.9], [0] * 6, 1, "are wrong"),
-        ([0.4, 0.6, 0.7, 0.8, 0.9, 0.9], [1] * 6, 1, "are right"),
-    ],
-)
-def test_log_odds_scaling_says_where_answers_ask_for_a_bound(
-    confidence, correct, temperature, said
-):
-    with pytest.warns(RecalibrationWarning, match=said):
-        fitted = fit(confidence, correct, method="log_odds")
-    assert fitted.params["temperature"] == pytest.approx(temperature, rel=0.7)
 
 
 @pytest.mark.parametrize(

@@ -60,11 +60,6 @@ def test_one_number_removes_the_cost_of_a_prior_shift_alone(
     constant = (table.brier_transferred - table.brier_base) / table.cost
     assert row.share_constant == pytest.approx(constant)
     assert row.share_constant_low < constant < row.share_constant_high
-    # maps of all options have no intercept to set: no row, and the columns to ask for one
-    study.table["brier_known"] = np.nan
-    none = share_removed(study, ["strategy"])
-    assert none.empty
-    assert none.query("method == 'platt'").empty
 
 
 def test_the_share_over_models_is_of_the_summed_cost(prior_shift, rng):

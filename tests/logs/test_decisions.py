@@ -5,9 +5,8 @@ import json
 import pandas as pd
 import pytest
 
-from medcal_nb.answers import load_answers
+from medcal_nb.answers import load_answers, read_answers
 from medcal_nb.errors import MedcalError
-from medcal_nb.logs import import_file
 
 CASE = {
     "reader": "ada", "model": "m", "dataset": "d", "strategy": "verbalized", "domain": "medical",
@@ -39,16 +38,15 @@ def decisions(tmp_path):
         row("q1", "override", "no", 0.5, False),
         row("q1", "accept", "yes", 0.8, True),
         row("q2", "commit", "no", 0.6, False),
-        CASE | {"item_id": "q2"} | DEFERRED,
+        CASE | {"item_id": "q2", "image_id": "image of q2"} | DEFERRED,
     ]
     path = tmp_path / "decisions.json"
     path.write_text(json.dumps(rows))
     return path
 
 
-def test_decisions_become_answers_of_a_reader(decisions, tmp_path):
-    import_file(decisions, tmp_path / "a.sqlite")
-    table = load_answers(tmp_path / "a.sqlite").set_index(["item_id", "strategy"])
+def test_decisions_become_answers_of_a_reader(decisions):
+    table = load_answers(decisions).set_index(["item_id", "strategy"])
     assert set(table["model"]) == set(table["reader"]) == {"ada"}
     columns = ["answer", "confidence", "correct", "model_name", "model_answer", "place"]
     before = table.loc[("q1", "alone"), columns].tolist()
@@ -60,20 +58,26 @@ def test_decisions_become_answers_of_a_reader(decisions, tmp_path):
     assert len(table) == 4
 
 
+def test_a_reader_who_saw_two_models_has_two_samples(decisions):
+    rows = json.loads(decisions.read_text())
+    decisions.write_text(json.dumps([*rows, rows[3] | {"model": "n"}]))
+    table = read_answers(decisions).set_index(["strategy", "sample"])
+    assert table.loc[("with_model", 1), "model_name"] == "n"
+
+
 @pytest.mark.parametrize(
     ("change", "problem"),
     [
         ({"action": "agree"}, "row 2: action 'agree' is none of commit"),
-        ({"confidence": 80}, "row 2: confidence '80' is no number from 0 to 1"),
-        ({"confidence": None}, "row 2: confidence 'None' is no number"),
-        ({"answer": ""}, "row 2: no answer, and not deferred"),
-        ({"reader": ""}, "row 2: reader, model, dataset or item_id is empty"),
+        ({"confidence": 80}, "row 2: no answer with a confidence from 0 to 1"),
+        ({"confidence": None}, "row 2: no answer with a confidence"),
+        ({"answer": ""}, "row 2: no answer with a confidence .*not deferred"),
+        ({"reader": ""}, "row 2: reader, model, dataset, item_id: one is empty"),
     ],
 )
-def test_a_damaged_decision_is_refused_by_its_row(decisions, tmp_path, change, problem):
+def test_a_damaged_decision_is_refused_by_its_row(decisions, change, problem):
     rows = json.loads(decisions.read_text())
     rows[1] |= change
     decisions.write_text(json.dumps(rows))
     with pytest.raises(MedcalError, match=problem):
-        import_file(decisions, tmp_path / "to.sqlite")
-    assert not (tmp_path / "to.sqlite").exists()
+        load_answers(decisions)

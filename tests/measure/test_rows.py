@@ -39,20 +39,6 @@ def test_an_image_is_one_whatever_the_type_of_its_id(ids):
     ]
 
 
-def test_a_row_without_a_value_holds_none():
-    frame = pd.DataFrame(
-        {
-            "urgent": pd.array([True, None, False], "boolean"),
-            "age": pd.array([1, None, 3], "Int64"),
-            "site": ["a", None, "b"],
-        }
-    )
-    for where in ({"urgent": True}, {"age": 1}, {"site": "a"}):
-        assert list(rows.rows_where(frame, where).index) == [0], where
-    assert rows.rows_where(frame, {"age": pd.NA}).empty
-    assert rows.rows_where(frame, {"none": 1}).empty
-
-
 @pytest.mark.parametrize("ids", [[7, 3, 7], ["b", "a", "b"], [2**63, 5, 2**63]])
 def test_codes_of_images_are_in_the_order_of_their_labels(ids):
     frame = pd.DataFrame({"item_id": ["1", "2", "3"], "image_id": ids})

@@ -13,12 +13,17 @@ from pathlib import Path
 import pandas as pd
 
 from medcal_nb import ask as asking
+from medcal_nb.answer_key import answer_key
 from medcal_nb.answers import AnswerLog
-from medcal_nb.answers.cells import encode_json
-from medcal_nb.ask.graded import to_graded, with_candidates
+from medcal_nb.answers.cells import as_json
+from medcal_nb.answers.samples import one_answer_an_item
+from medcal_nb.ask.calls import LABELS, Labels, Prompt
 from medcal_nb.ask.models import resolve_model
+from medcal_nb.ask.rows import likeliest, picture
 from medcal_nb.ask.run import ask
-from medcal_nb.datasets import load_items
+from medcal_nb.ask.strategies import strategy
+from medcal_nb.ask.strategy import Plan, Program
+from medcal_nb.datasets import Item, load_items
 from medcal_nb.files import file_hash
 
 from .record import HOME
@@ -34,6 +39,65 @@ _COLUMNS = [
     *["option_probabilities", "n_answers", "prompt_tokens", "new_tokens", "expert"],
     *["visibility", "site", "template", "fact", "trivial"],
 ]
+
+
+DECISION = """
+
+{question}
+A. one
+B. two
+C. three
+Answer with the letter of the level that fits best (A to C) only."""
+
+#: What the letters of `DECISION` stand for, from the lowest level.
+LEVELS = ("one", "two", "three")
+
+
+def _has_level(item: Item, plan: Plan) -> str | None:
+    return None if item.gold in LEVELS else "no answer is a level"
+
+
+@strategy(
+    family="apart",
+    needs=(LABELS,),
+    source="as transformers' decision pipeline puts it",
+    applies=_has_level,
+)
+def decision(item: Item, plan: Plan) -> Program:
+    """A typed decision: the probabilities of the levels of a scale are read from their letters."""
+    turn = DECISION.format(question=item.question)
+    (result,) = yield [Labels(Prompt(picture(item, plan), (turn,)), ("A", "B", "C"))]
+    return [likeliest(result, LEVELS) | {"question_type": "score", "options": LEVELS}]
+
+
+def with_candidates(items: pd.DataFrame, graded: pd.DataFrame) -> pd.DataFrame:
+    """Return what an expert can judge: the items that all strategies have answered.
+
+    Parameters
+    ----------
+    items : DataFrame
+        The item table.
+    graded : DataFrame
+        Graded answers of one model to one data set under the strategies whose answers are judged.
+
+    Returns
+    -------
+    DataFrame
+        An item without options has the different answers given, with a confidence, as its options;
+        one without such answers is left out.
+    """
+
+    def different(said: pd.Series) -> tuple[str, ...]:
+        return tuple({answer_key(answer): answer for answer in said[::-1]}.values())
+
+    stated = graded.dropna(subset=["answer", "confidence"])
+    named = stated.groupby("item_id")["answer"].agg(different)
+    n_asked = items["item_id"].map(graded.groupby("item_id")["strategy"].nunique())
+    options = items["options"].where(
+        items["options"].notna(), items["item_id"].map(named)
+    )
+    whole = (n_asked == graded["strategy"].nunique()) & options.notna()
+    return items.assign(options=options)[whole]
 
 
 def record_answers(log: Path | None = None, *, to: Path = RECORDED) -> Path:
@@ -66,9 +130,9 @@ def record_answers(log: Path | None = None, *, to: Path = RECORDED) -> Path:
 
 def graded_table(answers: pd.DataFrame) -> pd.DataFrame:
     """Return one row a model, data set, item and strategy, without replies, in order."""
-    graded = to_graded(answers).reindex(columns=_COLUMNS)
+    graded = one_answer_an_item(answers, "the log").reindex(columns=_COLUMNS)
     options = graded["option_probabilities"]
-    graded["option_probabilities"] = options.map(encode_json, na_action="ignore")
+    graded["option_probabilities"] = options.map(as_json, na_action="ignore")
     counts = ["n_answers", "prompt_tokens", "new_tokens"]
     graded = graded.astype(dict.fromkeys(counts, "Int32"))
     graded["correct"] = graded["correct"].astype("boolean")
@@ -88,7 +152,7 @@ def _ask_all(log: AnswerLog) -> None:
                 if "of" in job:
                     of = log.read(model=model, dataset=dataset)
                     of = of[of["strategy"].isin(job["of"])]
-                    items = with_candidates(items, to_graded(of))
+                    items = with_candidates(items, one_answer_an_item(of, "the log"))
                 plan = {"seed": jobs["seed"], "model": model, "progress": True}
                 ask(backend, items, job["strategies"], log=log, **plan)
 

@@ -94,7 +94,7 @@ def card_tables(model, n=1000, *, seed=7):
         read) and ``checks`` (per domain: accuracy on questions with options by plain answer, by
         the options' words, by letters and with a blank image).
     """
-    from medcal_nb.ask.graded import to_graded
+    from medcal_nb.answers.samples import one_answer_an_item
     from medcal_nb.ask.models import resolve_model
 
     from .scenes import TRAIN_SITES
@@ -104,7 +104,10 @@ def card_tables(model, n=1000, *, seed=7):
     strategies = ["clip_zero_shot"] if is_clip else list(CARD_STRATEGIES)
     asked = [fresh_items(name, n, seed=1000 * seed) for name in DATASETS]
     graded = pd.concat(
-        [to_graded(_answers(backend, items, strategies)) for items in asked],
+        [
+            one_answer_an_item(_answers(backend, items, strategies), "the log")
+            for items in asked
+        ],
         ignore_index=True,
     )
     plain = graded[graded["strategy"] == strategies[0]]

@@ -105,7 +105,7 @@ def record(
         If the model can't be asked one of the strategies.
     """
     from medcal_nb.answers import AnswerLog
-    from medcal_nb.ask.graded import to_graded
+    from medcal_nb.answers.samples import one_answer_an_item
     from medcal_nb.ask.models import resolve_model
     from medcal_nb.ask.run import ask
     from medcal_nb.ask.strategies import choose_strategies
@@ -131,7 +131,7 @@ def record(
     answers = answers[answers["strategy"].isin(strategies)]
     answers = answers[answers["item_id"].isin(numbers)]
     called = answers[answers["strategy"] == "option_probability"].set_index("item_id")
-    graded = to_graded(answers).drop(columns="seconds")
+    graded = one_answer_an_item(answers, "the log").drop(columns="seconds")
     graded["number"] = graded["item_id"].map(numbers).astype(np.int32)
     graded["option_probabilities"] = [
         [*called.at[item, "option_probabilities"].items()]

@@ -9,6 +9,7 @@ is written beside its place and renamed, once it is whole; nothing is ever repla
 
 import hashlib
 import json
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from functools import lru_cache, partial
 from pathlib import Path
@@ -35,13 +36,6 @@ MOST_BYTES = 200_000_000
 
 _WAITS = "its reply is not there yet"
 _PLAN = "plan.json"
-_KINDS = {
-    "model": str,
-    "strategies": list,
-    "items": dict,
-    "files": bool,
-    "settings": dict,
-}
 
 
 def export_batch(
@@ -52,7 +46,6 @@ def export_batch(
     dataset: str,
     split: str | None = None,
     n: int | None = None,
-    files: bool = False,
     **settings: int | float | bool | None,
 ) -> list[Path]:
     """Write the first round of requests about a data set, and the plan that says what is asked.
@@ -66,8 +59,6 @@ def export_batch(
     strategies : str or list of str
     dataset, split, n
         The items, as :func:`medcal_nb.datasets.items.load_items` finds them again.
-    files : bool
-        Put images beside the requests as files, named by ``file://`` URLs, in place of their bytes.
     **settings
         Of :class:`medcal_nb.ask.strategies.Plan`.
 
@@ -86,7 +77,6 @@ def export_batch(
         "model": model,
         "strategies": [how.name for how in choose_strategies(strategies)],
         "items": {"name": dataset, "split": split, "n": n},
-        "files": files,
         "settings": settings,
     }
     load_items(**about["items"])  # a misspelt name leaves nothing behind
@@ -154,7 +144,7 @@ def _next_round(folder, about, log):
     with TemporaryDirectory(dir=folder, prefix=".round-") as beside:
         part = Path(beside) / "round"
         part.mkdir()
-        batch = _Batch(about, part, folder.resolve() / "images")
+        batch = _Batch(about, part)
         for path in (path for place in rounds for path in _results(place)):
             batch.read(path)
         items = load_items(**about["items"])
@@ -167,18 +157,22 @@ def _next_round(folder, about, log):
 
 
 def _read_plan(folder):
-    """What the plan says, each part of the kind that it has to be."""
+    """What the plan says, tried like what a user writes."""
     path = folder / _PLAN
     try:
-        plan = json.loads(require_file(path).read_text(encoding="utf-8"))
-        about = {name: plan[name] for name in _KINDS}
-        for name, kind in _KINDS.items():
-            if type(about[name]) is not kind:
-                raise TypeError(f"{name} is no {kind.__name__}")
+        about = json.loads(require_file(path).read_text(encoding="utf-8"))
         choose_strategies(about["strategies"])
-        Plan(**about["settings"])
         load_items(**about["items"])
-    except (ValueError, TypeError, KeyError, RecursionError, MedcalError) as error:
+        Plan(**about["settings"])
+        about["model"].encode()
+    except (
+        ValueError,
+        TypeError,
+        LookupError,
+        RecursionError,
+        AttributeError,
+        MedcalError,
+    ) as error:
         raise MedcalError(
             f"{path}: no plan that can be read ({error}): export again"
         ) from None
@@ -191,19 +185,17 @@ class _Batch:
     can = WRITING
     cannot: ClassVar[dict] = {}
 
-    def __init__(self, about, place, images):
+    def __init__(self, about, place):
         self.place = place
-        self.images = images
         self.name = about["model"]
-        self.files = about["files"]
         self.provenance = {"server": "batch"}
         self.results = {}
         self.asked = set()
         self.n_lines = 0
         self.path = None
-        self.url = lru_cache(maxsize=8)(self._url)
+        self.url = lru_cache(maxsize=8)(rq.data_url)
 
-    def read(self, path):
+    def read(self, path: Path) -> None:
         """Keep the lines of results by what they answer."""
         with path.open(encoding="utf-8", errors="replace") as lines:
             for number, line in enumerate(lines, start=1):
@@ -216,7 +208,7 @@ class _Batch:
                     ) from None
                 self.results[digest] = record
 
-    def stream(self, batches):
+    def stream(self, batches: Iterable[tuple]) -> Iterator[tuple]:
         """Run programs as far as the replies go; those that wait for one have no rows."""
         with start_blocking_portal() as portal:
             for todo, programs in batches:
@@ -243,21 +235,10 @@ class _Batch:
             sample = getattr(call, "seed", "").rpartition("|")[2] or 0
             line = {"custom_id": f"{about}|{step}|{sample}|{digest}", "method": "POST"}
             line |= {"url": f"/v1{rq.CHAT}", "body": body}
-            self._write(b"".join((*rq.fill(line, self.url(picture)), b"\n")))
+            self._write(b"".join((*rq.fill(line, self.url(picture)[0]), b"\n")))
             self.asked.add(digest)
         answer = json.dumps(record.get("error") or record.get("response"))[:200]
         raise MedcalError(f"the server answered {answer}" if record else _WAITS)
-
-    def _url(self, picture):
-        """The image as a data URL, or written beside the rounds, where a server may read it."""
-        if not self.files:
-            return rq.data_url(picture)[0]
-        name, data = rq.image_file(picture)
-        path = self.images / name
-        path.parent.mkdir(exist_ok=True)
-        with new_file(path, force=True) as part:
-            part.write_bytes(data)
-        return path.as_uri().encode()
 
     def _write(self, line):
         """Add a line to the last file, or to a new one where that has enough."""

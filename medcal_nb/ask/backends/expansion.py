@@ -1,11 +1,12 @@
 """What a processor makes of an image: its tokens in a prompt, and its tensors."""
 
 from itertools import takewhile
+from typing import Any
 
 from medcal_nb.ask.calls import Failure
 
 
-def common(rows):
+def common(rows: list) -> tuple:
     """Return the longest beginning that all token lists share."""
     pairs = zip(min(rows), max(rows), strict=False)
     return tuple(a for a, _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
@@ -19,7 +20,7 @@ class Expansion:
     become ones that have `begun`.
     """
 
-    def __init__(self, plain, inputs):
+    def __init__(self, plain: list[int], inputs: Any) -> None:
         import torch
 
         plain = tuple(plain)
@@ -37,7 +38,7 @@ class Expansion:
             else:
                 self.tensors[name] = value
 
-    def expand(self, plain):
+    def expand(self, plain: list[int]) -> tuple | Failure:
         """Put this image's tokens into those of a prompt about it, or say why not."""
         size = len(self.before)
         if tuple(plain[:size]) != self.before:
@@ -47,7 +48,7 @@ class Expansion:
         return (*self.begun, *plain[size:])
 
 
-def pixels(expansions, lengths, backend):
+def pixels(expansions: list[Expansion], lengths: list[int], backend: Any) -> dict:
     """Gather the tensors of several images for one pass over prompts of so many tokens."""
     from torch.nn.functional import pad
 

@@ -42,11 +42,11 @@ UNDECIDED = 5e-4
 # --- bodies --------------------------------------------------------------------------------------
 
 
-def image_file(picture: Picture) -> tuple[str, bytes]:
-    """Return a picture as a file, its name and its bytes: its own where they show it.
+def data_url(picture: Picture) -> tuple[bytes, str]:
+    """Return a picture as a data URL, in bytes, and its name, a hash of what is sent.
 
     A JPEG or PNG in grey or RGB, neither turned by its EXIF nor transparent, is sent as it is; all
-    else as PNG of what is seen here. The name is a hash and the kind.
+    else as PNG of what is seen here.
     """
     from PIL import Image
 
@@ -63,14 +63,8 @@ def image_file(picture: Picture) -> tuple[str, bytes]:
     if picture.change or not plain or kind not in ("jpeg", "png"):
         kind = "png"
         data = encode_png(shown)
-    return f"{hashlib.blake2b(data, digest_size=16).hexdigest()}.{kind}", data
-
-
-def data_url(picture: Picture) -> tuple[bytes, str]:
-    """Return a picture as a data URL, in bytes, and its name."""
-    name, data = image_file(picture)
-    kind = name.rpartition(".")[2]
-    return b"data:image/%b;base64,%b" % (kind.encode(), base64.b64encode(data)), name
+    url = b"data:image/%b;base64,%b" % (kind.encode(), base64.b64encode(data))
+    return url, hashlib.blake2b(data, digest_size=16).hexdigest()
 
 
 def fill(body: dict, url: bytes | None, name: str = "") -> tuple[bytes, bytes, bytes]:

@@ -7,6 +7,7 @@ the batch it happened to be in.
 
 import hashlib
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
@@ -16,7 +17,7 @@ from medcal_nb.ask.calls import Prompt
 _AT_ONCE = 128
 
 
-def uniforms(seed, n):
+def uniforms(seed: str, n: int) -> np.ndarray:
     """Return `n` numbers in [0, 1) that depend on the text `seed` alone."""
     key = int.from_bytes(
         hashlib.blake2b(seed.encode(), digest_size=16).digest(), "little"
@@ -42,7 +43,7 @@ class Row:
     ended: bool = False
 
 
-def choose(logits, lines, rows, eos):
+def choose(logits: Any, lines: list[int], rows: list[Row], eos: frozenset) -> list[int]:
     """Choose the next token of each row from its line of the logits, book it, and return all."""
     import torch
 

@@ -18,23 +18,11 @@ from collections.abc import Iterator
 from medcal_nb.logs.nested import at, choice, first_text, number
 from medcal_nb.logs.registry import Log, Reader, has
 
-_NO_METRICS = frozenset(
-    [
-        "doc_id",
-        "doc",
-        "target",
-        "arguments",
-        "input",
-        "resps",
-        "filtered_resps",
-        "filter",
-        "metrics",
-        "doc_hash",
-        "prompt_hash",
-        "target_hash",
-        "token_counts",
-    ]
+_NO_METRIC = re.compile(
+    r"doc|(doc|prompt|target)_hash|doc_id|target|arguments|input|(filtered_)?resps|filter|metrics|"
+    "token_counts"
 )
+"""Members of a sample that are no metrics."""
 
 
 def _read(log: Log) -> Iterator[dict]:
@@ -84,7 +72,7 @@ def _metrics(sample):
     listed = sample.get("metrics")
     if isinstance(listed, list) and listed:
         return {name: sample.get(name) for name in listed if isinstance(name, str)}
-    return {name: value for name, value in sample.items() if name not in _NO_METRICS}
+    return {name: v for name, v in sample.items() if not _NO_METRIC.fullmatch(name)}
 
 
 def _scores(replies):

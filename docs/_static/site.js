@@ -1,0 +1,10 @@
+/* A table wider than its place becomes cards: each row a block, each cell with its column's name. */
+function fit() {
+  for (const table of document.querySelectorAll("table[data-cards]")) {
+    table.classList.remove("cards");
+    const box = table.parentElement;
+    table.classList.toggle("cards", box.scrollWidth > box.clientWidth);
+  }
+}
+window.addEventListener("load", fit);
+window.addEventListener("resize", fit);

@@ -1,1 +1,0 @@
-"""Figures and widgets: tables become ink here, and nowhere else."""

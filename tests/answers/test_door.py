@@ -1,0 +1,613 @@
+"""Tables as people and spreadsheets write them: what comes in, what is asked, what is refused."""
+
+import gzip
+import json
+import random
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from medcal_nb.answers import GRADED_COLUMNS, load_answers, read_answers
+from medcal_nb.errors import MedcalError
+from tests.damage import damaged
+
+HEAD = "item_id,confidence,correct\n"
+MODELS = "item_id,model,confidence,correct\n"
+
+
+def table(folder, content, name="in.csv"):
+    path = folder / name
+    path.write_bytes(content if isinstance(content, bytes) else content.encode())
+    return path
+
+
+def rows(n, line):
+    """Lines of a table: `line` of each number and whether it is odd."""
+    return "".join(
+        line.format(i=i, odd=i % 2, p=0.5 + (i % 40) / 100) + "\n" for i in range(n)
+    )
+
+
+YES_NO = ["yes" if i % 3 else "no" for i in range(60)]
+"""Of 60 answers: every third is no."""
+GOLD = [
+    YES_NO[i] if i % 4 else ("no" if YES_NO[i] == "yes" else "yes") for i in range(60)
+]
+"""Of 60 answers: three of four are right."""
+
+
+def lines(head, *columns):
+    return (
+        head
+        + "\n"
+        + "".join(",".join(map(str, row)) + "\n" for row in zip(*columns, strict=False))
+    )
+
+
+# --- what comes in -------------------------------------------------------------------------------
+
+COMES_IN = {
+    "our own names": (HEAD + "007,0.5,true\n08,1,0\n", {},
+     {"item_id": ["007", "08"], "correct": [True, False], "model": ["unnamed"] * 2,
+      "dataset": ["in"] * 2, "strategy": ["stated"] * 2}),
+    "English": ("case,LLM,Conf,isCorrect,img,note\n1,net,95,1,a,x\n2,net,40,0,b,y\n", {},
+     {"item_id": ["1", "2"], "model": ["net"] * 2, "confidence": [0.95, 0.4], "correct": [True,
+      False], "image_id": ["a", "b"], "note": ["x", "y"]}),
+    "German, semicolons, decimal commas": (
+     "Fall;Konfidenz (%);Richtig;Modalität\n1;97,5 %;ja;CT\n2;20 %;nein;MRT\n",
+     {"confidence": "Konfidenz (%)"},
+     {"confidence": [0.975, 0.2], "correct": [True, False], "modality": ["CT", "MRT"]}),
+    "French": ("cas;confiance;juste\n1;0,85;oui\n2;0,4;non\n", {},
+     {"item_id": ["1", "2"], "confidence": [0.85, 0.4], "correct": [True, False]}),
+    "tabs": (HEAD.replace(",", "\t") + "1\t0.5\t1\n", {}, {"confidence": [0.5]}),
+    "byte order mark, CR LF, empty cells": (
+     '\ufeffitem_id;confidence;correct;answer\r\n1;0.5;1;\r\n2;0.5;1;""\r\n',
+     {}, {"item_id": ["1", "2"], "answer": [np.nan, ""]}),
+    "a value for all rows": (HEAD + "1,0.5,1\n",
+     {"model": "gpt", "dataset": "mine", "domain": "medical", "split": "test"},
+     {"model": ["gpt"], "dataset": ["mine"], "domain": ["medical"], "split": ["test"]}),
+    "a column that is named": ("id,p,prob,correct,source\n1,.9,.8,1,s\n",
+     {"confidence": "prob", "dataset": "source"},
+     {"confidence": [0.8], "dataset": ["s"], "p": ["\u200b.9"[1:]]}),
+    "a score of fractions is a confidence": ("id,score,hit\n1,0.9,1\n2,0.2,0\n", {},
+     {"confidence": [0.9, 0.2]}),
+    "a score of 0 and 1 is a grade": ("id,conf,score\n1,0.9,1\n2,0.2,0\n", {},
+     {"correct": [True, False]}),
+    "a reader stands for a model": ("case,reader,conf,correct\n1,Ada,0.9,1\n1,Bo,0.4,0\n", {},
+     {"model": ["Ada", "Bo"], "reader": ["Ada", "Bo"]}),
+    "answers are graded": (
+     "id,prediction,ground_truth,p\na,yes,Yes,0.9\nb,no,yes,0.8\nc,,yes,0.7\nd,yes,,0.7\n",
+     {}, {"correct": [True, False, pd.NA, pd.NA], "answer": ["yes", "no", np.nan, "yes"]}),
+    "by their type and options": (
+     "item_id,answer,gold,confidence,question_type,options\n"
+     '1,"Yes, there is.",yes,.9,CLOSED,\n2,B,right lung,.8,choice,"[""left"",""right lung""]"\n',
+     {}, {"correct": [True, True]}),
+    "several right answers": ('item_id,answer,gold,confidence\n1,yeah,"[""yes"",""yeah""]",0.5\n',
+     {}, {"correct": [True], "gold": ['["yes","yeah"]']}),
+    "grades in words": (
+     HEAD + "1,.5,richtig\n2,.5,FALSCH\n3,.5,oui\n4,.5,Non\n5,.5,sí\n6,.5,incorrect\n7,.5,\n",
+     {}, {"correct": [True, False, True, False, True, False, pd.NA]}),
+    "percent signs": (HEAD + "1,95%,1\n2,\u00a07 %,0\n", {}, {"confidence": [0.95, 0.07]}),
+    "plainly percent": (HEAD + "1,95,1\n2,0,0\n3,80.5,1\n", {}, {"confidence": [0.95, 0, 0.805]}),
+    "percent that is said": (HEAD + "1,0,1\n2,0.5,0\n3,95,1\n4,100.00000001,1\n5,85%,1\n",
+     {"scale": "percent"}, {"confidence": [0, 0.005, 0.95, 1, 0.85]}),
+    "0 to 10": (HEAD + "1,7,1\n2,10,0\n", {"scale": 10}, {"confidence": [0.7, 1]}),
+    "1 to 5": (HEAD + "1,1,1\n2,3.5,0\n", {"scale": "1-5"}, {"confidence": [0, 0.625]}),
+    "rounding outside 0 to 1": (HEAD + "1,1.0000000001,1\n2,-1e-9,0\n", {},
+     {"confidence": [1, 0]}),
+    "numbers widened from 32 bits": (HEAD + "1,0.8999999761581421,1\n2, .5,0\n", {},
+     {"confidence": [0.9, 0.5]}),
+    "all confidences equal": (HEAD + "1,1,1\n2,1,0\n", {}, {"confidence": [1, 1]}),
+    "missing confidences and grades": (HEAD + "1,0.5,1\n2,,1\n3,nan,\n", {},
+     {"confidence": [0.5, np.nan, np.nan]}),
+    "option scores": ("id,logit_A,logit_B,gold\n1,1000,1001,A\n2,0,-inf,A\n", {},
+     {"answer": ["B", "A"], "correct": [False, True], "confidence": [1 / (1 + np.exp(-1)), 1],
+      "strategy": ["option_probability"] * 2}),
+    "option scores with commas": ("item_id;a_A;a_B;gold\n1;0,5;-1,25;A\n", {"logits": "a_A,a_B"},
+     {"confidence": [1 / (1 + np.exp(-1.75))]}),
+    "an option outside the top ten": (
+     "id,logprob_A,logprob_B,logprob_C,gold\n1,-0.1,-2.4,,A\n2,,-0.2,-1.8,C\n",
+     {}, {"answer": ["A", "B"], "confidence": [0.908877, 0.832018]}),
+    "option probabilities": ("id,p_A,p_B,gold\n1,.97,.03,A\n2,.2,.7,A\n",
+     {"probabilities": ["p_A", "p_B"]},
+     {"answer": ["A", "B"], "confidence": [0.97, 0.7], "correct": [True, False]}),
+    "names in one form": (
+     MODELS + "q\u200b1,mode\u0300le,.5,1\nq 2 ,mod\u00e8le,.5,1\n"
+     "3.0,\uff4dod\u00e8le,.5,1\n4,mod\u00e8le ,.5,0\n",
+     {}, {"model": ["mod\u00e8le"] * 4, "item_id": ["q1", "q 2", "3", "4"]}),
+    "no-break hyphens and blanks": (
+     MODELS + "1,GPT\u20114,.5,1\n2,GPT-4,.5,1\n3,a  b,.5,1\n4,a\u00a0b,.5,1\n",
+     {}, {"model": ["GPT-4", "GPT-4", "a b", "a b"]}),
+    "columns that hold something else are left out": (
+     "item_id,conf,correct,seconds,sample\n1,0.9,1,n/a,S-17\n",
+     {}, {"confidence": [0.9]}),
+    "our own names of columns are free in what they say": (
+     "domain,split,question_type," + HEAD + "animals,train,vqa,1,0.5,1\n",
+     {}, {"domain": ["animals"], "split": ["train"], "question_type": ["vqa"]}),
+    "a column that is not to be taken": ("item_id,answer,gold,confidence,right\n1,a,b,.5,1\n",
+     {"gold": "", "correct": "right"}, {"correct": [True]}),
+    "one negligible contradiction": (lines("item_id,answer,gold,confidence,correct", range(60),
+     YES_NO, GOLD, [0.8] * 60, [int(YES_NO[i] == GOLD[i] and i != 5) for i in range(60)]),
+     {}, {"item_id": [str(i) for i in range(60)]}),
+    "no item named": ("confidence,correct\n0.5,1\n0.5,1\n", {}, {"item_id": ["1", "2"]}),
+    "a pattern that is no second run": ("gold,answer,confidence\n" + rows(60, "{odd},{odd},{p}"),
+     {}, {"model": ["unnamed"] * 60}),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", COMES_IN)
+def test_what_comes_in(tmp_path, name):
+    content, how, expected = COMES_IN[name]
+    answers = load_answers(table(tmp_path, content), **how)
+    assert {*GRADED_COLUMNS} <= {*answers}
+    for column, values in expected.items():
+        got = answers[column].tolist()
+        assert len(got) == len(values)
+        for one, wanted in zip(got, values, strict=True):
+            if pd.isna(wanted):
+                assert pd.isna(one)
+            else:
+                assert one == (
+                    pytest.approx(wanted) if isinstance(wanted, float) else wanted
+                )
+
+
+SAID = {
+    "what is taken for what": ("case,Conf,right\n1,95,1\n",
+     "confidence from 'Conf' (percent), correct from 'right', item_id from 'case'"),
+    "what is assumed": (HEAD + "1,.5,1\n", "no column 'model': it is 'unnamed'"),
+    "that images are unknown": (HEAD + "1,.5,1\n", "no image named: intervals are by answer"),
+    "that rows are numbered": ("conf,correct\n.5,1\n", "no column of items: rows are numbered"),
+    "what is left out": ("seconds," + HEAD + "n/a,1,.5,1\n",
+     "left out, as they hold something else: 'seconds'"),
+    "what is missing, and how right it is": (HEAD + "1,.5,1\n2,.5,1\n3,,0\n",
+     "1 of 3 answers have no confidence: 0% of them are right, 100% of the others"),
+    "how was graded": ("id,answer,gold,p\n1,yes,yes,.9\n2,lung (left),lung,.9\n",
+     "1 of 2 answers graded: "),
+    "what is not graded": (HEAD + "1,.5,1\n2,.5,\n", "1 of 2 answers are not graded"),
+    "which column may be two": ("pred,other,response," + HEAD + "a,b,c,1,.5,1\n",
+     "answer: 'pred', 'response' may be it, none is taken"),
+    "that scores are missing": ("id,logit_A,logit_B,gold\n1,3,,A\n",
+     "1 scores of options are missing: they count as 0"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", SAID)
+def test_what_is_said(tmp_path, name):
+    content, sentence = SAID[name]
+    assumed = load_answers(table(tmp_path, content)).attrs["assumed"]
+    assert any(text.startswith(sentence) for text in assumed)
+
+
+# --- what is asked or refused --------------------------------------------------------------------
+
+ONE_CLASS = [0.9 if YES_NO[i] == "yes" else 0.1 for i in range(60)]
+RUN = "gold,confidence,correct\n" + "".join(f"{g},.5,1\n" for g in GOLD[:30])
+
+REFUSED = {
+    "probability of class 1": (lines("id,pred,label,prob", range(60), YES_NO, GOLD, ONE_CLASS),
+     {}, "lies below 0.5 just where the answer is 'no'.*write 1 − p"),
+    "a correct that is the right answer": (lines("id,answer,correct,conf", range(60), YES_NO, GOLD,
+     [0.9] * 60),
+     {}, "holds the words of the answers.*correct=correct or gold=correct"),
+    "in sentences": (lines("id,answer,correct,conf", range(60), [f"{a.title()}." for a in YES_NO],
+     GOLD, [0.9] * 60),
+     {}, "holds the words of the answers"),
+    "in German": (lines("id,antwort,richtig,konfidenz", range(60), YES_NO, GOLD, [0.9] * 60), {},
+     "holds the words of the answers.*correct=richtig or gold=richtig"),
+    "a correct that is another text": (HEAD + "1,.5,pneumonia\n", {},
+     "row 1, column 'correct': value 'pneumonia' is neither"),
+    "a disease taken for a grade": (lines("id,answer,correct_answer,label,conf", range(60), YES_NO,
+     GOLD, [i // 2 % 2 for i in range(60)], [0.9] * 60),
+     {}, "are graded wrong .*row .*wrong by 'label'"),
+    "a grade that contradicts": (lines("id,answer,gold,correct,conf", range(60), YES_NO, GOLD,
+     [int(YES_NO[i] != GOLD[i]) for i in range(60)], [0.9] * 60),
+     {}, "of 45 answers that are their gold answers 45 are graded wrong"),
+    "1 to 10": (HEAD + "1,3,1\n2,5,0\n", {}, "row 2, column 'confidence': value '5'.*scale=10"),
+    "1 to 10 with a half": (HEAD + "1,7.5,1\n2,10,0\n", {}, "'10' is the largest.*scale=10"),
+    "1 to 5 with a half below 1": (HEAD + "1,.5,1\n2,4,0\n", {}, "scale=1-5"),
+    "0 to 20": (HEAD + "1,20,1\n2,4,0\n", {}, "scale=percent, scale=10"),
+    "percent beside probabilities": (HEAD + "1,95,1\n2,0.95,0\n3,80,1\n", {},
+     "value '95'.*percent and probabilities mixed"),
+    "a model on each scale": (MODELS + "1,a,1,1\n2,a,0,1\n1,b,95,1\n2,b,80,0\n", {},
+     "percent and probabilities mixed"),
+    "a model on each scale, percent said": (MODELS + "1,a,1,1\n2,a,0,1\n1,b,95,1\n2,b,80,0\n",
+     {"scale": "percent"}, "'a' reaches 1 at most"),
+    "percent of 0 to 10": (HEAD + "1,7,1\n2,10,0\n", {"scale": "percent"},
+     "reaches 10 at most.*scale=10"),
+    "percent of probabilities": (HEAD + "1,.7,1\n2,.9,0\n", {"scale": "percent"},
+     "reaches 0.9 at most"),
+    "0.85 % in every cell": (HEAD + "1,0.85%,1\n2,0.9%,0\n", {}, "reaches 0.9 at most"),
+    "some percent signs": (HEAD + "1,0.5,1\n2,85%,1\n", {},
+     "row 2, column 'confidence': value '85%' has another form.*scale=percent"),
+    "no scale": (HEAD + "1,.5,1\n", {"scale": "high"}, "no scale 'high': write its ends"),
+    "above a scale": (HEAD + "1,850,1\n", {"scale": "percent"}, "'850' is outside 0 to 100"),
+    "a number too many": (HEAD + "1,850,1\n", {}, "value '850'"),
+    "below 0": (HEAD + "1,-0.2,1\n", {}, "value '-0.2' is outside 0 to 1; .*0.85 for 85 %"),
+    "infinite": (HEAD + "1,inf,1\n", {}, "value 'inf' is outside"),
+    "a word": (HEAD + "1,sure,1\n", {},
+     "row 1, column 'confidence': value 'sure' is not a number"),
+    "two commas": (HEAD + '1,"0,8,5",1\n', {}, "'0,8,5' is not a number; .*write 0.85"),
+    "Python's digits": (HEAD + "1,0_9,1\n", {}, "'0_9' is not a number"),
+    "probabilities as logits": ("id,logit_a,logit_b,gold\n1,.97,.03,a\n2,.2,.8,a\n", {},
+     "are probabilities; name them by probabilities="),
+    "logits as probabilities": ("id,a,b,gold\n1,9.7,.03,a\n", {"probabilities": "a,b"},
+     "row 1, column 'a': value '9.7'"),
+    "no such score": (HEAD + "1,.5,1\n", {"logits": "a,b"}, "no column 'a', which was named"),
+    "one score": ("a_A,gold\n1,A\n", {"logits": "a_A"}, "two columns or more"),
+    "the same option twice": ("a_A,b_A,gold\n1,1,A\n", {"logits": "a_A,b_A"}, "different options"),
+    "no score at all": ("a_A,a_B,gold\n-inf,-inf,A\n", {"logits": "a_A,a_B"},
+     "row 1, column 'a_A'"),
+    "merged cells of images": ("item_id,image,confidence,correct\n1,a,.5,1\n2,,.5,1\n", {},
+     "1 of 2 answers of 'in' do not name their image, the first in row 2"),
+    "names that differ by case": (MODELS + "1,m,.5,1\n2,M,.5,1\n", {},
+     "row 2, column 'model': value 'M' and 'm' differ by case"),
+    "ids that a spreadsheet shortened": (HEAD + "1.23457E+18,.5,1\n", {},
+     "value '1.23457E.18' is a long number .*write ids as text"),
+    "the same answer twice": (HEAD + "1,0.5,1\n2,0.5,1\n1,0.5,0\n", {},
+     "rows 1 and 3 are the same answer.*'sample'"),
+    "the same in two forms": (HEAD + "q1,0.5,1\nq\u200b1,0.5,1\n", {},
+     "rows 1 and 2 are the same answer"),
+    "no id": (HEAD + ",0.5,1\n", {}, "row 1, column 'item_id': .* is missing; every answer needs"),
+    "two runs": (RUN + RUN.partition("\n")[2].replace(".5,1", ".6,0"), {},
+     "60 rows are 2 times the same 30 items"),
+    "every row twice": ("confidence,correct\n" + rows(40, "{p},1\n{p},1"), {},
+     "times the same .*item_id=COLUMN"),
+    "a row of sums": (HEAD + "1,.5,1\n2,.6,1\nTotal,.55,1\n", {}, "row 3 is 'Total', no answer"),
+    "two confidences": ("id,p,prob,correct\n1,.9,.8,1\n", {},
+     "2 columns may be the confidence: 'p', 'prob'; name one"),
+    "two grades": ("id,conf,right,richtig\n1,.9,1,1\n", {}, "2 columns may be the correct"),
+    "two ids": ("case,qid,conf,right\n1,1,.9,1\n", {}, "2 columns may be the item_id: 'case'"),
+    "no confidence": ("item_id,correct\n1,1\n", {},
+     "no column 'confidence'; name it by confidence="),
+    "a name nearly right": ("item_id,confidense,correct\n1,1,1\n", {},
+     "did you mean 'confidense'"),
+    "no grade": ("item_id,confidence\n1,1\n", {}, "nothing says which answers are correct"),
+    "gold without answer": ("item_id,confidence,gold\n1,1,a\n", {}, "nothing says which"),
+    "a column that is not there": (HEAD + "1,.5,1\n", {"confidence": "confidense"},
+     "no column 'confidense', which was named; did you mean 'confidence'"),
+    "empty": ("", {}, "the file is empty"),
+    "header only": (HEAD, {}, "no rows"),
+    "blank header": ("\n1,2\n3,4\n", {}, "no column .confidence.; .*columns are 1, 2"),
+    "double columns": ("a,confidence,confidence\n1,1,1\n", {},
+     "two columns are called 'confidence'"),
+    "cut off": (HEAD + "1,0.5,1\n2,0.", {}, "cut off.*Row #3: Expected 3 columns, got 2"),
+    "too many cells": (HEAD + "1,0.5,1,9\n", {}, "as many cells in every row"),
+    "latin-1": (HEAD.encode() + "m\xfcde,0.5,1\n".encode("latin-1"), {},
+     "not a table in UTF-8.*CSV UTF-8"),
+    "latin-1 header": ("Gr\xf6\xdfe,conf\n".encode("latin-1"), {}, "save it as 'CSV UTF-8'"),
+    "utf-16": (HEAD.encode("utf-16"), {}, "UTF-16.*save it as UTF-8"),
+    "a quote that swallows rows": (HEAD + '1,.5,1\n"2,.5,1\n3,.5,1\n4",.5,1\n5,.5,1\n', {},
+     "row 2, column 'item_id'.*holds whole rows"),
+    "a pointer of Git LFS": ("version https://git-lfs.github.com/spec/v1\n", {}, "Git LFS"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_what_is_refused(tmp_path, name):
+    content, how, message = REFUSED[name]
+    with pytest.raises(MedcalError, match=rf"(?s)(in\.csv.*|^){message}") as caught:
+        load_answers(table(tmp_path, content), **how)
+    assert "\n" not in str(caught.value)
+
+
+REFUSED_JSON = {
+    "cut off": ('{"item_id": 1, "confidence": 0.5, "correct": true}\n{"item_id": 2, "con',
+     "line 2"),
+    "not JSON": ('{"item_id": 1}\nitem 2\n', "line 2 is not JSON"),
+    "JSON over lines": ('{\n  "a": 0\n}\n', "line 1 is not JSON.*over several lines"),
+    "not objects": ("[1, 2]\n", "row 1 is not an object"),
+    "latin-1": ('{"item_id": "m\xfc"}\n'.encode("latin-1"), "line 1 is not JSON in UTF-8"),
+    "broken unicode": ('{"item_id": "\\ud800", "confidence": 1, "correct": 1}', "Unicode"),
+    "a table for a number": ('{"item_id": 1, "confidence": {"p": 1}, "correct": 1}',
+     "not a number"),
+    "a truth value": ('{"item_id": 1, "confidence": true, "correct": 1}', "True is not a number"),
+    "a list for an answer": ('{"item_id": 1, "confidence": 1, "answer": ["a"], "correct": 1}',
+     "is a list, not text"),
+    "deep": ("[" * 100_000, "line 1 is .*cut off"),
+    "a name twice": ('{"item_id": "a", "confidence": 0.9, "confidence": 1}', "stands twice"),
+    "a number of many digits": (
+     '{"item_id": 12345678901234567890.5, "confidence": 1, "correct": 1}',
+     "is rounded"),
+    "many columns": (json.dumps({f"c{i}": i for i in range(20_000)}), "20,000 columns, more than"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", REFUSED_JSON)
+def test_bad_json_is_refused(tmp_path, name):
+    content, message = REFUSED_JSON[name]
+    with pytest.raises(MedcalError, match=rf"in.jsonl.*{message}"):
+        load_answers(table(tmp_path, content, "in.jsonl"))
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("none.csv", None, "no such file"),
+        (".", None, "a folder"),
+        ("notes.txt", "x", "cannot tell the format"),
+        ("results.pkl", "x", "cannot tell the format"),
+        ("a.json", "5", "row 1 is not an"),
+        ("a.json", '[{"a": 1}', "not JSON in UTF-8, cut"),
+        ("a.parquet", gzip.compress(b"x" * 99), r"a\.parquet: not .*damaged"),
+        ("a.xlsx", "x", r"a\.xlsx: not .*damaged"),
+        ("a.sqlite", "no database " * 99, "not an answers log"),
+    ],
+)
+def test_other_files_are_refused(tmp_path, name, content, message):
+    if content is not None:
+        table(tmp_path, content, name)
+    with pytest.raises(MedcalError, match=message):
+        load_answers(tmp_path / name)
+
+
+# --- formats -------------------------------------------------------------------------------------
+
+FRAME = pd.DataFrame(
+    {
+        "item_id": ["1", "2", "3"],
+        "answer": ["yes", 'a,\t"b"\nc', "a\u2028b\x85c"],
+        "confidence": [0.5, 0.25, 0.9],
+        "correct": [True, False, True],
+        "model": pd.Categorical(["m", "m", "m"]),
+    }
+)
+
+
+@pytest.mark.parametrize(
+    "kind", ["csv", "tsv", "csv.gz", "jsonl", "jsonl.gz", "json", "parquet"]
+)
+def test_every_format_gives_the_same_answers(tmp_path, kind):
+    path = tmp_path / f"in.{kind}"
+    if kind == "parquet":
+        FRAME.to_parquet(path)
+    elif "json" in kind:
+        FRAME.to_json(path, orient="records", lines="jsonl" in kind, force_ascii=False)
+    else:
+        FRAME.to_csv(path, index=False, sep="\t" if kind == "tsv" else ",")
+    read = load_answers(path)[FRAME.columns.tolist()]
+    pd.testing.assert_frame_equal(
+        read, FRAME, check_dtype=False, check_categorical=False
+    )
+
+
+@pytest.mark.parametrize(
+    "width", ["float16", "float32", "Float32", "float64", "decimal"]
+)
+def test_a_file_is_the_same_answers_in_every_width(tmp_path, rng, width):
+    digits = 3 if width == "float16" else 6
+    doubles = (
+        FRAME.head(0).reindex(range(300)).assign(item_id=[f"q{i}" for i in range(300)])
+    )
+    doubles["confidence"] = rng.uniform(0, 1, 300).round(digits)
+    doubles["correct"] = True
+    doubles.loc[7, "confidence"] = np.nan
+    frame = doubles.drop(columns="model")
+    arrow = pa.Table.from_pandas(
+        frame if width == "decimal" else frame.astype({"confidence": width})
+    )
+    if width == "decimal":
+        exact = arrow["confidence"].cast(pa.decimal128(12, 6))
+        arrow = arrow.set_column(2, "confidence", exact)
+    pq.write_table(arrow, tmp_path / "in.parquet")
+    read = load_answers(tmp_path / "in.parquet")["confidence"]
+    np.testing.assert_allclose(
+        read, doubles["confidence"], atol=5e-4 if width == "float16" else 0
+    )
+
+
+def test_json_of_widened_singles_counts_as_the_decimals_they_were(tmp_path):
+    row = {"confidence": float(np.float32(0.9)), "correct": 0}
+    text = "\n".join(json.dumps(row | {"item_id": i}) for i in range(5))
+    assert (load_answers(table(tmp_path, text, "a.jsonl"))["confidence"] == 0.9).all()
+
+
+def test_labels_of_rows_are_no_column_unless_they_have_a_name(tmp_path):
+    frame = pd.concat([FRAME, FRAME.assign(item_id=["4", "5", "6"])])
+    frame.to_parquet(tmp_path / "in.parquet")
+    read = load_answers(tmp_path / "in.parquet")
+    assert read["item_id"].tolist() == list("123456")
+    assert not [name for name in read if "index" in name]
+    frame.set_index("item_id").to_parquet(tmp_path / "named.parquet")
+    assert load_answers(tmp_path / "named.parquet")["item_id"].tolist() == list(
+        "123456"
+    )
+
+
+def test_nested_columns_of_parquet(tmp_path):
+    options = pa.array(
+        [[("yes", 0.8), ("no", 0.2)]], pa.map_(pa.string(), pa.float64())
+    )
+    columns = {
+        "item_id": [1],
+        "confidence": [0.8],
+        "answer": ["yes"],
+        "gold": [["yes", "ja"]],
+    }
+    pq.write_table(
+        pa.table(columns | {"option_probabilities": options}), tmp_path / "in.parquet"
+    )
+    read = load_answers(tmp_path / "in.parquet").iloc[0]
+    assert read["option_probabilities"] == {"yes": 0.8, "no": 0.2}
+    assert (read["gold"], read["correct"]) == ('["yes","ja"]', True)
+
+
+# --- Excel ---------------------------------------------------------------------------------------
+
+
+def sheets(path, *parts):
+    """An Excel file of (title, state, rows)."""
+    import openpyxl
+
+    book = openpyxl.Workbook()
+    book.remove(book.active)
+    for title, state, lines_ in parts:
+        sheet = book.create_sheet(title)
+        sheet.sheet_state = state
+        for line in lines_:
+            sheet.append(line)
+    book.save(path)
+    return path
+
+
+ROWS = [["cas", "confiance", "juste"], [1, "0,85", "oui"], [None] * 3, [2, 0.4, "non"]]
+OTHERS = [["cas", "confiance", "juste"], [7, 0.5, "oui"]]
+
+
+def test_a_sheet_is_read_as_a_table(tmp_path):
+    path = sheets(tmp_path / "in.xlsx", ("A", "visible", ROWS))
+    answers = load_answers(path)
+    assert answers["item_id"].tolist() == ["1", "2"]
+    assert answers["confidence"].tolist() == [0.85, 0.4]
+    assert answers["correct"].tolist() == [True, False]
+
+
+def test_a_hidden_or_empty_sheet_is_not_taken_and_of_several_one_is_named(tmp_path):
+    path = sheets(
+        tmp_path / "in.xlsx",
+        ("old", "hidden", OTHERS), ("A", "visible", ROWS), ("empty", "visible", []),
+    )  # fmt: skip
+    assert load_answers(path)["item_id"].tolist() == ["1", "2"]
+    assert load_answers(path, sheet="old")["item_id"].tolist() == ["7"]
+    path = sheets(
+        tmp_path / "two.xlsx", ("A", "visible", ROWS), ("B", "visible", OTHERS)
+    )
+    with pytest.raises(
+        MedcalError, match=r"2 of its sheets may be meant: 'A', 'B'; .*sheet="
+    ):
+        load_answers(path)
+    assert len(load_answers(path, sheet="B")) == 1
+    with pytest.raises(MedcalError, match="none of its sheets"):
+        load_answers(path, sheet="C")
+
+
+def test_merged_cells_and_cells_without_a_name_are_refused(tmp_path):
+    import openpyxl
+
+    book = openpyxl.Workbook()
+    for line in (
+        ["image", "conf", "right"],
+        ["a", 0.5, 1],
+        [None, 0.6, 0],
+        ["b", 0.7, 1],
+    ):
+        book.active.append(line)
+    book.active.merge_cells("A2:A3")
+    book.save(tmp_path / "in.xlsx")
+    with pytest.raises(MedcalError, match=r"do not name their image.*merged cells"):
+        load_answers(tmp_path / "in.xlsx")
+    assert len(load_answers(tmp_path / "in.xlsx", image_id="")) == 3
+    path = sheets(
+        tmp_path / "far.xlsx", ("A", "visible", [*ROWS, [3, 0.5, "oui", None, "x"]])
+    )
+    with pytest.raises(
+        MedcalError, match="row 3 has a value in a column that has no name"
+    ):
+        load_answers(path)
+
+
+# --- damage and odd content ----------------------------------------------------------------------
+
+SMALL = settings(
+    max_examples=40,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
+
+
+@pytest.mark.parametrize("kind", ["csv", "jsonl", "parquet", "json.gz", "xlsx"])
+def test_damaged_tables_raise_our_error_only(tmp_path, kind):
+    path = tmp_path / f"in.{kind}"
+    if kind == "csv":
+        FRAME.to_csv(path, index=False)
+    elif kind == "parquet":
+        FRAME.to_parquet(path)
+    elif kind == "xlsx":
+        sheets(path, ("A", "visible", ROWS))
+    else:
+        FRAME.to_json(path, orient="records", lines=kind == "jsonl", force_ascii=False)
+    whole = path.read_bytes()
+    dice = random.Random(3)
+    refused = 0
+    for _ in range(40):
+        path.write_bytes(damaged(whole, dice))
+        try:
+            load_answers(path)
+        except MedcalError:
+            refused += 1
+    assert refused > 10
+
+
+@SMALL
+@given(
+    st.binary(min_size=1, max_size=200),
+    st.sampled_from(["csv", "jsonl", "json", "parquet"]),
+)
+def test_any_bytes_raise_our_error_only(tmp_path_factory, content, kind):
+    path = table(tmp_path_factory.mktemp("bytes"), content, f"in.{kind}")
+    with pytest.raises(MedcalError):
+        load_answers(path)
+
+
+cell = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=6)
+cell |= st.lists(st.text(max_size=2), max_size=2) | st.dictionaries(
+    st.text(max_size=2), cell, max_size=2
+)
+
+
+@SMALL
+@given(st.lists(st.tuples(cell, cell, cell, cell), min_size=1, max_size=4))
+def test_any_cells_come_in_whole_or_not_at_all(tmp_path_factory, cells):
+    columns = ("item_id", "confidence", "correct", "note")
+    text = "\n".join(json.dumps(dict(zip(columns, row, strict=True))) for row in cells)
+    path = table(tmp_path_factory.mktemp("cells"), text, "in.jsonl")
+    try:
+        answers = load_answers(path)
+    except MedcalError:
+        pass
+    else:
+        assert len(answers) == len(cells)
+        assert answers["confidence"].dropna().between(0, 1).all()
+
+
+def test_a_fault_late_in_a_long_file_is_named(tmp_path):
+    n = 100_000
+    text = HEAD + "".join(f"{i},0.5,1\n" for i in range(n))
+    for more, message in (
+        (f"{n},7,1\n", f"row {n + 1}, column 'confidence': value '7'"),
+        ("5,0.5,1\n", f"rows 6 and {n + 1} are the same answer"),
+        ("x,0.5\n", "as many cells in every row"),
+    ):
+        with pytest.raises(MedcalError, match=message):
+            load_answers(table(tmp_path, text + more))
+
+
+def test_columns_may_come_and_go_in_jsonl(tmp_path):
+    lines_ = [{"item_id": i, "confidence": 0.5, "correct": 1} for i in range(6)]
+    lines_[4]["site"] = "east"
+    lines_[5] |= {"answer": "late", "site": None}
+    text = "\n".join(map(json.dumps, lines_))
+    answers = load_answers(table(tmp_path, text, "in.jsonl"))
+    assert answers["answer"].tolist()[5] == "late"
+    assert answers["site"].tolist()[4] == "east"
+
+
+def test_samples_of_a_table_are_one_answer_by_the_rule_of_their_method(tmp_path):
+    text = "item_id,sample,strategy,answer,gold,confidence\n" + "".join(
+        f"q,{k},self_consistency,{answer},yes,\n"
+        for k, answer in enumerate(["yes", "no", "yes", "yes"])
+    )
+    path = table(tmp_path, text)
+    (answer,) = load_answers(path).to_dict("records")
+    assert (answer["answer"], answer["confidence"], answer["correct"]) == (
+        "yes",
+        0.75,
+        True,
+    )
+    assert answer["n_answers"] == 4
+    assert len(read_answers(path)) == 4

@@ -1,0 +1,565 @@
+"""The log of a model that is being asked: whole batches, through kills, full disks and others."""
+
+import os
+import random
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from medcal_nb.answers import AnswerLog, is_log, load_answers, read_answers, write_table
+from medcal_nb.answers.samples import RULES, one_answer_an_item
+from medcal_nb.errors import MedcalError
+from tests.damage import damaged
+
+
+def row(item="1", **more):
+    base = {
+        "model": "m",
+        "dataset": "d",
+        "item_id": item,
+        "strategy": "verbalized",
+        "sample": 0,
+    }
+    return base | {"answer": "yes", "confidence": 0.8, "correct": True} | more
+
+
+@pytest.fixture
+def log(tmp_path):
+    with AnswerLog(tmp_path / "a.sqlite") as log:
+        yield log
+
+
+def run(script, *arguments, **options):
+    command = [sys.executable, "-c", script, *map(str, arguments)]
+    return subprocess.run(
+        command, capture_output=True, text=True, timeout=120, **options
+    )
+
+
+# --- rows in and out -----------------------------------------------------------------------------
+
+
+def test_rows_come_back_typed_in_key_order(log):
+    rows = [row(i, site="east", visibility=i / 4, reader=7) for i in (10, 2, 1)]
+    rows[0] |= {
+        "gold": ["yes", "yeah"],
+        "option_probabilities": {"yes": 0.75, "no": 0.25},
+    }
+    rows[1] |= {"confidence": None, "correct": None, "parse_ok": False, "answer": None}
+    assert log.append(rows) == 3
+    frame = log.read()
+    assert frame["item_id"].tolist() == ["1", "10", "2"]
+    assert frame["gold"].tolist()[1] == '["yes","yeah"]'
+    assert frame["option_probabilities"][1] == {"yes": 0.75, "no": 0.25}
+    assert np.isnan(frame["confidence"][2])
+    assert frame["correct"][2] is pd.NA
+    assert not frame["parse_ok"][2]
+    assert frame["sample"].tolist() == [0, 0, 0]
+    assert frame["visibility"].tolist() == [0.25, 2.5, 0.5]
+    assert frame["reader"].tolist() == ["7"] * 3
+    assert log.keys(model="m", strategy="verbalized") == {
+        ("m", "d", item, "verbalized", 0) for item in ("1", "10", "2")
+    }
+    assert log.keys(model="c") == set()
+    assert log.read(model="c").empty
+
+
+def test_append_is_all_or_nothing(log):
+    log.append([row(1)])
+    with pytest.raises(MedcalError, match=r"there already with.*item_id=1"):
+        log.append([row(2), row(1, answer="no")])
+    with pytest.raises(MedcalError, match="row 2, column 'confidence'"):
+        log.append([row(3), row(4, confidence=1.5)])
+    assert log.keys() == {("m", "d", "1", "verbalized", 0)}
+    with (
+        AnswerLog(log.path, read_only=True) as copy,
+        pytest.raises(MedcalError, match="to be read"),
+    ):
+        copy.append([row(5)])
+
+
+def test_what_exists_is_kept_or_replaced_as_asked(log):
+    log.append([row(1, run_id="one", seconds=1.0)])
+    assert log.append([row(1, run_id="two", seconds=2.0)]) == 0, (
+        "another run, the same answer"
+    )
+    assert log.append([row(1, answer="no"), row(2)], if_exists="ignore") == 1
+    assert log.read()["answer"].tolist() == ["yes", "yes"]
+    assert log.append([row(1, answer="no")], if_exists="replace") == 1
+    assert log.read()["answer"].tolist() == ["no", "yes"]
+    assert log.runs() == {("verbalized", None)}
+
+
+DEEP: list = []
+for _ in range(100_000):
+    DEEP = [DEEP]
+
+BAD = [
+    ({"confidence": 85}, r"column 'confidence': value 85(.0)? is outside 0 to 1"),
+    ({"confidence": float("inf")}, r"value inf is outside 0 to 1"),
+    ({"confidence": "85%"}, r"'85%' is outside 0 to 1"),
+    ({"confidence": "high"}, r"'high' is not a number"),
+    ({"confidence": True}, r"True is not a number"),
+    ({"confidence": [0.5]}, r"not a number"),
+    ({"correct": "maybe"}, r"column 'correct': value 'maybe' is neither true nor false"),
+    ({"correct": 0.5}, r"neither true nor false"),
+    ({"parse_ok": "x"}, r"column 'parse_ok'.*neither true nor false"),
+    ({"item_id": None}, r"column 'item_id': .*missing"),
+    ({"item_id": ""}, r"column 'item_id'.*missing"),
+    ({"model": float("nan")}, r"column 'model'.*missing"),
+    ({"sample": 1.5}, r"column 'sample': value 1.5 is not a whole number"),
+    ({"sample": -1}, r"value -1 is outside 0"),
+    ({"new_tokens": "many"}, r"'many' is not a number"),
+    ({"seconds": float("inf")}, r"column 'seconds'"),
+    ({"option_probabilities": "yes"}, r"not a table of names and values; write JSON"),
+    ({"option_probabilities": {"a": 1.5}}, r"holds 'a': 1.5, which is not a probability"),
+    ({"answer": ["yes"]}, r"column 'answer'.*is a list, not text"),
+    ({"answer": "\ud800"}, r"Unicode"),
+    ({"gold": [1, 2]}, r"not a list of texts"),
+    ({"image": b"\x89PNG"}, r"column 'image'.*cannot be kept; drop this column"),
+    ({"weight": float("inf")}, r"column 'weight'"),
+    ({"confidence": 10**5000}, r"column 'confidence'"),
+    ({"note": DEEP}, r"column 'note'.*cannot be kept"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("change", "message"), BAD, ids=[str(k) for k in range(len(BAD))]
+)
+def test_what_does_not_fit_is_named(log, change, message):
+    for rows in (
+        [row(1), row(2) | change, row(3)],
+        pd.DataFrame([row(1), row(2), row(3)]),
+    ):
+        if isinstance(rows, pd.DataFrame):
+            ((name, value),) = change.items()
+            column = [*rows.get(name, pd.Series([None] * 3)).astype(object)]
+            column[1] = value
+            rows[name] = pd.Series(column, dtype=object)
+        with pytest.raises(
+            MedcalError, match=rf"row 2, .*{message}|cannot be written as Unicode"
+        ):
+            log.append(rows)
+    assert not log.keys()
+
+
+def test_doubles_and_missing_columns_are_named(log):
+    with pytest.raises(MedcalError, match=r"rows 1 and 3.*item_id=1.*sample"):
+        log.append([row(1), row(2), row(1, answer="no")])
+    with pytest.raises(MedcalError, match="no column 'strategy'"):
+        log.append(pd.DataFrame([row()]).drop(columns="strategy"))
+
+
+def test_types_that_mean_the_same_are_one(log):
+    log.append(
+        [
+            row(1, correct="Yes", confidence="0.5", sample="1", gold=3, answer=3),
+            row(2, correct=0, confidence=np.float32(0.9), gold="3", answer="3"),
+            row(3, correct="false", confidence=1, sample=None, gold=None, answer=2.0),
+        ]
+    )
+    read = log.read()
+    assert read["correct"].tolist() == [True, False, False]
+    assert read["confidence"].tolist() == [0.5, 0.9, 1.0]
+    assert read["sample"].tolist() == [1, 0, 0]
+    assert read["answer"].tolist() == ["3", "3", "2"]
+
+
+@pytest.mark.parametrize("kind", ["csv", "parquet"])
+def test_a_table_of_a_log_comes_back_as_it_was(log, tmp_path, kind):
+    log.append(
+        [
+            row(
+                k,
+                sample=k % 2,
+                note=note,
+                gold=["a", "b"],
+                option_probabilities={"A": k / 9},
+            )
+            for k, note in enumerate(["x", None, "1,5", 'a "b"\nc'])
+        ]
+    )
+    write_table(log.read(), tmp_path / f"a.{kind}", sources=[log.path])
+    again = read_answers(tmp_path / f"a.{kind}")
+    pd.testing.assert_frame_equal(again, log.read(), check_dtype=False)
+    with AnswerLog(tmp_path / "b.sqlite") as other:
+        other.append(again.sample(frac=1, random_state=1))
+        pd.testing.assert_frame_equal(other.read(), log.read())
+
+
+def test_a_csv_holds_no_formula(log, tmp_path):
+    risky = ["=cmd|' /C calc'!A0", "+1", "-2.5", "@x", "\tx", "plain", ""]
+    log.append([row(i, answer=text, **{"=note": text}) for i, text in enumerate(risky)])
+    write_table(log.read(), tmp_path / "a.csv")
+    table = pd.read_csv(tmp_path / "a.csv", keep_default_na=False, dtype=str)
+    safe = ["'=cmd|' /C calc'!A0", "+1", "-2.5", "'@x", "'\tx", "plain", ""]
+    assert table["answer"].tolist() == table["'=note"].tolist() == safe
+
+
+def test_a_table_replaces_no_source_no_log_and_nothing_unasked(log, tmp_path):
+    log.append([row()])
+    (tmp_path / "old.csv").write_text("mine")
+    (tmp_path / "again.csv").symlink_to(log.path)
+    before = log.path.read_bytes()
+    for name, message in (
+        ("again.csv", "is what would be read"),
+        ("a.doc", "name it .csv or .parquet"),
+        ("no/a.csv", "make it first"),
+    ):
+        with pytest.raises(MedcalError, match=message):
+            write_table(log.read(), tmp_path / name, sources=[log.path], force=True)
+    with pytest.raises(MedcalError, match=r"there already.*--force"):
+        write_table(log.read(), tmp_path / "old.csv")
+    assert (tmp_path / "old.csv").read_text() == "mine"
+    assert log.path.read_bytes() == before
+
+
+# --- kills, others, full disks -------------------------------------------------------------------
+
+APPEND = """
+import sys
+from medcal_nb.answers import AnswerLog
+with AnswerLog(sys.argv[1]) as log:
+    done = log.keys()
+    for start in range(0, 600, 4):
+        keys = [("m", "d", f"{i:04d}", "s", k) for i in range(start, start + 4) for k in range(2)]
+        batch = [dict(zip(("model", "dataset", "item_id", "strategy", "sample"), key))
+                 | dict(answer=key[2], confidence=start / 600) for key in keys if key not in done]
+        if batch:
+            log.append(batch)
+            print(start, flush=True)
+"""
+
+
+@pytest.mark.slow
+def test_killed_at_random_moments_nothing_is_lost_or_doubled(tmp_path):
+    dice = random.Random(4)
+    killed, whole = tmp_path / "killed.sqlite", tmp_path / "whole.sqlite"
+    assert run(APPEND, whole).returncode == 0
+    deaths = 0
+    for _ in range(8):
+        worker = subprocess.Popen(
+            [sys.executable, "-c", APPEND, killed], stdout=subprocess.PIPE, text=True
+        )
+        worker.stdout.readline()  # it is writing now
+        time.sleep(dice.uniform(0, 0.1))
+        worker.send_signal(signal.SIGKILL)
+        deaths += worker.wait() == -signal.SIGKILL
+        worker.stdout.close()
+        with AnswerLog(killed, read_only=True) as log:
+            counts = log.read().groupby("item_id").size()
+        assert (counts == 2).all(), "a batch is in whole or not at all"
+    assert deaths >= 3
+    assert run(APPEND, killed).returncode == 0
+    with AnswerLog(killed) as one, AnswerLog(whole) as other:
+        pd.testing.assert_frame_equal(one.read(), other.read())
+
+
+IMPORT = """
+import sys, pandas as pd
+from medcal_nb.answers import AnswerLog
+frame = pd.DataFrame({"item_id": range(30000), "model": "m", "dataset": sys.argv[2],
+                      "strategy": "s", "confidence": 0.5})
+print("begun", flush=True)
+with AnswerLog(sys.argv[1]) as log:
+    log.append(frame)
+"""
+
+
+@pytest.mark.slow
+def test_a_large_append_that_is_killed_leaves_nothing_of_itself(tmp_path):
+    dice = random.Random(5)
+    path = tmp_path / "a.sqlite"
+    for k in range(5):
+        worker = subprocess.Popen(
+            [sys.executable, "-c", IMPORT, path, f"set{k}"], stdout=subprocess.PIPE
+        )
+        worker.stdout.readline()
+        time.sleep(dice.uniform(0.05, 0.8))
+        worker.kill()
+        worker.wait()
+        worker.stdout.close()
+        if path.exists():
+            with AnswerLog(path, read_only=True) as log:
+                keys = log.keys()
+            sets = pd.Series([dataset for _, dataset, *_ in keys])
+            assert {*sets.value_counts()} <= {30_000}
+    assert run(IMPORT, path, "last").returncode == 0
+
+
+TWO = """
+import sys, time
+from medcal_nb.answers import AnswerLog
+path, name, start = sys.argv[1], sys.argv[2], float(sys.argv[3])
+for k in range(40):
+    while time.time() < start + 0.02 * k:
+        pass
+    with AnswerLog(f"{path}{k % 20}.sqlite") as log:
+        log.append([dict(model=name, dataset="d", item_id=k, strategy="s")])
+"""
+
+
+def test_two_processes_that_make_and_fill_one_log_do_no_harm(tmp_path):
+    start = time.time() + 4
+    command = [sys.executable, "-c", TWO, f"{tmp_path}/"]
+    workers = [subprocess.Popen([*command, name, str(start)]) for name in "ab"]
+    assert [worker.wait(60) for worker in workers] == [0, 0]
+    for k in range(20):
+        with AnswerLog(tmp_path / f"{k}.sqlite", read_only=True) as log:
+            assert len(log.keys()) == 4
+
+
+def test_one_reads_while_another_writes(log):
+    log.append([row(i) for i in range(50)])
+    with AnswerLog(log.path, read_only=True) as reading:
+        rows = reading._select("item_id")
+        next(rows)
+        assert log.append([row("more")]) == 1
+        assert len(list(rows)) >= 49
+
+
+def test_a_locked_log_says_so(tmp_path, monkeypatch):
+    monkeypatch.setattr("medcal_nb.answers.log.BUSY_SECONDS", 0.1)
+    with AnswerLog(tmp_path / "a.sqlite") as log:
+        other = sqlite3.connect(log.path)
+        other.execute("BEGIN EXCLUSIVE")
+        with pytest.raises(MedcalError, match="locked by another process"):
+            log.append([row()])
+        other.rollback()
+        other.close()
+        assert log.append([row()]) == 1
+
+
+LIMITED = """
+import resource, signal, sys
+from medcal_nb.answers import AnswerLog, write_table
+from medcal_nb.errors import MedcalError
+log = AnswerLog(sys.argv[1])
+rows = [dict(model="m", dataset="d", item_id=i, strategy="s", raw="y" * 999) for i in range(999)]
+log.append(rows[:1])
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (150_000, 150_000))
+import pandas as pd
+for do in (lambda: log.append(rows[1:]), lambda: write_table(pd.DataFrame(rows), sys.argv[2])):
+    try:
+        do()
+    except MedcalError as error:
+        print(error)
+print(len(log.keys()))
+"""
+
+
+def test_a_full_disk_is_told_and_keeps_what_was_there(tmp_path):
+    done = run(LIMITED, tmp_path / "a.sqlite", tmp_path / "a.csv")
+    assert done.returncode == 0, done.stderr
+    first, second, n = done.stdout.strip().splitlines()
+    assert "nothing was half-written" in first
+    assert "can't be written" in second
+    assert n == "1"
+    assert not list(tmp_path.glob("*csv*"))
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write anything")
+def test_a_log_in_a_folder_without_write_permission(tmp_path, log):
+    log.append([row()])
+    log.close()
+    log.path.chmod(0o444)
+    tmp_path.chmod(0o555)
+    try:
+        assert len(load_answers(log.path)) == 1
+        with pytest.raises(MedcalError, match="cannot be opened or written"):
+            AnswerLog(log.path).append([row(2)])
+    finally:
+        tmp_path.chmod(0o755)
+
+
+def test_a_log_that_was_read_has_no_side_files_and_is_as_it_was(tmp_path):
+    path = tmp_path / "a.sqlite"
+    with AnswerLog(path) as log:
+        log.append([row(1)])
+    before = path.read_bytes()
+    assert len(load_answers(path)) == 1
+    assert [p.name for p in tmp_path.iterdir()] == ["a.sqlite"]
+    assert path.read_bytes() == before
+
+
+# --- what may be wrong with the file -------------------------------------------------------------
+
+
+def test_files_that_are_no_logs_are_refused(tmp_path):
+    (tmp_path / "text.sqlite").write_text("item_id,confidence\n" * 100)
+    (tmp_path / "empty.sqlite").touch()
+    (tmp_path / "loop.sqlite").symlink_to("loop.sqlite")
+    os.mkfifo(tmp_path / "pipe.sqlite")
+    with sqlite3.connect(tmp_path / "foreign.sqlite") as con:
+        con.execute("CREATE TABLE answers (x)")
+    for name, read_only, message in (
+        ("none.sqlite", True, "no such file"),
+        (".", False, "a folder"),
+        ("text.sqlite", False, r"not an answers log.*in with"),
+        ("foreign.sqlite", True, "not an answers log; choose"),
+        ("foreign.sqlite", False, "not an answers log; choose"),
+        ("empty.sqlite", True, "the file is empty"),
+        ("empty.sqlite/a.sqlite", False, "Not a directory|File exists"),
+        ("loop.sqlite", False, "symbolic link|cannot be opened"),
+        ("pipe.sqlite", False, "no regular file"),
+        ("x" * 300, False, "name too long|cannot be opened"),
+    ):
+        with pytest.raises(MedcalError, match=message):
+            AnswerLog(tmp_path / name, read_only=read_only)
+    assert is_log("a.db")
+    assert not is_log("a.csv")
+
+
+def test_a_log_of_another_version_is_refused(tmp_path):
+    AnswerLog(tmp_path / "a.sqlite").close()
+    with sqlite3.connect(tmp_path / "a.sqlite") as con:
+        con.execute("PRAGMA application_id = 1296253260")
+    with pytest.raises(MedcalError, match="not an answers log"):
+        AnswerLog(tmp_path / "a.sqlite")
+
+
+def test_a_log_whose_answers_are_a_view_is_no_log(tmp_path):
+    path = tmp_path / "endless.sqlite"
+    AnswerLog(path).close()
+    with sqlite3.connect(path) as con:
+        con.execute("DROP TABLE answers")
+        endless = "WITH RECURSIVE e(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM e)"
+        con.execute(f"CREATE VIEW answers AS {endless} SELECT n AS model FROM e")
+    with pytest.raises(MedcalError, match="not an answers log"):
+        load_answers(path)
+
+
+def test_a_damaged_log_raises_our_error_only(tmp_path, log):
+    log.append([row(i, raw="text " * 20, site="x") for i in range(200)])
+    log.close()
+    whole = log.path.read_bytes()
+    dice = random.Random(7)
+    broken = tmp_path / "broken.sqlite"
+    refused = 0
+    for _ in range(30):
+        broken.write_bytes(damaged(whole, dice, bits=[200]))
+        try:
+            load_answers(broken)
+        except MedcalError:
+            refused += 1
+    assert refused > 15
+
+
+@pytest.mark.parametrize(
+    "value",
+    ['{"confidence": 2.5}', '{"confidence": "sure"}', '{"correct": 7}', "[1]", '{"a":', "3", "",
+     '{"option_probabilities": 3}', '{"new_tokens": 0.5}'],
+)  # fmt: skip
+def test_a_damaged_value_in_a_log_is_told(log, value):
+    log.append([row(1), row(2)])
+    with sqlite3.connect(log.path) as con:
+        con.execute("UPDATE answers SET answer = ? WHERE item_id = '2'", [value])
+    with pytest.raises(MedcalError, match=r"a\.sqlite: the log is damaged"):
+        load_answers(log.path)
+
+
+# --- several samples of an answer ----------------------------------------------------------------
+
+
+def samples(strategy, answers, **more):
+    rows = [
+        row("q", strategy=strategy, sample=k, confidence=None)
+        for k in range(len(answers))
+    ]
+    for one, answer in zip(rows, answers, strict=True):
+        one |= {
+            "answer": answer,
+            "correct": None if answer is None else answer == "yes",
+        } | more
+    return rows
+
+
+@pytest.mark.parametrize(
+    ("strategy", "answers", "expected"),
+    [
+        ("self_consistency", ["yes", "yes", "no", "yes"], ("yes", 0.75, True)),
+        ("self_consistency", ["no", "Yes.", "yes", None], ("Yes.", 0.5, False)),
+        ("self_consistency", [None, None], (None, None, None)),
+        ("self_consistency_blank", ["yes", "no"], ("yes", 0.5, True)),
+        ("paraphrase", ["no", "yes", "yes"], ("yes", 2 / 3, True)),
+        ("semantic_entropy", ["yes", "no", "yes", "no"], ("yes", 0.5, True)),
+        ("semantic_entropy", ["yes", "yes"], ("yes", 1.0, True)),
+        ("challenge", ["no", "yes", "yes"], ("no", 1 / 3, False)),
+        ("challenge", [None, "yes"], (None, None, None)),
+        ("somebody_s", ["yes", "no", "yes"], ("yes", 2 / 3, True)),
+    ],
+)
+def test_samples_become_one_answer_by_the_rule_of_their_method(
+    log, strategy, answers, expected
+):
+    log.append(samples(strategy, answers, new_tokens=3))
+    (one,) = load_answers(log.path).to_dict("records")
+    assert one["n_answers"] == len(answers)
+    assert one["new_tokens"] == 3 * len(answers)
+    answer, confidence, correct = expected
+    assert one["answer"] == answer or (pd.isna(one["answer"]) and answer is None)
+    assert (
+        one["confidence"] == pytest.approx(confidence, nan_ok=True)
+        or confidence is None
+    )
+    assert one["correct"] is correct or (pd.isna(one["correct"]) and correct is None)
+
+
+def test_an_image_is_held_against_a_blank_one(log):
+    pair = samples("blank_image", ["yes", "yes"])
+    pair[0]["option_probabilities"] = {"yes": 0.6, "no": 0.4}
+    pair[1]["option_probabilities"] = {"yes": 0.8, "no": 0.2}
+    log.append(pair)
+    (one,) = load_answers(log.path).to_dict("records")
+    assert one["confidence"] == pytest.approx(0.75 / 2.75)
+    assert one["option_probabilities"] == pytest.approx(
+        {"yes": 0.75 / 2.75, "no": 2 / 2.75}
+    )
+
+
+def test_several_confidences_without_a_rule_are_refused(log):
+    log.append([row("q", strategy="mine", sample=k) for k in range(2)])
+    with pytest.raises(
+        MedcalError, match=r"'q' has 2 answers with confidences under.*'mine'"
+    ):
+        load_answers(log.path)
+
+
+def test_a_method_of_another_package_brings_its_rule(log, monkeypatch):
+    class Point:
+        def load(self):
+            return type(
+                "Theirs", (), {"rule": staticmethod(lambda rows: (1, 0.9, None))}
+            )
+
+    monkeypatch.setattr(
+        "medcal_nb.answers.samples.entry_points",
+        lambda group, name: [Point()] if name == "theirs" else [],
+    )
+    log.append(samples("theirs", ["yes", "no"]))
+    (one,) = load_answers(log.path).to_dict("records")
+    assert (one["answer"], one["confidence"]) == ("no", 0.9)
+
+
+def test_methods_that_ask_once_stay_as_they_are_among_others(log):
+    log.append(
+        [
+            *samples("self_consistency", ["yes", "no"]),
+            row("q"),
+            row("r", confidence=0.3),
+        ]
+    )
+    answers = load_answers(log.path).set_index(["strategy", "item_id"])
+    assert answers.loc[("verbalized", "r"), "confidence"] == 0.3
+    assert answers.loc[("verbalized", "r"), "n_answers"] == 1
+    assert len(answers) == 3
+    assert {"self_consistency", "challenge"} <= {*RULES}
+    table = answers.reset_index()
+    pd.testing.assert_frame_equal(one_answer_an_item(table, ""), table)

@@ -1,0 +1,77 @@
+"""The report's page in a real browser: on a screen, on a phone, in the dark, on paper."""
+
+import re
+import warnings
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from medcal_nb.report import write_report
+from tests.browser.conftest import Complaints
+
+pytestmark = [pytest.mark.browser, pytest.mark.slow]
+
+
+@pytest.fixture(scope="module")
+def address(tmp_path_factory):
+    """A report of two models on general and medical answers, with long and hostile names."""
+    rng = np.random.default_rng(0)
+    folder = tmp_path_factory.mktemp("page")
+    confidence = rng.integers(0, 21, 1200) / 20
+    rows = {
+        "model": np.resize(["a" * 60, "<img src=x onerror=alert(1)>"], 1200),
+        "domain": np.where(np.arange(1200) < 800, "general", "medical"),
+        "dataset": np.repeat(["photos", "drawings", "scans"], 400),
+        "modality": np.resize(["ct", "ct", "mri", "mri"], 1200),
+        "item_id": np.arange(1200) // 2,
+        "image_id": np.arange(1200) // 4,
+        "confidence": confidence,
+        "answer": np.resize(["yes", "no"], 1200),
+        "gold": np.where(
+            rng.random(1200) < confidence, np.resize(["yes", "no"], 1200), "maybe"
+        ),
+    }
+    pd.DataFrame(rows).to_csv(folder / "answers.csv", index=False)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        page = write_report(folder / "answers.csv", folder / "report", n_resamples=100)
+    return page.as_uri()
+
+
+@pytest.mark.parametrize(
+    ("width", "scheme"), [(1280, "light"), (390, "light"), (390, "dark")]
+)
+def test_the_page_fits_and_is_accessible(chromium, address, width, scheme):
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright").Axe()
+    size = {"width": width, "height": 900}
+    context = chromium.new_context(viewport=size, color_scheme=scheme)
+    page, complaints = context.new_page(), Complaints()
+    complaints.watch(page)
+    page.goto(address)
+    found = axe.run(page)
+    assert not found.response["violations"], found.generate_report()
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    assert page.locator("img").evaluate("image => image.naturalWidth") > 300
+    assert complaints.errors == []
+    assert complaints.abroad == []
+    context.close()
+
+
+def test_the_first_screen_holds_the_numbers_and_the_square(chromium, address):
+    page = chromium.new_page(viewport={"width": 1280, "height": 900})
+    page.goto(address)
+    for part in ("blockquote", "#performance table"):
+        box = page.locator(part).first.bounding_box()
+        assert box["y"] + box["height"] < 900
+    square = page.locator("figure img").bounding_box()
+    assert square["y"] < 500
+    page.close()
+
+
+def test_it_prints_on_four_pages(chromium, address):
+    page = chromium.new_page()
+    page.goto(address)
+    paper = page.pdf(prefer_css_page_size=True)
+    assert int(re.search(rb"/Count (\d+)", paper)[1]) <= 4
+    page.close()

@@ -1,0 +1,165 @@
+"""The recipes of docs/own_data.md run, on small files in the formats that tools write."""
+
+import json
+import math
+import re
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from medcal_nb.answers import load_answers
+
+
+@pytest.fixture
+def recipe(root, tmp_path, monkeypatch):
+    """Run a recipe where its files are, and return the answers that come of it."""
+    monkeypatch.chdir(tmp_path)
+    text = (root / "docs" / "own_data.md").read_text("utf-8")
+    blocks = dict(re.findall(r"```python\n# (\w+)\n(.*?)```", text, re.DOTALL))
+
+    def run(name):
+        names = {"pd": pd, "np": np, "json": json}
+        exec(blocks[name], names)
+        names["table"].to_parquet("answers.parquet")
+        return load_answers("answers.parquet").set_index("item_id")
+
+    run.names = blocks
+    return run
+
+
+def jsonl(path, rows):
+    with open(path, "w") as file:
+        file.writelines(json.dumps(row) + "\n" for row in rows)
+
+
+def test_every_recipe_is_tried(recipe):
+    tried = {
+        name.removeprefix("test_recipe_")
+        for name in globals()
+        if "test_recipe_" in name
+    }
+    assert tried == {*recipe.names}
+
+
+def test_recipe_evalscope(recipe):
+    def review(k, answer, acc):
+        score = {
+            "value": {"acc": acc},
+            "extracted_prediction": answer,
+            "prediction": f"so {answer}",
+        }
+        return {
+            "index": k,
+            "target": "A",
+            "sample_score": {"score": score, "group_id": k},
+        }
+
+    jsonl("reviews.jsonl", [review(3, "A", 1.0), review(4, "B", 0.0)])
+    answers = recipe("evalscope")
+    assert answers["correct"].to_dict() == {"3": True, "4": False}
+    assert answers["confidence"].isna().all()
+
+
+@pytest.mark.parametrize("logprob", [0.0, -0.5])
+def test_recipe_helm(recipe, logprob):
+    def state(k, text):
+        references = [
+            {"output": {"text": "yes"}, "tags": ["correct"]},
+            {"output": {"text": "no"}, "tags": []},
+        ]
+        reply = {"text": text, "tokens": [{"text": text, "logprob": logprob}]}
+        return {"instance": {"id": k, "references": references}, "result": {"completions": [reply]},
+                "output_mapping": {"A": "yes", "B": "no"}, "request": {"model": "net"}}  # fmt: skip
+
+    states = [state("i1", " A"), state("i2", "B"), state("i3", "?")]
+    with open("scenario_state.json", "w") as file:
+        json.dump({"adapter_spec": {}, "request_states": states}, file)
+    answers = recipe("helm")
+    assert answers["correct"].tolist()[:2] == [True, False]
+    assert answers["correct"].isna()["i3"]
+    if logprob:
+        assert answers["confidence"].tolist() == pytest.approx([math.exp(-0.5)] * 3)
+    else:
+        assert answers["confidence"].isna().all()
+
+
+def test_recipe_lighteval(recipe):
+    docs = [
+        {"id": k, "query": "q", "choices": [" A", " B"], "gold_index": [0]}
+        for k in "ab"
+    ]
+    replies = [
+        {"text": [], "logprobs": scores} for scores in ([-1.0, -2.0], [-2.0, -1.0])
+    ]
+    frame = pd.DataFrame(
+        {"doc": docs, "model_response": replies, "metric": [{"acc": 1}] * 2}
+    )
+    frame.to_parquet("details.parquet")
+    answers = recipe("lighteval")
+    assert answers["correct"].to_dict() == {"a": True, "b": False}
+    assert answers["confidence"].tolist() == pytest.approx([1 / (1 + math.exp(-1))] * 2)
+
+
+def test_recipe_uqlm(recipe):
+    data = {"prompts": ["p", "q"], "responses": ["yes", "no"], "confidence_scores": [0.5, 1],
+            "correct_indicators": [True, False]}  # fmt: skip
+    with open("uqlm.json", "w") as file:
+        json.dump(data, file)
+    answers = recipe("uqlm")
+    assert answers["confidence"].tolist() == [0.5, 1.0]
+    assert answers["correct"].tolist() == [True, False]
+
+
+def test_recipe_openai(recipe):
+    def call(item, text):
+        choice = {"index": 0, "message": {"role": "assistant", "content": text}}
+        return {
+            "custom_id": item,
+            "response": {"status_code": 200, "body": {"choices": [choice]}},
+        }
+
+    jsonl(
+        "batch_output.jsonl",
+        [call("a", "Answer: Yes\nConfidence: 62%"), call("b", "No.")],
+    )
+    pd.DataFrame(
+        {"item_id": ["a", "b"], "gold": ["yes", "yes"], "question_type": "closed"}
+    ).to_csv("items.csv", index=False)
+    answers = recipe("openai")
+    assert answers["correct"].to_dict() == {"a": True, "b": False}
+    assert answers["confidence"]["a"] == 0.62
+    assert np.isnan(answers["confidence"]["b"])
+
+
+def test_recipe_vqa_rad(recipe):
+    with open("replies.csv", "w") as file:
+        file.write(
+            "qid,image_name,image_organ,question,answer,answer_type,one-2.5,two\n"
+            '7,x.jpg,ABD,Free air?,Yes,CLOSED,"Yes, there is.",\n'
+            "8,x.jpg,HEAD,Where?,left,OPEN,left,left\n"
+            "9,y.jpg,CHEST,Normal?,no,CLOSED,No.,yes\n"
+        )
+    answers = recipe("vqa_rad").reset_index().set_index(["model", "item_id"])
+    assert answers["correct"].dropna().to_dict() == {
+        ("one-2.5", "7"): True, ("one-2.5", "9"): True, ("two", "9"): False,
+    }  # fmt: skip
+    assert answers.loc[("one-2.5", "7"), ["image_id", "modality"]].tolist() == [
+        "x.jpg",
+        "ABD",
+    ]
+
+
+@pytest.mark.real
+def test_real_replies_keep_their_published_accuracy(recipe, real_dir):
+    replies = pd.read_csv(real_dir / "vqa_rad" / "closed_answers_3_models.csv")
+    replies.to_csv("replies.csv", index=False)
+    answers = recipe("vqa_rad")
+    accuracy = (
+        answers.assign(correct=answers["correct"].fillna(False))
+        .groupby("model")["correct"]
+        .mean()
+    )
+    assert (100 * accuracy).round(2).tolist()[:2] == [71.02, 71.0] or accuracy.between(
+        0.4, 0.75
+    ).all()

@@ -1,0 +1,49 @@
+"""Links of the pages lead to files that a checkout holds, and to headings that they have."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+NAMES = (
+    "README.md CONTRIBUTING.md CHANGELOG.md data/README.md docs/**/*.md figures/*.md"
+)
+PAGES = [path for name in NAMES.split() for path in sorted(ROOT.glob(name))]
+START = ROOT / "docs" / "index.md"  # is filled in: Sphinx checks its links
+
+
+def prose(page):
+    """Text of a page without code."""
+    text = page.read_text(encoding="utf-8")
+    return re.sub(r"(?ms)^```.*?^```|`[^`\n]*`", "", text)
+
+
+def anchors(page):
+    """Headings of a page as GitHub names them in a link."""
+    headings = re.findall(r"(?m)^#+ (.*)$", page.read_text(encoding="utf-8"))
+    plain = [re.sub(r"[^\w\- ]", "", heading.lower()) for heading in headings]
+    return {heading.replace(" ", "-") for heading in plain}
+
+
+def faults(page):
+    """Links of a page that lead nowhere."""
+    for link in re.findall(r"\]\(([^)\s]+)\)", prose(page)):
+        if re.match(r"\w+:", link):
+            continue
+        path, _, anchor = link.partition("#")
+        target = (page.parent / path).resolve() if path else page
+        is_there = target.exists() and "build/" not in path  # no part of a checkout
+        if not is_there or (anchor and anchor not in anchors(target)):
+            yield link
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if page != START], ids=str)
+def test_links_lead_somewhere(page):
+    assert list(faults(page)) == []
+
+
+def test_a_dead_link_is_seen(tmp_path):
+    page = tmp_path / "page.md"
+    page.write_text("# A `b`\n[x](no.md) [y](#a-b) [z](#c) `[v](w)` [u](http://no)\n")
+    assert list(faults(page)) == ["no.md", "#c"]

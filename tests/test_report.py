@@ -1,0 +1,299 @@
+"""``medcal report``: one page on anybody's answers, whole or not at all."""
+
+import html
+import json
+import re
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.metrics import brier_score_loss, roc_auc_score
+from statsmodels.stats.multitest import multipletests
+
+from medcal_nb import cli, report
+from medcal_nb.answers import load_answers
+from medcal_nb.errors import MedcalError
+from medcal_nb.report import ReportWarning, write_report
+
+ROOT = Path(__file__).resolve().parents[1]
+SCRIPT = "<script>document.title='pwned'</script>"
+FORMULA = "=cmd|' /C calc'!A0"
+
+pytestmark = pytest.mark.filterwarnings("ignore::medcal_nb.report.ReportWarning")
+
+
+def table_of(n=300, *, seed=0, shift=0.1, **columns):
+    """Overconfident answers of one model, two an image."""
+    rng = np.random.default_rng(seed)
+    confidence = rng.integers(50, 101, n) / 100
+    rows = {
+        "item_id": [f"q{k}" for k in range(n)],
+        "image_id": [f"i{k // 2}" for k in range(n)],
+        "confidence": confidence,
+        "correct": (rng.random(n) < confidence - shift).astype(int),
+    }
+    return pd.DataFrame(rows).assign(**columns)
+
+
+def report_of(table, folder, to="report", **options):
+    """The page of a table, its text and its numbers."""
+    file = folder / "answers.csv"
+    table.to_csv(file, index=False)
+    page = write_report(file, folder / to, **{"n_resamples": 200} | options)
+    source = page.read_text("utf-8")
+    text = re.sub(r"(?s)<style>.*?</style>|<[^>]+>", " ", source)
+    numbers = json.loads((page.parent / "report.json").read_text("utf-8"))
+    return page, " ".join(html.unescape(text).split()), numbers
+
+
+@pytest.fixture(scope="module")
+def two(tmp_path_factory):
+    """A report of two models, one with a script for a name, on general and medical answers."""
+    medical = table_of(seed=2, shift=0.2, dataset="scans", domain="medical")
+    medical["modality"] = np.array(["ct", "mri", FORMULA])[np.arange(300) // 2 % 3]
+    general = [
+        table_of(seed=k, shift=0, dataset=f"photos {k}", domain="general")
+        for k in range(2)
+    ]
+    first = pd.concat([medical, *general]).assign(model=SCRIPT)
+    noise = np.random.default_rng(9).integers(0, 20, len(first)) / 100
+    other = first.assign(model="other", confidence=first["confidence"] - noise)
+    table = pd.concat([first, other], ignore_index=True)
+    folder = tmp_path_factory.mktemp("two")
+    return table[table["domain"] == "medical"], *report_of(table, folder)
+
+
+def row_of(numbers, table, **values):
+    rows = pd.DataFrame(numbers["tables"][table])
+    for name, value in values.items():
+        rows = rows[rows[name] == value]
+    return rows.iloc[0]
+
+
+@pytest.mark.parametrize("model", [SCRIPT, "other"])
+def test_numbers_are_those_of_independent_code(two, model):
+    rows = two[0][two[0]["model"] == model]
+    own = row_of(two[3], "performance", model=model)
+    y, c = rows["correct"].to_numpy(), rows["confidence"].to_numpy()
+    base = y.mean() * (1 - y.mean())
+    assert (own["n"], own["n_images"]) == (len(rows), rows["image_id"].nunique())
+    assert own["gap"] == pytest.approx(c.mean() - y.mean(), abs=1e-12)
+    assert own["brier"] == pytest.approx(brier_score_loss(y, c), abs=1e-12)
+    assert own["brier_skill"] == pytest.approx(1 - own["brier"] / base, abs=1e-12)
+    assert own["auroc"] == pytest.approx(roc_auc_score(y, c), abs=1e-12)
+    bins = np.clip(np.ceil(c * 15 - 1e-9) - 1, 0, 14).astype(int)
+    gaps = np.abs(np.bincount(bins, y - c, 15)).sum() / len(y)
+    assert own["ece"] == pytest.approx(gaps, abs=1e-12)
+    cost = row_of(two[3], "cost", model=model, ratio=5)
+    paid = np.where(c < 0.8 - 1e-9, 1, 5 * (1 - y)).mean()
+    assert cost["deferring"] == pytest.approx(paid, abs=1e-9)
+    assert cost["checking_none"] == pytest.approx(5 * (1 - y).mean(), abs=1e-9)
+
+
+def test_differences_are_paired_and_corrected_by_holm(two):
+    table = pd.DataFrame(two[3]["tables"]["comparison"])
+    scores = pd.DataFrame(two[3]["tables"]["performance"]).set_index("model")
+    for _, row in table.iterrows():
+        ends = scores[row["metric"]][[row["a"], row["b"]]]
+        assert row["difference"] == pytest.approx(-np.diff(ends)[0], abs=1e-12)
+    holm = multipletests(table["p"], method="holm")[1]
+    np.testing.assert_allclose(table["p_holm"], holm, atol=1e-12)
+    # the same answers with other confidences: the pairing makes the difference narrower
+    width = scores["brier_high"] - scores["brier_low"]
+    first = table[table["metric"] == "brier"].iloc[0]
+    assert first["difference_high"] - first["difference_low"] < width.min()
+    assert scores["brier"].is_monotonic_increasing
+
+
+def test_numbers_are_those_of_the_study():
+    answers = load_answers("vlcb").query(
+        "dataset == 'GMAI-MMBench' and strategy == 'verbalized' and model.str.contains('Qwen')"
+    )
+    rng = np.random.default_rng(0)
+    own = report.performance(report.entries(answers), n_resamples=2000, rng=rng).iloc[0]
+    published = json.loads((ROOT / "figures/results/02_metrics.json").read_text())
+    scores = pd.DataFrame(published["tables"]["scores"])
+    theirs = scores[scores["model"].str.contains("Qwen")].iloc[0].drop("model")
+    for name, value in theirs.items():
+        assert own[name] == pytest.approx(value, abs=1e-9), name
+
+
+def test_the_transfer_has_its_constant_and_its_control(two):
+    table = pd.DataFrame(two[3]["tables"]["transfer"])
+    names = list(table["transfer"].unique())
+    assert names[0] == "photos 0, photos 1 → scans"
+    assert set(names[1:]) == {"photos 1 → photos 0", "photos 0 → photos 1"}
+    y = two[0].loc[two[0]["model"] == "other", "correct"]
+    first = row_of(two[3], "transfer", transfer=names[0], model="other")
+    assert first["brier_base"] == pytest.approx(y.mean() * (1 - y.mean()), abs=0.01)
+
+
+def test_groups_have_intervals_that_hold_together(two):
+    table = pd.DataFrame(two[3]["tables"]["by_modality"])
+    scores = row_of(two[3], "performance", model="other")
+    assert len(table) == 6
+    assert (table["gap_high"] - table["gap_low"]).mean() > np.sqrt(3) * (
+        scores["gap_high"] - scores["gap_low"]
+    )
+
+
+@pytest.mark.parametrize(
+    ("columns", "query", "judged", "said"),
+    [
+        ({"domain": ["general", "medical"]}, "", 50, "transfer"),
+        ({"domain": ["a", "b"]}, "", 100, ""),
+        ({"domain": ["a", "b"]}, "domain == 'a'", 50, "transfer"),
+        ({"split": ["fit", "test"]}, "", 50, "test alone"),
+        ({"split": ["fit", "dev"]}, "", 100, "together"),
+        ({"split": ["fit", "test"]}, "split == 'fit'", 50, "transfer"),
+    ],
+)
+def test_nothing_is_pooled_in_silence(columns, query, judged, said):
+    table = table_of(100, model="m", domain=pd.NA, split=pd.NA)
+    for name, values in columns.items():
+        table[name] = np.resize(values, 100)
+    source, rows, notes = report.sides(table, query)
+    assert len(rows) == judged
+    assert (source is not None) == (said == "transfer")
+    assert said in " ".join(notes)
+
+
+def test_a_query_that_fits_all_or_none_is_an_error():
+    table = table_of(20, model="m", domain="general", split=pd.NA)
+    for query in ("domain == 'general'", "domain == 'genral'"):
+        with pytest.raises(MedcalError, match="general"):
+            report.sides(table, query)
+
+
+def test_a_folder_of_a_model_is_named_by_its_last_part(tmp_path):
+    table = table_of(120, model=np.resize([f"{tmp_path}/mine", "org/theirs"], 120))
+    page, text, numbers = report_of(table, tmp_path, cluster="image_id")
+    assert str(tmp_path) not in page.read_text() + json.dumps(numbers)
+    assert "org/theirs" in text
+    twins = table.assign(model=np.resize(["/a/m", "/b/m"], 120), strategy="stated")
+    with pytest.raises(MedcalError, match="one name"):
+        report.entries(twins)
+
+
+def test_a_cluster_takes_the_place_of_the_image(tmp_path):
+    table = table_of(400, patient=np.arange(400) // 40)
+    _, text, numbers = report_of(table, tmp_path, cluster="patient")
+    assert row_of(numbers, "performance")["n_images"] == 10
+    assert "patients: 10" in text
+    table.loc[0, "patient"] = np.nan
+    with pytest.raises(MedcalError, match="patient"):
+        report_of(table, tmp_path, "c", cluster="patient")
+    for wrong in ({"cluster": "patinet"}, {"group": ["scaner"]}):
+        with pytest.raises(ValueError, match=r"patinet|scaner"):
+            report_of(table, tmp_path, "c", **wrong)
+
+
+SMALL = {
+    "one answer": table_of(1),
+    "one image": table_of(40, image_id="i"),
+    "60 rows": table_of(60),
+    "all correct": table_of(60, correct=1),
+    "all wrong": table_of(60, correct=0),
+    "no confidence": table_of(60, confidence=np.nan),
+    "models unlike": pd.concat(
+        [
+            table_of(90, model="a"),
+            table_of(1, model="b"),
+            table_of(90, model="c", confidence=np.nan),
+        ]
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", SMALL)
+def test_small_samples_make_a_page_that_says_what_it_cannot(kind, tmp_path):
+    table = SMALL[kind]
+    is_blank = table["confidence"].isna().all()
+    columns = {"confidence": "confidence"} if is_blank else {}
+    page, text, numbers = report_of(table, tmp_path, **columns)
+    assert 'class="limits"' in page.read_text()
+    assert not re.search(r"\b(nan|inf|None)\b", text)
+    assert numbers["tables"]["performance"][0]["model"] in ("the model", "a")
+    links = re.findall(r'href="#([^"]+)"', page.read_text())
+    assert set(links) <= set(re.findall(r'id="([^"]+)"', page.read_text()))
+
+
+def test_missing_and_ungraded_answers_are_counted_with_their_accuracy(tmp_path):
+    table = table_of(200)
+    table.loc[:49, ["confidence", "correct"]] = [np.nan, 0]
+    _, text, numbers = report_of(table, tmp_path)
+    own = row_of(numbers, "performance", n=150, n_missing=50)
+    assert own["accuracy_graded"] == pytest.approx(table["correct"].mean())
+    assert "50 of 200 answers have no confidence" in text
+
+
+def test_graded_replies_are_shown_with_their_rule(tmp_path):
+    replies = np.resize(["Yes.", "No", "I cannot say"], 120)
+    table = table_of(120, answer=replies, gold="yes").drop(columns="correct")
+    _, text, numbers = report_of(table, tmp_path)
+    assert numbers["grading"]["counts"]["yes or no"] == 80
+    pairs = pd.DataFrame(numbers["tables"]["pairs"])
+    assert set(pairs["correct"]) == {True, False, None}
+    assert "40 of 120 answers are not graded" in text
+
+
+def test_remarks_of_every_step_reach_the_page_and_the_caller(tmp_path):
+    sides = [table_of(90, dataset=name, domain=name) for name in ("general", "medical")]
+    with pytest.warns(ReportWarning, match="same ids"):
+        _, text, _ = report_of(pd.concat(sides), tmp_path)
+    assert "have the same ids" in text
+
+
+def test_names_from_outside_are_text_everywhere(two):
+    page, source = two[1], two[1].read_text("utf-8")
+    assert SCRIPT not in source
+    assert html.escape(SCRIPT, quote=False)[:20] in source
+    assert not re.search(r'(src|href)="(?!#|data:image/png)|<script', source)
+    assert "default-src 'none'" in source
+    for file in (page.parent / "tables").glob("*.csv"):
+        assert not re.search(r"(?m)(^|,)\"?[=@]", file.read_text()), file.name
+    tex = (page.parent / "tables" / "by_modality.tex").read_text()
+    assert re.search(r"\d+ \\% \[", tex)
+    svg = (page.parent / "figures" / "calibration.svg").read_text()
+    assert "<script" not in svg
+
+
+def test_only_a_report_is_replaced_and_only_if_asked(tmp_path):
+    page, _, _ = report_of(table_of(40), tmp_path)
+    with pytest.raises(MedcalError, match="--force"):
+        report_of(table_of(40), tmp_path)
+    report_of(table_of(40), tmp_path, force=True)
+    (page.parent / "thesis.tex").write_text("mine")
+    with pytest.raises(MedcalError, match=r"thesis\.tex"):
+        report_of(table_of(40), tmp_path, force=True)
+    assert (page.parent / "thesis.tex").read_text() == "mine"
+    with pytest.raises(MedcalError):
+        report_of(table_of(40).drop(columns="confidence"), tmp_path, "other")
+    assert {path.name for path in tmp_path.iterdir()} == {"answers.csv", "report"}
+
+
+def test_the_command_writes_and_notes(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    table_of(60).rename(columns={"confidence": "sure"}).to_csv("mine.csv", index=False)
+    argv = ["medcal", "report", "mine.csv", "-c", "confidence=sure"]
+    monkeypatch.setattr(sys, "argv", argv)
+    for status in (0, 2):
+        with pytest.raises(SystemExit) as ended:
+            cli.main()
+        assert (ended.value.code or 0) == status
+        out, err = capsys.readouterr()
+        assert (out.strip() == "mine_report/report.html") == (status == 0)
+        assert ("confidence from 'sure'" in err) == (status == 0)
+    assert Path("mine_report/report.html").is_file()
+
+
+@pytest.mark.slow
+def test_a_hundred_thousand_answers_take_seconds(tmp_path):
+    table = table_of(100_000, model=np.resize(["a", "b"], 100_000))
+    table["confidence"] = np.random.default_rng(0).beta(5, 2, len(table))
+    start = time.process_time()
+    report_of(table, tmp_path, n_resamples=2000)
+    assert time.process_time() - start < 30

@@ -26,7 +26,7 @@ def _factory(root, *arguments):
         ),
         (["train", "pocket-general", "--steps", "nan"], "must be positive"),
         (["train", "all", "--out", "x"], "--out is the folder of one model"),
-        (["card", "--only", "pocket-huge"], "is no pocket model"),
+        (["card", "--only", "pocket-huge"], "no pocket model 'pocket-huge'"),
         (["card", "--n", "3"], "at least 50"),
         (["record", "--dataset", "vqa-rad"], "'vqa-rad': choose of pocketvqa-medical"),
     ],

@@ -11,7 +11,7 @@ from PIL import Image, ImageCms
 from PIL.PngImagePlugin import PngInfo
 from typer.testing import CliRunner
 
-from medcal_nb.cli.commands import app
+from medcal_nb.cli import app
 from medcal_nb.errors import MedcalError
 from medcal_nb.grading import is_correct
 from medcal_nb.reader.page import page_data, page_text, picture, write_page

@@ -148,8 +148,8 @@ class AnswerLog(contextlib.AbstractContextManager):
                 if if_exists == "error":
                     shown = ", ".join(map("{}={}".format, KEY, key))
                     raise MedcalError(
-                        f"{source}: there already with other content: {shown}; nothing was written: "
-                        "keep the earlier (if_exists='ignore') or take the later answers "
+                        f"{source}: there already with other content: {shown}; nothing was "
+                        "written: keep the earlier (if_exists='ignore') or take the later answers "
                         "(if_exists='replace', --force)"
                     )
                 con.execute(f"REPLACE {_VALUES}", row)

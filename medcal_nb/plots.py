@@ -283,20 +283,6 @@ def lines(
     return ax
 
 
-def log_axis(ax: Axes, values: list[float]) -> None:
-    """Make the x axis logarithmic, with these numbers written out.
-
-    Parameters
-    ----------
-    ax : Axes
-    values : list of float
-        Where its ticks are.
-    """
-    ax.set_xscale("log")
-    ax.set_xticks(values, [f"{value:,g}" for value in values])
-    ax.xaxis.set_minor_formatter("")
-
-
 def calibration(table: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     """Accuracy against confidence in a square: values where they are few, else a smooth curve.
 

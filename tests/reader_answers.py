@@ -49,5 +49,6 @@ def table_of(n, *, strategy="verbalized", seed=0, **columns):
     }  # fmt: skip
     table = pd.DataFrame(usual | columns)
     if "gold" not in columns:  # a wrong answer is not the gold answer
-        table["gold"] = np.where(table["correct"], table["answer"], "unclear")
+        wrong = table["correct"].isin([False])
+        table["gold"] = table["gold"].mask(wrong, "unclear")
     return table

@@ -13,7 +13,7 @@ from data.pocket.factory import record as recording
 from data.pocket.factory.questions import split_items
 from medcal_nb.answers import AnswerLog
 from medcal_nb.answers.recorded import load_recorded
-from medcal_nb.ask.graded import to_graded
+from medcal_nb.answers.samples import one_answer_an_item
 from medcal_nb.ask.models import resolve_model
 from medcal_nb.ask.run import ask
 from medcal_nb.datasets import pocket
@@ -59,7 +59,9 @@ def test_fresh_answers_are_what_the_model_says(tmp_path):
     items = next(iter(recording.draw_fresh(how[0], recording.BATCH))).iloc[::50]
     with AnswerLog(tmp_path / "a.sqlite") as log:
         ask(resolve_model(how[1]), items, recording.STRATEGIES, log=log)
-        assert_same_answers(to_graded(log.read()), pd.concat(stored), KEY)
+        assert_same_answers(
+            one_answer_an_item(log.read(), "the log"), pd.concat(stored), KEY
+        )
 
 
 def test_recorded_answers_are_what_the_models_say(tmp_path, monkeypatch):

@@ -9,6 +9,7 @@ is written beside its place and renamed, once it is whole; nothing is ever repla
 
 import hashlib
 import json
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from functools import lru_cache, partial
 from pathlib import Path
@@ -186,7 +187,7 @@ class _Batch:
     can = WRITING
     cannot: ClassVar[dict] = {}
 
-    def __init__(self, about, place):
+    def __init__(self, about: dict, place: Path) -> None:
         self.place = place
         self.name = about["model"]
         self.provenance = {"server": "batch"}
@@ -196,7 +197,7 @@ class _Batch:
         self.path = None
         self.url = lru_cache(maxsize=8)(rq.data_url)
 
-    def read(self, path):
+    def read(self, path: Path) -> None:
         """Keep the lines of results by what they answer."""
         with path.open(encoding="utf-8", errors="replace") as lines:
             for number, line in enumerate(lines, start=1):
@@ -209,7 +210,7 @@ class _Batch:
                     ) from None
                 self.results[digest] = record
 
-    def stream(self, batches):
+    def stream(self, batches: Iterable[tuple]) -> Iterator[tuple]:
         """Run programs as far as the replies go; those that wait for one have no rows."""
         with start_blocking_portal() as portal:
             for todo, programs in batches:

@@ -3,6 +3,7 @@
 import json
 import time
 from contextlib import nullcontext
+from typing import Any
 
 from medcal_nb.ask.backends.local import find_device, why
 from medcal_nb.ask.calls import SIMILARITY, WRITING, Failure, LabelProbabilities
@@ -27,7 +28,9 @@ class ClipModel:
     can = frozenset({SIMILARITY})
     cannot = dict.fromkeys(WRITING, _ONLY)
 
-    def __init__(self, model, preprocess, tokenizer, *, name, device):
+    def __init__(
+        self, model: Any, preprocess: Any, tokenizer: Any, *, name: str, device: Any
+    ) -> None:
         self.model = model.to(device).eval()
         self.preprocess = preprocess
         self.tokenizer = tokenizer
@@ -38,7 +41,7 @@ class ClipModel:
         """Open a batch of items."""
         return nullcontext(self)
 
-    def run(self, calls):
+    def run(self, calls: list) -> list[LabelProbabilities | Failure]:
         """Answer `Similarity` calls, in order; what stands in several of them is encoded once."""
         import torch
 
@@ -74,7 +77,7 @@ class ClipModel:
             return Failure(str(error))
 
 
-def find(name, *, device=None, **reach):
+def find(name: str, *, device: str | None = None, **reach: Any) -> ClipModel | None:
     """Load an open_clip model by its name; None where the name is no such model's.
 
     Names are ``pocket-clip``, ``clip:ARCHITECTURE@PRETRAINED``, ``clip:hf-hub:OWNER/MODEL`` and

@@ -13,6 +13,7 @@ from contextlib import contextmanager, suppress
 from functools import cache
 from itertools import chain
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -23,6 +24,7 @@ from medcal_nb.ask.calls import (
     Failure,
     Generate,
     LabelProbabilities,
+    Picture,
     Prompt,
     Reply,
 )
@@ -49,7 +51,7 @@ class LocalModel:
         Where it computes.
     """
 
-    def __init__(self, model, processor, *, name, device):
+    def __init__(self, model: Any, processor: Any, *, name: str, device: Any) -> None:
         self.model = model.to(device).eval()
         self.processor = processor
         self.name = name
@@ -97,7 +99,7 @@ class LocalModel:
 
     # --- prompts ----------------------------------------------------------------------------------
 
-    def refusal(self, prompt):
+    def refusal(self, prompt: Prompt) -> Failure | None:
         """Return why a prompt cannot be asked, a `Failure`, or None."""
         for mark in self.image_marks:
             if any(mark in turn for turn in prompt.turns):
@@ -107,11 +109,11 @@ class LocalModel:
                 )
         return None
 
-    def show(self, prompt):
+    def show(self, prompt: Prompt) -> str:
         """Return the exact text that the model is given for `prompt` (image not expanded)."""
         return self.texts([prompt])[prompt]
 
-    def texts(self, prompts):
+    def texts(self, prompts: list[Prompt]) -> dict[Prompt, str]:
         """Return the exact text of each prompt."""
         message = [
             [_message(i, text) for i, text in enumerate(prompt.turns)]
@@ -142,7 +144,7 @@ class LocalModel:
         ends = (token for token in rest[:3] if token in self.eos)
         self.turn_end = next(ends, self.tokenizer.eos_token_id)
 
-    def read(self, text, picture):
+    def read(self, text: str, picture: Picture) -> Any:
         """Return what the processor makes of a text with a picture, or why it does not."""
         try:
             return self.processor(
@@ -184,11 +186,11 @@ class LocalModel:
 class _LocalSession:
     """Turns calls into rows of tokens, and rows back into results."""
 
-    def __init__(self, backend, engine):
+    def __init__(self, backend: LocalModel, engine: SharedPrefix) -> None:
         self.backend = backend
         self.engine = engine
 
-    def run(self, calls):
+    def run(self, calls: list) -> list[Reply | LabelProbabilities | Failure]:
         """Answer `calls`, in order."""
         started = time.perf_counter()
         backend = self.backend
@@ -281,7 +283,7 @@ def _keep_memory(size=1 << 30):
         mallopt(mmap_threshold, size)
 
 
-def why(error):
+def why(error: Exception) -> str:
     """Return what a library says in one line; it knows best what to do."""
     if "trust_remote_code" in str(error):
         return (
@@ -291,7 +293,7 @@ def why(error):
     return " ".join(str(error).split())[:300]
 
 
-def find_device(wanted):
+def find_device(wanted: str | None) -> Any:
     """Return the torch device named `wanted`, by default a GPU where there is one."""
     import torch
 
@@ -305,7 +307,9 @@ def find_device(wanted):
         ) from None
 
 
-def find(name, *, device=None, revision=None, **reach):
+def find(
+    name: str, *, device: str | None = None, revision: str | None = None, **reach: Any
+) -> LocalModel:
     """Load a pocket model, a folder with a checkpoint, or a hub id.
 
     Weights come from safetensors alone, code from transformers alone.

@@ -7,16 +7,20 @@ the batch it happened to be in.
 
 import hashlib
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from medcal_nb.ask.calls import Prompt
 
+if TYPE_CHECKING:
+    import torch
+
 #: rows whose distributions over the whole vocabulary are in memory at once
 _AT_ONCE = 128
 
 
-def uniforms(seed, n):
+def uniforms(seed: str, n: int) -> np.ndarray:
     """Return `n` numbers in [0, 1) that depend on the text `seed` alone."""
     key = int.from_bytes(
         hashlib.blake2b(seed.encode(), digest_size=16).digest(), "little"
@@ -42,7 +46,9 @@ class Row:
     ended: bool = False
 
 
-def choose(logits, lines, rows, eos):
+def choose(
+    logits: "torch.Tensor", lines: list[int], rows: list[Row], eos: frozenset[int]
+) -> list[int]:
     """Choose the next token of each row from its line of the logits, book it, and return all."""
     import torch
 

@@ -12,6 +12,7 @@ import json
 import os
 import re
 import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import as_completed, wait
 from contextlib import asynccontextmanager, contextmanager, suppress
 from functools import cache, lru_cache
@@ -79,7 +80,14 @@ class ServedModel:
     tries = 6
     pause = 0.5
 
-    def __init__(self, urls, *, served_as=None, concurrency=16, timeout=120.0):
+    def __init__(
+        self,
+        urls: list[str],
+        *,
+        served_as: str | None = None,
+        concurrency: int = 16,
+        timeout: float = 120.0,
+    ) -> None:
         if not all(map(_ADDRESS.fullmatch, urls)):
             raise MedcalError(
                 "an address without http://, or with more: write http://HOST:PORT/v1"
@@ -142,7 +150,7 @@ class ServedModel:
 
     # --- asking -----------------------------------------------------------------------------------
 
-    def stream(self, batches):
+    def stream(self, batches: Iterable[tuple]) -> Iterator[tuple]:
         """Run the programs of many batches, as many requests under way as allowed.
 
         Parameters
@@ -168,7 +176,7 @@ class ServedModel:
                 yield from (batch.result() for batch in done)
             yield from (batch.result() for batch in as_completed(waiting))
 
-    def asked(self):
+    def asked(self) -> rq.Asked:
         """Begin to ask about an image."""
         return rq.Asked(self.name, _Sent(self, self.names), gate=self.gate, **self.able)
 
@@ -182,7 +190,7 @@ class ServedModel:
         task_status.started()  # the next batch may be
         return todo, await asyncio.gather(*tasks)
 
-    def show(self, prompt):
+    def show(self, prompt: Prompt) -> str:
         """Return the turns that are sent; their template is the server's."""
         return "[image]\n" + "\n\n".join(prompt.turns)
 
@@ -213,11 +221,11 @@ class ServedModel:
         ) as self.client:
             yield
 
-    def masked(self, text):
+    def masked(self, text: str) -> str:
         """Return what a server or a library says, without the key."""
         return text.replace(self.key, "***") if self.key else text
 
-    def pick(self, place, failed):
+    def pick(self, place: str, failed: list[str]) -> str:
         """Return the URL for what belongs to `place`, always the same; a dead one's share moves.
 
         Of those that can be reached it is the first in the place's own order, after those that
@@ -230,7 +238,9 @@ class ServedModel:
 
         return min(self.urls, key=order)
 
-    async def ask(self, place, path, read, body=()):
+    async def ask(
+        self, place: str, path: str, read: Callable, body: Sequence[bytes] = ()
+    ) -> Any:
         """Send a request, again after a pause where that can help.
 
         `body` is posted, in parts, so that the requests that wait share the bytes of their image;
@@ -270,7 +280,9 @@ class ServedModel:
                 raise Refused(problem)
         raise MedcalError(f"{problem} ({len(failed)} tries)")
 
-    async def once(self, url, path, body=()):
+    async def once(
+        self, url: str, path: str, body: Sequence[bytes] = ()
+    ) -> tuple[int, str, bytearray]:
         """Return status, Retry-After and body, of which no more than so much is read."""
         how = {"allow_redirects": False}
         if body:
@@ -362,7 +374,7 @@ class _Probe:
 class _Sent:
     """Sends requests about an image; what is known of it meanwhile."""
 
-    def __init__(self, model, names=False):
+    def __init__(self, model: ServedModel, names: bool = False) -> None:
         self.model = model
         self.names = names
         self.there = {}
@@ -383,13 +395,17 @@ class _Sent:
         self.there[picture] = asyncio.create_task(self.post(body, picture, url, name))
         return await self.there[picture]
 
-    async def post(self, body, picture, url, name=""):
+    async def post(
+        self, body: dict, picture: Picture, url: bytes | None, name: str = ""
+    ) -> dict:
         """Send a request with the image's bytes, its name, or both."""
         parts = rq.fill(body, url, name)
         return await self.model.ask(picture.key, rq.CHAT, rq.check_chat, parts)
 
 
-def find(name, *, device=None, revision=None, **reach):
+def find(
+    name: str, *, device: str | None = None, revision: str | None = None, **reach: Any
+) -> ServedModel | None:
     """Return the model at one or several URLs, separated by commas; None where the name is none."""
     if not name.startswith(("http://", "https://")):
         return None

@@ -6,10 +6,10 @@ import tomllib
 from pathlib import Path
 
 _TEXT = Path(__file__).with_name("labels.toml").read_text(encoding="utf-8")
+#: Label of a column, model, method, data set or kind of image, by its name.
 LABELS: dict[str, str] = tomllib.loads(_TEXT)["labels"]
-"""Label of a column, model, method, data set or kind of image, by its name."""
+#: ``%`` for shares of answers, ``points`` for their differences; scores have none.
 UNITS: dict[str, str] = tomllib.loads(_TEXT)["units"]
-"""``%`` for shares of answers, ``points`` for their differences; scores have none."""
 
 
 def label_of(name: object) -> str:

@@ -7,12 +7,12 @@ from pathlib import Path
 
 _TEXT = Path(__file__).with_name("labels.toml").read_text(encoding="utf-8")
 _TABLES = tomllib.loads(_TEXT)
+#: Label of a model, by its name.
 MODELS: dict[str, str] = _TABLES["models"]
-"""Label of a model, by its name."""
+#: Label of a column, method, data set or kind of image, by its name; those of models too.
 LABELS: dict[str, str] = _TABLES["labels"] | MODELS
-"""Label of a column, method, data set or kind of image, by its name; those of models too."""
+#: ``%`` for shares of answers, ``points`` for their differences; scores have none.
 UNITS: dict[str, str] = _TABLES["units"]
-"""``%`` for shares of answers, ``points`` for their differences; scores have none."""
 
 
 def label_of(name: object, column: str | None = None) -> str:

@@ -67,7 +67,9 @@ class Output:
 
     def __init__(self, notebook: str, folder: str = "", **parameters: Any) -> None:
         self.notebook = notebook
-        self.folder = Path(folder) if folder else _checkout() / "build" / "lab"
+        self.folder = Path(folder)
+        if not folder:
+            self.folder = _checkout() / "build" / "lab"
         versions = {"python": platform.python_version()}
         for name in _LIBRARIES:
             versions[name] = version(name)
@@ -115,7 +117,8 @@ class Output:
             the alternative text.
         """
         caption = _typeset(caption)
-        if not any(table is other for other in self.tables.values()):
+        is_there = any(table is other for other in self.tables.values())
+        if not is_there:
             self.tables[name] = table
         path = self.folder / name
         about = {"Software": None, "Description": caption}
@@ -177,7 +180,9 @@ def published(notebook: str, folder: str = "") -> dict[str, Any]:
     MedcalError
         If it has no results there.
     """
-    place = Path(folder) if folder else _checkout() / "figures" / "results"
+    place = Path(folder)
+    if not folder:
+        place = _checkout() / "figures" / "results"
     path = place / f"{notebook}.json"
     if not path.is_file():
         raise MedcalError(f"{path}: not there: run `medcal study {notebook[:2]}` first")
@@ -208,7 +213,8 @@ def show(table: pd.DataFrame, columns: list[str] | None = None) -> pd.DataFrame:
     names = columns or [name for name in table if not str(name).endswith(_ENDS)]
     shown = {}
     for name in names:
-        ends = [f"{name}{end}" for end in _ENDS if f"{name}{end}" in table]
+        ends = [f"{name}{end}" for end in _ENDS]
+        ends = [end for end in ends if end in table]
         rows = table[[name, *ends]].itertuples(index=False)
         heading = label_of(name).replace("_", " ")
         shown[heading] = [_cell(name, *row) for row in rows]
@@ -291,13 +297,17 @@ def estimate(
     >>> estimate(row, "gap", "points")
     '31 percentage points (95 % CI 30 to 33)'
     """
-    numbers = [row[name], row[f"{name}_low"], row[f"{name}_high"]]
+    scale = 1
     unit = ""
     if form == "points":
-        numbers = [100 * number for number in numbers]
         form = ".0f"
+        scale = 100
         unit = " percentage points"
-    value, low, high = (format(number, form) for number in numbers)
+    texts = []
+    for column in (name, f"{name}_low", f"{name}_high"):
+        number = scale * row[column]
+        texts.append(format(number, form))
+    value, low, high = texts
     return _typeset(f"{value}{unit} ({level:.0%} CI {low} to {high})")
 
 
@@ -342,7 +352,9 @@ def _cell(column: str, value: Any, *ends: float) -> str:
 
 def _sentences(texts: list[str]) -> HTML:
     """Sentences as HTML: names of models in them are texts, never markup."""
-    lines = "".join(f"<p>{html.escape(text)}</p>" for text in texts)
+    lines = ""
+    for text in texts:
+        lines += f"<p>{html.escape(text)}</p>"
     return HTML(f'<blockquote class="mathjax_ignore">{lines}</blockquote>')
 
 

@@ -19,8 +19,8 @@ from medcal_nb.measure.resampling import Resamples, fit_logistic, gathered, logi
 from .crossfit import N_FOLDS
 from .families import MAPS, Family
 
+#: Confidences of equal mass that resampled fits tell apart; estimates use all.
 CELLS = 100
-"""Confidences of equal mass that resampled fits tell apart; estimates use all."""
 _AT_ONCE = 2_000_000  # numbers in an array of a step, so that it fits in the cache
 
 

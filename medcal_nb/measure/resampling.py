@@ -17,8 +17,8 @@ from ._check import check_groups, check_level, check_whole
 FloatArray = NDArray[np.float64]
 Bounds = tuple[FloatArray | float, FloatArray | float]
 
+#: Below so many images an interval is marked: its level is known from simulation alone.
 FEW_IMAGES = 30
-"""Below so many images an interval is marked: its level is known from simulation alone."""
 MOST_UNITS = 1024
 PARCELS = 512
 NUMBERS_AT_ONCE = (

@@ -16,8 +16,8 @@ from medcal_nb.errors import check_known
 from medcal_nb.measure import ece
 from medcal_nb.teach.lesson import Part
 
+#: Confidences at which a forecaster has its five dots.
 LEVELS = (0.1, 0.3, 0.5, 0.7, 0.9)
-"""Confidences at which a forecaster has its five dots."""
 HALF_WIDTH = 0.1  # how far confidences lie from their level
 N_SAMPLES = 200  # over which a mean is taken
 

@@ -42,20 +42,16 @@ def test_replies_in_the_forms_asked_for_are_read(spaced, percent):
     assert parse_answer(reply) == "left lung"
     assert parse_confidence(written("two_stage")) == share
     pairs = [("left lung", share), ("3", share), ("no", share)]
-    guesses = [
-        written("top_k", i=i, answer=answer)
-        for i, (answer, _) in enumerate(pairs, start=1)
-    ]
+    guesses = [written("top_k", i=i, answer=one) for i, (one, _) in enumerate(pairs, 1)]
     assert parse_guesses((" " if spaced else "\n").join(guesses)) == pairs
 
 
 def test_offered_likelihood_words_are_read_and_fall():
     offered = strategies.LINGUISTIC.partition("words: ")[2].partition(".")[0]
-    replies = [
-        REPLIES["linguistic"].format(answer="yes", likelihood=word)
+    read = [
+        parse_likelihood(REPLIES["linguistic"].format(answer="yes", likelihood=word))
         for word in offered.split(", ")
     ]
-    read = [parse_likelihood(reply) for reply in replies]
     assert len(read) == 8
     assert None not in read
     assert read == sorted(set(read), reverse=True)

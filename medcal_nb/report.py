@@ -155,7 +155,7 @@ def entries(answers: pd.DataFrame, cluster: str = "") -> pd.DataFrame:
     """
     paths = {model: Path(model) for model in answers["model"].unique()}
     names = {
-        model: path.name if path.is_absolute() else label_of(model)
+        model: path.name if path.is_absolute() else label_of(model, "model")
         for model, path in paths.items()
     }
     if len({*names.values()}) < len(names):

@@ -14,8 +14,8 @@ from scipy.special import expit
 
 from medcal_nb.measure.resampling import fit_logistic, logit
 
+#: A parameter set that a fit begins with.
 Start = np.ndarray | None
-"""A parameter set that a fit begins with."""
 
 T_MIN = 0.02
 T_MAX = 50.0
@@ -75,8 +75,8 @@ class Family:
         return not least * (1 + 1e-5) < parameters[0] < most * (1 - 1e-5)
 
 
+#: Every family by its name.
 MAPS: dict[str, Family] = {}
-"""Every family by its name."""
 
 
 def register(family: Family) -> Family:

@@ -24,8 +24,8 @@ from medcal_nb.measure.rows import image_labels, measured, parts_by, plain_ids
 
 from .families import MAPS
 
+#: Fewer labelled answers than this fit nothing: the map changes nothing.
 MIN_FIT = 5
-"""Fewer labelled answers than this fit nothing: the map changes nothing."""
 BY = ("model", "strategy")
 
 

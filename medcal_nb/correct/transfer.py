@@ -36,13 +36,13 @@ CONCLUSIONS = (
     "recalibration not needed",
     "no discrimination",
 )
+#: Stages of a confidence, by the ending of their columns: how they are called.
 STAGES = {
     "uncorrected": "uncorrected",
     "transferred": "transferred",
     "known": "accuracy known",
     "refitted": "refitted",
 }
-"""Stages of a confidence, by the ending of their columns: how they are called."""
 COUNTED = ("lowered", "raised", "better_than_base", "worse_than_base")
 _DIFFERENCES = {
     "transfer_change": ("transferred", "uncorrected"),

@@ -33,10 +33,10 @@ def test_several_files_become_one_log_and_equal_answers_are_one(medcal, tmp_path
     assert out.startswith("all.sqlite: 0 of 3")
     code, _, err = medcal("import", "a.sqlite", "c.sqlite", "--to", "new.sqlite")
     assert code == 2
-    assert "c.sqlite: answers there already" in err
+    assert "c.sqlite: there already with other content: model=m" in err
     code, _, err = medcal("import", "c.sqlite", "--to", "all.sqlite")
     assert code == 2
-    assert "c.sqlite: answers there already" in err
+    assert "c.sqlite: there already" in err
     assert "--force" in err
     assert not (tmp_path / "new.sqlite").exists()
     assert len(load_answers("all.sqlite")) == 3

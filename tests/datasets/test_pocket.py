@@ -49,7 +49,7 @@ def test_damage_and_absence_are_told(home):
     path.unlink()
     with pytest.raises(MedcalError, match=r"model\.safetensors: there is no"):
         resolve_model(name)
-    with pytest.raises(MedcalError, match=f"is no pocket model: choose one of {name}"):
+    with pytest.raises(MedcalError, match=f"no pocket model .*; there are {name}"):
         resolve_model("pocket-huge")
 
 

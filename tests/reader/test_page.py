@@ -58,9 +58,9 @@ def test_the_model_s_answer_is_the_option_that_it_names(book_of):
     book = book_of(table_of(9, answer="Yes.", correct=None))
     case = page_data(book, book.case_set(1, 1))["cases"][0]
     assert case["answer"] == "yes"
-    # of the same answer there is the same grade: none
-    assert case["right"] == [None, False]
-    assert case["similar"] is None
+    # an empty grade is filled from the gold answer
+    assert case["right"] == [True, False]
+    assert case["similar"]["n"] == 8
 
 
 def test_a_picture_holds_its_pixels_alone(tmp_path):
@@ -82,9 +82,13 @@ def test_the_command_writes_a_page_or_opens_one(answers, tmp_path, monkeypatch):
     to = tmp_path / "cases.html"
     command = ["reader", str(answers), "--to", str(to), "--size", "4"]
     result = CliRunner().invoke(app, command)
-    assert result.output.startswith(f"wrote {to}: 4 cases of pocketvqa-medical")
+    assert result.output.startswith(f"wrote {to}: 4 cases of pocketvqa-medical, 4 with")
     assert len(data_of(to.read_text())["cases"]) == 4
     assert opened == []
+    with pytest.raises(MedcalError, match="no image and no question"):
+        bare = table_of(9, question=None)
+        bare.to_parquet(tmp_path / "bare.parquet")
+        write_page(tmp_path / "bare.parquet", tmp_path / "bare.html")
     with pytest.raises(MedcalError, match="there already"):
         write_page(answers, to)
     CliRunner().invoke(app, ["reader", str(answers), "--size", "2"])

@@ -35,9 +35,8 @@ def asked(rng, n=400):
 
 
 def test_what_ignores_the_image_changes_by_nothing(asked, rng):
-    table = image_ablation_table(
-        image_ablation(asked, rng=rng), n_resamples=200, rng=rng
-    )
+    pairs = image_ablation(asked, rng=rng)
+    table = image_ablation_table(pairs, n_resamples=200, rng=rng)
     row = table.set_index(["ensemble", "recalibration"])
     blind, looks, average = (
         row.loc[(name, "uncorrected")] for name in ("guesses", "looks", "average")

@@ -80,14 +80,6 @@ def test_missing_rows_are_left_out_and_counted(graded, rng):
     assert table.loc["a", "ece"] == pytest.approx(error)
 
 
-def test_undefined_metrics_name_their_group(graded, rng):
-    graded.loc[graded["model"] == "a", "correct"] = True
-    with pytest.warns(MeasureWarning, match="model=a, dataset=d, strategy=s: undef"):
-        table = measure.metrics_table(graded, n_resamples=20, rng=rng)
-    assert np.isnan(table.loc[0, "auroc"])
-    assert np.isfinite(table.loc[1, "auroc"])
-
-
 def test_unknown_columns_and_metrics_are_refused(graded, rng):
     with pytest.raises(ValueError, match="lacks 'site'"):
         measure.metrics_table(graded, by=["site"], rng=rng)

@@ -85,9 +85,8 @@ def test_the_command_writes_a_page_or_opens_one(answers, tmp_path, monkeypatch):
     assert result.output.startswith(f"wrote {to}: 4 cases of pocketvqa-medical, 4 with")
     assert len(data_of(to.read_text())["cases"]) == 4
     assert opened == []
+    table_of(9, question=None).to_parquet(tmp_path / "bare.parquet")
     with pytest.raises(MedcalError, match="no image and no question"):
-        bare = table_of(9, question=None)
-        bare.to_parquet(tmp_path / "bare.parquet")
         write_page(tmp_path / "bare.parquet", tmp_path / "bare.html")
     with pytest.raises(MedcalError, match="there already"):
         write_page(answers, to)

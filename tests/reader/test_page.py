@@ -73,12 +73,14 @@ def test_a_picture_holds_its_pixels_alone(tmp_path):
     notes.add_text("Description", "pneumothorax, left")
     path = tmp_path / "pneumothorax.png"
     profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
-    Image.new("RGB", (300, 200), "grey").save(path, pnginfo=notes, icc_profile=profile)
-    _, _, data = picture(str(path), 192).partition("base64,")
+    Image.new("RGB", (3000, 2000), "grey").save(
+        path, pnginfo=notes, icc_profile=profile
+    )
+    _, _, data = picture(str(path)).partition("base64,")
     opened = Image.open(io.BytesIO(base64.b64decode(data)))
-    assert (opened.size, opened.text, opened.info) == ((192, 128), {}, {})
+    assert (opened.size, opened.text, opened.info) == ((1500, 1000), {}, {})
     path.write_bytes(b"\x89PNG\r\n\x1a\nnot really")
-    assert picture(str(path), 192) == picture(None, 192) == ""
+    assert picture(str(path)) == picture(None) == ""
 
 
 def test_the_command_writes_a_page_or_opens_one(answers, tmp_path, monkeypatch):

@@ -104,16 +104,6 @@ NOT_ITS_OWN = [
     "Therefore, the confidence in the answer is 1", "Confidence: 1/5 * 100 = 200%",
 ]
 
-# stated, but in no form that is read: in words, without the word, twice
-NOT_READ = [
-    "ninety-five percent", "Confidence: eighty", "I am ninety five percent sure.", "8.5e1 %",
-    "confidence 85", "Confidence: 85 - 3 lesions are visible.", "confidence of 85",
-    "| Answer | Confidence |\n|---|---|\n| Yes | 85% |", "I'd say about 70%.", "Yes (85%)",
-    "Yes, 85%", "No 85 %", "B (85)", "Yes\n85", "It is a pneumothorax, 85%.",
-    "I'd put it at 85 out of 100", "somewhere between 80% and 90%", "Confidence: fifty-fifty",
-    "Ich bin mir zu 80 % sicher.", "Я уверен на 80 процентов.", "left lung (0.9)",
-    "Confidence: ninety-five (95%)", "eighty-five percent", "eight out of ten",
-]
 
 # yes, no or none, and the replies that say so
 CLOSED = {

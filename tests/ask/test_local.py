@@ -162,9 +162,8 @@ def test_keys_and_values_stay_within_what_is_allowed(monkeypatch):
     most = 1200
     assert tree > most
     assert at_once > 3 * most
-    tight, tree, at_once = held_positions(
-        backend(max_positions=most), rounds, monkeypatch
-    )
+    model = backend(max_positions=most)
+    tight, tree, at_once = held_positions(model, rounds, monkeypatch)
     assert tree <= most / 2
     assert at_once <= 1.5 * most
     for a, b in zip(free, tight, strict=True):
@@ -296,9 +295,8 @@ def test_hardly_more_positions_are_computed_than_must_be(monkeypatch):
     The least is the number of different beginnings of all prompts and the replies written to them.
     """
     model, processor = build_family("qwen2_5_vl")
-    processor.image_processor.size = dict.fromkeys(
-        ("shortest_edge", "longest_edge"), 256 * 256
-    )
+    edges = ("shortest_edge", "longest_edge")
+    processor.image_processor.size = dict.fromkeys(edges, 256 * 256)
     ours = LocalModel(model, processor, name="tiny", device="cpu")
     beginnings, run = set(), prefix.SharedPrefix.run
 
@@ -323,9 +321,6 @@ def test_hardly_more_positions_are_computed_than_must_be(monkeypatch):
     assert not [one for one in outcomes if isinstance(one, Failure)]
     assert len(beginnings) > 20_000
     assert ours.positions <= 1.10 * len(beginnings)
-
-
-# --- checkpoints from outside ---------------------------------------------------------------------
 
 
 @pytest.fixture(scope="module")

@@ -24,9 +24,7 @@ def test_confidence(reply, expected):
     assert parse_confidence(reply) == pytest.approx(expected, abs=1e-9)
 
 
-@pytest.mark.parametrize(
-    "reply", replies.NO_CONFIDENCE + replies.NOT_ITS_OWN + replies.NOT_READ
-)
+@pytest.mark.parametrize("reply", replies.NO_CONFIDENCE + replies.NOT_ITS_OWN)
 def test_what_is_no_confidence_or_in_doubt_is_missing(reply):
     assert parse_confidence(reply) is None
 
@@ -68,8 +66,6 @@ def test_every_likelihood_word_is_read_as_itself(word):
     reply = f"Answer: left lung\nLikelihood: {word.title()}."
     assert parse_likelihood(word) == parse_likelihood(reply) == LIKELIHOOD[word]
 
-
-# --- properties ----------------------------------------------------------------------------------
 
 _PIECES = st.sampled_from(
     [

@@ -3,23 +3,9 @@
 import pytest
 
 from data.pocket.factory.turns import REPLIES
-from medcal_nb.ask import prompts, strategies
+from medcal_nb.ask import strategies
 from medcal_nb.ask.confidence import parse_confidence, parse_likelihood
 from medcal_nb.ask.parsing import parse_answer, parse_guesses
-
-
-def test_a_question_s_options_stand_in_a_line_or_apart_or_behind_letters():
-    block = prompts.question_block
-    assert block(" Is it? ", ["yes", "no"]) == "Is it?\nOptions: yes, no."
-    assert block("What is it?") == "What is it?"
-    assert block("Which?", ["red, dark", "blue"]) == (
-        "Which?\nOptions:\n- red, dark\n- blue"
-    )
-    assert block("Which?", ["red", "blue"], lettered=True) == (
-        "Which?\nOptions:\nA. red\nB. blue"
-    )
-    turn = prompts.user_turn("Is it?", ["yes", "no"], prompts.ANSWER)
-    assert turn == "Is it?\nOptions: yes, no.\n" + prompts.ANSWER
 
 
 @pytest.mark.parametrize("percent", [0, 1, 5, 40, 85, 99, 100])

@@ -192,8 +192,6 @@ def test_another_revision_of_a_checkpoint_is_not_there_already(
     assert resolve_model(str(folder), device="cpu").revision is None
 
 
-# --- kill -9 -------------------------------------------------------------------------------------
-
 SCRIPT = textwrap.dedent(
     """
     import os, random, signal, sys, time

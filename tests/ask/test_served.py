@@ -69,9 +69,6 @@ def faulty(told, *faults, **how):
     return model
 
 
-# --- transformers serve ---------------------------------------------------------------------------
-
-
 @contextlib.contextmanager
 def serving(folder):
     """`transformers serve` with the checkpoint of a folder; its address and the folder."""
@@ -128,9 +125,6 @@ def test_a_real_server_gives_the_replies_of_this_machine(tmp_path):
             asked = set(log.read()["strategy"])
     assert {"verbalized", "two_stage", "challenge", "augment"} <= asked
     assert "log-probabilities are not returned" in " ".join(done.lines())
-
-
-# --- what a server can do -------------------------------------------------------------------------
 
 
 def test_log_probabilities_are_used_where_the_server_gives_them():
@@ -204,9 +198,6 @@ def first(*pairs):
 def test_first_tokens_count_for_the_one_label_they_begin(entries, labels, expected):
     mass = first_token_labels(entries, labels)
     assert (mass and [*mass.values()]) == (expected and pytest.approx(expected))
-
-
-# --- faults ---------------------------------------------------------------------------------------
 
 
 def cut(handler):
@@ -358,9 +349,6 @@ def test_no_server_says_what_to_do_and_one_that_lives_is_found():
         assert ServedModel([*dead, told.url]).name == "told"
     with Told(name="") as told, pytest.raises(MedcalError, match="it lists no model"):
         ServedModel([told.url])
-
-
-# --- images, samples, streams ---------------------------------------------------------------------
 
 
 def jpeg(**more):

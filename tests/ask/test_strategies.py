@@ -191,9 +191,8 @@ def test_option_probability_by_words_and_by_letters():
     (row,), rounds = run("option_probability", CHOICE, script)
     assert rounds[0][0].labels == ("left lung", "heart", "left")
     assert (row["answer"], row["confidence"]) == ("left", 0.5)
-    assert [*row["option_probabilities"].values()] == pytest.approx(
-        [1 / 6, 1 / 3, 1 / 2]
-    )
+    probabilities = [*row["option_probabilities"].values()]
+    assert probabilities == pytest.approx([1 / 6, 1 / 3, 1 / 2])
     (row,), rounds = run("option_probability", CHOICE, script, Plan(lettered=True))
     assert rounds[0][0].labels == ("A", "B", "C")
     assert "A. left lung\nB. heart\nC. left\n" in rounds[0][0].prompt.turns[0]

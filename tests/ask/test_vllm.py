@@ -67,9 +67,8 @@ def asked(model, items, tmp_path, names="all"):
 
 @pytest.fixture(scope="module")
 def local(items, tmp_path_factory):
-    return asked(
-        resolve_model(MODEL, device="cpu"), items, tmp_path_factory.mktemp("local")
-    )
+    model = resolve_model(MODEL, device="cpu")
+    return asked(model, items, tmp_path_factory.mktemp("local"))
 
 
 @pytest.fixture(scope="module")

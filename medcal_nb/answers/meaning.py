@@ -209,8 +209,8 @@ def check_correct(
     """
     theirs = taken["correct"]
     columns = [taken["answer"], taken.get("gold", theirs), theirs]
-    known = raw[columns].set_axis(["answer", "gold", "correct"], axis=1).dropna()
-    known = known.iloc[:: max(1, len(known) // _MOST)]
+    some = raw[columns].iloc[:: max(1, len(raw) // _MOST)]
+    known = some.set_axis(["answer", "gold", "correct"], axis=1).dropna()
     is_gold = (
         grade_table(known[["answer", "gold"]])["correct"].fillna(False).astype(bool)
     )

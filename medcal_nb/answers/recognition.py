@@ -79,10 +79,7 @@ def recognise(
         problem = "no column 'confidence'; name it by confidence=COLUMN, or the columns of option "
         problem += "scores by logits=A,B or probabilities=A,B"
         raise _lacking(file, problem, "confidence", raw)
-    is_graded = "correct" in taken or {"answer", "gold"} <= {*taken}
-    if not is_graded and "correct" in free:
-        taken["correct"] = "correct"  # empty: nobody has graded
-    elif not is_graded:
+    if "correct" not in taken and not {"answer", "gold"} <= {*taken}:
         problem = "nothing says which answers are correct; name a column by correct=COLUMN, or two "
         raise _lacking(
             file, problem + "by answer=COLUMN and gold=COLUMN", "correct", raw
@@ -113,7 +110,7 @@ def _candidates(ours: str, free: list[str], raw: pd.DataFrame) -> list[str]:
 
 def _fits(ours: str, name: str, values: pd.Series) -> bool:
     """Whether what stands in a column may be one of ours."""
-    if name == ours and (ours != "correct" or values.notna().any()):
+    if name == ours:
         return True  # what does not fit is refused with its row
     if ours == "correct":
         return is_grade(values)

@@ -87,9 +87,7 @@ COMES_IN = {
      "item_id,answer,gold,confidence,question_type,options\n"
      '1,"Yes, there is.",yes,.9,CLOSED,\n2,B,right lung,.8,choice,"[""left"",""right lung""]"\n',
      {}, {"correct": [True, True]}),
-    "graded by gold where the grades are empty": (
-     "item_id,answer,gold,confidence,correct\n1,Yes.,yes,.9,\n", {}, {"correct": [True]}),
-    "empty grades and nothing to grade by": (HEAD + "1,.9,\n", {}, {"correct": [pd.NA]}),
+    "empty grades stay empty": (HEAD + "1,.9,\n", {}, {"correct": [pd.NA]}),
     "several right answers": ('item_id,answer,gold,confidence\n1,yeah,"[""yes"",""yeah""]",0.5\n',
      {}, {"correct": [True], "gold": ['["yes","yeah"]']}),
     "grades in words": (

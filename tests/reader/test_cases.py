@@ -3,18 +3,18 @@
 import numpy as np
 import pytest
 
+from medcal_nb.datasets import load_items
+from medcal_nb.datasets.items import image_side
 from medcal_nb.errors import MedcalError
 from medcal_nb.measure import clustered_interval
-from medcal_nb.reader.cases import error_rate, past_cases, similar_answers
-from tests.reader_answers import table_of
+from medcal_nb.reader.cases import error_rate, similar_answers
+from tests.reader_answers import DATASET, table_of
 
 
-def test_sets_show_each_image_once_and_never_one_of_the_library(book):
+def test_sets_show_each_image_once(book):
     sets = [book.case_set(number, 10) for number in (1, 2)]
     images = [*sets[0]["image_id"], *sets[1]["image_id"]]
     assert len(set(images)) == len(images) == 20
-    assert not set(images) & set(book.rows.loc[book.rows["library"], "image_id"])
-    assert book.rows["library"].any()
     with pytest.raises(MedcalError, match=r"set 99: there are \d+ images"):
         book.case_set(99, 10)
 
@@ -25,7 +25,13 @@ def test_similar_answers_are_counted_by_hand(book_of):
     correct = np.arange(200) % 4 > 0
     images = [f"i{k // 2}" for k in range(200)]
     book = book_of(
-        table_of(200, confidence=confidence, correct=correct, image_id=images)
+        table_of(
+            200,
+            confidence=confidence,
+            answer=np.where(correct, "yes", "no"),
+            correct=correct,
+            image_id=images,
+        )
     )
     case = book.rows.loc["q0100"]
     similar, alike = similar_answers(book.rows, case)
@@ -47,30 +53,26 @@ def test_agreement_is_that_of_the_other_methods(book_of):
         table_of(90, strategy="top_k", answer=same, correct=same == "Yes.", confidence=None),
         strategy="verbalized",
     )  # fmt: skip
-    others = book.rows.loc["q0000", ["n_others", "n_agree", "agreement"]]
-    assert others.tolist() == [1, 1, 1]
+    assert book.rows.loc["q0000", ["n_others", "n_agree", "agreement"]].tolist() == [
+        1,
+        1,
+        1,
+    ]
     similar, alike = similar_answers(book.rows, book.rows.loc["q0089"])
     assert "agreement" in alike
     assert set(similar["agreement"]) == {0}
 
 
-def test_past_cases_do_not_tell_which_modality_is_asked_for(book_of):
-    modality = np.where(np.arange(120) % 2, "ct", "mri")
-    columns = {"gold": modality, "answer": "ct", "question_type": "open"}
-    columns["correct"] = modality == "ct"
-    book = book_of(table_of(120, modality=modality, **columns))
-    case = book.rows.loc["q0003"]
-    assert past_cases(similar_answers(book.rows, case)[0], case).empty
-
-
 def test_what_is_not_named_is_chosen_medical_first(book_of):
     general = table_of(80, dataset="everyday", domain="general")
-    wrong = table_of(60, strategy="p_true", correct=False)
+    wrong = table_of(60, strategy="p_true", answer="no", correct=False)
     book = book_of(general, wrong, table_of(60))
     wanted = {"dataset": "d", "model": "m", "strategy": "verbalized"}
     assert book.about == wanted
     assert book.n_choices == 3
-    with pytest.raises(MedcalError, match="no strategy 'top_k'"):
+    with pytest.raises(
+        MedcalError, match="no strategy 'top_k' with a confidence; there are p_t"
+    ):
         book_of(general, wrong, dataset="d", strategy="top_k")
     with pytest.raises(MedcalError, match="no case to show"):
         book_of(table_of(5, confidence=None))
@@ -87,3 +89,13 @@ def test_images_are_taken_from_the_folder_of_the_table_alone(book_of, tmp_path):
     paths = ["ct/a.png", "../b.png", "/etc/c.png"] * 3
     images = book_of(table_of(9, image=paths)).rows["image"]
     assert images.tolist()[:3] == [str(tmp_path / "ct" / "a.png"), None, None]
+
+
+def test_a_question_about_a_side_says_that_it_is_the_image_s(book):
+    items = load_items(DATASET)
+    side = items["fact"].isin(["side", "disc"])
+    shown = items["question"].map(image_side)
+    assert shown[side].str.contains("image").all()
+    assert (shown == items["question"])[~side].all()
+    assert (book.rows["question"] == items.set_index("item_id")["question"].map(image_side)
+            .reindex(book.rows.index)).all()  # fmt: skip

@@ -20,7 +20,10 @@ from tests.reader_answers import table_of
 
 def data_of(page):
     """Return the data of a page."""
-    return json.loads(re.search(r'/json" id="data">(.*)</script>', page)[1])
+    (text,) = re.findall(
+        r'<script type="application/json" id="data">(.*)</script>', page
+    )
+    return json.loads(text)
 
 
 def test_the_page_runs_its_own_script_alone_and_asks_no_host(book):
@@ -58,8 +61,10 @@ def test_the_model_s_answer_is_the_option_that_it_names(book_of):
     book = book_of(table_of(9, answer="Yes.", correct=None))
     case = page_data(book, book.case_set(1, 1))["cases"][0]
     assert case["answer"] == "yes"
-    # an empty grade is filled from the gold answer
-    assert case["right"] == [True, False]
+    assert case["right"] == [
+        True,
+        False,
+    ]  # an empty grade is filled from the gold answer
     assert case["similar"]["n"] == 8
 
 
@@ -68,26 +73,32 @@ def test_a_picture_holds_its_pixels_alone(tmp_path):
     notes.add_text("Description", "pneumothorax, left")
     path = tmp_path / "pneumothorax.png"
     profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
-    Image.new("RGB", (300, 200), "grey").save(path, pnginfo=notes, icc_profile=profile)
-    _, _, data = picture(str(path), 192).partition("base64,")
+    Image.new("RGB", (3000, 2000), "grey").save(
+        path, pnginfo=notes, icc_profile=profile
+    )
+    _, _, data = picture(str(path)).partition("base64,")
     opened = Image.open(io.BytesIO(base64.b64decode(data)))
-    assert (opened.size, opened.text, opened.info) == ((192, 128), {}, {})
+    assert (opened.size, opened.text, opened.info) == ((1500, 1000), {}, {})
     path.write_bytes(b"\x89PNG\r\n\x1a\nnot really")
-    assert picture(str(path), 192) == picture(None, 192) == ""
+    assert picture(str(path)) == picture(None) == ""
 
 
 def test_the_command_writes_a_page_or_opens_one(answers, tmp_path, monkeypatch):
     opened = []
     monkeypatch.setattr("webbrowser.open", opened.append)
     to = tmp_path / "cases.html"
-    command = ["reader", str(answers), "--to", str(to), "--size", "4"]
-    result = CliRunner().invoke(app, command)
-    assert result.output.startswith(f"wrote {to}: 4 cases of pocketvqa-medical, 4 with")
+    result = CliRunner().invoke(
+        app, ["reader", str(answers), "--to", str(to), "--size", "4"]
+    )
+    assert result.output.startswith(
+        f"wrote {to}: 4 cases of pocketvqa-medical, 4 with an image, answers of simulated"
+    )
     assert len(data_of(to.read_text())["cases"]) == 4
     assert opened == []
-    table_of(9, question=None).to_parquet(tmp_path / "bare.parquet")
+    bare = tmp_path / "bare.parquet"
+    table_of(9, question=None).to_parquet(bare)
     with pytest.raises(MedcalError, match="no image and no question"):
-        write_page(tmp_path / "bare.parquet", tmp_path / "bare.html")
+        write_page(bare, tmp_path / "bare.html")
     with pytest.raises(MedcalError, match="there already"):
         write_page(answers, to)
     CliRunner().invoke(app, ["reader", str(answers), "--size", "2"])

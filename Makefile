@@ -76,8 +76,6 @@ bench: $(STAMP) ## measure speed against peers, side by side; tables go to build
 	$(BIN)/python -m tests.bench.bench_measure --out build/bench
 	$(BIN)/python -m tests.bench.bench_ask --out build/bench
 	$(BIN)/python -m tests.bench.bench_ask_client --out build/bench
-	$(BIN)/python -m tests.bench.bench_ask_large --out build/bench
-	$(BIN)/python -m tests.bench.bench_ask_peers --out build/bench
 
 pocket: $(STAMP) ## make items and recorded answers again from seeds (minutes); WEIGHTS=1: train the models first (hours)
 	$(if $(WEIGHTS),$(BIN)/python -m data.pocket.factory train all)

@@ -94,20 +94,19 @@ def main(argv: list[str] | None = None) -> int:
     shutil.rmtree(source, ignore_errors=True)
     shutil.rmtree(options.out, ignore_errors=True)
     try:
+        print("site: chapters, functions, pages", flush=True)
         gather(source, options.figures)
+        print("site: the lesson and an example report", flush=True)
         write_whole(whole, options.lesson)
-        done = sphinx_build(
-            [
-                *("-b", "html", "-q", "-W", "--keep-going"),
-                str(source),
-                str(options.out),
-            ]
-        )
+        print("site: setting them with Sphinx", flush=True)
+        settings = ["-b", "html", "-q", "-W", "--keep-going"]
+        done = sphinx_build([*settings, str(source), str(options.out)])
         for name in ("lesson", "report"):
             shutil.copytree(whole / name, options.out / name, dirs_exist_ok=True)
     except MedcalError as error:
         print(f"site: error: {error}", file=sys.stderr)
         return 2
+    print(f"site: {options.out / 'index.html'}")
     return done
 
 
@@ -245,6 +244,8 @@ def copy_linked(page: Path, source: Path) -> None:
 
 def write_whole(folder: Path, lesson: Path) -> None:
     """Write the pages that are whole by themselves, each with a link to the start page."""
+    if not lesson.is_file():
+        raise MedcalError(f"{lesson}: not there: run `medcal study 07`")
     write_lesson_site(lesson, folder / "lesson")
     answers = select(load_answers("vlcb"), EXAMPLE).dropna(axis="columns", how="all")
     write_table(answers, folder / "answers.csv")

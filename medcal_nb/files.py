@@ -184,8 +184,8 @@ def _lives(process: int) -> bool:
 def _remove(part: Path) -> None:
     if part.is_dir() and not part.is_symlink():
         shutil.rmtree(part, ignore_errors=True)
-    else:
-        part.unlink(missing_ok=True)
+    with contextlib.suppress(OSError):
+        part.unlink()
 
 
 def check_new_file(

@@ -25,6 +25,7 @@ from medcal_nb.labels import UNITS, label_of
 _LIBRARIES = ("medcal-nb", "numpy", "pandas", "scipy", "matplotlib")
 _ON_TOP = 3
 _ENDS = ("_low", "_high")
+_TINY = 0.0001
 
 
 class Output:
@@ -215,9 +216,8 @@ def show(table: pd.DataFrame, columns: list[str] | None = None) -> pd.DataFrame:
         ends = [f"{name}{end}" for end in _ENDS]
         ends = [end for end in ends if end in table]
         rows = table[[name, *ends]].itertuples(index=False)
-        unit = UNITS.get(name, "")
         heading = label_of(name).replace("_", " ")
-        shown[heading] = [_cell(unit, *row) for row in rows]
+        shown[heading] = [_cell(name, *row) for row in rows]
     return _Shown(shown)
 
 
@@ -319,10 +319,11 @@ def _typeset(text: str) -> str:
     return re.sub(r"(?<=\d)%", " %", line)
 
 
-def _cell(unit: str, value: Any, *ends: float) -> str:
-    """A value as a person reads it, a number with its interval."""
+def _cell(column: str, value: Any, *ends: float) -> str:
+    """A value of a column as a person reads it, a number with its interval."""
+    unit = UNITS.get(column, "")
     if isinstance(value, str):
-        return label_of(value)
+        return label_of(value, column)
     if isinstance(value, bool | np.bool_):
         return "yes" if value else "no"
     if value is None or pd.isna(value):
@@ -331,6 +332,8 @@ def _cell(unit: str, value: Any, *ends: float) -> str:
         return f"{value:,}"
     if not isinstance(value, float) or np.isinf(value):
         return str(value).replace("inf", "∞")
+    if 0 < value < _TINY and not ends:
+        return f"< {_TINY}"
     scale = 1
     if unit:
         scale = 100

@@ -121,12 +121,12 @@ def write_report(
         answers = load_answers(file, **columns)
         parts_by(answers[:0], [name for name in (cluster, *group) if name])
         source, judged, left_out = sides(entries(answers, cluster), transfer_from)
-        facts = {"n_resamples": n_resamples, "seed": seed}
-        facts |= _facts(str(file), answers, judged, cluster)
+        facts = _facts(str(file), answers, judged, cluster)
+        facts |= {"n_resamples": n_resamples, "seed": seed}
         page = _Page(folder)
         page.compute(source, judged, group, facts)
-        noted = [str(warning.message) for warning in caught]
-        notes = dict.fromkeys([*answers.attrs["assumed"], *left_out, *noted])
+        left_out += [str(warning.message) for warning in caught]
+        notes = dict.fromkeys([*answers.attrs["assumed"], *left_out])
         facts["notes"] = list(notes)
         page.write(facts)
     for line in notes:
@@ -155,7 +155,7 @@ def entries(answers: pd.DataFrame, cluster: str = "") -> pd.DataFrame:
     """
     paths = {model: Path(model) for model in answers["model"].unique()}
     names = {
-        model: path.name if path.is_absolute() else label_of(model)
+        model: path.name if path.is_absolute() else label_of(model, "model")
         for model, path in paths.items()
     }
     if len({*names.values()}) < len(names):
@@ -215,24 +215,18 @@ def _facts(
     file: str, answers: pd.DataFrame, judged: pd.DataFrame, cluster: str
 ) -> dict[str, Any]:
     """What is known of a file, of its answers and of those that are judged."""
-    is_recorded = file in recorded_names()
     known = images_known(judged)
-    methods = [label_of(name) for name in judged["strategy"].unique()]
     asked = judged.groupby(image_labels(judged, "item_id"))["model"].nunique()
     versions = {
         name: version(name) for name in ("medcal-nb", "numpy", "scipy", "pandas")
     }
     return {
         "file": Path(file).name,
-        "sha256": recorded_entry(file)["sha256"] if is_recorded else file_hash(file),
-        "columns": list(answers.dropna(axis=1, how="all")),
+        "sha256": recorded_entry(file)["sha256"]
+        if file in recorded_names()
+        else file_hash(file),
         "n_read": len(answers),
         "grading": answers.attrs.get("grading", {}),
-        "methods": [name for name in methods if name != "stated"],
-        "datasets": [label_of(name) for name in judged["dataset"].unique()],
-        "prompts": list(
-            judged.get("prompt", judged["model"][:0]).dropna().unique()[:3]
-        ),
         "unit": cluster or ("image" if known else "answer"),
         "n_units": len({*image_labels(judged)}) if known else 0,
         "n_common": int((asked == judged["model"].nunique()).sum()),
@@ -426,7 +420,7 @@ def calibration_figure(
 
 
 class _Page:
-    """Tables by name, why others are missing, and the folder they go to."""
+    """Tables by name, why others are missing, what they are of, and where they go."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -452,7 +446,7 @@ class _Page:
         scores = performance(answers, **drawn())
         self.tables["performance"] = scores
         order = pd.CategoricalDtype(scores["model"])
-        answers = answers.astype({"model": order})
+        self.answers = answers = answers.astype({"model": order})
         groups = groups or [name for name in GROUPS if answers[name].nunique() > 1]
         by = {"by": ["model"], **drawn()}
         parts: dict[str, Callable[[], pd.DataFrame]] = {
@@ -494,18 +488,15 @@ class _Page:
             numbers = table.filter(regex="^(value|difference)").columns
             table.loc[in_points, numbers] *= 100
             table["metric"] = table["metric"].map(heading)
+        filled = table.reindex(columns=columns).dropna(axis=1, how="all")
         cells = {}
-        for column in columns:
-            if column not in table or table[column].isna().all():
-                continue
-            values = table[column]
+        for column, values in filled.items():
             if pd.api.types.is_numeric_dtype(values):
                 texts = show(table, [column]).iloc[:, 0].str.replace(" [nan, nan]", "")
             else:
                 texts = values.astype("str").fillna("–").str[:200]
             zero = "<0.0001" if column == "p_holm" else "0"
-            texts = texts.replace("0.0000", zero)
-            cells[heading(column)] = list(texts)
+            cells[heading(column)] = list(texts.replace("0.0000", zero))
         texts = pd.DataFrame(cells)
         path = self.folder / "tables" / f"{name}.tex"
         path.write_text(texts.to_latex(index=False, escape=True), encoding="utf-8")

@@ -299,12 +299,13 @@ def _options(cell: Any) -> dict[str, float] | None:
         return None
     try:
         table = dict(json.loads(cell) if isinstance(cell, str) else cell)
+        shares = {str(name): float(p) for name, p in table.items() if p is not None}
     except (TypeError, ValueError, RecursionError):
         raise ValueError("is not a table of names and values") from None
-    for name, p in table.items():
-        if p is not None and (isinstance(p, bool | str) or not 0 <= p <= 1 + _ROUNDING):
-            raise ValueError(f"holds {name!r}: {p!s:.40}, which is not a probability")
-    return {str(name): float(p) for name, p in table.items() if p is not None}
+    for name, p in shares.items():
+        if not 0 <= p <= 1 + _ROUNDING:
+            raise ValueError(f"holds {name!r}: {p:g}, which is not a probability")
+    return shares
 
 
 def as_json(cell: Any) -> str:

@@ -9,7 +9,7 @@ from medcal_nb.answers.cells import KNOWN, TEXT
 from medcal_nb.answers.check import ANSWER_COLUMNS, checked
 from medcal_nb.answers.log import AnswerLog, is_log
 from medcal_nb.answers.meaning import (
-    check_grades,
+    check_correct,
     check_images,
     check_of_answer,
     check_repeats,
@@ -199,6 +199,9 @@ def _of_table(
     taken, asked = recognise(raw, columns, file)
     if "item_id" not in taken:
         check_repeats(raw, taken, file)
+    if {"correct", "answer"} <= {*taken}:
+        is_named = bool({"correct", "gold"} & {*columns})
+        asked += check_correct(raw, taken, file, is_named=is_named)
     fixed = {name: text for name, text in columns.items() if name not in taken and text}
     answers = checked(raw, taken, file, fixed=fixed, scale=scale)
     answers.attrs["assumed"][:0] = [*assumed, *asked]
@@ -209,8 +212,6 @@ def _of_table(
         )
     if "correct" not in taken:
         answers = _graded(answers, raw.get(taken.get("options", "")))
-    elif {"answer", "gold"} <= {*answers}:
-        answers.attrs["assumed"] += check_grades(answers, taken["correct"], file)
     if "answer" in answers:
         check_of_answer(answers, file)
     return answers
@@ -258,18 +259,20 @@ def _graded(answers: pd.DataFrame, options: pd.Series | None) -> pd.DataFrame:
 
 def _missing(answers: pd.DataFrame) -> list[str]:
     """What is missing, in sentences: how many, and how right those are."""
-    lacking = answers["confidence"].isna()
-    ungraded = answers["correct"].isna().sum()
     n = f"of {len(answers):,} answers"
+    right = answers["correct"].astype(float)
+    lacking = answers["confidence"].isna()
     sentences = []
     if "image_id" not in answers:
         sentences.append("no image named: intervals are by answer")
     if lacking.any():
-        right = answers["correct"].groupby(lacking).mean()
-        sentence = f"{lacking.sum():,} {n} have no confidence"
-        if right.notna().all() and len(right) == 2:
-            sentence += f": {right[True]:.0%} of them are right, {right[False]:.0%} of the others"
-        sentences.append(sentence)
-    if ungraded:
-        sentences.append(f"{ungraded:,} {n} are not graded")
+        sentences.append(f"{lacking.sum():,} {n} have no confidence")
+        if right[lacking].notna().any() and not lacking.all():
+            shares = f"{right[lacking].mean():.0%} of them are right, {right[~lacking].mean():.0%}"
+            sentences[-1] += f": {shares} of the others"
+    if ungraded := right.isna().sum():
+        low, high = right.fillna(0).mean(), right.fillna(1).mean()
+        sentences.append(
+            f"{ungraded:,} {n} are not graded: accuracy {low:.0%} to {high:.0%}"
+        )
     return sentences

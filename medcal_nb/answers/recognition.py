@@ -84,7 +84,6 @@ def recognise(
         raise _lacking(
             file, problem + "by answer=COLUMN and gold=COLUMN", "correct", raw
         )
-    _check_words(raw, taken, named, file)
     return taken, asked
 
 
@@ -148,20 +147,3 @@ def _is_number(values: pd.Series) -> bool:
         except ValueError:
             pass
     return n > 0.9 * len(cells)
-
-
-def _check_words(raw, taken, named, file):
-    """Ask whether a column called "correct" holds grades, or right answers in the same words."""
-    theirs = taken.get("correct")
-    if theirs is None or {"correct", "gold"} & {*named} or "answer" not in taken:
-        return
-    has_two = plain_column(theirs) in KNOWN["grades"]["two_meanings"].split()
-    if (
-        has_two
-        and "gold" not in taken
-        and words_of(raw[theirs]) == words_of(raw[taken["answer"]])
-    ):
-        raise MedcalError(
-            f"{file}: column '{theirs}' holds the words of the answers: does it say whether an "
-            f"answer is right, or is it the right answer? Write correct={theirs} or gold={theirs}"
-        )

@@ -119,7 +119,7 @@ def choose_strategies(names: str | list[str]) -> list[Strategy]:
     unknown = [name for name, how in chosen.items() if how is None]
     if unknown or not chosen:
         raise MedcalError(
-            f"unknown strategy {', '.join(map(repr, unknown))}: choose from "
+            f"unknown strategy {str(unknown)[1:-1]}: choose from "
             f"{', '.join(STRATEGIES)} (each also with _blank) or 'all'"
         )
     return list(chosen.values())

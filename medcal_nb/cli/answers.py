@@ -246,6 +246,8 @@ def _read(read: Any, file: Path, columns: list[str] | None) -> "pd.DataFrame":
     answers = read(file, **_named(columns))
     for line in answers.attrs.get("assumed", ()):
         note(line)
+    if "grading" in answers.attrs:
+        note(answers.attrs["grading"]["text"])
     return answers
 
 

@@ -226,12 +226,10 @@ def _ends(
         wrong = y == 0
         ids = None if ids is None else ids[wrong]
         return clustered_interval(is_sure(c[wrong]), ids, level=level)
-    if name == "auroc":
-        test = auroc_test(c, y, groups=ids, level=level)
-        if np.isnan(test["p"]):
-            warn("AUROC: one image holds an outcome, or nothing varies: no interval")
-        return test["low"], test["high"]
-    return np.nan, np.nan
+    test = auroc_test(c, y, groups=ids, level=level)
+    if np.isnan(test["p"]):
+        warn("AUROC: one image holds an outcome, or nothing varies: no interval")
+    return test["low"], test["high"]
 
 
 @contextmanager
@@ -410,6 +408,3 @@ def confidence_by_outcome_table(
     right = (n * bins["accuracy"]).fillna(0).round().astype(int)
     table = bins[["low", "high", "n"]]
     return table.assign(n_correct=right, n_wrong=n - right, accuracy=bins["accuracy"])
-
-
-# --- risk and coverage --------------------------------------------------------------------

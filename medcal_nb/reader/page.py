@@ -83,11 +83,18 @@ def write_page(
     """
     book = open_casebook(source, dataset=dataset, model=model, strategy=strategy)
     data = page_data(book, book.case_set(number, size))
+    n_pictures = sum(bool(case["image"]) for case in data["cases"])
+    if not n_pictures and not any(case["question"] for case in data["cases"]):
+        raise MedcalError(
+            f"{source}: no image and no question to show: give the images by --dataset "
+            "NAME:FOLDER, or a column question"
+        )
     with new_file(to, sources=[source], force=force) as part:
         part.write_text(page_text(data), encoding="utf-8")
-    words = "{n} cases of {dataset}, answers of {model} by {strategy}"
+    words = "{n} cases of {dataset}, {pictures} with an image, answers of {model} by {strategy}"
     choice = f"one of {book.n_choices} combinations of data set, model and method"
-    return words.format(n=len(data["cases"]), **book.about) + f" ({choice})"
+    counts = {"n": len(data["cases"]), "pictures": n_pictures}
+    return words.format(**counts, **book.about) + f" ({choice})"
 
 
 def page_text(data: dict) -> str:

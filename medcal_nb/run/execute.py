@@ -158,6 +158,7 @@ def finish_notebook(executed: Path) -> tuple[list[str], str]:
             notes += re.findall("(?m)^Note: .*$", output.get("text", ""))
         cell.outputs = [one for one in map(_on_page, cell.outputs) if one]
     page, _ = MarkdownExporter(exclude_input=True).from_notebook_node(content)
+    page = re.sub(r"\]\((\d\d_\w+)\.ipynb", r"](\1.md", page)  # chapters beside it
     return notes, re.sub(r"\n\s*\n\s*\n", "\n\n", page.strip())
 
 
@@ -176,6 +177,8 @@ def _on_page(output: Any) -> Any:
         text = re.sub(r"\s+(?=<(td|th|/tr)\b)", "", text)
         text = re.sub(r"\n\s*\n", "\n", text)
         output.data = {"text/html": text.strip().replace("$", "&#36;")}
+    elif "image/png" in data or data.get("text/plain", "").startswith("<matplotlib"):
+        return None  # drawn, and shown again by what saves it
     elif any("widget" in kind for kind in data):
         return None
     return output

@@ -4,7 +4,6 @@
 """
 
 import contextlib
-import itertools
 import os
 import subprocess
 import time
@@ -21,20 +20,14 @@ SETTINGS = {
     "OMP_NUM_THREADS": "1",
     "VLLM_CPU_KVCACHE_SPACE": "1",
     "VLLM_CPU_OMP_THREADS_BIND": "nobind",
-    "VLLM_SERVER_DEV_MODE": "1",  # its caches can be emptied
 }
 
 
 def started(module, model, *arguments, **more):
     """Start a module of vLLM on a pocket model."""
-    command = [
-        PYTHON,
-        "-m",
-        f"vllm.entrypoints.openai.{module}",
-        "--model",
-        str(pocket_dir(model)),
-    ]
-    command += ["--served-model-name", model, "--enforce-eager", "--dtype", "float32"]
+    command = [PYTHON, "-m", f"vllm.entrypoints.openai.{module}"]
+    command += ["--model", str(pocket_dir(model)), "--served-model-name", model]
+    command += ["--enforce-eager", "--dtype", "float32"]
     # on a processor this version ends where the prompt of a seeded request is cut between passes
     command += ["--no-enable-chunked-prefill", "--block-size", "32", *arguments]
     env = {k: v for k, v in os.environ.items() if k != "PYTHONPATH"} | SETTINGS
@@ -42,41 +35,22 @@ def started(module, model, *arguments, **more):
 
 
 @contextlib.contextmanager
-def engines(n, model, folder):
-    """Start `n` servers, each with caches of its own; yield their URLs and processes."""
-    with contextlib.ExitStack() as stack:
-        processes, urls = [], []
-        for number in range(n):
-            port = stack.enter_context(reserved_port())
-            log = stack.enter_context((folder / f"{number}.log").open("w"))
-            where = ("--host", "127.0.0.1", "--port", str(port))
-            processes.append(started("api_server", model, *where, stdout=log))
-            urls.append(f"http://127.0.0.1:{port}")
+def engine_of(model, folder):
+    """Start a server; yield its URL once it answers, for ten minutes on a busy machine at most."""
+    log = folder / "vllm.log"
+    with reserved_port() as port, log.open("w") as out:
+        where = ("--host", "127.0.0.1", "--port", str(port))
+        process = started("api_server", model, *where, stdout=out)
         try:
-            for number, url in enumerate(urls):
-                _wait(url, processes[number], folder / f"{number}.log")
-            yield urls, processes
+            for _ in range(1200):
+                if process.poll() is not None:
+                    raise RuntimeError(log.read_text()[-3000:])
+                with contextlib.suppress(OSError):
+                    url = f"http://127.0.0.1:{port}"
+                    urllib.request.urlopen(url + "/health", timeout=2).close()
+                    break
+                time.sleep(0.5)
+            yield url
         finally:
-            for process in processes:
-                process.terminate()
-            for process in processes:
-                process.wait(timeout=300)
-
-
-def emptied(urls):
-    """Empty the caches of servers."""
-    for url, cache in itertools.product(urls, ("prefix", "mm")):
-        request = urllib.request.Request(f"{url}/reset_{cache}_cache", method="POST")
-        urllib.request.urlopen(request, timeout=60).close()
-
-
-def _wait(url, process, log):
-    """Wait until a server answers, for ten minutes on a busy machine; its own words if it ends."""
-    for _ in range(1200):
-        if process.poll() is not None:
-            raise RuntimeError(log.read_text()[-3000:])
-        with contextlib.suppress(OSError):
-            urllib.request.urlopen(url + "/health", timeout=2)
-            return
-        time.sleep(0.5)
-    raise RuntimeError("vLLM did not start in ten minutes")
+            process.terminate()
+            process.wait(timeout=300)

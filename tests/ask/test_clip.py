@@ -7,7 +7,7 @@ import pytest
 from safetensors.torch import load_file, save_file
 
 from medcal_nb.answers import AnswerLog
-from medcal_nb.ask.calls import Failure, Picture, Similarity
+from medcal_nb.ask.calls import Picture, Similarity
 from medcal_nb.ask.models import resolve_model
 from medcal_nb.ask.run import ask, dry_run
 from medcal_nb.ask.strategies import Plan
@@ -20,21 +20,11 @@ open_clip = pytest.importorskip("open_clip")
 WEIGHTS = "open_clip_model.safetensors"
 CONFIG = {
     "embed_dim": 32,
-    "vision_cfg": {
-        "image_size": 32,
-        "patch_size": 8,
-        "width": 32,
-        "head_width": 16,
-        "layers": 2,
-    },
-    "text_cfg": {
-        "context_length": 24,
-        "vocab_size": 49408,
-        "width": 32,
-        "heads": 2,
-        "layers": 2,
-    },
-}
+    "vision_cfg": {"image_size": 32, "patch_size": 8, "width": 32, "head_width": 16,
+                   "layers": 2},
+    "text_cfg": {"context_length": 24, "vocab_size": 49408, "width": 32, "heads": 2,
+                 "layers": 2},
+}  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -73,33 +63,6 @@ def test_shares_equal_those_of_open_clip(clip):
     assert list(ours.probabilities.values()) == pytest.approx(expected, abs=1e-6)
 
 
-def test_images_and_sentences_are_encoded_once(clip, monkeypatch):
-    picture = noise_picture(2)
-    encoded = {"encode_image": [], "encode_text": []}
-    for name, shapes in encoded.items():
-
-        def counted(inputs, encode=getattr(clip.model, name), shapes=shapes, **how):
-            shapes.append(len(inputs))
-            return encode(inputs, **how)
-
-        monkeypatch.setattr(clip.model, name, counted)
-    calls = [Similarity(picture, ("no", "yes")), Similarity(picture, ("yes",))]
-    pair, alone = run(clip, calls)
-    assert encoded == {"encode_image": [1], "encode_text": [2]}
-    assert pair.probabilities.keys() == {"no", "yes"}
-    assert alone.probabilities == {"yes": 1.0}
-
-
-def test_a_damaged_image_fails_alone(clip):
-    calls = [
-        Similarity(Picture("x", b"no image"), ("a",)),
-        Similarity(noise_picture(1), ("a",)),
-    ]
-    bad, good = run(clip, calls)
-    assert isinstance(bad, Failure)
-    assert good.probabilities == {"a": 1.0}
-
-
 def test_zero_shot_end_to_end(clip, tmp_path):
     items = tiny_items(6)
     with AnswerLog(tmp_path / "a.sqlite") as log:
@@ -126,39 +89,26 @@ def test_unknown_names_say_what_to_write(tmp_path):
         resolve_model(f"clip:local-dir:{tmp_path}")
 
 
-@pytest.mark.parametrize("named", ["trust_remote_code", "trust\\u005fremote_code"])
-def test_a_configuration_that_would_run_code_is_refused(tmp_path, named):
-    trace = tmp_path / "ran"
-    (tmp_path / "evil.py").write_text(f"open({str(trace)!r}, 'w')\nclass Evil: pass\n")
-    (tmp_path / "tokenizer_config.json").write_text(
-        '{"auto_map": {"AutoTokenizer": ["evil.Evil", "evil.Evil"]}, "tokenizer_class": "Evil"}'
-    )
-    config = '{"model_cfg": {"text_cfg": {"tokenizer_kwargs": {"NAMED": true}}}}'
-    (tmp_path / "open_clip_config.json").write_text(config.replace("NAMED", named))
-    with pytest.raises(MedcalError, match="needs code of its own"):
-        resolve_model(f"clip:local-dir:{tmp_path}")
-    assert not trace.exists()
+EVIL = '{"auto_map": {"AutoTokenizer": ["evil.Evil", "evil.Evil"]}, "tokenizer_class": "Evil"}'
+ASKS = {"tokenizer_kwargs": {"trust_remote_code": True}}
 
 
+@pytest.mark.parametrize("text_cfg", [ASKS, {"hf_tokenizer_name": "x"}])
 def test_code_of_a_checkpoint_is_not_run_even_where_the_user_would_say_yes(
-    folder, tmp_path, monkeypatch
+    folder, tmp_path, monkeypatch, text_cfg
 ):
-    trace, asked = tmp_path / "ran", []
-    shutil.copytree(folder, tmp_path / "clip")
-    (tmp_path / "clip" / "evil.py").write_text(
-        f"open({str(trace)!r}, 'w')\nclass Evil: pass\n"
+    place, trace, asked = tmp_path / "clip", tmp_path / "ran", []
+    shutil.copytree(folder, place)
+    (place / "evil.py").write_text(f"open({str(trace)!r}, 'w')\nclass Evil: pass\n")
+    (place / "tokenizer_config.json").write_text(EVIL)
+    config = CONFIG | {"text_cfg": CONFIG["text_cfg"] | text_cfg}
+    text = json.dumps({"model_cfg": config}).replace(
+        "trust_remote", "trust\\u005fremote"
     )
-    (tmp_path / "clip" / "tokenizer_config.json").write_text(
-        '{"auto_map": {"AutoTokenizer": ["evil.Evil", "evil.Evil"]}, "tokenizer_class": "Evil"}'
-    )
-    config = {
-        "model_cfg": CONFIG
-        | {"text_cfg": CONFIG["text_cfg"] | {"hf_tokenizer_name": "x"}}
-    }
-    (tmp_path / "clip" / "open_clip_config.json").write_text(json.dumps(config))
+    (place / "open_clip_config.json").write_text(text)
     monkeypatch.setattr("builtins.input", lambda text="": asked.append(text) or "y")
     with pytest.raises(MedcalError, match="needs code of its own"):
-        resolve_model(f"clip:local-dir:{tmp_path / 'clip'}", device="cpu")
+        resolve_model(f"clip:local-dir:{place}", device="cpu")
     assert not trace.exists()
     assert not asked
 

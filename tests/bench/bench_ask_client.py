@@ -1,16 +1,12 @@
 """How many requests one client process keeps under way: against a server that does nothing.
 
-    python -m tests.bench.bench_ask_client --out build/bench
-    python -m tests.bench.bench_ask_client --only late    # 3 × 200 items
+    python -m tests.bench.bench_ask_client [--items 200] [--only late] [--out build/bench]
 
 The server is a process of its own on loopback that reads a request and sends a fixed reply. Images
-are noise as JPEG of 1,024 pixels a side; `own` asks the strategies that show the image as it is,
-`all` those with changed images too (each is opened, changed and encoded as PNG). Processor time is
-the client's, start-up and making of items left out.
-
-`requests_per_second` counts the whole run: until the first replies, and while the last ones come,
-fewer are under way than may be. `steady_per_second` is the rate between the first tenth and the
-last of the requests, which is what a long run has; it reaches concurrency / delay at most.
+are noise as JPEG of 1,024 pixels a side; `own` asks the methods that show the image as it is, `all`
+those with changed images too. Processor time is the client's, start-up left out.
+`steady_per_second` is the rate between the first tenth of the requests and the last, which is what
+a long run has; it reaches concurrency / delay at most.
 """
 
 import argparse
@@ -18,11 +14,10 @@ import asyncio
 import io
 import json
 import multiprocessing
-import resource
 import tempfile
-import threading
 import time
 from pathlib import Path
+from threading import Event, Thread
 
 import numpy as np
 import pandas as pd
@@ -32,6 +27,7 @@ from medcal_nb.answers import AnswerLog
 from medcal_nb.ask.backends.served import ServedModel
 from medcal_nb.ask.run import ask
 from medcal_nb.ask.strategies import STRATEGIES
+from tests.ask.tiny import tiny_items
 
 _TOP = [{"token": "yes", "logprob": -0.4}, {"token": "no", "logprob": -1.2}]
 _TOP.append({"token": "none", "logprob": -3.2})
@@ -41,14 +37,14 @@ _CHOICE = {
     "message": {"role": "assistant", "content": "Answer: yes\nConfidence: 80%"},
     "logprobs": {"content": [{"token": "yes", "logprob": -0.4, "top_logprobs": _TOP}]},
 }
+SIDE = 1024
 CHANGED = ("augment", "blank_image")
 
 #: Name, items for each of `--items`, then what `measure` is told.
 RUNS = (
-    ("at once", 1, 1024, 16, 0.0, "own"),
-    ("late", 3, 1024, 256, 0.5, "own"),
-    ("changed", 0.3, 1024, 16, 0.0, "all"),
-    ("memory", 14, 48, 64, 0.0, "own"),
+    ("at once", 1, 16, 0.0, "own"),
+    ("late", 3, 256, 0.5, "own"),
+    ("changed", 0.3, 16, 0.0, "all"),
 )
 
 
@@ -97,44 +93,36 @@ def serve(ready, delay, counts):
     asyncio.run(main())
 
 
-def items_of(n, side, rng):
-    """Items about images of `side` pixels, two to an image."""
-    rows = []
-    for i in range(n):
-        if i % 2 == 0:
-            small = rng.integers(0, 255, (side // 8, side // 8, 3), dtype=np.uint8)
-            buffer = io.BytesIO()
-            Image.fromarray(small).resize((side, side)).save(buffer, "JPEG", quality=92)
-        rows.append(
-            {
-                "item_id": f"q{i}", "image_id": f"im{i // 2}", "dataset": "noise",
-                "domain": "medical", "modality": "ct", "question_type": "closed",
-                "question": f"Is there a mass of {i} mm?", "options": ["yes", "no"], "gold": "yes",
-                "split": "test", "image": buffer.getvalue(),
-            }
-        )  # fmt: skip
-    return pd.DataFrame(rows)
+def items_of(n, rng):
+    """Items about images of `SIDE` pixels, two to an image."""
+    items = tiny_items(n, kinds=("closed",))
+    images = []
+    for _ in range(0, n, 2):
+        small = rng.integers(0, 255, (SIDE // 8, SIDE // 8, 3), dtype=np.uint8)
+        buffer = io.BytesIO()
+        Image.fromarray(small).resize((SIDE, SIDE)).save(buffer, "JPEG", quality=92)
+        images += [buffer.getvalue()] * 2
+    question = [f"Is there a mass of {i} mm?" for i in range(n)]
+    return items.assign(image=images[:n], question=question)
 
 
-def watch(ended, counts, seen):
-    """Note seconds, replies and the resident memory of this process in MB, until an event."""
+def note_replies(ended, counts, seen):
+    """Note seconds and replies, until an event."""
     while not ended.wait(0.1):
-        pages = int(Path("/proc/self/statm").read_text().split()[1])
-        mb = pages * resource.getpagesize() / (1 << 20)
-        seen.append((time.perf_counter(), counts[0], mb))
+        seen.append((time.perf_counter(), counts[0]))
 
 
 def steady(seen):
     """Replies a second between the first tenth of them and the last."""
-    seconds, replies, _ = np.array(seen).T
+    seconds, replies = np.array(seen).T
     first, last = np.interp([0.1 * replies[-1], 0.9 * replies[-1]], replies, seconds)
     return 0.8 * replies[-1] / (last - first)
 
 
-def measure(name, n, side, concurrency, delay, which, rng):
+def measure(name, n, concurrency, delay, which, rng):
     """Ask `n` items and return one row of the table."""
     counts = multiprocessing.Array("q", 2)
-    items = items_of(n, side, rng)
+    items = items_of(n, rng)
     names = [how for how in STRATEGIES if which == "all" or how not in CHANGED]
     ready, free = multiprocessing.Pipe(duplex=False)
     server = multiprocessing.Process(
@@ -149,20 +137,19 @@ def measure(name, n, side, concurrency, delay, which, rng):
             tempfile.TemporaryDirectory() as folder,
             AnswerLog(Path(folder) / "a.sqlite") as log,
         ):
-            ended, seen = threading.Event(), []
-            watching = threading.Thread(target=watch, args=(ended, counts, seen))
-            watching.start()
+            ended, seen = Event(), []
+            watch = Thread(target=note_replies, args=(ended, counts, seen))
+            watch.start()
             wall, cpu = time.perf_counter(), time.process_time()
             done = ask(model, items, names, log=log)
             wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
         ended.set()
-        watching.join()
+        watch.join()
         assert not done.failed, done.lines()
     finally:
         server.terminate()
     return {
         "run": name,
-        "side": side,
         "images": which,
         "delay_ms": 1000 * delay,
         "concurrency": concurrency,
@@ -171,9 +158,6 @@ def measure(name, n, side, concurrency, delay, which, rng):
         "requests_per_second": counts[0] / wall,
         "steady_per_second": steady(seen),
         "client_cpu_ms_per_request": 1000 * cpu / counts[0],
-        "kilobytes_per_image": len(items["image"][0]) / 1024,
-        "mb_after_a_fifth": seen[len(seen) // 5][2],
-        "mb_at_the_end": seen[-1][2],
     }
 
 

@@ -30,7 +30,7 @@ out.save(plt.figure(), "fig09_readers", pd.DataFrame(), name)
 display(show(pd.DataFrame([[name, 0.5]], columns=["model", name])))
 print(name)"""
 #: a page of each kind
-KINDS = ["index", "figures/09_people", "api/metrics", "docs/own_data", "lesson/index"]
+KINDS = ["index", "figures/09_people", "api/decisions", "docs/own_data", "lesson/index"]
 # boxes that hide a part of their table, and whether the page is wider than the screen
 HIDDEN = """() => [
   ...[...document.querySelectorAll('.pst-scrollable-table-container')]
@@ -56,7 +56,7 @@ def site(builder, tmp_path_factory):
     nbformat.write(notebook, folder / "hostile.ipynb")
     _, page = finish_notebook(folder / "hostile.ipynb")
     with (figures / "09_people.md").open("a", encoding="utf-8") as chapter:
-        chapter.write(f"\n## Names\n\n{page}\n")
+        chapter.write(f"\n{page}\n")
     options = ["--figures", str(figures), "--lesson", str(executed_lesson())]
     assert builder([*options, "--out", str(folder / "site")]) == 0
     return folder / "site"
@@ -64,7 +64,6 @@ def site(builder, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def pages(site):
-    """Texts of the pages by path."""
     paths = [path for path in site.rglob("*.html") if "_static" not in path.parts]
     return {path: path.read_text("utf-8") for path in paths}
 
@@ -130,7 +129,6 @@ def test_a_page_is_for_everybody_and_asks_no_other_host(chromium, site, kind, mo
     page.goto((site / f"{kind}.html").as_uri())
     # colours of the other mode fade out: half-way they have no contrast
     page.evaluate("Promise.all(document.getAnimations().map(one => one.finished))")
-    # a page in a folder may not fetch style sheets
     found = axe.run(page, options={"preload": False}).response["violations"]
     grave = [v for v in found if v["impact"] in ("serious", "critical")]
     assert [(v["id"], v["nodes"][0]["html"][:200]) for v in grave] == []

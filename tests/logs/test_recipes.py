@@ -70,7 +70,7 @@ def test_recipe_helm(recipe, logprob):
         ]
         reply = {"text": text, "tokens": [{"text": text, "logprob": logprob}]}
         return {"instance": {"id": k, "references": references}, "result": {"completions": [reply]},
-                "output_mapping": {"A": "yes", "B": "no"}, "request": {"model": "lab/net"}}  # fmt: skip
+                "output_mapping": {"A": "yes", "B": "no"}, "request": {"model": "net"}}  # fmt: skip
 
     states = [state("i1", " A"), state("i2", "B"), state("i3", "?")]
     with open("scenario_state.json", "w") as file:

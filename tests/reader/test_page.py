@@ -62,10 +62,10 @@ def test_the_model_s_answer_is_the_option_that_it_names(book_of):
     case = page_data(book, book.case_set(1, 1))["cases"][0]
     assert case["answer"] == "yes"
     assert case["right"] == [
-        None,
+        True,
         False,
-    ]  # of the same answer there is the same grade: none
-    assert case["similar"] is None
+    ]  # an empty grade is filled from the gold answer
+    assert case["similar"]["n"] == 8
 
 
 def test_a_picture_holds_its_pixels_alone(tmp_path):
@@ -91,10 +91,14 @@ def test_the_command_writes_a_page_or_opens_one(answers, tmp_path, monkeypatch):
         app, ["reader", str(answers), "--to", str(to), "--size", "4"]
     )
     assert result.output.startswith(
-        f"wrote {to}: 4 cases of pocketvqa-medical, answers of simulated"
+        f"wrote {to}: 4 cases of pocketvqa-medical, 4 with an image, answers of simulated"
     )
     assert len(data_of(to.read_text())["cases"]) == 4
     assert opened == []
+    bare = tmp_path / "bare.parquet"
+    table_of(9, question=None).to_parquet(bare)
+    with pytest.raises(MedcalError, match="no image and no question"):
+        write_page(bare, tmp_path / "bare.html")
     with pytest.raises(MedcalError, match="there already"):
         write_page(answers, to)
     CliRunner().invoke(app, ["reader", str(answers), "--size", "2"])

@@ -36,12 +36,6 @@ MOST_BYTES = 200_000_000
 
 _WAITS = "its reply is not there yet"
 _PLAN = "plan.json"
-_KINDS = {
-    "model": str,
-    "strategies": list,
-    "items": dict,
-    "settings": dict,
-}
 
 
 def export_batch(
@@ -163,18 +157,22 @@ def _next_round(folder, about, log):
 
 
 def _read_plan(folder):
-    """What the plan says, each part of the kind that it has to be."""
+    """What the plan says, tried like what a user writes."""
     path = folder / _PLAN
     try:
-        plan = json.loads(require_file(path).read_text(encoding="utf-8"))
-        about = {name: plan[name] for name in _KINDS}
-        for name, kind in _KINDS.items():
-            if type(about[name]) is not kind:
-                raise TypeError(f"{name} is no {kind.__name__}")
+        about = json.loads(require_file(path).read_text(encoding="utf-8"))
         choose_strategies(about["strategies"])
-        Plan(**about["settings"])
         load_items(**about["items"])
-    except (ValueError, TypeError, KeyError, RecursionError, MedcalError) as error:
+        Plan(**about["settings"])
+        about["model"].encode()
+    except (
+        ValueError,
+        TypeError,
+        LookupError,
+        RecursionError,
+        AttributeError,
+        MedcalError,
+    ) as error:
         raise MedcalError(
             f"{path}: no plan that can be read ({error}): export again"
         ) from None

@@ -1,4 +1,7 @@
-"""The bench of asking runs, on a tiny size, and compares what it says it compares."""
+"""The benches run, on tiny sizes, and compare what they say they compare."""
+
+import subprocess
+import sys
 
 import pandas as pd
 import pytest
@@ -9,11 +12,10 @@ from medcal_nb.ask.strategies import STRATEGIES, Plan
 from tests.ask.tiny import tiny_checkpoint, tiny_items
 from tests.bench import bench_ask
 
-pytest.importorskip("torch")
+pytestmark = pytest.mark.slow
 
 
-@pytest.mark.slow
-def test_the_peer_gives_the_same_answers_for_more_positions():
+def test_generate_gives_the_same_answers_for_more_positions():
     backend = LocalModel(*tiny_checkpoint("qwen2_5_vl"), name="tiny", device="cpu")
     plan = Plan(dataset="tiny", samples=2, max_new_tokens=5)
     asked = [how for how in STRATEGIES.values() if how.skips(backend) is None]
@@ -31,6 +33,27 @@ def test_each_way_is_given_its_best_number_of_threads():
     names = ["way", "threads", "seconds", "cpu_seconds"]
     rows = [("ours", 1, 2.0, 2.0), ("single", 1, 9.0, 9.0), ("ours", 2, 1.0, 2.5)]
     (line,) = bench_ask.compare(pd.DataFrame(rows, columns=names))
-    assert line.startswith(
-        "single: 9.0 times the seconds of ours, 4.5 times its processor"
-    )
+    assert line.startswith("single: 9.0 times the seconds of ours, 4.5 times its ")
+
+
+def test_statistics_equal_their_peers_and_are_faster(tmp_path):
+    pytest.importorskip("relplot", reason="make bench installs it")
+    from tests.bench import bench_measure
+
+    table = bench_measure.main(["--quick", "--out", str(tmp_path)])
+    assert (tmp_path / "measure.csv").is_file()
+    (difference,) = table["difference"].dropna()
+    assert abs(difference) < 1e-9
+    loops = table[table["tool"].str.contains("loop")]
+    assert len(loops) == 5
+    assert loops["ratio"].gt(2).all()
+
+
+def test_the_client_keeps_requests_under_way(tmp_path, root):
+    command = [sys.executable, "-m", "tests.bench.bench_ask_client", "--items", "2"]
+    command += ["--only", "late", "--out", str(tmp_path)]
+    subprocess.run(command, check=True, cwd=root)
+    (row,) = pd.read_csv(tmp_path / "ask_client.csv").to_dict("records")
+    assert row["requests"] > 64
+    # one at a time would be two a second
+    assert row["steady_per_second"] > 20

@@ -343,8 +343,8 @@ def outcomes(table: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     ----------
     table : DataFrame
         n and accuracy, with low and high of bins
-        (:func:`medcal_nb.measure.confidence_by_outcome_table` or ``reliability_table``) or with
-        the confidence that they are at (``value_table``).
+        (:func:`medcal_nb.measure.reliability_table`) or with the confidence that they are at
+        (``value_table``).
     ax : Axes, optional
         Where to draw; the current axes if not given.
     """

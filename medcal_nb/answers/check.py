@@ -36,9 +36,10 @@ _READ: dict[str, Callable[[pd.Series, Place], pd.Series]] = {
     "new_tokens": cells.counts,
     "seconds": cells.amounts,
 }
+#: Columns of answers, in order. Others may follow them and are kept.
 ANSWER_COLUMNS = list(_READ)
-"""Columns of answers, in order. Others may follow them and are kept."""
 
+#: Columns that are left out where they hold something else.
 _ASIDE = (
     "sample",
     "parse_ok",
@@ -47,7 +48,6 @@ _ASIDE = (
     "seconds",
     "option_probabilities",
 )
-"""Columns that are left out where they hold something else."""
 
 _GIVE_KEY = "every answer needs one text here, it is part of the key"
 

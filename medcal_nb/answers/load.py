@@ -24,14 +24,14 @@ from medcal_nb.files import PathLike
 from medcal_nb.grading import grade_table, is_correct
 from medcal_nb.logs import Log, Reader, detect
 
+#: Columns that every table of `load_answers` has.
 GRADED_COLUMNS = [
     *("model", "dataset", "domain", "item_id", "image_id", "modality", "question_type"),
     *("split", "strategy", "answer", "gold", "confidence", "correct"),
 ]
-"""Columns that every table of `load_answers` has."""
 
+#: Types of questions that are graded by rules of their own.
 _KINDS = ("closed", "choice", "open")
-"""Types of questions that are graded by rules of their own."""
 
 
 def load_answers(source: PathLike, **how: Any) -> pd.DataFrame:

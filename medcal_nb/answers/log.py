@@ -24,18 +24,18 @@ from medcal_nb.files import PathLike, require_file
 _APPLICATION_ID = 0x4D43414D  # marks the file as ours, and its form as this one
 BUSY_SECONDS = 30.0
 
+#: What makes an answer one answer: no two rows share it.
 KEY = ("model", "dataset", "item_id", "strategy", "sample")
-"""What makes an answer one answer: no two rows share it."""
 
+#: Columns in which equal answers may differ.
 _ASIDE = ("run_id", "seconds")
-"""Columns in which equal answers may differ."""
 
+#: The log: the columns of the key, and all others as JSON in ``answer``.
 _DEFINED = """(
     model TEXT NOT NULL, dataset TEXT NOT NULL, item_id TEXT NOT NULL, strategy TEXT NOT NULL,
     sample INTEGER NOT NULL, run_id TEXT, seconds REAL, answer TEXT NOT NULL,
     PRIMARY KEY (model, dataset, item_id, strategy, sample)
 ) STRICT"""
-"""The log: the columns of the key, and all others as JSON in ``answer``."""
 
 _KEY = ", ".join(KEY)
 _IS_KEY = " AND ".join(f"{name} = ?" for name in KEY)

@@ -13,12 +13,12 @@ from medcal_nb.answers.recognition import plain_column, words_of
 from medcal_nb.errors import MedcalError
 from medcal_nb.grading import grade_table
 
+#: How far from 1 a row of probabilities may sum.
 _SUM = 0.01
-"""How far from 1 a row of probabilities may sum."""
+#: Answers by which it is judged what a column means.
 _LEAST = 20
-"""Answers by which it is judged what a column means."""
+#: Answers that are looked at to see whether grades agree with gold answers.
 _MOST = 2000
-"""Answers that are looked at to see whether grades agree with gold answers."""
 
 
 # --- scales --------------------------------------------------------------------------------------

@@ -28,11 +28,11 @@ _GET_IT = (
     "get it from a clone of the repository (`git checkout data/recorded`), or install "
     "the package anew"
 )
+#: Columns of text that all recorded answers have, in order; confidence and correct follow.
 _COLUMNS = (
     *("model", "dataset", "domain", "item_id", "image_id", "image_set", "modality"),
     *("question_type", "split", "strategy", "answer", "gold"),
 )
-"""Columns of text that all recorded answers have, in order; confidence and correct follow."""
 
 
 def recorded_folder() -> Path:

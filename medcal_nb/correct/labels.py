@@ -11,7 +11,7 @@ from medcal_nb.measure.resampling import choose_clip, fit_logistic, logit
 from medcal_nb.measure.rows import arrays
 
 from .crossfit import images_of, pairs, with_images
-from .families import MAPS, names_of_confidence
+from .families import MAPS
 from .maps import fit
 from .resampled import brier_of_counts
 
@@ -39,7 +39,7 @@ def labels_needed(
     source, target : DataFrame
         Graded answers; they must share no image.
     method : str
-        One of ``MAPS``, of the confidence.
+        One of ``MAPS``.
     sizes : sequence of int
         Numbers of labels to try.
     n_draws : int
@@ -85,7 +85,7 @@ def labels_needed(
     >>> needed[["n_refitted", "n_known"]].to_numpy().tolist()
     [[200.0, 200.0]]
     """
-    check_choice(method, "method", names_of_confidence())
+    check_choice(method, "method", MAPS)
     check_whole(n_draws, "n_draws", 2)
     seed = int(rng.integers(2**63))
     curves = []

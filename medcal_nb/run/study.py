@@ -22,8 +22,8 @@ from medcal_nb.run.compare import compare_results, same_text
 from medcal_nb.run.execute import execute_notebook, finish_notebook, kernel_manager
 
 _PACKAGE = Path(__file__).resolve().parents[1]
+#: The checkout: notebooks/, data/ and figures/ lie in it (``MEDCAL_ROOT`` names another).
 ROOT = Path(os.environ.get("MEDCAL_ROOT") or _PACKAGE.parent).resolve()
-"""The checkout: notebooks/, data/ and figures/ lie in it (``MEDCAL_ROOT`` names another)."""
 
 _AT_ONCE = 2
 _LIBRARIES = ("numpy", "scipy", "pandas", "matplotlib", "seaborn")

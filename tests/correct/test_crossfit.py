@@ -45,7 +45,7 @@ def test_without_a_source_answers_stand_as_stated_and_with_their_own_map(rng):
         ("m", "raw"): 600, ("m", "target"): 600, ("n", "raw"): 4
     }  # fmt: skip
     assert (table[table.labels == "target"].fold >= 0).all()
-    moved = corrected(None, rows[rows.model == "m"], method="temperature", rng=rng)
+    moved = corrected(None, rows[rows.model == "m"], method="log_odds", rng=rng)
     parts = moved.groupby("labels")
     score = {k: brier_score(part.confidence, part.correct) for k, part in parts}
     assert score["target"] < score["raw"] - 0.01

@@ -12,13 +12,13 @@ from scipy.special import logit as true_logit
 from medcal_nb.correct import RecalibrationWarning, fit
 from medcal_nb.correct.crossfit import assign_folds
 from medcal_nb.correct.families import MAPS
-from medcal_nb.correct.maps import apply_maps, fit_maps, option_arrays
+from medcal_nb.correct.maps import apply_maps, fit_maps
 from medcal_nb.measure import brier_score, ece, log_loss
 
 from .worlds import cross_fit, draw, with_options
 
 OURS = ("log_odds", "platt", "isotonic")
-FITS = {name: partial(fit, method=name) for name in MAPS if name != "temperature"}
+FITS = {name: partial(fit, method=name) for name in MAPS}
 
 
 def test_log_odds_scaling_of_one_repeated_confidence_is_worked_by_hand():
@@ -28,46 +28,6 @@ def test_log_odds_scaling_of_one_repeated_confidence_is_worked_by_hand():
     expected = true_logit(0.9) / true_logit(0.7)
     assert fitted.params["temperature"] == pytest.approx(expected, rel=1e-9)
     assert fitted([0.9])[0] == pytest.approx(0.7, rel=1e-9)
-
-
-@pytest.mark.parametrize("absent", [False, True])
-@pytest.mark.parametrize("true", [0.3, 1.0, 4.0])
-def test_temperature_is_where_the_likelihood_of_all_options_is_largest(
-    rng, true, absent
-):
-    from scipy.optimize import minimize_scalar
-
-    logits = 2 * rng.normal(size=(500, 4))
-    if absent:
-        logits[:200, 3] = np.nan
-    odds = np.exp(logits / true)
-    share = np.nan_to_num(odds / np.nansum(odds, axis=1, keepdims=True)).cumsum(axis=1)
-    gold = (rng.random((500, 1)) * share[:, -1:] > share).sum(axis=1)
-    odds = np.exp(logits)
-    options = odds / np.nansum(odds, axis=1, keepdims=True)
-
-    def cost(log_t):
-        powered = options ** np.exp(-log_t)
-        return -np.log(powered[np.arange(500), gold] / np.nansum(powered, axis=1)).sum()
-
-    best = minimize_scalar(cost, bounds=(-3.5, 3.5), options={"xatol": 1e-9})
-    wanted = np.exp(best.x)
-    fitted = fit(options, gold, method="temperature", clip=1e-12)
-    # a search by values alone finds a minimum to the root of the rounding of those values
-    assert fitted.params["temperature"] == pytest.approx(wanted, rel=1e-6)
-    np.testing.assert_allclose(np.nansum(fitted(options), axis=1), 1)
-    assert (np.isnan(fitted(options)) == np.isnan(options)).all()
-
-
-@pytest.mark.parametrize(("right", "bound"), [(60, 0.02), (20, 50.0)])
-def test_temperature_stops_at_its_bounds(right, bound):
-    # three in five right at a lead of a hair would need an endless slope; one in five, one below 0
-    p = 1 / 3 + (1e-9 if bound < 1 else 0.1)
-    options = np.tile([p, (1 - p) / 2, (1 - p) / 2], (100, 1))
-    gold = np.where(np.arange(100) < right, 0, 1 + np.arange(100) % 2)
-    with pytest.warns(RecalibrationWarning, match="no maximum inside"):
-        fitted = fit(options, gold, method="temperature")
-    assert fitted.params["temperature"] == pytest.approx(bound, rel=1e-6)
 
 
 @pytest.mark.parametrize("name", sorted(FITS))
@@ -181,21 +141,8 @@ def test_bad_input_is_refused_by_name_and_position(name):
         made([0.1, 0.5], [0, 2])
     with pytest.raises(ValueError, match="images has 1 values, confidence has 6"):
         made(np.linspace(0.1, 0.9, 6), [0, 1] * 3, images=["a"])
-    with pytest.raises(ValueError, match=r"one of 'temperature',.*got 'magic'"):
+    with pytest.raises(ValueError, match=r"one of 'log_odds',.*got 'magic'"):
         fit([0.1, 0.5], [0, 1], method="magic")
-
-
-def test_options_of_different_items_become_columns():
-    rows = [{"yes": 0.7, "no": 0.3}, {"no": 0.8, "yes": 0.2}]
-    options, gold, names = option_arrays(rows, ["no", "perhaps"])
-    np.testing.assert_allclose(options, [[0.7, 0.3], [0.2, 0.8]])
-    assert gold.tolist() == [1, -1]
-    assert option_arrays(rows, [("nope", "yes"), np.nan])[1].tolist() == [0, -1]
-    options, gold, names = option_arrays([{"a": 0.5, "b": 0.5}, {"ct": 0.1, "mri": 0.2, "us": 0.7}],
-                                         ["b", "us"])  # fmt: skip
-    assert np.isnan(options[0, 2])
-    assert gold.tolist() == [1, 2]
-    assert names[1][2] == "us"
 
 
 @pytest.fixture
@@ -219,28 +166,6 @@ def test_each_group_has_its_own_map_and_a_name_of_its_own(both):
     assert out.option_probabilities.isna().all()  # they would contradict the confidence
 
 
-def test_temperature_moves_all_options_together(both):
-    general, medical = (both[both.domain == d] for d in ("general", "medical"))
-    out = apply_maps(medical, fit_maps(general, method="temperature"))
-    assert set(out.strategy) == {"s+temperature"}
-    first = out.iloc[0]
-    assert max(first.option_probabilities.values()) == pytest.approx(first.confidence)
-    assert sum(first.option_probabilities.values()) == pytest.approx(1)
-    before = brier_score(out.confidence_raw, out.correct)
-    assert brier_score(out.confidence, out.correct) < before
-
-
-def test_temperature_without_options_is_refused_in_a_sentence(both):
-    bare = both.drop(columns="option_probabilities")
-    told = "00 of 600 answers carry no option probabilities: choose log_odds"
-    with pytest.raises(ValueError, match=told):
-        fit_maps(bare, method="temperature")
-    # probabilities of something else than the stated confidence are none of its options
-    other = both.assign(confidence=0.5)
-    with pytest.raises(ValueError, match="carry no option probabilities"):
-        fit_maps(other, method="temperature")
-
-
 def test_bad_requests_are_refused(both):
     with pytest.raises(ValueError, match=r"method must be.*got 'magic'"):
         fit_maps(both, method="magic")
@@ -249,11 +174,3 @@ def test_bad_requests_are_refused(both):
     maps = fit_maps(both[both.domain == "general"])
     with pytest.raises(ValueError, match="none of the 2 maps"):
         apply_maps(both.assign(model="c"), maps)
-
-
-@pytest.mark.parametrize(
-    "options", [[0.2, 0.8] * 6, [[0.9]] * 6, [[0.5, 1.2]] * 6, [[0, 0]] * 6]
-)
-def test_what_are_no_option_probabilities_is_refused(options):
-    with pytest.raises(ValueError, match="options: expected"):
-        fit(options, [0] * len(options), method="temperature")

@@ -19,10 +19,10 @@ from medcal_nb.correct import (
 )
 from medcal_nb.correct import transfer as transfer_module
 from medcal_nb.correct.crossfit import assign_folds, images_of, with_images
-from medcal_nb.correct.maps import arrays_of
 from medcal_nb.correct.transfer import conclude
 from medcal_nb.measure import brier_score
 from medcal_nb.measure.resampling import choose_clip
+from medcal_nb.measure.rows import arrays
 
 from .worlds import graded, sides, with_options
 
@@ -111,19 +111,17 @@ def test_an_interval_repeats_the_fits_in_each_resample(rng, method, monkeypatch)
     learn = general.iloc[np.repeat(np.arange(120), copies["general"])]
     judge = medical.iloc[np.repeat(np.arange(90), copies["medical"])]
     recalibrate = partial(fit, method=method, clip=choose_clip(data.confidence))
-    inputs, outcomes = arrays_of(judge, method)
+    inputs, outcomes = arrays(judge)
     crossed = np.empty_like(inputs)
     for k in range(5):
         own = fold == k
         crossed[own] = recalibrate(inputs[~own], outcomes[~own])(inputs[own])
-    transferred = recalibrate(*arrays_of(learn, method))(inputs)
-
-    def brier(p):
-        leading = p if p.ndim == 1 else p.max(axis=1)
-        return np.mean((leading - judge.correct) ** 2)
+    transferred = recalibrate(*arrays(learn))(inputs)
 
     for name, p in (("transferred", transferred), ("refitted", crossed)):
-        assert study.draws[name][0, 1] == pytest.approx(brier(p), abs=2e-5)
+        assert study.draws[name][0, 1] == pytest.approx(
+            np.mean((p - outcomes) ** 2), abs=2e-5
+        )
 
 
 def test_resampled_fits_on_cells_are_those_on_rows(both, monkeypatch):

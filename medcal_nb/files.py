@@ -18,11 +18,11 @@ from typing import Any
 
 from medcal_nb.errors import MedcalError
 
+#: What names a file.
 PathLike = str | os.PathLike
-"""What names a file."""
 
+#: In a folder of ours: the files that it was made with.
 LIST = ".medcal-files.json"
-"""In a folder of ours: the files that it was made with."""
 
 _SQLITE = b"SQLite format 3\x00"
 _POINTER = b"version https://git-lfs.github.com/spec/"

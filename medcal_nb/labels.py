@@ -6,18 +6,30 @@ import tomllib
 from pathlib import Path
 
 _TEXT = Path(__file__).with_name("labels.toml").read_text(encoding="utf-8")
-LABELS: dict[str, str] = tomllib.loads(_TEXT)["labels"]
-"""Label of a column, model, method, data set or kind of image, by its name."""
-UNITS: dict[str, str] = tomllib.loads(_TEXT)["units"]
-"""``%`` for shares of answers, ``points`` for their differences; scores have none."""
+_TABLES = tomllib.loads(_TEXT)
+#: Label of a model, by its name.
+MODELS: dict[str, str] = _TABLES["models"]
+#: Label of a column, method, data set or kind of image, by its name; those of models too.
+LABELS: dict[str, str] = _TABLES["labels"] | MODELS
+#: ``%`` for shares of answers, ``points`` for their differences; scores have none.
+UNITS: dict[str, str] = _TABLES["units"]
 
 
-def label_of(name: object) -> str:
-    """Return the label of a column, a model or a method; the name itself where there is none.
+def label_of(name: object, column: str | None = None) -> str:
+    """Return the label of a thing; the name itself where there is none.
+
+    Parameters
+    ----------
+    name : object
+        Name of a column, a method, a model, …
+    column : str, optional
+        The column that it is a value of: a model or reader that is called as a column of ours is
+        shown as it is.
 
     Examples
     --------
-    >>> label_of("platt"), label_of("my-model")
-    ('Platt scaling', 'my-model')
+    >>> label_of("slope"), label_of("slope", "model")
+    ('calibration slope', 'slope')
     """
-    return LABELS.get(str(name), str(name))
+    labels = MODELS if column in ("model", "reader") else LABELS
+    return labels.get(str(name), str(name))

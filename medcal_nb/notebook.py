@@ -9,7 +9,6 @@ import json
 import platform
 import re
 from base64 import b64encode
-from collections.abc import Iterable
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -20,12 +19,13 @@ from IPython.display import HTML, display, update_display
 from matplotlib import pyplot as plt
 from matplotlib.figure import Figure
 
-from medcal_nb.errors import MedcalError, did_you_mean
+from medcal_nb.errors import MedcalError, check_known
 from medcal_nb.labels import UNITS, label_of
 
 _LIBRARIES = ("medcal-nb", "numpy", "pandas", "scipy", "matplotlib")
 _ON_TOP = 3
 _ENDS = ("_low", "_high")
+_TINY = 0.0001
 
 
 class Output:
@@ -46,9 +46,12 @@ class Output:
     Attributes
     ----------
     folder : Path
+    findings : list of str
+        The sentences.
+    tables : dict of str to DataFrame
+        By name.
     results : dict
-        ``parameters``, ``versions``, ``findings`` (list of sentences), ``tables`` (by name, lists
-        of rows).
+        What is written: ``parameters``, ``versions``, ``findings``, ``tables``.
 
     Examples
     --------
@@ -64,13 +67,19 @@ class Output:
 
     def __init__(self, notebook: str, folder: str = "", **parameters: Any) -> None:
         self.notebook = notebook
-        self.folder = Path(folder) if folder else _checkout() / "build" / "lab"
+        self.folder = Path(folder)
+        if not folder:
+            self.folder = _checkout() / "build" / "lab"
+        versions = {"python": platform.python_version()}
+        for name in _LIBRARIES:
+            versions[name] = version(name)
+        self.findings: list[str] = []
+        self.tables: dict[str, pd.DataFrame] = {}
         self.results: dict[str, Any] = {
             "parameters": parameters,
-            "versions": {"python": platform.python_version()}
-            | {name: version(name) for name in _LIBRARIES},
-            "findings": [],
-            "tables": {},
+            "versions": versions,
+            "findings": self.findings,
+            "tables": self.tables,
         }
         (self.folder / "results").mkdir(parents=True, exist_ok=True)
         plt.ioff()  # a figure is shown once, by `save`, not by the cell that draws it
@@ -83,14 +92,14 @@ class Output:
         Line breaks are spaces; ``-0.1`` and ``5%`` are written with a minus sign and a space.
         """
         text = _typeset(text)
-        self.results["findings"].append(text)
+        self.findings.append(text)
         display(_sentences([text]))
 
     def table(
         self, name: str, table: pd.DataFrame, columns: list[str] | None = None
     ) -> pd.DataFrame:
         """Add a table to the results, and return it, or some of its columns, to be looked at."""
-        self.results["tables"][name] = table
+        self.tables[name] = table
         return show(table, columns)
 
     def save(self, fig: Figure, name: str, table: pd.DataFrame, caption: str) -> None:
@@ -108,36 +117,37 @@ class Output:
             the alternative text.
         """
         caption = _typeset(caption)
-        tables = self.results["tables"]
-        if not any(table is other for other in tables.values()):
-            tables[name] = table
+        is_there = any(table is other for other in self.tables.values())
+        if not is_there:
+            self.tables[name] = table
         path = self.folder / name
         about = {"Software": None, "Description": caption}
         fig.savefig(path.with_suffix(".png"), metadata=about)
-        fig.savefig(
-            path.with_suffix(".svg"), metadata={"Date": None, "Description": caption}
-        )
+        undated = {"Date": None, "Description": caption}
+        fig.savefig(path.with_suffix(".svg"), metadata=undated)
         table.to_csv(path.with_suffix(".csv"), index=False, float_format="%.6g")
         picture = io.BytesIO()
         fig.savefig(picture, format="png", dpi=110, metadata=about)
         plt.close(fig)
-        shown = {
-            "image/png": b64encode(picture.getvalue()).decode(),
-            "text/plain": caption,
-        }
-        mark = {"medcal": {"figure": f"{name}.png", "caption": caption}}
-        display(shown, metadata=mark, raw=True)
-        display(HTML(f'<p class="mathjax_ignore"><em>{html.escape(caption)}</em></p>'))
+        data = b64encode(picture.getvalue()).decode()
+        shown = {"image/png": data, "text/plain": caption}
+        mark = {"figure": f"{name}.png", "caption": caption}
+        display(shown, metadata={"medcal": mark}, raw=True)
+        text = html.escape(caption)
+        display(HTML(f'<p class="mathjax_ignore"><em>{text}</em></p>'))
 
     def close(self) -> None:
         """Write ``results/<notebook>.json``, and show the first findings at the top."""
-        leading = _sentences(self.results["findings"][:_ON_TOP])
+        leading = _sentences(self.findings[:_ON_TOP])
         update_display(leading, display_id=f"findings-{self.notebook}")
-        tables = {name: _rows(table) for name, table in self.results["tables"].items()}
+        tables = {}
+        for name, table in self.tables.items():
+            # a missing number is null
+            text = table.to_json(orient="records", double_precision=15)
+            tables[name] = json.loads(text)
         path = self.folder / "results" / f"{self.notebook}.json"
-        text = json.dumps(
-            self.results | {"tables": tables}, indent=1, ensure_ascii=False
-        )
+        results = self.results | {"tables": tables}
+        text = json.dumps(results, indent=1, ensure_ascii=False)
         path.write_text(f"{text}\n", encoding="utf-8")
 
 
@@ -170,12 +180,16 @@ def published(notebook: str, folder: str = "") -> dict[str, Any]:
     MedcalError
         If it has no results there.
     """
-    place = Path(folder) if folder else _checkout() / "figures" / "results"
+    place = Path(folder)
+    if not folder:
+        place = _checkout() / "figures" / "results"
     path = place / f"{notebook}.json"
     if not path.is_file():
         raise MedcalError(f"{path}: not there: run `medcal study {notebook[:2]}` first")
     results = json.loads(path.read_text(encoding="utf-8"))
-    tables = {name: pd.DataFrame(rows) for name, rows in results["tables"].items()}
+    tables = {}
+    for name, rows in results["tables"].items():
+        tables[name] = pd.DataFrame(rows)
     return {"findings": results["findings"], "tables": tables}
 
 
@@ -199,10 +213,11 @@ def show(table: pd.DataFrame, columns: list[str] | None = None) -> pd.DataFrame:
     names = columns or [name for name in table if not str(name).endswith(_ENDS)]
     shown = {}
     for name in names:
-        ends = [f"{name}{end}" for end in _ENDS if f"{name}{end}" in table]
+        ends = [f"{name}{end}" for end in _ENDS]
+        ends = [end for end in ends if end in table]
         rows = table[[name, *ends]].itertuples(index=False)
         heading = label_of(name).replace("_", " ")
-        shown[heading] = [_cell(UNITS.get(name, ""), *row) for row in rows]
+        shown[heading] = [_cell(name, *row) for row in rows]
     return _Shown(shown)
 
 
@@ -228,18 +243,19 @@ def select(table: pd.DataFrame, query: str) -> pd.DataFrame:
     [2]
     >>> select(table, "domain == 'medcal'")  # doctest: +ELLIPSIS
     Traceback (most recent call last):
-    medcal_nb.errors.MedcalError: no row has domain 'medcal'; there are general, medical; ...
+    medcal_nb.errors.MedcalError: no row has domain 'medcal'; did you mean 'medical'?; there ...
     """
     try:
-        tree = ast.parse(query, mode="eval")
-        for node in ast.walk(tree):
+        nodes = list(ast.walk(ast.parse(query, mode="eval")))
+        for node in nodes:
             if isinstance(node, ast.Name):
-                _check_known(node.id, "column", table.columns)
-        for node in ast.walk(tree):
+                check_known(node.id, table.columns, "column")
+        for node in nodes:
             if isinstance(node, ast.Compare) and isinstance(node.left, ast.Name):
-                known = table[node.left.id].dropna().unique()
+                column = node.left.id
+                known = table[column].dropna().unique()
                 for value in _texts(node.comparators):
-                    _check_known(value, node.left.id, known)
+                    check_known(value, known, f"row has {column}")
         rows = table.query(query)
     except (SyntaxError, TypeError, ValueError) as error:
         raise MedcalError(f"{query!r} is no query of a table: {error}") from None
@@ -250,17 +266,12 @@ def select(table: pd.DataFrame, query: str) -> pd.DataFrame:
 
 def _texts(nodes: list[ast.expr]) -> list[str]:
     """Texts that a comparison names, alone or in a list."""
-    leaves = [leaf for node in nodes for leaf in ast.walk(node)]
-    values = [leaf.value for leaf in leaves if isinstance(leaf, ast.Constant)]
-    return [value for value in values if isinstance(value, str)]
-
-
-def _check_known(name: str, what: str, known: Iterable) -> None:
-    names = sorted(map(str, known))
-    if name not in names:
-        shown = ", ".join(names[:20]) + (" …" if len(names) > 20 else "")
-        hint = did_you_mean(name, names)
-        raise MedcalError(f"no row has {what} {name!r}; there are {shown}{hint}")
+    texts = []
+    for node in nodes:
+        for leaf in ast.walk(node):
+            if isinstance(leaf, ast.Constant) and isinstance(leaf.value, str):
+                texts.append(leaf.value)
+    return texts
 
 
 def estimate(
@@ -286,13 +297,18 @@ def estimate(
     >>> estimate(row, "gap", "points")
     '31 percentage points (95 % CI 30 to 33)'
     """
-    value, low, high = (row[column] for column in (name, f"{name}_low", f"{name}_high"))
+    scale = 1
+    unit = ""
     if form == "points":
-        ends = f"{100 * low:.0f} to {100 * high:.0f}"
-        text = f"{100 * value:.0f} percentage points ({level:.0%} CI {ends})"
-    else:
-        text = f"{value:{form}} ({level:.0%} CI {low:{form}} to {high:{form}})"
-    return _typeset(text)
+        form = ".0f"
+        scale = 100
+        unit = " percentage points"
+    texts = []
+    for column in (name, f"{name}_low", f"{name}_high"):
+        number = scale * row[column]
+        texts.append(format(number, form))
+    value, low, high = texts
+    return _typeset(f"{value}{unit} ({level:.0%} CI {low} to {high})")
 
 
 def _typeset(text: str) -> str:
@@ -303,9 +319,11 @@ def _typeset(text: str) -> str:
     return re.sub(r"(?<=\d)%", " %", line)
 
 
-def _cell(unit: str, value: Any, *ends: float) -> str:
+def _cell(column: str, value: Any, *ends: float) -> str:
+    """A value of a column as a person reads it, a number with its interval."""
+    unit = UNITS.get(column, "")
     if isinstance(value, str):
-        return label_of(value)
+        return label_of(value, column)
     if isinstance(value, bool | np.bool_):
         return "yes" if value else "no"
     if value is None or pd.isna(value):
@@ -314,27 +332,35 @@ def _cell(unit: str, value: Any, *ends: float) -> str:
         return f"{value:,}"
     if not isinstance(value, float) or np.isinf(value):
         return str(value).replace("inf", "∞")
+    if 0 < value < _TINY and not ends:
+        return f"< {_TINY}"
+    scale = 1
     if unit:
-        value, *ends = (100 * end for end in (value, *ends))
-    digits = 0 if unit else max(0, 1 - int(np.floor(np.log10(max(abs(value), 1e-3)))))
-    there = bool(ends) and bool(np.isfinite(ends).all())
-    low_high = f" [{', '.join(f'{end:.{digits}f}' for end in ends)}]" if there else ""
-    percent = " %" if unit == "%" else ""
-    return f"{value:,.{digits}f}{percent}{low_high}".replace("-", "−")
+        scale = 100
+        digits = 0
+    else:
+        size = np.log10(max(abs(value), 1e-3))
+        digits = max(0, 1 - int(np.floor(size)))
+    text = f"{scale * value:,.{digits}f}"
+    if unit == "%":
+        text += " %"
+    if ends and np.isfinite(ends).all():
+        interval = [f"{scale * end:.{digits}f}" for end in ends]
+        text += f" [{', '.join(interval)}]"
+    return text.replace("-", "−")
 
 
 def _sentences(texts: list[str]) -> HTML:
     """Sentences as HTML: names of models in them are texts, never markup."""
-    lines = "".join(f"<p>{html.escape(text)}</p>" for text in texts)
+    lines = ""
+    for text in texts:
+        lines += f"<p>{html.escape(text)}</p>"
     return HTML(f'<blockquote class="mathjax_ignore">{lines}</blockquote>')
-
-
-def _rows(table: pd.DataFrame) -> list[dict[str, Any]]:
-    """Rows of a table as JSON has them: a missing number is null."""
-    return json.loads(table.to_json(orient="records", double_precision=15))
 
 
 def _checkout() -> Path:
     """The folder that holds notebooks/: that of the package, or the current one or its parent."""
     beside = Path(__file__).resolve().parents[1]
-    return beside if (beside / "notebooks").is_dir() else Path.cwd()
+    if (beside / "notebooks").is_dir():
+        return beside
+    return Path.cwd()

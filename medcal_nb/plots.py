@@ -136,14 +136,14 @@ def forest(
             xerr=_arms(part, value),
             fmt=mark,
             color=colour if hue else "black",
-            label=label_of(level),
+            label=label_of(level, hue),
             elinewidth=1,
         )
     if reference is not None:
         ax.axvline(reference, color=GREY, lw=0.9, zorder=0)
     if margin is not None:
         ax.axvspan(0, margin, color=PALE, lw=0, zorder=0)
-    _name_rows(ax, rows)
+    _name_rows(ax, rows, label)
     if len(levels) > 1:
         for between in np.arange(0.5, len(rows) - 1):
             ax.axhline(between, color=PALE, lw=0.6, zorder=0)
@@ -184,7 +184,9 @@ def dots(
     for level, (colour, mark) in look(table[hue] if hue else [None]).items():
         part = table[table[hue] == level] if hue else table
         y = part[label].map(rows.index)
-        ax.plot(part[value], y, mark, color=colour, mfc="none", label=label_of(level))
+        ax.plot(
+            part[value], y, mark, color=colour, mfc="none", label=label_of(level, hue)
+        )
     medians = table.groupby(label)[value].median()
     ax.plot(
         medians[rows],
@@ -198,7 +200,7 @@ def dots(
     ax.axvline(0, color=GREY, lw=0.9, zorder=0)
     if margin is not None:
         ax.axvspan(0, margin, color=PALE, lw=0, zorder=0)
-    _name_rows(ax, rows)
+    _name_rows(ax, rows, label)
     _name_axis(ax.xaxis, value)
     return ax
 
@@ -237,7 +239,7 @@ def dumbbell(
             elinewidth=0.8,
             label=label_of(name),
         )
-    _name_rows(ax, rows)
+    _name_rows(ax, rows, label)
     _name_axis(ax.xaxis, first)
     return ax
 
@@ -272,7 +274,7 @@ def lines(
             part[y],
             dashes,
             color=colour if hue else "black",
-            label=label_of(level),
+            label=label_of(level, hue),
         )
         if f"{y}_low" in part:
             ends = part[f"{y}_low"], part[f"{y}_high"]
@@ -281,20 +283,6 @@ def lines(
     _name_axis(ax.yaxis, y)
     ax.grid(axis="y")
     return ax
-
-
-def log_axis(ax: Axes, values: list[float]) -> None:
-    """Make the x axis logarithmic, with these numbers written out.
-
-    Parameters
-    ----------
-    ax : Axes
-    values : list of float
-        Where its ticks are.
-    """
-    ax.set_xscale("log")
-    ax.set_xticks(values, [f"{value:,g}" for value in values])
-    ax.xaxis.set_minor_formatter("")
 
 
 def calibration(table: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
@@ -355,8 +343,8 @@ def outcomes(table: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     ----------
     table : DataFrame
         n and accuracy, with low and high of bins
-        (:func:`medcal_nb.measure.confidence_by_outcome_table` or ``reliability_table``) or with
-        the confidence that they are at (``value_table``).
+        (:func:`medcal_nb.measure.reliability_table`) or with the confidence that they are at
+        (``value_table``).
     ax : Axes, optional
         Where to draw; the current axes if not given.
     """
@@ -412,9 +400,9 @@ def matrix(
         ax=ax,
     )
     ax.set_xticklabels(
-        [label_of(name) for name in wide.columns], rotation=25, ha="right"
+        [label_of(name, col) for name in wide.columns], rotation=25, ha="right"
     )
-    ax.set_yticklabels([label_of(name) for name in wide.index], rotation=0)
+    ax.set_yticklabels([label_of(name, row) for name in wide.index], rotation=0)
     ax.set(xlabel="", ylabel="")
     return ax
 
@@ -463,8 +451,8 @@ def _arms(table: pd.DataFrame, name: str) -> np.ndarray | None:
     return np.clip([below, above], 0, None)
 
 
-def _name_rows(ax: Axes, rows: list) -> None:
-    ax.set_yticks(range(len(rows)), [label_of(name) for name in rows])
+def _name_rows(ax: Axes, rows: list, column: str) -> None:
+    ax.set_yticks(range(len(rows)), [label_of(name, column) for name in rows])
     ax.set_ylim(len(rows) - 0.5, -0.5)
     ax.grid(axis="x")
 

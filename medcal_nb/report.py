@@ -40,18 +40,18 @@ from medcal_nb.measure.rows import (
 from medcal_nb.notebook import estimate, select, show
 
 COMPARED = ["brier", "gap", "auroc"]
+#: Columns that make subgroups where none is named.
 GROUPS = ["modality", "question_type", "dataset"]
-"""Columns that make subgroups where none is named."""
+#: Allowed of a certified threshold.
 RISK = 0.2
-"""Allowed of a certified threshold."""
+#: Fewer answers make no subgroup, and allow no conclusion.
 LEAST = 30
-"""Fewer answers make no subgroup, and allow no conclusion."""
+#: Entries drawn.
 SQUARES = 4
-"""Entries drawn."""
+#: Up to so many entries are compared two by two, more with the first alone.
 ALL_PAIRS = 5
-"""Up to so many entries are compared two by two, more with the first alone."""
+#: The most confident ones listed, of each entry.
 ERRORS = 5
-"""The most confident ones listed, of each entry."""
 
 
 class ReportWarning(UserWarning):
@@ -153,11 +153,13 @@ def entries(answers: pd.DataFrame, cluster: str = "") -> pd.DataFrame:
     >>> entries(answers)["model"].unique().tolist()
     ['my-model, verbalized', 'my-model, P(True)']
     """
-    paths = {model: Path(model) for model in answers["model"].unique()}
-    names = {
-        model: path.name if path.is_absolute() else label_of(model)
-        for model, path in paths.items()
-    }
+    names = {}
+    for model in answers["model"].unique():
+        path = Path(model)
+        if path.is_absolute():
+            names[model] = path.name
+        else:
+            names[model] = label_of(model, "model")
     if len({*names.values()}) < len(names):
         raise MedcalError(f"models of one name: {', '.join(names)}; rename one")
     entry = answers["model"].map(names)
@@ -217,14 +219,15 @@ def _facts(
     """What is known of a file, of its answers and of those that are judged."""
     known = images_known(judged)
     asked = judged.groupby(image_labels(judged, "item_id"))["model"].nunique()
-    versions = {
-        name: version(name) for name in ("medcal-nb", "numpy", "scipy", "pandas")
-    }
+    versions = {}
+    for name in ("medcal-nb", "numpy", "scipy", "pandas"):
+        versions[name] = version(name)
+    versions["Python"] = platform.python_version()
+    is_recorded = file in recorded_names()
+    sha256 = recorded_entry(file)["sha256"] if is_recorded else file_hash(file)
     return {
         "file": Path(file).name,
-        "sha256": recorded_entry(file)["sha256"]
-        if file in recorded_names()
-        else file_hash(file),
+        "sha256": sha256,
         "n_read": len(answers),
         "grading": answers.attrs.get("grading", {}),
         "unit": cluster or ("image" if known else "answer"),
@@ -232,7 +235,7 @@ def _facts(
         "n_common": int((asked == judged["model"].nunique()).sum()),
         "n_at_ends": int(measured(judged)["confidence"].isin([0, 1]).sum()),
         "date": date.today().isoformat(),
-        "versions": versions | {"Python": platform.python_version()},
+        "versions": versions,
     }
 
 
@@ -259,8 +262,9 @@ def performance(answers: pd.DataFrame, **drawn: Any) -> pd.DataFrame:
         - few: whether there are fewer than 30 answers
     """
     table = measure.metrics_table(answers, by=["model"], metrics="all", **drawn)
-    right = answers["correct"].astype("Float64").groupby(answers["model"]).mean()
-    table["accuracy_graded"] = table["model"].map(right).astype(float)
+    grades = answers["correct"].astype("Float64").groupby(answers["model"])
+    accuracy = table["model"].map(grades.mean())
+    table["accuracy_graded"] = accuracy.astype(float)
     table["few"] = table["n"] < LEAST
     return table.sort_values(["few", "brier"], ignore_index=True, kind="stable")
 
@@ -295,11 +299,16 @@ def recalibration(answers: pd.DataFrame, **drawn: Any) -> pd.DataFrame:
     mapped = correct.corrected(None, answers[grades > 1], rng=drawn["rng"])
     mapped = mapped[mapped["labels"] == "target"]
     metrics = ["gap", "slope", "brier", "brier_skill"]
-    table = measure.metrics_table(mapped, by=["model"], metrics=metrics, **drawn)
-    sizes = [
-        measure.precision_sample_size(part["confidence"])["n"].max()
-        for _, part in parts_by(mapped, "model")
-    ]
+    table = measure.metrics_table(
+        mapped,
+        by=["model"],
+        metrics=metrics,
+        **drawn,
+    )
+    sizes = []
+    for _, part in parts_by(mapped, "model"):
+        plan = measure.precision_sample_size(part["confidence"])
+        sizes.append(plan["n"].max())
     return table.assign(n_needed=sizes)
 
 
@@ -322,11 +331,12 @@ def transfer(source: pd.DataFrame, answers: pd.DataFrame, **drawn: Any) -> pd.Da
             pairs.append((source[~own], source[own]))
     tables = []
     for left, right in pairs:
-        name = " → ".join(
-            ", ".join(map(label_of, side["dataset"].unique())) for side in (left, right)
-        )
+        ends = []
+        for side in (left, right):
+            names = map(label_of, side["dataset"].unique())
+            ends.append(", ".join(names))
         study = correct.transfer_study(left, right, **drawn)
-        tables.append(study.table.assign(transfer=name))
+        tables.append(study.table.assign(transfer=" → ".join(ends)))
     return pd.concat(tables, ignore_index=True)
 
 
@@ -352,7 +362,13 @@ def by_group(answers: pd.DataFrame, column: str, **drawn: Any) -> pd.DataFrame:
         raise ValueError(f"no group has {LEAST} answers")
     metrics = ["gap", "accuracy", "auroc"]
     level = 1 - 0.05 / n_rows
-    table = measure.metrics_table(large, by=keys, metrics=metrics, level=level, **drawn)
+    table = measure.metrics_table(
+        large,
+        by=keys,
+        metrics=metrics,
+        level=level,
+        **drawn,
+    )
     return table.sort_values(["model", "gap"], ascending=[True, False])
 
 
@@ -361,7 +377,8 @@ def errors(answers: pd.DataFrame) -> pd.DataFrame:
     known = measured(answers)
     wrong = known[known["correct"] == 0]
     wrong = wrong.sort_values(["model", "confidence"], ascending=[True, False])
-    return wrong.groupby("model", observed=True).head(ERRORS).dropna(axis=1, how="all")
+    first = wrong.groupby("model", observed=True).head(ERRORS)
+    return first.dropna(axis=1, how="all")
 
 
 def graded_pairs(answers: pd.DataFrame, grading: dict[str, Any]) -> pd.DataFrame:
@@ -369,7 +386,8 @@ def graded_pairs(answers: pd.DataFrame, grading: dict[str, Any]) -> pd.DataFrame
     if grading:
         return pd.DataFrame(grading["pairs"])
     pairs = answers.dropna(subset=["answer", "gold", "correct"])
-    pairs = pairs.drop_duplicates(["answer", "gold"]).groupby("correct").head(5)
+    pairs = pairs.drop_duplicates(["answer", "gold"])
+    pairs = pairs.groupby("correct").head(5)
     return pairs[["answer", "gold", "correct"]]
 
 
@@ -392,27 +410,32 @@ def calibration_figure(
     """
     tables = []
     parts = parts_by(measured(answers), "model")[:SQUARES]
-    with mpl.style.context(Path(plots.__file__).with_name("house.mplstyle")):
+    style = Path(plots.__file__).with_name("house.mplstyle")
+    with mpl.style.context(style):
         size = (2.5 * len(parts) + 0.5, 3.5)
         fig = Figure(figsize=size, layout="constrained")
-        ratios = {"height_ratios": [4, 1.2]}
-        axes = fig.subplots(2, len(parts), squeeze=False, gridspec_kw=ratios)
+        axes = fig.subplots(
+            2,
+            len(parts),
+            squeeze=False,
+            gridspec_kw={"height_ratios": [4, 1.2]},
+        )
         for (above, below), (key, part) in zip(axes.T, parts, strict=True):
             pair = arrays(part)
             images = image_labels(part)
             if measure.is_heaped(pair[0]):
                 table = measure.value_table(*pair, groups=images)
-                plots.calibration(table[table["n"] >= 0.01 * len(part)], ax=above)
+                often = table["n"] >= 0.01 * len(part)
+                plots.calibration(table[often], ax=above)
             else:
                 table = measure.calibration_curve_table(*pair, groups=images, **drawn)
                 plots.calibration(table, ax=above)
-            plots.outcomes(measure.confidence_by_outcome_table(*pair), ax=below)
+            plots.outcomes(measure.reliability_table(*pair, n_bins=20), ax=below)
             above.set(title=key["model"], xlabel="")
             below.set_box_aspect(0.3)
             tables.append(table.assign(**key))
-        fig.legend(
-            *below.get_legend_handles_labels(), loc="outside lower left", ncols=2
-        )
+        marks = below.get_legend_handles_labels()
+        fig.legend(*marks, loc="outside lower left", ncols=2)
     return fig, pd.concat(tables, ignore_index=True)
 
 
@@ -492,11 +515,14 @@ class _Page:
         cells = {}
         for column, values in filled.items():
             if pd.api.types.is_numeric_dtype(values):
-                texts = show(table, [column]).iloc[:, 0].str.replace(" [nan, nan]", "")
+                texts = show(table, [column]).iloc[:, 0]
+                texts = texts.str.replace(" [nan, nan]", "")
             else:
-                texts = values.astype("str").fillna("–").str[:200]
+                texts = values.astype("str").fillna("–")
+                texts = texts.str[:200]
             zero = "<0.0001" if column == "p_holm" else "0"
-            cells[heading(column)] = list(texts.replace("0.0000", zero))
+            texts = texts.replace("0.0000", zero)
+            cells[heading(column)] = list(texts)
         texts = pd.DataFrame(cells)
         path = self.folder / "tables" / f"{name}.tex"
         path.write_text(texts.to_latex(index=False, escape=True), encoding="utf-8")
@@ -504,15 +530,22 @@ class _Page:
 
     def write(self, facts: dict[str, Any]) -> None:
         """Write page, numbers and tables."""
+        rows = {}
         for name, table in self.tables.items():
             path = self.folder / "tables" / f"{name}.csv"
             without_formulas(table).to_csv(path, index=False)
-        rows = {name: table.to_dict("records") for name, table in self.tables.items()}
+            rows[name] = table.to_dict("records")
         numbers = pd.Series(facts | {"missing": self.missing, "tables": rows})
         path = self.folder / "report.json"
-        numbers.to_json(path, double_precision=15, force_ascii=False, indent=1)
-        source = Path(__file__).with_name("report.html.jinja").read_text("utf-8")
-        template = jinja2.Template(source, autoescape=True, trim_blocks=True)
+        numbers.to_json(
+            path,
+            double_precision=15,
+            force_ascii=False,
+            indent=1,
+        )
+        source = Path(__file__).with_name("report.html.jinja")
+        text = source.read_text("utf-8")
+        template = jinja2.Template(text, autoescape=True, trim_blocks=True)
         # captions name this module's constants
         text = template.render(globals(), page=self, facts=facts, estimate=estimate)
         (self.folder / "report.html").write_text(text, encoding="utf-8")

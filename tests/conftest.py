@@ -51,7 +51,5 @@ def real_dir() -> Path:
     """Answers recorded from real models, kept beside the checkout; skip where absent."""
     folder = Path(os.environ.get("MEDCAL_REAL", ROOT.parent / "shared" / "real"))
     if not folder.is_dir():
-        pytest.skip(
-            f"no recorded answers at {folder} (set MEDCAL_REAL to their folder)"
-        )
+        pytest.skip(f"no recorded answers at {folder} (MEDCAL_REAL names their folder)")
     return folder

@@ -56,10 +56,8 @@ class Loopback:
         self.url = f"http://127.0.0.1:{self.http.server_port}"
 
     def __enter__(self):
-        run = threading.Thread(
-            target=self.http.serve_forever, args=(0.02,), daemon=True
-        )
-        run.start()
+        serve = self.http.serve_forever
+        threading.Thread(target=serve, args=(0.02,), daemon=True).start()
         return self
 
     def __exit__(self, *_):

@@ -47,4 +47,8 @@ def table_of(n, *, strategy="verbalized", seed=0, **columns):
         "question_type": "closed", "modality": "ct", "answer": "yes", "gold": "yes",
         "confidence": confidence, "correct": True, "split": "test",
     }  # fmt: skip
-    return pd.DataFrame(usual | columns)
+    table = pd.DataFrame(usual | columns)
+    if "gold" not in columns:  # a wrong answer is not the gold answer
+        wrong = table["correct"].isin([False])
+        table["gold"] = table["gold"].mask(wrong, "unclear")
+    return table

@@ -126,9 +126,8 @@ print(json.dumps(sorted({{name.split(".")[0] for name in sys.modules}})))
 def loaded_by(*modules: str) -> set[str]:
     """Packages that are loaded once some rooms are, in one fresh interpreter."""
     command = [sys.executable, "-c", LOADED.format(modules=modules)]
-    return set(
-        json.loads(subprocess.run(command, capture_output=True, check=True).stdout)
-    )
+    done = subprocess.run(command, capture_output=True, check=True)
+    return set(json.loads(done.stdout))
 
 
 def test_help_loads_no_library_and_tables_load_no_model():

@@ -96,9 +96,8 @@ def test_a_notebook(tmp_path):
         rows += [f"{domain},{domain},{i},0.5,{int(i > 0)}" for i in range(4)]
     answers = tmp_path / "answers.csv"
     answers.write_text("\n".join(rows))
-    steps = steps_of(
-        assignments=[f"ANSWERS={answers}"], to=tmp_path / "out", root=tmp_path
-    )
+    mine = [f"ANSWERS={answers}"]
+    steps = steps_of(assignments=mine, to=tmp_path / "out", root=tmp_path)
     assert run_study(steps)["10_repeats"].startswith("ran")
     assert "was 75 % (95 % CI 30" in finding(tmp_path / "out", "10_repeats")
     assert (tmp_path / "out" / "fig10_accuracy.png").is_file()

@@ -36,9 +36,8 @@ def section(function, name):
 @pytest.mark.parametrize("function", exported(*ROOMS))
 def test_every_parameter_is_told(function):
     names = set(inspect.signature(function).parameters)
-    heads = re.findall(
-        r"^([*\w]+(?:, [*\w]+)*)(?: : .*)?$", section(function, "Parameters"), re.M
-    )
+    form = r"^([*\w]+(?:, [*\w]+)*)(?: : .*)?$"
+    heads = re.findall(form, section(function, "Parameters"), re.M)
     listed = {name.lstrip("*") for head in heads for name in head.split(", ")}
     assert len(names) < 2 or names <= listed, sorted(names - listed)
 
@@ -89,13 +88,10 @@ def calls_of_its_example(function):
         calls.append((bound.arguments, function(*values, **named)))
         return calls[-1][1]
 
-    names = vars(importlib.import_module(function.__module__)) | {
-        function.__name__: recorded
-    }
+    name = function.__name__
+    names = vars(importlib.import_module(function.__module__)) | {name: recorded}
     text = inspect.getdoc(function)
-    example = doctest.DocTestParser().get_doctest(
-        text, names, function.__name__, None, 0
-    )
+    example = doctest.DocTestParser().get_doctest(text, names, name, None, 0)
     flags = doctest.NORMALIZE_WHITESPACE | doctest.ELLIPSIS
     doctest.DocTestRunner(optionflags=flags).run(example, clear_globs=False)
     return calls
@@ -116,10 +112,9 @@ def test_the_columns_told_are_those_of_the_table_that_its_example_makes(function
     assert calls
     for arguments, result in calls:
         parts = result if isinstance(result, tuple) else (result,)
-        tables = [getattr(part, "table", part) for part in parts]
-        there = {
-            c for table in tables if isinstance(table, pd.DataFrame) for c in table
-        }
+        found = [getattr(part, "table", part) for part in parts]
+        tables = [part for part in found if isinstance(part, pd.DataFrame)]
+        there = {column for table in tables for column in table}
         told, maybe = columns_told(function, arguments)
         assert there - told - maybe == set()
         assert told - there == set()

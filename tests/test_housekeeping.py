@@ -83,25 +83,19 @@ def test_a_table_needs_no_torch_and_less_than_700_megabytes():
 
 def test_at_most_one_test_in_twenty_pins_a_sentence():
     six_words = re.compile(r"(?:[A-Za-z’]+[,;:]? ){5,}[A-Za-z]+")
-    trees = [
-        ast.parse(file.read_text()) for file in (ROOT / "tests").rglob("test_*.py")
-    ]
-    nodes = [node for tree in trees for node in ast.walk(tree)]
-    tests = [
-        n for n in nodes if isinstance(n, ast.FunctionDef) and n.name[:5] == "test_"
-    ]
+    files = (ROOT / "tests").rglob("test_*.py")
+    nodes = [node for file in files for node in ast.walk(ast.parse(file.read_text()))]
+    functions = [node for node in nodes if isinstance(node, ast.FunctionDef)]
+    tests = [one for one in functions if one.name.startswith("test_")]
     pinned = []
     for test in tests:
         asserted = [
-            n for n in ast.walk(test) if isinstance(n, ast.Assert | ast.keyword)
+            node
+            for node in ast.walk(test)
+            if isinstance(node, ast.Assert) or getattr(node, "arg", "") == "match"
         ]
-        texts = [
-            part.value
-            for node in asserted
-            if not isinstance(node, ast.keyword) or node.arg == "match"
-            for part in ast.walk(node)
-            if isinstance(part, ast.Constant) and isinstance(part.value, str)
-        ]
+        parts = [part for node in asserted for part in ast.walk(node)]
+        texts = [str(part.value) for part in parts if isinstance(part, ast.Constant)]
         pinned += [test.name] if any(map(six_words.search, texts)) else []
     assert len(pinned) <= len(tests) / 20, pinned
 

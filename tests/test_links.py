@@ -6,9 +6,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
-NAMES = (
-    "README.md CONTRIBUTING.md CHANGELOG.md data/README.md docs/**/*.md figures/*.md"
-)
+NAMES = "README.md CONTRIBUTING.md CHANGELOG.md */README.md docs/**/*.md figures/*.md"
 PAGES = [path for name in NAMES.split() for path in sorted(ROOT.glob(name))]
 START = ROOT / "docs" / "index.md"  # is filled in: Sphinx checks its links
 

@@ -63,9 +63,8 @@ def medcal(wheel, tmp_path_factory):
     ours = next((home / "env").glob("lib/python*/site-packages"))
     (ours / "libraries.pth").write_text(sysconfig.get_path("purelib") + "\n")
     (ours / "sitecustomize.py").write_text(BLOCK)
-    outside = {
-        k: v for k, v in os.environ.items() if k not in ("PYTHONPATH", "MEDCAL_ROOT")
-    }
+    hidden = dict.fromkeys(("PYTHONPATH", "MEDCAL_ROOT"))
+    outside = {k: v for k, v in os.environ.items() if k not in hidden}
     work = home / "work"
     work.mkdir()
 
@@ -102,14 +101,14 @@ def test_it_says_what_is_missing_and_which_extra_brings_it(medcal):
         refused = medcal(*words)
         assert refused.returncode in (0, 2)
         assert "Traceback" not in refused.stderr
-    asked = (
+    asked = [
         "--model",
         "pocket-general",
         "--dataset",
         "pocketvqa-medical",
         "--to",
         "a.sqlite",
-    )
+    ]
     assert "medcal-nb[ask]" in medcal("ask", *asked).stderr
 
 

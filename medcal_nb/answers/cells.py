@@ -24,24 +24,24 @@ from medcal_nb.errors import MedcalError
 
 TEXT = pd.StringDtype(na_value=np.nan)
 
+#: What columns are called, and words for right and wrong.
 KNOWN = tomllib.loads(Path(__file__).with_name("names.toml").read_text("utf-8"))
-"""What columns are called, and words for right and wrong."""
 
 RIGHT = frozenset(KNOWN["grades"]["right"].split())
 WRONG = frozenset(KNOWN["grades"]["wrong"].split())
 
+#: How far outside its limits a number may lie: sums of rounded parts do.
 _ROUNDING = 1e-6
-"""How far outside its limits a number may lie: sums of rounded parts do."""
 
 #: Signs that nobody sees, and dashes: two names that differ by them look alike.
 _UNSEEN = re.compile("[\u00ad\u200b-\u200f\u202a-\u202e\u2060-\u2064\ufeff\x00-\x08]")
 _DASHES = re.compile("[\u2010-\u2015\u2212]")
 _BLANKS = str.maketrans("", "", "\u00a0\u202f\u2009")
+#: In names to be looked at: anything but letters and signs of ASCII, or numbers with a point.
 _UNPLAIN = r"^$|[^!-~]|\.0+$|[eE]\+?\d\d+$"
-"""In names to be looked at: anything but letters and signs of ASCII, or numbers with a point."""
 _WHOLE = re.compile(r"([+-]?\d+)\.0+", re.ASCII)
+#: A long number as spreadsheets shorten it.
 _SHORTENED = re.compile(r"[+-]?\d(?:[.,]\d+)?[eE]\+?\d\d+", re.ASCII)
-"""A long number as spreadsheets shorten it."""
 _COMMA = re.compile(r"[+-]?\d*,\d+(?:[eE][+-]?\d+)?", re.ASCII)
 
 
@@ -299,12 +299,13 @@ def _options(cell: Any) -> dict[str, float] | None:
         return None
     try:
         table = dict(json.loads(cell) if isinstance(cell, str) else cell)
+        shares = {str(name): float(p) for name, p in table.items() if p is not None}
     except (TypeError, ValueError, RecursionError):
         raise ValueError("is not a table of names and values") from None
-    for name, p in table.items():
-        if p is not None and (isinstance(p, bool | str) or not 0 <= p <= 1 + _ROUNDING):
-            raise ValueError(f"holds {name!r}: {p!s:.40}, which is not a probability")
-    return {str(name): float(p) for name, p in table.items() if p is not None}
+    for name, p in shares.items():
+        if not 0 <= p <= 1 + _ROUNDING:
+            raise ValueError(f"holds {name!r}: {p:g}, which is not a probability")
+    return shares
 
 
 def as_json(cell: Any) -> str:

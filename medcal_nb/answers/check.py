@@ -36,9 +36,10 @@ _READ: dict[str, Callable[[pd.Series, Place], pd.Series]] = {
     "new_tokens": cells.counts,
     "seconds": cells.amounts,
 }
+#: Columns of answers, in order. Others may follow them and are kept.
 ANSWER_COLUMNS = list(_READ)
-"""Columns of answers, in order. Others may follow them and are kept."""
 
+#: Columns that are left out where they hold something else.
 _ASIDE = (
     "sample",
     "parse_ok",
@@ -47,7 +48,6 @@ _ASIDE = (
     "seconds",
     "option_probabilities",
 )
-"""Columns that are left out where they hold something else."""
 
 _GIVE_KEY = "every answer needs one text here, it is part of the key"
 
@@ -135,16 +135,18 @@ def _assume(out: dict[str, pd.Series], index: pd.Index, file: str) -> list[str]:
             "model", out["reader"]
         )  # a person answers in the place of a model
     assumed = []
-    usual = {"model": "unnamed", "dataset": Path(file).name.split(".")[0]}
-    for name, value in usual.items():
-        if name not in out:
-            out[name] = pd.Series(value, index, dtype=TEXT)
-            assumed.append(f"no column '{name}': it is '{value}'")
-    out.setdefault("strategy", pd.Series("stated", index, dtype=TEXT))
+    usual = {
+        "model": "unnamed",
+        "dataset": Path(file).name.split(".")[0],
+        "strategy": "stated",
+    }
+    for name in usual.keys() - out.keys():
+        out[name] = pd.Series(usual[name], index, dtype=TEXT)
+        assumed.append(f"no column '{name}': it is '{usual[name]}'")
     if "item_id" not in out:
         out["item_id"] = pd.Series(range(1, len(index) + 1), index).astype(TEXT)
         assumed.append("no column of items: rows are numbered")
-    return assumed
+    return sorted(assumed)
 
 
 def _taken(taken: Mapping[str, str], word: str) -> list[str]:

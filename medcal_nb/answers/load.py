@@ -9,11 +9,10 @@ from medcal_nb.answers.cells import KNOWN, TEXT
 from medcal_nb.answers.check import ANSWER_COLUMNS, checked
 from medcal_nb.answers.log import AnswerLog, is_log
 from medcal_nb.answers.meaning import (
-    check_grades,
+    check_correct,
     check_images,
     check_of_answer,
     check_repeats,
-    check_words,
     choices,
 )
 from medcal_nb.answers.recognition import option_scores, recognise
@@ -25,14 +24,14 @@ from medcal_nb.files import PathLike
 from medcal_nb.grading import grade_table, is_correct
 from medcal_nb.logs import Log, Reader, detect
 
+#: Columns that every table of `load_answers` has.
 GRADED_COLUMNS = [
     *("model", "dataset", "domain", "item_id", "image_id", "modality", "question_type"),
     *("split", "strategy", "answer", "gold", "confidence", "correct"),
 ]
-"""Columns that every table of `load_answers` has."""
 
+#: Types of questions that are graded by rules of their own.
 _KINDS = ("closed", "choice", "open")
-"""Types of questions that are graded by rules of their own."""
 
 
 def load_answers(source: PathLike, **how: Any) -> pd.DataFrame:
@@ -200,9 +199,9 @@ def _of_table(
     taken, asked = recognise(raw, columns, file)
     if "item_id" not in taken:
         check_repeats(raw, taken, file)
-    is_named = {"correct", "gold"} & {*columns}
-    if {"correct", "answer"} <= {*taken} and "gold" not in taken and not is_named:
-        check_words(raw, taken, file)
+    if {"correct", "answer"} <= {*taken}:
+        is_named = bool({"correct", "gold"} & {*columns})
+        asked += check_correct(raw, taken, file, is_named=is_named)
     fixed = {name: text for name, text in columns.items() if name not in taken and text}
     answers = checked(raw, taken, file, fixed=fixed, scale=scale)
     answers.attrs["assumed"][:0] = [*assumed, *asked]
@@ -213,8 +212,6 @@ def _of_table(
         )
     if "correct" not in taken:
         answers = _graded(answers, raw.get(taken.get("options", "")))
-    elif {"answer", "gold"} <= {*answers}:
-        answers.attrs["assumed"] += check_grades(answers, taken["correct"], file)
     if "answer" in answers:
         check_of_answer(answers, file)
     return answers
@@ -262,19 +259,20 @@ def _graded(answers: pd.DataFrame, options: pd.Series | None) -> pd.DataFrame:
 
 def _missing(answers: pd.DataFrame) -> list[str]:
     """What is missing, in sentences: how many, and how right those are."""
-    lacking = answers["confidence"].isna()
     n = f"of {len(answers):,} answers"
+    right = answers["correct"].astype(float)
+    lacking = answers["confidence"].isna()
     sentences = []
     if "image_id" not in answers:
         sentences.append("no image named: intervals are by answer")
     if lacking.any():
-        right = answers["correct"].groupby(lacking).mean()
-        sentence = f"{lacking.sum():,} {n} have no confidence"
-        if right.notna().all() and len(right) == 2:
-            sentence += f": {right[True]:.0%} of them are right, {right[False]:.0%} of the others"
-        sentences.append(sentence)
-    if "grading" in answers.attrs:
-        sentences.append(answers.attrs["grading"]["text"])
-    elif ungraded := answers["correct"].isna().sum():
-        sentences.append(f"{ungraded:,} {n} are not graded")
+        sentences.append(f"{lacking.sum():,} {n} have no confidence")
+        if right[lacking].notna().any() and not lacking.all():
+            shares = f"{right[lacking].mean():.0%} of them are right, {right[~lacking].mean():.0%}"
+            sentences[-1] += f": {shares} of the others"
+    if ungraded := right.isna().sum():
+        low, high = right.fillna(0).mean(), right.fillna(1).mean()
+        sentences.append(
+            f"{ungraded:,} {n} are not graded: accuracy {low:.0%} to {high:.0%}"
+        )
     return sentences

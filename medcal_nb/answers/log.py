@@ -24,22 +24,22 @@ from medcal_nb.files import PathLike, require_file
 _APPLICATION_ID = 0x4D43414D  # marks the file as ours, and its form as this one
 BUSY_SECONDS = 30.0
 
+#: What makes an answer one answer: no two rows share it.
 KEY = ("model", "dataset", "item_id", "strategy", "sample")
-"""What makes an answer one answer: no two rows share it."""
 
+#: Columns in which equal answers may differ.
 _ASIDE = ("run_id", "seconds")
-"""Columns in which equal answers may differ."""
 
+#: The log: the columns of the key, and all others as JSON in ``answer``.
 _DEFINED = """(
     model TEXT NOT NULL, dataset TEXT NOT NULL, item_id TEXT NOT NULL, strategy TEXT NOT NULL,
     sample INTEGER NOT NULL, run_id TEXT, seconds REAL, answer TEXT NOT NULL,
     PRIMARY KEY (model, dataset, item_id, strategy, sample)
 ) STRICT"""
-"""The log: the columns of the key, and all others as JSON in ``answer``."""
 
 _KEY = ", ".join(KEY)
-_SAME = " AND ".join(f"t.{name} = s.{name}" for name in KEY)
-_REPLACE = "UPDATE SET " + ", ".join(f"{n} = excluded.{n}" for n in ("answer", *_ASIDE))
+_IS_KEY = " AND ".join(f"{name} = ?" for name in KEY)
+_VALUES = "INTO answers VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
 _FOREIGN = (
     "not an answers log; choose another file; tables come in with `medcal import`"
 )
@@ -134,37 +134,27 @@ class AnswerLog(contextlib.AbstractContextManager):
             )
         source = str(where or self.path)
         stored = _stored(rows, source)
+        written = 0
         with _explained(self.path), self._con as con:
             con.execute("BEGIN IMMEDIATE")
-            con.execute(f"CREATE TEMP TABLE IF NOT EXISTS new {_DEFINED}")
-            con.execute("DELETE FROM temp.new")
-            marks = ", ".join("?" * (len(KEY) + len(_ASIDE) + 1))
-            con.executemany(f"INSERT INTO temp.new VALUES ({marks})", stored)
-            return self._copy(if_exists, source)
-
-    def _copy(self, if_exists: str, source: str) -> int:
-        """Bring the new rows among those there are, equal ones apart; how many were written."""
-        con = self._con
-        differ = f"FROM temp.new s JOIN main.answers t ON {_SAME} WHERE t.answer IS NOT s.answer"
-        first = con.execute(
-            f"SELECT COUNT(*) OVER (), s.* {differ} ORDER BY {_KEY}"
-        ).fetchone()
-        if first is not None and if_exists == "error":
-            shown = ", ".join(
-                f"{name}={value}" for name, value in zip(KEY, first[1:], strict=False)
-            )
-            raise MedcalError(
-                f"{source}: answers there already with other content: {first[0]}, the first "
-                f"{shown}; nothing was written; keep the earlier ones (if_exists='ignore') or "
-                "take the later (if_exists='replace', --force)"
-            )
-        before = con.total_changes
-        con.execute(
-            f"INSERT INTO main.answers SELECT * FROM temp.new s WHERE NOT EXISTS "
-            f"(SELECT 1 FROM main.answers t WHERE {_SAME} AND t.answer = s.answer) "
-            f"ON CONFLICT DO {_REPLACE if if_exists == 'replace' else 'NOTHING'}"
-        )
-        return con.total_changes - before
+            for row in stored:
+                key, text = row[: len(KEY)], row[-1]
+                if con.execute(f"INSERT OR IGNORE {_VALUES}", row).rowcount:
+                    written += 1
+                    continue
+                known = con.execute(f"SELECT answer FROM answers WHERE {_IS_KEY}", key)
+                if if_exists == "ignore" or known.fetchone() == (text,):
+                    continue
+                if if_exists == "error":
+                    shown = ", ".join(map("{}={}".format, KEY, key))
+                    raise MedcalError(
+                        f"{source}: there already with other content: {shown}; nothing was "
+                        "written: keep the earlier (if_exists='ignore') or take the later answers "
+                        "(if_exists='replace', --force)"
+                    )
+                con.execute(f"REPLACE {_VALUES}", row)
+                written += 1
+        return written
 
     def keys(self, **filters: Any) -> set[tuple]:
         """The keys (model, dataset, item_id, strategy, sample) of the answers there are."""

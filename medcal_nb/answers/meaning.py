@@ -8,17 +8,17 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy.special import softmax
 
-from medcal_nb.answers.cells import KNOWN, TEXT, Place, numbers, within
+from medcal_nb.answers.cells import KNOWN, TEXT, Place, flags, numbers, within
 from medcal_nb.answers.recognition import plain_column, words_of
 from medcal_nb.errors import MedcalError
 from medcal_nb.grading import grade_table
 
+#: How far from 1 a row of probabilities may sum.
 _SUM = 0.01
-"""How far from 1 a row of probabilities may sum."""
+#: Answers by which it is judged what a column means.
 _LEAST = 20
-"""Answers by which it is judged what a column means."""
+#: Answers that are looked at to see whether grades agree with gold answers.
 _MOST = 2000
-"""Answers that are looked at to see whether grades agree with gold answers."""
 
 
 # --- scales --------------------------------------------------------------------------------------
@@ -199,37 +199,41 @@ def check_of_answer(table: pd.DataFrame, file: str) -> None:
             )
 
 
-def check_words(raw: pd.DataFrame, taken: Mapping[str, str], file: str) -> None:
-    """Ask whether a column called "correct" holds grades, or right answers in the same words."""
+def check_correct(
+    raw: pd.DataFrame, taken: Mapping[str, str], file: str, *, is_named: bool
+) -> list[str]:
+    """Ask whether a column called "correct" says what is right, where it may be something else.
+
+    Without gold answers it may be these, in the words of the answers; with them it may call
+    answers wrong which are their gold answers. Of a few such it is told.
+    """
     theirs = taken["correct"]
-    asked = raw[[taken["answer"], theirs]].set_axis(["answer", "gold"], axis=1).dropna()
-    asked = asked.iloc[:: max(1, len(asked) // _MOST)].astype(str)
-    words = words_of(asked["gold"])
-    may_be = words & {*KNOWN["grades"]["answers"].split()} or words == words_of(
-        asked["answer"]
-    )
-    has_two = plain_column(theirs) in KNOWN["grades"]["two_meanings"].split()
-    if has_two and may_be and grade_table(asked)["correct"].sum() > 0.1 * len(asked):
-        raise MedcalError(
-            f"{file}: column '{theirs}' holds the words of the answers: does it say whether an "
-            f"answer is right, or is it the right answer? Write correct={theirs} or gold={theirs}"
-        )
-
-
-def check_grades(table: pd.DataFrame, theirs: str, file: str) -> list[str]:
-    """Refuse grades that call answers wrong which are their gold answers; tell of a few."""
-    known = table.dropna(subset=["answer", "gold", "correct"])
-    known = known.iloc[:: max(1, len(known) // _MOST)]
+    columns = [taken["answer"], taken.get("gold", theirs), theirs]
+    some = raw[columns].iloc[:: max(1, len(raw) // _MOST)]
+    known = some.set_axis(["answer", "gold", "correct"], axis=1).dropna()
     is_gold = (
         grade_table(known[["answer", "gold"]])["correct"].fillna(False).astype(bool)
     )
-    odd = known[is_gold & ~known["correct"].astype(bool)]
+    if "gold" not in taken:
+        words = words_of(known["correct"])
+        may_be = words & {*KNOWN["grades"]["answers"].split()}
+        has_two = plain_column(theirs) in KNOWN["grades"]["two_meanings"].split()
+        is_asked = (
+            has_two and (may_be or words == words_of(known["answer"])) and not is_named
+        )
+        if is_asked and is_gold.sum() > 0.1 * len(known):
+            raise MedcalError(
+                f"{file}: column '{theirs}' holds the words of the answers: does it say whether an "
+                f"answer is right, or is it the right answer? Write correct={theirs} or "
+                f"gold={theirs}"
+            )
+        return []
+    odd = known[is_gold & ~flags(known["correct"], Place(file, theirs)).fillna(True)]
     if odd.empty:
         return []
-    answer, gold = odd[["answer", "gold"]].iloc[0]
     problem = (
         f"of {is_gold.sum():,} answers that are their gold answers {len(odd):,} are graded wrong "
-        f"(row {odd.index[0] + 1}: answer {answer!r:.40}, gold {gold!r:.40}, wrong by '{theirs}')"
+        f"(row {odd.index[0] + 1}: answer {odd['answer'].iloc[0]!r:.40}, wrong by '{theirs}')"
     )
     if len(odd) > max(1, is_gold.sum() / 10):
         remedy = "name the column of grades by correct=COLUMN, or grade by the gold answers with "

@@ -9,11 +9,11 @@ import pandas as pd
 from medcal_nb.answers.cells import KNOWN, RIGHT, WRONG, number
 from medcal_nb.errors import MedcalError, did_you_mean
 
+#: Names that each of our columns goes by, a line of them after the other.
 NAMES: dict[str, list[str]] = KNOWN["columns"]
-"""Names that each of our columns goes by, a line of them after the other."""
 
+#: Ours that are a column where the table has one of the name, else one value for all rows.
 COLUMN_OR_VALUE = ("model", "strategy", "dataset", "domain", "split")
-"""Ours that are a column where the table has one of the name, else one value for all rows."""
 
 _OPTIONAL = ("answer", "gold", "strategy", "modality", "reader", "options")
 _SCORES = re.compile(r"(?:logit|logits|logprob|log_prob)_[^_]+", re.IGNORECASE)

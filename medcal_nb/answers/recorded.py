@@ -17,7 +17,7 @@ import pandas as pd
 from scipy.special import softmax
 
 from medcal_nb.answers.cells import TEXT
-from medcal_nb.errors import MedcalError, did_you_mean
+from medcal_nb.errors import MedcalError, check_known
 from medcal_nb.files import check_shipped, read_manifest
 from medcal_nb.measure.decimals import shortest_decimals
 
@@ -28,11 +28,11 @@ _GET_IT = (
     "get it from a clone of the repository (`git checkout data/recorded`), or install "
     "the package anew"
 )
+#: Columns of text that all recorded answers have, in order; confidence and correct follow.
 _COLUMNS = (
     *("model", "dataset", "domain", "item_id", "image_id", "image_set", "modality"),
     *("question_type", "split", "strategy", "answer", "gold"),
 )
-"""Columns of text that all recorded answers have, in order; confidence and correct follow."""
 
 
 def recorded_folder() -> Path:
@@ -221,12 +221,7 @@ def _read(name: str, folder: Path | None) -> pd.DataFrame:
 
 def _source(name: str, folder: Path | None) -> dict[str, Any]:
     """Return how a table becomes answers, as its entry in the manifest says."""
-    known = recorded_names(folder)
-    if name not in known:
-        hint = did_you_mean(name, known)
-        raise MedcalError(
-            f"no recorded answers '{name}'; there are {', '.join(known)}{hint}"
-        )
+    check_known(name, recorded_names(folder), "recorded answers")
     return recorded_entry(name, folder)["answers"]
 
 

@@ -21,8 +21,8 @@ Grade = tuple[int, float, dict[str, float] | None]
 #: A probability is known to about this much from every backend; no ratio is taken below it.
 LEAST_SHARE = 1e-3
 
+#: What makes an answer one answer.
 KEY = ["model", "dataset", "item_id", "strategy"]
-"""What makes an answer one answer."""
 
 _SUMS = ("prompt_tokens", "new_tokens", "seconds")
 

@@ -29,8 +29,8 @@ from medcal_nb.errors import MedcalError
 from medcal_nb.files import PathLike, new_file, require_file
 
 MOST_COLUMNS = 10_000
+#: How many times its size a packed file may unpack to; real ones pack to a tenth or less.
 _MOST_TIMES = 100
-"""How many times its size a packed file may unpack to; real ones pack to a tenth or less."""
 _SMALL = 1 << 20  # bytes, or values, that any file may unpack to
 _MOST_BYTES = 2 << 30  # that JSON, or a packed file, may unpack to
 _LARGE = 512 << 20  # bytes of text that only a file of their order may hold

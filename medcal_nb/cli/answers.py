@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from medcal_nb.cli._app import Force, app, assigned, note, say, split_names
-from medcal_nb.errors import MedcalError, did_you_mean
+from medcal_nb.errors import MedcalError, check_known, did_you_mean
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -161,10 +161,7 @@ def score(
     answers = _read(load_answers, file, columns)
     names = split_names(by)
     for name in names:
-        if name not in answers:
-            hint = did_you_mean(name, answers.columns)
-            there = ", ".join(answers.columns)
-            raise MedcalError(f"--by: no column {name!r}{hint}: there are {there}")
+        check_known(name, answers.columns, "column for --by")
     if metrics == "all":
         metrics = ",".join(measure.METRICS)
     wanted = [*split_names(metrics), *(metric for metric, *_ in limits)]
@@ -249,6 +246,8 @@ def _read(read: Any, file: Path, columns: list[str] | None) -> "pd.DataFrame":
     answers = read(file, **_named(columns))
     for line in answers.attrs.get("assumed", ()):
         note(line)
+    if "grading" in answers.attrs:
+        note(answers.attrs["grading"]["text"])
     return answers
 
 

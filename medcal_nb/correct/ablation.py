@@ -14,8 +14,8 @@ from medcal_nb.measure.rows import parts_by
 from .crossfit import folds_of
 from .ensemble import BY, EXPERT, Members, complete, every_ensemble
 
+#: What a method's name ends in where it was shown a blank image.
 BLANK = "_blank"
-"""What a method's name ends in where it was shown a blank image."""
 
 
 def image_ablation(graded: pd.DataFrame, *, rng: np.random.Generator) -> pd.DataFrame:

@@ -9,6 +9,7 @@ import pandas as pd
 
 from medcal_nb.measure.resampling import choose_clip
 from medcal_nb.measure.rows import (
+    arrays,
     image_labels,
     images_known,
     measured,
@@ -17,7 +18,7 @@ from medcal_nb.measure.rows import (
     refuse_shared,
 )
 
-from .maps import BY, RecalibrationWarning, arrays_of, fit, leading
+from .maps import BY, RecalibrationWarning, fit
 
 N_FOLDS = 5
 _IMAGE = "_image"
@@ -164,18 +165,18 @@ def corrected(
     for learn, judge in both:
         c = np.r_[learn["confidence"], judge["confidence"]].astype(float)
         recalibrate = partial(fit, method=method, clip=choose_clip(c))
-        inputs, outcomes = arrays_of(judge, method)
-        values = {"raw": judge["confidence"].to_numpy(float)}
+        confidence, correct = arrays(judge)
+        values = {"raw": confidence}
         folds = {}
         if len(learn):
-            values["source"] = recalibrate(*arrays_of(learn, method))(inputs)
+            values["source"] = recalibrate(*arrays(learn))(confidence)
         images = images_of(judge)
         if len(set(images)) >= N_FOLDS:
             fold = assign_folds(images, N_FOLDS, rng=rng)
             folds["target"] = fold
-            values["target"] = by_fold(recalibrate, inputs, outcomes, fold)
+            values["target"] = by_fold(recalibrate, confidence, correct, fold)
         for labels, p in values.items():
-            rows = judge.assign(labels=labels, fold=-1, confidence=leading(p))
+            rows = judge.assign(labels=labels, fold=-1, confidence=p)
             if labels in folds:
                 rows["fold"] = folds[labels]
             parts.append(rows)

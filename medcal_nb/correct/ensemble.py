@@ -32,11 +32,11 @@ from .maps import RecalibrationWarning, fit
 
 AVERAGE = "average"
 WITH_EXPERT = "average + expert"
+#: The method that holds an expert's assessment: a member of "average + expert" alone.
 EXPERT = "expert"
-"""The method that holds an expert's assessment: a member of "average + expert" alone."""
 TRAINED = ", trained"
+#: Probabilities are moved into [CLIP, 1 - CLIP] before their log-odds are taken.
 CLIP = 1e-3
-"""Probabilities are moved into [CLIP, 1 - CLIP] before their log-odds are taken."""
 BY = ("model", "dataset")
 
 _SIZE = 0.05  # of the tests behind a conclusion, all together

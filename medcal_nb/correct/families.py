@@ -14,8 +14,8 @@ from scipy.special import expit
 
 from medcal_nb.measure.resampling import fit_logistic, logit
 
+#: A parameter set that a fit begins with.
 Start = np.ndarray | None
-"""A parameter set that a fit begins with."""
 
 T_MIN = 0.02
 T_MAX = 50.0
@@ -34,20 +34,14 @@ class Family:
     unchanged : tuple
         The values of the parameters that change nothing.
     features : callable
-        ``features(inputs, clip)``: what is computed once from confidences (n,), or from
-        probabilities of options (n, k): an array whose first axis is n.
+        ``features(confidence, clip)``: what is computed once from confidences (n,), an array whose
+        first axis is n.
     fit : callable
         ``fit(features, right, weights, start)``: B parameter sets. ``weights`` (B, n) counts each
-        row in each resample. ``right`` (B, n) is the part of the weight that is correct; for
-        options it is the index (n,) of the right one, -1 where it is none. ``start`` is a
-        parameter set to begin with, or None.
+        row in each resample. ``right`` (B, n) is the part of the weight that is correct. ``start``
+        is a parameter set to begin with, or None.
     apply : callable
         ``apply(parameters, features)``: confidences (B, n).
-    inputs : {"confidence", "options"}
-        What the map is learned from.
-    all_options : callable, optional
-        Of a map of options: ``all_options(values, features)``, the probabilities (n, k) under one
-        parameter set; ``apply`` gives those of the leading option.
     bounds : (float, float), optional
         Of the only parameter: where the answers have no maximum of the likelihood inside, the
         fit ends there, and tables say so. They then hold the parameter of either side.
@@ -62,8 +56,6 @@ class Family:
     features: Callable[[np.ndarray, float], np.ndarray]
     fit: Callable
     apply: Callable
-    inputs: str = "confidence"
-    all_options: Callable | None = None
     bounds: tuple[float, float] | None = None
     source: str = ""
 
@@ -75,8 +67,8 @@ class Family:
         return not least * (1 + 1e-5) < parameters[0] < most * (1 - 1e-5)
 
 
+#: Every family by its name.
 MAPS: dict[str, Family] = {}
-"""Every family by its name."""
 
 
 def register(family: Family) -> Family:
@@ -89,96 +81,6 @@ def register(family: Family) -> Family:
     """
     MAPS[family.name] = family
     return family
-
-
-def names_of_confidence() -> list[str]:
-    """Names of the families that map one confidence, without the other options."""
-    return [name for name, family in MAPS.items() if family.inputs == "confidence"]
-
-
-# --- temperature of all options -----------------------------------------------------------------
-
-
-def option_gaps(log_scores: np.ndarray) -> np.ndarray:
-    """Log-scores (n, k) below the leading one of their row; far below where an option is absent."""
-    gaps = log_scores - np.nanmax(log_scores, axis=1, keepdims=True)
-    return np.nan_to_num(gaps, nan=-1e9)
-
-
-def option_moments(
-    gaps: np.ndarray, slopes: np.ndarray
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Leading probability, mean and variance of the gaps under the softmax at each slope 1 / T.
-
-    Parameters
-    ----------
-    gaps : (n, k) array
-    slopes : (J,) array
-
-    Returns
-    -------
-    leading, mean, variance : (n, J) arrays
-    """
-    p = np.exp(gaps[:, None, :] * slopes[:, None])
-    total = p.sum(axis=2)
-    mean = np.einsum("njk,nk->nj", p, gaps) / total
-    square = np.einsum("njk,nk->nj", p, gaps**2) / total
-    return 1 / total, mean, square - mean**2
-
-
-def _fit_options(
-    log_scores: np.ndarray, gold: np.ndarray, weights: np.ndarray, start: Start = None
-) -> np.ndarray:
-    """Temperatures (B, 1) by maximum likelihood, within T_MIN and T_MAX.
-
-    Rows whose right answer is no option (-1) have no say. T = 1 where the leading option is right
-    in all rows, or in none: the likelihood then asks for a bound.
-    """
-    known = gold >= 0
-    gaps = option_gaps(log_scores)[known]
-    gold_gap = gaps[np.arange(len(gaps)), gold[known]]
-    slopes = [_slope(gaps, gold_gap, row) for row in weights[:, known]]
-    return 1 / np.array(slopes)[:, None]
-
-
-def _slope(gaps: np.ndarray, gold_gap: np.ndarray, weights: np.ndarray) -> float:
-    """1 / T under one row of weights: where the derivative of a concave likelihood is 0."""
-    from scipy.optimize import brentq
-
-    drawn = weights > 0
-    gaps = gaps[drawn]
-    gold_gap = gold_gap[drawn]
-    weights = weights[drawn]
-    leads = gold_gap >= 0
-    if leads.all() or not leads.any():
-        return 1.0
-
-    def rise(log_slope: float) -> float:
-        _, mean, _ = option_moments(gaps, np.exp([log_slope]))
-        return float(weights @ (gold_gap - mean[:, 0]))
-
-    low = -np.log(T_MAX)
-    high = -np.log(T_MIN)
-    if rise(low) <= 0:
-        return 1 / T_MAX
-    if rise(high) >= 0:
-        return 1 / T_MIN
-    return float(np.exp(brentq(rise, low, high, xtol=1e-10)))
-
-
-def softmax(log_scores: np.ndarray) -> np.ndarray:
-    """Probabilities (n, k) of log-scores, NaN where absent."""
-    p = np.exp(log_scores - np.nanmax(log_scores, axis=1, keepdims=True))
-    return p / np.nansum(p, axis=1, keepdims=True)
-
-
-def _leading(temperatures: np.ndarray, log_scores: np.ndarray) -> np.ndarray:
-    """Probability (B, n) of the leading option at each temperature (B, 1)."""
-    slopes = 1 / np.asarray(temperatures, float)[:, 0]
-    return option_moments(option_gaps(log_scores), slopes)[0].T
-
-
-# --- maps of one confidence ---------------------------------------------------------------------
 
 
 def fit_smoothed(
@@ -263,21 +165,6 @@ def _interpolate(maps: list[tuple], confidence: np.ndarray) -> np.ndarray:
 
 # --- the families of this package ---------------------------------------------------------------
 
-register(
-    Family(
-        name="temperature",
-        label="temperature scaling of all options",
-        parameters=("temperature",),
-        unchanged=(1.0,),
-        features=lambda p, clip: np.log(np.maximum(p, clip / p.shape[1])),
-        fit=_fit_options,
-        apply=_leading,
-        inputs="options",
-        all_options=lambda theta, x: softmax(x / theta[0]),
-        bounds=(T_MIN, T_MAX),
-        source="Guo et al., ICML 2017, arXiv 1706.04599",
-    )
-)
 register(
     Family(
         name="log_odds",

@@ -11,15 +11,15 @@ from medcal_nb.measure.resampling import choose_clip, fit_logistic, logit
 from medcal_nb.measure.rows import arrays
 
 from .crossfit import images_of, pairs, with_images
-from .families import MAPS, names_of_confidence
+from .families import MAPS
 from .maps import fit
+from .resampled import brier_of_counts
 
 
 def labels_needed(
     source: pd.DataFrame,
     target: pd.DataFrame,
     *,
-    more_target: pd.DataFrame | None = None,
     method: str = "platt",
     sizes: Sequence[int] = (10, 20, 50, 100, 200, 400, 1000),
     n_draws: int = 200,
@@ -38,10 +38,8 @@ def labels_needed(
     ----------
     source, target : DataFrame
         Graded answers; they must share no image.
-    more_target : DataFrame, optional
-        More of the target than what tables report on: labels and scores come from these rows.
     method : str
-        One of ``MAPS``, of the confidence.
+        One of ``MAPS``.
     sizes : sequence of int
         Numbers of labels to try.
     n_draws : int
@@ -87,13 +85,12 @@ def labels_needed(
     >>> needed[["n_refitted", "n_known"]].to_numpy().tolist()
     [[200.0, 200.0]]
     """
-    check_choice(method, "method", names_of_confidence())
+    check_choice(method, "method", MAPS)
     check_whole(n_draws, "n_draws", 2)
     seed = int(rng.integers(2**63))
     curves = []
     needed = []
-    judged = target if more_target is None else more_target
-    for key, left, right in pairs(*with_images(source, judged)):
+    for key, left, right in pairs(*with_images(source, target)):
         draw = np.random.default_rng([seed, 0])
         losses = dict(_losses(left, right, method, sizes, n_draws, draw))
         curve = _curve(losses, (1 - level) / 2)
@@ -182,28 +179,20 @@ def _losses(
     order = _orders(images_of(right), n_draws, rng)
     held_out = _counts(cell, correct, order < 0)
     fixed = {
-        "uncorrected": _brier(values[None], *held_out),
-        "transferred": _brier(transferred, *held_out),
+        "uncorrected": brier_of_counts(values, *held_out),
+        "transferred": brier_of_counts(transferred, *held_out),
     }
     for n in sizes:
         if (order >= 0).sum(axis=1).min() < n:
             continue
         total, right_ones = _counts(cell, correct, (order >= 0) & (order < n))
         theta = MAPS[method].fit(features, right_ones, total, None)
-        yield (
-            n,
-            fixed
-            | {
-                "known": _brier(_known(transferred, total, right_ones), *held_out),
-                "refitted": _brier(MAPS[method].apply(theta, features), *held_out),
-            },
-        )
-
-
-def _brier(p: np.ndarray, total: np.ndarray, right: np.ndarray) -> np.ndarray:
-    """Brier score (draws,) of confidences (draws or 1, cells) for counts (draws, cells)."""
-    loss = p * (total * p - 2 * right) + right
-    return loss.sum(axis=1) / total.sum(axis=1)
+        maps = {
+            "known": _known(transferred, total, right_ones),
+            "refitted": MAPS[method].apply(theta, features),
+        }
+        losses = {name: brier_of_counts(p, *held_out) for name, p in maps.items()}
+        yield n, fixed | losses
 
 
 def _known(p: np.ndarray, total: np.ndarray, right: np.ndarray) -> np.ndarray:

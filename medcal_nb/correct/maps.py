@@ -7,7 +7,7 @@ one map for each model and strategy.
 """
 
 import warnings
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -20,12 +20,18 @@ from medcal_nb.measure._check import (
     check_pair,
 )
 from medcal_nb.measure.resampling import choose_clip
-from medcal_nb.measure.rows import image_labels, measured, parts_by, plain_ids
+from medcal_nb.measure.rows import (
+    arrays,
+    image_labels,
+    measured,
+    parts_by,
+    plain_ids,
+)
 
 from .families import MAPS
 
+#: Fewer labelled answers than this fit nothing: the map changes nothing.
 MIN_FIT = 5
-"""Fewer labelled answers than this fit nothing: the map changes nothing."""
 BY = ("model", "strategy")
 
 
@@ -60,7 +66,6 @@ class Recalibrator:
         Parameters
         ----------
         confidence : array of shape (n,), in [0, 1]
-            For a map of all options: their probabilities (n, k), NaN where absent.
 
         Returns
         -------
@@ -73,10 +78,8 @@ class Recalibrator:
             If a value is missing or outside [0, 1].
         """
         family = MAPS[self.name]
-        features = family.features(_checked(family.inputs, confidence), self.clip)
+        features = family.features(check_confidence(confidence), self.clip)
         values = tuple(self.params[name] for name in family.parameters)
-        if family.all_options is not None:
-            return family.all_options(values, features)
         return family.apply([values], features)[0]
 
     def apply(
@@ -111,20 +114,6 @@ class Recalibrator:
         return self(confidence)
 
 
-def _checked(inputs: str, confidence: np.ndarray) -> np.ndarray:
-    """Confidences (n,), or probabilities of options (n, k) that sum to 1, or ValueError."""
-    if inputs == "confidence":
-        return check_confidence(confidence)
-    p = np.asarray(confidence, dtype=float)
-    shaped = p.ndim == 2 and p.shape[1] > 1
-    inside = shaped and not ((p < 0) | (p > 1 + 1e-6)).any()
-    if not inside or not (np.nansum(p, axis=1) > 0).all():
-        raise ValueError(
-            f"options: expected (n, k) probabilities of k >= 2, got {p.shape} numbers"
-        )
-    return p / np.nansum(p, axis=1, keepdims=True)
-
-
 def fit(
     confidence: np.ndarray,
     correct: np.ndarray,
@@ -135,19 +124,16 @@ def fit(
 ) -> Recalibrator:
     r"""Fit one recalibration map.
 
-    - ``temperature``: :math:`p_j^{1/T} / \sum_i p_i^{1/T}` over all options (Guo 2017)
-    - ``log_odds``: :math:`\sigma(\operatorname{logit}(c) / T)`, never crosses ½
-    - ``platt``: :math:`\sigma(a \operatorname{logit}(c) + b)` (Platt 1999)
+    - ``log_odds``: temperature scaling (Guo 2017) of two options, right and wrong,
+      :math:`\sigma(\operatorname{logit}(c) / T)`, which never crosses ½
     - ``isotonic``: the best non-decreasing map, within 1 / (n + 2) of 0 and 1 (Zadrozny 2002)
 
-    The first three by maximum likelihood, T in [0.02, 50], platt with Platt's targets.
+    The first two by maximum likelihood, T in [0.02, 50], platt with Platt's targets.
 
     Parameters
     ----------
     confidence : array of shape (n,), in [0, 1]
-        For a map of all options: their probabilities (n, k), NaN where absent.
     correct : array of shape (n,), 0 or 1
-        For a map of all options: the index of the right option, -1 where it is none.
     method : str
         One of ``MAPS``.
     images : sequence of n labels, optional
@@ -184,42 +170,29 @@ def fit(
     array([0.69, 0.58])
     """
     check_choice(method, "method", MAPS)
-    inputs = MAPS[method].inputs
-    if inputs == "options":
-        c = _checked(inputs, confidence)
-        y = np.asarray(correct, int)
-        check_length(y, len(c), "correct")
-        top = np.nanmax(c, axis=1)
-        leads = c[np.arange(len(c)), y] >= top
-        outcomes = leads[y >= 0]
-    else:
-        c, y = check_pair(confidence, correct)
-        top = c
-        outcomes = y
+    c, y = check_pair(confidence, correct)
     if images is not None:
         check_length(images, len(c), "images")
-    clip = choose_clip(top) if clip is None else clip
-    params, note = _fitted(method, c, y, outcomes, clip)
+    clip = choose_clip(c) if clip is None else clip
+    params, note = _fitted(method, c, y, clip)
     if note:
         warnings.warn(f"{method}: {note}", RecalibrationWarning, stacklevel=2)
     fitted_on = frozenset() if images is None else frozenset(plain_ids(images))
     return Recalibrator(name=method, params=params, clip=clip, fitted_on=fitted_on)
 
 
-def _fitted(
-    method: str, c: np.ndarray, y: np.ndarray, outcomes: np.ndarray, clip: float
-) -> tuple[dict, str]:
+def _fitted(method: str, c: np.ndarray, y: np.ndarray, clip: float) -> tuple[dict, str]:
     """Parameters by name, and what the answers could not support, "" if nothing."""
     family = MAPS[method]
-    if len(outcomes) < MIN_FIT:
-        note = f"{len(outcomes)} labelled answers, fewer than {MIN_FIT}"
+    if y.size < MIN_FIT:
+        note = f"{y.size} labelled answers, fewer than {MIN_FIT}"
         return dict(zip(family.parameters, family.unchanged, strict=True)), note
-    right = y if family.inputs == "options" else y[None]
-    theta = family.fit(family.features(c, clip), right, np.ones((1, len(c))), None)[0]
+    weights = np.ones((1, c.size))
+    theta = family.fit(family.features(c, clip), y[None], weights, None)[0]
     note = ""
-    if outcomes.min() == outcomes.max():
-        note = f"all {len(outcomes)} answers are {'right' if outcomes[0] else 'wrong'}"
-    elif c.ndim == 1 and np.ptp(c) == 0:
+    if y.min() == y.max():
+        note = f"all {y.size} answers are {'right' if y[0] else 'wrong'}"
+    elif np.ptp(c) == 0:
         note = (
             f"every confidence is {c[0]:.4g}: the map gives the share of right answers"
         )
@@ -228,92 +201,6 @@ def _fitted(
         note = f"the likelihood has no maximum inside {family.parameters[0]} = {ends}"
     values = [v.tolist() if hasattr(v, "tolist") else v for v in theta]
     return dict(zip(family.parameters, values, strict=True)), note
-
-
-# --- what maps are fitted on --------------------------------------------------------------------
-
-
-def option_arrays(
-    option_probabilities: Sequence[Mapping], gold: Sequence
-) -> tuple[np.ndarray, np.ndarray, list[list[str]]]:
-    """Option probabilities as arrays, from the mappings that answers carry.
-
-    Columns are the options of the first row where every row has the same ones; else each row's
-    own, by position.
-
-    Parameters
-    ----------
-    option_probabilities : sequence of n mappings, option → probability
-    gold : sequence of n options
-
-    Returns
-    -------
-    options : (n, k) array, NaN where absent
-    gold : (n,) array of indices, -1 where the right answer is no option
-    names : list of n lists of str, the options of each row in the order of its columns
-    """
-    rows = list(option_probabilities)
-    same = len({frozenset(row) for row in rows}) == 1
-    names = [list(rows[0] if same else row) for row in rows]
-    width = max(map(len, names), default=2)
-    options = np.full((len(rows), width), np.nan)
-    for i, (row, own) in enumerate(zip(rows, names, strict=True)):
-        options[i, : len(own)] = [row[name] for name in own]
-    index = [_place(right, own) for right, own in zip(gold, names, strict=True)]
-    return options, np.array(index, int), names
-
-
-def _place(gold: object, names: list[str]) -> int:
-    """Position of the first option that is a right answer, -1 where none is."""
-    right = [gold]
-    if isinstance(gold, Iterable) and not isinstance(gold, str):
-        right = list(gold)
-    for j, name in enumerate(names):
-        if name in right:
-            return j
-    return -1
-
-
-def option_rows(graded: pd.DataFrame) -> np.ndarray:
-    """Which rows (n,) carry the probabilities of all options, the largest their confidence."""
-    carries = np.zeros(len(graded), bool)
-    if "option_probabilities" not in graded:
-        return carries
-    confidence = graded["confidence"].to_numpy(float)
-    options = graded["option_probabilities"]
-    for i in np.flatnonzero(options.notna()):
-        p = options.iloc[i]
-        if isinstance(p, Mapping) and len(p) > 1:
-            carries[i] = abs(max(p.values()) - confidence[i]) < 1e-3
-    return carries
-
-
-def arrays_of(graded: pd.DataFrame, method: str) -> tuple[np.ndarray, np.ndarray]:
-    """What a family is fitted on.
-
-    Returns
-    -------
-    inputs : (n,) confidences, or (n, k) probabilities of options
-    outcomes : (n,) 1 where correct, or the index of the right option, -1 where it is none
-
-    Raises
-    ------
-    ValueError
-        If the map needs all options and a row lacks their probabilities.
-    """
-    check_choice(method, "method", MAPS)
-    y = graded["correct"].to_numpy(float)
-    if MAPS[method].inputs == "confidence":
-        return graded["confidence"].to_numpy(float), y
-    lacking = int((~option_rows(graded)).sum())
-    if lacking:
-        raise ValueError(
-            f"{method} divides the logits of all options, and {lacking:,} of {len(graded):,} "
-            "answers carry no option probabilities: choose log_odds, which needs none"
-        )
-    gold = graded.get("gold", [None] * len(graded))
-    p, index, _ = option_arrays(graded["option_probabilities"], gold)
-    return p, np.where(y == 1, np.nanargmax(p, axis=1), index)
 
 
 # --- graded answers -----------------------------------------------------------------------------
@@ -341,8 +228,7 @@ def fit_maps(
     Raises
     ------
     ValueError
-        On an unknown method, if no row can be used, or if a map of all options is asked for where
-        a row has no option probabilities.
+        On an unknown method, or if no row can be used.
 
     Examples
     --------
@@ -356,9 +242,8 @@ def fit_maps(
         raise ValueError("no row has what the fit needs: a confidence and a grade")
     maps = {}
     for key, part in parts_by(rows, BY):
-        inputs, outcomes = arrays_of(part, method)
         labels = image_labels(part)
-        maps[tuple(key.values())] = fit(inputs, outcomes, method=method, images=labels)
+        maps[tuple(key.values())] = fit(*arrays(part), method=method, images=labels)
     return maps
 
 
@@ -383,6 +268,7 @@ def apply_maps(
           recalibrated strategy is another strategy, and its uncorrected one stays comparable
         - confidence: recalibrated; missing stays missing
         - confidence_raw: the one before
+        - option_probabilities, where there are any: missing, as they would contradict it
 
     Raises
     ------
@@ -405,41 +291,19 @@ def apply_maps(
         recalibrate = maps.get(tuple(key.values()))
         if recalibrate is None:
             continue
-        has = part["confidence"].notna().to_numpy()
-        labels = image_labels(part[has])
-        inputs, _ = arrays_of(part[has].assign(correct=np.nan), recalibrate.name)
-        values = recalibrate.apply(inputs, images=labels)
-        parts.append(_with_confidence(part, has, values, recalibrate.name))
+        before = part["confidence"].to_numpy(float)
+        has = ~np.isnan(before)
+        confidence = before.copy()
+        images = image_labels(part[has])
+        confidence[has] = recalibrate.apply(before[has], images=images)
+        strategy = part["strategy"].astype(str) + f"+{recalibrate.name}"
+        out = part.assign(confidence_raw=part["confidence"], confidence=confidence)
+        parts.append(out.assign(strategy=strategy))
     if not parts:
         raise ValueError(
             f"none of the {len(maps)} maps is for these answers' {', '.join(BY)}"
         )
-    return pd.concat(parts).sort_index(kind="stable").reset_index(drop=True)
-
-
-def _with_confidence(
-    part: pd.DataFrame, has: np.ndarray, values: np.ndarray, name: str
-) -> pd.DataFrame:
-    """Rows of which those that ``has`` get confidences (n,), or option probabilities (n, k)."""
-    options = np.full(len(part), None, dtype=object)
-    if values.ndim == 2:
-        before = part["option_probabilities"][has]
-        names = option_arrays(before, [None] * len(values))[2]
-        # NaN stands where a row has fewer options than the others
-        options[has] = [
-            {k: float(v) for k, v in zip(own, row, strict=False) if not np.isnan(v)}
-            for own, row in zip(names, values, strict=True)
-        ]
-    confidence = np.full(len(part), np.nan)
-    confidence[has] = np.clip(leading(values), 0, 1)
-    out = part.assign(confidence_raw=part["confidence"], confidence=confidence)
-    out["strategy"] = out["strategy"].astype(str) + f"+{name}"
-    if "option_probabilities" in out:
-        # options that a map of the one confidence left as they were would contradict it
-        out["option_probabilities"] = options
-    return out
-
-
-def leading(values: np.ndarray) -> np.ndarray:
-    """Confidence (n,) of answers: itself, or that of the leading option of (n, k)."""
-    return values if values.ndim == 1 else np.nanmax(values, axis=1)
+    table = pd.concat(parts).sort_index(kind="stable").reset_index(drop=True)
+    if "option_probabilities" in table:
+        table["option_probabilities"] = None
+    return table

@@ -19,8 +19,8 @@ from medcal_nb.measure.resampling import Resamples, fit_logistic, gathered, logi
 from .crossfit import N_FOLDS
 from .families import MAPS, Family
 
+#: Confidences of equal mass that resampled fits tell apart; estimates use all.
 CELLS = 100
-"""Confidences of equal mass that resampled fits tell apart; estimates use all."""
 _AT_ONCE = 2_000_000  # numbers in an array of a step, so that it fits in the cache
 
 
@@ -161,7 +161,7 @@ def _confidence_losses(
         "known": _with_accuracy(transferred, others_right, others),
         "refitted": family.apply(theta_target, features).reshape(total.shape),
     }
-    brier = {name: _brier(p, right, total) for name, p in values.items()}
+    brier = {name: brier_of_counts(p, total, right) for name, p in values.items()}
     return Losses(brier, theta_source, theta_target)
 
 
@@ -188,8 +188,9 @@ def _first(theta: Any) -> np.ndarray | None:
     return theta[0] if isinstance(theta, np.ndarray) else None
 
 
-def _brier(p: np.ndarray, right: np.ndarray, total: np.ndarray) -> np.ndarray:
-    """Brier score (B,) of confidences p for counts (B, K, n); p broadcasts to them."""
+def brier_of_counts(p: np.ndarray, total: np.ndarray, right: np.ndarray) -> np.ndarray:
+    """Brier score (B,) of confidences p for counts (B, …, cells); p broadcasts to them."""
     # sum of total p² - 2 right p + right
-    loss = (p * (total * p - 2 * right) + right).sum(axis=(1, 2))
-    return loss / total.sum(axis=(1, 2))
+    loss = p * (total * p - 2 * right) + right
+    cells = tuple(range(1, total.ndim))
+    return loss.sum(axis=cells) / total.sum(axis=cells)

@@ -25,10 +25,10 @@ from .crossfit import images_of, pairs, with_images
 from .maps import fit
 from .transfer import TransferStudy
 
+#: Of two distribution functions; a shift beyond it is flagged.
 LARGEST_DISTANCE = 0.1
-"""Of two distribution functions; a shift beyond it is flagged."""
+#: A slope whose whole interval lies outside is flagged.
 SLOPES = (0.75, 1 / 0.75)
-"""A slope whose whole interval lies outside is flagged."""
 
 
 class ShiftWarning(UserWarning):

@@ -25,7 +25,7 @@ from medcal_nb.measure.resampling import (
 )
 
 from .crossfit import N_FOLDS, folds_of, images_of, pairs, with_images
-from .families import MAPS, names_of_confidence
+from .families import MAPS
 from .maps import BY
 from .resampled import Losses, Side, pair_losses
 
@@ -36,13 +36,13 @@ CONCLUSIONS = (
     "recalibration not needed",
     "no discrimination",
 )
+#: Stages of a confidence, by the ending of their columns: how they are called.
 STAGES = {
     "uncorrected": "uncorrected",
     "transferred": "transferred",
     "known": "accuracy known",
     "refitted": "refitted",
 }
-"""Stages of a confidence, by the ending of their columns: how they are called."""
 COUNTED = ("lowered", "raised", "better_than_base", "worse_than_base")
 _DIFFERENCES = {
     "transfer_change": ("transferred", "uncorrected"),
@@ -112,7 +112,7 @@ def transfer_study(
         Graded answers that a map is fitted on, and that it is judged on. They need model, dataset,
         item_id, strategy, confidence, correct; image_id is used. They must share no image.
     methods : sequence of str
-        Of ``MAPS``, those of one confidence.
+        Of ``MAPS``.
     margin : float
         Of the Brier score: a transfer that costs less is non-inferior.
     level : float
@@ -182,7 +182,7 @@ def transfer_study(
     ['inferior']
     """
     for method in methods:
-        check_choice(method, "method", names_of_confidence())
+        check_choice(method, "method", MAPS)
     rows = []
     losses = []
     n_groups = []

@@ -12,7 +12,7 @@ from pathlib import Path
 import pandas as pd
 
 from medcal_nb.datasets.items import chosen
-from medcal_nb.errors import MedcalError
+from medcal_nb.errors import MedcalError, check_known
 from medcal_nb.files import check_shipped, read_manifest
 
 VARIABLE = "MEDCAL_POCKET"
@@ -54,11 +54,7 @@ def pocket_dir(name: str) -> Path:
     MedcalError
         If there is no such model, or a file of it is missing or damaged.
     """
-    names = list_pocket()
-    if name not in names:
-        raise MedcalError(
-            f"{name!r} is no pocket model: choose one of {', '.join(names)}"
-        )
+    check_known(name, list_pocket(), "pocket model")
     for file in _manifest(pocket_home())[name]:
         path = _checked(name, file)
     return path.parent

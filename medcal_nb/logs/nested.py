@@ -3,8 +3,8 @@
 import math
 from typing import Any
 
+#: Members of a metric that is an object which may hold its value.
 _INNER = ("score", "correct", "acc")
-"""Members of a metric that is an object which may hold its value."""
 
 
 def at(value: Any, path: str) -> Any:

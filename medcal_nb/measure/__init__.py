@@ -41,7 +41,6 @@ from .selective import (
 )
 from .smooth import calibration_curve_table, ici
 from .tables import (
-    confidence_by_outcome_table,
     is_heaped,
     metrics_table,
     reliability_table,

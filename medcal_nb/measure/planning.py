@@ -66,7 +66,7 @@ def precision_sample_size(
     Examples
     --------
     >>> precision_sample_size([0.3, 0.5, 0.7, 0.9])["n"].tolist()
-    [257, 2245, 367]
+    [257, 2245, 366]
     """
     from scipy.special import ndtri
 
@@ -110,21 +110,10 @@ def _slope_size(c: FloatArray, error: float) -> float:
 
 
 def _auroc_size(area: float, rate: float, error: float) -> float:
-    """The least n, by halving: the standard error falls with n."""
-
-    def standard_error(n: float) -> float:
-        half = n / 2 - 1
-        more = half * (1 - area) / (2 - area) + half * area / (1 + area)
-        return float(
-            np.sqrt(area * (1 - area) * (1 + more) / (n**2 * rate * (1 - rate)))
-        )
-
-    low = 2.0
-    high = 1e9
-    while high - low > 0.5:
-        middle = (low + high) / 2
-        if standard_error(middle) > error:
-            low = middle
-        else:
-            high = middle
-    return high
+    """Where the variance is that of the wanted error: the root of a quadratic equation in n."""
+    wanted = error**2 * rate * (1 - rate)
+    spread = area * (1 - area)
+    pairs = (1 - area) / (2 - area) + area / (1 + area)
+    half = spread * pairs / 4
+    root = np.sqrt(half**2 + wanted * spread * (1 - pairs))
+    return float((half + root) / wanted)

@@ -272,10 +272,10 @@ class _Components(NamedTuple):
     """An AUROC, or a difference of two, and what its error is made of."""
 
     area: float
+    #: (images,) what each adds to the error; the sum of their squares is the variance.
     parts: FloatArray
-    """(images,) what each adds to the error; the sum of their squares is the variance."""
+    #: Effective number of images that hold the rarer outcome.
     n_groups: float
-    """Effective number of images that hold the rarer outcome."""
 
 
 def _components(

@@ -19,8 +19,8 @@ from numpy.typing import ArrayLike, NDArray
 from ._check import check_choice, check_pair, warn
 from .resampling import FloatArray, Resamples
 
+#: More different confidences than this are put together into so many cells in resamples.
 MOST_CELLS = 512
-"""More different confidences than this are put together into so many cells in resamples."""
 
 INTERVALS = ("bootstrap", "share", "inversion", "delong")
 
@@ -148,8 +148,8 @@ class Metric:
         return min(right, wrong)
 
 
+#: Every metric by the name of its column, in the order of their definitions.
 METRICS: dict[str, Metric] = {}
-"""Every metric by the name of its column, in the order of their definitions."""
 
 
 def register(

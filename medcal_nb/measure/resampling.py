@@ -17,8 +17,8 @@ from ._check import check_groups, check_level, check_whole
 FloatArray = NDArray[np.float64]
 Bounds = tuple[FloatArray | float, FloatArray | float]
 
+#: Below so many images an interval is marked: its level is known from simulation alone.
 FEW_IMAGES = 30
-"""Below so many images an interval is marked: its level is known from simulation alone."""
 MOST_UNITS = 1024
 PARCELS = 512
 NUMBERS_AT_ONCE = (
@@ -52,6 +52,9 @@ class Interval(NamedTuple):
 class Resamples:
     """How often each image occurs in the sample itself and in its bootstrap resamples.
 
+    More images than 1024 are dealt at random into 512 parcels, which are drawn whole. That leaves
+    the width of an interval open by 3 %, less than a thousand resamples do.
+
     Parameters
     ----------
     labels : (n,) array or None
@@ -61,10 +64,6 @@ class Resamples:
         A generator, or the seed of one.
     n : int, optional
         Number of rows where there are no labels.
-    most : int or None
-        More images than this are dealt at random into 512 parcels, which are drawn whole. That
-        leaves the width of an interval open by 3 %, less than a thousand resamples do. None:
-        never.
 
     Attributes
     ----------
@@ -93,7 +92,6 @@ class Resamples:
         rng: np.random.Generator | int,
         *,
         n: int | None = None,
-        most: int | None = MOST_UNITS,
     ) -> None:
         rng = np.random.default_rng(rng)
         check_whole(n_resamples, "n_resamples", 2)
@@ -109,7 +107,7 @@ class Resamples:
         self.n_groups = len(self.names)
         self._unit = np.arange(self.n_groups)
         self.n_units = self.n_groups
-        if most is not None and self.n_groups > most:
+        if self.n_groups > MOST_UNITS:
             self._unit = rng.permutation(self.n_groups) % PARCELS
             self.n_units = PARCELS
         self.counts = self._drawn(n_resamples, rng)
@@ -315,14 +313,9 @@ def two_sided_p(draws: FloatArray, *, n_groups: float) -> float:
 
     `draws` and `n_groups` are as in `percentile_ends`, of one number. NaN where nothing varies.
     """
-    from scipy.special import stdtr
-
-    if n_groups <= 1:
+    if not np.nanstd(draws[1:]) > 1e-12:
         return np.nan
-    error = np.nanstd(draws[1:]) * np.sqrt(n_groups / (n_groups - 1))
-    if not error > 1e-12:
-        return np.nan
-    return float(2 * stdtr(n_groups - 1, -abs(draws[0]) / error))
+    return 2 * p_above(np.sign(draws[0]) * draws, n_groups=n_groups, null=0.0)
 
 
 def p_above(draws: FloatArray, *, n_groups: float, null: float) -> float:

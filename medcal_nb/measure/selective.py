@@ -25,8 +25,8 @@ from .rows import (
     refuse_shared,
 )
 
+#: Probability that a certified threshold does not hold its risk.
 DELTA = 0.1
-"""Probability that a certified threshold does not hold its risk."""
 START = 0.2  # share of answers kept at which the tests of thresholds start
 START_ROOT = 3  # and no more than so many times the root of their number
 EVERY_ERROR = 1000  # up to so many, every number of errors has a test of its own

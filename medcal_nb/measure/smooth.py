@@ -37,18 +37,10 @@ def local_linear(x: FloatArray, count: FloatArray) -> FloatArray:
     """
     chosen = np.unique(np.linspace(0, x.size - 1, min(x.size, POINTS)).astype(int))
     points = x[chosen]
-    weight = kernel(points, x, count) * count
-    total = weight.sum(axis=1, keepdims=True)
-    mean = (weight @ x)[:, None] / total
-    offset = x - mean
-    spread = (weight * offset**2).sum(axis=1, keepdims=True)
-    # where all answers that count are of one confidence, the line is flat
-    slope = weight * offset / np.where(spread > 1e-12 * total, spread, np.inf)
-    rows = weight / total + slope * (points[:, None] - mean)
-    if chosen.size == x.size:
-        return rows
-    columns = [np.interp(x, points, column) for column in rows.T]
-    return np.stack(columns, axis=1)
+    weight = kernel(points, x, count)
+    # in row i, the answers at x_i alone are right: column i of the matrix
+    columns = _curves(points, x, weight, np.tile(count, (x.size, 1)), np.diag(count))
+    return np.stack([np.interp(x, points, column) for column in columns], axis=1)
 
 
 def _curve_cells(c: FloatArray) -> tuple[NDArray[np.intp], int]:
@@ -223,6 +215,7 @@ def _curves(
     spread = s2 / total - mean**2
     level = t0 / total
     covariance = t1 / total - mean * level
+    # where all answers that count are of one confidence, the line is flat
     sloped = spread > 1e-12
     slope = np.where(sloped, covariance / np.where(sloped, spread, 1), 0)
     return np.where(known, level + slope * (points - mean), np.nan)

@@ -1,8 +1,6 @@
 """The cases of the reader page: a model's answers under one elicitation method.
 
-Some items are set aside as a *library*, those of the fit split if there are both: past cases and
-their outcomes come from it and are never asked. What is known about an answer is computed on
-answers to *other* images than its own.
+What is known about an answer is computed on answers to *other* images than its own.
 """
 
 from __future__ import annotations
@@ -24,19 +22,16 @@ from medcal_nb.datasets.items import image_side
 from medcal_nb.errors import MedcalError
 from medcal_nb.measure import clustered_interval
 
-LIBRARY_SHARE = 0.2
 #: How many similar answers are counted, and how many a condition on likeness has to leave.
 NEAREST = 100
 AT_LEAST = 20
 #: How far the agreements of two answers that are alike in it may be apart.
 LIKE_AGREEMENT = 0.15
-#: How many past cases are shown.
-N_PAST = 3
 SYNTHETIC = "A synthetic image, no patient. Left and right are those of the image."
 _TEXTS = ("question", "image", "domain", "modality", "question_type", "gold")
 _CHOICE = ["dataset", "model", "strategy"]
 _APART = ("expert", "decision")  # methods that judge answers, or name a level
-_SEED = 0  # of the order of the cases and of the library
+_SEED = 0  # of the order of the cases
 
 
 @dataclass(frozen=True)
@@ -51,7 +46,7 @@ class Casebook:
         The answers that have a confidence, by item: the columns of graded answers with
         ``question, options, image`` (None where unknown); ``n_others, n_agree, agreement``: other
         elicitation methods, how many gave the same answer, and their share (NaN where there are
-        none); ``place``: of the image in the order of cases; ``library``: set aside, never asked.
+        none); ``place``: of the image in the order of cases.
     note : str
         What to know about the images.
     n_choices : int
@@ -78,8 +73,7 @@ class Casebook:
         MedcalError
             If there are not that many sets.
         """
-        shown = self.rows[~self.rows["library"]].sort_values(["place", "item_id"])
-        shown = shown.drop_duplicates("image_id")
+        shown = self.rows.sort_values(["place", "item_id"]).drop_duplicates("image_id")
         n_sets = -(-len(shown) // size)
         if number > n_sets:
             raise MedcalError(
@@ -131,10 +125,6 @@ def open_casebook(
     images = np.sort(rows["image_id"].unique().astype(str))
     order = np.random.default_rng(_SEED).permutation(images)
     rows["place"] = rows["image_id"].map(pd.Series(range(len(order)), order))
-    n_aside = max(N_PAST, round(LIBRARY_SHARE * len(order)))
-    aside = rows["place"] < min(n_aside, len(order) - 1)
-    fit = rows["split"].eq("fit").fillna(False).astype(bool)
-    rows["library"] = fit if fit.any() and not fit.all() else aside
     return Casebook(about=about, rows=rows, note=note, n_choices=len(choices))
 
 
@@ -296,23 +286,6 @@ def error_rate(similar: pd.DataFrame) -> dict[str, object]:
     spans = similar[["confidence", "agreement"]].fillna(0).agg(["min", "max"])
     counts = {"n": len(wrong), "n_wrong": int(wrong.sum())}
     return counts | {"low": low, "high": high, "spans": spans.to_dict("list")}
-
-
-def past_cases(similar: pd.DataFrame, case: pd.Series) -> pd.DataFrame:
-    """Return similar answers of the library, whatever their outcome, one an image.
-
-    Those to the same question first, then the nearest in confidence. None where the question may
-    be *which* modality is shown: images of the same one would tell.
-    """
-    answers = [*(case["options"] or ()), *golds_of(case)]
-    if case["modality"] in answers:
-        return similar.head(0)
-    library = similar[similar["library"]]
-    other_question = library["question"] != case["question"]
-    apart = (library["confidence"] - case["confidence"]).abs().round(6)
-    order = library.assign(other_question=other_question, apart=apart)
-    order = order.sort_values(["other_question", "apart", "item_id"])
-    return order.drop_duplicates("image_id").head(N_PAST)
 
 
 def golds_of(case: pd.Series) -> list[str]:

@@ -22,13 +22,11 @@ from medcal_nb.reader.cases import (
     error_rate,
     golds_of,
     open_casebook,
-    past_cases,
     similar_answers,
 )
 
-#: Longest side of an image in pixels: of a case, and of a past case.
-LARGE = 1500
-SMALL = 192
+#: Longest side of an image in pixels.
+LARGEST = 1500
 _OF_CASE = (
     "item_id",
     "image_id",
@@ -85,11 +83,18 @@ def write_page(
     """
     book = open_casebook(source, dataset=dataset, model=model, strategy=strategy)
     data = page_data(book, book.case_set(number, size))
+    n_pictures = sum(bool(case["image"]) for case in data["cases"])
+    if not n_pictures and not any(case["question"] for case in data["cases"]):
+        raise MedcalError(
+            f"{source}: no image and no question to show: give the images by --dataset "
+            "NAME:FOLDER, or a column question"
+        )
     with new_file(to, sources=[source], force=force) as part:
         part.write_text(page_text(data), encoding="utf-8")
-    words = "{n} cases of {dataset}, answers of {model} by {strategy}"
+    words = "{n} cases of {dataset}, {pictures} with an image, answers of {model} by {strategy}"
     choice = f"one of {book.n_choices} combinations of data set, model and method"
-    return words.format(n=len(data["cases"]), **book.about) + f" ({choice})"
+    counts = {"n": len(data["cases"]), "pictures": n_pictures}
+    return words.format(**counts, **book.about) + f" ({choice})"
 
 
 def page_text(data: dict) -> str:
@@ -130,17 +135,15 @@ def page_data(book: Casebook, cases: pd.DataFrame) -> dict:
 def _case(book: Casebook, case: pd.Series) -> dict:
     """Return one case: what is asked, how an answer is graded, what is known of the model's."""
     similar, alike = similar_answers(book.rows, case)
-    past = past_cases(similar, case)
     return {
         **case[[*_OF_CASE]],
         **_grades(case),
-        "image": picture(case["image"], LARGE),
+        "image": picture(case["image"]),
         "confidence": float(case["confidence"]),
         "similar": error_rate(similar) if len(similar) else None,
         "alike": alike,
         "n_others": int(np.nan_to_num(case["n_others"])),
         "n_agree": int(np.nan_to_num(case["n_agree"])),
-        "past": [_past(row) for _, row in past.iterrows()],
     }
 
 
@@ -170,19 +173,7 @@ def _grades(case: pd.Series) -> dict:
     return {"answer": answer, "correct": correct, "right": right, "accepted": accepted}
 
 
-def _past(row: pd.Series) -> dict:
-    """Return a past case with its outcome."""
-    return {
-        "image": picture(row["image"], SMALL),
-        "question": row["question"] or "",
-        "answer": row["answer"],
-        "confidence": float(row["confidence"]),
-        "correct": bool(row["correct"]),
-        "gold": " or ".join(golds_of(row)),
-    }
-
-
-def picture(image: bytes | str | None, side: int) -> str:
+def picture(image: bytes | str | None) -> str:
     """Return the pixels of an image, and nothing else that its file tells, as a data URI.
 
     Empty where there is no image, or none that can be shown; larger ones become smaller.
@@ -193,6 +184,6 @@ def picture(image: bytes | str | None, side: int) -> str:
         opened = open_image(image)
     except MedcalError:
         return ""
-    if max(opened.size) > side:
-        opened.thumbnail((side, side))
+    if max(opened.size) > LARGEST:
+        opened.thumbnail((LARGEST, LARGEST))
     return "data:image/png;base64," + png_text(opened)

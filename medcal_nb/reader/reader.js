@@ -178,15 +178,6 @@ function showModel(one, own) {
     ? `Such answers, about other images: ${likenesses(one).join(", ")}.` : "";
   byId("others").textContent = one.n_others
     ? `Other elicitation methods that gave this answer: ${one.n_agree} of ${one.n_others}.` : "";
-  byId("past").replaceChildren();
-  byId("past").parentNode.hidden = one.past.length === 0;
-  for (const past of one.past) {
-    const item = make(byId("past"), "li");
-    if (past.image) make(item, "img", "", { src: past.image, alt: "Image of a past case", onload: smooth });
-    const outcome = past.correct ? "✓ right" : `✗ wrong${past.gold ? `, it was ${quoted(past.gold)}` : ""}`;
-    make(item, "span", `${past.question} The model: ${quoted(past.answer)}, confidence ` +
-      `${percent(past.confidence)}: ${outcome}`);
-  }
 }
 
 function likenesses({ alike, similar: { spans } }) {

@@ -17,13 +17,13 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from medcal_nb.errors import MedcalError, NotEnough, did_you_mean
+from medcal_nb.errors import MedcalError, NotEnough, check_known
 from medcal_nb.run.compare import compare_results, same_text
 from medcal_nb.run.execute import execute_notebook, finish_notebook, kernel_manager
 
 _PACKAGE = Path(__file__).resolve().parents[1]
+#: The checkout: notebooks/, data/ and figures/ lie in it (``MEDCAL_ROOT`` names another).
 ROOT = Path(os.environ.get("MEDCAL_ROOT") or _PACKAGE.parent).resolve()
-"""The checkout: notebooks/, data/ and figures/ lie in it (``MEDCAL_ROOT`` names another)."""
 
 _AT_ONCE = 2
 _LIBRARIES = ("numpy", "scipy", "pandas", "matplotlib", "seaborn")
@@ -249,16 +249,16 @@ def steps_of(
     if not steps:
         raise MedcalError(f"{root}: no notebooks/ there: clone the repository")
     for name in values:
-        _check_name(name, _parameters(steps), "parameter")
+        check_known(name, _parameters(steps), "parameter")
     words = {Path(str(word)).stem.zfill(2) for word in chosen or numbers}
     for word in words - {step.name[:2] for step in steps}:
-        _check_name(word, [step.name for step in steps], "notebook")
+        check_known(word, [step.name for step in steps], "notebook")
     if words:
         steps = [step for step in steps if words & {step.name, step.name[:2]}]
     known = _parameters(steps)
     for text in assignments:
         name, _, value = text.partition("=")
-        _check_name(name, known, "parameter")
+        check_known(name, known, "parameter")
         values[name] = _parsed(value, known[name])
     for step in steps:
         step.given = _given(step, values)
@@ -404,14 +404,6 @@ def _carry_out(step: Step, kernels: Any, bar: Any) -> str:
 # --- names, values, places ------------------------------------------------------------------------
 
 
-def _check_name(name: str, known: Iterable[str], kind: str) -> None:
-    """Refuse a name that is not known."""
-    names = sorted(known)
-    if name not in names:
-        hint = did_you_mean(name, names)
-        raise MedcalError(f"no {kind} {name!r}{hint}: there are {', '.join(names)}")
-
-
 def _profile(profile: str, root: Path) -> dict[str, Any]:
     """Values of parameters that a YAML file holds."""
     from papermill.iorw import read_yaml_file
@@ -419,7 +411,7 @@ def _profile(profile: str, root: Path) -> dict[str, Any]:
     path = Path(profile)
     if path.suffix != ".yaml":
         folder = root / "notebooks" / "params"
-        _check_name(profile, [file.stem for file in folder.glob("*.yaml")], "profile")
+        check_known(profile, [file.stem for file in folder.glob("*.yaml")], "profile")
         path = folder / f"{profile}.yaml"
     return read_yaml_file(str(path)) or {}
 

@@ -17,8 +17,8 @@ from medcal_nb.teach.lab import LEVELS, answers, mean_ece
 from medcal_nb.teach.lesson import Part
 
 _WORDS = tomllib.loads(Path(__file__).with_suffix(".toml").read_text(encoding="utf-8"))
+#: The exercises, in the lesson's order.
 NAMES = tuple(_WORDS)
-"""The exercises, in the lesson's order."""
 _LAB = {"right": LEVELS, "n": 100, "bins": 15, "prevalence": 0.46}
 
 

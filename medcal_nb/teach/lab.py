@@ -6,18 +6,18 @@ exercises tell what the lab shows.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from medcal_nb.errors import MedcalError, did_you_mean
+from medcal_nb.errors import check_known
 from medcal_nb.measure import ece
 from medcal_nb.teach.lesson import Part
 
+#: Confidences at which a forecaster has its five dots.
 LEVELS = (0.1, 0.3, 0.5, 0.7, 0.9)
-"""Confidences at which a forecaster has its five dots."""
 HALF_WIDTH = 0.1  # how far confidences lie from their level
 N_SAMPLES = 200  # over which a mean is taken
 
@@ -72,18 +72,12 @@ def lab(**settings: Any) -> Part:
     >>> lab(control="temperature", numbers=["accuracy", "ece"], n=2000).values
     {'settings': {'control': 'temperature', 'numbers': ['accuracy', 'ece'], 'n': 2000}}
     """
-    _require("setting", settings, SETTINGS)
-    _require("control", [settings.get("control", "right")], CONTROLS)
-    _require("number", settings.get("numbers", []), NUMBERS)
+    for name in settings:
+        check_known(name, SETTINGS, "setting")
+    check_known(settings.get("control", "right"), CONTROLS, "control")
+    for name in settings.get("numbers", []):
+        check_known(name, NUMBERS, "number")
     return Part("lab", {"settings": settings})
-
-
-def _require(what: str, names: Iterable[str], known: tuple[str, ...]) -> None:
-    """Refuse a name that is not known."""
-    for name in names:
-        if name not in known:
-            hint = did_you_mean(name, known)
-            raise MedcalError(f"no {what} {name!r}{hint}; there are {', '.join(known)}")
 
 
 def answers(

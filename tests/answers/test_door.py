@@ -87,6 +87,7 @@ COMES_IN = {
      "item_id,answer,gold,confidence,question_type,options\n"
      '1,"Yes, there is.",yes,.9,CLOSED,\n2,B,right lung,.8,choice,"[""left"",""right lung""]"\n',
      {}, {"correct": [True, True]}),
+    "empty grades stay empty": (HEAD + "1,.9,\n", {}, {"correct": [pd.NA]}),
     "several right answers": ('item_id,answer,gold,confidence\n1,yeah,"[""yes"",""yeah""]",0.5\n',
      {}, {"correct": [True], "gold": ['["yes","yeah"]']}),
     "grades in words": (
@@ -167,8 +168,9 @@ SAID = {
      "left out, as they hold something else: 'seconds'"),
     "what is missing, and how right it is": (HEAD + "1,.5,1\n2,.5,1\n3,,0\n",
      "1 of 3 answers have no confidence: 0% of them are right, 100% of the others"),
-    "how was graded": ("id,answer,gold,p\n1,yes,yes,.9\n2,lung (left),lung,.9\n",
-     "1 of 2 answers graded: "),
+    "what is not graded, and what it may be": (
+     "id,answer,gold,p\n1,yes,yes,.9\n2,lung (left),lung,.9\n",
+     "1 of 2 answers are not graded: accuracy 50% to 100%"),
     "what is not graded": (HEAD + "1,.5,1\n2,.5,\n", "1 of 2 answers are not graded"),
     "which column may be two": ("pred,other,response," + HEAD + "a,b,c,1,.5,1\n",
      "answer: 'pred', 'response' may be it, none is taken"),

@@ -25,14 +25,9 @@ SETTINGS = {
 
 def started(module, model, *arguments, **more):
     """Start a module of vLLM on a pocket model."""
-    command = [
-        PYTHON,
-        "-m",
-        f"vllm.entrypoints.openai.{module}",
-        "--model",
-        str(pocket_dir(model)),
-    ]
-    command += ["--served-model-name", model, "--enforce-eager", "--dtype", "float32"]
+    command = [PYTHON, "-m", f"vllm.entrypoints.openai.{module}"]
+    command += ["--model", str(pocket_dir(model)), "--served-model-name", model]
+    command += ["--enforce-eager", "--dtype", "float32"]
     # on a processor this version ends where the prompt of a seeded request is cut between passes
     command += ["--no-enable-chunked-prefill", "--block-size", "32", *arguments]
     env = {k: v for k, v in os.environ.items() if k != "PYTHONPATH"} | SETTINGS

@@ -115,35 +115,22 @@ def tiny_tokenizer(special, *, eos, bos=None, pad="<pad>", named=None):
 
 def _text(kind, tokenizer, **more):
     """Settings of a text decoder of a few thousand weights."""
+    ids = ("pad_token_id", "bos_token_id", "eos_token_id")
     return {
-        "model_type": kind,
-        "vocab_size": len(tokenizer),
-        "hidden_size": 32,
-        "intermediate_size": 64,
-        "num_hidden_layers": 2,
-        "num_attention_heads": 4,
-        "num_key_value_heads": 2,
-        "max_position_embeddings": 2048,
-        "pad_token_id": tokenizer.pad_token_id,
-        "bos_token_id": tokenizer.bos_token_id,
-        "eos_token_id": tokenizer.eos_token_id,
-        "initializer_range": 0.02,
-        **more,
-    }
+        "model_type": kind, "vocab_size": len(tokenizer), "hidden_size": 32,
+        "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4,
+        "num_key_value_heads": 2, "max_position_embeddings": 2048,
+        **{name: getattr(tokenizer, name) for name in ids}, **more,
+    }  # fmt: skip
 
 
 def _vision(kind=None, **more):
     """Settings of a vision tower of a few thousand weights."""
     return {
-        **({"model_type": kind} if kind else {}),
-        "hidden_size": 32,
-        "intermediate_size": 48,
-        "num_hidden_layers": 2,
-        "num_attention_heads": 2,
-        "image_size": 32,
-        "patch_size": 8,
-        **more,
-    }
+        **({"model_type": kind} if kind else {}), "hidden_size": 32,
+        "intermediate_size": 48, "num_hidden_layers": 2, "num_attention_heads": 2,
+        "image_size": 32, "patch_size": 8, **more,
+    }  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -219,30 +206,20 @@ def _qwen(tokenizer):
     return {
         "text_config": _text("qwen2_5_vl_text", tokenizer, rope_parameters=rope),
         "vision_config": {
-            "depth": 2,
-            "hidden_size": 32,
-            "intermediate_size": 48,
-            "num_heads": 2,
-            "patch_size": 8,
-            "out_hidden_size": 32,
-            "window_size": 32,
+            "depth": 2, "hidden_size": 32, "intermediate_size": 48, "num_heads": 2,
+            "patch_size": 8, "out_hidden_size": 32, "window_size": 32,
             "fullatt_block_indexes": [1],
         },
         "tie_word_embeddings": False,
         "video_token_id": number("<|video_pad|>"),
         "vision_start_token_id": number("<|vision_start|>"),
         "vision_end_token_id": number("<|vision_end|>"),
-    }
+    }  # fmt: skip
 
 
 def _gemma3_text(tokenizer):
-    text = _text(
-        "gemma3_text",
-        tokenizer,
-        head_dim=8,
-        sliding_window=512,
-        query_pre_attn_scalar=8,
-    )
+    more = {"head_dim": 8, "sliding_window": 512, "query_pre_attn_scalar": 8}
+    text = _text("gemma3_text", tokenizer, **more)
     return text | {"layer_types": ["sliding_attention", "full_attention"]}
 
 

@@ -2,7 +2,6 @@
 
 import math
 
-import numpy as np
 import pandas as pd
 import pytest
 
@@ -34,13 +33,6 @@ def graded(tmp_path):
 
 def said(*answers):
     return [(answer, None, True) for answer in answers]
-
-
-def test_one_answer_is_graded_as_it_stands(graded):
-    shares = {"yes": 0.8, "no": 0.2}
-    row = graded(("yes", 0.8, True, shares), strategy="option_probability")
-    assert (row["answer"], row["confidence"], row["n_answers"]) == ("yes", 0.8, 1)
-    assert row["option_probabilities"] == shares
 
 
 def test_agreement_takes_the_largest_group_and_its_share(graded):
@@ -99,18 +91,3 @@ def test_what_no_rule_sums_up_is_refused(graded):
     assert graded(*said("a", "a"), strategy="theirs")["confidence"] == 1.0
     with pytest.raises(MedcalError, match=r"'q' has 2.*'theirs'"):
         graded(("a", 0.5, True), ("a", 0.6, True), strategy="theirs")
-
-
-def test_order_of_rows_does_not_matter(rng):
-    n = 100
-    table = pd.DataFrame({"model": "m", "dataset": "d", "strategy": "self_consistency",
-                          "item_id": np.arange(n) // 5, "sample": np.arange(n) % 5,
-                          "answer": rng.choice(["a", "b", "c"], n), "confidence": np.nan,
-                          "correct": True})  # fmt: skip
-    expected = (
-        one_answer_an_item(table, "log").sort_values("item_id").reset_index(drop=True)
-    )
-    mixed = one_answer_an_item(table.sample(frac=1, random_state=3), "log").sort_values(
-        "item_id"
-    )
-    pd.testing.assert_frame_equal(expected, mixed.reset_index(drop=True))

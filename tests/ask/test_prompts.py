@@ -3,23 +3,9 @@
 import pytest
 
 from data.pocket.factory.turns import REPLIES
-from medcal_nb.ask import prompts, strategies
+from medcal_nb.ask import strategies
 from medcal_nb.ask.confidence import parse_confidence, parse_likelihood
 from medcal_nb.ask.parsing import parse_answer, parse_guesses
-
-
-def test_a_question_s_options_stand_in_a_line_or_apart_or_behind_letters():
-    block = prompts.question_block
-    assert block(" Is it? ", ["yes", "no"]) == "Is it?\nOptions: yes, no."
-    assert block("What is it?") == "What is it?"
-    assert block("Which?", ["red, dark", "blue"]) == (
-        "Which?\nOptions:\n- red, dark\n- blue"
-    )
-    assert block("Which?", ["red", "blue"], lettered=True) == (
-        "Which?\nOptions:\nA. red\nB. blue"
-    )
-    turn = prompts.user_turn("Is it?", ["yes", "no"], prompts.ANSWER)
-    assert turn == "Is it?\nOptions: yes, no.\n" + prompts.ANSWER
 
 
 @pytest.mark.parametrize("percent", [0, 1, 5, 40, 85, 99, 100])
@@ -42,20 +28,16 @@ def test_replies_in_the_forms_asked_for_are_read(spaced, percent):
     assert parse_answer(reply) == "left lung"
     assert parse_confidence(written("two_stage")) == share
     pairs = [("left lung", share), ("3", share), ("no", share)]
-    guesses = [
-        written("top_k", i=i, answer=answer)
-        for i, (answer, _) in enumerate(pairs, start=1)
-    ]
+    guesses = [written("top_k", i=i, answer=one) for i, (one, _) in enumerate(pairs, 1)]
     assert parse_guesses((" " if spaced else "\n").join(guesses)) == pairs
 
 
 def test_offered_likelihood_words_are_read_and_fall():
     offered = strategies.LINGUISTIC.partition("words: ")[2].partition(".")[0]
-    replies = [
-        REPLIES["linguistic"].format(answer="yes", likelihood=word)
+    read = [
+        parse_likelihood(REPLIES["linguistic"].format(answer="yes", likelihood=word))
         for word in offered.split(", ")
     ]
-    read = [parse_likelihood(reply) for reply in replies]
     assert len(read) == 8
     assert None not in read
     assert read == sorted(set(read), reverse=True)

@@ -14,9 +14,8 @@ from medcal_nb.answers.samples import one_answer_an_item
 from medcal_nb.ask import strategies
 from medcal_nb.ask.backends.local import LocalModel
 from medcal_nb.ask.models import resolve_model
-from medcal_nb.ask.run import ask, dry_run, shard_of
+from medcal_nb.ask.run import ask, dry_run
 from medcal_nb.ask.strategies import STRATEGIES, Plan
-from medcal_nb.datasets import iter_items
 from medcal_nb.errors import MedcalError
 from tests.ask.tiny import save_checkpoint, tiny_checkpoint, tiny_items
 
@@ -113,16 +112,6 @@ def test_answers_do_not_depend_on_batches_shards_or_company(model, tmp_path):
     assert not seeded["raw"][is_drawn].equals(whole["raw"][is_drawn])
 
 
-def test_shards_are_disjoint_and_keep_images_together():
-    items = list(iter_items(tiny_items(60)))
-    parts = [shard_of(items, (i, 4)) for i in (1, 2, 3, 4)]
-    ids = sorted(item.item_id for part in parts for item in part)
-    assert ids == [item.item_id for item in items]
-    images = [{item.image_id for item in part} for part in parts]
-    assert sum(map(len, images)) == len(set().union(*images))
-    assert all(images)
-
-
 def test_what_fails_is_reported_and_the_rest_is_asked(model, log):
     items = tiny_items(4, per_image=1)
     items.at[1, "image"] = b"damaged"
@@ -203,8 +192,6 @@ def test_another_revision_of_a_checkpoint_is_not_there_already(
     assert resolve_model(str(folder), device="cpu").revision is None
 
 
-# --- kill -9 -------------------------------------------------------------------------------------
-
 SCRIPT = textwrap.dedent(
     """
     import os, random, signal, sys, time
@@ -254,15 +241,10 @@ def test_killed_runs_and_two_at_once_give_the_uninterrupted_table(tmp_path, root
         with AnswerLog(tmp_path / f"{name}.sqlite", read_only=True) as log:
             return timeless(log.read()).to_csv(index=False)
 
-    done = subprocess.run(
-        [sys.executable, "-c", SCRIPT, str(tmp_path), "8"],
-        cwd=root,
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
-        capture_output=True,
-        text=True,
-        timeout=300,
-        check=True,
-    )
+    command = [sys.executable, "-c", SCRIPT, str(tmp_path), "8"]
+    one = os.environ | {"OMP_NUM_THREADS": "1"}
+    how = {"capture_output": True, "text": True, "timeout": 300, "check": True}
+    done = subprocess.run(command, cwd=root, env=one, **how)
     assert int(done.stdout) > 2
     assert content("whole").count("\n") > 200
     assert content("cut") == content("pair") == content("whole")

@@ -5,9 +5,7 @@ Run by ``make test-vllm``, which makes an environment of its own for it and name
 """
 
 import json
-import re
 import subprocess
-import urllib.request
 
 import numpy as np
 import pytest
@@ -16,11 +14,10 @@ from medcal_nb.answers import AnswerLog
 from medcal_nb.answers.samples import one_answer_an_item
 from medcal_nb.ask.backends.batch import collect_batch, export_batch
 from medcal_nb.ask.backends.served import ServedModel
-from medcal_nb.ask.calls import Generate, Picture, Prompt
 from medcal_nb.ask.models import resolve_model
 from medcal_nb.ask.run import ask
 from medcal_nb.datasets import dataset_names, load_items
-from tests.ask.engine import PYTHON, emptied, engines, started
+from tests.ask.engine import PYTHON, engine_of, started
 
 MODEL = "pocket-general"
 DATASET = next(name for name in dataset_names() if name.endswith("-general"))
@@ -51,10 +48,9 @@ def engine():
 
 
 @pytest.fixture(scope="module")
-def servers(engine, tmp_path_factory):
-    """Two engines, each with caches of its own."""
-    with engines(2, MODEL, tmp_path_factory.mktemp("vllm")) as (urls, _):
-        yield urls
+def server(engine, tmp_path_factory):
+    with engine_of(MODEL, tmp_path_factory.mktemp("vllm")) as url:
+        yield url
 
 
 @pytest.fixture(scope="module")
@@ -71,14 +67,13 @@ def asked(model, items, tmp_path, names="all"):
 
 @pytest.fixture(scope="module")
 def local(items, tmp_path_factory):
-    return asked(
-        resolve_model(MODEL, device="cpu"), items, tmp_path_factory.mktemp("local")
-    )
+    model = resolve_model(MODEL, device="cpu")
+    return asked(model, items, tmp_path_factory.mktemp("local"))
 
 
 @pytest.fixture(scope="module")
-def served(servers, items, tmp_path_factory):
-    return asked(ServedModel(servers[:1]), items, tmp_path_factory.mktemp("served"))
+def served(server, items, tmp_path_factory):
+    return asked(ServedModel([server]), items, tmp_path_factory.mktemp("served"))
 
 
 def equal(one, other):
@@ -89,21 +84,21 @@ def equal(one, other):
         for t in (one, other)
     )
     assert a.index.equals(b.index)
-    for column in (
+    for column in [
         "raw",
         "answer",
         "correct",
         "prompt_tokens",
         "new_tokens",
         "parse_ok",
-    ):
+    ]:
         told = (
             t[column].astype(object).where(t[column].notna(), "none") for t in (a, b)
         )
         differ = next(told) != next(told)
         assert not differ.any(), f"{column}: {a[differ].index.tolist()[:3]}"
-    one = [one_answer_an_item(table.reset_index(), "log") for table in (a, b)]
-    for x, y in ((a, b), one):
+    single = [one_answer_an_item(table.reset_index(), "log") for table in (a, b)]
+    for x, y in ((a, b), single):
         x, y = (t["confidence"].to_numpy(float) for t in (x, y))
         assert (np.isnan(x) == np.isnan(y)).all()
         assert np.nanmax(np.abs(x - y)) < 1e-3
@@ -116,52 +111,6 @@ def test_all_strategies_give_what_the_model_on_this_machine_gives(local, served)
     assert served["server_version"].str.startswith("vllm-").all()
     # each image is sent once and then found by its name
     assert served["server_flags"].str.contains("names=True").all()
-
-
-def metrics(urls):
-    """What the engines count: tokens seen and found in the prefix cache, images likewise."""
-    total = {}
-    for url in urls:
-        text = urllib.request.urlopen(url + "/metrics", timeout=10).read().decode()
-        found = re.findall(
-            r"^vllm:(\w+_cache_(?:queries|hits))_total\{.*?\} (\S+)$", text, re.M
-        )
-        for name, value in found:
-            total[name] = total.get(name, 0.0) + float(value)
-    return total
-
-
-def test_each_image_stays_with_one_engine_and_finds_its_prefix_there(
-    servers, items, tmp_path
-):
-    """Two engines together find nearly what one finds that is asked everything."""
-    shares = []
-    for urls in (servers, servers[:1]):
-        emptied(urls)
-        before = metrics(urls)
-        (tmp_path / str(len(urls))).mkdir()
-        names = "verbalized,two_stage,describe_first,p_true,challenge,paraphrase"
-        asked(ServedModel(urls, concurrency=1), items, tmp_path / str(len(urls)), names)
-        after = metrics(urls)
-        counted = {name: after[name] - before[name] for name in after}
-        assert counted["mm_cache_hits"] > 0.7 * counted["mm_cache_queries"]
-        shares.append(counted["prefix_cache_hits"] / counted["prefix_cache_queries"])
-    two, one = shares
-    print(f"prefixes found: {one:.3f} of the tokens by one engine, {two:.3f} by two")
-    assert one > 0.2
-    assert two >= 0.95 * one
-
-
-def test_an_image_that_the_engine_let_go_of_is_sent_again(servers, items):
-    model = ServedModel(servers[:1])
-    prompt = Prompt(Picture("let go", items["image"][0]), ("What is shown?",))
-    with model.open() as portal:
-        asked = model.asked()
-        (first,) = portal.call(asked.results, [Generate(prompt, 2)])
-        emptied(servers[:1])
-        (second,) = portal.call(asked.results, [Generate(prompt, 3)])
-    assert second.text.startswith(first.text)
-    assert second.prompt_tokens == first.prompt_tokens
 
 
 def test_a_batch_gives_what_a_direct_run_gives(engine, items, local, tmp_path):

@@ -11,11 +11,11 @@ from PIL import Image
 from medcal_nb.ask.calls import Picture, encode_png
 from tests.ask.families import build_family
 
-QUESTIONS = (
-    ("closed", "Is there a mass?", ["yes", "no"], "yes"),
-    ("choice", "Which organ is shown?", ["left lung", "heart", "left"], "heart"),
-    ("open", "What colour is it?", None, "red"),
-)
+QUESTIONS = {
+    "closed": ("Is there a mass?", ["yes", "no"], "yes"),
+    "choice": ("Which organ is shown?", ["left lung", "heart", "left"], "heart"),
+    "open": ("What colour is it?", None, "red"),
+}
 
 
 def noise_png(seed, size=(48, 48)):
@@ -33,25 +33,14 @@ def tiny_items(n, *, kinds=("closed", "choice", "open"), per_image=2, dataset="t
     """An item table of `n` questions about noise, `per_image` to an image."""
     rows = []
     for i in range(n):
-        kind, question, options, gold = QUESTIONS[
-            [q[0] for q in QUESTIONS].index(kinds[i % len(kinds)])
-        ]
-        rows.append(
-            {
-                "item_id": f"q{i:04d}",
-                "image_id": f"im{i // per_image:04d}",
-                "dataset": dataset,
-                "domain": "medical",
-                "modality": "ct",
-                "question_type": kind,
-                "question": question,
-                "options": options,
-                "gold": gold,
-                "split": "test",
-                "image": noise_png(i // per_image),
-                "site": f"s{i % 2}",
-            }
-        )
+        kind = kinds[i % len(kinds)]
+        question, options, gold = QUESTIONS[kind]
+        rows.append({
+            "item_id": f"q{i:04d}", "image_id": f"im{i // per_image:04d}", "dataset": dataset,
+            "domain": "medical", "modality": "ct", "question_type": kind,
+            "question": question, "options": options, "gold": gold, "split": "test",
+            "image": noise_png(i // per_image), "site": f"s{i % 2}",
+        })  # fmt: skip
     return pd.DataFrame(rows)
 
 

@@ -61,9 +61,7 @@ class Told(Loopback):
                 time.sleep(delay)
                 if fault == "held":
                     told.free.wait(60)
-                with (
-                    told.lock
-                ):  # before the answer, after which the next may come at once
+                with told.lock:  # before the answer: after it the next may come
                     told.under_way -= 1
                 told.answer(self, body, fault)
 

@@ -32,10 +32,9 @@ class WholePrompts:
         encoded, self.texts = {}, texts
         for prompt, text in texts.items():
             inputs = self.backend.read(text, prompt.picture)
-            failed = isinstance(inputs, Failure)
-            encoded[prompt] = (
-                inputs if failed else tuple(inputs["input_ids"][0].tolist())
-            )
+            if not isinstance(inputs, Failure):
+                inputs = tuple(inputs["input_ids"][0].tolist())
+            encoded[prompt] = inputs
         return encoded
 
     def run(self, encoded, rows):

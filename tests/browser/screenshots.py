@@ -33,7 +33,7 @@ def take_lesson(page: Page, home: Path, to: Path) -> None:
 
 
 def take_reader(page: Page, home: Path, answers: Path, to: Path) -> None:
-    """Show a case of the reader page with the model's answer and past cases like it."""
+    """Show a case of the reader page with the model's answer."""
     home.mkdir(parents=True)
     write_page(answers, home / "cases.html")
     page.goto((home / "cases.html").as_uri())
@@ -47,7 +47,6 @@ def take_reader(page: Page, home: Path, answers: Path, to: Path) -> None:
             page.keyboard.press("1")
             page.keyboard.type("70")
             page.keyboard.press("Enter")
-    page.locator("summary").click()
     _save(page, to)
 
 

@@ -11,7 +11,6 @@ from playwright.sync_api import expect
 from medcal_nb.answer_key import answer_key
 from medcal_nb.answers import load_answers
 from medcal_nb.datasets import load_items
-from medcal_nb.logs import import_file
 from medcal_nb.measure import wilson_interval
 from medcal_nb.reader import write_page
 from tests.browser.conftest import Complaints
@@ -91,8 +90,7 @@ def test_twenty_cases_by_keys_end_in_a_summary_and_in_answers(cases, opened, tmp
     rows = pd.DataFrame(downloaded(page, tmp_path))
     assert rows["action"].value_counts()[["commit", "defer"]].tolist() == [20, 4]
 
-    import_file(tmp_path / "decisions.json", tmp_path / "log.sqlite")
-    table = load_answers(tmp_path / "log.sqlite").set_index("item_id")
+    table = load_answers(tmp_path / "decisions.json").set_index("item_id")
     assert set(table["model"]) == {"ada"}
     both = table[(table["strategy"] == "with_model") & table["answer"].notna()]
     alone = table[table["strategy"] == "alone"].loc[both.index]

@@ -29,21 +29,18 @@ def test_several_files_become_one_log_and_equal_answers_are_one(medcal, tmp_path
     log_of("c.sqlite", 0.9)
     code, out, _ = medcal("import", "a.sqlite", "b.sqlite", "--to", "all.sqlite")
     assert (code, out) == (0, "all.sqlite: 3 of 3 answers written\n")
-    assert medcal("import", "a.sqlite", "b.sqlite", "--to", "all.sqlite")[1].startswith(
-        "all.sqlite: 0 of 3"
-    )
+    out = medcal("import", "a.sqlite", "b.sqlite", "--to", "all.sqlite")[1]
+    assert out.startswith("all.sqlite: 0 of 3")
     code, _, err = medcal("import", "a.sqlite", "c.sqlite", "--to", "new.sqlite")
     assert code == 2
-    assert (
-        "c.sqlite: answers there already with other content: 1, the first model=m"
-        in err
-    )
+    assert "c.sqlite: there already with other content: model=m" in err
     code, _, err = medcal("import", "c.sqlite", "--to", "all.sqlite")
     assert code == 2
-    assert "c.sqlite: answers there already" in err
+    assert "c.sqlite: there already" in err
     assert "--force" in err
     assert not (tmp_path / "new.sqlite").exists()
     assert len(load_answers("all.sqlite")) == 3
+    assert medcal("import", "c.sqlite", "--to", "all.sqlite", "--force")[0] == 0
 
 
 def test_what_is_wrong_with_a_file_leaves_nothing_behind(medcal, tmp_path):  # noqa: F811
@@ -57,11 +54,8 @@ def test_what_is_wrong_with_a_file_leaves_nothing_behind(medcal, tmp_path):  # n
     for to in ("out.doc", "no/out.csv", "a.sqlite.csv"):
         (tmp_path / "a.sqlite.csv").write_text("mine")
         assert medcal("import", "a.sqlite", "--to", to)[0] == 2
-    assert {p.name for p in tmp_path.iterdir()} == {
-        "bad.csv",
-        "a.sqlite",
-        "a.sqlite.csv",
-    }
+    there = sorted(path.name for path in tmp_path.iterdir())
+    assert there == ["a.sqlite", "a.sqlite.csv", "bad.csv"]
 
 
 def test_what_leaves_for_a_spreadsheet_is_no_formula(medcal):  # noqa: F811
@@ -74,14 +68,10 @@ def test_what_was_assumed_stands_before_the_numbers(medcal, tmp_path):  # noqa: 
     rng = np.random.default_rng(1)
     frame = pd.DataFrame({"case": range(200), "conf": rng.integers(50, 100, 200)})
     frame.assign(right=rng.random(200) < 0.7).to_csv("a.csv", index=False)
-    _, _, err = medcal(
-        "score", "a.csv", "--metrics", "brier", "--require", "brier < 0.9"
-    )
-    lines = err.splitlines()
-    assert lines[0] == (
-        "medcal: confidence from 'conf' (percent), correct from 'right', item_id from 'case'"
-    )
-    assert lines[-1].endswith("intervals are by answer")
+    gate = ("--metrics", "brier", "--require", "brier < 0.9")
+    lines = medcal("score", "a.csv", *gate)[2].splitlines()
+    assert "'conf' (percent), correct from 'right', item_id from 'case'" in lines[0]
+    assert lines[-1].endswith("by answer")
 
 
 @pytest.mark.slow
@@ -89,20 +79,12 @@ def test_a_full_disk_is_told_and_the_same_command_goes_on(tmp_path):
     frame = pd.DataFrame({"item_id": range(3000), "confidence": 0.5, "correct": 1})
     frame.to_csv(tmp_path / "a.csv", index=False)
     command = [sys.executable, "-m", "medcal_nb.cli", "import", "a.csv", "--to"]
-    limit = (
-        "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (30_000, 30_000)); "
-    )
+    how = {"cwd": tmp_path, "capture_output": True, "text": True}
     for to in ("a.sqlite", "b.csv"):
-        again = f"{limit}import runpy, sys; sys.argv = {[*command[2:], to]!r}; "
-        run = again + "runpy.run_module('medcal_nb.cli', run_name='__main__')"
-        done = subprocess.run(
-            [sys.executable, "-c", run], cwd=tmp_path, capture_output=True, text=True
-        )
+        limited = ["bash", "-c", 'ulimit -f 30; exec "$0" "$@"', *command, to]
+        done = subprocess.run(limited, **how)
         assert done.returncode in (1, 2)
         assert "unforeseen" not in done.stderr
         assert done.stderr.splitlines()[-1].startswith("medcal: error: ")
-        assert (
-            subprocess.run([*command, to], cwd=tmp_path, capture_output=True).returncode
-            == 0
-        )
+        assert subprocess.run([*command, to], **how).returncode == 0
         assert len(load_answers(tmp_path / to)) == 3000

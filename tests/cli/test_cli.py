@@ -138,33 +138,22 @@ def test_a_study_says_what_becomes_of_each_notebook(medcal, monkeypatch, tmp_pat
 
 
 def test_verify_fails_where_a_number_differs(medcal, monkeypatch):
-    monkeypatch.setattr(
-        run, "verify_study", lambda chosen: {"02": [], "04": ["t, row 1"]}
-    )
+    differs = {"02": [], "04": ["t, row 1"]}
+    monkeypatch.setattr(run, "verify_study", lambda chosen: differs)
     code, out, err = medcal("verify")
     assert (code, out) == (1, "02: agrees\n04: 1 numbers differ\n  t, row 1\n")
     assert "1 notebooks differ" in err
 
 
-def test_doctor_names_what_is_there(medcal):
-    code, out, _ = medcal("doctor")
-    assert code == 0
-    assert "notebooks  " in out
-
-
 def test_lists_name_methods_models_and_data_sets(medcal):
-    for what, known in (
-        ("methods", "verbalized_cot"),
-        ("models", "pocket-general"),
-        ("datasets", "pocketvqa-medical"),
-    ):
-        assert known in medcal("ask", "--list", what)[1]
+    assert "verbalized_cot" in medcal("ask", "--list", "methods")[1]
+    assert "pocket-general" in medcal("ask", "--list", "models")[1]
+    assert "pocketvqa-medical" in medcal("ask", "--list", "datasets")[1]
 
 
 def test_score_prints_the_table_of_metrics(medcal, table):
-    code, out, err = medcal(
-        "score", table, "-c", "image=scan", "--by", "model", "--csv"
-    )
+    words = ("-c", "image=scan", "--by", "model", "--csv")
+    code, out, err = medcal("score", table, *words)
     assert code == 0
     assert "percent" in err
     lines = out.splitlines()
@@ -172,9 +161,8 @@ def test_score_prints_the_table_of_metrics(medcal, table):
     rng = np.random.default_rng(0)
     names = lines[0].split(",")
     metrics = [n for n in names[5:] if not n.endswith(("_low", "_high"))]
-    direct = metrics_table(
-        answers, by=["model"], metrics=metrics, n_resamples=2000, rng=rng
-    )
+    how = {"by": ["model"], "metrics": metrics, "n_resamples": 2000, "rng": rng}
+    direct = metrics_table(answers, **how)
     assert lines == direct.to_csv(index=False).splitlines()
     shown = medcal("score", table, "--by", "model,domain", "--metrics", "all")[1]
     assert len(shown.splitlines()) == 5
@@ -186,9 +174,8 @@ def test_score_prints_the_table_of_metrics(medcal, table):
 def test_a_gate_fails_where_an_interval_does_not_keep_it(medcal, table):
     few = ("score", table, "--by", "", "--resamples", 50)
     assert medcal(*few, "--require", "accuracy > 0.5")[0] == 0
-    code, out, err = medcal(
-        *few, "--require", "accuracy > 0.7", "--require", "ece<0.01"
-    )
+    both = ("--require", "accuracy > 0.7", "--require", "ece<0.01")
+    code, out, err = medcal(*few, *both)
     assert code == 1
     assert out
     assert "lower end of the 95 % CI of accuracy is" in err
@@ -199,9 +186,6 @@ def test_answers_come_in_and_go_out_again(medcal, table):
     named = ("-c", "image=scan", "-c", "dataset=mine", "-c", "method=verbalized")
     code, out, _ = medcal("import", table, *named, "--to", "a.sqlite")
     assert (code, out) == (0, "a.sqlite: 400 of 400 answers written\n")
-    assert medcal("import", table, *named, "--to", "a.sqlite")[1].startswith(
-        "a.sqlite: 0 of"
-    )
     assert medcal("import", "a.sqlite", "--to", "b.parquet")[0] == 0
     back = load_answers("b.parquet")
     one = load_answers(table, image_id="scan", dataset="mine", strategy="verbalized")
@@ -212,22 +196,6 @@ def test_answers_come_in_and_go_out_again(medcal, table):
     assert medcal("import", "a.sqlite", "--to", "b.parquet", "--force")[0] == 0
 
 
-def test_logs_are_brought_together_and_a_changed_answer_needs_force(medcal, table):
-    rows = pd.read_csv(table)
-    rows[:200].to_csv("one.csv", index=False)
-    rows[200:].to_csv("two.csv", index=False)
-    named = ("-c", "dataset=mine", "-c", "method=verbalized")
-    for name in ("one", "two"):
-        assert medcal("import", f"{name}.csv", *named, "--to", f"{name}.sqlite")[0] == 0
-    assert medcal("import", "one.sqlite", "two.sqlite", "--to", "all.sqlite")[0] == 0
-    with AnswerLog("all.sqlite", read_only=True) as log:
-        assert len(log.read()) == 400
-    rows[:1].assign(conf=1 + rows["conf"]).to_csv("one.csv", index=False)
-    more = ("import", "one.csv", *named, "--to", "all.sqlite")
-    assert medcal(*more)[0] == 2
-    assert medcal(*more, "--force")[0] == 0
-
-
 def test_calibrate_fits_on_some_rows_and_applies_to_others(medcal, table):
     rows = ("--fit", "domain == 'general'", "--apply", "domain == 'medical'")
     code, out, _ = medcal("calibrate", table, *rows, "--to", "c.csv")
@@ -236,13 +204,9 @@ def test_calibrate_fits_on_some_rows_and_applies_to_others(medcal, table):
     source = answers.query("domain == 'general' and model == 'a'")
     target = answers.query("domain == 'medical' and model == 'a'")
     fitted = fit(source["confidence"], source["correct"].astype(int), method="platt")
-    done = (
-        load_answers("c.csv").query("model == 'a'").set_index("item_id")["confidence"]
-    )
-    direct = fitted(target["confidence"])
-    assert done.loc[target["item_id"].astype(str)].to_numpy() == pytest.approx(
-        direct, abs=1e-6
-    )
+    done = load_answers("c.csv").query("model == 'a'").set_index("item_id")
+    ours = done.loc[target["item_id"].astype(str), "confidence"]
+    np.testing.assert_allclose(ours, fitted(target["confidence"]), atol=1e-6)
     assert medcal("calibrate", table, "-c", "image=scan", "--to", "d.sqlite")[0] == 0
     assert set(load_answers("d.sqlite")["strategy"]) == {"stated+platt"}
     for query in ("domian == 'x'", "domain == 'x'", "domain =="):

@@ -35,47 +35,36 @@ def asked(rng, n=400):
 
 
 def test_what_ignores_the_image_changes_by_nothing(asked, rng):
-    table = image_ablation_table(
-        image_ablation(asked, rng=rng), n_resamples=200, rng=rng
-    )
+    pairs = image_ablation(asked, rng=rng)
+    table = image_ablation_table(pairs, n_resamples=200, rng=rng)
     row = table.set_index(["ensemble", "recalibration"])
-    blind, looks = (
-        row.loc[("guesses", "uncorrected")],
-        row.loc[("looks", "uncorrected")],
+    blind, looks, average = (
+        row.loc[(name, "uncorrected")] for name in ("guesses", "looks", "average")
     )
     assert [blind.confidence_change, blind.accuracy_change] == pytest.approx([0, 0])
     assert blind.same_answer == 1
     assert looks.confidence_change_high < 0
     assert looks.accuracy_change_high < 0
     assert looks.same_answer < 1
-    assert (
-        looks.confidence_change
-        < row.loc[("average", "uncorrected")].confidence_change
-        < 0
-    )
+    assert looks.confidence_change < average.confidence_change < 0
     assert (table[["n", "n_images"]] == [400, 200]).all(axis=None)
 
 
 def test_maps_are_learned_with_the_image_from_other_images(asked):
     pairs = image_ablation(asked, rng=np.random.default_rng(4))
     seed = int(np.random.default_rng(4).integers(2**63))
-    shown, blank = (
-        asked[asked.strategy == s].reset_index(drop=True)
-        for s in ("looks", "looks_blank")
-    )
+    by_name = dict(list(asked.groupby("strategy")))
+    shown, blank = (by_name[s].reset_index() for s in ("looks", "looks_blank"))
     fold = assign_folds(image_labels(shown), 5, rng=np.random.default_rng([seed, 0]))
-    got = pairs.query("ensemble == 'looks' and recalibration == 'platt'").reset_index(
-        drop=True
-    )
+    got = pairs.query("ensemble == 'looks' and recalibration == 'platt'").reset_index()
     for k in range(5):
         learn, own = shown[fold != k], fold == k
         platt = fit(learn.confidence, learn.correct.astype(float))
-        np.testing.assert_allclose(
-            got.confidence_shown[own], platt(shown.confidence[own])
-        )
-        np.testing.assert_allclose(
-            got.confidence_blank[own], platt(blank.confidence[own])
-        )
+        for found, stated in (
+            (got.confidence_shown, shown.confidence),
+            (got.confidence_blank, blank.confidence),
+        ):
+            np.testing.assert_allclose(found[own], platt(stated[own]))
 
 
 def test_items_that_someone_left_out_are_compared_nowhere(asked, rng):

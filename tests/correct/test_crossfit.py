@@ -27,12 +27,10 @@ def test_stages_are_the_maps_of_the_study(both):
     expected = fit(g.confidence, g.correct, clip=clip)(m.confidence)
     np.testing.assert_allclose(carried.confidence, expected)
     raw = stages[stages.labels == "raw"]
-    assert auroc(raw.confidence, raw.correct) == pytest.approx(
-        auroc(expected, m.correct)
-    )
-    table = transfer_study(
-        *sides(both), n_resamples=2, rng=np.random.default_rng(0)
-    ).table
+    area = auroc(expected, m.correct)
+    assert auroc(raw.confidence, raw.correct) == pytest.approx(area)
+    rng = np.random.default_rng(0)
+    table = transfer_study(*sides(both), n_resamples=2, rng=rng).table
     assert table.brier_transferred[0] == pytest.approx(brier_score(expected, m.correct))
     with pytest.raises(ValueError, match="images are both source"):
         corrected(m, both, **settings)
@@ -47,8 +45,7 @@ def test_without_a_source_answers_stand_as_stated_and_with_their_own_map(rng):
         ("m", "raw"): 600, ("m", "target"): 600, ("n", "raw"): 4
     }  # fmt: skip
     assert (table[table.labels == "target"].fold >= 0).all()
-    moved = corrected(None, rows[rows.model == "m"], method="temperature", rng=rng)
-    score = {
-        k: brier_score(p.confidence, p.correct) for k, p in moved.groupby("labels")
-    }
+    moved = corrected(None, rows[rows.model == "m"], method="log_odds", rng=rng)
+    parts = moved.groupby("labels")
+    score = {k: brier_score(part.confidence, part.correct) for k, part in parts}
     assert score["target"] < score["raw"] - 0.01

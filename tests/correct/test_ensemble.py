@@ -41,15 +41,9 @@ def average_of(data):
     return averaged(members, list(members.p), name="average")
 
 
-# --- by hand ------------------------------------------------------------------------------------
-
-
 def test_members_of_a_closed_question_give_the_rest_to_the_other_option():
-    data = rows(
-        ("a", "s", "Yes.", 0.7, True),
-        ("a", "t", "no", 0.6, False),
-        question_type="closed",
-    )
+    pair = ("a", "s", "Yes.", 0.7, True), ("a", "t", "no", 0.6, False)
+    data = rows(*pair, question_type="closed")
     members = members_of_all(data)
     assert members.candidates.answer.tolist() == ["Yes.", "no"]
     np.testing.assert_allclose(members.p, [[0.7, 0.4], [0.3, 0.6]])
@@ -78,27 +72,10 @@ def test_option_probabilities_are_used_where_a_strategy_has_them():
     np.testing.assert_allclose(p["t"], [0.3, 0.4])  # three options: (1 - 0.4) / 2
 
 
-# --- trained weights ----------------------------------------------------------------------------
-
-
-def test_fusing_helps_where_strategies_know_different_things(rng):
-    fused = ensemble_answers(votes(rng, 1500, skill=(0.8, 0.8, 0.8)), rng=rng)
-    table = ensemble_table(fused, n_resamples=2, rng=rng).set_index(
-        ["ensemble", "recalibration"]
-    )
-    single = table.loc[("s0", "uncorrected")]
-    mean = table.loc[("average", "uncorrected")]
-    trained = table.loc[("average, trained", "trained")]
-    assert mean.accuracy > single.accuracy + 0.03
-    # independent evidence adds up in log-odds, which the trained fusion can and the mean cannot
-    assert trained.brier < mean.brier < single.brier
-
-
 def test_more_confidence_never_lowers_the_fused_one(rng):
     data = votes(rng, 200, skill=(0.7, 0.7, 0.0))
-    data.loc[data.strategy == "s2", "confidence"] = expit(
-        1 - rng.normal(1, 1, 200)
-    )  # noise
+    noise = expit(1 - rng.normal(1, 1, 200))
+    data.loc[data.strategy == "s2", "confidence"] = noise
     fused = Weights(members_of_all(data))
     one = rows(("new", "s0", "yes", 0.7, True), ("new", "s1", "yes", 0.6, True),
                ("new", "s2", "yes", 0.5, True), question_type="closed")  # fmt: skip
@@ -114,19 +91,13 @@ def test_more_confidence_never_lowers_the_fused_one(rng):
 def test_labels_of_an_image_change_none_of_its_own_confidences(rng):
     """In no system and no map: grades flipped for one image alone move only other images."""
     data = with_expert(votes(rng, 120, per_image=2))
-    flipped = data.assign(
-        correct=np.where(data.image_id == "x0007", ~data.correct, data.correct)
-    )
-    one, other = (
-        ensemble_answers(d, rng=np.random.default_rng(0)) for d in (data, flipped)
-    )
+    grades = np.where(data.image_id == "x0007", ~data.correct, data.correct)
+    tables = (data, data.assign(correct=grades))
+    one, other = (ensemble_answers(d, rng=np.random.default_rng(0)) for d in tables)
     own = one.image_id == "x0007"
     assert (one[own].confidence == other[own].confidence).all()
     moved = one[~own].confidence != other[~own].confidence
     assert set(one[~own][moved].recalibration) == {"platt", "trained"}
-
-
-# --- tables -------------------------------------------------------------------------------------
 
 
 def test_ensemble_table_is_complete_and_on_the_same_items(rng):
@@ -140,9 +111,8 @@ def test_ensemble_table_is_complete_and_on_the_same_items(rng):
     own = data[(data.strategy == "s0") & (data.item_id != "i0003")]
     stated = key.loc[("s0", "uncorrected")]
     assert stated.accuracy == pytest.approx(own.correct.mean())
-    assert stated.ece == pytest.approx(
-        ece(own.confidence, own.correct.astype(float))
-    )  # the one ECE
+    error = ece(own.confidence, own.correct.astype(float))
+    assert stated.ece == pytest.approx(error)  # the one ECE
     assert "ece_low" not in table  # no interval of a plain ECE by its resamples
     assert (table[table.recalibration == "uncorrected"].labels == 0).all()
     assert (table[table.recalibration != "uncorrected"].labels == 159).all()
@@ -172,9 +142,8 @@ def test_the_best_strategy_is_chosen_on_other_images_than_it_is_judged_on(rng):
     hindsight, fair = [], []
     for _ in range(5):
         fused = ensemble_answers(votes(rng, 60, skill=(0.1,) * 12), rng=rng)
-        fair.append(
-            ensemble_change_table(fused, n_resamples=2, rng=rng).rival_brier.iloc[0]
-        )
+        table = ensemble_change_table(fused, n_resamples=2, rng=rng)
+        fair.append(table.rival_brier.iloc[0])
         platt = fused[(fused.recalibration == "platt") & (fused.kind == "method")]
         gap = (platt.confidence - platt.correct.astype(float)) ** 2
         hindsight.append(gap.groupby(platt.ensemble).mean().min())
@@ -190,16 +159,10 @@ def test_bad_requests_are_refused(rng):
         pytest.raises(ValueError, match="no method answered 80 %"),
     ):
         ensemble_answers(data.assign(answer=None), rng=rng)
-    sparse = data.assign(
-        confidence=data.confidence.where(
-            (data.strategy != "s1") | (data.item_id < "i0010")
-        )
-    )
+    few = (data.strategy != "s1") | (data.item_id < "i0010")
+    sparse = data.assign(confidence=data.confidence.where(few))
     with pytest.warns(RecalibrationWarning, match="s1 answered less than 80 % of"):
         assert "s1" not in set(ensemble_answers(sparse, rng=rng).ensemble)
-
-
-# --- one answer, several confidences --------------------------------------------------------------
 
 
 def textless(rng, n=400):
@@ -208,13 +171,9 @@ def textless(rng, n=400):
     frames = []
     for name in ("said", "probe"):
         z = rng.normal(np.where(y, 1, -1), 1)
-        frame = rows(
-            *(
-                (f"i{i}", name, None, c, t)
-                for i, (c, t) in enumerate(zip(expit(z), y, strict=True))
-            )
+        frames.append(
+            rows(*((f"i{i}", name, None, expit(z[i]), y[i]) for i in range(n)))
         )
-        frames.append(frame)
     return pd.concat(frames, ignore_index=True)
 
 
@@ -228,9 +187,8 @@ def test_confidences_of_single_answer_are_fused_where_no_text_is_told(rng):
     np.testing.assert_allclose(own["confidence"], mean[own["item_id"]])
     table = ensemble_change_table(fused, n_resamples=200, rng=rng)
     trained = table[table["recalibration"] == "trained"]
-    assert trained["conclusion"].tolist() == [
-        "better"
-    ]  # two pieces of evidence beat one
+    # two pieces of evidence beat one
+    assert trained["conclusion"].tolist() == ["better"]
 
 
 def test_items_graded_differently_are_left_out_and_counted(rng):

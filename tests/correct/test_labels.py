@@ -12,14 +12,12 @@ from .worlds import graded, sides
 
 
 def test_a_refit_overtakes_and_the_intercept_alone_does_so_sooner(rng):
-    data = pd.concat(
-        [
-            graded(rng, 3000, "general", slope=0.8),
-            graded(rng, 3000, "medical", slope=0.7, shift=-0.5),
-        ]
+    both = (
+        graded(rng, 3000, "general", slope=0.8),
+        graded(rng, 3000, "medical", slope=0.7, shift=-0.5),
     )
     sizes = (10, 50, 400, 1000, 9999)
-    curve, needed = labels_needed(*sides(data), sizes=sizes, n_draws=100, rng=rng)
+    curve, needed = labels_needed(*both, sizes=sizes, n_draws=100, rng=rng)
     wide = curve.pivot(index="n", columns="map", values="median")
     assert wide.index.tolist() == [10, 50, 400, 1000]  # 9999 are not there to be drawn
     assert wide["refitted"].is_monotonic_decreasing
@@ -36,10 +34,8 @@ def test_maps_are_fitted_on_labelled_rows_and_scored_on_the_others(rng):
     """One draw, done by hand from its two halves."""
     general = graded(rng, 300, "general", slope=0.9)
     medical = graded(rng, 200, "medical", slope=0.6, per_image=2, decimals=2)
-    data = pd.concat([general, medical])
-    curve, _ = labels_needed(
-        *sides(data), sizes=(100,), n_draws=2, rng=np.random.default_rng(4)
-    )
+    how = {"sizes": (100,), "n_draws": 2, "rng": np.random.default_rng(4)}
+    curve, _ = labels_needed(general, medical, **how)
     seed = int(np.random.default_rng(4).integers(2**63))
     draw = np.random.default_rng([seed, 0])
     image = np.arange(200) // 2
@@ -47,11 +43,8 @@ def test_maps_are_fitted_on_labelled_rows_and_scored_on_the_others(rng):
     for _ in range(2):
         scored = draw.permutation(100)[image] < 50
         own = medical[~scored]
-        clip = (
-            1e-6
-            if medical.confidence.between(0, 1, inclusive="neither").all()
-            else 0.005
-        )
+        inside = medical.confidence.between(0, 1, inclusive="neither").all()
+        clip = 1e-6 if inside else 0.005
         refitted = fit(own.confidence, own.correct, clip=clip)
         other = medical[scored]
         scores.append(brier_score(refitted(other.confidence), other.correct))
@@ -61,13 +54,9 @@ def test_maps_are_fitted_on_labelled_rows_and_scored_on_the_others(rng):
 
 def test_the_number_of_labels_is_where_nearly_all_draws_win():
     """Not the median draw: at 20 labels one draw in four loses."""
-    curve = pd.DataFrame(
-        {
-            "n": [10, 20, 50, 100] * 2,
-            "map": ["refitted"] * 4 + ["known"] * 4,
-            "share_better": [0.96, 0.75, 0.95, 1.0, 0.5, 0.6, 0.7, 0.9],
-        }
-    )
+    curve = pd.DataFrame({"n": [10, 20, 50, 100] * 2})
+    curve["map"] = ["refitted"] * 4 + ["known"] * 4
+    curve["share_better"] = [0.96, 0.75, 0.95, 1.0, 0.5, 0.6, 0.7, 0.9]
     row = smallest_sizes(curve, 0.95)
     assert row["n_refitted"] == 50  # 10 won by chance: not at every larger size
     assert np.isinf(row["n_known"])

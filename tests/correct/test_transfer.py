@@ -19,43 +19,31 @@ from medcal_nb.correct import (
 )
 from medcal_nb.correct import transfer as transfer_module
 from medcal_nb.correct.crossfit import assign_folds, images_of, with_images
-from medcal_nb.correct.maps import arrays_of
 from medcal_nb.correct.transfer import conclude
 from medcal_nb.measure import brier_score
-from medcal_nb.measure.paired import paired
 from medcal_nb.measure.resampling import choose_clip
+from medcal_nb.measure.rows import arrays
 
 from .worlds import graded, sides, with_options
 
 
 @pytest.fixture
 def both(rng):
-    return pd.concat(
-        [
-            graded(rng, 500, "general", slope=0.8, per_image=2),
-            graded(rng, 300, "medical", slope=0.5, shift=-0.4, per_image=3),
-        ],
-        ignore_index=True,
-    )
+    source = graded(rng, 500, "general", slope=0.8, per_image=2)
+    target = graded(rng, 300, "medical", slope=0.5, shift=-0.4, per_image=3)
+    return pd.concat([source, target], ignore_index=True)
 
 
 METHODS = ("log_odds", "platt", "isotonic")
 
 
 def study_of(data, **settings):
-    usual = {
-        "methods": METHODS,
-        "margin": 0.005,
-        "rng": np.random.default_rng(3),
-    }
+    usual = {"methods": METHODS, "margin": 0.005, "rng": np.random.default_rng(3)}
     return transfer_study(*sides(data), **usual | settings)
 
 
 def table_of(data, **settings):
     return study_of(data, **settings).table
-
-
-# --- one study, done by hand --------------------------------------------------------------------
 
 
 def folds_of_study(data, seed):
@@ -96,9 +84,8 @@ def test_estimates_equal_public_functions_row_by_row(rng, method, decimals):
     assert row.brier_known == pytest.approx(brier_score(known, y), abs=1e-6)
     assert row.brier_base == pytest.approx(brier_score(base, y), abs=1e-9)
     assert row.cost == pytest.approx(row.brier_transferred - row.brier_refitted)
-    assert row.transfer_change == pytest.approx(
-        row.brier_transferred - row.brier_uncorrected
-    )
+    change = row.brier_transferred - row.brier_uncorrected
+    assert row.transfer_change == pytest.approx(change)
     assert row.skill_known == pytest.approx(1 - row.brier_known / row.brier_base)
     assert row.accuracy == y.mean()
 
@@ -124,19 +111,17 @@ def test_an_interval_repeats_the_fits_in_each_resample(rng, method, monkeypatch)
     learn = general.iloc[np.repeat(np.arange(120), copies["general"])]
     judge = medical.iloc[np.repeat(np.arange(90), copies["medical"])]
     recalibrate = partial(fit, method=method, clip=choose_clip(data.confidence))
-    inputs, outcomes = arrays_of(judge, method)
+    inputs, outcomes = arrays(judge)
     crossed = np.empty_like(inputs)
     for k in range(5):
         own = fold == k
         crossed[own] = recalibrate(inputs[~own], outcomes[~own])(inputs[own])
-    transferred = recalibrate(*arrays_of(learn, method))(inputs)
-
-    def brier(p):
-        leading = p if p.ndim == 1 else p.max(axis=1)
-        return np.mean((leading - judge.correct) ** 2)
+    transferred = recalibrate(*arrays(learn))(inputs)
 
     for name, p in (("transferred", transferred), ("refitted", crossed)):
-        assert study.draws[name][0, 1] == pytest.approx(brier(p), abs=2e-5)
+        assert study.draws[name][0, 1] == pytest.approx(
+            np.mean((p - outcomes) ** 2), abs=2e-5
+        )
 
 
 def test_resampled_fits_on_cells_are_those_on_rows(both, monkeypatch):
@@ -151,9 +136,6 @@ def test_resampled_fits_on_cells_are_those_on_rows(both, monkeypatch):
         np.testing.assert_allclose(cells[end], rows[end], atol=4e-4)
 
 
-# --- conclusions --------------------------------------------------------------------------------
-
-
 def test_conclusions_follow_the_truth():
     worlds = {  # slope of general, slope and shift of medical
         "calibrated": (1.0, 1.0, 0.0),
@@ -165,9 +147,8 @@ def test_conclusions_follow_the_truth():
     rng = np.random.default_rng(12)
     for model, (general, medical, shift) in worlds.items():
         parts.append(graded(rng, 6000, "general", slope=general, model=model))
-        parts.append(
-            graded(rng, 6000, "medical", slope=medical, shift=shift, model=model)
-        )
+        how = {"slope": medical, "shift": shift, "model": model}
+        parts.append(graded(rng, 6000, "medical", **how))
     parts.append(graded(rng, 40, "general", slope=1.0, model="few"))
     parts.append(graded(rng, 40, "medical", slope=0.9, model="few"))
     study = study_of(pd.concat(parts), methods=["platt"], n_resamples=400, rng=rng)
@@ -201,11 +182,8 @@ def test_confidence_that_ranks_wrong_answers_first_is_reversed_and_can_be_mended
     assert row.skill_refitted > 0.02
 
 
-CHANGES = [
-    f"{name}_{end}"
-    for name in ("transfer_change", "skill_transferred")
-    for end in ("low", "high")
-]
+CHANGES = ["transfer_change_low", "transfer_change_high"]
+CHANGES += ["skill_transferred_low", "skill_transferred_high"]
 
 
 def concluded(cost, gain, margin=0.005, auroc="shown"):
@@ -214,20 +192,15 @@ def concluded(cost, gain, margin=0.005, auroc="shown"):
 
     def draws(ends):
         spread = (ends[1] - ends[0]) / 3.92
-        return np.r_[np.mean(ends), np.mean(ends) + spread * rng.normal(size=4000)][
-            None
-        ]
+        noise = np.append(0, rng.normal(size=4000))
+        return np.mean(ends) + spread * noise[None]
 
     refitted = np.zeros((1, 4001))
     row = {"model": "m", "strategy": "s", "method": "platt", "margin": margin}
     row |= {"discrimination": auroc, "auroc_p": 0.5} | dict.fromkeys(CHANGES, np.nan)
     row |= {"cost_low": cost[0], "cost_high": cost[1], "refit_change_low": -gain[1]}
-    stages = {
-        "transferred": draws(cost),
-        "uncorrected": draws(gain),
-        "refitted": refitted,
-        "base": refitted,
-    }
+    stages = {"transferred": draws(cost), "uncorrected": draws(gain)}
+    stages |= {"refitted": refitted, "base": refitted}
     table = conclude(pd.DataFrame([row]), stages, [500], 0.95)
     return table.conclusion[0]
 
@@ -255,13 +228,10 @@ def many(n, rng, cost, gain, spread=0.001):
         stages[name] = np.hstack([estimate, estimate + rng.normal(0, spread, (n, 400))])
     low, high = np.quantile(stages["transferred"][:, 1:], [0.025, 0.975], axis=1)
     table = pd.DataFrame({"cost_low": low, "cost_high": high})
-    table["refit_change_low"] = -np.quantile(
-        stages["uncorrected"][:, 1:], 0.975, axis=1
-    )
-    table = table.assign(
-        model=[f"m{i}" for i in range(n)], strategy="s", method="platt"
-    )
-    table = table.assign(margin=0.005, discrimination="shown", auroc_p=0.5)
+    gained = np.quantile(stages["uncorrected"][:, 1:], 0.975, axis=1)
+    table = table.assign(refit_change_low=-gained, model=[f"m{i}" for i in range(n)])
+    table = table.assign(strategy="s", method="platt", margin=0.005)
+    table = table.assign(discrimination="shown", auroc_p=0.5)
     table[CHANGES] = np.nan
     return conclude(table, stages, [500] * n, 0.95)
 
@@ -278,14 +248,11 @@ def test_conclusions_read_together_are_holm_corrected(rng):
 def test_recalibration_not_needed_is_corrected_for_both_of_its_tests(rng):
     """Cost far below the margin, gain just below it: the p of the conjunction is the gain's."""
     table = many(35, rng, cost=-0.05, gain=0.0028)
-    alone = (table.conclusion == "recalibration not needed").sum()
-    together = (table.conclusion_holm == "recalibration not needed").sum()
-    assert alone > 10
-    assert together < alone / 2
-    lost = (table.conclusion == "recalibration not needed") & (
-        table.conclusion_holm != "recalibration not needed"
-    )
-    assert set(table.conclusion_holm[lost]) == {"non-inferior"}
+    alone = table.conclusion == "recalibration not needed"
+    together = table.conclusion_holm == "recalibration not needed"
+    assert alone.sum() > 10
+    assert together.sum() < alone.sum() / 2
+    assert set(table.conclusion_holm[alone & ~together]) == {"non-inferior"}
 
 
 @pytest.mark.slow
@@ -298,19 +265,14 @@ def test_cost_intervals_cover_the_true_cost():
         rng = np.random.default_rng([9, k])
         g = graded(rng, 600, "general", slope=0.9)
         m = graded(rng, 451, "medical", slope=0.5, shift=-0.3)
-        row = table_of(
-            pd.concat([g, m]), methods=["platt"], n_resamples=200, level=0.90, rng=rng
-        ).iloc[0]
-        carried, refitted = (
-            fit(d.confidence, d.correct)(fresh.confidence) for d in (g, m)
-        )
+        how = {"methods": ["platt"], "n_resamples": 200, "level": 0.90, "rng": rng}
+        row = table_of(pd.concat([g, m]), **how).iloc[0]
+        maps = (fit(d.confidence, d.correct) for d in (g, m))
+        carried, refitted = (one(fresh.confidence) for one in maps)
         cost = np.mean((carried - true) ** 2 - (refitted - true) ** 2)
         inside.append(row.cost_low <= cost <= row.cost_high)
     # binomial(60, 0.9) lies in [0.78, 0.98] with probability 0.99
     assert 0.78 <= np.mean(inside) <= 0.99
-
-
-# --- images -------------------------------------------------------------------------------------
 
 
 def test_source_and_target_that_share_images_are_refused(rng):
@@ -328,19 +290,6 @@ def test_resamples_are_shared_by_rows_on_the_same_images(both):
     study = study_of(data, methods=["platt"], n_resamples=50)
     for draws in study.draws.values():
         np.testing.assert_allclose(*draws)
-
-
-def test_paired_rows_share_their_draws(rng):
-    data = pd.concat([graded(rng, 60, "d", per_image=3, model=m) for m in "ab"])
-    seen = []
-    paired(data, ["model"], lambda part, w: seen.append(w) or {"x": w.mean(axis=1), "y": 1.0},
-           n_resamples=30, rng=rng)  # fmt: skip
-    np.testing.assert_array_equal(*seen)
-    assert (seen[0][0] == 1).all()
-    assert (seen[0].reshape(31, 20, 3).std(axis=2) == 0).all()  # whole images
-
-
-# --- bad and thin input -------------------------------------------------------------------------
 
 
 def test_bad_requests_are_refused(both, rng):
@@ -361,15 +310,10 @@ def test_bad_requests_are_refused(both, rng):
 
 
 def test_one_class_and_constant_confidence_give_numbers(both):
-    for change in (
-        {"correct": 1.0},
-        {"correct": 0.0},
-        {"confidence": 0.9},
-        {"confidence": 0.5},
-    ):
+    for name, value in (("correct", 1.0), ("correct", 0.0), ("confidence", 0.9)):
         with warnings.catch_warnings():
             warnings.simplefilter("error", RuntimeWarning)
-            table = table_of(both.assign(**change), n_resamples=10)
+            table = table_of(both.assign(**{name: value}), n_resamples=10)
         numbers = table[["brier_transferred", "brier_refitted", "cost_low"]]
         assert np.isfinite(numbers).all(axis=None)
         assert (table.conclusion != "").all()

@@ -24,19 +24,12 @@ def graded(
     """One model's graded answers to one strategy."""
     c, y = draw(rng, n, slope=slope, shift=shift)
     image = np.arange(n) // per_image
-    return pd.DataFrame(
-        {
-            "model": model,
-            "dataset": domain,
-            "domain": domain,
-            "strategy": "s",
-            "item_id": [f"{domain}-{i}" for i in range(n)],
-            "image_id": [f"{domain}-image-{i:05d}" for i in image],
-            "modality": np.array(["ct", "mri", "x-ray"])[image % 3],
-            "confidence": c if decimals is None else np.round(c, decimals),
-            "correct": y,
-        }
-    )
+    names = {"model": model, "dataset": domain, "domain": domain, "strategy": "s"}
+    names["item_id"] = [f"{domain}-{i}" for i in range(n)]
+    names["image_id"] = [f"{domain}-image-{i:05d}" for i in image]
+    names["modality"] = np.array(["ct", "mri", "x-ray"])[image % 3]
+    stated = c if decimals is None else np.round(c, decimals)
+    return pd.DataFrame(names | {"confidence": stated, "correct": y})
 
 
 def with_options(rng, n, domain, sharp, *, model="m"):
@@ -61,21 +54,13 @@ def votes(rng, n=300, skill=(0.8, 1.2, 0.2), over=1.0, per_image=1):
     for k, s in enumerate(skill):
         true = 2 * s * (gold * s + rng.normal(0, 1, n))  # its log-odds for yes
         said = true > 0
-        frames.append(
-            pd.DataFrame(
-                {
-                    "item_id": [f"i{i:04d}" for i in range(n)],
-                    "image_id": [f"x{i // per_image:04d}" for i in range(n)],
-                    "strategy": f"s{k}",
-                    "answer": np.where(said, "yes", "no"),
-                    "confidence": expit(over * np.abs(true)),
-                    "correct": said == (gold > 0),
-                    "prompt_tokens": 10,
-                    "new_tokens": k + 1,
-                    "seconds": 0.1,
-                }
-            )
-        )
+        part = pd.DataFrame({"item_id": [f"i{i:04d}" for i in range(n)]})
+        part["image_id"] = [f"x{i // per_image:04d}" for i in range(n)]
+        part["answer"] = np.where(said, "yes", "no")
+        part["confidence"] = expit(over * np.abs(true))
+        used = {"prompt_tokens": 10, "new_tokens": k + 1, "seconds": 0.1}
+        part["correct"] = said == (gold > 0)
+        frames.append(part.assign(strategy=f"s{k}", **used))
     frame = pd.concat(frames, ignore_index=True)
     return frame.assign(model="m", dataset="d", question_type="closed")
 

@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from medcal_nb.datasets import hub, load_items, open_image
-from medcal_nb.datasets.hub import HUB_SETS, _modality, _split_options
+from medcal_nb.datasets.hub import HUB_SETS, _split_options
 from medcal_nb.errors import MedcalError
 from tests.item_schema import keeps_the_schema
 
@@ -54,8 +54,6 @@ def table(path, *rows):
     with path.open("w", newline="") as file:
         csv.writer(file).writerows(rows)
 
-
-# --- tiny copies ---------------------------------------------------------------------------------
 
 # fmt: off
 
@@ -201,18 +199,6 @@ def make_mmstar(folder, n=24):
 
 # fmt: on
 
-MAKERS = {
-    "vqa-rad": make_vqa_rad,
-    "slake": make_slake,
-    "path-vqa": make_path_vqa,
-    "omnimedvqa": make_omnimedvqa,
-    "pmc-vqa": make_pmc_vqa,
-    "a-okvqa": make_a_okvqa,
-    "science-qa": make_science_qa,
-    "vqa-v2": make_vqa_v2,
-    "mmstar": make_mmstar,
-}
-
 
 @pytest.fixture(autouse=True)
 def _own_cache(tmp_path, monkeypatch):
@@ -226,7 +212,7 @@ def load(tmp_path):
     def made(name, make=None, **how):
         folder = tmp_path / name
         if not folder.exists():
-            (make or MAKERS[name])(folder)
+            (make or globals()[f"make_{name.replace('-', '_')}"])(folder)
         return load_items(f"{name}:{folder}", **how)
 
     return made
@@ -265,9 +251,6 @@ def test_a_set_in_the_hub_cache_is_read_offline(load, tmp_path, monkeypatch):
         load_items("slake")
 
 
-# --- each set's own ------------------------------------------------------------------------------
-
-
 def test_vqa_rad(load):
     items = load("vqa-rad")
     assert list(items["gold"]) == ["yes", "Left kidney", "no", "yes", "MR - flair"]
@@ -300,16 +283,6 @@ def test_slake(load, tmp_path, pack):
     assert by_image["xmlab1/source.jpg"] == by_image["xmlab2/source.jpg"] == "fit"
     assert set(items["modality"]) == {"mri", "ct", "x-ray"}
     assert all((str(tmp_path / "hf") in path) == pack for path in items["image"])
-
-
-def test_path_vqa(load):
-    items = load("path-vqa")
-    assert set(items["modality"]) == {"pathology"}
-    assert set(items["modality_source"]) == {"rule"}
-    shared = items[items["image_id"] == items["image_id"].iloc[2]]
-    assert len(shared) == 3  # image 7 stands in all three splits, so it is test
-    assert set(shared["split"]) == {"test"}
-    assert shared["image"].iloc[0] is shared["image"].iloc[1]
 
 
 def test_omnimedvqa(load):
@@ -368,18 +341,6 @@ def test_sets_of_photos(load):
 )
 def test_options_inside_the_question(text, options):
     assert _split_options(text) == ("Q?", options)
-
-
-def test_names_of_modalities():
-    names = {"CT(Computed Tomography)": "ct", "MR (Mag-netic Resonance Imaging)": "mri",
-             "x_ray.": "x-ray", "OCT (Optical Coherence Tomography": "oct",
-             "Fundus Photography": "fundus", "Microscopy Images": "pathology",
-             "Digital Photography": "photo", "Thermography": "thermography",
-             "": "unknown"}  # fmt: skip
-    assert {name: _modality(name)["modality"] for name in names} == names
-
-
-# --- what goes wrong -----------------------------------------------------------------------------
 
 
 def test_faults_say_what_to_do(tmp_path):

@@ -5,7 +5,7 @@ import json
 import pandas as pd
 import pytest
 
-from medcal_nb.answers import load_answers, read_answers
+from medcal_nb.answers import load_answers
 from medcal_nb.errors import MedcalError
 
 CASE = {
@@ -56,13 +56,6 @@ def test_decisions_become_answers_of_a_reader(decisions):
     deferred = table.loc[("q2", "with_model"), ["answer", "confidence", "correct"]]
     assert pd.isna(deferred).all()
     assert len(table) == 4
-
-
-def test_a_reader_who_saw_two_models_has_two_samples(decisions):
-    rows = json.loads(decisions.read_text())
-    decisions.write_text(json.dumps([*rows, rows[3] | {"model": "n"}]))
-    table = read_answers(decisions).set_index(["strategy", "sample"])
-    assert table.loc[("with_model", 1), "model_name"] == "n"
 
 
 @pytest.mark.parametrize(

@@ -212,7 +212,9 @@ def test_vlmevalkit_grades_only_plain_replies(tmp_path, kind):
     assert answers["correct"].tolist()[:4] == [True, False, True, True]
     assert answers["correct"].isna().tolist() == [False] * 4 + [True] * 2
     assert answers["confidence"].isna().all()
-    assert "2 of 6 answers are not graded" in answers.attrs["assumed"]
+    assert any(
+        "2 of 6 answers are not graded" in text for text in answers.attrs["assumed"]
+    )
 
 
 @pytest.mark.parametrize(

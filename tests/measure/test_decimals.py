@@ -18,15 +18,6 @@ def test_singles_become_what_numpy_prints(values):
     np.testing.assert_array_equal(shortest_decimals(singles), printed)
 
 
-@given(st.lists(st.integers(0, 100), min_size=1))
-def test_percentages_come_back_from_every_width(values):
-    shares = np.array(values) / 100
-    for width in ("float16", "float32", "float64"):
-        np.testing.assert_array_equal(shortest_decimals(shares.astype(width)), shares)
-    widened = shares.astype("float32").astype("float64")
-    np.testing.assert_array_equal(shortest_decimals(widened), shares)
-
-
 def test_what_is_no_number_stays():
     odd = np.array([np.nan, np.inf, -np.inf, 0, -0.0], "float32")
     np.testing.assert_array_equal(shortest_decimals(odd), odd.astype(float))

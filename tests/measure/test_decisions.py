@@ -28,13 +28,9 @@ def test_costs_and_thresholds_out_of_range_are_refused():
 
 def test_expected_costs_by_hand():
     """Ten answers, two of them without a confidence, at 5 checks for a wrong one acted on."""
-    graded = pd.DataFrame(
-        {
-            "item_id": range(10),
-            "confidence": [0.9] * 3 + [0.8] * 2 + [0.7] * 3 + [np.nan] * 2,
-            "correct": [1, 1, 0, 1, 0, 1, 1, 1, 0, 1],
-        }
-    )
+    confidence = [0.9] * 3 + [0.8] * 2 + [0.7] * 3 + [np.nan] * 2
+    graded = pd.DataFrame({"item_id": range(10), "confidence": confidence})
+    graded["correct"] = [1, 1, 0, 1, 0, 1, 1, 1, 0, 1]
     rng = np.random.default_rng(0)
     row = measure.expected_cost_table(graded, ratios=[5], rng=rng).iloc[0]
     assert row["threshold"] == pytest.approx(0.8)

@@ -41,22 +41,15 @@ def test_an_alarm_stays(rng):
 
 def test_orders_by_threshold_and_image(rng):
     n = 900
-    graded = pd.DataFrame(
-        {
-            "model": np.repeat(["sound", "shifted", "nothing"], n // 3),
-            "item_id": np.arange(n),
-            "image_id": np.arange(n) // 3,
-            "confidence": rng.uniform(0.5, 1, n),
-        }
-    )
+    models = ["sound", "shifted", "nothing"]
+    graded = pd.DataFrame({"model": np.repeat(models, n // 3), "item_id": np.arange(n)})
+    graded["image_id"] = np.arange(n) // 3
+    graded["confidence"] = rng.uniform(0.5, 1, n)
     risk = np.where(graded["model"] == "shifted", 0.5, 0.1)
     graded["correct"] = rng.random(n) > risk
-    thresholds = pd.DataFrame(
-        {"model": ["sound", "shifted", "nothing"], "threshold": [0.6, 0.6, np.inf]}
-    )
-    table = measure.guard_table(
-        graded, thresholds, risk=0.2, by=["model"], n_orders=50, rng=rng
-    ).set_index("model")
+    thresholds = pd.DataFrame({"model": models, "threshold": [0.6, 0.6, np.inf]})
+    how = {"risk": 0.2, "by": ["model"], "n_orders": 50, "rng": rng}
+    table = measure.guard_table(graded, thresholds, **how).set_index("model")
     assert set(table.index) == {"sound", "shifted"}
     assert table.loc["sound", "alarms"] <= 0.1
     assert np.isinf(table.loc["sound", "median_kept"])

@@ -84,14 +84,10 @@ def test_where_resampling_has_nothing_to_vary_there_is_no_interval(rng):
 
 def test_holm_by_hand():
     assert measure.holm([0.01, 0.04, 0.03]) == pytest.approx([0.03, 0.06, 0.06])
-    assert measure.holm([0.04, np.nan, 0.01]) == pytest.approx(
-        [0.04, np.nan, 0.02], nan_ok=True
-    )
+    some = measure.holm([0.04, np.nan, 0.01])
+    assert some == pytest.approx([0.04, np.nan, 0.02], nan_ok=True)
     assert measure.holm([0.6, 0.9]) == pytest.approx([1, 1])
     assert measure.holm([]).size == 0
-
-
-# --- bars and bands -----------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(("k", "n"), [(0, 10), (3, 10), (10, 10), (57, 200), (1, 1)])
@@ -105,9 +101,8 @@ def test_wilson_against_scipy(k, n):
 
 def wilson(successes, trials, **options):
     """The interval of one count, as floats."""
-    return tuple(
-        float(v) for v in measure.wilson_interval(successes, trials, **options)
-    )
+    ends = measure.wilson_interval(successes, trials, **options)
+    return tuple(float(end) for end in ends)
 
 
 def test_clustered_is_wilson_where_every_group_is_one_item(rng):
@@ -137,15 +132,6 @@ def test_clustered_where_likeness_cannot_be_seen():
         measure.clustered_interval([1, 0], [1])
 
 
-def test_groups_that_cancel_out_are_not_believed():
-    # one right and one wrong in each: less spread than chance would give, taken as chance
-    correct, groups = np.tile([1, 0], 30), np.repeat(range(30), 2)
-    low, high = measure.clustered_interval(correct, groups)
-    plain = wilson(30, 60)
-    assert (low, high) == pytest.approx(plain, abs=0.01)
-    assert low <= plain[0]
-
-
 @pytest.mark.parametrize(("share", "size"), [(0.3, 2), (0.5, 4), (0.15, 5)])
 def test_clustered_covers_where_wilson_does_not(share, size):
     rng = np.random.default_rng(0)
@@ -153,17 +139,12 @@ def test_clustered_covers_where_wilson_does_not(share, size):
     groups = np.repeat(np.arange(n_groups), size)
     inside = np.zeros(2)
     for _ in range(n_repeats):
-        of_group = rng.beta(
-            share * (1 / likeness - 1), (1 - share) * (1 / likeness - 1), n_groups
-        )  # fmt: skip
+        spread = 1 / likeness - 1
+        of_group = rng.beta(share * spread, (1 - share) * spread, n_groups)
         correct = rng.random(len(groups)) < of_group[groups]
-        for k, (low, high) in enumerate(
-            [
-                wilson(correct.sum(), len(correct)),
-                measure.clustered_interval(correct, groups),
-            ]
-        ):
-            inside[k] += low <= share <= high
+        plain = wilson(correct.sum(), len(correct))
+        clustered = measure.clustered_interval(correct, groups)
+        inside += [low <= share <= high for low, high in (plain, clustered)]
     plain, clustered = inside / n_repeats
     assert plain < 0.9
     assert 0.92 < clustered < 0.985

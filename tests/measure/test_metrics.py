@@ -45,21 +45,12 @@ def test_worked_by_hand(metric, options, expected):
 
 
 def test_bins_are_closed_on_the_right_and_hold_both_ends():
-    index = width_bins(
-        np.array([0.0, 1e-300, 1 / 15, 0.6, np.nextafter(0.6, 1), 1.0]), 15
-    )
-    assert index.tolist() == [0, 0, 0, 8, 9, 14]
+    at_edges = [0.0, 1e-300, 1 / 15, 0.6, np.nextafter(0.6, 1), 1.0]
+    assert width_bins(np.array(at_edges), 15).tolist() == [0, 0, 0, 8, 9, 14]
     for n_bins in (1, 3, 7, 10, 15, 20, 100):
         edges = np.arange(n_bins + 1) / n_bins
-        c = np.unique(
-            np.clip(
-                np.concatenate(
-                    [edges, np.nextafter(edges, 2), np.nextafter(edges, -1)]
-                ),
-                0,
-                1,
-            )
-        )
+        beside = [np.nextafter(edges, 2), np.nextafter(edges, -1)]
+        c = np.unique(np.clip(np.concatenate([edges, *beside]), 0, 1))
         expected = np.maximum(np.searchsorted(edges, c, side="left") - 1, 0)
         assert (width_bins(c, n_bins) == expected).all()
 
@@ -84,36 +75,6 @@ def test_weights_are_repetitions(name, discrete, sample, rng):
     metric = METRICS[name]
     repeated = metric(np.repeat(c, times), np.repeat(y, times))
     assert metric.sums(c, y).value(times) == pytest.approx(repeated, abs=1e-7)
-
-
-def test_merging_bins_never_raises_ece(sample):
-    c, y = sample
-    for coarse, fine in ((1, 3), (3, 15), (5, 15), (10, 20), (15, 60)):
-        assert (
-            measure.ece(c, y, n_bins=coarse) <= measure.ece(c, y, n_bins=fine) + 1e-12
-        )
-    assert measure.ece(c, y, n_bins=1) == pytest.approx(
-        abs(measure.calibration_gap(c, y))
-    )
-
-
-def test_flipping_answer_and_confidence_mirrors_calibration(sample):
-    c, y = sample
-    assert measure.brier_score(1 - c, 1 - y) == pytest.approx(measure.brier_score(c, y))
-    assert measure.ece(1 - c, 1 - y) == pytest.approx(measure.ece(c, y))
-    assert measure.calibration_gap(1 - c, 1 - y) == pytest.approx(
-        -measure.calibration_gap(c, y)
-    )
-
-
-def test_a_perfect_forecaster_is_near_zero_at_large_n(rng):
-    c = rng.random(200_000)
-    y = (rng.random(c.size) < c).astype(float)
-    # standard errors: ECE of 15 bins is about sqrt(15 · 2/π · 1/6 / n) = 0.003
-    assert measure.ece(c, y) < 0.006
-    assert measure.ici(c, y) < 0.006
-    assert measure.calibration_slope(c, y) == pytest.approx(1, abs=0.03)
-    assert measure.calibration_intercept(c, y) == pytest.approx(0, abs=0.03)
 
 
 def test_local_regression_against_a_plain_loop(rng, monkeypatch):
@@ -159,9 +120,8 @@ def test_confidences_equal_in_exact_arithmetic_share_an_equal_mass_bin(rng):
     c = rng.choice(np.arange(1, 20) / 20, 400)
     y = (rng.random(400) < c).astype(float)
     written = np.clip(c + rng.choice([-3e-14, 0, 3e-14], 400), 0, 1)
-    assert measure.ece(written, y, binning="mass") == pytest.approx(
-        measure.ece(c, y, binning="mass"), abs=1e-12
-    )
+    error = measure.ece(c, y, binning="mass")
+    assert measure.ece(written, y, binning="mass") == pytest.approx(error, abs=1e-12)
 
 
 def test_separated_outcomes_have_no_slope():
@@ -169,36 +129,10 @@ def test_separated_outcomes_have_no_slope():
         assert np.isnan(measure.calibration_slope([0.1, 0.2, 0.8, 0.9], [0, 0, 1, 1]))
 
 
-# --- peers --------------------------------------------------------------------------------
-
-
 @pytest.mark.parametrize("n_bins", [5, 10, 15])
 def test_ece_against_netcal(sample, n_bins):
     from netcal.metrics import ECE
 
     c, y = sample
-    assert measure.ece(c, y, n_bins=n_bins) == pytest.approx(
-        ECE(n_bins).measure(c, y.astype(int)), abs=1e-6
-    )
-
-
-def test_against_scikit_learn(sample):
-    from sklearn.calibration import calibration_curve
-    from sklearn.metrics import brier_score_loss, log_loss
-
-    c, y = sample
-    assert measure.brier_score(c, y) == pytest.approx(brier_score_loss(y, c))
-    assert measure.log_loss(c, y) == pytest.approx(log_loss(y, c))
-    acc, conf = calibration_curve(y, c, n_bins=10)
-    n = np.bincount(width_bins(c, 10), minlength=10)
-    assert measure.ece(c, y, n_bins=10) == pytest.approx(
-        (n[n > 0] / c.size * np.abs(acc - conf)).sum()
-    )
-
-
-def test_binned_ece_against_relplot(sample):
-    relplot = pytest.importorskip("relplot")
-    c, y = sample  # none on an edge: relplot's bins are closed on the other side
-    assert measure.ece(c, y, n_bins=10) == pytest.approx(
-        relplot.metrics.binnedECE(c, y, nbins=10), abs=1e-12
-    )
+    theirs = ECE(n_bins).measure(c, y.astype(int))
+    assert measure.ece(c, y, n_bins=n_bins) == pytest.approx(theirs, abs=1e-6)

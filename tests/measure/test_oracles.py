@@ -32,9 +32,7 @@ def answers():
     recorded = load_recorded("vlcb").query("dataset == 'GMAI-MMBench'")
     pairs = {}
     for name, (model, strategy) in DATA.items():
-        one = recorded[
-            (recorded["model"] == model) & (recorded["strategy"] == strategy)
-        ]
+        one = recorded.query(f"model == {model!r} and strategy == {strategy!r}")
         confidence = one["confidence"].to_numpy(float)
         pairs[name] = confidence, one["correct"].to_numpy(float)
     readers = load_recorded("viper").query("dataset == 'screeningHighP'")
@@ -65,9 +63,8 @@ def test_the_logistic_fit_has_the_errors_of_calzone(name, answers):
     c, y = answers[name]
     log_odds = logit(np.clip(c, CLIP, 1 - CLIP))
     features = np.column_stack([np.ones(y.size), log_odds])
-    theta, information = fit_logistic(
-        features, y[None] @ features, np.ones((1, y.size))
-    )
+    ones = np.ones((1, y.size))
+    theta, information = fit_logistic(features, y[None] @ features, ones)
     error = np.sqrt(np.diag(np.linalg.inv(information[0])))
     for k, part in enumerate(("intercept", "coef")):
         half = ndtri(0.975) * error[k]
@@ -92,9 +89,8 @@ def test_binned_errors_are_those_of_calzone(name, answers):
     statistic = (table["n"] * off**2 / (expected * (1 - expected))).sum()
     assert statistic == pytest.approx(oracle(name, "HL-H score"), rel=1e-8)
     assert chi2.sf(statistic, len(table)) < 1e-12
-    if (
-        name != "qwen_verbalized"
-    ):  # 25 different numbers: calzone splits ties, ours does not
+    # of its 25 different numbers calzone splits ties, ours does not
+    if name != "qwen_verbalized":
         error = measure.ece_mass(inside, y, n_bins=10)
         assert error == pytest.approx(oracle(name, "ECE-C"), abs=4e-4)
 
@@ -176,9 +172,8 @@ def test_sample_sizes_are_those_of_pmvalsampsize(rate, area):
     normal = ndtri((np.arange(20_001) + 0.5) / 20_001)
     confidence = expit(logit(rate) + normal)
     table = measure.precision_sample_size(confidence, accuracy=rate, auroc=area)
-    data = (
-        f"prevalence {rate:g}, C {area:g}, logits normal(logit prevalence, 1), seed 1"
-    )
+    kind = "logits normal(logit prevalence, 1), seed 1"
+    data = f"prevalence {rate:g}, C {area:g}, {kind}"
     names = ("n for O:E, 95% CI width .2", "n for slope, 95% CI width .2")
     for name, n in zip((*names, "n for C, 95% CI width .1"), table["n"], strict=True):
         # pmvalsampsize steps through standard errors, and simulates the log-odds

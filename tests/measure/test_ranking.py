@@ -27,16 +27,6 @@ def test_auroc_by_hand_and_mirrored(sample):
     assert measure.auroc(1 - c, 1 - y) == pytest.approx(measure.auroc(c, y))
 
 
-def test_against_scikit_learn(sample):
-    from sklearn.metrics import roc_auc_score
-
-    c, y = sample
-    assert measure.auroc(c, y) == pytest.approx(roc_auc_score(y, c))
-
-
-# --- the interval ---------------------------------------------------------------------------
-
-
 def test_the_interval_and_its_test_agree(rng):
     """One half lies outside the interval exactly where p is below 5 %."""
     for n_images in (6, 15, 40):

@@ -16,10 +16,12 @@ def readings(rng):
     reader, case = np.divmod(np.arange(5 * 24), 24)
     truth = case % 2
     score = truth + rng.normal(size=24)[case] + rng.normal(size=reader.size)
-    table = pd.DataFrame(
-        {"reader": reader, "case": case, "truth": truth, "score": score.round(1)}
-    )
-    return table[rng.random(len(table)) < 0.8]
+    columns = {"reader": reader, "case": case, "truth": truth, "score": score.round(1)}
+    return pd.DataFrame(columns)[rng.random(reader.size) < 0.8]
+
+
+def columns_of(table):
+    return [table[name] for name in ("score", "truth", "reader", "case")]
 
 
 def by_pairs(terms):
@@ -43,9 +45,7 @@ def test_variance_of_an_auroc_by_its_definition(readings):
         for i, j in product(low.itertuples(), high.itertuples()):
             term = float(j.score > i.score) + 0.5 * (j.score == i.score)
             terms.append(((reader, i.case, j.case), term))
-    found = mrmc_auroc(
-        *(readings[name] for name in ("score", "truth", "reader", "case"))
-    )
+    found = mrmc_auroc(*columns_of(readings))
     assert found.estimate == pytest.approx(np.mean([term for _, term in terms]))
     assert found.se**2 == pytest.approx(by_pairs(terms))
     assert (found.n_readers, found.n_cases) == (5, 24)
@@ -62,12 +62,8 @@ def test_variance_of_a_mean_by_its_definition(readings):
 def test_a_difference_is_that_of_two_conditions(readings, rng):
     other = readings.assign(score=readings["score"] + rng.normal(0, 0.1, len(readings)))
     both = pd.concat([readings.assign(arm="a"), other.assign(arm="b")])
-    columns = [both[name] for name in ("score", "truth", "reader", "case")]
-    found = mrmc_auroc(*columns, condition=both["arm"])
-    alone = [
-        mrmc_auroc(*(table[name] for name in ("score", "truth", "reader", "case")))
-        for table in (readings, other)
-    ]
+    found = mrmc_auroc(*columns_of(both), condition=both["arm"])
+    alone = [mrmc_auroc(*columns_of(table)) for table in (readings, other)]
     assert found.estimate == pytest.approx(alone[0].estimate - alone[1].estimate)
     # nearly the same scores: their difference is known much better than either
     assert found.se < alone[0].se / 2
@@ -100,15 +96,10 @@ def test_readings_that_are_none_are_refused():
 
 def test_the_table_names_its_metrics(rng):
     reader, case = np.divmod(np.arange(4 * 50), 50)
-    answers = pd.DataFrame(
-        {
-            "reader": reader,
-            "item_id": case,
-            "phase": np.where(case % 2, "alone", "with_model"),
-            "confidence": rng.uniform(0.5, 1, reader.size),
-            "correct": rng.random(reader.size) < 0.7,
-        }
-    )
+    answers = pd.DataFrame({"reader": reader, "item_id": case})
+    answers["phase"] = np.where(case % 2, "alone", "with_model")
+    answers["confidence"] = rng.uniform(0.5, 1, reader.size)
+    answers["correct"] = rng.random(reader.size) < 0.7
     table = mrmc_table(answers, by=["phase"]).set_index(["phase", "metric"])
     alone = answers[answers["phase"] == "alone"]
     right = alone["correct"].astype(float)
@@ -142,9 +133,8 @@ def roe_metz(rng, n_readers, n_cases, separation, variances):
             own = rng.normal(0, reader, n_readers)[:, None]
             own = own + rng.normal(0, arm_case, n_cases)
             own = own + rng.normal(0, interaction / np.sqrt(2), shape)
-            arms.append(
-                separation * positive + shared + own + rng.normal(0, noise, shape)
-            )
+            own = own + rng.normal(0, noise, shape)
+            arms.append(separation * positive + shared + own)
         scores.append(arms)
     return np.swapaxes(np.array(scores), 0, 1)
 
@@ -174,10 +164,8 @@ def test_intervals_cover_in_roe_metz_worlds(n_readers, variances):
         both = {name: np.tile(values, 2) for name, values in columns.items()}
         arm = np.repeat([0, 1], reader.size)
         difference = mrmc_auroc(scores.ravel(), **both, condition=arm)
-        hits[world] = [
-            one.low <= true <= one.high,
-            difference.low <= 0 <= difference.high,
-        ]
+        hits[world, 0] = one.low <= true <= one.high
+        hits[world, 1] = difference.low <= 0 <= difference.high
     # 95 % less three Monte-Carlo errors
     assert (hits.mean(axis=0) >= 0.95 - 3 * np.sqrt(0.95 * 0.05 / n_worlds)).all()
 
@@ -187,10 +175,8 @@ def test_the_published_difference_of_the_viper_readers():
     from medcal_nb.answers.recorded import load_recorded
 
     answers = load_recorded("viper").query("dataset == 'challengeHighP'")
-    table = mrmc_table(
-        answers, condition="modality", case="image_id", metrics=["auroc"]
-    )
-    found = table.iloc[0]  # digital less film
+    how = {"condition": "modality", "case": "image_id", "metrics": ["auroc"]}
+    found = mrmc_table(answers, **how).iloc[0]  # digital less film
     assert found["estimate"] == pytest.approx(-0.0466, abs=0.0005)
     assert found["se"] == pytest.approx(0.023, abs=0.002)
     assert (found["n_readers"], found["n_cases"]) == (20, 239)

@@ -1,17 +1,12 @@
 """Certified thresholds: they hold their risk, and they use what they are allowed."""
 
-import math
-
 import numpy as np
 import pandas as pd
 import pytest
 from scipy.stats import binom
 
 from medcal_nb import measure
-from medcal_nb.measure.selective import (
-    _answers_needed,
-    observed_coverage,
-)
+from medcal_nb.measure.selective import _answers_needed, observed_coverage
 
 
 @pytest.fixture(scope="module")
@@ -23,9 +18,8 @@ def pool():
 
 def simulated(c, y, size, *, n_repeats, groups, rng):
     """Thresholds certified (20 %, 90 %) on samples of images: kept of all, and risk there."""
-    members = np.split(
-        np.argsort(groups, kind="stable"), np.bincount(groups).cumsum()[:-1]
-    )
+    order = np.argsort(groups, kind="stable")
+    members = np.split(order, np.bincount(groups).cumsum()[:-1])
     rows = []
     for _ in range(n_repeats):
         images = rng.integers(0, len(members), size)
@@ -38,21 +32,15 @@ def simulated(c, y, size, *, n_repeats, groups, rng):
     return np.array(rows).T
 
 
-def test_nothing_is_certified_without_evidence():
-    assert measure.selective_threshold([0.9] * 5, [1] * 5, target=0.1) == (math.inf, 0)
+def frame_of(pool, n):
+    """The first answers, two an image."""
+    frame = pd.DataFrame({"confidence": pool[0][:n], "correct": pool[1][:n]})
+    return frame.assign(item_id=np.arange(n), image_id=np.arange(n) // 2, dataset="d")
 
 
 def test_threshold_table_judges_on_other_items(pool):
-    frame = pd.DataFrame(
-        {
-            "confidence": pool[0][:4000],
-            "correct": pool[1][:4000],
-            "modality": np.where(np.arange(4000) % 2, "ct", "mri"),
-            "image_id": np.arange(4000) // 2,
-            "item_id": np.arange(4000),
-            "dataset": "d",
-        }
-    )
+    frame = frame_of(pool, 4000)
+    frame["modality"] = np.where(np.arange(4000) % 2, "ct", "mri")
     fit, test = frame.iloc[:2000], frame.iloc[2000:].copy()
     test.loc[test.index[:10], "confidence"] = np.nan
     table = measure.threshold_table(fit, test, target=0.2, by=["modality"])
@@ -69,10 +57,7 @@ def test_threshold_table_judges_on_other_items(pool):
 
 
 def test_a_threshold_is_judged_on_other_images(pool):
-    frame = pd.DataFrame({"confidence": pool[0][:400], "correct": pool[1][:400]})
-    frame = frame.assign(
-        item_id=np.arange(400), image_id=np.arange(400) // 2, dataset="d"
-    )
+    frame = frame_of(pool, 400)
     first, second = frame.iloc[::2], frame.iloc[1::2]
     with pytest.raises(ValueError, match="200 images are both fit"):
         measure.threshold_table(first, second, target=0.2)
@@ -118,9 +103,8 @@ def test_the_risk_is_held_and_the_budget_used(world, per_image):
     right = WORLDS[world](c) > np.repeat(rng.random(images), per_image)
     groups = np.repeat(np.arange(images), per_image)
     for size, least in ((100, 0.31), (200, 0.50)):
-        coverage, risk = simulated(
-            c, right.astype(float), size, n_repeats=400, groups=groups, rng=rng
-        )
+        how = {"n_repeats": 400, "groups": groups, "rng": rng}
+        coverage, risk = simulated(c, right.astype(float), size, **how)
         # three Monte-Carlo errors of 10 % over 400 repeats
         assert (risk > 0.2).mean() <= 0.1 + 3 * 0.015
         assert world != "calibrated" or coverage.mean() > least
@@ -129,15 +113,8 @@ def test_the_risk_is_held_and_the_budget_used(world, per_image):
 def calibrated(n, rng):
     """Answers of one method, each about an item of its own."""
     c = rng.uniform(0.5, 1, n)
-    return pd.DataFrame(
-        {
-            "strategy": "good",
-            "dataset": "d",
-            "item_id": np.arange(n),
-            "confidence": c,
-            "correct": rng.random(n) < c,
-        }
-    )
+    names = {"strategy": "good", "dataset": "d", "item_id": np.arange(n)}
+    return pd.DataFrame(names | {"confidence": c, "correct": rng.random(n) < c})
 
 
 def test_coverage_is_judged_out_of_sample_and_named_apart(rng):
@@ -163,27 +140,19 @@ def test_delta_is_split_over_the_methods_of_a_table(rng):
     one = calibrated(600, rng).assign(strategy="a")
     three = pd.concat([one.assign(strategy=name) for name in "abc"])
     options = {"target": 0.2, "n_splits": 10, "n_resamples": 20}
-    found = {}
-    for name, rows, delta in (
-        ("split", three, 0.1),
-        ("third", one, 0.1 / 3),
-        ("whole", one, 0.1),
-    ):
-        table = measure.selective_coverage_table(
-            rows, delta=delta, rng=np.random.default_rng(3), **options
-        )
-        found[name] = table.set_index("strategy").loc["a", "coverage"]
-    assert found["split"] == found["third"] < found["whole"]
+    found = []
+    for rows, delta in ((three, 0.1), (one, 0.1 / 3), (one, 0.1)):
+        options |= {"delta": delta, "rng": np.random.default_rng(3)}
+        table = measure.selective_coverage_table(rows, **options)
+        found.append(table.set_index("strategy").loc["a", "coverage"])
+    assert found[0] == found[1] < found[2]
 
 
 def test_answers_without_a_confidence_are_deferred(rng):
     c = np.append(rng.uniform(0.9, 1, 300), np.full(100, np.nan))
-    frame = pd.DataFrame(
-        {"item_id": np.arange(400), "confidence": c, "correct": np.ones(400)}
-    )
-    table = measure.selective_coverage_table(
-        frame, target=0.2, by=(), n_splits=4, n_resamples=100, rng=rng
-    )
+    frame = pd.DataFrame({"item_id": np.arange(400), "confidence": c, "correct": 1.0})
+    how = {"target": 0.2, "by": (), "n_splits": 4, "n_resamples": 100}
+    table = measure.selective_coverage_table(frame, **how, rng=rng)
     assert table.loc[0, "observed_coverage"] == 0.75
     assert table.loc[0, "coverage"] == pytest.approx(0.75, abs=0.05)
 

@@ -22,7 +22,6 @@ RANGES = {
     "ece": 1,
     "brier": 1,
     "auroc": 1,
-    "aurc": 1,
 }
 
 pytestmark = [pytest.mark.notebooks, pytest.mark.slow]

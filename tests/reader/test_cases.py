@@ -7,16 +7,14 @@ from medcal_nb.datasets import load_items
 from medcal_nb.datasets.items import image_side
 from medcal_nb.errors import MedcalError
 from medcal_nb.measure import clustered_interval
-from medcal_nb.reader.cases import error_rate, past_cases, similar_answers
+from medcal_nb.reader.cases import error_rate, similar_answers
 from tests.reader_answers import DATASET, table_of
 
 
-def test_sets_show_each_image_once_and_never_one_of_the_library(book):
+def test_sets_show_each_image_once(book):
     sets = [book.case_set(number, 10) for number in (1, 2)]
     images = [*sets[0]["image_id"], *sets[1]["image_id"]]
     assert len(set(images)) == len(images) == 20
-    assert not set(images) & set(book.rows.loc[book.rows["library"], "image_id"])
-    assert book.rows["library"].any()
     with pytest.raises(MedcalError, match=r"set 99: there are \d+ images"):
         book.case_set(99, 10)
 
@@ -27,7 +25,13 @@ def test_similar_answers_are_counted_by_hand(book_of):
     correct = np.arange(200) % 4 > 0
     images = [f"i{k // 2}" for k in range(200)]
     book = book_of(
-        table_of(200, confidence=confidence, correct=correct, image_id=images)
+        table_of(
+            200,
+            confidence=confidence,
+            answer=np.where(correct, "yes", "no"),
+            correct=correct,
+            image_id=images,
+        )
     )
     case = book.rows.loc["q0100"]
     similar, alike = similar_answers(book.rows, case)
@@ -59,31 +63,9 @@ def test_agreement_is_that_of_the_other_methods(book_of):
     assert set(similar["agreement"]) == {0}
 
 
-def test_past_cases_do_not_tell_which_modality_is_asked_for(book_of):
-    modality = np.where(np.arange(120) % 2, "ct", "mri")
-    columns = {
-        "gold": modality,
-        "answer": "ct",
-        "question_type": "open",
-        "correct": modality == "ct",
-    }
-    book = book_of(table_of(120, modality=modality, **columns))
-    case = book.rows.loc["q0003"]
-    assert past_cases(similar_answers(book.rows, case)[0], case).empty
-
-
-def test_past_cases_are_of_the_library_and_of_the_same_question_first(book):
-    for _, case in book.case_set(1, 20).iterrows():
-        past = past_cases(similar_answers(book.rows, case)[0], case)
-        assert past["library"].all()
-        assert past["image_id"].is_unique
-        same = (past["question"] == case["question"]).tolist()
-        assert same == sorted(same, reverse=True)
-
-
 def test_what_is_not_named_is_chosen_medical_first(book_of):
     general = table_of(80, dataset="everyday", domain="general")
-    wrong = table_of(60, strategy="p_true", correct=False)
+    wrong = table_of(60, strategy="p_true", answer="no", correct=False)
     book = book_of(general, wrong, table_of(60))
     wanted = {"dataset": "d", "model": "m", "strategy": "verbalized"}
     assert book.about == wanted

@@ -11,7 +11,7 @@ from PIL import Image, ImageCms
 from PIL.PngImagePlugin import PngInfo
 from typer.testing import CliRunner
 
-from medcal_nb.cli.commands import app
+from medcal_nb.cli import app
 from medcal_nb.errors import MedcalError
 from medcal_nb.grading import is_correct
 from medcal_nb.reader.page import page_data, page_text, picture, write_page
@@ -61,10 +61,8 @@ def test_the_model_s_answer_is_the_option_that_it_names(book_of):
     book = book_of(table_of(9, answer="Yes.", correct=None))
     case = page_data(book, book.case_set(1, 1))["cases"][0]
     assert case["answer"] == "yes"
-    assert case["right"] == [
-        None,
-        False,
-    ]  # of the same answer there is the same grade: none
+    # of the same answer there is the same grade: none
+    assert case["right"] == [None, False]
     assert case["similar"] is None
 
 
@@ -73,12 +71,14 @@ def test_a_picture_holds_its_pixels_alone(tmp_path):
     notes.add_text("Description", "pneumothorax, left")
     path = tmp_path / "pneumothorax.png"
     profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
-    Image.new("RGB", (300, 200), "grey").save(path, pnginfo=notes, icc_profile=profile)
-    _, _, data = picture(str(path), 192).partition("base64,")
+    Image.new("RGB", (3000, 2000), "grey").save(
+        path, pnginfo=notes, icc_profile=profile
+    )
+    _, _, data = picture(str(path)).partition("base64,")
     opened = Image.open(io.BytesIO(base64.b64decode(data)))
-    assert (opened.size, opened.text, opened.info) == ((192, 128), {}, {})
+    assert (opened.size, opened.text, opened.info) == ((1500, 1000), {}, {})
     path.write_bytes(b"\x89PNG\r\n\x1a\nnot really")
-    assert picture(str(path), 192) == picture(None, 192) == ""
+    assert picture(str(path)) == picture(None) == ""
 
 
 def test_the_command_writes_a_page_or_opens_one(answers, tmp_path, monkeypatch):
@@ -89,10 +89,14 @@ def test_the_command_writes_a_page_or_opens_one(answers, tmp_path, monkeypatch):
         app, ["reader", str(answers), "--to", str(to), "--size", "4"]
     )
     assert result.output.startswith(
-        f"wrote {to}: 4 cases of pocketvqa-medical, answers of simulated"
+        f"wrote {to}: 4 cases of pocketvqa-medical, 4 with an image, answers of simulated"
     )
     assert len(data_of(to.read_text())["cases"]) == 4
     assert opened == []
+    bare = tmp_path / "bare.parquet"
+    table_of(9, question=None).to_parquet(bare)
+    with pytest.raises(MedcalError, match="no image and no question"):
+        write_page(bare, tmp_path / "bare.html")
     with pytest.raises(MedcalError, match="there already"):
         write_page(answers, to)
     CliRunner().invoke(app, ["reader", str(answers), "--size", "2"])

@@ -15,12 +15,6 @@ def executed_lesson() -> Path:
     folder = Path(tempfile.mkdtemp(prefix="lesson-"))
     notebook = ROOT / "notebooks" / "07_teaching.ipynb"
     copy = folder / notebook.name
-    papermill.execute_notebook(
-        notebook,
-        copy,
-        {"OUT": str(folder)},
-        cwd=ROOT / "notebooks",
-        kernel_name="python3",
-        progress_bar=False,
-    )
+    how = {"cwd": ROOT / "notebooks", "kernel_name": "python3", "progress_bar": False}
+    papermill.execute_notebook(notebook, copy, {"OUT": str(folder)}, **how)
     return copy

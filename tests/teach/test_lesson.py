@@ -12,11 +12,8 @@ from PIL import Image
 
 from medcal_nb.datasets import open_image, pocket
 from medcal_nb.errors import MedcalError
-from medcal_nb.measure import ece
 from medcal_nb.teach import exercises, lesson
-from medcal_nb.teach.lab import HALF_WIDTH, LEVELS, answers, lab, mean_ece
-
-# numbers
+from medcal_nb.teach.lab import HALF_WIDTH, LEVELS, answers, lab
 
 
 def test_answers_are_right_as_often_as_drawn():
@@ -28,25 +25,11 @@ def test_answers_are_right_as_often_as_drawn():
         assert mine.mean() == pytest.approx(share, abs=0.02)  # 4 standard errors
 
 
-def test_a_forecaster_on_the_line_is_calibrated_in_bins_of_any_width():
-    for bins, most in ((5, 0.005), (40, 0.012)):
-        assert ece(*answers(LEVELS, 200_000), n_bins=bins) < most
-
-
 def test_a_temperature_divides_log_odds_and_leaves_the_answers_alone():
     one, correct = answers(LEVELS, 500, sample=3)
     two, same = answers(LEVELS, 500, temperature=2, sample=3)
     assert np.log(two / (1 - two)) == pytest.approx(np.log(one / (1 - one)) / 2)
     assert (correct == same).all()
-
-
-def test_luck_shrinks_with_answers_and_grows_with_bins():
-    mean = {(n, k): mean_ece(LEVELS, n, bins=k) for n in (50, 800) for k in (5, 30)}
-    assert mean[50, 5] < mean[50, 30]
-    assert mean[800, 30] < mean[50, 30]
-    # a mean of sizes of normal gaps, √(2/π) of their standard deviation, p (1 − p) as drawn
-    sd = np.sqrt(np.mean([p * (1 - p) for p in LEVELS]) * 5 / 800)
-    assert mean[800, 5] == pytest.approx(np.sqrt(2 / np.pi) * sd, rel=0.15)
 
 
 def test_the_lab_starts_from_settings_and_refuses_others():
@@ -94,14 +77,6 @@ def test_the_ten_right_answers():
     assert 0.28 - 2 * (0.28 * 0.72 / 100) ** 0.5 > 0.15
 
 
-def test_an_exercise_tells_the_numbers_of_the_lab_above_it():
-    picture = lab(right=list(LEVELS), n=50, bins=5)
-    asked = exercises.ask("sample_size", picture).values["exercise"]
-    assert "measured on 50 answers in 5 bins" in asked["question"]
-    assert f"{mean_ece(LEVELS, 50, bins=5):.3f} with 50" in asked["why"]
-    assert f"{mean_ece(LEVELS, 200, bins=5):.3f} with 200" in asked["why"]
-
-
 def test_a_part_brings_its_script_and_escapes_what_it_says():
     values = {"picture": "data:,", "question": "<b>which?</b>", "answer": 'a "cyst"'}
     part = lesson.Part("case", values | {"gold": "", "when": "start"})
@@ -109,9 +84,6 @@ def test_a_part_brings_its_script_and_escapes_what_it_says():
     assert "&lt;b&gt;which?" in markup
     assert "<script" not in markup
     assert script.count('<script type="module">') == 1
-
-
-# the quiz
 
 
 def test_the_quiz_holds_recorded_answers_to_its_own_images():

@@ -4,13 +4,12 @@ import html
 import json
 import re
 
-import numpy as np
 import pandas as pd
 import pytest
 
 from medcal_nb.errors import MedcalError
 from medcal_nb.teach.exercises import NAMES, exercise
-from medcal_nb.teach.lab import CONTROLS, answers, mean_ece
+from medcal_nb.teach.lab import CONTROLS, mean_ece
 from medcal_nb.teach.lesson_site import write_lesson_site
 from tests.teach.executed import ROOT, executed_lesson
 
@@ -29,7 +28,7 @@ def test_the_page_is_whole_and_asks_nobody(page):
     assert page.count('<form class="medcal-vote"') == 2
     assert page.count('<section class="medcal-quiz"') == 1
     assert page.count("<script") == 1
-    assert page.count('<img alt="') == 3  # figures
+    assert page.count('<img alt="') == 2  # figures
     assert page.count("<blockquote") == 3  # findings
     assert not re.search(r"<img(?![^>]*alt=.[^'\"]+)", page)
     assert "## " not in page
@@ -64,21 +63,6 @@ def test_exercises_tell_the_numbers_of_the_lab_above_them(page):
         )
         why = data(below, "data-exercise")[0]["why"]
         assert f" {mean_ece(start['right'], n, bins=bins):.3f} " in why
-
-
-def test_the_figure_on_thresholds_is_of_the_lab_above_it(page):
-    table = pd.read_csv(executed_lesson().with_name("fig07_threshold.csv"))
-    start = next(
-        one for one in data(page, "data-start") if one["control"] == "threshold"
-    )
-    confidence, correct = answers(start["right"], start["n"], sample=start["sample"])
-    for row in table[::20].itertuples():
-        above = confidence >= row.confidence
-        cost = np.where(above, start["cost"] * (1 - correct), 1).mean()
-        assert [row.coverage, row.cost] == pytest.approx([above.mean(), cost])
-    # the cheapest threshold of the sample is that of the exchange rate
-    cheapest = table["confidence"][table["cost"].idxmin()]
-    assert cheapest == pytest.approx(1 - 1 / start["cost"])
 
 
 def test_a_notebook_that_was_not_executed_is_refused(tmp_path):

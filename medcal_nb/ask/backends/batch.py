@@ -185,7 +185,7 @@ class _Batch:
     can = WRITING
     cannot: ClassVar[dict] = {}
 
-    def __init__(self, about, place):
+    def __init__(self, about: dict, place: Path) -> None:
         self.place = place
         self.name = about["model"]
         self.provenance = {"server": "batch"}

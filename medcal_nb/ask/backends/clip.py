@@ -2,7 +2,7 @@
 
 import json
 import time
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import nullcontext
 from typing import Any
 
 from medcal_nb.ask.backends.local import find_device, why
@@ -37,32 +37,44 @@ class ClipModel:
         self.name = name
         self.device = device
 
-    def session(self) -> AbstractContextManager:
+    def session(self):
         """Open a batch of items."""
         return nullcontext(self)
 
-    def run(self, calls: list) -> list:
-        """Answer `Similarity` calls, in order."""
-        return [self._answer(call) for call in calls]
-
-    def _answer(self, call):
+    def run(self, calls: list) -> list[LabelProbabilities | Failure]:
+        """Answer `Similarity` calls, in order; what stands in several of them is encoded once."""
         import torch
 
         started = time.perf_counter()
+        shown = {call.picture: self._pixels(call.picture) for call in calls}
+        pixels = {one: x for one, x in shown.items() if not isinstance(x, Failure)}
+        texts = list(dict.fromkeys(text for call in calls for text in call.texts))
+        if pixels:
+            with torch.inference_mode():
+                stacked = torch.stack(list(pixels.values())).to(self.device)
+                tokens = self.tokenizer(texts).to(self.device)
+                images = self.model.encode_image(stacked, normalize=True)
+                words = self.model.encode_text(tokens, normalize=True)
+                scale = self.model.logit_scale.exp().item()
+            # (images, texts)
+            similar = scale * images.double().cpu() @ words.double().cpu().T
+            shown |= dict(zip(pixels, similar, strict=True))
+        seconds = (time.perf_counter() - started) / len(calls)
+        results = []
+        for call in calls:
+            row = shown[call.picture]
+            if not isinstance(row, Failure):
+                shares = row[[texts.index(text) for text in call.texts]].softmax(0)
+                named = dict(zip(call.texts, shares.tolist(), strict=True))
+                row = LabelProbabilities(named, seconds=seconds)
+            results.append(row)
+        return results
+
+    def _pixels(self, picture):
         try:
-            pixels = self.preprocess(call.picture.open())[None].to(self.device)
+            return self.preprocess(picture.open())
         except MedcalError as error:
             return Failure(str(error))
-        tokens = self.tokenizer(list(call.texts)).to(self.device)
-        with torch.inference_mode():
-            (image,) = self.model.encode_image(pixels, normalize=True).double()
-            words = self.model.encode_text(tokens, normalize=True).double()
-            scale = self.model.logit_scale.exp().double()
-            shares = (scale * (words @ image)).softmax(0).tolist()
-        seconds = time.perf_counter() - started
-        return LabelProbabilities(
-            dict(zip(call.texts, shares, strict=True)), seconds=seconds
-        )
 
 
 def find(name: str, *, device: str | None = None, **reach: Any) -> ClipModel | None:

@@ -1,12 +1,13 @@
 """What a processor makes of an image: its tokens in a prompt, and its tensors."""
 
+from collections.abc import Mapping, Sequence
 from itertools import takewhile
 from typing import Any
 
 from medcal_nb.ask.calls import Failure
 
 
-def common(rows: list) -> tuple:
+def common(rows: Sequence[Sequence]) -> tuple:
     """Return the longest beginning that all token lists share."""
     pairs = zip(min(rows), max(rows), strict=False)
     return tuple(a for a, _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
@@ -20,7 +21,7 @@ class Expansion:
     become ones that have `begun`.
     """
 
-    def __init__(self, plain: list[int], inputs: Any) -> None:
+    def __init__(self, plain: Sequence[int], inputs: Mapping) -> None:
         import torch
 
         plain = tuple(plain)
@@ -38,7 +39,7 @@ class Expansion:
             else:
                 self.tensors[name] = value
 
-    def expand(self, plain: list[int]) -> tuple | Failure:
+    def expand(self, plain: Sequence[int]) -> tuple[int, ...] | Failure:
         """Put this image's tokens into those of a prompt about it, or say why not."""
         size = len(self.before)
         if tuple(plain[:size]) != self.before:
@@ -48,7 +49,9 @@ class Expansion:
         return (*self.begun, *plain[size:])
 
 
-def pixels(expansions: list[Expansion], lengths: list[int], backend: Any) -> dict:
+def pixels(
+    expansions: Sequence[Expansion], lengths: Sequence[int], backend: Any
+) -> dict[str, Any]:
     """Gather the tensors of several images for one pass over prompts of so many tokens."""
     from torch.nn.functional import pad
 

@@ -186,11 +186,11 @@ class LocalModel:
 class _LocalSession:
     """Turns calls into rows of tokens, and rows back into results."""
 
-    def __init__(self, backend, engine):
+    def __init__(self, backend: LocalModel, engine: SharedPrefix) -> None:
         self.backend = backend
         self.engine = engine
 
-    def run(self, calls: list) -> list:
+    def run(self, calls: list) -> list[Reply | LabelProbabilities | Failure]:
         """Answer `calls`, in order."""
         started = time.perf_counter()
         backend = self.backend

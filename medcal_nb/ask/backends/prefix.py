@@ -8,7 +8,7 @@ so far are one row until they part.
 """
 
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
@@ -16,8 +16,8 @@ from itertools import accumulate, groupby
 from typing import Any, NamedTuple
 
 from medcal_nb.ask.backends.expansion import Expansion, common, pixels
-from medcal_nb.ask.backends.rows import choose
-from medcal_nb.ask.calls import BLANK, Failure, Picture
+from medcal_nb.ask.backends.rows import Row, choose
+from medcal_nb.ask.calls import BLANK, Failure, Picture, Prompt
 from medcal_nb.errors import MedcalError
 
 #: Token positions with images, or after them, that are computed in one pass.
@@ -30,7 +30,7 @@ _MROPE = ("mm_token_type_ids", "image_grid_thw")
 MOST_ROWS = 1024
 
 
-def slices(sizes: list[int], cost: float, most: int) -> Iterator[slice]:
+def slices(sizes: Sequence[int], cost: float, most: int) -> Iterator[slice]:
     """Cut a list in order of size into slices, each computed in one pass.
 
     In a pass the shorter rows are padded. A new one begins where the padding would come to more
@@ -86,7 +86,7 @@ class SharedPrefix:
 
     # --- tokens -----------------------------------------------------------------------------------
 
-    def encode(self, texts: dict) -> dict:
+    def encode(self, texts: dict[Prompt, str]) -> dict[Prompt, tuple | Failure]:
         """Return the token ids of each prompt, image expanded, or a Failure."""
         written = list(texts.values())
         encoded = {}
@@ -107,7 +107,7 @@ class SharedPrefix:
 
     # --- running ----------------------------------------------------------------------------------
 
-    def run(self, encoded: dict, rows: list) -> None:
+    def run(self, encoded: dict[Prompt, tuple | Failure], rows: list[Row]) -> None:
         """Fill in the rows' tokens and log-probabilities."""
         import torch
 

@@ -7,11 +7,14 @@ the batch it happened to be in.
 
 import hashlib
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from medcal_nb.ask.calls import Prompt
+
+if TYPE_CHECKING:
+    import torch
 
 #: rows whose distributions over the whole vocabulary are in memory at once
 _AT_ONCE = 128
@@ -43,7 +46,9 @@ class Row:
     ended: bool = False
 
 
-def choose(logits: Any, lines: list[int], rows: list[Row], eos: frozenset) -> list[int]:
+def choose(
+    logits: "torch.Tensor", lines: list[int], rows: list[Row], eos: frozenset[int]
+) -> list[int]:
     """Choose the next token of each row from its line of the logits, book it, and return all."""
     import torch
 

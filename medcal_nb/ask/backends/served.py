@@ -176,7 +176,7 @@ class ServedModel:
                 yield from (batch.result() for batch in done)
             yield from (batch.result() for batch in as_completed(waiting))
 
-    def asked(self):
+    def asked(self) -> rq.Asked:
         """Begin to ask about an image."""
         return rq.Asked(self.name, _Sent(self, self.names), gate=self.gate, **self.able)
 
@@ -280,7 +280,9 @@ class ServedModel:
                 raise Refused(problem)
         raise MedcalError(f"{problem} ({len(failed)} tries)")
 
-    async def once(self, url: str, path: str, body: Sequence[bytes] = ()) -> tuple:
+    async def once(
+        self, url: str, path: str, body: Sequence[bytes] = ()
+    ) -> tuple[int, str, bytearray]:
         """Return status, Retry-After and body, of which no more than so much is read."""
         how = {"allow_redirects": False}
         if body:
@@ -372,7 +374,7 @@ class _Probe:
 class _Sent:
     """Sends requests about an image; what is known of it meanwhile."""
 
-    def __init__(self, model, names=False):
+    def __init__(self, model: ServedModel, names: bool = False) -> None:
         self.model = model
         self.names = names
         self.there = {}
@@ -393,18 +395,16 @@ class _Sent:
         self.there[picture] = asyncio.create_task(self.post(body, picture, url, name))
         return await self.there[picture]
 
-    async def post(self, body, picture, url, name=""):
+    async def post(
+        self, body: dict, picture: Picture, url: bytes | None, name: str = ""
+    ) -> dict:
         """Send a request with the image's bytes, its name, or both."""
         parts = rq.fill(body, url, name)
         return await self.model.ask(picture.key, rq.CHAT, rq.check_chat, parts)
 
 
 def find(
-    name: str,
-    *,
-    device: str | None = None,
-    revision: str | None = None,
-    **reach: Any,
+    name: str, *, device: str | None = None, revision: str | None = None, **reach: Any
 ) -> ServedModel | None:
     """Return the model at one or several URLs, separated by commas; None where the name is none."""
     if not name.startswith(("http://", "https://")):

@@ -18,7 +18,6 @@ model_strategy, model_answer, model_confidence, model_correct``, and ``phase``, 
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator
 
 from medcal_nb.errors import MedcalError, printable
@@ -41,25 +40,19 @@ _CASE = (
 
 def _read(log: Log) -> Iterator[dict]:
     """The answers that decisions stand for."""
-    alone: dict[tuple, dict] = {}
-    final: dict[tuple, dict] = {}
+    answers: dict[tuple, dict] = {}
     places: dict[tuple, int] = {}
     for row in log.rows():
         _check(row, log)
         case = tuple(row[name] for name in _KEY)
         places.setdefault(case, 1 + sum(one[0] == row["reader"] for one in places))
-        if row["action"] == "commit":
-            alone.setdefault(case, row)
-        else:
-            final[case] = row
-    samples: Counter = Counter()
-    for phase, rows in (("alone", alone), ("with_model", final)):
-        for case, row in rows.items():
-            # one reader may have read a case beside several models
-            key = (phase, row["reader"], row["dataset"], row["item_id"])
-            about = {"strategy": phase, "phase": phase, "sample": samples[key]}
-            yield _answer(row) | about | {"place": places[case]}
-            samples[key] += 1
+        phase = "alone" if row["action"] == "commit" else "with_model"
+        if (
+            phase == "with_model" or (phase, case) not in answers
+        ):  # of the own ones the first
+            about = {"strategy": phase, "phase": phase, "place": places[case]}
+            answers[phase, case] = _answer(row) | about
+    yield from answers.values()
 
 
 def _check(row, log):

@@ -18,11 +18,11 @@ from collections.abc import Iterator
 from medcal_nb.logs.nested import at, choice, first_text, number
 from medcal_nb.logs.registry import Log, Reader, has
 
+#: Members of a sample that are no metrics.
 _NO_METRIC = re.compile(
     r"doc|(doc|prompt|target)_hash|doc_id|target|arguments|input|(filtered_)?resps|filter|metrics|"
     "token_counts"
 )
-"""Members of a sample that are no metrics."""
 
 
 def _read(log: Log) -> Iterator[dict]:

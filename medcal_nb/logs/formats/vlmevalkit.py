@@ -55,8 +55,8 @@ def _kind(options, gold):
     return "closed" if closed else "open"
 
 
+#: How what judging adds to a file's name begins.
 _JUDGED = "openai|exact_matching|auxmatch|(?:chat)?gpt-"
-"""How what judging adds to a file's name begins."""
 
 READERS = (
     Reader(

@@ -8,6 +8,7 @@ import os
 import re
 import signal
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -37,8 +38,12 @@ def execute_notebook(
     *,
     kernels: type,
     on_cell: Callable[..., None],
+    seconds: int | None = None,
 ) -> None:
     """Execute a notebook into a copy, which is written after each cell.
+
+    A message between a kernel and its manager may get lost, and the cell then never ends: a
+    notebook whose cell takes too long is run once more.
 
     Parameters
     ----------
@@ -49,32 +54,41 @@ def execute_notebook(
         Of `kernel_manager`.
     on_cell : callable
         Called before each cell.
+    seconds : int, optional
+        That a cell may take; without a limit if not given.
 
     Raises
     ------
     MedcalError
-        If a cell fails, with its number, its line and the path of the copy, or the kernel dies.
+        If a cell fails, with its number, its line and the path of the copy, or takes too long
+        twice, or the kernel dies.
     NotEnough
         If the notebook raises it.
     """
     import papermill
-    from nbclient.exceptions import DeadKernelError
+    from nbclient.exceptions import CellTimeoutError, DeadKernelError
 
     logging.getLogger("papermill").setLevel(logging.CRITICAL + 1)  # we say it
     # papermill takes a path as a format string
     paths = [re.sub("([{}])", r"\1\1", str(path)) for path in (notebook, copy)]
+    run = partial(
+        papermill.execute_notebook,
+        *paths,
+        parameters,
+        kernel_name="python3",
+        language="python",
+        kernel_manager_class=kernels,
+        start_timeout=180,
+        execution_timeout=seconds,
+        shutdown_kernel="immediate",
+        progress_bar=False,
+        on_cell_start=on_cell,
+    )
     try:
-        papermill.execute_notebook(
-            *paths,
-            parameters,
-            kernel_name="python3",
-            language="python",
-            kernel_manager_class=kernels,
-            start_timeout=180,
-            shutdown_kernel="immediate",
-            progress_bar=False,
-            on_cell_start=on_cell,
-        )
+        try:
+            run()
+        except CellTimeoutError:
+            run()
     except papermill.PapermillExecutionError as error:
         if error.ename == NotEnough.__name__:
             raise NotEnough(error.evalue) from None
@@ -84,6 +98,8 @@ def execute_notebook(
             f"cell In [{error.exec_count}], {line[1] if line else ''!r}: {error.ename}: "
             f"{error.evalue}; all of it in {copy}"
         ) from None
+    except CellTimeoutError:
+        raise MedcalError(f"a cell took more than {seconds} s, twice") from None
     except DeadKernelError:
         raise MedcalError("the kernel died: out of memory, or ended") from None
 

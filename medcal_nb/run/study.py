@@ -26,6 +26,8 @@ _PACKAGE = Path(__file__).resolve().parents[1]
 ROOT = Path(os.environ.get("MEDCAL_ROOT") or _PACKAGE.parent).resolve()
 
 _AT_ONCE = 2
+# seconds of a cell of the study; asking a large model may take longer
+_LONGEST = 600
 _LIBRARIES = ("numpy", "scipy", "pandas", "matplotlib", "seaborn")
 # what no notebook imports, and what alone decides how figures and tables look
 _APART = ("cli", "reader", "run")
@@ -147,7 +149,15 @@ class Step:
         out.mkdir(parents=True)
         copy = stage / self.notebook.name
         given = self.given | {"OUT": str(out)}
-        execute_notebook(self.notebook, copy, given, kernels=kernels, on_cell=on_cell)
+        limit = None if self.asks and self.given else _LONGEST
+        execute_notebook(
+            self.notebook,
+            copy,
+            given,
+            kernels=kernels,
+            on_cell=on_cell,
+            seconds=limit,
+        )
         notes, page = finish_notebook(copy)
         head = f"Executed [{self.name}](../notebooks/{self.notebook.name}), without its code."
         (out / f"{self.name}.md").write_text(f"{head}\n\n{page}\n", encoding="utf-8")

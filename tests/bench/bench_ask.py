@@ -21,11 +21,9 @@ import itertools
 import math
 import os
 import platform
-import statistics
 import time
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 
 from medcal_nb.ask.backends.local import _LocalSession
@@ -93,21 +91,16 @@ class Plain:
         by_prompt = {}
         for call in calls:
             by_prompt.setdefault(call.prompt, []).append(call)
-        prompts, n = list(by_prompt), max(map(len, by_prompt.values()))
-        for low in range(0, len(prompts), self.size):
-            part = prompts[low : low + self.size]
-            _, inputs = self._inputs(part)
+        n = max(map(len, by_prompt.values()))
+        how = {"do_sample": True, "top_k": 0, "num_return_sequences": n}
+        for low in range(0, len(by_prompt), self.size):
+            part = list(by_prompt)[low : low + self.size]
             replies = self._replies(
-                inputs,
-                calls[0].max_new_tokens,
-                do_sample=True,
-                top_k=0,
-                num_return_sequences=n,
+                self._inputs(part)[1], calls[0].max_new_tokens, **how
             )
             for i, prompt in enumerate(part):
-                found.update(
-                    zip(by_prompt[prompt], replies[i * n : (i + 1) * n], strict=True)
-                )
+                own = replies[i * n : (i + 1) * n]
+                found.update(zip(by_prompt[prompt], own, strict=True))
 
     def _labels(self, calls, found):
         """One forward pass over prompt + label, for the labels as the local backend writes them."""
@@ -115,39 +108,31 @@ class Plain:
 
         backend = self.backend
         texts, inputs = self._inputs([call.prompt for call in calls])
-        rows, forced = [], []
-        for i, (call, text) in enumerate(zip(calls, texts, strict=True)):
-            for row in backend_rows(backend, i, text, call.labels):
-                rows.append(i)
-                forced.append(row.forced)
-        width = max(map(len, forced))
-        ids = torch.full((len(rows), width), backend.pad, device=backend.device)
-        mask = torch.zeros_like(ids)
-        for i, tokens in enumerate(forced):
-            ids[i, : len(tokens)] = torch.tensor(tokens)
-            mask[i, : len(tokens)] = 1
-        batch = _repeated(inputs, rows, width)
-        batch["input_ids"][:, -width:] = ids
-        batch["attention_mask"][:, -width:] = mask
+        session = _LocalSession(backend, None)
+        rows = [
+            row  # a way of writing a label, as the local backend has them
+            for i, (call, text) in enumerate(zip(calls, texts, strict=True))
+            for row in session._label_rows(i, text, call.labels)
+        ]
+        width = max(len(row.forced) for row in rows)
+        batch = _repeated(inputs, [row.prompt for row in rows], width)
+        batch["input_ids"][:, -width:] = backend.pad
+        for i, row in enumerate(rows):
+            places = slice(-width, len(row.forced) - width or None)
+            batch["input_ids"][i, places] = torch.tensor(row.forced)
+            batch["attention_mask"][i, places] = 1
         if not backend.rope_index:
             batch["position_ids"] = (batch["attention_mask"].cumsum(1) - 1).clamp(min=0)
         out = backend.model(**batch, logits_to_keep=width + 1)
         logprobs = torch.log_softmax(out.logits[:, :-1].float(), -1)
-        scores = iter(
-            sum(float(logprobs[i, j, token]) for j, token in enumerate(tokens))
-            for i, tokens in enumerate(forced)
-        )
         self.positions += batch["input_ids"].numel() - inputs["input_ids"].numel()
-        for i, (call, text) in enumerate(zip(calls, texts, strict=True)):
-            found_for = dict.fromkeys(call.labels, -np.inf)
-            for row in backend_rows(backend, i, text, call.labels):
-                found_for[row.label] = np.logaddexp(found_for[row.label], next(scores))
-            totals = list(found_for.values())
-            mass = np.logaddexp.reduce(totals)
-            shares = [math.exp(total - mass) for total in totals]
-            found[call] = LabelProbabilities(
-                dict(zip(call.labels, shares, strict=True))
-            )
+        shares = [dict.fromkeys(call.labels, 0.0) for call in calls]
+        for i, row in enumerate(rows):
+            score = sum(float(logprobs[i, j, t]) for j, t in enumerate(row.forced))
+            shares[row.prompt][row.label] += math.exp(score)
+        for call, share in zip(calls, shares, strict=True):
+            total = sum(share.values())
+            found[call] = LabelProbabilities({k: s / total for k, s in share.items()})
 
 
 def _repeated(inputs, rows, width):
@@ -169,117 +154,73 @@ def _repeated(inputs, rows, width):
     return batch
 
 
-def backend_rows(backend, prompt, text, labels):
-    """The ways of writing each label, as the local backend has them."""
-    return _LocalSession(backend, None)._label_rows(prompt, text, labels)
-
-
-def programs_of(strategies, items, plan):
-    made = [
-        (s.name, item.item_id, s.ask(item, plan))
-        for s in strategies
-        for item in items
-        if s.applies(item, Plan()) is None
-    ]
-    return [(name, item_id) for name, item_id, _ in made], [
-        program for *_, program in made
-    ]
-
-
-def ask_ours(backend, strategies, items, plan):
-    """All strategies together, in one session."""
+def answers_to(answer, strategies, items, plan):
+    """What is answered to every call of some methods about some items."""
     log = {}
-    names, programs = programs_of(strategies, items, plan)
-    with backend.session() as session:
 
-        def answer(calls):
-            results = session.run(calls)
-            log.update(zip(calls, results, strict=True))
-            return results
-
-        outcomes = run_programs(programs, answer)
-    assert not [one for one in outcomes if isinstance(one, Failure)]
-    return dict(zip(names, outcomes, strict=True)), log
-
-
-def ask_plain(backend, strategies, items, plan, size):
-    """One strategy after another; within a strategy, `size` items at a time."""
-    peer, log, table = Plain(backend, size), {}, {}
-
-    def answer(calls):
-        results = peer(calls)
+    def logged(calls):
+        results = answer(calls)
         log.update(zip(calls, results, strict=True))
         return results
 
+    pairs = itertools.product(strategies, items)
+    programs = [s.ask(i, plan) for s, i in pairs if s.applies(i, Plan()) is None]
+    outcomes = run_programs(programs, logged)
+    assert not [one for one in outcomes if isinstance(one, Failure)]
+    return log
+
+
+def ask(backend, strategies, items, plan, size):
+    """All answers, `size` items at a time (None: ours, all in one session), and positions."""
+    if size is None:
+        before = backend.positions
+        with backend.session() as session:
+            log = answers_to(session.run, strategies, items, plan)
+        return log, backend.positions - before
+    peer, log = Plain(backend, size), {}
     for strategy in strategies:
         for low in range(0, len(items), size):
-            names, programs = programs_of([strategy], items[low : low + size], plan)
-            outcomes = run_programs(programs, answer)
-            assert not [one for one in outcomes if isinstance(one, Failure)]
-            table.update(zip(names, outcomes, strict=True))
-    return table, log, peer.positions
+            log |= answers_to(peer, [strategy], items[low : low + size], plan)
+    return log, peer.positions
 
 
 def agreement(ours, theirs):
-    """Share of greedy replies that are equal, of label answers within 0.001; number compared."""
-    equal = close = greedy = labels = 0
-    for call, result in theirs.items():
-        if isinstance(call, Labels) and call in ours:
-            labels += 1
-            mine = ours[call].probabilities
-            close += all(
-                abs(p - mine[name]) < 1e-3 for name, p in result.probabilities.items()
-            )
-        elif isinstance(call, Generate) and not call.seed and call in ours:
-            greedy += 1
-            equal += result.text == ours[call].text
-    return equal, greedy, close, labels
+    """How many greedy replies and label probabilities are compared, and are the same."""
+    counts = dict.fromkeys(("greedy", "greedy_equal", "labels", "labels_close"), 0)
+    for call in ours.keys() & theirs.keys():
+        a, b = ours[call], theirs[call]
+        if isinstance(call, Labels):
+            counts["labels"] += 1
+            gaps = [abs(p - b.probabilities[n]) for n, p in a.probabilities.items()]
+            counts["labels_close"] += max(gaps) < 1e-3
+        elif isinstance(call, Generate) and not call.seed:
+            counts["greedy"] += 1
+            counts["greedy_equal"] += a.text == b.text
+    return counts
 
 
 def measure(backend, strategies, items, plan, *, ways, threads=(1,), repeat=1):
-    """Ask in several ways; return a table of what each took.
+    """One row a way and number of threads: medians of what it took, and agreement with ours.
 
-    `ways` names each way and the items it asks at a time (None: ours, all in one session).
+    `ways` names each way and the items it asks at a time.
     """
     import torch
 
-    seconds, cpu, positions, compared = {}, {}, {}, {}
-    _, log = ask_ours(backend, strategies, items, plan)  # warm-up
+    ours, _ = ask(backend, strategies, items, plan, None)  # warm-up
+    rows = []
     for n_threads, again in itertools.product(threads, range(repeat)):
         torch.set_num_threads(n_threads)
         for way, size in ways.items():
             if size == 1 and again:
                 continue
-            started, used, before = (
-                time.perf_counter(),
-                time.process_time(),
-                backend.positions,
-            )
-            if size is None:
-                ask_ours(backend, strategies, items, plan)
-                positions[way] = backend.positions - before
-            else:
-                _, other, positions[way] = ask_plain(
-                    backend, strategies, items, plan, size
-                )
-            seconds.setdefault((way, n_threads), []).append(
-                time.perf_counter() - started
-            )
-            cpu.setdefault((way, n_threads), []).append(time.process_time() - used)
-            if size is not None:
-                compared[way] = agreement(log, other)
-    rows = []
-    for (way, n_threads), times in seconds.items():
-        row = {"way": way, "threads": n_threads, "positions": positions[way]}
-        row["seconds"] = statistics.median(times)
-        row["cpu_seconds"] = statistics.median(cpu[way, n_threads])
-        equal, greedy, close, labels = compared.get(way, (0, 0, 0, 0))
-        row |= {
-            "greedy_equal": f"{equal}/{greedy}",
-            "labels_close": f"{close}/{labels}",
-        }
-        rows.append(row)
-    return pd.DataFrame(rows).round(2)
+            started, used = time.perf_counter(), time.process_time()
+            log, positions = ask(backend, strategies, items, plan, size)
+            row = {"way": way, "threads": n_threads, "positions": positions}
+            row["seconds"] = time.perf_counter() - started
+            row["cpu_seconds"] = time.process_time() - used
+            rows.append(row | agreement(ours, log))
+    table = pd.DataFrame(rows).groupby(["way", "threads"], sort=False).median()
+    return table.round(2).reset_index()
 
 
 def compare(frame, ours="ours"):

@@ -40,9 +40,8 @@ def take_reader(page: Page, home: Path, answers: Path, to: Path) -> None:
     page.keyboard.type("you")
     page.keyboard.press("Enter")
     while not page.locator("#take").is_enabled() or page.locator("#model").is_hidden():
-        page.keyboard.press(
-            "n"
-        )  # to a case on which the first answer is not the model's
+        # to a case on which the first answer is not the model's
+        page.keyboard.press("n")
         if page.locator("#answers kbd").count():
             page.keyboard.press("1")
             page.keyboard.type("70")

@@ -1,0 +1,108 @@
+"""Numbers that once stayed unnoticed when they were changed by hand (mutants that survived)."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy.optimize import brentq
+from scipy.special import expit, logit, stdtrit
+
+from medcal_nb import correct, measure
+from medcal_nb.answers import load_answers
+from medcal_nb.errors import MedcalError
+
+
+def answers_of(confidence, grades, name):
+    """Answers of one model, each about an image of its own."""
+    ids = [f"{name}{i}" for i in range(len(grades))]
+    about = {"model": "m", "strategy": "s", "dataset": name, "domain": name}
+    columns = {"item_id": ids, "image_id": ids, "confidence": confidence}
+    return pd.DataFrame(columns | {"correct": grades}).assign(**about)
+
+
+@pytest.fixture
+def sides(rng):
+    """A source that is overconfident, and a target that is always right at one confidence."""
+    confidence = rng.uniform(0.05, 0.95, 400)
+    source = answers_of(confidence, rng.random(400) < confidence**2, "general")
+    return source, answers_of(np.full(60, 0.8), np.ones(60), "medical")
+
+
+def test_n_labels_are_n_labels(sides, rng):
+    """All of them right: the intercept follows from their number, and half an answer more."""
+    curve, _ = correct.labels_needed(*sides, sizes=(10,), n_draws=5, rng=rng)
+    median = curve.set_index("map")["median"]
+    log_odds = logit(1 - np.sqrt(median["transferred"]))
+
+    def excess(intercept):
+        return 10 * expit(log_odds + intercept) + expit(intercept) - 10.5
+
+    known = expit(log_odds + brentq(excess, -20, 20))
+    assert median["known"] == pytest.approx((1 - known) ** 2, rel=1e-6)
+
+
+def test_the_slope_of_a_shift_is_the_estimate_and_no_resample(sides, rng):
+    source, _ = sides
+    confidence = rng.uniform(0.05, 0.95, 300)
+    target = answers_of(confidence, rng.random(300) < confidence, "medical")
+    slopes = []
+    for seed in range(3):
+        how = {"n_resamples": 20, "rng": np.random.default_rng(seed)}
+        with pytest.warns(correct.ShiftWarning):
+            slopes.append(correct.check_shift(source, target, **how)["slope"].item())
+    assert slopes == [slopes[0]] * 3
+
+
+def test_a_percent_sign_that_ends_after_many_rows_is_refused(tmp_path):
+    n = 70_000
+    signed = np.where(np.arange(n) < n - 10, "80%", "0.8")
+    table = pd.DataFrame({"item_id": range(n), "confidence": signed})
+    table.assign(model="m", correct=1).to_csv(tmp_path / "a.csv", index=False)
+    with pytest.raises(MedcalError, match=r"row 69991,.*percent sign"):
+        load_answers(tmp_path / "a.csv")
+
+
+def test_a_band_of_accuracy_stays_between_0_and_1(rng):
+    confidence = np.repeat([0.5, 0.7, 0.9], 4)
+    grades = [0, 0, 0, 1, 0, 1, 0, 1, 1, 1, 1, 0]
+    how = {"groups": np.arange(12) // 2, "n_resamples": 200, "rng": rng}
+    band = measure.calibration_curve_table(confidence, grades, **how)
+    assert band["accuracy_low"].min() == 0
+    assert band["accuracy_high"].max() == 1
+
+
+def test_one_pair_is_ranked():
+    assert measure.auroc([0.9, 0.1], [1, 0]) == 1
+    assert measure.auroc([0.9, 0.1], [0, 1]) == 0
+
+
+def test_two_groups_are_worth_less_than_their_items():
+    grades, groups = [1, 1, 1, 0, 1, 0, 0, 0], [0, 0, 0, 0, 1, 1, 1, 1]
+    # k - m p is 1 and -1: deff = 2 · 7 · 2 / (8² · ¼)
+    worth = 8 / 1.75 * (stdtrit(7, 0.975) / stdtrit(1, 0.975)) ** 2
+    low, high = measure.wilson_interval(worth / 2, worth)
+    interval = measure.clustered_interval(grades, groups)
+    assert interval == pytest.approx((float(low), float(high)))
+
+
+def holm(p):
+    """Holm's adjusted P values, one after another."""
+    adjusted = np.empty(len(p))
+    largest = 0.0
+    for rank, place in enumerate(np.argsort(p, kind="stable")):
+        largest = max(largest, (len(p) - rank) * p[place])
+        adjusted[place] = min(1, largest)
+    return adjusted
+
+
+def test_p_values_of_a_table_are_holm_s():
+    answers = measure.example_answers(300)
+    table = measure.auroc_table(answers, by=["dataset", "strategy"])
+    assert len(table) > 2
+    np.testing.assert_allclose(table["p_holm"], holm(table["p"].to_numpy()))
+
+    rng = np.random.default_rng(0)
+    combined = correct.ensemble_answers(answers, rng=rng)
+    changes = correct.ensemble_change_table(combined, n_resamples=50, rng=rng)
+    assert len(changes) > 2
+    for _, rows in changes.groupby("rival"):
+        np.testing.assert_allclose(rows["p_holm"], holm(rows["p"].to_numpy()))

@@ -347,8 +347,9 @@ def test_verify_sees_what_differs(ran):
     results = ran / "figures" / "results" / "02_numbers.json"
     assert verify_study(["2"], root=ran) == {"02_numbers": []}
     edit(results, "2.5", "2.50001")
-    line = "means, row 2: mean 2.50001, now 2.5"
-    assert verify_study(["2"], root=ran) == {"02_numbers": [line]}
+    differs = "row 2: mean 2.50001, now 2.5"
+    lines = [f"{table}, {differs}" for table in ("fig02_line", "means")]
+    assert verify_study(["2"], root=ran) == {"02_numbers": lines}
 
 
 def test_a_twentieth_of_an_interval_is_a_difference():

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from medcal_nb.errors import MedcalError, NotEnough
+from medcal_nb.errors import MedcalError
 
 # figures are drawn inline whatever this shell prefers, and libraries keep quiet
 _ENVIRONMENT = {
@@ -54,8 +54,6 @@ def execute_notebook(
     ------
     MedcalError
         If a cell fails, with its number, its line and the path of the copy, or the kernel dies.
-    NotEnough
-        If the notebook raises it.
     """
     import papermill
     from nbclient.exceptions import DeadKernelError
@@ -76,8 +74,6 @@ def execute_notebook(
             on_cell_start=on_cell,
         )
     except papermill.PapermillExecutionError as error:
-        if error.ename == NotEnough.__name__:
-            raise NotEnough(error.evalue) from None
         trace = re.sub(r"\x1b\[[\d;]*m", "", "\n".join(error.traceback))
         line = re.search(r"(?m)^-+> *\d+ *(.*)$", trace)  # the first is the cell's
         raise MedcalError(

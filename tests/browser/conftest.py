@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
+import json
+import os
 import shutil
+import subprocess
+import sys
+import time
 from dataclasses import dataclass, field
+from pathlib import Path
 from urllib.parse import urlsplit
 
+import nbformat
 import pytest
 
-from tests.browser import servers
-
 PATIENCE = 180_000  # milliseconds that a slow machine has for anything waited for
-ARGUMENTS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--no-first-run",
-]
+ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
+ARGUMENTS += ["--disable-component-update", "--disable-sync", "--no-first-run"]
 
 
 @pytest.fixture(scope="session")
@@ -56,10 +55,8 @@ class Complaints:
 
     def _request(self, url: str) -> None:
         parts = urlsplit(url)
-        if (
-            parts.scheme in ("http", "https", "ws", "wss")
-            and parts.hostname != "127.0.0.1"
-        ):
+        is_remote = parts.scheme in ("http", "https", "ws", "wss")
+        if is_remote and parts.hostname not in ("127.0.0.1", "localhost"):
             self.abroad.append(url)
 
 
@@ -71,41 +68,81 @@ def page(chromium):
     """
     context = chromium.new_context(viewport={"width": 1280, "height": 900})
     context.set_default_timeout(PATIENCE)
-    page, told = context.new_page(), Complaints()
-    told.watch(page)
+    page, complaints = context.new_page(), Complaints()
+    complaints.watch(page)
+    page.on("dialog", lambda dialog: dialog.accept())  # a notebook left unsaved
     yield page
     context.close()
-    assert told.errors == []
-    assert told.abroad == []
+    assert (complaints.errors, complaints.abroad) == ([], [])
+
+
+@dataclass
+class Lab:
+    """A JupyterLab on loopback: the page that shows it, its address and its folder."""
+
+    page: object
+    url: str
+    token: str
+    folder: Path
+
+    def write(self, name: str, *cells: str) -> None:
+        """Write a notebook of some cells of code."""
+        cells = [nbformat.v4.new_code_cell(code) for code in cells]
+        kernel = {"name": "python3", "display_name": "Python 3 (ipykernel)"}
+        notebook = nbformat.v4.new_notebook(
+            cells=cells, metadata={"kernelspec": kernel}
+        )
+        nbformat.write(notebook, self.folder / f"{name}.ipynb")
+
+    def run(self, name: str) -> None:
+        """Open a notebook and choose Run → Run All Cells, as soon as its kernel is idle."""
+        # a workspace of its own, in which the tabs of another test are not opened again
+        path = f"lab/workspaces/{name}/tree/{name}.ipynb?token={self.token}"
+        self.page.goto(self.url + path)
+        self.page.locator(".jp-Notebook").wait_for()
+        # the indicator in the toolbar says "idle" before the kernel is there
+        self.page.get_by_text("Python 3 (ipykernel) | Idle").wait_for()
+        for item in ("Run", "Run All Cells"):
+            self.page.get_by_role("menuitem", name=item, exact=True).click()
 
 
 @pytest.fixture(scope="module")
 def lab(page, root, tmp_path_factory):
-    """JupyterLab on a copy of the notebooks, so that a test never saves into the checkout."""
+    """JupyterLab on a copy of the notebooks, with nothing of the user's own settings."""
     home = tmp_path_factory.mktemp("lab")
-    folder = home / "notebooks"
-    shutil.copytree(root / "notebooks", folder)
-    for name, code in (("hello", HELLO), ("exercise", EXERCISE), ("reliability", LAB)):
-        write_notebook(folder / f"{name}.ipynb", code)
-    with servers.jupyterlab(folder, home) as server:
-        yield server
+    folder = shutil.copytree(root / "notebooks", home / "notebooks")
+    settings = {
+        "apputils-extension/notification": {
+            "fetchNews": "false",
+            "checkForUpdates": False,
+        },
+        "notebook-extension/tracker": {
+            "windowingMode": "none"
+        },  # every cell is on the page
+    }
+    for name, values in settings.items():
+        file = home / "settings" / "@jupyterlab" / f"{name}.jupyterlab-settings"
+        file.parent.mkdir(parents=True)
+        file.write_text(json.dumps(values))
+    places = ("JUPYTER_CONFIG_DIR", "JUPYTER_DATA_DIR", "JUPYTER_RUNTIME_DIR")
+    own = {name: str(home / name) for name in (*places, "IPYTHONDIR")}
+    environment = os.environ | own | {"HOME": str(home), "OMP_NUM_THREADS": "1"}
+    command = [sys.executable, "-m", "jupyterlab", "--no-browser", "--allow-root"]
+    command += ["--ServerApp.ip=127.0.0.1", "--ServerApp.port=0"]
+    command += [f"--ServerApp.root_dir={folder}", "--LabApp.extension_manager=readonly"]
+    command += [f"--LabApp.user_settings_dir={home / 'settings'}"]
+    where = {"env": environment, "cwd": home, "stderr": subprocess.STDOUT}
+    with (home / "log").open("wb") as log:
+        process = subprocess.Popen(command, stdout=log, **where)
+    try:
+        # where it listens, by whatever token; written in two steps
+        while not (files := [*home.glob("JUPYTER_RUNTIME_DIR/jpserver-*.json")]):
+            assert process.poll() is None, (home / "log").read_text()
+            time.sleep(0.1)
+        time.sleep(0.5)
+        address = json.loads(files[0].read_text())
+        yield Lab(page, address["url"], address["token"], folder)
         page.close()  # before its server stops
-
-
-HELLO = """import ipywidgets
-print('sum', 40 + 2)
-ipywidgets.IntSlider(description='turn me')"""
-EXERCISE = """from IPython.display import display
-from medcal_nb.teach import exercises, lesson
-display(exercises.ask('accuracy'), exercises.ask('boaster'), lesson.quiz(), exercises.hand_in())"""
-LAB = "from medcal_nb.teach.lab import lab\nlab(n=100)"
-
-
-def write_notebook(path, code):
-    """Write a notebook of one cell."""
-    import nbformat
-
-    cell = nbformat.v4.new_code_cell(code, id="only")
-    kernel = {"name": "python3", "display_name": "Python 3", "language": "python"}
-    notebook = nbformat.v4.new_notebook(cells=[cell], metadata={"kernelspec": kernel})
-    nbformat.write(notebook, path)
+    finally:
+        process.terminate()
+        process.wait(timeout=60)

@@ -1,59 +1,99 @@
 """JupyterLab, driven as a reader would: by keyboard and menu."""
 
+import json
+import subprocess
+import sys
+import time
+
+import pandas as pd
 import pytest
 from playwright.sync_api import expect
 
+from tests.browser.conftest import PATIENCE
+
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
+SCRIPT = "window.PWN = 1"
+NAME = f'm<img src=x onerror="{SCRIPT}"><script>{SCRIPT}</script>'
+EXERCISE = """
+from IPython.display import display
+from medcal_nb.teach import exercises, lesson
+display(exercises.ask("accuracy"), exercises.ask("boaster"), lesson.quiz(), exercises.hand_in())
+"""
+HOSTILE = """
+import numpy as np
+from ipywidgets import interact
+from matplotlib import pyplot as plt
+from medcal_nb import measure, plots
+from medcal_nb.answers import load_answers
+from medcal_nb.labels import label_of
+from medcal_nb.notebook import Output, show
+out = Output("02_metrics", FOLDER)
+answers = load_answers(FILE)
+print(*answers.attrs["assumed"], sep="\\n")
+rng = np.random.default_rng(0)
+scores = measure.metrics_table(answers, by=["model"], metrics=["accuracy"], rng=rng)
+out.finding(f"{label_of(scores['model'].iloc[0])}: {scores['accuracy'].iloc[0]:.2f}")
+fig, ax = plt.subplots()
+plots.forest(scores, "accuracy", label="model", ax=ax)
+out.save(fig, "fig02_models", scores, f"Accuracy of {label_of(scores['model'].iloc[0])}")
+"""
 
 
-def open_notebook(page, lab, name):
-    """Open a notebook and wait until its kernel is idle."""
-    # a workspace of its own, in which the tabs of another test are not opened again
-    workspace = name.removesuffix(".ipynb")
-    page.goto(lab.address(f"lab/workspaces/{workspace}/tree/{name}"))
-    page.locator(".jp-Notebook").wait_for()
-    # the indicator in the toolbar says "idle" before the kernel is there
-    page.get_by_text("Python 3 (ipykernel) | Idle").wait_for()
+def test_a_chapter_gives_the_published_findings(lab, root):
+    path = lab.folder / "09_people.ipynb"
+    folder = lab.folder / "out"
+    written = path.read_text().replace('OUT = \\"\\"', f"OUT = '{folder}'")
+    path.write_text(written)
+    lab.run(path.stem)
+    results = folder / "results" / "09_people.json"
+    end = time.monotonic() + PATIENCE / 1000
+    while not results.exists():
+        assert time.monotonic() < end
+        time.sleep(0.5)
+    published = root / "figures" / "results" / results.name
+    findings = [json.loads(p.read_text())["findings"] for p in (results, published)]
+    assert findings[0] == findings[1]
+    assert lab.page.locator("[data-mime-type$='stderr']").count() == 0
 
 
-def run_all(page):
-    """Run → Run All Cells, from the menu bar."""
-    page.get_by_role("menuitem", name="Run", exact=True).click()
-    page.get_by_role("menuitem", name="Run All Cells", exact=True).click()
+def test_a_model_s_name_runs_no_script(chromium, page, lab):
+    """Neither where cells are run, which Lab trusts, nor in the page that nbconvert writes."""
+    table = {"model": [NAME] * 40, "item_id": range(40), "confidence": [0.5, 0.9] * 20}
+    answers = lab.folder / "answers.csv"
+    pd.DataFrame(table | {"correct": [0, 1] * 20}).to_csv(answers, index=False)
+    code = HOSTILE.replace("FILE", repr(str(answers)))
+    code = code.replace("FOLDER", repr(str(lab.folder / "out")))
+    cells = ("out.table('scores', scores)", "show(scores)", "scores", "out.close()")
+    choose = "interact(lambda model: model, model=list(scores['model'])); print(6 * 7)"
+    lab.write("hostile", code, *cells, choose)
+    lab.run("hostile")
+    page.get_by_text("42", exact=True).wait_for()
+    expect(page.get_by_label("model", exact=True)).to_have_value(NAME)
+    assert page.get_by_text(NAME).count() >= 5
+    assert page.locator(".jp-OutputArea-output img").count() == 1
+    assert page.evaluate("window.PWN") is None
 
-
-def all_run(page):
-    """Wait until the last cell has put the first finding to its top."""
-    answer = page.locator(".jp-OutputArea-output", has_text="multimodal LLMs called")
-    answer.first.wait_for(timeout=240_000)
-
-
-def test_a_notebook_runs_and_shows_its_output(page, lab):
-    open_notebook(page, lab, "hello.ipynb")
-    run_all(page)
-    page.get_by_text("sum 42", exact=True).wait_for()
-    slider = page.get_by_role("slider")
-    slider.wait_for()
-    slider.press("ArrowRight")
-    page.locator(".widget-readout", has_text="1").wait_for()
-
-
-def test_the_lesson_runs_and_its_labs_move(page, lab):
-    open_notebook(page, lab, "07_teaching.ipynb")
-    run_all(page)
-    all_run(page)
-    assert page.locator(".jp-RenderedText[data-mime-type$='stderr']").count() == 0
-    view = page.locator(".medcal-lab", has=page.locator("[name=temperature]")).first
-    view.scroll_into_view_if_needed()
-    value = view.locator(".number").nth(1)
-    before = value.inner_text()
-    view.locator("input").press("ArrowRight")
-    expect(value).not_to_have_text(before)
+    path = lab.folder / "hostile.ipynb"
+    command = [
+        sys.executable,
+        "-m",
+        "nbconvert",
+        "--to",
+        "html",
+        "--execute",
+        str(path),
+    ]
+    subprocess.run(command, check=True, capture_output=True, timeout=120)
+    converted = chromium.new_context(offline=True).new_page()
+    converted.goto(path.with_suffix(".html").as_uri())
+    assert converted.get_by_text(NAME).count() >= 5
+    assert converted.evaluate("window.PWN") is None
+    converted.context.close()
 
 
 def test_exercises_and_quiz_by_keyboard_leave_the_notebook_alone(page, lab):
-    open_notebook(page, lab, "exercise.ipynb")
-    run_all(page)
+    lab.write("exercise", EXERCISE)
+    lab.run("exercise")
     forms = page.locator(".medcal-exercise[data-live]")
     choice, number = forms.first, forms.nth(1)
     cells = page.locator(".jp-Cell").count()
@@ -66,14 +106,12 @@ def test_exercises_and_quiz_by_keyboard_leave_the_notebook_alone(page, lab):
     page.keyboard.press("Enter")
     number.get_by_text("Right. All answers fall into one bin").wait_for()
     # letters that are commands of JupyterLab where the focus is on no text
-    for field in (
-        choice.get_by_label("B", exact=True),
-        page.locator(".medcal-quiz [name=sure]"),
-    ):
+    b = choice.get_by_label("B", exact=True)
+    for field in (b, page.locator(".medcal-quiz [name=sure]")):
         field.focus()
         for key in "abddxjk":
             page.keyboard.press(key)
-    choice.get_by_label("B", exact=True).press("Space")
+    b.press("Space")
     choice.get_by_role("button", name="Check").press("Enter")
     choice.get_by_text("B can be better calibrated, but").wait_for()
     assert page.locator(".medcal-score").inner_text() == "1 of 10 exercises right"

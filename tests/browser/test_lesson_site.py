@@ -17,7 +17,6 @@ from medcal_nb.teach import lesson as parts
 from medcal_nb.teach.lab import LEVELS, answers
 from medcal_nb.teach.lesson_site import write_lesson_site
 from tests.browser.conftest import PATIENCE, Complaints
-from tests.browser.test_lab import open_notebook, run_all
 from tests.teach.executed import executed_lesson
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
@@ -263,8 +262,8 @@ def test_it_can_be_read_touched_and_reached_by_tab(lesson):
 
 
 def test_the_same_lab_in_jupyterlab(page, lab):
-    open_notebook(page, lab, "reliability.ipynb")
-    run_all(page)
+    lab.write("reliability", "from medcal_nb.teach.lab import lab", "lab(n=100)")
+    lab.run("reliability")
     view = page.locator(".medcal-lab").first
     view.wait_for()
     cells = page.locator(".jp-Cell").count()

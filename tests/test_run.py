@@ -321,7 +321,9 @@ print(run_study(steps_of(["3"], root=Path(sys.argv[1]))))
 def test_a_stopped_study_publishes_nothing_and_leaves_no_kernel(ran, number):
     before = contents(ran / "figures")
     edit(ran / "notebooks" / "03_alone.ipynb", "out.close()", SLOW)
-    command = [sys.executable, "-c", COMMAND, ran]
+    # ^C reaches it also where the tests themselves run in the background, which ignores it
+    code = f"import signal\nsignal.signal(2, signal.default_int_handler)\n{COMMAND}"
+    command = [sys.executable, "-c", code, ran]
     process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
     work = ran / "build" / "study"
     while not (work / "started").exists():

@@ -21,6 +21,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from medcal_nb.errors import MedcalError
+from medcal_nb.measure.decimals import shortest_decimals
 
 TEXT = pd.StringDtype(na_value=np.nan)
 
@@ -166,7 +167,7 @@ def numbers(
     signed = np.zeros(len(values), dtype=bool)
     kind = values.dtype
     if pd.api.types.is_numeric_dtype(kind) and not pd.api.types.is_bool_dtype(kind):
-        return as_written(
+        return shortest_decimals(
             values.to_numpy(values.to_numpy().dtype, na_value=math.nan)
         ), signed
     array = np.full(len(values), math.nan)
@@ -177,7 +178,7 @@ def numbers(
         pairs = each(values.where(odd), number, place, remedy)[odd]
         array[odd] = [one for one, _ in pairs]
         signed[odd] = [sign for _, sign in pairs]
-    return as_written(array), signed
+    return shortest_decimals(array), signed
 
 
 def number(cell: Any) -> tuple[float, bool]:
@@ -200,24 +201,6 @@ def number(cell: Any) -> tuple[float, bool]:
         return float("x" if is_odd else cell), signed
     except (TypeError, ValueError, OverflowError):
         raise ValueError("is not a number") from None
-
-
-def as_written(array: NDArray) -> NDArray[np.float64]:
-    """Numbers that were stored in 32 or 16 bits as the decimals that they were written as.
-
-    Otherwise equal confidences would fall into different bins after nothing but a change of type.
-    Doubles stay as they are, unless all of them are widened 32-bit numbers.
-
-    Examples
-    --------
-    >>> as_written(np.array([0.9, 0.1], "float32")).tolist()
-    [0.9, 0.1]
-    """
-    single = array.astype(np.float32)
-    if array.dtype.itemsize < 8 or np.array_equal(single, array, equal_nan=True):
-        narrow = array if array.dtype.itemsize < 8 else single
-        return narrow.astype(str).astype(np.float64)
-    return array.astype(np.float64)
 
 
 def within(

@@ -26,7 +26,7 @@ from medcal_nb.ask.parsing import parse_guesses
 from medcal_nb.ask.strategy import Plan, Program, Strategy, applies_always
 from medcal_nb.ask.strategy import rehearse as rehearse
 from medcal_nb.datasets import Item
-from medcal_nb.errors import MedcalError
+from medcal_nb.errors import check_known
 
 #: Every strategy by its name, in the order of the tables; those asked by name only in `APART`.
 STRATEGIES = {}
@@ -115,14 +115,14 @@ def choose_strategies(names: str | list[str]) -> list[Strategy]:
         names = [name.strip() for name in names.split(",") if name.strip()]
     if list(names) == ["all"]:
         return list(STRATEGIES.values())
-    chosen = {name: find_strategy(name) for name in names}
-    unknown = [name for name, how in chosen.items() if how is None]
-    if unknown or not chosen:
-        raise MedcalError(
-            f"unknown strategy {str(unknown)[1:-1]}: choose from "
-            f"{', '.join(STRATEGIES)} (each also with _blank) or 'all'"
+    chosen = []
+    for name in dict.fromkeys(names or [""]):
+        # each also with _blank
+        check_known(
+            name.removesuffix("_blank"), STRATEGIES | APART, "elicitation method"
         )
-    return list(chosen.values())
+        chosen.append(find_strategy(name))
+    return chosen
 
 
 # --- stated: answer and confidence in words ------------------------------------------------------

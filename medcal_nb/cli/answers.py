@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from medcal_nb.cli._app import Force, app, assigned, note, say, split_names
-from medcal_nb.errors import MedcalError, check_known, did_you_mean
+from medcal_nb.errors import MedcalError, check_known
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -233,12 +233,8 @@ def calibrate(
 
 def _named(columns: list[str] | None) -> dict[str, Any]:
     """The columns and settings that -c names, by our names."""
-    values: dict[str, Any] = {
-        _OURS.get(name, name): value for name, value in assigned(columns, "-c").items()
-    }
-    for name in values.keys() & {"logits", "probabilities"}:
-        values[name] = split_names(values[name])
-    return values
+    values = assigned(columns, "-c")
+    return {_OURS.get(name, name): value for name, value in values.items()}
 
 
 def _read(read: Any, file: Path, columns: list[str] | None) -> "pd.DataFrame":
@@ -282,12 +278,11 @@ def _limit(text: str) -> tuple[str, str, float]:
     from medcal_nb import measure
 
     match = _GATE.fullmatch(text)
-    if not match or match[1] not in measure.METRICS:
-        hint = did_you_mean(match[1], measure.METRICS) if match else ""
-        names = ", ".join(measure.METRICS)
+    if not match:
         raise MedcalError(
-            f"--require {text!r}: write METRIC < NUMBER or METRIC > NUMBER{hint}; there are {names}"
+            f"--require {text!r}: write METRIC < NUMBER or METRIC > NUMBER"
         )
+    check_known(match[1], measure.METRICS, "metric")
     return match[1], match[2], float(match[3])
 
 

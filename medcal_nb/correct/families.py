@@ -92,7 +92,7 @@ def fit_smoothed(
     high = (n_right + 1) / (n_right + 2)
     low = 1 / (n_wrong + 2)
     targets = high * right + low * (weights - right)  # (B, n), times its weight
-    begin = np.zeros(features.shape[1]) if start is None else np.asarray(start, float)
+    begin = 0.0 if start is None else np.asarray(start, float)
     return fit_logistic(features, targets @ features, weights, start=begin)[0]
 
 

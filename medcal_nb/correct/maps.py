@@ -268,7 +268,8 @@ def apply_maps(
           recalibrated strategy is another strategy, and its uncorrected one stays comparable
         - confidence: recalibrated; missing stays missing
         - confidence_raw: the one before
-        - option_probabilities, where there are any: missing, as they would contradict it
+
+        Probabilities of options are missing: they would contradict the confidence.
 
     Raises
     ------

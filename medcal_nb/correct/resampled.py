@@ -7,7 +7,8 @@ counts of the cells, and Newton's method starts from the fit of the sample itsel
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -44,13 +45,16 @@ class Side:
     images: np.ndarray
     resamples: Resamples
     fold: np.ndarray
-    confidence: np.ndarray = field(init=False)
-    correct: np.ndarray = field(init=False)
 
-    def __post_init__(self) -> None:
-        confidence = self.rows["confidence"].to_numpy(float)
-        object.__setattr__(self, "confidence", confidence)
-        object.__setattr__(self, "correct", self.rows["correct"].to_numpy(float))
+    @cached_property
+    def confidence(self) -> np.ndarray:
+        """Confidences of the rows."""
+        return self.rows["confidence"].to_numpy(float)
+
+    @cached_property
+    def correct(self) -> np.ndarray:
+        """1 where a row is correct."""
+        return self.rows["correct"].to_numpy(float)
 
     @property
     def n_images(self) -> int:

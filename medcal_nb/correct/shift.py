@@ -20,6 +20,7 @@ from medcal_nb.measure.resampling import (
     logit,
     percentile_ends,
 )
+from medcal_nb.measure.rows import arrays
 
 from .crossfit import images_of, pairs, with_images
 from .maps import fit
@@ -102,12 +103,9 @@ def share_removed(study: TransferStudy, by: Sequence[str] = ()) -> pd.DataFrame:
 
 def _transferred(left: pd.DataFrame, right: pd.DataFrame, method: str) -> np.ndarray:
     """Confidences of the target by the source's map."""
-    source_c = left["confidence"].to_numpy(float)
-    target_c = right["confidence"].to_numpy(float)
-    clip = choose_clip(np.r_[source_c, target_c])
-    return fit(source_c, left["correct"].to_numpy(float), method=method, clip=clip)(
-        target_c
-    )
+    confidence, _ = arrays(right)
+    clip = choose_clip(np.r_[left["confidence"], confidence])
+    return fit(*arrays(left), method=method, clip=clip)(confidence)
 
 
 # --- is it that kind of shift? ------------------------------------------------------------------
@@ -197,18 +195,17 @@ def check_shift(
 
 
 def _mixture_distance(left: pd.DataFrame, right: pd.DataFrame) -> float:
-    source_c = left["confidence"].to_numpy(float)
-    source_right = left["correct"].to_numpy(float) == 1
-    target_c = right["confidence"].to_numpy(float)
+    source_c, source_right = arrays(left)
+    target_c, target_right = arrays(right)
     grid = np.unique(np.r_[source_c, target_c])
 
     def distribution(confidence: np.ndarray) -> np.ndarray:
         below = np.searchsorted(np.sort(confidence), grid, side="right")
         return below / max(len(confidence), 1)
 
-    accuracy = right["correct"].astype(float).mean()
-    mixture = accuracy * distribution(source_c[source_right])
-    mixture += (1 - accuracy) * distribution(source_c[~source_right])
+    accuracy = target_right.mean()
+    mixture = accuracy * distribution(source_c[source_right == 1])
+    mixture += (1 - accuracy) * distribution(source_c[source_right == 0])
     return float(np.abs(distribution(target_c) - mixture).max())
 
 

@@ -40,7 +40,7 @@ from typing import TYPE_CHECKING, Any
 
 from medcal_nb.datasets.items import ITEM_COLUMNS, chosen
 from medcal_nb.errors import MedcalError
-from medcal_nb.files import PathLike
+from medcal_nb.files import PathLike, new_file
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -212,14 +212,13 @@ class _Files:
             )
         if not target.is_file():
             target.parent.mkdir(parents=True, exist_ok=True)
-            part = target.with_name(f"{target.name}.{os.getpid()}.part")
             with (
                 _plainly(archive),
                 zipfile.ZipFile(archive) as opened,
                 opened.open(info) as file,
+                new_file(target, force=True) as part,
             ):  # no more than it says it holds, whatever it unpacks to
                 part.write_bytes(file.read(info.file_size + 1))
-            part.replace(target)
         return str(target)
 
 

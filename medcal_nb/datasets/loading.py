@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from medcal_nb.errors import MedcalError
+from medcal_nb.errors import check_known
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -55,16 +55,14 @@ def load_items(
     >>> items["question_type"].isin(["closed", "choice", "open"]).all().item()
     True
     """
-    if split not in (None, "fit", "test"):
-        raise MedcalError(f"split {split!r} is not known; give one of fit, test")
+    if split is not None:
+        check_known(split, ["fit", "test"], "split")
     if name in _EMBEDDED:
         from medcal_nb.datasets import pocket
 
         return pocket.load(name, split=split, n=n, seed=seed)
-    known = dataset_names()
-    (first, _, folder) = name.partition(":")
-    if first not in known or first in _EMBEDDED:
-        raise MedcalError(f"dataset {name!r} is not known; known: {', '.join(known)}")
     from medcal_nb.datasets import hub
 
+    first, colon, folder = name.partition(":")
+    check_known(first, hub.HUB_SETS if colon else dataset_names(), "data set")
     return hub.load(first, split=split, n=n, seed=seed, folder=folder or None)

@@ -146,7 +146,7 @@ def guard_table(
     """
     check_whole(n_orders, "n_orders", 1)
     check_level(risk, "risk")
-    limit = -np.log(check_level(delta, "delta"))
+    check_level(delta, "delta")
     in_use = {tuple(key.values()): part for key, part in parts_by(thresholds, by)}
     rows = []
     for key, part in parts_by(measured(graded), by):
@@ -162,7 +162,7 @@ def guard_table(
         delays = []
         for _ in range(n_orders):
             order = rng.permutation(1 - y[one_answer_an_image(c, y, codes, rng)])
-            reached = _log_wealth(order, risk) >= limit
+            reached = guard(order, risk=risk, delta=delta)["alarm"].to_numpy()
             delays.append(reached.argmax() + 1 if reached.any() else np.inf)
         row = {"threshold": threshold, "n_kept": len(kept), "risk": 1 - y.mean()}
         rows.append(key | row | _delayed(np.array(delays, dtype=float)))

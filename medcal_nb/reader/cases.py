@@ -14,7 +14,6 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from medcal_nb.answer_key import answer_key
 from medcal_nb.answers import load_answers
 from medcal_nb.ask.strategies import find_strategy
 from medcal_nb.datasets import load_items
@@ -25,8 +24,6 @@ from medcal_nb.measure import clustered_interval
 #: How many similar answers are counted, and how many a condition on likeness has to leave.
 NEAREST = 100
 AT_LEAST = 20
-#: How far the agreements of two answers that are alike in it may be apart.
-LIKE_AGREEMENT = 0.15
 SYNTHETIC = "A synthetic image, no patient. Left and right are those of the image."
 _TEXTS = ("question", "image", "domain", "modality", "question_type", "gold")
 _CHOICE = ["dataset", "model", "strategy"]
@@ -44,9 +41,8 @@ class Casebook:
         ``dataset``, ``model`` and ``strategy``.
     rows : pandas.DataFrame
         The answers that have a confidence, by item: the columns of graded answers with
-        ``question, options, image`` (None where unknown); ``n_others, n_agree, agreement``: other
-        elicitation methods, how many gave the same answer, and their share (NaN where there are
-        none); ``place``: of the image in the order of cases.
+        ``question, options, image`` (None where unknown); ``place``: of the image in the order of
+        cases.
     note : str
         What to know about the images.
     n_choices : int
@@ -115,12 +111,12 @@ def open_casebook(
     name = dataset
     if dataset and dataset not in set(graded["dataset"]):
         name = dataset.split(":")[0]  # a folder of images may follow the name
-    choices = _choices(graded[graded["confidence"].notna()])
+    stated = graded[graded["confidence"].notna()]
+    choices = _choices(stated)
     wanted = {"dataset": name, "model": model, "strategy": strategy}
     about = _first(choices, wanted, source)
-    same_model = graded["model"] == about["model"]
-    graded = graded[same_model & (graded["dataset"] == about["dataset"])]
-    rows = _agreement(graded, about["strategy"])
+    rows = stated[(stated[_CHOICE] == pd.Series(about)).all(axis=1)]
+    rows = rows.set_index(rows["item_id"].rename(None))
     rows, note = _with_items(rows, source, dataset or about["dataset"])
     images = np.sort(rows["image_id"].unique().astype(str))
     order = np.random.default_rng(_SEED).permutation(images)
@@ -165,20 +161,6 @@ def _first(
                 f"{source}: no {column} {name!r} with a confidence; there are {known}"
             )
     return choices[_CHOICE].iloc[0].to_dict()
-
-
-def _agreement(graded: pd.DataFrame, strategy: str) -> pd.DataFrame:
-    """Return the answers of a method by item, with how many other methods gave the same."""
-    graded = graded.assign(answer_key=graded["answer"].map(answer_key))
-    mine = graded["strategy"] == strategy
-    rows = graded[mine & graded["confidence"].notna()]
-    rows = rows.set_index(rows["item_id"].rename(None))
-    others = graded[~mine]
-    same = others["answer_key"] == others["item_id"].map(rows["answer_key"])
-    counts = same.groupby(others["item_id"]).agg(["size", "sum", "mean"])
-    names = ["n_others", "n_agree", "agreement"]
-    rows[names] = counts.reindex(rows.index).to_numpy(float)
-    return rows
 
 
 def _with_items(
@@ -243,26 +225,21 @@ def similar_answers(
 ) -> tuple[pd.DataFrame, list[str]]:
     """Return the graded answers most like a case's, about other images, and in what they are.
 
-    Alike means: the same kind of question, a similar share of other elicitation methods that
-    agree, the same modality, each where it leaves at least 20 answers; of those left, the quarter
-    (20 to 100) with the nearest confidence, with all that are as near as the last of them.
+    Alike means: the same kind of question and the same modality, each where it leaves at least 20
+    answers; of those left, the quarter (20 to 100) with the nearest confidence, with all that are
+    as near as the last of them.
 
     Returns
     -------
     similar : pandas.DataFrame
         Rows of `rows`.
     alike : list of str
-        Which of ``kind``, ``agreement``, ``modality`` they have in common.
+        Which of ``question_type``, ``modality`` they have in common.
     """
     similar = rows[rows["correct"].notna() & (rows["image_id"] != case["image_id"])]
     alike = []
-    for name in ("kind", "agreement", "modality"):
-        if name == "agreement":
-            apart = (similar["agreement"] - case["agreement"]).abs()
-            holds = apart <= LIKE_AGREEMENT
-        else:
-            column = "question_type" if name == "kind" else name
-            holds = similar[column] == case[column]
+    for name in ("question_type", "modality"):
+        holds = similar[name] == case[name]
         if holds.sum() >= AT_LEAST:
             similar = similar[holds]
             alike.append(name)
@@ -278,14 +255,14 @@ def error_rate(similar: pd.DataFrame) -> dict[str, object]:
     -------
     dict
         ``n`` answers, ``n_wrong`` of them wrong, ``low`` and ``high``: 95 % interval of the share
-        wrong (:func:`medcal_nb.measure.clustered_interval`, by image); ``spans``: their least and
-        greatest ``confidence`` and ``agreement``.
+        wrong (:func:`medcal_nb.measure.clustered_interval`, by image); ``span``: their least and
+        greatest confidence.
     """
     wrong = 1 - similar["correct"].to_numpy(float)
     low, high = clustered_interval(wrong, similar["image_id"].to_numpy(str))
-    spans = similar[["confidence", "agreement"]].fillna(0).agg(["min", "max"])
+    span = similar["confidence"].agg(["min", "max"])
     counts = {"n": len(wrong), "n_wrong": int(wrong.sum())}
-    return counts | {"low": low, "high": high, "spans": spans.to_dict("list")}
+    return counts | {"low": low, "high": high, "span": span.tolist()}
 
 
 def golds_of(case: pd.Series) -> list[str]:

@@ -9,7 +9,6 @@ import os
 from pathlib import Path
 from string import Template
 
-import numpy as np
 import pandas as pd
 
 from medcal_nb.answer_key import answer_key
@@ -142,8 +141,6 @@ def _case(book: Casebook, case: pd.Series) -> dict:
         "confidence": float(case["confidence"]),
         "similar": error_rate(similar) if len(similar) else None,
         "alike": alike,
-        "n_others": int(np.nan_to_num(case["n_others"])),
-        "n_agree": int(np.nan_to_num(case["n_agree"])),
     }
 
 

@@ -176,19 +176,12 @@ function showModel(one, own) {
     : "No such answer has been graded: how often they are wrong is unknown.";
   byId("alike").textContent = one.similar
     ? `Such answers, about other images: ${likenesses(one).join(", ")}.` : "";
-  byId("others").textContent = one.n_others
-    ? `Other elicitation methods that gave this answer: ${one.n_agree} of ${one.n_others}.` : "";
 }
 
-function likenesses({ alike, similar: { spans } }) {
-  const span = ([low, high]) => percent(low) === percent(high) ? percent(high)
-    : `${Math.round(100 * low)} to ${percent(high)}`;
-  const words = {
-    kind: "same kind of question",
-    agreement: `${span(spans.agreement)} of the other elicitation methods agree`,
-    modality: "same modality",
-  };
-  return [`confidence ${span(spans.confidence)}`, ...alike.map((name) => words[name])];
+function likenesses({ alike, similar: { span: [low, high] } }) {
+  const words = { question_type: "same kind of question", modality: "same modality" };
+  const span = percent(low) === percent(high) ? percent(high) : `${Math.round(100 * low)} to ${percent(high)}`;
+  return [`confidence ${span}`, ...alike.map((name) => words[name])];
 }
 
 function smooth(event) {

@@ -12,7 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from medcal_nb.errors import MedcalError, NotEnough
+from medcal_nb.errors import MedcalError
 
 # figures are drawn inline whatever this shell prefers, and libraries keep quiet
 _ENVIRONMENT = {
@@ -62,8 +62,6 @@ def execute_notebook(
     MedcalError
         If a cell fails, with its number, its line and the path of the copy, or takes too long
         twice, or the kernel dies.
-    NotEnough
-        If the notebook raises it.
     """
     import papermill
     from nbclient.exceptions import CellTimeoutError, DeadKernelError
@@ -90,8 +88,6 @@ def execute_notebook(
         except CellTimeoutError:
             run()
     except papermill.PapermillExecutionError as error:
-        if error.ename == NotEnough.__name__:
-            raise NotEnough(error.evalue) from None
         trace = re.sub(r"\x1b\[[\d;]*m", "", "\n".join(error.traceback))
         line = re.search(r"(?m)^-+> *\d+ *(.*)$", trace)  # the first is the cell's
         raise MedcalError(

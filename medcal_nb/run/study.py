@@ -17,7 +17,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from medcal_nb.errors import MedcalError, NotEnough, check_known
+from medcal_nb.errors import MedcalError, check_known
 from medcal_nb.run.compare import compare_results, same_text
 from medcal_nb.run.execute import execute_notebook, finish_notebook, kernel_manager
 
@@ -297,8 +297,7 @@ def run_study(
     Returns
     -------
     dict
-        What became of each notebook, by name: "unchanged", "runs: …", "ran in 12 s", "left out: …"
-        or "failed: …".
+        What became of each notebook, by name: "unchanged", "runs: …", "ran in 12 s" or "failed: …".
 
     Raises
     ------
@@ -403,9 +402,7 @@ def _carry_out(step: Step, kernels: Any, bar: Any) -> str:
         outcome = f"ran in {time.monotonic() - started:.0f} s"
     except MedcalError as error:
         notes = []
-        is_left_out = isinstance(error, NotEnough) and step.given
-        word = "left out" if is_left_out else "failed"
-        outcome = f"{word}: {error}"
+        outcome = f"failed: {error}"
     for line in dict.fromkeys([*notes, outcome]):
         bar.write(f"{step.name}: {line}", file=sys.stderr)
     return outcome

@@ -62,10 +62,13 @@ class TestLoading:
         [
             (
                 {"name": "pocket"},
-                "dataset 'pocket' is not known; known: .*pocketvqa-general",
+                "no data set 'pocket'.*; there are .*pocketvqa-general",
             ),
-            ({"name": "pocketvqa-general:/data"}, "dataset .* is not known"),
-            ({"name": "pocketvqa-general", "split": "dev"}, "split 'dev' is not known"),
+            ({"name": "pocketvqa-general:/data"}, "no data set 'pocketvqa-general'"),
+            (
+                {"name": "pocketvqa-general", "split": "dev"},
+                "no split 'dev'; there are fit, test",
+            ),
         ],
     )
     def test_faults(self, kwargs, says):

@@ -35,7 +35,7 @@ def test_similar_answers_are_counted_by_hand(book_of):
     )
     case = book.rows.loc["q0100"]
     similar, alike = similar_answers(book.rows, case)
-    assert alike == ["kind", "modality"]
+    assert alike == ["question_type", "modality"]
     mine = np.array([image != case["image_id"] for image in images])
     apart = np.abs(confidence - case["confidence"])
     nearest = mine & (apart <= np.sort(apart[mine])[round(mine.sum() / 4) - 1])
@@ -44,23 +44,6 @@ def test_similar_answers_are_counted_by_hand(book_of):
     assert (rate["n"], rate["n_wrong"]) == (nearest.sum(), (nearest & ~correct).sum())
     wanted = clustered_interval(~correct[nearest], np.array(images)[nearest])
     assert (rate["low"], rate["high"]) == pytest.approx(wanted, abs=1e-12)
-
-
-def test_agreement_is_that_of_the_other_methods(book_of):
-    same = np.where(np.arange(90) < 45, "Yes.", "no")
-    book = book_of(
-        table_of(90),
-        table_of(90, strategy="top_k", answer=same, correct=same == "Yes.", confidence=None),
-        strategy="verbalized",
-    )  # fmt: skip
-    assert book.rows.loc["q0000", ["n_others", "n_agree", "agreement"]].tolist() == [
-        1,
-        1,
-        1,
-    ]
-    similar, alike = similar_answers(book.rows, book.rows.loc["q0089"])
-    assert "agreement" in alike
-    assert set(similar["agreement"]) == {0}
 
 
 def test_what_is_not_named_is_chosen_medical_first(book_of):

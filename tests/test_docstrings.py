@@ -103,10 +103,10 @@ def returns_a_table(function):
     return is_table and function.__name__ not in AS_READ
 
 
-@pytest.mark.parametrize(
-    "function",
-    [one for one in exported("measure", "correct") if returns_a_table(one.values[0])],
-)
+RETURNING = [f for f in exported("measure", "correct") if returns_a_table(f.values[0])]
+
+
+@pytest.mark.parametrize("function", RETURNING)
 def test_the_columns_told_are_those_of_the_table_that_its_example_makes(function):
     calls = calls_of_its_example(function)
     assert calls

@@ -29,7 +29,8 @@ def table() -> pd.DataFrame:
         ("a/1", "a", "choice", "which colour?", ["red", "blue", "green"], "red", "fit"),
         ("b/0", "b", "open", "what is it?", None, ["a wall", "wall"], "test"),
     ]
-    names = "item_id image_id question_type question options gold split".split()
+    names = ["item_id", "image_id", "question_type", "question"]
+    names += ["options", "gold", "split"]
     frame = pd.DataFrame(rows, columns=names).assign(dataset="toy", domain="general")
     return frame.assign(modality="photo", image=[RED] * 3, site="here")
 

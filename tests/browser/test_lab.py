@@ -40,10 +40,8 @@ out.save(fig, "fig02_models", scores, f"Accuracy of {label_of(scores['model'].il
 
 
 def test_a_chapter_gives_the_published_findings(lab, root):
-    path = lab.folder / "09_people.ipynb"
-    folder = lab.folder / "out"
-    written = path.read_text().replace('OUT = \\"\\"', f"OUT = '{folder}'")
-    path.write_text(written)
+    path, folder = lab.folder / "09_people.ipynb", lab.folder / "out"
+    path.write_text(path.read_text().replace('OUT = \\"\\"', f"OUT = '{folder}'"))
     lab.run(path.stem)
     results = folder / "results" / "09_people.json"
     end = time.monotonic() + PATIENCE / 1000
@@ -74,15 +72,7 @@ def test_a_model_s_name_runs_no_script(chromium, page, lab):
     assert page.evaluate("window.PWN") is None
 
     path = lab.folder / "hostile.ipynb"
-    command = [
-        sys.executable,
-        "-m",
-        "nbconvert",
-        "--to",
-        "html",
-        "--execute",
-        str(path),
-    ]
+    command = [sys.executable, "-m", "nbconvert", "--to", "html", "--execute", path]
     subprocess.run(command, check=True, capture_output=True, timeout=120)
     converted = chromium.new_context(offline=True).new_page()
     converted.goto(path.with_suffix(".html").as_uri())
@@ -120,3 +110,21 @@ def test_exercises_and_quiz_by_keyboard_leave_the_notebook_alone(page, lab):
     quiz.get_by_role("button", name="Next").press("Enter")
     expect(quiz.locator(".place")).to_have_text("Image 2 of 20")
     assert page.locator(".jp-Cell").count() == cells
+
+
+def test_the_lesson_s_lab_by_keyboard(page, lab):
+    lab.write("reliability", "from medcal_nb.teach.lab import lab", "lab(n=100)")
+    lab.run("reliability")
+    view = page.locator(".medcal-lab").first
+    view.wait_for()
+    cells = page.locator(".jp-Cell").count()
+    handle = view.locator(".handle").last
+    handle.focus()
+    now = int(handle.get_attribute("aria-valuenow"))
+    for key in (*["PageDown"] * 4, "a", "b"):  # the last two: commands of JupyterLab
+        page.keyboard.press(key)
+    assert int(handle.get_attribute("aria-valuenow")) == now - 20
+    assert page.locator(".jp-Cell").count() == cells
+    for number in view.locator(".numbers > div").all():
+        label, value = (part.bounding_box() for part in number.locator("div").all())
+        assert label["y"] + label["height"] <= value["y"]  # below its label, not on it

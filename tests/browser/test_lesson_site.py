@@ -53,7 +53,8 @@ NUMBERS = """async ([module, settings, normal]) => {
   const lab = await import(module);
   const rows = lab.answers(settings), now = lab.measures(rows, settings.bins);
   const chosen = lab.selection(rows, settings.threshold, settings.cost);
-  return [rows.map(({ says, right }) => [says, right]), now, chosen, lab.auroc(rows),
+  return [rows.map(({ says, right }) => [says, right]),
+    [now.ece, now.brier, now.logLoss, lab.auroc(rows), chosen.coverage, chosen.cost],
     lab.interval(now.table, normal), lab.band(settings.n, settings.threshold)];
 }"""
 
@@ -69,19 +70,17 @@ def test_numbers_equal_the_package_s(lesson, seed):
     settings = {"right": right, "n": n, "bins": bins, "threshold": p, "cost": 4}
     normal = np.random.default_rng(99).standard_normal(51 * 1000).tolist()
     values = lesson.evaluate(NUMBERS, [MODULE, settings | how, normal])
-    rows, now, chosen, area, interval, band = values
+    rows, scores, interval, band = values
     c, y = answers(right, n, **how)
     assert np.array(rows) == pytest.approx(np.c_[c, y], abs=1e-12)
-    scores = [now["ece"], now["brier"], now["logLoss"], area]
     wanted = [ece(c, y, n_bins=bins), brier_score(c, y), log_loss(c, y), auroc(c, y)]
+    wanted += [(c >= p).mean(), np.where(c >= p, 4 * (1 - y), 1).mean()]
     assert scores == pytest.approx(wanted, abs=1e-9)
     # the same random numbers, the same interval
     wanted = ece_interval(c, y, n_bins=bins, rng=np.random.default_rng(99))
     ends = [interval["low"], interval["high"]]
     assert ends == pytest.approx([wanted.low, wanted.high], abs=1e-6)
     assert band == pytest.approx(binom.ppf([0.025, 0.975], n, p) / n)
-    assert chosen["coverage"] == pytest.approx((c >= p).mean())
-    assert chosen["cost"] == pytest.approx(np.where(c >= p, 4 * (1 - y), 1).mean())
     calibrated = np.random.default_rng(1).random((400, n)) < c
     eces = [ece(c, row, n_bins=bins) for row in calibrated]
     assert interval["luck"] == pytest.approx(np.quantile(eces, 0.95), rel=0.15)
@@ -100,8 +99,8 @@ def test_prevalence_moves_the_calibration_and_not_the_auroc(lesson):
     assert home[0] == pd.crosstab(group, ~ill).to_numpy().tolist()  # cancers first
     assert home[1] < 1e-9
     assert 0.3 < there[1] < 0.4
-    area = auroc(group.cat.codes / 8, ill)
-    assert [home[2], there[2]] == pytest.approx([area, area])
+    assert home[2] == pytest.approx(auroc(group.cat.codes / 8, ill))
+    assert there[2] == pytest.approx(home[2])
 
 
 def test_first_samples_lie_below_their_bound_wherever_the_slider_stands(lesson):
@@ -158,8 +157,7 @@ def test_exercises_tell_each_mistake_its_own_words(lesson):
     threshold.get_by_role("textbox").fill("0.95")
     threshold.get_by_role("textbox").press("Enter")
     expect(threshold.get_by_role("status")).to_contain_text("In percent, please")
-    head, *rows = download(lesson, lesson.locator(".medcal-hand-in a"))
-    assert head == ["question", "your answer", "result", "tries"]
+    _, *rows = download(lesson, lesson.locator(".medcal-hand-in a"))
     assert [row[2] for row in rows] == ["right"] * 10  # who plays on loses nothing
 
 
@@ -180,8 +178,8 @@ def test_the_quiz_by_keyboard_to_its_file(lesson):
         assert not quiz.locator(".result").is_visible()
         sure.press("Enter")
     quiz.locator(".summary").wait_for()
-    values = [(one["answer"], one["confidence"], one["gold"]) for one in cases]
-    model = [(answer, c, float(answer == gold)) for answer, c, gold in values]
+    shown = [(one["answer"], one["confidence"], one["gold"]) for one in cases]
+    model = [(answer, c, float(answer == gold)) for answer, c, gold in shown]
     for figure, side in zip(quiz.locator("figure").all(), (mine, model), strict=True):
         _, c, y = zip(*side, strict=True)
         words = figure.locator("p").inner_text()
@@ -194,13 +192,13 @@ def test_the_quiz_by_keyboard_to_its_file(lesson):
 
 @pytest.mark.parametrize("lesson", [390], indirect=True)
 def test_votes_and_answers_outlive_a_reload_until_they_are_cleared(lesson):
-    files, (start, end) = [], lesson.locator(".medcal-vote").all()
+    start, end = lesson.locator(".medcal-vote").all()
     boaster = lesson.locator(".medcal-exercise").first
-    for given in ("=2+2", "0,30"):
+    for given, written in (("=2+2", "'=2+2"), ("0,30", "0,30")):  # no formula
         boaster.get_by_role("textbox").fill(given)
         boaster.get_by_role("button", name="Check").click()
-        files.append(download(lesson, lesson.locator(".medcal-hand-in a")))
-    assert [rows[1][1] for rows in files] == ["'=2+2", "0,30"]  # no formula
+        rows = download(lesson, lesson.locator(".medcal-hand-in a"))
+        assert rows[1][1] == written
     start.get_by_label("rely on it").check()
     lesson.locator(".medcal-quiz [name=answer]").first.check()
     lesson.get_by_role("button", name="Next").click()
@@ -211,7 +209,6 @@ def test_votes_and_answers_outlive_a_reload_until_they_are_cleared(lesson):
     expect(lesson.locator(".place")).to_have_text("Image 2 of 20")
     assert not end.locator(".truth").is_visible()
     end.get_by_label("have it checked").check()
-    expect(end.get_by_role("status")).to_contain_text("now you would have it checked")
     assert end.locator(".truth").is_visible()
     assert end.get_by_label("rely on it").is_disabled()  # a vote, not a reply to it
     rows = download(lesson, lesson.locator(".medcal-hand-in a"))
@@ -227,11 +224,11 @@ def test_votes_and_answers_outlive_a_reload_until_they_are_cleared(lesson):
 
 
 def test_the_votes_of_a_class_are_counted_from_its_files(lesson, tmp_path):
+    head = "question,your answer,result,tries"
     texts = (
-        "question,your answer,result,tries\n"
-        '"Is 1 ""one"", or not?",yes,right,2\nVote,rely on it,vote,1',
+        f'{head}\n"Is 1 ""one"", or not?",yes,right,2\nVote,rely on it,vote,1',
         # as a spreadsheet saves it
-        "question;your answer;result;tries\r\nVote;rely on it;vote;1\r\n",
+        f"{head}\r\nVote,rely on it,vote,1\r\n".replace(",", ";"),
         "image,question\n1,2",
     )
     files = [tmp_path / f"{k}.csv" for k in range(3)]
@@ -259,21 +256,3 @@ def test_it_can_be_read_touched_and_reached_by_tab(lesson):
         name = f"right at a confidence of {level} %"
         expect(lesson.locator(":focus")).to_have_attribute("aria-label", name)
         lesson.keyboard.press("Tab")
-
-
-def test_the_same_lab_in_jupyterlab(page, lab):
-    lab.write("reliability", "from medcal_nb.teach.lab import lab", "lab(n=100)")
-    lab.run("reliability")
-    view = page.locator(".medcal-lab").first
-    view.wait_for()
-    cells = page.locator(".jp-Cell").count()
-    handle = view.locator(".handle").last
-    handle.focus()
-    now = int(handle.get_attribute("aria-valuenow"))
-    for key in (*["PageDown"] * 4, "a", "b"):  # the last two: commands of JupyterLab
-        page.keyboard.press(key)
-    assert int(handle.get_attribute("aria-valuenow")) == now - 20
-    assert page.locator(".jp-Cell").count() == cells
-    for number in view.locator(".numbers > div").all():
-        label, value = (part.bounding_box() for part in number.locator("div").all())
-        assert label["y"] + label["height"] <= value["y"]  # below its label, not on it

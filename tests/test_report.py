@@ -138,31 +138,26 @@ def test_groups_have_intervals_that_hold_together(two):
 
 
 @pytest.mark.parametrize(
-    ("columns", "query", "judged", "said"),
+    ("column", "values", "query", "judged", "note"),
     [
-        ({"domain": ["general", "medical"]}, "", 50, "transfer"),
-        ({"domain": ["a", "b"]}, "", 100, ""),
-        ({"domain": ["a", "b"]}, "domain == 'a'", 50, "transfer"),
-        ({"split": ["fit", "test"]}, "", 50, "test alone"),
-        ({"split": ["fit", "dev"]}, "", 100, "together"),
-        ({"split": ["fit", "test"]}, "split == 'fit'", 50, "transfer"),
+        ("domain", ["general", "medical"], "", 50, "transfer"),
+        ("domain", ["a", "b"], "", 100, ""),
+        ("domain", ["a", "b"], "domain == 'a'", 50, "transfer"),
+        ("split", ["fit", "test"], "", 50, "test alone"),
+        ("split", ["fit", "dev"], "", 100, "together"),
+        ("split", ["fit", "test"], "split == 'fit'", 50, "transfer"),
     ],
 )
-def test_nothing_is_pooled_in_silence(columns, query, judged, said):
+def test_nothing_is_pooled_in_silence(column, values, query, judged, note):
     table = table_of(100, model="m", domain=pd.NA, split=pd.NA)
-    for name, values in columns.items():
-        table[name] = np.resize(values, 100)
+    table[column] = np.resize(values, 100)
     source, rows, notes = report.sides(table, query)
     assert len(rows) == judged
-    assert (source is not None) == (said == "transfer")
-    assert said in " ".join(notes)
-
-
-def test_a_query_that_fits_all_or_none_is_an_error():
-    table = table_of(20, model="m", domain="general", split=pd.NA)
-    for query in ("domain == 'general'", "domain == 'genral'"):
-        with pytest.raises(MedcalError, match="general"):
-            report.sides(table, query)
+    assert (source is not None) == (note == "transfer")
+    assert note in " ".join(notes)
+    for all_or_none in (f"{column} in {values}", f"{column} == 'another'"):
+        with pytest.raises(MedcalError, match=values[0]):
+            report.sides(table, all_or_none)
 
 
 def test_a_folder_of_a_model_is_named_by_its_last_part(tmp_path):
@@ -276,8 +271,8 @@ def test_the_command_writes_and_notes(tmp_path, monkeypatch, capsys):
 
 @pytest.mark.slow
 def test_a_hundred_thousand_answers_take_seconds(tmp_path):
-    table = table_of(100_000, model=np.resize(["a", "b"], 100_000))
+    table = table_of(100_000)
     table["confidence"] = np.random.default_rng(0).beta(5, 2, len(table))
     start = time.process_time()
     report_of(table, tmp_path, n_resamples=2000)
-    assert time.process_time() - start < 30
+    assert time.process_time() - start < 15

@@ -1,12 +1,10 @@
-"""Take the README's screenshots: ``python -m tests.browser.screenshots ANSWERS [--to docs/img]``.
+"""Take the README's screenshots: ``python -m tests.browser.screenshots ANSWERS``.
 
 They show the real thing: the lesson's page, and the reader page of a file of answers.
 """
 
-from __future__ import annotations
-
-import argparse
 import shutil
+import sys
 import tempfile
 from pathlib import Path
 
@@ -16,25 +14,20 @@ from playwright.sync_api import Page, sync_playwright
 from medcal_nb.reader import write_page
 from medcal_nb.teach.lesson_site import write_lesson_site
 from tests.browser.conftest import ARGUMENTS
-from tests.teach.executed import executed_lesson
-
-ROOT = Path(__file__).resolve().parents[2]
-SIZE = {"width": 1280, "height": 860}
+from tests.teach.executed import ROOT, executed_lesson
 
 
-def take_lesson(page: Page, home: Path, to: Path) -> None:
+def take_lesson(page: Page, home: Path) -> None:
     """Show the lesson's page with the prevalence of a cancer moved."""
-    site = write_lesson_site(executed_lesson(), home)
-    page.goto(site.as_uri())
+    page.goto(write_lesson_site(executed_lesson(), home).as_uri())
     page.locator("input[name=prevalence]").fill("0.1")
     heading = page.get_by_role("heading", name="Calibrated here, not there")
     heading.evaluate("e => e.scrollIntoView()")
-    _save(page, to)
+    save(page, "lesson")
 
 
-def take_reader(page: Page, home: Path, answers: Path, to: Path) -> None:
+def take_reader(page: Page, home: Path, answers: Path) -> None:
     """Show a case of the reader page with the model's answer."""
-    home.mkdir(parents=True)
     write_page(answers, home / "cases.html")
     page.goto((home / "cases.html").as_uri())
     page.keyboard.type("you")
@@ -46,42 +39,23 @@ def take_reader(page: Page, home: Path, answers: Path, to: Path) -> None:
             page.keyboard.press("1")
             page.keyboard.type("70")
             page.keyboard.press("Enter")
-    _save(page, to)
+    save(page, "reader")
 
 
-def _save(page: Page, to: Path) -> None:
+def save(page: Page, name: str) -> None:
     """Save what is seen with a palette, which keeps text sharp and files small."""
-    page.screenshot(path=to)
-    with Image.open(to) as image:
+    path = ROOT / "docs" / "img" / f"{name}.png"
+    page.screenshot(path=path)
+    with Image.open(path) as image:
         small = image.convert("RGB").quantize(256, dither=Image.Dither.NONE)
-    small.save(to, optimize=True)
-
-
-def main() -> None:
-    """Take both."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument(
-        "answers", type=Path, help="a file of answers for the reader page"
-    )
-    parser.add_argument("--to", type=Path, default=ROOT / "docs" / "img")
-    parser.add_argument("--only", choices=["lesson", "reader"])
-    given = parser.parse_args()
-    given.to.mkdir(parents=True, exist_ok=True)
-    chromium = shutil.which("chromium") or shutil.which("chromium-browser")
-    with tempfile.TemporaryDirectory() as folder, sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium, args=ARGUMENTS)
-        for name in ("lesson", "reader"):
-            if given.only not in (None, name):
-                continue
-            page = browser.new_context(viewport=SIZE).new_page()
-            page.set_default_timeout(120_000)
-            to, home = given.to / f"{name}.png", Path(folder) / name
-            if name == "lesson":
-                take_lesson(page, home, to)
-            else:
-                take_reader(page, home, given.answers.resolve(), to)
-            print(f"wrote {to}")
+    small.save(path, optimize=True)
 
 
 if __name__ == "__main__":
-    main()
+    chromium = shutil.which("chromium") or shutil.which("chromium-browser")
+    with tempfile.TemporaryDirectory() as folder, sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium, args=ARGUMENTS)
+        page = browser.new_page(viewport={"width": 1280, "height": 860})
+        page.set_default_timeout(120_000)
+        take_lesson(page, Path(folder))
+        take_reader(page, Path(folder), Path(sys.argv[1]))

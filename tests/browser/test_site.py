@@ -37,7 +37,9 @@ HIDDEN = """() => [
     .filter((box) => box.scrollWidth > box.clientWidth).map((box) => box.innerText.slice(0, 60)),
   ...(document.documentElement.scrollWidth > innerWidth ? ['the page'] : []),
 ]"""
-pytestmark = pytest.mark.slow
+# Sphinx tells its themes and extensions what its next version will not have
+warned = pytest.mark.filterwarnings("ignore::PendingDeprecationWarning")
+pytestmark = [pytest.mark.slow, warned]
 
 
 @pytest.fixture(scope="module")

@@ -1,4 +1,4 @@
-"""What a study publishes, read from one small run of it; and papermill alone gives the same."""
+"""What a study publishes, read from one small run of it."""
 
 import json
 import re
@@ -6,14 +6,11 @@ import sys
 from pathlib import Path
 
 import nbformat
-import papermill
 import pytest
 
-from medcal_nb.run import ROOT, compare_results
+from medcal_nb.run import ROOT
 
 NAMES = sorted(path.stem for path in (ROOT / "notebooks").glob("[0-9][0-9]_*.ipynb"))
-#: The chapters of the recorded study; others ask models, or sum up.
-CHAPTERS = [name for name in NAMES if name[:2] in ("02", "03", "04", "05", "06")]
 SHARES = ("accuracy", "mean_confidence", "ece", "brier", "auroc")
 
 pytestmark = [pytest.mark.notebooks, pytest.mark.slow]
@@ -64,20 +61,3 @@ def test_the_executed_copy_shows_what_is_published(step):
     for name in published:
         assert (step.figures / name).read_bytes().startswith(b"\x89PNG")
         assert (step.figures / name).with_suffix(".csv").stat().st_size
-
-
-@pytest.mark.parametrize("name", CHAPTERS)
-def test_papermill_alone_gives_the_published_results(name, tmp_path, monkeypatch):
-    """As JupyterLab does: no parameter but where to write."""
-    published = ROOT / "figures" / "results" / f"{name}.json"
-    for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
-        monkeypatch.delenv(variable, raising=False)
-    papermill.execute_notebook(
-        ROOT / "notebooks" / f"{name}.ipynb",
-        tmp_path / "out.ipynb",
-        {"OUT": str(tmp_path)},
-        cwd=ROOT / "notebooks",
-        progress_bar=False,
-    )
-    again = json.loads((tmp_path / "results" / f"{name}.json").read_text("utf-8"))
-    assert not compare_results(json.loads(published.read_text("utf-8")), again)

@@ -13,6 +13,8 @@ from medcal_nb.teach.lab import CONTROLS, mean_ece
 from medcal_nb.teach.lesson_site import write_lesson_site
 from tests.teach.executed import ROOT, executed_lesson
 
+pytestmark = pytest.mark.notebooks
+
 
 @pytest.fixture(scope="module")
 def page(tmp_path_factory) -> str:

@@ -166,7 +166,7 @@ def test_a_page_that_was_sent_reaches_no_host(cases, opened, tmp_path):
 
 
 def test_hostile_words_are_shown_and_not_run(opened, tmp_path):
-    bad = "</script><img src=x onerror='window.PWNED=1'>$policy"
+    bad = "<!--<script></script><img src=x onerror='window.PWNED=1'>$policy"
     table = table_of(30, model=bad, question=bad, answer=bad, gold=bad)
     table.to_csv(tmp_path / "a.csv", index=False)
     write_page(tmp_path / "a.csv", tmp_path / "a.html")

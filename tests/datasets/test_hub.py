@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from medcal_nb.datasets import hub, load_items, open_image
-from medcal_nb.datasets.hub import HUB_SETS, _split_options
+from medcal_nb.datasets.hub import HUB_SETS
 from medcal_nb.errors import MedcalError
 from tests.item_schema import keeps_the_schema
 
@@ -167,9 +167,11 @@ def make_vqa_v2(folder):
 
 
 def make_mmstar(folder):
-    text = "Which option fits?\nOptions: A: a dog, B: a cat, small, C: Two cats, D: none"
-    parquet(folder, "val", [*range(24)], index=[*range(24)], answer=[*"ABCD"] * 6,
-            question=[text] * 23 + ["Is there no option?"])
+    questions = ["Which?\nOptions: A: a dog, B: an A: cat, small, C: 1.5.",
+                 "Which?\nOptions:\nA. left\nB. right\n", "Which? Options: (A) one (B) two",
+                 "Which?\nOptions: A: x, B: y"] * 6
+    parquet(folder, "val", [*range(24)], index=[*range(24)], answer=[*"BABA"] * 6,
+            question=[*questions[:23], "Is there no option?"])
 
 
 # of each copy: gold answers, splits where the set has a test split, modalities, rows left out
@@ -194,7 +196,7 @@ EXPECTED = {
     "science-qa": (["sample B"] * 3, "fft", {"unknown"}, {"no image": 3}),
     # an answer that three of ten gave; nobody agreed on a number: the most common
     "vqa-v2": ([["net", "netting"], "yes", ["3"]] * 10, None, {"photo"}, {}),
-    "mmstar": ((["a dog", "a cat, small", "Two cats", "none"] * 6)[:23], None, {"unknown"},
+    "mmstar": ((["an A: cat, small", "left", "two", "x"] * 6)[:23], None, {"unknown"},
                {"no list of options in the question": 1}),
 }
 
@@ -252,7 +254,9 @@ def test_every_set_has_a_copy_and_asks_what_its_rows_ask(load):
     assert first["omnimedvqa"]["source"] == "Chest CT Scan"
     questions = {name: row["question"] for name, row in first.items()}
     assert questions["science-qa"] == "The diagram shows two samples. Which is colder?"
-    assert questions["mmstar"] == "Which option fits?"
+    assert questions["mmstar"] == "Which?"
+    options = load("mmstar")["options"].tolist()
+    assert options[0] == ["a dog", "an A: cat, small", "1.5"]
     assert first["pmc-vqa"]["options"] == ["H&E", "PAS", "Gram", "None of them"]
     assert first["vqa-rad"]["options"] == ["yes", "no"]
     kinds = load("vqa-rad")["question_type"].tolist()
@@ -285,19 +289,6 @@ def test_images_beside_an_archive_are_not_unpacked(tmp_path):
     (tmp_path / "imgs.zip").unlink()
     plain = load_items(f"slake:{tmp_path}")["image"]
     assert plain.str.startswith(str(tmp_path / "imgs")).all()
-
-
-@pytest.mark.parametrize(
-    ("text", "options"),
-    [
-        ("Q?\nOptions: A: x, B: y", ["x", "y"]),
-        ("Q?\nOptions: A: 1.5, B: an A: odd, C: 3.", ["1.5", "an A: odd", "3"]),
-        ("Q?\nOptions:\nA. left\nB. right\n", ["left", "right"]),
-        ("Q? Options: (A) one (B) two", ["one", "two"]),
-    ],
-)
-def test_options_inside_the_question(text, options):
-    assert _split_options(text) == ("Q?", options)
 
 
 def test_faults_say_what_to_do(tmp_path):

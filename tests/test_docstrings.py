@@ -62,8 +62,7 @@ def columns_told(function, arguments):
     ``- a, b: …`` names two columns; where the words of the item say "_low, _high", each has two
     more. A head in words stands for the value of an argument: "the `by` columns".
     """
-    names = set()
-    maybe = set()
+    names, maybe = set(), set()
     for item in re.split(r"(?m)^ *- ", section(function, "Returns"))[1:]:
         head, _, words = item.partition(":")
         heads = re.findall(r"\w+", head.split("\n\n")[0])

@@ -20,16 +20,16 @@ def answers_of(confidence, grades, name):
 
 
 @pytest.fixture
-def sides(rng):
-    """A source that is overconfident, and a target that is always right at one confidence."""
+def source(rng):
+    """Overconfident answers."""
     confidence = rng.uniform(0.05, 0.95, 400)
-    source = answers_of(confidence, rng.random(400) < confidence**2, "general")
-    return source, answers_of(np.full(60, 0.8), np.ones(60), "medical")
+    return answers_of(confidence, rng.random(400) < confidence**2, "general")
 
 
-def test_n_labels_are_n_labels(sides, rng):
+def test_n_labels_are_n_labels(source, rng):
     """All of them right: the intercept follows from their number, and half an answer more."""
-    curve, _ = correct.labels_needed(*sides, sizes=(10,), n_draws=5, rng=rng)
+    target = answers_of(np.full(60, 0.8), np.ones(60), "medical")
+    curve, _ = correct.labels_needed(source, target, sizes=(10,), n_draws=5, rng=rng)
     median = curve.set_index("map")["median"]
     log_odds = logit(1 - np.sqrt(median["transferred"]))
 
@@ -40,8 +40,7 @@ def test_n_labels_are_n_labels(sides, rng):
     assert median["known"] == pytest.approx((1 - known) ** 2, rel=1e-6)
 
 
-def test_the_slope_of_a_shift_is_the_estimate_and_no_resample(sides, rng):
-    source, _ = sides
+def test_the_slope_of_a_shift_is_the_estimate_and_no_resample(source, rng):
     confidence = rng.uniform(0.05, 0.95, 300)
     target = answers_of(confidence, rng.random(300) < confidence, "medical")
     slopes = []

@@ -84,8 +84,7 @@ def test_no_link_inside_is_dead_and_no_other_host_is_asked(pages):
     assert wrong == []
 
 
-def test_pages_are_few_with_headings_in_order_and_figures_that_have_words(pages):
-    assert len(pages) <= 50
+def test_headings_are_in_order_and_figures_have_words(pages):
     for path, text in pages.items():
         article = text.partition("<article")[2]
         levels = [int(level) for level in re.findall(r"<h([1-6])\b", article)]
@@ -104,15 +103,6 @@ def test_every_public_function_stands_once(pages):
             home = getattr(value, "__module__", None) or ""
             if callable(value) and home.startswith(module.__name__) and name[0] != "_":
                 assert shown[f"{module.__name__}.{name}"] == 1, name
-
-
-def test_a_finding_stands_once_and_the_start_page_leads_with_three(site, pages):
-    for path in (site / "figures").glob("*.html"):
-        quoted = "".join(re.findall("(?s)<blockquote.*?</blockquote>", pages[path]))
-        counts = Counter(re.findall("<p>(.*?)</p>", quoted))
-        assert set(counts.values()) <= {1}, path
-    start = pages[site / "index.html"].partition('id="three-findings"')[2]
-    assert start.partition("</section>")[0].count("<li>") == 3
 
 
 def test_what_the_study_has_not_published_is_named(builder, tmp_path, capsys):

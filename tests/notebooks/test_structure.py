@@ -30,8 +30,7 @@ def sources_of(path: Path, kind: str = "code") -> list[str]:
 
 
 def parameters_of(path: Path) -> str:
-    cells = [cell for cell in cells_of(path) if cell["metadata"].get("tags")]
-    (cell,) = cells
+    (cell,) = [cell for cell in cells_of(path) if cell["metadata"].get("tags")]
     return "".join(cell["source"])
 
 

@@ -44,18 +44,17 @@ class Complaints:
     def watch(self, page) -> None:
         page.on("console", lambda m: m.type == "error" and self.errors.append(m.text))
         page.on("pageerror", lambda error: self.errors.append(str(error)))
-        page.on("response", lambda reply: reply.ok or self._failed(reply))
-        page.on("request", lambda request: self._request(request.url))
+        page.on("response", self._response)
+        page.on("request", self._request)
 
-    def _failed(self, reply) -> None:
+    def _response(self, reply) -> None:
         if reply.status >= 400:
             self.errors.append(f"{reply.status} {reply.request.method} {reply.url}")
 
-    def _request(self, url: str) -> None:
-        parts = urlsplit(url)
-        is_remote = parts.scheme in ("http", "https", "ws", "wss")
-        if is_remote and parts.hostname not in ("127.0.0.1", "localhost"):
-            self.abroad.append(url)
+    def _request(self, request) -> None:
+        host = urlsplit(request.url).hostname  # none of a file, or of data
+        if host not in (None, "", "127.0.0.1", "localhost"):
+            self.abroad.append(request.url)
 
 
 @pytest.fixture(scope="module")

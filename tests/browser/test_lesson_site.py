@@ -2,7 +2,7 @@
 
 import base64
 import csv
-import re
+import json
 from pathlib import Path
 
 import numpy as np
@@ -12,12 +12,13 @@ from playwright.sync_api import expect
 from scipy.stats import binom
 
 from medcal_nb.answers.recorded import load_recorded
+from medcal_nb.errors import MedcalError
 from medcal_nb.measure import auroc, brier_score, ece, ece_interval, log_loss
 from medcal_nb.teach import lesson as parts
-from medcal_nb.teach.lab import LEVELS, answers
+from medcal_nb.teach.lab import LEVELS, answers, mean_ece
 from medcal_nb.teach.lesson_site import write_lesson_site
 from tests.browser.conftest import PATIENCE, Complaints
-from tests.teach.executed import executed_lesson
+from tests.teach.executed import ROOT, executed_lesson
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 CODE = Path(parts.__file__).with_name("lab.js").read_bytes()
@@ -33,6 +34,8 @@ def lesson(chromium, tmp_path_factory, request):
     page, complaints = context.new_page(), Complaints()
     complaints.watch(page)
     site = write_lesson_site(executed_lesson(), tmp_path_factory.mktemp("site"))
+    assert site.stat().st_size < 600_000
+    assert [*site.parent.iterdir()] == [site]
     page.goto(site.as_uri())
     page.locator(".medcal-lab").first.wait_for()
     assert page.evaluate("document.documentElement.scrollWidth") == request.param
@@ -103,15 +106,34 @@ def test_prevalence_moves_the_calibration_and_not_the_auroc(lesson):
     assert there[2] == pytest.approx(home[2])
 
 
-def test_first_samples_lie_below_their_bound_wherever_the_slider_stands(lesson):
-    for control, values in (("n", range(8)), ("bins", range(2, 51, 4))):
+def test_exercises_tell_the_numbers_of_the_lab_above_them(lesson):
+    """What the lab draws is what `answers` draws."""
+    for control, sizes, of in (("n", (100, 400), 15), ("bins", (5, 30), 200)):
         view = lesson.locator(".medcal-lab", has=lesson.locator(f"[name={control}]"))
-        for value in values:
-            view.locator("input").fill(str(value))
-            shown, bound = view.locator(".number").all_inner_texts()
-            seen, *ends = map(float, re.findall(r"[\d.]+", shown))
-            assert seen < float(bound)
-            assert ends[:1] in ([], [0])  # the interval holds the true error
+        home = view.locator("xpath=ancestor::*[@data-start]")
+        start = json.loads(home.get_attribute("data-start"))
+        below = view.locator("xpath=following::form[@data-exercise][1]")
+        why = json.loads(below.get_attribute("data-exercise"))["why"]
+        assert len(start["numbers"]) == 2
+        for size in sizes:
+            how = {"n": of, "bins": of} | {control: size}
+            assert f" {mean_ece(start['right'], **how):.3f} " in why
+
+
+def test_a_notebook_that_was_not_executed_is_refused(tmp_path):
+    with pytest.raises(MedcalError, match="not executed: run `medcal study 07` first"):
+        write_lesson_site(ROOT / "notebooks" / "07_teaching.ipynb", tmp_path)
+
+
+def test_what_90_percent_is_worth_is_counted_from_recorded_answers():
+    """The first finding's numbers on GMAI-MMBench, from the recorded table itself."""
+    table = pd.read_parquet(ROOT / "data" / "recorded" / "vlcb.parquet")
+    sure = table[table["verbalized"].between(0.8499, 0.9501)]
+    sure = sure[sure["dataset"] == "GMAI-MMBench"].dropna(subset="correct")
+    shares = 100 * sure.groupby("model")["correct"].mean()
+    path = executed_lesson().parent / "results" / "07_teaching.json"
+    first = json.loads(path.read_text(encoding="utf-8"))["findings"][0]
+    assert f"{shares.min():.0f} to {shares.max():.0f} % on GMAI-MMBench" in first
 
 
 def test_each_lab_has_a_key_for_every_mark(lesson):

@@ -86,8 +86,3 @@ def test_figures_carry_the_number_of_their_notebook(notebook):
     assert len(names) == code.count("out.save(")
     assert all(name.startswith(f"fig{notebook.stem[:2]}_") for name in names)
     assert len(set(names)) == len(names)
-
-
-def test_there_are_at_most_24_figures():
-    code = "\n".join(source for path in NOTEBOOKS for source in sources_of(path))
-    assert code.count("out.save(") <= 24

@@ -1,4 +1,4 @@
-"""Take the README's screenshots: ``python -m tests.browser.screenshots ANSWERS``.
+"""Take the README's screenshots: ``python -m docs.screenshots ANSWERS``.
 
 They show the real thing: the lesson's page, and the reader page of a file of answers.
 """

@@ -28,7 +28,7 @@ def decisions(tmp_path):
         row("q1", "override", "no", 0.5, False),
         row("q1", "accept", "yes", 0.8, True),
         row("q2", "commit", "no", 0.6, False),
-        row("q2", "defer", None, None, None),
+        row("q2", "defer", "no", 0.6, False),
     ]
     path = tmp_path / "decisions.json"
     path.write_text(json.dumps(rows))

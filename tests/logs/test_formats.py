@@ -282,6 +282,7 @@ def test_inspect(tmp_path, kind):
     assert answers["correct"][("c", 0)], "both scorers say so"
     assert answers["confidence"][("a", 0)] == pytest.approx(math.exp(-0.2))
     assert answers["strategy"].tolist()[:2] == ["sequence_probability", "generate"]
+    assert answers["answer"].tolist()[:2] == ["A", "B"]
     assert answers["gold"][("b", 0)] == '["A","B"]'
     assert answers["new_tokens"].tolist()[0] == 3
 

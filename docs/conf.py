@@ -36,6 +36,7 @@ html_static_path = ["_static"]
 html_css_files = ["site.css"]
 html_js_files = ["site.js"]
 html_copy_source = False
+html_use_index = False  # the pages of functions list them, and the search finds them
 html_show_sourcelink = False
 html_context = {"default_mode": "auto"}  # light or dark, as the browser is set
 html_theme_options = {

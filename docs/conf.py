@@ -92,6 +92,7 @@ def table(match):
         for label in re.findall(r"(?s)<th\b.*?>(.*?)</th>", head)
     ]
     rows = re.sub(r" (\[[^][<>]*\])", r' <span class="interval">\1</span>', rows)
+    rows = re.sub(r"(?<=\d) %", "\N{NO-BREAK SPACE}%", rows)
     if labels and "span=" not in content:
         rows = re.sub(r"(?s)<tr\b.*?</tr>", lambda row: labelled(row[0], labels), rows)
         attributes += " data-cards"

@@ -184,7 +184,7 @@ def test_a_cluster_takes_the_place_of_the_image(tmp_path):
     with pytest.raises(MedcalError, match="patient"):
         report_of(table, tmp_path, "c", cluster="patient")
     for wrong in ({"cluster": "patinet"}, {"group": ["scaner"]}):
-        with pytest.raises(ValueError, match=r"patinet|scaner"):
+        with pytest.raises(MedcalError, match=r"(patinet|scaner)'.*patient"):
             report_of(table, tmp_path, "c", **wrong)
 
 

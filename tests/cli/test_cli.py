@@ -173,13 +173,14 @@ def test_score_prints_the_table_of_metrics(medcal, table):
 
 def test_a_gate_fails_where_an_interval_does_not_keep_it(medcal, table):
     few = ("score", table, "--by", "", "--resamples", 50)
-    assert medcal(*few, "--require", "accuracy > 0.5")[0] == 0
+    code, _, err = medcal(*few, "--require", "accuracy > 0.5")
+    assert (code, ", > 0.5" in err) == (0, True)
     both = ("--require", "accuracy > 0.7", "--require", "ece<0.01")
     code, out, err = medcal(*few, *both)
     assert code == 1
     assert out
-    assert "lower end of the 95 % CI of accuracy is" in err
-    assert "upper end of the 95 % CI of ece is" in err
+    for words in ("lower end", "not > 0.7", "upper end", "not < 0.01"):
+        assert words in err
 
 
 def test_answers_come_in_and_go_out_again(medcal, table):
@@ -207,8 +208,8 @@ def test_calibrate_fits_on_some_rows_and_applies_to_others(medcal, table):
     done = load_answers("c.csv").query("model == 'a'").set_index("item_id")
     ours = done.loc[target["item_id"].astype(str), "confidence"]
     np.testing.assert_allclose(ours, fitted(target["confidence"]), atol=1e-6)
-    assert medcal("calibrate", table, "-c", "image=scan", "--to", "d.sqlite")[0] == 0
-    assert set(load_answers("d.sqlite")["strategy"]) == {"stated+platt"}
+    assert medcal("calibrate", table, "-c", "image=scan")[0] == 0
+    assert set(load_answers("mine_platt.csv")["strategy"]) == {"stated+platt"}
     for query in ("domian == 'x'", "domain == 'x'", "domain =="):
         code, _, err = medcal("calibrate", table, "--fit", query, "--to", "e.csv")
         assert code == 2

@@ -216,9 +216,8 @@ def _facts(
     """What is known of a file, of its answers and of those that are judged."""
     known = images_known(judged)
     asked = judged.groupby(image_labels(judged, "item_id"))["model"].nunique()
-    versions = {}
-    for name in ("medcal-nb", "numpy", "scipy", "pandas"):
-        versions[name] = version(name)
+    libraries = ("medcal-nb", "numpy", "scipy", "pandas")
+    versions = {name: version(name) for name in libraries}
     versions["Python"] = platform.python_version()
     is_recorded = file in recorded_names()
     sha256 = recorded_entry(file)["sha256"] if is_recorded else file_hash(file)
@@ -514,8 +513,7 @@ class _Page:
             if pd.api.types.is_numeric_dtype(values):
                 texts = show(table, [column]).iloc[:, 0]
             else:
-                texts = values.astype("str").fillna("–")
-                texts = texts.str[:200]
+                texts = values.astype("str").fillna("–").str[:200]
             zero = "< 0.0001" if column == "p_holm" else "0"
             texts = texts.replace("0.0000", zero)
             cells[heading(column)] = list(texts)

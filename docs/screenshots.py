@@ -1,7 +1,9 @@
-"""Take the README's screenshots: ``python -m docs.screenshots ANSWERS``.
+"""Take a screenshot of README: ``python -m docs.screenshots lesson``, or ``reader``.
 
-They show the real thing: the lesson's page, and the reader page of a file of answers.
+They show the real thing: the lesson's page, and the reader page of recorded answers.
 """
+
+from __future__ import annotations
 
 import shutil
 import sys
@@ -14,21 +16,25 @@ from playwright.sync_api import Page, sync_playwright
 from medcal_nb.reader import write_page
 from medcal_nb.teach.lesson_site import write_lesson_site
 from tests.browser.conftest import ARGUMENTS
-from tests.teach.executed import ROOT, executed_lesson
+from tests.teach.executed import executed_lesson
+
+ROOT = Path(__file__).resolve().parents[2]
+SIZE = {"width": 1280, "height": 860}
 
 
-def take_lesson(page: Page, home: Path) -> None:
+def take_lesson(page: Page, home: Path, to: Path) -> None:
     """Show the lesson's page with the prevalence of a cancer moved."""
-    page.goto(write_lesson_site(executed_lesson(), home).as_uri())
+    site = write_lesson_site(executed_lesson(), home)
+    page.goto(site.as_uri())
     page.locator("input[name=prevalence]").fill("0.1")
     heading = page.get_by_role("heading", name="Calibrated here, not there")
     heading.evaluate("e => e.scrollIntoView()")
-    save(page, "lesson")
+    _save(page, to)
 
 
-def take_reader(page: Page, home: Path, answers: Path) -> None:
+def take_reader(page: Page, home: Path, to: Path) -> None:
     """Show a case of the reader page with the model's answer."""
-    write_page(answers, home / "cases.html")
+    write_page("pocket", home / "cases.html")
     page.goto((home / "cases.html").as_uri())
     page.keyboard.type("you")
     page.keyboard.press("Enter")
@@ -39,23 +45,29 @@ def take_reader(page: Page, home: Path, answers: Path) -> None:
             page.keyboard.press("1")
             page.keyboard.type("70")
             page.keyboard.press("Enter")
-    save(page, "reader")
+    _save(page, to)
 
 
-def save(page: Page, name: str) -> None:
+def _save(page: Page, to: Path) -> None:
     """Save what is seen with a palette, which keeps text sharp and files small."""
-    path = ROOT / "docs" / "img" / f"{name}.png"
-    page.screenshot(path=path)
-    with Image.open(path) as image:
+    page.screenshot(path=to)
+    with Image.open(to) as image:
         small = image.convert("RGB").quantize(256, dither=Image.Dither.NONE)
-    small.save(path, optimize=True)
+    small.save(to, optimize=True)
+
+
+def main(name: str) -> None:
+    """Take one."""
+    take = {"lesson": take_lesson, "reader": take_reader}[name]
+    chromium = shutil.which("chromium") or shutil.which("chromium-browser")
+    to = ROOT / "docs" / "img" / f"{name}.png"
+    with tempfile.TemporaryDirectory() as folder, sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium, args=ARGUMENTS)
+        page = browser.new_context(viewport=SIZE).new_page()
+        page.set_default_timeout(120_000)
+        take(page, Path(folder), to)
+    print(f"wrote {to}")
 
 
 if __name__ == "__main__":
-    chromium = shutil.which("chromium") or shutil.which("chromium-browser")
-    with tempfile.TemporaryDirectory() as folder, sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium, args=ARGUMENTS)
-        page = browser.new_page(viewport={"width": 1280, "height": 860})
-        page.set_default_timeout(120_000)
-        take_lesson(page, Path(folder))
-        take_reader(page, Path(folder), Path(sys.argv[1]))
+    main(sys.argv[1])

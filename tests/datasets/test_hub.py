@@ -1,11 +1,11 @@
 """Public sets as item tables, on tiny copies in the schema of the real ones."""
 
-import csv
 import io
 import json
 import zipfile
 
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -40,12 +40,6 @@ def zipped(path, files):
     with zipfile.ZipFile(path, "w") as archive:
         for name, data in files.items():
             archive.writestr(name, data)
-
-
-def table(path, *rows):
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("w", newline="") as file:
-        csv.writer(file).writerows(rows)
 
 
 # fmt: off
@@ -124,12 +118,14 @@ def make_pmc_vqa(folder):
     head = ("Figure_path", "Caption", "Question", "Choice A", "Choice B", "Choice C", "Choice D",
             "Answer")
     images = {}
+    folder.mkdir()
     for split in ("train", "test"):
         names = [f"PMC_{split}{i}_Fig1_1.jpg" for i in range(3)]
         images |= {f"figures/{name}": png(i) for i, name in enumerate(names)}
-        table(folder / f"{split}_2.csv", head, *(
-            (name, "A caption, with a comma", "Which stain, then?", " A:H&E", " B:PAS",
-             "C: Gram", "D:None of them", label) for name, label in zip(names, "ABX", strict=True)))
+        row = ("A caption, with a comma", "Which stain, then?", " A:H&E", " B:PAS", "C: Gram",
+               "D:None of them")
+        rows = [(name, *row, label) for name, label in zip(names, "ABX", strict=True)]
+        pd.DataFrame(rows, columns=head).to_csv(folder / f"{split}_2.csv", index=False)
     zipped(folder / "images_2.zip", images)
 
 
@@ -138,8 +134,9 @@ def make_pmc_vqa_original(folder):
             "Answer_label")
     (folder / "images").mkdir(parents=True)
     for k, name in enumerate(("train.csv", "test_clean.csv")):
-        table(folder / name, head, (f"PMC{k}_F1.jpg", "What is the uptake pattern?", "Focal uptake",
-              "A:Diffuse uptake", "B:Focal uptake", "C:No uptake", "D:Cannot tell", "B"))
+        row = (f"PMC{k}_F1.jpg", "What is the uptake pattern?", "Focal uptake", "A:Diffuse uptake",
+               "B:Focal uptake", "C:No uptake", "D:Cannot tell", "B")
+        pd.DataFrame([row], columns=head).to_csv(folder / name, index=False)
         (folder / "images" / f"PMC{k}_F1.jpg").write_bytes(png(k))
 
 

@@ -19,12 +19,8 @@ def test_papermill_alone_gives_the_published_results(name, tmp_path, monkeypatch
     published = ROOT / "figures" / "results" / f"{name}.json"
     for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
         monkeypatch.delenv(variable, raising=False)
-    papermill.execute_notebook(
-        ROOT / "notebooks" / f"{name}.ipynb",
-        tmp_path / "out.ipynb",
-        {"OUT": str(tmp_path)},
-        cwd=ROOT / "notebooks",
-        progress_bar=False,
-    )
+    places = (ROOT / "notebooks" / f"{name}.ipynb", tmp_path / "out.ipynb")
+    how = {"cwd": ROOT / "notebooks", "progress_bar": False}
+    papermill.execute_notebook(*places, {"OUT": str(tmp_path)}, **how)
     again = json.loads((tmp_path / "results" / f"{name}.json").read_text("utf-8"))
     assert not compare_results(json.loads(published.read_text("utf-8")), again)

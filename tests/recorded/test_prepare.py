@@ -20,9 +20,8 @@ from medcal_nb.errors import MedcalError
 from medcal_nb.files import file_hash
 
 ROOT = Path(__file__).resolve().parents[2]
-QUESTIONS = json.loads(
-    (Path(__file__).parent / "data" / "vlcb_questions.json").read_text()
-)["questions"]
+FILE = Path(__file__).with_name("data") / "vlcb_questions.json"
+QUESTIONS = json.loads(FILE.read_text())["questions"]
 
 
 def stored(name):

@@ -136,7 +136,7 @@ def test_a_study_publishes_figures_results_and_a_page(ran, ran_once):
         assert str(ran_once).encode() not in content
 
 
-def test_what_is_the_same_stays_and_what_is_altered_is_published_again(ran):
+def test_what_is_the_same_stays_and_what_is_altered_is_published_again(ran, capsys):
     before = contents(ran / "figures")
     edit(ran / NOTEBOOK, '"outputs": []', '"outputs":  []')
     assert set(study(ran).values()) == {"unchanged"}
@@ -149,6 +149,7 @@ def test_what_is_the_same_stays_and_what_is_altered_is_published_again(ran):
     edit(results, "0.33333333333", "0.33333333334")
     elsewhere = contents(ran / "figures")
     assert study(ran, "2", force=True)["02_numbers"].startswith("ran in")
+    assert "02_numbers: Note: images are shared" in capsys.readouterr().err
     assert contents(ran / "figures") == elsewhere
     assert plan(ran, "2") == {"02_numbers": "unchanged"}
     (ran / "figures" / "fig02_line.png").write_bytes(b"retouched")

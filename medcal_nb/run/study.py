@@ -120,13 +120,18 @@ class Step:
         names = sorted({name for name, _ in differing})
         return f"changed: {', '.join(names)}" if names else ""
 
-    def run(self, kernels: type) -> None:
+    def run(self, kernels: type) -> list[str]:
         """Execute the notebook, and publish what it wrote once all of it has ended well.
 
         Parameters
         ----------
         kernels : type
             The kernel manager.
+
+        Returns
+        -------
+        list of str
+            The warnings that stand on its page: "Note: …".
 
         Raises
         ------
@@ -153,6 +158,7 @@ class Step:
             self._publish(Path(stage))
         published = self.state()["published files"]
         _write(self.record, state | {"published files": published})
+        return re.findall("(?m)^ *(Note: .*)$", page)
 
     def _published(self) -> dict[str, Any]:
         """The published results: only what they list is ever replaced or removed."""
@@ -370,12 +376,14 @@ def _carry_out(step: Step, kernels: Any) -> str:
     from tqdm import tqdm
 
     started = time.monotonic()
+    notes = []
     try:
-        step.run(kernels)
+        notes = step.run(kernels)
         outcome = f"ran in {time.monotonic() - started:.0f} s"
     except MedcalError as error:
         outcome = f"failed: {error}"
-    tqdm.write(f"{step.name}: {outcome}", file=sys.stderr)
+    for line in dict.fromkeys([*notes, outcome]):
+        tqdm.write(f"{step.name}: {line}", file=sys.stderr)
     return outcome
 
 

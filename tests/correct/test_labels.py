@@ -14,17 +14,17 @@ from .worlds import graded
 
 
 def test_maps_are_fitted_on_labelled_rows_and_scored_on_the_others(rng):
-    """Two draws, done by hand from their halves."""
+    """Three draws, done by hand from their halves."""
     general = graded(rng, 300, "general", slope=0.9)
     medical = graded(rng, 200, "medical", slope=0.6, per_image=2, decimals=2)
-    how = {"sizes": (100, 9999), "n_draws": 2, "rng": np.random.default_rng(4)}
+    how = {"sizes": (100, 9999), "n_draws": 3, "rng": np.random.default_rng(4)}
     curve, needed = labels_needed(general, medical, **how)
     seed = int(np.random.default_rng(4).integers(2**63))
     draw = np.random.default_rng([seed, 0])
     image = np.arange(200) // 2
     make = partial(fit, clip=choose_clip(medical.confidence))
     scores = []
-    for _ in range(2):
+    for _ in range(3):
         scored = draw.permutation(100)[image] < 50
         own, other = medical[~scored], medical[scored]
         maps = [make(rows.confidence, rows.correct) for rows in (own, general)]

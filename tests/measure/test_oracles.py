@@ -50,10 +50,10 @@ def of(name):
 def test_scores_are_those_of_val_prob(name, answers, of):
     c, y = answers[name]
     inside = np.clip(c, CLIP, 1 - CLIP)
-    brier = measure.brier_score(inside, y)
-    assert brier == pytest.approx(of("val.prob Brier"), abs=1e-9)
-    area = measure.auroc(inside, y)
-    assert area == pytest.approx(of("val.prob C (ROC)"), abs=1e-9)
+    assert measure.brier_score(inside, y) == pytest.approx(
+        of("val.prob Brier"), abs=1e-9
+    )
+    assert measure.auroc(inside, y) == pytest.approx(of("val.prob C (ROC)"), abs=1e-9)
     slope = measure.calibration_slope(c, y, clip=CLIP)
     assert slope == pytest.approx(of("val.prob Slope"), abs=1e-8)
     intercept = measure.calibration_intercept(c, y, clip=CLIP)
@@ -77,8 +77,7 @@ def test_the_logistic_fit_has_the_errors_of_calzone(name, answers, of):
 def test_binned_errors_are_those_of_calzone(name, answers, of):
     c, y = answers[name]
     inside = np.clip(c, CLIP, 1 - CLIP)
-    error = measure.ece(inside, y, n_bins=10)
-    assert error == pytest.approx(of("ECE-H"), abs=1e-9)
+    assert measure.ece(inside, y, n_bins=10) == pytest.approx(of("ECE-H"), abs=1e-9)
     table = measure.reliability_table(inside, y, n_bins=10)
     table = table[table["n"] > 0]
     expected = table["mean_confidence"]

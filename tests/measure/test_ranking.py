@@ -3,6 +3,8 @@
 import numpy as np
 import pandas as pd
 import pytest
+from scipy import stats
+from scipy.special import logit
 from sklearn.metrics import roc_auc_score
 
 from medcal_nb import measure
@@ -40,6 +42,17 @@ def test_within_folds_pairs_of_two_folds_do_not_count(rng):
     assert one["low"] == measure.auroc_test(c, y)["low"]
 
 
+def test_p_is_that_of_delong_with_student_s_t_on_the_log_odds(rng):
+    c = rng.random(30).round(1)
+    y = np.arange(30) < 12
+    won = np.sign(c[y][:, None] - c[~y]) / 2 + 0.5
+    variance = won.mean(1).var(ddof=1) / 12 + won.mean(0).var(ddof=1) / 18
+    area = won.mean()
+    distance = abs(logit(area)) * area * (1 - area)
+    p = 2 * stats.t.sf(distance / np.sqrt(variance), 11)
+    assert measure.auroc_test(c, y)["p"] == pytest.approx(p)
+
+
 def test_the_spread_by_image_is_that_of_the_bootstrap(rng):
     images = np.repeat(np.arange(200), rng.integers(1, 8, 200))
     common = rng.normal(size=200)[images]
@@ -58,6 +71,7 @@ def test_all_wrong_answers_on_one_image_give_no_interval(rng):
     test = measure.auroc_test(c, y, groups=images)
     assert np.isnan([test["low"], test["p"]]).all()
     assert test["conclusion"] == "no discrimination shown"
+    assert METRICS["slope"].n_groups(y, Resamples(images, 2, rng)) == 1
     rows = pd.DataFrame({"confidence": c, "correct": y, "image_id": images})
     with pytest.warns(MeasureWarning, match="AUROC: one image"):
         measure.metrics_table(rows, by=[], metrics=["auroc"], rng=rng)

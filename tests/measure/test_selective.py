@@ -6,6 +6,7 @@ import pytest
 from scipy.stats import binom
 
 from medcal_nb import measure
+from medcal_nb.measure.rows import arrays, image_labels
 from medcal_nb.measure.selective import _answers_needed, observed_coverage
 
 
@@ -89,16 +90,23 @@ def test_the_risk_is_held_and_the_budget_used(world, per_image):
         assert world != "calibrated" or np.mean(coverage) > least
 
 
-def test_coverage_is_judged_out_of_sample_and_named_apart(rng):
-    good = calibrated(800, rng)
+def test_coverage_is_judged_on_the_other_half(rng):
+    """One split, by hand; answers without a confidence are deferred."""
+    good = calibrated(800, rng).drop(columns="image_id")
+    good.loc[good["item_id"] % 10 == 0, "confidence"] = np.nan
     useless = good.assign(strategy="useless", correct=rng.random(800) < 0.55)
-    how = {"target": 0.2, "n_splits": 10, "n_resamples": 300, "rng": rng}
-    table = measure.selective_coverage_table(pd.concat([good, useless]), **how)
+    how = {"target": 0.2, "n_splits": 1, "n_resamples": 300}
+    both = pd.concat([good, useless])
+    table = measure.selective_coverage_table(both, rng=np.random.default_rng(3), **how)
     sure, nothing = table.itertuples()
-    assert sure.certified >= 0.5
-    assert 0.1 < sure.coverage < sure.observed_coverage
+    chosen = np.unique(image_labels(good))[np.random.default_rng(3).permutation(800)]
+    fit = np.isin(image_labels(good), chosen[:400])
+    pair = arrays(good[fit])
+    threshold, _ = measure.selective_threshold(*pair, target=0.2, delta=0.05)
+    kept = good["confidence"][~fit] >= threshold
+    assert sure.risk == pytest.approx(1 - good["correct"][~fit][kept].mean())
+    assert (sure.n_fit, sure.coverage) == (len(pair[0]), kept.mean())
     assert sure.risk_low < sure.risk < sure.risk_high
-    assert (sure.n_images, sure.n_fit) == (400, 400)
     assert (nothing.certified, nothing.coverage) == (0, 0)
     assert np.isnan(nothing.risk)
 
@@ -116,18 +124,10 @@ def test_delta_is_split_over_the_methods_of_a_table(rng):
     assert coverage[0] == coverage[1] < coverage[2]
 
 
-def test_answers_without_a_confidence_are_deferred(rng):
-    c = np.append(rng.uniform(0.9, 1, 300), np.full(100, np.nan))
-    frame = pd.DataFrame({"item_id": np.arange(400), "confidence": c, "correct": 1.0})
-    how = {"target": 0.2, "by": (), "n_splits": 4, "n_resamples": 100}
-    table = measure.selective_coverage_table(frame, **how, rng=rng)
-    assert table.loc[0, "observed_coverage"] == 0.75
-    assert table.loc[0, "coverage"] == pytest.approx(0.75, abs=0.05)
-
-
 def test_observed_coverage_by_hand():
     c = np.array([0.9, 0.8, 0.8, 0.7, 0.6])
     y = np.array([1, 1, 0, 1, 0])
     assert observed_coverage(c, y, 0.25) == 0.8
     assert observed_coverage(c, y, 0.2) == 0.2
     assert observed_coverage(c, 0 * y, 0.2) == 0
+    assert observed_coverage(np.array([0.9, np.nan]), np.ones(2), 0.2) == 0.5

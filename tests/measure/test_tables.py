@@ -96,6 +96,7 @@ def test_slope_and_intercept_have_the_clip_that_maps_have_and_it_is_told(rng):
     expected = [0.005, measure.calibration_slope(c, y, clip=0.005)]
     expected += [measure.calibration_intercept(c, y, clip=0.005)]
     assert row[["clip", "slope", "intercept"]].tolist() == pytest.approx(expected)
+    assert measure.calibration_slope(c, y) == pytest.approx(row["slope"])
     assert row["slope"] != pytest.approx(measure.calibration_slope(c, y, clip=1e-6))
 
 

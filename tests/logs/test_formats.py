@@ -34,9 +34,6 @@ def tool(answers):
     return name.removeprefix("read as ")
 
 
-# --- lm-evaluation-harness and lmms-eval ---------------------------------------------------------
-
-
 def choice_sample(doc, scores, target, **more):
     """A multiple-choice sample: log-likelihoods and whether greedy, as texts."""
     asked = [{"arg_0": "q", "arg_1": f" {word}"} for word in ("yes", "no", "maybe")]
@@ -141,8 +138,6 @@ def test_lmms_eval(tmp_path):
     assert answers["correct"].isna()[3], "0.31 is neither right nor wrong"
 
 
-# --- VLMEvalKit ----------------------------------------------------------------------------------
-
 SHEET = [
     {"index": k, "question": "q", "A": "lung", "B": "liver", "answer": gold, "prediction": reply}
     for k, (gold, reply) in enumerate(
@@ -212,9 +207,6 @@ def test_vlmevalkit_judged_and_yes_no_sheets(tmp_path):
     answers = load_answers(write_sheet(tmp_path / "words.xlsx", words))
     assert answers["correct"].tolist()[:3] == [True, False, True]
     assert answers["correct"].isna()[3], "an open reply is not graded by a guess"
-
-
-# --- Inspect -------------------------------------------------------------------------------------
 
 
 def inspect_sample(k, value, answer="A", logprobs=None, **more):
@@ -295,9 +287,6 @@ def test_inspect_scorers_that_differ_are_named(tmp_path):
     assert load_answers(path, grade="s")["correct"].tolist() == [True]
 
 
-# --- other packages' -----------------------------------------------------------------------------
-
-
 def test_another_package_may_add_a_reader(tmp_path, monkeypatch):
     def read(log):
         for row in log.value["rows"]:
@@ -319,8 +308,6 @@ def test_another_package_may_add_a_reader(tmp_path, monkeypatch):
     assert answers["item_id"].tolist() == ["7", "8"]
     assert answers["correct"].tolist() == [True, True]
 
-
-# --- odd values, damage, files meant ill ---------------------------------------------------------
 
 ODD = (None, True, -5, 1e300, "x", "", [], {}, [None], [[1]], {"a": 1}, 10**30, "nan")
 
@@ -447,8 +434,6 @@ def test_sheets_that_reach_far_are_refused_at_once(tmp_path):
     with pytest.raises(MedcalError, match="a row beyond 1,048,576"):
         load_answers(tmp_path / "low.xlsx")
 
-
-# --- real files ----------------------------------------------------------------------------------
 
 REAL = {
     "inspect/2025-05-12T20-28-13-04-00_popularity.json": ("inspect", 3, None),

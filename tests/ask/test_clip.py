@@ -2,11 +2,11 @@
 
 import json
 import shutil
+from pathlib import Path
 
 import pytest
 from safetensors.torch import load_file, save_file
 
-from medcal_nb.answers import AnswerLog
 from medcal_nb.ask.calls import Picture, Similarity
 from medcal_nb.ask.models import resolve_model
 from medcal_nb.ask.run import ask, dry_run
@@ -63,11 +63,10 @@ def test_shares_equal_those_of_open_clip(clip):
     assert list(ours.probabilities.values()) == pytest.approx(expected, abs=1e-6)
 
 
-def test_zero_shot_end_to_end(clip, tmp_path):
+def test_zero_shot_end_to_end(clip, log):
     items = tiny_items(6)
-    with AnswerLog(tmp_path / "a.sqlite") as log:
-        summary = ask(clip, items, "all", log=log)
-        answers = log.read().set_index("strategy")
+    summary = ask(clip, items, "all", log=log)
+    answers = log.read().set_index("strategy")
     assert set(answers.index) == {"clip_zero_shot"}
     assert any("writes nothing" in why for _, why in summary.skipped)
     closed = answers[answers.question_type == "closed"].iloc[0]
@@ -93,18 +92,22 @@ EVIL = '{"auto_map": {"AutoTokenizer": ["evil.Evil", "evil.Evil"]}, "tokenizer_c
 ASKS = {"tokenizer_kwargs": {"trust_remote_code": True}}
 
 
+@pytest.fixture
+def place(folder, tmp_path):
+    """A copy of the model that a test may change."""
+    return Path(shutil.copytree(folder, tmp_path / "clip"))
+
+
 @pytest.mark.parametrize("text_cfg", [ASKS, {"hf_tokenizer_name": "x"}])
 def test_code_of_a_checkpoint_is_not_run_even_where_the_user_would_say_yes(
-    folder, tmp_path, monkeypatch, text_cfg
+    place, tmp_path, monkeypatch, text_cfg
 ):
-    place, trace, asked = tmp_path / "clip", tmp_path / "ran", []
-    shutil.copytree(folder, place)
+    trace, asked = tmp_path / "ran", []
     (place / "evil.py").write_text(f"open({str(trace)!r}, 'w')\nclass Evil: pass\n")
     (place / "tokenizer_config.json").write_text(EVIL)
     config = CONFIG | {"text_cfg": CONFIG["text_cfg"] | text_cfg}
-    text = json.dumps({"model_cfg": config}).replace(
-        "trust_remote", "trust\\u005fremote"
-    )
+    text = json.dumps({"model_cfg": config})
+    text = text.replace("trust_remote", "trust\\u005fremote")
     (place / "open_clip_config.json").write_text(text)
     monkeypatch.setattr("builtins.input", lambda text="": asked.append(text) or "y")
     with pytest.raises(MedcalError, match="needs code of its own"):
@@ -113,25 +116,25 @@ def test_code_of_a_checkpoint_is_not_run_even_where_the_user_would_say_yes(
     assert not asked
 
 
-def test_weights_that_are_missing_or_hold_code_are_refused(folder, tmp_path):
-    trace, weights = tmp_path / "ran", load_file(folder / WEIGHTS)
-    place, clip = tmp_path / "clip" / WEIGHTS, f"clip:local-dir:{tmp_path / 'clip'}"
-    shutil.copytree(folder, place.parent)
-    save_file({k: w for k, w in weights.items() if "visual" not in k}, place)
-    with pytest.raises(
-        MedcalError, match=r"cannot load it: .*[Mm]issing key.* \"visual"
-    ):
-        resolve_model(clip, device="cpu")
-    place.unlink()
-    with pytest.raises(MedcalError, match="open_clip cannot load it"):
-        resolve_model(clip, device="cpu")
-    pickled = place.with_name("open_clip_pytorch_model.bin")
+def test_weights_that_are_missing_or_hold_code_are_refused(place, tmp_path):
+    trace, weights = tmp_path / "ran", load_file(place / WEIGHTS)
+    seen = {name: w for name, w in weights.items() if "visual" not in name}
+
+    def refused(says="open_clip cannot load it"):
+        with pytest.raises(MedcalError, match=says):
+            resolve_model(f"clip:local-dir:{place}", device="cpu")
+
+    save_file(seen, place / WEIGHTS)
+    refused(r"cannot load it: .*[Mm]issing key.* \"visual")
+    (place / WEIGHTS).unlink()
+    refused()
+    pickled = place / "open_clip_pytorch_model.bin"
     torch.save(Evil(trace), pickled)
-    with pytest.raises(MedcalError, match="open_clip cannot load it"):
-        resolve_model(clip, device="cpu")
+    refused()
     assert not trace.exists()
     torch.save(weights, pickled)  # plain tensors
-    assert resolve_model(clip, device="cpu").can == {"similarity"}
+    model = resolve_model(f"clip:local-dir:{place}", device="cpu")
+    assert model.can == {"similarity"}
 
 
 class Evil:

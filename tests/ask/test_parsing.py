@@ -2,6 +2,7 @@
 
 import re
 import time
+from functools import partial
 
 import pandas as pd
 import pytest
@@ -13,52 +14,36 @@ from medcal_nb.ask.parsing import parse_answer, parse_guesses
 
 from . import replies
 
-
-def cases(table):
-    """(reply, reading) of a table that lists replies by their reading."""
-    return [(reply, reading) for reading, texts in table.items() for reply in texts]
+closed = partial(parse_answer, question_type="closed")
+choice = partial(parse_answer, question_type="choice")
 
 
-@pytest.mark.parametrize(("reply", "expected"), cases(replies.CONFIDENCE))
-def test_confidence(reply, expected):
-    assert parse_confidence(reply) == pytest.approx(expected, abs=1e-9)
+def cases(parse, table):
+    """(parser, reply, reading) of a table that lists replies by their reading."""
+    return [(parse, reply, reading) for reading in table for reply in table[reading]]
 
 
-@pytest.mark.parametrize("reply", replies.NO_CONFIDENCE + replies.NOT_ITS_OWN)
-def test_what_is_no_confidence_or_in_doubt_is_missing(reply):
-    assert parse_confidence(reply) is None
-
-
-@pytest.mark.parametrize(("reply", "expected"), cases(replies.CLOSED))
-def test_closed_answer(reply, expected):
-    assert parse_answer(reply, question_type="closed") == expected
+def letters(options, table):
+    """The same where readings are the letters of options."""
+    named = {one and options["ABCD".index(one)]: table[one] for one in table}
+    return cases(partial(choice, options=options), named)
 
 
 @pytest.mark.parametrize(
-    ("reply", "options", "letter"),
-    [(reply, replies.SIDES, letter) for reply, letter in cases(replies.LETTERS)]
-    + replies.OF_OTHERS,
+    ("parse", "reply", "expected"),
+    [
+        *cases(parse_confidence, replies.CONFIDENCE),
+        *cases(parse_confidence, {None: replies.NO_CONFIDENCE + replies.NOT_ITS_OWN}),
+        *cases(parse_likelihood, replies.LIKELIHOODS),
+        *cases(closed, replies.CLOSED),
+        *letters(replies.SIDES, replies.LETTERS),
+        *letters(replies.ANIMALS, replies.OF_ANIMALS),
+        *((parse_answer, *pair) for pair in replies.OPEN),
+        *((parse_guesses, *pair) for pair in replies.GUESSES),
+    ],
 )
-def test_option_letter(reply, options, letter):
-    option = None if letter is None else options[ord(letter) - ord("A")]
-    assert parse_answer(reply, question_type="choice", options=options) == option
-
-
-@pytest.mark.parametrize(("reply", "expected"), replies.OPEN)
-def test_open_answer(reply, expected):
-    assert parse_answer(reply) == expected
-
-
-@pytest.mark.parametrize(
-    ("reply", "expected"), replies.GUESSES + [(text, []) for text in replies.NO_GUESSES]
-)
-def test_guesses(reply, expected):
-    assert parse_guesses(reply) == expected
-
-
-@pytest.mark.parametrize(("reply", "expected"), cases(replies.LIKELIHOODS))
-def test_likelihood(reply, expected):
-    assert parse_likelihood(reply) == expected
+def test_what_a_reply_says(parse, reply, expected):
+    assert parse(reply) == expected
 
 
 @pytest.mark.parametrize("word", LIKELIHOOD)
@@ -76,23 +61,18 @@ _PIECES = st.sampled_from(
         "A.", "(B)", "|", "likely", "not", "sure", " ",
     ]
 )  # fmt: skip
-_REPLIES = st.one_of(st.text(max_size=200), st.lists(_PIECES, max_size=25).map(" ".join),
-                     st.lists(_PIECES, max_size=25).map("".join))  # fmt: skip
+_MANY = st.lists(_PIECES, max_size=25)
+_REPLIES = st.one_of(st.text(max_size=200), _MANY.map(" ".join), _MANY.map("".join))
 
 
 @settings(max_examples=600, deadline=None)
-@given(_REPLIES)
-def test_confidence_never_raises_and_stays_between_0_and_1(text):
+@given(_REPLIES, st.lists(st.text(max_size=12), max_size=30))
+def test_parsers_never_raise_and_give_what_can_be(text, options):
     value = parse_confidence(text)
     assert value is None or (isinstance(value, float) and 0 <= value <= 1)
-
-
-@settings(max_examples=400, deadline=None)
-@given(_REPLIES, st.lists(st.text(max_size=12), max_size=30))
-def test_the_other_parsers_never_raise(text, options):
     assert parse_likelihood(text) in {None, *LIKELIHOOD.values()}
-    assert parse_answer(text, question_type="closed") in {None, "yes", "no"}
-    chosen = parse_answer(text, question_type="choice", options=options)
+    assert closed(text) in {None, "yes", "no"}
+    chosen = choice(text, options=options)
     assert chosen is None or not options or chosen in options
     answer = parse_answer(text)
     assert answer is None or answer.strip()
@@ -101,12 +81,11 @@ def test_the_other_parsers_never_raise(text, options):
         assert confidence is None or 0 <= confidence <= 1
 
 
-@given(st.none() | st.floats() | st.integers() | st.binary() | st.lists(st.integers()))
+@pytest.mark.parametrize("value", [None, 0.5, 85, b"85", [85]])
 def test_what_is_no_text_is_no_reply(value):
-    assert parse_confidence(value) is None
-    assert parse_answer(value) is None
-    assert parse_answer(value, question_type="choice", options=["a", "b"]) is None
-    assert parse_likelihood(value) is None
+    for parse in (parse_confidence, parse_answer, closed, choice, parse_likelihood):
+        assert parse(value) is None
+    assert choice(value, options=["a", "b"]) is None
     assert parse_guesses(value) == []
 
 
@@ -119,18 +98,18 @@ def test_a_runaway_reply_is_read_in_little_time(piece):
     """Replies are read in the event loop, where other requests wait."""
     text = piece * (80_000 // len(piece))
     start = time.process_time()
-    for parse in (parse_confidence, parse_likelihood, parse_answer, parse_guesses):
+    of_options = partial(choice, options=["left lung", "a", "b"])
+    for parse in (parse_confidence, parse_likelihood, parse_answer, closed, of_options):
         parse(text)
-    parse_answer(text, question_type="choice", options=["left lung", "a", "b"])
-    parse_answer(text, question_type="closed")
+    parse_guesses(text)
     assert time.process_time() - start < 5
 
 
 def test_an_option_inside_a_longer_one_is_not_meant_by_its_words():
-    how = {"question_type": "choice", "options": ["lung", "left lung", "heart"]}
-    assert parse_answer("the left lung", **how) == "left lung"
-    assert parse_answer("some lung", **how) == "lung"
-    assert parse_answer("the left lung, and the lung", **how) is None
+    options = ["lung", "left lung", "heart"]
+    assert choice("the left lung", options=options) == "left lung"
+    assert choice("some lung", options=options) == "lung"
+    assert choice("the left lung, and the lung", options=options) is None
 
 
 def test_of_a_reply_that_was_cut_off_only_whole_sentences_state_a_confidence():
@@ -141,9 +120,7 @@ def test_of_a_reply_that_was_cut_off_only_whole_sentences_state_a_confidence():
 
 
 @pytest.mark.real
-def test_real_replies_that_state_no_confidence_yield_none_wherever_they_are_cut(
-    real_dir,
-):
+def test_real_replies_state_what_they_state_whole_or_nothing_wherever_cut(real_dir):
     path = real_dir / "vlcb" / "verbal_replies_sample.csv"
     texts = pd.read_csv(path)["raw_response"]
     labels = r"confidence[^.\n]{0,80}?\d|\d ?%[^.\n]{0,20}confiden|likelihood[^.\n]*\d"
@@ -152,12 +129,6 @@ def test_real_replies_that_state_no_confidence_yield_none_wherever_they_are_cut(
     cuts = [t[: end.end()] for t in none for end in re.finditer(r"\S(?=\s|$)", t)]
     assert len(cuts) > 9_000
     assert [text for text in cuts if parse_confidence(text) is not None] == []
-
-
-@pytest.mark.real
-def test_a_real_reply_that_is_cut_off_states_what_it_states_whole_or_nothing(real_dir):
-    path = real_dir / "vlcb" / "verbal_replies_sample.csv"
-    texts = pd.read_csv(path)["raw_response"]
     stated = {text: parse_confidence(text) for text in texts}
     assert sum(value is not None for value in stated.values()) > 600
     for text, whole in stated.items():

@@ -29,12 +29,6 @@ def model():
     return LocalModel(*tiny_checkpoint(), name="tiny", device="cpu")
 
 
-@pytest.fixture
-def log(tmp_path):
-    with AnswerLog(tmp_path / "answers.sqlite") as log:
-        yield log
-
-
 def timeless(frame):
     return frame.drop(columns="seconds").reset_index(drop=True)
 
@@ -136,31 +130,15 @@ def test_a_model_s_name_does_not_steer_the_terminal(log, capsys):
     assert not {"\x1b", "\x07"} & set(shown.replace("\x1b[A", ""))
 
 
-def test_blank_images_are_what_the_model_sees(model, log):
-    """Questions about other images get the same replies where the image is a grey one."""
-    items = tiny_items(4, kinds=("closed",), per_image=1)
-    names = ["option_probability", "blank_image", "option_probability_blank"]
-    ask(model, items, names, log=log)
-    answers = log.read()
-    table = answers.set_index("strategy")["confidence"].round(6)
-    assert table["option_probability"].nunique() > 1
-    assert table["option_probability_blank"].nunique() == 1
-    # what blank_image asks with its own blank image is the same
-    ablated = answers.query("strategy == 'blank_image' and sample == 1")
-    blank = answers.query("strategy == 'option_probability_blank'")
-    expected = pytest.approx(ablated["confidence"].to_numpy(), abs=1e-6)
-    assert blank["confidence"].to_numpy() == expected
-
-
 def test_dry_run_shows_each_prompt_of_an_item_and_counts_calls(model):
     plan = Plan(dataset="tiny", **FAST)
     *shown, counted = dry_run(model, tiny_items(6), "all", plan)
     assert any(text.startswith("skipped clip_zero_shot: ") for text in shown)
     texts = [text.removeprefix("── ") for text in shown if text.startswith("── ")]
     prompts = dict(text.split("\n", 1) for text in texts)
-    question = "<|im_start|>User:<image>Is there a mass?\nOptions: yes, no.\n"
+    question = "<s>user: <image>Is there a mass?\nOptions: yes, no.\n"
     assert prompts["verbalized"].startswith(question + "Give your answer")
-    assert prompts["two_stage"].count("User:") == 3  # after the first turn
+    assert prompts["two_stage"].count("user:") == 3  # after the first turn
     assert set(prompts) == set(STRATEGIES) - {"clip_zero_shot"}
     *_, counted = dry_run(model, tiny_items(6), "verbalized,two_stage", plan)
     assert counted == "6 items: at most 18 calls, equal ones asked once"
@@ -172,8 +150,8 @@ def test_items_of_two_data_sets_are_refused(model, log):
         ask(model, two, "verbalized", log=log)
 
 
-def test_another_revision_of_a_checkpoint_is_not_there_already(
-    log, tmp_path, monkeypatch
+def test_the_revision_of_a_checkpoint_is_the_commit_that_was_loaded(
+    tmp_path, monkeypatch
 ):
     folder = save_checkpoint(tmp_path / "tiny")
     cache, commits = tmp_path / "hub", ["a" * 40, "b" * 40]
@@ -181,14 +159,9 @@ def test_another_revision_of_a_checkpoint_is_not_there_already(
         shutil.copytree(folder, cache / "models--owner--tiny" / "snapshots" / commit)
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(cache))
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
-    first, second = (
-        resolve_model("owner/tiny", device="cpu", revision=commit) for commit in commits
-    )
-    assert [first.revision, second.revision] == commits
-    assert ask(first, tiny_items(2), "verbalized", log=log, **FAST).rows == 2
-    assert ask(first, tiny_items(2), "verbalized", log=log, **FAST).rows == 0
-    with pytest.raises(MedcalError, match="asked with other settings, words"):
-        ask(second, tiny_items(2), "verbalized", log=log, **FAST)
+    for commit in commits:
+        model = resolve_model("owner/tiny", device="cpu", revision=commit)
+        assert model.revision == commit
     assert resolve_model(str(folder), device="cpu").revision is None
 
 

@@ -54,10 +54,8 @@ def shares(call, weights=None):
     """Probabilities of the labels or sentences of a call: equal, or as `weights`."""
     names = call.labels if isinstance(call, Labels) else call.texts
     weights = weights or [1] * len(names)
-    total = sum(weights)
-    return LabelProbabilities(
-        {name: weight / total for name, weight in zip(names, weights, strict=True)}
-    )
+    parts = [weight / sum(weights) for weight in weights]
+    return LabelProbabilities(dict(zip(names, parts, strict=True)))
 
 
 def any_answer(call):
@@ -116,13 +114,7 @@ def test_a_plan_holds_numbers_that_can_be(settings):
 # name, item, the replies in order; answer and confidence
 STATED = [
     ("verbalized", CLOSED, ["Answer: No\nConfidence: 85%"], "no", 0.85),
-    (
-        "verbalized_cot",
-        CLOSED,
-        ["Reason: dark\nAnswer: No\nConfidence: 8%"],
-        "no",
-        0.08,
-    ),
+    ("verbalized_cot", CLOSED, ["Reason: x\nAnswer: No\nConfidence: 8%"], "no", 0.08),
     ("verbalized", CLOSED, ["I cannot tell."], None, None),
     ("verbalized", OPEN, ["4"], "4", None),  # a number alone is the answer
     ("two_stage", OPEN, ["4", "4"], "4", 0.04),  # here it has a reply of its own
@@ -137,17 +129,15 @@ STATED = [
 
 @pytest.mark.parametrize(("name", "item", "replies", "answer", "confidence"), STATED)
 def test_answer_and_confidence_of_replies(name, item, replies, answer, confidence):
-    texts = iter(replies)
+    texts, n = iter(replies), len(replies)
     (row,), rounds = run(name, item, lambda call: Reply(next(texts), -0.5, 10, 2, 0.25))
+    stated = math.nan if confidence is None else confidence
     assert row["answer"] == answer
-    if confidence is None:
-        assert math.isnan(row["confidence"])
-    else:
-        assert row["confidence"] == pytest.approx(confidence)
+    assert row["confidence"] == pytest.approx(stated, nan_ok=True)
     assert row["parse_ok"] == (None not in (answer, confidence))
     assert row["raw"] == "\n---\n".join(replies)
-    used = (row["prompt_tokens"], row["new_tokens"], row["seconds"])
-    assert used == (10 * len(replies), 2 * len(replies), 0.25 * len(replies))
+    used = [row[name] for name in ("prompt_tokens", "new_tokens", "seconds")]
+    assert used == [10 * n, 2 * n, 0.25 * n]
     if name in ("two_stage", "describe_first"):  # what it said stands before the second
         assert rounds[1][0].prompt.turns[1] == replies[0]
 
@@ -200,30 +190,29 @@ def test_option_probability_by_words_and_by_letters():
 
 
 def test_p_true_reads_yes():
-    def script(call):
-        if isinstance(call, Labels):
-            assert "Proposed answer: heart." in call.prompt.turns[0]
-            return LabelProbabilities({"yes": 0.7, "no": 0.3}, prompt_tokens=12)
-        return Reply("heart", -1, 10, 1)
-
-    (row,), _ = run("p_true", CHOICE, script)
-    read = (row["answer"], row["confidence"], row["prompt_tokens"])
-    assert read == ("heart", 0.7, 22)
+    yes = LabelProbabilities({"yes": 0.7, "no": 0.3}, prompt_tokens=12)
+    script = says("heart")
+    (row,), rounds = run(
+        "p_true", CHOICE, lambda call: yes if isinstance(call, Labels) else script(call)
+    )
+    assert "Proposed answer: heart." in rounds[1][0].prompt.turns[0]
+    assert (row["answer"], row["confidence"]) == ("heart", 0.7)
+    assert row["prompt_tokens"] == 22
 
 
 def test_probes_hide_the_image_or_the_right_option():
     def script(call):
-        return shares(call, [9, 1] if call.prompt.picture.change == "" else [6, 4])
+        return shares(call, [6, 4] if call.prompt.picture.change else [9, 1])
 
     rows, _ = run("blank_image", CLOSED, script)
     assert [row["confidence"] for row in rows] == [0.9, 0.6]
-    ((row,), ((call,),)) = run(
+    (row,), ((call,),) = run(
         "none_of_the_above", CHOICE, lambda call: shares(call, [5, 2, 3])
     )
     assert call.labels == ("left lung", "left", NONE_OF_THEM)
     assert f"Options: left lung, left, {NONE_OF_THEM}." in call.prompt.turns[0]
-    read = (row["answer"], row["confidence"], row["gold"])
-    assert read == ("left lung", 0.5, NONE_OF_THEM)
+    assert (row["answer"], row["confidence"]) == ("left lung", 0.5)
+    assert row["gold"] == NONE_OF_THEM
 
 
 def test_an_expert_judges_the_options_or_the_one_answer_given():

@@ -1,7 +1,10 @@
-"""Small real things to ask: noise images, item tables, random checkpoints; a port for a server."""
+"""Small real things to ask: noise images, item tables, random checkpoints; a server that starts."""
 
 import contextlib
 import socket
+import subprocess
+import time
+import urllib.request
 from functools import cache
 
 import numpy as np
@@ -64,3 +67,25 @@ def reserved_port():
         held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         held.bind(("127.0.0.1", 0))
         yield held.getsockname()[1]
+
+
+@contextlib.contextmanager
+def running(command, env, log):
+    """Start a real server on loopback; yield its URL once it answers, after 15 minutes at most."""
+    with reserved_port() as port, log.open("w") as out:
+        where = ["--host", "127.0.0.1", "--port", str(port)]
+        how = {"env": env, "stdout": out, "stderr": subprocess.STDOUT}
+        process = subprocess.Popen([*command, *where], **how)
+        url = f"http://127.0.0.1:{port}"
+        try:
+            for _ in range(1800):
+                if process.poll() is not None:
+                    raise RuntimeError(log.read_text()[-3000:])
+                with contextlib.suppress(OSError):
+                    urllib.request.urlopen(url + "/health", timeout=2).close()
+                    break
+                time.sleep(0.5)
+            yield url
+        finally:
+            process.terminate()
+            process.wait(timeout=300)

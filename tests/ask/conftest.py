@@ -7,6 +7,5 @@ from medcal_nb.answers import AnswerLog
 
 @pytest.fixture
 def log(tmp_path):
-    """An empty log."""
     with AnswerLog(tmp_path / "answers.sqlite") as log:
         yield log

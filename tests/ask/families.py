@@ -6,11 +6,13 @@ images in tiles, positions of three kinds, a sliding window, none of these. The 
 and the template are ours, classes and layouts those of transformers.
 """
 
+from functools import cache
+
 from data.pocket.factory import turns
 
 _WORDS = (
     "Is there a mass in the image? What colour side organ is shown yes no Yes No left right red "
-    "blue lung heart none 1 2 3 80 50 0 100 % : . , ( ) ? - ... answer confidence model "
+    "blue lung heart Heart Left none 1 2 3 80 50 0 100 % : . , ( ) ? - ... answer confidence model "
     "none of the above user assistant"
 )
 _SPECIAL = [
@@ -112,13 +114,12 @@ def _llava(tf, words):
 
 
 def _gemma(tf, words):
-    marks = {
-        "boi_token": "<start_of_image>",
-        "eoi_token": "<end_of_image>",
-        "image_token": "<image_soft_token>",
-    }
     numbers = {}
-    for name, token in marks.items():
+    for name, token in (
+        ("boi_token", "<start_of_image>"),
+        ("eoi_token", "<end_of_image>"),
+        ("image_token", "<image_soft_token>"),
+    ):
         numbers[f"{name}_index"] = words.convert_tokens_to_ids(token)
         setattr(words, name, token)
         setattr(words, f"{name}_id", numbers[f"{name}_index"])
@@ -152,33 +153,28 @@ def _idefics(tf, words):
     return config, tf.Idefics3Processor(images, words, **how)
 
 
-#: What makes a family's configuration and processor, and how the name of its model begins.
+#: What makes a family's configuration and processor.
 FAMILIES = {
-    "qwen2_5_vl": (_qwen, "Qwen2_5_VL"),
-    "llava": (_llava, "Llava"),
-    "gemma3": (_gemma, "Gemma3"),
-    "idefics3": (_idefics, "Idefics3"),
+    "qwen2_5_vl": _qwen,
+    "llava": _llava,
+    "gemma3": _gemma,
+    "idefics3": _idefics,
 }
 
 
-def build_family(name, *, seed=0):
-    """Build the tiny random checkpoint of a family: model and processor."""
+@cache
+def tiny_checkpoint(name="idefics3"):
+    """Model and processor of a family, built once."""
     import torch
     import transformers
 
-    parts, prefix = FAMILIES[name]
-    words = _tokenizer()
-    config, processor = parts(transformers, words)
+    config, processor = FAMILIES[name](transformers, _tokenizer())
+    prefix = type(config).__name__.removesuffix("Config")
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+        torch.manual_seed(0)
         model = getattr(transformers, f"{prefix}ForConditionalGeneration")(config)
         for part, weight in model.named_parameters():
             # the usual 0.02 leaves random logits nearly flat; wider, errors of position show
             if weight.dim() > 1 and "norm" not in part:
                 torch.nn.init.normal_(weight, std=0.8 / weight[0].numel() ** 0.5)
-    model.generation_config = transformers.GenerationConfig(
-        eos_token_id=words.eos_token_id,
-        pad_token_id=words.pad_token_id,
-        bos_token_id=words.bos_token_id,
-    )
     return model.eval(), processor

@@ -11,7 +11,7 @@ CONFIDENCE = {
     0.85: [
         "1. The lung is clear.\n2. The heart is normal.\nConfidence: 85%", "85", "%85", "0.85",
         "**Confidence:** 85/100", "Confidence:\n\n**85%**", "Confidence (0-1): 85%",
-        "Confidence: `85`", "Confidence: ≈ 85 %", "Confidence: 0.85 (85%)", "| Confidence | 85 |",
+        "Confidence: `85`", "Confidence: ≈ 85 %", "| Confidence | 85 |",
         "My confidence in this answer is about 85 out of 100.", "$85\\%$", "\\frac{85}{100}",
         '{"answer": "3", "confidence": "85%"}', "<confidence>85</confidence>", "\\boxed{85\\%}",
         "```\n85\n```", "With 85% confidence, the answer is yes.", "Confidence: 80 to 90",
@@ -44,27 +44,22 @@ CONFIDENCE = {
     0.65: ["<unused94>thought\nmaybe 20%<unused95>Confidence: 65%"],
     0.3: ["P(True) = 0.3"],
     0.4: ["Likelihood of being correct: 40%"],
-    0.925: ["90%-95%"],
     0.66: ["Fiducia: 66%"],
 }
 
 # numbers that are no confidence, bounds, and what is out of range
 NO_CONFIDENCE = [
     "To determine the confidence in the answer, let's go through the steps:\n1. Look at",
-    "To assess the confidence, consider: 1. The image shows a rug. 2. It is",
     "Here is how to assess the confidence in the answer:\n\n**1. Analyze the graph**\n\n* ",
     "The area is 4 cm.\nThe force is 6 N.\n\n6", "Confidence: high, it is the one on the left",
-    "The answer is 4.", "answer : four likelihood : likely", "Answer: 4, confidence: high",
-    "Confidence (0-1): 85", "3\n85", "<think>confidence: 80% so", "Confidence: zero",
-    "信心：百分之八十五", "confidence : 9 5 %", "left lung, 2", "80 or 90%", "very confident",
-    "less than 10%", "Confidence: less than 10%", "Confidence: <10%", "at most 20", "90+",
-    "90% or higher", "moins de 10 %", "低于10%", "80%以上", "150%", "101", "Confidence: 120%",
-    "11/10", "-5%", "Confidence: -20", "Confidence: 100-110%", "not 100%", "nan",
-    "Confidence: 90% or more", "12/05/2020", "∞%",
-    "I am unable to provide a confidence for medical images.", "B", "The lesion measures 2.5 cm.",
-    "4th ventricle", "About 30% of the lung is involved.", "70% or 30%", "I am 15% unsure.",
-    "It could be 20%, it could be 80%.", "15% chance that I am wrong", "I am not 80% sure.",
-    "Confidence: ...%",
+    "answer : four likelihood : likely", "Answer: 4, confidence: high", "Confidence (0-1): 85",
+    "3\n85", "<think>confidence: 80% so", "信心：百分之八十五", "confidence : 9 5 %",
+    "left lung, 2", "80 or 90%", "less than 10%", "Confidence: less than 10%", "Confidence: <10%",
+    "at most 20", "90+", "90% or higher", "80%以上", "150%", "Confidence: 120%", "11/10", "-5%",
+    "Confidence: -20", "Confidence: 100-110%", "Confidence: 90% or more", "not 100%", "nan",
+    "I am unable to provide a confidence for medical images.", "The lesion measures 2.5 cm.",
+    "About 30% of the lung is involved.", "70% or 30%", "I am 15% unsure.", "I am not 80% sure.",
+    "It could be 20%, it could be 80%.", "15% chance that I am wrong", "Confidence: ...%", "∞%",
 ]
 
 # a number of another thing, of another answer, or with its end cut off
@@ -84,22 +79,20 @@ NOT_ITS_OWN = [
 # yes, no or none, and the replies that say so
 CLOSED = {
     "yes": [
-        "**Yes**", "Y", "Yes, there is a fracture.", "**Answer:** Yes", "I would say yes.",
-        "Answer: yes\nConfidence: 80%", "answer : yes confidence : 80 %", "Answer:\nYes",
-        "The correct answer is **Yes**.", "\\boxed{Yes}", '{"answer": "yes", "confidence": 85}',
-        "<answer>Yes</answer>", "<think>Is it yes? No, I think it is not.</think>Yes",
-        "Réponse : oui", "Ja", "Sí, hay una fractura.", "Да", "答案：是\n置信度：85%", "はい",
-        "نعم", "हाँ", "[Answer] Yes [Confidence] 90%", "<|assistant|>Yes", "assistant\nYes",
+        "**Yes**", "Y", "Yes, there is a fracture.", "I would say yes.", "\\boxed{Yes}",
+        "answer : yes confidence : 80 %", "Answer:\nYes", "The correct answer is **Yes**.",
+        '{"answer": "yes", "confidence": 85}', "<answer>Yes</answer>", "Réponse : oui", "Ja",
+        "<think>Is it yes? No, I think it is not.</think>Yes", "Sí, hay una fractura.", "Да",
+        "答案：是\n置信度：85%", "はい", "نعم", "हाँ", "[Answer] Yes [Confidence] 90%",
+        "<|assistant|>Yes", "assistant\nYes",
     ],
     "no": [
-        "NO", "False", "No, the lungs are clear.", "Answer: No (confidence: 90%)",
-        "**Answer:** No\n\n**Reasoning:** The outline is not visible.", "Answer: No, 90%",
-        "reason : no bright spot answer : no confidence : 70 %", "My answer would be no.",
-        "Based on the image, no.", "Answer:\n\nNo\n\nConfidence:\n\n80", '{"answer": false}',
-        '```json\n{"Answer": "No", "confidence": 92}\n```', "Confidence: 85%\nNo",
+        "NO", "False", "No, the lungs are clear.", "Answer: No (confidence: 90%)", "没有",
+        "**Answer:** No\n\n**Reasoning:** The outline is not visible.", "Answer: No, 90%", "否",
+        "reason : no bright spot answer : no confidence : 70 %", "Based on the image, no.",
+        "Answer:\n\nNo\n\nConfidence:\n\n80", '{"answer": false}', "Confidence: 85%\nNo", "いいえ",
         "Answer: Yes. Wait, looking again.\nAnswer: No", "Antwort: Nein\nKonfidenz: 70 %", "Não",
-        "Нет, не видно.", "否", "没有", "いいえ", "아니요", "لا", "Answer - No",
-        "answer no confidence 80",
+        "Нет, не видно.", "아니요", "لا", "Answer - No", "answer no confidence 80",
     ],
     None: [
         "<think>The answer is yes", "Answer: Yes/No", "The answer is not yes.", "Yes or no", "",
@@ -140,17 +133,15 @@ LIKELIHOODS = {
 SIDES = ["left lung", "right lung", "both lungs", "neither"]
 LETTERS = {
     "B": [
-        "B", "[b]", "**B.** right lung", "B) right lung\nConfidence: 80%", "I think B", "B (85)",
-        "The correct answer is (B) right lung.", "$\\boxed{\\text{B}}$", "B - right lung", "B 85",
-        '{"answer": "B", "confidence": 90}', "<think>A? No.</think>B", "答案：B", "<B>",
-        "answer : B confidence : 80 %", "It is in the right lung", "Option B is correct",
-        "A is wrong; the answer is B", "right lung (B)",
+        "[b]", "**B.** right lung", "B) right lung\nConfidence: 80%", "I think B", "B (85)", "B 85",
+        "The correct answer is (B) right lung.", "$\\boxed{\\text{B}}$", "B - right lung", "<B>",
+        '{"answer": "B", "confidence": 90}', "<think>A? No.</think>B", "It is in the right lung",
+        "answer : B confidence : 80 %", "Option B is correct", "A is wrong; the answer is B",
     ],
-    "C": ["**Answer:** C\n**Confidence:** 70%", "I would choose C.", "Antwort: C"],
-    "A": ["Answer: (A)", "left lung"],
+    "C": ["**Answer:** C\n**Confidence:** 70%", "I would choose C."],
     None: [
-        "A: left lung, B: right lung", "Between A and C", "Not A, but B", "Right", "A, B",
-        "A scan of the chest", "not the left lung", "lung", "I cannot tell.", "",
+        "A: left lung, B: right lung", "Between A and C", "Not A, but B", "Right", "A, B", "",
+        "A scan of the chest", "not the left lung", "lung", "I cannot tell.",
     ],
 }
 ANIMALS = ["a cat", "a dog"]

@@ -84,37 +84,27 @@ def test_a_batch_gives_what_a_direct_run_gives(tmp_path, log, monkeypatch):
     assert table(log).equals(direct)
 
 
-def test_a_line_that_failed_is_told_and_stands_in_the_next_round(tmp_path, log):
-    folder = tmp_path / "batch"
-    with Told(logprobs=True) as told:
-        (path,) = exported(folder, split="test", n=3)
-        first = lines_of([path])[0]["custom_id"]
-        run_lines(told.url, path, refuse={first})
-        summary, waiting = collect_batch(folder, log)
-        assert summary.rows == 2
-        assert "out of memory" in summary.failed[first.split("|")[0]]
-        for _ in range(2):  # as often as one collects before that round is run
-            assert waiting == [folder / "round-02" / "requests-000.jsonl"]
-            assert [line["custom_id"] for line in lines_of(waiting)] == [first]
-            _, waiting = collect_batch(folder, log)
-        run_lines(told.url, *waiting)
-        summary, waiting = collect_batch(folder, log)
-        assert (summary.rows, summary.failed, waiting) == (1, {}, [])
-
-
-def test_what_has_no_result_yet_stands_in_the_next_round(tmp_path, log, monkeypatch):
+def test_what_failed_or_is_not_there_is_asked_again(tmp_path, log, monkeypatch):
     monkeypatch.setattr(batch, "MOST_LINES", 1)
     folder = tmp_path / "batch"
     with Told() as told:
         paths = exported(folder, n=3)
+        ids = [line["custom_id"] for line in lines_of(paths)]
         assert collect_batch(folder, log)[1] == paths  # nothing came back
         run_lines(told.url, paths[0])
+        run_lines(told.url, paths[1], refuse={ids[1]})
         summary, waiting = collect_batch(folder, log)
-        assert (summary.rows, summary.failed, len(waiting)) == (1, {}, 2)
-        run_lines(told.url, paths[1])  # late, and counted
-        assert collect_batch(folder, log)[1] == waiting
-        run_lines(told.url, waiting[1])
-        assert collect_batch(folder, log)[1] == []
+        assert summary.rows == 1
+        assert "out of memory" in summary.failed[ids[1].split("|")[0]]
+        names = ("requests-000.jsonl", "requests-001.jsonl")
+        assert waiting == [folder / "round-02" / name for name in names]
+        assert [line["custom_id"] for line in lines_of(waiting)] == ids[1:]
+        run_lines(told.url, paths[2])  # late, and counted
+        summary, again = collect_batch(folder, log)
+        assert (summary.rows, len(summary.failed), again) == (1, 1, waiting)
+        run_lines(told.url, waiting[0])
+        summary, waiting = collect_batch(folder, log)
+        assert (summary.rows, summary.failed, waiting) == (1, {}, [])
         assert len(log.keys()) == 3
 
 
@@ -132,16 +122,11 @@ def test_what_is_no_batch_is_refused(tmp_path, log):
         collect_batch(tmp_path, log)
 
 
-@pytest.mark.parametrize(
-    "altered",
-    [
-        {"model": 5},
-        {"strategies": ["nothing"]},
-        {"items": {"name": "x"}},
-        {"settings": {"samples": True}},
-        {"settings": {"colour": 1}},
-    ],
-)
+ALTERED = [{"model": 5}, {"strategies": ["nothing"]}, {"items": {"name": "x"}}]
+ALTERED += [{"settings": {"samples": True}}, {"settings": {"colour": 1}}]
+
+
+@pytest.mark.parametrize("altered", ALTERED)
 def test_a_plan_that_was_altered_is_refused(tmp_path, log, altered):
     exported(tmp_path / "batch", n=2)
     path = tmp_path / "batch" / "plan.json"

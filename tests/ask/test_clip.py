@@ -69,10 +69,10 @@ def test_zero_shot_end_to_end(clip, log):
     answers = log.read().set_index("strategy")
     assert set(answers.index) == {"clip_zero_shot"}
     assert any("writes nothing" in why for _, why in summary.skipped)
-    closed = answers[answers.question_type == "closed"].iloc[0]
     texts = ("Is there a mass? yes", "Is there a mass? no")
-    (found,) = run(clip, [Similarity(Picture("x", items["image"][0]), texts)])
-    yes = found.probabilities[texts[0]]
+    (expected,) = run(clip, [Similarity(Picture("x", items["image"][0]), texts)])
+    closed = answers[answers.question_type == "closed"].iloc[0]
+    yes = expected.probabilities[texts[0]]
     assert closed.option_probabilities["yes"] == pytest.approx(yes, abs=1e-4)
     *skipped, counted = dry_run(clip, items, "all", Plan())
     (shown,) = (text for text in skipped if text.startswith("── "))
@@ -81,15 +81,12 @@ def test_zero_shot_end_to_end(clip, log):
     assert counted.startswith("6 items: at most 4 calls")
 
 
-def test_unknown_names_say_what_to_write(tmp_path):
+def test_unknown_names_say_what_to_write():
     with pytest.raises(MedcalError, match="names are clip:ARCHITECTURE@PRETRAINED"):
         resolve_model("clip:ViT-none")
-    with pytest.raises(MedcalError, match="open_clip cannot load it"):
-        resolve_model(f"clip:local-dir:{tmp_path}")
 
 
 EVIL = '{"auto_map": {"AutoTokenizer": ["evil.Evil", "evil.Evil"]}, "tokenizer_class": "Evil"}'
-ASKS = {"tokenizer_kwargs": {"trust_remote_code": True}}
 
 
 @pytest.fixture
@@ -98,16 +95,15 @@ def place(folder, tmp_path):
     return Path(shutil.copytree(folder, tmp_path / "clip"))
 
 
-@pytest.mark.parametrize("text_cfg", [ASKS, {"hf_tokenizer_name": "x"}])
-def test_code_of_a_checkpoint_is_not_run_even_where_the_user_would_say_yes(
-    place, tmp_path, monkeypatch, text_cfg
-):
+@pytest.mark.parametrize("kwargs", [{}, {"trust_remote_code": True}])
+def test_code_of_a_checkpoint_is_never_run(place, tmp_path, monkeypatch, kwargs):
+    """Not even where the user would say yes."""
     trace, asked = tmp_path / "ran", []
     (place / "evil.py").write_text(f"open({str(trace)!r}, 'w')\nclass Evil: pass\n")
     (place / "tokenizer_config.json").write_text(EVIL)
+    text_cfg = {"hf_tokenizer_name": "x", "tokenizer_kwargs": kwargs}
     config = CONFIG | {"text_cfg": CONFIG["text_cfg"] | text_cfg}
-    text = json.dumps({"model_cfg": config})
-    text = text.replace("trust_remote", "trust\\u005fremote")
+    text = json.dumps({"model_cfg": config}).replace("_remote", "\\u005fremote")
     (place / "open_clip_config.json").write_text(text)
     monkeypatch.setattr("builtins.input", lambda text="": asked.append(text) or "y")
     with pytest.raises(MedcalError, match="needs code of its own"):
@@ -129,19 +125,10 @@ def test_weights_that_are_missing_or_hold_code_are_refused(place, tmp_path):
     (place / WEIGHTS).unlink()
     refused()
     pickled = place / "open_clip_pytorch_model.bin"
-    torch.save(Evil(trace), pickled)
+    # a pickle that writes a file as it is opened
+    pickled.write_bytes(f"cbuiltins\nopen\n(V{trace}\nVw\ntR.".encode())
     refused()
     assert not trace.exists()
     torch.save(weights, pickled)  # plain tensors
     model = resolve_model(f"clip:local-dir:{place}", device="cpu")
     assert model.can == {"similarity"}
-
-
-class Evil:
-    """A pickle that writes a file as it is opened."""
-
-    def __init__(self, path):
-        self.path = str(path)
-
-    def __reduce__(self):
-        return open, (self.path, "w")

@@ -10,10 +10,8 @@ from medcal_nb.answers.samples import one_answer_an_item
 from medcal_nb.errors import MedcalError
 
 COLUMNS = ("answer", "confidence", "correct", "option_probabilities")
-COMMON = {
-    "model": "m", "dataset": "d", "item_id": "q", "gold": "x", "prompt_tokens": 10,
-    "new_tokens": 2, "seconds": 0.5,
-}  # fmt: skip
+COMMON = {"model": "m", "dataset": "d", "item_id": "q", "gold": "x"}
+COMMON |= {"prompt_tokens": 10, "new_tokens": 2, "seconds": 0.5}
 
 
 @pytest.fixture
@@ -21,11 +19,9 @@ def graded(tmp_path):
     """The one graded answer that a log gives of rows of `COLUMNS`."""
 
     def make(strategy, *rows):
-        about = COMMON | {"strategy": strategy}
-        table = [
-            about | {"sample": i} | dict(zip(COLUMNS, row, strict=False))
-            for i, row in enumerate(rows)
-        ]
+        table = [dict(zip(COLUMNS, row, strict=False)) for row in rows]
+        for sample, row in enumerate(table):
+            row.update(COMMON, strategy=strategy, sample=sample)
         with AnswerLog(tmp_path / f"{len(list(tmp_path.iterdir()))}.sqlite") as log:
             log.append(table)
             return one_answer_an_item(log.read(), "log").to_dict("records")[0]

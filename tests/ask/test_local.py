@@ -1,6 +1,5 @@
 """Local models: replies equal those of plain generate, whatever is shared, batched or reordered."""
 
-import copy
 import json
 import math
 import random
@@ -14,20 +13,11 @@ from safetensors.torch import load_file, save_file
 from medcal_nb.ask import prompts, strategies
 from medcal_nb.ask.backends import local, prefix
 from medcal_nb.ask.backends.local import LocalModel
-from medcal_nb.ask.calls import (
-    Failure,
-    Generate,
-    LabelProbabilities,
-    Labels,
-    Picture,
-    Prompt,
-    change_image,
-)
+from medcal_nb.ask.calls import Generate, LabelProbabilities, Labels, Picture, Prompt
 from medcal_nb.ask.models import resolve_model
-from medcal_nb.ask.run import ask
 from medcal_nb.errors import MedcalError
-from tests.ask.families import FAMILIES, build_family
-from tests.ask.tiny import noise_picture, save_checkpoint, tiny_checkpoint, tiny_items
+from tests.ask.families import FAMILIES
+from tests.ask.tiny import noise_picture, save_checkpoint, tiny_checkpoint
 from tests.ask.whole import answer_whole
 
 torch = pytest.importorskip("torch")
@@ -42,7 +32,7 @@ def backend(family="idefics3", *, max_positions=None):
 
 
 def prompt(picture, instruction=prompts.ANSWER, *later, block=BLOCK):
-    return Prompt(picture, (block + "\n" + instruction, *later), block)
+    return Prompt(picture, (f"{block}\n{instruction}", *later), block)
 
 
 def some_calls():
@@ -98,7 +88,7 @@ def test_a_shared_prefix_gives_what_whole_prompts_give(family):
 def test_beyond_a_sliding_window_prompts_are_asked_whole():
     model = backend("gemma3")
     assert model.window == 512
-    long = prompts.question_block("Is there a mass? " * 80, ["yes", "no"])
+    long = prompts.question_block("Is there a mass? " * 110, ["yes", "no"])
     texts = (prompts.ANSWER, strategies.VERBALIZED)
     calls = [Generate(prompt(noise_picture(1), text, block=long), 5) for text in texts]
     short = [Generate(Prompt(noise_picture(1), (prompts.ANSWER,)), 5)]
@@ -163,23 +153,12 @@ def test_keys_and_values_stay_within_what_is_allowed(held):
 def test_a_question_that_holds_the_image_token_fails_alone():
     model = backend("llava")
     mark = model.processor.image_token
-    picture = noise_picture(4)
     texts = ("Is there a mass?", f"{mark}\nIs there a mass?", "Which organ is shown?")
-    first, bad, last = (Generate(Prompt(picture, (text,)), 4) for text in texts)
+    first, bad, last = (Generate(Prompt(noise_picture(4), (one,)), 4) for one in texts)
     for calls in ([first, bad, last], [bad, first, last]):
         results = dict(zip(calls, answer(model, calls), strict=True))
         assert f"the question holds {mark!r}" in results[bad].reason
         same([results[first], results[last]], answer(model, [first, last]))
-
-
-def test_a_checkpoint_s_own_generation_settings_change_no_reply(monkeypatch):
-    calls = some_calls()[:8]
-    plain = answer(backend(), calls)
-    model = tiny_checkpoint()[0]
-    own = copy.deepcopy(model.generation_config)
-    own.update(repetition_penalty=1.4, no_repeat_ngram_size=2, min_length=500)
-    monkeypatch.setattr(model, "generation_config", own)  # the checkpoint is shared
-    same(plain, answer(backend(), calls))
 
 
 def test_greedy_text_and_likelihood_equal_generate_alone():
@@ -246,11 +225,11 @@ def test_sampled_tokens_follow_the_model_distribution():
 
 def test_a_damaged_image_fails_alone():
     changes = ("", "darker", "blank")
-    broken = [Picture("broken", b"no image at all", change) for change in changes]
+    broken = [Picture("broken", b"no image", change) for change in changes]
     pictures = [*broken, noise_picture(8), noise_picture(8, "blank")]
     calls = [Generate(prompt(picture), 4) for picture in pictures]
     *bad, good, blank = answer(backend(), calls)
-    assert all(isinstance(told, Failure) and "no image" in told.reason for told in bad)
+    assert all("no image" in failure.reason for failure in bad)
     same([good, blank], answer(backend(), calls[3:]))
     strip = Generate(prompt(noise_picture(1, size=(2, 900))), 4)
     bad, good = answer(backend("qwen2_5_vl"), [strip, calls[3]])
@@ -262,37 +241,10 @@ def test_changes_are_mild_and_blank_is_blank():
     image = noise_picture(9).open()
     plain = np.asarray(image, dtype=float)
     for change in ("brighter", "darker", "cropped", "softer", "turned"):
-        changed = change_image(image, change)
+        changed = noise_picture(9, change).open()
         assert changed.size == image.size
         assert 0 < np.abs(np.asarray(changed, dtype=float) - plain).mean() < 90
-    assert set(np.asarray(change_image(image, "blank")).ravel()) == {128}
-
-
-def test_hardly_more_positions_are_computed_than_must_be(monkeypatch, log):
-    """Twelve items, all strategies, images of 256 tokens: at most 1.10 times the least possible.
-
-    The least is the number of different beginnings of all prompts and the replies written to them.
-    """
-    model, processor = build_family("qwen2_5_vl")
-    edges = ("shortest_edge", "longest_edge")
-    processor.image_processor.size = dict.fromkeys(edges, 256 * 256)
-    ours = LocalModel(model, processor, name="tiny", device="cpu")
-    beginnings, run = set(), prefix.SharedPrefix.run
-
-    def counted(engine, encoded, rows):
-        run(engine, encoded, rows)
-        for row in rows:
-            at = hash(engine.shown(row.prompt.picture))
-            whole = len(row.tokens) >= row.limit
-            for token in [*encoded[row.prompt], *row.tokens[: len(row.tokens) - whole]]:
-                at = hash((at, token))
-                beginnings.add(at)
-
-    monkeypatch.setattr(prefix.SharedPrefix, "run", counted)
-    few = {"samples": 5, "max_new_tokens": 30}
-    assert not ask(ours, tiny_items(12, per_image=1), "all", log=log, **few).failed
-    assert len(beginnings) > 20_000
-    assert ours.positions <= 1.10 * len(beginnings)
+    assert set(np.asarray(noise_picture(9, "blank").open()).ravel()) == {128}
 
 
 @pytest.fixture
@@ -309,22 +261,20 @@ def short(weights):
     return {name: w[:-1] if "q_proj" in name else w for name, w in weights.items()}
 
 
-@pytest.mark.parametrize(
-    ("change", "says"),
-    [(without_vision, r"missing or of.*vision_model"), (short, "q_proj")],
-)
-def test_missing_or_other_weights_are_refused_with_their_names(saved, change, says):
+REFUSED = [(without_vision, "missing.*vision"), (short, "q_proj"), (None, "not load")]
+
+
+@pytest.mark.parametrize(("change", "says"), REFUSED)
+def test_weights_are_whole_and_come_from_safetensors_alone(saved, change, says):
     assert resolve_model(str(saved), device="cpu").can
     path = saved / "model.safetensors"
-    save_file(change(load_file(path)), path, metadata={"format": "pt"})
+    weights = load_file(path)
+    path.unlink()
+    if change:
+        save_file(change(weights), path, metadata={"format": "pt"})
+    else:  # a pickle in their place
+        torch.save(weights, saved / "pytorch_model.bin")
     with pytest.raises(MedcalError, match=says):
-        resolve_model(str(saved), device="cpu")
-
-
-def test_weights_come_from_safetensors_alone(saved):
-    torch.save(tiny_checkpoint()[0].state_dict(), saved / "pytorch_model.bin")
-    (saved / "model.safetensors").unlink()
-    with pytest.raises(MedcalError, match="does not load"):
         resolve_model(str(saved), device="cpu")
 
 
@@ -345,9 +295,7 @@ def test_code_of_a_checkpoint_is_never_run(saved, tmp_path):
     same(answer(model, [call]), answer(backend(), [call]))
 
 
-def test_names_of_nothing_and_faults_of_the_hub_are_told_in_a_line(
-    tmp_path, monkeypatch
-):
+def test_names_of_nothing_and_faults_of_the_hub_say_why(tmp_path, monkeypatch):
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     (tmp_path / "config.json").write_text('{"model_type": "bert"}')
     for name, reach, says in (

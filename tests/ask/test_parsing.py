@@ -1,4 +1,4 @@
-"""Reading answers and confidences out of replies."""
+"""Reading answers and confidences out of replies, those that models are taught among them."""
 
 import re
 import time
@@ -9,6 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from data.pocket.factory.turns import REPLIES
+from medcal_nb.ask import strategies
 from medcal_nb.ask.confidence import LIKELIHOOD, parse_confidence, parse_likelihood
 from medcal_nb.ask.parsing import parse_answer, parse_guesses
 
@@ -46,6 +48,39 @@ def test_what_a_reply_says(parse, reply, expected):
     assert parse(reply) == expected
 
 
+@pytest.mark.parametrize("percent", [0, 1, 5, 40, 85, 99, 100])
+@pytest.mark.parametrize("spaced", [False, True], ids=["as asked", "word by word"])
+def test_replies_in_the_forms_asked_for_are_read(spaced, percent):
+    def written(name, **values):
+        text = REPLIES[name].format(percent=percent, **values)
+        for mark in ":%().":
+            text = text.replace(mark, f" {mark} ") if spaced else text
+        return " ".join(text.lower().split()) if spaced else text
+
+    share = pytest.approx(percent / 100)
+    for name in ("verbalized", "verbalized_cot"):
+        reply = written(name, answer="no", reason="the image is dark")
+        assert closed(reply) == "no"
+        assert parse_confidence(reply) == share
+    reply = written("verbalized", answer="left lung")
+    options = ["heart", "left lung"]
+    assert choice(reply, options=options) == "left lung"
+    assert parse_answer(reply) == "left lung"
+    assert parse_confidence(written("two_stage")) == share
+    pairs = [("left lung", share), ("3", share), ("no", share)]
+    guesses = [written("top_k", i=i, answer=one) for i, (one, _) in enumerate(pairs, 1)]
+    assert parse_guesses((" " if spaced else "\n").join(guesses)) == pairs
+
+
+def test_offered_likelihood_words_are_read_and_fall():
+    offered = strategies.LINGUISTIC.partition("words: ")[2].partition(".")[0]
+    form = partial(REPLIES["linguistic"].format, answer="yes")
+    read = [parse_likelihood(form(likelihood=word)) for word in offered.split(", ")]
+    assert len(read) == 8
+    assert None not in read
+    assert read == sorted(set(read), reverse=True)
+
+
 @pytest.mark.parametrize("word", LIKELIHOOD)
 def test_every_likelihood_word_is_read_as_itself(word):
     reply = f"Answer: left lung\nLikelihood: {word.title()}."
@@ -54,11 +89,10 @@ def test_every_likelihood_word_is_read_as_itself(word):
 
 _PIECES = st.sampled_from(
     [
-        "confidence", "Confidence:", "**", "answer", "Answer:", "yes", "no", "%", "/100", "-", "to",
-        "and", "between", "less than", "0.", ",", ".", "85", "7", "1e9", "100", "\n", "<think>",
-        "</think>", "\\boxed{", "}", "{", '"', "eighty", "one hundred", "百分之", "八成",
-        "置信度：", "٨٥", "½", "²", "(0-100)", "on a scale of 1 to 10", "±", "Guess 1:", "P1:",
-        "A.", "(B)", "|", "likely", "not", "sure", " ",
+        "confidence", "Confidence:", "**", "Answer:", "yes", "no", "%", "/100", "-", "to", "0.",
+        "between", "less than", ",", ".", "85", "1e9", "\n", "<think>", "</think>", "\\boxed{",
+        "}", "{", '"', "百分之", "置信度：", "٨٥", "½", "(0-100)", "on a scale of 1 to 10", "±",
+        "Guess 1:", "P1:", "A.", "(B)", "|", "likely", "not", "I am", "sure", " ",
     ]
 )  # fmt: skip
 _MANY = st.lists(_PIECES, max_size=25)
@@ -106,10 +140,10 @@ def test_a_runaway_reply_is_read_in_little_time(piece):
 
 
 def test_an_option_inside_a_longer_one_is_not_meant_by_its_words():
-    options = ["lung", "left lung", "heart"]
-    assert choice("the left lung", options=options) == "left lung"
-    assert choice("some lung", options=options) == "lung"
-    assert choice("the left lung, and the lung", options=options) is None
+    read = partial(choice, options=["lung", "left lung", "heart"])
+    assert read("the left lung") == "left lung"
+    assert read("some lung") == "lung"
+    assert read("the left lung, and the lung") is None
 
 
 def test_of_a_reply_that_was_cut_off_only_whole_sentences_state_a_confidence():

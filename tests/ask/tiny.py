@@ -5,14 +5,13 @@ import socket
 import subprocess
 import time
 import urllib.request
-from functools import cache
 
 import numpy as np
 import pandas as pd
 from PIL import Image
 
 from medcal_nb.ask.calls import Picture, encode_png
-from tests.ask.families import build_family
+from tests.ask.families import tiny_checkpoint
 
 QUESTIONS = {
     "closed": ("Is there a mass?", ["yes", "no"], "yes"),
@@ -45,12 +44,6 @@ def tiny_items(n, *, kinds=("closed", "choice", "open"), per_image=2, dataset="t
             "image": noise_png(i // per_image), "site": f"s{i % 2}",
         })  # fmt: skip
     return pd.DataFrame(rows)
-
-
-@cache
-def tiny_checkpoint(family="idefics3"):
-    """Model and processor of a family, built once."""
-    return build_family(family)
 
 
 def save_checkpoint(folder, family="idefics3"):

@@ -12,8 +12,8 @@ _TOP = [(" Yes", 0.6), ("yes", 0.1), ("No", 0.2), ("Maybe", 0.05)]
 
 def entry(token, p, top=()):
     """The log-probability of a token as servers list it."""
-    listed = [{"token": word, "logprob": math.log(share)} for word, share in top]
-    return {"token": token, "logprob": math.log(p), "top_logprobs": listed}
+    one = {"token": token, "logprob": math.log(p)}
+    return one | {"top_logprobs": [entry(*pair) for pair in top]}
 
 
 class Told(Loopback):
@@ -94,10 +94,9 @@ class Told(Loopback):
         """One of the replies to a request."""
         is_drawn = self.sampling and body["temperature"] > 0
         text = f"maybe {body['seed'] + number}" if is_drawn else "yes"
-        choice = {
-            "finish_reason": "length" if body["max_tokens"] == 1 else "stop",
-            "message": {"role": "assistant", "content": text},
-        }
+        message = {"role": "assistant", "content": text}
+        end = "length" if body["max_tokens"] == 1 else "stop"
+        choice = {"finish_reason": end, "message": message}
         if "logprobs" in self.can and body.get("logprobs"):
             listed = _TOP[: body.get("top_logprobs", 0)]
             choice["logprobs"] = {"content": [entry("yes", 0.6, listed)]}

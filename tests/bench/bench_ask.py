@@ -9,15 +9,13 @@ The same calls are answered in three ways, on the same model:
   samples by ``num_return_sequences``; label probabilities by one batched forward pass.
 - *single*: the same, one item at a time.
 
-Each way runs with one thread and with two; its better time counts. Seconds are medians over
-repeats, the ways in turn, of the clock and of the processor (on a busy machine the latter say
-more); *single* is measured once. Positions are the tokens that went through the language model,
-padding included. Greedy replies are compared word for word, label probabilities to 0.001.
+Each way runs with one thread and with two; its better time counts. Seconds are medians of the clock
+and of the processor (on a busy machine the latter say more). Positions are tokens of the language
+model, padding included. Greedy replies are compared word for word, label probabilities to 0.001.
 """
 
 import argparse
 import itertools
-import os
 import time
 from collections import defaultdict
 from dataclasses import dataclass
@@ -76,8 +74,8 @@ class Plain:
             how = {"do_sample": True, "top_k": 0, "num_return_sequences": n}
         _, inputs = self._inputs(prompts)
         how |= {"eos_token_id": sorted(backend.eos), "pad_token_id": backend.pad}
-        how["max_new_tokens"] = calls[0].max_new_tokens
-        out = backend.model.generate(**inputs, **how)
+        limit = calls[0].max_new_tokens
+        out = backend.model.generate(**inputs, **how, max_new_tokens=limit)
         new = out[:, inputs["input_ids"].shape[1] :]
         backend.positions += max(0, new.shape[1] - 1) * len(new)
         texts = backend.tokenizer.batch_decode(new, skip_special_tokens=True)
@@ -96,8 +94,7 @@ class Plain:
         forced, real = torch.tensor(padded), torch.arange(width) < lengths
         which = [row.prompt for row in rows]
         shape, batch = inputs["input_ids"].shape, {}
-        for name, value in inputs.items():
-            # room behind what has a place for each token
+        for name, value in inputs.items():  # with room where each token has a place
             room = width if value.shape[:2] == shape else 0
             batch[name] = torch.nn.functional.pad(value[which], (0, room))
         batch["input_ids"][:, -width:] = forced
@@ -153,22 +150,19 @@ def agreement(ours, theirs):
 
 
 def measure(backend, strategies, items, plan, *, ways, threads=(1,), repeat=1):
-    """One row a way and number of threads: medians of what it took, and agreement with ours.
-
-    `ways` names each way and the items it asks at a time.
-    """
+    """What each of `ways` takes, by name and items at a time, and whether it agrees with ours."""
     ours, _ = ask(backend, strategies, items, plan, None)  # warm-up
     rows = []
     for n_threads, again in itertools.product(threads, range(repeat)):
         torch.set_num_threads(n_threads)
         for way, size in ways.items():
-            if size == 1 and again:
+            if size == 1 and again:  # slow enough once
                 continue
-            started, used = time.perf_counter(), time.process_time()
+            began = np.array([time.perf_counter(), time.process_time()])
             log, positions = ask(backend, strategies, items, plan, size)
+            took = np.array([time.perf_counter(), time.process_time()]) - began
             row = {"way": way, "threads": n_threads, "positions": positions}
-            row["seconds"] = time.perf_counter() - started
-            row["cpu_seconds"] = time.process_time() - used
+            row |= dict(zip(("seconds", "cpu_seconds"), took, strict=True))
             rows.append(row | agreement(ours, log))
     table = pd.DataFrame(rows).groupby(["way", "threads"], sort=False).median()
     return table.round(2).reset_index()
@@ -193,7 +187,6 @@ def main():
     ways = {"ours": None, "batched": len(items), "single": 1}
     how = {"ways": ways, "threads": (1, 2), "repeat": options.repeat}
     frame = measure(backend, asked, ordered_items(items), plan, **how)
-    print(f"{len(items)} items; {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}")
     print(
         frame.to_string(index=False), "times ours, at best:", compare(frame), sep="\n"
     )

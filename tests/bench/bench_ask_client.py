@@ -2,10 +2,10 @@
 
     python -m tests.bench.bench_ask_client [--items 200] [--only late] [--out build/bench]
 
-The server is a process of its own on loopback that reads a request and sends a fixed reply. Images
-are noise as JPEG of 1,024 pixels a side; *changed* asks the methods that change images, too.
-Processor time is the client's, start-up left out. `steady_per_second` is the rate between the first
-tenth of the requests and the last, as in a long run; it reaches concurrency / delay at most.
+The server, a process of its own on loopback, reads a request and sends a fixed reply. Images are
+noise as JPEG of 1,024 pixels a side; *changed* asks the methods that change images, too. Processor
+time is the client's. `steady_per_second` is the rate between the first tenth of the requests and
+the last, as in a long run; it reaches concurrency / delay at most.
 """
 
 import argparse
@@ -32,12 +32,8 @@ from tests.ask.tiny import tiny_items
 from tests.ask.told import entry
 
 TOKEN = entry("yes", 0.67, [("yes", 0.67), ("no", 0.3), ("none", 0.04)])
-CHOICE = {
-    "finish_reason": "stop",
-    "message": {"role": "assistant", "content": "Answer: yes\nConfidence: 80%"},
-    "logprobs": {"content": [TOKEN]},
-}
-#: The answer to all: the list of models, too.
+MESSAGE = {"role": "assistant", "content": "Answer: yes\nConfidence: 80%"}
+CHOICE = {"message": MESSAGE, "logprobs": {"content": [TOKEN]}}
 PAGE = {"data": [{"id": "m"}], "choices": [CHOICE], "usage": {"prompt_tokens": 9}}
 
 #: Name, items for each of `--items`, requests under way, seconds of delay, methods left out.
@@ -60,8 +56,7 @@ def serve(ready, delay, times):
                 head = await reader.readuntil(b"\r\n\r\n")
                 length = re.search(rb"(?i)content-length: *(\d+)", head)
                 await reader.readexactly(int(length[1]) if length else 0)
-                if delay:
-                    await asyncio.sleep(delay)
+                await asyncio.sleep(delay)
                 writer.write(answer)
                 times[next(numbers)] = time.perf_counter()
         writer.close()
@@ -83,9 +78,8 @@ def items_of(n, side=1024):
         buffer = io.BytesIO()
         Image.fromarray(small).resize((side, side)).save(buffer, "JPEG", quality=92)
         images += [buffer.getvalue()] * 2
-    question = [f"Is there a mass of {i} mm?" for i in range(n)]
-    items = tiny_items(n, kinds=("closed",))
-    return items.assign(image=images[:n], question=question)
+    questions = [f"Is there a mass of {i} mm?" for i in range(n)]
+    return tiny_items(n, kinds=("closed",)).assign(image=images[:n], question=questions)
 
 
 def measure(name, n, concurrency, delay, without):

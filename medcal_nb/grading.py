@@ -324,11 +324,14 @@ def _against(
     stated = wanted and yes_no(_unmarked(text))
     if stated:
         return Grade(stated == wanted, "yes or no")
-    right = option_index(gold, options) if any(options) else None
-    if right is not None:
+    if any(options):
+        right = option_index(gold, options)
         chosen = option_index(text, options)
-        if chosen is not None:
+        if right is not None and chosen is not None:
             return Grade(chosen == right, "option")
+        if right is None:  # a number of an option, it may be: of which count?
+            is_same = answer_key(text) == answer_key(gold)
+            return Grade(True, "same words") if is_same else Grade(None, "undecided")
     elif by_letter := _by_letter(text, gold):
         return by_letter
     return Grade(None, "undecided") if wanted else _by_words(_unmarked(text), gold)

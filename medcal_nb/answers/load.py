@@ -30,6 +30,8 @@ GRADED_COLUMNS = [
     *("split", "strategy", "answer", "gold", "confidence", "correct"),
 ]
 
+#: Answers of which one is right, else gold answers are in other words.
+_LEAST = 20
 #: Types of questions that are graded by rules of their own.
 _KINDS = ("closed", "choice", "open")
 
@@ -211,7 +213,7 @@ def _of_table(
             f"{file}: row {len(answers)} is '{last}', no answer, it seems; drop it"
         )
     if "correct" not in taken:
-        answers = _graded(answers, raw.get(taken.get("options", "")))
+        answers = _graded(answers, raw.get(taken.get("options", "")), file)
     if "answer" in answers:
         check_of_answer(answers, file)
     return answers
@@ -245,7 +247,9 @@ def _of_reader(
     return answers
 
 
-def _graded(answers: pd.DataFrame, options: pd.Series | None) -> pd.DataFrame:
+def _graded(
+    answers: pd.DataFrame, options: pd.Series | None, file: str
+) -> pd.DataFrame:
     """Answers with a column that says whether they are their gold answers."""
     asked = answers[["answer", "gold"]]
     if "question_type" in answers:
@@ -254,6 +258,13 @@ def _graded(answers: pd.DataFrame, options: pd.Series | None) -> pd.DataFrame:
     graded = grade_table(asked if options is None else asked.assign(options=options))
     answers["correct"] = graded["correct"]
     answers.attrs["grading"] = graded.attrs["grading"]
+    if graded["correct"].count() >= _LEAST and not graded["correct"].any():
+        one = graded.attrs["grading"]["pairs"][0]
+        raise MedcalError(
+            f"{file}: not one of {len(graded):,} answers is its gold answer, such as "
+            f"{one['answer']!r:.40} for {one['gold']!r:.40}: write both in the same words, or "
+            "grade them in a column 'correct'"
+        )
     return answers
 
 
@@ -263,8 +274,13 @@ def _missing(answers: pd.DataFrame) -> list[str]:
     right = answers["correct"].astype(float)
     lacking = answers["confidence"].isna()
     sentences = []
-    if "image_id" not in answers:
+    images = answers.get("image_id", pd.Series(None, answers.index, dtype=TEXT))
+    unnamed = answers["dataset"][images.isna()].unique()
+    if images.isna().all():
         sentences.append("no image named: intervals are by answer")
+    elif len(unnamed):
+        names = ", ".join(unnamed[:5])
+        sentences.append(f"no image named in {names}: each answer counts as one")
     if lacking.any():
         sentences.append(f"{lacking.sum():,} {n} have no confidence")
         if right[lacking].notna().any() and not lacking.all():

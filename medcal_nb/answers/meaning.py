@@ -11,13 +11,13 @@ from scipy.special import softmax
 from medcal_nb.answers.cells import KNOWN, TEXT, Place, flags, numbers, within
 from medcal_nb.answers.recognition import plain_column, words_of
 from medcal_nb.errors import MedcalError
-from medcal_nb.grading import grade_table
+from medcal_nb.grading import grade_table, yes_no
 
 #: How far from 1 a row of probabilities may sum.
 _SUM = 0.01
 #: Answers by which it is judged what a column means.
 _LEAST = 20
-#: Answers that are looked at to see whether grades agree with gold answers.
+#: Answers that are looked at to see whether columns agree with each other.
 _MOST = 2000
 
 
@@ -185,11 +185,13 @@ def check_of_answer(table: pd.DataFrame, file: str) -> None:
     for model, part in table.dropna(subset=["confidence", "answer"]).groupby(
         "model", sort=False
     ):
+        part = part.iloc[:: max(1, len(part) // _MOST)]
         is_low = part["confidence"] < 0.5
-        words = list({text.casefold(): text for text in part["answer"].unique()})
+        given = part["answer"].map(lambda text: yes_no(text) or text.casefold())
+        words = list(given.unique())
         if len(words) != 2 or len(part) < _LEAST or is_low.nunique() != 2:
             continue
-        share = (is_low == (part["answer"].str.casefold() == words[0])).mean()
+        share = (is_low == (given == words[0])).mean()
         if not 0.02 < share < 0.98:
             low, other = words if share > 0.5 else words[::-1]
             raise MedcalError(
@@ -205,15 +207,15 @@ def check_correct(
     """Ask whether a column called "correct" says what is right, where it may be something else.
 
     Without gold answers it may be these, in the words of the answers; with them it may call
-    answers wrong which are their gold answers. Of a few such it is told.
+    answers wrong which are their gold answers, or right which are another option, or yes for no.
+    Of a few such it is told.
     """
     theirs = taken["correct"]
     columns = [taken["answer"], taken.get("gold", theirs), theirs]
     some = raw[columns].iloc[:: max(1, len(raw) // _MOST)]
     known = some.set_axis(["answer", "gold", "correct"], axis=1).dropna()
-    is_gold = (
-        grade_table(known[["answer", "gold"]])["correct"].fillna(False).astype(bool)
-    )
+    graded = grade_table(known[["answer", "gold"]])
+    is_gold = graded["correct"].fillna(False).astype(bool)
     if "gold" not in taken:
         words = words_of(known["correct"])
         may_be = words & {*KNOWN["grades"]["answers"].split()}
@@ -228,14 +230,20 @@ def check_correct(
                 f"gold={theirs}"
             )
         return []
-    odd = known[is_gold & ~flags(known["correct"], Place(file, theirs)).fillna(True)]
+    # other words may say the same, as who graded them may have judged
+    is_plain = is_gold | graded["graded_by"].isin(("yes or no", "letter"))
+    flagged = flags(known["correct"], Place(file, theirs))
+    odd = known[is_plain & (flagged != is_gold).fillna(False)]
     if odd.empty:
         return []
+    first = odd.iloc[0]
     problem = (
-        f"of {is_gold.sum():,} answers that are their gold answers {len(odd):,} are graded wrong "
-        f"(row {odd.index[0] + 1}: answer {odd['answer'].iloc[0]!r:.40}, wrong by '{theirs}')"
+        f"of {is_plain.sum():,} answers that plainly are, or are not, their gold answers "
+        f"{len(odd):,} are graded otherwise (row {odd.index[0] + 1}: answer "
+        f"{first['answer']!r:.40}, gold answer {first['gold']!r:.40}, '{theirs}' "
+        f"{first['correct']})"
     )
-    if len(odd) > max(1, is_gold.sum() / 10):
+    if len(odd) > max(1, is_plain.sum() / 10):
         remedy = "name the column of grades by correct=COLUMN, or grade by the gold answers with "
         raise MedcalError(f"{file}: {problem}; {remedy}correct= (nothing)")
     return [problem]
@@ -271,11 +279,11 @@ def check_repeats(raw: pd.DataFrame, taken: Mapping[str, str], file: str) -> Non
     texts = raw.astype(str)
     rows = pd.util.hash_pandas_object(texts, index=False)
     counts = rows.value_counts()
-    is_even = counts.nunique() == 1 and len(counts) >= _LEAST / 2
-    times = int(counts.iloc[0]) if is_even else 1
+    times = int(np.gcd.reduce(counts.to_numpy())) if len(counts) >= _LEAST else 1
     if times == 1:
         about = texts.drop(columns=[name for name in raw if name in replies])
-        times = _runs(pd.util.hash_pandas_object(about, index=False).to_numpy())
+        about_item = pd.util.hash_pandas_object(about, index=False)
+        times = max(_runs(rows.to_numpy()), _runs(about_item.to_numpy()))
     if times > 1:
         problem = (
             f"{len(raw):,} rows are {times} times the same {len(raw) // times:,} items"

@@ -133,19 +133,9 @@ BAD = [
     ("change", "message"), BAD, ids=[str(k) for k in range(len(BAD))]
 )
 def test_what_does_not_fit_is_named(log, change, message):
-    for rows in (
-        [row(1), row(2) | change, row(3)],
-        pd.DataFrame([row(1), row(2), row(3)]),
-    ):
-        if isinstance(rows, pd.DataFrame):
-            ((name, value),) = change.items()
-            column = [*rows.get(name, pd.Series([None] * 3)).astype(object)]
-            column[1] = value
-            rows[name] = pd.Series(column, dtype=object)
-        with pytest.raises(
-            MedcalError, match=rf"row 2, .*{message}|cannot be written as Unicode"
-        ):
-            log.append(rows)
+    problem = rf"row 2, .*{message}|cannot be written as Unicode"
+    with pytest.raises(MedcalError, match=problem):
+        log.append([row(1), row(2) | change, row(3)])
     assert not log.keys()
 
 
@@ -202,22 +192,18 @@ def test_a_csv_holds_no_formula(log, tmp_path):
     assert table["answer"].tolist() == table["'=note"].tolist() == safe
 
 
-def test_a_table_replaces_no_source_no_log_and_nothing_unasked(log, tmp_path):
+def test_a_table_replaces_no_source_and_nothing_unasked(log, tmp_path):
     log.append([row()])
     (tmp_path / "old.csv").write_text("mine")
     (tmp_path / "again.csv").symlink_to(log.path)
-    before = log.path.read_bytes()
-    for name, message in (
-        ("again.csv", "is what would be read"),
-        ("a.doc", "name it .csv or .parquet"),
-        ("no/a.csv", "make it first"),
+    for name, force, message in (
+        ("again.csv", True, "is what would be read"),
+        ("a.doc", True, "name it .csv or .parquet"),
+        ("old.csv", False, r"there already.*--force"),
     ):
         with pytest.raises(MedcalError, match=message):
-            write_table(log.read(), tmp_path / name, sources=[log.path], force=True)
-    with pytest.raises(MedcalError, match=r"there already.*--force"):
-        write_table(log.read(), tmp_path / "old.csv")
+            write_table(log.read(), tmp_path / name, sources=[log.path], force=force)
     assert (tmp_path / "old.csv").read_text() == "mine"
-    assert log.path.read_bytes() == before
 
 
 # --- kills, others, full disks -------------------------------------------------------------------
@@ -227,10 +213,10 @@ import sys
 from medcal_nb.answers import AnswerLog
 with AnswerLog(sys.argv[1]) as log:
     done = log.keys()
-    for start in range(0, 600, 4):
-        keys = [("m", "d", f"{i:04d}", "s", k) for i in range(start, start + 4) for k in range(2)]
+    for start in range(0, 9000, 300):
+        keys = [("m", "d", f"{i:04d}", "s", k) for i in range(start, start + 300) for k in range(2)]
         batch = [dict(zip(("model", "dataset", "item_id", "strategy", "sample"), key))
-                 | dict(answer=key[2], confidence=start / 600) for key in keys if key not in done]
+                 | dict(answer=key[2], confidence=start / 9000) for key in keys if key not in done]
         if batch:
             log.append(batch)
             print(start, flush=True)
@@ -253,44 +239,11 @@ def test_killed_at_random_moments_nothing_is_lost_or_doubled(tmp_path):
         deaths += worker.wait() == -signal.SIGKILL
         worker.stdout.close()
         with AnswerLog(killed, read_only=True) as log:
-            counts = log.read().groupby("item_id").size()
-        assert (counts == 2).all(), "a batch is in whole or not at all"
+            assert len(log.keys()) % 600 == 0, "a batch is in whole or not at all"
     assert deaths >= 3
     assert run(APPEND, killed).returncode == 0
     with AnswerLog(killed) as one, AnswerLog(whole) as other:
         pd.testing.assert_frame_equal(one.read(), other.read())
-
-
-IMPORT = """
-import sys, pandas as pd
-from medcal_nb.answers import AnswerLog
-frame = pd.DataFrame({"item_id": range(30000), "model": "m", "dataset": sys.argv[2],
-                      "strategy": "s", "confidence": 0.5})
-print("begun", flush=True)
-with AnswerLog(sys.argv[1]) as log:
-    log.append(frame)
-"""
-
-
-@pytest.mark.slow
-def test_a_large_append_that_is_killed_leaves_nothing_of_itself(tmp_path):
-    dice = random.Random(5)
-    path = tmp_path / "a.sqlite"
-    for k in range(5):
-        worker = subprocess.Popen(
-            [sys.executable, "-c", IMPORT, path, f"set{k}"], stdout=subprocess.PIPE
-        )
-        worker.stdout.readline()
-        time.sleep(dice.uniform(0.05, 0.8))
-        worker.kill()
-        worker.wait()
-        worker.stdout.close()
-        if path.exists():
-            with AnswerLog(path, read_only=True) as log:
-                keys = log.keys()
-            sets = pd.Series([dataset for _, dataset, *_ in keys])
-            assert {*sets.value_counts()} <= {30_000}
-    assert run(IMPORT, path, "last").returncode == 0
 
 
 TWO = """
@@ -417,23 +370,20 @@ def test_files_that_are_no_logs_are_refused(tmp_path):
     assert not is_log("a.csv")
 
 
-def test_a_log_of_another_version_is_refused(tmp_path):
-    AnswerLog(tmp_path / "a.sqlite").close()
-    with sqlite3.connect(tmp_path / "a.sqlite") as con:
-        con.execute("PRAGMA application_id = 1296253260")
-    with pytest.raises(MedcalError, match="not an answers log"):
-        AnswerLog(tmp_path / "a.sqlite")
+ENDLESS = "WITH RECURSIVE e(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM e) SELECT n AS model FROM e"
 
 
-def test_a_log_whose_answers_are_a_view_is_no_log(tmp_path):
-    path = tmp_path / "endless.sqlite"
-    AnswerLog(path).close()
-    with sqlite3.connect(path) as con:
-        con.execute("DROP TABLE answers")
-        endless = "WITH RECURSIVE e(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM e)"
-        con.execute(f"CREATE VIEW answers AS {endless} SELECT n AS model FROM e")
+@pytest.mark.parametrize(
+    "change",
+    ["PRAGMA application_id = 1", f"DROP TABLE answers; CREATE VIEW answers AS {ENDLESS}"],
+)  # fmt: skip
+def test_a_log_of_another_form_is_refused(log, change):
+    """Its answers may be a view that never ends."""
+    log.close()
+    with sqlite3.connect(log.path) as con:
+        con.executescript(change)
     with pytest.raises(MedcalError, match="not an answers log"):
-        load_answers(path)
+        load_answers(log.path)
 
 
 def test_a_damaged_log_raises_our_error_only(tmp_path, log):

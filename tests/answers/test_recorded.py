@@ -226,21 +226,3 @@ def test_marks_of_radiologists_with_and_without_ai():
     assert (sums["true_positives"] - grades.sum()).sum() == 4
     with pytest.raises(MedcalError, match="no table of readings"):
         load_readings("viper")
-
-
-def test_pocket_models_answers_hold_what_notebooks_ask_of_them():
-    answers = load_recorded("pocket")
-    n_models = answers.groupby("strategy")["model"].nunique()
-    assert n_models[["verbalized", "clip_zero_shot", "decision"]].tolist() == [4, 1, 2]
-    assert n_models.index.str.endswith("_blank").sum() == 9
-    assert (
-        answers.loc[answers["strategy"] == "expert", "expert"] == "pocket-expert"
-    ).all()
-    assert answers["visibility"].between(0, 1).all()
-    assert answers.groupby("domain")["modality"].nunique().to_dict() == {
-        "general": 2,
-        "medical": 6,
-    }
-    by_option = answers[answers["strategy"] == "option_probability"]
-    largest = [max(options.values()) for options in by_option["option_probabilities"]]
-    np.testing.assert_array_equal(by_option["confidence"], largest)

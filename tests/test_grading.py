@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from medcal_nb.answer_key import answer_key
-from medcal_nb.grading import RULES, grade, grade_table, is_correct
+from medcal_nb.grading import grade, grade_table, is_correct
 
 SIDES = ["left lung", "right lung", "both lungs", "neither"]
 
@@ -83,8 +83,6 @@ def test_a_reply_is_graded_by_the_kind_of_its_question(kind, answer, gold, right
         ("no pneumothorax", "pneumothorax", "partial", None),
         ("I cannot tell from this image", "CT", "no answer", None),
         ("the heart is larger than it should be", "cardiomegaly", "undecided", None),
-        ("-", "yes", "empty", None),
-        ("yes", math.nan, "empty", None),
     ],
 )
 def test_a_reply_in_a_table_is_graded_by_the_rule_that_decides(
@@ -110,18 +108,10 @@ def test_a_table_is_graded_as_its_answers_are_and_says_how():
     assert graded.index.equals(table.index)
     about = graded.attrs["grading"]
     assert about["counts"] == {"option": 3, "undecided": 1, "partial": 1, "empty": 1}
-    assert set(about["counts"]) <= set(RULES)
     assert "3 of 6 answers graded" in about["text"]
     assert re.search("16.7% of all .* 66.7% if", about["text"])
     assert [pair["answer"] for pair in about["pairs"][:3]] == ["B", "A", "the lung"]
     assert about["pairs"][0].items() >= {"gold": "right lung", "correct": True}.items()
-
-
-@given(st.text(max_size=60))
-def test_normalising_twice_changes_nothing_and_an_answer_equals_itself(text):
-    assert answer_key(answer_key(text)) == answer_key(text)
-    right = is_correct(text, text, question_type="open")
-    assert right is None or right is True
 
 
 @given(
@@ -130,6 +120,10 @@ def test_normalising_twice_changes_nothing_and_an_answer_equals_itself(text):
     st.sampled_from(["closed", "choice", "open"]),
     st.lists(st.text(max_size=9), max_size=5),
 )
-def test_grading_never_raises(answer, gold, question_type, options):
-    found = is_correct(answer, gold, question_type=question_type, options=options)
-    assert found in {None, True, False}
+def test_grading_never_raises_and_an_answer_equals_itself(
+    answer, gold, question_type, options
+):
+    assert answer_key(answer_key(gold)) == answer_key(gold)
+    assert is_correct(gold, gold, question_type="open") is not False
+    graded = is_correct(answer, gold, question_type=question_type, options=options)
+    assert graded in {None, True, False}

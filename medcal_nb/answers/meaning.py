@@ -182,10 +182,10 @@ def check_of_answer(table: pd.DataFrame, file: str) -> None:
 
     Of two answers, they lie below one half just where one of the two is given.
     """
-    for model, part in table.dropna(subset=["confidence", "answer"]).groupby(
+    for model, rows in table.dropna(subset=["confidence", "answer"]).groupby(
         "model", sort=False
     ):
-        part = part.iloc[:: max(1, len(part) // _MOST)]
+        part = rows.iloc[:: max(1, len(rows) // _MOST)]
         is_low = part["confidence"] < 0.5
         given = part["answer"].map(lambda text: yes_no(text) or text.casefold())
         words = list(given.unique())
@@ -234,16 +234,18 @@ def check_correct(
     is_plain = is_gold | graded["graded_by"].isin(("yes or no", "letter"))
     flagged = flags(known["correct"], Place(file, theirs))
     odd = known[is_plain & (flagged != is_gold).fillna(False)]
-    if odd.empty:
-        return []
+    return _contradicting(odd, int(is_plain.sum()), theirs, file) if len(odd) else []
+
+
+def _contradicting(odd: pd.DataFrame, n: int, theirs: str, file: str) -> list[str]:
+    """Say that some of n grades contradict the gold answers; refuse many."""
     first = odd.iloc[0]
     problem = (
-        f"of {is_plain.sum():,} answers that plainly are, or are not, their gold answers "
-        f"{len(odd):,} are graded otherwise (row {odd.index[0] + 1}: answer "
-        f"{first['answer']!r:.40}, gold answer {first['gold']!r:.40}, '{theirs}' "
-        f"{first['correct']})"
+        f"of {n:,} answers that plainly are, or are not, their gold answers {len(odd):,} are "
+        f"graded otherwise (row {odd.index[0] + 1}: answer {first['answer']!r:.40}, gold answer "
+        f"{first['gold']!r:.40}, '{theirs}' {first['correct']})"
     )
-    if len(odd) > max(1, is_plain.sum() / 10):
+    if len(odd) > max(1, n / 10):
         remedy = "name the column of grades by correct=COLUMN, or grade by the gold answers with "
         raise MedcalError(f"{file}: {problem}; {remedy}correct= (nothing)")
     return [problem]

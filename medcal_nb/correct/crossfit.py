@@ -170,7 +170,7 @@ def corrected(
         recalibrate = partial(fit, method=method, clip=choose_clip(c))
         confidence, correct = arrays(judge)
         values = {"raw": confidence}
-        folds = {}
+        folds: dict[str, np.ndarray] = {}
         if len(learn):
             values["source"] = recalibrate(*arrays(learn))(confidence)
         images = images_of(judge)
@@ -180,8 +180,10 @@ def corrected(
             values["target"] = by_fold(recalibrate, confidence, correct, fold)
         for kind, p in values.items():
             if kind in labels:
-                fold = folds.get(kind, -1)
-                parts.append(judge.assign(labels=kind, fold=fold, confidence=p))
+                rows = judge.assign(labels=kind, fold=-1, confidence=p)
+                if kind in folds:
+                    rows["fold"] = folds[kind]
+                parts.append(rows)
     if not parts:
         raise ValueError(
             f"no model and strategy has answers on {N_FOLDS} images or more"

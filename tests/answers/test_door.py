@@ -9,7 +9,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from medcal_nb.answers import GRADED_COLUMNS, load_answers, read_answers
@@ -91,7 +91,6 @@ COMES_IN = {
     "grades in words": (
      HEAD + "1,.5,richtig\n2,.5,FALSCH\n3,.5,oui\n4,.5,Non\n5,.5,sí\n6,.5,incorrect\n7,.5,\n",
      {}, {"correct": [True, False, True, False, True, False, pd.NA]}),
-    "percent signs": (HEAD + "1,95%,1\n2,\u00a07 %,0\n", {}, {"confidence": [0.95, 0.07]}),
     "plainly percent": (HEAD + "1,95,1\n2,0,0\n3,80.5,1\n", {}, {"confidence": [0.95, 0, 0.805]}),
     "percent that is said": (HEAD + "1,0,1\n2,0.5,0\n3,95,1\n4,100.00000001,1\n5,85%,1\n",
      {"scale": "percent"}, {"confidence": [0, 0.005, 0.95, 1, 0.85]}),
@@ -121,9 +120,6 @@ COMES_IN = {
     "no-break hyphens and blanks": (
      MODELS + "1,GPT\u20114,.5,1\n2,GPT-4,.5,1\n3,a  b,.5,1\n4,a\u00a0b,.5,1\n",
      {}, {"model": ["GPT-4", "GPT-4", "a b", "a b"]}),
-    "columns that hold something else are left out": (
-     "item_id,conf,correct,seconds,sample\n1,0.9,1,n/a,S-17\n",
-     {}, {"confidence": [0.9]}),
     "our own names of columns are free in what they say": (
      "domain,split,question_type," + HEAD + "animals,train,vqa,1,0.5,1\n",
      {}, {"domain": ["animals"], "split": ["train"], "question_type": ["vqa"]}),
@@ -221,7 +217,6 @@ REFUSED = {
      {}, "not one of 60 answers is its gold answer, such as 'no' for '.*same words"),
     "1 to 10": (HEAD + "1,3,1\n2,5,0\n", {}, "row 2, column 'confidence': value '5'.*scale=10"),
     "1 to 10 with a half": (HEAD + "1,7.5,1\n2,10,0\n", {}, "'10' is the largest.*scale=10"),
-    "0 to 20": (HEAD + "1,20,1\n2,4,0\n", {}, "scale=percent, scale=10"),
     "percent beside probabilities": (HEAD + "1,95,1\n2,0.95,0\n3,80,1\n", {},
      "value '95'.*percent and probabilities mixed"),
     "a model on each scale": (MODELS + "1,a,1,1\n2,a,0,1\n1,b,95,1\n2,b,80,0\n", {},
@@ -235,15 +230,12 @@ REFUSED = {
      "row 2, column 'confidence': value '85%' has another form.*scale=percent"),
     "no scale": (HEAD + "1,.5,1\n", {"scale": "high"}, "no scale 'high': write its ends"),
     "above a scale": (HEAD + "1,850,1\n", {"scale": "percent"}, "'850' is outside 0 to 100"),
-    "below 0": (HEAD + "1,-0.2,1\n", {}, "value '-0.2' is outside 0 to 1; .*0.85 for 85 %"),
     "a word": (HEAD + "1,sure,1\n", {},
      "row 1, column 'confidence': value 'sure' is not a number"),
-    "Python's digits": (HEAD + "1,0_9,1\n", {}, "'0_9' is not a number"),
     "probabilities as logits": ("id,logit_a,logit_b,gold\n1,.97,.03,a\n2,.2,.8,a\n", {},
      "are probabilities; name them by probabilities="),
     "logits as probabilities": ("id,a,b,gold\n1,9.7,.03,a\n", {"probabilities": "a,b"},
      "row 1, column 'a': value '9.7'"),
-    "the same option twice": ("a_A,b_A,gold\n1,1,A\n", {"logits": "a_A,b_A"}, "different options"),
     "no score at all": ("a_A,a_B,gold\n-inf,-inf,A\n", {"logits": "a_A,a_B"},
      "row 1, column 'a_A'"),
     "merged cells of images": ("item_id,image,confidence,correct\n1,a,.5,1\n2,,.5,1\n", {},
@@ -269,8 +261,6 @@ REFUSED = {
      "2 columns may be the confidence: 'p', 'prob'; name one"),
     "no confidence": ("item_id,correct\n1,1\n", {},
      "no column 'confidence'; name it by confidence="),
-    "a name nearly right": ("item_id,confidense,correct\n1,1,1\n", {},
-     "did you mean 'confidense'"),
     "no grade": ("item_id,confidence\n1,1\n", {}, "nothing says which answers are correct"),
     "a column that is not there": (HEAD + "1,.5,1\n", {"confidence": "confidense"},
      "no column 'confidense', which was named; did you mean 'confidence'"),
@@ -301,10 +291,8 @@ def test_what_is_refused(tmp_path, name):
 REFUSED_JSON = {
     "cut off": ('{"item_id": 1, "confidence": 0.5, "correct": true}\n{"item_id": 2, "con',
      "line 2"),
-    "not JSON": ('{"item_id": 1}\nitem 2\n', "line 2 is not JSON"),
     "JSON over lines": ('{\n  "a": 0\n}\n', "line 1 is not JSON.*over several lines"),
     "not objects": ("[1, 2]\n", "row 1 is not an object"),
-    "latin-1": ('{"item_id": "m\xfc"}\n'.encode("latin-1"), "line 1 is not JSON in UTF-8"),
     "broken unicode": ('{"item_id": "\\ud800", "confidence": 1, "correct": 1}', "Unicode"),
     "a table for a number": ('{"item_id": 1, "confidence": {"p": 1}, "correct": 1}',
      "not a number"),
@@ -333,7 +321,6 @@ def test_bad_json_is_refused(tmp_path, name):
         ("none.csv", None, "no such file"),
         (".", None, "a folder"),
         ("notes.txt", "x", "cannot tell the format"),
-        ("results.pkl", "x", "cannot tell the format"),
         ("a.json", "5", "row 1 is not an"),
         ("a.json", '[{"a": 1}', "not JSON in UTF-8, cut"),
         ("a.parquet", gzip.compress(b"x" * 99), r"a\.parquet: not .*damaged"),
@@ -361,18 +348,25 @@ FRAME = pd.DataFrame(
 )
 
 
-@pytest.mark.parametrize(
-    "kind", ["csv", "tsv", "csv.gz", "jsonl", "jsonl.gz", "json", "parquet"]
-)
-def test_every_format_gives_the_same_answers(tmp_path, kind):
-    path = tmp_path / f"in.{kind}"
+def written(path):
+    """FRAME in a file of the kind that its name says."""
+    kind = path.name.partition(".")[2]
     if kind == "parquet":
         FRAME.to_parquet(path)
+    elif kind == "xlsx":
+        FRAME.to_excel(path, index=False)
     elif "json" in kind:
         FRAME.to_json(path, orient="records", lines="jsonl" in kind, force_ascii=False)
     else:
         FRAME.to_csv(path, index=False, sep="\t" if kind == "tsv" else ",")
-    read = load_answers(path)[FRAME.columns.tolist()]
+    return path
+
+
+@pytest.mark.parametrize(
+    "kind", ["csv", "tsv", "csv.gz", "jsonl", "jsonl.gz", "json", "parquet", "xlsx"]
+)
+def test_every_format_gives_the_same_answers(tmp_path, kind):
+    read = load_answers(written(tmp_path / f"in.{kind}"))[[*FRAME]]
     pd.testing.assert_frame_equal(
         read, FRAME, check_dtype=False, check_categorical=False
     )
@@ -382,52 +376,39 @@ def test_every_format_gives_the_same_answers(tmp_path, kind):
     "width", ["float16", "float32", "Float32", "float64", "decimal"]
 )
 def test_a_file_is_the_same_answers_in_every_width(tmp_path, rng, width):
-    digits = 3 if width == "float16" else 6
-    doubles = (
-        FRAME.head(0).reindex(range(300)).assign(item_id=[f"q{i}" for i in range(300)])
-    )
-    doubles["confidence"] = rng.uniform(0, 1, 300).round(digits)
-    doubles["correct"] = True
-    doubles.loc[7, "confidence"] = np.nan
-    frame = doubles.drop(columns="model")
-    arrow = pa.Table.from_pandas(
-        frame if width == "decimal" else frame.astype({"confidence": width})
-    )
+    values = rng.uniform(0, 1, 300).round(3 if width == "float16" else 6)
+    values[7] = np.nan
+    frame = pd.DataFrame({"item_id": range(300), "correct": True, "confidence": values})
+    if width != "decimal":
+        frame = frame.astype({"confidence": width})
+    arrow = pa.Table.from_pandas(frame)
     if width == "decimal":
         exact = arrow["confidence"].cast(pa.decimal128(12, 6))
         arrow = arrow.set_column(2, "confidence", exact)
     pq.write_table(arrow, tmp_path / "in.parquet")
     read = load_answers(tmp_path / "in.parquet")["confidence"]
-    np.testing.assert_allclose(
-        read, doubles["confidence"], atol=5e-4 if width == "float16" else 0
-    )
+    np.testing.assert_allclose(read, values, atol=5e-4 if width == "float16" else 0)
 
 
 def test_labels_of_rows_are_no_column_unless_they_have_a_name(tmp_path):
     frame = pd.concat([FRAME, FRAME.assign(item_id=["4", "5", "6"])])
-    frame.to_parquet(tmp_path / "in.parquet")
-    read = load_answers(tmp_path / "in.parquet")
-    assert read["item_id"].tolist() == list("123456")
-    assert not [name for name in read if "index" in name]
-    frame.set_index("item_id").to_parquet(tmp_path / "named.parquet")
-    assert load_answers(tmp_path / "named.parquet")["item_id"].tolist() == list(
-        "123456"
-    )
+    for labelled in (frame, frame.set_index("item_id")):
+        labelled.to_parquet(tmp_path / "in.parquet")
+        read = load_answers(tmp_path / "in.parquet")
+        assert read["item_id"].tolist() == list("123456")
+        assert not [name for name in read if "index" in name]
 
 
 def test_nested_columns_of_parquet(tmp_path):
-    options = pa.array(
-        [[("yes", 0.8), ("no", 0.2)]], pa.map_(pa.string(), pa.float64())
-    )
-    columns = {
+    options = pa.map_(pa.string(), pa.float64())
+    row = {
         "item_id": [1],
         "confidence": [0.8],
         "answer": ["yes"],
         "gold": [["yes", "ja"]],
+        "option_probabilities": pa.array([[("yes", 0.8), ("no", 0.2)]], options),
     }
-    pq.write_table(
-        pa.table(columns | {"option_probabilities": options}), tmp_path / "in.parquet"
-    )
+    pq.write_table(pa.table(row), tmp_path / "in.parquet")
     read = load_answers(tmp_path / "in.parquet").iloc[0]
     assert read["option_probabilities"] == {"yes": 0.8, "no": 0.2}
     assert (read["gold"], read["correct"]) == ('["yes","ja"]', True)
@@ -455,78 +436,40 @@ ROWS = [["cas", "confiance", "juste"], [1, "0,85", "oui"], [None] * 3, [2, 0.4, 
 OTHERS = [["cas", "confiance", "juste"], [7, 0.5, "oui"]]
 
 
-def test_a_sheet_is_read_as_a_table(tmp_path):
-    path = sheets(tmp_path / "in.xlsx", ("A", "visible", ROWS))
-    answers = load_answers(path)
-    assert answers["item_id"].tolist() == ["1", "2"]
-    assert answers["confidence"].tolist() == [0.85, 0.4]
-    assert answers["correct"].tolist() == [True, False]
-
-
-def test_a_hidden_or_empty_sheet_is_not_taken_and_of_several_one_is_named(tmp_path):
+def test_the_one_sheet_that_is_seen_is_read_and_of_several_one_is_named(tmp_path):
     path = sheets(
         tmp_path / "in.xlsx",
         ("old", "hidden", OTHERS), ("A", "visible", ROWS), ("empty", "visible", []),
     )  # fmt: skip
-    assert load_answers(path)["item_id"].tolist() == ["1", "2"]
+    answers = load_answers(path)
+    assert answers["item_id"].tolist() == ["1", "2"]
+    assert answers["confidence"].tolist() == [0.85, 0.4]
+    assert answers["correct"].tolist() == [True, False]
     assert load_answers(path, sheet="old")["item_id"].tolist() == ["7"]
     path = sheets(
         tmp_path / "two.xlsx", ("A", "visible", ROWS), ("B", "visible", OTHERS)
     )
-    with pytest.raises(
-        MedcalError, match=r"2 of its sheets may be meant: 'A', 'B'; .*sheet="
-    ):
+    several = r"2 of its sheets may be meant: 'A', 'B'; .*sheet="
+    with pytest.raises(MedcalError, match=several):
         load_answers(path)
     assert len(load_answers(path, sheet="B")) == 1
     with pytest.raises(MedcalError, match="none of its sheets"):
         load_answers(path, sheet="C")
 
 
-def test_merged_cells_and_cells_without_a_name_are_refused(tmp_path):
-    import openpyxl
-
-    book = openpyxl.Workbook()
-    for line in (
-        ["image", "conf", "right"],
-        ["a", 0.5, 1],
-        [None, 0.6, 0],
-        ["b", 0.7, 1],
-    ):
-        book.active.append(line)
-    book.active.merge_cells("A2:A3")
-    book.save(tmp_path / "in.xlsx")
-    with pytest.raises(MedcalError, match=r"do not name their image.*merged cells"):
-        load_answers(tmp_path / "in.xlsx")
-    assert len(load_answers(tmp_path / "in.xlsx", image_id="")) == 3
-    path = sheets(
-        tmp_path / "far.xlsx", ("A", "visible", [*ROWS, [3, 0.5, "oui", None, "x"]])
-    )
-    with pytest.raises(
-        MedcalError, match="row 3 has a value in a column that has no name"
-    ):
+def test_a_cell_beyond_the_named_columns_is_refused(tmp_path):
+    rows_ = [*ROWS, [3, 0.5, "oui", None, "x"]]
+    path = sheets(tmp_path / "in.xlsx", ("A", "visible", rows_))
+    with pytest.raises(MedcalError, match="row 3 has a value in a column that has no"):
         load_answers(path)
 
 
 # --- damage and odd content ----------------------------------------------------------------------
 
-SMALL = settings(
-    max_examples=40,
-    deadline=None,
-    suppress_health_check=[HealthCheck.function_scoped_fixture],
-)
-
 
 @pytest.mark.parametrize("kind", ["csv", "jsonl", "parquet", "json.gz", "xlsx"])
 def test_damaged_tables_raise_our_error_only(tmp_path, kind):
-    path = tmp_path / f"in.{kind}"
-    if kind == "csv":
-        FRAME.to_csv(path, index=False)
-    elif kind == "parquet":
-        FRAME.to_parquet(path)
-    elif kind == "xlsx":
-        sheets(path, ("A", "visible", ROWS))
-    else:
-        FRAME.to_json(path, orient="records", lines=kind == "jsonl", force_ascii=False)
+    path = written(tmp_path / f"in.{kind}")
     whole = path.read_bytes()
     dice = random.Random(3)
     refused = 0
@@ -545,7 +488,7 @@ cell |= st.lists(st.text(max_size=2), max_size=2) | st.dictionaries(
 )
 
 
-@SMALL
+@settings(max_examples=40, deadline=None)
 @given(st.lists(st.tuples(cell, cell, cell, cell), min_size=1, max_size=4))
 def test_any_cells_come_in_whole_or_not_at_all(tmp_path_factory, cells):
     columns = ("item_id", "confidence", "correct", "note")
@@ -571,16 +514,11 @@ def test_columns_may_come_and_go_in_jsonl(tmp_path):
 
 
 def test_samples_of_a_table_are_one_answer_by_the_rule_of_their_method(tmp_path):
-    text = "item_id,sample,strategy,answer,gold,confidence\n" + "".join(
-        f"q,{k},self_consistency,{answer},yes,\n"
-        for k, answer in enumerate(["yes", "no", "yes", "yes"])
-    )
+    text = "item_id,sample,strategy,answer,gold,confidence\n"
+    for k, answer in enumerate(["yes", "no", "yes", "yes"]):
+        text += f"q,{k},self_consistency,{answer},yes,\n"
     path = table(tmp_path, text)
     (answer,) = load_answers(path).to_dict("records")
-    assert (answer["answer"], answer["confidence"], answer["correct"]) == (
-        "yes",
-        0.75,
-        True,
-    )
-    assert answer["n_answers"] == 4
+    one = {"answer": "yes", "confidence": 0.75, "correct": True, "n_answers": 4}
+    assert answer | one == answer
     assert len(read_answers(path)) == 4

@@ -413,15 +413,8 @@ def _summary(graded, different):
     counts = counts[counts > 0].to_dict()
     n = len(graded)
     n_graded = int(graded["correct"].count())
-    n_right = int(graded["correct"].sum())
     rules = "; ".join(f"{RULES[rule]} ({count:,})" for rule, count in counts.items())
     text = f"{n_graded:,} of {n:,} answers graded: {rules}."
-    if 0 < n_graded < n:
-        text += (
-            f" Right: {n_right / n_graded:.1%} of those graded;"
-            f" {n_right / n:.1%} of all if the ungraded were wrong,"
-            f" {1 - (n_graded - n_right) / n:.1%} if they were right."
-        )
     columns = ["answer", "gold", "correct", "graded_by"]
     pairs = graded.iloc[different][columns].astype(object)
     nth_of_its_rule = pairs.groupby(["graded_by", "correct"], dropna=False).cumcount()

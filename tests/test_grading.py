@@ -1,7 +1,6 @@
 """Deciding whether an answer is right."""
 
 import math
-import re
 
 import pandas as pd
 import pytest
@@ -109,7 +108,6 @@ def test_a_table_is_graded_as_its_answers_are_and_says_how():
     about = graded.attrs["grading"]
     assert about["counts"] == {"option": 3, "undecided": 1, "partial": 1, "empty": 1}
     assert "3 of 6 answers graded" in about["text"]
-    assert re.search("16.7% of all .* 66.7% if", about["text"])
     assert [pair["answer"] for pair in about["pairs"][:3]] == ["B", "A", "the lung"]
     assert about["pairs"][0].items() >= {"gold": "right lung", "correct": True}.items()
 

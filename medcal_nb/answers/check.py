@@ -103,10 +103,12 @@ def checked(
         place.refuse(out[name], out[name].isna(), "is missing", _GIVE_KEY)
         if name != "item_id":
             _check_case(out[name], place)
-    for name in out.keys() & {"item_id", "image_id"}:
-        names = out[name].drop_duplicates()
-        if n := len(names) - names.str.lower().nunique(dropna=False):
-            assumed.append(f"{n:,} of '{name}' differ from others by case alone")
+    for name in ("item_id", "image_id"):
+        if name in out:
+            ids = out[name].dropna().drop_duplicates()
+            n = ids.str.lower().duplicated().sum()
+            if n:
+                assumed.append(f"{n:,} of '{name}' differ from others by case alone")
     word = ""
     if theirs := taken.get("confidence"):
         place = Place(file, theirs)

@@ -284,8 +284,7 @@ def check_repeats(raw: pd.DataFrame, taken: Mapping[str, str], file: str) -> Non
     times = int(np.gcd.reduce(counts.to_numpy())) if len(counts) >= _LEAST else 1
     if times == 1:
         about = texts.drop(columns=[name for name in raw if name in replies])
-        about_item = pd.util.hash_pandas_object(about, index=False)
-        times = max(_runs(rows.to_numpy()), _runs(about_item.to_numpy()))
+        times = _runs(pd.util.hash_pandas_object(about, index=False).to_numpy())
     if times > 1:
         problem = (
             f"{len(raw):,} rows are {times} times the same {len(raw) // times:,} items"

@@ -221,7 +221,8 @@ def test_calibrate_notes_images_of_two_names(medcal):
         f"q{i},im{i % 60},{'ab'[i // 60]},.{i % 40 + 50},{i % 3 % 2}"
         for i in range(120)
     ]
-    Path("two.csv").write_text("\n".join(lines))
+    with open("two.csv", "w") as file:
+        file.write("\n".join(lines))
     rows = ("--fit", "dataset == 'a'", "--apply", "dataset == 'b'")
     code, _, err = medcal("calibrate", "two.csv", *rows, "--to", "c.csv")
     assert code == 0

@@ -77,6 +77,11 @@ CODE = """<details><summary>Code</summary>
 </details>
 
 """
+#: what the start page links to in a checkout, and the page that the site has for it
+ON_SITE = {
+    "notebooks/07_teaching.ipynb": "lesson/index.md",
+    "medcal_nb/measure/metrics.py": "api/metrics.rst",
+}
 FINDINGS = re.compile(r"<blockquote[^>]*><p>(.*?)</p></blockquote>\n*")
 
 
@@ -222,13 +227,15 @@ def public_names(module: object) -> tuple[str, list[str]]:
 
 
 def start_page(text: str, figures: Path) -> str:
-    """Return the start page with the study's leading figure and three findings."""
-    overview = (figures / "00_overview.md").read_text("utf-8")
-    picture = re.search(r"!\[.*\]\(.*\)", overview)[0]
+    """Return the start page with the study's three findings, its links those of the site."""
     results = json.loads((figures / "results" / "00_overview.json").read_text("utf-8"))
     findings = [f"<li>{html.escape(text)}</li>" for text in results["findings"][:3]]
-    text = text.replace("{{ figure }}", picture.replace("](", "](figures/"))
-    return text.replace("{{ findings }}", f"<ul>{''.join(findings)}</ul>")
+    shown = f"<ul>{''.join(findings)}</ul>"
+    text = re.sub("(?s)<!-- findings.*/findings -->", lambda _: shown, text)
+    for file, page in ON_SITE.items():
+        text = text.replace(f"](../{file})", f"](../{page})")
+    text = re.sub(r"\]\((?!\.\./)", "](docs/", text)  # the page moves up from docs/
+    return text.replace("](../", "](")
 
 
 def copy_linked(page: Path, source: Path) -> None:

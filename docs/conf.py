@@ -36,6 +36,7 @@ html_static_path = ["_static"]
 html_css_files = ["site.css"]
 html_js_files = ["site.js"]
 html_copy_source = False
+html_use_index = False  # the pages of functions list them, and the search finds them
 html_show_sourcelink = False
 html_context = {"default_mode": "auto"}  # light or dark, as the browser is set
 html_theme_options = {
@@ -91,6 +92,7 @@ def table(match):
         for label in re.findall(r"(?s)<th\b.*?>(.*?)</th>", head)
     ]
     rows = re.sub(r" (\[[^][<>]*\])", r' <span class="interval">\1</span>', rows)
+    rows = re.sub(r"(?<=\d) %", "\N{NO-BREAK SPACE}%", rows)
     if labels and "span=" not in content:
         rows = re.sub(r"(?s)<tr\b.*?</tr>", lambda row: labelled(row[0], labels), rows)
         attributes += " data-cards"

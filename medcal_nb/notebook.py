@@ -341,11 +341,11 @@ def _cell(column: str, value: Any, *ends: float) -> str:
     else:
         size = np.log10(max(abs(value), 1e-3))
         digits = max(0, 1 - int(np.floor(size)))
-    text = f"{scale * value:,.{digits}f}"
+    text = f"{scale * value:z,.{digits}f}"
     if unit == "%":
         text += " %"
     if ends and np.isfinite(ends).all():
-        interval = [f"{scale * end:.{digits}f}" for end in ends]
+        interval = [f"{scale * end:z.{digits}f}" for end in ends]
         text += f" [{', '.join(interval)}]"
     return text.replace("-", "−")
 

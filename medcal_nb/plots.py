@@ -452,7 +452,13 @@ def _arms(table: pd.DataFrame, name: str) -> np.ndarray | None:
 
 
 def _name_rows(ax: Axes, rows: list, column: str) -> None:
-    ax.set_yticks(range(len(rows)), [label_of(name, column) for name in rows])
+    labels = [label_of(name, column) for name in rows]
+    siblings = ax.get_shared_y_axes().get_siblings(ax)
+    if any(other is not ax and other.has_data() for other in siblings):
+        there = ax.yaxis.get_major_formatter().format_ticks(ax.get_yticks())
+        if there != labels:
+            raise ValueError(f"axes share their rows: {there}, not {labels}")
+    ax.set_yticks(range(len(rows)), labels)
     ax.set_ylim(len(rows) - 0.5, -0.5)
     ax.grid(axis="x")
 

@@ -15,6 +15,7 @@ from datetime import date
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
+from textwrap import fill
 from typing import Any
 
 import jinja2
@@ -27,7 +28,7 @@ from tqdm import tqdm
 from medcal_nb import correct, measure, plots
 from medcal_nb.answers import load_answers, without_formulas
 from medcal_nb.answers.recorded import recorded_entry, recorded_names
-from medcal_nb.errors import MedcalError
+from medcal_nb.errors import MedcalError, check_known
 from medcal_nb.files import PathLike, file_hash, new_folder
 from medcal_nb.labels import UNITS, label_of
 from medcal_nb.measure.rows import (
@@ -102,10 +103,8 @@ def write_report(
     Raises
     ------
     MedcalError
-        If the file cannot be read without guessing, a query fits nothing, or the folder holds
-        something else.
-    ValueError
-        If a column is not there.
+        If the file cannot be read without guessing, a column is not there, a query fits nothing,
+        or the folder holds something else.
 
     Warns
     -----
@@ -119,7 +118,8 @@ def write_report(
         warnings.simplefilter("ignore")
         warnings.filterwarnings("always", category=UserWarning, module="medcal_nb")
         answers = load_answers(file, **columns)
-        parts_by(answers[:0], [name for name in (cluster, *group) if name])
+        for name in filter(None, (cluster, *group)):
+            check_known(name, answers.columns, "column")
         source, judged, left_out = sides(entries(answers, cluster), transfer_from)
         facts = _facts(str(file), answers, judged, cluster)
         facts |= {"n_resamples": n_resamples, "seed": seed}
@@ -156,10 +156,7 @@ def entries(answers: pd.DataFrame, cluster: str = "") -> pd.DataFrame:
     names = {}
     for model in answers["model"].unique():
         path = Path(model)
-        if path.is_absolute():
-            names[model] = path.name
-        else:
-            names[model] = label_of(model, "model")
+        names[model] = path.name if path.is_absolute() else label_of(model, "model")
     if len({*names.values()}) < len(names):
         raise MedcalError(f"models of one name: {', '.join(names)}; rename one")
     entry = answers["model"].map(names)
@@ -219,9 +216,8 @@ def _facts(
     """What is known of a file, of its answers and of those that are judged."""
     known = images_known(judged)
     asked = judged.groupby(image_labels(judged, "item_id"))["model"].nunique()
-    versions = {}
-    for name in ("medcal-nb", "numpy", "scipy", "pandas"):
-        versions[name] = version(name)
+    libraries = ("medcal-nb", "numpy", "scipy", "pandas")
+    versions = {name: version(name) for name in libraries}
     versions["Python"] = platform.python_version()
     is_recorded = file in recorded_names()
     sha256 = recorded_entry(file)["sha256"] if is_recorded else file_hash(file)
@@ -305,11 +301,11 @@ def recalibration(answers: pd.DataFrame, **drawn: Any) -> pd.DataFrame:
         metrics=metrics,
         **drawn,
     )
-    sizes = []
-    for _, part in parts_by(mapped, "model"):
-        plan = measure.precision_sample_size(part["confidence"])
-        sizes.append(plan["n"].max())
-    return table.assign(n_needed=sizes)
+    plans = [
+        measure.precision_sample_size(part["confidence"])
+        for _, part in parts_by(mapped, "model")
+    ]
+    return table.assign(n_needed=[plan["n"].max() for plan in plans])
 
 
 def transfer(source: pd.DataFrame, answers: pd.DataFrame, **drawn: Any) -> pd.DataFrame:
@@ -331,10 +327,9 @@ def transfer(source: pd.DataFrame, answers: pd.DataFrame, **drawn: Any) -> pd.Da
             pairs.append((source[~own], source[own]))
     tables = []
     for left, right in pairs:
-        ends = []
-        for side in (left, right):
-            names = map(label_of, side["dataset"].unique())
-            ends.append(", ".join(names))
+        ends = [
+            ", ".join(map(label_of, side["dataset"].unique())) for side in (left, right)
+        ]
         study = correct.transfer_study(left, right, **drawn)
         tables.append(study.table.assign(transfer=" → ".join(ends)))
     return pd.concat(tables, ignore_index=True)
@@ -431,7 +426,7 @@ def calibration_figure(
                 table = measure.calibration_curve_table(*pair, groups=images, **drawn)
                 plots.calibration(table, ax=above)
             plots.outcomes(measure.reliability_table(*pair, n_bins=20), ax=below)
-            above.set(title=key["model"], xlabel="")
+            above.set(title=fill(key["model"], 24), xlabel="")
             below.set_box_aspect(0.3)
             tables.append(table.assign(**key))
         marks = below.get_legend_handles_labels()
@@ -505,7 +500,8 @@ class _Page:
 
     def shown(self, name: str, columns: Sequence[str]) -> pd.DataFrame:
         """Texts of some columns of a table, also written as LaTeX; those without a value go."""
-        table = self.tables[name].copy()
+        # equal numbers that were added up in another order are rounded alike
+        table = self.tables[name].round(12)
         if "metric" in table:  # overconfidence in percentage points, as elsewhere
             in_points = table["metric"].map(UNITS) == "points"
             numbers = table.filter(regex="^(value|difference)").columns
@@ -516,11 +512,9 @@ class _Page:
         for column, values in filled.items():
             if pd.api.types.is_numeric_dtype(values):
                 texts = show(table, [column]).iloc[:, 0]
-                texts = texts.str.replace(" [nan, nan]", "")
             else:
-                texts = values.astype("str").fillna("–")
-                texts = texts.str[:200]
-            zero = "<0.0001" if column == "p_holm" else "0"
+                texts = values.astype("str").fillna("–").str[:200]
+            zero = "< 0.0001" if column == "p_holm" else "0"
             texts = texts.replace("0.0000", zero)
             cells[heading(column)] = list(texts)
         texts = pd.DataFrame(cells)

@@ -6,5 +6,9 @@ function fit() {
     table.classList.toggle("cards", box.scrollWidth > box.clientWidth);
   }
 }
-window.addEventListener("load", fit);
+window.addEventListener("load", () => {
+  // all that a page shows stands in a landmark
+  document.getElementById("pst-primary-sidebar")?.setAttribute("role", "navigation");
+  fit();
+});
 window.addEventListener("resize", fit);

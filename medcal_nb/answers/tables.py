@@ -71,7 +71,7 @@ def read_source(path: PathLike, sheet: str | None = None) -> Any:
     if read is None:
         names = ", ".join(_READ)
         raise MedcalError(
-            f"{path}: cannot tell the format from its name; name it {names}"
+            f"{path}: cannot tell the format from its name; read are {names}"
         )
     try:
         rows = read(path, sheet) if read is _read_sheet else read(path)

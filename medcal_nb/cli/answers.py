@@ -162,9 +162,8 @@ def score(
     names = split_names(by)
     for name in names:
         check_known(name, answers.columns, "column for --by")
-    if metrics == "all":
-        metrics = ",".join(measure.METRICS)
-    wanted = [*split_names(metrics), *(metric for metric, *_ in limits)]
+    asked = measure.METRICS if metrics == "all" else split_names(metrics)
+    wanted = [*asked, *(metric for metric, *_ in limits)]
     with _explained(file):
         table = measure.metrics_table(
             answers,
@@ -181,17 +180,18 @@ def score(
         shown = show(table)
         is_few = len(shown) <= _SIDE_BY_SIDE
         say(shown.T.to_string(header=False) if is_few else shown.to_string(index=False))
-    lines = [line for limit in limits for line in _broken(table, names, *limit)]
-    for line in lines:
-        note(line)
-    if lines:
+    rows = [row for _, row in table.iterrows()]
+    kept = [_keeps(row, names, *limit) for limit in limits for row in rows]
+    if not all(kept):
         raise typer.Exit(1)
 
 
 @app.command(rich_help_panel="Answers")
 def calibrate(
     file: File,
-    to: To,
+    to: Annotated[
+        Path | None, typer.Option(help="As of import; FILE_METHOD.csv if left out.")
+    ] = None,
     columns: Columns = None,
     method: Annotated[
         str, typer.Option(metavar="MAP", help="The recalibration map.")
@@ -229,6 +229,7 @@ def calibrate(
             done["strategy"] += f"+{method}"
     n_asked = len(target)
     del answers, target  # millions of answers are not kept twice
+    to = to or Path(f"{file.stem}_{method}.csv")
     n = _write(done, to, [file], force)
     say(f"{to}: {n:,} of {n_asked:,} answers recalibrated")
 
@@ -288,16 +289,16 @@ def _limit(text: str) -> tuple[str, str, float]:
     return match[1], match[2], float(match[3])
 
 
-def _broken(
-    table: "pd.DataFrame", by: list[str], metric: str, sign: str, bound: float
-) -> Iterator[str]:
-    """Rows whose interval does not keep a limit; an interval that is not known keeps none."""
+def _keeps(
+    row: "pd.Series", by: list[str], metric: str, sign: str, bound: float
+) -> bool:
+    """Whether a row's interval keeps a limit, noted; an interval that is not known keeps none."""
     end, column = ("upper", "high") if sign == "<" else ("lower", "low")
-    for _, row in table.iterrows():
-        value = row[f"{metric}_{column}"]
-        if not (value < bound if sign == "<" else value > bound):
-            name = ", ".join(str(row[column]) for column in by) or "all answers"
-            yield (
-                f"{name}: {end} end of the 95 % CI of {metric} is {value:.4g}, "
-                f"not {sign} {bound:g}"
-            )
+    value = row[f"{metric}_{column}"]
+    is_kept = value < bound if sign == "<" else value > bound
+    name = ", ".join(str(row[column]) for column in by) or "all answers"
+    note(
+        f"{name}: {end} end of the 95 % CI of {metric} is {value:.4g}, "
+        f"{'' if is_kept else 'not '}{sign} {bound:g}"
+    )
+    return bool(is_kept)

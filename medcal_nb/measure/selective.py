@@ -219,6 +219,7 @@ def threshold_table(
         - n_fit, fit_coverage: answers it was chosen on, and coverage there
         - n_test, test_coverage: answers it is judged on, and coverage there
         - test_risk, test_risk_low, test_risk_high: share wrong among those kept, 95 % by image
+        - test_error: share wrong of all
         - test_missed: share of all that is kept and wrong
 
     Raises
@@ -269,6 +270,7 @@ def _judged_on(judged: pd.DataFrame, threshold: float) -> dict:
         ends = clustered_interval(wrong, image_labels(judged)[kept])
     n = max(len(judged), 1)
     row = {"n_test": len(judged), "test_coverage": kept.sum() / n, "test_risk": risk}
+    row |= {"test_error": 1 - judged["correct"].astype(float).mean()}
     row |= {"test_risk_low": ends[0], "test_risk_high": ends[1]}
     return row | {"test_missed": wrong.sum() / n}
 

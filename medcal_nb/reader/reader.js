@@ -195,7 +195,7 @@ function showProgress() {
   byId("progress").textContent = `${n} of ${cases.length} decided.${warning}`;
   const rows = state.rows.map((row) => JSON.stringify(row)).join(",\n");
   byId("download").href = `data:application/json;charset=utf-8,${encodeURIComponent(`[\n${rows}\n]\n`)}`;
-  byId("reader").value = state.reader;
+  if (byId("reader").value.trim() !== state.reader) byId("reader").value = state.reader;
 }
 
 // The button says what it records; an answer changed after the model's was seen loses the confidence
@@ -360,10 +360,17 @@ byId("decide").addEventListener("submit", (event) => {
   event.preventDefault();
   decide();
 });
-byId("reader").addEventListener("change", () => {
+// At each letter: a click that leaves the field is then not lost on answers that are shown anew. What
+// has been entered and not yet recorded stays.
+byId("reader").addEventListener("input", () => {
+  const { item_id: item } = cases[place];
+  const entered = commitOf(item) ? undefined : [selected(), byId("sure").value];
   state.reader = byId("reader").value.trim();
   save();
   show();
+  if (!entered || commitOf(item)) return;
+  select(entered[0]);
+  byId("sure").value = entered[1];
 });
 byId("reader").addEventListener("keydown", (event) => {
   if (event.key === "Enter") byId("question").focus();

@@ -1,12 +1,12 @@
-"""Take the README's screenshots: ``python -m tests.browser.screenshots ANSWERS [--to docs/img]``.
+"""Take a screenshot of README: ``python -m tests.browser.screenshots lesson``, or ``reader``.
 
-They show the real thing: the lesson's page, and the reader page of a file of answers.
+They show the real thing: the lesson's page, and the reader page of recorded answers.
 """
 
 from __future__ import annotations
 
-import argparse
 import shutil
+import sys
 import tempfile
 from pathlib import Path
 
@@ -32,10 +32,9 @@ def take_lesson(page: Page, home: Path, to: Path) -> None:
     _save(page, to)
 
 
-def take_reader(page: Page, home: Path, answers: Path, to: Path) -> None:
+def take_reader(page: Page, home: Path, to: Path) -> None:
     """Show a case of the reader page with the model's answer."""
-    home.mkdir(parents=True)
-    write_page(answers, home / "cases.html")
+    write_page("pocket", home / "cases.html")
     page.goto((home / "cases.html").as_uri())
     page.keyboard.type("you")
     page.keyboard.press("Enter")
@@ -57,31 +56,18 @@ def _save(page: Page, to: Path) -> None:
     small.save(to, optimize=True)
 
 
-def main() -> None:
-    """Take both."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument(
-        "answers", type=Path, help="a file of answers for the reader page"
-    )
-    parser.add_argument("--to", type=Path, default=ROOT / "docs" / "img")
-    parser.add_argument("--only", choices=["lesson", "reader"])
-    given = parser.parse_args()
-    given.to.mkdir(parents=True, exist_ok=True)
+def main(name: str) -> None:
+    """Take one."""
+    take = {"lesson": take_lesson, "reader": take_reader}[name]
     chromium = shutil.which("chromium") or shutil.which("chromium-browser")
+    to = ROOT / "docs" / "img" / f"{name}.png"
     with tempfile.TemporaryDirectory() as folder, sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=chromium, args=ARGUMENTS)
-        for name in ("lesson", "reader"):
-            if given.only not in (None, name):
-                continue
-            page = browser.new_context(viewport=SIZE).new_page()
-            page.set_default_timeout(120_000)
-            to, home = given.to / f"{name}.png", Path(folder) / name
-            if name == "lesson":
-                take_lesson(page, home, to)
-            else:
-                take_reader(page, home, given.answers.resolve(), to)
-            print(f"wrote {to}")
+        page = browser.new_context(viewport=SIZE).new_page()
+        page.set_default_timeout(120_000)
+        take(page, Path(folder), to)
+    print(f"wrote {to}")
 
 
 if __name__ == "__main__":
-    main()
+    main(sys.argv[1])

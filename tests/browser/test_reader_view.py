@@ -119,17 +119,21 @@ def test_by_hand_no_confidence_is_recorded_that_nobody_gave(cases, opened, tmp_p
         button.click()
         expect(page.locator("#status")).to_contain_text(words)
 
-    refused("Write your name or a code first.")
-    page.get_by_label("Your name or a code").fill("Bo")
     shown = json.loads(page.locator("#data").text_content())["cases"]
     place = next(k for k, case in enumerate(shown) if case["options"])
     for _ in range(place):
         page.get_by_role("button", name="Next").click()
+    sure.fill("high")
+    refused("Write your name or a code first.")
+    name = page.get_by_label("Your name or a code")
+    name.fill("B")
     refused("Choose or write your answer first.")
     model = shown[place]["answer"]
     own = next(option for option in shown[place]["options"] if option != model)
-    page.get_by_role("radio", name=own, exact=True).click()
+    name.press_sequentially("o")
+    page.get_by_role("radio", name=own, exact=True).click()  # leaves the field
     refused(f"How sure are you of “{own}”?")
+    expect(sure).to_have_value("high")  # a name written later takes nothing away
     sure.fill(".9")
     refused("If you mean 90 %")
     sure.fill("90")

@@ -58,19 +58,16 @@ def test_there_are_nine_commands_and_each_shows_an_example(medcal):
         assert code == 0
         assert f"Example: medcal {name}" in out
     assert medcal("--version")[1].startswith("medcal ")
-    assert "Exit status" in medcal()[1]
 
 
 @pytest.mark.parametrize(
     ("words", "said"),
     [
         (["stuudy"], "'stuudy'"),
-        (["study", "--fast"], "--fast"),
         (["study", "99"], "no notebook '99'"),
         (["export", "a.sqlite"], "medcal import LOG --to answers.csv"),
         (["strategies"], "medcal ask --list methods"),
         (["score", "nothing.csv"], "nothing.csv"),
-        (["score"], "FILE"),
         (["ask", "--temperature", "nan"], "--temperature"),
         (["ask", "--timeout", "inf"], "--timeout"),
         (["score", "x.csv", "--require", "ecce < 1"], "did you mean 'ece'"),
@@ -173,13 +170,14 @@ def test_score_prints_the_table_of_metrics(medcal, table):
 
 def test_a_gate_fails_where_an_interval_does_not_keep_it(medcal, table):
     few = ("score", table, "--by", "", "--resamples", 50)
-    assert medcal(*few, "--require", "accuracy > 0.5")[0] == 0
+    code, _, err = medcal(*few, "--require", "accuracy > 0.5")
+    assert (code, ", > 0.5" in err) == (0, True)
     both = ("--require", "accuracy > 0.7", "--require", "ece<0.01")
     code, out, err = medcal(*few, *both)
     assert code == 1
     assert out
-    assert "lower end of the 95 % CI of accuracy is" in err
-    assert "upper end of the 95 % CI of ece is" in err
+    for words in ("lower end", "not > 0.7", "upper end", "not < 0.01"):
+        assert words in err
 
 
 def test_answers_come_in_and_go_out_again(medcal, table):
@@ -207,8 +205,8 @@ def test_calibrate_fits_on_some_rows_and_applies_to_others(medcal, table):
     done = load_answers("c.csv").query("model == 'a'").set_index("item_id")
     ours = done.loc[target["item_id"].astype(str), "confidence"]
     np.testing.assert_allclose(ours, fitted(target["confidence"]), atol=1e-6)
-    assert medcal("calibrate", table, "-c", "image=scan", "--to", "d.sqlite")[0] == 0
-    assert set(load_answers("d.sqlite")["strategy"]) == {"stated+platt"}
+    assert medcal("calibrate", table, "-c", "image=scan")[0] == 0
+    assert set(load_answers("mine_platt.csv")["strategy"]) == {"stated+platt"}
     for query in ("domian == 'x'", "domain == 'x'", "domain =="):
         code, _, err = medcal("calibrate", table, "--fit", query, "--to", "e.csv")
         assert code == 2

@@ -83,10 +83,10 @@ def load_answers(source: PathLike, **how: Any) -> pd.DataFrame:
     if str(source) in recorded_names():
         return load_recorded(str(source))
     answers = read_answers(source, **how)
-    about = answers.attrs | {"assumed": answers.attrs["assumed"] + _missing(answers)}
     for name in GRADED_COLUMNS:
         if name not in answers:
             answers[name] = pd.Series(None, answers.index, dtype=TEXT)
+    about = answers.attrs | {"assumed": answers.attrs["assumed"] + _missing(answers)}
     table = one_answer_an_item(answers, str(source)).drop(
         columns="sample", errors="ignore"
     )
@@ -255,15 +255,16 @@ def _graded(
     if "question_type" in answers:
         kinds = answers["question_type"].str.casefold()
         asked = asked.assign(question_type=kinds.where(kinds.isin(_KINDS)))
-    graded = grade_table(asked if options is None else asked.assign(options=options))
-    answers["correct"] = graded["correct"]
+    if options is not None:
+        asked = asked.assign(options=options)
+    graded = grade_table(asked)
+    right = graded["correct"]
+    answers["correct"] = right
     answers.attrs["grading"] = graded.attrs["grading"]
-    if graded["correct"].count() >= _LEAST and not graded["correct"].any():
-        one = graded.attrs["grading"]["pairs"][0]
+    if right.count() >= _LEAST and not right.any():
         raise MedcalError(
-            f"{file}: not one of {len(graded):,} answers is its gold answer, such as "
-            f"{one['answer']!r:.40} for {one['gold']!r:.40}: write both in the same words, or "
-            "grade them in a column 'correct'"
+            f"{file}: not one of {len(right):,} answers is its gold answer; write both in the "
+            "same words, or grade them in a column 'correct'"
         )
     return answers
 
@@ -274,12 +275,11 @@ def _missing(answers: pd.DataFrame) -> list[str]:
     right = answers["correct"].astype(float)
     lacking = answers["confidence"].isna()
     sentences = []
-    images = answers.get("image_id", pd.Series(None, answers.index, dtype=TEXT))
-    unnamed = answers["dataset"][images.isna()].unique()
-    if images.isna().all():
+    unnamed = answers["dataset"][answers["image_id"].isna()]
+    if len(unnamed) == len(answers):
         sentences.append("no image named: intervals are by answer")
     elif len(unnamed):
-        names = ", ".join(unnamed[:5])
+        names = ", ".join(unnamed.unique()[:5])
         sentences.append(f"no image named in {names}: each answer counts as one")
     if lacking.any():
         sentences.append(f"{lacking.sum():,} {n} have no confidence")

@@ -104,8 +104,9 @@ def _plain_scale(
 def _check_used(low: float, high: float, tops: pd.Series, place: Place) -> None:
     """Refuse a scale of which only the bottom is used, as that of another scale would be."""
     used = ((tops - low) / (high - low))[tops > low]
-    if high > 1 and len(used) and (used.max() <= 0.1 or used.min() <= 0.01):
-        name = used.idxmax() if used.max() <= 0.1 else used.idxmin()
+    low_used = used[used <= (0.1 if used.max() <= 0.1 else 0.01)]
+    if high > 1 and len(low_used):
+        name = low_used.idxmax()
         raise MedcalError(
             f"{place.file}: column '{place.column}': on a scale from {low:g} to {high:g} '{name}' "
             f"reaches {tops[name]:g} at most; is it another scale? Give scale=10 or scale=1, or "
@@ -182,10 +183,10 @@ def check_of_answer(table: pd.DataFrame, file: str) -> None:
 
     Of two answers, they lie below one half just where one of the two is given.
     """
-    for model, rows in table.dropna(subset=["confidence", "answer"]).groupby(
-        "model", sort=False
-    ):
-        part = rows.iloc[:: max(1, len(rows) // _MOST)]
+    known = table.dropna(subset=["confidence", "answer"])
+    for model, rows in known.groupby("model", sort=False):
+        step = max(1, len(rows) // _MOST)
+        part = rows.iloc[::step]
         is_low = part["confidence"] < 0.5
         given = part["answer"].map(lambda text: yes_no(text) or text.casefold())
         words = list(given.unique())
@@ -212,43 +213,40 @@ def check_correct(
     """
     theirs = taken["correct"]
     columns = [taken["answer"], taken.get("gold", theirs), theirs]
-    some = raw[columns].iloc[:: max(1, len(raw) // _MOST)]
-    known = some.set_axis(["answer", "gold", "correct"], axis=1).dropna()
+    step = max(1, len(raw) // _MOST)
+    known = raw[columns].iloc[::step]
+    known = known.set_axis(["answer", "gold", "correct"], axis=1).dropna()
     graded = grade_table(known[["answer", "gold"]])
     is_gold = graded["correct"].fillna(False).astype(bool)
     if "gold" not in taken:
-        words = words_of(known["correct"])
-        may_be = words & {*KNOWN["grades"]["answers"].split()}
-        has_two = plain_column(theirs) in KNOWN["grades"]["two_meanings"].split()
-        is_asked = (
-            has_two and (may_be or words == words_of(known["answer"])) and not is_named
-        )
-        if is_asked and is_gold.sum() > 0.1 * len(known):
-            raise MedcalError(
-                f"{file}: column '{theirs}' holds the words of the answers: does it say whether an "
-                f"answer is right, or is it the right answer? Write correct={theirs} or "
-                f"gold={theirs}"
-            )
+        if not is_named and is_gold.mean() > 0.1:
+            _ask_for_gold(known, theirs, file)
         return []
     # other words may say the same, as who graded them may have judged
     is_plain = is_gold | graded["graded_by"].isin(("yes or no", "letter"))
     flagged = flags(known["correct"], Place(file, theirs))
-    odd = known[is_plain & (flagged != is_gold).fillna(False)]
-    return _contradicting(odd, int(is_plain.sum()), theirs, file) if len(odd) else []
-
-
-def _contradicting(odd: pd.DataFrame, n: int, theirs: str, file: str) -> list[str]:
-    """Say that some of n grades contradict the gold answers; refuse many."""
-    first = odd.iloc[0]
-    problem = (
-        f"of {n:,} answers that plainly are, or are not, their gold answers {len(odd):,} are "
-        f"graded otherwise (row {odd.index[0] + 1}: answer {first['answer']!r:.40}, gold answer "
-        f"{first['gold']!r:.40}, '{theirs}' {first['correct']})"
-    )
-    if len(odd) > max(1, n / 10):
+    odd = known.index[is_plain & (flagged != is_gold).fillna(False)]
+    if odd.empty:
+        return []
+    problem = f"{len(odd):,} of {len(known):,} grades in '{theirs}' contradict the gold answers, "
+    problem += f"the first in row {odd[0] + 1}"
+    if len(odd) > max(1, is_plain.sum() / 10):
         remedy = "name the column of grades by correct=COLUMN, or grade by the gold answers with "
         raise MedcalError(f"{file}: {problem}; {remedy}correct= (nothing)")
     return [problem]
+
+
+def _ask_for_gold(known: pd.DataFrame, theirs: str, file: str) -> None:
+    """Refuse a column of many answers' words, of a name that may call the right answers."""
+    grades = KNOWN["grades"]
+    words = words_of(known["correct"])
+    has_words = not words.isdisjoint(grades["answers"].split())
+    may_be = has_words or words == words_of(known["answer"])
+    if may_be and plain_column(theirs) in grades["two_meanings"].split():
+        raise MedcalError(
+            f"{file}: column '{theirs}' holds the words of the answers: does it say whether an "
+            f"answer is right, or is it the right answer? Write correct={theirs} or gold={theirs}"
+        )
 
 
 def check_images(table: pd.DataFrame, file: str) -> None:
@@ -281,17 +279,18 @@ def check_repeats(raw: pd.DataFrame, taken: Mapping[str, str], file: str) -> Non
     texts = raw.astype(str)
     rows = pd.util.hash_pandas_object(texts, index=False)
     counts = rows.value_counts()
-    times = int(np.gcd.reduce(counts.to_numpy())) if len(counts) >= _LEAST else 1
+    times = 1
+    if len(counts) >= _LEAST:
+        times = int(np.gcd.reduce(counts.to_numpy()))
     if times == 1:
         about = texts.drop(columns=[name for name in raw if name in replies])
         times = _runs(pd.util.hash_pandas_object(about, index=False).to_numpy())
     if times > 1:
-        problem = (
-            f"{len(raw):,} rows are {times} times the same {len(raw) // times:,} items"
-        )
+        n = len(raw)
         raise MedcalError(
-            f"{file}: the {problem}, it seems, and no column names the item; name it by "
-            "item_id=COLUMN, and number the runs in a column 'sample'"
+            f"{file}: the {n:,} rows are {times} times the same {n // times:,} items, it seems, "
+            "and no column names the item; name it by item_id=COLUMN, and number the runs in a "
+            "column 'sample'"
         )
 
 

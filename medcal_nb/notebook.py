@@ -339,7 +339,8 @@ def _cell(column: str, value: Any, *ends: float) -> str:
         scale = 100
         digits = 0
     else:
-        size = np.log10(max(abs(value), 1e-3))
+        sizes = np.abs([value, *ends])
+        size = np.log10(max(sizes[np.isfinite(sizes)].max(), 1e-3))
         digits = max(0, 1 - int(np.floor(size)))
     text = f"{scale * value:z,.{digits}f}"
     if unit == "%":

@@ -96,7 +96,7 @@ def test_a_notebook(tmp_path):
         rows += [f"{domain},{domain},{i},0.5,{int(i > 0)}" for i in range(4)]
     answers = tmp_path / "answers.csv"
     answers.write_text("\n".join(rows))
-    mine = [f"ANSWERS={answers}"]
+    mine = {"ANSWERS": str(answers)}
     steps = steps_of(assignments=mine, to=tmp_path / "out", root=tmp_path)
     assert run_study(steps)["10_repeats"].startswith("ran")
     assert "was 75 % (95 % CI 30" in finding(tmp_path / "out", "10_repeats")

@@ -290,3 +290,9 @@ def test_a_hundred_thousand_answers_take_seconds(tmp_path):
     start = time.process_time()
     report_of(table, tmp_path, n_resamples=2000)
     assert time.process_time() - start < 30
+
+
+def test_heaped_confidences_are_drawn_value_by_value(rng):
+    heaped = table_of(model="m", confidence=np.resize([0.8, 0.9, 1], 300))
+    _, values = report.calibration_figure(heaped, n_resamples=20, rng=rng)
+    assert values["confidence"].tolist() == [0.8, 0.9, 1]

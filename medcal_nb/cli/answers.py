@@ -172,6 +172,8 @@ def score(
             n_resamples=resamples,
             rng=np.random.default_rng(0),
         )
+    if "clip" in table:
+        table["clip"] = table.pop("clip")  # last: how a slope was computed, no result
     if csv:
         say(table.to_csv(index=False).rstrip())
     else:

@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from medcal_nb.cli._app import app, note, say
+from medcal_nb.cli._app import app, assigned, note, say
 
 Numbers = Annotated[
     list[str] | None,
@@ -44,17 +44,16 @@ def study(
     """
     from medcal_nb.run import run_study, steps_of
 
-    steps = steps_of(
-        notebooks or (), assignments=parameters or (), profile=profile, to=to
-    )
+    values = assigned(parameters, "-p")
+    steps = steps_of(notebooks or (), assignments=values, profile=profile, to=to)
     outcomes = run_study(steps, force=force, plan_only=list_)
     for name, outcome in outcomes.items():
         if list_ or outcome == "unchanged":
             say(f"{name}: {outcome}")
-    if not list_:
-        say(f"figures and pages: {steps[0].figures}; executed: {steps[0].work}")
     if any(outcome.startswith("failed") for outcome in outcomes.values()):
         raise typer.Exit(1)
+    if not list_:
+        say(f"figures and pages: {steps[0].figures}; executed: {steps[0].work}")
 
 
 @app.command(rich_help_panel="Study")

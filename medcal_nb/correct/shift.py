@@ -28,12 +28,12 @@ from .transfer import TransferStudy
 
 #: Of two distribution functions; a shift beyond it is flagged.
 LARGEST_DISTANCE = 0.1
-#: A slope whose whole interval lies outside is flagged.
+#: A calibration slope whose whole interval lies outside is flagged.
 SLOPES = (0.75, 1 / 0.75)
 
 
 class ShiftWarning(UserWarning):
-    """The target differs from the source by more than one known number can mend."""
+    """The target differs from the source by more than the share of correct answers."""
 
 
 # --- one known number ---------------------------------------------------------------------------
@@ -120,12 +120,13 @@ def check_shift(
     n_resamples: int = 2000,
     rng: np.random.Generator,
 ) -> pd.DataFrame:
-    """Is it a prior shift, which a known accuracy makes up for? Warns where it is not.
+    """Is it a prior shift, after which an intercept is re-estimated? Warns where it is not.
 
     Under prior shift the target's confidences are a mixture of the source's of correct and of
     wrong answers, in the shares that the accuracy gives. The distance from that mixture needs the
-    accuracy and no other label. With labels, the slope of a logistic fit on the log-odds of the
-    transferred confidence is 1 where an intercept is all that differs.
+    accuracy and no other label. With labels, the calibration slope of the transferred confidence
+    is 1 where an intercept is all that differs; that of the confidence as elicited is another
+    number, :func:`medcal_nb.measure.calibration_slope`.
 
     Parameters
     ----------
@@ -140,7 +141,7 @@ def check_shift(
         - model, strategy
         - distance: largest difference of the distribution functions of the target's confidences
           and of that mixture
-        - slope: with _low, _high
+        - slope_transferred: calibration slope of the transferred confidence, with _low, _high
         - flag: distance above ``LARGEST_DISTANCE``, or the slope's interval outside ``SLOPES``
         - reason: which of the two, "" without a flag
 
@@ -178,16 +179,17 @@ def check_shift(
         if distance > LARGEST_DISTANCE:
             reasons.append("confidences are no mixture of the source's")
         if low > SLOPES[1] or high < SLOPES[0]:
-            reasons.append("another slope")
-        row = key | {"distance": distance, "slope": slope}
-        row |= {"slope_low": low, "slope_high": high, "flag": bool(reasons)}
-        rows.append(row | {"reason": " and ".join(reasons)})
+            reasons.append("the calibration slope is not 1")
+        row = key | {"distance": distance, "slope_transferred": slope}
+        row |= {"slope_transferred_low": low, "slope_transferred_high": high}
+        rows.append(row | {"flag": bool(reasons), "reason": " and ".join(reasons)})
     table = pd.DataFrame(rows)
     n_flagged = int(table["flag"].sum())
     if n_flagged:
         warnings.warn(
-            f"{n_flagged} of {len(table)} shifts are more than prior shifts: a known accuracy "
-            "mends a part of them, a refit on labelled answers of the target the rest",
+            f"{n_flagged} of {len(table)} shifts are more than prior shifts: an intercept "
+            "re-estimated from the accuracy removes a part of the transfer cost; what is left asks "
+            "for a refit on labelled answers of the target",
             ShiftWarning,
             stacklevel=2,
         )

@@ -10,7 +10,7 @@ from .paired import with_ends
 from .resampling import Resamples
 from .rows import image_labels, parts_by
 
-HALF_A_STEP = 1e-6  # confidences so close to a threshold are at it
+TOLERANCE = 1e-6  # confidences so close to a threshold are at it
 
 
 def expected_cost_table(
@@ -29,10 +29,11 @@ def expected_cost_table(
 
     .. math:: R (1 - c) > 1, \quad c < 1 - 1 / R,
 
-    the threshold of `best_threshold`. Checking all costs 1; checking none costs R times the error
-    rate. A decision curve shows the same at the threshold probability of an error
-    :math:`p_t = 1 / R`: its net benefit is what deferring saves against checking none, divided by
-    :math:`R (1 - p_t)`.
+    the threshold of `best_threshold`. At the threshold, where a check costs what it saves, the
+    answer is kept; confidences within 1e-6 of it are at it. Checking all costs 1; checking none
+    costs R times the error rate. A decision curve shows the same at the threshold probability of
+    an error :math:`p_t = 1 / R`: its net benefit is what deferring saves against checking none,
+    divided by :math:`R (1 - p_t)`.
 
     Parameters
     ----------
@@ -96,7 +97,7 @@ def _costs(
     """Expected costs of an answer at one ratio, with intervals."""
     confidence = graded["confidence"].to_numpy(dtype=float, na_value=np.nan)
     loss = ratio * (1 - graded["correct"].to_numpy(dtype=float))
-    kept = confidence >= best_threshold(cost_wrong=ratio) - HALF_A_STEP
+    kept = confidence >= best_threshold(cost_wrong=ratio) - TOLERANCE
     costs = np.column_stack([np.where(kept, loss, 1), loss, np.ones_like(loss)])
     deferring, none, n = _totals(drawn, costs).T
     deferring = deferring / n

@@ -94,7 +94,7 @@ def auroc_test(
     r"""AUROC with its interval: does confidence tell right from wrong, and which way round?
 
     An interval that holds ½ is absence of evidence; one below ½ is evidence of the reverse, which
-    a map of negative slope would mend. This is the interval of every AUROC in tables.
+    a map of negative slope turns round. This is the interval of every AUROC in tables.
 
     Parameters
     ----------

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import math
 import re
-from pathlib import Path
 from typing import Any
 
-_NUMBER = re.compile(r"-?\d+(?:\.\d+)?(?:e[-+]?\d+)?")
 _PART_OF_INTERVAL = 20
 
 
@@ -31,37 +28,13 @@ def compare_results(
     for place in before | now:
         a = before.get(place)
         b = now.get(place)
-        if a == b or _is_near(a, b, tolerance):
-            continue
-        if asks and _is_near(a, b, 0, _width(before, *place) / _PART_OF_INTERVAL):
-            continue
-        table, row, column = place
-        lines.append(f"{table}, row {row}: {column} {a}, now {b}")
+        width = _width(before, *place) if asks else 0
+        if a != b and not _is_near(a, b, tolerance, width / _PART_OF_INTERVAL):
+            table, row, column = place
+            lines.append(f"{table}, row {row}: {column} {a}, now {b}")
     if not lines and not asks and published["findings"] != again["findings"]:
         lines.append("findings, in words")
     return lines
-
-
-def same_text(before: Path, now: Path) -> bool:
-    """Whether a CSV is the same but for the last of its six digits, a page but for its numbers.
-
-    Both are written from tables that `compare_results` holds to the last digit; other files are
-    drawn from these.
-
-    Parameters
-    ----------
-    before, now : Path
-    """
-    if now.suffix not in (".csv", ".md"):
-        return True
-    texts = [path.read_text(encoding="utf-8") for path in (before, now)]
-    words = [_NUMBER.sub("#", text) for text in texts]
-    if words[0] != words[1]:
-        return False
-    if now.suffix == ".md":
-        return True
-    numbers = [map(float, _NUMBER.findall(text)) for text in texts]
-    return all(math.isclose(a, b, rel_tol=1e-5) for a, b in zip(*numbers, strict=True))
 
 
 def _values_of(tables: dict[str, list[dict]]) -> dict[tuple[str, int, str], Any]:
@@ -84,7 +57,7 @@ def _width(values: dict, table: str, row: int, column: str) -> float:
     return high - low
 
 
-def _is_near(a: Any, b: Any, relative: float, absolute: float = 0) -> bool:
+def _is_near(a: Any, b: Any, relative: float, absolute: float) -> bool:
     """Whether two numbers are the same but for a tolerance; a size below 1 counts as 1."""
     if not isinstance(a, int | float) or not isinstance(b, int | float):
         return False

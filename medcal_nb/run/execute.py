@@ -7,8 +7,6 @@ import logging
 import os
 import re
 import signal
-from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,27 +16,20 @@ from medcal_nb.errors import MedcalError
 _ENVIRONMENT = {
     "PYTHONHASHSEED": "0",
     "PYDEVD_DISABLE_FILE_VALIDATION": "1",
-    "TOKENIZERS_PARALLELISM": "false",
     "MPLBACKEND": "module://matplotlib_inline.backend_inline",
 }
 # sums depend on the number of threads; a large model asked live can't do with one
 _THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
-_ONE_THREAD = {name: "1" for name in ("HF_HUB_OFFLINE", *_THREADS)}
+_ONE_THREAD = dict.fromkeys((*_THREADS, "HF_HUB_OFFLINE"), "1")
 # a warning is a line for a reader, without the place in the code that gave it
-_STARTUP = """\
-import warnings
-warnings.showwarning = lambda m, *_, **__: print("Note:", " ".join(str(m).split()))
-"""
+_STARTUP = (
+    "--IPKernelApp.exec_lines=import warnings; warnings.showwarning = "
+    "lambda m, *_, **__: print('Note:', ' '.join(str(m).split()))"
+)
 
 
 def execute_notebook(
-    notebook: Path,
-    copy: Path,
-    parameters: dict[str, Any],
-    *,
-    kernels: type,
-    on_cell: Callable[..., None],
-    seconds: int | None = None,
+    notebook: Path, copy: Path, parameters: dict, *, kernels: type, seconds: int | None
 ) -> None:
     """Execute a notebook into a copy, which is written after each cell.
 
@@ -52,10 +43,8 @@ def execute_notebook(
         Values of names of its parameters cell.
     kernels : type
         Of `kernel_manager`.
-    on_cell : callable
-        Called before each cell.
-    seconds : int, optional
-        That a cell may take; without a limit if not given.
+    seconds : int or None
+        That a cell may take; None for no limit.
 
     Raises
     ------
@@ -66,57 +55,53 @@ def execute_notebook(
     import papermill
     from nbclient.exceptions import CellTimeoutError, DeadKernelError
 
-    logging.getLogger("papermill").setLevel(logging.CRITICAL + 1)  # we say it
+    logging.getLogger("papermill").setLevel(logging.CRITICAL)  # we say it
     # papermill takes a path as a format string
     paths = [re.sub("([{}])", r"\1\1", str(path)) for path in (notebook, copy)]
-    run = partial(
-        papermill.execute_notebook,
-        *paths,
-        parameters,
-        kernel_name="python3",
-        language="python",
-        kernel_manager_class=kernels,
-        start_timeout=180,
-        execution_timeout=seconds,
-        shutdown_kernel="immediate",
-        progress_bar=False,
-        on_cell_start=on_cell,
-    )
-    try:
+    for is_last in (False, True):
         try:
-            run()
+            papermill.execute_notebook(
+                *paths,
+                parameters,
+                kernel_name="python3",
+                language="python",
+                kernel_manager_class=kernels,
+                extra_arguments=[_STARTUP],
+                start_timeout=180,
+                execution_timeout=seconds,
+                shutdown_kernel="immediate",
+                progress_bar={"desc": copy.stem, "leave": False, "disable": None},
+            )
+            return
+        except papermill.PapermillExecutionError as error:
+            trace = re.sub(r"\x1b\[[\d;]*m", "", "\n".join(error.traceback))
+            line = re.search(r"(?m)^-+> *\d+ *(.*)$", trace)  # the first is the cell's
+            source = line[1] if line else ""
+            raise MedcalError(
+                f"cell In [{error.exec_count}], {source!r}: "
+                f"{error.ename}: {error.evalue}; all of it in {copy}"
+            ) from None
+        except DeadKernelError:
+            raise MedcalError("the kernel died: out of memory, or ended") from None
         except CellTimeoutError:
-            run()
-    except papermill.PapermillExecutionError as error:
-        trace = re.sub(r"\x1b\[[\d;]*m", "", "\n".join(error.traceback))
-        line = re.search(r"(?m)^-+> *\d+ *(.*)$", trace)  # the first is the cell's
-        raise MedcalError(
-            f"cell In [{error.exec_count}], {line[1] if line else ''!r}: {error.ename}: "
-            f"{error.evalue}; all of it in {copy}"
-        ) from None
-    except CellTimeoutError:
-        raise MedcalError(f"a cell took more than {seconds} s, twice") from None
-    except DeadKernelError:
-        raise MedcalError("the kernel died: out of memory, or ended") from None
+            if is_last:
+                raise MedcalError(f"a cell took more than {seconds} s, twice") from None
 
 
-def kernel_manager(work: Path, folder: Path, *, one_thread: bool) -> Any:
+def kernel_manager(folder: Path, work: Path, *, one_thread: bool) -> Any:
     """Return a manager of kernels that no other user can listen to, and that can be ended.
 
     Parameters
     ----------
-    work : Path
-        Where their start-up file goes.
     folder : Path
         Where they run.
+    work : Path
+        Where IPython's own files go: settings of its user change nothing.
     one_thread : bool
         Compute with one thread and without the network.
     """
     from jupyter_client.manager import AsyncKernelManager
 
-    startup = work / "ipython" / "profile_default" / "startup"
-    startup.mkdir(parents=True, exist_ok=True)
-    (startup / "notes.py").write_text(_STARTUP, encoding="utf-8")
     settings = os.environ | _ENVIRONMENT | {"IPYTHONDIR": str(work / "ipython")}
     if one_thread:
         settings |= _ONE_THREAD
@@ -125,8 +110,7 @@ def kernel_manager(work: Path, folder: Path, *, one_thread: bool) -> Any:
     class Kernels(AsyncKernelManager):
         async def start_kernel(self, **options: Any) -> None:
             self.transport_encryption = "auto"
-            options |= {"env": settings, "cwd": str(folder)}
-            await self._async_start_kernel(**options)
+            await super().start_kernel(**options, env=settings, cwd=str(folder))
             running.append(self.provisioner.pid)
 
         @staticmethod
@@ -138,8 +122,8 @@ def kernel_manager(work: Path, folder: Path, *, one_thread: bool) -> Any:
     return Kernels
 
 
-def finish_notebook(executed: Path) -> tuple[list[str], str]:
-    """Leave an executed notebook without local paths; return what it noted, and it as a page.
+def finish_notebook(executed: Path) -> str:
+    """Leave an executed notebook without local paths; return it as a page, without its code.
 
     Parameters
     ----------
@@ -147,31 +131,24 @@ def finish_notebook(executed: Path) -> tuple[list[str], str]:
 
     Returns
     -------
-    notes : list of str
-        Lines that begin with "Note: ", such as warnings.
-    page : str
-        Markdown without code, figures by relative path.
+    str
+        Markdown, figures by relative path.
     """
     import nbformat
     from nbconvert import MarkdownExporter
 
     content = nbformat.read(executed, as_version=4)
-    content.metadata.pop("papermill", None)
-    for cell in content.cells:
-        cell.metadata.pop("papermill", None)
-        if "injected-parameters" in cell.metadata.get("tags", ()):
-            cell.source = re.sub("(?m)^OUT = .*$", 'OUT = ""', cell.source)
+    for part in (content, *content.cells):
+        part.metadata.pop("papermill", None)
+        if "injected-parameters" in part.metadata.get("tags", ()):
+            part.source = re.sub("(?m)^OUT = .*$", 'OUT = ""', part.source)
     nbformat.write(content, executed)
-    notes = []
     for cell in content.cells:
-        if cell.cell_type != "code":
-            continue
-        for output in cell.outputs:
-            notes += re.findall("(?m)^Note: .*$", output.get("text", ""))
-        cell.outputs = [one for one in map(_on_page, cell.outputs) if one]
+        outputs = map(_on_page, cell.get("outputs", ()))
+        cell.outputs = list(filter(None, outputs))
     page, _ = MarkdownExporter(exclude_input=True).from_notebook_node(content)
     page = re.sub(r"\]\((\d\d_\w+)\.ipynb", r"](\1.md", page)  # chapters beside it
-    return notes, re.sub(r"\n\s*\n\s*\n", "\n\n", page.strip())
+    return re.sub(r"\n\s*\n\s*\n", "\n\n", page.strip())
 
 
 def _on_page(output: Any) -> Any:

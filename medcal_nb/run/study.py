@@ -7,18 +7,20 @@ import contextlib
 import hashlib
 import json
 import os
-import shutil
+import re
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from medcal_nb.errors import MedcalError, check_known
-from medcal_nb.run.compare import compare_results, same_text
+from medcal_nb.files import file_hash, new_file
+from medcal_nb.run.compare import compare_results
 from medcal_nb.run.execute import execute_notebook, finish_notebook, kernel_manager
 
 _PACKAGE = Path(__file__).resolve().parents[1]
@@ -31,7 +33,8 @@ _LONGEST = 600
 _LIBRARIES = ("numpy", "scipy", "pandas", "matplotlib", "seaborn")
 # what no notebook imports, and what alone decides how figures and tables look
 _APART = ("cli", "reader", "run")
-_DRAWING = ("plots.py", "notebook.py", "labels.py", "labels.toml", "house.mplstyle")
+_DRAWING = ("house.mplstyle", "labels.py", "labels.toml", "notebook.py", "plots.py")
+_KINDS = (".csv", ".md", ".png", ".svg")
 
 
 class Step:
@@ -56,9 +59,11 @@ class Step:
     results : Path
         The published results; they list the files that were published with them.
     executed : Path
-        The executed copy.
+        The executed copy, also of a run that failed.
     record : Path
-        What that was made from; written last.
+        What the last whole run was made from; written last.
+    page : str
+        File name of the executed notebook without its code.
     is_last : bool
         Whether it sums up the results of the others.
     asks : bool
@@ -73,6 +78,7 @@ class Step:
         self.results = figures / "results" / f"{self.name}.json"
         self.executed = work / notebook.name
         self.record = work / f"{self.name}.json"
+        self.page = f"{self.name}.md"
         self.cells = []
         self.defaults: dict[str, Any] = {}
         for cell in _read(notebook)["cells"]:
@@ -86,52 +92,46 @@ class Step:
 
     def state(self) -> dict[str, str]:
         """Return a hash of each thing that the results follow from, and of what is published."""
+        names = [*self._published()["files"], f"results/{self.results.name}"]
         hashes = {
             "notebook": _hash(self.cells),
             "parameters": _hash(self.given),
             "package or a library": _code_hash(),
-            "published files": _hash(_contents(self.figures, self._listed())),
+            "published files": _hash(_contents(self.figures, names)),
         }
-        for file in self._read_files():
-            if os.path.isfile(file) and file.stat().st_size:
-                hashes[f"{file.parent.name}/{file.name}"] = _file_hash(file)
-        return hashes
-
-    def _read_files(self) -> list[Path]:
-        """Files that the notebook may read: data, those that parameters name, others' results."""
         files = [*self.notebook.parents[1].glob("data/*/manifest.json")]
-        values = self.defaults | self.given
-        values.pop("LOG", None)  # it is what it writes
+        values = self.defaults | self.given | {"LOG": None}  # it is what it writes
         for value in values.values():
             if isinstance(value, str):
                 file = self.notebook.parent / value
                 files += [file, Path(f"{file}-wal")]  # rows wait beside a log
         if self.is_last:
             files += set(self.figures.glob("results/*.json")) - {self.results}
-        return files
+        for file in files:
+            if os.path.isfile(file) and file.stat().st_size:
+                hashes[f"{file.parent.name}/{file.name}"] = file_hash(file)
+        return hashes
 
     def reason(self) -> str:
         """Return why the notebook has to run; an empty text where nothing changed."""
         if not (self.record.is_file() and self.executed.is_file()):
-            return "no earlier run"
+            return "no earlier run in this checkout"
         differing = _read(self.record).items() ^ self.state().items()
         names = sorted({name for name, _ in differing})
         return f"changed: {', '.join(names)}" if names else ""
 
-    def run(self, kernels: type, on_cell: Callable[..., None]) -> list[str]:
+    def run(self, kernels: type) -> list[str]:
         """Execute the notebook, and publish what it wrote once all of it has ended well.
 
         Parameters
         ----------
         kernels : type
             The kernel manager.
-        on_cell : callable
-            Called before each cell.
 
         Returns
         -------
         list of str
-            Notes that it printed, such as warnings.
+            The warnings that stand on its page: "Note: …".
 
         Raises
         ------
@@ -141,89 +141,76 @@ class Step:
         state = self.state()  # before it runs: what changes meanwhile is a change
         self.record.unlink(missing_ok=True)
         if self.given:  # what lies there may be of other answers
-            for name in self._listed():
+            for name in self._published()["files"]:
                 (self.figures / name).unlink(missing_ok=True)
-        stage = self.work / "running" / self.name
-        shutil.rmtree(stage, ignore_errors=True)
-        out = stage / "out"
-        out.mkdir(parents=True)
-        copy = stage / self.notebook.name
-        given = self.given | {"OUT": str(out)}
-        limit = None if self.asks and self.given else _LONGEST
-        execute_notebook(
-            self.notebook,
-            copy,
-            given,
-            kernels=kernels,
-            on_cell=on_cell,
-            seconds=limit,
-        )
-        notes, page = finish_notebook(copy)
-        head = f"Executed [{self.name}](../notebooks/{self.notebook.name}), without its code."
-        (out / f"{self.name}.md").write_text(f"{head}\n\n{page}\n", encoding="utf-8")
-        self._publish(out)
-        os.replace(copy, self.executed)
-        state["published files"] = _hash(_contents(self.figures, self._listed()))
-        _write(self.record, state)
-        shutil.rmtree(stage)
-        return notes
+            self.results.unlink(missing_ok=True)
+        with TemporaryDirectory(dir=self.work) as stage:
+            execute_notebook(
+                self.notebook,
+                self.executed,
+                self.given | {"OUT": stage},
+                kernels=kernels,
+                seconds=None if self.asks and self.given else _LONGEST,
+            )
+            page = finish_notebook(self.executed)
+            head = f"Executed [{self.name}](../notebooks/{self.notebook.name}), without its code."
+            Path(stage, self.page).write_text(f"{head}\n\n{page}\n", encoding="utf-8")
+            self._publish(Path(stage))
+        published = self.state()["published files"]
+        _write(self.record, state | {"published files": published})
+        return re.findall("(?m)^ *(Note: .*)$", page)
 
-    def _listed(self) -> list[str]:
-        """Names of published files: those that the results list, and the results; no others."""
+    def _published(self) -> dict[str, Any]:
+        """The published results: only what they list is ever replaced or removed."""
         if not self.results.is_file():
-            return []
-        names = _read(self.results).get("files")
-        if names is None:
+            return {"files": {}}
+        results = _read(self.results)
+        names = results.get("files", ["/"])
+        if not all(re.fullmatch(r"\w[\w.-]*", name) for name in names):
             raise _not_ours(self.results)
-        inside = [n for n in names if not {"..", "/"} & {*Path(n).parts}]
-        return [*inside, f"results/{self.results.name}"]
+        return results
 
     def _publish(self, out: Path) -> None:
         """Replace what is published by what a run wrote, if it differs.
 
         Results are written before the files that they list: a run killed here is not taken for a
-        whole one. A file that no results list is never replaced.
+        whole one.
         """
         results = out / "results" / self.results.name
         if not results.is_file():
             raise MedcalError("no results were written: end it with out.close()")
-        now = _read(results)
-        results.unlink()
-        everything = [file.relative_to(out) for file in sorted(out.rglob("*.*"))]
-        files = [str(file) for file in everything if ".sqlite" not in file.name]
-        drawing = [self.cells, _code_hash(_DRAWING), version("matplotlib")]
-        now |= {"drawn_from": _hash(drawing), "files": _contents(out, files)}
-        listed = self._listed()
-        for name in files:
-            if name not in listed and (self.figures / name).exists():
+        files = sorted(path.name for path in out.iterdir() if path.suffix in _KINDS)
+        before = self._published()
+        for name in set(files) - set(before["files"]):
+            if (self.figures / name).exists():
                 raise _not_ours(self.figures / name)
-        if self._is_published(now, out):
+        drawing = [file_hash(_PACKAGE / name)[:16] for name in _DRAWING]
+        drawn_from = [self.cells, _hash(drawing), version("matplotlib")]
+        now = _read(results)
+        now |= {"drawn_from": _hash(drawn_from), "files": _contents(out, files)}
+        if self._is_published(before, now):
             return
-        for name in set(listed[:-1]) - set(files):
+        for name in set(before["files"]) - set(files):
             (self.figures / name).unlink(missing_ok=True)
         _write(self.results, now)
         for name in files:
-            shutil.move(out / name, self.figures / name)
+            with new_file(self.figures / name, force=True) as part:
+                part.write_bytes((out / name).read_bytes())
 
-    def _is_published(self, now: dict, out: Path) -> bool:
+    def _is_published(self, before: dict, now: dict) -> bool:
         """Whether what a run wrote is there already, but for the rounding of a processor."""
-        if not self.results.is_file():
-            return False
-        before = _read(self.results)
-        files = before["files"]
         return (
-            all(before.get(part) == now[part] for part in ("drawn_from", "parameters"))
-            and files.keys() == now["files"].keys()
-            and files == _contents(self.figures, files)
+            before.get("drawn_from") == now["drawn_from"]
+            and before["files"].get(self.page) == now["files"][self.page]
+            and before["files"] == _contents(self.figures, before["files"])
             and not compare_results(before, now, tolerance=1e-9)
-            and all(same_text(self.figures / name, out / name) for name in files)
         )
 
 
 def steps_of(
     chosen: Sequence[str] = (),
     *,
-    assignments: Sequence[str] = (),
+    assignments: Mapping[str, Any] | None = None,
     profile: str = "",
     to: str | Path = "",
     root: Path = ROOT,
@@ -235,8 +222,8 @@ def steps_of(
     chosen : sequence of str
         Numbers (``4`` or ``04``) or names of notebooks; all if empty, or those that have one of
         the parameters set here.
-    assignments : sequence of str
-        ``NAME=VALUE``, the value as JSON or a plain text.
+    assignments : dict, optional
+        Values of parameters by name; a text is read as JSON where the parameter is no text.
     profile : str
         Name of a file of ``notebooks/params``, or a path: values of parameters as YAML; its
         ``NOTEBOOKS`` are those that run where none is chosen.
@@ -248,8 +235,8 @@ def steps_of(
     Raises
     ------
     MedcalError
-        If a notebook, a profile or a parameter is unknown, or a value is of another kind than the
-        parameter.
+        If a notebook, a profile or a parameter is unknown, a value is of another kind than the
+        parameter, or there are no results to sum up.
     """
     values = _profile(profile, root) if profile else {}
     numbers = values.pop("NOTEBOOKS", ())
@@ -265,18 +252,15 @@ def steps_of(
         check_known(word, [step.name for step in steps], "notebook")
     if words:
         steps = [step for step in steps if words & {step.name, step.name[:2]}]
-    known = _parameters(steps)
-    for text in assignments:
-        name, _, value = text.partition("=")
-        check_known(name, known, "parameter")
-        values[name] = _parsed(value, known[name])
+    for name in assignments or ():
+        check_known(name, _parameters(steps), "parameter")
+    values |= assignments or {}
     for step in steps:
         step.given = _given(step, values)
     if values and not words:
         steps = [step for step in steps if step.given]
-    for step in steps:
-        if "RESULTS" in step.defaults and figures != root / "figures":
-            step.given.setdefault("RESULTS", str(figures / "results"))
+    if figures != root / "figures":
+        _sum_up(steps, figures / "results")
     return steps
 
 
@@ -306,16 +290,13 @@ def run_study(
     """
     outcomes: dict[str, str] = {}
     for is_last in (False, True):
-        stale = []
-        for step in steps:
-            if step.is_last != is_last:
-                continue
+        wave = [step for step in steps if step.is_last == is_last]
+        for step in wave:
             reason = "--force" if force else step.reason()
             if plan_only and is_last and set(outcomes.values()) - {"unchanged"}:
                 reason = reason or "others run"
             outcomes[step.name] = f"runs: {reason}" if reason else "unchanged"
-            if reason:
-                stale.append(step)
+        stale = [step for step in wave if outcomes[step.name] != "unchanged"]
         if stale and not plan_only:
             outcomes |= _run_side_by_side(stale)
     return outcomes
@@ -365,46 +346,44 @@ def verify_study(
 
 def _run_side_by_side(steps: Sequence[Step]) -> dict[str, str]:
     """Run notebooks, a few at a time; return what became of each."""
-    from tqdm import tqdm
+    import fcntl
 
-    first = steps[0]
     asks = any(step.asks and step.given for step in steps)
-    kernels = kernel_manager(first.work, first.notebook.parent, one_thread=not asks)
-    total = sum(len(step.cells) for step in steps)
-    bar = tqdm(total=total, unit="cell", leave=False, disable=None)
+    folder = steps[0].notebook.parent
+    kernels = kernel_manager(folder, steps[0].work, one_thread=not asks)
     with contextlib.ExitStack() as stack:
         for step in steps:
-            stack.enter_context(_lock(step))
-        stack.enter_context(bar)
+            step.work.mkdir(parents=True, exist_ok=True)
+            # the system lets go of it after a kill
+            lock = stack.enter_context(step.record.with_suffix(".lock").open("w"))
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise MedcalError(f"{step.name}: another study runs it: wait") from None
         pool = stack.enter_context(ThreadPoolExecutor(_AT_ONCE))
-        tasks = {one.name: pool.submit(_carry_out, one, kernels, bar) for one in steps}
+        tasks = {step.name: pool.submit(_carry_out, step, kernels) for step in steps}
         try:
-            wait(tasks.values())
+            return {name: task.result() for name, task in tasks.items()}
         except KeyboardInterrupt:
             pool.shutdown(wait=False, cancel_futures=True)
             while wait(tasks.values(), timeout=0.2).not_done:
                 kernels.end_all()
             raise
-    return {name: task.result() for name, task in tasks.items()}
 
 
-def _carry_out(step: Step, kernels: Any, bar: Any) -> str:
+def _carry_out(step: Step, kernels: Any) -> str:
     """Run a notebook; return what became of it."""
+    from tqdm import tqdm
+
     started = time.monotonic()
-    cells = iter(range(1, len(step.cells) + 2))  # one more holds the parameters
-
-    def on_cell(*_: Any, **__: Any) -> None:
-        bar.update()
-        bar.set_postfix_str(f"{step.name}: cell {next(cells)}/{len(step.cells) + 1}")
-
+    notes = []
     try:
-        notes = step.run(kernels, on_cell)
+        notes = step.run(kernels)
         outcome = f"ran in {time.monotonic() - started:.0f} s"
     except MedcalError as error:
-        notes = []
         outcome = f"failed: {error}"
     for line in dict.fromkeys([*notes, outcome]):
-        bar.write(f"{step.name}: {line}", file=sys.stderr)
+        tqdm.write(f"{step.name}: {line}", file=sys.stderr)
     return outcome
 
 
@@ -442,26 +421,34 @@ def _parameters(steps: Iterable[Step]) -> dict[str, Any]:
     return values
 
 
-def _parsed(text: str, default: Any) -> Any:
-    """The value that a text stands for: never code."""
-    if isinstance(default, str):
-        return text.strip('"')
-    with contextlib.suppress(ValueError):
-        return json.loads(text)
-    return text
-
-
 def _given(step: Step, values: dict[str, Any]) -> dict[str, Any]:
     """Those values that a notebook has as parameters, each of the kind that it has there."""
-    given = {name: values[name] for name in step.defaults.keys() & values.keys()}
-    for name, value in given.items():
+    given = {}
+    for name in step.defaults.keys() & values.keys():
+        value = values[name]
         default = step.defaults[name]
+        if isinstance(value, str) and not isinstance(default, str):
+            with contextlib.suppress(ValueError):
+                value = json.loads(value)
         kinds = (int, float) if isinstance(default, float) else (type(default),)
         if type(value) not in kinds:
             raise MedcalError(f"{name} = {value!r}: of another kind than {default!r}")
         if type(value) is str and (os.path.isfile(value) or value.endswith(".sqlite")):
-            given[name] = os.path.abspath(value)  # notebooks run in their folder
+            value = os.path.abspath(value)  # notebooks run in their folder
+        given[name] = value
     return given
+
+
+def _sum_up(steps: Sequence[Step], results: Path) -> None:
+    """Let the notebook that sums up others read what these published beside it."""
+    for step in steps:
+        if "RESULTS" in step.defaults.keys() - step.given.keys():
+            step.given["RESULTS"] = str(results)
+            if len(steps) == 1 and not any(results.glob("*.json")):
+                raise MedcalError(
+                    f"{results}: no results for {step.name} to sum up: run the other notebooks "
+                    "first, with the same --to, --profile and -p"
+                )
 
 
 def _places(root: Path, profile: str, is_trial: bool, to: str | Path) -> list[Path]:
@@ -472,38 +459,22 @@ def _places(root: Path, profile: str, is_trial: bool, to: str | Path) -> list[Pa
             raise MedcalError(f"--to {to}: is the study's own: name another folder")
         return [figures, root / "build" / "to" / _hash(str(figures))]
     name = "trial" if is_trial else Path(profile).stem
-    if name:
-        return [root / "build" / name, root / "build" / name / "work"]
-    return [root / "figures", root / "build" / "study"]
+    work = root / "build" / (name or "study")
+    return [work if name else root / "figures", work]
 
 
 # --- files ----------------------------------------------------------------------------------------
 
 
-@contextlib.contextmanager
-def _lock(step: Step) -> Iterator[None]:
-    """Hold the lock of a notebook in its folder; the system lets it go after a kill."""
-    import fcntl
-
-    step.work.mkdir(parents=True, exist_ok=True)
-    with open(step.work / f"{step.name}.lock", "w", encoding="utf-8") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            raise MedcalError(f"{step.name}: another study runs it: wait") from None
-        yield
-
-
 @cache
-def _code_hash(names: Sequence[str] = ()) -> str:
-    """Hash of the package and of libraries below it, or of some of its files."""
-    hashes = []
+def _code_hash() -> str:
+    """Hash of the package, but for what no notebook imports, and of libraries below it."""
+    hashes = [version(library) for library in _LIBRARIES]
     for path in sorted(_PACKAGE.rglob("*.*")):
-        place = path.relative_to(_PACKAGE)
-        is_used = str(place) in names if names else place.parts[0] not in _APART
-        if is_used and path.is_file() and path.suffix != ".pyc":
-            hashes.append(_file_hash(path))
-    return _hash(hashes + [version(library) for library in _LIBRARIES if not names])
+        room = path.relative_to(_PACKAGE).parts[0]
+        if room not in _APART and path.is_file() and path.suffix != ".pyc":
+            hashes.append(file_hash(path))
+    return _hash(hashes)
 
 
 def _not_ours(path: Path) -> MedcalError:
@@ -512,18 +483,13 @@ def _not_ours(path: Path) -> MedcalError:
 
 def _contents(folder: Path, names: Iterable[str]) -> dict[str, str]:
     """Hashes of those files of a folder that are there."""
-    files = {name: folder / name for name in names}
-    return {name: _file_hash(file) for name, file in files.items() if file.is_file()}
+    files = [name for name in names if (folder / name).is_file()]
+    return {name: file_hash(folder / name)[:16] for name in files}
 
 
 def _hash(value: Any) -> str:
     text = json.dumps(value, sort_keys=True, default=str)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
-
-
-def _file_hash(path: Path) -> str:
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()[:16]
 
 
 def _read(path: Path) -> dict[str, Any]:
@@ -534,9 +500,7 @@ def _read(path: Path) -> dict[str, Any]:
 
 
 def _write(path: Path, content: dict[str, Any]) -> None:
-    """Write a JSON file, whole or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{path.name}.part")
     text = json.dumps(content, indent=1, ensure_ascii=False)
-    part.write_text(f"{text}\n", encoding="utf-8")
-    os.replace(part, path)
+    with new_file(path, force=True) as part:
+        part.write_text(f"{text}\n", encoding="utf-8")

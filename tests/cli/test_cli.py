@@ -1,6 +1,8 @@
 """The command line: what each command gives, and how it says what is wrong."""
 
+import subprocess
 import sys
+from unittest.mock import Mock
 
 import numpy as np
 import pandas as pd
@@ -13,7 +15,7 @@ from medcal_nb.correct import fit
 from medcal_nb.errors import MedcalError
 from medcal_nb.measure import metrics_table
 
-COMMANDS = "answers report import score calibrate ask reader study verify doctor"
+COMMANDS = "report import score calibrate ask reader study verify doctor"
 
 
 @pytest.fixture
@@ -51,7 +53,7 @@ def table(tmp_path):
 
 def test_there_are_nine_commands_and_each_shows_an_example(medcal):
     commands = typer.main.get_command(cli.app).commands
-    assert set(commands) == set(COMMANDS.split()) - {"answers"}
+    assert set(commands) == set(COMMANDS.split())
     assert sum(len(one.params) for one in commands.values()) < 80
     for name in commands:
         code, out, _ = medcal(name, "--help")
@@ -66,7 +68,6 @@ def test_there_are_nine_commands_and_each_shows_an_example(medcal):
         (["stuudy"], "'stuudy'"),
         (["study", "99"], "no notebook '99'"),
         (["export", "a.sqlite"], "medcal import LOG --to answers.csv"),
-        (["strategies"], "medcal ask --list methods"),
         (["score", "nothing.csv"], "nothing.csv"),
         (["ask", "--temperature", "nan"], "--temperature"),
         (["ask", "--timeout", "inf"], "--timeout"),
@@ -101,10 +102,7 @@ def test_wrong_use_is_said_in_one_line(medcal, words, said):
 def test_an_error_has_its_status_and_no_traceback(
     medcal, monkeypatch, error, code, said
 ):
-    def raising(*_, **__):
-        raise error
-
-    monkeypatch.setattr(run, "steps_of", raising)
+    monkeypatch.setattr(run, "steps_of", Mock(side_effect=error))
     status, _, err = medcal("study")
     assert status == code
     assert said in err
@@ -119,19 +117,18 @@ def test_what_steers_a_terminal_does_not_pass_through_a_pipe(medcal, table):
         assert "\x1b" not in out + err
 
 
-def test_a_study_says_what_becomes_of_each_notebook(medcal, monkeypatch, tmp_path):
-    calls = []
-
-    def run_study(steps, **options):
-        calls.append(options)
-        return {"02_metrics": "unchanged", "04_transfer": "failed: x"}
-
+def test_a_study_says_what_becomes_of_each_notebook(medcal, monkeypatch):
+    outcomes = {"02_metrics": "unchanged", "04_transfer": "ran in 2 s"}
+    run_study = Mock(return_value=outcomes)
     monkeypatch.setattr(run, "run_study", run_study)
     code, out, _ = medcal("study", "2", "--force")
-    assert code == 1
+    assert code == 0
     assert out.startswith("02_metrics: unchanged\nfigures and pages: ")
-    assert calls == [{"force": True, "plan_only": False}]
-    assert "04_transfer: failed" in medcal("study", "--list")[1]
+    assert run_study.call_args.kwargs == {"force": True, "plan_only": False}
+    assert "04_transfer: ran in 2 s" in medcal("study", "--list")[1]
+    assert run_study.call_args.kwargs == {"force": False, "plan_only": True}
+    outcomes["04_transfer"] = "failed: x"
+    assert medcal("study")[:2] == (1, "02_metrics: unchanged\n")
 
 
 def test_verify_fails_where_a_number_differs(medcal, monkeypatch):
@@ -152,20 +149,21 @@ def test_score_prints_the_table_of_metrics(medcal, table):
     words = ("-c", "image=scan", "--by", "model", "--csv")
     code, out, err = medcal("score", table, *words)
     assert code == 0
-    assert "percent" in err
+    assert "'conf' (percent), correct from 'right', image_id from 'scan'" in err
     lines = out.splitlines()
-    answers = load_answers(table, image_id="scan")
-    rng = np.random.default_rng(0)
     names = lines[0].split(",")
-    metrics = [n for n in names[5:] if not n.endswith(("_low", "_high"))]
-    how = {"by": ["model"], "metrics": metrics, "n_resamples": 2000, "rng": rng}
-    direct = metrics_table(answers, **how)
-    assert lines == direct.to_csv(index=False).splitlines()
+    assert names[-1] == "clip"
+    direct = metrics_table(
+        load_answers(table, image_id="scan"),
+        by=["model"],
+        metrics=[name for name in names[4:-1] if not name.endswith(("_low", "_high"))],
+        n_resamples=2000,
+        rng=np.random.default_rng(0),
+    )
+    assert lines == direct[names].to_csv(index=False).splitlines()
     shown = medcal("score", table, "--by", "model,domain", "--metrics", "all")[1]
     assert len(shown.splitlines()) == 5
-    code, _, err = medcal("score", table, "--by", "modle")
-    assert code == 2
-    assert "did you mean 'model'" in err
+    assert "did you mean 'model'" in medcal("score", table, "--by", "modle")[2]
 
 
 def test_a_gate_fails_where_an_interval_does_not_keep_it(medcal, table):
@@ -185,32 +183,79 @@ def test_answers_come_in_and_go_out_again(medcal, table):
     code, out, _ = medcal("import", table, *named, "--to", "a.sqlite")
     assert (code, out) == (0, "a.sqlite: 400 of 400 answers written\n")
     assert medcal("import", "a.sqlite", "--to", "b.parquet")[0] == 0
-    back = load_answers("b.parquet")
     one = load_answers(table, image_id="scan", dataset="mine", strategy="verbalized")
-    for frame in (back, load_answers("a.sqlite")):
-        got = frame.sort_values("item_id")["confidence"].tolist()
-        assert got == one.sort_values("item_id")["confidence"].tolist()
+    for name in ("a.sqlite", "b.parquet"):
+        back = load_answers(name).set_index("item_id")["confidence"]
+        assert back[one["item_id"]].tolist() == one["confidence"].tolist()
     assert medcal("import", "a.sqlite", "--to", "b.parquet")[0] == 2
     assert medcal("import", "a.sqlite", "--to", "b.parquet", "--force")[0] == 0
+
+
+def log_of(path, **confidences):
+    key = {"model": "m", "dataset": "d", "strategy": "s", "run_id": path}
+    rows = [key | {"item_id": i, "confidence": c} for i, c in confidences.items()]
+    with AnswerLog(path) as log:
+        log.append(rows)
+
+
+def test_several_files_become_one_log_and_equal_answers_are_one(medcal, tmp_path):
+    log_of("a.sqlite", x=0.5, y=0.6)
+    log_of("b.sqlite", x=0.5, y=0.6, z=0.7)
+    log_of("c.sqlite", x=0.9)
+    both = ("import", "a.sqlite", "b.sqlite", "--to", "all.sqlite")
+    assert medcal(*both)[:2] == (0, "all.sqlite: 3 of 3 answers written\n")
+    assert medcal(*both)[1].startswith("all.sqlite: 0 of 3")
+    other = ("c.sqlite", "--to", "all.sqlite")
+    for words in (("a.sqlite", "c.sqlite", "--to", "new.sqlite"), other):
+        code, _, err = medcal("import", *words)
+        assert code == 2
+        assert "c.sqlite: there already with other content: model=m" in err
+    assert not (tmp_path / "new.sqlite").exists()
+    assert len(load_answers("all.sqlite")) == 3
+    assert medcal("import", *other, "--force")[0] == 0
+
+
+def test_what_is_wrong_with_a_file_leaves_nothing_behind(medcal, tmp_path):
+    (tmp_path / "bad.csv").write_text("item_id,confidence,correct\n1,7,1\n")
+    log_of("a.sqlite", x=0.5)
+    for words in (["bad.csv"], ["a.sqlite", "bad.csv"], ["a.sqlite", "-c", "model=x"]):
+        for to in ("new.sqlite", "new.csv"):
+            code, out, err = medcal("import", *words, "--to", to)
+            assert (code, out) == (2, "")
+            assert "medcal: error: " in err
+    assert {path.name for path in tmp_path.iterdir()} == {"a.sqlite", "bad.csv"}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("to", ["a.sqlite", "b.csv"])
+def test_a_full_disk_is_reported_and_the_same_command_goes_on(medcal, tmp_path, to):
+    frame = pd.DataFrame({"item_id": range(3000), "confidence": 0.5, "correct": 1})
+    frame.to_csv(tmp_path / "a.csv", index=False)
+    limited = f"ulimit -f 30; {sys.executable} -m medcal_nb.cli import a.csv --to {to}"
+    done = subprocess.run(
+        ["bash", "-c", limited], cwd=tmp_path, capture_output=True, text=True
+    )
+    assert done.returncode in (1, 2)
+    assert "unforeseen" not in done.stderr
+    assert done.stderr.splitlines()[-1].startswith("medcal: error: ")
+    assert medcal("import", "a.csv", "--to", to)[0] == 0
+    assert len(load_answers(to)) == 3000
 
 
 def test_calibrate_fits_on_some_rows_and_applies_to_others(medcal, table):
     rows = ("--fit", "domain == 'general'", "--apply", "domain == 'medical'")
     code, out, _ = medcal("calibrate", table, *rows, "--to", "c.csv")
     assert (code, out) == (0, "c.csv: 200 of 200 answers recalibrated\n")
-    answers = load_answers(table)
-    source = answers.query("domain == 'general' and model == 'a'")
-    target = answers.query("domain == 'medical' and model == 'a'")
+    answers = load_answers(table).query("model == 'a'").set_index("item_id")
+    source = answers.query("domain == 'general'")
     fitted = fit(source["confidence"], source["correct"].astype(int), method="platt")
     done = load_answers("c.csv").query("model == 'a'").set_index("item_id")
-    ours = done.loc[target["item_id"].astype(str), "confidence"]
-    np.testing.assert_allclose(ours, fitted(target["confidence"]), atol=1e-6)
+    confidence = answers.loc[done.index, "confidence"]
+    np.testing.assert_allclose(done["confidence"], fitted(confidence), atol=1e-6)
     assert medcal("calibrate", table, "-c", "image=scan")[0] == 0
     assert set(load_answers("mine_platt.csv")["strategy"]) == {"stated+platt"}
     for query in ("domian == 'x'", "domain == 'x'", "domain =="):
-        code, _, err = medcal("calibrate", table, "--fit", query, "--to", "e.csv")
-        assert code == 2
-        assert "medcal: error: " in err
+        assert medcal("calibrate", table, "--fit", query, "--to", "e.csv")[0] == 2
 
 
 def test_calibrate_notes_images_of_two_names(medcal):
@@ -235,6 +280,5 @@ def test_a_model_is_asked_in_two_parts_into_one_log(medcal):
     assert "Confidence" in out
     for part in ("1/2", "2/2"):
         assert medcal("ask", *few, "--shard", part, "--to", "a.sqlite")[0] == 0
-    with AnswerLog("a.sqlite", read_only=True) as log:
-        assert len(log.read()) == 6
+    assert len(load_answers("a.sqlite")) == 6
     assert medcal("ask", *few, "--shard", "3/2", "--to", "a.sqlite")[0] == 2

@@ -1,8 +1,6 @@
 """Recalibration maps: closed forms, known truths, peers, refusals; then whole tables of them."""
 
 import warnings
-from functools import partial
-from itertools import product
 
 import numpy as np
 import pandas as pd
@@ -11,14 +9,11 @@ from scipy.special import logit as true_logit
 
 from medcal_nb.correct import RecalibrationWarning, fit
 from medcal_nb.correct.crossfit import assign_folds
-from medcal_nb.correct.families import MAPS
 from medcal_nb.correct.maps import apply_maps, fit_maps
-from medcal_nb.measure import brier_score, ece, log_loss
 
-from .worlds import cross_fit, draw, with_options
+from .worlds import draw, with_options
 
 OURS = ("log_odds", "platt", "isotonic")
-FITS = {name: partial(fit, method=name) for name in MAPS}
 
 
 def test_log_odds_scaling_of_one_repeated_confidence_is_worked_by_hand():
@@ -28,32 +23,6 @@ def test_log_odds_scaling_of_one_repeated_confidence_is_worked_by_hand():
     expected = true_logit(0.9) / true_logit(0.7)
     assert fitted.params["temperature"] == pytest.approx(expected, rel=1e-9)
     assert fitted([0.9])[0] == pytest.approx(0.7, rel=1e-9)
-
-
-@pytest.mark.parametrize("name", sorted(FITS))
-def test_every_family_corrects_overconfidence_on_new_answers(rng, name):
-    c, y = draw(rng, 2000, slope=0.4)
-    fresh_c, fresh_y = draw(rng, 4000, slope=0.4)
-    fitted = FITS[name](c, y)
-    assert ece(fresh_c, fresh_y) > 0.1
-    assert ece(fitted(fresh_c), fresh_y) < 0.06
-    assert brier_score(fitted(fresh_c), fresh_y) < brier_score(fresh_c, fresh_y) - 0.01
-
-
-@pytest.mark.parametrize("name", OURS)
-def test_a_weight_of_two_equals_the_row_twice_and_order_does_not_matter(rng, name):
-    c, y = draw(rng, 60, slope=0.5)
-    w, family = rng.integers(0, 3, 60), MAPS[name]
-    x = np.linspace(c[w > 0].min(), c[w > 0].max(), 50)
-    counts = w[None].astype(float)
-    weighted = family.fit(family.features(c, 1e-6), counts * y, counts, None)
-    rows = np.repeat(rng.permutation(60), 1)
-    rows = np.repeat(rows, w[rows])
-    ones = np.ones((1, len(rows)))
-    repeated = family.fit(family.features(c[rows], 1e-6), y[rows][None], ones, None)
-    at = family.features(x, 1e-6)
-    both = [family.apply(theta, at) for theta in (weighted, repeated)]
-    np.testing.assert_allclose(*both, atol=1e-6)
 
 
 def test_platt_equals_scikit_learn(rng):
@@ -69,38 +38,20 @@ def test_isotonic_equals_scikit_learn_but_for_certainty(rng):
     from sklearn.isotonic import IsotonicRegression
 
     c, y = draw(rng, 500)
-    c, y = np.r_[c, 0.9999], np.r_[y, 1.0]
+    c, y = np.r_[c.round(2), 0.9999], np.r_[y, 1.0]
     peer = IsotonicRegression(out_of_bounds="clip").fit(c, y).predict(c)
     assert peer.max() == 1.0  # it claims certainty
     ours = fit(c, y, method="isotonic")(c)
     np.testing.assert_allclose(ours, np.clip(peer, 1 / 503, 502 / 503), atol=1e-9)
 
 
-@pytest.mark.parametrize(
-    "again",
-    [
-        list(np.arange(50)),
-        np.arange(50, dtype=float),
-        [f"{i}.0" for i in range(50)],
-        pd.Series([float(i) for i in range(50)], dtype=object),
-    ],
-)
+@pytest.mark.parametrize("again", [np.arange(50.0), [f"{i}.0" for i in range(50)]])
 def test_a_map_refuses_its_own_images_whatever_type_their_ids_come_in(rng, again):
     c, y = draw(rng, 50)
     fitted = fit(c, y, images=range(50))
     with pytest.raises(ValueError, match="50 of 50 answers are"):
         fitted.apply(c, images=again)
     assert fitted.apply(c, images=np.arange(50) + 100).shape == (50,)
-
-
-def test_cross_fit_of_pure_noise_does_not_look_good(rng):
-    """Right answers fall by coin: a map scored on its own items would beat the coin's log loss."""
-    c, y = rng.random(300), (rng.random(300) < 0.5).astype(float)
-    images = np.repeat(np.arange(100), 3)
-    own = log_loss(FITS["isotonic"](c, y)(c), y)
-    crossed = log_loss(cross_fit(FITS["isotonic"], c, y, images, rng=rng), y)
-    assert own < np.log(2) - 0.005
-    assert crossed > np.log(2)
 
 
 def test_folds_are_even_and_whole(rng):
@@ -113,47 +64,41 @@ def test_folds_are_even_and_whole(rng):
 
 
 def test_degenerate_data_give_a_told_and_finite_map():
-    one_class = ([0.6, 0.7, 0.8, 0.9, 0.95, 1.0], [1] * 6)
+    rising = [0.6, 0.7, 0.8, 0.9, 0.95, 1.0]
     with pytest.warns(RecalibrationWarning, match="all 6 answers are right"):
-        assert fit(*one_class, method="log_odds").params["temperature"] == 1
+        assert fit(rising, [1] * 6, method="log_odds").params["temperature"] == 1
     with pytest.warns(RecalibrationWarning, match="all 6 answers are right"):
-        np.testing.assert_allclose(fit(*one_class)(one_class[0]), 7 / 8, atol=1e-5)
+        np.testing.assert_allclose(fit(rising, [1] * 6)(rising), 7 / 8, atol=1e-5)
     with pytest.warns(RecalibrationWarning, match="share of right answers"):
         assert fit([0.9] * 10, [1] * 5 + [0] * 5)([0.9])[0] == pytest.approx(0.5)
+    odd = [(rising, [1] * 6), (rising, [0] * 6), ([0.9] * 8, [1, 0] * 4)]
+    odd += [([0, 1] * 4, [0, 1] * 4), ([0, 1] * 4, [1, 0] * 4)]
     for name in OURS:
         with pytest.warns(RecalibrationWarning, match="3 labelled answers, fewer"):
             few = fit([0.2, 0.6, 0.9], [0, 1, 1], method=name)
         np.testing.assert_allclose(few([0.3, 0.7]), [0.3, 0.7], atol=1e-9)
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", RecalibrationWarning)
-            for c, y in (one_class, (one_class[0], [0] * 6), ([0.9] * 8, [1, 0] * 4),
-                         ([0, 1] * 4, [0, 1] * 4), ([0, 1] * 4, [1, 0] * 4)):  # fmt: skip
-                out = fit(c, y, method=name)(np.linspace(0, 1, 11))
-                assert ((out >= 0) & (out <= 1)).all(), name
+        warnings.simplefilter("ignore", RecalibrationWarning)
+        for c, y in odd:
+            out = fit(c, y, method=name)(np.linspace(0, 1, 11))
+            assert ((out >= 0) & (out <= 1)).all(), name
 
 
-@pytest.mark.parametrize("name", OURS)
-def test_bad_input_is_refused_by_name_and_position(name):
-    made = FITS[name]
+def test_bad_input_is_refused_by_name_and_position():
     with pytest.raises(ValueError, match=r"confidence: 1 of 3 .* position 2"):
-        made([0.1, 0.5, 85], [0, 1, 1])
+        fit([0.1, 0.5, 85], [0, 1, 1])
     with pytest.raises(ValueError, match=r"correct: 1 of 2 .* position 1"):
-        made([0.1, 0.5], [0, 2])
+        fit([0.1, 0.5], [0, 2])
     with pytest.raises(ValueError, match="images has 1 values, confidence has 6"):
-        made(np.linspace(0.1, 0.9, 6), [0, 1] * 3, images=["a"])
+        fit(np.linspace(0.1, 0.9, 6), [0, 1] * 3, images=["a"])
     with pytest.raises(ValueError, match=r"one of 'log_odds',.*got 'magic'"):
         fit([0.1, 0.5], [0, 1], method="magic")
 
 
-@pytest.fixture
-def both(rng):
-    pairs = product(("general", "medical"), "ab")
-    parts = [with_options(rng, 300, domain, 2.0, model=m) for domain, m in pairs]
-    return pd.concat(parts, ignore_index=True)
-
-
-def test_each_group_has_its_own_map_and_a_name_of_its_own(both):
-    general, medical = (both[both.domain == d] for d in ("general", "medical"))
+def test_each_group_has_its_own_map_and_a_name_of_its_own(rng):
+    general, medical = (
+        pd.concat([with_options(rng, 300, domain, 2.0, model=m) for m in "ab"])
+        for domain in ("general", "medical")
+    )
     maps = fit_maps(general, method="platt")
     assert sorted(maps) == [("a", "s"), ("b", "s")]
     out = apply_maps(medical, maps)
@@ -164,13 +109,9 @@ def test_each_group_has_its_own_map_and_a_name_of_its_own(both):
     np.testing.assert_allclose(got.confidence, expected)
     np.testing.assert_allclose(got.confidence_raw, own.confidence)
     assert out.option_probabilities.isna().all()  # they would contradict the confidence
-
-
-def test_bad_requests_are_refused(both):
     with pytest.raises(ValueError, match=r"method must be.*got 'magic'"):
-        fit_maps(both, method="magic")
+        fit_maps(general, method="magic")
     with pytest.raises(ValueError, match="no row has what"):
-        fit_maps(both.assign(confidence=np.nan))
-    maps = fit_maps(both[both.domain == "general"])
+        fit_maps(general.assign(confidence=np.nan))
     with pytest.raises(ValueError, match="none of the 2 maps"):
-        apply_maps(both.assign(model="c"), maps)
+        apply_maps(medical.assign(model="c"), maps)

@@ -8,24 +8,29 @@ import pytest
 from scipy.special import expit
 
 from medcal_nb.answers.recorded import load_recorded
-from medcal_nb.correct import ShiftWarning, check_shift, share_removed, transfer_study
+from medcal_nb.correct import (
+    ShiftWarning,
+    check_shift,
+    fit,
+    share_removed,
+    transfer_study,
+)
+from medcal_nb.measure import calibration_slope
 
 from .worlds import graded, sides
 
 
-def by_outcome(rng, n, domain, rate, model="m", spread=1.2):
+def by_outcome(rng, n, domain, rate):
     """Confidences whose distribution given the outcome is the same at every rate."""
     y = rng.random(n) < rate
-    z = rng.normal(np.where(y, 0.8, -0.8), spread)
-    rows = graded(rng, n, domain, model=model)
-    return rows.assign(confidence=expit(z), correct=y.astype(float))
+    z = rng.normal(np.where(y, 0.8, -0.8), 1.2)
+    return graded(rng, n, domain).assign(confidence=expit(z), correct=y.astype(float))
 
 
 @pytest.fixture
 def prior_shift(rng):
-    return pd.concat(
-        [by_outcome(rng, 4000, "general", 0.8), by_outcome(rng, 3000, "medical", 0.4)]
-    )
+    source = by_outcome(rng, 4000, "general", 0.8)
+    return pd.concat([source, by_outcome(rng, 3000, "medical", 0.4)])
 
 
 @pytest.fixture
@@ -37,15 +42,14 @@ def other_shift(rng):
 def test_one_number_removes_the_cost_of_a_prior_shift_alone(
     prior_shift, other_shift, rng
 ):
-    both = {}
-    for name, data in (("prior", prior_shift), ("other", other_shift)):
-        study = transfer_study(*sides(data), n_resamples=300, rng=rng)
-        both[name] = share_removed(study).iloc[0]
-    assert both["prior"].share_removed == pytest.approx(1, abs=0.03)
-    assert both["prior"].share_removed_low < 1 < both["prior"].share_removed_high
-    assert both["other"].share_removed_high < 0.9
-    row = both["other"]
+    how = {"n_resamples": 300, "rng": rng}
+    row = share_removed(transfer_study(*sides(prior_shift), **how)).iloc[0]
+    assert row.share_removed == pytest.approx(1, abs=0.03)
+    assert row.share_removed_low < 1 < row.share_removed_high
+    study = transfer_study(*sides(other_shift), **how)
+    row = share_removed(study).iloc[0]
     assert row.share_removed == pytest.approx(1 - row.cost_known / row.cost)
+    assert row.share_removed_high < 0.9
     table = study.table.iloc[0]
     constant = (table.brier_transferred - table.brier_base) / table.cost
     assert row.share_constant == pytest.approx(constant)
@@ -64,24 +68,31 @@ def test_the_share_over_models_is_of_the_summed_cost(prior_shift, rng):
     assert width == pytest.approx(one.share_removed_high - one.share_removed_low)
 
 
-def test_the_check_flags_what_one_number_does_not_mend(prior_shift, other_shift, rng):
+def test_the_check_flags_what_is_no_prior_shift(prior_shift, other_shift, rng):
     row = check_shift(*sides(prior_shift), n_resamples=200, rng=rng).iloc[0]
-    assert not row.flag
+    assert (row.flag, row.reason) == (False, "")
     assert row.distance < 0.05
-    assert row.slope == pytest.approx(1, abs=0.15)
+    assert row.slope_transferred == pytest.approx(1, abs=0.15)
+    source, target = sides(other_shift)
     with pytest.warns(ShiftWarning, match="1 of 1 shifts"):
-        row = check_shift(*sides(other_shift), n_resamples=200, rng=rng).iloc[0]
+        row = check_shift(source, target, n_resamples=200, rng=rng).iloc[0]
     assert row.flag
-    assert row.slope_high < 0.75
-    assert "another slope" in row.reason
+    assert "slope" in row.reason
+    # the slope of the transferred confidence, and not of the confidence as elicited
+    mapped = fit(source.confidence, source.correct)(target.confidence)
+    slope = calibration_slope(mapped, target.correct)
+    assert row.slope_transferred == pytest.approx(slope, abs=0.005)
+    elicited = calibration_slope(target.confidence, target.correct)
+    assert row.slope_transferred < elicited - 0.04
+    assert row.slope_transferred_high < 0.75
 
 
 @pytest.mark.parametrize(
-    ("target", "mended"),
+    ("target", "is_prior_shift"),
     [("screeningHighP", True), ("screeningMedP", True), ("challengeHighP", False)],
 )
-def test_prevalence_alone_mends_screening_and_a_challenge_set_is_flagged(
-    target, mended
+def test_screening_is_a_prior_shift_and_a_challenge_set_is_flagged(
+    target, is_prior_shift
 ):
     """Radiologists of VIPER: screening at 11 % cancers to screening at 27 and 46 %.
 
@@ -96,7 +107,7 @@ def test_prevalence_alone_mends_screening_and_a_challenge_set_is_flagged(
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ShiftWarning)
         check = check_shift(*both, rng=rng).iloc[0]
-    assert check["flag"] != mended
-    if mended:
+    assert check["flag"] != is_prior_shift
+    if is_prior_shift:
         study = transfer_study(*both, n_resamples=200, rng=rng)
         assert share_removed(study)["share_removed"].item() > 0.95

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from scipy.optimize import brentq
-from scipy.special import expit
+from scipy.special import expit, logit
 
 from medcal_nb.correct import (
     CONCLUSIONS,
@@ -18,10 +18,10 @@ from medcal_nb.correct import (
     transfer_study,
 )
 from medcal_nb.correct import transfer as transfer_module
-from medcal_nb.correct.crossfit import assign_folds, images_of, with_images
+from medcal_nb.correct.crossfit import assign_folds, by_fold, images_of, with_images
 from medcal_nb.correct.transfer import conclude
 from medcal_nb.measure import brier_score
-from medcal_nb.measure.resampling import choose_clip
+from medcal_nb.measure.resampling import Resamples, choose_clip
 from medcal_nb.measure.rows import arrays
 
 from .worlds import graded, sides, with_options
@@ -38,8 +38,8 @@ METHODS = ("log_odds", "platt", "isotonic")
 
 
 def study_of(data, **settings):
-    usual = {"methods": METHODS, "margin": 0.005, "rng": np.random.default_rng(3)}
-    return transfer_study(*sides(data), **usual | settings)
+    how = {"methods": METHODS, "rng": np.random.default_rng(3)} | settings
+    return transfer_study(*sides(data), **how)
 
 
 def table_of(data, **settings):
@@ -55,34 +55,31 @@ def folds_of_study(data, seed):
 
 
 @pytest.mark.parametrize("decimals", [None, 2])
-@pytest.mark.parametrize("method", ["log_odds", "platt", "isotonic"])
+@pytest.mark.parametrize("method", METHODS)
 def test_estimates_equal_public_functions_row_by_row(rng, method, decimals):
     general = graded(rng, 400, "general", slope=0.8, decimals=decimals)
     medical = graded(rng, 240, "medical", slope=0.5, decimals=decimals, per_image=2)
     data = pd.concat([general, medical], ignore_index=True)
     row = table_of(data, methods=[method], n_resamples=2).iloc[0]
-    c = medical.confidence.to_numpy()
-    y = medical.correct.to_numpy()
+    c, y = arrays(medical)
     recalibrate = partial(fit, method=method, clip=choose_clip(data.confidence))
     transferred = recalibrate(general.confidence, general.correct)(c)
-    assert row.brier_uncorrected == pytest.approx(brier_score(c, y))
-    assert row.brier_transferred == pytest.approx(brier_score(transferred, y), abs=1e-6)
+    log_odds = logit(transferred)
     fold = folds_of_study(data, 3)
-    refitted = np.empty_like(c)
-    known = np.empty_like(c)
-    base = np.empty_like(c)
+    stages = {"uncorrected": c, "transferred": transferred}
+    stages |= {name: np.empty_like(c) for name in ("refitted", "known", "base")}
     for k in range(5):
         own = fold == k
-        refitted[own] = recalibrate(c[~own], y[~own])(c[own])
-        base[own] = (y[~own].sum() + 1) / ((~own).sum() + 2)
-        log_odds = np.log(transferred / (1 - transferred))
-        shift = brentq(
-            lambda b, o=own, z=log_odds: expit(z[~o] + b).mean() - y[~o].mean(), -20, 20
-        )
-        known[own] = expit(log_odds[own] + shift)
-    assert row.brier_refitted == pytest.approx(brier_score(refitted, y), abs=1e-6)
-    assert row.brier_known == pytest.approx(brier_score(known, y), abs=1e-6)
-    assert row.brier_base == pytest.approx(brier_score(base, y), abs=1e-9)
+        others = y[~own]
+
+        def excess(shift, z=log_odds[~own], mean=others.mean()):
+            return expit(z + shift).mean() - mean
+
+        stages["refitted"][own] = recalibrate(c[~own], others)(c[own])
+        stages["base"][own] = (others.sum() + 1) / (others.size + 2)
+        stages["known"][own] = expit(log_odds[own] + brentq(excess, -20, 20))
+    for name, p in stages.items():
+        assert row[f"brier_{name}"] == pytest.approx(brier_score(p, y), abs=1e-6)
     assert row.cost == pytest.approx(row.brier_transferred - row.brier_refitted)
     change = row.brier_transferred - row.brier_uncorrected
     assert row.transfer_change == pytest.approx(change)
@@ -99,29 +96,24 @@ def test_an_interval_repeats_the_fits_in_each_resample(rng, method, monkeypatch)
     copies = {"general": np.arange(120) % 3, "medical": (np.arange(90) + 1) % 3}
     chosen = iter(copies.values())
 
-    class Chosen(transfer_module.Resamples):
-        def __init__(self, labels, n_resamples, rng):
-            super().__init__(labels, 2, rng)
-            self.counts[1:] = next(chosen)  # images are numbered in order of rows
+    def resamples(labels, n_resamples, rng):
+        drawn = Resamples(labels, 2, rng)
+        drawn.counts[1:] = next(chosen)  # images are numbered in order of rows
+        return drawn
 
-    monkeypatch.setattr(transfer_module, "Resamples", Chosen)
+    monkeypatch.setattr(transfer_module, "Resamples", resamples)
     monkeypatch.setattr(resampled, "CELLS", 10_000)
     study = study_of(data, methods=[method], rng=np.random.default_rng(5))
     fold = np.repeat(folds_of_study(data, 5), copies["medical"])
     learn = general.iloc[np.repeat(np.arange(120), copies["general"])]
     judge = medical.iloc[np.repeat(np.arange(90), copies["medical"])]
     recalibrate = partial(fit, method=method, clip=choose_clip(data.confidence))
-    inputs, outcomes = arrays(judge)
-    crossed = np.empty_like(inputs)
-    for k in range(5):
-        own = fold == k
-        crossed[own] = recalibrate(inputs[~own], outcomes[~own])(inputs[own])
-    transferred = recalibrate(*arrays(learn))(inputs)
-
-    for name, p in (("transferred", transferred), ("refitted", crossed)):
-        assert study.draws[name][0, 1] == pytest.approx(
-            np.mean((p - outcomes) ** 2), abs=2e-5
-        )
+    c, y = arrays(judge)
+    mapped = {"transferred": recalibrate(*arrays(learn))(c)}
+    mapped["refitted"] = by_fold(recalibrate, c, y, fold)
+    for name, p in mapped.items():
+        expected = pytest.approx(brier_score(p, y), abs=2e-5)
+        assert study.draws[name][0, 1] == expected
 
 
 def test_resampled_fits_on_cells_are_those_on_rows(both, monkeypatch):
@@ -130,27 +122,27 @@ def test_resampled_fits_on_cells_are_those_on_rows(both, monkeypatch):
     cells = table_of(both, **settings)
     monkeypatch.setattr(resampled, "CELLS", 10_000)
     rows = table_of(both, **settings)
-    same = ["brier_uncorrected", "brier_transferred", "brier_refitted", "cost", "auroc"]
+    same = ["brier_transferred", "brier_refitted", "cost", "auroc"]
     pd.testing.assert_frame_equal(cells[same], rows[same])
     for end in ("cost_low", "cost_high", "transfer_change_low"):
         np.testing.assert_allclose(cells[end], rows[end], atol=4e-4)
 
 
 def test_conclusions_follow_the_truth():
-    worlds = {  # slope of general, slope and shift of medical
-        "calibrated": (1.0, 1.0, 0.0),
-        "transfers": (0.4, 0.4, 0.0),
-        "differs": (2.0, 0.4, -1.0),
-        "guesses": (1.0, 0.0, 0.0),
+    worlds = {  # answers, slope of general, slope and shift of medical
+        "calibrated": (6000, 1.0, 1.0, 0.0),
+        "transfers": (6000, 0.4, 0.4, 0.0),
+        "differs": (6000, 2.0, 0.4, -1.0),
+        "guesses": (6000, 1.0, 0.0, 0.0),
+        "reversed": (6000, 1.0, -0.8, 0.0),
+        "few": (40, 1.0, 0.9, 0.0),
     }
     parts = []
     rng = np.random.default_rng(12)
-    for model, (general, medical, shift) in worlds.items():
-        parts.append(graded(rng, 6000, "general", slope=general, model=model))
+    for model, (n, general, medical, shift) in worlds.items():
+        parts.append(graded(rng, n, "general", slope=general, model=model))
         how = {"slope": medical, "shift": shift, "model": model}
-        parts.append(graded(rng, 6000, "medical", **how))
-    parts.append(graded(rng, 40, "general", slope=1.0, model="few"))
-    parts.append(graded(rng, 40, "medical", slope=0.9, model="few"))
+        parts.append(graded(rng, n, "medical", **how))
     study = study_of(pd.concat(parts), methods=["platt"], n_resamples=400, rng=rng)
     table = study.table.set_index("model")
     assert table.conclusion.to_dict() == {
@@ -158,51 +150,35 @@ def test_conclusions_follow_the_truth():
         "transfers": "non-inferior",
         "differs": "inferior",
         "guesses": "no discrimination",
+        "reversed": "inferior",
         "few": "inconclusive",
     }
     assert table.loc["transfers"].transfer_change_high < 0  # below 0 is better
+    # below one half is evidence of the reverse: a negative slope turns it round
+    assert table.loc["reversed"].auroc_high < 0.5
+    assert table.loc["reversed"].discrimination == "reversed"
+    assert table.loc["reversed"].skill_refitted > 0.02
     counts = transfer_counts(study.table).iloc[0]
-    assert counts.pairs == 5
-    assert sum(counts[name] for name in CONCLUSIONS) == 5
-    changes = study.table["transfer_change_high"] < 0
-    assert counts["lowered"] == changes.sum()
-    assert counts["raised"] == (study.table["transfer_change_low"] > 0).sum()
-    assert counts["worse_than_base"] == 2  # differs, guesses
+    assert counts[["pairs", *CONCLUSIONS]].tolist() == [6, 1, 2, 1, 1, 1]
+    assert counts["lowered"] == (table["transfer_change_high"] < 0).sum()
+    assert counts["raised"] == (table["transfer_change_low"] > 0).sum()
+    assert counts["worse_than_base"] == 3  # differs, guesses, reversed
     assert counts["lowered_holm"] <= counts["lowered"]
 
 
-def test_confidence_that_ranks_wrong_answers_first_is_reversed_and_can_be_mended(rng):
-    """Below one half is evidence of the reverse: a negative slope mends it."""
-    turned = graded(rng, 3000, "medical", slope=-0.8)
-    data = pd.concat([graded(rng, 2000, "general"), turned])
-    row = table_of(data, methods=["platt"], n_resamples=100).iloc[0]
-    assert row.auroc_high < 0.5
-    assert row.discrimination == "reversed"
-    assert row.conclusion == "inferior"
-    assert row.skill_refitted > 0.02
-
-
-CHANGES = ["transfer_change_low", "transfer_change_high"]
-CHANGES += ["skill_transferred_low", "skill_transferred_high"]
-
-
-def concluded(cost, gain, margin=0.005, auroc="shown"):
-    """The conclusion of one row whose cost and gain by refitting have these intervals."""
-    rng = np.random.default_rng(0)
-
-    def draws(ends):
-        spread = (ends[1] - ends[0]) / 3.92
-        noise = np.append(0, rng.normal(size=4000))
-        return np.mean(ends) + spread * noise[None]
-
-    refitted = np.zeros((1, 4001))
-    row = {"model": "m", "strategy": "s", "method": "platt", "margin": margin}
-    row |= {"discrimination": auroc, "auroc_p": 0.5} | dict.fromkeys(CHANGES, np.nan)
-    row |= {"cost_low": cost[0], "cost_high": cost[1], "refit_change_low": -gain[1]}
-    stages = {"transferred": draws(cost), "uncorrected": draws(gain)}
-    stages |= {"refitted": refitted, "base": refitted}
-    table = conclude(pd.DataFrame([row]), stages, [500], 0.95)
-    return table.conclusion[0]
+def concluded(costs, gains, auroc="shown"):
+    """Rows concluded from the resamples (rows, 1 + B) of cost and of gain by refitting."""
+    n = len(costs)
+    ends = ["transfer_change_low", "transfer_change_high"]
+    ends += ["skill_transferred_low", "skill_transferred_high"]
+    table = pd.DataFrame({"model": [f"m{i}" for i in range(n)], "strategy": "s"})
+    table = table.assign(method="platt", margin=0.005, discrimination=auroc)
+    table = table.assign(auroc_p=0.5, **dict.fromkeys(ends, np.nan))
+    table["cost_low"], table["cost_high"] = np.quantile(costs, [0.025, 0.975], axis=1)
+    table["refit_change_low"] = -np.quantile(gains, 0.975, axis=1)
+    stages = {"transferred": costs, "uncorrected": gains}
+    stages |= dict.fromkeys(["refitted", "base"], np.zeros_like(costs))
+    return conclude(table, stages, [500] * n, 0.95)
 
 
 @pytest.mark.parametrize(
@@ -216,24 +192,20 @@ def concluded(cost, gain, margin=0.005, auroc="shown"):
     ],
 )
 def test_a_conclusion_from_intervals(cost, gain, expected):
-    assert concluded(cost, gain) == expected
-    assert concluded(cost, gain, auroc="not shown") == "no discrimination"
+    noise = np.append(0, np.random.default_rng(0).normal(size=4000))
+    draws = [np.mean(e) + (e[1] - e[0]) / 3.92 * noise[None] for e in (cost, gain)]
+    assert concluded(*draws).conclusion.item() == expected
+    assert concluded(*draws, auroc="not shown").conclusion.item() == "no discrimination"
 
 
 def many(n, rng, cost, gain, spread=0.001):
-    """A table of many rows and their resamples, at given true cost and gain."""
-    stages = dict.fromkeys(["refitted", "base"], np.zeros((n, 401)))
-    for name, true in (("transferred", cost), ("uncorrected", gain)):
+    """A table of many rows at given true cost and gain."""
+    draws = []
+    for true in (cost, gain):
         estimate = rng.normal(true, spread, n)[:, None]
-        stages[name] = np.hstack([estimate, estimate + rng.normal(0, spread, (n, 400))])
-    low, high = np.quantile(stages["transferred"][:, 1:], [0.025, 0.975], axis=1)
-    table = pd.DataFrame({"cost_low": low, "cost_high": high})
-    gained = np.quantile(stages["uncorrected"][:, 1:], 0.975, axis=1)
-    table = table.assign(refit_change_low=-gained, model=[f"m{i}" for i in range(n)])
-    table = table.assign(strategy="s", method="platt", margin=0.005)
-    table = table.assign(discrimination="shown", auroc_p=0.5)
-    table[CHANGES] = np.nan
-    return conclude(table, stages, [500] * n, 0.95)
+        noise = rng.normal(0, spread, (n, 400))
+        draws.append(np.hstack([estimate, estimate + noise]))
+    return concluded(*draws)
 
 
 def test_conclusions_read_together_are_holm_corrected(rng):
@@ -265,31 +237,24 @@ def test_cost_intervals_cover_the_true_cost():
         rng = np.random.default_rng([9, k])
         g = graded(rng, 600, "general", slope=0.9)
         m = graded(rng, 451, "medical", slope=0.5, shift=-0.3)
-        how = {"methods": ["platt"], "n_resamples": 200, "level": 0.90, "rng": rng}
-        row = table_of(pd.concat([g, m]), **how).iloc[0]
+        how = {"n_resamples": 200, "level": 0.90, "rng": rng}
+        row = transfer_study(g, m, **how).table.iloc[0]
         maps = (fit(d.confidence, d.correct) for d in (g, m))
-        carried, refitted = (one(fresh.confidence) for one in maps)
-        cost = np.mean((carried - true) ** 2 - (refitted - true) ** 2)
+        losses = [np.mean((one(fresh.confidence) - true) ** 2) for one in maps]
+        cost = losses[0] - losses[1]
         inside.append(row.cost_low <= cost <= row.cost_high)
     # binomial(60, 0.9) lies in [0.78, 0.98] with probability 0.99
     assert 0.78 <= np.mean(inside) <= 0.99
 
 
 def test_source_and_target_that_share_images_are_refused(rng):
-    """400 images with two questions each, no signal: a map of question 1 would "carry over"."""
+    """400 images with two questions each, no signal: a map of question 1 would "transfer"."""
     first = graded(rng, 400, "set", slope=0.0)
     second = first.assign(item_id=first.item_id + "-2")
     with pytest.raises(ValueError, match="400 images are both source"):
         transfer_study(first, second, rng=rng)
     other = second.assign(dataset="another")  # the same ids, other images
     assert len(transfer_study(first, other, n_resamples=2, rng=rng).table) == 1
-
-
-def test_resamples_are_shared_by_rows_on_the_same_images(both):
-    data = pd.concat([both, both.assign(model="n")])
-    study = study_of(data, methods=["platt"], n_resamples=50)
-    for draws in study.draws.values():
-        np.testing.assert_allclose(*draws)
 
 
 def test_bad_requests_are_refused(both, rng):
@@ -302,18 +267,15 @@ def test_bad_requests_are_refused(both, rng):
         transfer_study(source, target.assign(model="another"), rng=rng)
     with pytest.raises(ValueError, match=r"one of 'log_odds', .*, got 'magic'"):
         table_of(both, methods=["magic"])
-    with pytest.raises(ValueError, match=r"one of 'log_odds', .*, got 'temperature'"):
-        table_of(both, methods=["temperature"])
     thin = pd.concat([both, both.assign(model="thin").groupby("domain").head(3)])
     with pytest.warns(RecalibrationWarning, match="thin s has 3 source and 3 target"):
         assert set(table_of(thin, n_resamples=2).model) == {"m"}
 
 
 def test_one_class_and_constant_confidence_give_numbers(both):
+    warnings.simplefilter("error", RuntimeWarning)
     for name, value in (("correct", 1.0), ("correct", 0.0), ("confidence", 0.9)):
-        with warnings.catch_warnings():
-            warnings.simplefilter("error", RuntimeWarning)
-            table = table_of(both.assign(**{name: value}), n_resamples=10)
+        table = table_of(both.assign(**{name: value}), n_resamples=10)
         numbers = table[["brier_transferred", "brier_refitted", "cost_low"]]
         assert np.isfinite(numbers).all(axis=None)
         assert (table.conclusion != "").all()

@@ -4,8 +4,6 @@ import numpy as np
 import pandas as pd
 from scipy.special import expit
 
-from medcal_nb.correct.crossfit import assign_folds, by_fold
-
 
 def sides(data):
     """(source, target): its general and its medical rows."""
@@ -58,13 +56,7 @@ def votes(rng, n=300, skill=(0.8, 1.2, 0.2), over=1.0, per_image=1):
         part["image_id"] = [f"x{i // per_image:04d}" for i in range(n)]
         part["answer"] = np.where(said, "yes", "no")
         part["confidence"] = expit(over * np.abs(true))
-        used = {"prompt_tokens": 10, "new_tokens": k + 1, "seconds": 0.1}
         part["correct"] = said == (gold > 0)
-        frames.append(part.assign(strategy=f"s{k}", **used))
+        frames.append(part.assign(strategy=f"s{k}"))
     frame = pd.concat(frames, ignore_index=True)
     return frame.assign(model="m", dataset="d", question_type="closed")
-
-
-def cross_fit(fit, confidence, correct, groups, *, rng):
-    """Corrected confidences, each from a map that never saw the answer's group."""
-    return by_fold(fit, confidence, correct, assign_folds(groups, 5, rng=rng))

@@ -1,19 +1,9 @@
 """Rows chosen, halved and grouped."""
 
-import numpy as np
 import pandas as pd
 import pytest
 
 from medcal_nb.measure import rows
-
-
-def test_arrays_leave_out_what_has_no_confidence_or_grade(graded):
-    graded["correct"] = graded["correct"].astype("boolean")
-    graded.loc[0, "confidence"] = np.nan
-    graded.loc[1, "correct"] = pd.NA
-    confidence, correct = rows.arrays(graded)
-    assert len(confidence) == len(correct) == len(graded) - 2
-    assert set(correct) <= {0.0, 1.0}
 
 
 @pytest.mark.parametrize(

@@ -22,7 +22,7 @@ def study_run(tmp_path_factory):
     """The whole study at small sizes, published in a folder of its own."""
     folder = tmp_path_factory.mktemp("study")
     known = {name for step in steps_of() for name in step.defaults}
-    sizes = [f"{name}={value}" for name, value in SMALL.items() if name in known]
+    sizes = {name: value for name, value in SMALL.items() if name in known}
     every = [step.name for step in steps_of()]
     steps = steps_of(every, assignments=sizes, to=folder)
     return StudyRun(steps, run_study(steps, force=True))

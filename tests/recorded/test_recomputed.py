@@ -1,6 +1,10 @@
 """Transfer of the recorded answers, computed again in plain numpy."""
 
+import json
+import re
+
 import numpy as np
+import pandas as pd
 import pytest
 from scipy.optimize import brentq
 from scipy.special import expit, logit
@@ -81,3 +85,25 @@ def test_a_transfer_by_plain_numpy(vlcb, source, target, strategy, clip):
         assert row[f"brier_{name}"] == pytest.approx(expected[name], abs=8e-4)
     for name in ("auroc_source", "auroc"):
         assert row[name] == pytest.approx(expected[name], abs=1e-9)
+
+
+def test_the_study_has_its_controls_its_constant_and_all_models(root):
+    """Maps between general sets, too; no confidence at all; thresholds on medical images."""
+    notebooks = " ".join(path.read_text() for path in root.glob("notebooks/*.ipynb"))
+    assert set(re.findall(r"N_RESAMPLES = (\d+)", notebooks)) == {"2000"}
+    results = root / "figures" / "results"
+    tables = json.loads((results / "04_transfer.json").read_text())["tables"]
+    rows = pd.DataFrame(tables["fig04_control"])
+    controls = {"GQA → POPE", "POPE → GQA", "MMMU-Pro, other → MMMU-Pro, medical"}
+    assert controls < set(rows["transfer"])
+    lead = rows[rows["transfer"] == "everyday → GMAI-MMBench"]
+    total = lead[["brier_transferred", "brier_base", "cost"]].sum()
+    removed = (total["brier_transferred"] - total["brier_base"]) / total["cost"]
+    shares = pd.DataFrame(tables["share_removed"]).set_index("model")["share_constant"]
+    assert shares["all models"] == pytest.approx(removed)
+    tables = json.loads((results / "06_deferral.json").read_text())["tables"]
+    shift = pd.DataFrame(tables["fig06_shift"])
+    assert shift.groupby("side")["model"].nunique().min() == 5
+    assert shift["side"].str.contains("everyday").any()
+    for models in (lead["model"], shift["model"], tables["coverage"]):
+        assert len(pd.DataFrame(models)["model"].unique()) == 5

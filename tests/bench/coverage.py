@@ -1,0 +1,229 @@
+"""How often intervals cover the true value, in worlds where it is known.
+
+    python -m tests.bench.coverage ece [--repeats 200] [--seed 2027] [--metrics ece ece_mass ici]
+        [--worlds calibrated …] [--confidences continuous discrete] [--out build/bench]
+    python -m tests.bench.coverage images [--metrics brier auroc slope risk ece …]
+        [--confidences continuous tens bimodal] [--images 9 23 70 398] […]
+
+*ece* makes the table of docs/ece_interval.md: samples from a pool of answers, ours beside the
+percentile bootstrap by image. In all but the last two worlds gaps point one way; in those the
+forecaster is over- here and underconfident there.
+
+*images* makes the table of docs/intervals.md. Images carry 1 to 12 answers, which are right or
+wrong together: outcomes share a normal variable with a correlation of 0.4. 398 images are GQA's:
+31 questions each, a correlation of 0.15, and confidences that are alike within an image, too. An
+interval that is not given (NaN) is counted apart, in `no_interval`.
+"""
+
+import argparse
+import warnings
+from functools import partial
+from itertools import product
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from scipy.special import expit, logit, ndtr
+
+from medcal_nb import measure
+from medcal_nb.measure import METRICS
+from medcal_nb.measure.intervals import metric_interval
+from medcal_nb.measure.resampling import Resamples
+
+# worlds: slope and intercept of the logit of the accuracy on that of the confidence
+ECE_WORLDS = {
+    "calibrated": (1.0, 0.0),
+    "slightly overconfident": (0.9, -0.05),
+    "mildly overconfident": (0.8, -0.1),
+    "strongly overconfident": (0.6, -0.6),
+    "slightly underconfident": (1.1, 0.05),
+    "mildly underconfident": (1.25, 0.2),
+    "strongly underconfident": (1.6, 0.6),
+    "too extreme": (0.4, 0.45),
+    "too cautious": (1.8, -0.7),
+}
+ECE_SIZES = ((100, 1), (100, 3), (451, 1), (451, 3), (2000, 1), (2000, 3))
+IMAGE_WORLDS = {
+    "calibrated": (1.0, 0.0),
+    "overconfident": (0.6, -0.6),
+    "underconfident": (1.25, 0.4),
+    "high accuracy": (0.8, 2.0),
+}
+DISCRETE = [0.2, 0.3, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0]
+DISCRETE_SHARES = [0.02, 0.03, 0.1, 0.15, 0.2, 0.2, 0.25, 0.05]
+TENS = [0, 0.2, 0.7, 0.8, 0.85, 0.9, 0.95, 1]
+TENS_SHARES = [0.03, 0.05, 0.1, 0.2, 0.2, 0.22, 0.15, 0.05]
+BOOTSTRAPS = 200  # repeats that show how rarely the percentile bootstrap covers an ECE
+MANY = 1e9  # times that each answer of a pool counts: sampling noise is not in a limit
+KEPT_FROM = 0.8  # confidence from which answers count for the risk
+CLIP = {"slope": {"clip": 0.005}, "intercept": {"clip": 0.005}}
+GQA_IMAGES = 398
+GQA_ANSWERS = 31
+
+
+def true_accuracy(confidence, slope, intercept) -> np.ndarray:
+    """Accuracy at each confidence; a calibrated world (1, 0) is so at 0 and 1, too."""
+    if (slope, intercept) == (1, 0):
+        return confidence
+    return expit(intercept + slope * logit(np.clip(confidence, 0.01, 0.99)))
+
+
+def limit(name, c, p) -> float:
+    """A metric on endlessly many answers: each counts as right and as wrong, by its chance."""
+    outcome = np.repeat([1.0, 0.0], c.size)
+    sums = METRICS[name].sums(np.tile(c, 2), outcome, **CLIP.get(name, {}))
+    return sums.value(MANY * np.concatenate([p, 1 - p]))
+
+
+def covered(interval, sample, repeats, true) -> dict[str, float]:
+    """How often the interval of a new sample covers the true value; NaN is no interval."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        ends = np.array([interval(*sample()) for _ in range(repeats)], dtype=float)
+    low, high = ends[~np.isnan(ends[:, 0])].T
+    return {
+        "truth": true,
+        "coverage": ((low <= true + 1e-9) & (true - 1e-9 <= high)).mean(),
+        "missed_above": (low > true).mean(),
+        "missed_below": (high < true).mean(),
+        "mean_width": (high - low).mean(),
+        "no_interval": 1 - low.size / repeats,
+    }
+
+
+def percentiles(name, c, y, images, rng):
+    """The percentile bootstrap that others use."""
+    draws = METRICS[name].resampled(c, y, Resamples(images, 300, rng))
+    return np.quantile(draws[1:], [0.025, 0.975])
+
+
+def ours(name, c, y, images, rng):
+    """Ends of the package's own interval."""
+    if name == "accuracy":
+        return measure.clustered_interval(y, images)
+    if name == "risk":
+        kept = c >= KEPT_FROM
+        return measure.clustered_interval(1 - y[kept], images[kept])
+    if name == "auroc":
+        return measure.auroc_test(c, y, groups=images)[["low", "high"]]
+    if name == "ici":
+        return measure.ici_interval(c, y, groups=images, rng=rng)[::2]
+    if name in ("ece", "ece_mass"):
+        how = {"binning": "mass" if name == "ece_mass" else "width", "groups": images}
+        return measure.ece_interval(c, y, **how, rng=rng)[::2]
+    how = {"level": 0.95} | CLIP.get(name, {})
+    return metric_interval(METRICS[name], c, y, Resamples(images, 1000, rng), **how)[
+        ::2
+    ]
+
+
+def confidences(kind: str, n: int, rng: np.random.Generator) -> np.ndarray:
+    """Any number, one of eight, or three in ten low and the others high."""
+    if kind == "continuous":
+        return rng.beta(5, 1.3, n)
+    if kind == "bimodal":
+        return np.where(rng.random(n) < 0.3, rng.beta(2, 8, n), rng.beta(12, 1.5, n))
+    return rng.choice(TENS, n, p=TENS_SHARES)
+
+
+def pool_sample(c, p, size, per_image, rng):
+    """Answers from a pool; half of those about an image share their fate."""
+    chosen = rng.integers(0, c.size, size)
+    fate = rng.random(size)
+    images = np.arange(size) // per_image
+    if per_image > 1:
+        common = rng.random(size)[images]
+        fate = np.where(rng.random(size) < 0.5, common, fate)
+    return c[chosen], (fate < p[chosen]).astype(float), images
+
+
+def image_sample(kind: str, world: str, n_images: int, rng: np.random.Generator):
+    """Confidence, outcome and image of answers about some images."""
+    size = rng.integers(1, 13, n_images)
+    correlation = 0.4
+    if n_images == GQA_IMAGES:
+        size = np.full(n_images, GQA_ANSWERS)
+        correlation = 0.15
+    images = np.repeat(np.arange(n_images), size)
+    c = confidences(kind, images.size, rng)
+    if n_images == GQA_IMAGES:  # a third of the answers repeat what their image got
+        own = confidences(kind, n_images, rng)[images]
+        c = np.where(rng.random(c.size) < 1 / 3, own, c)
+    common = rng.standard_normal(n_images)[images]
+    alone = rng.standard_normal(images.size)
+    z = np.sqrt(correlation) * common + np.sqrt(1 - correlation) * alone
+    right = ndtr(z) < true_accuracy(c, *IMAGE_WORLDS[world])
+    return c, right.astype(float), images
+
+
+def ece_cell(name, kind, world, size, *, repeats, seed=0) -> list[dict]:
+    """One row for ours and one for the percentile bootstrap, which an ICI has none of."""
+    n, per_image = size
+    pool = np.random.default_rng(1)
+    if kind == "continuous":
+        c = pool.beta(4, 2, 200_000)
+    else:
+        c = pool.choice(DISCRETE, 200_000, p=DISCRETE_SHARES)
+    p = true_accuracy(c, *ECE_WORLDS[world])
+    true = limit(name, c, p)
+    rng = np.random.default_rng([seed, n, per_image])
+    answers = partial(pool_sample, c, p, n, per_image, rng)
+    ways = {ours: repeats, percentiles: min(repeats, BOOTSTRAPS)}
+    if name == "ici":
+        del ways[percentiles]  # it would take minutes
+    rows = []
+    for way, times in ways.items():
+        row = {"metric": name, "confidence": kind, "world": world, "n": n}
+        row |= {"per_image": per_image, "interval": way.__name__}
+        rows.append(row | covered(partial(way, name, rng=rng), answers, times, true))
+    return rows
+
+
+def image_cell(name, kind, world, n_images, *, repeats, seed=0) -> list[dict]:
+    """One row."""
+    c = confidences(kind, 50_000, np.random.default_rng(1))
+    p = true_accuracy(c, *IMAGE_WORLDS[world])
+    true = p.mean() if name == "accuracy" else 1 - p[c >= KEPT_FROM].mean()
+    if name not in ("accuracy", "risk"):
+        true = limit(name, c, p)
+    rng = np.random.default_rng([seed, n_images])
+    answers = partial(image_sample, kind, world, n_images, rng)
+    row = {"metric": name, "confidence": kind, "world": world, "images": n_images}
+    return [row | covered(partial(ours, name, rng=rng), answers, repeats, true)]
+
+
+# how a cell is made, and its metrics, confidences, worlds and sizes
+ECE = (["ece", "ece_mass"], ["continuous", "discrete"], ECE_WORLDS, ECE_SIZES)
+NAMES = "accuracy risk auroc brier brier_skill slope intercept gap ece ece_mass ici"
+IMAGES = (NAMES.split(), ["continuous", "tens"], IMAGE_WORLDS, [9, 23, 70, GQA_IMAGES])
+DESIGNS = {"ece": (ece_cell, *ECE), "images": (image_cell, *IMAGES)}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("design", choices=DESIGNS)
+    for name in ("--metrics", "--confidences", "--worlds"):
+        parser.add_argument(name, nargs="+")
+    parser.add_argument("--images", nargs="+", type=int)
+    parser.add_argument("--repeats", type=int, default=200)
+    parser.add_argument("--seed", type=int, default=2027)
+    parser.add_argument("--out", type=Path, default=Path("build/bench"))
+    options = parser.parse_args()
+    options.out.mkdir(parents=True, exist_ok=True)
+    cell, names, kinds, worlds, sizes = DESIGNS[options.design]
+    rows = []
+    for one in product(
+        options.metrics or names,
+        options.confidences or kinds,
+        options.worlds or worlds,
+        options.images or sizes,
+    ):
+        rows += cell(*one, repeats=options.repeats, seed=options.seed)
+        table = pd.DataFrame(rows)
+        table.to_csv(options.out / f"coverage_{options.design}.csv", index=False)
+    by = ["metric", "images" if options.design == "images" else "interval"]
+    print(table.groupby(by)["coverage"].agg(["mean", "min"]).round(3).to_string())
+
+
+if __name__ == "__main__":
+    main()

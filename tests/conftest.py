@@ -15,6 +15,18 @@ settings.register_profile("same", derandomize=True, deadline=None)
 settings.load_profile("same")
 
 
+def pytest_configure(config):
+    """Files are begun in the order of collection, and not the one of most tests first."""
+    config.option.loadscopereorder = False
+
+
+def pytest_collection_modifyitems(items):
+    """Files that take long come first, so that no process ends long after the others."""
+    long = {"slow", "notebooks", "browser", "serve"}
+    files = {i.path for i in items if long & {mark.name for mark in i.iter_markers()}}
+    items.sort(key=lambda item: item.path not in files)
+
+
 @pytest.fixture
 def rng():
     return np.random.default_rng(20260619)

@@ -11,15 +11,15 @@ OF_ITEM = ["dataset", "domain", "item_id", "image_id", "modality", "question_typ
            "split"]  # fmt: skip
 
 
-def answers_table(*, n_test=24, n_fit=60, strategies=("verbalized", "p_true"), seed=0):
-    """Return answers about synthetic medical items whose confidence is right on average."""
-    rng = np.random.default_rng(seed)
+def write_answers(path, *, n_test=24, n_fit=60):
+    """Write a log of answers whose confidence is right on average, and return its path."""
+    rng = np.random.default_rng(0)
     rows = []
     for split, n in (("test", n_test), ("fit", n_fit)):
         for item in load_items(DATASET, split=split, n=n).to_dict("records"):
             others = item["options"] if item["options"] is not None else ["another"]
             wrong = [option for option in others if option != item["gold"]]
-            for strategy in strategies:
+            for strategy in ("verbalized", "p_true"):
                 confidence = round(rng.uniform(0.4, 1.0), 2)
                 right = bool(rng.random() < confidence)
                 rows.append(
@@ -28,19 +28,14 @@ def answers_table(*, n_test=24, n_fit=60, strategies=("verbalized", "p_true"), s
                     | {"answer": item["gold"] if right else wrong[0]}
                     | {"confidence": confidence, "correct": right, "gold": item["gold"]}
                 )
-    return pd.DataFrame(rows)
-
-
-def write_answers(path, **options):
-    """Write the table as a log and return its path."""
     with AnswerLog(path) as log:
-        log.append(answers_table(**options).to_dict("records"))
+        log.append(rows)
     return path
 
 
-def table_of(n, *, strategy="verbalized", seed=0, **columns):
+def table_of(n, *, strategy="verbalized", **columns):
     """Return right answers of one model to n items, each about an image of its own."""
-    confidence = np.random.default_rng(seed).random(n).round(3)
+    confidence = np.random.default_rng(0).random(n).round(3)
     usual = {
         "model": "m", "dataset": "d", "domain": "medical", "strategy": strategy, "sample": 0,
         "item_id": [f"q{i:04d}" for i in range(n)], "question": "is it there?",

@@ -3,6 +3,7 @@
 import importlib
 import re
 from pathlib import Path
+from unittest.mock import patch
 
 import numpy as np
 import pytest
@@ -10,6 +11,8 @@ import pytest
 from medcal_nb import measure
 from medcal_nb.answers import load_answers
 from medcal_nb.ask import strategies
+from medcal_nb.correct import fit
+from medcal_nb.correct.families import MAPS
 from medcal_nb.logs import formats, registry
 from medcal_nb.run import run_study, steps_of
 from tests.ask.test_strategies import CLOSED, run, says
@@ -39,22 +42,8 @@ def shown_test(path: str, *arguments, **names) -> None:
     test(*arguments)
 
 
-@pytest.fixture
-def registered(monkeypatch):
-    """Let a registry, a dictionary, be as it was once the test is over."""
-    before = []
-
-    def keep(known):
-        before.append((known, dict(known)))
-
-    yield keep
-    for known, content in before:
-        known.clear()
-        known.update(content)
-
-
-def test_an_elicitation_method(registered):
-    registered(strategies.STRATEGIES)
+@patch.dict(strategies.STRATEGIES)  # as it was once the test is over
+def test_an_elicitation_method():
     added_to("medcal_nb/ask/strategies.py")
     shown_test("tests/ask/test_strategies.py", run=run, CLOSED=CLOSED, says=says)
     assert strategies.STRATEGIES["verbalized_frequency"].source.startswith("Gigerenzer")
@@ -70,18 +59,15 @@ def test_a_log_format(tmp_path, monkeypatch):
         registry.readers.cache_clear()
 
 
-def test_a_metric(registered):
-    registered(measure.METRICS)
+@patch.dict(measure.METRICS)
+def test_a_metric():
     added_to("medcal_nb/measure/metrics.py")
     names = {"measure": measure, "pytest": pytest}
     shown_test("tests/measure/test_metrics.py", np.random.default_rng(0), **names)
 
 
-def test_a_map(registered):
-    from medcal_nb.correct import fit
-    from medcal_nb.correct.families import MAPS
-
-    registered(MAPS)
+@patch.dict(MAPS)
+def test_a_map():
     added_to("medcal_nb/correct/families.py")
     shown_test("tests/correct/test_maps.py", fit=fit, pytest=pytest)
 

@@ -62,8 +62,7 @@ def columns_told(function, arguments):
     ``- a, b: …`` names two columns; where the words of the item say "_low, _high", each has two
     more. A head in words stands for the value of an argument: "the `by` columns".
     """
-    names = set()
-    maybe = set()
+    names, maybe = set(), set()
     for item in re.split(r"(?m)^ *- ", section(function, "Returns"))[1:]:
         head, _, words = item.partition(":")
         heads = re.findall(r"\w+", head.split("\n\n")[0])
@@ -103,10 +102,11 @@ def returns_a_table(function):
     return is_table and function.__name__ not in AS_READ
 
 
-@pytest.mark.parametrize(
-    "function",
-    [one for one in exported("measure", "correct") if returns_a_table(one.values[0])],
-)
+RETURNING = [f for f in exported("measure", "correct") if returns_a_table(f.values[0])]
+
+
+@pytest.mark.filterwarnings("ignore::medcal_nb.correct.ShiftWarning")
+@pytest.mark.parametrize("function", RETURNING)
 def test_the_columns_told_are_those_of_the_table_that_its_example_makes(function):
     calls = calls_of_its_example(function)
     assert calls

@@ -94,9 +94,9 @@ def test_numbers_are_those_of_independent_code(two, model):
 def test_differences_are_paired_and_corrected_by_holm(two):
     table = pd.DataFrame(two[3]["tables"]["comparison"])
     scores = pd.DataFrame(two[3]["tables"]["performance"]).set_index("model")
-    for _, row in table.iterrows():
-        ends = scores[row["metric"]][[row["a"], row["b"]]]
-        assert row["difference"] == pytest.approx(-np.diff(ends)[0], abs=1e-12)
+    for row in table.itertuples():
+        gap = scores.loc[row.a, row.metric] - scores.loc[row.b, row.metric]
+        assert row.difference == pytest.approx(gap, abs=1e-12)
     holm = multipletests(table["p"], method="holm")[1]
     np.testing.assert_allclose(table["p_holm"], holm, atol=1e-12)
     # the same answers with other confidences: the pairing makes the difference narrower
@@ -115,8 +115,7 @@ def test_numbers_are_those_of_the_study():
     published = json.loads((ROOT / "figures/results/02_metrics.json").read_text())
     scores = pd.DataFrame(published["tables"]["scores"])
     theirs = scores[scores["model"].str.contains("Qwen")].iloc[0].drop("model")
-    for name, value in theirs.items():
-        assert own[name] == pytest.approx(value, abs=1e-9), name
+    assert dict(own[theirs.index]) == pytest.approx(dict(theirs), abs=1e-9)
 
 
 def test_a_number_is_rounded_alike_wherever_it_stands(tmp_path):
@@ -148,30 +147,26 @@ def test_groups_have_intervals_that_hold_together(two):
 
 
 @pytest.mark.parametrize(
-    ("columns", "query", "judged", "said"),
+    ("column", "values", "query", "judged", "note"),
     [
-        ({"domain": ["general", "medical"]}, "", 50, "transfer"),
-        ({"domain": ["a", "b"]}, "", 100, ""),
-        ({"domain": ["a", "b"]}, "domain == 'a'", 50, "transfer"),
-        ({"split": ["fit", "test"]}, "", 50, "test alone"),
-        ({"split": ["fit", "dev"]}, "", 100, "together"),
-        ({"split": ["fit", "test"]}, "split == 'fit'", 50, "transfer"),
+        ("domain", ["general", "medical"], "", 50, "transfer"),
+        ("domain", ["a", "b"], "", 100, ""),
+        ("domain", ["a", "b"], "domain == 'a'", 50, "transfer"),
+        ("split", ["fit", "test"], "", 50, "test alone"),
+        ("split", ["fit", "dev"], "", 100, "together"),
+        ("split", ["fit", "test"], "split == 'fit'", 50, "transfer"),
     ],
 )
-def test_nothing_is_pooled_in_silence(columns, query, judged, said):
+def test_nothing_is_pooled_in_silence(column, values, query, judged, note):
     table = table_of(100, model="m", domain=pd.NA, split=pd.NA)
-    for name, values in columns.items():
-        table[name] = np.resize(values, 100)
+    table[column] = np.resize(values, 100)
     source, rows, notes = report.sides(table, query)
     assert len(rows) == judged
-    assert (source is not None) == (said == "transfer")
-    assert said in " ".join(notes)
-
-
-def test_a_query_that_fits_all_or_none_is_an_error():
-    for query in ("domain == 'general'", "domain == 'genral'"):
-        with pytest.raises(MedcalError, match="general"):
-            report.sides(table_of(20, domain="general", split=pd.NA), query)
+    assert (source is not None) == (note == "transfer")
+    assert note in " ".join(notes)
+    for all_or_none in (f"{column} in {values}", f"{column} == 'another'"):
+        with pytest.raises(MedcalError, match=values[0]):
+            report.sides(table, all_or_none)
 
 
 def test_a_folder_of_a_model_is_named_by_its_last_part(tmp_path):
@@ -210,15 +205,13 @@ SMALL = {
 
 @pytest.mark.parametrize("kind", SMALL)
 def test_small_samples_make_a_page_that_says_what_it_cannot(kind, tmp_path):
-    table = SMALL[kind]
-    is_blank = table["confidence"].isna().all()
-    columns = {"confidence": "confidence"} if is_blank else {}
-    page, text, numbers = report_of(table, tmp_path, **columns)
-    assert 'class="limits"' in page.read_text()
+    page, text, numbers = report_of(SMALL[kind], tmp_path, confidence="confidence")
+    source = page.read_text()
+    assert 'class="limits"' in source
     assert not re.search(r"\b(nan|inf|None)\b", text)
     assert numbers["tables"]["performance"][0]["model"] in ("the model", "a")
-    links = re.findall(r'href="#([^"]+)"', page.read_text())
-    assert set(links) <= set(re.findall(r'id="([^"]+)"', page.read_text()))
+    links = re.findall(r'href="#([^"]+)"', source)
+    assert set(links) <= set(re.findall(r'id="([^"]+)"', source))
 
 
 def test_missing_and_ungraded_answers_are_counted_with_their_accuracy(tmp_path):
@@ -285,11 +278,11 @@ def test_the_command_writes_and_notes(tmp_path, monkeypatch, capsys):
 
 @pytest.mark.slow
 def test_a_hundred_thousand_answers_take_seconds(tmp_path):
-    table = table_of(100_000, model=np.resize(["a", "b"], 100_000))
+    table = table_of(100_000)
     table["confidence"] = np.random.default_rng(0).beta(5, 2, len(table))
     start = time.process_time()
     report_of(table, tmp_path, n_resamples=2000)
-    assert time.process_time() - start < 30
+    assert time.process_time() - start < 15
 
 
 def test_heaped_confidences_are_drawn_value_by_value(rng):

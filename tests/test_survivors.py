@@ -5,6 +5,7 @@ import pandas as pd
 import pytest
 from scipy.optimize import brentq
 from scipy.special import expit, logit, stdtrit
+from statsmodels.stats.multitest import multipletests
 
 from medcal_nb import correct, measure
 from medcal_nb.answers import load_answers
@@ -20,16 +21,16 @@ def answers_of(confidence, grades, name):
 
 
 @pytest.fixture
-def sides(rng):
-    """A source that is overconfident, and a target that is always right at one confidence."""
+def source(rng):
+    """Overconfident answers."""
     confidence = rng.uniform(0.05, 0.95, 400)
-    source = answers_of(confidence, rng.random(400) < confidence**2, "general")
-    return source, answers_of(np.full(60, 0.8), np.ones(60), "medical")
+    return answers_of(confidence, rng.random(400) < confidence**2, "general")
 
 
-def test_n_labels_are_n_labels(sides, rng):
+def test_n_labels_are_n_labels(source, rng):
     """All of them right: the intercept follows from their number, and half an answer more."""
-    curve, _ = correct.labels_needed(*sides, sizes=(10,), n_draws=5, rng=rng)
+    target = answers_of(np.full(60, 0.8), np.ones(60), "medical")
+    curve, _ = correct.labels_needed(source, target, sizes=(10,), n_draws=5, rng=rng)
     median = curve.set_index("map")["median"]
     log_odds = logit(1 - np.sqrt(median["transferred"]))
 
@@ -40,8 +41,7 @@ def test_n_labels_are_n_labels(sides, rng):
     assert median["known"] == pytest.approx((1 - known) ** 2, rel=1e-6)
 
 
-def test_the_slope_of_a_shift_is_the_estimate_and_no_resample(sides, rng):
-    source, _ = sides
+def test_the_slope_of_a_shift_is_the_estimate_and_no_resample(source, rng):
     confidence = rng.uniform(0.05, 0.95, 300)
     target = answers_of(confidence, rng.random(300) < confidence, "medical")
     slopes = []
@@ -86,24 +86,18 @@ def test_two_groups_are_worth_less_than_their_items():
 
 
 def holm(p):
-    """Holm's adjusted P values, one after another."""
-    adjusted = np.empty(len(p))
-    largest = 0.0
-    for rank, place in enumerate(np.argsort(p, kind="stable")):
-        largest = max(largest, (len(p) - rank) * p[place])
-        adjusted[place] = min(1, largest)
-    return adjusted
+    return multipletests(p, method="holm")[1]
 
 
 def test_p_values_of_a_table_are_holm_s():
     answers = measure.example_answers(300)
     table = measure.auroc_table(answers, by=["dataset", "strategy"])
     assert len(table) > 2
-    np.testing.assert_allclose(table["p_holm"], holm(table["p"].to_numpy()))
+    np.testing.assert_allclose(table["p_holm"], holm(table["p"]))
 
     rng = np.random.default_rng(0)
     combined = correct.ensemble_answers(answers, rng=rng)
     changes = correct.ensemble_change_table(combined, n_resamples=50, rng=rng)
     assert len(changes) > 2
     for _, rows in changes.groupby("rival"):
-        np.testing.assert_allclose(rows["p_holm"], holm(rows["p"].to_numpy()))
+        np.testing.assert_allclose(rows["p_holm"], holm(rows["p"]))

@@ -26,9 +26,7 @@ def chromium():
     path = shutil.which("chromium") or shutil.which("chromium-browser")
     if path is None:
         pytest.skip("no chromium on this machine: `make browser` installs Debian's")
-    api = pytest.importorskip(
-        "playwright.sync_api", reason="playwright: pip install -e .[test]"
-    )
+    api = pytest.importorskip("playwright.sync_api")
     api.expect.set_options(timeout=PATIENCE)
     with api.sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=path, args=ARGUMENTS)
@@ -46,18 +44,17 @@ class Complaints:
     def watch(self, page) -> None:
         page.on("console", lambda m: m.type == "error" and self.errors.append(m.text))
         page.on("pageerror", lambda error: self.errors.append(str(error)))
-        page.on("response", lambda reply: reply.ok or self._failed(reply))
-        page.on("request", lambda request: self._request(request.url))
+        page.on("response", self._response)
+        page.on("request", self._request)
 
-    def _failed(self, reply) -> None:
+    def _response(self, reply) -> None:
         if reply.status >= 400:
             self.errors.append(f"{reply.status} {reply.request.method} {reply.url}")
 
-    def _request(self, url: str) -> None:
-        parts = urlsplit(url)
-        is_remote = parts.scheme in ("http", "https", "ws", "wss")
-        if is_remote and parts.hostname not in ("127.0.0.1", "localhost"):
-            self.abroad.append(url)
+    def _request(self, request) -> None:
+        host = urlsplit(request.url).hostname  # none of a file, or of data
+        if host not in (None, "", "127.0.0.1", "localhost"):
+            self.abroad.append(request.url)
 
 
 @pytest.fixture(scope="module")
@@ -87,11 +84,10 @@ class Lab:
 
     def write(self, name: str, *cells: str) -> None:
         """Write a notebook of some cells of code."""
-        cells = [nbformat.v4.new_code_cell(code) for code in cells]
+        notebook = nbformat.v4.new_notebook()
+        notebook.cells = [nbformat.v4.new_code_cell(code) for code in cells]
         kernel = {"name": "python3", "display_name": "Python 3 (ipykernel)"}
-        notebook = nbformat.v4.new_notebook(
-            cells=cells, metadata={"kernelspec": kernel}
-        )
+        notebook.metadata["kernelspec"] = kernel
         nbformat.write(notebook, self.folder / f"{name}.ipynb")
 
     def run(self, name: str) -> None:
@@ -111,14 +107,10 @@ def lab(page, root, tmp_path_factory):
     """JupyterLab on a copy of the notebooks, with nothing of the user's own settings."""
     home = tmp_path_factory.mktemp("lab")
     folder = shutil.copytree(root / "notebooks", home / "notebooks")
+    no_news = {"fetchNews": "false", "checkForUpdates": False}
     settings = {
-        "apputils-extension/notification": {
-            "fetchNews": "false",
-            "checkForUpdates": False,
-        },
-        "notebook-extension/tracker": {
-            "windowingMode": "none"
-        },  # every cell is on the page
+        "apputils-extension/notification": no_news,
+        "notebook-extension/tracker": {"windowingMode": "none"},  # all cells are there
     }
     for name, values in settings.items():
         file = home / "settings" / "@jupyterlab" / f"{name}.jupyterlab-settings"

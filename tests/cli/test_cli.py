@@ -269,7 +269,7 @@ def test_calibrate_notes_images_of_two_names(medcal):
     rows = ("--fit", "dataset == 'a'", "--apply", "dataset == 'b'")
     code, _, err = medcal("calibrate", "two.csv", *rows, "--to", "c.csv")
     assert code == 0
-    assert "60 images of source and target have the same ids, the first im0" in err
+    assert "60 images of source and target" in err
 
 
 @pytest.mark.slow

@@ -1,18 +1,18 @@
 """Public sets as item tables, on tiny copies in the schema of the real ones."""
 
-import csv
 import io
 import json
 import zipfile
 
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
 from medcal_nb.datasets import hub, load_items, open_image
-from medcal_nb.datasets.hub import HUB_SETS, _split_options
+from medcal_nb.datasets.hub import HUB_SETS
 from medcal_nb.errors import MedcalError
 from tests.item_schema import keeps_the_schema
 
@@ -27,19 +27,12 @@ def png(number):
     return out.getvalue()
 
 
-def parquet(path, image=(), **columns):
-    """Write rows as a hub repository does: images as bytes, features in the metadata."""
-    import datasets
-
-    if image:
-        columns["image"] = [
-            None if i is None else {"bytes": png(i), "path": None} for i in image
-        ]
-    table = datasets.Dataset.from_dict(columns)
-    if image:
-        table = table.cast_column("image", datasets.Image())
-    path.parent.mkdir(parents=True, exist_ok=True)
-    table.to_parquet(path)
+def parquet(folder, split, image, **columns):
+    """Write a split as a hub repository keeps it: of an image its bytes, no path."""
+    image = [None if i is None else {"bytes": png(i), "path": None} for i in image]
+    (folder / "data").mkdir(parents=True, exist_ok=True)
+    table = pa.table({"image": image, **columns})
+    pq.write_table(table, folder / "data" / f"{split}-0.parquet")
 
 
 def zipped(path, files):
@@ -49,32 +42,28 @@ def zipped(path, files):
             archive.writestr(name, data)
 
 
-def table(path, *rows):
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("w", newline="") as file:
-        csv.writer(file).writerows(rows)
-
-
 # fmt: off
+
+
+SPLITS = ("train", "validation", "test")
 
 
 def make_vqa_rad(folder):
     questions = ["Is this a CT?", "Where is the mass?", "is there free air?", "What?"]
-    parquet(folder / "data" / "train-0.parquet", [0, 0, 1, 2], question=questions,
+    parquet(folder, "train", [0, 0, 1, 2], question=questions,
             answer=["yes", "Left  kidney", "No", ""])
-    parquet(folder / "data" / "test-0.parquet", [0, 3],
-            question=["Is the liver normal?", "What modality is shown?"],
+    parquet(folder, "test", [0, 3], question=["Is the liver normal?", "What modality is shown?"],
             answer=["Yes", "MR - flair"])
 
 
 def make_vqa_rad_original(folder):
-    names = ("qid", "phrase_type", "image_name", "image_organ", "question", "answer", "answer_type")
+    names = ("qid", "phrase_type", "image_name", "image_organ", "question", "answer")
     rows = [
-        (0, "freeform", "s0.jpg", "CHEST", "Is there a pneumothorax?", "No", "CLOSED"),
-        (1, "test_para", "s0.jpg", "CHEST", "Which side?", "Left", "CLOSED"),
-        (2, "para", "s1.jpg", "HEAD", "Is this a T2 weighted image?", "Yes", "CLOSED"),
-        (3, "freeform", "s1.jpg", "HEAD", "How many lesions?", 2, "OPEN"),
-        (4, "test_freeform", "s4.jpg", "ABD", "What organ?", "liver", "OPEN "),
+        (0, "freeform", "s0.jpg", "CHEST", "Is there a pneumothorax?", "No"),
+        (1, "test_para", "s0.jpg", "CHEST", "Which side?", "Left"),
+        (2, "para", "s1.jpg", "HEAD", "Is this a T2 weighted image?", "Yes"),
+        (3, "freeform", "s1.jpg", "HEAD", "How many lesions?", 2),
+        (4, "test_freeform", "s4.jpg", "ABD", "What organ?", "liver"),
     ]
     (folder / "images").mkdir(parents=True)
     for row in rows:
@@ -83,50 +72,38 @@ def make_vqa_rad_original(folder):
     (folder / "VQA_RAD Dataset Public.json").write_text(json.dumps(rows))
 
 
-def make_slake(folder, pack=True):
+def make_slake(folder):
     folder.mkdir(parents=True, exist_ok=True)
-    images = {}
-    for split, numbers in {"train": (0, 1), "validation": (2,), "test": (0, 3)}.items():
-        rows = []
-        for i in numbers:
-            images[f"imgs/xmlab{i}/source.jpg"] = png(i)
-            for language, question, answer in (
+    for split, numbers in zip(SPLITS, ((0, 1), (2,), (0, 3)), strict=True):
+        rows = [
+            {"img_name": f"xmlab{i}/source.jpg", "question": question, "answer": answer,
+             "q_lang": language, "modality": ["MRI", "CT", "X-Ray", "CT"][i], "qid": 10 * i + k}
+            for i in numbers
+            for k, (language, question, answer) in enumerate((
                 ("en", "What modality is used?", "MRI"),
                 ("en", "Does the picture contain liver?", "Yes"),
                 ("zh", "图中有肝脏吗？", "有"),
-            ):
-                rows.append({
-                    "img_id": i, "img_name": f"xmlab{i}/source.jpg", "question": question,
-                    "answer": answer, "q_lang": language, "location": "Abdomen",
-                    "modality": ["MRI", "CT", "X-Ray", "CT"][i], "answer_type": "OPEN",
-                    "content_type": "Modality", "qid": len(rows) + 10 * i,
-                })
+            ))
+        ]
         (folder / f"{split}.json").write_text(json.dumps(rows, ensure_ascii=False))
-    if pack:
-        return zipped(folder / "imgs.zip", images)
-    for name, data in images.items():
-        (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        (folder / name).write_bytes(data)
+    zipped(folder / "imgs.zip", {f"imgs/xmlab{i}/source.jpg": png(i) for i in range(4)})
 
 
 def make_path_vqa(folder):
-    for k, split in enumerate(("train", "validation", "test")):
-        parquet(folder / "data" / f"{split}-0.parquet", [k, k, 7],
-                question=["what is present?", "is it necrotic?", "where?"],
-                answer=["gastrointestinal", "no", "in the canals"])
+    for k, split in enumerate(SPLITS):
+        parquet(folder, split, [k, k, 7], answer=["gastrointestinal", "no", "in the canals"],
+                question=["what is present?", "is it necrotic?", "where?"])
 
 
 def make_omnimedvqa(folder):
     chest = [{"question_id": f"Chest_{i}", "question": "What type is this?", "gt_answer": gold,
               "dataset": "Chest CT Scan", "image_path": f"Images/Chest CT/{i}.png",
               "option_A": "MRI", "option_B": "CT", "option_C": "PET", "option_D": "X-ray",
-              "question_type": "Modality Recognition",
               ("modality" if i == 0 else "modality_type"): "CT(Computed Tomography)"}
              for i, gold in enumerate(["CT", "CT.", "Barium study"])]
     eyes = [{"question_id": f"ACRIMA_{i}", "question": "Is it glaucoma?", "gt_answer": "No",
              "dataset": "ACRIMA", "image_path": f"Images/ACRIMA/Im{i}.png", "option_A": "Yes",
-             "option_B": "No", "question_type": "Disease Diagnosis",
-             "modality_type": "Fundus Photography"}
+             "option_B": "No", "modality_type": "Fundus Photography"}
             for i in range(40)]
     files = {}
     for name, rows in {"Chest CT Scan": chest, "ACRIMA": eyes}.items():
@@ -138,63 +115,87 @@ def make_omnimedvqa(folder):
 
 
 def make_pmc_vqa(folder):
-    head = ("index", "Figure_path", "Caption", "Question", "Choice A", "Choice B", "Choice C",
-            "Choice D", "Answer", "split")
+    head = ("Figure_path", "Caption", "Question", "Choice A", "Choice B", "Choice C", "Choice D",
+            "Answer")
     images = {}
-    for k, split in enumerate(("train", "test")):
-        names = [f"PMC{k}{i}_Fig1_1.jpg" for i in range(3)]
-        images |= {f"figures/{name}": png(10 * k + i) for i, name in enumerate(names)}
-        table(folder / f"{split}_2.csv", head, *(
-            (i, name, "A caption, with a comma", "Which stain, then?", " A:H&E", " B:PAS",
-             "C: Gram", "D:None of them", "ABX"[i], split) for i, name in enumerate(names)))
+    folder.mkdir()
+    for split in ("train", "test"):
+        names = [f"PMC_{split}{i}_Fig1_1.jpg" for i in range(3)]
+        images |= {f"figures/{name}": png(i) for i, name in enumerate(names)}
+        row = ("A caption, with a comma", "Which stain, then?", " A:H&E", " B:PAS", "C: Gram",
+               "D:None of them")
+        rows = [(name, *row, label) for name, label in zip(names, "ABX", strict=True)]
+        pd.DataFrame(rows, columns=head).to_csv(folder / f"{split}_2.csv", index=False)
     zipped(folder / "images_2.zip", images)
 
 
-def make_pmc_vqa_1(folder):
+def make_pmc_vqa_original(folder):
     head = ("Figure_path", "Question", "Answer", "Choice A", "Choice B", "Choice C", "Choice D",
             "Answer_label")
     (folder / "images").mkdir(parents=True)
     for k, name in enumerate(("train.csv", "test_clean.csv")):
-        table(folder / name, head, (f"PMC{k}_F1.jpg", "What is the uptake pattern?", "Focal uptake",
-              "A:Diffuse uptake", "B:Focal uptake", "C:No uptake", "D:Cannot tell", "B"))
+        row = (f"PMC{k}_F1.jpg", "What is the uptake pattern?", "Focal uptake", "A:Diffuse uptake",
+               "B:Focal uptake", "C:No uptake", "D:Cannot tell", "B")
+        pd.DataFrame([row], columns=head).to_csv(folder / name, index=False)
         (folder / "images" / f"PMC{k}_F1.jpg").write_bytes(png(k))
 
 
 def make_a_okvqa(folder):
-    for k, split in enumerate(("train", "validation", "test")):
-        parquet(folder / "data" / f"{split}-0.parquet", [k, k + 10],
-                question_id=[f"q{k}a", f"q{k}b"], question=["What is it?", "Who is it?"],
+    for k, split in enumerate(SPLITS):
+        parquet(folder, split, [k, k + 10], question_id=[f"q{k}a", f"q{k}b"],
+                question=["What is it?", "Who is it?"],
                 choices=[["cab", "delivery", "mail", "bus"], ["a", "b", "c", "d"]],
                 correct_choice_idx=[None, None] if split == "test" else [3, 0])
 
 
 def make_science_qa(folder):
-    for k, split in enumerate(("train", "validation", "test")):
-        parquet(folder / "data" / f"{split}-0.parquet", [k, None],
-                question=["Which is colder?", "Which word?"], answer=[1, 2],
-                choices=[["sample A", "sample B"], ["ray", "rye", "rag"]],
-                hint=["The diagram shows two samples.", ""], category=["Particle motion"] * 2,
-                subject=["natural science", "language science"])
+    for k, split in enumerate(SPLITS):
+        parquet(folder, split, [k, None], question=["Which is colder?", "Which word?"],
+                choices=[["sample A", "sample B"], ["ray", "rye", "rag"]], answer=[1, 2],
+                hint=["The diagram shows two samples.", ""])
 
 
-def make_vqa_v2(folder, n=30):
-    said = [["net"] * 6 + ["netting"] * 3 + ["mesh"], ["yes"] * 9 + ["no"], [*"0123456789"]]
-    parquet(folder / "data" / "validation-0.parquet", [i // 3 for i in range(n)],
-            multiple_choice_answer=["net", "yes", "3"] * (n // 3),
-            answers=[[{"answer": a, "answer_id": j} for j, a in enumerate(s)] for s in said]
-            * (n // 3),
-            image_id=[262148 + i // 3 for i in range(n)],
-            answer_type=["other", "yes/no", "number"] * (n // 3),
-            question_id=[262148000 + i for i in range(n)],
-            question=["What is behind him?", "Is the sky blue?", "How many?"] * (n // 3))
+def make_vqa_v2(folder):
+    ten = [["net"] * 6 + ["netting"] * 3 + ["mesh"], ["yes"] * 9 + ["no"], [*"0123456789"]]
+    parquet(folder, "validation", [i // 3 for i in range(30)], question_id=[*range(30)],
+            multiple_choice_answer=["net", "yes", "3"] * 10, image_id=[i // 3 for i in range(30)],
+            answers=[[{"answer": one} for one in people] for people in ten] * 10,
+            question=["What is behind him?", "Is the sky blue?", "How many?"] * 10)
 
 
-def make_mmstar(folder, n=24):
-    text = "Which option fits?\nOptions: A: a dog, B: a cat, small, C: Two cats, D: none"
-    parquet(folder / "mmstar.parquet", [*range(n)], index=list(range(n)),
-            question=[text] * (n - 1) + ["Is there no option?"],
-            answer=["A", "B", "C", "D"] * (n // 4), category=["coarse perception"] * n,
-            l2_category=["image scene"] * n, meta_info=[{"source": "MMBench", "split": "val"}] * n)
+def make_mmstar(folder):
+    questions = ["Which?\nOptions: A: a dog, B: an A: cat, small, C: 1.5.",
+                 "Which?\nOptions:\nA. left\nB. right\n", "Which? Options: (A) one (B) two",
+                 "Which?\nOptions: A: x, B: y"] * 6
+    parquet(folder, "val", [*range(24)], index=[*range(24)], answer=[*"BABA"] * 6,
+            question=[*questions[:23], "Is there no option?"])
+
+
+# of each copy: gold answers, splits where the set has a test split, modalities, rows left out
+WRONG, GONE = "gold answer is none of the options", "image file not found"
+EXPECTED = {
+    # image 0 is in the test split: all its questions are; the hub's copy states no organ
+    "vqa-rad": (["yes", "Left kidney", "no", "yes", "MR - flair"], "ttftt", {"unknown"},
+                {"no gold answer": 1}),
+    # a number, and an answer that is closed to the authors alone
+    "vqa-rad-original": (["no", "Left", "yes", "2", "liver"], "ttfft",
+                         {"x-ray", "unknown", "ct"}, {}),
+    # English only; image 0 is in train and test
+    "slake": (["MRI", "yes"] * 5, "ttfffftttt", {"mri", "ct", "x-ray"}, {}),
+    "path-vqa": (["gastrointestinal", "no", "in the canals"] * 3, "fftfftttt",
+                 {"pathology"}, {}),
+    # "CT." is the option "CT"
+    "omnimedvqa": (["CT"] * 2 + ["No"] * 39, None, {"ct", "fundus"}, {WRONG: 1, GONE: 1}),
+    "pmc-vqa": (["H&E", "PAS"] * 2, "fftt", {"unknown"}, {WRONG: 2}),
+    "pmc-vqa-original": (["Focal uptake"] * 2, "ft", {"unknown"}, {}),
+    # its test split has no answers
+    "a-okvqa": (["bus", "a"] * 2, "fftt", {"photo"}, {}),
+    "science-qa": (["sample B"] * 3, "fft", {"unknown"}, {"no image": 3}),
+    # an answer that three of ten gave; nobody agreed on a number: the most common
+    "vqa-v2": ([["net", "netting"], "yes", ["3"]] * 10, None, {"photo"}, {}),
+    "mmstar": ((["an A: cat, small", "left", "two", "x"] * 6)[:23], None, {"unknown"},
+               {"no list of options in the question": 1}),
+}
 
 
 # fmt: on
@@ -209,30 +210,55 @@ def _own_cache(tmp_path, monkeypatch):
 def load(tmp_path):
     """Make a set in a folder and load it."""
 
-    def made(name, make=None, **how):
+    def made(name, **how):
         folder = tmp_path / name
         if not folder.exists():
-            (make or globals()[f"make_{name.replace('-', '_')}"])(folder)
-        return load_items(f"{name}:{folder}", **how)
+            globals()[f"make_{name.replace('-', '_')}"](folder)
+        return load_items(f"{name.removesuffix('-original')}:{folder}", **how)
 
     return made
 
 
-@pytest.mark.parametrize("name", HUB_SETS)
-def test_a_copy_on_disk_keeps_the_schema(name, load):
+@pytest.mark.parametrize("name", EXPECTED)
+def test_a_copy_on_disk(name, load):
     items = load(name)
     keeps_the_schema(items)
-    assert set(items["dataset"]) == {name}
-    assert set(items["domain"]) == {HUB_SETS[name]["domain"]}
+    golds, splits, modalities, left_out = EXPECTED[name]
+    assert items["gold"].tolist() == golds
+    assert splits in (None, "".join(split[0] for split in items["split"]))
+    # where the set has no split: by a hash of the image
+    assert 0.2 < (items["split"] == "test").mean() < 0.85
+    assert set(items["modality"]) == modalities
+    assert items.attrs["left_out"] == left_out
     is_unknown = items["modality"].eq("unknown")
     assert is_unknown.equals(items["modality_source"].eq("missing"))
-    assert set(items["split"]) == {"fit", "test"}
+    (dataset,) = set(items["dataset"])
+    assert set(items["domain"]) == {HUB_SETS[dataset]["domain"]}
     for image in items["image"]:
         assert open_image(image).size == (9, 8)
-    tested = items.loc[items["split"] == "test", "item_id"]
-    some = load(name, split="test", n=2, seed=5)
-    assert len(some) == min(2, len(tested))
-    assert set(some["item_id"]) <= set(tested)
+    split = items.set_index("item_id")["split"]
+    some = load(name, split="test", n=2, seed=5).set_index("item_id")["split"]
+    assert len(some) == min(2, (split == "test").sum())
+    assert some.equals(split[some.index])
+
+
+def test_every_set_has_a_copy_and_asks_what_its_rows_ask(load):
+    assert {*HUB_SETS} == {name.removesuffix("-original") for name in EXPECTED}
+    first = {name: load(name).iloc[0] for name in EXPECTED}
+    assert first["vqa-rad-original"]["item_id"] == "qid-0"
+    assert first["vqa-rad-original"]["official_split"] == "train"
+    assert first["a-okvqa"]["item_id"] == "q0a"
+    assert first["omnimedvqa"]["source"] == "Chest CT Scan"
+    questions = {name: row["question"] for name, row in first.items()}
+    assert questions["science-qa"] == "The diagram shows two samples. Which is colder?"
+    assert questions["mmstar"] == "Which?"
+    options = load("mmstar")["options"].tolist()
+    assert options[0] == ["a dog", "an A: cat, small", "1.5"]
+    assert first["pmc-vqa"]["options"] == ["H&E", "PAS", "Gram", "None of them"]
+    assert first["vqa-rad"]["options"] == ["yes", "no"]
+    kinds = load("vqa-rad")["question_type"].tolist()
+    assert kinds == ["closed", "open", "closed", "closed", "open"]
+    assert load("vqa-rad")["image_id"].nunique() == 3
 
 
 def test_a_set_in_the_hub_cache_is_read_offline(load, tmp_path, monkeypatch):
@@ -251,96 +277,15 @@ def test_a_set_in_the_hub_cache_is_read_offline(load, tmp_path, monkeypatch):
         load_items("slake")
 
 
-def test_vqa_rad(load):
-    items = load("vqa-rad")
-    assert list(items["gold"]) == ["yes", "Left kidney", "no", "yes", "MR - flair"]
-    kinds = ["closed", "open", "closed", "closed", "open"]
-    assert list(items["question_type"]) == kinds
-    # image 0 is in the test split: all its questions are
-    assert list(items["split"]) == ["test", "test", "fit", "test", "test"]
-    assert list(items["official_split"]) == ["train"] * 3 + ["test"] * 2
-    assert set(items["modality_source"]) == {"missing"}  # the hub's states no organ
-    assert items["image_id"].nunique() == 3
-    assert items.attrs["left_out"] == {"no gold answer": 1}
-
-
-def test_vqa_rad_as_published(load):
-    items = load("vqa-rad", make_vqa_rad_original).set_index("item_id")
-    assert list(items["modality"]) == ["x-ray"] * 2 + ["unknown"] * 2 + ["ct"]
-    assert list(items["split"]) == ["test", "test", "fit", "fit", "test"]
-    assert items.loc["qid-3", "gold"] == "2"
-    # closed to its authors, yet no yes or no
-    assert items.loc["qid-1", "question_type"] == "open"
-    assert items.loc["qid-0", "options"] == ["yes", "no"]
-
-
-@pytest.mark.parametrize("pack", [True, False])
-def test_slake(load, tmp_path, pack):
-    items = load("slake", lambda folder: make_slake(folder, pack))
-    assert len(items) == 2 * 5  # English only
-    by_image = items.groupby("image_id")["split"].first()
-    assert by_image["xmlab0/source.jpg"] == "test"  # in train and test
-    assert by_image["xmlab1/source.jpg"] == by_image["xmlab2/source.jpg"] == "fit"
-    assert set(items["modality"]) == {"mri", "ct", "x-ray"}
-    assert all((str(tmp_path / "hf") in path) == pack for path in items["image"])
-
-
-def test_omnimedvqa(load):
-    items = load("omnimedvqa")
-    left_out = {"gold answer is none of the options": 1, "image file not found": 1}
-    assert items.attrs["left_out"] == left_out
-    assert set(items["modality"]) == {"ct", "fundus"}
-    chest = items[items["source"] == "Chest CT Scan"]
-    assert list(chest["gold"]) == ["CT", "CT"]  # "CT." is the option "CT"
-    assert chest["options"].iloc[0] == ["MRI", "CT", "PET", "X-ray"]
-    # no split of its own: assigned by a hash of the image, whatever is drawn
-    assert 0.2 < (items["split"] == "test").mean() < 0.8
-    drawn = load("omnimedvqa", n=9, seed=1).set_index("item_id")["split"]
-    assert drawn.equals(items.set_index("item_id")["split"][drawn.index])
-
-
-def test_pmc_vqa(load, tmp_path):
-    items = load("pmc-vqa")
-    assert items.attrs["left_out"] == {"gold answer is none of the options": 2}
-    assert list(items["gold"]) == ["H&E", "PAS"] * 2
-    assert items["options"].iloc[0] == ["H&E", "PAS", "Gram", "None of them"]
-    assert list(items["split"]) == ["fit", "fit", "test", "test"]
-    make_pmc_vqa_1(tmp_path / "first version")
-    items = load_items(f"pmc-vqa:{tmp_path / 'first version'}")
-    assert list(items["gold"]) == ["Focal uptake"] * 2
-    assert list(items["split"]) == ["fit", "test"]
-
-
-def test_sets_of_photos(load):
-    items = load("a-okvqa")  # its test split has no answers
-    assert list(items["item_id"]) == ["q0a", "q0b", "q1a", "q1b"]
-    assert list(items["gold"]) == ["bus", "a"] * 2
-    assert set(items["modality"]) == {"photo"}
-    items = load("science-qa")  # questions with an image
-    assert items.attrs["left_out"] == {"no image": 3}
-    assert list(items["gold"]) == ["sample B"] * 3
-    assert items["question"][0] == "The diagram shows two samples. Which is colder?"
-    items = load("vqa-v2").drop_duplicates("category").set_index("category")
-    assert items.loc["other", "gold"] == ["net", "netting"]  # said by three or more
-    assert items.loc["number", "gold"] == ["3"]  # nobody agreed: the most common
-    assert items.loc["yes/no", "gold"] == "yes"
-    items = load("mmstar")
-    assert list(items["gold"][:4]) == ["a dog", "a cat, small", "Two cats", "none"]
-    assert items["question"][0] == "Which option fits?"
-    assert items.attrs["left_out"] == {"no list of options in the question": 1}
-
-
-@pytest.mark.parametrize(
-    ("text", "options"),
-    [
-        ("Q?\nOptions: A: x, B: y", ["x", "y"]),
-        ("Q?\nOptions: A: 1.5, B: B: odd, C: 3.", ["1.5", "B: odd", "3"]),
-        ("Q?\nOptions:\nA. left\nB. right\n", ["left", "right"]),
-        ("Q? Options: (A) one (B) two", ["one", "two"]),
-    ],
-)
-def test_options_inside_the_question(text, options):
-    assert _split_options(text) == ("Q?", options)
+def test_images_beside_an_archive_are_not_unpacked(tmp_path):
+    make_slake(tmp_path)
+    packed = load_items(f"slake:{tmp_path}")["image"]
+    assert packed.str.startswith(str(tmp_path / "hf")).all()
+    with zipfile.ZipFile(tmp_path / "imgs.zip") as archive:
+        archive.extractall(tmp_path)
+    (tmp_path / "imgs.zip").unlink()
+    plain = load_items(f"slake:{tmp_path}")["image"]
+    assert plain.str.startswith(str(tmp_path / "imgs")).all()
 
 
 def test_faults_say_what_to_do(tmp_path):
@@ -385,9 +330,9 @@ def test_a_set_that_means_ill_reads_no_other_file_and_fills_no_disk(
 ):
     (tmp_path / "mine.png").write_bytes(png(1))
     elsewhere = {"bytes": None, "path": str(tmp_path / "mine.png")}
-    (tmp_path / "a" / "data").mkdir(parents=True)
     rows = {"question": ["Is it?"] * 2, "answer": ["yes"] * 2}
     rows["image"] = [elsewhere, {"bytes": png(2), "path": None}]
+    (tmp_path / "a" / "data").mkdir(parents=True)
     pq.write_table(pa.table(rows), tmp_path / "a" / "data" / "train-0.parquet")
     items = load_items(f"path-vqa:{tmp_path / 'a'}")
     assert items["image"].tolist() == [png(2)]

@@ -29,15 +29,8 @@ def table() -> pd.DataFrame:
         ("a/1", "a", "choice", "which colour?", ["red", "blue", "green"], "red", "fit"),
         ("b/0", "b", "open", "what is it?", None, ["a wall", "wall"], "test"),
     ]
-    names = [
-        "item_id",
-        "image_id",
-        "question_type",
-        "question",
-        "options",
-        "gold",
-        "split",
-    ]
+    names = ["item_id", "image_id", "question_type", "question"]
+    names += ["options", "gold", "split"]
     frame = pd.DataFrame(rows, columns=names).assign(dataset="toy", domain="general")
     return frame.assign(modality="photo", image=[RED] * 3, site="here")
 
@@ -58,22 +51,16 @@ class TestLoading:
         assert open_image(items["image"].iloc[0]).size == (64, 64)
 
     @pytest.mark.parametrize(
-        ("kwargs", "says"),
+        ("name", "split", "says"),
         [
-            (
-                {"name": "pocket"},
-                "no data set 'pocket'.*; there are .*pocketvqa-general",
-            ),
-            ({"name": "pocketvqa-general:/data"}, "no data set 'pocketvqa-general'"),
-            (
-                {"name": "pocketvqa-general", "split": "dev"},
-                "no split 'dev'; there are fit, test",
-            ),
+            ("pocket", None, "no data set 'pocket'.*; there are .*pocketvqa-general"),
+            ("pocketvqa-general:/data", None, "no data set 'pocketvqa-general'"),
+            ("pocketvqa-general", "dev", "no split 'dev'; there are fit, test"),
         ],
     )
-    def test_faults(self, kwargs, says):
+    def test_faults(self, name, split, says):
         with pytest.raises(MedcalError, match=says):
-            load_items(**kwargs)
+            load_items(name, split=split)
 
 
 class TestOpenImage:

@@ -51,10 +51,7 @@ def test_damage_and_absence_are_told(home):
         resolve_model(name)
     with pytest.raises(MedcalError, match=f"no pocket model .*; there are {name}"):
         resolve_model("pocket-huge")
-
-
-def test_no_home_is_told(tmp_path, monkeypatch):
-    monkeypatch.setenv(pocket.VARIABLE, str(tmp_path))
+    (folder / pocket.MANIFEST).unlink()
     with pytest.raises(MedcalError, match="set MEDCAL_POCKET"):
         pocket.list_pocket()
 

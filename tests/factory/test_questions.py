@@ -40,16 +40,15 @@ def blind_accuracy(items):
     The guesser knows the gold answers to the other half of the images, and gives the most frequent
     one to the same text (of the template, if the text is new) among the options.
     """
-    rows = list(items[["template", "question", "options", "gold"]].itertuples())
-    half = items["scene"] % 2
+    items = items.assign(half=items["scene"] % 2)
     tally = defaultdict(Counter)
-    for row in rows:
-        tally[half[row.Index], row.template][row.gold] += 1
-        tally[half[row.Index], row.template, row.question][row.gold] += 1
+    for row in items.itertuples():
+        tally[row.half, row.template][row.gold] += 1
+        tally[row.half, row.template, row.question][row.gold] += 1
     results = []
-    for row in rows:
-        every = tally[1 - half[row.Index], row.template]
-        counts = tally.get((1 - half[row.Index], row.template, row.question), every)
+    for row in items.itertuples():
+        every = tally[1 - row.half, row.template]
+        counts = tally.get((1 - row.half, row.template, row.question), every)
         options = row.options or sorted(every)
         guess = max(options, key=counts.__getitem__)
         results.append((row.template, guess == row.gold, 1 / len(options)))

@@ -11,16 +11,16 @@ from data.pocket.factory import scenes as world
 from data.pocket.factory.scenes import _canvas as canvas
 
 # SHA-256 of five scenes per modality from numpy's default_rng(7), first 16 hex digits
-PINNED = {
-    "drawing": "8c34fa3143e62699",
-    "digit": "94287ec49c22c50f",
-    "x-ray": "e0d1ce819f416bc9",
-    "ct": "ecfe93de1674bdf7",
-    "mri": "62c3cd968d95fe86",
-    "ultrasound": "d08f3e381b75dbd3",
-    "pathology": "0d8c06b41b175a61",
-    "fundus": "4a48c00bd4a54ef9",
-}
+PINNED = """\
+drawing 8c34fa3143e62699
+digit 94287ec49c22c50f
+x-ray e0d1ce819f416bc9
+ct ecfe93de1674bdf7
+mri 62c3cd968d95fe86
+ultrasound d08f3e381b75dbd3
+pathology 0d8c06b41b175a61
+fundus 4a48c00bd4a54ef9
+"""
 HASHES = """
 import hashlib, numpy as np
 from data.pocket.factory import scenes as world
@@ -43,20 +43,16 @@ def test_bytes_do_not_depend_on_process_or_vector_units():
     able = [name for name in __cpu_dispatch__ if __cpu_features__[name]]
     for variables in ({}, {"NPY_DISABLE_CPU_FEATURES": ",".join(able)}):
         command = [sys.executable, "-c", HASHES]
-        lines = subprocess.check_output(command, env=os.environ | variables, text=True)
-        assert dict(line.split() for line in lines.splitlines()) == PINNED
+        text = subprocess.check_output(command, env=os.environ | variables, text=True)
+        assert text == PINNED
 
 
 @pytest.mark.parametrize("name", world.MODALITIES)
 def test_shapes_facts_and_sites(name):
     drawn = draw(name, n=90)
-    assert drawn.images.shape == (90, 64, 64, 3)
-    assert drawn.images.dtype == np.uint8
-    assert drawn.masks.shape == (90, 8, 8)
     assert set(np.unique(drawn.masks)) <= {0, 1}
-    graded = drawn.facts.filter(like="visibility_")
-    assert graded.ge(0).all(axis=None)
-    assert graded.le(1).all(axis=None)
+    graded = drawn.facts.filter(like="visibility_").to_numpy()
+    assert ((graded >= 0) & (graded <= 1)).all()
     facts = world.draw_facts(name, 2000, rng=np.random.default_rng(0))
     for fact, values in world.ATTRIBUTES[name].items():
         assert set(facts[fact]) == set(values), fact
@@ -67,9 +63,7 @@ def test_shapes_facts_and_sites(name):
     assert min((a != b).mean(), (a != c).mean(), (b != c).mean()) > 0.3
     held_back = set(world.SITES[name]) - set(world.TRAIN_SITES[name])
     assert bool(held_back) == (name in world.MEDICAL_MODALITIES)
-    nothing = draw(name, n=0)
-    assert nothing.images.shape == (0, 64, 64, 3)
-    assert list(nothing.facts) == list(drawn.facts)
+    assert draw(name, n=0).images.shape == (0, 64, 64, 3)
 
 
 @pytest.mark.parametrize("name", world.MODALITIES)

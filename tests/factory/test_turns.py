@@ -53,14 +53,10 @@ def test_first_turns_are_worded_as_the_study_words_them():
     assert list(turns.LIKELIHOODS) == offered.split(", ")
 
 
-def test_letters_point_at_the_gold_answer():
-    for name in ("letter", "decide_letter", "answer_then_letter"):
-        for seed in SEEDS:
-            block, rest = drawn(name, seed)
-            assert f"{rest[-1][0]}. kidney" in block.splitlines()
-
-
 def test_replies_are_read_as_the_annotator_states_them():
+    for name in ("letter", "decide_letter", "answer_then_letter"):
+        block, rest = drawn(name)
+        assert f"{rest[-1][0]}. kidney" in block.splitlines()
     for name in ("verbalized", "verbalized_cot", "describe"):
         reply = last_reply(name)
         assert parse_answer(reply, question_type="choice", options=OPTIONS) == "kidney"

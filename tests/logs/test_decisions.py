@@ -12,22 +12,12 @@ CASE = {
     "reader": "ada", "model": "m", "dataset": "d", "strategy": "verbalized", "domain": "medical",
     "model_answer": "yes", "model_confidence": 0.9, "model_correct": True,
 }  # fmt: skip
-DEFERRED = {"action": "defer", "answer": None, "confidence": None, "correct": None}
 
 
-def row(item, action, answer, confidence, correct, **more):
-    own = {
-        "action": action,
-        "answer": answer,
-        "confidence": confidence,
-        "correct": correct,
-    }
-    return (
-        CASE
-        | {"item_id": item, "image_id": f"image of {item}", "seconds": 3}
-        | own
-        | more
-    )
+def row(item, *own):
+    names = ("action", "answer", "confidence", "correct")
+    about = {"item_id": item, "image_id": f"image of {item}", "seconds": 3}
+    return CASE | about | dict(zip(names, own, strict=True))
 
 
 @pytest.fixture
@@ -38,7 +28,7 @@ def decisions(tmp_path):
         row("q1", "override", "no", 0.5, False),
         row("q1", "accept", "yes", 0.8, True),
         row("q2", "commit", "no", 0.6, False),
-        CASE | {"item_id": "q2", "image_id": "image of q2"} | DEFERRED,
+        row("q2", "defer", "no", 0.6, False),
     ]
     path = tmp_path / "decisions.json"
     path.write_text(json.dumps(rows))

@@ -1,7 +1,6 @@
 """Logs of other tools: small files in the formats they write, real ones where they are at hand."""
 
 import gzip
-import io
 import json
 import math
 import random
@@ -35,42 +34,26 @@ def tool(answers):
     return name.removeprefix("read as ")
 
 
-# --- lm-evaluation-harness and lmms-eval ---------------------------------------------------------
-
-
 def choice_sample(doc, scores, target, **more):
     """A multiple-choice sample: log-likelihoods and whether greedy, as texts."""
-    options = (" yes", " no", " maybe")[: len(scores)]
+    asked = [{"arg_0": "q", "arg_1": f" {word}"} for word in ("yes", "no", "maybe")]
+    arguments = {f"gen_args_{k}": asked[k] for k in range(len(scores))}
     pairs = [[str(score), "False"] for score in scores]
-    best = max(range(len(scores)), key=scores.__getitem__)
+    acc = float(np.argmax(scores) == target)
     return {
-        "doc_id": doc,
-        "target": str(target),
-        "arguments": {
-            f"gen_args_{k}": {"arg_0": "q", "arg_1": option}
-            for k, option in enumerate(options)
-        },
-        "resps": [[pair] for pair in pairs],
-        "filtered_resps": pairs,
-        "filter": "none",
-        "metrics": ["acc", "acc_norm"],
-        "acc": float(best == target),
-        "acc_norm": 0.0,
-    } | more
+        "doc_id": doc, "target": str(target), "arguments": arguments, "filter": "none",
+        "resps": [[pair] for pair in pairs], "filtered_resps": pairs,
+        "metrics": ["acc", "acc_norm"], "acc": acc, "acc_norm": 0.0,
+    } | more  # fmt: skip
 
 
 def text_sample(doc, reply, grade, filter_="none", **more):
+    arguments = {"gen_args_0": {"arg_0": "2+2", "arg_1": {"until": ["\n"]}}}
     return {
-        "doc_id": doc,
-        "target": "4",
-        "arguments": {"gen_args_0": {"arg_0": "2+2", "arg_1": {"until": ["\n"]}}},
-        "resps": [["The answer is 4."]],
-        "filtered_resps": [reply],
-        "filter": filter_,
-        "metrics": ["exact_match"],
-        "doc_hash": "0a",
-        "exact_match": grade,
-    } | more
+        "doc_id": doc, "target": "4", "arguments": arguments, "filter": filter_,
+        "resps": [["The answer is 4."]], "filtered_resps": [reply],
+        "metrics": ["exact_match"], "exact_match": grade, "doc_hash": "0a",
+    } | more  # fmt: skip
 
 
 def lmms_sample(doc, reply, target, **metrics):
@@ -80,13 +63,8 @@ def lmms_sample(doc, reply, target, **metrics):
 
 def test_lm_eval_multiple_choice(tmp_path):
     path = tmp_path / "org__net" / "samples_pubmedqa_2026-01-02T03-04-05.678901.jsonl"
-    lines(
-        path,
-        [
-            choice_sample(0, [-1.0, -2.0, -4.0], 0),
-            choice_sample(1, [-1.0, -0.5, -4.0], 0),
-        ],
-    )
+    scores = ([-1.0, -2.0, -4.0], [-1.0, -0.5, -4.0])
+    lines(path, [choice_sample(k, one, 0) for k, one in enumerate(scores)])
     answers = load_answers(path)
     assert tool(answers) == "lm-eval"
     assert answers["model"].tolist() == ["org/net"] * 2
@@ -95,17 +73,10 @@ def test_lm_eval_multiple_choice(tmp_path):
     assert answers["answer"].tolist() == ["yes", "no"]
     assert answers["gold"].tolist() == ["yes", "yes"]
     assert answers["correct"].tolist() == [True, False]
-    p = np.exp([-1.0, -2.0, -4.0])
-    assert answers["confidence"][0] == pytest.approx(p[0] / p.sum())
-    assert answers["option_probabilities"][0] == pytest.approx(
-        dict(zip(("yes", "no", "maybe"), p / p.sum(), strict=True))
-    )
-    named = load_answers(path, model="net", dataset="d", domain="medical")
-    assert named.loc[0, ["model", "dataset", "domain"]].tolist() == [
-        "net",
-        "d",
-        "medical",
-    ]
+    p = np.exp(scores[0]) / np.exp(scores[0]).sum()
+    assert answers["confidence"][0] == pytest.approx(p[0])
+    shares = dict(zip(("yes", "no", "maybe"), p, strict=True))
+    assert answers["option_probabilities"][0] == pytest.approx(shares)
 
 
 def test_lm_eval_generated_replies_have_no_confidence(tmp_path):
@@ -120,46 +91,33 @@ def test_lm_eval_generated_replies_have_no_confidence(tmp_path):
 
 
 def test_lm_eval_options_that_read_alike_are_numbered(tmp_path):
-    sample = choice_sample(0, [-52.0, -43.5], 1) | {
-        "target": "always the easier cases."
-    }
+    text = "always the easier cases."
+    sample = choice_sample(0, [-52.0, -43.5], 1) | {"target": text}
     for asked in sample["arguments"].values():
-        asked["arg_1"] = "always the easier cases."
+        asked["arg_1"] = text
     answers = load_answers(lines(tmp_path / "s.jsonl", [sample]))
     assert answers[["answer", "correct"]].iloc[0].tolist() == ["1", True]
     assert answers["gold"].isna().all()
 
 
 def test_files_of_several_tasks_come_in_each_by_its_own_metric(tmp_path):
-    one = choice_sample(0, [-1.0, -2.0, -4.0], 0)
-    two = text_sample(
-        0, "4", 1.0, metrics=["in_process", "acc_norm"], in_process=0.0, acc_norm=1.0
-    )
-    three = text_sample(0, "4", 0.0)
-    samples = {"pubmedqa": [one], "other": [two], "third": [three]}
-    value = {
-        "results": {},
-        "config": {"model_args": "pretrained=org/net,dtype=f"},
-        "samples": samples,
+    grades = {"in_process": 0.0, "acc_norm": 1.0}
+    samples = {
+        "pubmedqa": [choice_sample(0, [-1.0, -2.0, -4.0], 0)],
+        "other": [text_sample(0, "4", 1.0, metrics=[*grades], **grades)],
+        "third": [text_sample(0, "4", 0.0)],
     }
-    (tmp_path / "r.json").write_text(json.dumps(value))
-    with pytest.raises(
-        MedcalError, match=r"differ: acc_norm, in_process; .*grade=NAME"
-    ):
-        load_answers(tmp_path / "r.json")
-    with pytest.raises(
-        MedcalError,
-        match=r"no metric 'acc_norm', there are exact_match.*grade=acc_norm,NAME",
-    ):
-        load_answers(tmp_path / "r.json", grade="acc_norm")
-    answers = load_answers(
-        tmp_path / "r.json", grade="acc_norm, acc, exact_match"
-    ).set_index("dataset")
-    assert answers["correct"].to_dict() == {
-        "pubmedqa": False,
-        "other": True,
-        "third": False,
-    }
+    value = {"config": {"model_args": "pretrained=org/net,dtype=f"}, "samples": samples}
+    path = tmp_path / "r.json"
+    path.write_text(json.dumps({"results": {}} | value))
+    differ = r"differ: acc_norm, in_process; .*grade=NAME"
+    none = r"no metric 'acc_norm', there are exact_match.*grade=acc_norm,NAME"
+    for grade, message in ((None, differ), ("acc_norm", none)):
+        with pytest.raises(MedcalError, match=message):
+            load_answers(path, grade=grade)
+    answers = load_answers(path, grade="acc_norm, acc, exact_match")
+    assert answers["dataset"].tolist() == [*samples]
+    assert answers["correct"].tolist() == [False, True, False]
     assert {*answers["model"]} == {"org/net"}
     assert tool(answers) == "lm-eval-results"
 
@@ -179,8 +137,6 @@ def test_lmms_eval(tmp_path):
     assert answers["new_tokens"].tolist() == [7] * 4
     assert answers["correct"].isna()[3], "0.31 is neither right nor wrong"
 
-
-# --- VLMEvalKit ----------------------------------------------------------------------------------
 
 SHEET = [
     {"index": k, "question": "q", "A": "lung", "B": "liver", "answer": gold, "prediction": reply}
@@ -212,9 +168,7 @@ def test_vlmevalkit_grades_only_plain_replies(tmp_path, kind):
     assert answers["correct"].tolist()[:4] == [True, False, True, True]
     assert answers["correct"].isna().tolist() == [False] * 4 + [True] * 2
     assert answers["confidence"].isna().all()
-    assert any(
-        "2 of 6 answers are not graded" in text for text in answers.attrs["assumed"]
-    )
+    assert "2 of 6 answers are not graded" in " ".join(answers.attrs["assumed"])
 
 
 @pytest.mark.parametrize(
@@ -240,31 +194,33 @@ def test_vlmevalkit_judged_and_yes_no_sheets(tmp_path):
     answers = load_answers(write_sheet(tmp_path / "judged.xlsx", judged))
     assert answers["correct"].tolist() == [False, True] * 3
     assert answers["category"].tolist() == ["organ"] * 6
-    words = [
-        {"index": k, "question": "q", "answer": "Yes", "prediction": p}
-        for k, p in enumerate(["Yes.", "no", "Yes, there is"])
+    pairs = [
+        ("Yes", "Yes."),
+        ("Yes", "no"),
+        ("Yes", "Yes, there is"),
+        ("a rib", "Yes."),
     ]
-    words.append(words[0] | {"index": 3, "answer": "a rib"})
+    words = [
+        {"index": k, "question": "q", "answer": gold, "prediction": reply}
+        for k, (gold, reply) in enumerate(pairs)
+    ]
     answers = load_answers(write_sheet(tmp_path / "words.xlsx", words))
     assert answers["correct"].tolist()[:3] == [True, False, True]
     assert answers["correct"].isna()[3], "an open reply is not graded by a guess"
 
 
-# --- Inspect -------------------------------------------------------------------------------------
-
-
 def inspect_sample(k, value, answer="A", logprobs=None, **more):
     choice = {"message": {"role": "assistant", "content": f"ANSWER: {answer}"}}
     if logprobs:
-        choice["logprobs"] = {
-            "content": [{"token": "t", "logprob": v} for v in logprobs]
-        }
+        tokens = [{"token": "t", "logprob": value} for value in logprobs]
+        choice["logprobs"] = {"content": tokens}
     output = {"choices": [choice], "usage": {"input_tokens": 9, "output_tokens": 3}}
     scores = {"choice": {"value": value, "answer": answer}}
     base = {"id": k, "epoch": 1, "input": "q", "choices": ["x", "y"], "target": "A"}
     return base | {"output": output, "scores": scores} | more
 
 
+BOTH = {"s": {"value": "C"}, "t": {"value": 1}}
 INSPECT = {
     "eval": {
         "task": "t",
@@ -277,34 +233,38 @@ INSPECT = {
         inspect_sample("a", "C", logprobs=[-0.1, -0.3]),
         inspect_sample("a", "I", "B", epoch=2),
         inspect_sample("b", 0.5, target=["A", "B"]),
-        inspect_sample(
-            "c", True, output={}, scores={"s": {"value": "C"}, "t": {"value": 1}}
-        ),
+        inspect_sample("c", True, output={}, scores=BOTH),
     ],
 }
-
-
 EMPTY = json.dumps(INSPECT | {"samples": None})
 
 
-def inspect_zip(path):
+def zipped(path, members):
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
-        header = {name: value for name, value in INSPECT.items() if name != "samples"}
-        archive.writestr("header.json", json.dumps(header))
-        for k, sample in enumerate(INSPECT["samples"]):
-            archive.writestr(f"samples/{k}_epoch_1.json", json.dumps(sample))
+        for name, content in members.items():
+            archive.writestr(name, content)
+
+
+def written(path, value):
+    """Write a value as the kind of file that the name ends with."""
+    text = json.dumps(value).encode()
+    if path.suffix == ".eval":
+        members = {"header.json": json.dumps(value | {"samples": None})}
+        for k, sample in enumerate(value["samples"]):
+            members[f"samples/{k}_epoch_1.json"] = json.dumps(sample)
+        zipped(path, members)
+    elif path.suffix == ".jsonl":
+        lines(path, value)
+    elif path.suffix in (".xlsx", ".tsv"):
+        write_sheet(path, value)
+    else:
+        path.write_bytes(gzip.compress(text) if path.suffix == ".gz" else text)
     return path
 
 
 @pytest.mark.parametrize("kind", ["eval", "json", "json.gz"])
 def test_inspect(tmp_path, kind):
-    path = tmp_path / f"log.{kind}"
-    text = json.dumps(INSPECT).encode()
-    if kind == "eval":
-        inspect_zip(path)
-    else:
-        path.write_bytes(gzip.compress(text) if kind.endswith("gz") else text)
-    answers = read_answers(path)
+    answers = read_answers(written(tmp_path / f"log.{kind}", INSPECT))
     assert tool(answers) == "inspect"
     answers = answers.set_index(["item_id", "sample"]).sort_index()
     assert {*answers["model"]} == {"lab/net"}
@@ -314,19 +274,17 @@ def test_inspect(tmp_path, kind):
     assert answers["correct"][("c", 0)], "both scorers say so"
     assert answers["confidence"][("a", 0)] == pytest.approx(math.exp(-0.2))
     assert answers["strategy"].tolist()[:2] == ["sequence_probability", "generate"]
+    assert answers["answer"].tolist()[:2] == ["A", "B"]
     assert answers["gold"][("b", 0)] == '["A","B"]'
     assert answers["new_tokens"].tolist()[0] == 3
 
 
 def test_inspect_scorers_that_differ_are_named(tmp_path):
     sample = inspect_sample("a", "C", scores={"s": {"value": "C"}, "t": {"value": "I"}})
-    (tmp_path / "a.json").write_text(json.dumps(INSPECT | {"samples": [sample]}))
+    path = written(tmp_path / "a.json", INSPECT | {"samples": [sample]})
     with pytest.raises(MedcalError, match=r"they differ: s, t; .*grade=NAME"):
-        load_answers(tmp_path / "a.json")
-    assert load_answers(tmp_path / "a.json", grade="s")["correct"].tolist() == [True]
-
-
-# --- other packages' -----------------------------------------------------------------------------
+        load_answers(path)
+    assert load_answers(path, grade="s")["correct"].tolist() == [True]
 
 
 def test_another_package_may_add_a_reader(tmp_path, monkeypatch):
@@ -351,8 +309,6 @@ def test_another_package_may_add_a_reader(tmp_path, monkeypatch):
     assert answers["correct"].tolist() == [True, True]
 
 
-# --- odd values, damage, files meant ill ---------------------------------------------------------
-
 ODD = (None, True, -5, 1e300, "x", "", [], {}, [None], [[1]], {"a": 1}, 10**30, "nan")
 
 
@@ -373,13 +329,11 @@ def bent(value, dice):
     return value
 
 
+TWO = [choice_sample(k, [-1.0, -2.0], 0) for k in range(2)]
 VALUES = {
     "inspect": INSPECT,
-    "lm-eval": [choice_sample(k, [-1.0, -2.0], 0) for k in range(2)],
-    "lm-eval-results": {
-        "results": {},
-        "samples": {"t": [choice_sample(0, [-1.0, -2.0], 0)]},
-    },
+    "lm-eval": TWO,
+    "lm-eval-results": {"results": {}, "samples": {"t": TWO[:1]}},
     "lmms-eval": [lmms_sample(k, "yes", "yes", exact_match=1.0) for k in range(2)],
     "vlmevalkit": SHEET,
 }
@@ -390,8 +344,7 @@ def test_odd_values_in_any_place_come_in_or_are_named(tmp_path, name):
     dice = random.Random(name)
     came = 0
     for _ in range(40):
-        path = tmp_path / "in.json"
-        path.write_text(json.dumps(bent(VALUES[name], dice)))
+        path = written(tmp_path / "in.json", bent(VALUES[name], dice))
         try:
             load_answers(path)
             came += 1
@@ -400,17 +353,17 @@ def test_odd_values_in_any_place_come_in_or_are_named(tmp_path, name):
     assert came > 2
 
 
-@pytest.mark.parametrize("kind", ["jsonl", "eval", "json.gz", "xlsx"])
-def test_damaged_logs_raise_our_error_only(tmp_path, kind):
-    path = tmp_path / f"in.{kind}"
-    if kind == "jsonl":
-        lines(path, VALUES["lm-eval"])
-    elif kind == "eval":
-        inspect_zip(path)
-    elif kind == "xlsx":
-        write_sheet(path, SHEET)
-    else:
-        path.write_bytes(gzip.compress(json.dumps(VALUES["lmms-eval"]).encode()))
+@pytest.mark.parametrize(
+    ("kind", "name"),
+    [
+        ("jsonl", "lm-eval"),
+        ("eval", "inspect"),
+        ("json.gz", "lmms-eval"),
+        ("xlsx", "vlmevalkit"),
+    ],
+)
+def test_damaged_logs_raise_our_error_only(tmp_path, kind, name):
+    path = written(tmp_path / f"in.{kind}", VALUES[name])
     whole = path.read_bytes()
     dice = random.Random(4)
     refused = 0
@@ -423,26 +376,11 @@ def test_damaged_logs_raise_our_error_only(tmp_path, kind):
     assert refused > 5
 
 
-def zipped(path, **members):
-    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
-        for name, content in members.items():
-            archive.writestr(name.replace("__", "/").replace("_json", ".json"), content)
-    return path
-
-
-def lying_zip(path, size=100_000_000):
-    """A log whose header says that it is small, and unpacks to 100 MB."""
-    buffer = io.BytesIO()
-    zipped(buffer, header_json=b"x" * size)
-    content = buffer.getvalue().replace(
-        struct.pack("<I", size), struct.pack("<I", 1_000)
-    )
-    path.write_bytes(content)
-    return path
-
-
 def test_files_that_unpack_to_more_than_they_say_are_read_no_further(tmp_path):
-    path = lying_zip(tmp_path / "lie.eval")
+    path = tmp_path / "lie.eval"
+    zipped(path, {"header.json": b"x" * 100_000_000})
+    true, lie = (struct.pack("<I", size) for size in (100_000_000, 1_000))
+    path.write_bytes(path.read_bytes().replace(true, lie))
     tracemalloc.start()
     with pytest.raises(MedcalError, match=r"lie\.eval"):
         load_answers(path)
@@ -455,8 +393,8 @@ def test_files_that_unpack_to_more_than_they_say_are_read_no_further(tmp_path):
     ("name", "make", "message"),
     [
         ("a.eval", lambda p: p.write_bytes(b"PK\x03\x04 no zip"), "cut off or damaged"),
-        ("b.eval", lambda p: zipped(p, header_json=EMPTY), "no answers"),
-        ("c.eval", lambda p: zipped(p, samples__1_json=b"0" * 300_000_000),
+        ("b.eval", lambda p: zipped(p, {"header.json": EMPTY}), "no answers"),
+        ("c.eval", lambda p: zipped(p, {"samples/1.json": b"0" * 300_000_000}),
          "unpacks to 300,000,000 bytes"),
         ("d.json", lambda p: p.write_text(EMPTY), "no answers in it"),
         ("e.json.gz", lambda p: p.write_bytes(gzip.compress(b"[" + b"[]," * 30_000_000 + b"[]]")),
@@ -484,9 +422,7 @@ def test_sheets_that_reach_far_are_refused_at_once(tmp_path):
         book.active.cell(row=row, column=16_384, value=1)  # XFD, the last one there is
     book.save(tmp_path / "far.xlsx")
     started = time.process_time()
-    with pytest.raises(
-        MedcalError, match=r"far\.xlsx: row 1 has a value in a column that has no name"
-    ):
+    with pytest.raises(MedcalError, match=r"far\.xlsx: row 1 has a value in a column"):
         load_answers(tmp_path / "far.xlsx")
     assert time.process_time() - started < 20
     write_sheet(tmp_path / "a.xlsx", SHEET)
@@ -494,14 +430,10 @@ def test_sheets_that_reach_far_are_refused_at_once(tmp_path):
         members = {name: archive.read(name) for name in archive.namelist()}
     name = "xl/worksheets/sheet1.xml"
     members[name] = members[name].replace(b'<row r="2"', b'<row r="99999999999"')
-    with zipfile.ZipFile(tmp_path / "low.xlsx", "w", zipfile.ZIP_DEFLATED) as archive:
-        for member, content in members.items():
-            archive.writestr(member, content)
+    zipped(tmp_path / "low.xlsx", members)
     with pytest.raises(MedcalError, match="a row beyond 1,048,576"):
         load_answers(tmp_path / "low.xlsx")
 
-
-# --- real files ----------------------------------------------------------------------------------
 
 REAL = {
     "inspect/2025-05-12T20-28-13-04-00_popularity.json": ("inspect", 3, None),

@@ -7,7 +7,7 @@ import pytest
 from medcal_nb.run import run_study, steps_of
 
 #: Sizes at which a chapter says the same with less certainty, and runs in seconds.
-SMALL = {"N_RESAMPLES": 50, "N_DRAWS": 20, "N_ITEMS": 4, "N_SPLITS": 3, "N_REPEATS": 20}
+SMALL = {"N_RESAMPLES": 50, "N_DRAWS": 20, "N_ITEMS": 4, "N_SPLITS": 3}
 
 
 class StudyRun(NamedTuple):

@@ -30,9 +30,7 @@ def sources_of(path: Path, kind: str = "code") -> list[str]:
 
 
 def parameters_of(path: Path) -> str:
-    (cell,) = [
-        c for c in cells_of(path) if "parameters" in c["metadata"].get("tags", [])
-    ]
+    (cell,) = [cell for cell in cells_of(path) if cell["metadata"].get("tags")]
     return "".join(cell["source"])
 
 
@@ -61,26 +59,18 @@ def test_cells_are_short_and_branch_nowhere(notebook):
         assert not [node for node in nodes if isinstance(node, branches)], source
 
 
-def test_parameters_are_literals_in_capitals_each_with_a_comment(notebook):
+def test_parameters_are_literals_with_a_comment_and_used(notebook):
     source = parameters_of(notebook)
     tokens = tokenize.generate_tokens(io.StringIO(source).readline)
     commented = {token.start[0] for token in tokens if token.type == tokenize.COMMENT}
-    lines = ast.parse(source).body
-    for line in lines:
-        assert isinstance(line, ast.Assign)
-        assert line.targets[0].id.isupper()
-        ast.literal_eval(line.value)
-        assert commented & set(range(line.lineno, line.end_lineno + 1)), line.targets[
-            0
-        ].id
-    assert lines[-1].targets[0].id == "OUT"
-    assert ast.literal_eval(lines[-1].value) == ""
-
-
-def test_every_parameter_is_used(notebook):
-    code = "\n".join(s for s in sources_of(notebook) if s != parameters_of(notebook))
-    for line in ast.parse(parameters_of(notebook)).body:
-        assert re.search(rf"\b{line.targets[0].id}\b", code), line.targets[0].id
+    code = "\n".join(s for s in sources_of(notebook) if s != source)
+    for line in ast.parse(source).body:
+        name = line.targets[0].id
+        assert name.isupper()
+        value = ast.literal_eval(line.value)
+        assert commented & set(range(line.lineno, line.end_lineno + 1)), name
+        assert re.search(rf"\b{name}\b", code), name
+    assert (name, value) == ("OUT", "")
 
 
 def test_imports_stand_first_and_the_output_is_closed_last(notebook):
@@ -96,8 +86,3 @@ def test_figures_carry_the_number_of_their_notebook(notebook):
     assert len(names) == code.count("out.save(")
     assert all(name.startswith(f"fig{notebook.stem[:2]}_") for name in names)
     assert len(set(names)) == len(names)
-
-
-def test_there_are_at_most_24_figures():
-    code = "\n".join(source for path in NOTEBOOKS for source in sources_of(path))
-    assert code.count("out.save(") <= 24

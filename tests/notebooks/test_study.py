@@ -1,28 +1,17 @@
-"""What a study publishes, read from one small run of it; and papermill alone gives the same."""
+"""What a study publishes, read from one small run of it."""
 
-import base64
 import json
-import math
 import re
 import sys
 from pathlib import Path
 
 import nbformat
-import papermill
 import pytest
 
-from medcal_nb.run import ROOT, compare_results
+from medcal_nb.run import ROOT
 
 NAMES = sorted(path.stem for path in (ROOT / "notebooks").glob("[0-9][0-9]_*.ipynb"))
-#: The chapters of the recorded study; others ask models, or sum up.
-CHAPTERS = [name for name in NAMES if name[:2] in ("02", "03", "04", "05", "06")]
-RANGES = {
-    "accuracy": 1,
-    "mean_confidence": 1,
-    "ece": 1,
-    "brier": 1,
-    "auroc": 1,
-}
+SHARES = ("accuracy", "mean_confidence", "ece", "brier", "auroc")
 
 pytestmark = [pytest.mark.notebooks, pytest.mark.slow]
 
@@ -49,9 +38,8 @@ def test_findings_hold_numbers(step):
 def test_scores_are_in_range(step):
     for rows in results_of(step)["tables"].values():
         for row in rows:
-            for name, most in RANGES.items():
-                value = row.get(name)
-                assert value is None or 0 <= value <= most or math.isinf(value)
+            for name in SHARES:
+                assert 0 <= (row.get(name) or 0) <= 1
 
 
 def test_the_page_shows_every_figure_and_finding_and_no_place(step):
@@ -67,36 +55,9 @@ def test_the_page_shows_every_figure_and_finding_and_no_place(step):
 def test_the_executed_copy_shows_what_is_published(step):
     executed = nbformat.read(step.executed, as_version=4)
     outputs = [output for cell in executed.cells for output in cell.get("outputs", ())]
-    marks = [
-        output.metadata["medcal"]
-        for output in outputs
-        if "medcal" in output.get("metadata", {})
-    ]
+    marks = [output.get("metadata", {}).get("medcal") for output in outputs]
     published = [name for name in results_of(step)["files"] if name.endswith(".png")]
-    assert sorted(mark["figure"] for mark in marks) == sorted(published)
+    assert sorted(mark["figure"] for mark in marks if mark) == sorted(published)
     for name in published:
         assert (step.figures / name).read_bytes().startswith(b"\x89PNG")
         assert (step.figures / name).with_suffix(".csv").stat().st_size
-    pictures = [
-        output.data["image/png"]
-        for output in outputs
-        if "image/png" in output.get("data", {})
-    ]
-    assert all(base64.b64decode(picture) for picture in pictures)
-
-
-@pytest.mark.parametrize("name", CHAPTERS)
-def test_papermill_alone_gives_the_published_results(name, tmp_path, monkeypatch):
-    """As JupyterLab does: no parameter but where to write."""
-    published = ROOT / "figures" / "results" / f"{name}.json"
-    for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
-        monkeypatch.delenv(variable, raising=False)
-    papermill.execute_notebook(
-        ROOT / "notebooks" / f"{name}.ipynb",
-        tmp_path / "out.ipynb",
-        {"OUT": str(tmp_path)},
-        cwd=ROOT / "notebooks",
-        progress_bar=False,
-    )
-    again = json.loads((tmp_path / "results" / f"{name}.json").read_text("utf-8"))
-    assert not compare_results(json.loads(published.read_text("utf-8")), again)

@@ -1,6 +1,7 @@
 """The recorded tables are made from public files: small ones of the same layout give the same."""
 
 import json
+import os
 import pickle
 import subprocess
 import sys
@@ -9,33 +10,27 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pytest
 
 from data.recorded.prepare import aneurysm_readers, vlcb, vlcb_items
 from data.recorded.prepare.mmlu_pro_text import CONFIDENCES
+from data.recorded.prepare.tables import prepare
 from medcal_nb.answers.recorded import load_recorded, recorded_folder
 from medcal_nb.errors import MedcalError
 from medcal_nb.files import file_hash
 
 ROOT = Path(__file__).resolve().parents[2]
-QUESTIONS = json.loads(
-    (Path(__file__).parent / "data" / "vlcb_questions.json").read_text()
-)["questions"]
+FILE = Path(__file__).with_name("data") / "vlcb_questions.json"
+QUESTIONS = json.loads(FILE.read_text())["questions"]
 
 
 def stored(name):
     return pd.read_parquet(recorded_folder() / f"{name}.parquet")
 
 
-def run(name, folder, to):
-    to.mkdir(exist_ok=True)
-    command = [sys.executable, "-m", "data.recorded.prepare", name, folder, "--to", to]
-    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
-
-
 def prepared(name, folder, to):
-    process = run(name, folder, to)
-    assert process.returncode == 0, process.stderr
-    return pd.read_parquet(to / f"{name}.parquet")
+    to.mkdir(exist_ok=True)
+    return pd.read_parquet(prepare(name, folder, to))
 
 
 def write(path, text):
@@ -50,10 +45,10 @@ def publish_questions(folder):
     lines = defaultdict(list)
     for question in QUESTIONS:
         category, key = question["category"], question["image_key"]
-        record = {name: question[name] for name in ("question", "answer")}
+        text, answer = question["question"], question["answer"]
+        record = {"question": text, "answer": answer}
         if question["dataset"] == "POPE":
-            image = {"image": f"{key}.jpg"}
-            record = {"text": record["question"], "label": record["answer"]} | image
+            record = {"text": text, "label": answer, "image": f"{key}.jpg"}
             lines[f"output/coco/coco_pope_{category}.json"].append(record)
         elif question["dataset"] == "GQA":
             gqa[len(gqa)] = record | {"imageId": key, "types": {"detailed": category}}
@@ -96,17 +91,13 @@ def publish_vlcb(table, folder):
         for model, rows in table.groupby("model"):
             rows = rows.dropna(subset=[confidence, labels])
             names = {labels: "ground_truth_correctness", confidence: "confidence_score"}
-            if method != "BICR":
-                names["dataset"] = "dataset"
-            if method == "PTRUE":
-                names |= {"p_true_logit_no": "logit_a", "p_true_logit_yes": "logit_b"}
-            part = rows[list(names)].rename(columns=names)
+            names |= {"p_true_logit_no": "logit_a", "p_true_logit_yes": "logit_b"}
+            part = rows.rename(columns=names)[[*names.values(), "dataset"]]
             part["hash_id"] = [f"{item:032x}" for item in rows["item"]]
-            seed = ["seed_42"] if method == "BICR" else []
-            parts = ("results/SPARROW", method, model, *seed, "VLCB_test")
-            folder.joinpath(*parts).mkdir(parents=True)
-            path = folder.joinpath(*parts, "test_labels.json.gz")
-            part.to_json(path, orient="records")
+            seed = "seed_42" if method == "BICR" else ""
+            home = folder / "results/SPARROW" / method / model / seed / "VLCB_test"
+            home.mkdir(parents=True)
+            part.to_json(home / "test_labels.json.gz", orient="records")
 
 
 def test_vlcb_comes_back(tmp_path):
@@ -150,14 +141,14 @@ def test_readings_come_back_with_their_halves(tmp_path):
     file["recall"] = np.where(table["recall"], 1, 2)
     text = file.sample(frac=1, random_state=0).to_csv(index=False)
     write(tmp_path / "inst/data-raw/viperObs.csv", text)
-    to = tmp_path / "out"
-    pd.testing.assert_frame_equal(prepared("viper", tmp_path, to), table)
+    command = [sys.executable, "-m", "data.recorded.prepare", "viper", "."]
+    command += ["--to", "."]
+    at = {"cwd": tmp_path, "env": os.environ | {"PYTHONPATH": str(ROOT)}}
+    subprocess.run(command, check=True, **at)
     # the same rows give the same bytes, so that the manifest's hash can be checked
-    folders = (to, recorded_folder())
-    hashes = {file_hash(folder / "viper.parquet") for folder in folders}
-    assert len(hashes) == 1
-    answers = (load_recorded("viper", folder=folder) for folder in folders)
-    pd.testing.assert_frame_equal(*answers)
+    made, ours = (folder / "viper.parquet" for folder in (tmp_path, recorded_folder()))
+    assert made.read_bytes() == ours.read_bytes()
+    assert load_recorded("viper", folder=tmp_path).equals(load_recorded("viper"))
 
 
 def test_a_mark_is_true_where_the_reading_or_its_region_says_so(tmp_path):
@@ -174,7 +165,7 @@ def test_a_mark_is_true_where_the_reading_or_its_region_says_so(tmp_path):
     for place, row in rows.items():
         sheet = pd.DataFrame([row], columns=names).assign(**empty, reading_time="1m31s")
         path = tmp_path / f"READINGS/{place}.xlsx"
-        path.parent.mkdir(parents=True, exist_ok=True)
+        write(path, "")
         sheet.to_excel(path, index=False)
     marks = aneurysm_readers.read(tmp_path).fillna({"gold": "?"})
     # of two marks in one region one is true: which one is not known
@@ -192,9 +183,8 @@ def test_a_mark_is_true_where_the_reading_or_its_region_says_so(tmp_path):
 
 def test_a_pickle_that_asks_for_code_is_refused_and_leaves_nothing(tmp_path):
     path = tmp_path / "output/m/mmbench.pkl"
-    path.parent.mkdir(parents=True)
-    path.write_bytes(pickle.dumps([Path.touch]))
-    process = run("vlm_uncertainty_bench", tmp_path, tmp_path / "out")
-    assert process.returncode != 0
-    assert MedcalError.__name__ in process.stderr
+    write(path, "")
+    path.write_bytes(pickle.dumps([os.getcwd]))
+    with pytest.raises(MedcalError, match="it asks for"):
+        prepared("vlm_uncertainty_bench", tmp_path, tmp_path / "out")
     assert not list((tmp_path / "out").iterdir())

@@ -1,4 +1,4 @@
-"""Take a screenshot of README: ``python -m tests.browser.screenshots lesson``, or ``reader``.
+"""Take a screenshot of README: ``python -m docs.screenshots lesson``, or ``reader``.
 
 They show the real thing: the lesson's page, and the reader page of recorded answers.
 """

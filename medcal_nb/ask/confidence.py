@@ -6,7 +6,7 @@ A number is a confidence where it has its word, in one of four forms:
   stands between them may only say what the confidence is in ("in this answer"), as "Confidence
   that the answer is yes: 10%" may be that of another answer;
 - *in a sentence*: "my confidence in this answer is about 85%";
-- *tied to a word*: "85% sure", "an 80% chance that this is right";
+- *tied to a word*: "I am 85% sure that this is correct", "yes, with 85% confidence";
 - *alone*: a reply that is nothing but a number.
 
 The first form goes before the others. Everything else is missing: numbers without a word, with
@@ -31,9 +31,11 @@ VALUE = (
     rf"(?P<before>%\s?)?(?P<a>{_NUMBER})(?P<percent>{_PERCENT})?"
     rf"(?:\s*(?:-|~|to|and)\s*(?P<b>{_NUMBER})(?P<percent_b>{_PERCENT})?)?"
     r"(?:\s*(?:/|out\s+of)\s*(?P<of>100|10|5|1(?:\.0+)?)(?![\d/]))?"
-    rf"(?!\d|[.,]\d|\s*(?:\+(?!/)|{WORDS['bound_after']}))"
+    r"(?!\d|[.,]\d)"
 )
-_ENDS = re.compile(r"\s*(?:$|[\n.,;:!)\]}|'(]|[-±]\s|because\b|confidence\b|answer\b)")
+_ENDS = re.compile(
+    r"\s*(?:$|[\n.,;:!)\]}|'(]|[-±]\s|(?:because|since|as|confidence|answer)\b|です)"
+)
 _ABOUT = (
     r"(?:(?:about|around|approximately|approx\.|roughly|between|circa|約|约|약|~|≈"
     r"|very|high|medium|moderate|low|[(\[])\s*){0,3}"
@@ -41,12 +43,13 @@ _ABOUT = (
 _LABEL = rf"(?:(?P<sure>{WORDS['confidence']})|{WORDS['probability']})"
 _STATED = re.compile(
     rf"{_LABEL}(?P<in>[^\n:=|\d.;?]{{0,60}}?)\s*(?:(?P<sign>[:=|?]|->|=>|\s-\s|\n)"
-    rf"|\b(?:is|was|(?<!level\s)of|at|as|would\s+be)\b|[是为はは는은])?\s*{_ABOUT}{VALUE}"
+    rf"|\b(?:is|was|would\s+be)\b|[是为はは는은])?\s*{_ABOUT}{VALUE}"
 )
-#: What may stand between a label and its sign.
+#: What may stand between a label and its sign, and behind a word that a number is tied to.
 _OWN = re.compile(WORDS["own"])
 _TIED = re.compile(
-    rf"(?P<doubt>{WORDS['doubt']})?(?<![\d.,]){VALUE}(?:{WORDS['tied']})"
+    rf"\b(?:i\s+am|i'm|with)\s+{_ABOUT}{VALUE}\s*(?:sure|certain|confident|confidence)\b"
+    r"(?P<in>[^\n:=.,;)]{0,60})"
 )
 _ALONE = re.compile(rf"[\s\"'(\[]*{_ABOUT}{VALUE}[\s.\"')\]]*")
 _SCALE = re.compile(
@@ -99,7 +102,7 @@ def parse_confidence(text: str, *, cut_off: bool = False) -> float | None:
             is_cut = match.end() == len(text) and text[-1].isdecimal()
             others.append(_share(match, scale) if own and not is_cut else None)
     for match in _TIED.finditer(text):
-        others.append(None if match["doubt"] else _share(match, scale))
+        others.append(_share(match, scale) if _OWN.fullmatch(match["in"]) else None)
     values = set(asked_for) - {None} or set(others)
     return values.pop() if len(values) == 1 else None
 
@@ -115,11 +118,7 @@ def _share(match, scale):
     # "1. Look" begins a list, "0." may have lost its decimals, "0 to 100" is the scale
     is_mark = re.match(r"[.):]\s+[^\W\d]", rest) if float(low) < 10 else None
     is_mark = is_mark or (low in "01" and rest == ".")
-    if (
-        (is_bare and is_mark)
-        or not (is_percent or _ENDS.match(rest))
-        or float(low) > float(high)
-    ):
+    if (is_bare and is_mark) or not _ENDS.match(rest) or float(low) > float(high):
         return None
     if float(low) <= 1 < float(high):
         return None

@@ -24,11 +24,15 @@ NAMES = "verbalized,two_stage,challenge,sequence_probability,p_true,self_consist
 INCIDENTAL = ["seconds", "run_id", "server", "server_version", "server_flags", "order"]
 
 
+def exported(folder, names="verbalized", **more):
+    return export_batch(folder, "told", names, dataset=DATASET, **more)
+
+
 def run_lines(url, path, refuse=()):
     """Do what whoever runs a batch does: post each line, write each reply to a line."""
     results = path.with_name(path.name.replace("requests", "results"))
-    with path.open() as lines, results.open("w") as told:
-        for line in map(json.loads, lines):
+    with results.open("w") as replies:
+        for line in lines_of([path]):
             body = json.dumps(line["body"]).encode()
             how = {"method": line["method"]}
             request = urllib.request.Request(url + line["url"], body, **how)
@@ -36,8 +40,8 @@ def run_lines(url, path, refuse=()):
             response = {"status_code": 200, "body": answer}
             if line["custom_id"] in refuse:
                 response = {"status_code": 500, "body": {"error": "out of memory"}}
-            kept = {"custom_id": line["custom_id"], "response": response, "error": None}
-            told.write(json.dumps(kept) + "\n")
+            result = {"custom_id": line["custom_id"], "response": response}
+            replies.write(json.dumps(result | {"error": None}) + "\n")
 
 
 def lines_of(paths):
@@ -45,128 +49,89 @@ def lines_of(paths):
 
 
 def table(log):
-    answers = (
-        log.read().sort_values(["strategy", "item_id", "sample"]).reset_index(drop=True)
-    )
-    return answers.drop(columns=[name for name in INCIDENTAL if name in answers])
+    answers = log.read().sort_values(["strategy", "item_id", "sample"])
+    return answers.drop(columns=INCIDENTAL, errors="ignore").reset_index(drop=True)
 
 
-def test_a_batch_gives_what_a_direct_run_gives(tmp_path, monkeypatch):
+def test_a_batch_gives_what_a_direct_run_gives(tmp_path, log, monkeypatch):
     monkeypatch.setattr(batch, "MOST_LINES", 7)
-    folder = tmp_path / "batch"
+    folder, few = tmp_path / "batch", {"split": "test", "n": 6}
+    items = load_items(DATASET, **few)
     with Told(logprobs=True, several=True) as told:
-        waiting = export_batch(
-            folder, "told", NAMES, dataset=DATASET, split="test", n=6, samples=3
-        )
+        waiting = exported(folder, NAMES, samples=3, **few)
         assert len(waiting) > 1
+        assert all(len(lines_of([path])) <= 7 for path in waiting)
         lines = lines_of(waiting)
-        assert max(len(path.open().readlines()) for path in waiting) <= 7
         ids = [line["custom_id"] for line in lines]
         assert len(set(ids)) == len(ids)
-        items = load_items(DATASET, split="test", n=6)
         assert {i.split("|")[0] for i in ids} == set(items["item_id"])
         # lines of one image stand together
         parts = [line["body"]["messages"][0]["content"][0] for line in lines]
         images = [part["image_url"]["url"] for part in parts]
         assert sum(a != b for a, b in pairwise(images)) == 5
-        with AnswerLog(tmp_path / "batch.sqlite") as log:
-            rounds = 1
-            while waiting:
-                for path in waiting:
-                    run_lines(told.url, path)
-                summary, waiting = collect_batch(folder, log)
-                assert not summary.failed
-                rounds += bool(waiting)
-            assert rounds == 2  # a second turn
-            assert len(list(folder.glob("round-*"))) == 2
-            assert collect_batch(folder, log)[1] == []
-            collected = table(log)
-        with AnswerLog(tmp_path / "direct.sqlite") as log:
+        while waiting:
+            for path in waiting:
+                run_lines(told.url, path)
+            summary, waiting = collect_batch(folder, log)
+            assert not summary.failed
+        assert len(list(folder.glob("round-*"))) == 2  # a second turn
+        assert collect_batch(folder, log)[1] == []
+        with AnswerLog(tmp_path / "direct.sqlite") as other:
             model = ServedModel([told.url])
-            assert not ask(model, items, NAMES, log=log, samples=3).failed
-            direct = table(log)
-    assert len(collected) == len(direct) > 40
-    assert collected.equals(direct)
+            assert not ask(model, items, NAMES, log=other, samples=3).failed
+            direct = table(other)
+    assert len(direct) > 40
+    assert table(log).equals(direct)
 
 
-def test_a_line_that_failed_is_told_and_stands_in_the_next_round(tmp_path):
-    folder = tmp_path / "batch"
-    with Told(logprobs=True) as told, AnswerLog(tmp_path / "a.sqlite") as log:
-        (path,) = export_batch(
-            folder, "told", "verbalized", dataset=DATASET, split="test", n=3
-        )
-        first = lines_of([path])[0]["custom_id"]
-        run_lines(told.url, path, refuse={first})
-        summary, waiting = collect_batch(folder, log)
-        assert summary.rows == 2
-        assert "out of memory" in summary.failed[first.split("|")[0]]
-        for _ in range(2):  # as often as one collects before that round is run
-            assert [path.parent.name for path in waiting] == ["round-02"]
-            assert [path.name for path in waiting] == ["requests-000.jsonl"]
-            assert [line["custom_id"] for line in lines_of(waiting)] == [first]
-            _, waiting = collect_batch(folder, log)
-        run_lines(told.url, *waiting)
-        summary, waiting = collect_batch(folder, log)
-        assert (summary.rows, summary.failed, waiting) == (1, {}, [])
-
-
-def test_what_has_no_result_yet_stands_in_the_next_round(tmp_path, monkeypatch):
+def test_what_failed_or_is_not_there_is_asked_again(tmp_path, log, monkeypatch):
     monkeypatch.setattr(batch, "MOST_LINES", 1)
     folder = tmp_path / "batch"
-    with Told() as told, AnswerLog(tmp_path / "a.sqlite") as log:
-        paths = export_batch(folder, "told", "verbalized", dataset=DATASET, n=3)
+    with Told() as told:
+        paths = exported(folder, n=3)
+        ids = [line["custom_id"] for line in lines_of(paths)]
         assert collect_batch(folder, log)[1] == paths  # nothing came back
         run_lines(told.url, paths[0])
+        run_lines(told.url, paths[1], refuse={ids[1]})
         summary, waiting = collect_batch(folder, log)
-        assert (summary.rows, summary.failed, len(waiting)) == (1, {}, 2)
-        run_lines(told.url, paths[1])  # late, and counted
-        assert collect_batch(folder, log)[1] == waiting
-        run_lines(told.url, waiting[1])
-        assert collect_batch(folder, log)[1] == []
+        assert summary.rows == 1
+        assert "out of memory" in summary.failed[ids[1].split("|")[0]]
+        names = ("requests-000.jsonl", "requests-001.jsonl")
+        assert waiting == [folder / "round-02" / name for name in names]
+        assert [line["custom_id"] for line in lines_of(waiting)] == ids[1:]
+        run_lines(told.url, paths[2])  # late, and counted
+        summary, again = collect_batch(folder, log)
+        assert (summary.rows, len(summary.failed), again) == (1, 1, waiting)
+        run_lines(told.url, waiting[0])
+        summary, waiting = collect_batch(folder, log)
+        assert (summary.rows, summary.failed, waiting) == (1, {}, [])
         assert len(log.keys()) == 3
 
 
-def test_what_is_no_batch_is_refused(tmp_path):
-    with AnswerLog(tmp_path / "a.sqlite") as log:
-        with pytest.raises(MedcalError, match=r"plan\.json"):
-            collect_batch(tmp_path, log)
-        (path,) = exported(tmp_path / "b")
-        with pytest.raises(MedcalError, match="a batch is there already"):
-            exported(tmp_path / "b")
-        (path.parent / "results-000.jsonl").write_text('{"custom_id": 3\n')
-        with pytest.raises(MedcalError, match=r"results-000\.jsonl, line 1: no line"):
-            collect_batch(tmp_path / "b", log)
+def test_what_is_no_batch_is_refused(tmp_path, log):
+    with pytest.raises(MedcalError, match=r"plan\.json"):
+        collect_batch(tmp_path, log)
+    (path,) = exported(tmp_path / "b", n=2)
+    with pytest.raises(MedcalError, match="a batch is there already"):
+        exported(tmp_path / "b", n=2)
+    (path.parent / "results-000.jsonl").write_text('{"custom_id": 3\n')
+    with pytest.raises(MedcalError, match=r"results-000\.jsonl, line 1: no line"):
+        collect_batch(tmp_path / "b", log)
+    os.mkfifo(tmp_path / "plan.json")  # which is not waited for
+    with pytest.raises(MedcalError, match="no regular file"):
+        collect_batch(tmp_path, log)
 
 
-def exported(folder):
-    return export_batch(folder, "told", "verbalized", dataset=DATASET, n=2)
+ALTERED = [{"model": 5}, {"strategies": ["nothing"]}, {"items": {"name": "x"}}]
+ALTERED += [{"settings": {"samples": True}}, {"settings": {"colour": 1}}]
 
 
-@pytest.mark.parametrize(
-    ("name", "value"),
-    [
-        ("model", 5),
-        ("strategies", ["nothing"]),
-        ("items", {"name": "x"}),
-        ("settings", {"samples": True}),
-        ("settings", {"colour": 1}),
-    ],
-)
-def test_a_plan_that_was_altered_is_refused(tmp_path, name, value):
-    exported(tmp_path / "batch")
+@pytest.mark.parametrize("altered", ALTERED)
+def test_a_plan_that_was_altered_is_refused(tmp_path, log, altered):
+    exported(tmp_path / "batch", n=2)
     path = tmp_path / "batch" / "plan.json"
-    path.write_text(json.dumps(json.loads(path.read_text()) | {name: value}))
-    with AnswerLog(tmp_path / "a.sqlite") as log, pytest.raises(MedcalError):
-        collect_batch(tmp_path / "batch", log)
-
-
-def test_a_plan_that_is_a_pipe_is_refused_and_not_waited_for(tmp_path):
-    (tmp_path / "batch").mkdir()
-    os.mkfifo(tmp_path / "batch" / "plan.json")
-    with (
-        AnswerLog(tmp_path / "a.sqlite") as log,
-        pytest.raises(MedcalError, match="no regular file"),
-    ):
+    path.write_text(json.dumps(json.loads(path.read_text()) | altered))
+    with pytest.raises(MedcalError, match="no plan that can be read"):
         collect_batch(tmp_path / "batch", log)
 
 
@@ -183,17 +148,14 @@ batch.export_batch({folder!r}, "told", "verbalized", dataset={dataset!r}, n=2)
 """
 
 
-def test_an_export_that_was_killed_is_begun_again(tmp_path):
-    (whole,) = exported(tmp_path / "whole")
+def test_an_export_that_was_killed_is_begun_again(tmp_path, log):
+    (whole,) = exported(tmp_path / "whole", n=2)
     folder = tmp_path / "killed"
     code = KILLED.format(folder=str(folder), dataset=DATASET)
     died = subprocess.run([sys.executable, "-c", code], check=False)
     assert died.returncode == -signal.SIGKILL
-    with (
-        AnswerLog(tmp_path / "a.sqlite") as log,
-        pytest.raises(MedcalError, match="export was not finished"),
-    ):
+    with pytest.raises(MedcalError, match="export was not finished"):
         collect_batch(folder, log)
-    (path,) = exported(folder)
+    (path,) = exported(folder, n=2)
     assert path.read_bytes() == whole.read_bytes()
     assert path == folder / "round-01" / "requests-000.jsonl"

@@ -2,11 +2,11 @@
 
 import json
 import shutil
+from pathlib import Path
 
 import pytest
 from safetensors.torch import load_file, save_file
 
-from medcal_nb.answers import AnswerLog
 from medcal_nb.ask.calls import Picture, Similarity
 from medcal_nb.ask.models import resolve_model
 from medcal_nb.ask.run import ask, dry_run
@@ -63,17 +63,16 @@ def test_shares_equal_those_of_open_clip(clip):
     assert list(ours.probabilities.values()) == pytest.approx(expected, abs=1e-6)
 
 
-def test_zero_shot_end_to_end(clip, tmp_path):
+def test_zero_shot_end_to_end(clip, log):
     items = tiny_items(6)
-    with AnswerLog(tmp_path / "a.sqlite") as log:
-        summary = ask(clip, items, "all", log=log)
-        answers = log.read().set_index("strategy")
+    summary = ask(clip, items, "all", log=log)
+    answers = log.read().set_index("strategy")
     assert set(answers.index) == {"clip_zero_shot"}
     assert any("writes nothing" in why for _, why in summary.skipped)
-    closed = answers[answers.question_type == "closed"].iloc[0]
     texts = ("Is there a mass? yes", "Is there a mass? no")
-    (found,) = run(clip, [Similarity(Picture("x", items["image"][0]), texts)])
-    yes = found.probabilities[texts[0]]
+    (expected,) = run(clip, [Similarity(Picture("x", items["image"][0]), texts)])
+    closed = answers[answers.question_type == "closed"].iloc[0]
+    yes = expected.probabilities[texts[0]]
     assert closed.option_probabilities["yes"] == pytest.approx(yes, abs=1e-4)
     *skipped, counted = dry_run(clip, items, "all", Plan())
     (shown,) = (text for text in skipped if text.startswith("── "))
@@ -82,29 +81,29 @@ def test_zero_shot_end_to_end(clip, tmp_path):
     assert counted.startswith("6 items: at most 4 calls")
 
 
-def test_unknown_names_say_what_to_write(tmp_path):
+def test_unknown_names_say_what_to_write():
     with pytest.raises(MedcalError, match="names are clip:ARCHITECTURE@PRETRAINED"):
         resolve_model("clip:ViT-none")
-    with pytest.raises(MedcalError, match="open_clip cannot load it"):
-        resolve_model(f"clip:local-dir:{tmp_path}")
 
 
 EVIL = '{"auto_map": {"AutoTokenizer": ["evil.Evil", "evil.Evil"]}, "tokenizer_class": "Evil"}'
-ASKS = {"tokenizer_kwargs": {"trust_remote_code": True}}
 
 
-@pytest.mark.parametrize("text_cfg", [ASKS, {"hf_tokenizer_name": "x"}])
-def test_code_of_a_checkpoint_is_not_run_even_where_the_user_would_say_yes(
-    folder, tmp_path, monkeypatch, text_cfg
-):
-    place, trace, asked = tmp_path / "clip", tmp_path / "ran", []
-    shutil.copytree(folder, place)
+@pytest.fixture
+def place(folder, tmp_path):
+    """A copy of the model that a test may change."""
+    return Path(shutil.copytree(folder, tmp_path / "clip"))
+
+
+@pytest.mark.parametrize("kwargs", [{}, {"trust_remote_code": True}])
+def test_code_of_a_checkpoint_is_never_run(place, tmp_path, monkeypatch, kwargs):
+    """Not even where the user would say yes."""
+    trace, asked = tmp_path / "ran", []
     (place / "evil.py").write_text(f"open({str(trace)!r}, 'w')\nclass Evil: pass\n")
     (place / "tokenizer_config.json").write_text(EVIL)
+    text_cfg = {"hf_tokenizer_name": "x", "tokenizer_kwargs": kwargs}
     config = CONFIG | {"text_cfg": CONFIG["text_cfg"] | text_cfg}
-    text = json.dumps({"model_cfg": config}).replace(
-        "trust_remote", "trust\\u005fremote"
-    )
+    text = json.dumps({"model_cfg": config}).replace("_remote", "\\u005fremote")
     (place / "open_clip_config.json").write_text(text)
     monkeypatch.setattr("builtins.input", lambda text="": asked.append(text) or "y")
     with pytest.raises(MedcalError, match="needs code of its own"):
@@ -113,32 +112,23 @@ def test_code_of_a_checkpoint_is_not_run_even_where_the_user_would_say_yes(
     assert not asked
 
 
-def test_weights_that_are_missing_or_hold_code_are_refused(folder, tmp_path):
-    trace, weights = tmp_path / "ran", load_file(folder / WEIGHTS)
-    place, clip = tmp_path / "clip" / WEIGHTS, f"clip:local-dir:{tmp_path / 'clip'}"
-    shutil.copytree(folder, place.parent)
-    save_file({k: w for k, w in weights.items() if "visual" not in k}, place)
-    with pytest.raises(
-        MedcalError, match=r"cannot load it: .*[Mm]issing key.* \"visual"
-    ):
-        resolve_model(clip, device="cpu")
-    place.unlink()
-    with pytest.raises(MedcalError, match="open_clip cannot load it"):
-        resolve_model(clip, device="cpu")
-    pickled = place.with_name("open_clip_pytorch_model.bin")
-    torch.save(Evil(trace), pickled)
-    with pytest.raises(MedcalError, match="open_clip cannot load it"):
-        resolve_model(clip, device="cpu")
+def test_weights_that_are_missing_or_hold_code_are_refused(place, tmp_path):
+    trace, weights = tmp_path / "ran", load_file(place / WEIGHTS)
+    seen = {name: w for name, w in weights.items() if "visual" not in name}
+
+    def refused(says="open_clip cannot load it"):
+        with pytest.raises(MedcalError, match=says):
+            resolve_model(f"clip:local-dir:{place}", device="cpu")
+
+    save_file(seen, place / WEIGHTS)
+    refused(r"cannot load it: .*[Mm]issing key.* \"visual")
+    (place / WEIGHTS).unlink()
+    refused()
+    pickled = place / "open_clip_pytorch_model.bin"
+    # a pickle that writes a file as it is opened
+    pickled.write_bytes(f"cbuiltins\nopen\n(V{trace}\nVw\ntR.".encode())
+    refused()
     assert not trace.exists()
     torch.save(weights, pickled)  # plain tensors
-    assert resolve_model(clip, device="cpu").can == {"similarity"}
-
-
-class Evil:
-    """A pickle that writes a file as it is opened."""
-
-    def __init__(self, path):
-        self.path = str(path)
-
-    def __reduce__(self):
-        return open, (self.path, "w")
+    model = resolve_model(f"clip:local-dir:{place}", device="cpu")
+    assert model.can == {"similarity"}

@@ -9,7 +9,6 @@ from data.pocket.factory import model as architecture
 from data.pocket.factory import tokenizer as words
 from data.pocket.factory import training
 from data.pocket.factory.answers import LEVELS, with_candidates
-from medcal_nb.answers import AnswerLog
 from medcal_nb.answers.samples import one_answer_an_item
 from medcal_nb.ask.backends.local import LocalModel
 from medcal_nb.ask.models import resolve_model
@@ -18,32 +17,20 @@ from medcal_nb.datasets import open_image
 from tests.ask.tiny import tiny_checkpoint, tiny_items
 
 
-@pytest.fixture
-def log(tmp_path):
-    with AnswerLog(tmp_path / "answers.sqlite") as log:
-        yield log
-
-
-def answered(items, **by):
-    """What strategies answered: by name, (answer, confidence)."""
-    names = ("item_id", "strategy", "answer", "confidence")
-    rows = [(i, name, *pair) for i in items["item_id"] for name, pair in by.items()]
-    return pd.DataFrame(rows, columns=names)
-
-
 def test_open_questions_get_the_answers_that_were_given_as_options():
-    items = tiny_items(3)
-    table = answered(
-        items, s=("Red.", 0.8), t=("the red", 0.4), u=("blue", 0.4), v=(None, np.nan)
-    )
-    judged = with_candidates(items, table)
-    assert judged["options"].tolist()[:2] == items["options"].tolist()[:2]
-    assert sorted(judged["options"].iloc[2]) == ["Red.", "blue"]  # first spellings
-    silent = with_candidates(items, answered(items, s=("red", np.nan)))
-    assert silent["question_type"].tolist() == ["closed", "choice"]
-    # an item that not all strategies have answered is not judged
-    some = with_candidates(items, table.iloc[1:])
-    assert some["item_id"].tolist() == ["q0001", "q0002"]
+    def judged(**by):
+        names = ("item_id", "strategy", "answer", "confidence")
+        rows = [(i, name, *by[name]) for i in items["item_id"] for name in by]
+        return with_candidates(items, pd.DataFrame(rows[n_missing:], columns=names))
+
+    items, n_missing = tiny_items(3), 0
+    by = {"s": ("Red.", 0.8), "t": ("the red", 0.4), "u": ("blue", 0.4)}
+    options = judged(**by, v=(None, np.nan))["options"].tolist()
+    assert options[:2] == items["options"].tolist()[:2]
+    assert sorted(options[2]) == ["Red.", "blue"]  # first spellings
+    assert judged(s=("red", np.nan))["item_id"].tolist() == ["q0000", "q0001"]
+    n_missing = 1  # an item that not all strategies have answered is not judged
+    assert judged(**by)["item_id"].tolist() == ["q0001", "q0002"]
 
 
 def test_an_expert_s_judgements_lie_beside_the_answers_and_are_asked_once(log):
@@ -64,9 +51,7 @@ def test_an_expert_s_judgements_lie_beside_the_answers_and_are_asked_once(log):
     assert not np.allclose(pairs["expert"], pairs["expert_blank"])
 
 
-def test_a_decision_calls_what_the_decision_pipeline_of_transformers_calls(
-    log, tmp_path
-):
+def test_a_decision_is_that_of_the_pipeline_of_transformers(log, tmp_path):
     folder = tmp_path / "untrained"
     tokenizer = words.build_tokenizer(training.vocabulary())
     model = architecture.new_model("small", tokenizer, seed=3)
@@ -76,9 +61,9 @@ def test_a_decision_calls_what_the_decision_pipeline_of_transformers_calls(
     done = ask(resolve_model(str(folder)), items, "decision", log=log)
     assert (done.rows, done.skipped) == (3, {("decision", "no answer is a level"): 2})
     decide = pipeline("decision", model=str(folder))
+    question = {"type": "score", "criteria": list(LEVELS)}
+    question["instructions"] = "How many masses are there?"
     for row, image in zip(log.read().itertuples(), items["image"], strict=False):
-        question = {"type": "score", "criteria": list(LEVELS)}
-        question["instructions"] = "How many masses are there?"
         request = {"state": "image", "assets": {"image": open_image(image)}}
         theirs = decide(request | {"questions": {"q": question}})["q"]["probabilities"]
         ours = [row.option_probabilities[level] for level in LEVELS]

@@ -1,64 +1,84 @@
-"""Reading answers and confidences out of replies."""
+"""Reading answers and confidences out of replies, those that models are taught among them."""
 
 import re
 import time
+from functools import partial
 
 import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from data.pocket.factory.turns import REPLIES
+from medcal_nb.ask import strategies
 from medcal_nb.ask.confidence import LIKELIHOOD, parse_confidence, parse_likelihood
 from medcal_nb.ask.parsing import parse_answer, parse_guesses
 
 from . import replies
 
-
-def cases(table):
-    """(reply, reading) of a table that lists replies by their reading."""
-    return [(reply, reading) for reading, texts in table.items() for reply in texts]
+closed = partial(parse_answer, question_type="closed")
+choice = partial(parse_answer, question_type="choice")
 
 
-@pytest.mark.parametrize(("reply", "expected"), cases(replies.CONFIDENCE))
-def test_confidence(reply, expected):
-    assert parse_confidence(reply) == pytest.approx(expected, abs=1e-9)
+def cases(parse, table):
+    """(parser, reply, reading) of a table that lists replies by their reading."""
+    return [(parse, reply, reading) for reading in table for reply in table[reading]]
 
 
-@pytest.mark.parametrize("reply", replies.NO_CONFIDENCE + replies.NOT_ITS_OWN)
-def test_what_is_no_confidence_or_in_doubt_is_missing(reply):
-    assert parse_confidence(reply) is None
-
-
-@pytest.mark.parametrize(("reply", "expected"), cases(replies.CLOSED))
-def test_closed_answer(reply, expected):
-    assert parse_answer(reply, question_type="closed") == expected
+def letters(options, table):
+    """The same where readings are the letters of options."""
+    named = {one and options["ABCD".index(one)]: table[one] for one in table}
+    return cases(partial(choice, options=options), named)
 
 
 @pytest.mark.parametrize(
-    ("reply", "options", "letter"),
-    [(reply, replies.SIDES, letter) for reply, letter in cases(replies.LETTERS)]
-    + replies.OF_OTHERS,
+    ("parse", "reply", "expected"),
+    [
+        *cases(parse_confidence, replies.CONFIDENCE),
+        *cases(parse_confidence, {None: replies.NO_CONFIDENCE + replies.NOT_ITS_OWN}),
+        *cases(parse_likelihood, replies.LIKELIHOODS),
+        *cases(closed, replies.CLOSED),
+        *letters(replies.SIDES, replies.LETTERS),
+        *letters(replies.ANIMALS, replies.OF_ANIMALS),
+        *((parse_answer, *pair) for pair in replies.OPEN),
+        *((parse_guesses, *pair) for pair in replies.GUESSES),
+    ],
 )
-def test_option_letter(reply, options, letter):
-    option = None if letter is None else options[ord(letter) - ord("A")]
-    assert parse_answer(reply, question_type="choice", options=options) == option
+def test_what_a_reply_says(parse, reply, expected):
+    assert parse(reply) == expected
 
 
-@pytest.mark.parametrize(("reply", "expected"), replies.OPEN)
-def test_open_answer(reply, expected):
-    assert parse_answer(reply) == expected
+@pytest.mark.parametrize("percent", [0, 1, 5, 40, 85, 99, 100])
+@pytest.mark.parametrize("spaced", [False, True], ids=["as asked", "word by word"])
+def test_replies_in_the_forms_asked_for_are_read(spaced, percent):
+    def written(name, **values):
+        text = REPLIES[name].format(percent=percent, **values)
+        for mark in ":%().":
+            text = text.replace(mark, f" {mark} ") if spaced else text
+        return " ".join(text.lower().split()) if spaced else text
+
+    share = pytest.approx(percent / 100)
+    for name in ("verbalized", "verbalized_cot"):
+        reply = written(name, answer="no", reason="the image is dark")
+        assert closed(reply) == "no"
+        assert parse_confidence(reply) == share
+    reply = written("verbalized", answer="left lung")
+    options = ["heart", "left lung"]
+    assert choice(reply, options=options) == "left lung"
+    assert parse_answer(reply) == "left lung"
+    assert parse_confidence(written("two_stage")) == share
+    pairs = [("left lung", share), ("3", share), ("no", share)]
+    guesses = [written("top_k", i=i, answer=one) for i, (one, _) in enumerate(pairs, 1)]
+    assert parse_guesses((" " if spaced else "\n").join(guesses)) == pairs
 
 
-@pytest.mark.parametrize(
-    ("reply", "expected"), replies.GUESSES + [(text, []) for text in replies.NO_GUESSES]
-)
-def test_guesses(reply, expected):
-    assert parse_guesses(reply) == expected
-
-
-@pytest.mark.parametrize(("reply", "expected"), cases(replies.LIKELIHOODS))
-def test_likelihood(reply, expected):
-    assert parse_likelihood(reply) == expected
+def test_offered_likelihood_words_are_read_and_fall():
+    offered = strategies.LINGUISTIC.partition("words: ")[2].partition(".")[0]
+    form = partial(REPLIES["linguistic"].format, answer="yes")
+    read = [parse_likelihood(form(likelihood=word)) for word in offered.split(", ")]
+    assert len(read) == 8
+    assert None not in read
+    assert read == sorted(set(read), reverse=True)
 
 
 @pytest.mark.parametrize("word", LIKELIHOOD)
@@ -69,30 +89,24 @@ def test_every_likelihood_word_is_read_as_itself(word):
 
 _PIECES = st.sampled_from(
     [
-        "confidence", "Confidence:", "**", "answer", "Answer:", "yes", "no", "%", "/100", "-", "to",
-        "and", "between", "less than", "0.", ",", ".", "85", "7", "1e9", "100", "\n", "<think>",
-        "</think>", "\\boxed{", "}", "{", '"', "eighty", "one hundred", "百分之", "八成",
-        "置信度：", "٨٥", "½", "²", "(0-100)", "on a scale of 1 to 10", "±", "Guess 1:", "P1:",
-        "A.", "(B)", "|", "likely", "not", "sure", " ",
+        "confidence", "Confidence:", "**", "Answer:", "yes", "no", "%", "/100", "-", "to", "0.",
+        "between", "less than", ",", ".", "85", "1e9", "\n", "<think>", "</think>", "\\boxed{",
+        "}", "{", '"', "百分之", "置信度：", "٨٥", "½", "(0-100)", "on a scale of 1 to 10", "±",
+        "Guess 1:", "P1:", "A.", "(B)", "|", "likely", "not", "I am", "sure", " ",
     ]
 )  # fmt: skip
-_REPLIES = st.one_of(st.text(max_size=200), st.lists(_PIECES, max_size=25).map(" ".join),
-                     st.lists(_PIECES, max_size=25).map("".join))  # fmt: skip
+_MANY = st.lists(_PIECES, max_size=25)
+_REPLIES = st.one_of(st.text(max_size=200), _MANY.map(" ".join), _MANY.map("".join))
 
 
 @settings(max_examples=600, deadline=None)
-@given(_REPLIES)
-def test_confidence_never_raises_and_stays_between_0_and_1(text):
+@given(_REPLIES, st.lists(st.text(max_size=12), max_size=30))
+def test_parsers_never_raise_and_give_what_can_be(text, options):
     value = parse_confidence(text)
     assert value is None or (isinstance(value, float) and 0 <= value <= 1)
-
-
-@settings(max_examples=400, deadline=None)
-@given(_REPLIES, st.lists(st.text(max_size=12), max_size=30))
-def test_the_other_parsers_never_raise(text, options):
     assert parse_likelihood(text) in {None, *LIKELIHOOD.values()}
-    assert parse_answer(text, question_type="closed") in {None, "yes", "no"}
-    chosen = parse_answer(text, question_type="choice", options=options)
+    assert closed(text) in {None, "yes", "no"}
+    chosen = choice(text, options=options)
     assert chosen is None or not options or chosen in options
     answer = parse_answer(text)
     assert answer is None or answer.strip()
@@ -101,12 +115,11 @@ def test_the_other_parsers_never_raise(text, options):
         assert confidence is None or 0 <= confidence <= 1
 
 
-@given(st.none() | st.floats() | st.integers() | st.binary() | st.lists(st.integers()))
+@pytest.mark.parametrize("value", [None, 0.5, 85, b"85", [85]])
 def test_what_is_no_text_is_no_reply(value):
-    assert parse_confidence(value) is None
-    assert parse_answer(value) is None
-    assert parse_answer(value, question_type="choice", options=["a", "b"]) is None
-    assert parse_likelihood(value) is None
+    for parse in (parse_confidence, parse_answer, closed, choice, parse_likelihood):
+        assert parse(value) is None
+    assert choice(value, options=["a", "b"]) is None
     assert parse_guesses(value) == []
 
 
@@ -119,18 +132,18 @@ def test_a_runaway_reply_is_read_in_little_time(piece):
     """Replies are read in the event loop, where other requests wait."""
     text = piece * (80_000 // len(piece))
     start = time.process_time()
-    for parse in (parse_confidence, parse_likelihood, parse_answer, parse_guesses):
+    of_options = partial(choice, options=["left lung", "a", "b"])
+    for parse in (parse_confidence, parse_likelihood, parse_answer, closed, of_options):
         parse(text)
-    parse_answer(text, question_type="choice", options=["left lung", "a", "b"])
-    parse_answer(text, question_type="closed")
+    parse_guesses(text)
     assert time.process_time() - start < 5
 
 
 def test_an_option_inside_a_longer_one_is_not_meant_by_its_words():
-    how = {"question_type": "choice", "options": ["lung", "left lung", "heart"]}
-    assert parse_answer("the left lung", **how) == "left lung"
-    assert parse_answer("some lung", **how) == "lung"
-    assert parse_answer("the left lung, and the lung", **how) is None
+    read = partial(choice, options=["lung", "left lung", "heart"])
+    assert read("the left lung") == "left lung"
+    assert read("some lung") == "lung"
+    assert read("the left lung, and the lung") is None
 
 
 def test_of_a_reply_that_was_cut_off_only_whole_sentences_state_a_confidence():
@@ -141,9 +154,7 @@ def test_of_a_reply_that_was_cut_off_only_whole_sentences_state_a_confidence():
 
 
 @pytest.mark.real
-def test_real_replies_that_state_no_confidence_yield_none_wherever_they_are_cut(
-    real_dir,
-):
+def test_real_replies_state_what_they_state_whole_or_nothing_wherever_cut(real_dir):
     path = real_dir / "vlcb" / "verbal_replies_sample.csv"
     texts = pd.read_csv(path)["raw_response"]
     labels = r"confidence[^.\n]{0,80}?\d|\d ?%[^.\n]{0,20}confiden|likelihood[^.\n]*\d"
@@ -152,12 +163,6 @@ def test_real_replies_that_state_no_confidence_yield_none_wherever_they_are_cut(
     cuts = [t[: end.end()] for t in none for end in re.finditer(r"\S(?=\s|$)", t)]
     assert len(cuts) > 9_000
     assert [text for text in cuts if parse_confidence(text) is not None] == []
-
-
-@pytest.mark.real
-def test_a_real_reply_that_is_cut_off_states_what_it_states_whole_or_nothing(real_dir):
-    path = real_dir / "vlcb" / "verbal_replies_sample.csv"
-    texts = pd.read_csv(path)["raw_response"]
     stated = {text: parse_confidence(text) for text in texts}
     assert sum(value is not None for value in stated.values()) > 600
     for text, whole in stated.items():

@@ -4,7 +4,6 @@ import os
 import shutil
 import subprocess
 import sys
-import textwrap
 
 import pandas as pd
 import pytest
@@ -29,35 +28,25 @@ def model():
     return LocalModel(*tiny_checkpoint(), name="tiny", device="cpu")
 
 
-@pytest.fixture
-def log(tmp_path):
-    with AnswerLog(tmp_path / "answers.sqlite") as log:
-        yield log
-
-
 def timeless(frame):
     return frame.drop(columns="seconds").reset_index(drop=True)
 
 
-def test_answers_of_other_settings_words_or_weights_are_not_there_already(
-    model, log, monkeypatch
-):
+def test_answers_of_other_words_or_weights_are_no_answers(model, log, monkeypatch):
     def asked(names, **settings):
         return ask(model, tiny_items(4), names, log=log, **FAST | settings).rows
 
     asked("self_consistency,verbalized")
-    assert asked("self_consistency", samples=5) == 2 * 4
     before = log.read()
     with pytest.raises(MedcalError, match="under self_consistency that were asked"):
         asked("p_true,self_consistency", temperature=0.5)
-    assert asked("verbalized", temperature=0.5) == 0
     monkeypatch.setattr(model, "revision", "another")
-    with pytest.raises(MedcalError, match="under verbalized that were asked"):
+    with pytest.raises(MedcalError, match="other settings, words or weights"):
         asked("verbalized")
     monkeypatch.undo()
     words = strategies.VERBALIZED.replace("how sure", "how certain")
     monkeypatch.setattr(strategies, "VERBALIZED", words)
-    with pytest.raises(MedcalError, match="other settings, words or weights"):
+    with pytest.raises(MedcalError, match="under verbalized that were asked"):
         asked("verbalized")
     assert asked("self_consistency") == 0  # its own words stand
     pd.testing.assert_frame_equal(log.read(), before)
@@ -125,6 +114,9 @@ def test_what_fails_is_reported_and_the_rest_is_asked(model, log):
     items["site"] = 3
     again = ask(model, items, "verbalized", log=log, **FAST)
     assert (again.rows, again.done_before, again.exit_code) == (2, 2, 0)
+    items.at[0, "dataset"] = "other"
+    with pytest.raises(MedcalError, match="one data set at a time"):
+        ask(model, items, "verbalized", log=log, **FAST)
 
 
 def test_a_model_s_name_does_not_steer_the_terminal(log, capsys):
@@ -136,115 +128,82 @@ def test_a_model_s_name_does_not_steer_the_terminal(log, capsys):
     assert not {"\x1b", "\x07"} & set(shown.replace("\x1b[A", ""))
 
 
-def test_blank_images_are_what_the_model_sees(model, log):
-    """Questions about other images get the same replies where the image is a grey one."""
-    items = tiny_items(4, kinds=("closed",), per_image=1)
-    names = ["option_probability", "blank_image", "option_probability_blank"]
-    ask(model, items, names, log=log)
-    answers = log.read()
-    table = answers.set_index("strategy")["confidence"].round(6)
-    assert table["option_probability"].nunique() > 1
-    assert table["option_probability_blank"].nunique() == 1
-    # what blank_image asks with its own blank image is the same
-    ablated = answers.query("strategy == 'blank_image' and sample == 1")
-    blank = answers.query("strategy == 'option_probability_blank'")
-    expected = pytest.approx(ablated["confidence"].to_numpy(), abs=1e-6)
-    assert blank["confidence"].to_numpy() == expected
-
-
 def test_dry_run_shows_each_prompt_of_an_item_and_counts_calls(model):
     plan = Plan(dataset="tiny", **FAST)
     *shown, counted = dry_run(model, tiny_items(6), "all", plan)
     assert any(text.startswith("skipped clip_zero_shot: ") for text in shown)
     texts = [text.removeprefix("── ") for text in shown if text.startswith("── ")]
     prompts = dict(text.split("\n", 1) for text in texts)
-    question = "<|im_start|>User:<image>Is there a mass?\nOptions: yes, no.\n"
+    question = "<s>user: <image>Is there a mass?\nOptions: yes, no.\n"
     assert prompts["verbalized"].startswith(question + "Give your answer")
-    assert prompts["two_stage"].count("User:") == 3  # after the first turn
+    assert prompts["two_stage"].count("user:") == 3  # after the first turn
     assert set(prompts) == set(STRATEGIES) - {"clip_zero_shot"}
     *_, counted = dry_run(model, tiny_items(6), "verbalized,two_stage", plan)
     assert counted == "6 items: at most 18 calls, equal ones asked once"
 
 
-def test_items_of_two_data_sets_are_refused(model, log):
-    two = pd.concat([tiny_items(1), tiny_items(1, dataset="other")], ignore_index=True)
-    with pytest.raises(MedcalError, match="one data set at a time"):
-        ask(model, two, "verbalized", log=log)
-
-
-def test_another_revision_of_a_checkpoint_is_not_there_already(
-    log, tmp_path, monkeypatch
-):
+def test_the_revision_is_the_commit_that_was_loaded(tmp_path, monkeypatch):
     folder = save_checkpoint(tmp_path / "tiny")
     cache, commits = tmp_path / "hub", ["a" * 40, "b" * 40]
     for commit in commits:
         shutil.copytree(folder, cache / "models--owner--tiny" / "snapshots" / commit)
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(cache))
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
-    first, second = (
-        resolve_model("owner/tiny", device="cpu", revision=commit) for commit in commits
-    )
-    assert [first.revision, second.revision] == commits
-    assert ask(first, tiny_items(2), "verbalized", log=log, **FAST).rows == 2
-    assert ask(first, tiny_items(2), "verbalized", log=log, **FAST).rows == 0
-    with pytest.raises(MedcalError, match="asked with other settings, words"):
-        ask(second, tiny_items(2), "verbalized", log=log, **FAST)
+    for commit in commits:
+        model = resolve_model("owner/tiny", device="cpu", revision=commit)
+        assert model.revision == commit
     assert resolve_model(str(folder), device="cpu").revision is None
 
 
-SCRIPT = textwrap.dedent(
-    """
-    import os, random, signal, sys, time
-    import torch
-    torch.set_num_threads(1)
-    from medcal_nb.answers import AnswerLog
-    from medcal_nb.ask.backends.local import LocalModel
-    from medcal_nb.ask.run import ask
-    from tests.ask.tiny import tiny_checkpoint, tiny_items
+SCRIPT = """
+import os, random, signal, sys, time
+import torch
+torch.set_num_threads(1)
+from medcal_nb.answers import AnswerLog
+from medcal_nb.ask.backends.local import LocalModel
+from medcal_nb.ask.run import ask
+from tests.ask.tiny import tiny_checkpoint, tiny_items
 
-    folder, n_kills = sys.argv[1], int(sys.argv[2])
-    model = LocalModel(*tiny_checkpoint(), name="tiny", device="cpu")
+model = LocalModel(*tiny_checkpoint(), name="tiny", device="cpu")
+names = "verbalized,option_probability,self_consistency,challenge"
+few = {"samples": 3, "max_new_tokens": 6, "batch_size": 2}
 
-    def child(path):
-        pid = os.fork()
-        if pid == 0:
-            names = "verbalized,option_probability,self_consistency,challenge"
-            with AnswerLog(path) as log:
-                ask(model, tiny_items(32), names, log=log, samples=3, max_new_tokens=6,
-                    batch_size=2)
-            os._exit(0)
-        return pid
+def child(name):
+    pid = os.fork()
+    if pid == 0:
+        with AnswerLog(f"{sys.argv[1]}/{name}.sqlite") as log:
+            ask(model, tiny_items(32), names, log=log, **few)
+        os._exit(0)
+    return pid
 
-    whole, cut, pair = (f"{folder}/{name}.sqlite" for name in ("whole", "cut", "pair"))
-    started = time.perf_counter()
-    os.waitpid(child(whole), 0)
-    longest = time.perf_counter() - started
-    rng, killed = random.Random(5), 0
-    while killed < n_kills:
-        pid = child(cut)
-        time.sleep(rng.uniform(0, longest / 4))
-        os.kill(pid, signal.SIGKILL)
-        if not os.WIFSIGNALED(os.waitpid(pid, 0)[1]):
-            break  # the table was finished before the kill
-        killed += 1
-    print(killed)
-    os.waitpid(child(cut), 0)
-    for pid in [child(pair), child(pair)]:
-        assert os.waitpid(pid, 0)[1] == 0
-    """
-)
+started = time.perf_counter()
+os.waitpid(child("whole"), 0)
+longest = time.perf_counter() - started
+rng, killed = random.Random(5), 0
+while killed < 8:
+    pid = child("cut")
+    time.sleep(rng.uniform(0, longest / 4))
+    os.kill(pid, signal.SIGKILL)
+    if not os.WIFSIGNALED(os.waitpid(pid, 0)[1]):
+        break  # the table was finished before the kill
+    killed += 1
+print(killed)
+os.waitpid(child("cut"), 0)
+for pid in [child("pair"), child("pair")]:
+    assert os.waitpid(pid, 0)[1] == 0
+"""
 
 
 @pytest.mark.slow
 def test_killed_runs_and_two_at_once_give_the_uninterrupted_table(tmp_path, root):
-    def content(name):
-        with AnswerLog(tmp_path / f"{name}.sqlite", read_only=True) as log:
-            return timeless(log.read()).to_csv(index=False)
-
-    command = [sys.executable, "-c", SCRIPT, str(tmp_path), "8"]
+    command = [sys.executable, "-c", SCRIPT, str(tmp_path)]
     one = os.environ | {"OMP_NUM_THREADS": "1"}
     how = {"capture_output": True, "text": True, "timeout": 300, "check": True}
     done = subprocess.run(command, cwd=root, env=one, **how)
     assert int(done.stdout) > 2
-    assert content("whole").count("\n") > 200
-    assert content("cut") == content("pair") == content("whole")
+    tables = []
+    for name in ("whole", "cut", "pair"):
+        with AnswerLog(tmp_path / f"{name}.sqlite", read_only=True) as log:
+            tables.append(timeless(log.read()).to_csv(index=False))
+    assert tables[0].count("\n") > 200
+    assert tables[0] == tables[1] == tables[2]

@@ -1,15 +1,17 @@
-"""Small real things to ask: noise images, item tables, random checkpoints; a port for a server."""
+"""Small real things to ask: noise images, item tables, random checkpoints; a server that starts."""
 
 import contextlib
 import socket
-from functools import cache
+import subprocess
+import time
+import urllib.request
 
 import numpy as np
 import pandas as pd
 from PIL import Image
 
 from medcal_nb.ask.calls import Picture, encode_png
-from tests.ask.families import build_family
+from tests.ask.families import tiny_checkpoint
 
 QUESTIONS = {
     "closed": ("Is there a mass?", ["yes", "no"], "yes"),
@@ -44,12 +46,6 @@ def tiny_items(n, *, kinds=("closed", "choice", "open"), per_image=2, dataset="t
     return pd.DataFrame(rows)
 
 
-@cache
-def tiny_checkpoint(family="idefics3"):
-    """Model and processor of a family, built once."""
-    return build_family(family)
-
-
 def save_checkpoint(folder, family="idefics3"):
     """Write a family's model and processor as a folder; return the folder."""
     for half in tiny_checkpoint(family):
@@ -64,3 +60,25 @@ def reserved_port():
         held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         held.bind(("127.0.0.1", 0))
         yield held.getsockname()[1]
+
+
+@contextlib.contextmanager
+def running(command, env, log):
+    """Start a real server on loopback; yield its URL once it answers, after 15 minutes at most."""
+    with reserved_port() as port, log.open("w") as out:
+        where = ["--host", "127.0.0.1", "--port", str(port)]
+        how = {"env": env, "stdout": out, "stderr": subprocess.STDOUT}
+        process = subprocess.Popen([*command, *where], **how)
+        url = f"http://127.0.0.1:{port}"
+        try:
+            for _ in range(1800):
+                if process.poll() is not None:
+                    raise RuntimeError(log.read_text()[-3000:])
+                with contextlib.suppress(OSError):
+                    urllib.request.urlopen(url + "/health", timeout=2).close()
+                    break
+                time.sleep(0.5)
+            yield url
+        finally:
+            process.terminate()
+            process.wait(timeout=300)

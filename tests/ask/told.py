@@ -12,8 +12,8 @@ _TOP = [(" Yes", 0.6), ("yes", 0.1), ("No", 0.2), ("Maybe", 0.05)]
 
 def entry(token, p, top=()):
     """The log-probability of a token as servers list it."""
-    listed = [{"token": word, "logprob": math.log(share)} for word, share in top]
-    return {"token": token, "logprob": math.log(p), "top_logprobs": listed}
+    one = {"token": token, "logprob": math.log(p)}
+    return one | {"top_logprobs": [entry(*pair) for pair in top]}
 
 
 class Told(Loopback):
@@ -21,22 +21,13 @@ class Told(Loopback):
 
     A fault is a status, bytes (a body), a pair (status and address to go to), a dictionary (of what
     another choice holds), a function of the handler, or "held": no answer until `free` is set.
+    It draws where `sampling`, finds images by `names` ("kept", "ignored"), and can give
+    `logprobs`, `several` replies of a request, and `scores` of words.
     """
 
-    def __init__(
-        self,
-        *,
-        logprobs=False,
-        delay=0.0,
-        sampling=True,
-        several=False,
-        names=None,
-        scores=False,
-        keeps=False,
-        name="told",
-    ):
-        self.logprobs, self.sampling, self.several = logprobs, sampling, several
-        self.names, self.scores = names, scores
+    def __init__(self, *, name="told", keeps=False, delay=0.0, names=None, **can):
+        self.sampling = can.pop("sampling", True)
+        self.can, self.names = {name for name in can if can[name]}, names
         self.free, self.there, self.lock = threading.Event(), set(), threading.Lock()
         self.requests, self.faults, self.armed = [], [], False
         self.under_way = self.most = self.connections = 0
@@ -85,10 +76,10 @@ class Told(Loopback):
         is_known = self.names == "ignored" or image.get("uuid") in self.there
         if not image["image_url"] and not is_known:
             return handler.send({"error": {"message": "no image of that name"}}, 400)
-        n = body.get("n", 1) if self.several else 1
+        n = body.get("n", 1) if "several" in self.can else 1
         page = {"choices": [self.choice(body, i) for i in range(n)]}
         page["usage"] = {"prompt_tokens": 11, "completion_tokens": 1}
-        if self.scores and "prompt_logprobs" in body:
+        if "scores" in self.can and "prompt_logprobs" in body:
             # each letter is a token of a half, and one more at the end of a closed turn
             words = body["messages"][-1]["content"]
             words += "." * (not body["continue_final_message"])
@@ -103,11 +94,10 @@ class Told(Loopback):
         """One of the replies to a request."""
         is_drawn = self.sampling and body["temperature"] > 0
         text = f"maybe {body['seed'] + number}" if is_drawn else "yes"
-        choice = {
-            "finish_reason": "length" if body["max_tokens"] == 1 else "stop",
-            "message": {"role": "assistant", "content": text},
-        }
-        if self.logprobs and body.get("logprobs"):
+        message = {"role": "assistant", "content": text}
+        end = "length" if body["max_tokens"] == 1 else "stop"
+        choice = {"finish_reason": end, "message": message}
+        if "logprobs" in self.can and body.get("logprobs"):
             listed = _TOP[: body.get("top_logprobs", 0)]
             choice["logprobs"] = {"content": [entry("yes", 0.6, listed)]}
         return choice

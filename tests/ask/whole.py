@@ -29,12 +29,11 @@ class WholePrompts:
         self.backend, self.texts = backend, {}
 
     def encode(self, texts):
-        encoded, self.texts = {}, texts
+        self.texts, encoded = texts, {}
         for prompt, text in texts.items():
             inputs = self.backend.read(text, prompt.picture)
-            if not isinstance(inputs, Failure):
-                inputs = tuple(inputs["input_ids"][0].tolist())
-            encoded[prompt] = inputs
+            is_read = not isinstance(inputs, Failure)
+            encoded[prompt] = inputs["input_ids"][0].tolist() if is_read else inputs
         return encoded
 
     def run(self, encoded, rows):
@@ -66,13 +65,13 @@ class WholePrompts:
         own = model.generation_config
         # what a config leaves open is taken from the checkpoint's: penalties, suppressed tokens
         model.generation_config = GenerationConfig()
+        limit = max(row.limit for row in rows)
+        how = {
+            "max_new_tokens": limit,
+            "eos_token_id": end,
+            "pad_token_id": backend.pad,
+        }
         try:
-            model.generate(
-                **inputs,
-                max_new_tokens=max(row.limit for row in rows),
-                eos_token_id=end,
-                pad_token_id=backend.pad,
-                logits_processor=[force],
-            )
+            model.generate(**inputs, **how, logits_processor=[force])
         finally:
             model.generation_config = own

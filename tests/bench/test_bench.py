@@ -16,14 +16,15 @@ pytestmark = pytest.mark.slow
 
 
 def test_generate_gives_the_same_answers_for_more_positions():
-    backend = LocalModel(*tiny_checkpoint("qwen2_5_vl"), name="tiny", device="cpu")
+    backend = LocalModel(*tiny_checkpoint(), name="tiny", device="cpu")
     plan = Plan(dataset="tiny", samples=2, max_new_tokens=5)
     asked = [how for how in STRATEGIES.values() if how.skips(backend) is None]
     ways = {"ours": None, "batched": 4, "single": 1}
     items = ordered_items(tiny_items(4))
     frame = bench_ask.measure(backend, asked, items, plan, ways=ways)
     assert frame["way"].tolist() == ["ours", "batched", "single"]
-    assert frame["positions"].iloc[1:].min() > 1.5 * frame["positions"].iloc[0]
+    # 2.6 times; what is shared less costs more
+    assert frame["positions"].iloc[1:].min() > 2.5 * frame["positions"].iloc[0]
     assert frame["greedy"].equals(frame["greedy_equal"])
     assert frame["labels"].equals(frame["labels_close"])
     assert frame[["greedy", "labels"]].gt(0).all(axis=None)
@@ -32,8 +33,8 @@ def test_generate_gives_the_same_answers_for_more_positions():
 def test_each_way_is_given_its_best_number_of_threads():
     names = ["way", "threads", "seconds", "cpu_seconds"]
     rows = [("ours", 1, 2.0, 2.0), ("single", 1, 9.0, 9.0), ("ours", 2, 1.0, 2.5)]
-    (line,) = bench_ask.compare(pd.DataFrame(rows, columns=names))
-    assert line.startswith("single: 9.0 times the seconds of ours, 4.5 times its ")
+    table = bench_ask.compare(pd.DataFrame(rows, columns=names))
+    assert table.loc["single"].tolist() == [9.0, 4.5]
 
 
 def test_statistics_are_faster_than_their_peers(tmp_path):

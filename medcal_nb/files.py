@@ -87,7 +87,12 @@ def new_folder(path: PathLike, *, force: bool = False) -> Iterator[Path]:
         old = part.with_suffix(".old")
         if target.exists():
             target.rename(old)
-        part.rename(target)
+        try:
+            part.rename(target)
+        except OSError:
+            if old.exists():
+                old.rename(target)  # it stays as it was
+            raise
         for name in _files(old) & {*_listed(old), LIST}:
             (old / name).unlink()
         # a file that somebody has put there meanwhile stays, and its folder with it

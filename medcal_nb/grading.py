@@ -324,11 +324,14 @@ def _against(
     stated = wanted and yes_no(_unmarked(text))
     if stated:
         return Grade(stated == wanted, "yes or no")
-    right = option_index(gold, options) if any(options) else None
-    if right is not None:
+    if any(options):
+        right = option_index(gold, options)
         chosen = option_index(text, options)
-        if chosen is not None:
+        if right is not None and chosen is not None:
             return Grade(chosen == right, "option")
+        if right is None:  # a number of an option, it may be: of which count?
+            is_same = answer_key(text) == answer_key(gold)
+            return Grade(True, "same words") if is_same else Grade(None, "undecided")
     elif by_letter := _by_letter(text, gold):
         return by_letter
     return Grade(None, "undecided") if wanted else _by_words(_unmarked(text), gold)
@@ -410,15 +413,8 @@ def _summary(graded, different):
     counts = counts[counts > 0].to_dict()
     n = len(graded)
     n_graded = int(graded["correct"].count())
-    n_right = int(graded["correct"].sum())
     rules = "; ".join(f"{RULES[rule]} ({count:,})" for rule, count in counts.items())
     text = f"{n_graded:,} of {n:,} answers graded: {rules}."
-    if 0 < n_graded < n:
-        text += (
-            f" Right: {n_right / n_graded:.1%} of those graded;"
-            f" {n_right / n:.1%} of all if the ungraded were wrong,"
-            f" {1 - (n_graded - n_right) / n:.1%} if they were right."
-        )
     columns = ["answer", "gold", "correct", "graded_by"]
     pairs = graded.iloc[different][columns].astype(object)
     nth_of_its_rule = pairs.groupby(["graded_by", "correct"], dropna=False).cumcount()

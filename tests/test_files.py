@@ -5,6 +5,7 @@ import os
 import sqlite3
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -17,11 +18,15 @@ def write(path, text="new", **options):
         part.write_text(text)
 
 
+def put(folder, files):
+    for name, text in files.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(text)
+
+
 def make(path, *names, **options):
     with new_folder(path, **options) as part:
-        for name in names:
-            (part / name).parent.mkdir(parents=True, exist_ok=True)
-            (part / name).write_text("new")
+        put(part, dict.fromkeys(names, "new"))
 
 
 def tree(folder):
@@ -32,22 +37,16 @@ def tree(folder):
     }
 
 
-def test_a_file_is_made_whole_or_not_at_all(tmp_path):
-    write(tmp_path / "a.csv")
-    assert (tmp_path / "a.csv").read_text() == "new"
-    with pytest.raises(ZeroDivisionError), new_file(tmp_path / "b.csv") as part:
-        part.write_text(f"half {1 / 0}")
-    assert [path.name for path in tmp_path.iterdir()] == ["a.csv"]
-
-
-def test_what_is_there_is_kept_unless_forced(tmp_path):
+def test_a_file_is_made_whole_or_not_at_all_and_replaced_by_force_alone(tmp_path):
     path = tmp_path / "a.csv"
-    path.write_text("old")
+    write(path, "old")
     with pytest.raises(MedcalError, match=r"there already.*--force"):
         write(path)
-    assert path.read_text() == "old"
+    assert tree(tmp_path) == {"a.csv": "old"}
     write(path, force=True)
-    assert path.read_text() == "new"
+    with pytest.raises(ZeroDivisionError), new_file(tmp_path / "b.csv") as part:
+        part.write_text(f"half {1 / 0}")
+    assert tree(tmp_path) == {"a.csv": "new"}
 
 
 def test_sources_logs_folders_pipes_and_dead_links_are_refused_even_when_forced(
@@ -62,27 +61,29 @@ def test_sources_logs_folders_pipes_and_dead_links_are_refused_even_when_forced(
     os.mkfifo(pipe)
     (tmp_path / "dangling").symlink_to(tmp_path / "nowhere")
     (tmp_path / "link.csv").symlink_to(source)
-    for path, why in [
-        (source, "is what would be read"),
-        (tmp_path / "same.csv", "is what would be read"),
-        (tmp_path / "link.csv", "is what would be read"),
-        (log, "an answers log"),
-        (pipe, "no regular file"),
-        (tmp_path, "a folder"),
-        (tmp_path / "none" / "x.csv", "make it first"),
-        (tmp_path / "dangling", "a link to nothing"),
-        (tmp_path / ("x" * 300), "can't be written"),
+    for name, why in [
+        ("s.csv", "is what would be read"),
+        ("same.csv", "is what would be read"),
+        ("link.csv", "is what would be read"),
+        ("log.sqlite", "an answers log"),
+        ("pipe", "no regular file"),
+        (".", "a folder"),
+        ("none/x.csv", "make it first"),
+        ("dangling", "a link to nothing"),
+        ("x" * 300, "can't be written"),
     ]:
         with pytest.raises(MedcalError, match=why):
-            write(path, force=True, sources=[source])
-    assert source.read_text() == "rows"
-    assert log.read_bytes() == before
+            write(tmp_path / name, force=True, sources=[source])
+    assert (source.read_text(), log.read_bytes()) == ("rows", before)
     assert not list(tmp_path.glob(".*.part"))
 
 
 @pytest.mark.parametrize("kind", ["file", "folder"])
-def test_parts_of_the_dead_are_removed_and_those_of_the_living_kept(tmp_path, kind):
+def test_parts_of_the_dead_are_removed_and_all_others_kept(tmp_path, kind):
     path = tmp_path / "a.csv"
+    foreign = (".a.csv.keep.part", ".a.csv.part", ".a.csv.99999999-0a.part")
+    for name in foreign:
+        put(tmp_path / name, {"thesis.tex": "mine"})
     code = (
         f"import sys; from medcal_nb.files import new_{kind} as new\n"
         "with new(sys.argv[1]) as part: print(part, flush=True); sys.stdin.read()"
@@ -98,34 +99,40 @@ def test_parts_of_the_dead_are_removed_and_those_of_the_living_kept(tmp_path, ki
     assert os.path.exists(part)
     write(path, force=True)
     assert not os.path.exists(part)
+    assert len(list(tmp_path.glob(".*.part/thesis.tex"))) == len(foreign)
 
 
-def test_only_parts_of_our_own_making_are_cleared_away(tmp_path):
-    for name in (".a.csv.keep.part", ".a.csv.part", ".a.csv.99999999-0a.part"):
-        (tmp_path / name).mkdir()
-        (tmp_path / name / "thesis.tex").write_text("mine")
-    write(tmp_path / "a.csv")
-    assert len(list(tmp_path.glob(".*.part/thesis.tex"))) == 3
-
-
-def test_a_folder_is_made_whole_or_not_at_all(tmp_path):
-    make(tmp_path / "rep", "page.html", "tables/a.csv")
-    assert tree(tmp_path / "rep") == {"page.html": "new", "tables/a.csv": "new"}
+def test_a_folder_of_ours_is_made_whole_and_replaced_with_its_older_files(tmp_path):
+    folder = tmp_path / "rep"
+    folder.mkdir()
+    make(folder, "page.html", "tables/a.csv")
     with pytest.raises(ZeroDivisionError), new_folder(tmp_path / "b") as part:
         (part / "half").write_text(f"{1 / 0}")
     with pytest.raises(MedcalError, match="there already"):
-        make(tmp_path / "rep", "page.html")
+        make(folder, "page.html")
+    assert sorted(tree(tmp_path)) == ["rep/page.html", "rep/tables/a.csv"]
+    make(folder, "page.html", "tables/b.csv", force=True)
+    assert sorted(tree(folder)) == ["page.html", "tables/b.csv"]
     assert [path.name for path in tmp_path.iterdir()] == ["rep"]
 
 
-def test_a_folder_of_ours_is_replaced_and_its_older_files_go(tmp_path):
-    make(tmp_path / "rep", "page.html", "tables/a.csv")
-    make(tmp_path / "rep", "page.html", "tables/b.csv", force=True)
-    assert sorted(tree(tmp_path / "rep")) == ["page.html", "tables/b.csv"]
+def test_where_the_new_folder_cannot_be_put_in_place_the_old_one_is_there(
+    tmp_path, monkeypatch
+):
+    folder = tmp_path / "rep"
+    make(folder, "page.html", "old.csv")
+    rename = Path.rename
+
+    def fails(path, target):
+        if path.suffix == ".part":
+            raise OSError(5, "Input/output error")
+        return rename(path, target)
+
+    monkeypatch.setattr(Path, "rename", fails)
+    with pytest.raises(MedcalError, match="can't be written: Input/output"):
+        make(folder, "page.html", force=True)
+    assert sorted(tree(tmp_path)) == ["rep/old.csv", "rep/page.html"]
     assert [path.name for path in tmp_path.iterdir()] == ["rep"]
-    (tmp_path / "empty").mkdir()
-    make(tmp_path / "empty", "page.html")
-    assert tree(tmp_path / "empty") == {"page.html": "new"}
 
 
 @pytest.mark.parametrize(
@@ -140,11 +147,9 @@ def test_a_folder_of_ours_is_replaced_and_its_older_files_go(tmp_path):
 )
 def test_a_file_of_somebody_else_is_named_and_nothing_goes(tmp_path, mine, named):
     """With force too."""
-    (tmp_path / "outside.txt").write_text("mine")
+    put(tmp_path, {"outside.txt": "mine"})
     folder = tmp_path / "proj" / "rep"
-    for name, text in mine.items():
-        (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        (folder / name).write_text(text)
+    put(folder, mine)
     before = tree(tmp_path)
     for force in (False, True):
         with pytest.raises(MedcalError, match=f"holds {named}, which medcal did not"):
@@ -152,7 +157,7 @@ def test_a_file_of_somebody_else_is_named_and_nothing_goes(tmp_path, mine, named
     assert tree(tmp_path) == before
 
 
-def test_a_file_that_comes_while_we_write_stays(tmp_path):
+def test_what_comes_or_is_listed_otherwise_while_we_write_stays(tmp_path):
     folder = tmp_path / "rep"
     make(folder, "page.html")
     refused = pytest.raises(MedcalError, match="holds late")
@@ -163,16 +168,12 @@ def test_a_file_that_comes_while_we_write_stays(tmp_path):
     with refused, new_folder(tmp_path / "b"):
         make(tmp_path / "b", "other.html")
     assert tree(tmp_path / "b") == {"other.html": "new"}
-
-
-def test_a_list_that_names_files_elsewhere_deletes_none_of_them(tmp_path):
-    (tmp_path / "outside.txt").write_text("mine")
-    folder = tmp_path / "rep"
-    make(folder, "page.html")
-    names = ["page.html", "../outside.txt", str(tmp_path / "outside.txt")]
-    (folder / LIST).write_text(json.dumps({"files": names}))
-    make(folder, "page.html", force=True)
-    assert (tmp_path / "outside.txt").read_text() == "mine"
+    outside = tmp_path / "outside.txt"
+    outside.write_text("mine")
+    names = ["other.html", "../outside.txt", str(outside)]
+    (tmp_path / "b" / LIST).write_text(json.dumps({"files": names}))
+    make(tmp_path / "b", "page.html", force=True)
+    assert outside.read_text() == "mine"
 
 
 @pytest.mark.parametrize("name", ["file", "link", "no/such", "."])

@@ -1,8 +1,6 @@
 """Deciding whether an answer is right."""
 
-import csv
 import math
-import re
 
 import pandas as pd
 import pytest
@@ -10,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from medcal_nb.answer_key import answer_key
-from medcal_nb.grading import RULES, grade, grade_table, is_correct, yes_no
+from medcal_nb.grading import grade, grade_table, is_correct
 
 SIDES = ["left lung", "right lung", "both lungs", "neither"]
 
@@ -34,7 +32,7 @@ GRADES = {
         ("lung", "left lung", None), ("left", "left lung", None),
         ("the left lung and the right lung", "left lung", None), ("E", "left lung", False),
         ("A and B", "left lung", False), ("A", ["left lung", "right lung"], True),
-        (None, "left lung", None),
+        (None, "left lung", None), ("B", "1", None), ("left lung", "heart", None),
     ],
     "open": [
         ("pleural effusion", "Pleural Effusion", True),
@@ -84,8 +82,6 @@ def test_a_reply_is_graded_by_the_kind_of_its_question(kind, answer, gold, right
         ("no pneumothorax", "pneumothorax", "partial", None),
         ("I cannot tell from this image", "CT", "no answer", None),
         ("the heart is larger than it should be", "cardiomegaly", "undecided", None),
-        ("-", "yes", "empty", None),
-        ("yes", math.nan, "empty", None),
     ],
 )
 def test_a_reply_in_a_table_is_graded_by_the_rule_that_decides(
@@ -111,18 +107,9 @@ def test_a_table_is_graded_as_its_answers_are_and_says_how():
     assert graded.index.equals(table.index)
     about = graded.attrs["grading"]
     assert about["counts"] == {"option": 3, "undecided": 1, "partial": 1, "empty": 1}
-    assert set(about["counts"]) <= set(RULES)
     assert "3 of 6 answers graded" in about["text"]
-    assert re.search("16.7% of all .* 66.7% if", about["text"])
     assert [pair["answer"] for pair in about["pairs"][:3]] == ["B", "A", "the lung"]
     assert about["pairs"][0].items() >= {"gold": "right lung", "correct": True}.items()
-
-
-@given(st.text(max_size=60))
-def test_normalising_twice_changes_nothing_and_an_answer_equals_itself(text):
-    assert answer_key(answer_key(text)) == answer_key(text)
-    right = is_correct(text, text, question_type="open")
-    assert right is None or right is True
 
 
 @given(
@@ -131,39 +118,10 @@ def test_normalising_twice_changes_nothing_and_an_answer_equals_itself(text):
     st.sampled_from(["closed", "choice", "open"]),
     st.lists(st.text(max_size=9), max_size=5),
 )
-def test_grading_never_raises(answer, gold, question_type, options):
-    found = is_correct(answer, gold, question_type=question_type, options=options)
-    assert found in {None, True, False}
-
-
-@pytest.mark.real
-@pytest.mark.parametrize(
-    ("model", "n", "n_right", "accuracy"),
-    [
-        ("gemini-2.5-pro", 1093, 827, 0.7566),
-        ("llama3.2-vision_11b", 1101, 663, 0.6022),
-        ("llava_13b", 1193, 669, 0.5608),
-    ],
-)
-def test_replies_of_real_models(real_dir, model, n, n_right, accuracy):
-    """Of the closed questions of VQA-RAD, those whose gold and reply both begin with yes or no.
-
-    827 of 1,093 is 75.66 %; the note beside the replies gives it as 75.6.
-    """
-    path = real_dir / "vqa_rad" / "closed_answers_3_models.csv"
-    csv.field_size_limit(10**7)
-    with path.open(newline="", encoding="utf-8") as file:
-        rows = [(row["answer"], row[model]) for row in csv.DictReader(file)]
-
-    def begins(text):
-        words = text.strip().strip("*").lower()
-        return words[:3] == "yes" or (words[:2] == "no" and not words[2:3].isalpha())
-
-    graded = [
-        is_correct(reply, gold, question_type="closed")
-        for gold, reply in rows
-        if begins(gold) and begins(reply) and yes_no(gold)
-    ]
-    assert len(graded) == n
-    assert sum(graded) == n_right
-    assert sum(graded) / n == pytest.approx(accuracy, abs=5e-5)
+def test_grading_never_raises_and_an_answer_equals_itself(
+    answer, gold, question_type, options
+):
+    assert answer_key(answer_key(gold)) == answer_key(gold)
+    assert is_correct(gold, gold, question_type="open") is not False
+    graded = is_correct(answer, gold, question_type=question_type, options=options)
+    assert graded in {None, True, False}

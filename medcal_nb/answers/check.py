@@ -146,6 +146,11 @@ def _assume(out: dict[str, pd.Series], index: pd.Index, file: str) -> list[str]:
     if "item_id" not in out:
         out["item_id"] = pd.Series(range(1, len(index) + 1), index).astype(TEXT)
         assumed.append("no column of items: rows are numbered")
+    for name in {"item_id", "image_id"} & out.keys():
+        ids = out[name].dropna().drop_duplicates()
+        n_alike = ids.str.lower().duplicated().sum()
+        if n_alike:
+            assumed.append(f"'{name}': {n_alike:,} differ from others by case alone")
     return sorted(assumed)
 
 

@@ -30,6 +30,8 @@ GRADED_COLUMNS = [
     *("split", "strategy", "answer", "gold", "confidence", "correct"),
 ]
 
+#: Answers of which one is right, else gold answers are in other words.
+_LEAST = 20
 #: Types of questions that are graded by rules of their own.
 _KINDS = ("closed", "choice", "open")
 
@@ -81,10 +83,10 @@ def load_answers(source: PathLike, **how: Any) -> pd.DataFrame:
     if str(source) in recorded_names():
         return load_recorded(str(source))
     answers = read_answers(source, **how)
-    about = answers.attrs | {"assumed": answers.attrs["assumed"] + _missing(answers)}
     for name in GRADED_COLUMNS:
         if name not in answers:
             answers[name] = pd.Series(None, answers.index, dtype=TEXT)
+    about = answers.attrs | {"assumed": answers.attrs["assumed"] + _missing(answers)}
     table = one_answer_an_item(answers, str(source)).drop(
         columns="sample", errors="ignore"
     )
@@ -211,7 +213,7 @@ def _of_table(
             f"{file}: row {len(answers)} is '{last}', no answer, it seems; drop it"
         )
     if "correct" not in taken:
-        answers = _graded(answers, raw.get(taken.get("options", "")))
+        answers = _graded(answers, raw.get(taken.get("options", "")), file)
     if "answer" in answers:
         check_of_answer(answers, file)
     return answers
@@ -245,15 +247,25 @@ def _of_reader(
     return answers
 
 
-def _graded(answers: pd.DataFrame, options: pd.Series | None) -> pd.DataFrame:
+def _graded(
+    answers: pd.DataFrame, options: pd.Series | None, file: str
+) -> pd.DataFrame:
     """Answers with a column that says whether they are their gold answers."""
     asked = answers[["answer", "gold"]]
     if "question_type" in answers:
         kinds = answers["question_type"].str.casefold()
         asked = asked.assign(question_type=kinds.where(kinds.isin(_KINDS)))
-    graded = grade_table(asked if options is None else asked.assign(options=options))
-    answers["correct"] = graded["correct"]
+    if options is not None:
+        asked = asked.assign(options=options)
+    graded = grade_table(asked)
+    right = graded["correct"]
+    answers["correct"] = right
     answers.attrs["grading"] = graded.attrs["grading"]
+    if right.count() >= _LEAST and not right.any():
+        raise MedcalError(
+            f"{file}: not one of {len(right):,} answers is its gold answer; write both in the "
+            "same words, or grade them in a column 'correct'"
+        )
     return answers
 
 
@@ -263,8 +275,12 @@ def _missing(answers: pd.DataFrame) -> list[str]:
     right = answers["correct"].astype(float)
     lacking = answers["confidence"].isna()
     sentences = []
-    if "image_id" not in answers:
+    unnamed = answers["dataset"][answers["image_id"].isna()]
+    if len(unnamed) == len(answers):
         sentences.append("no image named: intervals are by answer")
+    elif len(unnamed):
+        names = ", ".join(unnamed.unique()[:5])
+        sentences.append(f"no image named in {names}: each answer counts as one")
     if lacking.any():
         sentences.append(f"{lacking.sum():,} {n} have no confidence")
         if right[lacking].notna().any() and not lacking.all():

@@ -11,13 +11,13 @@ from scipy.special import softmax
 from medcal_nb.answers.cells import KNOWN, TEXT, Place, flags, numbers, within
 from medcal_nb.answers.recognition import plain_column, words_of
 from medcal_nb.errors import MedcalError
-from medcal_nb.grading import grade_table
+from medcal_nb.grading import grade_table, yes_no
 
 #: How far from 1 a row of probabilities may sum.
 _SUM = 0.01
 #: Answers by which it is judged what a column means.
 _LEAST = 20
-#: Answers that are looked at to see whether grades agree with gold answers.
+#: Answers that are looked at to see whether columns agree with each other.
 _MOST = 2000
 
 
@@ -104,8 +104,9 @@ def _plain_scale(
 def _check_used(low: float, high: float, tops: pd.Series, place: Place) -> None:
     """Refuse a scale of which only the bottom is used, as that of another scale would be."""
     used = ((tops - low) / (high - low))[tops > low]
-    if high > 1 and len(used) and (used.max() <= 0.1 or used.min() <= 0.01):
-        name = used.idxmax() if used.max() <= 0.1 else used.idxmin()
+    low_used = used[used <= (0.1 if used.max() <= 0.1 else 0.01)]
+    if high > 1 and len(low_used):
+        name = low_used.idxmax()
         raise MedcalError(
             f"{place.file}: column '{place.column}': on a scale from {low:g} to {high:g} '{name}' "
             f"reaches {tops[name]:g} at most; is it another scale? Give scale=10 or scale=1, or "
@@ -182,14 +183,16 @@ def check_of_answer(table: pd.DataFrame, file: str) -> None:
 
     Of two answers, they lie below one half just where one of the two is given.
     """
-    for model, part in table.dropna(subset=["confidence", "answer"]).groupby(
-        "model", sort=False
-    ):
+    known = table.dropna(subset=["confidence", "answer"])
+    for model, rows in known.groupby("model", sort=False):
+        step = max(1, len(rows) // _MOST)
+        part = rows.iloc[::step]
         is_low = part["confidence"] < 0.5
-        words = list({text.casefold(): text for text in part["answer"].unique()})
+        given = part["answer"].map(lambda text: yes_no(text) or text.casefold())
+        words = list(given.unique())
         if len(words) != 2 or len(part) < _LEAST or is_low.nunique() != 2:
             continue
-        share = (is_low == (part["answer"].str.casefold() == words[0])).mean()
+        share = (is_low == (given == words[0])).mean()
         if not 0.02 < share < 0.98:
             low, other = words if share > 0.5 else words[::-1]
             raise MedcalError(
@@ -205,40 +208,45 @@ def check_correct(
     """Ask whether a column called "correct" says what is right, where it may be something else.
 
     Without gold answers it may be these, in the words of the answers; with them it may call
-    answers wrong which are their gold answers. Of a few such it is told.
+    answers wrong which are their gold answers, or right which are another option, or yes for no.
+    Of a few such it is told.
     """
     theirs = taken["correct"]
     columns = [taken["answer"], taken.get("gold", theirs), theirs]
-    some = raw[columns].iloc[:: max(1, len(raw) // _MOST)]
-    known = some.set_axis(["answer", "gold", "correct"], axis=1).dropna()
-    is_gold = (
-        grade_table(known[["answer", "gold"]])["correct"].fillna(False).astype(bool)
-    )
+    step = max(1, len(raw) // _MOST)
+    known = raw[columns].iloc[::step]
+    known = known.set_axis(["answer", "gold", "correct"], axis=1).dropna()
+    graded = grade_table(known[["answer", "gold"]])
+    is_gold = graded["correct"].fillna(False).astype(bool)
     if "gold" not in taken:
-        words = words_of(known["correct"])
-        may_be = words & {*KNOWN["grades"]["answers"].split()}
-        has_two = plain_column(theirs) in KNOWN["grades"]["two_meanings"].split()
-        is_asked = (
-            has_two and (may_be or words == words_of(known["answer"])) and not is_named
-        )
-        if is_asked and is_gold.sum() > 0.1 * len(known):
-            raise MedcalError(
-                f"{file}: column '{theirs}' holds the words of the answers: does it say whether an "
-                f"answer is right, or is it the right answer? Write correct={theirs} or "
-                f"gold={theirs}"
-            )
+        if not is_named and is_gold.mean() > 0.1:
+            _ask_for_gold(known, theirs, file)
         return []
-    odd = known[is_gold & ~flags(known["correct"], Place(file, theirs)).fillna(True)]
+    # other words may say the same, as who graded them may have judged
+    is_plain = is_gold | graded["graded_by"].isin(("yes or no", "letter"))
+    flagged = flags(known["correct"], Place(file, theirs))
+    odd = known.index[is_plain & (flagged != is_gold).fillna(False)]
     if odd.empty:
         return []
-    problem = (
-        f"of {is_gold.sum():,} answers that are their gold answers {len(odd):,} are graded wrong "
-        f"(row {odd.index[0] + 1}: answer {odd['answer'].iloc[0]!r:.40}, wrong by '{theirs}')"
-    )
-    if len(odd) > max(1, is_gold.sum() / 10):
+    problem = f"{len(odd):,} of {len(known):,} grades in '{theirs}' contradict the gold answers, "
+    problem += f"the first in row {odd[0] + 1}"
+    if len(odd) > max(1, is_plain.sum() / 10):
         remedy = "name the column of grades by correct=COLUMN, or grade by the gold answers with "
         raise MedcalError(f"{file}: {problem}; {remedy}correct= (nothing)")
     return [problem]
+
+
+def _ask_for_gold(known: pd.DataFrame, theirs: str, file: str) -> None:
+    """Refuse a column of many answers' words, of a name that may call the right answers."""
+    grades = KNOWN["grades"]
+    words = words_of(known["correct"])
+    has_words = not words.isdisjoint(grades["answers"].split())
+    may_be = has_words or words == words_of(known["answer"])
+    if may_be and plain_column(theirs) in grades["two_meanings"].split():
+        raise MedcalError(
+            f"{file}: column '{theirs}' holds the words of the answers: does it say whether an "
+            f"answer is right, or is it the right answer? Write correct={theirs} or gold={theirs}"
+        )
 
 
 def check_images(table: pd.DataFrame, file: str) -> None:
@@ -271,18 +279,18 @@ def check_repeats(raw: pd.DataFrame, taken: Mapping[str, str], file: str) -> Non
     texts = raw.astype(str)
     rows = pd.util.hash_pandas_object(texts, index=False)
     counts = rows.value_counts()
-    is_even = counts.nunique() == 1 and len(counts) >= _LEAST / 2
-    times = int(counts.iloc[0]) if is_even else 1
+    times = 1
+    if len(counts) >= _LEAST:
+        times = int(np.gcd.reduce(counts.to_numpy()))
     if times == 1:
         about = texts.drop(columns=[name for name in raw if name in replies])
         times = _runs(pd.util.hash_pandas_object(about, index=False).to_numpy())
     if times > 1:
-        problem = (
-            f"{len(raw):,} rows are {times} times the same {len(raw) // times:,} items"
-        )
+        n = len(raw)
         raise MedcalError(
-            f"{file}: the {problem}, it seems, and no column names the item; name it by "
-            "item_id=COLUMN, and number the runs in a column 'sample'"
+            f"{file}: the {n:,} rows are {times} times the same {n // times:,} items, it seems, "
+            "and no column names the item; name it by item_id=COLUMN, and number the runs in a "
+            "column 'sample'"
         )
 
 

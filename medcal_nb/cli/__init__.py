@@ -3,8 +3,8 @@
 Each module of this folder adds commands to the application and imports nothing but typer and the
 standard library at its top, so that ``medcal --help`` answers at once.
 
-Exit status: 0 done; 1 something failed, the rest is done and said; 2 wrong use or wrong input,
-nothing was done; 130 interrupted.
+Exit status: 0 done; 1 something failed, the rest is done and said; 2 wrong use, wrong input or no
+room to write, nothing is half written; 130 interrupted.
 """
 
 import errno

@@ -10,8 +10,8 @@ from medcal_nb.errors import MedcalError, printable
 app = typer.Typer(
     name="medcal",
     help="Is the confidence of a multimodal LLM on medical images calibrated?",
-    epilog="Exit status: 0 done; 1 something failed, the rest is done and said; 2 wrong use or "
-    "wrong input, nothing was done; 130 interrupted.",
+    epilog="Exit status: 0 done; 1 something failed, the rest is done and said; 2 wrong use, wrong "
+    "input or no room to write, nothing is half written; 130 interrupted.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,

@@ -226,12 +226,14 @@ def calibrate(
             done = apply_maps(target, fit_maps(source, method=method))
         else:
             rng = np.random.default_rng(0)
-            rows = corrected(None, target, method=method, rng=rng)
-            done = rows[rows["labels"] == "target"].drop(columns=["labels", "fold"])
+            done = corrected(None, target, method=method, labels=["target"], rng=rng)
+            done = done.drop(columns=["labels", "fold"])
             done["strategy"] += f"+{method}"
+    n_asked = len(target)
+    del answers, target  # millions of answers are not kept twice
     to = to or Path(f"{file.stem}_{method}.csv")
     n = _write(done, to, [file], force)
-    say(f"{to}: {n:,} of {len(target):,} answers recalibrated")
+    say(f"{to}: {n:,} of {n_asked:,} answers recalibrated")
 
 
 def _named(columns: list[str] | None) -> dict[str, Any]:

@@ -113,6 +113,7 @@ def corrected(
     target: pd.DataFrame,
     *,
     method: str = "platt",
+    labels: Sequence[str] = ("raw", "source", "target"),
     rng: np.random.Generator,
 ) -> pd.DataFrame:
     """The target's answers uncorrected, and with a map fitted on either side's labels.
@@ -123,6 +124,8 @@ def corrected(
         Graded answers to fit on, if any, and to recalibrate.
     method : str
         One of ``MAPS``.
+    labels : sequence of str
+        The kinds of labels that are returned, as in the column.
     rng : numpy.random.Generator
         Draws the images of each fold.
 
@@ -140,7 +143,7 @@ def corrected(
     Raises
     ------
     ValueError
-        If a table is empty or source and target share an image.
+        If a table is empty, source and target share an image, or there is nothing to return.
 
     Examples
     --------
@@ -167,7 +170,7 @@ def corrected(
         recalibrate = partial(fit, method=method, clip=choose_clip(c))
         confidence, correct = arrays(judge)
         values = {"raw": confidence}
-        folds = {}
+        folds: dict[str, np.ndarray] = {}
         if len(learn):
             values["source"] = recalibrate(*arrays(learn))(confidence)
         images = images_of(judge)
@@ -175,11 +178,16 @@ def corrected(
             fold = assign_folds(images, N_FOLDS, rng=rng)
             folds["target"] = fold
             values["target"] = by_fold(recalibrate, confidence, correct, fold)
-        for labels, p in values.items():
-            rows = judge.assign(labels=labels, fold=-1, confidence=p)
-            if labels in folds:
-                rows["fold"] = folds[labels]
-            parts.append(rows)
+        for kind, p in values.items():
+            if kind in labels:
+                rows = judge.assign(labels=kind, fold=-1, confidence=p)
+                if kind in folds:
+                    rows["fold"] = folds[kind]
+                parts.append(rows)
+    if not parts:
+        raise ValueError(
+            f"no model and strategy has answers on {N_FOLDS} images or more"
+        )
     return pd.concat(parts, ignore_index=True)
 
 
@@ -216,9 +224,9 @@ def warn_of_same_ids(source: pd.DataFrame, target: pd.DataFrame) -> None:
     warnings.warn(
         f"{len(shared)} images of source and target have the same ids, the first {shared[0]}, "
         "under two data sets' names: if they are the same images, what was learned on them is "
-        "judged on them; give both one --dataset name, and they are told apart by image",
+        "judged on them; give both data sets one name, and they are told apart by image",
         RecalibrationWarning,
-        stacklevel=3,
+        stacklevel=2,  # a caller of ours: the command line notes warnings of no others
     )
 
 

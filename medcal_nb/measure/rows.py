@@ -62,7 +62,11 @@ def image_codes(graded: pd.DataFrame, column: str) -> tuple[np.ndarray, int]:
 
 
 def images_known(graded: pd.DataFrame, column: str | None = "image_id") -> bool:
-    """Return whether any row names its image; else intervals are by answer."""
+    """Return whether rows name their images; else intervals are by answer.
+
+    A data set names all of its images or none (`load_answers` refuses others): where one does and
+    another does not, each answer of the other counts as an image of its own.
+    """
     return column in graded and bool(graded[column].notna().any())
 
 

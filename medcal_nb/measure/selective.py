@@ -225,7 +225,7 @@ def threshold_table(
     Raises
     ------
     ValueError
-        Where the two share an image.
+        Where the two share an image, or there is no answer to choose on.
 
     Examples
     --------
@@ -237,6 +237,8 @@ def threshold_table(
     [[0.65, 0.7, 0.19]]
     """
     refuse_shared(fit, test, "fit and test")
+    if fit.empty:
+        raise ValueError("fit: no answers, so that no threshold can be certified")
     graded = test[test["correct"].notna()]
     judged = {tuple(key.values()): part for key, part in parts_by(graded, by)}
     rows = []

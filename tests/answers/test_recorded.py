@@ -71,10 +71,8 @@ def test_the_manifest_names_source_licence_and_hash_of_every_file():
     folder = recorded_folder()
     manifest = recorded_manifest()
     assert set(recorded_names()) == set(ROWS)
-    size = 0
     for entry in manifest.values():
         path = folder / entry["file"]
-        size += path.stat().st_size
         assert file_hash(path) == entry["sha256"]
         assert pq.read_metadata(path).num_rows == entry["rows"]
         assert pq.read_schema(path).names == entry["columns"]
@@ -84,10 +82,10 @@ def test_the_manifest_names_source_licence_and_hash_of_every_file():
             or entry["file"] == "pocket.parquet"
         )
         assert all(len(sha) == 64 for sha in entry["made_from"].values())
-    assert size < 16e6
 
 
 def test_names_of_items_by_their_counts(vlcb):
+    assert "3,830" in str(vlcb.attrs["assumed"])  # repeats in POPE
     items = items_of(vlcb)
     named = items.dropna(subset="image_id").groupby("dataset")["image_id"]
     assert named.agg(["size", "nunique"]).T.to_dict("list") == {
@@ -115,23 +113,10 @@ def test_names_of_items_by_their_counts(vlcb):
     assert (pairs.iloc[:, 0] == pairs.iloc[:, 1]).all()
 
 
-def test_every_repeat_of_pope_has_the_image_and_words_of_one_before():
-    """By names, and by the confidences of three methods, alike in all five models."""
-    folder = recorded_folder()
-    answers = pd.read_parquet(folder / "vlcb.parquet").drop_duplicates("item")
-    by_confidence = answers.set_index("item")["repeat"]
-    items = pd.read_parquet(folder / "vlcb_items.parquet")
-    pope = items[items["dataset"] == "POPE"].set_index("item").sort_index()
-    by_name = pope["question_id"].duplicated()
-    assert (len(by_name), by_name.sum()) == (9_000, 3_830)
-    assert (by_name == by_confidence[by_name.index]).all()
-    assert "3,830" in str(load_recorded("vlcb").attrs["assumed"])
-    assert "3,830" not in str(load_recorded("vlcb", complete=True).attrs["assumed"])
-
-
-def test_labels_are_those_that_each_method_was_published_with(vlcb):
+def test_labels_are_those_that_each_method_was_published_with():
     stored = pd.read_parquet(recorded_folder() / "vlcb.parquet")
     complete = load_recorded("vlcb", complete=True)
+    assert "3,830" not in str(complete.attrs["assumed"])
     methods = {"p_true": "correct", "probe_pik": "correct_first_labels"}
     for strategy, labels in methods.items():
         answers = complete[complete["strategy"] == strategy]
@@ -139,29 +124,6 @@ def test_labels_are_those_that_each_method_was_published_with(vlcb):
             answers["correct"].to_numpy(float, na_value=np.nan),
             stored[labels].to_numpy(float),
         )
-    # the two sets of labels are one but on MMMU-Pro, where the first is of another run
-    both = vlcb[vlcb["strategy"] == "p_true"].dropna(subset="correct")
-    differ = both["correct"].astype(float) != both["correct_first_labels"]
-    shares = differ.groupby(both["image_set"]).mean()
-    assert shares.pop("MMMU-Pro") > 0.2
-    assert shares.max() < 1e-4
-
-
-def test_probes_on_mmmu_pro_are_left_out_since_they_saw_no_options(vlcb):
-    """Their confidences are the same for 4 and for 10 options of a question."""
-    complete = load_recorded("vlcb", complete=True)
-    mmmu = complete[complete["image_set"] == "MMMU-Pro"].dropna(subset="image_id")
-    wide = mmmu.pivot(
-        index=["strategy", "model", "question_id"],
-        columns="dataset",
-        values="confidence",
-    )
-    same = wide.dropna().diff(axis=1).iloc[:, 1].abs() < 1e-3
-    alike = same.groupby("strategy").mean() > 0.98
-    there = vlcb[vlcb["image_set"] == "MMMU-Pro"]["strategy"].unique()
-    assert (
-        set(alike.index[~alike]) == {*there} == {"verbalized", "p_true", "probe_bicr"}
-    )
 
 
 def test_a_radiologist_gives_the_probability_of_the_claim_cancer():
@@ -226,21 +188,3 @@ def test_marks_of_radiologists_with_and_without_ai():
     assert (sums["true_positives"] - grades.sum()).sum() == 4
     with pytest.raises(MedcalError, match="no table of readings"):
         load_readings("viper")
-
-
-def test_pocket_models_answers_hold_what_notebooks_ask_of_them():
-    answers = load_recorded("pocket")
-    n_models = answers.groupby("strategy")["model"].nunique()
-    assert n_models[["verbalized", "clip_zero_shot", "decision"]].tolist() == [4, 1, 2]
-    assert n_models.index.str.endswith("_blank").sum() == 9
-    assert (
-        answers.loc[answers["strategy"] == "expert", "expert"] == "pocket-expert"
-    ).all()
-    assert answers["visibility"].between(0, 1).all()
-    assert answers.groupby("domain")["modality"].nunique().to_dict() == {
-        "general": 2,
-        "medical": 6,
-    }
-    by_option = answers[answers["strategy"] == "option_probability"]
-    largest = [max(options.values()) for options in by_option["option_probabilities"]]
-    np.testing.assert_array_equal(by_option["confidence"], largest)

@@ -258,6 +258,20 @@ def test_calibrate_fits_on_some_rows_and_applies_to_others(medcal, table):
         assert medcal("calibrate", table, "--fit", query, "--to", "e.csv")[0] == 2
 
 
+def test_calibrate_notes_images_of_two_names(medcal):
+    lines = ["id,image,dataset,confidence,correct"]
+    lines += [
+        f"q{i},im{i % 60},{'ab'[i // 60]},.{i % 40 + 50},{i % 3 % 2}"
+        for i in range(120)
+    ]
+    with open("two.csv", "w") as file:
+        file.write("\n".join(lines))
+    rows = ("--fit", "dataset == 'a'", "--apply", "dataset == 'b'")
+    code, _, err = medcal("calibrate", "two.csv", *rows, "--to", "c.csv")
+    assert code == 0
+    assert "60 images of source and target" in err
+
+
 @pytest.mark.slow
 def test_a_model_is_asked_in_two_parts_into_one_log(medcal):
     few = ("--model", "pocket-general", "--dataset", "pocketvqa-medical", "--n", 6)

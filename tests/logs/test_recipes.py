@@ -131,8 +131,19 @@ def test_recipe_vqa_rad(recipe):
 
 @pytest.mark.real
 def test_real_replies_keep_their_accuracy(recipe, real_dir):
+    """Published of the replies that begin with yes or no: 75.6, 60.2 and 56.1 % are right."""
     replies = pd.read_csv(real_dir / "vqa_rad" / "closed_answers_3_models.csv")
     replies.to_csv("replies.csv", index=False)
     answers = recipe("vqa_rad")
-    accuracy = answers["correct"].fillna(False).groupby(answers["model"]).mean()
-    assert (100 * accuracy).round(1).tolist() == [69.3, 60.2, 56.1]
+    grades = answers.groupby("model")["correct"].value_counts(dropna=False)
+    # wrong, right, ungraded
+    assert grades.unstack(fill_value=0).T.to_dict("list") == {
+        "gemini-2.5-pro": [266, 827, 100],
+        "llama3.2-vision_11b": [469, 718, 6],
+        "llava_13b": [524, 669, 0],
+    }
+    begins = answers["answer"].str.match(r"\W*(?:yes|no(?![a-z]))", case=False)
+    published = answers[begins.fillna(False)].groupby("model")["correct"]
+    assert published.agg(["sum", "count"]).values.tolist() == [
+        [827, 1093], [663, 1101], [669, 1193],
+    ]  # fmt: skip

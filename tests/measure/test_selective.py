@@ -36,6 +36,8 @@ def test_threshold_table_judges_on_other_images(rng):
     first, second = frame[:400].iloc[::2], frame[:400].iloc[1::2]
     with pytest.raises(ValueError, match="200 images are both fit"):
         measure.threshold_table(first, second, target=0.2)
+    with pytest.raises(ValueError, match="no threshold can be certified"):
+        measure.threshold_table(first[:0], second, target=0.2)
     other = measure.threshold_table(first, second.assign(dataset="e"), target=0.4)
     assert other["n_test"].tolist() == [200]
 

@@ -19,6 +19,7 @@ from IPython.display import HTML, display, update_display
 from matplotlib import pyplot as plt
 from matplotlib.figure import Figure
 
+from medcal_nb.answers import without_formulas
 from medcal_nb.errors import MedcalError, check_known
 from medcal_nb.labels import UNITS, label_of
 
@@ -125,7 +126,8 @@ class Output:
         fig.savefig(path.with_suffix(".png"), metadata=about)
         undated = {"Date": None, "Description": caption}
         fig.savefig(path.with_suffix(".svg"), metadata=undated)
-        table.to_csv(path.with_suffix(".csv"), index=False, float_format="%.6g")
+        rows = without_formulas(table)
+        rows.to_csv(path.with_suffix(".csv"), index=False, float_format="%.6g")
         picture = io.BytesIO()
         fig.savefig(picture, format="png", dpi=110, metadata=about)
         plt.close(fig)

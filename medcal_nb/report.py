@@ -292,8 +292,9 @@ def recalibration(answers: pd.DataFrame, **drawn: Any) -> pd.DataFrame:
         the intervals of O:E, slope and AUROC narrow (`measure.precision_sample_size`).
     """
     grades = answers.groupby("model", observed=True)["correct"].transform("nunique")
-    mapped = correct.corrected(None, answers[grades > 1], rng=drawn["rng"])
-    mapped = mapped[mapped["labels"] == "target"]
+    mapped = correct.corrected(
+        None, answers[grades > 1], labels=["target"], rng=drawn["rng"]
+    )
     metrics = ["gap", "slope", "brier", "brier_skill"]
     table = measure.metrics_table(
         mapped,

@@ -120,7 +120,7 @@ def _share(match, scale):
     is_mark = is_mark or (low in "01" and rest == ".")
     if (is_bare and is_mark) or not _ENDS.match(rest) or float(low) > float(high):
         return None
-    if float(low) <= 1 < float(high):
+    if float(low) <= 1 < float(high) or (low, high) == ("0", "1"):
         return None
     total = float(match["of"] or (100 if is_percent else scale))
     if (

@@ -67,7 +67,7 @@ NOT_ITS_OWN = [
     "The 95% confidence interval excludes 1. Answer: yes", "significant (p = 0.03)",
     "Confidence: high (3 of 4 radiologists)", "Answer: No. Confidence that the answer is yes: 10%",
     "My confidence is 0.9. Confidence in the alternative: 0.1", "Sensitivity 90%. Answer: yes",
-    "P = 5 kN", "Confidence: 0 to 100", "Confidence: 0 to", "Confidence: 0.",
+    "P = 5 kN", "Confidence: 0 to 100", "Confidence: 0 to 1", "Confidence: 0 to", "Confidence: 0.",
     "At a confidence level of 95%, the means differ.", "Confidence: 85% sensitivity",
     "With a confidence of 95%, the mean lies between 3 and 5", "The classifier is 90% confident.",
     "Answer: no. I am 10% confident that it is malignant.", "Confidence: 1/5 * 100 = 200%",

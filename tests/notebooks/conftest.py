@@ -1,10 +1,12 @@
 """One run of all notebooks, small, that every test of a study reads."""
 
+import json
 from typing import NamedTuple
 
+import papermill
 import pytest
 
-from medcal_nb.run import run_study, steps_of
+from medcal_nb.run import ROOT, run_study, steps_of
 
 #: Sizes at which a chapter says the same with less certainty, and runs in seconds.
 SMALL = {"N_RESAMPLES": 50, "N_DRAWS": 20, "N_ITEMS": 4, "N_SPLITS": 3}
@@ -26,3 +28,19 @@ def study_run(tmp_path_factory):
     every = [step.name for step in steps_of()]
     steps = steps_of(every, assignments=sizes, to=folder)
     return StudyRun(steps, run_study(steps, force=True))
+
+
+@pytest.fixture
+def by_papermill(tmp_path, monkeypatch):
+    """Results of a notebook as JupyterLab runs it: on as many threads as there are."""
+    for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+        monkeypatch.delenv(variable, raising=False)
+
+    def run(name, **parameters):
+        places = (ROOT / "notebooks" / f"{name}.ipynb", tmp_path / "out.ipynb")
+        how = {"cwd": ROOT / "notebooks", "progress_bar": False}
+        parameters["OUT"] = str(tmp_path)
+        papermill.execute_notebook(*places, parameters, **how)
+        return json.loads((tmp_path / "results" / f"{name}.json").read_text("utf-8"))
+
+    return run

@@ -8,7 +8,7 @@ from pathlib import Path
 import nbformat
 import pytest
 
-from medcal_nb.run import ROOT
+from medcal_nb.run import ROOT, compare_results
 
 NAMES = sorted(path.stem for path in (ROOT / "notebooks").glob("[0-9][0-9]_*.ipynb"))
 SHARES = ("accuracy", "mean_confidence", "ece", "brier", "auroc")
@@ -61,3 +61,8 @@ def test_the_executed_copy_shows_what_is_published(step):
     for name in published:
         assert (step.figures / name).read_bytes().startswith(b"\x89PNG")
         assert (step.figures / name).with_suffix(".csv").stat().st_size
+
+
+def test_papermill_alone_gives_what_the_study_gives(study_run, by_papermill):
+    (step,) = [step for step in study_run.steps if step.name.startswith("04")]
+    assert not compare_results(results_of(step), by_papermill(step.name, **step.given))

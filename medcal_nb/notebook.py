@@ -15,7 +15,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from IPython.display import HTML, display, update_display
 from matplotlib import pyplot as plt
 from matplotlib.figure import Figure
 
@@ -84,8 +83,8 @@ class Output:
         }
         (self.folder / "results").mkdir(parents=True, exist_ok=True)
         plt.ioff()  # a figure is shown once, by `save`, not by the cell that draws it
-        waiting = _sentences(["Findings stand here when the notebook has run."])
-        display(waiting, display_id=f"findings-{notebook}")
+        waiting = ["Findings stand here when the notebook has run."]
+        _say(waiting, display_id=f"findings-{notebook}")
 
     def finding(self, text: str) -> None:
         """Show a sentence of counts, estimates and intervals, and add it to the results.
@@ -94,7 +93,7 @@ class Output:
         """
         text = _typeset(text)
         self.findings.append(text)
-        display(_sentences([text]))
+        _say([text])
 
     def table(
         self, name: str, table: pd.DataFrame, columns: list[str] | None = None
@@ -117,6 +116,8 @@ class Output:
             What a mark, a bar and a band is, n, by image or by answer, synthetic or real: it is
             the alternative text.
         """
+        from IPython.display import HTML, display
+
         caption = _typeset(caption)
         is_there = any(table is other for other in self.tables.values())
         if not is_there:
@@ -140,8 +141,8 @@ class Output:
 
     def close(self) -> None:
         """Write ``results/<notebook>.json``, and show the first findings at the top."""
-        leading = _sentences(self.findings[:_ON_TOP])
-        update_display(leading, display_id=f"findings-{self.notebook}")
+        leading = self.findings[:_ON_TOP]
+        _say(leading, display_id=f"findings-{self.notebook}", update=True)
         tables = {}
         for name, table in self.tables.items():
             # a missing number is null
@@ -353,12 +354,15 @@ def _cell(column: str, value: Any, *ends: float) -> str:
     return text.replace("-", "−")
 
 
-def _sentences(texts: list[str]) -> HTML:
-    """Sentences as HTML: names of models in them are texts, never markup."""
+def _say(texts: list[str], **where: Any) -> None:
+    """Show sentences: names of models in them are texts, never markup."""
+    from IPython.display import HTML, display  # `report` and `score` need no notebook
+
     lines = ""
     for text in texts:
         lines += f"<p>{html.escape(text)}</p>"
-    return HTML(f'<blockquote class="mathjax_ignore">{lines}</blockquote>')
+    quoted = f'<blockquote class="mathjax_ignore">{lines}</blockquote>'
+    display(HTML(quoted), **where)
 
 
 def _checkout() -> Path:

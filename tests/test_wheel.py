@@ -14,7 +14,8 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 BUILT_FROM = "setup.py MANIFEST.in pyproject.toml README.md LICENSE medcal_nb data"
 # what comes with medcal-nb[ask] and medcal-nb[study] alone
-ABSENT = "torch transformers open_clip huggingface_hub netcal jupyterlab ipywidgets"
+ABSENT = "torch transformers open_clip huggingface_hub aiohttp anyio netcal jupyterlab ipywidgets "
+ABSENT += "IPython ipykernel papermill nbclient nbconvert nbformat jupyter_client"
 # None in sys.modules would not do: some look there for what has been loaded
 BLOCK = """\
 import sys
@@ -102,8 +103,10 @@ def test_it_says_what_is_missing_and_which_extra_brings_it(medcal):
         refused = medcal(*words)
         assert refused.returncode in (0, 2)
         assert "Traceback" not in refused.stderr
-    asked = "--model pocket-general --dataset pocketvqa-medical --to a.sqlite"
-    assert "medcal-nb[ask]" in medcal("ask", *asked.split()).stderr
+    asked = "--dataset pocketvqa-medical --to a.sqlite"
+    for model in ("pocket-general", "http://127.0.0.1:9/v1"):
+        refused = medcal("ask", "--model", model, *asked.split())
+        assert "medcal-nb[ask]" in refused.stderr
 
 
 def test_a_table_is_scored_imported_recalibrated_and_reported_without_torch(medcal):

@@ -30,8 +30,24 @@ REPLACED = {
 }
 #: What a library that is not installed is part of.
 EXTRAS = {
-    "ask": ("torch", "torchvision", "transformers", "open_clip", "huggingface_hub"),
-    "study": ("netcal", "ipywidgets", "jupyterlab"),
+    "ask": [
+        "torch",
+        "torchvision",
+        "transformers",
+        "open_clip",
+        "huggingface_hub",
+        "aiohttp",
+        "anyio",
+    ],
+    "study": [
+        "IPython",
+        "papermill",
+        "nbconvert",
+        "jupyter_client",
+        "netcal",
+        "ipywidgets",
+        "jupyterlab",
+    ],
 }
 
 

@@ -315,8 +315,8 @@ def estimate(
 
 
 def _typeset(text: str) -> str:
-    """A text on one line, with minus signs and a space before the percent sign."""
-    line = " ".join(text.split())
+    """A text on one line, with minus signs, a space before percent, and a dash for no number."""
+    line = re.sub(r"(?<![\w-])nan(?![\w-])", "–", " ".join(text.split()))
     line = re.sub(r"(?<![\w.)\]])-(?=\d)", "−", line)
     line = re.sub(r"−(0(?:\.0+)?)(?![.\d])", r"\1", line)
     return re.sub(r"(?<=\d)%", " %", line)

@@ -13,7 +13,10 @@ from medcal_nb.cli._app import Force, say
 def reader(
     answers: Annotated[
         Path,
-        typer.Argument(metavar="ANSWERS", help="A log or a table; it is only read."),
+        typer.Argument(
+            metavar="ANSWERS",
+            help="A log, a table, or recorded answers: pocket.",
+        ),
     ],
     to: Annotated[
         Path | None,

@@ -24,22 +24,27 @@ function make(parent, tag, text = "", attributes = {}) {
 }
 
 // What the browser holds: another window may have added rows, and without storage the rows last as
-// long as the page.
+// long as the page. The tab keeps them too, for a reload that comes before the browser has them.
+const STORES = ["localStorage", "sessionStorage"];
+
 function load() {
-  try {
-    const stored = JSON.parse(localStorage.getItem(KEY));
-    if (Array.isArray(stored?.rows) && stored.rows.length >= state.rows.length) {
-      state = { reader: String(state.reader || stored.reader), rows: stored.rows };
-    }
-  } catch { /* no storage, or nothing of ours in it */ }
+  for (const name of STORES) {
+    try {
+      const stored = JSON.parse(window[name].getItem(KEY));
+      if (Array.isArray(stored?.rows) && stored.rows.length >= state.rows.length) {
+        state = { reader: String(state.reader || stored.reader), rows: stored.rows };
+      }
+    } catch { /* no storage, or nothing of ours in it */ }
+  }
 }
 
 function save() {
-  try {
-    localStorage.setItem(KEY, JSON.stringify(state));
-    unsaved = false;
-  } catch {
-    unsaved = state.rows.length > 0;
+  unsaved = state.rows.length > 0;
+  for (const name of STORES) {
+    try {
+      window[name].setItem(KEY, JSON.stringify(state));
+      if (name === "localStorage") unsaved = false;
+    } catch { /* no storage */ }
   }
 }
 
@@ -365,6 +370,7 @@ byId("decide").addEventListener("submit", (event) => {
 byId("reader").addEventListener("input", () => {
   const { item_id: item } = cases[place];
   const entered = commitOf(item) ? undefined : [selected(), byId("sure").value];
+  load();
   state.reader = byId("reader").value.trim();
   save();
   show();

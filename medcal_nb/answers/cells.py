@@ -75,7 +75,7 @@ class Place:
 def each(
     values: pd.Series, read: Callable[[Any], Any], place: Place, remedy: str
 ) -> NDArray:
-    """What `read` makes of each cell, None where missing; its ValueError is told with the row.
+    """What `read` makes of each cell, None where missing; its ValueError is raised with the row.
 
     Each different cell is read once.
     """

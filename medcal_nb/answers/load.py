@@ -54,7 +54,7 @@ def load_answers(source: PathLike, **how: Any) -> pd.DataFrame:
         `GRADED_COLUMNS` and all others of the file.
 
         - item_id, image_id, model, dataset, strategy: in one normal form
-        - confidence: of the answer to be right, 0 to 1, NaN where none was stated
+        - confidence: of the answer to be right, 0 to 1, NaN where there is none
         - correct: nullable boolean, missing where ungraded
         - gold: a text, or a JSON list of texts that count as right
         - n_answers: where a method gave several to an item, how many

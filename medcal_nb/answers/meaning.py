@@ -209,7 +209,7 @@ def check_correct(
 
     Without gold answers it may be these, in the words of the answers; with them it may call
     answers wrong which are their gold answers, or right which are another option, or yes for no.
-    Of a few such it is told.
+    A few such are a sentence among what was assumed.
     """
     theirs = taken["correct"]
     columns = [taken["answer"], taken.get("gold", theirs), theirs]

@@ -74,7 +74,7 @@ def parse_confidence(text: str, *, cut_off: bool = False) -> float | None:
     -------
     float or None
         A number in [0, 1]; None where no confidence, or no single one, is stated. The notes of
-        the module say what counts as stated.
+        the module say what counts as one.
 
     Examples
     --------

@@ -150,7 +150,7 @@ def parse_guesses(text: str) -> list[tuple[str, float | None]]:
     r"""Read several guesses with their probabilities, in the order of the reply.
 
     Known forms: "Guess 1: yes (80%)", "G1: yes P1: 0.8", numbered and bulleted lists; JSON and
-    lines without a mark are not read. Probabilities are taken as stated, never scaled to add up
+    lines without a mark are not read. Probabilities are taken as written, never scaled to add up
     to one.
 
     Parameters

@@ -18,7 +18,7 @@ LETTER = "Answer with the letter of one option only."
 
 DESCRIBE = "First describe the image in a few words. Do not answer yet."
 
-#: Options that can be told apart by a letter.
+#: Options that a letter can name.
 MOST_LETTERS = len(ascii_uppercase)
 
 

@@ -173,7 +173,7 @@ def open_image(image: "bytes | str | Path") -> "Image.Image":
 
 
 def png_text(picture: "Image.Image") -> str:
-    """The pixels of an opened image, and nothing else that its file told, as PNG in base64.
+    """The pixels of an opened image, and nothing else that its file held, as PNG in base64.
 
     Examples
     --------

@@ -117,7 +117,7 @@ class Reader:
     layout: str = ""
 
     def rows(self, log: Log) -> list[dict]:
-        """The rows of a log, with what its path says; whatever fails is told in one line."""
+        """The rows of a log, with what its path says; whatever fails is an error of one line."""
         match = re.search(self.layout, log.path.resolve().as_posix())
         # a folder or file cannot be called org/net: it is org__net
         named = (

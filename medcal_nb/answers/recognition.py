@@ -76,11 +76,8 @@ def recognise(
             taken[ours] = candidates[0]
             free.remove(candidates[0])
     if "confidence" not in taken:
-        problem = "no column 'confidence'; name it by confidence=COLUMN (on the command line -c "
-        problem += (
-            "confidence=COLUMN), or the columns of option scores by logits=A,B or "
-        )
-        problem += "probabilities=A,B"
+        problem = "no column 'confidence'; name it by confidence=COLUMN (-c on the command line), "
+        problem += "or option scores by logits=A,B or probabilities=A,B"
         raise _lacking(file, problem, "confidence", raw)
     if "correct" not in taken and not {"answer", "gold"} <= {*taken}:
         problem = "nothing says which answers are correct; name a column by correct=COLUMN, or two "

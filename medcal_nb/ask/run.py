@@ -9,6 +9,7 @@ so that a killed run, started again, asks what is missing in the same way.
 
 import hashlib
 import json
+import sqlite3
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing
@@ -228,21 +229,20 @@ class Run:
         try:
             self._append(row for rows in answered.values() for row in rows)
         except MedcalError as error:
-            self._append_apart(answered, error)
+            if isinstance(error.__cause__, sqlite3.Error | OSError):
+                raise  # the log, not a row
+            self._append_apart(answered)
 
     def _append(self, rows):
         self.summary.rows += self.log.append([*rows], if_exists="ignore")
 
-    def _append_apart(self, answered, refused):
+    def _append_apart(self, answered):
         """Append the rows of each program by themselves where the log refuses some of a batch."""
-        before = self.summary.rows
         for (item_id, name), rows in answered.items():
             try:
                 self._append(rows)
             except MedcalError as error:
                 self.summary.failed[item_id] = f"{name}: {error}"
-        if self.summary.rows == before:
-            raise refused  # the log, not a row
 
     def _finished(self, row, item, name):
         """Add to an answer row what it is about, its grade and where it comes from."""

@@ -119,6 +119,14 @@ def test_what_fails_is_reported_and_the_rest_is_asked(model, log):
         ask(model, items, "verbalized", log=log, **FAST)
 
 
+def test_a_full_disk_ends_the_run_and_splits_no_batch(model, log):
+    (pages,) = log._con.execute("PRAGMA page_count").fetchone()
+    log._con.execute(f"PRAGMA max_page_count = {pages + 2}")
+    with pytest.raises(MedcalError, match="the disk is full"):
+        ask(model, tiny_items(12), "verbalized,self_consistency", log=log, **FAST)
+    assert not log.keys()
+
+
 def test_a_model_s_name_does_not_steer_the_terminal(log, capsys):
     name = "m\x1b]0;owned\x07\x1b[2J"
     named = LocalModel(*tiny_checkpoint(), name=name, device="cpu")

@@ -7,9 +7,10 @@ from scipy.optimize import brentq
 from scipy.special import expit, logit, stdtrit
 from statsmodels.stats.multitest import multipletests
 
-from medcal_nb import correct, measure
+from medcal_nb import correct, measure, plots
 from medcal_nb.answers import load_answers
 from medcal_nb.errors import MedcalError
+from medcal_nb.notebook import show
 
 
 def answers_of(confidence, grades, name):
@@ -101,3 +102,17 @@ def test_p_values_of_a_table_are_holm_s():
     assert len(changes) > 2
     for _, rows in changes.groupby("rival"):
         np.testing.assert_allclose(rows["p_holm"], holm(rows["p"]))
+
+
+def test_a_table_shows_two_digits_of_a_small_number():
+    row = {"brier": 0.0523, "brier_low": 0.049, "brier_high": 0.0561}
+    assert show(pd.DataFrame([row])).to_numpy().tolist() == [["0.052 [0.049, 0.056]"]]
+
+
+def test_rows_of_a_forest_bear_the_names_of_what_they_show():
+    table = pd.DataFrame({"model": ["deepseek-vl2", "mine"], "accuracy": [0.5, 0.7]})
+    ax = plots.forest(table, "accuracy", label="model")
+    assert [text.get_text() for text in ax.get_yticklabels()] == [
+        "DeepSeek-VL2",
+        "mine",
+    ]

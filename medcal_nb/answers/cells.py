@@ -243,7 +243,8 @@ def flags(values: pd.Series, place: Place) -> pd.Series:
     """Cells that say right or wrong, in any of the words, as nullable booleans."""
     if not pd.api.types.is_bool_dtype(values.dtype):
         values = pd.Series(
-            each(values, _flag, place, "write true/false or 1/0"), values.index
+            each(values, _flag, place, "write true/false or 1/0, or leave it empty"),
+            values.index,
         )
     return values.astype("boolean")
 

@@ -106,7 +106,8 @@ def checked(
     word = ""
     if theirs := taken.get("confidence"):
         place = Place(file, theirs)
-        shares, word = confidences(raw[theirs], scale, out["model"], place)
+        by = out["model"], out["strategy"]
+        shares, word = confidences(raw[theirs], scale, by, place)
         out["confidence"] = pd.Series(shares, raw.index)
     out.setdefault("confidence", pd.Series(np.nan, raw.index))
     out.setdefault("correct", pd.Series(pd.NA, raw.index, dtype="boolean"))

@@ -43,7 +43,7 @@ def scale_of(text: str | float) -> tuple[float, float]:
 
 
 def confidences(
-    values: pd.Series, scale: str | float | None, model: pd.Series, place: Place
+    values: pd.Series, scale: str | float | None, by: Sequence[pd.Series], place: Place
 ) -> tuple[NDArray[np.float64], str]:
     """Confidences as probabilities, and a word on their scale.
 
@@ -54,8 +54,8 @@ def confidences(
     scale : str, float or None
         As the user said; else found where it is plain: all within 0 to 1, all with a percent sign,
         or plainly percent.
-    model : Series
-        Whose answers they are: all use one scale.
+    by : sequence of Series
+        Whose answers they are, by which method: all use one scale.
     place : Place
 
     Raises
@@ -63,10 +63,10 @@ def confidences(
     MedcalError
         Where a cell is no number of the scale, or the scale has to be asked for.
     """
-    remedy = "a confidence is a probability: write 0.85 for 85 %, or give scale=percent"
+    remedy = "a confidence is a probability: write 0.85 for 85 % or nothing, or give scale=percent"
     array, signed = numbers(values, place, remedy)
     known = ~np.isnan(array)
-    tops = pd.Series(array).groupby(model.to_numpy()).max().dropna()
+    tops = pd.Series(array, values.index).groupby([*by], sort=False).max().dropna()
     if scale is None and signed.any():
         problem = "has another form: some cells have a percent sign and some have none"
         place.refuse(values, known & (signed != signed[known][0]), problem, remedy)
@@ -108,9 +108,9 @@ def _check_used(low: float, high: float, tops: pd.Series, place: Place) -> None:
     if high > 1 and len(low_used):
         name = low_used.idxmax()
         raise MedcalError(
-            f"{place.file}: column '{place.column}': on a scale from {low:g} to {high:g} '{name}' "
-            f"reaches {tops[name]:g} at most; is it another scale? Give scale=10 or scale=1, or "
-            "write probabilities"
+            f"{place.file}: column '{place.column}': on a scale from {low:g} to {high:g} "
+            f"{', '.join(map(repr, name))} reaches {tops[name]:g} at most; another scale? Give "
+            "scale=10 or scale=1, or write probabilities"
         )
 
 

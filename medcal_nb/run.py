@@ -164,6 +164,7 @@ class Step:
             if self.given:  # what lies there may be of other answers
                 self._remove([*self._published()["files"], self.results])
             shutil.rmtree(stage, ignore_errors=True)  # of a run that was killed
+            stage.mkdir()
             _execute(self, stage, kernels)
             page = page_of(self.executed, f"../notebooks/{self.notebook.name}")
             (stage / f"{self.name}.md").write_text(page, encoding="utf-8")
@@ -576,7 +577,8 @@ def _read(path: Path) -> dict[str, Any]:
         return json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         raise MedcalError(
-            f"{path}: missing or damaged: run its notebook again"
+            f"{path}: missing or damaged: remove it and run its notebook again, which ends with "
+            "out.close()"
         ) from None
 
 

@@ -134,7 +134,8 @@ class Output:
         plt.close(fig)
         data = b64encode(picture.getvalue()).decode()
         shown = {"image/png": data, "text/plain": caption}
-        mark = {"figure": f"{name}.png", "caption": caption}
+        alternative = re.sub(r"([^\w\s])", r"\\\1", caption)  # a name is no markup
+        mark = f"![{alternative}]({name}.png)"
         display(shown, metadata={"medcal": mark}, raw=True)
         text = html.escape(caption)
         display(HTML(f'<p class="mathjax_ignore"><em>{text}</em></p>'))
@@ -222,6 +223,59 @@ def show(table: pd.DataFrame, columns: list[str] | None = None) -> pd.DataFrame:
         heading = label_of(name).replace("_", " ")
         shown[heading] = [_cell(name, *row) for row in rows]
     return _Shown(shown)
+
+
+def page_of(executed: Path, notebook: str) -> str:
+    """Return an executed notebook as a page without its code, and take local paths out of it.
+
+    Parameters
+    ----------
+    executed : Path
+    notebook : str
+        Where the notebook lies, seen from the page.
+
+    Returns
+    -------
+    str
+        Markdown: texts, tables, what was printed, and figures by relative path.
+    """
+    import nbformat
+    from nbconvert import MarkdownExporter
+
+    content = nbformat.read(executed, as_version=4)
+    for part in (content, *content.cells):
+        part.metadata.pop("papermill", None)
+        if "injected-parameters" in part.metadata.get("tags", ()):
+            part.source = re.sub("(?m)^OUT = .*$", 'OUT = ""', part.source)
+    nbformat.write(content, executed)
+    for cell in content.cells:
+        shown = []
+        for output in cell.get("outputs", ()):
+            if _is_on_page(output):
+                shown.append(output)
+        cell.outputs = shown
+    page, _ = MarkdownExporter(exclude_input=True).from_notebook_node(content)
+    page = re.sub(r"\]\((\d\d_\w+)\.ipynb", r"](\1.md", page)  # chapters beside it
+    page = re.sub(r"\n\s*\n\s*\n", "\n\n", page.strip())
+    head = f"Executed [{executed.stem}]({notebook}), without its code."
+    return f"{head}\n\n{page}\n"
+
+
+def _is_on_page(output: Any) -> bool:
+    """Whether a page shows an output: a saved figure, HTML or what was printed; make it fit."""
+    figure = output.get("metadata", {}).get("medcal")
+    text = output.get("data", {}).get("text/html")
+    if figure:
+        output.data = {"text/markdown": figure}
+    elif text:
+        text = re.sub(r"(?s)<(style|script)\b.*?</\1>", "", text)
+        # a row of a table on one line; an empty line would end the block, and $ begin a formula
+        text = re.sub(r"\s+(?=<(td|th|/tr)\b)", "", text)
+        text = re.sub(r"\n\s*\n", "\n", text)
+        output.data = {"text/html": text.strip().replace("$", "&#36;")}
+    else:
+        return output.get("name") == "stdout"
+    return True
 
 
 def select(table: pd.DataFrame, query: str) -> pd.DataFrame:

@@ -12,7 +12,7 @@ import nbclient
 import nbformat
 import pytest
 
-from medcal_nb.run.execute import finish_notebook
+from medcal_nb.notebook import page_of
 from tests.browser.conftest import Complaints
 from tests.teach.executed import executed_lesson
 
@@ -55,7 +55,7 @@ def site(builder, tmp_path_factory):
     notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(code)])
     nbclient.NotebookClient(notebook, kernel_name="python3").execute()
     nbformat.write(notebook, folder / "hostile.ipynb")
-    page = finish_notebook(folder / "hostile.ipynb")
+    page = page_of(folder / "hostile.ipynb", "hostile.ipynb")
     with (figures / "09_people.md").open("a", encoding="utf-8") as chapter:
         chapter.write(f"\n{page}\n")
     options = ["--figures", str(figures), "--lesson", str(executed_lesson())]

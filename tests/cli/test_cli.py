@@ -135,7 +135,7 @@ def test_verify_fails_where_a_number_differs(medcal, monkeypatch):
     differs = {"02": [], "04": ["t, row 1"]}
     monkeypatch.setattr(run, "verify_study", lambda chosen: differs)
     code, out, err = medcal("verify")
-    assert (code, out) == (1, "02: agrees\n04: 1 numbers differ\n  t, row 1\n")
+    assert (code, out) == (1, "02: agrees\n04: differs\n  t, row 1\n")
     assert "1 notebooks differ" in err
 
 

@@ -57,7 +57,8 @@ def test_the_executed_copy_shows_what_is_published(step):
     outputs = [output for cell in executed.cells for output in cell.get("outputs", ())]
     marks = [output.get("metadata", {}).get("medcal") for output in outputs]
     published = [name for name in results_of(step)["files"] if name.endswith(".png")]
-    assert sorted(mark["figure"] for mark in marks if mark) == sorted(published)
+    shown = [mark.rpartition("](")[2] for mark in marks if mark]
+    assert sorted(shown) == sorted(f"{name})" for name in published)
     for name in published:
         assert (step.figures / name).read_bytes().startswith(b"\x89PNG")
         assert (step.figures / name).with_suffix(".csv").stat().st_size

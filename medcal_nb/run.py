@@ -1,4 +1,4 @@
-"""The steps of the study: which are stale, and how what they wrote is published."""
+"""The study: its notebooks through papermill where something changed, published whole or not."""
 
 from __future__ import annotations
 
@@ -6,8 +6,11 @@ import ast
 import contextlib
 import hashlib
 import json
+import logging
 import os
 import re
+import shutil
+import signal
 import sys
 import time
 from collections.abc import Iterable, Mapping, Sequence
@@ -15,15 +18,12 @@ from concurrent.futures import ThreadPoolExecutor, wait
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 from medcal_nb.errors import MedcalError, check_known
 from medcal_nb.files import file_hash, new_file
-from medcal_nb.run.compare import compare_results
-from medcal_nb.run.execute import execute_notebook, finish_notebook, kernel_manager
 
-_PACKAGE = Path(__file__).resolve().parents[1]
+_PACKAGE = Path(__file__).resolve().parent
 #: The checkout: notebooks/, data/ and figures/ lie in it (``MEDCAL_ROOT`` names another).
 ROOT = Path(os.environ.get("MEDCAL_ROOT") or _PACKAGE.parent).resolve()
 
@@ -32,9 +32,26 @@ _AT_ONCE = 2
 _LONGEST = 600
 _LIBRARIES = ("numpy", "scipy", "pandas", "matplotlib", "seaborn")
 # what no notebook imports, and what alone decides how figures and tables look
-_APART = ("cli", "reader", "run")
+_APART = ("cli", "reader", "run.py")
 _DRAWING = ("house.mplstyle", "labels.py", "labels.toml", "notebook.py", "plots.py")
 _KINDS = (".csv", ".md", ".png", ".svg")
+# sums depend on the number of threads; a large model asked live can't do with one
+_ONE_THREAD = (
+    "OMP_NUM_THREADS",
+    "OPENBLAS_NUM_THREADS",
+    "MKL_NUM_THREADS",
+    "HF_HUB_OFFLINE",
+)
+# figures are drawn inline whatever this shell prefers
+_INLINE = {
+    "MPLBACKEND": "module://matplotlib_inline.backend_inline",
+    "PYTHONHASHSEED": "0",
+}
+# a warning is a line for a reader, without the place in the code that gave it
+_STARTUP = (
+    "--IPKernelApp.exec_lines=import warnings; warnings.showwarning = "
+    "lambda m, *_, **__: print('Note:', ' '.join(str(m).split()))"
+)
 
 
 class Step:
@@ -62,8 +79,6 @@ class Step:
         The executed copy, also of a run that failed.
     record : Path
         What the last whole run was made from; written last.
-    page : str
-        File name of the executed notebook without its code.
     is_last : bool
         Whether it sums up the results of the others.
     asks : bool
@@ -78,7 +93,6 @@ class Step:
         self.results = figures / "results" / f"{self.name}.json"
         self.executed = work / notebook.name
         self.record = work / f"{self.name}.json"
-        self.page = f"{self.name}.md"
         self.cells = []
         self.defaults: dict[str, Any] = {}
         for cell in _read(notebook)["cells"]:
@@ -92,13 +106,6 @@ class Step:
 
     def state(self) -> dict[str, str]:
         """Return a hash of each thing that the results follow from, and of what is published."""
-        names = [*self._published()["files"], f"results/{self.results.name}"]
-        hashes = {
-            "notebook": _hash(self.cells),
-            "parameters": _hash(self.given),
-            "package or a library": _code_hash(),
-            "published files": _hash(_contents(self.figures, names)),
-        }
         files = [*self.notebook.parents[1].glob("data/*/manifest.json")]
         values = self.defaults | self.given | {"LOG": None}  # it is what it writes
         for value in values.values():
@@ -107,6 +114,13 @@ class Step:
                 files += [file, Path(f"{file}-wal")]  # rows wait beside a log
         if self.is_last:
             files += set(self.figures.glob("results/*.json")) - {self.results}
+        names = [*self._published()["files"], f"results/{self.results.name}"]
+        hashes = {
+            "notebook": _hash(self.cells),
+            "parameters": _hash(self.given),
+            "package or a library": _code_hash(),
+            "published files": _hash(_contents(self.figures, names)),
+        }
         for file in files:
             if os.path.isfile(file) and file.stat().st_size:
                 hashes[f"{file.parent.name}/{file.name}"] = file_hash(file)
@@ -120,7 +134,7 @@ class Step:
         names = sorted({name for name, _ in differing})
         return f"changed: {', '.join(names)}" if names else ""
 
-    def run(self, kernels: type) -> list[str]:
+    def run(self, kernels: Any) -> list[str]:
         """Execute the notebook, and publish what it wrote once all of it has ended well.
 
         Parameters
@@ -136,28 +150,28 @@ class Step:
         Raises
         ------
         MedcalError
-            If a cell fails, with its number and the path of the executed copy.
+            If another study runs it, or a cell fails, with its number and the path of the executed
+            copy.
         """
-        state = self.state()  # before it runs: what changes meanwhile is a change
-        self.record.unlink(missing_ok=True)
-        if self.given:  # what lies there may be of other answers
-            for name in self._published()["files"]:
-                (self.figures / name).unlink(missing_ok=True)
-            self.results.unlink(missing_ok=True)
-        with TemporaryDirectory(dir=self.work) as stage:
-            execute_notebook(
-                self.notebook,
-                self.executed,
-                self.given | {"OUT": stage},
-                kernels=kernels,
-                seconds=None if self.asks and self.given else _LONGEST,
-            )
-            page = finish_notebook(self.executed)
-            head = f"Executed [{self.name}](../notebooks/{self.notebook.name}), without its code."
-            Path(stage, self.page).write_text(f"{head}\n\n{page}\n", encoding="utf-8")
-            self._publish(Path(stage))
-        published = self.state()["published files"]
-        _write(self.record, state | {"published files": published})
+        from medcal_nb.notebook import page_of
+
+        stage = self.work / f"{self.name}.part"
+        self.work.mkdir(parents=True, exist_ok=True)
+        with self.record.with_suffix(".lock").open("w") as lock:
+            _lock(lock)
+            state = self.state()  # before it runs: what changes meanwhile is a change
+            self.record.unlink(missing_ok=True)
+            if self.given:  # what lies there may be of other answers
+                self._remove([*self._published()["files"], self.results])
+            shutil.rmtree(stage, ignore_errors=True)  # of a run that was killed
+            stage.mkdir()
+            _execute(self, stage, kernels)
+            page = page_of(self.executed, f"../notebooks/{self.notebook.name}")
+            (stage / f"{self.name}.md").write_text(page, encoding="utf-8")
+            self._publish(stage)
+            shutil.rmtree(stage)
+            published = self.state()["published files"]
+            _write(self.record, state | {"published files": published})
         return re.findall("(?m)^ *(Note: .*)$", page)
 
     def _published(self) -> dict[str, Any]:
@@ -170,41 +184,38 @@ class Step:
             raise _not_ours(self.results)
         return results
 
-    def _publish(self, out: Path) -> None:
-        """Replace what is published by what a run wrote, if it differs.
+    def _remove(self, names: Iterable[str | Path]) -> None:
+        for name in names:
+            (self.figures / name).unlink(missing_ok=True)
+
+    def _publish(self, stage: Path) -> None:
+        """Replace what is published by what a run wrote, but for the rounding of a processor.
 
         Results are written before the files that they list: a run killed here is not taken for a
         whole one.
         """
-        results = out / "results" / self.results.name
-        if not results.is_file():
-            raise MedcalError("no results were written: end it with out.close()")
-        files = sorted(path.name for path in out.iterdir() if path.suffix in _KINDS)
+        now = _read(stage / "results" / self.results.name)
+        names = [path.name for path in stage.iterdir() if path.suffix in _KINDS]
+        files = _contents(stage, sorted(names))
+        drawing = [file_hash(_PACKAGE / name) for name in _DRAWING]
+        drawn_from = _hash([self.cells, drawing, version("matplotlib")])
         before = self._published()
-        for name in set(files) - set(before["files"]):
+        for name in files.keys() - before["files"].keys():
             if (self.figures / name).exists():
                 raise _not_ours(self.figures / name)
-        drawing = [file_hash(_PACKAGE / name)[:16] for name in _DRAWING]
-        drawn_from = [self.cells, _hash(drawing), version("matplotlib")]
-        now = _read(results)
-        now |= {"drawn_from": _hash(drawn_from), "files": _contents(out, files)}
-        if self._is_published(before, now):
-            return
-        for name in set(before["files"]) - set(files):
-            (self.figures / name).unlink(missing_ok=True)
-        _write(self.results, now)
-        for name in files:
-            with new_file(self.figures / name, force=True) as part:
-                part.write_bytes((out / name).read_bytes())
-
-    def _is_published(self, before: dict, now: dict) -> bool:
-        """Whether what a run wrote is there already, but for the rounding of a processor."""
-        return (
-            before.get("drawn_from") == now["drawn_from"]
-            and before["files"].get(self.page) == now["files"][self.page]
+        page = f"{self.name}.md"
+        if (
+            before.get("drawn_from") == drawn_from
+            and before["files"].get(page) == files[page]
             and before["files"] == _contents(self.figures, before["files"])
             and not compare_results(before, now, tolerance=1e-9)
-        )
+        ):
+            return
+        self._remove(before["files"].keys() - files.keys())
+        _write(self.results, now | {"drawn_from": drawn_from, "files": files})
+        for name in files:
+            with new_file(self.figures / name, force=True) as part:
+                shutil.copyfile(stage / name, part)
 
 
 def steps_of(
@@ -235,32 +246,33 @@ def steps_of(
     Raises
     ------
     MedcalError
-        If a notebook, a profile or a parameter is unknown, a value is of another kind than the
-        parameter, or there are no results to sum up.
+        If a notebook, a profile or a parameter is unknown, or a value is of another kind than the
+        parameter.
     """
-    values = _profile(profile, root) if profile else {}
-    numbers = values.pop("NOTEBOOKS", ())
     figures, work = _places(root, profile, bool(assignments), to)
     paths = sorted((root / "notebooks").glob("[0-9][0-9]_*.ipynb"))
     steps = [Step(path, figures, work) for path in paths]
     if not steps:
         raise MedcalError(f"{root}: no notebooks/ there: clone the repository")
-    for name in values:
-        check_known(name, _parameters(steps), "parameter")
+    values = _profile(profile, root) if profile else {}
+    numbers = values.pop("NOTEBOOKS", ())
+    _check_parameters(values, steps)
     words = {Path(str(word)).stem.zfill(2) for word in chosen or numbers}
     for word in words - {step.name[:2] for step in steps}:
         check_known(word, [step.name for step in steps], "notebook")
     if words:
         steps = [step for step in steps if words & {step.name, step.name[:2]}]
-    for name in assignments or ():
-        check_known(name, _parameters(steps), "parameter")
+    _check_parameters(assignments or {}, steps)
     values |= assignments or {}
     for step in steps:
-        step.given = _given(step, values)
+        for name in step.defaults.keys() & values.keys():
+            step.given[name] = _value(name, values[name], step.defaults[name])
     if values and not words:
         steps = [step for step in steps if step.given]
     if figures != root / "figures":
-        _sum_up(steps, figures / "results")
+        for step in steps:
+            if "RESULTS" in step.defaults:  # of the others, which publish beside it
+                step.given.setdefault("RESULTS", str(figures / "results"))
     return steps
 
 
@@ -282,11 +294,6 @@ def run_study(
     -------
     dict
         What became of each notebook, by name: "unchanged", "runs: …", "ran in 12 s" or "failed: …".
-
-    Raises
-    ------
-    MedcalError
-        If another study runs one of the notebooks.
     """
     outcomes: dict[str, str] = {}
     for is_last in (False, True):
@@ -307,9 +314,6 @@ def verify_study(
 ) -> dict[str, list[str]]:
     """Run notebooks again in ``build/verify`` and compare their results with the published ones.
 
-    Numbers may differ by 1e-6 or, where models are asked, by less than a twentieth of the width of
-    their interval.
-
     Parameters
     ----------
     chosen : sequence of str
@@ -320,14 +324,12 @@ def verify_study(
     Returns
     -------
     dict
-        Where each notebook differs, a line each, by name.
+        Where each notebook differs (`compare_results`), by name.
 
     Raises
     ------
     MedcalError
-        If a notebook fails.
-    FileNotFoundError
-        If it was never published.
+        If a notebook fails, or was never published.
     """
     steps = steps_of(chosen, to=root / "build" / "verify", root=root)
     folder = root / "figures" / "results"
@@ -341,50 +343,147 @@ def verify_study(
     }
 
 
+def compare_results(
+    published: dict, again: dict, *, tolerance: float = 1e-6, asks: bool = False
+) -> list[str]:
+    """Return where two runs of a notebook differ in tables or in findings: a line each.
+
+    Parameters
+    ----------
+    published, again : dict
+        Results of the notebook.
+    tolerance : float
+        How far a number may be off, relative to its size above 1.
+    asks : bool
+        Whether models were asked: a number may then be off by 0.01, and findings are not compared.
+    """
+    from pandas import DataFrame
+    from pandas.testing import assert_frame_equal
+
+    near = 0.01 if asks else tolerance
+    lines = []
+    for name in published["tables"] | again["tables"]:
+        tables = [DataFrame(run["tables"].get(name)) for run in (published, again)]
+        try:
+            assert_frame_equal(
+                *tables, check_dtype=False, rtol=near, atol=near, obj=name
+            )
+        except AssertionError as error:
+            parts = [part[:80] for part in str(error).splitlines() if part]
+            lines.append("; ".join(parts))
+    if not asks and published["findings"] != again["findings"]:
+        lines.append("findings, in words")
+    return lines
+
+
 # --- executing ------------------------------------------------------------------------------------
 
 
 def _run_side_by_side(steps: Sequence[Step]) -> dict[str, str]:
     """Run notebooks, a few at a time; return what became of each."""
-    import fcntl
-
-    asks = any(step.asks and step.given for step in steps)
-    folder = steps[0].notebook.parent
-    kernels = kernel_manager(folder, steps[0].work, one_thread=not asks)
-    with contextlib.ExitStack() as stack:
-        for step in steps:
-            step.work.mkdir(parents=True, exist_ok=True)
-            # the system lets go of it after a kill
-            lock = stack.enter_context(step.record.with_suffix(".lock").open("w"))
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                raise MedcalError(f"{step.name}: another study runs it: wait") from None
-        pool = stack.enter_context(ThreadPoolExecutor(_AT_ONCE))
-        tasks = {step.name: pool.submit(_carry_out, step, kernels) for step in steps}
-        try:
-            return {name: task.result() for name, task in tasks.items()}
-        except KeyboardInterrupt:
-            pool.shutdown(wait=False, cancel_futures=True)
-            while wait(tasks.values(), timeout=0.2).not_done:
-                kernels.end_all()
-            raise
+    kernels = _kernels(steps)
+    pool = ThreadPoolExecutor(_AT_ONCE)
+    tasks = {step.name: pool.submit(_run, step, kernels) for step in steps}
+    try:
+        return {name: task.result() for name, task in tasks.items()}
+    except KeyboardInterrupt:
+        pool.shutdown(wait=False, cancel_futures=True)
+        while wait(tasks.values(), timeout=0.2).not_done:
+            kernels.end_all()
+        raise
 
 
-def _carry_out(step: Step, kernels: Any) -> str:
-    """Run a notebook; return what became of it."""
+def _run(step: Step, kernels: Any) -> str:
+    """Run a notebook, and say what became of it."""
     from tqdm import tqdm
 
     started = time.monotonic()
-    notes = []
+    lines = []
     try:
-        notes = step.run(kernels)
-        outcome = f"ran in {time.monotonic() - started:.0f} s"
+        lines += step.run(kernels)
+        lines.append(f"ran in {time.monotonic() - started:.0f} s")
     except MedcalError as error:
-        outcome = f"failed: {error}"
-    for line in dict.fromkeys([*notes, outcome]):
+        lines.append(f"failed: {error}")
+    for line in dict.fromkeys(lines):
         tqdm.write(f"{step.name}: {line}", file=sys.stderr)
-    return outcome
+    return lines[-1]
+
+
+def _kernels(steps: Sequence[Step]) -> Any:
+    """A manager of kernels that no other user can listen to, and that can be ended."""
+    from jupyter_client.manager import AsyncKernelManager
+
+    folder = steps[0].notebook.parent
+    # settings of IPython's user change nothing
+    own = _INLINE | {"IPYTHONDIR": str(steps[0].work / "ipython")}
+    if not any(step.asks and step.given for step in steps):
+        own |= dict.fromkeys(_ONE_THREAD, "1")
+    running = []
+
+    class Kernels(AsyncKernelManager):
+        async def start_kernel(self, **options: Any) -> None:
+            self.transport_encryption = "auto"
+            options |= {"env": os.environ | own, "cwd": str(folder)}
+            await super().start_kernel(**options)
+            running.append(self.provisioner.pid)
+
+        @staticmethod
+        def end_all() -> None:
+            while running:
+                with contextlib.suppress(ProcessLookupError):
+                    os.killpg(running.pop(), signal.SIGKILL)
+
+    return Kernels
+
+
+def _execute(step: Step, stage: Path, kernels: Any) -> None:
+    """Execute a notebook into a copy, which is written after each cell.
+
+    A message between a kernel and its manager may get lost, and the cell then never ends: a
+    notebook whose cell takes too long is run once more.
+    """
+    import papermill
+    from nbclient.exceptions import CellTimeoutError, DeadKernelError
+
+    logging.getLogger("papermill").setLevel(logging.CRITICAL)  # we say it
+    longest = None if step.asks and step.given else _LONGEST
+    # papermill takes a path as a format string
+    paths = [
+        re.sub("([{}])", r"\1\1", str(path)) for path in (step.notebook, step.executed)
+    ]
+    for is_last in (False, True):
+        try:
+            papermill.execute_notebook(
+                *paths,
+                step.given | {"OUT": str(stage)},
+                kernel_name="python3",
+                language="python",
+                kernel_manager_class=kernels,
+                extra_arguments=[_STARTUP],
+                start_timeout=180,
+                execution_timeout=longest,
+                shutdown_kernel="immediate",
+                progress_bar={"desc": step.name, "leave": False, "disable": None},
+            )
+            return
+        except papermill.PapermillExecutionError as error:
+            message = f"cell In [{error.exec_count}]: {error.ename}: {error.evalue}"
+            raise MedcalError(f"{message}; all of it in {step.executed}") from None
+        except DeadKernelError:
+            raise MedcalError("the kernel died: out of memory, or ended") from None
+        except CellTimeoutError:
+            if is_last:
+                raise MedcalError(f"a cell took more than {longest} s, twice") from None
+
+
+def _lock(file: Any) -> None:
+    """Refuse a notebook that another study runs; the system lets go of it after a kill."""
+    import fcntl
+
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise MedcalError("another study runs it: wait") from None
 
 
 # --- names, values, places ------------------------------------------------------------------------
@@ -413,42 +512,23 @@ def _literals(source: str) -> dict[str, Any]:
     return values
 
 
-def _parameters(steps: Iterable[Step]) -> dict[str, Any]:
-    """Names and values of all parameters of notebooks."""
-    values: dict[str, Any] = {}
-    for step in steps:
-        values |= step.defaults
-    return values
+def _check_parameters(values: Mapping[str, Any], steps: Sequence[Step]) -> None:
+    known = {name for step in steps for name in step.defaults}
+    for name in values:
+        check_known(name, known, "parameter")
 
 
-def _given(step: Step, values: dict[str, Any]) -> dict[str, Any]:
-    """Those values that a notebook has as parameters, each of the kind that it has there."""
-    given = {}
-    for name in step.defaults.keys() & values.keys():
-        value = values[name]
-        default = step.defaults[name]
-        if isinstance(value, str) and not isinstance(default, str):
-            with contextlib.suppress(ValueError):
-                value = json.loads(value)
-        kinds = (int, float) if isinstance(default, float) else (type(default),)
-        if type(value) not in kinds:
-            raise MedcalError(f"{name} = {value!r}: of another kind than {default!r}")
-        if type(value) is str and (os.path.isfile(value) or value.endswith(".sqlite")):
-            value = os.path.abspath(value)  # notebooks run in their folder
-        given[name] = value
-    return given
-
-
-def _sum_up(steps: Sequence[Step], results: Path) -> None:
-    """Let the notebook that sums up others read what these published beside it."""
-    for step in steps:
-        if "RESULTS" in step.defaults.keys() - step.given.keys():
-            step.given["RESULTS"] = str(results)
-            if len(steps) == 1 and not any(results.glob("*.json")):
-                raise MedcalError(
-                    f"{results}: no results for {step.name} to sum up: run the other notebooks "
-                    "first, with the same --to, --profile and -p"
-                )
+def _value(name: str, value: Any, default: Any) -> Any:
+    """A value of the kind that a parameter has in its notebook."""
+    if isinstance(value, str) and not isinstance(default, str):
+        with contextlib.suppress(ValueError):
+            value = json.loads(value)
+    kinds = (int, float) if isinstance(default, float) else (type(default),)
+    if type(value) not in kinds:
+        raise MedcalError(f"{name} = {value!r}: of another kind than {default!r}")
+    if type(value) is str and (os.path.isfile(value) or value.endswith(".sqlite")):
+        value = os.path.abspath(value)  # notebooks run in their folder
+    return value
 
 
 def _places(root: Path, profile: str, is_trial: bool, to: str | Path) -> list[Path]:
@@ -495,8 +575,11 @@ def _hash(value: Any) -> str:
 def _read(path: Path) -> dict[str, Any]:
     try:
         return json.loads(path.read_text(encoding="utf-8"))
-    except ValueError:
-        raise MedcalError(f"{path}: is damaged, no JSON: remove it") from None
+    except (OSError, ValueError):
+        raise MedcalError(
+            f"{path}: missing or damaged: remove it and run its notebook again, which ends with "
+            "out.close()"
+        ) from None
 
 
 def _write(path: Path, content: dict[str, Any]) -> None:

@@ -1,6 +1,5 @@
 """Tables as people and spreadsheets write them: what comes in, what is asked, what is refused."""
 
-import gzip
 import json
 import random
 

@@ -74,6 +74,9 @@ COMES_IN = {
      {"confidence": [0.8], "dataset": ["s"], "p": ["\u200b.9"[1:]]}),
     "a score of fractions is a confidence": ("id,score,hit\n1,0.9,1\n2,0.2,0\n", {},
      {"confidence": [0.9, 0.2]}),
+    "a name whose cells are something else": (
+     "id,conf,p,right,hit\n1,high,.9,lung,1\n2,low,.2,lung,0\n",
+     {}, {"confidence": [0.9, 0.2], "correct": [True, False]}),
     "a score of 0 and 1 is a grade": ("id,conf,score\n1,0.9,1\n2,0.2,0\n", {},
      {"correct": [True, False]}),
     "a reader stands for a model": ("case,reader,conf,correct\n1,Ada,0.9,1\n1,Bo,0.4,0\n", {},

@@ -107,7 +107,7 @@ OPEN = [
     ("Answer: pleural effusion (80%)", "pleural effusion"), ("The answer is axial.", "axial"),
     ("Answer: pleural effusion, with 80% confidence", "pleural effusion"),
     ("answer : 3 likelihood : highly likely", "3"), ("1. CT scan", "CT scan"),
-    ('{"answer": "cerebellum", "confidence": 0.7}', "cerebellum"), ("Axial, 90%", "Axial"),
+    ('{"reason": "Answer: no?", "answer": "pons"}', "pons"), ("Axial, 90%", "Axial"),
     ("5.6cm focal, predominantly hypodense", "5.6cm focal, predominantly hypodense"),
     ("Confidence: 90%\nAnswer: axial", "axial"), ("Guess: oedema\nProbability: 0.6", "oedema"),
     ("Réponse : rein gauche\nConfiance : 62 %", "rein gauche"), ("**Final Answer**\nCT", "CT"),

@@ -78,6 +78,7 @@ def test_there_are_nine_commands_and_each_shows_an_example(medcal):
         (["ask", "--model", "m", "--to", "a.sqlite"], "--model and --dataset"),
         (["ask", "--model", "m", "--to", "a.csv"], "--to: name the log"),
         (["ask", "--methods", "verbalised"], "verbalized"),
+        (["doctor", "--url", "localhost:8000"], "http://HOST:PORT/v1"),
     ],
 )
 def test_wrong_use_is_said_in_one_line(medcal, words, said):

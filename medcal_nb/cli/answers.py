@@ -49,7 +49,7 @@ METRICS = (
 )
 _OURS = {"item": "item_id", "image": "image_id", "method": "strategy"}
 _SIDE_BY_SIDE = 3
-_GATE = re.compile(r"\s*(\w+)\s*([<>])=?\s*(-?[\d.]+)\s*")
+_GATE = re.compile(r"\s*(\w+)\s*([<>])=?\s*(-?\d*\.?\d+)\s*")
 
 
 @app.command(rich_help_panel="Answers")
@@ -182,8 +182,9 @@ def score(
         shown = show(table)
         is_few = len(shown) <= _SIDE_BY_SIDE
         say(shown.T.to_string(header=False) if is_few else shown.to_string(index=False))
-    rows = [row for _, row in table.iterrows()]
-    kept = [_keeps(row, names, *limit) for limit in limits for row in rows]
+    kept = [
+        _keeps(row, names, *limit) for limit in limits for _, row in table.iterrows()
+    ]
     if not all(kept):
         raise typer.Exit(1)
 

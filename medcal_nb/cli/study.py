@@ -5,6 +5,7 @@ from typing import Annotated
 import typer
 
 from medcal_nb.cli._app import app, assigned, note, say
+from medcal_nb.errors import MedcalError
 
 Numbers = Annotated[
     list[str] | None,
@@ -92,6 +93,8 @@ def doctor(
     if url:
         from medcal_nb.ask.models import resolve_model, what_works
 
+        if "://" not in url:
+            raise MedcalError(f"--url {url}: write http://HOST:PORT/v1")
         say("\n".join(what_works(resolve_model(url))))
         return
     import os

@@ -229,11 +229,6 @@ def _sides(
 
 def _about(source: Side, target: Side, level: float) -> dict:
     """Sizes, accuracy and discrimination of a pair."""
-    answers = {
-        "auroc_source": (source.confidence, source.correct),
-        "auroc": (target.confidence, target.correct),
-    }
-    images = {"auroc_source": source.images, "auroc": target.images}
     row = {
         "n_source": len(source.rows),
         "n_target": len(target.rows),
@@ -242,13 +237,17 @@ def _about(source: Side, target: Side, level: float) -> dict:
         "accuracy": target.correct.mean(),
         "confidence": target.confidence.mean(),
     }
-    for name, pair in answers.items():
-        test = auroc_test(*pair, groups=images[name], level=level)
+    for name, side in {"auroc_source": source, "auroc": target}.items():
+        test = auroc_test(
+            side.confidence, side.correct, groups=side.images, level=level
+        )
         row |= {name: test["auroc"]}
         row |= {f"{name}_low": test["low"], f"{name}_high": test["high"]}
     test = auroc_difference(
-        *answers["auroc"],
-        *answers["auroc_source"],
+        target.confidence,
+        target.correct,
+        source.confidence,
+        source.correct,
         groups_a=target.images,
         groups_b=source.images,
         level=level,
@@ -445,8 +444,7 @@ def transfer_counts(table: pd.DataFrame) -> pd.DataFrame:
         for name in COUNTED:
             row[name] = int(part[name].sum())
             row[f"{name}_holm"] = int(part[f"{name}_holm"].sum())
-        row["median_cost"] = part["cost"].median()
-        row["lowest_cost"] = part["cost"].min()
-        row["highest_cost"] = part["cost"].max()
-        rows.append(row)
+        costs = part["cost"]
+        costs = costs.agg(median_cost="median", lowest_cost="min", highest_cost="max")
+        rows.append(row | dict(costs))
     return pd.DataFrame(rows)

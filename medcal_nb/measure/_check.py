@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 
+from medcal_nb.errors import did_you_mean
 from medcal_nb.measure.decimals import shortest_decimals
 
 
@@ -92,7 +93,7 @@ def check_level(level: float, name: str = "level") -> float:
     """A share strictly between 0 and 1, such as 0.95."""
     if not 0 < level < 1:
         raise ValueError(
-            f"{name} must lie strictly between 0 and 1 (0.95, not 95), got {level!r}"
+            f"{name} must be a share strictly between 0 and 1 (20 % is 0.2), got {level!r}"
         )
     return float(level)
 
@@ -102,6 +103,7 @@ def check_choice(value: Any, name: str, allowed: Iterable) -> None:
     if value not in allowed:
         raise ValueError(
             f"{name} must be one of {', '.join(map(repr, allowed))}, got {value!r}"
+            f"{did_you_mean(str(value), allowed)}"
         )
 
 

@@ -12,7 +12,13 @@ from .intervals import clustered_interval, holm
 from .paired import with_ends
 from .ranking import auroc_difference
 from .registry import METRICS
-from .resampling import Resamples, percentile_ends, two_sided_p
+from .resampling import (
+    UNBOUNDED,
+    Bounds,
+    Resamples,
+    percentile_ends,
+    two_sided_p,
+)
 from .rows import arrays, image_labels, measured, parts_by
 
 STATISTICS = ("mean", "median", "count")
@@ -79,11 +85,7 @@ def difference_table(
     >>> table[["a", "b", "differs"]].to_numpy().tolist()
     [['medical', 'general', True]]
     """
-    comparable = [
-        one.name
-        for one in METRICS.values()
-        if one.interval in ("bootstrap", "share", "delong")
-    ]
+    comparable = [one.name for one in METRICS.values() if one.interval != "inversion"]
     for name in metrics:
         check_choice(name, "metrics", comparable)
     (stream,) = rng.spawn(1)
@@ -112,14 +114,12 @@ def _pairs(
 ) -> Iterator[tuple[Any, pd.DataFrame, Any, pd.DataFrame]]:
     """(a, its rows, b, its rows) of the groups to compare."""
     groups = {key[column]: part for key, part in parts_by(graded, column)}
-    if reference is None:
-        for a, b in combinations(groups, 2):
-            yield a, groups[a], b, groups[b]
-        return
-    check_choice(reference, "reference", groups)
-    for a, part in groups.items():
-        if a != reference:
-            yield a, part, reference, groups[reference]
+    pairs = [*combinations(groups, 2)]
+    if reference is not None:
+        check_choice(reference, "reference", groups)
+        pairs = [(a, reference) for a in groups if a != reference]
+    for a, b in pairs:
+        yield a, groups[a], b, groups[b]
 
 
 def _difference(
@@ -238,6 +238,7 @@ def over_models(
     by: Sequence[str] = (),
     statistic: str = "median",
     level: float = 0.95,
+    bounds: Bounds = UNBOUNDED,
     n_resamples: int = 2000,
     rng: np.random.Generator | None = None,
 ) -> pd.DataFrame:
@@ -260,6 +261,9 @@ def over_models(
         Over the rows of a group.
     level : float
         Nominal coverage, in (0, 1).
+    bounds : tuple
+        Least and largest value that the number can have: (0, 1) for a share. Those of a metric are
+        known. An end past a bound is put at it, which costs no coverage.
     n_resamples, rng
         Of the bootstrap; None: a fixed stream.
 
@@ -282,6 +286,8 @@ def over_models(
     >>> table = pd.DataFrame({"model": list("aabbcc"), "cost": [0.1, 0.2, 0.3, 0.2, 0.5, 0.4]})
     >>> over_models(table, "cost").round(2).to_numpy().tolist()
     [[3.0, 6.0, 0.25, -0.02, 0.79]]
+    >>> over_models(table, "cost", bounds=(0, 1)).round(2).to_numpy().tolist()
+    [[3.0, 6.0, 0.25, 0.0, 0.79]]
     >>> table["raised"] = table["cost"] > 0.25
     >>> over_models(table, "raised", statistic="count").round(1).to_numpy().tolist()
     [[3.0, 6.0, 3.0, 0.4, 5.6]]
@@ -289,6 +295,7 @@ def over_models(
     check_choice(statistic, "statistic", STATISTICS)
     parts_by(table[:0], ["model", value])
     rng = np.random.default_rng(FIXED_STREAM) if rng is None else rng
+    least, most = METRICS[value].bounds if value in METRICS else bounds
     rows = []
     for key, part in parts_by(table[table[value].notna()], by):
         values = part[value].to_numpy(float)
@@ -301,7 +308,8 @@ def over_models(
         else:
             own = [values[models == k] for k in range(n_models)]
             draws = _drawn_models(own, getattr(np, statistic), n_resamples, rng)
-            ends = np.array(percentile_ends(draws, level=level, n_groups=n_models))
+            wide = percentile_ends(draws, level=level, n_groups=n_models)
+            ends = np.clip(wide, least, most)
             row[value] = draws[0]
         low, high = ends if n_models > 1 else (np.nan, np.nan)
         rows.append(key | row | {f"{value}_low": low, f"{value}_high": high})

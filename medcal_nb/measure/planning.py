@@ -72,9 +72,7 @@ def precision_sample_size(
 
     c = check_confidence(confidence)
     z = float(ndtri((1 + check_level(level)) / 2))
-    rate = float(c.mean()) if accuracy is None else accuracy
-    if not 0 < rate < 1:
-        raise ValueError(f"accuracy must lie strictly between 0 and 1, got {rate!r}")
+    rate = check_level(c.mean() if accuracy is None else accuracy, "accuracy")
     if auroc is None:
         # each answer is right by the chance that its confidence is
         values, n = np.unique(c, return_counts=True)

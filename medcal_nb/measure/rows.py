@@ -89,7 +89,8 @@ def refuse_shared(fitted: pd.DataFrame, judged: pd.DataFrame, names: str) -> Non
     if shared := set(image_labels(fitted)) & set(image_labels(judged)):
         raise ValueError(
             f"{len(shared)} images are both {names}, the first {min(shared)}: "
-            "what was learned on an image would be judged on it"
+            "what was learned on an image would be judged on it; choose both, source and "
+            "target, from data sets or splits that share none"
         )
 
 

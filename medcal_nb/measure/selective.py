@@ -30,6 +30,7 @@ DELTA = 0.1
 START = 0.2  # share of answers kept at which the tests of thresholds start
 START_ROOT = 3  # and no more than so many times the root of their number
 EVERY_ERROR = 1000  # up to so many, every number of errors has a test of its own
+RISK_ALLOWED = "target, the risk allowed,"  # what a refusal calls it
 FIXED_STREAM = 0  # the random answer of an image where no generator is handed over
 
 
@@ -109,7 +110,7 @@ def selective_threshold(
     (0.64, 0.76)
     """
     c, y = check_pair(confidence, correct)
-    target = check_level(target, "target")
+    target = check_level(target, RISK_ALLOWED)
     delta = check_level(delta, "delta")
     tested = one_answer_an_image(c, y, groups, rng)
     values, kept, errors = descending(c[tested], y[tested])
@@ -335,7 +336,7 @@ def selective_coverage_table(
     >>> table[["certified", "coverage"]].round(2).to_numpy().tolist()
     [[0.76, 0.41], [0.6, 0.34]]
     """
-    check_level(target, "target")
+    check_level(target, RISK_ALLOWED)
     parts = parts_by(graded[graded["correct"].notna()], by)
     each = check_level(delta, "delta") / max(len(parts), 1)
     rows = []

@@ -18,7 +18,7 @@ from medcal_nb.answers import load_answers
 from medcal_nb.ask.strategies import find_strategy
 from medcal_nb.datasets import load_items
 from medcal_nb.datasets.items import image_side
-from medcal_nb.errors import MedcalError
+from medcal_nb.errors import MedcalError, check_known
 from medcal_nb.measure import clustered_interval
 
 #: How many similar answers are counted, and how many a condition on likeness has to leave.
@@ -152,14 +152,10 @@ def _first(
 ) -> dict[str, str]:
     """Return the first combination that has the wanted names."""
     for column, name in wanted.items():
-        if not name:
-            continue
-        known = ", ".join(choices[column].unique())
-        choices = choices[choices[column] == name]
-        if choices.empty:
-            raise MedcalError(
-                f"{source}: no {column} {name!r} with a confidence; there are {known}"
-            )
+        if name:
+            there = f"answer of {source} with a confidence has {column}"
+            check_known(name, choices[column].unique(), there)
+            choices = choices[choices[column] == name]
     return choices[_CHOICE].iloc[0].to_dict()
 
 
@@ -187,7 +183,7 @@ def _with_items(
     rows["options"] = [_options(row) for row in rows.to_dict("records")]
     rows["image_id"] = rows["image_id"].fillna(rows["item_id"]).astype(str)
     if dataset.startswith("pocketvqa"):
-        rows["question"] = rows["question"].map(image_side)
+        rows["question"] = rows["question"].map(image_side, na_action="ignore")
         note = SYNTHETIC
     return rows, note
 

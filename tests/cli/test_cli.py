@@ -72,12 +72,13 @@ def test_there_are_nine_commands_and_each_shows_an_example(medcal):
         (["ask", "--temperature", "nan"], "--temperature"),
         (["ask", "--timeout", "inf"], "--timeout"),
         (["score", "x.csv", "--require", "ecce < 1"], "did you mean 'ece'"),
-        (["score", "x.csv", "--require", "ece 1"], "METRIC < NUMBER"),
+        (["score", "x.csv", "--require", "ece < 1.2.3"], "METRIC < NUMBER"),
         (["score", "x.csv", "-c", "confidence"], "write NAME=VALUE"),
         (["score", "x.csv", "--resamples", "1"], "--resamples"),
         (["ask", "--model", "m", "--to", "a.sqlite"], "--model and --dataset"),
         (["ask", "--model", "m", "--to", "a.csv"], "--to: name the log"),
         (["ask", "--methods", "verbalised"], "verbalized"),
+        (["doctor", "--url", "localhost:8000"], "http://HOST:PORT/v1"),
     ],
 )
 def test_wrong_use_is_said_in_one_line(medcal, words, said):
@@ -259,14 +260,13 @@ def test_calibrate_fits_on_some_rows_and_applies_to_others(medcal, table):
         assert medcal("calibrate", table, "--fit", query, "--to", "e.csv")[0] == 2
 
 
-def test_calibrate_notes_images_of_two_names(medcal):
+def test_calibrate_notes_images_of_two_names(medcal, tmp_path):
     lines = ["id,image,dataset,confidence,correct"]
     lines += [
         f"q{i},im{i % 60},{'ab'[i // 60]},.{i % 40 + 50},{i % 3 % 2}"
         for i in range(120)
     ]
-    with open("two.csv", "w") as file:
-        file.write("\n".join(lines))
+    (tmp_path / "two.csv").write_text("\n".join(lines))
     rows = ("--fit", "dataset == 'a'", "--apply", "dataset == 'b'")
     code, _, err = medcal("calibrate", "two.csv", *rows, "--to", "c.csv")
     assert code == 0

@@ -85,6 +85,8 @@ def test_models_as_a_sample_by_hand():
     # t with four degrees, and sqrt(5 / 4) for the spread that resamples lack
     width = 2 * 2.776 * one["cost"].std(ddof=1) / np.sqrt(5)
     assert row["cost_high"] - row["cost_low"] == pytest.approx(width, rel=0.12)
+    share = measure.over_models(one.rename(columns={"cost": "accuracy"}), "accuracy")
+    assert share.iloc[0, 2:].tolist() == [0.3, 0, 1]
     # rows of one model are not five models
     many = pd.concat([one] * 7)
     again = measure.over_models(many, "cost", **how).iloc[0]

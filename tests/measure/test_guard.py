@@ -57,7 +57,7 @@ def test_orders_by_threshold_and_image(rng):
 
 
 def test_bad_input_is_refused():
-    with pytest.raises(ValueError, match="risk must lie"):
+    with pytest.raises(ValueError, match="risk must be"):
         measure.guard([0, 1], risk=20)
     with pytest.raises(ValueError, match="neither 0 nor 1"):
         measure.guard([0, 2], risk=0.2)

@@ -79,7 +79,7 @@ def test_the_command_writes_a_page_or_opens_one(answers, tmp_path, monkeypatch):
     assert len(data_of(to.read_text())["cases"]) == 4
     assert opened == []
     bare = tmp_path / "bare.parquet"
-    table_of(9, question=None).to_parquet(bare)
+    table_of(9, question=None, dataset="pocketvqa-x").to_parquet(bare)
     with pytest.raises(MedcalError, match="no image and no question"):
         write_page(bare, tmp_path / "bare.html")
     with pytest.raises(MedcalError, match="there already"):

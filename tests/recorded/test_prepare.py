@@ -29,7 +29,6 @@ def stored(name):
 
 
 def prepared(name, folder, to):
-    to.mkdir(exist_ok=True)
     return pd.read_parquet(prepare(name, folder, to))
 
 
@@ -140,10 +139,11 @@ def test_readings_come_back_with_their_halves(tmp_path):
     file["modalityID"] = table["modality"].map({"film": "SFM", "digital": "FFDM"})
     file["recall"] = np.where(table["recall"], 1, 2)
     text = file.sample(frac=1, random_state=0).to_csv(index=False)
-    write(tmp_path / "inst/data-raw/viperObs.csv", text)
     command = [sys.executable, "-m", "data.recorded.prepare", "viper", "."]
     command += ["--to", "."]
     at = {"cwd": tmp_path, "env": os.environ | {"PYTHONPATH": str(ROOT)}}
+    assert subprocess.run(command, **at).returncode == 2  # nothing is there yet
+    write(tmp_path / "inst/data-raw/viperObs.csv", text)
     subprocess.run(command, check=True, **at)
     # the same rows give the same bytes, so that the manifest's hash can be checked
     made, ours = (folder / "viper.parquet" for folder in (tmp_path, recorded_folder()))
@@ -187,4 +187,4 @@ def test_a_pickle_that_asks_for_code_is_refused_and_leaves_nothing(tmp_path):
     path.write_bytes(pickle.dumps([os.getcwd]))
     with pytest.raises(MedcalError, match="it asks for"):
         prepared("vlm_uncertainty_bench", tmp_path, tmp_path / "out")
-    assert not list((tmp_path / "out").iterdir())
+    assert not (tmp_path / "out").exists()

@@ -4,6 +4,7 @@ import argparse
 from pathlib import Path
 
 from data.recorded.prepare.tables import SOURCES, prepare
+from medcal_nb.errors import MedcalError
 
 
 def main() -> None:
@@ -13,7 +14,11 @@ def main() -> None:
     parser.add_argument("folder", type=Path, help="the public files, as in the source")
     parser.add_argument("--to", type=Path, required=True, help="a folder for the table")
     arguments = parser.parse_args()
-    path = prepare(arguments.name, arguments.folder, arguments.to)
+    try:
+        path = prepare(arguments.name, arguments.folder, arguments.to)
+    except (MedcalError, OSError, ValueError) as error:
+        where = SOURCES[arguments.name].__module__
+        parser.error(f"{error}; {where} says which files are read, and where they lie")
     print(f"{path}: written")
 
 

@@ -44,6 +44,7 @@ def prepare(name: str, folder: Path, to: Path) -> Path:
 
 def store(name: str, table: pd.DataFrame, to: Path, *, made_from: dict) -> Path:
     """Write a table and its entry in ``manifest.json``; return the table's path."""
+    to.mkdir(parents=True, exist_ok=True)
     path = to / f"{name}.parquet"
     _write_parquet(table, path)
     with (Path(__file__).parent / "sources.toml").open("rb") as file:

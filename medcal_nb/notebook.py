@@ -396,9 +396,7 @@ def _cell(column: str, value: Any, *ends: float) -> str:
         scale = 100
         digits = 0
     else:
-        sizes = np.abs([value, *ends])
-        size = np.log10(max(sizes[np.isfinite(sizes)].max(), 1e-3))
-        digits = max(0, 1 - int(np.floor(size)))
+        digits = _digits(value, *ends)
     text = f"{scale * value:z,.{digits}f}"
     if unit == "%":
         text += " %"
@@ -406,6 +404,18 @@ def _cell(column: str, value: Any, *ends: float) -> str:
         interval = [f"{scale * end:z.{digits}f}" for end in ends]
         text += f" [{', '.join(interval)}]"
     return text.replace("-", "−")
+
+
+def _digits(value: float, *ends: float) -> int:
+    """Digits after the point: two significant ones, and those that tell ends apart."""
+    sizes = np.abs([value, *ends])
+    largest = sizes[np.isfinite(sizes)].max()
+    step = largest / 10
+    for width in np.diff(ends):
+        if width > 0:
+            step = min(step, width)
+    size = np.log10(max(step, 1e-4))
+    return max(0, -int(np.floor(size)))
 
 
 def _say(texts: list[str], **where: Any) -> None:

@@ -255,7 +255,8 @@ def steps_of(
     if not steps:
         raise MedcalError(f"{root}: no notebooks/ there: clone the repository")
     values = _profile(profile, root) if profile else {}
-    numbers = values.pop("NOTEBOOKS", ())
+    numbers = values.pop("NOTEBOOKS", [])
+    numbers = numbers if isinstance(numbers, list) else [numbers]
     _check_parameters(values, steps)
     words = {Path(str(word)).stem.zfill(2) for word in chosen or numbers}
     for word in words - {step.name[:2] for step in steps}:
@@ -498,7 +499,12 @@ def _profile(profile: str, root: Path) -> dict[str, Any]:
         folder = root / "notebooks" / "params"
         check_known(profile, [file.stem for file in folder.glob("*.yaml")], "profile")
         path = folder / f"{profile}.yaml"
-    return read_yaml_file(str(path)) or {}
+    try:
+        return dict(read_yaml_file(str(path)) or {})
+    except Exception as error:  # of the file system, of yaml or of dict
+        raise MedcalError(
+            f"{path}: not read as NAME: value, a line each: {error}"
+        ) from None
 
 
 def _literals(source: str) -> dict[str, Any]:

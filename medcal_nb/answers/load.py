@@ -15,11 +15,11 @@ from medcal_nb.answers.meaning import (
     check_repeats,
     choices,
 )
-from medcal_nb.answers.recognition import option_scores, recognise
+from medcal_nb.answers.recognition import NAMES, option_scores, recognise
 from medcal_nb.answers.recorded import load_recorded, recorded_names
 from medcal_nb.answers.samples import one_answer_an_item
 from medcal_nb.answers.tables import read_source, table_of
-from medcal_nb.errors import MedcalError
+from medcal_nb.errors import MedcalError, check_known, did_you_mean
 from medcal_nb.files import PathLike
 from medcal_nb.grading import grade_table, is_correct
 from medcal_nb.logs import Log, Reader, detect
@@ -80,8 +80,13 @@ def load_answers(source: PathLike, **how: Any) -> pd.DataFrame:
     >>> answers.attrs["assumed"][0]
     "confidence from 'conf' (percent), correct from 'right', item_id from 'case'"
     """
-    if str(source) in recorded_names():
-        return load_recorded(str(source))
+    name = str(source)
+    if name in recorded_names():
+        _leave_out(name, how)
+        return load_recorded(name)
+    hint = did_you_mean(name, recorded_names())
+    if hint and not Path(source).exists():
+        raise MedcalError(f"no file {name}, and no recorded answers{hint}")
     answers = read_answers(source, **how)
     for name in GRADED_COLUMNS:
         if name not in answers:
@@ -135,6 +140,8 @@ def read_answers(
         As of `load_answers`, with a column ``sample`` where there are several of an answer.
     """
     file = str(source)
+    for name in columns:
+        check_known(name, NAMES, "column of ours")
     if is_log(source):
         answers = _of_log(source, columns)
     else:
@@ -159,13 +166,16 @@ def _names(names: str | list[str]) -> list[str]:
     return [name.strip() for name in several if name.strip()]
 
 
+def _leave_out(source: str, how: dict[str, Any]) -> None:
+    if how:
+        raise MedcalError(
+            f"{source}: says itself what is what: leave out {', '.join(how)}"
+        )
+
+
 def _of_log(path: PathLike, columns: dict[str, str]) -> pd.DataFrame:
     """The answers of a log of ours."""
-    if columns:
-        names = ", ".join(columns)
-        raise MedcalError(
-            f"{path}: an answers log says itself what is what: leave out {names}"
-        )
+    _leave_out(str(path), columns)
     with AnswerLog(path, read_only=True) as log:
         answers = log.read()
     if answers.empty:

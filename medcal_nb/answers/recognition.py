@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 import pandas as pd
 
 from medcal_nb.answers.cells import KNOWN, RIGHT, WRONG, number
-from medcal_nb.errors import MedcalError, check_known, did_you_mean
+from medcal_nb.errors import MedcalError, did_you_mean
 
 #: Names that each of our columns goes by, a line of them after the other.
 NAMES: dict[str, list[str]] = KNOWN["columns"]
@@ -55,11 +55,10 @@ def recognise(
     Raises
     ------
     MedcalError
-        Where two columns may be the one that is needed, where one that was named, ours or theirs,
-        is not there, and where nothing says how sure, or how right, the answers are.
+        Where two columns may be the one that is needed, where one that was named is not there, and
+        where nothing says how sure, or how right, the answers are.
     """
     for ours, theirs in named.items():
-        check_known(ours, NAMES, "column of ours")
         if theirs and theirs not in raw and ours not in COLUMN_OR_VALUE:
             raise _lacking(file, f"no column '{theirs}', which was named", theirs, raw)
     taken = {ours: theirs for ours, theirs in named.items() if theirs in raw}

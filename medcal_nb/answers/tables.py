@@ -160,7 +160,7 @@ def _read_csv(path: Path) -> pd.DataFrame:
     frame = _as_frame(table)
     whole_row = rf"\n(?:[^\n{mark}]*{mark}){{{min(max(2, len(names) - 1), 99)}}}"
     for name in frame:
-        has_rows = frame[name].str.contains(whole_row).fillna(False)
+        has_rows = frame[name].str.contains(whole_row, na=False)
         problem = "holds whole rows, after a quote that is not closed"
         Place(str(path), name).refuse(
             frame[name], has_rows, problem, "close or remove it"

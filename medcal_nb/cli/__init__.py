@@ -20,6 +20,9 @@ __all__ = ["answers", "app", "ask", "main", "reader", "study"]
 
 app.command(rich_help_panel="Read")(reader.reader)
 
+# Arrow's own pool hands pages back at every turn: seconds, for a million answers
+os.environ.setdefault("ARROW_DEFAULT_MEMORY_POOL", "system")
+
 #: What replaced the commands that are gone.
 REPLACED = {
     "export": "medcal import LOG --to answers.csv",

@@ -75,6 +75,10 @@ def check_groups(groups: ArrayLike | None, n: int) -> tuple[np.ndarray, int]:
         return np.arange(n), n
     groups = np.asarray(groups)
     check_length(groups, n, "groups")
+    if groups.dtype == np.intp and n and groups.min() >= 0 and groups.max() < n:
+        # numbers as small as codes are counted, not sorted
+        occurs = np.bincount(groups) > 0
+        return occurs.cumsum()[groups] - 1, int(occurs.sum())
     codes, labels = pd.factorize(groups, sort=True)
     _refuse(codes < 0, codes, "groups", "missing", "every row needs a group")
     return codes, len(labels)

@@ -149,14 +149,13 @@ def _auroc_difference(
     test = auroc_difference(
         *arrays(one), *arrays(other), groups_a=images_a, groups_b=images_b, level=level
     )
-    return {
-        "value_a": test["auroc_a"],
-        "value_b": test["auroc_b"],
-        "difference": test["difference"],
-        "difference_low": test["low"],
-        "difference_high": test["high"],
-        "p": test["p"],
+    names = {
+        "auroc_a": "value_a",
+        "auroc_b": "value_b",
+        "low": "difference_low",
+        "high": "difference_high",
     }
+    return test.rename(names).to_dict()
 
 
 def worst_group(

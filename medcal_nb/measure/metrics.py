@@ -374,15 +374,11 @@ def _slope(
     features = np.column_stack([scaled, np.ones_like(scaled)])
 
     def finish(sums: FloatArray) -> FloatArray:
-        count = sums[..., 0]
-        right = sums[..., 1]
-        theta, information = _fitted(features, count, right)
+        theta, information, is_mixed = _fitted(features, sums)
         # one confidence alone has no slope, and where right and wrong answers are apart the
         # likelihood rises for ever: the information vanishes
-        several = (count > 0).sum(axis=1) > 1
-        least = np.linalg.eigvalsh(information)[:, 0] / count.sum(axis=1)
-        defined = several & (least > FLAT) & _mixed(count, right)
-        return np.where(defined, theta[:, 0] / unit, np.nan)
+        least = np.linalg.eigvalsh(information)[:, 0]
+        return np.where(is_mixed & (least > FLAT), theta[:, 0] / unit, np.nan)
 
     return Sums(cell=cell, n_cells=x.size, features=(y,), finish=finish)
 
@@ -398,10 +394,8 @@ def _intercept(
     features = np.ones((x.size, 1))
 
     def finish(sums: FloatArray) -> FloatArray:
-        count = sums[..., 0]
-        right = sums[..., 1]
-        theta, _ = _fitted(features, count, right, offset=x)
-        return np.where(_mixed(count, right), theta[:, 0], np.nan)
+        theta, _, is_mixed = _fitted(features, sums, offset=x)
+        return np.where(is_mixed, theta[:, 0], np.nan)
 
     return Sums(cell=cell, n_cells=x.size, features=(y,), finish=finish)
 
@@ -416,25 +410,23 @@ def _log_odds(
 
 
 def _fitted(
-    features: FloatArray,
-    count: FloatArray,
-    right: FloatArray,
-    offset: FloatArray | float = 0.0,
-) -> tuple[FloatArray, FloatArray]:
-    """(r, d) logistic fits of (r, cells) counts and their (r, d, d) information.
+    features: FloatArray, sums: FloatArray, *, offset: FloatArray | float = 0.0
+) -> tuple[FloatArray, FloatArray, np.ndarray]:
+    """(r, d) logistic fits of (r, cells, 2) numbers of answers and of right ones.
 
-    All start from the first, the sample itself.
+    All start from the first, the sample itself. Also the (r, d, d) information an answer, and (r,)
+    whether there are right and wrong answers.
     """
-    sums = right @ features
-    first, _ = fit_logistic(features, sums[:1], count[:1], offset=offset)
-    start = np.clip(first, -FAR, FAR)
-    return fit_logistic(features, sums, count, offset=offset, start=start)
-
-
-def _mixed(count: FloatArray, right: FloatArray) -> np.ndarray:
-    """(r,) whether there are right and wrong answers."""
-    n = right.sum(axis=1)
-    return (n > 0) & (n < count.sum(axis=1))
+    count = sums[..., 0]
+    right = sums[..., 1]
+    totals = right @ features
+    first, _ = fit_logistic(features, totals[:1], count[:1], offset=offset)
+    theta, information = fit_logistic(
+        features, totals, count, offset=offset, start=np.clip(first, -FAR, FAR)
+    )
+    n = count.sum(axis=1)
+    n_right = right.sum(axis=1)
+    return theta, information / n[:, None, None], (n_right > 0) & (n_right < n)
 
 
 @register(

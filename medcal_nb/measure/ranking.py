@@ -196,7 +196,7 @@ def auroc_difference(
     b, right_b = check_pair(confidence_b, correct_b)
     labels = None
     if groups_a is not None and groups_b is not None:
-        labels = np.concatenate([np.asarray(groups_a), np.asarray(groups_b)])
+        labels = np.concatenate([groups_a, groups_b])
     codes, n_images = check_groups(labels, a.size + b.size)
     codes_a, codes_b = np.split(codes, [a.size])
     one = _components(a, right_a, codes_a, n_images)

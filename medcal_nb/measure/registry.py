@@ -45,35 +45,30 @@ class Sums:
     features: tuple[FloatArray, ...]
     finish: Callable[[FloatArray], FloatArray]
 
-    def value(self, weights: FloatArray | None = None) -> float:
-        """The metric, each answer counted `weights` times."""
+    def value(self) -> float:
+        """The metric."""
         unit = np.zeros(self.features[0].size, dtype=np.intp)
-        return float(self.finish(self._summed(unit, 1, weights))[0])
+        sums = np.stack(self._summed(unit, 1), axis=-1)
+        return float(self.finish(sums)[0])
 
     def resampled(
         self, drawn: Resamples, codes: NDArray[np.intp] | None = None
     ) -> FloatArray:
         """(1 + r,) the metric on the sample itself and on its resamples."""
         unit = drawn.codes() if codes is None else codes
-        # (units, n_cells · (1 + k)), so that one matrix product serves all features
-        table = self._summed(unit, drawn.n_units).reshape(drawn.n_units, -1)
-        sums = drawn.counts @ table
-        return self.finish(sums.reshape(len(sums), self.n_cells, -1))
+        # (units, (1 + k) · n_cells), so that one matrix product serves all features
+        table = np.hstack(self._summed(unit, drawn.n_units))
+        sums = drawn.times(table).reshape(len(drawn.counts), -1, self.n_cells)
+        return self.finish(np.moveaxis(sums, 1, 2))
 
-    def _summed(
-        self,
-        unit: NDArray[np.intp],
-        n_units: int,
-        weights: FloatArray | None = None,
-    ) -> FloatArray:
-        """(n_units, n_cells, 1 + k) count and features of the answers of each unit and cell."""
+    def _summed(self, unit: NDArray[np.intp], n_units: int) -> list[FloatArray]:
+        """(n_units, n_cells) counts of the answers of each unit and cell, and of each feature."""
         place = unit * self.n_cells + self.cell
         size = n_units * self.n_cells
-        columns = [np.bincount(place, weights, size).astype(float)]
+        columns = [np.bincount(place, minlength=size).astype(float)]
         for feature in self.features:
-            times = feature if weights is None else feature * weights
-            columns.append(np.bincount(place, times, size))
-        return np.stack(columns, axis=-1).reshape(n_units, self.n_cells, -1)
+            columns.append(np.bincount(place, feature, size))
+        return [column.reshape(n_units, self.n_cells) for column in columns]
 
 
 @dataclass(frozen=True)
@@ -116,27 +111,25 @@ class Metric:
 
     def takes(self, option: str) -> bool:
         """Whether the metric has an option of this name."""
-        return option in inspect.signature(self.value).parameters
+        return option in inspect.signature(self.sums).parameters
 
     def resampled(
         self,
         confidence: FloatArray,
         correct: FloatArray,
         drawn: Resamples,
+        value: float | None = None,
         **options: Any,
     ) -> FloatArray:
-        """(1 + r,) its value on the sample itself and on resamples.
+        """(1 + r,) its value on the sample itself, unless it is known already, and on resamples.
 
         Where more than 512 confidences differ, resamples see them in so many steps.
         """
-        exact = self.sums(confidence, correct, **options)
-        few = "most_cells" in inspect.signature(self.sums).parameters
-        if exact.n_cells <= MOST_CELLS or not few:
-            return exact.resampled(drawn)
-        value = exact.value()
-        del exact  # as large as all answers
-        coarse = self.sums(confidence, correct, most_cells=MOST_CELLS, **options)
-        draws = coarse.resampled(drawn)
+        if value is None:
+            value = self.sums(confidence, correct, **options).value()
+        if self.takes("most_cells"):
+            options["most_cells"] = MOST_CELLS
+        draws = self.sums(confidence, correct, **options).resampled(drawn)
         return draws - draws[0] + value
 
     def n_groups(self, correct: FloatArray, drawn: Resamples) -> float:

@@ -1,12 +1,9 @@
 """Rows of graded answers: those that can be measured, their images and groups."""
 
-import re
 from collections.abc import Iterable, Sequence
 
 import numpy as np
 import pandas as pd
-
-from ._check import check_groups
 
 
 def measured(graded: pd.DataFrame) -> pd.DataFrame:
@@ -28,37 +25,35 @@ def image_labels(graded: pd.DataFrame, column: str = "image_id") -> np.ndarray:
     Data sets that share their images have one name in ``image_set``, which then stands for the
     data set's. Ids are written alike whatever their type: 7, numpy's 7, 7.0 and "7.0" are one id.
     """
-    item = (
-        graded["item_id"]
-        if "item_id" in graded
-        else pd.Series(graded.index, graded.index)
-    )
-    named = graded.get(column, item)
-    if named.isna().any():
-        named = named.astype(object).where(named.notna(), item.astype(object))
-    names = plain_ids(named)
-    if "dataset" not in graded:
-        return names
-    sets = graded["dataset"]
-    if "image_set" in graded:
-        sets = graded["image_set"].fillna(sets)
-    # each label is put together once: rows of an image share it
-    code, of_set = pd.factorize(plain_ids(sets))
-    place, of_image = pd.factorize(names)
-    pairs, label = np.unique(code * len(of_image) + place, return_inverse=True)
-    of_pair, image = np.divmod(pairs, max(len(of_image), 1))
-    return (of_set[of_pair] + "/" + of_image[image])[label]
+    # rows of an image share its label
+    code, labels = pd.factorize(_labels(graded, column))
+    return labels.to_numpy(object)[code]
 
 
-def image_codes(graded: pd.DataFrame, column: str) -> tuple[np.ndarray, int]:
-    """Return which image each row is of, 0 … G−1 in the order of their labels, and G.
+def image_codes(graded: pd.DataFrame, column: str) -> np.ndarray:
+    """Return a number for the image of each row, in the order of their labels.
 
     Whole numbers of a table without data sets are labels as they stand.
     """
     is_number = column in graded and pd.api.types.is_integer_dtype(graded[column].dtype)
     if is_number and "dataset" not in graded and not graded[column].hasnans:
-        return check_groups(graded[column].to_numpy(), len(graded))
-    return check_groups(image_labels(graded, column), len(graded))
+        return graded[column].to_numpy()
+    return pd.factorize(_labels(graded, column), sort=True)[0]
+
+
+def _labels(graded: pd.DataFrame, column: str) -> pd.Series:
+    """The image of each row with its data set's name, numbered from 0."""
+    item = graded.get("item_id", pd.Series(graded.index, graded.index))
+    named = graded.get(column, item)
+    if named.isna().any():
+        named = named.astype(object).fillna(item)
+    names = _texts(named)
+    if "dataset" not in graded:
+        return names
+    sets = graded["dataset"]
+    if "image_set" in graded:
+        sets = graded["image_set"].fillna(sets)
+    return _texts(sets) + "/" + names
 
 
 def images_known(graded: pd.DataFrame, column: str | None = "image_id") -> bool:
@@ -72,16 +67,13 @@ def images_known(graded: pd.DataFrame, column: str | None = "image_id") -> bool:
 
 def plain_ids(values: Iterable) -> np.ndarray:
     """Return ids as text, an object array; whole numbers without a point."""
-    if not isinstance(getattr(values, "dtype", None), pd.StringDtype):
-        values = pd.Series(list(values), dtype=object)
-    codes, names = pd.factorize(values, use_na_sentinel=False)
-    plain = [_plain_id(str(name)) for name in names]
-    return np.array(plain, dtype=object)[codes]
+    return _texts(values).to_numpy(object)
 
 
-def _plain_id(name: str) -> str:
-    """A whole number without its point; most ids have none, and are not looked at."""
-    return re.sub(r"^(-?\d+)\.0+$", r"\1", name) if "." in name else name
+def _texts(values: Iterable) -> pd.Series:
+    """Ids as texts, numbered from 0; whole numbers without a point."""
+    texts = pd.Series(values).astype(str).reset_index(drop=True).fillna("nan")
+    return texts.str.replace(r"^(-?\d+)\.0+$", r"\1", regex=True)
 
 
 def refuse_shared(fitted: pd.DataFrame, judged: pd.DataFrame, names: str) -> None:

@@ -38,6 +38,7 @@ from .rows import image_codes, images_known, measured, parts_by
 
 SCORE_METRICS = ("accuracy", "mean_confidence", "ece", "brier", "log_loss", "auroc")
 _INVERTED = {"ece": "width", "ece_mass": "mass", "ici": ""}  # and their bins
+_IMAGE = "_image"
 HEAPS = 20
 HEAPED = 0.9  # of the answers, in so few values
 
@@ -118,21 +119,29 @@ def metrics_table(
     wanted = names if intervals is None else list(intervals)
     for name in [*names, *wanted]:
         check_choice(name, "metrics", METRICS)
-    parts_by(graded[:0], ["confidence", "correct"])
+    by = [by] if isinstance(by, str) else by
+    columns = [*by, "confidence", "correct"]
+    parts_by(graded[:0], columns)
+    # columns that no number hangs on are not dealt out to the groups
+    slim = graded.filter([*columns, groups])
+    if groups is not None:
+        slim[_IMAGE] = image_codes(graded, groups)
     rows = []
-    for key, part in parts_by(graded, by):
+    for key, part in parts_by(slim, by):
         answers = measured(part)
-        ids, n_images = (None, 0) if groups is None else image_codes(answers, groups)
-        row = dict(key)
-        row["n"] = len(answers)
-        row["n_missing"] = len(part) - len(answers)
-        row["n_images"] = n_images if images_known(answers, groups) else 0
+        ids, n_images = check_groups(answers.get(_IMAGE), len(answers))
+        row = key | {
+            "n": len(answers),
+            "n_missing": len(part) - len(answers),
+            "n_images": n_images if images_known(answers, groups) else 0,
+        }
+        images = None if n_images == len(answers) else ids
         with _labelled(", ".join(f"{k}={v}" for k, v in key.items()) or "all"):
             if len(answers):
                 pair = check_pair(answers["confidence"], answers["correct"])
                 stream = _stream(rng, *pair)
                 row |= _scores(
-                    *pair, ids, names, wanted, n_bins, level, n_resamples, stream
+                    *pair, images, names, wanted, n_bins, level, n_resamples, stream
                 )
             else:
                 warn("no answer has both a confidence and a grade")
@@ -147,8 +156,7 @@ def _stream(
     seed = cast(np.random.SeedSequence, rng.bit_generator.seed_seq)
     # a thousandth more: sums of decimals are whole, but for the order of adding up
     total = int(1e6 * confidence.sum() + 1e-3)
-    answers = (len(correct), int(correct.sum()), total)
-    key = (*seed.spawn_key, *answers)
+    key = (*seed.spawn_key, len(correct), int(correct.sum()), total)
     return np.random.default_rng(
         np.random.SeedSequence(entropy=seed.entropy, spawn_key=key)
     )
@@ -175,8 +183,6 @@ def _scores(
     rng: np.random.Generator,
 ) -> dict[str, float]:
     """By column: the metrics of one group of answers, and where wanted their ends."""
-    if ids is not None and int(ids.max()) + 1 == len(ids):
-        ids = None
     options = {"n_bins": n_bins, "clip": choose_clip(c)}
     row: dict[str, float] = {}
     if {"slope", "intercept"} & set(names):
@@ -196,6 +202,7 @@ def _scores(
         if metric.interval == "bootstrap":
             if drawn is None:  # shared by all
                 drawn = Resamples(ids, n_resamples, streams["bootstrap"], n=c.size)
+            own["value"] = row[name]
             interval = metric_interval(metric, c, y, drawn, level=level, **own)
             ends = interval.low, interval.high
         else:
@@ -218,8 +225,7 @@ def _ends(
         interval = partial(ece_interval, n_bins=n_bins, binning=_INVERTED[name])
         if name == "ici":
             interval = partial(ici_interval)
-        low, _, high = interval(c, y, groups=ids, level=level, rng=stream)
-        return low, high
+        return interval(c, y, groups=ids, level=level, rng=stream)[::2]
     if name == "accuracy":
         return clustered_interval(y, ids, level=level)
     if name == "confidently_wrong":
@@ -320,8 +326,8 @@ def is_heaped(confidence: ArrayLike) -> bool:
     True
     """
     c = check_confidence(confidence)
-    n = np.sort(np.unique(c, return_counts=True)[1])[::-1]
-    return bool(n[:HEAPS].sum() >= HEAPED * c.size)
+    n = pd.Series(c).value_counts()
+    return bool(n.head(HEAPS).sum() >= HEAPED * c.size)
 
 
 def value_table(

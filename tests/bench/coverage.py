@@ -72,7 +72,10 @@ def limit(name, c, p) -> float:
     """A metric on endlessly many answers: each counts as right and as wrong, by its chance."""
     outcome = np.repeat([1.0, 0.0], c.size)
     sums = METRICS[name].sums(np.tile(c, 2), outcome, **CLIP.get(name, {}))
-    return sums.value(MANY * np.concatenate([p, 1 - p]))
+    weights = MANY * np.concatenate([p, 1 - p])
+    place = np.broadcast_to(sums.cell, weights.shape)
+    columns = [np.bincount(place, weights * one) for one in (1, *sums.features)]
+    return sums.finish(np.stack(columns, axis=-1)[None])[0]
 
 
 def covered(interval, sample, repeats, true) -> dict[str, float]:
@@ -112,9 +115,8 @@ def ours(name, c, y, images, rng):
         how = {"binning": "mass" if name == "ece_mass" else "width", "groups": images}
         return measure.ece_interval(c, y, **how, rng=rng)[::2]
     how = {"level": 0.95} | CLIP.get(name, {})
-    return metric_interval(METRICS[name], c, y, Resamples(images, 1000, rng), **how)[
-        ::2
-    ]
+    drawn = Resamples(images, 1000, rng)
+    return metric_interval(METRICS[name], c, y, drawn, **how)[::2]
 
 
 def confidences(kind: str, n: int, rng: np.random.Generator) -> np.ndarray:

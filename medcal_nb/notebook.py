@@ -11,16 +11,17 @@ import re
 from base64 import b64encode
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
-from matplotlib import pyplot as plt
-from matplotlib.figure import Figure
 
 from medcal_nb.answers import without_formulas
 from medcal_nb.errors import MedcalError, check_known
 from medcal_nb.labels import UNITS, label_of
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 _LIBRARIES = ("medcal-nb", "numpy", "pandas", "scipy", "matplotlib")
 _ON_TOP = 3
@@ -66,6 +67,10 @@ class Output:
     """
 
     def __init__(self, notebook: str, folder: str = "", **parameters: Any) -> None:
+        from matplotlib import (
+            pyplot as plt,
+        )  # `report` and `score` need no figures here
+
         self.notebook = notebook
         self.folder = Path(folder)
         if not folder:
@@ -117,6 +122,7 @@ class Output:
             the alternative text.
         """
         from IPython.display import HTML, display
+        from matplotlib import pyplot as plt
 
         caption = _typeset(caption)
         is_there = any(table is other for other in self.tables.values())

@@ -74,6 +74,7 @@ def same(ours, theirs):
 @pytest.mark.parametrize("family", FAMILIES)
 def test_a_shared_prefix_gives_what_whole_prompts_give(family):
     model, calls = backend(family), some_calls()
+    assert len(model.last_parts) == 2
     followed = []
     for call in calls:
         if isinstance(call, Generate) and not call.seed:

@@ -23,8 +23,8 @@ def test_generate_gives_the_same_answers_for_more_positions():
     items = ordered_items(tiny_items(4))
     frame = bench_ask.measure(backend, asked, items, plan, ways=ways)
     assert frame["way"].tolist() == ["ours", "batched", "single"]
-    # 2.6 times; what is shared less costs more
-    assert frame["positions"].iloc[1:].min() > 2.5 * frame["positions"].iloc[0]
+    # 2.8 times; what is shared less costs more
+    assert frame["positions"].iloc[1:].min() > 2.7 * frame["positions"].iloc[0]
     assert frame["greedy"].equals(frame["greedy_equal"])
     assert frame["labels"].equals(frame["labels_close"])
     assert frame[["greedy", "labels"]].gt(0).all(axis=None)

@@ -9,9 +9,8 @@ import inspect
 import math
 import os
 import time
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from functools import cache
-from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -68,6 +67,8 @@ class LocalModel:
         #: token positions computed so far, padding included
         self.positions = 0
         self.label_ids = cache(self._label_ids)
+        #: parts of the last layer that compute the last position of rows alone
+        self.last_parts = ()
         accepts = inspect.signature(model.forward).parameters
         self.cache_name = "cache" if "cache" in accepts else "past_key_values"
         #: gives positions of three kinds, where a model has them
@@ -82,6 +83,8 @@ class LocalModel:
         part = tokenizer.convert_ids_to_tokens(model.config.image_token_id)
         self.image_marks = sorted({part, processor.image_token})
         self._check_template()
+        with suppress(AttributeError):  # its layers have other parts
+            self._check_last_layer()
 
     def _positions_in_memory(self, text):
         """What fills two fifths of a GPU's free memory with keys and values."""
@@ -144,6 +147,31 @@ class LocalModel:
         ends = (token for token in rest[:3] if token in self.eos)
         self.turn_end = next(ends, self.tokenizer.eos_token_id)
 
+    def last_logits(self, **inputs: Any) -> Any:
+        """Return the logits at the last position of rows.
+
+        Behind its attention the last layer computes no other position.
+        """
+        with ExitStack() as hooks:
+            for part in self.last_parts:
+                hook = part.register_forward_pre_hook(
+                    lambda _, of_all: of_all[0][:, -1:]
+                )
+                hooks.enter_context(hook)
+            return self.model(**inputs).logits[:, -1]
+
+    def _check_last_layer(self):
+        """See that what comes behind the last attention may be computed for one position alone."""
+        import torch
+
+        layer = self.model.get_decoder().layers[-1]
+        ids = torch.arange(3, device=self.device)[None]
+        with torch.inference_mode():
+            whole = self.last_logits(input_ids=ids)
+            self.last_parts = (layer.self_attn.o_proj, layer.mlp)
+            if torch.dist(whole, self.last_logits(input_ids=ids)) > 0.02 * whole.norm():
+                self.last_parts = ()
+
     def read(self, text: str, picture: Picture) -> Any:
         """Return what the processor makes of a text with a picture, or why it does not."""
         try:
@@ -160,10 +188,9 @@ class LocalModel:
 
     def _label_ids(self, text, label):
         """Return the token ids of `label` as the model would write it right after `text`."""
-        texts = [text, text + label, label]
-        before, joint, plain = self.tokenizer(texts, add_special_tokens=False)[
-            "input_ids"
-        ]
+        before, joint, plain = self.tokenizer(
+            [text, text + label, label], add_special_tokens=False
+        )["input_ids"]
         split = len(before)
         return joint[split:] if joint[:split] == before else plain
 
@@ -200,10 +227,8 @@ class _LocalSession:
             texts = backend.texts(shown)
             encoded |= self.engine.encode(texts)
         rows = {call: self._rows(call, encoded[call.prompt], texts) for call in calls}
-        asked = [
-            message for message in rows.values() if not isinstance(message, Failure)
-        ]
-        self.engine.run(encoded, list(chain.from_iterable(asked)))
+        asked = [some for some in rows.values() if not isinstance(some, Failure)]
+        self.engine.run(encoded, [row for some in asked for row in some])
         seconds = (time.perf_counter() - started) / max(1, len(calls))
         return [
             self._result(call, rows[call], encoded[call.prompt], seconds)
@@ -228,12 +253,11 @@ class _LocalSession:
         belongs to "left lower".
         """
         written = {}
-        unknown = self.backend.tokenizer.unk_token_id
         for label in labels:
             capital = label[:1].upper() + label[1:]
             for way in (label, capital, " " + label, " " + capital):
                 ids = tuple(self.backend.label_ids(text[-24:], way))
-                if ids and unknown not in ids:
+                if ids and self.backend.tokenizer.unk_token_id not in ids:
                     written.setdefault(ids, label)
             if label not in written.values():
                 return Failure(
@@ -241,8 +265,10 @@ class _LocalSession:
                 )
         nested = any(a != b and b[: len(a)] == a for a in written for b in written)
         end = (self.backend.turn_end,) if nested else ()
-        rows = ((ids + end, label) for ids, label in written.items())
-        return [Row(prompt, len(ids), forced=ids, label=label) for ids, label in rows]
+        return [
+            Row(prompt, len(ids + end), forced=ids + end, label=label)
+            for ids, label in written.items()
+        ]
 
     def _result(self, call, rows, ids, seconds):
         """What the rows of a call say."""
@@ -250,11 +276,10 @@ class _LocalSession:
             return rows
         if isinstance(call, Generate):
             (row,) = rows
-            tokenizer = self.backend.tokenizer
-            text = tokenizer.decode(row.tokens, skip_special_tokens=True).strip()
+            text = self.backend.tokenizer.decode(row.tokens, skip_special_tokens=True)
             logprob = math.fsum(row.logprobs)
             n = len(row.tokens)
-            return Reply(text, logprob, len(ids), n, seconds, finished=n < row.limit)
+            return Reply(text.strip(), logprob, len(ids), n, seconds, n < row.limit)
         scores = dict.fromkeys(call.labels, -math.inf)
         for row in rows:
             scores[row.label] = np.logaddexp(scores[row.label], math.fsum(row.logprobs))
@@ -275,12 +300,10 @@ def _keep_memory(size=1 << 30):
 
     Otherwise each is mapped anew, and the pages it touches are given out one by one.
     """
-    trim_threshold = -1
-    mmap_threshold = -3
     with suppress(AttributeError, OSError, TypeError):  # another C library
         mallopt = ctypes.CDLL(None).mallopt
-        mallopt(trim_threshold, size)
-        mallopt(mmap_threshold, size)
+        mallopt(-1, size)  # M_TRIM_THRESHOLD
+        mallopt(-3, size)  # M_MMAP_THRESHOLD
 
 
 def why(error: Exception) -> str:

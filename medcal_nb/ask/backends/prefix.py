@@ -10,6 +10,7 @@ so far are one row until they part.
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
+from copy import copy
 from dataclasses import dataclass
 from functools import cache
 from itertools import accumulate, groupby
@@ -62,8 +63,12 @@ class Node(NamedTuple):
     """Tokens that have been computed: a row of a state."""
 
     tokens: tuple
-    state: State
+    state: State | None
     row: int
+
+
+#: No tokens, of which all others are continuations.
+_ROOT = Node((), None, 0)
 
 
 class Branch(NamedTuple):
@@ -88,58 +93,50 @@ class SharedPrefix:
 
     def encode(self, texts: dict[Prompt, str]) -> dict[Prompt, tuple | Failure]:
         """Return the token ids of each prompt, image expanded, or a Failure."""
-        written = list(texts.values())
         encoded = {}
-        plain = self.backend.tokenizer(written, **self.backend.special)["input_ids"]
-        for (prompt, text), tokens in zip(texts.items(), plain, strict=True):
+        plain = self.backend.tokenizer([*texts.values()], **self.backend.special)
+        for (prompt, text), tokens in zip(
+            texts.items(), plain["input_ids"], strict=True
+        ):
             picture = self.shown(prompt.picture)
             if picture not in self.expansions:
                 inputs = self.backend.read(text, picture)
-                failed = isinstance(inputs, Failure)
-                self.expansions[picture] = (
-                    inputs if failed else Expansion(tokens, inputs)
-                )
-            image = self.expansions[picture]
-            encoded[prompt] = (
-                image if isinstance(image, Failure) else image.expand(tokens)
-            )
+                if isinstance(inputs, Failure):
+                    encoded[prompt] = inputs
+                    continue
+                self.expansions[picture] = Expansion(tokens, inputs)
+            encoded[prompt] = self.expansions[picture].expand(tokens)
         return encoded
 
     # --- running ----------------------------------------------------------------------------------
 
     def run(self, encoded: dict[Prompt, tuple | Failure], rows: list[Row]) -> None:
-        """Fill in the rows' tokens and log-probabilities."""
+        """Fill in the rows' tokens and log-probabilities.
+
+        Rows go image by image, as many at once as fit into memory.
+        """
         import torch
 
-        with torch.inference_mode():
-            for part in self._portions(encoded, rows):
-                self._write(self._begin(encoded, part))
-                kept = {node.state for nodes in self.nodes.values() for node in nodes}
-                if (
-                    sum(state.mask.numel() for state in kept)
-                    > self.backend.max_positions // 4
-                ):
-                    # what later rounds would share is computed anew
-                    self.nodes.clear()
-
-    def _portions(self, encoded, rows):
-        """Cut rows, which come image by image, into portions that fit into memory."""
+        rows = sorted(rows, key=lambda row: row.prompt.picture.key)
         # for each of: rows being written, and these being copied; and no more than MOST_ROWS
         most = self.backend.max_positions // 2
         sizes = (
             max(len(encoded[row.prompt]) + row.limit, most // MOST_ROWS) for row in rows
         )
         numbered = zip(accumulate(sizes), rows, strict=True)
-        for _, part in groupby(numbered, key=lambda pair: pair[0] // most):
-            by_prompt = defaultdict(list)
-            for _, row in part:
-                by_prompt[row.prompt].append(row)
-            yield by_prompt
+        with torch.inference_mode():
+            for _, part in groupby(numbered, key=lambda pair: pair[0] // most):
+                self._write(self._begin(encoded, [row for _, row in part]))
+                kept = {node.state for nodes in self.nodes.values() for node in nodes}
+                if sum(state.mask.numel() for state in kept) > most // 2:
+                    # what later rounds would share is computed anew
+                    self.nodes.clear()
 
-    def _begin(self, encoded, by_prompt):
+    def _begin(self, encoded, rows):
         """Compute what prompts share, then each to its end; branches with their first tokens."""
-        ends = {p: (self.shown(p.picture), encoded[p]) for p in by_prompt}
-        rows = (row for same in by_prompt.values() for row in same)
+        ends = {}
+        for row in rows:
+            ends[row.prompt] = self.shown(row.prompt.picture), encoded[row.prompt]
         if (
             max(2 * len(encoded[row.prompt]) + row.limit for row in rows)
             > self.backend.window
@@ -147,40 +144,42 @@ class SharedPrefix:
             # padding between prefix and suffix would shift what a sliding window sees
             self.nodes.clear()
         else:
-            self._grow(
-                {p: ends[p][:1] for p in ends if self._longest(*ends[p]) is None}, ends
-            )
-            # prompts with the same history share more than their question
-            self._grow({p: (ends[p][0], p.block, p.turns[:-1]) for p in ends}, ends)
+            self._grow(ends)
         found = self._compute(ends.values())
         by_state = defaultdict(list)
-        for prompt, rows in by_prompt.items():
-            node = found[ends[prompt]]
-            by_state[node.state].append((node.row, rows))
-        eos = self.backend.eos
+        for row in rows:
+            node = found[ends[row.prompt]]
+            by_state[node.state].append((node.row, row))
         return [
-            b for state, asked in by_state.items() for b in _sprout(state, asked, eos)
+            branch
+            for state, asked in by_state.items()
+            for branch in _sprout(state, asked, self.backend.eos)
         ]
 
-    def _grow(self, groups, ends):
-        """Compute and keep what each group of prompts begins with, its image at the least."""
-        members = defaultdict(list)
-        for prompt, group in groups.items():
-            members[group].append(ends[prompt][1])
-        begun = [
-            (picture, max(self.expansions[picture].begun, common(tokens), key=len))
-            for (picture, *_), tokens in members.items()
-        ]
-        for (picture, _), node in self._compute(begun).items():
-            if node not in self.nodes[picture]:
-                self.nodes[picture].append(node)
+    def _grow(self, ends):
+        """Compute and keep what prompts begin with: their image at the least, then their history.
+
+        Prompts with the same history share more than their question.
+        """
+        for depth in (1, 3):
+            members = defaultdict(list)
+            for prompt, (picture, tokens) in ends.items():
+                shared = (picture, prompt.block, prompt.turns[:-1])[:depth]
+                members[shared].append(tokens)
+            begun = [
+                (picture, max(self.expansions[picture].begun, common(tokens), key=len))
+                for (picture, *_), tokens in members.items()
+            ]
+            for (picture, _), node in self._compute(begun).items():
+                if node not in self.nodes[picture]:
+                    self.nodes[picture].append(node)
 
     def _longest(self, picture, tokens):
-        """The node that holds the longest beginning of tokens about a picture, or None."""
+        """The node that holds the longest beginning of tokens about a picture, at first none."""
         fitting = (
             n for n in self.nodes[picture] if tokens[: len(n.tokens)] == n.tokens
         )
-        return max(fitting, key=lambda node: len(node.tokens), default=None)
+        return max(fitting, key=lambda node: len(node.tokens), default=_ROOT)
 
     def _compute(self, wanted):
         """Return a node for each (picture, tokens), continued from the longest beginning."""
@@ -188,11 +187,10 @@ class SharedPrefix:
         fresh = defaultdict(list)
         for picture, tokens in dict.fromkeys(wanted):
             node = self._longest(picture, tokens)
-            if node and node.tokens == tokens:
-                found[picture, tokens] = node
+            if own := len(tokens) - len(node.tokens):
+                fresh[node.state].append((own, node, picture, tokens))
             else:
-                own = len(tokens) - len(node.tokens if node else ())
-                fresh[node and node.state].append((own, node, picture, tokens))
+                found[picture, tokens] = node
         for members in fresh.values():
             members.sort(key=lambda member: member[0])
             sizes = [own for own, *_ in members]
@@ -209,15 +207,15 @@ class SharedPrefix:
 
         sizes = [own for own, *_ in members]
         width = max(sizes)
-        pad = self.backend.pad
-        ids = [[pad] * (width - own) + [*tokens[-own:]] for own, *_, tokens in members]
+        pad = (self.backend.pad,)
+        ids = [pad * (width - own) + tokens[-own:] for own, *_, tokens in members]
         ids = torch.tensor(ids, device=self.backend.device)
-        lengths = torch.tensor(sizes, device=ids.device)
+        lengths = ids.new_tensor(sizes)
         mask = torch.arange(width, device=ids.device) >= width - lengths[:, None]
         position = (mask.long().cumsum(1) - 1).clamp(min=0)
         inputs = {}
-        if members[0][1] is None:
-            images = [self.expansions[picture] for _, _, picture, _ in members]
+        if members[0][1] is _ROOT:
+            images = [self.expansions[picture] for *_, picture, _ in members]
             inputs = pixels(images, sizes, self.backend)
             state = State(DynamicCache(), mask, lengths)
             if index := self.backend.rope_index:
@@ -233,20 +231,18 @@ class SharedPrefix:
         return state
 
     def _forward(self, state, ids, position, inputs):
-        backend = self.backend
-        backend.positions += ids.numel()
-        if backend.rope_index and position.dim() == 2:
+        self.backend.positions += ids.numel()
+        if self.backend.rope_index and position.dim() == 2:
             position = position.expand(3, *position.shape)
-        out = backend.model(
+        state.logits = self.backend.last_logits(
             input_ids=ids,
             attention_mask=state.mask.long(),
             position_ids=position,
             use_cache=True,
             logits_to_keep=1,
-            **{backend.cache_name: state.cache},
+            **{self.backend.cache_name: state.cache},
             **inputs,
         )
-        state.logits = out.logits[:, -1]
 
     # --- writing ----------------------------------------------------------------------------------
 
@@ -261,22 +257,18 @@ class SharedPrefix:
             self._decode(parts.pop())
 
     def _decode(self, branches):
-        """Write token after token; rows that have ended leave the batch when many have."""
+        """Write token after token; rows that have ended leave the batch, others fork in it."""
         import torch
 
         state, branches = _join(branches)
         while branches:
-            ids = torch.full_like(state.position, self.backend.pad)
-            lines = [branch.line for branch in branches]
-            ids[lines] = ids.new_tensor([branch.token for branch in branches])
+            ids = state.position.new_tensor([branch.token for branch in branches])
             state.mask = torch.nn.functional.pad(state.mask, (0, 1), value=True)
             self._forward(state, ids[:, None], state.position[:, None], {})
             state.position = state.position + 1
-            branches = _sprout(
-                state, [(b.line, b.rows) for b in branches], self.backend.eos
-            )
-            forked = len({branch.line for branch in branches}) < len(branches)
-            if branches and (forked or len(branches) <= 0.75 * len(ids)):
+            asked = [(branch.line, row) for branch in branches for row in branch.rows]
+            branches = _sprout(state, asked, self.backend.eos)
+            if branches and [b.line for b in branches] != [*range(len(ids))]:
                 state, branches = _join(branches)
 
 
@@ -291,10 +283,9 @@ def _one_of_its_size(picture):
     return picture
 
 
-def _sprout(state, written, eos):
+def _sprout(state, asked, eos):
     """Choose the next token of rows, by line of a state; those that choose alike stay together."""
-    lines = [line for line, rows in written for _ in rows]
-    rows = [row for _, rows in written for row in rows]
+    lines, rows = zip(*asked, strict=True)
     branches = {}
     for line, row, token in zip(
         lines, rows, choose(state.logits, lines, rows, eos), strict=True
@@ -328,19 +319,18 @@ def _copied(rows):
     cache = DynamicCache()
 
     def joined(tensors, *behind):
-        rows = [
-            pad(tensor[which], (*behind, width - state.mask.shape[1], 0))
-            for tensor, (state, which) in zip(tensors, parts, strict=True)
-        ]
-        return torch.cat(rows)
+        rows = []
+        for tensor, (state, which) in zip(tensors, parts, strict=True):
+            lacking = width - state.mask.shape[1]
+            row = tensor[which]
+            rows.append(pad(row, (*behind, lacking, 0)) if lacking else row)
+        return torch.cat(rows) if rows[1:] else rows[0]
 
-    for i, layers in enumerate(
-        zip(*(state.cache.layers for state, _ in parts), strict=True)
-    ):
-        keys, values = zip(
-            *((layer.keys, layer.values) for layer in layers), strict=True
-        )
-        cache.update(joined(keys, 0, 0), joined(values, 0, 0), i)
+    for layers in zip(*(state.cache.layers for state, _ in parts), strict=True):
+        layer = copy(layers[0])
+        layer.keys = joined([one.keys for one in layers], 0, 0)
+        layer.values = joined([one.values for one in layers], 0, 0)
+        cache.layers.append(layer)
     mask = joined([state.mask for state, _ in parts])
     return State(
         cache, mask, torch.cat([state.position[which] for state, which in parts])

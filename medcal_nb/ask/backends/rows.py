@@ -6,6 +6,7 @@ the batch it happened to be in.
 """
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -47,13 +48,16 @@ class Row:
 
 
 def choose(
-    logits: "torch.Tensor", lines: list[int], rows: list[Row], eos: frozenset[int]
+    logits: "torch.Tensor",
+    lines: Sequence[int],
+    rows: Sequence[Row],
+    eos: frozenset[int],
 ) -> list[int]:
     """Choose the next token of each row from its line of the logits, book it, and return all."""
     import torch
 
     logits, lines = logits.float(), torch.tensor(lines, device=logits.device)
-    chosen = logits.argmax(dim=-1)[lines].tolist()
+    chosen = logits.argmax(dim=-1)[lines]
     sampled = [i for i, row in enumerate(rows) if row.draws is not None]
     for low in range(0, len(sampled), _AT_ONCE):
         part = sampled[low : low + _AT_ONCE]
@@ -65,10 +69,8 @@ def choose(
             :, None
         ]
         found = torch.searchsorted(total, draws * total[:, -1:], right=True)[:, 0]
-        for i, token in zip(
-            part, found.clamp(max=logits.shape[-1] - 1).tolist(), strict=True
-        ):
-            chosen[i] = token
+        chosen[part] = found.clamp(max=logits.shape[-1] - 1)
+    chosen = chosen.tolist()
     for i, row in enumerate(rows):
         if row.forced is not None:
             chosen[i] = row.forced[len(row.tokens)]

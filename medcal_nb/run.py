@@ -14,7 +14,7 @@ import signal
 import sys
 import time
 from collections.abc import Iterable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor, wait
+from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
@@ -35,6 +35,7 @@ _LIBRARIES = ("numpy", "scipy", "pandas", "matplotlib", "seaborn")
 _APART = ("cli", "reader", "run.py")
 _DRAWING = ("house.mplstyle", "labels.py", "labels.toml", "notebook.py", "plots.py")
 _KINDS = (".csv", ".md", ".png", ".svg")
+_FILES = (".sqlite", ".csv", ".tsv", ".xlsx", ".parquet", ".json", ".jsonl")
 # sums depend on the number of threads; a large model asked live can't do with one
 _ONE_THREAD = (
     "OMP_NUM_THREADS",
@@ -129,7 +130,7 @@ class Step:
     def reason(self) -> str:
         """Return why the notebook has to run; an empty text where nothing changed."""
         if not (self.record.is_file() and self.executed.is_file()):
-            return "no earlier run in this checkout"
+            return "no whole run yet in this checkout"
         differing = _read(self.record).items() ^ self.state().items()
         names = sorted({name for name, _ in differing})
         return f"changed: {', '.join(names)}" if names else ""
@@ -161,8 +162,6 @@ class Step:
             _lock(lock)
             state = self.state()  # before it runs: what changes meanwhile is a change
             self.record.unlink(missing_ok=True)
-            if self.given:  # what lies there may be of other answers
-                self._remove([*self._published()["files"], self.results])
             shutil.rmtree(stage, ignore_errors=True)  # of a run that was killed
             stage.mkdir()
             _execute(self, stage, kernels)
@@ -184,7 +183,7 @@ class Step:
             raise _not_ours(self.results)
         return results
 
-    def _remove(self, names: Iterable[str | Path]) -> None:
+    def _remove(self, names: Iterable[str]) -> None:
         for name in names:
             (self.figures / name).unlink(missing_ok=True)
 
@@ -253,7 +252,9 @@ def steps_of(
     paths = sorted((root / "notebooks").glob("[0-9][0-9]_*.ipynb"))
     steps = [Step(path, figures, work) for path in paths]
     if not steps:
-        raise MedcalError(f"{root}: no notebooks/ there: clone the repository")
+        raise MedcalError(
+            f"{root}: no notebooks/ there: use the medcal of a clone's .venv"
+        )
     values = _profile(profile, root) if profile else {}
     numbers = values.pop("NOTEBOOKS", [])
     numbers = numbers if isinstance(numbers, list) else [numbers]
@@ -280,7 +281,7 @@ def steps_of(
 def run_study(
     steps: Sequence[Step], *, force: bool = False, plan_only: bool = False
 ) -> dict[str, str]:
-    """Run the notebooks that are stale, side by side; last the one that sums up.
+    """Run the notebooks that are stale, side by side; last, if all are whole, the one that sums up.
 
     Parameters
     ----------
@@ -299,13 +300,14 @@ def run_study(
     outcomes: dict[str, str] = {}
     for is_last in (False, True):
         wave = [step for step in steps if step.is_last == is_last]
+        is_whole = not any(line.startswith("failed") for line in outcomes.values())
         for step in wave:
             reason = "--force" if force else step.reason()
             if plan_only and is_last and set(outcomes.values()) - {"unchanged"}:
                 reason = reason or "others run"
             outcomes[step.name] = f"runs: {reason}" if reason else "unchanged"
         stale = [step for step in wave if outcomes[step.name] != "unchanged"]
-        if stale and not plan_only:
+        if stale and is_whole and not plan_only:
             outcomes |= _run_side_by_side(stale)
     return outcomes
 
@@ -389,8 +391,10 @@ def _run_side_by_side(steps: Sequence[Step]) -> dict[str, str]:
         return {name: task.result() for name, task in tasks.items()}
     except KeyboardInterrupt:
         pool.shutdown(wait=False, cancel_futures=True)
-        while wait(tasks.values(), timeout=0.2).not_done:
+        # those that wait are cancelled, which `concurrent.futures.wait` would wait for
+        while not all(task.done() for task in tasks.values()):
             kernels.end_all()
+            time.sleep(0.2)
         raise
 
 
@@ -422,14 +426,17 @@ def _kernels(steps: Sequence[Step]) -> Any:
     running = []
 
     class Kernels(AsyncKernelManager):
+        are_ended = False
+
         async def start_kernel(self, **options: Any) -> None:
             self.transport_encryption = "auto"
             options |= {"env": os.environ | own, "cwd": str(folder)}
             await super().start_kernel(**options)
             running.append(self.provisioner.pid)
 
-        @staticmethod
-        def end_all() -> None:
+        @classmethod
+        def end_all(cls) -> None:
+            cls.are_ended = True
             while running:
                 with contextlib.suppress(ProcessLookupError):
                     os.killpg(running.pop(), signal.SIGKILL)
@@ -471,7 +478,8 @@ def _execute(step: Step, stage: Path, kernels: Any) -> None:
             message = f"cell In [{error.exec_count}]: {error.ename}: {error.evalue}"
             raise MedcalError(f"{message}; all of it in {step.executed}") from None
         except DeadKernelError:
-            raise MedcalError("the kernel died: out of memory, or ended") from None
+            cause = "the kernel died: out of memory, or ended"
+            raise MedcalError("interrupted" if kernels.are_ended else cause) from None
         except CellTimeoutError:
             if is_last:
                 raise MedcalError(f"a cell took more than {longest} s, twice") from None
@@ -531,8 +539,10 @@ def _value(name: str, value: Any, default: Any) -> Any:
             value = json.loads(value)
     kinds = (int, float) if isinstance(default, float) else (type(default),)
     if type(value) not in kinds:
-        raise MedcalError(f"{name} = {value!r}: of another kind than {default!r}")
-    if type(value) is str and (os.path.isfile(value) or value.endswith(".sqlite")):
+        raise MedcalError(
+            f"{name} = {value!r}: of another kind than {json.dumps(default)}"
+        )
+    if type(value) is str and (os.path.isfile(value) or value.endswith(_FILES)):
         value = os.path.abspath(value)  # notebooks run in their folder
     return value
 

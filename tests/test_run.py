@@ -54,7 +54,7 @@ out.close()
 """
 NOTEBOOK = "notebooks/02_numbers.ipynb"
 MANIFEST = "data/recorded/manifest.json"
-NEVER = "runs: no earlier run in this checkout"
+NEVER = "runs: no whole run yet in this checkout"
 
 
 def write_notebook(root, name, parameters, *cells):
@@ -214,7 +214,7 @@ def test_other_parameters_go_to_build_and_unknown_ones_are_named(ran):
         assert all(step.given for step in steps_of(profile=path.stem))
 
 
-def test_answers_are_seen_by_content_and_too_few_leave_nothing(ran, tmp_path):
+def test_answers_are_seen_by_content_and_too_few_publish_nothing(ran, tmp_path):
     answers = tmp_path / "answers.csv"
     answers.write_text("some")
     mine = {"assignments": {"ANSWERS": str(answers)}}
@@ -227,7 +227,14 @@ def test_answers_are_seen_by_content_and_too_few_leave_nothing(ran, tmp_path):
     assert study(ran, **mine)["03_alone"] == (
         f"failed: cell In [3]: AssertionError: ; all of it in {ran}/build/trial/03_alone.ipynb"
     )
-    assert not list((ran / "build" / "trial").rglob("03_alone.[mj]*"))
+    # the last whole results stay, and don't count as these
+    assert finding(ran / "build" / "trial", "03_alone") == "Answers: some."
+    assert plan(ran, **mine) == {"03_alone": NEVER}
+    # nor is there anything to sum up
+    edit(ran / NOTEBOOK, "ax.plot(", "ax.plat(")
+    outcomes = study(ran, force=True)
+    assert "AttributeError" in outcomes["02_numbers"]
+    assert outcomes["00_overview"] == "runs: --force"
 
 
 def test_a_file_that_no_study_wrote_is_never_touched(ran, tmp_path):
@@ -295,25 +302,31 @@ def test_notebooks_run_side_by_side_encrypted_on_one_thread_in_their_folder(tmp_
 def test_a_stopped_study_publishes_nothing_and_leaves_no_kernel(ran, number, code):
     before = contents(ran / "figures")
     slow = "import os, time; Path(f'{os.getpid()}.pid').touch(); time.sleep(600)"
-    edit(ran / "notebooks" / "03_alone.ipynb", "out.close()", slow)
+    alone = ran / "notebooks" / "03_alone.ipynb"
+    edit(alone, "out.close()", slow)
+    for name in ("04_more", "05_waits"):  # one more than run at once
+        shutil.copy(alone, alone.with_stem(name))
     process = subprocess.Popen(
-        [sys.executable, "-m", "medcal_nb.cli", "study", "3"],
+        [sys.executable, "-m", "medcal_nb.cli", "study", "3", "4", "5"],
         env=os.environ | {"MEDCAL_ROOT": str(ran)},
+        stderr=subprocess.PIPE,
+        text=True,
         preexec_fn=partial(signal.signal, 2, signal.SIG_DFL),  # also in the background
     )
-    while not list(ran.glob("notebooks/*.pid")):
+    while len(pids := list(ran.glob("notebooks/*.pid"))) < 2:
         assert process.poll() is None
         time.sleep(0.1)
-    (pid,) = ran.glob("notebooks/*.pid")
-    kernel = Path("/proc", pid.stem)
-    assert kernel.exists()
+    kernels = [Path("/proc", pid.stem) for pid in pids]
+    assert all(kernel.exists() for kernel in kernels)
     assert study(ran, "3") == {"03_alone": "failed: another study runs it: wait"}
     process.send_signal(number)
-    assert process.wait(60) == code
-    end = time.monotonic() + 60  # that of a killed study notices it
-    while kernel.exists() and time.monotonic() < end:
+    _, said = process.communicate(timeout=60)
+    assert process.returncode == code
+    assert said.count("failed: interrupted") == 2 * (number == signal.SIGINT)
+    end = time.monotonic() + 60  # those of a killed study notice it
+    while any(kernel.exists() for kernel in kernels) and time.monotonic() < end:
         time.sleep(0.1)
-    assert not kernel.exists()
+    assert not any(kernel.exists() for kernel in kernels)
     assert contents(ran / "figures") == before
     assert plan(ran, "3") == {"03_alone": NEVER}
 

@@ -55,7 +55,7 @@ def site(builder, tmp_path_factory):
     notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(code)])
     nbclient.NotebookClient(notebook, kernel_name="python3").execute()
     nbformat.write(notebook, folder / "hostile.ipynb")
-    page = page_of(folder / "hostile.ipynb", "hostile.ipynb")
+    page = page_of(folder / "hostile.ipynb", "../notebooks/09_people.ipynb")
     with (figures / "09_people.md").open("a", encoding="utf-8") as chapter:
         chapter.write(f"\n{page}\n")
     options = ["--figures", str(figures), "--lesson", str(executed_lesson())]

@@ -67,9 +67,8 @@ class Output:
     """
 
     def __init__(self, notebook: str, folder: str = "", **parameters: Any) -> None:
-        from matplotlib import (
-            pyplot as plt,
-        )  # `report` and `score` need no figures here
+        # `report` and `score` show tables, and need no figures of it
+        from matplotlib import pyplot as plt
 
         self.notebook = notebook
         self.folder = Path(folder)
@@ -255,11 +254,8 @@ def page_of(executed: Path, notebook: str) -> str:
             part.source = re.sub("(?m)^OUT = .*$", 'OUT = ""', part.source)
     nbformat.write(content, executed)
     for cell in content.cells:
-        shown = []
-        for output in cell.get("outputs", ()):
-            if _is_on_page(output):
-                shown.append(output)
-        cell.outputs = shown
+        outputs = map(_on_page, cell.get("outputs", ()))
+        cell.outputs = [output for output in outputs if output]
     page, _ = MarkdownExporter(exclude_input=True).from_notebook_node(content)
     page = re.sub(r"\]\((\d\d_\w+)\.ipynb", r"](\1.md", page)  # chapters beside it
     page = re.sub(r"\n\s*\n\s*\n", "\n\n", page.strip())
@@ -267,21 +263,23 @@ def page_of(executed: Path, notebook: str) -> str:
     return f"{head}\n\n{page}\n"
 
 
-def _is_on_page(output: Any) -> bool:
-    """Whether a page shows an output: a saved figure, HTML or what was printed; make it fit."""
+def _on_page(output: Any) -> Any:
+    """What a page shows of an output: a saved figure, HTML, what was printed; None of others."""
+    if output.get("name") == "stdout":
+        return output
     figure = output.get("metadata", {}).get("medcal")
-    text = output.get("data", {}).get("text/html")
     if figure:
         output.data = {"text/markdown": figure}
-    elif text:
-        text = re.sub(r"(?s)<(style|script)\b.*?</\1>", "", text)
-        # a row of a table on one line; an empty line would end the block, and $ begin a formula
-        text = re.sub(r"\s+(?=<(td|th|/tr)\b)", "", text)
-        text = re.sub(r"\n\s*\n", "\n", text)
-        output.data = {"text/html": text.strip().replace("$", "&#36;")}
-    else:
-        return output.get("name") == "stdout"
-    return True
+        return output
+    text = output.get("data", {}).get("text/html")
+    if text is None:
+        return None
+    text = re.sub(r"(?s)<(style|script)\b.*?</\1>", "", text)
+    # a row of a table on one line; an empty line would end the block, and $ begin a formula
+    text = re.sub(r"\s+(?=<(td|th|/tr)\b)", "", text)
+    text = re.sub(r"\n\s*\n", "\n", text)
+    output.data = {"text/html": text.strip().replace("$", "&#36;")}
+    return output
 
 
 def select(table: pd.DataFrame, query: str) -> pd.DataFrame:

@@ -72,7 +72,7 @@ class Step:
         Such as ``04_transfer``.
     cells : list of str
         Their sources; outputs do not count.
-    defaults, given : dict
+    defaults, overrides : dict
         Parameters that the notebook holds, and those that are set otherwise.
     results : Path
         The published results; they list the files that were published with them.
@@ -101,26 +101,25 @@ class Step:
             self.cells.append(source)
             if "parameters" in cell["metadata"].get("tags", ()):
                 self.defaults = _literals(source)
-        self.given: dict[str, Any] = {}
+        self.overrides: dict[str, Any] = {}
         self.is_last = self.name.startswith("00")
         self.asks = "LOG" in self.defaults
 
     def state(self) -> dict[str, str]:
         """Return a hash of each thing that the results follow from, and of what is published."""
         files = [*self.notebook.parents[1].glob("data/*/manifest.json")]
-        values = self.defaults | self.given | {"LOG": None}  # it is what it writes
+        values = self.defaults | self.overrides | {"LOG": None}  # it is what it writes
         for value in values.values():
             if isinstance(value, str):
                 file = self.notebook.parent / value
                 files += [file, Path(f"{file}-wal")]  # rows wait beside a log
         if self.is_last:
             files += set(self.figures.glob("results/*.json")) - {self.results}
-        names = [*self._published()["files"], f"results/{self.results.name}"]
         hashes = {
             "notebook": _hash(self.cells),
-            "parameters": _hash(self.given),
+            "parameters": _hash(self.overrides),
             "package or a library": _code_hash(),
-            "published files": _hash(_contents(self.figures, names)),
+            "published files": self._published_hash(),
         }
         for file in files:
             if os.path.isfile(file) and file.stat().st_size:
@@ -169,8 +168,8 @@ class Step:
             (stage / f"{self.name}.md").write_text(page, encoding="utf-8")
             self._publish(stage)
             shutil.rmtree(stage)
-            published = self.state()["published files"]
-            _write(self.record, state | {"published files": published})
+            state["published files"] = self._published_hash()
+            _write(self.record, state)
         return re.findall("(?m)^ *(Note: .*)$", page)
 
     def _published(self) -> dict[str, Any]:
@@ -182,6 +181,10 @@ class Step:
         if not all(re.fullmatch(r"\w[\w.-]*", name) for name in names):
             raise _not_ours(self.results)
         return results
+
+    def _published_hash(self) -> str:
+        names = [*self._published()["files"], f"results/{self.results.name}"]
+        return _hash(_contents(self.figures, names))
 
     def _remove(self, names: Iterable[str]) -> None:
         for name in names:
@@ -268,13 +271,13 @@ def steps_of(
     values |= assignments or {}
     for step in steps:
         for name in step.defaults.keys() & values.keys():
-            step.given[name] = _value(name, values[name], step.defaults[name])
+            step.overrides[name] = _value(name, values[name], step.defaults[name])
     if values and not words:
-        steps = [step for step in steps if step.given]
+        steps = [step for step in steps if step.overrides]
     if figures != root / "figures":
         for step in steps:
             if "RESULTS" in step.defaults:  # of the others, which publish beside it
-                step.given.setdefault("RESULTS", str(figures / "results"))
+                step.overrides.setdefault("RESULTS", str(figures / "results"))
     return steps
 
 
@@ -421,7 +424,7 @@ def _kernels(steps: Sequence[Step]) -> Any:
     folder = steps[0].notebook.parent
     # settings of IPython's user change nothing
     own = _INLINE | {"IPYTHONDIR": str(steps[0].work / "ipython")}
-    if not any(step.asks and step.given for step in steps):
+    if not any(step.asks and step.overrides for step in steps):
         own |= dict.fromkeys(_ONE_THREAD, "1")
     running = []
 
@@ -454,7 +457,7 @@ def _execute(step: Step, stage: Path, kernels: Any) -> None:
     from nbclient.exceptions import CellTimeoutError, DeadKernelError
 
     logging.getLogger("papermill").setLevel(logging.CRITICAL)  # we say it
-    longest = None if step.asks and step.given else _LONGEST
+    longest = None if step.asks and step.overrides else _LONGEST
     # papermill takes a path as a format string
     paths = [
         re.sub("([{}])", r"\1\1", str(path)) for path in (step.notebook, step.executed)
@@ -463,7 +466,7 @@ def _execute(step: Step, stage: Path, kernels: Any) -> None:
         try:
             papermill.execute_notebook(
                 *paths,
-                step.given | {"OUT": str(stage)},
+                step.overrides | {"OUT": str(stage)},
                 kernel_name="python3",
                 language="python",
                 kernel_manager_class=kernels,

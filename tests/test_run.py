@@ -211,7 +211,7 @@ def test_other_parameters_go_to_build_and_unknown_ones_are_named(ran):
             steps_of(root=ran, **options)
     # those that come with the study name what notebooks have
     for path in run.ROOT.glob("notebooks/params/*.yaml"):
-        assert all(step.given for step in steps_of(profile=path.stem))
+        assert all(step.overrides for step in steps_of(profile=path.stem))
 
 
 def test_answers_are_seen_by_content_and_too_few_publish_nothing(ran, tmp_path):
@@ -320,9 +320,9 @@ def test_a_stopped_study_publishes_nothing_and_leaves_no_kernel(ran, number, cod
     assert all(kernel.exists() for kernel in kernels)
     assert study(ran, "3") == {"03_alone": "failed: another study runs it: wait"}
     process.send_signal(number)
-    _, said = process.communicate(timeout=60)
+    _, messages = process.communicate(timeout=60)
     assert process.returncode == code
-    assert said.count("failed: interrupted") == 2 * (number == signal.SIGINT)
+    assert messages.count("failed: interrupted") == 2 * (number == signal.SIGINT)
     end = time.monotonic() + 60  # those of a killed study notice it
     while any(kernel.exists() for kernel in kernels) and time.monotonic() < end:
         time.sleep(0.1)

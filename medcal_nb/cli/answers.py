@@ -182,10 +182,10 @@ def score(
         shown = show(table)
         is_few = len(shown) <= _SIDE_BY_SIDE
         say(shown.T.to_string(header=False) if is_few else shown.to_string(index=False))
-    kept = [
+    holds = [
         _keeps(row, names, *limit) for limit in limits for _, row in table.iterrows()
     ]
-    if not all(kept):
+    if not all(holds):
         raise typer.Exit(1)
 
 

@@ -224,7 +224,7 @@ def warn_of_same_ids(source: pd.DataFrame, target: pd.DataFrame) -> None:
     warnings.warn(
         f"{len(shared)} images of source and target have the same ids, the first {shared[0]}, "
         "under two data sets' names: if they are the same images, what was learned on them is "
-        "judged on them; give both data sets one name, and they are told apart by image",
+        "judged on them; give both data sets one name, and images are kept apart",
         RecalibrationWarning,
         stacklevel=2,  # a caller of ours: the command line notes warnings of no others
     )

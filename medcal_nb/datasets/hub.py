@@ -18,7 +18,7 @@ so that its 451 test questions (``official_split == "test"``) are a part of ``te
 
 **Question type**: a gold answer of yes or no makes a closed question, a list of options a choice
 question, all else is open. Rows that can't be used (no image, no gold answer, options that can't
-be told apart) are left out and counted in ``table.attrs["left_out"]``.
+be distinguished) are left out and counted in ``table.attrs["left_out"]``.
 """
 
 from __future__ import annotations

@@ -66,4 +66,6 @@ def test_the_executed_copy_shows_what_is_published(step):
 
 def test_papermill_alone_gives_what_the_study_gives(study_run, by_papermill):
     (step,) = [step for step in study_run.steps if step.name.startswith("04")]
-    assert not compare_results(results_of(step), by_papermill(step.name, **step.given))
+    assert not compare_results(
+        results_of(step), by_papermill(step.name, **step.overrides)
+    )

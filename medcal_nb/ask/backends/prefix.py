@@ -127,8 +127,8 @@ class SharedPrefix:
         with torch.inference_mode():
             for _, part in groupby(numbered, key=lambda pair: pair[0] // most):
                 self._write(self._begin(encoded, [row for _, row in part]))
-                kept = {node.state for nodes in self.nodes.values() for node in nodes}
-                if sum(state.mask.numel() for state in kept) > most // 2:
+                states = {node.state for nodes in self.nodes.values() for node in nodes}
+                if sum(state.mask.numel() for state in states) > most // 2:
                     # what later rounds would share is computed anew
                     self.nodes.clear()
 

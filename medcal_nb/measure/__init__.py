@@ -33,7 +33,7 @@ from .planning import precision_sample_size
 from .ranking import auroc, auroc_difference, auroc_table, auroc_test
 from .readers import ReaderInterval, mrmc_auroc, mrmc_mean, mrmc_table
 from .registry import METRICS, Metric, register
-from .resampling import Interval, choose_clip
+from .resampling import Bootstrap, Interval, choose_clip
 from .selective import (
     selective_coverage_table,
     selective_threshold,

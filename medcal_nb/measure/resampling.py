@@ -6,6 +6,7 @@ carries its estimate in front. Answers that are alike are added up first, and on
 then serves all resamples: no row of a table is ever copied.
 """
 
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
@@ -199,6 +200,75 @@ def effective_number(sizes: NDArray) -> float:
     """Number of equally large images that tell as much as images of these sizes."""
     square = float((sizes**2).sum())
     return float(sizes.sum()) ** 2 / square if square > 0 else 0.0
+
+
+@dataclass(frozen=True)
+class Bootstrap:
+    """How intervals are made: their level, the number of resamples, the seed of all of them.
+
+    One value in place of a generator that is used up: the resamples follow from the seed and the
+    images alone, so that the same call gives the same interval whatever was computed before, and
+    two tables about the same images are paired.
+
+    Parameters
+    ----------
+    seed : int
+        At least 0; another seed moves ends by the noise of resampling.
+    n : int
+        Number of resamples, at least 2.
+    level : float
+        Nominal coverage of the intervals, in (0, 1).
+
+    Raises
+    ------
+    ValueError
+        On a seed below 0, fewer than two resamples, or a level that is no share.
+
+    References
+    ----------
+    Field & Welsh, J. R. Stat. Soc. B 2007, doi:10.1111/j.1467-9868.2007.00593.x.
+
+    Examples
+    --------
+    >>> ci = Bootstrap(seed=7, n=500)
+    >>> once = ci.of(["a", "b", "b", "c"]).counts
+    >>> bool((ci.of(["a", "b", "b", "c"]).counts == once).all())
+    True
+    """
+
+    seed: int = 0
+    n: int = 2000
+    level: float = 0.95
+
+    def __post_init__(self) -> None:
+        check_whole(self.seed, "seed", 0)
+        check_whole(self.n, "n", 2)
+        check_level(self.level)
+
+    def of(self, images: ArrayLike | None = None, *, n: int | None = None) -> Resamples:
+        """The resamples of these images.
+
+        Parameters
+        ----------
+        images : (m,) array, optional
+            The image of each row. None: every row is drawn by itself, and `n` is their number.
+        n : int, optional
+            Number of rows where there are no images.
+        """
+        return Resamples(images, self.n, self.stream(images, n=n), n=n)
+
+    def stream(
+        self, images: ArrayLike | None = None, *, n: int | None = None
+    ) -> np.random.Generator:
+        """The random numbers that belong to these images: to their set, not to their order."""
+        if images is None:
+            return np.random.default_rng([self.seed, check_whole(n, "n", 1)])
+        names = pd.unique(np.asarray(images))
+        if names.dtype.kind in "OUS":
+            names = names.astype(object)
+        # uint64 sums wrap around: a set's key hangs on no order
+        key = int(pd.util.hash_array(names, categorize=False).sum(dtype=np.uint64))
+        return np.random.default_rng([self.seed, len(names), key])
 
 
 # --- the one rule for intervals -----------------------------------------------------------

@@ -38,6 +38,17 @@ women woman
 _PLURALS = dict(line.split() for line in _PLURALS.strip().splitlines())
 _ES_PLURALS = ("sses", "shes", "ches", "xes", "zes")
 _NO_PLURALS = ("ss", "us", "is", "as", "os")
+#: What stands where there is no answer, no gold answer, no confidence: signs and words for nothing,
+#: errors of spreadsheets and of programs. Python writes "None"; "none" may be an answer.
+NOTHING = (
+    r"\s*(?:[-–—.?]+|[(<\[]?(?:None|NONE|N/?A|n/?a|<NA>|(?i:nan|nat|null|n\.a\.|undefined|unknown"
+    r"|refused|refusal|no answer|no response|not available|not applicable))[)>\]]?"
+    r"|#(?:N/A|VALUE!|REF!|DIV/0!|NUM!|NAME\?|NULL!).*"
+    r"|\W*(?:(?i:(?:(?:api|http|server|request|connection|network|internal|runtime|unexpected)[ _-]*)*"
+    r"error)|(?:\w+\.)*[A-Z]\w*(?:Error|Exception))[\])>]*(?:\s*:.*|\s+(?:code\s+)?\d.*|\W*)"
+    r"|\W*(?i:traceback \(most.*|(?:http|status)[ :]*[45]\d\d\b.*|[45]\d\d (?:too many|bad|service).*"
+    r"|(?:request |read )?time(?:d )?out\W*|rate limit.*|content.filter(?:ed)?\W*))\s*"
+)
 _WORD = re.compile(r"(?:(?<![\w.])-)?\d+(?:\.\d+)?|\.\d+|[^\W_]+|[%°+]")
 
 
@@ -84,6 +95,17 @@ def same_answer(one: object, other: object) -> bool:
     (True, False)
     """
     return answer_key(one) == answer_key(other)
+
+
+def is_nothing(text: object) -> bool:
+    """Tell whether a text stands for no answer: a word for nothing, or an error of a program.
+
+    Examples
+    --------
+    >>> is_nothing("N/A"), is_nothing("[ERROR] 429 rate limit"), is_nothing("none")
+    (True, True, False)
+    """
+    return re.fullmatch(NOTHING, str(text), re.DOTALL) is not None
 
 
 def _singular(word: str) -> str:

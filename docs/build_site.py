@@ -20,9 +20,8 @@ from pathlib import Path
 
 from sphinx.cmd.build import main as sphinx_build
 
-from medcal_nb.answers import load_answers, write_table
+from medcal_nb.answers import load_answers, select, write_table
 from medcal_nb.errors import MedcalError
-from medcal_nb.notebook import select
 from medcal_nb.report import write_report
 from medcal_nb.teach.lesson_site import write_lesson_site
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 import html
 import io
 import json
@@ -13,20 +12,17 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import pandas as pd
 
 from medcal_nb.answers import without_formulas
-from medcal_nb.errors import MedcalError, check_known
-from medcal_nb.labels import UNITS, label_of
+from medcal_nb.errors import MedcalError
+from medcal_nb.wording import show, typeset
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 _LIBRARIES = ("medcal-nb", "numpy", "pandas", "scipy", "matplotlib")
 _ON_TOP = 3
-_ENDS = ("_low", "_high")
-_TINY = 0.0001
 
 
 class Output:
@@ -58,12 +54,17 @@ class Output:
     --------
     >>> out = Output("99_example", "figures", seed=0)
     <IPython.core.display.HTML object>
-    >>> out.finding("Accuracy was 52 % (n = 100).")
+    >>> row = {"n": 100, "accuracy": 0.52, "accuracy_low": 0.42, "accuracy_high": 0.62}
+    >>> out.finding("Accuracy was 52 %.", pd.DataFrame([row]))
     <IPython.core.display.HTML object>
+      answers       accuracy
+    0     100  52 % [42, 62]
     >>> out.close()
     <IPython.core.display.HTML object>
     >>> sorted(json.loads((out.folder / "results/99_example.json").read_text()))
     ['findings', 'parameters', 'tables', 'versions']
+    >>> list(out.tables)
+    ['finding_1']
     """
 
     def __init__(self, notebook: str, folder: str = "", **parameters: Any) -> None:
@@ -90,14 +91,25 @@ class Output:
         waiting = ["Findings stand here when the notebook has run."]
         _say(waiting, display_id=f"findings-{notebook}")
 
-    def finding(self, text: str) -> None:
-        """Show a sentence of counts, estimates and intervals, and add it to the results.
+    def finding(self, text: str, table: pd.DataFrame | None = None) -> None:
+        """Show a sentence, the numbers that it rests on below it, and add both to the results.
 
-        Line breaks are spaces; ``-0.1`` and ``5%`` are written with a minus sign and a space.
+        Parameters
+        ----------
+        text : str
+            Line breaks are spaces; ``-0.1`` and ``5%`` get a minus sign and a space.
+        table : DataFrame, optional
+            Its estimates with intervals, n, methods: shown as by :func:`medcal_nb.wording.show`;
+            ``finding_1``, ``finding_2``, … of the results, unless it is there by another name.
         """
-        text = _typeset(text)
+        from IPython.display import display
+
+        text = typeset(text)
         self.findings.append(text)
         _say([text])
+        if table is not None:
+            self._add(f"finding_{len(self.findings)}", table)
+            display(show(table))
 
     def table(
         self, name: str, table: pd.DataFrame, columns: list[str] | None = None
@@ -123,10 +135,8 @@ class Output:
         from IPython.display import HTML, display
         from matplotlib import pyplot as plt
 
-        caption = _typeset(caption)
-        is_there = any(table is other for other in self.tables.values())
-        if not is_there:
-            self.tables[name] = table
+        caption = typeset(caption)
+        self._add(name, table)
         path = self.folder / name
         about = {"Software": None, "Description": caption}
         fig.savefig(path.with_suffix(".png"), metadata=about)
@@ -145,6 +155,12 @@ class Output:
         text = html.escape(caption)
         display(HTML(f'<p class="mathjax_ignore"><em>{text}</em></p>'))
 
+    def _add(self, name: str, table: pd.DataFrame) -> None:
+        """Hold a table for the results, once."""
+        is_there = any(table is other for other in self.tables.values())
+        if not is_there:
+            self.tables[name] = table
+
     def close(self) -> None:
         """Write ``results/<notebook>.json``, and show the first findings at the top."""
         leading = self.findings[:_ON_TOP]
@@ -158,15 +174,6 @@ class Output:
         results = self.results | {"tables": tables}
         text = json.dumps(results, indent=1, ensure_ascii=False)
         path.write_text(f"{text}\n", encoding="utf-8")
-
-
-class _Shown(pd.DataFrame):
-    """A table of texts that is shown without its index; names in it are escaped."""
-
-    def _repr_html_(self) -> str:
-        return self.to_html(
-            index=False, border=0, justify="left", classes="mathjax_ignore"
-        )
 
 
 def published(notebook: str, folder: str = "") -> dict[str, Any]:
@@ -200,34 +207,6 @@ def published(notebook: str, folder: str = "") -> dict[str, Any]:
     for name, rows in results["tables"].items():
         tables[name] = pd.DataFrame(rows)
     return {"findings": results["findings"], "tables": tables}
-
-
-def show(table: pd.DataFrame, columns: list[str] | None = None) -> pd.DataFrame:
-    """Return a table to look at: few digits, intervals beside estimates, names that people know.
-
-    Parameters
-    ----------
-    table : DataFrame
-        The ends of an interval stand in ``<column>_low`` and ``<column>_high``.
-    columns : list of str, optional
-        Those shown, in order; all but ends of intervals if not given.
-
-    Examples
-    --------
-    >>> row = {"model": "deepseek-vl2", "accuracy": 0.512}
-    >>> row |= {"accuracy_low": 0.4, "accuracy_high": 0.6}
-    >>> show(pd.DataFrame([row])).to_numpy().tolist()
-    [['DeepSeek-VL2', '51 % [40, 60]']]
-    """
-    names = columns or [name for name in table if not str(name).endswith(_ENDS)]
-    shown = {}
-    for name in names:
-        ends = [f"{name}{end}" for end in _ENDS]
-        ends = [end for end in ends if end in table]
-        rows = table[[name, *ends]].itertuples(index=False)
-        heading = label_of(name).replace("_", " ")
-        shown[heading] = [_cell(name, *row) for row in rows]
-    return _Shown(shown)
 
 
 def page_of(executed: Path, notebook: str) -> str:
@@ -280,146 +259,6 @@ def _on_page(output: Any) -> Any:
     text = re.sub(r"\n\s*\n", "\n", text)
     output.data = {"text/html": text.strip().replace("$", "&#36;")}
     return output
-
-
-def select(table: pd.DataFrame, query: str) -> pd.DataFrame:
-    """Return the rows of a table that a query names; a value that no row has is an error.
-
-    Parameters
-    ----------
-    table : DataFrame
-    query : str
-        As for :meth:`pandas.DataFrame.query`: ``"dataset == 'GQA' and domain == 'general'"``.
-
-    Raises
-    ------
-    MedcalError
-        If the query cannot be read, names a column or a value that the table does not hold, or no
-        row fits: what there is stands beside it.
-
-    Examples
-    --------
-    >>> table = pd.DataFrame({"domain": ["general", "medical"], "n": [1, 2]})
-    >>> select(table, "domain == 'medical'")["n"].tolist()
-    [2]
-    >>> select(table, "domain == 'medcal'")  # doctest: +ELLIPSIS
-    Traceback (most recent call last):
-    medcal_nb.errors.MedcalError: no row has domain 'medcal'; did you mean 'medical'?; there ...
-    """
-    try:
-        nodes = list(ast.walk(ast.parse(query, mode="eval")))
-        for node in nodes:
-            if isinstance(node, ast.Name):
-                check_known(node.id, table.columns, "column")
-        for node in nodes:
-            if isinstance(node, ast.Compare) and isinstance(node.left, ast.Name):
-                column = node.left.id
-                known = table[column].dropna().unique()
-                for value in _texts(node.comparators):
-                    check_known(value, known, f"row has {column}")
-        rows = table.query(query)
-    except (SyntaxError, TypeError, ValueError) as error:
-        raise MedcalError(f"{query!r} is no query of a table: {error}") from None
-    if rows.empty:
-        raise MedcalError(f"no row fits {query!r}")
-    return rows
-
-
-def _texts(nodes: list[ast.expr]) -> list[str]:
-    """Texts that a comparison names, alone or in a list."""
-    texts = []
-    for node in nodes:
-        for leaf in ast.walk(node):
-            if isinstance(leaf, ast.Constant) and isinstance(leaf.value, str):
-                texts.append(leaf.value)
-    return texts
-
-
-def estimate(
-    row: pd.Series, name: str, form: str = ".2f", *, level: float = 0.95
-) -> str:
-    """Return an estimate with its interval for a sentence.
-
-    Parameters
-    ----------
-    row : Series
-        Holds `name`, ``<name>_low`` and ``<name>_high``.
-    name : str
-        The column.
-    form : str
-        As in a format: ``.3f`` for a score, ``.0%`` for a share of answers; ``points`` for a
-        difference of shares.
-    level : float
-        Of the interval.
-
-    Examples
-    --------
-    >>> row = pd.Series({"gap": 0.31, "gap_low": 0.295, "gap_high": 0.33})
-    >>> estimate(row, "gap", "points")
-    '31 percentage points (95 % CI 30 to 33)'
-    """
-    scale = 1
-    unit = ""
-    if form == "points":
-        form = ".0f"
-        scale = 100
-        unit = " percentage points"
-    texts = []
-    for column in (name, f"{name}_low", f"{name}_high"):
-        number = scale * row[column]
-        texts.append(format(number, form))
-    value, low, high = texts
-    return _typeset(f"{value}{unit} ({level:.0%} CI {low} to {high})")
-
-
-def _typeset(text: str) -> str:
-    """A text on one line, with minus signs, a space before percent, and a dash for no number."""
-    line = re.sub(r"(?<![\w-])nan(?![\w-])", "–", " ".join(text.split()))
-    line = re.sub(r"(?<![\w.)\]])-(?=\d)", "−", line)
-    line = re.sub(r"−(0(?:\.0+)?)(?![.\d])", r"\1", line)
-    return re.sub(r"(?<=\d)%", " %", line)
-
-
-def _cell(column: str, value: Any, *ends: float) -> str:
-    """A value of a column as a person reads it, a number with its interval."""
-    unit = UNITS.get(column, "")
-    if isinstance(value, str):
-        return label_of(value, column)
-    if isinstance(value, bool | np.bool_):
-        return "yes" if value else "no"
-    if value is None or pd.isna(value):
-        return "–"
-    if isinstance(value, int | np.integer):
-        return f"{value:,}"
-    if not isinstance(value, float) or np.isinf(value):
-        return str(value).replace("inf", "∞")
-    if 0 < value < _TINY and not ends:
-        return f"< {_TINY}"
-    scale = 1
-    if unit:
-        scale = 100
-        digits = 0
-    else:
-        digits = _digits(value, *ends)
-    text = f"{scale * value:z,.{digits}f}"
-    if unit == "%":
-        text += " %"
-    if ends and np.isfinite(ends).all():
-        interval = [f"{scale * end:z.{digits}f}" for end in ends]
-        text += f" [{', '.join(interval)}]"
-    return text.replace("-", "−")
-
-
-def _digits(value: float, *ends: float) -> int:
-    """Digits after the point: two significant ones, and those that tell ends apart."""
-    sizes = np.abs([value, *ends])
-    largest = sizes[np.isfinite(sizes)].max()
-    step = largest / 10
-    for width in np.diff(ends):
-        if width > 0:
-            step = min(step, width)
-    size = np.log10(max(step, 1e-4))
-    return max(0, -int(np.floor(size)))
 
 
 def _say(texts: list[str], **where: Any) -> None:

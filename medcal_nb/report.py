@@ -26,7 +26,7 @@ from matplotlib.figure import Figure
 from tqdm import tqdm
 
 from medcal_nb import correct, measure, plots
-from medcal_nb.answers import load_answers, without_formulas
+from medcal_nb.answers import load_answers, select, without_formulas
 from medcal_nb.answers.recorded import recorded_entry, recorded_names
 from medcal_nb.errors import MedcalError, check_known
 from medcal_nb.files import PathLike, file_hash, new_folder
@@ -38,7 +38,7 @@ from medcal_nb.measure.rows import (
     measured,
     parts_by,
 )
-from medcal_nb.notebook import estimate, select, show
+from medcal_nb.wording import estimate, show
 
 COMPARED = ["brier", "gap", "auroc"]
 #: Columns that make subgroups where none is named.

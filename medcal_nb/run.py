@@ -33,7 +33,14 @@ _LONGEST = 600
 _LIBRARIES = ("numpy", "scipy", "pandas", "matplotlib", "seaborn")
 # what no notebook imports, and what alone decides how figures and tables look
 _APART = ("cli", "reader", "run.py")
-_DRAWING = ("house.mplstyle", "labels.py", "labels.toml", "notebook.py", "plots.py")
+_DRAWING = (
+    "house.mplstyle",
+    "labels.py",
+    "labels.toml",
+    "notebook.py",
+    "plots.py",
+    "wording.py",
+)
 _KINDS = (".csv", ".md", ".png", ".svg")
 _FILES = (".sqlite", ".csv", ".tsv", ".xlsx", ".parquet", ".json", ".jsonl")
 # sums depend on the number of threads; a large model asked live can't do with one

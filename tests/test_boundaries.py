@@ -16,7 +16,7 @@ MODULES = sorted(PACKAGE.rglob("*.py"))
 # from the ground up: a room uses those of lower floors, never one of its own
 FLOORS = (
     {"errors", "labels", "answer_key"},
-    {"files", "measure", "grading", "logs"},
+    {"files", "measure", "grading", "logs", "wording"},
     {"correct", "answers", "datasets"},
     {"ask"},
     {"plots", "notebook"},

@@ -10,7 +10,7 @@ from statsmodels.stats.multitest import multipletests
 from medcal_nb import correct, measure, plots
 from medcal_nb.answers import load_answers
 from medcal_nb.errors import MedcalError
-from medcal_nb.notebook import show
+from medcal_nb.wording import show
 
 
 def answers_of(confidence, grades, name):

@@ -3,6 +3,7 @@
 from medcal_nb.answers.check import ANSWER_COLUMNS
 from medcal_nb.answers.load import GRADED_COLUMNS, load_answers, read_answers
 from medcal_nb.answers.log import AnswerLog, is_log
+from medcal_nb.answers.select import select
 from medcal_nb.answers.tables import without_formulas, write_table
 
 __all__ = [
@@ -12,6 +13,7 @@ __all__ = [
     "is_log",
     "load_answers",
     "read_answers",
+    "select",
     "without_formulas",
     "write_table",
 ]

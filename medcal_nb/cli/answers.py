@@ -177,7 +177,7 @@ def score(
     if csv:
         say(table.to_csv(index=False).rstrip())
     else:
-        from medcal_nb.notebook import show
+        from medcal_nb.wording import show
 
         shown = show(table)
         is_few = len(shown) <= _SIDE_BY_SIDE
@@ -213,10 +213,9 @@ def calibrate(
     """
     import numpy as np
 
-    from medcal_nb.answers import load_answers
+    from medcal_nb.answers import load_answers, select
     from medcal_nb.correct import apply_maps, corrected, fit_maps
     from medcal_nb.correct.crossfit import warn_of_same_ids
-    from medcal_nb.notebook import select
 
     answers = _read(load_answers, file, columns)
     target = select(answers, apply) if apply else answers

@@ -24,7 +24,8 @@ from matplotlib import pyplot as plt
 from medcal_nb import measure, plots
 from medcal_nb.answers import load_answers
 from medcal_nb.labels import label_of
-from medcal_nb.notebook import Output, show
+from medcal_nb.notebook import Output
+from medcal_nb.wording import show
 out = Output("02_metrics", FOLDER)
 answers = load_answers(FILE)
 print(*answers.attrs["assumed"], sep="\\n")

@@ -21,7 +21,8 @@ HOSTILE = """
 from IPython.display import display
 from matplotlib import pyplot as plt
 import pandas as pd
-from medcal_nb.notebook import Output, show
+from medcal_nb.notebook import Output
+from medcal_nb.wording import show
 name = "<img src=x onerror=document.title='pwned'><script>document.title='pwned'</script>"
 out = Output("09_people", FOLDER)
 out.finding(name)

@@ -258,8 +258,12 @@ def test_calibrate_fits_on_some_rows_and_applies_to_others(medcal, table):
     np.testing.assert_allclose(done["confidence"], fitted(confidence), atol=1e-6)
     assert medcal("calibrate", table, "-c", "image=scan")[0] == 0
     assert set(load_answers("mine_platt.csv")["strategy"]) == {"stated+platt"}
-    for query in ("domian == 'x'", "domain == 'x'", "domain =="):
-        assert medcal("calibrate", table, "--fit", query, "--to", "e.csv")[0] == 2
+    code = "domain.to_csv('e.csv') == None"  # a query calls nothing
+    for query in ("domian == 'x'", "domain == 'x'", "domain ==", code):
+        for option in ("--fit", "--apply"):
+            assert medcal("calibrate", table, option, query, "--to", "e.csv")[0] == 2
+        assert medcal("report", table, "--transfer-from", query, "--to", "e")[0] == 2
+    assert not list(table.parent.glob("e*"))
 
 
 def test_calibrate_notes_images_of_two_names(medcal, tmp_path):

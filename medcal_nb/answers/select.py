@@ -1,0 +1,95 @@
+"""Rows of a table by a query: columns compared with values, and nothing that can be called."""
+
+from __future__ import annotations
+
+import ast
+
+import pandas as pd
+
+from medcal_nb.errors import MedcalError, check_known
+
+# a profile of somebody else is data: whatever could reach an object is no part of a query
+_ALLOWED = (
+    *(ast.Expression, ast.Compare, ast.cmpop, ast.BoolOp, ast.boolop, ast.Not),
+    *(ast.UnaryOp, ast.USub, ast.Name, ast.Constant, ast.List, ast.Tuple, ast.Load),
+)
+
+
+def select(table: pd.DataFrame, query: str) -> pd.DataFrame:
+    """Return the rows of a table that a query names; a value that no row has is an error.
+
+    Parameters
+    ----------
+    table : DataFrame
+    query : str
+        Columns compared with values: ``"dataset == 'GQA' and not confidence < 0.5"``. Comparisons
+        (``in`` too), ``and``, ``or``, ``not``, numbers, texts and lists of them; nothing else.
+
+    Returns
+    -------
+    DataFrame
+        The rows where it holds.
+
+    Raises
+    ------
+    MedcalError
+        If the query holds anything else, is true or false of no row, names a column or a value
+        that the table does not hold, or no row fits: what there is stands beside it.
+
+    Examples
+    --------
+    >>> table = pd.DataFrame({"domain": ["general", "medical"], "n": [1, 2]})
+    >>> select(table, "domain == 'medical'")["n"].tolist()
+    [2]
+    >>> select(table, "domain == 'medcal'")  # doctest: +ELLIPSIS
+    Traceback (most recent call last):
+    medcal_nb.errors.MedcalError: no row has domain 'medcal'; did you mean 'medical'?; there ...
+    >>> select(table, "domain.str.len() > 3")  # doctest: +ELLIPSIS
+    Traceback (most recent call last):
+    medcal_nb.errors.MedcalError: 'domain.str.len()' in a query: it holds comparisons of columns ...
+    """
+    try:
+        tree = ast.parse(query.strip(), mode="eval")
+        _check(tree, table)
+        # written anew: pandas reads line ends and quotation marks in another way than Python
+        fits = table.eval(ast.unparse(tree), engine="python")
+    except (SyntaxError, TypeError, ValueError, NotImplementedError) as error:
+        raise MedcalError(f"{query!r} is no query of a table: {error}") from None
+    except RecursionError:
+        raise MedcalError("a query nested too deep to be read") from None
+    if not isinstance(fits, pd.Series) or not pd.api.types.is_bool_dtype(fits):
+        raise MedcalError(f"{query!r} is true or false of no row: compare a column")
+    rows = table[fits.fillna(False).astype(bool)]
+    if rows.empty:
+        raise MedcalError(f"no row fits {query!r}")
+    return rows
+
+
+def _check(tree: ast.Expression, table: pd.DataFrame) -> None:
+    """Refuse what is no comparison, and columns and values that the table does not hold."""
+    nodes = list(ast.walk(tree))
+    for node in nodes:
+        if not isinstance(node, _ALLOWED):
+            part = ast.unparse(node) or ast.unparse(tree)
+            raise MedcalError(
+                f"{part!r} in a query: it holds comparisons of columns with values, joined by "
+                "and, or, not"
+            )
+        if isinstance(node, ast.Name):
+            check_known(node.id, table.columns, "column")
+    for node in nodes:
+        if isinstance(node, ast.Compare) and isinstance(node.left, ast.Name):
+            column = node.left.id
+            known = table[column].dropna().unique()
+            for value in _texts(node.comparators):
+                check_known(value, known, f"row has {column}")
+
+
+def _texts(nodes: list[ast.expr]) -> list[str]:
+    """Texts that a comparison names, alone or in a list."""
+    texts = []
+    for node in nodes:
+        for leaf in ast.walk(node):
+            if isinstance(leaf, ast.Constant) and isinstance(leaf.value, str):
+                texts.append(leaf.value)
+    return texts

@@ -1,0 +1,67 @@
+"""Rows by a query: what a query may hold, and that none of it is code."""
+
+import pandas as pd
+import pytest
+
+from medcal_nb.answers import select
+from medcal_nb.errors import MedcalError
+
+ROWS = pd.DataFrame(
+    {
+        "dataset": ["GQA", "a\nb", "@x `y`"],
+        "confidence": [0.2, 0.8, None],
+        "n": [-1, 2, 3],
+        "correct": pd.array([True, False, None], dtype="boolean"),
+    }
+)
+
+
+@pytest.mark.parametrize(
+    ("query", "rows"),
+    [
+        ("dataset in ['GQA', '@x `y`']", [0, 2]),
+        ("dataset not in ('GQA',)", [1, 2]),
+        ("dataset == 'a\\nb'", [1]),
+        (" dataset == '@x `y`' # these", [2]),
+        ("n > -2 and not confidence < 0.5", [1, 2]),
+        ("n == -1 or 0.5 < confidence <= 1", [0, 1]),
+        ("(n in [-1, 3]\n and correct)", [0]),
+        ("correct == False", [1]),
+    ],
+)
+def test_a_query_compares_columns_with_values(query, rows):
+    assert list(select(ROWS, query).index) == rows
+
+
+SHELL = "__func__.__globals__['sys'].modules['os'].system('touch {file}') == 0"
+
+
+@pytest.mark.parametrize(
+    ("query", "told"),
+    [
+        (f"dataset.map.{SHELL}", "in a query"),
+        ("confidence.to_csv('{file}') == None", "in a query"),
+        ("n == 1 or n[0] == 1", "'n\\[0\\]' in a query"),
+        ("@pd.io.common.os.system('touch {file}')", "no query"),
+        ("n == 1 # `\n@pd.io.common.os.system('touch {file}')", "no query"),
+        ("[n for n in dataset] == 1", "in a query"),
+        ("(lambda: 1)() == 1", "in a query"),
+        ("f'{{n}}' == 'GQA'", "in a query"),
+        ("~correct", "'~correct' in a query"),
+        ("n + 1 == 2", "in a query"),
+        ("confidence", "of no row"),
+        ("1 == 1", "of no row"),
+        ("n is 2", "no query"),
+        ("n == ", "no query"),
+        ("dataset > 3", "no query"),
+        ("not " * 5000 + "correct", "too deep"),
+        ("m == 1", "no column 'm'"),
+        ("dataset == 'gqa'", "did you mean 'GQA'"),
+        ("n == 4", "no row fits"),
+    ],
+)
+def test_whatever_else_it_holds_is_refused_in_a_line(query, told, tmp_path):
+    file = tmp_path / "called"
+    with pytest.raises(MedcalError, match=told):
+        select(ROWS, query.format(file=file))
+    assert not file.exists()

@@ -44,9 +44,9 @@ NOTHING = (
     r"\s*(?:[-–—.?]+|[(<\[]?(?:None|NONE|N/?A|n/?a|<NA>|(?i:nan|nat|null|n\.a\.|undefined|unknown"
     r"|refused|refusal|no answer|no response|not available|not applicable))[)>\]]?"
     r"|#(?:N/A|VALUE!|REF!|DIV/0!|NUM!|NAME\?|NULL!).*"
-    r"|\W*(?:(?i:(?:(?:api|http|server|request|connection|network|internal|runtime|unexpected)[ _-]*)*"
+    r"|\W*(?:(?i:(?:(?:api|http|server|request|connection|network|internal|runtime)[ _-]*)*"
     r"error)|(?:\w+\.)*[A-Z]\w*(?:Error|Exception))[\])>]*(?:\s*:.*|\s+(?:code\s+)?\d.*|\W*)"
-    r"|\W*(?i:traceback \(most.*|(?:http|status)[ :]*[45]\d\d\b.*|[45]\d\d (?:too many|bad|service).*"
+    r"|\W*(?i:traceback \(most.*|(?:http|status)[ :]*[45]\d\d\b.*|[45]\d\d (?:too|bad|service).*"
     r"|(?:request |read )?time(?:d )?out\W*|rate limit.*|content.filter(?:ed)?\W*))\s*"
 )
 _WORD = re.compile(r"(?:(?<![\w.])-)?\d+(?:\.\d+)?|\.\d+|[^\W_]+|[%°+]")

@@ -7,7 +7,8 @@ from medcal_nb.answer_key import NOTHING, is_nothing
 
 NO_ANSWER = """NA|N/A|n/a|None|nan|NaN|null|-|–|?|unknown|Refused|#N/A|<NA>|Error: timeout|ERROR
 [ERROR] 429 rate limit|RateLimitError: 429|openai.APIError: x|API error 500|429 Too Many Requests
-Request timed out|Traceback (most recent call last):|rate limit exceeded|[NO ANSWER]|content_filter"""
+Request timed out|Traceback (most recent call last):|rate limit exceeded|[NO ANSWER]
+rate limit|content_filter"""
 ANSWERS = """none|no|No|A|-3|refractive error|error bars|5|404|normal|nothing|Na|missing tooth|nil
 None of the above|unknown primary|- left lung|medication error|the error of margins|negative"""
 

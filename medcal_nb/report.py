@@ -309,7 +309,9 @@ def recalibration(answers: pd.DataFrame, **drawn: Any) -> pd.DataFrame:
     return table.assign(n_needed=[plan["n"].max() for plan in plans])
 
 
-def transfer(source: pd.DataFrame, answers: pd.DataFrame, **drawn: Any) -> pd.DataFrame:
+def transfer(
+    source: pd.DataFrame, answers: pd.DataFrame, *, ci: measure.Bootstrap
+) -> pd.DataFrame:
     """Brier scores of a map fitted on the source, of its rivals and of one constant.
 
     The control follows: to each data set of the source from its others.
@@ -331,7 +333,7 @@ def transfer(source: pd.DataFrame, answers: pd.DataFrame, **drawn: Any) -> pd.Da
         ends = [
             ", ".join(map(label_of, side["dataset"].unique())) for side in (left, right)
         ]
-        study = correct.transfer_study(left, right, **drawn)
+        study = correct.transfer_study(left, right, ci=ci)
         tables.append(study.table.assign(transfer=" → ".join(ends)))
     return pd.concat(tables, ignore_index=True)
 
@@ -481,7 +483,8 @@ class _Page:
         if len(scores) > 1:
             parts["comparison"] = partial(comparison, answers, **drawn())
         if source is not None:
-            parts["transfer"] = partial(transfer, source, answers, **drawn())
+            ci = measure.Bootstrap(seed=facts["seed"], n=facts["n_resamples"])
+            parts["transfer"] = partial(transfer, source, answers, ci=ci)
         for name in groups:
             parts[f"by_{name}"] = partial(by_group, answers, name, **drawn())
         for name, part in tqdm(parts.items(), "report", unit="part", disable=None):

@@ -47,9 +47,9 @@ def test_the_slope_of_a_shift_is_the_estimate_and_no_resample(source, rng):
     target = answers_of(confidence, rng.random(300) < confidence, "medical")
     slopes = []
     for seed in range(3):
-        how = {"n_resamples": 20, "rng": np.random.default_rng(seed)}
+        ci = measure.Bootstrap(seed=seed, n=20)
         with pytest.warns(correct.ShiftWarning):
-            table = correct.check_shift(source, target, **how)
+            table = correct.check_shift(source, target, ci=ci)
         slopes.append(table["slope_transferred"].item())
     assert slopes == [slopes[0]] * 3
 
@@ -98,7 +98,7 @@ def test_p_values_of_a_table_are_holm_s():
 
     rng = np.random.default_rng(0)
     combined = correct.ensemble_answers(answers, rng=rng)
-    changes = correct.ensemble_change_table(combined, n_resamples=50, rng=rng)
+    changes = correct.ensemble_change_table(combined, ci=measure.Bootstrap(n=50))
     assert len(changes) > 2
     for _, rows in changes.groupby("rival"):
         np.testing.assert_allclose(rows["p_holm"], holm(rows["p"]))

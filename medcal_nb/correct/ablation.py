@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from medcal_nb.answer_key import same_answer
+from medcal_nb.measure import Bootstrap
 from medcal_nb.measure.paired import means, paired
 from medcal_nb.measure.rows import parts_by
 
@@ -99,9 +100,7 @@ def _joined(shown: pd.DataFrame, blank: pd.DataFrame) -> pd.DataFrame:
 def image_ablation_table(
     pairs: pd.DataFrame,
     *,
-    level: float = 0.95,
-    n_resamples: int = 2000,
-    rng: np.random.Generator,
+    ci: Bootstrap = Bootstrap(),
 ) -> pd.DataFrame:
     r"""How confidence and accuracy change when the image is taken away.
 
@@ -109,7 +108,7 @@ def image_ablation_table(
     ----------
     pairs : DataFrame
         Of :func:`image_ablation`.
-    level, n_resamples, rng
+    ci : Bootstrap
         Of the intervals, by image.
 
     Returns
@@ -130,9 +129,8 @@ def image_ablation_table(
     --------
     >>> from medcal_nb.measure import example_answers
     >>> answers = example_answers(strategies=["verbalized", "verbalized_blank"])
-    >>> rng = np.random.default_rng(0)
-    >>> pairs = image_ablation(answers, rng=rng)
-    >>> table = image_ablation_table(pairs, n_resamples=200, rng=rng)
+    >>> pairs = image_ablation(answers, rng=np.random.default_rng(0))
+    >>> table = image_ablation_table(pairs, ci=Bootstrap(n=200))
     >>> table[["recalibration", "accuracy_change"]].round(2).to_numpy().tolist()
     [['uncorrected', -0.03], ['platt', -0.03], ['uncorrected', 0.08], ['platt', 0.08]]
     """
@@ -143,5 +141,10 @@ def image_ablation_table(
     columns["excess"] = ("confidence_change", "accuracy_change")
     by = [*BY, "ensemble", "recalibration"]
     return paired(
-        pairs, by, means(**columns), level=level, n_resamples=n_resamples, rng=rng
+        pairs,
+        by,
+        means(**columns),
+        level=ci.level,
+        n_resamples=ci.n,
+        rng=np.random.default_rng(ci.seed),
     )

@@ -21,7 +21,7 @@ import pandas as pd
 from scipy.special import expit
 
 from medcal_nb.answer_key import answer_key
-from medcal_nb.measure import auroc_test, holm, metrics_table
+from medcal_nb.measure import Bootstrap, auroc_test, holm, metrics_table
 from medcal_nb.measure.paired import means, paired
 from medcal_nb.measure.resampling import logit, two_sided_p
 from medcal_nb.measure.rows import arrays, image_labels, parts_by
@@ -429,9 +429,7 @@ def complete(part: pd.DataFrame, strategies: list[str]) -> tuple[Members, int]:
 def ensemble_table(
     answers: pd.DataFrame,
     *,
-    level: float = 0.95,
-    n_resamples: int = 2000,
-    rng: np.random.Generator,
+    ci: Bootstrap = Bootstrap(),
 ) -> pd.DataFrame:
     """Scores of every method and ensemble.
 
@@ -439,7 +437,7 @@ def ensemble_table(
     ----------
     answers : DataFrame
         Of :func:`ensemble_answers`.
-    level, n_resamples, rng
+    ci : Bootstrap
         Of the intervals, by image.
 
     Returns
@@ -457,9 +455,8 @@ def ensemble_table(
     --------
     >>> from medcal_nb.measure import example_answers
     >>> medical = example_answers().query("domain == 'medical'")
-    >>> rng = np.random.default_rng(0)
-    >>> answers = ensemble_answers(medical, rng=rng)
-    >>> table = ensemble_table(answers, n_resamples=200, rng=rng)
+    >>> answers = ensemble_answers(medical, rng=np.random.default_rng(0))
+    >>> table = ensemble_table(answers, ci=Bootstrap(n=200))
     >>> table[["ensemble", "recalibration", "brier"]].round(2).iloc[0].tolist()
     ['p_true', 'uncorrected', np.float64(0.21)]
     """
@@ -468,15 +465,15 @@ def ensemble_table(
         by=_KEYS,
         metrics=["accuracy", "mean_confidence", "brier", "ece"],
         intervals=["accuracy", "mean_confidence", "brier"],
-        level=level,
-        n_resamples=n_resamples,
-        rng=rng,
+        level=ci.level,
+        n_resamples=ci.n,
+        rng=np.random.default_rng(ci.seed),
     )
     rows = []
     for key, part in parts_by(answers, _KEYS):
         c, y = arrays(part)
         images = image_labels(part)
-        test = auroc_test(c, y, groups=images, fold=part["fold"], level=level)
+        test = auroc_test(c, y, groups=images, fold=part["fold"], level=ci.level)
         rows.append(
             key
             | {
@@ -495,9 +492,7 @@ def ensemble_table(
 def ensemble_change_table(
     answers: pd.DataFrame,
     *,
-    level: float = 0.95,
-    n_resamples: int = 2000,
-    rng: np.random.Generator,
+    ci: Bootstrap = Bootstrap(),
 ) -> pd.DataFrame:
     """Ensembles against the best single method, and the expert alone, both with Platt scaling.
 
@@ -509,7 +504,7 @@ def ensemble_change_table(
     ----------
     answers : DataFrame
         Of :func:`ensemble_answers`.
-    level, n_resamples, rng
+    ci : Bootstrap
         Of the intervals.
 
     Returns
@@ -530,9 +525,8 @@ def ensemble_change_table(
     --------
     >>> from medcal_nb.measure import example_answers
     >>> medical = example_answers().query("domain == 'medical'")
-    >>> rng = np.random.default_rng(0)
-    >>> answers = ensemble_answers(medical, rng=rng)
-    >>> table = ensemble_change_table(answers, n_resamples=200, rng=rng)
+    >>> answers = ensemble_answers(medical, rng=np.random.default_rng(0))
+    >>> table = ensemble_change_table(answers, ci=Bootstrap(n=200))
     >>> table[["ensemble", "rival", "conclusion"]].iloc[0].tolist()
     ['average', 'best method', 'no difference shown']
     """
@@ -560,7 +554,14 @@ def ensemble_change_table(
         return row | {"p": two_sided_p(row["change"], n_groups=n_images)}
 
     by = [*_KEYS, "rival", "rival_is"]
-    table = paired(both, by, statistic, level=level, n_resamples=n_resamples, rng=rng)
+    table = paired(
+        both,
+        by,
+        statistic,
+        level=ci.level,
+        n_resamples=ci.n,
+        rng=np.random.default_rng(ci.seed),
+    )
     table["p_holm"] = table.groupby("rival")["p"].transform(
         lambda p: holm(p.to_numpy())
     )

@@ -17,11 +17,13 @@ from scipy.special import expit
 
 from medcal_nb.measure.resampling import Resamples, fit_logistic, gathered, logit
 
-from .crossfit import N_FOLDS
+from .crossfit import N_FOLDS, images_of
 from .families import MAPS, Family
 
 #: Confidences of equal mass that resampled fits tell apart; estimates use all.
 CELLS = 100
+#: A column of rows: the unit that is drawn again with them.
+UNIT = "_unit"
 _AT_ONCE = 2_000_000  # numbers in an array of a step, so that it fits in the cache
 
 
@@ -32,9 +34,7 @@ class Side:
     Attributes
     ----------
     rows : DataFrame
-        Measured rows.
-    images : (n,) array
-        Their images' labels.
+        Measured rows, with the column of ``resamples.counts`` that each belongs to in ``UNIT``.
     resamples : Resamples
         Of the images of all models on that side.
     fold : (n,) array of int
@@ -42,9 +42,18 @@ class Side:
     """
 
     rows: pd.DataFrame
-    images: np.ndarray
     resamples: Resamples
     fold: np.ndarray
+
+    @cached_property
+    def images(self) -> np.ndarray:
+        """Images (n,) of the rows."""
+        return images_of(self.rows)
+
+    @cached_property
+    def units(self) -> np.ndarray:
+        """Columns (n,) of the resamples' counts."""
+        return self.rows[UNIT].to_numpy()
 
     @cached_property
     def confidence(self) -> np.ndarray:
@@ -64,7 +73,7 @@ class Side:
     @property
     def n_effective(self) -> float:
         """Number of equally large images that tell as much."""
-        return self.resamples.effective(self.resamples.codes(self.images))
+        return self.resamples.effective(self.units)
 
 
 @dataclass
@@ -123,7 +132,7 @@ class _Cells:
             total: np.ndarray = np.bincount(place, minlength=size).astype(float)
             right: np.ndarray = np.bincount(place, side.correct, size)
         else:
-            codes = side.resamples.codes(side.images)
+            codes = side.units
             total = side.resamples.sums(place, size, codes=codes)
             right = side.resamples.sums(place, size, side.correct, codes)
         self.total = total.reshape(shape)

@@ -13,7 +13,7 @@ import pandas as pd
 
 from medcal_nb.measure.paired import with_ends
 from medcal_nb.measure.resampling import (
-    Resamples,
+    Bootstrap,
     choose_clip,
     fit_logistic,
     gathered,
@@ -79,7 +79,7 @@ def share_removed(study: TransferStudy, by: Sequence[str] = ()) -> pd.DataFrame:
     >>> from medcal_nb.measure import example_answers
     >>> answers = example_answers()
     >>> sides = answers.query("domain == 'general'"), answers.query("domain == 'medical'")
-    >>> study = transfer_study(*sides, n_resamples=200, rng=np.random.default_rng(0))
+    >>> study = transfer_study(*sides, ci=Bootstrap(n=200))
     >>> share_removed(study)[["cost", "cost_known", "share_constant"]].round(2).iloc[0].tolist()
     [0.03, -0.0, 0.29]
     """
@@ -116,9 +116,7 @@ def check_shift(
     target: pd.DataFrame,
     *,
     method: str = "platt",
-    level: float = 0.95,
-    n_resamples: int = 2000,
-    rng: np.random.Generator,
+    ci: Bootstrap = Bootstrap(),
 ) -> pd.DataFrame:
     """Is it a prior shift, after which an intercept is re-estimated? Warns where it is not.
 
@@ -130,7 +128,7 @@ def check_shift(
 
     Parameters
     ----------
-    source, target, method, level, n_resamples, rng
+    source, target, method, ci
         As in :func:`medcal_nb.correct.transfer_study`.
 
     Returns
@@ -166,15 +164,14 @@ def check_shift(
     >>> from medcal_nb.measure import example_answers
     >>> answers = example_answers()
     >>> sides = answers.query("domain == 'general'"), answers.query("domain == 'medical'")
-    >>> table = check_shift(*sides, n_resamples=200, rng=np.random.default_rng(0))
+    >>> table = check_shift(*sides, ci=Bootstrap(n=200))
     >>> table[["strategy", "flag"]].to_numpy().tolist()
     [['p_true', True], ['verbalized', True]]
     """
-    seed = int(rng.integers(2**63))
     rows = []
     for key, left, right in pairs(*with_images(source, target)):
         distance = _mixture_distance(left, right)
-        slope, low, high = _slope(left, right, method, level, n_resamples, seed)
+        slope, low, high = _slope(left, right, method, ci)
         reasons = []
         if distance > LARGEST_DISTANCE:
             reasons.append("confidences are no mixture of the source's")
@@ -215,15 +212,11 @@ def _slope(
     left: pd.DataFrame,
     right: pd.DataFrame,
     method: str,
-    level: float,
-    n_resamples: int,
-    seed: int,
+    ci: Bootstrap,
 ) -> tuple[float, float, float]:
     """Slope of the target's answers on the transferred log-odds, with its interval by image."""
     p = _transferred(left, right, method)
-    resamples = Resamples(
-        images_of(right), n_resamples, np.random.default_rng([seed, 0])
-    )
+    resamples = ci.of(images_of(right))
     cell = gathered(p, 100)
     n_cells = int(cell.max()) + 1
     mean = np.bincount(cell, p) / np.bincount(cell)
@@ -232,5 +225,5 @@ def _slope(
     total = resamples.sums(cell, n_cells)  # (1 + B, cells)
     right_sums = resamples.sums(cell, n_cells, right["correct"].to_numpy(float))
     slopes = fit_logistic(features, right_sums @ features, total)[0][:, 0]
-    low, high = percentile_ends(slopes, level=level, n_groups=resamples.effective())
+    low, high = percentile_ends(slopes, level=ci.level, n_groups=resamples.effective())
     return float(slopes[0]), float(low), float(high)

@@ -14,20 +14,16 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from medcal_nb.measure import METRICS, auroc_difference, auroc_test, holm
+from medcal_nb.measure import METRICS, Bootstrap, auroc_difference, auroc_test, holm
 from medcal_nb.measure._check import check_choice
 from medcal_nb.measure.paired import with_ends
-from medcal_nb.measure.resampling import (
-    Resamples,
-    choose_clip,
-    p_above,
-    p_below,
-)
+from medcal_nb.measure.resampling import choose_clip, p_above, p_below
+from medcal_nb.measure.rows import image_labels
 
-from .crossfit import N_FOLDS, folds_of, images_of, pairs, with_images
+from .crossfit import N_FOLDS, folds_of, pairs, with_images
 from .families import MAPS
 from .maps import BY
-from .resampled import Losses, Side, pair_losses
+from .resampled import UNIT, Losses, Side, pair_losses
 
 CONCLUSIONS = (
     "non-inferior",
@@ -88,9 +84,7 @@ def transfer_study(
     *,
     methods: Sequence[str] = ("platt",),
     margin: float = 0.005,
-    level: float = 0.95,
-    n_resamples: int = 2000,
-    rng: np.random.Generator,
+    ci: Bootstrap = Bootstrap(),
 ) -> TransferStudy:
     r"""Brier scores on the target of maps fitted on the source, and of their rivals.
 
@@ -115,12 +109,9 @@ def transfer_study(
         Of ``MAPS``.
     margin : float
         Of the Brier score: a transfer that costs less is non-inferior.
-    level : float
-        Of intervals, in (0, 1).
-    n_resamples : int
-        Bootstrap resamples of images. Resampled fits gather confidences into 100 cells of equal
-        mass; estimates do not.
-    rng : numpy.random.Generator
+    ci : Bootstrap
+        Resamples of the images of either side; its seed also deals them into folds. Resampled fits
+        gather confidences into 100 cells of equal mass; estimates do not.
 
     Returns
     -------
@@ -173,8 +164,7 @@ def transfer_study(
     >>> answers = example_answers(900, strategies=["verbalized"])
     >>> general = answers.query("domain == 'general'")
     >>> medical = answers.query("domain == 'medical'")
-    >>> rng = np.random.default_rng(0)
-    >>> study = transfer_study(general, medical, n_resamples=200, rng=rng)
+    >>> study = transfer_study(general, medical, ci=Bootstrap(n=200))
     >>> study.table[["brier_transferred", "brier_refitted", "cost"]].round(3)
        brier_transferred  brier_refitted   cost
     0              0.282           0.228  0.054
@@ -186,45 +176,36 @@ def transfer_study(
     rows = []
     losses = []
     n_groups = []
-    for key, left, right in _sides(source, target, n_resamples, rng):
+    for key, left, right in _sides(source, target, ci):
         clip = choose_clip(np.r_[left.confidence, right.confidence])
-        about = key | _about(left, right, level) | {"clip": clip}
+        about = key | _about(left, right, ci.level) | {"clip": clip}
         for method in methods:
             one = pair_losses(left, right, method, clip)
-            row = about | {"method": method} | _scores(one, right.n_effective, level)
+            row = about | {"method": method} | _scores(one, right.n_effective, ci.level)
             rows.append(row | _bounded(method, one) | {"margin": margin})
             losses.append(one.brier)
             n_groups.append(right.n_effective)
     draws = {name: np.array([brier[name] for brier in losses]) for name in losses[0]}
-    table = conclude(pd.DataFrame(rows), draws, n_groups, level)
-    return TransferStudy(table=table, draws=draws, level=level)
+    table = conclude(pd.DataFrame(rows), draws, n_groups, ci.level)
+    return TransferStudy(table=table, draws=draws, level=ci.level)
 
 
 def _sides(
-    source: pd.DataFrame,
-    target: pd.DataFrame,
-    n_resamples: int,
-    rng: np.random.Generator,
+    source: pd.DataFrame, target: pd.DataFrame, ci: Bootstrap
 ) -> Iterable[tuple[dict, Side, Side]]:
     """(key, source, target) of each model and strategy, on common resamples of each side."""
-    seed = int(rng.integers(2**63))
-    source, target = with_images(source, target)
-    both = pairs(source, target)
-    resamples = []
-    for k, rows in ((1, source), (2, target)):
-        labels = images_of(rows)
-        own = np.random.default_rng([seed, k])
-        resamples.append(Resamples(labels, n_resamples, own))
-    for key, left, right in both:
+    seed = int(np.random.default_rng(ci.seed).integers(2**63))
+    drawn = ci.of(image_labels(source)), ci.of(image_labels(target))
+    numbered = with_images(source, target)
+    sides = []
+    for rows, resamples in zip(numbered, drawn, strict=True):
+        sides.append(rows.assign(**{UNIT: resamples.codes()}))
+    for key, left, right in pairs(*sides):
         fold = folds_of(right, seed)
         if fold is None:
             raise ValueError(f"fewer than {N_FOLDS} images to cross-fit on")
         whole = np.zeros(len(left), int)
-        yield (
-            key,
-            Side(left, images_of(left), resamples[0], whole),
-            Side(right, images_of(right), resamples[1], fold),
-        )
+        yield key, Side(left, drawn[0], whole), Side(right, drawn[1], fold)
 
 
 def _about(source: Side, target: Side, level: float) -> dict:
@@ -385,8 +366,7 @@ def skill_table(table: pd.DataFrame) -> pd.DataFrame:
     >>> answers = example_answers()
     >>> general = answers.query("domain == 'general'")
     >>> medical = answers.query("domain == 'medical'")
-    >>> rng = np.random.default_rng(0)
-    >>> study = transfer_study(general, medical, n_resamples=200, rng=rng)
+    >>> study = transfer_study(general, medical, ci=Bootstrap(n=200))
     >>> skill_table(study.table)[["stage", "skill"]].round(2).head(4).to_numpy().tolist()
     [['uncorrected', 0.12], ['uncorrected', -0.26], ['transferred', 0.17], ['transferred', -0.23]]
     """
@@ -431,8 +411,7 @@ def transfer_counts(table: pd.DataFrame) -> pd.DataFrame:
     >>> answers = example_answers()
     >>> general = answers.query("domain == 'general'")
     >>> medical = answers.query("domain == 'medical'")
-    >>> rng = np.random.default_rng(0)
-    >>> study = transfer_study(general, medical, n_resamples=200, rng=rng)
+    >>> study = transfer_study(general, medical, ci=Bootstrap(n=200))
     >>> transfer_counts(study.table)[["pairs", "inferior"]].to_numpy().tolist()
     [[2, 0]]
     """

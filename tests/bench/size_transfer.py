@@ -15,7 +15,7 @@ import pandas as pd
 from scipy.special import expit, logit
 
 from medcal_nb.correct import transfer_study
-from medcal_nb.measure import holm
+from medcal_nb.measure import Bootstrap, holm
 
 MARGIN = 0.005
 FAMILIES = (1, 4, 10, 35)
@@ -40,7 +40,7 @@ def samples(seed, n_samples, n, shift, n_resamples):
         rng = np.random.default_rng([seed, k])
         source = answers(rng, 2000, "general", 0.0)
         target = answers(rng, n, "medical", shift)
-        how = {"margin": MARGIN, "n_resamples": n_resamples, "rng": rng}
+        how = {"margin": MARGIN, "ci": Bootstrap(seed=k, n=n_resamples)}
         rows.append(transfer_study(source, target, **how).table.iloc[0])
     return pd.DataFrame(rows)
 

@@ -7,6 +7,7 @@ from scipy.special import expit
 
 from medcal_nb.correct import fit, image_ablation, image_ablation_table
 from medcal_nb.correct.crossfit import assign_folds
+from medcal_nb.measure import Bootstrap
 from medcal_nb.measure.rows import image_labels
 
 
@@ -30,7 +31,7 @@ def asked(rng, n=400):
 
 def test_what_ignores_the_image_changes_by_nothing(asked, rng):
     pairs = image_ablation(asked, rng=rng)
-    table = image_ablation_table(pairs, n_resamples=200, rng=rng)
+    table = image_ablation_table(pairs, ci=Bootstrap(n=200))
     row = table.query("recalibration == 'uncorrected'").set_index("ensemble")
     blind, looks, average = (row.loc[k] for k in ("guesses", "looks", "average"))
     assert [blind.confidence_change, blind.accuracy_change] == pytest.approx([0, 0])

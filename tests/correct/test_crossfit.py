@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from medcal_nb.correct import corrected, fit, transfer_study
-from medcal_nb.measure import brier_score
+from medcal_nb.measure import Bootstrap, brier_score
 
 from .worlds import graded, with_options
 
@@ -18,7 +18,7 @@ def test_stages_are_the_maps_of_the_study(rng):
     expected = fit(g.confidence, g.correct)(m.confidence)
     transferred = stages[stages.labels == "source"]
     np.testing.assert_allclose(transferred.confidence, expected)
-    table = transfer_study(g, m, n_resamples=2, rng=rng).table
+    table = transfer_study(g, m, ci=Bootstrap(n=2)).table
     assert table.brier_transferred[0] == pytest.approx(brier_score(expected, m.correct))
 
 

@@ -13,7 +13,7 @@ from medcal_nb.correct import (
     single_answer,
 )
 from medcal_nb.correct.ensemble import Weights, averaged, make_members
-from medcal_nb.measure import ece
+from medcal_nb.measure import Bootstrap, ece
 
 from .worlds import votes
 
@@ -100,7 +100,7 @@ def test_ensemble_table_is_complete_and_on_the_same_items(rng):
     data = data.drop(data[(data.item_id == "i0003") & (data.strategy == "s1")].index)
     fused = ensemble_answers(data, rng=rng)
     assert (fused.groupby(["ensemble", "recalibration"]).size() == 199).all()
-    table = ensemble_table(fused, n_resamples=20, rng=rng)
+    table = ensemble_table(fused, ci=Bootstrap(n=20))
     assert (table[["n", "n_dropped"]] == [199, 1]).all(axis=None)
     own = data[(data.strategy == "s0") & (data.item_id != "i0003")]
     key = table.set_index(["ensemble", "recalibration"])
@@ -118,7 +118,7 @@ def test_ensemble_table_is_complete_and_on_the_same_items(rng):
 def test_the_expert_alone_is_a_rival_and_often_is_what_fusion_gains(rng):
     data = with_expert(votes(rng, 800, skill=(0.05, 0.05, 1.6)))
     fused = ensemble_answers(data, rng=rng)
-    table = ensemble_change_table(fused, n_resamples=200, rng=rng)
+    table = ensemble_change_table(fused, ci=Bootstrap(n=200))
     assert set(table.rival) == {"best method", "expert"}
     key = table.set_index(["ensemble", "recalibration", "rival"])
     trained = table.query("ensemble == 'average + expert, trained'")
@@ -136,7 +136,7 @@ def test_the_best_strategy_is_chosen_on_other_images_than_it_is_judged_on(rng):
     optimism = []
     for _ in range(5):
         fused = ensemble_answers(votes(rng, 60, skill=(0.1,) * 12), rng=rng)
-        table = ensemble_change_table(fused, n_resamples=2, rng=rng)
+        table = ensemble_change_table(fused, ci=Bootstrap(n=2))
         platt = fused[(fused.recalibration == "platt") & (fused.kind == "method")]
         loss = (platt.confidence - platt.correct.astype(float)) ** 2
         hindsight = loss.groupby(platt.ensemble).mean().min()
@@ -183,6 +183,6 @@ def test_confidences_in_one_answer_are_fused_where_no_text_is_known(rng):
     own = fused.query("kind == 'ensemble' and recalibration == 'uncorrected'")
     mean = data.groupby("item_id")["confidence"].mean()
     np.testing.assert_allclose(own["confidence"], mean[own["item_id"]])
-    table = ensemble_change_table(fused, n_resamples=200, rng=rng)
+    table = ensemble_change_table(fused, ci=Bootstrap(n=200))
     # two pieces of evidence beat one
     assert table.set_index("recalibration").loc["trained", "conclusion"] == "better"

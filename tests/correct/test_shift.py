@@ -15,7 +15,7 @@ from medcal_nb.correct import (
     share_removed,
     transfer_study,
 )
-from medcal_nb.measure import calibration_slope
+from medcal_nb.measure import Bootstrap, calibration_slope
 
 from .worlds import graded, sides
 
@@ -39,14 +39,12 @@ def other_shift(rng):
     return pd.concat([source, graded(rng, 3000, "medical", slope=0.2, shift=-0.5)])
 
 
-def test_one_number_removes_the_cost_of_a_prior_shift_alone(
-    prior_shift, other_shift, rng
-):
-    how = {"n_resamples": 300, "rng": rng}
-    row = share_removed(transfer_study(*sides(prior_shift), **how)).iloc[0]
+def test_one_number_removes_the_cost_of_a_prior_shift_alone(prior_shift, other_shift):
+    ci = Bootstrap(n=300)
+    row = share_removed(transfer_study(*sides(prior_shift), ci=ci)).iloc[0]
     assert row.share_removed == pytest.approx(1, abs=0.03)
     assert row.share_removed_low < 1 < row.share_removed_high
-    study = transfer_study(*sides(other_shift), **how)
+    study = transfer_study(*sides(other_shift), ci=ci)
     row = share_removed(study).iloc[0]
     assert row.share_removed == pytest.approx(1 - row.cost_known / row.cost)
     assert row.share_removed_high < 0.9
@@ -56,9 +54,9 @@ def test_one_number_removes_the_cost_of_a_prior_shift_alone(
     assert row.share_constant_low < constant < row.share_constant_high
 
 
-def test_the_share_over_models_is_of_the_summed_cost(prior_shift, rng):
+def test_the_share_over_models_is_of_the_summed_cost(prior_shift):
     data = pd.concat([prior_shift, prior_shift.assign(model="n")])
-    study = transfer_study(*sides(data), n_resamples=100, rng=rng)
+    study = transfer_study(*sides(data), ci=Bootstrap(n=100))
     whole = share_removed(study).iloc[0]
     alone = share_removed(study, ["model"])
     assert (whole.pairs, len(alone)) == (2, 2)
@@ -68,14 +66,14 @@ def test_the_share_over_models_is_of_the_summed_cost(prior_shift, rng):
     assert width == pytest.approx(one.share_removed_high - one.share_removed_low)
 
 
-def test_the_check_flags_what_is_no_prior_shift(prior_shift, other_shift, rng):
-    row = check_shift(*sides(prior_shift), n_resamples=200, rng=rng).iloc[0]
+def test_the_check_flags_what_is_no_prior_shift(prior_shift, other_shift):
+    row = check_shift(*sides(prior_shift), ci=Bootstrap(n=200)).iloc[0]
     assert (row.flag, row.reason) == (False, "")
     assert row.distance < 0.05
     assert row.slope_transferred == pytest.approx(1, abs=0.15)
     source, target = sides(other_shift)
     with pytest.warns(ShiftWarning, match="1 of 1 shifts"):
-        row = check_shift(source, target, n_resamples=200, rng=rng).iloc[0]
+        row = check_shift(source, target, ci=Bootstrap(n=200)).iloc[0]
     assert row.flag
     assert "slope" in row.reason
     # the slope of the transferred confidence, and not of the confidence as elicited
@@ -103,11 +101,10 @@ def test_screening_is_a_prior_shift_and_a_challenge_set_is_flagged(
         readings.query("dataset == 'screeningLowP' and split == 'fit'"),
         readings[(readings.dataset == target) & (readings.split == "test")],
     )
-    rng = np.random.default_rng(0)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ShiftWarning)
-        check = check_shift(*both, rng=rng).iloc[0]
+        check = check_shift(*both).iloc[0]
     assert check["flag"] != is_prior_shift
     if is_prior_shift:
-        study = transfer_study(*both, n_resamples=200, rng=rng)
+        study = transfer_study(*both, ci=Bootstrap(n=200))
         assert share_removed(study)["share_removed"].item() > 0.95

@@ -2,6 +2,7 @@
 
 import warnings
 from functools import partial
+from typing import ClassVar
 
 import numpy as np
 import pandas as pd
@@ -17,11 +18,9 @@ from medcal_nb.correct import (
     transfer_counts,
     transfer_study,
 )
-from medcal_nb.correct import transfer as transfer_module
 from medcal_nb.correct.crossfit import assign_folds, by_fold, images_of, with_images
 from medcal_nb.correct.transfer import conclude
-from medcal_nb.measure import brier_score
-from medcal_nb.measure.resampling import Resamples, choose_clip
+from medcal_nb.measure import Bootstrap, brier_score, choose_clip
 from medcal_nb.measure.rows import arrays
 
 from .worlds import graded, sides, with_options
@@ -37,17 +36,16 @@ def both(rng):
 METHODS = ("log_odds", "platt", "isotonic")
 
 
-def study_of(data, **settings):
-    how = {"methods": METHODS, "rng": np.random.default_rng(3)} | settings
-    return transfer_study(*sides(data), **how)
+def study_of(data, methods=METHODS, ci=Bootstrap(seed=3)):
+    return transfer_study(*sides(data), methods=methods, ci=ci)
 
 
-def table_of(data, **settings):
-    return study_of(data, **settings).table
+def table_of(data, methods=METHODS, n=20):
+    return study_of(data, methods, Bootstrap(seed=3, n=n)).table
 
 
 def folds_of_study(data, seed):
-    """Fold of each target row, as the study derives it from its generator."""
+    """Fold of each target row, as the study derives it from its seed."""
     _, target = with_images(*sides(data))
     seed = int(np.random.default_rng(seed).integers(2**63))
     rng = np.random.default_rng([seed, 0])
@@ -60,7 +58,7 @@ def test_estimates_equal_public_functions_row_by_row(rng, method, decimals):
     general = graded(rng, 400, "general", slope=0.8, decimals=decimals)
     medical = graded(rng, 240, "medical", slope=0.5, decimals=decimals, per_image=2)
     data = pd.concat([general, medical], ignore_index=True)
-    row = table_of(data, methods=[method], n_resamples=2).iloc[0]
+    row = table_of(data, [method], n=2).iloc[0]
     c, y = arrays(medical)
     recalibrate = partial(fit, method=method, clip=choose_clip(data.confidence))
     transferred = recalibrate(general.confidence, general.correct)(c)
@@ -87,6 +85,17 @@ def test_estimates_equal_public_functions_row_by_row(rng, method, decimals):
     assert row.accuracy == y.mean()
 
 
+class Chosen(Bootstrap):
+    """One resample, that of images 0, 1, 2, … with as many copies as its domain says."""
+
+    copies: ClassVar = {}
+
+    def of(self, images, *, n=None):
+        resamples = super().of(images, n=n)
+        resamples.counts[1:] = self.copies[images[0].split("/")[0]]
+        return resamples
+
+
 @pytest.mark.parametrize("method", METHODS)
 def test_an_interval_repeats_the_fits_in_each_resample(rng, method, monkeypatch):
     """One chosen resample, its rows repeated and all fits made again by hand."""
@@ -94,16 +103,9 @@ def test_an_interval_repeats_the_fits_in_each_resample(rng, method, monkeypatch)
     medical = with_options(rng, 90, "medical", 2.0)
     data = pd.concat([general, medical], ignore_index=True)
     copies = {"general": np.arange(120) % 3, "medical": (np.arange(90) + 1) % 3}
-    chosen = iter(copies.values())
-
-    def resamples(labels, n_resamples, rng):
-        drawn = Resamples(labels, 2, rng)
-        drawn.counts[1:] = next(chosen)  # images are numbered in order of rows
-        return drawn
-
-    monkeypatch.setattr(transfer_module, "Resamples", resamples)
+    monkeypatch.setattr(Chosen, "copies", copies)
     monkeypatch.setattr(resampled, "CELLS", 10_000)
-    study = study_of(data, methods=[method], rng=np.random.default_rng(5))
+    study = study_of(data, [method], Chosen(seed=5, n=2))
     fold = np.repeat(folds_of_study(data, 5), copies["medical"])
     learn = general.iloc[np.repeat(np.arange(120), copies["general"])]
     judge = medical.iloc[np.repeat(np.arange(90), copies["medical"])]
@@ -118,10 +120,9 @@ def test_an_interval_repeats_the_fits_in_each_resample(rng, method, monkeypatch)
 
 def test_resampled_fits_on_cells_are_those_on_rows(both, monkeypatch):
     """More than 100 different confidences are gathered in resamples, never in the estimates."""
-    settings = {"methods": ["platt", "log_odds"], "n_resamples": 200}
-    cells = table_of(both, **settings)
+    cells = table_of(both, ["platt", "log_odds"], n=200)
     monkeypatch.setattr(resampled, "CELLS", 10_000)
-    rows = table_of(both, **settings)
+    rows = table_of(both, ["platt", "log_odds"], n=200)
     same = ["brier_transferred", "brier_refitted", "cost", "auroc"]
     pd.testing.assert_frame_equal(cells[same], rows[same])
     for end in ("cost_low", "cost_high", "transfer_change_low"):
@@ -143,7 +144,7 @@ def test_conclusions_follow_the_truth():
         parts.append(graded(rng, n, "general", slope=general, model=model))
         how = {"slope": medical, "shift": shift, "model": model}
         parts.append(graded(rng, n, "medical", **how))
-    study = study_of(pd.concat(parts), methods=["platt"], n_resamples=400, rng=rng)
+    study = study_of(pd.concat(parts), ["platt"], Bootstrap(n=400))
     table = study.table.set_index("model")
     assert table.conclusion.to_dict() == {
         "calibrated": "recalibration not needed",
@@ -237,8 +238,8 @@ def test_cost_intervals_cover_the_true_cost():
         rng = np.random.default_rng([9, k])
         g = graded(rng, 600, "general", slope=0.9)
         m = graded(rng, 451, "medical", slope=0.5, shift=-0.3)
-        how = {"n_resamples": 200, "level": 0.90, "rng": rng}
-        row = transfer_study(g, m, **how).table.iloc[0]
+        ci = Bootstrap(seed=k, n=200, level=0.90)
+        row = transfer_study(g, m, ci=ci).table.iloc[0]
         maps = (fit(d.confidence, d.correct) for d in (g, m))
         losses = [np.mean((one(fresh.confidence) - true) ** 2) for one in maps]
         cost = losses[0] - losses[1]
@@ -252,30 +253,30 @@ def test_source_and_target_that_share_images_are_refused(rng):
     first = graded(rng, 400, "set", slope=0.0)
     second = first.assign(item_id=first.item_id + "-2")
     with pytest.raises(ValueError, match="400 images are both source"):
-        transfer_study(first, second, rng=rng)
+        transfer_study(first, second)
     other = second.assign(dataset="another")  # the same ids, other images
-    assert len(transfer_study(first, other, n_resamples=2, rng=rng).table) == 1
+    assert len(transfer_study(first, other, ci=Bootstrap(n=2)).table) == 1
 
 
-def test_bad_requests_are_refused(both, rng):
+def test_bad_requests_are_refused(both):
     source, target = sides(both)
     with pytest.raises(ValueError, match="source: none of its 0 rows"):
-        transfer_study(source[:0], target, rng=rng)
+        transfer_study(source[:0], target)
     with pytest.raises(ValueError, match="target: none of its 300 rows"):
-        transfer_study(source, target.assign(confidence=np.nan), rng=rng)
+        transfer_study(source, target.assign(confidence=np.nan))
     with pytest.raises(ValueError, match="no model and strategy has"):
-        transfer_study(source, target.assign(model="another"), rng=rng)
+        transfer_study(source, target.assign(model="another"))
     with pytest.raises(ValueError, match=r"one of 'log_odds', .*, got 'magic'"):
         table_of(both, methods=["magic"])
     thin = pd.concat([both, both.assign(model="thin").groupby("domain").head(3)])
     with pytest.warns(RecalibrationWarning, match="thin s has 3 source and 3 target"):
-        assert set(table_of(thin, n_resamples=2).model) == {"m"}
+        assert set(table_of(thin, n=2).model) == {"m"}
 
 
 def test_one_class_and_constant_confidence_give_numbers(both):
     warnings.simplefilter("error", RuntimeWarning)
     for name, value in (("correct", 1.0), ("correct", 0.0), ("confidence", 0.9)):
-        table = table_of(both.assign(**{name: value}), n_resamples=10)
+        table = table_of(both.assign(**{name: value}), n=10)
         numbers = table[["brier_transferred", "brier_refitted", "cost_low"]]
         assert np.isfinite(numbers).all(axis=None)
         assert (table.conclusion != "").all()

@@ -83,7 +83,7 @@ def test_one_interval_for_one_auroc(rng):
     graded = pd.concat(sides)
     one = graded[graded["domain"] == "medical"]
     plain = measure.metrics_table(one, by=["model", "strategy"], rng=rng)
-    study = transfer_study(*sides, n_resamples=20, rng=rng)
+    study = transfer_study(*sides, ci=measure.Bootstrap(n=20))
     columns = ["auroc", "auroc_low", "auroc_high"]
     for table in (measure.auroc_table(one), study.table):
         assert table.loc[0, columns].tolist() == plain.loc[0, columns].tolist()

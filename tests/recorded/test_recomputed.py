@@ -12,6 +12,7 @@ from sklearn.metrics import roc_auc_score
 
 from medcal_nb.answers.recorded import load_recorded
 from medcal_nb.correct import transfer_study
+from medcal_nb.measure import Bootstrap
 
 
 def platt(c, y):
@@ -77,7 +78,7 @@ def vlcb():
 def test_a_transfer_by_plain_numpy(vlcb, source, target, strategy, clip):
     rows = vlcb[vlcb["strategy"] == strategy]
     sides = rows.query(source), rows.query(target)
-    study = transfer_study(*sides, n_resamples=20, rng=np.random.default_rng(0))
+    study = transfer_study(*sides, ci=Bootstrap(n=20))
     row = study.table.iloc[0]
     expected = transferred(*sides, clip, np.random.default_rng(5))
     for name in ("uncorrected", "transferred", "known", "refitted"):

@@ -28,8 +28,9 @@ _PACKAGE = Path(__file__).resolve().parent
 ROOT = Path(os.environ.get("MEDCAL_ROOT") or _PACKAGE.parent).resolve()
 
 _AT_ONCE = 2
-# seconds of a cell of the study; asking a large model may take longer
+# seconds of a cell: of the study, and of one that asks a model of the user's
 _LONGEST = 600
+_LONGEST_ASKING = 24 * 3600
 _LIBRARIES = ("numpy", "scipy", "pandas", "matplotlib", "seaborn")
 # what no notebook imports, and what alone decides how figures and tables look
 _APART = ("cli", "reader", "run.py")
@@ -427,7 +428,11 @@ def _run(step: Step, kernels: Any) -> str:
 def _kernels(steps: Sequence[Step]) -> Any:
     """A manager of kernels that no other user can listen to, and that can be ended."""
     from jupyter_client.manager import AsyncKernelManager
+    from nbclient.output_widget import OutputWidget
 
+    # nbclient tells the kernel what an Output widget holds on the very socket that it polls for
+    # the cell's reply: the poll misses the reply, and the cell "never ends". No kernel needs it.
+    OutputWidget.sync_state = lambda self: None  # type: ignore[method-assign]
     folder = steps[0].notebook.parent
     # settings of IPython's user change nothing
     own = _INLINE | {"IPYTHONDIR": str(steps[0].work / "ipython")}
@@ -455,44 +460,37 @@ def _kernels(steps: Sequence[Step]) -> Any:
 
 
 def _execute(step: Step, stage: Path, kernels: Any) -> None:
-    """Execute a notebook into a copy, which is written after each cell.
-
-    A message between a kernel and its manager may get lost, and the cell then never ends: a
-    notebook whose cell takes too long is run once more.
-    """
+    """Execute a notebook into a copy, which is written after each cell."""
     import papermill
     from nbclient.exceptions import CellTimeoutError, DeadKernelError
 
     logging.getLogger("papermill").setLevel(logging.CRITICAL)  # we say it
-    longest = None if step.asks and step.overrides else _LONGEST
+    longest = _LONGEST_ASKING if step.asks and step.overrides else _LONGEST
     # papermill takes a path as a format string
     paths = [
         re.sub("([{}])", r"\1\1", str(path)) for path in (step.notebook, step.executed)
     ]
-    for is_last in (False, True):
-        try:
-            papermill.execute_notebook(
-                *paths,
-                step.overrides | {"OUT": str(stage)},
-                kernel_name="python3",
-                language="python",
-                kernel_manager_class=kernels,
-                extra_arguments=[_STARTUP],
-                start_timeout=180,
-                execution_timeout=longest,
-                shutdown_kernel="immediate",
-                progress_bar={"desc": step.name, "leave": False, "disable": None},
-            )
-            return
-        except papermill.PapermillExecutionError as error:
-            message = f"cell In [{error.exec_count}]: {error.ename}: {error.evalue}"
-            raise MedcalError(f"{message}; all of it in {step.executed}") from None
-        except DeadKernelError:
-            cause = "the kernel died: out of memory, or ended"
-            raise MedcalError("interrupted" if kernels.are_ended else cause) from None
-        except CellTimeoutError:
-            if is_last:
-                raise MedcalError(f"a cell took more than {longest} s, twice") from None
+    try:
+        papermill.execute_notebook(
+            *paths,
+            step.overrides | {"OUT": str(stage)},
+            kernel_name="python3",
+            language="python",
+            kernel_manager_class=kernels,
+            extra_arguments=[_STARTUP],
+            start_timeout=180,
+            execution_timeout=longest,
+            shutdown_kernel="immediate",
+            progress_bar={"desc": step.name, "leave": False, "disable": None},
+        )
+    except papermill.PapermillExecutionError as error:
+        message = f"cell In [{error.exec_count}]: {error.ename}: {error.evalue}"
+        raise MedcalError(f"{message}; all of it in {step.executed}") from None
+    except DeadKernelError:
+        cause = "the kernel died: out of memory, or ended"
+        raise MedcalError("interrupted" if kernels.are_ended else cause) from None
+    except CellTimeoutError:
+        raise MedcalError(f"a cell took more than {longest} s") from None
 
 
 def _lock(file: Any) -> None:

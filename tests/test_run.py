@@ -264,17 +264,33 @@ def test_a_file_that_no_study_wrote_is_never_touched(ran, tmp_path):
     assert thesis.read_text() == "mine"
 
 
-def test_a_cell_that_never_ends_is_run_again_and_a_kernel_dies(tmp_path, monkeypatch):
+def test_a_cell_that_never_ends_is_ended_and_a_kernel_dies(tmp_path, monkeypatch):
     monkeypatch.setattr(run, "_LONGEST", 3)
-    hangs = "import time; open('runs', 'a').write('x'); time.sleep(60)"
+    monkeypatch.setattr(run, "_LONGEST_ASKING", 4)
+    hangs = "import time; time.sleep(60)"
     write_notebook(tmp_path, "01_hangs", 'OUT = ""', hangs)
     dies = "import os; os.kill(os.getpid(), 9)"
     write_notebook(tmp_path, "02_dies", 'OUT = ""', dies)
+    write_notebook(tmp_path, "03_asks", 'LOG = "a.sqlite"\nOUT = ""', hangs)
     outcomes = study(tmp_path)
-    assert "took more than 3 s" in outcomes["01_hangs"]
-    assert (tmp_path / "notebooks" / "runs").read_text() == "xx"
+    assert outcomes["01_hangs"] == "failed: a cell took more than 3 s"
     assert "the kernel died" in outcomes["02_dies"]
     assert set(plan(tmp_path).values()) == {NEVER}
+    (asked,) = study(tmp_path, assignments={"LOG": "b.sqlite"}).values()
+    assert asked == "failed: a cell took more than 4 s"
+
+
+SHOWS = "for i in range(20):\n    with widgets.Output(): print(i)"
+
+
+def test_widgets_that_show_output_do_not_stall_a_study(tmp_path, monkeypatch):
+    monkeypatch.setattr(run, "_LONGEST", 40)  # a cell that stalls takes as long
+    first = "import ipywidgets as widgets\nfrom medcal_nb.notebook import Output"
+    end = 'Output("01_shows", OUT).close()'
+    write_notebook(tmp_path, "01_shows", 'OUT = ""', first, *[SHOWS] * 15, end)
+    started = time.monotonic()
+    assert study(tmp_path)["01_shows"].startswith("ran in")
+    assert time.monotonic() - started < 40
 
 
 MEET = """\

@@ -87,7 +87,7 @@ figures: $(STAMP) ## run one notebook again: make figures NB=03
 	$(BIN)/medcal study --force $(NB)
 
 verify: $(STAMP) ## rerun the study in build/verify and compare every number with the published one
-	$(BIN)/medcal verify
+	$(BIN)/medcal study --verify
 
 site: $(STAMP) ## build the site from what the study published: build/site/index.html
 	$(BIN)/python docs/build_site.py

@@ -30,6 +30,7 @@ REPLACED = {
     "strategies": "medcal ask --list methods",
     "models": "medcal ask --list models",
     "items": "medcal ask --list datasets",
+    "verify": "medcal study --verify",
 }
 #: What a library that is not installed is part of.
 EXTRAS = {

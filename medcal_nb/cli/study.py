@@ -1,4 +1,4 @@
-"""``medcal study``, ``verify`` and ``doctor``: the notebooks."""
+"""``medcal study`` and ``doctor``: the notebooks."""
 
 from typing import Annotated
 
@@ -7,15 +7,13 @@ import typer
 from medcal_nb.cli._app import app, assigned, note, say
 from medcal_nb.errors import MedcalError
 
-Numbers = Annotated[
-    list[str] | None,
-    typer.Argument(metavar="NN", help="Notebooks by number; all if left out."),
-]
-
 
 @app.command(rich_help_panel="Study")
 def study(
-    notebooks: Numbers = None,
+    notebooks: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="NN", help="Notebooks by number; all if left out."),
+    ] = None,
     profile: Annotated[
         str,
         typer.Option(
@@ -36,15 +34,30 @@ def study(
     list_: Annotated[
         bool, typer.Option("--list", help="Say what would run, and why; run nothing.")
     ] = False,
+    verify: Annotated[
+        bool,
+        typer.Option(
+            "--verify",
+            help="Run again in build/verify; compare with what is published.",
+        ),
+    ] = False,
 ) -> None:
     """Run the notebooks that are stale, and publish their figures, results and pages.
 
-    With parameters of your own it writes to build/, never to figures/.
+    With parameters of your own it writes to build/, never to figures/. --verify exits with 1 where
+    a number differs by more than 1e-6 or, where models are asked, by 0.01.
 
     Example: medcal study 04 -p METHOD=isotonic
     """
     from medcal_nb.run import run_study, steps_of
 
+    if verify:
+        if profile or parameters or to or list_:
+            raise MedcalError(
+                "--verify runs what is published: leave out -p, --profile, --to and --list"
+            )
+        _verify(notebooks or [])
+        return
     values = assigned(parameters, "-p")
     steps = steps_of(notebooks or (), assignments=values, profile=profile, to=to)
     outcomes = run_study(steps, force=force, plan_only=list_)
@@ -57,18 +70,12 @@ def study(
         say(f"figures and pages: {steps[0].figures}; executed: {steps[0].work}")
 
 
-@app.command(rich_help_panel="Study")
-def verify(notebooks: Numbers = None) -> None:
-    """Run the study again in build/verify, and compare every number with the published one.
-
-    Exits with 1 where one differs by more than 1e-6 or, where models are asked, by 0.01.
-
-    Example: medcal verify 02
-    """
+def _verify(notebooks: list[str]) -> None:
+    """Say which notebooks agree with what is published; exit with 1 where one does not."""
     from medcal_nb.run import verify_study
 
     differing = 0
-    for name, lines in verify_study(notebooks or ()).items():
+    for name, lines in verify_study(notebooks).items():
         say(f"{name}: {'differs' if lines else 'agrees'}")
         for line in lines:
             say(f"  {line}")

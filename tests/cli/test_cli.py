@@ -15,7 +15,7 @@ from medcal_nb.correct import fit
 from medcal_nb.errors import MedcalError
 from medcal_nb.measure import metrics_table
 
-COMMANDS = "report import score calibrate ask reader study verify doctor"
+COMMANDS = "report import score calibrate ask reader study doctor"
 
 
 @pytest.fixture
@@ -137,9 +137,12 @@ def test_a_study_says_what_becomes_of_each_notebook(medcal, monkeypatch):
 def test_verify_fails_where_a_number_differs(medcal, monkeypatch):
     differs = {"02": [], "04": ["t, row 1"]}
     monkeypatch.setattr(run, "verify_study", lambda chosen: differs)
-    code, out, err = medcal("verify")
+    code, out, err = medcal("study", "--verify")
     assert (code, out) == (1, "02: agrees\n04: differs\n  t, row 1\n")
     assert "1 notebooks differ" in err
+    code, _, err = medcal("study", "--verify", "-p", "SEED=2")
+    assert code == 2
+    assert "leave out -p" in err
 
 
 def test_lists_name_methods_models_and_data_sets(medcal):

@@ -7,6 +7,7 @@ expected calibration error that holds its level. Needs numpy, scipy and pandas.
 
 from ._check import MeasureWarning
 from .binned import ece, ece_mass
+from .certify import Certificate, certify
 from .decisions import (
     best_threshold,
     expected_cost_table,

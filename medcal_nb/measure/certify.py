@@ -1,0 +1,322 @@
+"""Certify a threshold of the confidence by grading few answers, and say which to grade next."""
+
+from collections.abc import Iterator
+from functools import lru_cache
+from typing import Literal, NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy.special import bdtrc
+from scipy.stats import binom
+
+from ._check import (
+    check_confidence,
+    check_groups,
+    check_length,
+    check_level,
+    check_whole,
+)
+from .resampling import FloatArray
+
+State = Literal["grading", "certified", "futile", "budget used"]
+
+REGION_GROWTH = 1.03  # answers of a region, times those of the one before
+FIRST_COVERAGE = 0.06  # share of the pool in the first region, at least
+FIRST_MARGIN = 7  # and so many times the answers that certify without an error
+MOST_OF_A_REGION = 2000  # grades after which a region is given up
+HOPELESS = 0.002  # p value of "it could still be certified" at which it is given up
+GRADED_WHOLE = 4  # power of the share of grades by which delta is spent: late
+GRADED_IN_PART = 2  # sooner, for a grade that is saved is one more for the next region
+
+
+class Certificate(NamedTuple):
+    """Where a certificate stands; `certify` says what each field is."""
+
+    next: NDArray[np.intp]
+    threshold: float
+    coverage: float
+    n_graded: int
+    n: int
+    errors: int
+    state: State
+    sentence: str
+
+
+def certify(
+    confidence: ArrayLike,
+    grades: ArrayLike,
+    *,
+    risk: float,
+    delta: float = 0.1,
+    budget: int | None = None,
+    groups: ArrayLike | None = None,
+    seed: int = 0,
+    batch: int = 1,
+) -> Certificate:
+    r"""Lowest certified threshold, and which answers to grade next to certify a lower one.
+
+    .. math:: P\bigl(\, P(y = 0 \mid c \ge \hat\tau) \le \alpha \,\bigr) \ge 1 - \delta
+
+    over the draw of the pool, whenever grading stops. Nested regions of the most confident answers
+    are fixed by the confidences, the budget and the seed. One after the other is graded in one
+    random order of the pool, in which a grade serves every region that holds it, until an exact
+    sequential binomial test certifies the region; the first that it does not certify ends the
+    sequence. A pure function: call it again with the grades that came in.
+
+    Parameters
+    ----------
+    confidence : (n,) array
+        Probability in [0, 1] that the answer is correct, of every answer of the pool: a random
+        sample of those that the threshold will be used on.
+    grades : (n,) array of 1, 0 and NaN
+        1 right, 0 wrong, NaN not graded. An answer that cannot be graded is 0: left out, it would
+        make the risk look smaller.
+    risk : float
+        α, the share wrong that is allowed among the answers retained, in (0, 1).
+    delta : float
+        δ, the probability that the risk is exceeded all the same, in (0, 1). For k methods of
+        which the best is taken it is δ / k for each.
+    budget : int, optional
+        Most answers that are graded; as many as it takes if None. Like pool, seed, risk and delta
+        it is fixed before the first grade is seen: who tries several has no certificate.
+    groups : (n,) array, optional
+        The image of each answer. One answer an image, drawn at random, is the pool then.
+    seed : int
+        Of the order of grading.
+    batch : int
+        Answers that `next` names at least, as far as there are so many: those that would be next
+        if all before were right.
+
+    Returns
+    -------
+    Certificate
+        - next: positions to grade now, in an order that may be cut anywhere; empty at the end
+        - threshold: lowest certified so far; infinite where none is
+        - coverage: share of the pool at or above it
+        - n_graded: grades looked at so far
+        - n, errors: grades, and wrong answers among them, that certified the threshold
+        - state: grading; at the end certified (no lower threshold can be), futile (none can be)
+          or budget used
+        - sentence: what a Methods section says of it
+
+    Raises
+    ------
+    ValueError
+        On confidences outside [0, 1] or missing; on a grade that is neither 0, 1 nor NaN; on a
+        risk or delta outside (0, 1).
+
+    References
+    ----------
+    Fixed sequence: Angelopoulos et al., Learn then Test, 2025, arXiv:2110.01052. Selective risk:
+    Geifman & El-Yaniv 2017, arXiv:1705.08500. Spending δ over looks: Lan & DeMets, Biometrika
+    1983, doi:10.1093/biomet/70.3.659. One order for all regions (permanent random numbers):
+    Ohlsson 1995, doi:10.1002/9781118150504.ch9. Argument and simulations: docs/certify.md.
+
+    Examples
+    --------
+    >>> rng = np.random.default_rng(0)
+    >>> confidence = rng.uniform(0.5, 1, 5000)
+    >>> right = rng.random(5000) < confidence
+    >>> grades = np.full(5000, np.nan)
+    >>> stand = certify(confidence, grades, risk=0.2, budget=200, batch=20)
+    >>> while stand.next.size:
+    ...     grades[stand.next] = right[stand.next]  # a person grades these
+    ...     stand = certify(confidence, grades, risk=0.2, budget=200, batch=20)
+    >>> stand.state, round(stand.threshold, 2), round(stand.coverage, 2), stand.n_graded
+    ('budget used', 0.78, 0.45, 189)
+    """
+    c = check_confidence(confidence)
+    y = _check_grades(grades, c.size)
+    risk = check_level(risk, "risk")
+    delta = check_level(delta, "delta")
+    order = _order_of_grading(groups, c.size, seed)
+    most = order.size if budget is None else check_whole(budget, "budget", 1)
+    own = _Pool(c[order], risk, delta, min(most, order.size))
+    right = y[order]
+    now = own.test(right)
+    ahead = now.next
+    step = now
+    while step.next.size and ahead.size < check_whole(batch, "batch", 1):
+        right[step.next] = 1
+        step = own.test(right)
+        ahead = np.append(ahead, step.next)
+    coverage = float((c >= now.threshold).mean())
+    sentence = _sentence(now, own, coverage, c.size, seed)
+    return now._replace(next=order[ahead], coverage=coverage, sentence=sentence)
+
+
+def _check_grades(grades: ArrayLike, n: int) -> FloatArray:
+    """Grades as floats of their own: 1, 0 and NaN."""
+    y = np.array(grades, dtype=float)
+    check_length(y, n, "grades")
+    bad = ~(np.isnan(y) | (y == 0) | (y == 1))
+    if bad.any():
+        first = int(bad.argmax())
+        raise ValueError(
+            f"grades: {int(bad.sum())} are neither 0, 1 nor missing, the first at position "
+            f"{first} ({y[first]:g})"
+        )
+    return y
+
+
+def _order_of_grading(groups: ArrayLike | None, n: int, seed: int) -> NDArray[np.intp]:
+    """Positions of one answer of each image, in a random order."""
+    rng = np.random.default_rng(seed)
+    order = rng.permutation(n)
+    codes, n_groups = check_groups(groups, n)
+    if n_groups == n:
+        return order
+    _, first = np.unique(codes[order], return_index=True)
+    return rng.permutation(order[first])
+
+
+class _Region(NamedTuple):
+    """The answers of at least a confidence, tied ones together."""
+
+    lowest: float
+    sample: NDArray[np.intp]  # those that are graded, in their order
+    allowed: NDArray[np.intp]  # errors with which it passes after each grade
+
+
+class _Pool:
+    """What is fixed before a grade is seen: confidences in the order of grading, and regions."""
+
+    def __init__(self, c: FloatArray, risk: float, delta: float, budget: int) -> None:
+        self.c = c
+        self.risk = risk
+        self.delta = delta
+        self.budget = budget
+
+    def regions(self) -> Iterator[_Region]:
+        """The regions, each a little larger than the one before."""
+        ascending = np.sort(self.c)
+        n = ascending.size
+        without_error = np.log(self.delta) / np.log1p(-self.risk)
+        first = min(FIRST_MARGIN * without_error, self.budget)
+        first = np.ceil(min(max(first, FIRST_COVERAGE * n), n))
+        n_regions = int(np.ceil(np.log(n / first) / np.log(REGION_GROWTH))) + 1
+        sizes = np.round(first * REGION_GROWTH ** np.arange(n_regions))
+        lowest = ascending[n - np.minimum(sizes, n).astype(int)]
+        for value in np.unique(lowest)[::-1]:
+            size = n - int(np.searchsorted(ascending, value))
+            horizon = min(size, self.budget, MOST_OF_A_REGION)
+            power = GRADED_WHOLE if size == horizon else GRADED_IN_PART
+            yield _Region(
+                lowest=float(value),
+                sample=self.sample(value, horizon),
+                allowed=_errors_allowed(horizon, self.risk, self.delta, power),
+            )
+
+    def sample(self, lowest: float, n: int) -> NDArray[np.intp]:
+        """The first n answers of a region in the order of grading."""
+        stop = 4 * n  # of many answers only the first are looked at
+        while True:
+            members = np.flatnonzero(self.c[:stop] >= lowest)
+            if members.size >= n or stop >= self.c.size:
+                return members[:n]
+            stop *= 4
+
+    def test(self, right: FloatArray) -> Certificate:
+        """Test one region after the other; positions are those in the order of grading."""
+        none = np.array([], dtype=np.intp)
+        stand = Certificate(none, np.inf, 0.0, 0, 0, 0, "certified", "")
+        looked_at = np.zeros(right.size, dtype=bool)
+        for region in self.regions():
+            # how far the grades that are left reach in this region
+            new = np.cumsum(~looked_at[region.sample])
+            reach = int(new.searchsorted(self.budget - stand.n_graded, side="right"))
+            sample = region.sample[:reach]
+            allowed = region.allowed[:reach]
+            if not reach or allowed[-1] < 0:
+                return stand._replace(state="budget used")
+            errors = np.cumsum(1 - _until_missing(right[sample])).astype(int)
+            look = _look(errors, allowed, self.risk)
+            looked_at[sample[: look.n]] = True
+            n_graded = stand.n_graded + int(new[: look.n].max(initial=0))
+            stand = stand._replace(n_graded=n_graded)
+            if look.ends == "open":
+                todo = sample[look.n : look.until]
+                return stand._replace(next=todo[np.isnan(right[todo])], state="grading")
+            if look.ends == "out of reach" and reach < region.sample.size:
+                return stand._replace(state="budget used")
+            if look.ends != "passed":
+                return stand._replace(state="certified" if stand.n else "futile")
+            n_errors = int(errors[look.n - 1])
+            stand = stand._replace(threshold=region.lowest, n=look.n, errors=n_errors)
+        return stand
+
+
+class _Look(NamedTuple):
+    """How far a region's grades are looked at, and how that ends."""
+
+    n: int
+    ends: Literal["passed", "hopeless", "out of reach", "open"]
+    until: int = 0  # grades with which it would pass if all that are missing were right
+
+
+def _look(errors: NDArray, allowed: NDArray, risk: float) -> _Look:
+    """Look at the grades of a region one by one; `errors` are those so far, after each."""
+    n = np.arange(1, errors.size + 1)
+    passes = errors <= allowed[: errors.size]
+    # the risk is hardly as small as the share of errors with which the region would pass
+    hoped = min(risk, max(allowed[-1], 1) / allowed.size)
+    is_hopeless = bdtrc(errors - 1, n, hoped) < HOPELESS
+    ends = passes | is_hopeless | (errors > allowed[-1])
+    if not ends.any():
+        n_wrong = errors[-1] if errors.size else 0
+        until = errors.size + 1 + int(np.argmax(allowed[errors.size :] >= n_wrong))
+        return _Look(errors.size, "open", until=until)
+    last = int(ends.argmax())
+    if passes[last]:
+        return _Look(last + 1, "passed")
+    return _Look(last + 1, "hopeless" if is_hopeless[last] else "out of reach")
+
+
+def _until_missing(graded: FloatArray) -> FloatArray:
+    """Grades before the first that is missing."""
+    missing = np.isnan(graded)
+    return graded[: missing.argmax()] if missing.any() else graded
+
+
+@lru_cache(maxsize=4096)
+def _errors_allowed(horizon: int, risk: float, delta: float, power: int) -> NDArray:
+    r"""Errors with which a region is certified after 1, 2, … grades; -1 where none may be.
+
+    At a risk of α the probability of ever being within the allowance up to grade n is at most
+    :math:`\delta (n / H)^k`, H the horizon and k the power. A larger risk makes it smaller.
+    """
+    most = int(binom.ppf(delta, horizon, risk)) + 2  # more are not allowed in one look
+    # p[e]: probability of e errors so far, and of not having been certified
+    p = np.zeros(most + 1)
+    p[0] = 1.0
+    allowed = np.full(horizon, -1)
+    spent = 0.0
+    for i in range(horizon):
+        p[1:] = p[1:] * (1 - risk) + p[:-1] * risk
+        p[0] *= 1 - risk
+        at_most = np.cumsum(p)
+        left = delta * ((i + 1) / horizon) ** power - spent
+        e = int(at_most.searchsorted(left, side="right")) - 1
+        if e >= 0:
+            spent += at_most[e]
+            p[: e + 1] = 0.0
+            allowed[i] = e
+    return allowed
+
+
+def _sentence(
+    stand: Certificate, pool: _Pool, coverage: float, n_answers: int, seed: int
+) -> str:
+    """What a Methods section says of a certificate."""
+    how = (
+        f"exact sequential binomial tests of nested regions in a fixed sequence, "
+        f"{stand.n_graded} graded answers of {n_answers:,}, at most {pool.budget:,}, seed {seed}"
+    )
+    held = f"at most {pool.risk:.3g} with probability {1 - pool.delta:.3g}"
+    if not stand.n:
+        return f"No threshold of the confidence was certified to have a risk of {held} ({how})."
+    return (
+        f"Among answers like these with a confidence of at least {stand.threshold:.3g} "
+        f"({coverage:.1%} of all) the share that is wrong is {held}; {stand.errors} of {stand.n} "
+        f"drawn from them at random were wrong ({how})."
+    )

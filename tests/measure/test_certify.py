@@ -1,0 +1,195 @@
+"""A threshold certified with few grades: it holds its risk, it goes on, it reaches its bars."""
+
+import importlib
+from time import perf_counter
+
+import numpy as np
+import pytest
+
+from medcal_nb import measure
+from medcal_nb.answers import load_answers
+
+# the module, whose name the package gives to its function
+module = importlib.import_module("medcal_nb.measure.certify")
+
+
+def calibrated(n, rng):
+    c = rng.uniform(0.5, 1, n)
+    return c, (rng.random(n) < c).astype(float)
+
+
+def graded_by_hand(c, right, *, take=None, **rule):
+    """The end of a run in which only what is asked for is graded, `take` answers at a time."""
+    grades = np.full(c.size, np.nan)
+    while True:
+        stand = measure.certify(c, grades, **rule)
+        if not stand.next.size:
+            assert stand.state != "grading"
+            return stand, grades
+        asked = stand.next[:take]
+        assert np.isnan(grades[asked]).all()
+        grades[asked] = right[asked]
+
+
+@pytest.mark.parametrize("power", [2, 4])
+@pytest.mark.parametrize(
+    ("horizon", "risk", "delta"),
+    [(400, 0.2, 0.1), (100, 0.2, 0.1 / 7), (60, 0.05, 0.2)],
+)
+def test_the_errors_allowed_spend_delta_and_no_more(horizon, risk, delta, power):
+    """Against a walk over all numbers of errors, at the risk and above it."""
+    allowed = module._errors_allowed(horizon, risk, delta, power)
+    reached = []
+    for wrong in (risk, 1.2 * risk):
+        open_paths = np.append(1.0, np.zeros(horizon))
+        for n, most in enumerate(allowed, 1):
+            moved = np.append(0, open_paths[:-1]) * wrong
+            open_paths = open_paths * (1 - wrong) + moved
+            open_paths[: most + 1] = 0
+            assert (
+                1 - open_paths.sum()
+                <= delta * (n / horizon) ** power * (1 + 1e-9) + 1e-12
+            )
+            if wrong > risk:
+                break
+        reached.append(1 - open_paths.sum())
+    assert 0.5 * delta < reached[0] <= delta * (1 + 1e-9)
+    assert reached[1] < reached[0]
+    assert (np.diff(allowed) >= 0).all()
+
+
+def null_pool(kind, rng):
+    """Confidence, grades and images of a pool whose risk is just above 0.2 everywhere."""
+    c = rng.random(600)
+    wrong = rng.random(600) < 0.2005
+    images = None
+    if kind == "heaped":
+        c = np.where(rng.random(600) < 0.6, 0.9, c.round(1))
+    if kind == "clustered":  # three answers an image, right or wrong together
+        images = np.arange(600) // 3
+        wrong = wrong[images]
+    return c, 1.0 - wrong, images
+
+
+@pytest.mark.parametrize("budget", [50, 300])
+@pytest.mark.parametrize("kind", ["continuous", "heaped", "clustered"])
+def test_a_risk_above_the_allowed_one_is_certified_no_oftener_than_delta(kind, budget):
+    passed = []
+    for k in range(250):
+        c, y, images = null_pool(kind, np.random.default_rng([k, budget]))
+        how = {"risk": 0.2, "delta": 0.1, "budget": budget, "groups": images}
+        passed.append(measure.certify(c, y, seed=k, **how).n > 0)
+    assert np.mean(passed) <= 0.1 + 2 * np.sqrt(0.09 / 250)
+
+
+@pytest.fixture(scope="module")
+def recorded():
+    answers = load_answers("vlcb").query("dataset == 'GMAI-MMBench'")
+    return answers.dropna(subset=["confidence", "correct"])
+
+
+@pytest.mark.parametrize(
+    ("model", "method", "certified", "coverage"),
+    [
+        ("InternVL3_5-14B-HF", "p_true", 0.95, 0.19),
+        ("Qwen3-VL-8B-Instruct", "probe_pik", 0.9, 0.145),
+        ("deepseek-vl2", "verbalized", 0, 0),
+    ],
+)
+def test_what_400_grades_of_recorded_answers_certify(
+    recorded, model, method, certified, coverage
+):
+    rows = recorded[(recorded["model"] == model) & (recorded["strategy"] == method)]
+    c, y = rows[["confidence", "correct"]].astype(float).to_numpy().T
+    ends = []
+    for k in range(20):
+        half = np.random.default_rng(k).permutation(c.size)[: c.size // 2]
+        rule = {"risk": 0.2, "delta": 0.1 / 7, "budget": 400, "seed": k}
+        ends.append(measure.certify(c[half], y[half], **rule))
+    assert np.mean([end.n > 0 for end in ends]) >= certified
+    assert np.mean([end.coverage for end in ends]) >= coverage
+    if not certified:
+        assert all(end.state == "futile" and end.n_graded <= 40 for end in ends)
+
+
+def test_grades_do_not_grow_with_the_pool():
+    coverages = []
+    for k in range(10):
+        c, y = calibrated(50_000, np.random.default_rng(k))
+        end = measure.certify(c, y, risk=0.2, delta=0.1, budget=400, seed=k)
+        coverages.append(end.coverage)
+        kept = c >= end.threshold
+        assert end.coverage == pytest.approx(kept.mean())
+        assert end.n_graded <= 400
+    assert np.mean(coverages) > 0.62
+
+
+@pytest.mark.parametrize("take", [1, None])
+def test_the_same_grades_give_the_same_answer_however_they_came(rng, take):
+    c, right = calibrated(500, rng)
+    c = c.round(2)  # tied answers are retained together
+    rule = {"risk": 0.2, "delta": 0.1, "budget": 120}
+    stand, grades = graded_by_hand(c, right, take=take, **rule)
+    whole = measure.certify(c, right, **rule)
+    assert stand[1:] == whole[1:]
+    assert stand.n_graded == np.isfinite(grades).sum() <= 120
+    assert f"{stand.n_graded} graded answers of 500" in stand.sentence
+    assert stand.threshold in c
+    assert stand.state == "budget used"
+    # a batch asks ahead: more answers at once, hardly more in all
+    batched, _ = graded_by_hand(c, right, batch=20, **rule)
+    assert (batched.threshold, batched.n) == (stand.threshold, stand.n)
+    first = measure.certify(c, np.full(500, np.nan), batch=20, **rule)
+    assert first.next.size >= 20
+    assert np.unique(first.next).size == first.next.size
+
+
+def test_one_answer_of_an_image_is_graded(rng):
+    c, right = calibrated(900, rng)
+    images = np.repeat([f"scan {i}" for i in range(300)], 3)
+    rule = {"risk": 0.2, "delta": 0.1, "budget": 200, "groups": images}
+    stand, grades = graded_by_hand(c, right, **rule)
+    asked = images[np.isfinite(grades)]
+    assert np.unique(asked).size == asked.size == stand.n_graded
+    assert stand.coverage == pytest.approx((c >= stand.threshold).mean())
+
+
+def test_all_right_and_all_wrong_end(rng):
+    c, _ = calibrated(200, rng)
+    whole = measure.certify(c, np.ones(200), risk=0.2)
+    assert (whole.state, whole.coverage, whole.errors) == ("certified", 1, 0)
+    none, _ = graded_by_hand(c, np.zeros(200), risk=0.2)
+    assert none.state == "futile"
+    assert none.threshold == np.inf
+    assert none.n_graded < 10
+    assert "No threshold" in none.sentence
+    few = measure.certify(c, np.full(200, np.nan), risk=0.01, budget=20)
+    assert few.state == "budget used"  # 20 grades cannot show a risk of 1 %
+
+
+def test_a_step_is_quick():
+    c, right = calibrated(100_000, np.random.default_rng(0))
+    seconds = []
+    for _ in range(3):
+        start = perf_counter()
+        measure.certify(c, right, risk=0.2, budget=400)
+        seconds.append(perf_counter() - start)
+    assert min(seconds) < 0.1
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"grades": [1, 0.5]}, "neither 0, 1 nor missing"),
+        ({"grades": [1]}, "grades has 1 values"),
+        ({"confidence": [0.5, np.nan]}, "NaN"),
+        ({"risk": 20}, "risk must be a share"),
+        ({"budget": 0}, "budget must be"),
+        ({"groups": ["a"]}, "groups has 1 values"),
+    ],
+)
+def test_bad_input_is_refused(change, words):
+    with pytest.raises(ValueError, match=words):
+        measure.certify(
+            **({"confidence": [0.5, 0.9], "grades": [1, np.nan], "risk": 0.2} | change)
+        )

@@ -11,6 +11,7 @@ import base64
 import platform
 import warnings
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from datetime import date
 from functools import partial
 from importlib.metadata import version
@@ -31,6 +32,7 @@ from medcal_nb.answers.recorded import recorded_entry, recorded_names
 from medcal_nb.errors import MedcalError, check_known
 from medcal_nb.files import PathLike, file_hash, new_folder
 from medcal_nb.labels import UNITS, label_of
+from medcal_nb.measure import Bootstrap
 from medcal_nb.measure.rows import (
     arrays,
     image_labels,
@@ -238,7 +240,7 @@ def _facts(
 # --- parts --------------------------------------------------------------------------------
 
 
-def performance(answers: pd.DataFrame, **drawn: Any) -> pd.DataFrame:
+def performance(answers: pd.DataFrame, *, ci: Bootstrap) -> pd.DataFrame:
     """Metrics of each entry with 95 % intervals, the lowest Brier score first.
 
     Entries of fewer than 30 answers come last.
@@ -246,8 +248,8 @@ def performance(answers: pd.DataFrame, **drawn: Any) -> pd.DataFrame:
     Parameters
     ----------
     answers : DataFrame
-    **drawn
-        ``n_resamples`` and ``rng``.
+    ci : Bootstrap
+        Of the intervals.
 
     Returns
     -------
@@ -257,7 +259,7 @@ def performance(answers: pd.DataFrame, **drawn: Any) -> pd.DataFrame:
         - accuracy_graded: also of answers without a confidence
         - few: whether there are fewer than 30 answers
     """
-    table = measure.metrics_table(answers, by=["model"], metrics="all", **drawn)
+    table = measure.metrics_table(answers, by=["model"], metrics="all", ci=ci)
     grades = answers["correct"].astype("Float64").groupby(answers["model"])
     accuracy = table["model"].map(grades.mean())
     table["accuracy_graded"] = accuracy.astype(float)
@@ -265,7 +267,7 @@ def performance(answers: pd.DataFrame, **drawn: Any) -> pd.DataFrame:
     return table.sort_values(["few", "brier"], ignore_index=True, kind="stable")
 
 
-def comparison(answers: pd.DataFrame, **drawn: Any) -> pd.DataFrame:
+def comparison(answers: pd.DataFrame, *, ci: Bootstrap) -> pd.DataFrame:
     """Entries compared pair by pair, paired by image, in Brier score, overconfidence and AUROC.
 
     Returns
@@ -276,11 +278,11 @@ def comparison(answers: pd.DataFrame, **drawn: Any) -> pd.DataFrame:
     parts = parts_by(measured(answers), "model")
     reference = None if len(parts) <= ALL_PAIRS else parts[0][0]["model"]
     return measure.difference_table(
-        answers, "model", metrics=COMPARED, reference=reference, **drawn
+        answers, "model", metrics=COMPARED, reference=reference, ci=ci
     )
 
 
-def recalibration(answers: pd.DataFrame, **drawn: Any) -> pd.DataFrame:
+def recalibration(answers: pd.DataFrame, *, ci: Bootstrap) -> pd.DataFrame:
     """Metrics of each entry by a Platt map that is cross-fitted by image on its own labels.
 
     Entries whose answers are all correct, or all wrong, are left out.
@@ -292,16 +294,10 @@ def recalibration(answers: pd.DataFrame, **drawn: Any) -> pd.DataFrame:
         the intervals of O:E, slope and AUROC narrow (`measure.precision_sample_size`).
     """
     grades = answers.groupby("model", observed=True)["correct"].transform("nunique")
-    mapped = correct.corrected(
-        None, answers[grades > 1], labels=["target"], rng=drawn["rng"]
-    )
+    rng = np.random.default_rng(ci.seed)
+    mapped = correct.corrected(None, answers[grades > 1], labels=["target"], rng=rng)
     metrics = ["gap", "slope", "brier", "brier_skill"]
-    table = measure.metrics_table(
-        mapped,
-        by=["model"],
-        metrics=metrics,
-        **drawn,
-    )
+    table = measure.metrics_table(mapped, by=["model"], metrics=metrics, ci=ci)
     plans = [
         measure.precision_sample_size(part["confidence"])
         for _, part in parts_by(mapped, "model")
@@ -310,7 +306,7 @@ def recalibration(answers: pd.DataFrame, **drawn: Any) -> pd.DataFrame:
 
 
 def transfer(
-    source: pd.DataFrame, answers: pd.DataFrame, *, ci: measure.Bootstrap
+    source: pd.DataFrame, answers: pd.DataFrame, *, ci: Bootstrap
 ) -> pd.DataFrame:
     """Brier scores of a map fitted on the source, of its rivals and of one constant.
 
@@ -338,7 +334,7 @@ def transfer(
     return pd.concat(tables, ignore_index=True)
 
 
-def by_group(answers: pd.DataFrame, column: str, **drawn: Any) -> pd.DataFrame:
+def by_group(answers: pd.DataFrame, column: str, *, ci: Bootstrap) -> pd.DataFrame:
     """Metrics of subgroups of at least 30 answers, the largest overconfidence first.
 
     Returns
@@ -359,14 +355,8 @@ def by_group(answers: pd.DataFrame, column: str, **drawn: Any) -> pd.DataFrame:
     if not n_rows:
         raise ValueError(f"no group has {LEAST} answers")
     metrics = ["gap", "accuracy", "auroc"]
-    level = 1 - 0.05 / n_rows
-    table = measure.metrics_table(
-        large,
-        by=keys,
-        metrics=metrics,
-        level=level,
-        **drawn,
-    )
+    each = replace(ci, level=1 - (1 - ci.level) / n_rows)
+    table = measure.metrics_table(large, by=keys, metrics=metrics, ci=each)
     return table.sort_values(["model", "gap"], ascending=[True, False])
 
 
@@ -390,15 +380,15 @@ def graded_pairs(answers: pd.DataFrame, grading: dict[str, Any]) -> pd.DataFrame
 
 
 def calibration_figure(
-    answers: pd.DataFrame, **drawn: Any
+    answers: pd.DataFrame, *, ci: Bootstrap
 ) -> tuple[Figure, pd.DataFrame]:
     """A calibration square for each entry, its correct and wrong answers below it.
 
     Parameters
     ----------
     answers : DataFrame
-    **drawn
-        ``n_resamples`` and ``rng``.
+    ci : Bootstrap
+        Of the intervals.
 
     Returns
     -------
@@ -426,7 +416,7 @@ def calibration_figure(
                 often = table["n"] >= 0.01 * len(part)
                 plots.calibration(table[often], ax=above)
             else:
-                table = measure.calibration_curve_table(*pair, groups=images, **drawn)
+                table = measure.calibration_curve_table(*pair, groups=images, ci=ci)
                 plots.calibration(table, ax=above)
             plots.outcomes(measure.reliability_table(*pair, n_bins=20), ax=below)
             above.set(title=fill(key["model"], 24), xlabel="")
@@ -459,43 +449,42 @@ class _Page:
         facts: dict[str, Any],
     ) -> None:
         """Compute every part; one that these answers do not allow says why."""
-
-        def drawn() -> dict[str, Any]:
-            rng = np.random.default_rng(facts["seed"])
-            return {"n_resamples": facts["n_resamples"], "rng": rng}
-
-        scores = performance(answers, **drawn())
+        ci = Bootstrap(seed=facts["seed"], n=facts["n_resamples"])
+        scores = performance(answers, ci=ci)
         self.tables["performance"] = scores
         order = pd.CategoricalDtype(scores["model"])
         self.answers = answers = answers.astype({"model": order})
         groups = groups or [name for name in GROUPS if answers[name].nunique() > 1]
-        by = {"by": ["model"], **drawn()}
+        by = {"by": ["model"], "ci": ci}
         parts: dict[str, Callable[[], pd.DataFrame]] = {
-            "calibration": partial(self.draw, answers, **drawn()),
-            "recalibration": partial(recalibration, answers, **drawn()),
+            "calibration": partial(self.draw, answers, ci=ci),
+            "recalibration": partial(recalibration, answers, ci=ci),
             "certified": partial(
-                measure.selective_coverage_table, answers, target=RISK, **by
+                measure.selective_coverage_table,
+                answers,
+                target=RISK,
+                rng=np.random.default_rng(ci.seed),
+                **by,
             ),
             "cost": partial(measure.expected_cost_table, answers, **by),
             "errors": partial(errors, answers),
             "pairs": partial(graded_pairs, answers, facts["grading"]),
         }
         if len(scores) > 1:
-            parts["comparison"] = partial(comparison, answers, **drawn())
+            parts["comparison"] = partial(comparison, answers, ci=ci)
         if source is not None:
-            ci = measure.Bootstrap(seed=facts["seed"], n=facts["n_resamples"])
             parts["transfer"] = partial(transfer, source, answers, ci=ci)
         for name in groups:
-            parts[f"by_{name}"] = partial(by_group, answers, name, **drawn())
+            parts[f"by_{name}"] = partial(by_group, answers, name, ci=ci)
         for name, part in tqdm(parts.items(), "report", unit="part", disable=None):
             try:
                 self.tables[name] = part()
             except ValueError as error:
                 self.missing[name] = str(error)
 
-    def draw(self, answers: pd.DataFrame, **drawn: Any) -> pd.DataFrame:
+    def draw(self, answers: pd.DataFrame, *, ci: Bootstrap) -> pd.DataFrame:
         """Draw the figure; return its numbers."""
-        fig, table = calibration_figure(answers, **drawn)
+        fig, table = calibration_figure(answers, ci=ci)
         for kind in ("svg", "png"):
             path = self.folder / "figures" / f"calibration.{kind}"
             fig.savefig(path, bbox_inches="tight", transparent=True)

@@ -94,7 +94,7 @@ from medcal_nb.measure import ece_interval
 rng = np.random.default_rng(0)
 confidence = rng.random(200)
 correct = rng.random(200) < confidence
-ece_interval(confidence, correct, rng=rng)
+ece_interval(confidence, correct)
 fit(confidence, correct, method="platt")
 """
 ENOUGH = {"medcal_nb", "numpy", "scipy", "pandas", "dateutil", "six", "tzdata", "pytz"}

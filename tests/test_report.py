@@ -16,6 +16,7 @@ from statsmodels.stats.multitest import multipletests
 from medcal_nb import cli, report
 from medcal_nb.answers import load_answers
 from medcal_nb.errors import MedcalError
+from medcal_nb.measure import Bootstrap
 from medcal_nb.report import write_report
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -110,8 +111,7 @@ def test_numbers_are_those_of_the_study():
     answers = load_answers("vlcb").query(
         "dataset == 'GMAI-MMBench' and strategy == 'verbalized' and model.str.contains('Qwen')"
     )
-    rng = np.random.default_rng(0)
-    own = report.performance(report.entries(answers), n_resamples=2000, rng=rng).iloc[0]
+    own = report.performance(report.entries(answers), ci=Bootstrap()).iloc[0]
     published = json.loads((ROOT / "figures/results/02_metrics.json").read_text())
     scores = pd.DataFrame(published["tables"]["scores"])
     theirs = scores[scores["model"].str.contains("Qwen")].iloc[0].drop("model")
@@ -285,7 +285,7 @@ def test_a_hundred_thousand_answers_take_seconds(tmp_path):
     assert time.process_time() - start < 15
 
 
-def test_heaped_confidences_are_drawn_value_by_value(rng):
+def test_heaped_confidences_are_drawn_value_by_value():
     heaped = table_of(model="m", confidence=np.resize([0.8, 0.9, 1], 300))
-    _, values = report.calibration_figure(heaped, n_resamples=20, rng=rng)
+    _, values = report.calibration_figure(heaped, ci=Bootstrap(n=20))
     assert values["confidence"].tolist() == [0.8, 0.9, 1]

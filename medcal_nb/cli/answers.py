@@ -152,8 +152,6 @@ def score(
 
     Example: medcal score answers.csv --by model,modality --require "ece < 0.1"
     """
-    import numpy as np
-
     from medcal_nb import measure
     from medcal_nb.answers import load_answers
 
@@ -169,8 +167,7 @@ def score(
             answers,
             by=names,
             metrics=list(dict.fromkeys(wanted)),
-            n_resamples=resamples,
-            rng=np.random.default_rng(0),
+            ci=measure.Bootstrap(n=resamples),
         )
     if "clip" in table:
         table["clip"] = table.pop("clip")  # last: how a slope was computed, no result

@@ -140,11 +140,4 @@ def image_ablation_table(
             columns[f"{name}_{side}"] = f"{name}_{side}"
     columns["excess"] = ("confidence_change", "accuracy_change")
     by = [*BY, "ensemble", "recalibration"]
-    return paired(
-        pairs,
-        by,
-        means(**columns),
-        level=ci.level,
-        n_resamples=ci.n,
-        rng=np.random.default_rng(ci.seed),
-    )
+    return paired(pairs, by, means(**columns), ci=ci)

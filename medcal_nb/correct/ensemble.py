@@ -465,9 +465,7 @@ def ensemble_table(
         by=_KEYS,
         metrics=["accuracy", "mean_confidence", "brier", "ece"],
         intervals=["accuracy", "mean_confidence", "brier"],
-        level=ci.level,
-        n_resamples=ci.n,
-        rng=np.random.default_rng(ci.seed),
+        ci=ci,
     )
     rows = []
     for key, part in parts_by(answers, _KEYS):
@@ -554,14 +552,7 @@ def ensemble_change_table(
         return row | {"p": two_sided_p(row["change"], n_groups=n_images)}
 
     by = [*_KEYS, "rival", "rival_is"]
-    table = paired(
-        both,
-        by,
-        statistic,
-        level=ci.level,
-        n_resamples=ci.n,
-        rng=np.random.default_rng(ci.seed),
-    )
+    table = paired(both, by, statistic, ci=ci)
     table["p_holm"] = table.groupby("rival")["p"].transform(
         lambda p: holm(p.to_numpy())
     )

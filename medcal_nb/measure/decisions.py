@@ -7,7 +7,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from .paired import with_ends
-from .resampling import Resamples
+from .resampling import Bootstrap, Resamples
 from .rows import image_labels, parts_by
 
 TOLERANCE = 1e-6  # confidences so close to a threshold are at it
@@ -18,9 +18,7 @@ def expected_cost_table(
     *,
     ratios: Sequence[float] = (2, 5, 10, 20),
     by: Sequence[str] = (),
-    level: float = 0.95,
-    n_resamples: int = 2000,
-    rng: np.random.Generator,
+    ci: Bootstrap = Bootstrap(),
 ) -> pd.DataFrame:
     r"""What an answer costs, in checks: deferring by confidence, checking all, checking none.
 
@@ -43,8 +41,8 @@ def expected_cost_table(
         R, checks that a wrong answer acted on is worth; above 1.
     by : sequence of str
         Columns that make the groups.
-    level, n_resamples, rng
-        Of the intervals, by image.
+    ci : Bootstrap
+        Level, number of resamples and seed of the intervals, by image.
 
     Returns
     -------
@@ -73,8 +71,7 @@ def expected_cost_table(
     Examples
     --------
     >>> from medcal_nb.measure import example_answers
-    >>> rng = np.random.default_rng(0)
-    >>> table = expected_cost_table(example_answers(), ratios=[2, 5], n_resamples=200, rng=rng)
+    >>> table = expected_cost_table(example_answers(), ratios=[2, 5])
     >>> table[["ratio", "deferring", "checking_none"]].round(2).to_numpy().tolist()
     [[2.0, 0.68, 0.68], [5.0, 1.0, 1.71]]
     """
@@ -83,11 +80,11 @@ def expected_cost_table(
     rows = []
     for key, part in parts_by(graded[graded["correct"].notna()], by):
         images = image_labels(part)
-        drawn = Resamples(images, n_resamples, rng)
+        drawn = ci.of(images)
         about = {"n": len(part), "n_images": len(set(images))}
         for ratio in ratios:
             row = {"ratio": ratio, "threshold": best_threshold(cost_wrong=ratio)}
-            rows.append(key | row | about | _costs(part, ratio, drawn, level))
+            rows.append(key | row | about | _costs(part, ratio, drawn, ci.level))
     return pd.DataFrame(rows)
 
 

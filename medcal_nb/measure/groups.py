@@ -6,23 +6,23 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
-from ._check import check_choice, check_groups
+from ._check import check_choice, check_groups, check_level
 from .intervals import clustered_interval, holm
 from .paired import with_ends
 from .ranking import auroc_difference
 from .registry import METRICS
 from .resampling import (
     UNBOUNDED,
+    Bootstrap,
     Bounds,
+    FloatArray,
+    Interval,
     Resamples,
-    percentile_ends,
     two_sided_p,
 )
 from .rows import arrays, image_labels, measured, parts_by
-
-STATISTICS = ("mean", "median", "count")
-FIXED_STREAM = 0  # the resamples of models where no generator is handed over
 
 
 def difference_table(
@@ -32,9 +32,7 @@ def difference_table(
     metrics: Sequence[str] = ("gap",),
     reference: object = None,
     by: Sequence[str] = (),
-    level: float = 0.95,
-    n_resamples: int = 2000,
-    rng: np.random.Generator,
+    ci: Bootstrap = Bootstrap(),
 ) -> pd.DataFrame:
     """Groups of answers compared pair by pair, corrected for the number of comparisons.
 
@@ -54,8 +52,8 @@ def difference_table(
         A value of the column: every other group minus this one. None: every two groups.
     by : sequence of str
         Columns within whose combinations groups are compared (model).
-    level, n_resamples, rng
-        Of the intervals of the bootstrap by image.
+    ci : Bootstrap
+        Level, number of resamples and seed of the intervals, by image.
 
     Returns
     -------
@@ -69,7 +67,7 @@ def difference_table(
         - difference: a − b, with unadjusted _low, _high
         - p: two-sided, by Student's t
         - p_holm: Holm over all rows
-        - differs: p_holm ≤ 1 − level
+        - differs: p_holm ≤ 1 − ci.level
 
     Raises
     ------
@@ -79,34 +77,36 @@ def difference_table(
     Examples
     --------
     >>> from medcal_nb.measure import example_answers
-    >>> rng = np.random.default_rng(0)
-    >>> answers = example_answers()
-    >>> table = difference_table(answers, "domain", reference="general", n_resamples=200, rng=rng)
+    >>> table = difference_table(example_answers(), "domain", reference="general")
     >>> table[["a", "b", "differs"]].to_numpy().tolist()
     [['medical', 'general', True]]
     """
-    comparable = [one.name for one in METRICS.values() if one.interval != "inversion"]
+    comparable = _comparable("bootstrap", "share", "delong")
     for name in metrics:
         check_choice(name, "metrics", comparable)
-    (stream,) = rng.spawn(1)
     rows = []
     for key, part in parts_by(measured(graded), by):
         for a, one, b, other in _pairs(part, column, reference):
             images = np.concatenate([image_labels(one), image_labels(other)])
-            drawn = Resamples(images, n_resamples, stream)
+            drawn = ci.of(images)
             pair = {"a": a, "b": b, "n_a": len(one), "n_b": len(other)}
             for name in metrics:
                 row = key | {"metric": name} | pair
                 if name == "auroc":
-                    rows.append(row | _auroc_difference(one, other, images, level))
+                    rows.append(row | _auroc_difference(one, other, images, ci.level))
                 else:
-                    rows.append(row | _difference(name, one, other, drawn, level))
+                    rows.append(row | _difference(name, one, other, drawn, ci.level))
     names = ["metric", "a", "b", "n_a", "n_b", "value_a", "value_b", "difference"]
     names += ["difference_low", "difference_high", "p"]
     table = pd.DataFrame(rows, columns=[*by, *names])
     table["p_holm"] = holm(table["p"].to_numpy(float))
-    table["differs"] = table["p_holm"] <= 1 - level
+    table["differs"] = table["p_holm"] <= 1 - ci.level
     return table
+
+
+def _comparable(*kinds: str) -> list[str]:
+    """Names of the metrics whose intervals are of these kinds."""
+    return [one.name for one in METRICS.values() if one.interval in kinds]
 
 
 def _pairs(
@@ -163,9 +163,7 @@ def worst_group(
     column: str,
     *,
     metric: str = "gap",
-    level: float = 0.95,
-    n_resamples: int = 2000,
-    rng: np.random.Generator,
+    ci: Bootstrap = Bootstrap(),
 ) -> pd.DataFrame:
     """A metric of every group with intervals that hold for all groups together, largest first.
 
@@ -180,10 +178,8 @@ def worst_group(
         Its values are the groups; rows without one are left out.
     metric : str
         One of `METRICS` that is a mean, or a function of means.
-    level : float
-        That all intervals hold together, in (0, 1).
-    n_resamples, rng
-        Of the bootstrap by image.
+    ci : Bootstrap
+        The level that all intervals hold together; number and seed of the resamples.
 
     Returns
     -------
@@ -203,19 +199,15 @@ def worst_group(
     Examples
     --------
     >>> from medcal_nb.measure import example_answers
-    >>> rng = np.random.default_rng(0)
-    >>> table = worst_group(example_answers(), "domain", n_resamples=200, rng=rng)
+    >>> table = worst_group(example_answers(), "domain")
     >>> table[["domain", "gap"]].round(2).iloc[0].tolist()
     ['medical', np.float64(0.2)]
     """
-    known = [
-        one.name for one in METRICS.values() if one.interval in ("bootstrap", "share")
-    ]
-    check_choice(metric, "metric", known)
+    check_choice(metric, "metric", _comparable("bootstrap", "share"))
     answers = measured(graded)
     parts = parts_by(answers[answers[column].notna()], column)
-    drawn = Resamples(image_labels(answers), n_resamples, rng)
-    each = 1 - (1 - level) / max(len(parts), 1)
+    drawn = ci.of(image_labels(answers))
+    each = 1 - (1 - ci.level) / max(len(parts), 1)
     rows = []
     for key, part in parts:
         images = image_labels(part)
@@ -238,15 +230,19 @@ def over_models(
     statistic: str = "median",
     level: float = 0.95,
     bounds: Bounds = UNBOUNDED,
-    n_resamples: int = 2000,
-    rng: np.random.Generator | None = None,
 ) -> pd.DataFrame:
-    """A number over models, with the interval of models as a random sample of models.
+    r"""A number over models, with the interval of models as a random sample of models.
 
     What another set of models like these might show: the sampling noise of answers is a part of
-    how far models differ. Mean and median by the bootstrap that draws models with all their rows
-    (a jackknife of a median does not hold its level), a count by Wilson's interval clustered by
-    model.
+    how far models differ. The interval of a median is of order statistics, exact whatever the
+    distribution: from the r-th lowest to the r-th highest of k models it holds the median with
+
+    .. math:: 1 - 2 P(B < r), \quad B \sim \mathrm{Binomial}(k, \tfrac12)
+
+    and r is the largest that holds the level, or 1: of five models lowest to highest, 93.75 %. A
+    model of several rows counts by its own median. A mean has Student's t with k − 1 degrees,
+    clustered by model, which is too narrow where models are skewed (docs/intervals.md); a count
+    Wilson's interval clustered by model.
 
     Parameters
     ----------
@@ -263,8 +259,6 @@ def over_models(
     bounds : tuple
         Least and largest value that the number can have: (0, 1) for a share. Those of a metric are
         known. An end past a bound is put at it, which costs no coverage.
-    n_resamples, rng
-        Of the bootstrap; None: a fixed stream.
 
     Returns
     -------
@@ -274,52 +268,91 @@ def over_models(
         - the `by` columns
         - n_models, n: models and rows; those without a value are left out
         - the `value` column, with _low, _high; NaN for a single model
+        - level: that the interval holds
 
     Raises
     ------
     ValueError
         On a column the table lacks, or an unknown statistic.
 
+    References
+    ----------
+    Order statistics: David & Nagaraja, Order Statistics, 2003, ch. 7.
+
     Examples
     --------
-    >>> table = pd.DataFrame({"model": list("aabbcc"), "cost": [0.1, 0.2, 0.3, 0.2, 0.5, 0.4]})
-    >>> over_models(table, "cost").round(2).to_numpy().tolist()
-    [[3.0, 6.0, 0.25, -0.02, 0.79]]
-    >>> over_models(table, "cost", bounds=(0, 1)).round(2).to_numpy().tolist()
-    [[3.0, 6.0, 0.25, 0.0, 0.79]]
+    >>> table = pd.DataFrame({"model": list("abcde"), "cost": [0.1, 0.2, 0.3, 0.2, 0.5]})
+    >>> over_models(table, "cost").to_numpy().tolist()
+    [[5.0, 5.0, 0.2, 0.1, 0.5, 0.9375]]
     >>> table["raised"] = table["cost"] > 0.25
     >>> over_models(table, "raised", statistic="count").round(1).to_numpy().tolist()
-    [[3.0, 6.0, 3.0, 0.4, 5.6]]
+    [[5.0, 5.0, 2.0, 0.6, 3.8, 0.9]]
     """
     check_choice(statistic, "statistic", STATISTICS)
+    check_level(level)
     parts_by(table[:0], ["model", value])
-    rng = np.random.default_rng(FIXED_STREAM) if rng is None else rng
     least, most = METRICS[value].bounds if value in METRICS else bounds
+    interval = STATISTICS[statistic]
     rows = []
     for key, part in parts_by(table[table[value].notna()], by):
         values = part[value].to_numpy(float)
         models, n_models = check_groups(part["model"], len(part))
-        row = {"n_models": n_models, "n": len(part), value: np.nan}
-        if statistic == "count":
-            share = clustered_interval(values, models, level=level)
-            ends = len(values) * np.array(share)
-            row[value] = values.sum()
-        else:
-            own = [values[models == k] for k in range(n_models)]
-            draws = _drawn_models(own, getattr(np, statistic), n_resamples, rng)
-            wide = percentile_ends(draws, level=level, n_groups=n_models)
-            ends = np.clip(wide, least, most)
-            row[value] = draws[0]
-        low, high = ends if n_models > 1 else (np.nan, np.nan)
-        rows.append(key | row | {f"{value}_low": low, f"{value}_high": high})
+        found, reached = interval(values, models, level)
+        if statistic != "count":
+            found = Interval(*np.clip(found, least, most))
+        row = {"n_models": n_models, "n": len(part), value: found.estimate}
+        row |= {f"{value}_low": found.low, f"{value}_high": found.high}
+        rows.append(key | row | {"level": reached})
     return pd.DataFrame(rows)
 
 
-def _drawn_models(
-    own: list[np.ndarray], statistic: Any, n_resamples: int, rng: np.random.Generator
-) -> np.ndarray:
-    """(1 + n_resamples,) a statistic of the values of all models, then of models drawn again."""
-    draws = [statistic(np.concatenate(own))]
-    for chosen in rng.integers(0, len(own), (n_resamples, len(own))):
-        draws.append(statistic(np.concatenate([own[i] for i in chosen])))
-    return np.array(draws)
+def _median_of_models(
+    values: FloatArray, models: NDArray[np.intp], level: float
+) -> tuple[Interval, float]:
+    """The median of all rows, order statistics of the models' medians, and their level."""
+    from scipy.stats import binom
+
+    own = np.sort(pd.Series(values).groupby(models).median())
+    k = own.size
+    estimate = float(np.median(values))
+    if k == 1:
+        return Interval(low=np.nan, estimate=estimate, high=np.nan), np.nan
+    # the number of models below the median is binomial
+    rank = max(int(binom.ppf((1 - level) / 2, k, 0.5)), 1)
+    reached = float(1 - 2 * binom.cdf(rank - 1, k, 0.5))
+    interval = Interval(low=own[rank - 1], estimate=estimate, high=own[k - rank])
+    return interval, reached
+
+
+def _mean_of_models(
+    values: FloatArray, models: NDArray[np.intp], level: float
+) -> tuple[Interval, float]:
+    """The mean of all rows and Student's interval, clustered by model."""
+    from scipy.special import stdtrit
+
+    estimate = float(values.mean())
+    parts = np.bincount(models, values - estimate) / values.size
+    k = parts.size
+    if k == 1:
+        return Interval(low=np.nan, estimate=estimate, high=np.nan), np.nan
+    error = np.sqrt(k / (k - 1) * (parts**2).sum())
+    half = float(stdtrit(k - 1, (1 + level) / 2) * error)
+    return Interval(low=estimate - half, estimate=estimate, high=estimate + half), level
+
+
+def _count_of_models(
+    values: FloatArray, models: NDArray[np.intp], level: float
+) -> tuple[Interval, float]:
+    """The number of true rows and Wilson's interval, clustered by model."""
+    low, high = clustered_interval(values, models, level=level)
+    if models.max() == 0:
+        low, high = np.nan, np.nan
+    n = values.size
+    return Interval(low=n * low, estimate=float(values.sum()), high=n * high), level
+
+
+STATISTICS = {
+    "median": _median_of_models,
+    "mean": _mean_of_models,
+    "count": _count_of_models,
+}

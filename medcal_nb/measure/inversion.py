@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike, NDArray
 from ._check import check_groups, check_level, check_pair, warn
 from .binned import N_BINS, bins_of, ece
 from .intervals import note_few
-from .resampling import FloatArray, Interval, gathered
+from .resampling import Bootstrap, FloatArray, Interval, gathered
 from .smooth import ici, local_linear
 
 DRAWS = 1000
@@ -35,9 +35,8 @@ def ece_interval(
     *,
     n_bins: int = N_BINS,
     binning: str = "width",
-    level: float = 0.95,
     groups: ArrayLike | None = None,
-    rng: np.random.Generator,
+    ci: Bootstrap = Bootstrap(),
 ) -> Interval:
     r"""Interval of the expected calibration error by inverting a test, not by resampling rows.
 
@@ -54,13 +53,11 @@ def ece_interval(
         1 where the answer is correct.
     n_bins, binning : int, str
         Bins of the error, as in `ece`: 15 of equal width by default.
-    level : float
-        Nominal coverage, in (0, 1).
     groups : (n,) array, optional
         Image of each answer; answers about one are not independent. Without it
         every answer counts as an image of its own.
-    rng : numpy.random.Generator
-        Draws what chance would show: the same generator gives the same interval.
+    ci : Bootstrap
+        Level of the interval, and seed of the draws of what chance would show.
 
     Returns
     -------
@@ -102,26 +99,24 @@ def ece_interval(
 
     >>> rng = np.random.default_rng(0)
     >>> c = rng.uniform(0.5, 1, 1000)
-    >>> ece_interval(c, rng.random(1000) < c, rng=rng)
+    >>> ece_interval(c, rng.random(1000) < c)
     0.026 [0.000, 0.042]
-    >>> ece_interval(c, rng.random(1000) < c - 0.1, rng=rng)
+    >>> ece_interval(c, rng.random(1000) < c - 0.1)
     0.117 [0.089, 0.146]
     """
     c, y = check_pair(confidence, correct)
-    bins = np.unique(bins_of(c, n_bins, binning), return_inverse=True)[1]
-    low, _, high = _inverted(c, y, bins, groups, level, rng)
-    return Interval(
-        low=low, estimate=ece(c, y, n_bins=n_bins, binning=binning), high=high
-    )
+    cell = bins_of(c, n_bins, binning)
+    rng = ci.stream(groups, n=c.size)
+    found = inverted_interval(c, y, cell, groups=groups, level=ci.level, rng=rng)
+    return found._replace(estimate=ece(c, y, n_bins=n_bins, binning=binning))
 
 
 def ici_interval(
     confidence: ArrayLike,
     correct: ArrayLike,
     *,
-    level: float = 0.95,
     groups: ArrayLike | None = None,
-    rng: np.random.Generator,
+    ci: Bootstrap = Bootstrap(),
 ) -> Interval:
     """Interval of the integrated calibration index, in the way of `ece_interval`.
 
@@ -135,12 +130,10 @@ def ici_interval(
         Probability in [0, 1] that the answer is correct.
     correct : (n,) array of 0 and 1
         1 where the answer is correct.
-    level : float
-        Nominal coverage, in (0, 1).
     groups : (n,) array, optional
         Image of each answer; without, answers count as independent.
-    rng : numpy.random.Generator
-        Draws what chance would show.
+    ci : Bootstrap
+        As of `ece_interval`.
 
     Returns
     -------
@@ -163,27 +156,47 @@ def ici_interval(
     --------
     >>> rng = np.random.default_rng(0)
     >>> c = rng.uniform(0.5, 1, 1000)
-    >>> ici_interval(c, rng.random(1000) < c - 0.1, rng=rng)
+    >>> ici_interval(c, rng.random(1000) < c - 0.1)
     0.083 [0.057, 0.112]
     """
     c, y = check_pair(confidence, correct)
+    rng = ci.stream(groups, n=c.size)
+    found = smooth_interval(c, y, groups=groups, level=ci.level, rng=rng)
+    return found._replace(estimate=ici(c, y))
+
+
+def smooth_interval(
+    c: FloatArray,
+    y: FloatArray,
+    *,
+    groups: ArrayLike | None,
+    level: float,
+    rng: np.random.Generator,
+) -> Interval:
+    """The interval of `ici_interval` on checked arrays."""
     cell = gathered(c, int(np.clip(c.size // IN_STEP, LEAST_STEPS, CURVE)))
     count = np.bincount(cell).astype(float)
     smooth = local_linear(np.bincount(cell, c) / count, count)
-    low, _, high = _inverted(c, y, cell, groups, level, rng, smooth)
-    return Interval(low=low, estimate=ici(c, y), high=high)
+    return inverted_interval(
+        c, y, cell, groups=groups, level=level, rng=rng, smooth=smooth
+    )
 
 
-def _inverted(
+def inverted_interval(
     c: FloatArray,
     y: FloatArray,
-    bins: NDArray[np.intp],
+    cell: NDArray[np.intp] | int,
+    *,
     groups: ArrayLike | None,
     level: float,
     rng: np.random.Generator,
     smooth: FloatArray | None = None,
 ) -> Interval:
-    """The sizes of gap that are not in a tail of what was observed."""
+    """The mean gaps over any cells that are not in a tail of what was observed.
+
+    With `smooth` they are those of a curve through the cells.
+    """
+    bins = np.unique(np.broadcast_to(cell, c.shape), return_inverse=True)[1]
     tail = (1 - check_level(level)) / 2
     n_draws = int(np.clip(np.ceil(IN_TAIL / tail), DRAWS, MOST_DRAWS))
     if n_draws * tail < IN_TAIL:

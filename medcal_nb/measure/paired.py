@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from .registry import METRICS
-from .resampling import UNBOUNDED, Resamples, percentile_ends
+from .resampling import UNBOUNDED, Bootstrap, percentile_ends
 from .rows import image_labels
 
 
@@ -74,9 +74,7 @@ def paired(
     by: Sequence[str],
     statistic: Callable,
     *,
-    level: float = 0.95,
-    n_resamples: int = 2000,
-    rng: np.random.Generator,
+    ci: Bootstrap = Bootstrap(),
 ) -> pd.DataFrame:
     """One row per group: statistics with intervals of the bootstrap by image.
 
@@ -89,17 +87,17 @@ def paired(
     by : sequence of str
         Columns that make the groups.
     statistic : callable
-        ``statistic(part, weights) -> {name: draws}`` with ``weights`` (1 + n_resamples, rows), the
+        ``statistic(part, weights) -> {name: draws}`` with ``weights`` (1 + ci.n, rows), the
         first row ones; a plain number among the values gets no interval.
-    level, n_resamples, rng
-        Of the intervals.
+    ci : Bootstrap
+        Level, number of resamples and seed of the intervals, by image.
 
     Returns
     -------
     DataFrame
         The ``by`` columns, n, n_images and, per name, its value with ``_low`` and ``_high``.
     """
-    resamples = Resamples(image_labels(graded), n_resamples, rng)
+    resamples = ci.of(image_labels(graded))
     rows = []
     for key, part in graded.groupby(list(by), sort=False, observed=True):
         images = image_labels(part)
@@ -108,5 +106,5 @@ def paired(
         row = dict(zip(by, key, strict=True))
         row |= {"n": len(part), "n_images": len(set(images))}
         n_groups = resamples.effective(codes)
-        rows.append(row | with_ends(values, level=level, n_groups=n_groups))
+        rows.append(row | with_ends(values, level=ci.level, n_groups=n_groups))
     return pd.DataFrame(rows)

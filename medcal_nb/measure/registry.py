@@ -22,7 +22,7 @@ from .resampling import FloatArray, Resamples
 #: More different confidences than this are put together into so many cells in resamples.
 MOST_CELLS = 512
 
-INTERVALS = ("bootstrap", "share", "inversion", "delong")
+INTERVALS = ("bootstrap", "share", "inversion", "smooth inversion", "delong")
 
 
 @dataclass(frozen=True)
@@ -87,7 +87,8 @@ class Metric:
         `(confidence, correct, **options) -> Sums`, of checked arrays.
     interval : str
         How its interval is made: "bootstrap"; "share" (of answers: Wilson's, by image);
-        "inversion" (`ece_interval` and its kin); "delong" (`auroc_test`).
+        "inversion" (`ece_interval`, over the cells of its sums) and "smooth inversion"
+        (`ici_interval`); "delong" (`auroc_test`).
     outcomes : bool
         Whether it compares right with wrong answers, so that the rarer outcome decides how much
         is known.

@@ -30,15 +30,16 @@ def image_labels(graded: pd.DataFrame, column: str = "image_id") -> np.ndarray:
     return labels.to_numpy(object)[code]
 
 
-def image_codes(graded: pd.DataFrame, column: str) -> np.ndarray:
-    """Return a number for the image of each row, in the order of their labels.
-
-    Whole numbers of a table without data sets are labels as they stand.
-    """
+def image_codes(graded: pd.DataFrame, column: str) -> tuple[np.ndarray, np.ndarray]:
+    """Return a number for the image of each row, and the label that has each number, sorted."""
     is_number = column in graded and pd.api.types.is_integer_dtype(graded[column].dtype)
     if is_number and "dataset" not in graded and not graded[column].hasnans:
-        return graded[column].to_numpy()
-    return pd.factorize(_labels(graded, column), sort=True)[0]
+        # millions of rows: a text for each image, not for each row
+        code, ids = pd.factorize(graded[column])
+        rank, labels = pd.factorize(plain_ids(ids), sort=True)
+        return rank[code], labels
+    code, names = pd.factorize(_labels(graded, column), sort=True)
+    return code, names.to_numpy(object)
 
 
 def _labels(graded: pd.DataFrame, column: str) -> pd.Series:

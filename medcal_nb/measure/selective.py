@@ -15,7 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 from ._check import check_groups, check_level, check_pair
 from .intervals import clustered_interval
 from .paired import with_ends
-from .resampling import Resamples
+from .resampling import Bootstrap, Resamples
 from .rows import (
     arrays,
     image_labels,
@@ -31,7 +31,6 @@ START = 0.2  # share of answers kept at which the tests of thresholds start
 START_ROOT = 3  # and no more than so many times the root of their number
 EVERY_ERROR = 1000  # up to so many, every number of errors has a test of its own
 RISK_ALLOWED = "target, the risk allowed,"  # what a refusal calls it
-FIXED_STREAM = 0  # the random answer of an image where no generator is handed over
 
 
 class Threshold(NamedTuple):
@@ -81,8 +80,8 @@ def selective_threshold(
         whatever the dependence within an image, for the risk of a random answer of a random
         image. Where images with more answers have another risk, that of all answers differs.
     rng : numpy.random.Generator, optional
-        Draws the answer of each image. None: a fixed stream, so that the same answers have the
-        same threshold in whatever order they come.
+        Draws the answer of each image. None: always the same one, so that the same answers have
+        the same threshold in whatever order they come.
 
     Returns
     -------
@@ -169,7 +168,7 @@ def one_answer_an_image(
     codes, n_groups = check_groups(groups, c.size)
     if n_groups == c.size:
         return slice(None)
-    rng = np.random.default_rng(FIXED_STREAM) if rng is None else rng
+    rng = np.random.default_rng(0 if rng is None else rng)
     order = np.lexsort((y, c, codes))  # the choice must not hang on the order of rows
     size = np.bincount(codes)
     first = size.cumsum() - size
@@ -285,8 +284,7 @@ def selective_coverage_table(
     delta: float = DELTA,
     by: Sequence[str] = ("strategy",),
     n_splits: int = 25,
-    level: float = 0.95,
-    n_resamples: int = 2000,
+    ci: Bootstrap = Bootstrap(),
     rng: np.random.Generator,
 ) -> pd.DataFrame:
     """Coverage at a limited risk: certified and judged out of sample, beside the observed one.
@@ -305,8 +303,10 @@ def selective_coverage_table(
         Columns whose combinations make the rows.
     n_splits : int
         Random halves.
-    level, n_resamples, rng
+    ci : Bootstrap
         Of the intervals of the risk, by image, with the thresholds as they were chosen.
+    rng : numpy.random.Generator
+        Draws the splits, and the answer of each image.
 
     Returns
     -------
@@ -332,7 +332,7 @@ def selective_coverage_table(
     >>> from medcal_nb.measure import example_answers
     >>> general = example_answers(400).query("domain == 'general'")
     >>> rng = np.random.default_rng(0)
-    >>> table = selective_coverage_table(general, target=0.2, n_resamples=200, rng=rng)
+    >>> table = selective_coverage_table(general, target=0.2, rng=rng)
     >>> table[["certified", "coverage"]].round(2).to_numpy().tolist()
     [[0.76, 0.41], [0.6, 0.34]]
     """
@@ -341,7 +341,7 @@ def selective_coverage_table(
     each = check_level(delta, "delta") / max(len(parts), 1)
     rows = []
     for key, part in parts:
-        row = _held_out(part, target, each, n_splits, rng, level, n_resamples)
+        row = _held_out(part, target, each, n_splits, rng, ci)
         rows.append(key | row)
     return pd.DataFrame(rows)
 
@@ -352,13 +352,13 @@ def _held_out(
     delta: float,
     n_splits: int,
     rng: np.random.Generator,
-    level: float,
-    n_resamples: int,
+    ci: Bootstrap,
 ) -> dict[str, float]:
     """A row: thresholds certified on random halves of the images, judged on the others."""
     c = part["confidence"].to_numpy(dtype=float, na_value=np.nan)
     y = part["correct"].to_numpy(dtype=float)
-    codes, n_images = check_groups(image_labels(part), c.size)
+    images = image_labels(part)
+    codes, n_images = check_groups(images, c.size)
     judged = np.empty((n_splits, c.size), dtype=bool)
     thresholds = np.empty(n_splits)
     for i in range(n_splits):
@@ -366,14 +366,14 @@ def _held_out(
         judged[i] = ~np.isin(codes, first)
         thresholds[i] = _of_half(c, y, codes, judged[i], target, delta, rng)
     kept = judged & (c >= thresholds[:, None])
-    drawn = Resamples(codes, n_resamples, rng)
+    drawn = ci.of(images)
     row = {"n": c.size, "n_images": n_images if images_known(part) else 0}
     row["n_fit"] = (~judged & ~np.isnan(c)).sum(axis=1).mean()
     row["accuracy"] = y.mean()
     row["observed_coverage"] = observed_coverage(c, y, target)
     row["certified"] = np.isfinite(thresholds).mean()
     row["coverage"] = (kept.sum(axis=1) / judged.sum(axis=1)).mean()
-    return row | _pooled_risk(drawn, kept.sum(axis=0), y, level)
+    return row | _pooled_risk(drawn, kept.sum(axis=0), y, ci.level)
 
 
 def _of_half(

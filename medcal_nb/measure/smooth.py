@@ -4,10 +4,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
-from ._check import check_level, check_pair, check_whole
+from ._check import check_pair, check_whole
 from .binned import width_bins
 from .registry import Sums, evaluate, register
-from .resampling import FloatArray, Resamples, percentile_ends
+from .resampling import Bootstrap, FloatArray, percentile_ends
 
 SPAN = 0.75  # share of the answers that the curve looks at in each place
 LEAST_REACH = 0.1  # and at least so far
@@ -70,7 +70,7 @@ def _ici(c: FloatArray, y: FloatArray) -> Sums:
     return Sums(cell=cell, n_cells=n_cells, features=(c, y), finish=finish)
 
 
-@register("ici", label="ICI", sums=_ici, interval="inversion")
+@register("ici", label="ICI", sums=_ici, interval="smooth inversion")
 def ici(confidence: ArrayLike, correct: ArrayLike) -> float:
     r"""Integrated calibration index: mean distance of a smooth calibration curve from c.
 
@@ -115,11 +115,9 @@ def calibration_curve_table(
     confidence: ArrayLike,
     correct: ArrayLike,
     *,
-    level: float = 0.95,
-    n_resamples: int = 1000,
     n_points: int = 101,
     groups: ArrayLike | None = None,
-    rng: np.random.Generator,
+    ci: Bootstrap = Bootstrap(),
 ) -> pd.DataFrame:
     """Smooth calibration curve with a pointwise band: accuracy as a function of confidence.
 
@@ -129,16 +127,12 @@ def calibration_curve_table(
         Probability in [0, 1] that the answer is correct.
     correct : (n,) array of 0 and 1
         1 where the answer is correct.
-    level : float
-        Of the band, at each point by itself.
-    n_resamples : int
-        Resamples behind the band, by image where `groups` are given.
     n_points : int
         Points of the curve, evenly from the lowest to the highest confidence.
     groups : (n,) array, optional
         Image of each answer; without, answers count as independent.
-    rng : numpy.random.Generator
-        Draws the resamples: the same generator gives the same band.
+    ci : Bootstrap
+        Level of the band, at each point by itself; number and seed of its resamples.
 
     Returns
     -------
@@ -164,15 +158,14 @@ def calibration_curve_table(
     --------
     >>> rng = np.random.default_rng(0)
     >>> c = rng.random(500)
-    >>> table = calibration_curve_table(c, rng.random(500) < c, n_points=3, rng=rng)
+    >>> table = calibration_curve_table(c, rng.random(500) < c, n_points=3)
     >>> table["accuracy"].round(1).tolist()
     [0.0, 0.5, 1.0]
     """
     c, y = check_pair(confidence, correct)
-    check_level(level)
     check_whole(n_points, "n_points", 2)
     cell, n_cells = _curve_cells(c)
-    drawn = Resamples(groups, n_resamples, rng, n=c.size)
+    drawn = ci.of(groups, n=c.size)
     held, cell = np.unique(cell, return_inverse=True)
     n_cells = held.size
     count = np.bincount(cell, minlength=n_cells).astype(float)
@@ -182,7 +175,7 @@ def calibration_curve_table(
     counts = drawn.sums(cell, n_cells)
     right = drawn.sums(cell, n_cells, y)
     curves = np.clip(_curves(points, x, weight, counts, right), 0, 1)
-    low, high = percentile_ends(curves, level=level, n_groups=drawn.effective())
+    low, high = percentile_ends(curves, level=ci.level, n_groups=drawn.effective())
     near = np.abs(points[:, None] - x) <= 0.05 + 1e-9
     return pd.DataFrame(
         {

@@ -3,8 +3,6 @@
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from functools import partial
-from typing import Any, cast
 
 import numpy as np
 import pandas as pd
@@ -24,12 +22,13 @@ from .intervals import (
     note_few,
     wilson_interval,
 )
-from .inversion import ece_interval, ici_interval
-from .metrics import is_sure
+from .inversion import inverted_interval, smooth_interval
 from .ranking import auroc_test
-from .registry import METRICS
+from .registry import METRICS, Sums
 from .resampling import (
+    Bootstrap,
     FloatArray,
+    Interval,
     Resamples,
     choose_clip,
     effective_number,
@@ -37,7 +36,6 @@ from .resampling import (
 from .rows import image_codes, images_known, measured, parts_by
 
 SCORE_METRICS = ("accuracy", "mean_confidence", "ece", "brier", "log_loss", "auroc")
-_INVERTED = {"ece": "width", "ece_mass": "mass", "ici": ""}  # and their bins
 _IMAGE = "_image"
 HEAPS = 20
 HEAPED = 0.9  # of the answers, in so few values
@@ -53,10 +51,8 @@ def metrics_table(
     metrics: Sequence[str] | str = SCORE_METRICS,
     intervals: Sequence[str] | None = None,
     n_bins: int = N_BINS,
-    level: float = 0.95,
-    n_resamples: int = 1000,
     groups: str | None = "image_id",
-    rng: np.random.Generator,
+    ci: Bootstrap = Bootstrap(),
 ) -> pd.DataFrame:
     """Metrics of each group of graded answers with their intervals: one row per group.
 
@@ -73,16 +69,13 @@ def metrics_table(
         The metrics that get `<name>_low` and `<name>_high`; default all asked for.
     n_bins : int
         As in `ece`.
-    level : float
-        Nominal coverage of the intervals.
-    n_resamples : int
-        All metrics of a row share their resamples.
     groups : str or None
         Column of what is drawn together, joined with the data set's name; the item where it is
         empty. None: each row by itself.
-    rng : numpy.random.Generator
-        Its seed. Each row gets a random stream of its own, which follows from that seed and the
-        row's answers: the same answers have the same intervals, whatever stands beside them.
+    ci : Bootstrap
+        Level, number of resamples and seed of the intervals. All metrics of a row share their
+        resamples, which follow from the seed and the row's images: the same answers have the same
+        intervals, whatever stands beside them.
 
     Returns
     -------
@@ -97,10 +90,10 @@ def metrics_table(
         - each of `metrics`: in the order asked for, with _low, _high; only those of `intervals`
           have ends, if some are named
 
-        Accuracy and confidently_wrong by `clustered_interval`; ECE, of equal width or mass, by
-        `ece_interval`, ICI by `ici_interval`, AUROC by `auroc_test`; the others by the bootstrap.
-        Ends are NaN for E50 and E90, to which sampling noise adds as to a plain ECE. NaN where a
-        metric is undefined, with a `MeasureWarning` that names the group and the reason.
+        The kind of its interval is that of the metric (`Metric.interval`): shares by
+        `clustered_interval`; ECE, of equal width or mass, by `ece_interval`, ICI by
+        `ici_interval`, AUROC by `auroc_test`; the others by the bootstrap. NaN where a metric is
+        undefined, with a `MeasureWarning` that names the group and the reason.
 
     Raises
     ------
@@ -110,8 +103,7 @@ def metrics_table(
     Examples
     --------
     >>> graded = pd.DataFrame({"confidence": [0.9, 0.8, 0.6] * 20, "correct": [1, 1, 0] * 20})
-    >>> rng = np.random.default_rng(0)
-    >>> table = metrics_table(graded, by=[], metrics=["accuracy"], rng=rng)
+    >>> table = metrics_table(graded, by=[], metrics=["accuracy"])
     >>> table[["n", "accuracy_low", "accuracy_high"]].round(2).to_numpy().tolist()
     [[60.0, 0.54, 0.77]]
     """
@@ -124,8 +116,9 @@ def metrics_table(
     parts_by(graded[:0], columns)
     # columns that no number hangs on are not dealt out to the groups
     slim = graded.filter([*columns, groups])
+    labels = None
     if groups is not None:
-        slim[_IMAGE] = image_codes(graded, groups)
+        slim[_IMAGE], labels = image_codes(graded, groups)
     rows = []
     for key, part in parts_by(slim, by):
         answers = measured(part)
@@ -135,31 +128,22 @@ def metrics_table(
             "n_missing": len(part) - len(answers),
             "n_images": n_images if images_known(answers, groups) else 0,
         }
-        images = None if n_images == len(answers) else ids
         with _labelled(", ".join(f"{k}={v}" for k, v in key.items()) or "all"):
             if len(answers):
                 pair = check_pair(answers["confidence"], answers["correct"])
-                stream = _stream(rng, *pair)
-                row |= _scores(
-                    *pair, images, names, wanted, n_bins, level, n_resamples, stream
-                )
+                images = _named(answers.get(_IMAGE), labels)
+                row |= _scores(*pair, ids, images, names, wanted, n_bins, ci)
             else:
                 warn("no answer has both a confidence and a grade")
         rows.append(row)
     return _in_order(pd.DataFrame(rows), names, wanted)
 
 
-def _stream(
-    rng: np.random.Generator, confidence: np.ndarray, correct: np.ndarray
-) -> np.random.Generator:
-    """Return a random stream that follows from a generator's seed and from answers alone."""
-    seed = cast(np.random.SeedSequence, rng.bit_generator.seed_seq)
-    # a thousandth more: sums of decimals are whole, but for the order of adding up
-    total = int(1e6 * confidence.sum() + 1e-3)
-    key = (*seed.spawn_key, len(correct), int(correct.sum()), total)
-    return np.random.default_rng(
-        np.random.SeedSequence(entropy=seed.entropy, spawn_key=key)
-    )
+def _named(codes: pd.Series | None, labels: NDArray | None) -> NDArray | None:
+    """The names of the images of some rows, each once; None where each row is by itself."""
+    if codes is None or labels is None:
+        return None
+    return labels[np.unique(codes)]
 
 
 def _in_order(table: pd.DataFrame, names: list[str], wanted: list[str]) -> pd.DataFrame:
@@ -174,24 +158,26 @@ def _in_order(table: pd.DataFrame, names: list[str], wanted: list[str]) -> pd.Da
 def _scores(
     c: FloatArray,
     y: FloatArray,
-    ids: NDArray[Any] | None,
+    ids: NDArray[np.intp],
+    images: NDArray | None,
     names: list[str],
     wanted: list[str],
     n_bins: int,
-    level: float,
-    n_resamples: int,
-    rng: np.random.Generator,
+    ci: Bootstrap,
 ) -> dict[str, float]:
-    """By column: the metrics of one group of answers, and where wanted their ends."""
+    """By column: the metrics of one group of answers, and where wanted their ends.
+
+    `ids` are the images of the answers, from 0, and `images` their names, which streams of random
+    numbers follow from.
+    """
     options = {"n_bins": n_bins, "clip": choose_clip(c)}
     row: dict[str, float] = {}
     if {"slope", "intercept"} & set(names):
         row["clip"] = options["clip"]
+    n_images = int(ids.max()) + 1
+    by_image = n_images < c.size
     if set(names) & set(wanted):
-        sizes = np.ones(c.size) if ids is None else np.bincount(ids)
-        note_few(effective_number(sizes), ids is not None)
-    # a stream for each kind of interval: a number does not hang on those asked for beside
-    streams = dict(zip(("bootstrap", *_INVERTED), rng.spawn(4), strict=True))
+        note_few(effective_number(np.bincount(ids)), by_image)
     drawn = None
     for name in names:
         metric = METRICS[name]
@@ -201,41 +187,49 @@ def _scores(
             continue
         if metric.interval == "bootstrap":
             if drawn is None:  # shared by all
-                drawn = Resamples(ids, n_resamples, streams["bootstrap"], n=c.size)
+                drawn = Resamples(ids, ci.n, ci.stream(images, n=c.size))
             own["value"] = row[name]
-            interval = metric_interval(metric, c, y, drawn, level=level, **own)
-            ends = interval.low, interval.high
+            ends = metric_interval(metric, c, y, drawn, level=ci.level, **own)
         else:
-            ends = _ends(name, c, y, ids, level, n_bins, streams.get(name))
-        row |= dict(zip((f"{name}_low", f"{name}_high"), ends, strict=True))
+            sums = metric.sums(c, y, **own)
+            groups = ids if by_image else None
+            stream = ci.stream(images, n=c.size)
+            ends = _ends(metric.interval, sums, c, y, groups, ci.level, stream)
+        row |= {f"{name}_low": ends.low, f"{name}_high": ends.high}
     return row
 
 
 def _ends(
-    name: str,
+    kind: str,
+    sums: Sums,
     c: FloatArray,
     y: FloatArray,
-    ids: NDArray[Any] | None,
+    ids: NDArray[np.intp] | None,
     level: float,
-    n_bins: int,
-    stream: Any,
-) -> tuple[float, float]:
-    """The interval that holds its level for a metric that has one of its own."""
-    if name in _INVERTED:
-        interval = partial(ece_interval, n_bins=n_bins, binning=_INVERTED[name])
-        if name == "ici":
-            interval = partial(ici_interval)
-        return interval(c, y, groups=ids, level=level, rng=stream)[::2]
-    if name == "accuracy":
-        return clustered_interval(y, ids, level=level)
-    if name == "confidently_wrong":
-        wrong = y == 0
-        ids = None if ids is None else ids[wrong]
-        return clustered_interval(is_sure(c[wrong]), ids, level=level)
+    rng: np.random.Generator,
+) -> Interval:
+    """The interval of a kind; what it is of, the metric's own sums say."""
+    if kind == "share":
+        return _share(sums, ids, level)
+    if kind == "inversion":
+        return inverted_interval(c, y, sums.cell, groups=ids, level=level, rng=rng)
+    if kind == "smooth inversion":
+        return smooth_interval(c, y, groups=ids, level=level, rng=rng)
     test = auroc_test(c, y, groups=ids, level=level)
     if np.isnan(test["p"]):
         warn("AUROC: one image holds an outcome, or nothing varies: no interval")
-    return test["low"], test["high"]
+    return Interval(low=test["low"], estimate=test["auroc"], high=test["high"])
+
+
+def _share(sums: Sums, ids: NDArray[np.intp] | None, level: float) -> Interval:
+    """Wilson's interval, by image, of a mean of 0 and 1, or of those that are counted."""
+    hits = sums.features[0]
+    if len(sums.features) > 1:
+        counted = sums.features[1] > 0
+        hits = hits[counted]
+        ids = None if ids is None else ids[counted]
+    low, high = clustered_interval(hits, ids, level=level)
+    return Interval(low=low, estimate=float(hits.mean()), high=high)
 
 
 @contextmanager

@@ -78,10 +78,10 @@ def tasks(n):
     }
     brier = {"loop": looped(lambda a, b: brier_score_loss(b, a), c, y)}
     auroc = {"loop": looped(lambda a, b: roc_auc_score(b, a), c, y)}
-    by_image = {"groups": np.arange(n) // 3, "rng": rng}
+    by_image = {"groups": np.arange(n) // 3}
     return {
         "ECE, 15 bins": (partial(measure.ece, c, y), once),
-        "ECE interval": (partial(measure.ece_interval, c, y, rng=rng), loops),
+        "ECE interval": (partial(measure.ece_interval, c, y), loops),
         "ECE interval by image": (partial(measure.ece_interval, c, y, **by_image), {}),
         "Brier score, interval": (partial(brier_interval, c, y), brier),
         "AUROC, interval": (partial(measure.auroc_test, c, y), auroc),

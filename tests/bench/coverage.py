@@ -100,6 +100,11 @@ def percentiles(name, c, y, images, rng):
     return np.quantile(draws[1:], [0.025, 0.975])
 
 
+def of_this_sample(rng):
+    """Draws of its own for each sample: what they have in common would be in all of them."""
+    return measure.Bootstrap(seed=int(rng.integers(2**32)))
+
+
 def ours(name, c, y, images, rng):
     """Ends of the package's own interval."""
     if name == "accuracy":
@@ -110,10 +115,10 @@ def ours(name, c, y, images, rng):
     if name == "auroc":
         return measure.auroc_test(c, y, groups=images)[["low", "high"]]
     if name == "ici":
-        return measure.ici_interval(c, y, groups=images, rng=rng)[::2]
+        return measure.ici_interval(c, y, groups=images, ci=of_this_sample(rng))[::2]
     if name in ("ece", "ece_mass"):
         how = {"binning": "mass" if name == "ece_mass" else "width", "groups": images}
-        return measure.ece_interval(c, y, **how, rng=rng)[::2]
+        return measure.ece_interval(c, y, **how, ci=of_this_sample(rng))[::2]
     how = {"level": 0.95} | CLIP.get(name, {})
     drawn = Resamples(images, 1000, rng)
     return metric_interval(METRICS[name], c, y, drawn, **how)[::2]

@@ -13,7 +13,9 @@ from scipy.stats import binom
 
 from medcal_nb.answers.recorded import load_recorded
 from medcal_nb.errors import MedcalError
-from medcal_nb.measure import auroc, brier_score, ece, ece_interval, log_loss
+from medcal_nb.measure import auroc, brier_score, ece, log_loss
+from medcal_nb.measure.binned import bins_of
+from medcal_nb.measure.inversion import inverted_interval
 from medcal_nb.teach import lesson as parts
 from medcal_nb.teach.lab import LEVELS, answers, mean_ece
 from medcal_nb.teach.lesson_site import write_lesson_site
@@ -80,7 +82,14 @@ def test_numbers_equal_the_package_s(lesson, seed):
     wanted += [(c >= p).mean(), np.where(c >= p, 4 * (1 - y), 1).mean()]
     assert scores == pytest.approx(wanted, abs=1e-9)
     # the same random numbers, the same interval
-    wanted = ece_interval(c, y, n_bins=bins, rng=np.random.default_rng(99))
+    wanted = inverted_interval(
+        c,
+        y,
+        bins_of(c, bins, "width"),
+        groups=None,
+        level=0.95,
+        rng=np.random.default_rng(99),
+    )
     ends = [interval["low"], interval["high"]]
     assert ends == pytest.approx([wanted.low, wanted.high], abs=1e-6)
     assert band == pytest.approx(binom.ppf([0.025, 0.975], n, p) / n)

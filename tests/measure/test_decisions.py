@@ -19,8 +19,7 @@ def test_expected_costs_by_hand():
     confidence = [0.9] * 3 + [0.8] * 2 + [0.7] * 3 + [np.nan] * 2
     graded = pd.DataFrame({"item_id": range(10), "confidence": confidence})
     graded["correct"] = [1, 1, 0, 1, 0, 1, 1, 1, 0, 1]
-    rng = np.random.default_rng(0)
-    row = measure.expected_cost_table(graded, ratios=[5], rng=rng).iloc[0]
+    row = measure.expected_cost_table(graded, ratios=[5]).iloc[0]
     assert row["threshold"] == pytest.approx(0.8)
     # .9 and .8 are kept, two of five wrong; five are deferred
     assert row["deferred"] == 0.5
@@ -29,17 +28,18 @@ def test_expected_costs_by_hand():
     assert row["saving"] == pytest.approx(1 - 1.5)
     assert row["checking_none_low"] < 1.5 < row["checking_none_high"]
     with pytest.raises(ValueError, match="above 1"):
-        measure.expected_cost_table(graded, ratios=[1, 5], rng=rng)
+        measure.expected_cost_table(graded, ratios=[1, 5])
 
 
 @pytest.mark.parametrize(("step", "deferred"), [(0, 0), (5e-7, 0), (2e-6, 1)])
-def test_a_confidence_at_the_threshold_is_kept(rng, step, deferred):
+def test_a_confidence_at_the_threshold_is_kept(step, deferred):
     """80 % is kept at 5 checks, however it is rounded."""
     for percent in range(50, 100):
         c = percent / 100 - step
         graded = pd.DataFrame({"item_id": [0, 1], "confidence": c, "correct": 1.0})
-        how = {"ratios": [1 / (1 - percent / 100)], "n_resamples": 2, "rng": rng}
-        row = measure.expected_cost_table(graded, **how)
+        ratios = [1 / (1 - percent / 100)]
+        ci = measure.Bootstrap(n=2)
+        row = measure.expected_cost_table(graded, ratios=ratios, ci=ci)
         assert row["deferred"].item() == deferred
 
 
@@ -50,6 +50,6 @@ def test_expected_costs_are_less_certain_where_images_share_their_errors(rng):
     by_image = graded.assign(image_id=graded["item_id"] // 3)
     widths = []
     for rows in (graded, by_image):
-        row = measure.expected_cost_table(rows, ratios=[5], rng=rng).iloc[0]
+        row = measure.expected_cost_table(rows, ratios=[5]).iloc[0]
         widths.append(row["deferring_high"] - row["deferring_low"])
     assert widths[1] > 1.4 * widths[0]

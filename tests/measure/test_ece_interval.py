@@ -56,55 +56,55 @@ def test_the_ici_sees_that_answers_about_an_image_are_alike():
         c = 0.75 + 0.2 * rng.random(70)
         y = np.repeat(rng.random(10) < 0.55, 7).astype(float)
         for k, confidence in enumerate((c, c.round(1))):
-            low, _, high = measure.ici_interval(confidence, y, groups=images, rng=rng)
+            low, _, high = measure.ici_interval(confidence, y, groups=images)
             widths[k] += high - low
     assert widths[0] > 0.75 * widths[1]  # half of it with a step an answer
 
 
 @pytest.mark.parametrize("binning", ["width", "mass"])
 @pytest.mark.parametrize("n_bins", [1, 5, 15])
-def test_the_estimate_is_the_ece(sample, n_bins, binning, rng):
+def test_the_estimate_is_the_ece(sample, n_bins, binning):
     how = {"n_bins": n_bins, "binning": binning}
-    found = measure.ece_interval(*sample, **how, rng=rng)
+    found = measure.ece_interval(*sample, **how)
     assert found.estimate == pytest.approx(measure.ece(*sample, **how))
     assert 0 <= found.low <= found.high <= 1
 
 
-def test_in_one_bin_it_is_the_interval_of_a_gap(rng):
+def test_in_one_bin_it_is_the_interval_of_a_gap():
     """Far from 0 and with one bin the ECE is the size of one gap, about normal."""
     c, y = np.full(1000, 0.9), np.arange(1000) < 600
-    ends = measure.ece_interval(c, y, n_bins=1, rng=rng)[::2]
+    ends = measure.ece_interval(c, y, n_bins=1)[::2]
     half = 1.96 * np.sqrt(0.6 * 0.4 / 1000)
     # from 1,000 draws the 2.5 % point is known to about a tenth of the half width
     assert ends == pytest.approx((0.3 - half, 0.3 + half), abs=0.2 * half)
 
 
-def test_all_alike_and_certain(rng):
+def test_all_alike_and_certain():
     """Thirty right of thirty stated at 100 %: 0.95 of 30 fail to show an error rate of 0.116."""
-    low, _, high = measure.ece_interval(np.ones(30), np.ones(30), rng=rng)
+    low, _, high = measure.ece_interval(np.ones(30), np.ones(30))
     assert (low, high) == (0, pytest.approx(0.116, abs=0.03))
-    assert measure.ece_interval(np.ones(30), np.zeros(30), rng=rng).low > 0.8
+    assert measure.ece_interval(np.ones(30), np.zeros(30)).low > 0.8
 
 
 def test_one_image_alone_has_no_interval_and_few_images_or_draws_are_warned_of(
-    sample, rng
+    sample,
 ):
     with pytest.warns(MeasureWarning, match="all answers are of one"):
-        found = measure.ece_interval(*sample, groups=np.zeros(500), rng=rng)
+        found = measure.ece_interval(*sample, groups=np.zeros(500))
     assert np.isnan([found.low, found.high]).all()
     with pytest.warns(MeasureWarning, match="worth 4 equally large images"):
-        measure.ece_interval(*sample, groups=np.arange(500) % 4, rng=rng)
+        measure.ece_interval(*sample, groups=np.arange(500) % 4)
     with pytest.warns(MeasureWarning, match="fewer than 20 of 50,000 draws"):
-        measure.ece_interval(*sample, level=0.9999, rng=rng)
+        measure.ece_interval(*sample, ci=measure.Bootstrap(level=0.9999))
     warnings.simplefilter("error")
-    measure.ece_interval(*sample, level=0.998, rng=rng)
+    measure.ece_interval(*sample, ci=measure.Bootstrap(level=0.998))
 
 
-def test_luck_is_not_taken_for_a_proof(rng):
+def test_luck_is_not_taken_for_a_proof():
     """Errors placed so that every gap is nearly 0 look better than calibrated answers can."""
     c = np.repeat(np.arange(1, 15) / 15 - 1 / 30, 30_000)
     y = (np.tile(np.arange(30_000), 14) + 0.5) / 30_000 < c
-    low, estimate, high = measure.ece_interval(c, y, rng=rng)
+    low, estimate, high = measure.ece_interval(c, y)
     assert estimate < 2e-5
     assert low == 0
     # 14 gaps of 30,000 answers: their mean size by chance is about 0.002

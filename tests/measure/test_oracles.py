@@ -126,7 +126,7 @@ def test_expected_costs_are_those_of_dcurves_net_benefit(name, answers, of):
     c, y = answers[name]
     graded = pd.DataFrame({"item_id": range(len(c)), "confidence": c, "correct": y})
     thresholds = np.round(np.arange(0.05, 0.55, 0.05), 2)
-    how = {"ratios": 1 / thresholds, "n_resamples": 2, "rng": np.random.default_rng(0)}
+    how = {"ratios": 1 / thresholds, "ci": measure.Bootstrap(n=2)}
     table = measure.expected_cost_table(graded, **how)
     unit = (1 - thresholds) / thresholds
     gained = (table["checking_none"] - table["deferring"]) / unit

@@ -74,7 +74,7 @@ def test_all_wrong_answers_on_one_image_give_no_interval(rng):
     assert METRICS["slope"].n_groups(y, Resamples(images, 2, rng)) == 1
     rows = pd.DataFrame({"confidence": c, "correct": y, "image_id": images})
     with pytest.warns(MeasureWarning, match="AUROC: one image"):
-        measure.metrics_table(rows, by=[], metrics=["auroc"], rng=rng)
+        measure.metrics_table(rows, by=[], metrics=["auroc"])
 
 
 def test_one_interval_for_one_auroc(rng):
@@ -82,7 +82,7 @@ def test_one_interval_for_one_auroc(rng):
     sides = [worlds.graded(rng, 300, d, per_image=3) for d in ("general", "medical")]
     graded = pd.concat(sides)
     one = graded[graded["domain"] == "medical"]
-    plain = measure.metrics_table(one, by=["model", "strategy"], rng=rng)
+    plain = measure.metrics_table(one, by=["model", "strategy"])
     study = transfer_study(*sides, ci=measure.Bootstrap(n=20))
     columns = ["auroc", "auroc_low", "auroc_high"]
     for table in (measure.auroc_table(one), study.table):

@@ -97,7 +97,7 @@ def test_coverage_is_judged_on_the_other_half(rng):
     good = calibrated(800, rng).drop(columns="image_id")
     good.loc[good["item_id"] % 10 == 0, "confidence"] = np.nan
     useless = good.assign(strategy="useless", correct=rng.random(800) < 0.55)
-    how = {"target": 0.2, "n_splits": 1, "n_resamples": 300}
+    how = {"target": 0.2, "n_splits": 1}
     both = pd.concat([good, useless])
     table = measure.selective_coverage_table(both, rng=np.random.default_rng(3), **how)
     sure, nothing = table.itertuples()
@@ -117,7 +117,7 @@ def test_delta_is_split_over_the_methods_of_a_table(rng):
     """The best of three methods is certified at a third of δ each, not at δ."""
     one = calibrated(600, rng).assign(strategy="a")
     three = pd.concat([one.assign(strategy=name) for name in "abc"])
-    options = {"target": 0.2, "n_splits": 10, "n_resamples": 20}
+    options = {"target": 0.2, "n_splits": 10}
     coverage = []
     for rows, delta in ((three, 0.1), (one, 0.1 / 3), (one, 0.1)):
         options |= {"delta": delta, "rng": np.random.default_rng(3)}

@@ -9,6 +9,8 @@ from medcal_nb.measure import METRICS, MeasureWarning
 from medcal_nb.measure.rows import arrays, image_labels
 from medcal_nb.measure.tables import SCORE_METRICS
 
+FEW = measure.Bootstrap(n=50)
+
 
 @pytest.fixture
 def graded(rng):
@@ -36,8 +38,8 @@ def test_reliability_table_is_the_ece_taken_apart(digits, sample):
     assert held["accuracy"].between(held["accuracy_low"], held["accuracy_high"]).all()
 
 
-def test_metrics_table_equals_the_metrics(graded, rng):
-    table = measure.metrics_table(graded, metrics="all", n_resamples=60, rng=rng)
+def test_metrics_table_equals_the_metrics(graded):
+    table = measure.metrics_table(graded, metrics="all", ci=FEW)
     assert table[["model", "n"]].to_numpy().tolist() == [["a", 240], ["b", 240]]
     for _, row in table.iterrows():
         part = arrays(graded[graded["model"] == row["model"]])
@@ -50,40 +52,46 @@ def test_metrics_table_equals_the_metrics(graded, rng):
     assert table.columns.tolist() == expected
 
 
-def test_missing_rows_are_left_out_and_counted(graded, rng):
+def test_missing_rows_are_left_out_and_counted(graded):
     graded.loc[[0, 1], "confidence"] = np.nan
     graded.loc[2, "correct"] = pd.NA
     graded.loc[graded["model"] == "b", "confidence"] = np.nan
     with pytest.warns(MeasureWarning, match="model=b.*no answer has both"):
-        table = measure.metrics_table(graded, n_resamples=20, rng=rng)
+        table = measure.metrics_table(graded, ci=FEW)
     assert table[["n", "n_missing"]].to_numpy().tolist() == [[237, 3], [0, 240]]
     assert table.loc[1, list(SCORE_METRICS)].isna().all()
     error = measure.ece(*arrays(graded.iloc[3:240]))
     assert table.loc[0, "ece"] == pytest.approx(error)
 
 
-def test_unknown_columns_and_metrics_are_refused(graded, rng):
+def test_unknown_columns_and_metrics_are_refused(graded):
     with pytest.raises(ValueError, match="lacks 'site'"):
-        measure.metrics_table(graded, by=["site"], rng=rng)
+        measure.metrics_table(graded, by=["site"])
     with pytest.raises(ValueError, match="metrics must be one of"):
-        measure.metrics_table(graded, metrics=["f1"], rng=rng)
+        measure.metrics_table(graded, metrics=["f1"])
     with pytest.raises(ValueError, match="outside"):
-        measure.metrics_table(graded.assign(confidence=85.0), rng=rng)
+        measure.metrics_table(graded.assign(confidence=85.0))
 
 
-def test_the_interval_of_an_ece_is_the_one_that_holds(graded, rng):
+def test_a_table_s_interval_is_the_one_of_its_function(graded):
     one = graded[graded["model"] == "a"]
     images = image_labels(one)
-    how = {"groups": images, "rng": rng}
+    pair = arrays(one)
     expected = {
         "accuracy": measure.clustered_interval(one["correct"], images),
-        "ece": measure.ece_interval(*arrays(one), **how)[::2],
-        "ece_mass": measure.ece_interval(*arrays(one), binning="mass", **how)[::2],
+        "ece": measure.ece_interval(*pair, groups=images)[::2],
+        "ece_mass": measure.ece_interval(*pair, binning="mass", groups=images)[::2],
+        "ici": measure.ici_interval(*pair, groups=images)[::2],
+        "auroc": measure.auroc_test(*pair, groups=images)[["low", "high"]],
     }
-    row = measure.metrics_table(one, metrics=expected, rng=rng).iloc[0]
-    for name, ends in expected.items():  # of the ECE other draws of the same noise
-        near = pytest.approx(ends, abs=1e-9 if name == "accuracy" else 0.01)
-        assert row[[f"{name}_low", f"{name}_high"]].tolist() == near
+    row = measure.metrics_table(one, metrics=expected).iloc[0]
+    for (
+        name,
+        ends,
+    ) in expected.items():  # to the last digit: the same images, same draws
+        assert row[[f"{name}_low", f"{name}_high"]].tolist() == pytest.approx(
+            list(ends)
+        )
 
 
 def test_slope_and_intercept_have_the_clip_that_maps_have_and_it_is_told(rng):
@@ -91,7 +99,7 @@ def test_slope_and_intercept_have_the_clip_that_maps_have_and_it_is_told(rng):
     c = rng.choice([0.0, 0.5, 0.8, 0.9, 0.99, 1.0], 400)
     y = (rng.random(400) < 0.2 + 0.6 * c).astype(float)
     frame = pd.DataFrame({"confidence": c, "correct": y, "item_id": np.arange(400)})
-    how = {"by": (), "metrics": ["slope", "intercept"], "rng": rng}
+    how = {"by": (), "metrics": ["slope", "intercept"]}
     row = measure.metrics_table(frame, **how).iloc[0]
     expected = [0.005, measure.calibration_slope(c, y, clip=0.005)]
     expected += [measure.calibration_intercept(c, y, clip=0.005)]
@@ -101,15 +109,15 @@ def test_slope_and_intercept_have_the_clip_that_maps_have_and_it_is_told(rng):
 
 
 def test_the_same_answers_have_the_same_intervals_whatever_stands_beside_them(graded):
-    options = {"metrics": ["gap", "brier", "ece", "auroc"], "n_resamples": 50}
-    rng = np.random.default_rng(3)
-    both = measure.metrics_table(graded, by="model", rng=rng, **options)
+    options = {"by": "model", "metrics": ["slope", "log_loss", "ece", "auroc"]}
+    both = measure.metrics_table(graded, ci=FEW, **options)
     alone = graded[graded["model"] == "b"]
-    again = measure.metrics_table(alone, by="model", rng=rng, **options)
-    pd.testing.assert_frame_equal(again, both[1:].reset_index(drop=True))
-    rng = np.random.default_rng(4)
-    other = measure.metrics_table(alone, by="model", rng=rng, **options)
-    assert other["gap_low"].iloc[0] != again["gap_low"].iloc[0]
+    shuffled = alone.sample(frac=1, random_state=1)
+    for rows in (alone, shuffled):
+        again = measure.metrics_table(rows, ci=FEW, **options)
+        pd.testing.assert_frame_equal(again, both[1:].reset_index(drop=True))
+    other = measure.metrics_table(alone, ci=measure.Bootstrap(1, 50), **options)
+    assert (other["slope_low"] != again["slope_low"]).all()
 
 
 def test_heaped_confidences_are_shown_value_by_value(rng):

@@ -274,6 +274,13 @@ def read_manifest(folder: Path, remedy: str) -> dict[str, Any]:
         raise MedcalError(f"{path}: is damaged, no JSON; {remedy}") from None
 
 
+def recorded_folder() -> Path:
+    """Return where recorded answers lie: ``data/recorded`` of a checkout, or in the package."""
+    package = Path(__file__).resolve().parent
+    checkout = package.parent / "data" / "recorded"
+    return checkout if checkout.is_dir() else package / "recorded_data"
+
+
 def check_shipped(path: Path, sha256: str, remedy: str) -> Path:
     """Return the path of a file that comes with the workbook, if it is the one of its manifest.
 

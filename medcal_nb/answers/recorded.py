@@ -18,12 +18,9 @@ from scipy.special import softmax
 
 from medcal_nb.answers.cells import TEXT
 from medcal_nb.errors import MedcalError, check_known
-from medcal_nb.files import check_shipped, read_manifest
+from medcal_nb.files import check_shipped, read_manifest, recorded_folder
 from medcal_nb.measure.decimals import shortest_decimals
 
-_PACKAGE = Path(__file__).resolve().parents[1]
-_CHECKOUT = _PACKAGE.parent / "data" / "recorded"
-_INSTALLED = _PACKAGE / "recorded_data"
 _GET_IT = (
     "get it from a clone of the repository (`git checkout data/recorded`), or install "
     "the package anew"
@@ -33,11 +30,6 @@ _COLUMNS = (
     *("model", "dataset", "domain", "item_id", "image_id", "image_set", "modality"),
     *("question_type", "split", "strategy", "answer", "gold"),
 )
-
-
-def recorded_folder() -> Path:
-    """Return where recorded answers lie: ``data/recorded`` of a checkout, or in the package."""
-    return _CHECKOUT if _CHECKOUT.is_dir() else _INSTALLED
 
 
 def recorded_manifest(folder: Path | None = None) -> dict[str, dict[str, Any]]:

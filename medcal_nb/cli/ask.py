@@ -123,9 +123,9 @@ def _models() -> list[str]:
 
 
 def _datasets() -> list[str]:
-    from medcal_nb.datasets import dataset_names
+    from medcal_nb.datasets import dataset_lines
 
-    return dataset_names()
+    return dataset_lines()
 
 
 _LISTS = {"methods": _methods, "models": _models, "datasets": _datasets}

@@ -1,9 +1,13 @@
-"""Public VQA sets as item tables: VQA-RAD, SLAKE, PathVQA, OmniMedVQA, PMC-VQA and others.
+"""Public VQA sets as item tables: the study's benchmarks, and five sets of medical images.
 
 ``load_items("vqa-rad")`` fetches a set from the Hugging Face hub, where its files are public, and
 keeps it in the hub's cache; ``load_items("vqa-rad:FOLDER")`` reads a copy on disk instead, laid out
 as the hub repository or as its authors publish it. No code of a repository is ever run. The sets
 stand in ``hub_sets.toml``.
+
+**The study's benchmarks** (GMAI-MMBench, MMMU-Pro, GQA, POPE) are all ``test``, and their items
+carry the numbers and columns of the recorded answers (`medcal_nb.datasets.vlcb`), so that an answer
+stands beside those of the five models to the same question.
 
 **Splits** are grouped by image, so that no image is in both. Where a set has a test split of its
 own, every image in it is ``test`` with all its questions, the rest is ``fit``; the set's own
@@ -23,21 +27,30 @@ be distinguished) are left out and counted in ``table.attrs["left_out"]``.
 
 from __future__ import annotations
 
+import base64
 import csv
 import hashlib
 import json
 import os
-import re
 import tomllib
 import zipfile
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from fnmatch import fnmatch
 from functools import cached_property
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
+from medcal_nb.datasets import vlcb
+from medcal_nb.datasets.asked import (
+    ASKED,
+    LeftOut,
+    asked_plainly,
+    image_of,
+    modality_of,
+    one_line,
+)
 from medcal_nb.datasets.items import ITEM_COLUMNS, chosen
 from medcal_nb.errors import MedcalError
 from medcal_nb.files import PathLike, new_file
@@ -45,45 +58,11 @@ from medcal_nb.files import PathLike, new_file
 if TYPE_CHECKING:
     import pandas as pd
 
-UNKNOWN = "unknown"
 _LARGEST = 1 << 28  # of a file in an archive
 #: What ``hub_sets.toml`` tells of each set, by our name for it.
 HUB_SETS: dict[str, dict[str, Any]] = tomllib.loads(
     Path(__file__).with_name("hub_sets.toml").read_text(encoding="utf-8")
 )
-
-# --- words for modalities ------------------------------------------------------------------------
-
-# In order: the first that fits. "fundus" before "photo": "Fundus Photography" is a fundus image.
-_MODALITIES = {
-    "mri": r"\bmri?\b|magnetic|mag-netic|\bt[12]\b|\bflair\b|\bdwi\b|\badc\b|diffusion.weighted",
-    "ct": r"\bct\b|computed tomography|\bcat scan",
-    "x-ray": r"\bx[\s_-]?rays?\b|\bcxr\b|radiograph|\bplain film|\bxr\b",
-    "ultrasound": r"ultra\s?sound|sonogra|\bus\b",
-    "oct": r"\boct\b|optical coherence",
-    "fundus": r"fundus",
-    "infrared reflectance": r"infrared",
-    "dermoscopy": r"dermoscop|dermatoscop",
-    "colposcopy": r"colposcop",
-    "endoscopy": r"endoscop|colonoscop|gastroscop",
-    "pathology": r"patholog|histolog|microscop|biops",
-    "mammography": r"mammo",
-    "pet": r"\bpet\b|positron",
-    "photo": r"photo",
-}
-
-
-def _modality(name: Any, source: str = "stated") -> dict[str, str]:
-    """Our word for a set's name of a modality; names that are none of ours stay, in lower case."""
-    text = str(name or "").strip().lower()
-    ours = next(
-        (o for o, pattern in _MODALITIES.items() if re.search(pattern, text)), text
-    )
-    return {
-        "modality": ours or UNKNOWN,
-        "modality_source": source if ours else "missing",
-    }
-
 
 # --- where files come from -----------------------------------------------------------------------
 
@@ -159,10 +138,9 @@ class _Files:
         for path in self.find(patterns) or self._packed(patterns):
             with _plainly(path):
                 if path.suffix == ".json":
-                    yield from json.loads(path.read_text(encoding="utf-8"))
-                elif path.suffix == ".csv":
-                    with path.open(newline="", encoding="utf-8") as file:
-                        yield from csv.DictReader(file)
+                    yield from _records(path.read_text(encoding="utf-8"))
+                elif path.suffix in (".csv", ".tsv"):
+                    yield from _cells(path)
                 else:
                     for batch in pyarrow.parquet.ParquetFile(path).iter_batches(100):
                         yield from batch.to_pylist()
@@ -173,12 +151,12 @@ class _Files:
         names = [
             name for name in self.members if any(fnmatch(name, one) for one in plain)
         ]
-        return [Path(self.image(name)) for name in names]
+        return [Path(str(self.image(name))) for name in names]
 
     @cached_property
     def members(self) -> dict[str, tuple[Path, zipfile.ZipInfo]]:
         """Files inside the archives, by their names and by the ends of them."""
-        found = {}
+        found: dict[str, tuple[Path, zipfile.ZipInfo]] = {}
         for archive in self.find(self.archives):
             with _plainly(archive), zipfile.ZipFile(archive) as opened:
                 for info in opened.infolist():
@@ -200,18 +178,48 @@ class _Files:
             return self._unpack(*found, parts)
         return None
 
-    def _unpack(self, archive: Path, info: zipfile.ZipInfo, parts: tuple) -> str:
+    def images(self, names: Iterable[str]) -> dict[str, str | bytes | None]:
+        """Return images by their names: paths, or the bytes that a table of images holds."""
+        wanted = set(names)
+        if self.spec.get("image_cells"):
+            return self._from_cells(wanted)
+        stored = self.rows(self.spec.get("image_tables", []))
+        tables = {f"{row['id']}.jpg": row["image"]["bytes"] for row in stored}
+        return {name: tables.get(name) or self.image(name) for name in wanted}
+
+    def _from_cells(self, wanted: set[str]) -> dict[str, str | bytes | None]:
+        """Make files of the images that stand as text in a table of gigabytes."""
+        places: dict[str, str | bytes | None] = {}
+        for patterns in self.spec["rows"].values():
+            for path in self.find(patterns):
+                for row in self.rows([path.relative_to(self.folder).as_posix()]):
+                    name = vlcb.cell_id(row["image"])
+                    if name in wanted and name not in places:
+                        target = self._kept(path, (f"{name}.png",))
+                        with _plainly(f"{path}: the image of row {row.get('index')}"):
+                            data = base64.b64decode(row["image"], validate=True)
+                        if not target.is_file():
+                            with new_file(target, force=True) as part:
+                                part.write_bytes(data)
+                        places[name] = str(target)
+        return places
+
+    def _kept(self, source: Path, parts: tuple[str, ...]) -> Path:
+        """Return where an image that is taken out of a file goes; its folder is there."""
         home = Path(os.environ.get("HF_HOME") or "~/.cache/huggingface").expanduser()
-        digest = hashlib.sha256(
-            f"{archive.resolve()}:{archive.stat().st_size}".encode()
-        )
-        target = home.joinpath("medcal", self.name, digest.hexdigest()[:12], *parts)
+        version = f"{source.resolve()}:{source.stat().st_size}"
+        digest = hashlib.sha256(version.encode()).hexdigest()
+        target = home.joinpath("medcal", self.name, digest[:12], *parts)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        return target
+
+    def _unpack(self, archive: Path, info: zipfile.ZipInfo, parts: tuple) -> str:
+        target = self._kept(archive, parts)
         if info.file_size > _LARGEST:
             raise MedcalError(
                 f"{archive}: {info.filename} unpacks to {info.file_size:,} bytes"
             )
         if not target.is_file():
-            target.parent.mkdir(parents=True, exist_ok=True)
             with (
                 _plainly(archive),
                 zipfile.ZipFile(archive) as opened,
@@ -222,145 +230,38 @@ class _Files:
         return str(target)
 
 
+def _records(text: str) -> Iterator[dict[str, Any]]:
+    """Yield the records of a list, of a dict by their ids (GQA), or one a line (POPE)."""
+    try:
+        stored = json.loads(text)
+    except ValueError:
+        lines = [line for line in text.splitlines() if line.strip()]
+        if len(lines) < 2:
+            raise
+        stored = [json.loads(line) for line in lines]
+    yield from stored.values() if isinstance(stored, dict) else stored
+
+
+def _cells(path: Path) -> Iterator[dict[str, Any]]:
+    """Yield the rows of a CSV or TSV, whose cells may hold whole images."""
+    before = csv.field_size_limit(_LARGEST)
+    mark = "\t" if path.suffix == ".tsv" else ","
+    try:
+        with path.open(newline="", encoding="utf-8") as file:
+            for row in csv.DictReader(file, delimiter=mark, strict=True):
+                if None in row.values():
+                    raise ValueError("a row is cut off")
+                yield row
+    finally:
+        csv.field_size_limit(before)
+
+
 # --- rows ----------------------------------------------------------------------------------------
 
 
-class _LeftOut(Exception):
-    """A row that can't be used; the message says why in a few words."""
-
-
-def _text(value: Any) -> str:
-    return "" if value is None else " ".join(str(value).split())
-
-
-def _image(image: Any) -> dict[str, Any]:
-    """The bytes of an image that the hub stores in its rows, and their hash as its id."""
-    data = (
-        image.get("bytes") if isinstance(image, dict) else image
-    )  # never a path of theirs
-    if not isinstance(data, bytes) or not data:
-        raise _LeftOut("no image")
-    return {"image": data, "image_id": hashlib.sha256(data).hexdigest()[:16]}
-
-
-def _closed_or_open(question: Any, gold: Any) -> dict[str, Any]:
-    """The fields that depend on whether the gold answer is yes or no."""
-    question = _text(question)
-    gold = _text(gold)
-    if not question or not gold:
-        raise _LeftOut("no gold answer" if question else "no question")
-    fields = {
-        "question": question,
-        "question_type": "open",
-        "options": None,
-        "gold": gold,
-    }
-    plain = gold.lower().strip(" .!")
-    if plain in {"yes", "no"}:
-        fields |= {"question_type": "closed", "options": ["yes", "no"], "gold": plain}
-    return fields
-
-
-def _choice(question: Any, options: Any, gold: Any) -> dict[str, Any]:
-    """The fields of a choice question; `gold` is the text of an option."""
-    question = _text(question)
-    gold = _text(gold)
-    options = [o for o in dict.fromkeys(map(_text, options)) if o]
-    if not question:
-        raise _LeftOut("no question")
-    if len(options) < 2:
-        raise _LeftOut("fewer than two options")
-    if gold not in options:
-        same = [
-            o
-            for o in options
-            if o.casefold().rstrip(".") == gold.casefold().rstrip(".")
-        ]
-        if len(same) != 1:
-            raise _LeftOut("gold answer is none of the options")
-        gold = same[0]
-    return {
-        "question": question,
-        "question_type": "choice",
-        "options": options,
-        "gold": gold,
-    }
-
-
-_OPTIONS = re.compile(r"\n?\s*Options:\s*(?=\(?A\s*[:.)])", re.IGNORECASE)
-
-
-def _split_options(text: str) -> tuple[str, list[str]]:
-    r"""Split "Question?\nOptions: A: one, B: two" into the question and its options."""
-    parts = _OPTIONS.split(text, maxsplit=1)
-    if len(parts) != 2:
-        raise _LeftOut("no list of options in the question")
-    kept: list[re.Match] = []
-    for mark in re.finditer(r"(?:^|[,\n]\s*|\s)\(?([A-H])\s*[:.)]\s*", parts[1]):
-        if mark[1] == chr(ord("A") + len(kept)):
-            kept.append(mark)
-    ends = [m.start() for m in kept[1:]] + [len(parts[1])]
-    options = [
-        parts[1][m.end() : e].strip(" ,\n") for m, e in zip(kept, ends, strict=True)
-    ]
-    return parts[0].strip(), [o.removesuffix(".") for o in options]
-
-
-# What each set asks, where it is not just a question with an answer.
-
-
-def _asked_omnimedvqa(row: dict[str, Any]) -> dict[str, Any]:
-    options = [row.get(f"option_{letter}") for letter in "ABCDEF"]
-    return _choice(row["question"], options, row["gt_answer"])
-
-
-def _asked_pmc_vqa(row: dict[str, Any]) -> dict[str, Any]:
-    options = {
-        letter: re.sub(rf"^\s*{letter}\s*[:.)]\s*", "", _text(row[f"Choice {letter}"]))
-        for letter in "ABCD"
-    }
-    # The label is in Answer_label in the first version and in Answer in the second.
-    label = _text(row.get("Answer_label") or row["Answer"]).upper()
-    return _choice(
-        row["Question"], options.values(), options.get(label) or row["Answer"]
-    )
-
-
-def _asked_a_okvqa(row: dict[str, Any]) -> dict[str, Any]:
-    return _choice(
-        row["question"], row["choices"], row["choices"][row["correct_choice_idx"]]
-    )
-
-
-def _asked_science_qa(row: dict[str, Any]) -> dict[str, Any]:
-    question = f"{_text(row.get('hint'))} {_text(row['question'])}"
-    return _choice(question, row["choices"], row["choices"][row["answer"]])
-
-
-def _asked_vqa_v2(row: dict[str, Any]) -> dict[str, Any]:
-    most = _text(row["multiple_choice_answer"])
-    fields = _closed_or_open(row["question"], most)
-    if fields["question_type"] == "open":
-        # Full marks in the set's own metric: an answer that three of the ten people gave.
-        said = [
-            _text(a["answer"] if isinstance(a, dict) else a) for a in row["answers"]
-        ]
-        agreed = [
-            a for a in dict.fromkeys(said) if a and a != most and said.count(a) >= 3
-        ]
-        fields["gold"] = [most, *agreed]
-    return fields
-
-
-def _asked_mmstar(row: dict[str, Any]) -> dict[str, Any]:
-    question, options = _split_options(row["question"])
-    letters = dict(zip("ABCDEFGH", options, strict=False))
-    gold = letters.get(_text(row["answer"]).upper()[:1], "")
-    source = {"source": (row.get("meta_info") or {}).get("source")}
-    return _choice(question, options, gold) | source
-
-
-def _made(row: dict[str, Any], split: str, i: int, name: str) -> dict[str, Any] | None:
+def _item_of(
+    row: dict[str, Any], split: str, i: int, name: str
+) -> dict[str, Any] | None:
     """The item of a stored row, by the columns that ``hub_sets.toml`` names; None if not wanted."""
     spec = HUB_SETS[name]
     if any(
@@ -374,33 +275,23 @@ def _made(row: dict[str, Any], split: str, i: int, name: str) -> dict[str, Any] 
     ):  # VQA-RAD's copy on the hub names nothing
         columns = {}
     numbered = columns.get("item_id", "{split}-{i}")
-    out = {"item_id": _text(numbered.format(**row | {"split": split, "i": i}))}
-    if "image" in columns:
+    out: dict[str, Any] = {}
+    out["item_id"] = one_line(numbered.format(**row | {"split": split, "i": i}))
+    out |= ASKED.get(name, asked_plainly)(row | {"split": split})
+    if "image" not in out and "image" in columns:
         out |= dict.fromkeys(("image", "image_id"), str(row[columns["image"]]))
-    else:
-        out |= _image(row["image"])
-    if "image_id" in columns:
-        out["image_id"] = _text(row[columns["image_id"]])
-    asked = _ASKED.get(name)
-    out |= asked(row) if asked else _closed_or_open(row["question"], row["answer"])
-    out |= {ours: row.get(columns[ours]) for ours in _TOLD if ours in columns}
+    elif "image" not in out:
+        out |= image_of(row["image"])
+    out |= {ours: row.get(columns[ours]) for ours in _NAMED if ours in columns}
     if "organ" in out:
-        out["organ"] = _text(out["organ"]).lower()
+        out["organ"] = one_line(out["organ"]).lower()
     stated = next(filter(None, map(row.get, spec.get("modality_columns", []))), None)
     rules = spec.get("modality_rule", {})
     ruled = rules.get(out.get("organ"), rules.get("all"))
-    return out | (_modality(ruled, "rule") if rules else _modality(stated))
+    return out | (modality_of(ruled, "rule") if rules else modality_of(stated))
 
 
-_TOLD = ("organ", "category", "answer_type", "source", "subject")
-_ASKED = {
-    "omnimedvqa": _asked_omnimedvqa,
-    "pmc-vqa": _asked_pmc_vqa,
-    "a-okvqa": _asked_a_okvqa,
-    "science-qa": _asked_science_qa,
-    "vqa-v2": _asked_vqa_v2,
-    "mmstar": _asked_mmstar,
-}
+_NAMED = ("organ", "category", "answer_type", "source")
 
 
 # --- the table -----------------------------------------------------------------------------------
@@ -435,8 +326,11 @@ def load(
 
     spec = HUB_SETS[name]
     files = _Files(name, folder)
-    left_out = Counter()
+    left_out: Counter[str] = Counter()
     table = pd.DataFrame(_items(files, left_out))
+    if "hashes" in table:
+        table, reasons = vlcb.numbered(table)
+        left_out.update(reasons)
     if table.empty:
         raise MedcalError(
             f"{files.where}: no rows of {spec['title']} found; is it laid out as on the hub "
@@ -463,8 +357,8 @@ def load(
 def _items(files: _Files, left_out: Counter[str]) -> list[dict[str, Any]]:
     """Return the items of all splits; count what is left out, by its reason."""
     spec = files.spec
-    rows = []
-    contents = {}
+    rows: list[dict[str, Any]] = []
+    contents: dict[str, Any] = {}
     for split, patterns in spec["rows"].items():
         for i, stored in enumerate(files.rows(patterns)):
             try:
@@ -474,8 +368,8 @@ def _items(files: _Files, left_out: Counter[str]) -> list[dict[str, Any]]:
                     if str(stored.get("phrase_type")).startswith("test")
                     else split
                 )
-                row = _made(stored, official, i, files.name)
-            except _LeftOut as reason:
+                row = _item_of(stored, official, i, files.name)
+            except LeftOut as reason:
                 left_out[str(reason)] += 1
                 continue
             except (KeyError, TypeError, IndexError, AttributeError) as error:
@@ -498,9 +392,7 @@ def _with_images(
     table: pd.DataFrame, files: _Files, left_out: Counter[str]
 ) -> pd.DataFrame:
     """The rows whose image files are there, with their paths."""
-    found = table["image"].map(
-        {name: files.image(name) for name in table["image"].unique()}
-    )
+    found = table["image"].map(files.images(table["image"].unique()))
     if found.isna().all():
         places = " or ".join([*files.image_folders, *files.archives])
         raise MedcalError(

@@ -16,11 +16,30 @@ def dataset_names() -> list[str]:
     Examples
     --------
     >>> dataset_names()[:2]
-    ['a-okvqa', 'mmstar']
+    ['gmai-mmbench', 'gqa']
     """
     from medcal_nb.datasets import hub
 
     return sorted([*_EMBEDDED, *hub.HUB_SETS])
+
+
+def dataset_lines() -> list[str]:
+    """A line for each dataset: its name, title, domain, size, licence and source.
+
+    Examples
+    --------
+    >>> dataset_lines()[1][:47]
+    'gqa               GQA (balanced test-dev): gene'
+    """
+    from medcal_nb.datasets import hub
+
+    lines = {
+        name: f"{spec['title']}: {spec['domain']}, {spec['gigabytes']} GB, "
+        f"{spec['licence']} ({spec['source']})"
+        for name, spec in hub.HUB_SETS.items()
+    }
+    lines |= dict.fromkeys(_EMBEDDED, "synthetic images, in the checkout")
+    return [f"{name:<18}{lines[name]}" for name in dataset_names()]
 
 
 def load_items(

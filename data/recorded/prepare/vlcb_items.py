@@ -15,7 +15,6 @@ Lists that are not there leave the names of their items as they are.
 from __future__ import annotations
 
 import ast
-import hashlib
 import json
 import re
 from collections.abc import Iterable, Iterator
@@ -24,9 +23,15 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from medcal_nb.datasets.vlcb import (
+    DIGITS,
+    cell_id,
+    gmai_hash,
+    mmmu_category,
+    vlcb_hash,
+)
+
 SHIPPED = Path(__file__).parents[1] / "vlcb_items.parquet"
-DIGITS = 16
-"""Hexadecimal digits of a hash that are kept: 64 bits tell 30,514 items apart."""
 NAMES = [
     "image_id",
     "question_id",
@@ -64,15 +69,6 @@ _MEDICAL = (
     "Public Health",
 )
 _YES_NO = r"exist|verify|.*Verify|two(Same|Different)|same(Animals|Gender)|diff"
-
-
-def vlcb_hash(
-    dataset: str, category: str, question: str, answer: str, image: str
-) -> str:
-    """Return the hash by which VLCB names an item (MD5, hexadecimal)."""
-    texts = [str(text) for text in (dataset, category, question, answer, image)]
-    named = [text if text.strip() else "N/A" for text in texts]
-    return hashlib.md5("[SEP]".join(named).encode()).hexdigest()
 
 
 def read(folder: Path) -> pd.DataFrame:
@@ -159,21 +155,21 @@ def mmmu_pro(folder: Path) -> Iterator[dict]:
             # images are named where they stand: in question, options and explanation
             text = record["question"] + record["options"] + record["explanation"]
             images = sorted({f"image_{k}" for k in re.findall(r"<image (\d)>", text)})
-            category = [record["subject"], record["topic_difficulty"]]
-            category.append("[LSEP]".join(types) or "N/A")
+            difficulty = record["topic_difficulty"]
+            category = mmmu_category(record["subject"], difficulty, types)
             names = {
                 "image_id": record["id"],
                 "question_id": record["id"],
                 "question_type": "choice",
                 "subject": record["subject"].replace("_", " "),
-                "difficulty": record["topic_difficulty"],
+                "difficulty": difficulty,
                 "n_images": len(images),
             } | image_kinds(types)
             tried = [("MMMU_Pro_4", letter) for letter in "ABCDEFGHIJ"]
             for dataset, letter in [("MMMU_Pro_10", record["answer"]), *tried]:
                 digits = vlcb_hash(
                     dataset,
-                    "[SEP]".join(category),
+                    category,
                     record["question"],
                     letter,
                     ",".join(images),
@@ -216,20 +212,11 @@ def gmai_mmbench(folder: Path) -> Iterator[dict]:
     for path in folder.glob("GMAI_mm_bench_VAL.tsv"):
         table = pd.read_csv(path, sep="\t", dtype=str, keep_default_na=False)
         for record in table.to_dict("records"):
-            options = {x: record[x] for x in "ABCDE" if _is_option(record, x)}
-            lines = [record["question"].strip()]
-            lines += [f"{letter}) {text}" for letter, text in options.items()]
-            answer = _letter_of(record["category"], options)
-            task = record["clinical VQA task"]
-            digits = vlcb_hash(
-                "GMAI-MMBench", task, "\n".join(lines), answer, record["image"]
-            )
-            image = hashlib.sha256(record["image"].encode()).hexdigest()[:DIGITS]
             yield {
-                "hash": digits,
-                "image_id": image,
+                "hash": gmai_hash(record),
+                "image_id": cell_id(record["image"]),
                 "question_type": "choice",
-                "subject": task,
+                "subject": record["clinical VQA task"],
                 "image_kind": record.get("modality"),
                 "image_kinds": record.get("modality"),
                 "n_images": 1,
@@ -242,21 +229,3 @@ LISTS = (pope, mmmu_pro, gqa, gmai_mmbench)
 def _records(path: Path) -> Iterator[dict]:
     for line in path.read_text(encoding="utf-8").splitlines():
         yield json.loads(line)
-
-
-def _is_option(record: dict, letter: str) -> bool:
-    text = record.get(letter, "").strip().lower()
-    return letter != "E" or text not in ("", "none", "nan")
-
-
-def _letter_of(answer: str, options: dict[str, str]) -> str:
-    """Return the letter of an option that is the answer, else of one that holds it or is in it."""
-    wanted = answer.strip().lower()
-    texts = {letter: text.strip().lower() for letter, text in options.items()}
-    for letter, text in texts.items():
-        if text == wanted:
-            return letter
-    for letter, text in texts.items():
-        if text and (text in wanted or wanted in text):
-            return letter
-    return ""

@@ -1,0 +1,203 @@
+"""What a stored row of a public set asks: question, options, right answer, image."""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+import re
+from collections.abc import Callable
+from functools import partial
+from pathlib import PurePosixPath
+from typing import Any
+
+from medcal_nb.datasets import vlcb
+
+UNKNOWN = "unknown"
+
+# In order: the first that fits. "fundus" before "photo": "Fundus Photography" is a fundus image.
+_MODALITIES = {
+    "mri": r"\bmri?\b|magnetic|mag-netic|\bt[12]\b|\bflair\b|\bdwi\b|\badc\b|diffusion.weighted",
+    "ct": r"\bct\b|computed tomography|\bcat scan",
+    "x-ray": r"\bx[\s_-]?rays?\b|\bcxr\b|radiograph|\bplain film|\bxr\b",
+    "ultrasound": r"ultra\s?sound|sonogra|\bus\b",
+    "oct": r"\boct\b|optical coherence",
+    "fundus": r"fundus",
+    "infrared reflectance": r"infrared",
+    "dermoscopy": r"dermoscop|dermatoscop",
+    "colposcopy": r"colposcop",
+    "endoscopy": r"endoscop|colonoscop|gastroscop",
+    "pathology": r"patholog|histolog|microscop|biops",
+    "mammography": r"mammo",
+    "pet": r"\bpet\b|positron",
+    "photo": r"photo",
+}
+
+
+def modality_of(name: Any, source: str = "stated") -> dict[str, str]:
+    """Our word for a set's name of a modality; names that are none of ours stay, in lower case."""
+    text = str(name or "").strip().lower()
+    ours = next(
+        (o for o, pattern in _MODALITIES.items() if re.search(pattern, text)), text
+    )
+    return {
+        "modality": ours or UNKNOWN,
+        "modality_source": source if ours else "missing",
+    }
+
+
+class LeftOut(Exception):
+    """A row that can't be used; the message says why in a few words."""
+
+
+def one_line(value: Any) -> str:
+    """A value as text, its white space as single spaces; nothing where it is missing."""
+    return "" if value is None else " ".join(str(value).split())
+
+
+def image_of(image: Any) -> dict[str, Any]:
+    """The bytes of an image that the hub stores in its rows, and their hash as its id."""
+    data = (
+        image.get("bytes") if isinstance(image, dict) else image
+    )  # never a path of theirs
+    if not isinstance(data, bytes) or not data:
+        raise LeftOut("no image")
+    return {"image": data, "image_id": hashlib.sha256(data).hexdigest()[:16]}
+
+
+def closed_or_open(question: Any, gold: Any) -> dict[str, Any]:
+    """The fields that depend on whether the gold answer is yes or no."""
+    question = one_line(question)
+    gold = one_line(gold)
+    if not question or not gold:
+        raise LeftOut("no gold answer" if question else "no question")
+    fields = {
+        "question": question,
+        "question_type": "open",
+        "options": None,
+        "gold": gold,
+    }
+    plain = gold.lower().strip(" .!")
+    if plain in {"yes", "no"}:
+        fields |= {"question_type": "closed", "options": ["yes", "no"], "gold": plain}
+    return fields
+
+
+def asked_plainly(row: dict[str, Any]) -> dict[str, Any]:
+    """The fields of a question with its answer."""
+    return closed_or_open(row["question"], row["answer"])
+
+
+def _choice(question: Any, options: Any, gold: Any) -> dict[str, Any]:
+    """The fields of a choice question; `gold` is the text of an option."""
+    question = one_line(question)
+    gold = one_line(gold)
+    options = [o for o in dict.fromkeys(map(one_line, options)) if o]
+    if not question:
+        raise LeftOut("no question")
+    if len(options) < 2:
+        raise LeftOut("fewer than two options")
+    if gold not in options:
+        same = [
+            o
+            for o in options
+            if o.casefold().rstrip(".") == gold.casefold().rstrip(".")
+        ]
+        if len(same) != 1:
+            raise LeftOut("gold answer is none of the options")
+        gold = same[0]
+    return {
+        "question": question,
+        "question_type": "choice",
+        "options": options,
+        "gold": gold,
+    }
+
+
+# What each set asks, where it is not just a question with an answer.
+
+
+def _asked_omnimedvqa(row: dict[str, Any]) -> dict[str, Any]:
+    options = [row.get(f"option_{letter}") for letter in "ABCDEF"]
+    return _choice(row["question"], options, row["gt_answer"])
+
+
+def _asked_pmc_vqa(row: dict[str, Any]) -> dict[str, Any]:
+    options = {
+        letter: re.sub(
+            rf"^\s*{letter}\s*[:.)]\s*", "", one_line(row[f"Choice {letter}"])
+        )
+        for letter in "ABCD"
+    }
+    # The label is in Answer_label in the first version and in Answer in the second.
+    label = one_line(row.get("Answer_label") or row["Answer"]).upper()
+    return _choice(
+        row["Question"], options.values(), options.get(label) or row["Answer"]
+    )
+
+
+def _asked_gmai(row: dict[str, Any]) -> dict[str, Any]:
+    options = vlcb.gmai_options(row)
+    letter = vlcb.gmai_answer(row["category"], options)
+    if row["answer"] in options and row["answer"] != letter:
+        raise LeftOut("its letter and its words are different answers")
+    image = vlcb.cell_id(row["image"])
+    return _choice(row["question"], options.values(), options.get(letter)) | {
+        "image": image,
+        "image_id": image,
+        "subject": row["clinical VQA task"],
+        "department": row["department"],
+        "hashes": [vlcb.gmai_hash(row)],
+    }
+
+
+def _asked_mmmu_pro(row: dict[str, Any], name: str) -> dict[str, Any]:
+    options = ast.literal_eval(row["options"])
+    letters = dict(zip("ABCDEFGHIJ", options, strict=False))
+    images = [f"image_{i}" for i in range(1, 8) if row.get(f"image_{i}")]
+    kinds = ast.literal_eval(row["img_type"])
+    category = vlcb.mmmu_category(row["subject"], row["topic_difficulty"], kinds)
+    answer = row["answer"]
+    digits = vlcb.vlcb_hash(name, category, row["question"], answer, ",".join(images))
+    # the first image of a question, as the five models were shown
+    shown = image_of(row[images[0]] if images else None)
+    asked = _choice(row["question"], options, letters.get(answer))
+    return asked | shown | {"image_id": row["id"], "hashes": [digits]}
+
+
+def _asked_gqa(row: dict[str, Any]) -> dict[str, Any]:
+    types = row["types"]
+    kind = (ast.literal_eval(types) if isinstance(types, str) else types)["detailed"]
+    image = str(row["imageId"])
+    digits = vlcb.vlcb_hash("GQA", kind, row["question"], row["answer"], image)
+    place = {"image": f"{image}.jpg", "image_id": image, "hashes": [digits]}
+    return asked_plainly(row) | place
+
+
+def _asked_pope(row: dict[str, Any]) -> dict[str, Any]:
+    if isinstance(row["image"], str):  # as its authors publish it, a file a setting
+        image = PurePosixPath(row["image"]).stem
+        shown = {"image": row["image"]}
+        row = row | {"question": row["text"], "answer": row["label"]}
+        row |= {"category": row["split"]}
+    else:
+        image = row["image_source"]
+        shown = image_of(row["image"])
+    question = row["question"]
+    # the copy on the hub asks for an "imange" in 57 questions
+    hashes = [
+        vlcb.vlcb_hash("POPE", row["category"], spelled, row["answer"], image)
+        for spelled in (question, question.replace("image", "imange"))
+    ]
+    return asked_plainly(row) | shown | {"image_id": image, "hashes": hashes}
+
+
+#: What a row of each set asks, where it is not just a question with an answer.
+ASKED: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {
+    "omnimedvqa": _asked_omnimedvqa,
+    "pmc-vqa": _asked_pmc_vqa,
+    "gmai-mmbench": _asked_gmai,
+    "mmmu-pro-10": partial(_asked_mmmu_pro, name="MMMU_Pro_10"),
+    "mmmu-pro-4": partial(_asked_mmmu_pro, name="MMMU_Pro_4"),
+    "gqa": _asked_gqa,
+    "pope": _asked_pope,
+}

@@ -32,7 +32,7 @@ API = {
     "tables": "measure.tables measure.registry measure.example",
     "intervals": "measure.inversion measure.intervals measure.resampling measure.planning",
     "auroc": "measure.ranking measure.readers",
-    "selective": "measure.selective measure.guard",
+    "selective": "measure.selective measure.certify measure.watch",
     "decisions": "measure.decisions",
     "groups": "measure.groups measure.heterogeneity",
     "maps": "correct.maps correct.crossfit correct.families",

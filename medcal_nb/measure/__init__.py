@@ -14,7 +14,6 @@ from .decisions import (
 )
 from .example import example_answers
 from .groups import difference_table, over_models, worst_group
-from .guard import guard, guard_table
 from .heterogeneity import heterogeneity_table, standard_error
 from .intervals import clustered_interval, holm, wilson_interval
 from .inversion import ece_interval, ici_interval
@@ -47,3 +46,4 @@ from .tables import (
     reliability_table,
     value_table,
 )
+from .watch import watch, watch_table

@@ -1,0 +1,212 @@
+"""Watch a threshold in use: has the risk of the answers retained become too large?"""
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+from numpy.typing import ArrayLike, NDArray
+
+from ._check import check_correct, check_groups, check_level, check_whole
+from .resampling import Bootstrap, FloatArray
+from .rows import arrays, image_labels, measured, parts_by
+from .selective import one_answer_an_image
+
+#: Bets, as shares of the largest: each is the best where the risk has come so far from α to 1.
+BETS = (0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.7)
+LARGEST_LOG = 700.0  # of a number that can be written
+
+
+def watch(errors: ArrayLike, *, risk: float, run_length: int = 1000) -> pd.DataFrame:
+    r"""Evidence, after each graded answer, that the risk of a threshold in use is too large.
+
+    .. math:: M_t = \frac1K \sum_k M_{t,k}, \qquad
+        M_{t,k} = (M_{t-1,k} + 1) \, (1 + \lambda_k (x_t - \alpha)), \quad x_t = 1 \text{ if wrong}
+
+    An alarm is raised once it reaches `run_length`. Every answer is a start from which the risk may
+    have changed, so that a change after thousands of good answers is seen as soon as one at the
+    beginning. While the risk is at most α, given the answers before, the average number of
+    graded answers until a false alarm is at least `run_length`.
+
+    Parameters
+    ----------
+    errors : (n,) array of 1, 0 and NaN
+        1 where an answer that was retained is wrong, in the order of use, one answer an image. NaN
+        where it was not graded: it is passed over. Which answers are graded must not hang on
+        whether they are right: all of them, or a random share.
+    risk : float
+        α, the risk that the threshold was certified for, in (0, 1).
+    run_length : int
+        Graded answers until a false alarm, on average, at least.
+
+    Returns
+    -------
+    pandas.DataFrame
+        One row an answer:
+
+        - n: answers graded so far
+        - errors: wrong ones among them
+        - evidence: M after this answer
+        - alarm: whether it has reached `run_length` by now
+
+    Raises
+    ------
+    ValueError
+        On outcomes other than 0, 1 and NaN; on a risk outside (0, 1); on a run length below 2.
+
+    References
+    ----------
+    Shin, Ramdas & Rinaldo, E-detectors, New England Journal of Statistics in Data Science 2023,
+    doi:10.51387/23-NEJSDS51, arXiv:2203.03532.
+
+    Examples
+    --------
+    >>> table = watch([0] * 500 + [1, 0, 1, 1, 0, 1, 1, 1], risk=0.2, run_length=100)
+    >>> int(table["alarm"].argmax()), table["evidence"].round(1).tail(3).tolist()
+    (506, [53.4, 126.2, 332.0])
+    """
+    check_level(risk, "risk")
+    check_whole(run_length, "run_length", 2)
+    x = np.asarray(errors, dtype=float)
+    is_graded = ~np.isnan(x)
+    wrong = check_correct(x[is_graded]) if is_graded.any() else x[:0]
+    # row 0: before the first graded answer
+    evidence = np.append(
+        0.0, np.exp(np.minimum(_log_evidence(wrong, risk), LARGEST_LOG))
+    )
+    n = is_graded.cumsum()
+    return pd.DataFrame(
+        {
+            "n": n,
+            "errors": np.append(0, wrong.cumsum()).astype(int)[n],
+            "evidence": evidence[n],
+            "alarm": (np.maximum.accumulate(evidence) >= run_length)[n],
+        }
+    )
+
+
+def _log_evidence(wrong: FloatArray, risk: float) -> FloatArray:
+    """(n,) log of the mean of the bets' evidence after each answer."""
+    bets = np.array(BETS)[:, None] / risk
+    # (bets, n) logs of the wealth of a bet that never starts anew
+    wealth = np.log1p(bets * (wrong - risk)).cumsum(axis=1)
+    before = np.hstack([np.zeros((len(BETS), 1)), wealth[:, :-1]])
+    # the sum over all starts s of the wealth won since
+    each = wealth + np.logaddexp.accumulate(-before, axis=1)
+    mean: FloatArray = np.logaddexp.reduce(each, axis=0) - np.log(len(BETS))
+    return mean
+
+
+def watch_table(
+    before: pd.DataFrame,
+    after: pd.DataFrame,
+    thresholds: pd.DataFrame,
+    *,
+    risk: float,
+    run_length: int = 1000,
+    by: Sequence[str] = (),
+    n_before: int = 0,
+    n_orders: int = 200,
+    ci: Bootstrap = Bootstrap(),
+) -> pd.DataFrame:
+    """How soon `watch` sees that answers of another kind have come, in random orders.
+
+    Parameters
+    ----------
+    before, after : pandas.DataFrame
+        Graded answers: `n_before` of the first are drawn with replacement, then all of the second
+        follow; one answer an image in each order.
+    thresholds : pandas.DataFrame
+        With the columns of `by` and threshold, as `threshold_table` has them. Infinite thresholds
+        retain nothing and get no row.
+    risk, run_length
+        As in `watch`.
+    by : sequence of str
+        Columns that tell which threshold is for which answers.
+    n_before : int
+        Retained answers before the change; 0: a new place, from the first answer on.
+    n_orders : int
+        Random orders.
+    ci : Bootstrap
+        Its seed is that of the orders.
+
+    Returns
+    -------
+    pandas.DataFrame
+        One row a threshold that retains answers of both:
+
+        - the `by` columns
+        - threshold
+        - risk_before, risk: share wrong of the answers retained
+        - early: share of the orders with an alarm before the change
+        - noticed: share of the others with an alarm after it
+        - median_delay: graded answers from the change to the alarm, median of these orders;
+          infinite where less than half of them have one
+
+    Raises
+    ------
+    ValueError
+        On a column that a table lacks; on what `watch` refuses.
+
+    Examples
+    --------
+    >>> rng = np.random.default_rng(0)
+    >>> answers = pd.DataFrame({"item_id": np.arange(800), "confidence": rng.uniform(0.5, 1, 800)})
+    >>> good = answers.assign(correct=rng.random(800) < 0.9)
+    >>> bad = answers.assign(correct=rng.random(800) < 0.6)
+    >>> one = pd.DataFrame({"threshold": [0.65]})
+    >>> table = watch_table(good, bad, one, risk=0.2, n_before=2000)
+    >>> table[["risk_before", "risk", "early", "median_delay"]].round(2).to_numpy().tolist()
+    [[0.1, 0.35, 0.0, 51.0]]
+    """
+    check_whole(n_before, "n_before", 0)
+    check_whole(n_orders, "n_orders", 1)
+    first = {tuple(key.values()): part for key, part in parts_by(measured(before), by)}
+    second = {tuple(key.values()): part for key, part in parts_by(measured(after), by)}
+    rows = []
+    for key, part in parts_by(thresholds, by):
+        name = tuple(key.values())
+        if name not in first or name not in second:
+            continue
+        threshold = float(part["threshold"].iloc[0])
+        good = _Retained(first[name], threshold)
+        other = _Retained(second[name], threshold)
+        if not good.wrong.size or not other.wrong.size:
+            continue
+        rng = ci.stream(image_labels(second[name]))
+        alarms = np.full(n_orders, np.inf)
+        for i in range(n_orders):
+            earlier = rng.choice(good.one_an_image(rng), n_before)
+            order = np.append(earlier, rng.permutation(other.one_an_image(rng)))
+            alarm = watch(order, risk=risk, run_length=run_length)["alarm"].to_numpy()
+            if alarm[-1]:
+                alarms[i] = alarm.argmax() + 1
+        row = {"threshold": threshold, "risk_before": good.wrong.mean()}
+        row |= {"risk": other.wrong.mean()} | _delays(alarms - n_before)
+        rows.append(key | row)
+    return pd.DataFrame(rows)
+
+
+class _Retained:
+    """The answers of a table that a threshold retains."""
+
+    def __init__(self, graded: pd.DataFrame, threshold: float) -> None:
+        kept = graded[graded["confidence"] >= threshold]
+        self.c, correct = arrays(kept)
+        self.wrong = 1 - correct
+        self.images: NDArray = check_groups(image_labels(kept), len(kept))[0]
+
+    def one_an_image(self, rng: np.random.Generator) -> FloatArray:
+        """Whether one random answer of each image is wrong."""
+        chosen = one_answer_an_image(self.c, self.wrong, self.images, rng)
+        return self.wrong[chosen]
+
+
+def _delays(delays: FloatArray) -> dict[str, float]:
+    """What the orders show, of the number of answers from the change to the alarm."""
+    late = delays[delays > 0]
+    is_any = late.size > 0
+    return {
+        "early": float((delays <= 0).mean()),
+        "noticed": float(np.isfinite(late).mean()) if is_any else np.nan,
+        "median_delay": float(np.median(late)) if is_any else np.nan,
+    }

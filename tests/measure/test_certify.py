@@ -1,7 +1,7 @@
 """A threshold certified with few grades: it holds its risk, it goes on, it reaches its bars."""
 
 import importlib
-from time import perf_counter
+from time import process_time
 
 import numpy as np
 import pytest
@@ -171,9 +171,9 @@ def test_a_step_is_quick():
     c, right = calibrated(100_000, np.random.default_rng(0))
     seconds = []
     for _ in range(3):
-        start = perf_counter()
+        start = process_time()
         measure.certify(c, right, risk=0.2, budget=400)
-        seconds.append(perf_counter() - start)
+        seconds.append(process_time() - start)
     assert min(seconds) < 0.1
 
 

@@ -13,6 +13,8 @@ MODELS: dict[str, str] = _TABLES["models"]
 LABELS: dict[str, str] = _TABLES["labels"] | MODELS
 #: ``%`` for shares of answers, ``points`` for their differences; scores have none.
 UNITS: dict[str, str] = _TABLES["units"]
+#: ``higher`` or ``lower``: which way a number is better.
+BETTER: dict[str, str] = _TABLES["better"]
 
 
 def label_of(name: object, column: str | None = None) -> str:

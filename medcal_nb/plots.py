@@ -6,6 +6,8 @@ condition has one colour and one mark in every figure (`look`), and stands in on
 
 from __future__ import annotations
 
+import hashlib
+import textwrap
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -16,11 +18,30 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from medcal_nb.labels import UNITS, label_of
+from medcal_nb.labels import BETTER, UNITS, label_of
 
-GENERAL, MEDICAL, GREY, PALE = "#0072B2", "#D55E00", "#6B6B6B", "#D9D9D9"
+__all__ = [
+    "calibration",
+    "dots",
+    "dumbbell",
+    "forest",
+    "image_sheet",
+    "lines",
+    "look",
+    "matrix",
+    "outcomes",
+    "use_style",
+]
 
-#: Colour and mark by name, in the order in which they stand: models by their accuracy.
+GENERAL = "#0072B2"
+MEDICAL = "#D55E00"
+#: What has no colour of its own; black is a model's.
+INK = "#3A3A3A"
+GREY = "#6B6B6B"
+PALE = "#D9D9D9"
+
+#: Colour and mark by name, in the order in which they stand: models by their accuracy. A colour of
+#: a model is of nothing else.
 LOOKS = {
     "uncorrected": (GREY, "D"),
     "transferred": (GENERAL, "o"),
@@ -33,24 +54,31 @@ LOOKS = {
     "gemma-3-27b-it": ("#000000", "^"),
     "deepseek-vl2": ("#10A070", "D"),
     "llava-v1.6-vicuna-13b-hf": ("#8A6D1B", "v"),
-    "pocket-medical-large": ("#4B2067", "o"),
-    "pocket-medical": ("#CC79A7", "s"),
-    "pocket-general-large": ("#000000", "^"),
-    "pocket-general": ("#10A070", "D"),
-    "verbalized": ("#4B2067", "o"),
-    "p_true": ("#2E5E1A", "s"),
-    "probe_pik": ("#000000", "^"),
-    "probe_saplma": ("#8A6D1B", "v"),
-    "probe_internalinspector": ("#6B8E23", "X"),
-    "probe_ccps": (GREY, "P"),
-    "probe_bicr": ("#10A070", "D"),
-    "MMMU-Pro (4 options)": ("#BB8800", "o"),
-    "MMMU-Pro (10 options)": ("#882255", "s"),
-    "accuracy": ("black", "o"),
+    "pocket-expert": ("#7C4DFF", "p"),
+    "pocket-medical-large": ("#A3195B", "o"),
+    "pocket-medical": ("#00838F", "s"),
+    "pocket-general-large": ("#5D4037", "^"),
+    "pocket-general": ("#9E9D24", "D"),
+    "pocket-clip": ("#607D8B", "v"),
+    "verbalized": ("#52606D", "o"),
+    "p_true": ("#E69F00", "s"),
+    "probe_pik": ("#56B4E9", "^"),
+    "probe_saplma": ("#A6611A", "v"),
+    "probe_internalinspector": ("#A0A0A0", "X"),
+    "probe_ccps": ("#1F3A5F", "P"),
+    "probe_bicr": ("#6B8E23", "D"),
+    "MMMU-Pro (4 options)": ("#56B4E9", "o"),
+    "MMMU-Pro (10 options)": ("#52606D", "s"),
+    "unassisted": ("#52606D", "o"),
+    "assisted": ("#E69F00", "s"),
+    "accuracy": (INK, "o"),
     "mean_confidence": (GREY, "s"),
 }
-_COLOURS = ("#4B2067", "#CC79A7", "#000000", "#10A070", "#8A6D1B", "#2E5E1A", GREY)
-_MARKS = "osD^vPX*<>"
+# of any further model, and of any other level, none of them a colour of the five models
+_FURTHER_MODELS = ("#B71C1C", "#00A0B0", "#7C4DFF", "#D81B60", "#5D4037", "#37718E")
+_FURTHER = ("#52606D", "#E69F00", "#56B4E9", "#A6611A", "#A0A0A0", "#1F3A5F", "#6B8E23")
+_MARKS = "osD^vPX<>"
+_MARKS_OF_MODELS = "PX*<>h"
 
 
 def use_style() -> None:
@@ -58,32 +86,56 @@ def use_style() -> None:
     mpl.style.use(Path(__file__).with_name("house.mplstyle"))
 
 
-def look(levels: Iterable) -> dict[object, tuple[str, str]]:
+def look(levels: Iterable, column: str | None = None) -> dict[object, tuple[str, str]]:
     """Colour and mark of each level, in the order in which levels are drawn.
 
     Parameters
     ----------
     levels : iterable
         Names of models, methods or conditions; repeated ones count once.
+    column : str, optional
+        What they are: ``model`` gives a further model a colour and mark that follow from its name,
+        the same in every figure.
 
     Returns
     -------
     dict
         Level → (colour, mark). Names of `LOOKS` come first, in its order; others follow as they
-        appear and take colours in turn.
+        appear. What is no model has no colour of one of the five models.
 
     Examples
     --------
     >>> list(look(["refitted", "mine", "uncorrected"]))
     ['uncorrected', 'refitted', 'mine']
+    >>> look(["mine", "gemma-3-27b-it"], "model")
+    {'gemma-3-27b-it': ('#000000', '^'), 'mine': ('#D81B60', '<')}
     """
     names = list(dict.fromkeys(levels))
     known = [name for name in LOOKS if name in names]
     others = [name for name in names if name not in LOOKS]
     looks: dict[object, tuple[str, str]] = {name: LOOKS[name] for name in known}
-    for i, name in enumerate(others):
-        looks[name] = (_COLOURS[i % len(_COLOURS)], _MARKS[i % len(_MARKS)])
-    return looks
+    if column != "model":
+        for i, name in enumerate(others):
+            looks[name] = (_FURTHER[i % len(_FURTHER)], _MARKS[i % len(_MARKS)])
+        return looks
+    free = list(zip(_FURTHER_MODELS, _MARKS_OF_MODELS, strict=True))
+    of_model = {}
+    for name in sorted(others, key=str):
+        free = free or list(zip(_FURTHER_MODELS, _MARKS_OF_MODELS, strict=True))
+        digest = hashlib.sha256(str(name).encode()).digest()
+        of_model[name] = free.pop(digest[0] % len(free))
+    return looks | {name: of_model[name] for name in others}
+
+
+def _levels(table: pd.DataFrame, hue: str | None) -> list[tuple]:
+    """Each level of hue with its rows, colour and mark; all rows in ink where there is none."""
+    if hue is None:
+        return [(None, table, INK, "o")]
+    looks = look(table[hue], hue)
+    return [
+        (level, table[table[hue] == level], colour, mark)
+        for level, (colour, mark) in looks.items()
+    ]
 
 
 def forest(
@@ -93,6 +145,7 @@ def forest(
     label: str,
     hue: str | None = None,
     reference: float | None = 0.0,
+    reference_label: str = "",
     margin: float | None = None,
     ax: Axes | None = None,
 ) -> Axes:
@@ -107,6 +160,8 @@ def forest(
         Columns: the estimate, the row it stands in, its colour and mark.
     reference : float, optional
         Where a line is drawn.
+    reference_label : str
+        What the line is, written above it.
     margin : float, optional
         The range from 0 to it is shaded.
     ax : Axes, optional
@@ -123,26 +178,22 @@ def forest(
     'overconfidence (percentage points)'
     """
     ax = ax or plt.gca()
-    rows = list(look(table[label]))
-    levels = look(table[hue] if hue else [None])
+    rows = list(look(table[label], label))
+    levels = _levels(table, hue)
     # marks of a row stay nearer to one another than to the next row
     half = min(0.3, 0.12 * (len(levels) - 1))
     offsets = np.linspace(-half, half, len(levels))
-    for (level, (colour, mark)), offset in zip(levels.items(), offsets, strict=True):
-        part = table[table[hue] == level] if hue else table
+    for (level, part, colour, mark), offset in zip(levels, offsets, strict=True):
         ax.errorbar(
             part[value],
             part[label].map(rows.index) + offset,
             xerr=_arms(part, value),
             fmt=mark,
-            color=colour if hue else "black",
+            color=colour,
             label=label_of(level, hue),
             elinewidth=1,
         )
-    if reference is not None:
-        ax.axvline(reference, color=GREY, lw=0.9, zorder=0)
-    if margin is not None:
-        ax.axvspan(0, margin, color=PALE, lw=0, zorder=0)
+    _mark(ax, reference, reference_label, margin)
     _name_rows(ax, rows, label)
     if len(levels) > 1:
         for between in np.arange(0.5, len(rows) - 1):
@@ -157,6 +208,8 @@ def dots(
     *,
     label: str,
     hue: str | None = None,
+    reference: float | None = 0.0,
+    reference_label: str = "",
     margin: float | None = None,
     ax: Axes | None = None,
 ) -> Axes:
@@ -168,6 +221,8 @@ def dots(
         Columns `value`, `label` and `hue`; no interval is drawn.
     value, label, hue : str
         Columns: the number, the row it stands in, its colour and mark; levels of hue share a row.
+    reference, reference_label : optional
+        Where a line is drawn, and what it is.
     margin : float, optional
         The range from 0 to it is shaded.
     ax : Axes, optional
@@ -177,29 +232,25 @@ def dots(
     --------
     >>> table = pd.DataFrame({"transfer": ["a → b"] * 3, "cost": [0.1, 0.2, 0.6]})
     >>> dots(table, "cost", label="transfer").get_xlabel()
-    'transfer cost'
+    'transfer cost (lower: better)'
     """
     ax = ax or plt.gca()
     rows = list(dict.fromkeys(table[label]))
-    for level, (colour, mark) in look(table[hue] if hue else [None]).items():
-        part = table[table[hue] == level] if hue else table
+    for level, part, colour, mark in _levels(table, hue):
         y = part[label].map(rows.index)
-        ax.plot(
-            part[value], y, mark, color=colour, mfc="none", label=label_of(level, hue)
-        )
+        name = label_of(level, hue) if hue else None
+        ax.plot(part[value], y, mark, color=colour, mfc="none", label=name)
     medians = table.groupby(label)[value].median()
     ax.plot(
         medians[rows],
         range(len(rows)),
         "|",
-        color="black",
+        color=INK,
         ms=13,
         mew=2.5,
         label="median",
     )
-    ax.axvline(0, color=GREY, lw=0.9, zorder=0)
-    if margin is not None:
-        ax.axvspan(0, margin, color=PALE, lw=0, zorder=0)
+    _mark(ax, reference, reference_label, margin)
     _name_rows(ax, rows, label)
     _name_axis(ax.xaxis, value)
     return ax
@@ -225,22 +276,24 @@ def dumbbell(
         Where to draw; the current axes if not given.
     """
     ax = ax or plt.gca()
-    rows = list(look(table[label]))
+    rows = list(look(table[label], label))
     y = table[label].map(rows.index)
     ax.hlines(y, table[first], table[second], color=PALE, lw=3, zorder=0)
-    for name, face, offset in ((first, "black", -0.08), (second, "white", 0.08)):
+    for name, face, offset in ((first, INK, -0.08), (second, "white", 0.08)):
         ax.errorbar(
             table[name],
             y + offset,
             xerr=_arms(table, name),
             fmt="o",
-            color="black",
+            color=INK,
             mfc=face,
             elinewidth=0.8,
             label=label_of(name),
         )
     _name_rows(ax, rows, label)
     _name_axis(ax.xaxis, first)
+    both = f"{label_of(first)} and {label_of(second)}"
+    ax.set_xlabel(ax.get_xlabel().replace(label_of(first), both, 1))
     return ax
 
 
@@ -264,17 +317,15 @@ def lines(
         Where to draw; the current axes if not given.
     """
     ax = ax or plt.gca()
-    for i, (level, (colour, _)) in enumerate(
-        look(table[hue] if hue else [None]).items()
-    ):
-        part = (table[table[hue] == level] if hue else table).sort_values(x)
+    for i, (level, rows, colour, _) in enumerate(_levels(table, hue)):
+        part = rows.sort_values(x)
         dashes = ("-", "--", "-.", ":")[i % 4]
         ax.plot(
             part[x],
             part[y],
             dashes,
-            color=colour if hue else "black",
-            label=label_of(level, hue),
+            color=colour,
+            label=label_of(level, hue) if hue else None,
         )
         if f"{y}_low" in part:
             ends = part[f"{y}_low"], part[f"{y}_high"]
@@ -309,7 +360,7 @@ def calibration(table: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
             table["accuracy"],
             yerr=_arms(table, "accuracy"),
             fmt="none",
-            color="black",
+            color=INK,
             elinewidth=0.9,
             zorder=2,
         )
@@ -318,7 +369,7 @@ def calibration(table: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
             table["confidence"],
             table["accuracy"],
             s=sizes,
-            color="black",
+            color=INK,
             alpha=0.8,
             clip_on=False,
         )
@@ -356,13 +407,12 @@ def outcomes(table: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     else:
         centre = (table["low"] + table["high"]) / 2
         width = 0.86 * (table["high"] - table["low"])
-    ax.bar(centre, correct, width, color="black", label="correct")
-    ax.bar(
-        centre, -wrong, width, color="white", edgecolor="black", lw=0.7, label="wrong"
-    )
-    ax.axhline(0, color="black", lw=0.6)
+    ax.bar(centre, correct, width, color=INK, label="correct")
+    ax.bar(centre, -wrong, width, color="white", edgecolor=INK, lw=0.7, label="wrong")
+    ax.axhline(0, color=INK, lw=0.6)
     ax.yaxis.set_major_formatter(lambda value, _: f"{abs(value):,.0f}")
-    ax.set(xlim=(-0.02, 1.02), ylabel="answers")
+    ticks = np.linspace(0, 1, 6)  # as of the diagram above it
+    ax.set(xlim=(-0.02, 1.02), xticks=ticks, ylabel="answers: correct, wrong")
     _name_axis(ax.xaxis, "confidence")
     return ax
 
@@ -370,7 +420,7 @@ def outcomes(table: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
 def matrix(
     table: pd.DataFrame, value: str, *, row: str, col: str, ax: Axes | None = None
 ) -> Axes:
-    """A signed number for each pair of row and column, shaded by its size.
+    """A signed number for each pair of row and column, shaded by its size, with its scale.
 
     Parameters
     ----------
@@ -385,10 +435,10 @@ def matrix(
 
     ax = ax or plt.gca()
     wide = table.pivot(index=row, columns=col, values=value)
-    wide = wide.loc[list(look(table[row])), list(look(table[col]))]
+    wide = wide.loc[list(look(table[row], row)), list(look(table[col], col))]
     scale = 100 if value in UNITS else 1
     form = "{:+.0f}" if scale == 100 else "{:+.2f}"
-    top = 1.4 * scale * float(wide.abs().max(axis=None))
+    top = 2 * scale * float(wide.abs().max(axis=None))  # pale, so that ink is read
     sns.heatmap(
         scale * wide,
         annot=(scale * wide).map(lambda cell: form.format(cell).replace("-", "−")),
@@ -396,9 +446,13 @@ def matrix(
         cmap="PiYG_r",
         vmin=-top,
         vmax=top,
-        cbar=False,
+        annot_kws={"color": INK},
+        cbar_kws={"label": f"{label_of(value)}{_unit(value)}", "shrink": 0.9},
         ax=ax,
     )
+    scale_bar = ax.collections[0].colorbar
+    largest = top / 2
+    scale_bar.ax.set_ylim(-largest, largest)
     ax.set_xticklabels(
         [label_of(name, col) for name in wide.columns], rotation=25, ha="right"
     )
@@ -407,8 +461,8 @@ def matrix(
     return ax
 
 
-def image_sheet(items: pd.DataFrame, *, per_row: int = 6) -> Figure:
-    """Images of items, a line for each modality, with the question about the first.
+def image_sheet(items: pd.DataFrame, *, per_row: int = 2) -> Figure:
+    """Synthetic images of items, a line for each modality, each with its question and answer.
 
     Parameters
     ----------
@@ -422,24 +476,46 @@ def image_sheet(items: pd.DataFrame, *, per_row: int = 6) -> Figure:
     kinds = list(dict.fromkeys(items["modality"]))
     fig, axes = plt.subplots(
         len(kinds),
-        per_row,
-        figsize=(0.9 * per_row, 1.15 * len(kinds)),
+        2 * per_row,
+        figsize=(3.5 * per_row, 0.95 * len(kinds) + 0.3),
+        width_ratios=[1, 2.4] * per_row,
         squeeze=False,
         layout="constrained",
     )
     for line, kind in zip(axes, kinds, strict=True):
-        part = (
-            items[items["modality"] == kind].drop_duplicates("image_id").head(per_row)
-        )
-        for ax, image in zip(line, part["image"], strict=False):
-            ax.imshow(open_image(image), cmap="gray")
-        first = part.iloc[0]
-        title = f"{label_of(kind)}: {first['question']} ({first['gold']})"
-        words = line[0].text(0, 1.06, title, transform=line[0].transAxes)
-        words.set_in_layout(False)  # they run over the images beside
+        part = items[items["modality"] == kind].drop_duplicates("image_id")
+        shown = part.head(per_row).to_dict("records")
+        for item, left, right in zip(shown, line[::2], line[1::2], strict=False):
+            left.imshow(open_image(item["image"]), cmap="gray")
+            question = textwrap.fill(item["question"], 32)
+            right.text(0, 0.78, label_of(kind), weight="bold")
+            words = f"{question}\nAnswer: {item['gold']}"
+            right.text(0, 0.66, words, va="top", linespacing=1.3)
         for ax in line:
             ax.set_axis_off()
+    fig.suptitle("Synthetic images, drawn by a program", x=0.01, ha="left")
     return fig
+
+
+def _mark(
+    ax: Axes, reference: float | None, name: str, margin: float | None = None
+) -> None:
+    """A line across the rows, with its name above it, and the range from 0 to a margin."""
+    if reference is not None:
+        ax.axvline(reference, color=GREY, lw=0.9, zorder=0)
+    if reference is not None and name:
+        ax.annotate(
+            name,
+            xy=(reference, 1),
+            xycoords=("data", "axes fraction"),
+            xytext=(0, 2),
+            textcoords="offset points",
+            ha="center",
+            va="bottom",
+            color=GREY,
+        )
+    if margin is not None:
+        ax.axvspan(0, margin, color=PALE, lw=0, zorder=0)
 
 
 def _arms(table: pd.DataFrame, name: str) -> np.ndarray | None:
@@ -464,12 +540,21 @@ def _name_rows(ax: Axes, rows: list, column: str) -> None:
 
 
 def _name_axis(axis: mpl.axis.Axis, column: str) -> None:
-    """Label an axis by its column; percent and percentage points as its unit says."""
-    unit = {"%": " (%)", "points": " (percentage points)"}.get(
-        UNITS.get(column, ""), ""
-    )
-    axis.set_label_text(f"{label_of(column).replace('_', ' ')}{unit}")
-    if unit:
+    """Label an axis by its column, its unit and which way is better."""
+    axis.set_label_text(f"{label_of(column).replace('_', ' ')}{_unit(column)}")
+    if column in UNITS:
         axis.set_major_formatter(
             lambda value, _: f"{100 * value:.4g}".replace("-", "−")
         )
+
+
+def _unit(column: str) -> str:
+    """The unit of a column and which way is better, in brackets."""
+    unit = {"%": "%", "points": "percentage points"}.get(UNITS.get(column, ""), "")
+    better = f"{BETTER[column]}: better" if column in BETTER else ""
+    words = ", ".join(filter(None, [unit, better]))
+    return f" ({words})" if words else ""
+
+
+def __dir__() -> list[str]:
+    return __all__

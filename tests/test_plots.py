@@ -1,0 +1,49 @@
+"""Who has which colour and mark, and what a figure says on itself."""
+
+import pandas as pd
+import pytest
+from matplotlib import pyplot as plt
+
+from medcal_nb import plots
+from medcal_nb.labels import MODELS
+
+FIVE = [name for name in plots.LOOKS if name in MODELS]
+
+
+def colours(looks):
+    return {colour for colour, _ in looks.values()}
+
+
+def test_a_colour_of_a_model_is_of_nothing_else():
+    of_the_five = colours(plots.look(FIVE, "model"))
+    assert len(of_the_five) == len(FIVE) == 5
+    pocket = {name for name in plots.LOOKS if name.startswith("pocket-")}
+    levels = [name for name in plots.LOOKS if name not in {*FIVE, *pocket}]
+    levels += [f"level {i}" for i in range(20)]
+    assert not colours(plots.look(levels)) & of_the_five
+    assert not colours(plots.look(pocket, "model")) & of_the_five
+    assert plots.INK not in of_the_five
+
+
+@pytest.mark.parametrize("name", ["mine", "medgemma-4b-it", "a", "gap"])
+def test_a_sixth_model_has_one_colour_and_mark_of_its_own(name):
+    alone = plots.look([name], "model")[name]
+    beside = plots.look([name, *FIVE], "model")
+    assert beside[name] == alone
+    assert list(beside) == [*FIVE, name]
+    assert len(colours(beside)) == 6
+    assert len({mark for _, mark in beside.values()}) == 6
+
+
+def test_a_figure_says_what_its_line_is_and_which_way_is_better():
+    table = pd.DataFrame({"target": ["a", "b"], "test_risk": [0.1, 0.3]})
+    ax = plots.dots(table, "test_risk", label="target", reference=0.2,
+                    reference_label="allowed: 20 %", ax=plt.figure().subplots())  # fmt: skip
+    assert ax.texts[0].get_text() == "allowed: 20 %"
+    assert ax.get_xlabel() == "risk (%, lower: better)"
+    assert ax.lines[0].get_color() == plots.INK
+    plt.close("all")
+
+
+def test_completion_offers_functions_alone():
+    assert all(callable(getattr(plots, name)) for name in dir(plots))

@@ -22,7 +22,7 @@ from scipy.special import expit
 
 from medcal_nb.answer_key import answer_key
 from medcal_nb.measure import Bootstrap, auroc_test, holm, metrics_table
-from medcal_nb.measure.paired import means, paired
+from medcal_nb.measure.paired import Mean, means, paired
 from medcal_nb.measure.resampling import logit, two_sided_p
 from medcal_nb.measure.rows import arrays, image_labels, parts_by
 
@@ -546,8 +546,8 @@ def ensemble_change_table(
         brier="loss", rival_brier="rival_loss", change=("loss", "rival_loss")
     )
 
-    def statistic(part: pd.DataFrame, weights: np.ndarray) -> dict:
-        row = compared(part, weights)
+    def statistic(part: pd.DataFrame, mean: Mean) -> dict:
+        row = compared(part, mean)
         n_images = part["image_id"].nunique() or len(part)
         return row | {"p": two_sided_p(row["change"], n_groups=n_images)}
 

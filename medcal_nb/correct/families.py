@@ -3,7 +3,7 @@
 A bootstrap that repeats the fit in each resample needs thousands of fits of a few numbers.
 Resampling rows is reweighting them, so all fits of a family run together; one fit is one row.
 
-A family is one object and one call of :func:`register`; lists, labels and help follow.
+A family is one object and one call of :func:`register`; lists and help follow.
 """
 
 from collections.abc import Callable
@@ -27,8 +27,8 @@ class Family:
 
     Attributes
     ----------
-    name, label : str
-        In code, and in titles and tables.
+    name : str
+        In code; `medcal_nb.labels` has what titles and tables call it.
     parameters : tuple of str
         Names of the fitted numbers.
     unchanged : tuple
@@ -50,7 +50,6 @@ class Family:
     """
 
     name: str
-    label: str
     parameters: tuple[str, ...]
     unchanged: tuple
     features: Callable[[np.ndarray, float], np.ndarray]
@@ -76,8 +75,8 @@ def register(family: Family) -> Family:
 
     Examples
     --------
-    >>> MAPS["platt"].label
-    'Platt scaling'
+    >>> MAPS["platt"].parameters
+    ('slope', 'intercept')
     """
     MAPS[family.name] = family
     return family
@@ -168,7 +167,6 @@ def _interpolate(maps: list[tuple], confidence: np.ndarray) -> np.ndarray:
 register(
     Family(
         name="log_odds",
-        label="temperature scaling of log-odds",
         parameters=("temperature",),
         unchanged=(1.0,),
         features=lambda confidence, clip: logit(confidence, clip)[:, None],
@@ -181,7 +179,6 @@ register(
 register(
     Family(
         name="platt",
-        label="Platt scaling",
         parameters=("slope", "intercept"),
         unchanged=(1.0, 0.0),
         features=_platt_features,
@@ -193,7 +190,6 @@ register(
 register(
     Family(
         name="isotonic",
-        label="isotonic regression",
         parameters=("x", "y", "low", "high"),
         unchanged=([0.0, 1.0], [0.0, 1.0], 0.0, 1.0),
         features=lambda confidence, clip: confidence,

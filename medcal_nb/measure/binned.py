@@ -58,7 +58,7 @@ def _ece(
     return Sums(cell=cell, n_cells=n_bins, features=(c, y), finish=finish)
 
 
-@register("ece", label="ECE", sums=_ece, interval="inversion")
+@register("ece", sums=_ece, interval="inversion")
 def ece(
     confidence: ArrayLike,
     correct: ArrayLike,
@@ -114,7 +114,7 @@ def _ece_mass(c: FloatArray, y: FloatArray, *, n_bins: int = N_BINS) -> Sums:
     return _ece(c, y, n_bins=n_bins, binning="mass")
 
 
-@register("ece_mass", label="ECE, equal mass", sums=_ece_mass, interval="inversion")
+@register("ece_mass", sums=_ece_mass, interval="inversion")
 def ece_mass(
     confidence: ArrayLike, correct: ArrayLike, *, n_bins: int = N_BINS
 ) -> float:

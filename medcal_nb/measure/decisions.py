@@ -4,7 +4,6 @@ from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from .paired import with_ends
 from .resampling import Bootstrap, Resamples
@@ -95,10 +94,9 @@ def _costs(
     confidence = graded["confidence"].to_numpy(dtype=float, na_value=np.nan)
     loss = ratio * (1 - graded["correct"].to_numpy(dtype=float))
     kept = confidence >= best_threshold(cost_wrong=ratio) - TOLERANCE
-    costs = np.column_stack([np.where(kept, loss, 1), loss, np.ones_like(loss)])
-    deferring, none, n = _totals(drawn, costs).T
-    deferring = deferring / n
-    none = none / n
+    n = drawn.total(np.ones_like(loss))
+    deferring = drawn.total(np.where(kept, loss, 1)) / n
+    none = drawn.total(loss) / n
     cheaper = none if none[0] < 1 else 1.0
     draws = {"deferring": deferring, "checking_all": 1.0}
     draws |= {"checking_none": none, "saving": cheaper - deferring}
@@ -106,13 +104,6 @@ def _costs(
     n_groups = drawn.effective()
     ends = with_ends(draws, level=level, n_groups=n_groups, bounds=bounds)
     return {"deferred": 1 - kept.mean()} | ends
-
-
-def _totals(drawn: Resamples, values: NDArray) -> NDArray:
-    """(1 + r, k) sums of the columns of (n, k) values in every resample."""
-    table = np.zeros((drawn.n_units, values.shape[1]))
-    np.add.at(table, drawn.codes(), values)
-    return drawn.counts @ table
 
 
 def best_threshold(*, cost_wrong: float = 1.0, cost_check: float = 1.0) -> float:

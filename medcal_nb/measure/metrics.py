@@ -30,7 +30,7 @@ def _accuracy(c: FloatArray, y: FloatArray) -> Sums:
     return mean_of(y)
 
 
-@register("accuracy", label="accuracy", sums=_accuracy, interval="share")
+@register("accuracy", sums=_accuracy, interval="share")
 def accuracy(confidence: ArrayLike, correct: ArrayLike) -> float:
     r"""Share of correct answers, :math:`\frac1n \sum_i y_i`.
 
@@ -63,7 +63,7 @@ def _mean_confidence(c: FloatArray, y: FloatArray) -> Sums:
     return mean_of(c)
 
 
-@register("mean_confidence", label="mean confidence", sums=_mean_confidence)
+@register("mean_confidence", sums=_mean_confidence)
 def mean_confidence(confidence: ArrayLike, correct: ArrayLike) -> float:
     r"""Mean confidence, :math:`\frac1n \sum_i c_i`.
 
@@ -96,7 +96,7 @@ def _gap(c: FloatArray, y: FloatArray) -> Sums:
     return mean_of(c - y)
 
 
-@register("gap", label="overconfidence", sums=_gap, bounds=(-1.0, 1.0))
+@register("gap", sums=_gap, bounds=(-1.0, 1.0))
 def calibration_gap(confidence: ArrayLike, correct: ArrayLike) -> float:
     r"""Overconfidence: mean confidence minus accuracy, :math:`\frac1n \sum_i c_i - y_i`.
 
@@ -138,7 +138,6 @@ def _observed_expected(c: FloatArray, y: FloatArray) -> Sums:
 
 @register(
     "observed_expected",
-    label="observed : expected",
     sums=_observed_expected,
     bounds=(0.0, np.inf),
 )
@@ -181,7 +180,7 @@ def _brier(c: FloatArray, y: FloatArray) -> Sums:
     return mean_of((c - y) ** 2)
 
 
-@register("brier", label="Brier score", sums=_brier)
+@register("brier", sums=_brier)
 def brier_score(confidence: ArrayLike, correct: ArrayLike) -> float:
     r"""Mean squared difference of confidence and outcome, :math:`\frac1n \sum_i (c_i - y_i)^2`.
 
@@ -229,7 +228,6 @@ def _brier_skill(c: FloatArray, y: FloatArray) -> Sums:
 
 @register(
     "brier_skill",
-    label="Brier skill score",
     sums=_brier_skill,
     outcomes=True,
     bounds=(-np.inf, 1.0),
@@ -278,7 +276,7 @@ def _log_loss(c: FloatArray, y: FloatArray) -> Sums:
     return mean_of(-np.log(likely))
 
 
-@register("log_loss", label="log loss", sums=_log_loss, bounds=(0.0, np.inf))
+@register("log_loss", sums=_log_loss, bounds=(0.0, np.inf))
 def log_loss(confidence: ArrayLike, correct: ArrayLike) -> float:
     r"""Mean negative log-likelihood in nats, :math:`-\frac1n \sum_i \ln P_{c_i}(y_i)`.
 
@@ -324,7 +322,6 @@ def is_sure(confidence: FloatArray) -> np.ndarray:
 
 @register(
     "confidently_wrong",
-    label="errors at ≥ 90 % confidence",
     sums=_confidently_wrong,
     interval="share",
 )
@@ -429,9 +426,7 @@ def _fitted(
     return theta, information / n[:, None, None], (n_right > 0) & (n_right < n)
 
 
-@register(
-    "slope", label="calibration slope", sums=_slope, outcomes=True, bounds=UNBOUNDED
-)
+@register("slope", sums=_slope, outcomes=True, bounds=UNBOUNDED)
 def calibration_slope(
     confidence: ArrayLike, correct: ArrayLike, *, clip: float | None = None
 ) -> float:
@@ -478,7 +473,6 @@ def calibration_slope(
 
 @register(
     "intercept",
-    label="calibration intercept",
     sums=_intercept,
     outcomes=True,
     bounds=UNBOUNDED,

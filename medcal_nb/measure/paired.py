@@ -1,19 +1,17 @@
 """Tables whose rows are compared pair by pair: the same resamples of images for all of them."""
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from .registry import METRICS
-from .resampling import UNBOUNDED, Bootstrap, percentile_ends
+from .resampling import UNBOUNDED, Bootstrap, FloatArray, Resamples, percentile_ends
 from .rows import image_labels
 
-
-def weighted_mean(weights: np.ndarray, values: np.ndarray) -> np.ndarray:
-    """Weighted mean (B,) of values (n,) under weights (B, n); NaN where none is drawn."""
-    with np.errstate(invalid="ignore"):
-        return weights @ np.asarray(values, float) / weights.sum(axis=1)
+Mean = Callable[[FloatArray], FloatArray]
 
 
 def means(**columns: str | tuple[str, str]) -> Callable:
@@ -25,7 +23,7 @@ def means(**columns: str | tuple[str, str]) -> Callable:
         By name of the result: a column, or two, whose difference (first - second) is meant.
     """
 
-    def statistic(part: pd.DataFrame, weights: np.ndarray) -> dict:
+    def statistic(part: pd.DataFrame, mean: Mean) -> dict:
         row = {}
         for name, column in columns.items():
             if isinstance(column, str):
@@ -33,7 +31,7 @@ def means(**columns: str | tuple[str, str]) -> Callable:
             else:
                 first, second = column
                 values = part[first].astype(float) - part[second].astype(float)
-            row[name] = weighted_mean(weights, values.to_numpy())
+            row[name] = mean(values.to_numpy())
         return row
 
     return statistic
@@ -69,6 +67,12 @@ def with_ends(
     return row
 
 
+def _mean(drawn: Resamples, codes: NDArray[np.intp], values: FloatArray) -> FloatArray:
+    """(1 + r,) mean of (n,) values in each resample; NaN where none of the rows is drawn."""
+    with np.errstate(invalid="ignore"):
+        return drawn.total(values, codes) / drawn.total(np.ones(len(values)), codes)
+
+
 def paired(
     graded: pd.DataFrame,
     by: Sequence[str],
@@ -87,8 +91,9 @@ def paired(
     by : sequence of str
         Columns that make the groups.
     statistic : callable
-        ``statistic(part, weights) -> {name: draws}`` with ``weights`` (1 + ci.n, rows), the
-        first row ones; a plain number among the values gets no interval.
+        ``statistic(part, mean) -> {name: draws}``, where ``mean(values)`` is the mean of one
+        number a row in the sample and in each resample, (1 + ci.n,); a plain number among the
+        values gets no interval.
     ci : Bootstrap
         Level, number of resamples and seed of the intervals, by image.
 
@@ -102,7 +107,7 @@ def paired(
     for key, part in graded.groupby(list(by), sort=False, observed=True):
         images = image_labels(part)
         codes = resamples.codes(images)
-        values = statistic(part, resamples.weights(codes))
+        values = statistic(part, partial(_mean, resamples, codes))
         row = dict(zip(by, key, strict=True))
         row |= {"n": len(part), "n_images": len(set(images))}
         n_groups = resamples.effective(codes)

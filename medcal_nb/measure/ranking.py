@@ -43,7 +43,7 @@ def _auroc(c: FloatArray, y: FloatArray, *, most_cells: int | None = None) -> Su
     return Sums(cell=cell, n_cells=n_cells, features=(y,), finish=finish)
 
 
-@register("auroc", label="AUROC", sums=_auroc, interval="delong", outcomes=True)
+@register("auroc", sums=_auroc, interval="delong", outcomes=True)
 def auroc(confidence: ArrayLike, correct: ArrayLike) -> float:
     r"""Probability that a correct answer carries more confidence than a wrong one.
 

@@ -47,28 +47,20 @@ class Sums:
 
     def value(self) -> float:
         """The metric."""
-        unit = np.zeros(self.features[0].size, dtype=np.intp)
-        sums = np.stack(self._summed(unit, 1), axis=-1)
-        return float(self.finish(sums)[0])
+        place = np.broadcast_to(self.cell, self.features[0].shape)
+        columns = [np.bincount(place, minlength=self.n_cells).astype(float)]
+        for feature in self.features:
+            columns.append(np.bincount(place, feature, self.n_cells))
+        return float(self.finish(np.stack(columns, axis=-1)[None])[0])
 
     def resampled(
         self, drawn: Resamples, codes: NDArray[np.intp] | None = None
     ) -> FloatArray:
         """(1 + r,) the metric on the sample itself and on its resamples."""
-        unit = drawn.codes() if codes is None else codes
-        # (units, (1 + k) · n_cells), so that one matrix product serves all features
-        table = np.hstack(self._summed(unit, drawn.n_units))
-        sums = drawn.times(table).reshape(len(drawn.counts), -1, self.n_cells)
-        return self.finish(np.moveaxis(sums, 1, 2))
-
-    def _summed(self, unit: NDArray[np.intp], n_units: int) -> list[FloatArray]:
-        """(n_units, n_cells) counts of the answers of each unit and cell, and of each feature."""
-        place = unit * self.n_cells + self.cell
-        size = n_units * self.n_cells
-        columns = [np.bincount(place, minlength=size).astype(float)]
+        columns = [drawn.sums(self.cell, self.n_cells, codes=codes)]
         for feature in self.features:
-            columns.append(np.bincount(place, feature, size))
-        return [column.reshape(n_units, self.n_cells) for column in columns]
+            columns.append(drawn.sums(self.cell, self.n_cells, feature, codes))
+        return self.finish(np.stack(columns, axis=-1))
 
 
 @dataclass(frozen=True)
@@ -79,8 +71,6 @@ class Metric:
     ----------
     name : str
         Its column in tables.
-    label : str
-        What a figure or a heading calls it.
     value : callable
         The public function, `(confidence, correct, **options) -> float`.
     sums : callable
@@ -97,7 +87,6 @@ class Metric:
     """
 
     name: str
-    label: str
     value: Callable[..., float]
     sums: Callable[..., Sums]
     interval: str
@@ -149,7 +138,6 @@ METRICS: dict[str, Metric] = {}
 def register(
     name: str,
     *,
-    label: str,
     sums: Callable[..., Sums],
     interval: str = "bootstrap",
     outcomes: bool = False,
@@ -159,20 +147,19 @@ def register(
 
     Parameters
     ----------
-    name, label, sums, interval, outcomes, bounds
+    name, sums, interval, outcomes, bounds
         As the attributes of `Metric`.
 
     Examples
     --------
-    >>> METRICS["brier"].label
-    'Brier score'
+    >>> METRICS["accuracy"].interval
+    'share'
     """
     check_choice(interval, "interval", INTERVALS)
 
     def enter(value: Callable[..., float]) -> Callable[..., float]:
         METRICS[name] = Metric(
             name=name,
-            label=label,
             value=value,
             sums=sums,
             interval=interval,

@@ -114,7 +114,6 @@ class Resamples:
             self._unit = rng.permutation(self.n_groups) % PARCELS
             self.n_units = PARCELS
         self.counts = self._drawn(n_resamples, rng)
-        self._last: tuple = (None, None)
 
     def _drawn(self, n_resamples: int, rng: np.random.Generator) -> FloatArray:
         """(1 + n_resamples, n_units) counts, the first row ones."""
@@ -135,26 +134,9 @@ class Resamples:
                 raise ValueError("a label is none of those that are drawn from")
         return self._unit[own]
 
-    def times(self, table: FloatArray) -> FloatArray:
-        """(1 + n_resamples, m) sums of the rows of a (n_units, m) table.
-
-        Slope and intercept are of one table: the last is remembered.
-        """
-        if not np.array_equal(table, self._last[0]):
-            is_whole = np.array_equal(table, np.rint(table))
-            # as exact, and twice as fast
-            kind = "float32" if is_whole and np.abs(table).sum() <= EXACT else "float64"
-            sums = self.counts.astype(kind, copy=False) @ table.astype(kind)
-            self._last = (table, sums.astype(float, copy=False))
-        return self._last[1]
-
-    def weights(self, codes: NDArray[np.intp] | None = None) -> FloatArray:
-        """(1 + n_resamples, n): how often each row occurs."""
-        return self.counts[:, self.codes() if codes is None else codes]
-
     def sums(
         self,
-        cell: NDArray[np.intp],
+        cell: NDArray[np.intp] | int,
         n_cells: int,
         values: FloatArray | None = None,
         codes: NDArray[np.intp] | None = None,
@@ -163,23 +145,35 @@ class Resamples:
 
         Parameters
         ----------
-        cell : (n,) array of int
-            Cell of each row, in 0 … n_cells − 1: rows of a cell are alike.
+        cell : (n,) array of int, or 0
+            Cell of each row, in 0 … n_cells − 1: rows of a cell are alike. 0: one cell for all.
         values : (n,) array, optional
             What is added up; default 1.
         codes : (n,) array, optional
             As `codes` returns them, where the rows are not those it was made with.
         """
-        from scipy.sparse import csr_array
-
         unit = self.codes() if codes is None else codes
+        cell = np.broadcast_to(cell, unit.shape)
         shape = (self.n_units, n_cells)
-        if FEW_ENTRIES * len(cell) < self.n_units * n_cells:
+        if FEW_ENTRIES * len(unit) < self.n_units * n_cells:
             # a table of mostly zeros
-            entries = np.ones(len(cell)) if values is None else values
+            from scipy.sparse import csr_array
+
+            entries = np.ones(len(unit)) if values is None else values
             return self.counts @ csr_array((entries, (unit, cell)), shape=shape)
         table = np.bincount(unit * n_cells + cell, values, self.n_units * n_cells)
-        return self.counts @ table.reshape(shape)
+        # whole numbers of single precision are as exact, and twice as fast
+        is_whole = np.array_equal(table, np.rint(table))
+        kind = "float32" if is_whole and np.abs(table).sum() <= EXACT else "float64"
+        table = table.reshape(shape).astype(kind, copy=False)
+        sums = self.counts.astype(kind, copy=False) @ table
+        return np.asarray(sums, dtype=float)
+
+    def total(
+        self, values: FloatArray, codes: NDArray[np.intp] | None = None
+    ) -> FloatArray:
+        """(1 + n_resamples,) sum of (n,) values, in the sample and in each resample."""
+        return self.sums(0, 1, values, codes)[:, 0]
 
     def effective(
         self,

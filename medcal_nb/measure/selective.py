@@ -399,9 +399,8 @@ def _pooled_risk(
     drawn: Resamples, times_kept: NDArray, y: NDArray, level: float
 ) -> dict[str, float]:
     """Share wrong among answers, each counted as often as it is kept; NaN where none is."""
-    n = drawn.counts @ np.bincount(drawn.codes(), times_kept, drawn.n_units)
-    wrong = times_kept * (1 - y)
-    n_wrong = drawn.counts @ np.bincount(drawn.codes(), wrong, drawn.n_units)
+    n = drawn.total(times_kept)
+    n_wrong = drawn.total(times_kept * (1 - y))
     risk = np.divide(n_wrong, n, out=np.full(n.size, np.nan), where=n > 0)
     n_groups = drawn.effective(weights=times_kept)
     return with_ends(

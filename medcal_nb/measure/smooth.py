@@ -70,7 +70,7 @@ def _ici(c: FloatArray, y: FloatArray) -> Sums:
     return Sums(cell=cell, n_cells=n_cells, features=(c, y), finish=finish)
 
 
-@register("ici", label="ICI", sums=_ici, interval="smooth inversion")
+@register("ici", sums=_ici, interval="smooth inversion")
 def ici(confidence: ArrayLike, correct: ArrayLike) -> float:
     r"""Integrated calibration index: mean distance of a smooth calibration curve from c.
 

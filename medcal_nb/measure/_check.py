@@ -1,5 +1,7 @@
 """Guards shared by every metric: what comes in is what the definition speaks of."""
 
+from __future__ import annotations
+
 import sys
 import types
 import warnings

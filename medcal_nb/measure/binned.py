@@ -5,6 +5,8 @@ confidence (equal to 12 digits): an answer's bin is floor(B · m / n) where m an
 confidence, so heavy ties leave fewer bins than the B asked for.
 """
 
+from __future__ import annotations
+
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 

@@ -1,5 +1,7 @@
 """Numbers as they were written: a confidence of 0.9 stored in 32 bits is 0.9, not 0.89999998."""
 
+from __future__ import annotations
+
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 

@@ -1,5 +1,7 @@
 """What deferring is worth: expected costs of deferring, checking all and checking none."""
 
+from __future__ import annotations
+
 from collections.abc import Sequence
 
 import numpy as np

@@ -1,5 +1,7 @@
 """Made-up graded answers to try a function on."""
 
+from __future__ import annotations
+
 from collections.abc import Sequence
 
 import numpy as np

@@ -1,5 +1,7 @@
 """Groups of answers beside each other: differences, the worst group, models as a sample."""
 
+from __future__ import annotations
+
 from collections.abc import Iterator, Sequence
 from itertools import combinations
 from typing import Any

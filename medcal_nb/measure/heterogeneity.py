@@ -1,5 +1,7 @@
 """How much groups differ beyond sampling noise, and what a new one may show."""
 
+from __future__ import annotations
+
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike

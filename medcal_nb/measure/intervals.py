@@ -1,5 +1,7 @@
 """How sure we are of a metric: bootstrap by image, shares, bars and bands."""
 
+from __future__ import annotations
+
 from typing import Any
 
 import numpy as np

@@ -1,5 +1,7 @@
 """An interval of the expected calibration error that holds its level; see docs/ece_interval.md."""
 
+from __future__ import annotations
+
 from collections.abc import Callable
 from functools import partial
 

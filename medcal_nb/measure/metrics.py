@@ -4,6 +4,8 @@ Every metric is called as `(confidence, correct, *, …) -> float`; where it is 
 with a `MeasureWarning` that says why. What counts an error as confident is `SURE`.
 """
 
+from __future__ import annotations
+
 import numpy as np
 from numpy.typing import ArrayLike
 

@@ -1,5 +1,7 @@
 """Tables whose rows are compared pair by pair: the same resamples of images for all of them."""
 
+from __future__ import annotations
+
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 

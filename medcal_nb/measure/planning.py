@@ -1,5 +1,7 @@
 """How many answers an external validation takes."""
 
+from __future__ import annotations
+
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike

@@ -1,5 +1,7 @@
 """Discrimination: does confidence mark the errors? An increasing map changes nothing here."""
 
+from __future__ import annotations
+
 from collections.abc import Sequence
 from typing import NamedTuple
 

@@ -6,6 +6,8 @@ both is estimated without bias by a U-statistic over pairs of terms, whatever th
 reader every case, or each some of them).
 """
 
+from __future__ import annotations
+
 from collections.abc import Sequence
 from itertools import combinations, product
 from typing import NamedTuple

@@ -7,6 +7,8 @@ resamples its bootstrap. A new metric is a function that makes `Sums`, a public 
 `evaluate`, and the line `@register(...)` above it.
 """
 
+from __future__ import annotations
+
 import inspect
 import math
 from collections.abc import Callable

@@ -6,6 +6,8 @@ carries its estimate in front. Answers that are alike are added up first, and on
 then serves all resamples: no row of a table is ever copied.
 """
 
+from __future__ import annotations
+
 from dataclasses import dataclass
 from typing import NamedTuple
 

@@ -1,5 +1,7 @@
 """Rows of graded answers: those that can be measured, their images and groups."""
 
+from __future__ import annotations
+
 from collections.abc import Iterable, Sequence
 
 import numpy as np

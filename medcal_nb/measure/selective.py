@@ -4,6 +4,8 @@ An answer is kept where its confidence is at least a threshold, and deferred to 
 otherwise. Coverage is the share of answers kept, risk the share of these that are wrong.
 """
 
+from __future__ import annotations
+
 from collections.abc import Sequence
 from functools import lru_cache
 from typing import NamedTuple

@@ -1,5 +1,7 @@
 """Calibration without bins: a smooth curve and its distance from the diagonal."""
 
+from __future__ import annotations
+
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray

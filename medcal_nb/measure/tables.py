@@ -1,5 +1,7 @@
 """The numbers behind the figures: tidy tables, one row per bin, threshold, group or pair."""
 
+from __future__ import annotations
+
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager

@@ -1,7 +1,7 @@
 """What came back: answers of recorded studies, of any file, and of a model that is being asked."""
 
-from medcal_nb.answers.check import ANSWER_COLUMNS
-from medcal_nb.answers.load import GRADED_COLUMNS, load_answers, read_answers
+from medcal_nb.answers.columns import ANSWER_COLUMNS, GRADED_COLUMNS
+from medcal_nb.answers.load import load_answers, read_answers
 from medcal_nb.answers.log import AnswerLog, is_log
 from medcal_nb.answers.select import select
 from medcal_nb.answers.tables import without_formulas, write_table

@@ -1,55 +1,46 @@
-"""The one check of a table of answers: every value in one form, or refused with its row."""
+"""The one check of a table of answers: every value in one form, or refused with its row.
 
-from collections.abc import Callable, Mapping
+First each cell by itself (`checked`), then what the columns say of each other
+(`refuse_contradictions`). Where numbers may mean two things, it is asked, not guessed.
+"""
+
+import re
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
-from medcal_nb.answers import cells
-from medcal_nb.answers.cells import TEXT, Place
-from medcal_nb.answers.meaning import confidences
-from medcal_nb.answers.samples import KEY
-from medcal_nb.errors import MedcalError
-
-_READ: dict[str, Callable[[pd.Series, Place], pd.Series]] = {
-    "run_id": cells.texts,
-    "model": cells.names,
-    "reader": cells.texts,
-    "dataset": cells.names,
-    "domain": cells.texts,
-    "item_id": cells.names,
-    "image_id": cells.names,
-    "modality": cells.texts,
-    "question_type": cells.texts,
-    "split": cells.texts,
-    "strategy": cells.names,
-    "sample": cells.counts,
-    "answer": cells.texts,
-    "confidence": lambda values, place: values,  # last, as it hangs on the model
-    "option_probabilities": cells.option_tables,
-    "correct": cells.flags,
-    "gold": cells.golds,
-    "raw": cells.texts,
-    "parse_ok": cells.flags,
-    "prompt_tokens": cells.counts,
-    "new_tokens": cells.counts,
-    "seconds": cells.amounts,
-}
-#: Columns of answers, in order. Others may follow them and are kept.
-ANSWER_COLUMNS = list(_READ)
-
-#: Columns that are left out where they hold something else.
-_ASIDE = (
-    "sample",
-    "parse_ok",
-    "prompt_tokens",
-    "new_tokens",
-    "seconds",
-    "option_probabilities",
+from medcal_nb.answer_key import NOTHING, is_nothing
+from medcal_nb.answers.columns import (
+    ANSWER_COLUMNS,
+    ANSWER_KEY,
+    COLUMNS,
+    KEY,
+    KNOWN,
+    TEXT,
+    Place,
+    columns_of,
+    numbers,
+    within,
 )
+from medcal_nb.answers.recognise import (
+    LEAST,
+    MOST,
+    SCORED,
+    Recognised,
+    plain_column,
+    sample_of,
+)
+from medcal_nb.errors import MedcalError
+from medcal_nb.grading import grade_table, yes_no
 
+_ASIDE = columns_of("aside")
 _GIVE_KEY = "every answer needs one text here, it is part of the key"
+
+
+# --- each cell -----------------------------------------------------------------------------------
 
 
 def checked(
@@ -75,8 +66,8 @@ def checked(
     scale : str or float, optional
         As of `medcal_nb.answers.load_answers`.
     strict : bool
-        Refuse what is no count, truth value or table of probabilities in columns on which no score
-        hangs, instead of leaving the column out.
+        The table is of our own making: what is no count, truth value or table of probabilities is
+        refused where no score hangs on it, too, and a word for nothing is a word.
 
     Returns
     -------
@@ -85,46 +76,87 @@ def checked(
         others.
         ``attrs["assumed"]``: what was taken for what, what was assumed and left out.
     """
-    out = {
-        name: pd.Series(v, raw.index, dtype=TEXT) for name, v in (fixed or {}).items()
-    }
+    out = {}
+    for name, value in (fixed or {}).items():
+        out[name] = pd.Series(value, raw.index, dtype=TEXT)
+    sentences = []
     left_out = []
-    ours_taken = [ours for ours in _READ if ours in taken]
-    for ours in ours_taken:
+    for ours in filter(taken.get, ANSWER_COLUMNS):
+        values = raw[taken[ours]]
+        if not strict and "cell" in COLUMNS[ours].parts:
+            values = _without_nothing(values, taken[ours], sentences)
         try:
-            out[ours] = _READ[ours](raw[taken[ours]], Place(file, taken[ours]))
+            out[ours] = COLUMNS[ours].read(values, Place(file, taken[ours]))
         except MedcalError:
             if strict or ours not in _ASIDE:
                 raise
             left_out.append(taken[ours])
     assumed = _assume(out, raw.index, file)
-    for name in KEY:
-        place = Place(file, taken.get(name, name))
-        place.refuse(out[name], out[name].isna(), "is missing", _GIVE_KEY)
-        if name != "item_id":
-            _check_case(out[name], place)
+    _check_names(out, taken, file)
     word = ""
-    if theirs := taken.get("confidence"):
-        place = Place(file, theirs)
-        by = out["model"], out["strategy"]
-        shares, word = confidences(raw[theirs], scale, by, place)
+    if "confidence" in out:
+        by = [out["model"], out["strategy"]]
+        place = Place(file, taken.get("confidence", "confidence"))
+        shares, word = confidences(out["confidence"], scale, by, place)
         out["confidence"] = pd.Series(shares, raw.index)
     out.setdefault("confidence", pd.Series(np.nan, raw.index))
     out.setdefault("correct", pd.Series(pd.NA, raw.index, dtype="boolean"))
     table = pd.DataFrame({name: out[name] for name in ANSWER_COLUMNS if name in out})
     _check_keys(table, file)
-    # the name of an image may be its file: it stays under its own name, too
-    used = [
-        taken[ours] for ours in ours_taken if ours != "image_id" or taken[ours] == ours
-    ]
-    others = raw.drop(columns=used)
+    others = raw.drop(columns=_used(taken))
     left_out += [name for name in others if name in table]
     if left_out:
         names = ", ".join(map(repr, sorted(set(left_out))))
         assumed.append(f"left out, as they hold something else: {names}")
     table = pd.concat([table, others.drop(columns=left_out, errors="ignore")], axis=1)
-    table.attrs["assumed"] = [*_taken(taken, word), *assumed]
+    table.attrs["assumed"] = [*_taken(taken, word), *assumed, *sentences]
     return table
+
+
+def _used(taken: Mapping[str, str]) -> list[str]:
+    """Columns of a table that are ours now.
+
+    The name of an image may be its file: it stays under its own name, too.
+    """
+    used = []
+    for ours, theirs in taken.items():
+        if ours in COLUMNS and (ours != "image_id" or theirs == ours):
+            used.append(theirs)
+    return used
+
+
+def _without_nothing(values: pd.Series, theirs: str, sentences: list[str]) -> pd.Series:
+    """Cells of a column with words for nothing as missing ones; a sentence more on how many."""
+    if values.dtype == TEXT:
+        codes, cells = pd.factorize(values)
+        # each different text once; the last is that of code -1, missing
+        are = pd.Series(cells, dtype=TEXT).str.fullmatch(f"(?s:{NOTHING})")
+        is_word = np.append(are.to_numpy(bool), False)[codes]
+    elif values.dtype == object:
+        is_word = values.map(lambda cell: isinstance(cell, str) and is_nothing(cell))
+        is_word = is_word.to_numpy(bool)
+    else:
+        return values
+    if not is_word.any():
+        return values
+    words = values[is_word].str.strip().str.slice(0, 30).value_counts()
+    shown = ", ".join(f"{word!r} {n:,}" for word, n in words.iloc[:4].items())
+    n = is_word.sum()
+    sentences.append(
+        f"{n:,} cells of '{theirs}' say that nothing is there ({shown}): missing"
+    )
+    return values.mask(is_word)
+
+
+def _check_names(
+    out: Mapping[str, pd.Series], taken: Mapping[str, str], file: str
+) -> None:
+    """Refuse answers whose key lacks a part, and models that differ by nothing but case."""
+    for name in ANSWER_KEY:
+        place = Place(file, taken.get(name, name))
+        place.refuse(out[name], out[name].isna(), "is missing", _GIVE_KEY)
+        if name != "item_id":
+            _check_case(out[name], place)
 
 
 def _assume(out: dict[str, pd.Series], index: pd.Index, file: str) -> list[str]:
@@ -132,9 +164,8 @@ def _assume(out: dict[str, pd.Series], index: pd.Index, file: str) -> list[str]:
     if "sample" in out:
         out["sample"] = out["sample"].fillna(0)
     if "reader" in out:
-        out.setdefault(
-            "model", out["reader"]
-        )  # a person answers in the place of a model
+        # a person answers in the place of a model
+        out.setdefault("model", out["reader"])
     assumed = []
     usual = {
         "model": "unnamed",
@@ -159,7 +190,7 @@ def _taken(taken: Mapping[str, str], word: str) -> list[str]:
     parts = []
     for ours in sorted(taken, key=lambda name: name not in ("confidence", "correct")):
         mark = f" ({word})" if word and ours == "confidence" else ""
-        if mark or taken[ours] != ours:
+        if mark or taken[ours] not in (ours, SCORED + ours):
             parts.append(f"{ours} from '{taken[ours]}'{mark}")
     return [", ".join(parts)] if parts else []
 
@@ -176,13 +207,288 @@ def _check_case(column: pd.Series, place: Place) -> None:
 
 def _check_keys(table: pd.DataFrame, file: str) -> None:
     """Refuse two rows that are the same answer."""
-    key = [name for name in (*KEY, "sample") if name in table]
+    key = [name for name in KEY if name in table]
     twice = table.duplicated(key, keep=False)
     if twice.any():
-        at = table.loc[twice.idxmax(), key]
-        first, second = np.flatnonzero((table[key] == at).all(axis=1))[:2] + 1
-        shown = ", ".join(f"{name}={value}" for name, value in at.items())
+        values = table.loc[twice.idxmax(), key]
+        rows = np.flatnonzero((table[key] == values).all(axis=1)) + 1
+        shown = ", ".join(f"{name}={value}" for name, value in values.items())
         raise MedcalError(
-            f"{file}: rows {first} and {second} are the same answer ({shown}); drop one, or "
+            f"{file}: rows {rows[0]} and {rows[1]} are the same answer ({shown}); drop one, or "
             "number repeated replies in a column 'sample'"
         )
+
+
+# --- scales --------------------------------------------------------------------------------------
+
+
+def scale_of(text: str | float) -> tuple[float, float]:
+    """The ends of a scale: ``10`` is 0 to 10, ``"1-5"`` 1 to 5, ``"percent"`` 0 to 100.
+
+    Examples
+    --------
+    >>> scale_of("1-5"), scale_of("percent")
+    ((1.0, 5.0), (0.0, 100.0))
+    """
+    plain = str(text).strip().casefold().replace("percent", "100")
+    ends = re.fullmatch(r"(?:(\d+\.?\d*)\s*[-–]\s*)?(\d+\.?\d*)", plain)
+    low, high = (float(ends[1] or 0), float(ends[2])) if ends else (0.0, 0.0)
+    if low >= high:
+        raise MedcalError(
+            f"no scale {text!r}: write its ends, as scale=10 or scale=1-5, or scale=log"
+        )
+    return low, high
+
+
+def confidences(
+    values: pd.Series, scale: str | float | None, by: Sequence[pd.Series], place: Place
+) -> tuple[NDArray[np.float64], str]:
+    """Confidences as probabilities, and a word on their scale.
+
+    Parameters
+    ----------
+    values : Series
+        The column.
+    scale : str, float or None
+        As the user said; else found where it is plain: all within 0 to 1, all with a percent sign,
+        or plainly percent.
+    by : sequence of Series
+        Whose answers they are, by which method: all use one scale.
+    place : Place
+
+    Raises
+    ------
+    MedcalError
+        Where a cell is no number of the scale, or the scale has to be asked for.
+    """
+    remedy = (
+        "a confidence is a probability: write 0.85 for 85 %, leave the cell empty where there is "
+        "none, or give scale=percent"
+    )
+    array, signed = numbers(values, place, remedy)
+    known = ~np.isnan(array)
+    if scale == "log":
+        place.refuse(values, array > 0, "is above 0, no log-probability", remedy)
+        return np.exp(array), "log-probabilities"
+    tops = pd.Series(array, values.index).groupby([*by], sort=False).max().dropna()
+    if scale is None and signed.any():
+        problem = "has another form: some cells have a percent sign and some have none"
+        place.refuse(values, known & (signed != signed[known][0]), problem, remedy)
+        scale = 100
+    elif scale is None:
+        scale = _plain_scale(values, array, tops, place)
+    low, high = scale_of(scale)
+    _check_used(low, high, tops, place)
+    shares = within(values, array, place, low, high, remedy)
+    word = ""
+    if high > 1:
+        word = "percent" if high == 100 else f"scale {low:g} to {high:g}"
+    return (shares - low) / (high - low), word
+
+
+def _plain_scale(
+    values: pd.Series, array: NDArray, tops: pd.Series, place: Place
+) -> int:
+    """1 or 100, where it is plain which."""
+    top = tops.max()
+    if len(tops) and top <= 0 and np.nanmin(array) < 0:
+        remedy = "write exp of it, or give scale=log"
+        place.refuse(values, array < 0, "is a log-probability, it seems", remedy)
+    if tops.empty or top <= 1.01 or np.isinf(top):
+        return 1
+    if tops.min() > 20 and top <= 100 and not ((array % 1 > 0) & (array < 10)).any():
+        return 100
+    problem = "is the largest: percent, or a scale of its own?"
+    if ((array > 0) & (array < 1)).any() or tops.min() <= 1:
+        problem = "is beside values from 0 to 1: percent and probabilities mixed?"
+    remedy = (
+        "write 0.85 for 85 % everywhere, or give scale=percent, scale=10 or scale=1-5"
+    )
+    largest = int(np.nanargmax(array))
+    raise place.fault(largest, values.iloc[largest], problem, remedy)
+
+
+def _check_used(low: float, high: float, tops: pd.Series, place: Place) -> None:
+    """Refuse a scale of which some use only the bottom, as that of another scale would be."""
+    used = ((tops - low) / (high - low))[tops > low]
+    low_used = used[used <= 0.1]
+    if high > 1 and len(low_used):
+        name = low_used.idxmax()
+        raise MedcalError(
+            f"{place.file}: column '{place.column}': on a scale from {low:g} to {high:g} "
+            f"{', '.join(map(repr, name))} reaches {tops[name]:g} at most; another scale? Give "
+            "scale=10 or scale=1, or write probabilities"
+        )
+
+
+# --- what columns say of each other --------------------------------------------------------------
+
+
+def refuse_contradictions(answers: pd.DataFrame, found: Recognised, file: str) -> None:
+    """Refuse answers whose columns contradict each other, or mean something else.
+
+    Parameters
+    ----------
+    answers : DataFrame
+        As of `checked`, graded. Grades that contradict a few gold answers are a sentence more in
+        ``attrs["assumed"]``.
+    found : Recognised
+        What they were made from.
+    file : str
+        For messages.
+
+    Raises
+    ------
+    MedcalError
+        For rows of sums, rows that are runs of the same items, probabilities of one class, grades
+        that contradict the gold answers, and images that only some answers name.
+    """
+    _check_sums(answers, found, file)
+    if "item_id" not in found.taken and "item_id" not in found.named:
+        _check_repeats(found, file)
+    if {"answer", "gold", "correct"} <= {*found.taken}:
+        answers.attrs["assumed"] += _check_grades(answers, found.taken["correct"], file)
+    if "answer" in answers:
+        _check_class(answers, file)
+    check_images(answers, file)
+
+
+_SUMS = frozenset(KNOWN["rows"]["sums"].split())
+_BESIDE = frozenset(KNOWN["rows"]["beside"].split())
+_RUNS = frozenset(KNOWN["rows"]["runs"].split())
+
+
+def _check_sums(answers: pd.DataFrame, found: Recognised, file: str) -> None:
+    """Refuse a row that sums the others up, by its name, in any place and of many languages."""
+    others = answers.columns.difference(ANSWER_COLUMNS, sort=False)
+    named = ["item_id", "image_id", "model", "reader", "dataset", "domain"]
+    if "item_id" not in found.taken:
+        named += [name for name in others if answers[name].dtype == TEXT]
+    any_word = "|".join(_SUMS)
+    for name in answers.columns.intersection(named):
+        texts = pd.Series(answers[name].unique(), dtype=TEXT)
+        texts = texts[texts.str.contains(any_word, case=False, na=False)]
+        is_one = answers[name].isin([text for text in texts if is_sum(text)])
+        # a model may be the mean of others: then it has as many answers as they
+        most = max(3, len(answers) // 20)
+        if 0 < is_one.sum() <= most and not is_one.all():
+            row = int(is_one.idxmax())
+            raise MedcalError(
+                f"{file}: row {row + 1} is '{answers.loc[row, name]}', no answer, it seems; drop it"
+            )
+
+
+def is_sum(text: str) -> bool:
+    """Tell whether a row of this name is a sum of the others.
+
+    Examples
+    --------
+    >>> is_sum("Total (n = 200)"), is_sum("Mean ± SD:"), is_sum("total_12")
+    (True, True, False)
+    """
+    text = re.sub(r"\(.*?\)|\[.*?\]|\bn\s*=\s*\d+", " ", text.casefold())
+    words = set(re.findall(r"\w+|∑", text))
+    return bool(words & _SUMS) and words <= _SUMS | _BESIDE
+
+
+def _check_class(answers: pd.DataFrame, file: str) -> None:
+    """Refuse confidences that are those of one class, whichever class was answered.
+
+    Of the two answers that are given most often, they lie below one half just where one is given.
+    """
+    known = answers.dropna(subset=["confidence", "answer"])
+    for model, rows in known.groupby("model", sort=False):
+        part = rows.iloc[:: max(1, len(rows) // MOST)]
+        words = part["answer"].map(lambda text: yes_no(text) or text.casefold())
+        two = words.value_counts().index[:2]
+        is_either = words.isin(two)
+        is_low = part["confidence"][is_either] < 0.5
+        is_first = words[is_either] == two[0] if len(two) else words
+        n_enough = max(LEAST, 0.75 * len(part))
+        if len(two) < 2 or len(is_low) < n_enough or is_low.nunique() < 2:
+            continue
+        share = (is_low == is_first).mean()
+        if not 0.02 < share < 0.98:
+            low = two[0] if share > 0.5 else two[1]
+            other = two[1] if share > 0.5 else two[0]
+            raise MedcalError(
+                f"{file}: the confidence of '{model}' lies below 0.5 just where the answer is "
+                f"'{low}': it is the probability of '{other}', not that of the answer; write 1 − p "
+                f"where the answer is '{low}'"
+            )
+
+
+def _check_grades(answers: pd.DataFrame, theirs: str, file: str) -> list[str]:
+    """Refuse grades that call answers wrong which are the gold answers, or the other way round.
+
+    A few such are a sentence among what was assumed.
+    """
+    known = sample_of(answers, ["answer", "gold", "correct"])
+    graded = grade_table(known[["answer", "gold"]])
+    is_gold = graded["correct"].fillna(False).astype(bool)
+    # other words may say the same, as who graded them may have judged
+    is_plain = is_gold | graded["graded_by"].isin(("yes or no", "letter"))
+    odd = known.index[is_plain & (known["correct"] != is_gold)]
+    if odd.empty:
+        return []
+    problem = f"{len(odd):,} of {len(known):,} grades in '{theirs}' contradict the gold answers, "
+    problem += f"the first in row {odd[0] + 1}"
+    if len(odd) > max(1, is_plain.sum() / 10):
+        remedy = "name the column of grades by correct=COLUMN, or grade by the gold answers with "
+        raise MedcalError(f"{file}: {problem}; {remedy}correct= (nothing)")
+    return [problem]
+
+
+def check_images(table: pd.DataFrame, file: str) -> None:
+    """Refuse a data set of which some answers name their image and some do not."""
+    if "image_id" not in table:
+        return
+    for dataset, part in table.groupby("dataset", sort=False):
+        lacking = part["image_id"].isna()
+        if 0 < lacking.sum() < len(part):
+            raise MedcalError(
+                f"{file}: {lacking.sum():,} of {len(part):,} answers of '{dataset}' do not name "
+                f"their image, the first in row {lacking.idxmax() + 1} (of merged cells the first "
+                "alone is filled); name it in every row, or leave it out by image_id= (nothing)"
+            )
+
+
+def _check_repeats(found: Recognised, file: str) -> None:
+    """Refuse rows without an item's id that are several runs of the same items."""
+    raw = found.table
+    replies = {found.taken.get(name) for name in columns_of("reply")}
+    aside = [name for name in raw if name in replies or plain_column(name) in _RUNS]
+    texts = raw.astype(str)
+    rows = pd.util.hash_pandas_object(texts, index=False)
+    counts = rows.value_counts()
+    times = 1
+    if len(counts) >= LEAST:
+        times = int(np.gcd.reduce(counts.to_numpy()))
+    if times == 1:
+        about = pd.util.hash_pandas_object(texts.drop(columns=aside), index=False)
+        times = _runs(about.to_numpy())
+    if times > 1:
+        n = len(raw)
+        raise MedcalError(
+            f"{file}: the {n:,} rows are {times} times the same {n // times:,} items, it seems, "
+            "and no column names the item; name it by item_id=COLUMN, and number the runs in a "
+            "column 'sample'; or write item_id= (nothing) if each row is an item"
+        )
+
+
+def _runs(codes: NDArray) -> int:
+    """How many times, two to ten, at least ten items repeat, one run or one item after the other.
+
+    1 where they do not.
+    """
+    n = codes.size
+    most = 10
+    ends = np.flatnonzero(codes[1:] != codes[:-1]) + 1
+    lengths = np.diff([0, *ends, n])  # of rows alike, one after the other
+    times = int(np.gcd.reduce(lengths))
+    if len(lengths) >= most and 1 < times <= most:
+        return times
+    for period in range(1, n // 2 + 1):
+        if n % period == 0 and (codes[period:] == codes[:-period]).all():
+            return n // period if period >= most and n // period <= most else 1
+    return 1

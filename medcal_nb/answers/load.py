@@ -5,33 +5,23 @@ from typing import Any
 
 import pandas as pd
 
-from medcal_nb.answers.cells import KNOWN, TEXT
-from medcal_nb.answers.check import ANSWER_COLUMNS, checked
+from medcal_nb.answers.check import check_images, checked, refuse_contradictions
+from medcal_nb.answers.columns import ANSWER_COLUMNS, GRADED_COLUMNS, NAMES, TEXT
 from medcal_nb.answers.log import AnswerLog, is_log
-from medcal_nb.answers.meaning import (
-    check_correct,
-    check_images,
-    check_of_answer,
-    check_repeats,
-    choices,
+from medcal_nb.answers.recognise import (
+    LEAST,
+    Recognised,
+    check_enough,
+    recognise,
 )
-from medcal_nb.answers.recognition import NAMES, option_scores, recognise
 from medcal_nb.answers.recorded import load_recorded, recorded_names
 from medcal_nb.answers.samples import one_answer_an_item
 from medcal_nb.answers.tables import read_source, table_of
 from medcal_nb.errors import MedcalError, check_known, did_you_mean
 from medcal_nb.files import PathLike
-from medcal_nb.grading import grade_table, is_correct
+from medcal_nb.grading import grade_table
 from medcal_nb.logs import Log, Reader, detect
 
-#: Columns that every table of `load_answers` has.
-GRADED_COLUMNS = [
-    *("model", "dataset", "domain", "item_id", "image_id", "modality", "question_type"),
-    *("split", "strategy", "answer", "gold", "confidence", "correct"),
-]
-
-#: Answers of which one is right, else gold answers are in other words.
-_LEAST = 20
 #: Types of questions that are graded by rules of their own.
 _KINDS = ("closed", "choice", "open")
 
@@ -119,7 +109,7 @@ def read_answers(
     source : path
     scale : str or float, optional
         The scale of the confidence where it is neither 0 to 1 nor plainly percent: ``"percent"``,
-        its upper end (``10``) or both (``"1-5"``).
+        its upper end (``10``), both (``"1-5"``) or ``"log"`` for log-probabilities.
     logits, probabilities : str or list of str
         Columns of one score for each option, named by the option after the last ``_``: logits or
         log-probabilities, of which the softmax is taken, or probabilities. The answer is the
@@ -143,22 +133,71 @@ def read_answers(
     for name in columns:
         check_known(name, NAMES, "column of ours")
     if is_log(source):
-        answers = _of_log(source, columns)
+        return _of_log(source, columns)
+    scores = {"logits": _names(logits), "probabilities": _names(probabilities)}
+    is_table = bool(columns.get("confidence") or any(scores.values()))
+    raw = open_table(source, sheet, None if is_table else grade, is_table=is_table)
+    if reader := raw.attrs.get("reader"):
+        found = _of_reader(raw, reader, columns)
     else:
-        value = read_source(source, sheet)
-        scores = _names(probabilities or logits)
-        reader = None if columns.get("confidence") or scores else _reader_of(value)
-        if reader is not None:
-            answers = _of_reader(
-                reader, value, Log(Path(source), value, grade), columns
-            )
-        else:
-            rows = [value] if isinstance(value, dict) else value
-            raw = rows if isinstance(rows, pd.DataFrame) else table_of(rows, file)
-            answers = _of_table(raw, file, columns, scale, scores, bool(probabilities))
-    if "image_id" in answers:
+        found = recognise(raw, columns, file, **scores)
+        check_enough(found, file)
+    scale = 1 if reader or found.is_scored else scale
+    answers = checked(found.table, found.taken, file, fixed=found.fixed, scale=scale)
+    answers.attrs["assumed"][:0] = found.assumed
+    answers = _graded(answers, found, file)
+    if reader:
         check_images(answers, file)
+    else:
+        refuse_contradictions(answers, found, file)
     return answers
+
+
+def open_table(
+    source: PathLike,
+    sheet: str | None = None,
+    grade: str | None = None,
+    *,
+    is_table: bool = False,
+) -> pd.DataFrame:
+    """What stands in a file as a table; the log of another tool with our columns.
+
+    Parameters
+    ----------
+    source, sheet, grade
+        As of `read_answers`.
+    is_table : bool
+        It is a table, even where it looks like the log of a tool.
+
+    Returns
+    -------
+    DataFrame
+        As it stands there. Of a log of a tool ``attrs`` hold the reader's name (``reader``), its
+        sentences (``notes``) and which rows it does not grade (``ungraded``, a list of bool).
+    """
+    value = read_source(source, sheet)
+    reader = None if is_table else _reader_of(value)
+    if reader is None:
+        rows = [value] if isinstance(value, dict) else value
+        return rows if isinstance(rows, pd.DataFrame) else table_of(rows, source)
+    if isinstance(value, pd.DataFrame):
+        value = value.astype(object).where(value.notna(), None).to_dict("records")
+    log = Log(Path(source), value, grade)
+    rows = reader.rows(log)
+    if not rows:
+        raise MedcalError(f"{source}: no answers in it")
+    raw = table_of(rows, source)
+    raw.attrs["reader"] = reader.name
+    raw.attrs["notes"] = log.notes
+    raw.attrs["ungraded"] = ["correct" not in row for row in rows]
+    return raw
+
+
+def _reader_of(value: Any) -> Reader | None:
+    """The reader of a tool's log, None of another file."""
+    if isinstance(value, pd.DataFrame):
+        return detect(value.iloc[0].to_dict())
+    return detect(value if isinstance(value, dict) else value[0])
 
 
 def _names(names: str | list[str]) -> list[str]:
@@ -180,103 +219,49 @@ def _of_log(path: PathLike, columns: dict[str, str]) -> pd.DataFrame:
         answers = log.read()
     if answers.empty:
         raise MedcalError(f"{path}: no answers in it")
+    check_images(answers, str(path))
     return answers
 
 
-def _of_table(
-    raw: pd.DataFrame,
-    file: str,
-    columns: dict[str, str],
-    scale: str | float | None,
-    scores: list[str],
-    are_probabilities: bool,
-) -> pd.DataFrame:
-    """The answers of any table."""
-    if not scores and not columns.get("confidence"):
-        scores = option_scores(raw.columns)
-    if unknown := [name for name in scores if name not in raw]:
-        raise MedcalError(f"{file}: no column '{unknown[0]}', which was named")
-    assumed: list[str] = []
-    if scores:
-        chosen, assumed = choices(
-            raw, scores, file, are_probabilities=are_probabilities
-        )
-        raw = raw.drop(columns=scores).assign(**chosen)
-        columns = (
-            {"strategy": "option_probability"}
-            | columns
-            | dict(zip(chosen, chosen, strict=True))
-        )
-        scale = 1
-    taken, asked = recognise(raw, columns, file)
-    if "item_id" not in taken:
-        check_repeats(raw, taken, file)
-    if {"correct", "answer"} <= {*taken}:
-        is_named = bool({"correct", "gold"} & {*columns})
-        asked += check_correct(raw, taken, file, is_named=is_named)
-    fixed = {name: text for name, text in columns.items() if name not in taken and text}
-    answers = checked(raw, taken, file, fixed=fixed, scale=scale)
-    answers.attrs["assumed"][:0] = [*assumed, *asked]
-    last = answers["item_id"].iloc[-1]
-    if last.casefold() in KNOWN["grades"]["sums"].split() and len(answers) > 1:
-        raise MedcalError(
-            f"{file}: row {len(answers)} is '{last}', no answer, it seems; drop it"
-        )
-    if "correct" not in taken:
-        answers = _graded(answers, raw.get(taken.get("options", "")), file)
-    if "answer" in answers:
-        check_of_answer(answers, file)
-    return answers
+def _of_reader(raw: pd.DataFrame, reader: str, columns: dict[str, str]) -> Recognised:
+    """What is what in the log of a tool, which says it itself but for what the user names."""
+    table = raw.drop(columns=[*columns], errors="ignore")
+    taken = {name: name for name in [*ANSWER_COLUMNS, "options"] if name in table}
+    assumed = [f"read as {reader}", *raw.attrs["notes"]]
+    return Recognised(table, taken, columns, assumed, {*columns})
 
 
-def _reader_of(value: Any) -> Reader | None:
-    """The reader of a tool's log, None of another file."""
-    if isinstance(value, pd.DataFrame):
-        return detect(value.iloc[0].to_dict())
-    return detect(value if isinstance(value, dict) else value[0])
-
-
-def _of_reader(
-    reader: Reader, value: Any, log: Log, columns: dict[str, str]
-) -> pd.DataFrame:
-    """The answers of a tool's log, graded where it does not grade them."""
-    if isinstance(value, pd.DataFrame):
-        log.value = value.astype(object).where(value.notna(), None).to_dict("records")
-    rows = reader.rows(log)
-    for row in rows:
-        options = row.pop("options", None) or None
-        if "correct" not in row:
-            asked = row.get("question_type"), options
-            row["correct"] = is_correct(row.get("answer"), row.get("gold"), *asked)
-    if not rows:
-        raise MedcalError(f"{log.path}: no answers in it")
-    raw = table_of(rows, log.path).drop(columns=[*columns], errors="ignore")
-    taken = {name: name for name in ANSWER_COLUMNS if name in raw}
-    answers = checked(raw, taken, str(log.path), fixed=columns, scale=1)
-    answers.attrs["assumed"][:0] = [f"read as {reader.name}", *log.notes]
-    return answers
-
-
-def _graded(
-    answers: pd.DataFrame, options: pd.Series | None, file: str
-) -> pd.DataFrame:
-    """Answers with a column that says whether they are their gold answers."""
-    asked = answers[["answer", "gold"]]
-    if "question_type" in answers:
-        kinds = answers["question_type"].str.casefold()
+def _graded(answers: pd.DataFrame, found: Recognised, file: str) -> pd.DataFrame:
+    """Answers with a column that says whether they are their gold answers, where none does."""
+    to_grade = found.table.attrs.get("ungraded") or "correct" not in found.taken
+    rows = answers[to_grade] if isinstance(to_grade, list) else answers
+    if not to_grade or rows.empty or not {"answer", "gold"} <= {*rows}:
+        return answers
+    asked = rows[["answer", "gold"]]
+    if "question_type" in rows:
+        kinds = rows["question_type"].str.casefold()
         asked = asked.assign(question_type=kinds.where(kinds.isin(_KINDS)))
-    if options is not None:
-        asked = asked.assign(options=options)
+    if options := found.taken.get("options"):
+        asked = asked.assign(options=found.table[options].map(_texts_of))
     graded = grade_table(asked)
     right = graded["correct"]
-    answers["correct"] = right
-    answers.attrs["grading"] = graded.attrs["grading"]
-    if right.count() >= _LEAST and not right.any():
+    if right.count() >= LEAST and not right.any():
         raise MedcalError(
             f"{file}: not one of {len(right):,} answers is its gold answer; write both in the "
             "same words, or grade them in a column 'correct'"
         )
+    answers["correct"] = answers["correct"].where(
+        ~answers.index.isin(rows.index), right
+    )
+    answers.attrs["grading"] = graded.attrs["grading"]
     return answers
+
+
+def _texts_of(options: Any) -> Any:
+    """The options of a question as a list, where they are a table by letter."""
+    if isinstance(options, dict):
+        return [text for text in options.values() if text is not None]
+    return options
 
 
 def _missing(answers: pd.DataFrame) -> list[str]:

@@ -15,17 +15,14 @@ from typing import Any
 
 import pandas as pd
 
-from medcal_nb.answers.cells import Place, as_json, each
-from medcal_nb.answers.check import ANSWER_COLUMNS, checked
+from medcal_nb.answers.check import checked
+from medcal_nb.answers.columns import ANSWER_COLUMNS, KEY, Place, as_json, each
 from medcal_nb.answers.tables import table_of
 from medcal_nb.errors import MedcalError
 from medcal_nb.files import PathLike, require_file
 
 _APPLICATION_ID = 0x4D43414D  # marks the file as ours, and its form as this one
 BUSY_SECONDS = 30.0
-
-#: What makes an answer one answer: no two rows share it.
-KEY = ("model", "dataset", "item_id", "strategy", "sample")
 
 #: Columns in which equal answers may differ.
 _ASIDE = ("run_id", "seconds")

@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 from scipy.special import softmax
 
-from medcal_nb.answers.cells import TEXT
+from medcal_nb.answers.columns import GRADED_COLUMNS, TEXT
 from medcal_nb.errors import MedcalError, check_known
 from medcal_nb.files import check_shipped, read_manifest, recorded_folder
 from medcal_nb.measure.decimals import shortest_decimals
@@ -24,11 +24,6 @@ from medcal_nb.measure.decimals import shortest_decimals
 _GET_IT = (
     "get it from a clone of the repository (`git checkout data/recorded`), or install "
     "the package anew"
-)
-#: Columns of text that all recorded answers have, in order; confidence and correct follow.
-_COLUMNS = (
-    *("model", "dataset", "domain", "item_id", "image_id", "image_set", "modality"),
-    *("question_type", "split", "strategy", "answer", "gold"),
 )
 
 
@@ -261,6 +256,7 @@ def _one_row_a_method(
 
 def _typed(answers: pd.DataFrame) -> pd.DataFrame:
     """Return answers with the columns that all have, in order and typed, and then the others."""
-    types = dict.fromkeys(_COLUMNS, TEXT) | {"confidence": float, "correct": "boolean"}
+    types = dict.fromkeys(GRADED_COLUMNS, TEXT)
+    types |= {"confidence": float, "correct": "boolean"}
     common = answers.reindex(columns=list(types)).astype(types)
     return common.join(answers.drop(columns=[*types], errors="ignore"))

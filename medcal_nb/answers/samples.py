@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 
 from medcal_nb.answer_key import answer_key
+from medcal_nb.answers.columns import ANSWER_KEY, columns_of
 from medcal_nb.errors import MedcalError
 
 #: Position of the answer's row, confidence, option probabilities or None.
@@ -21,10 +22,7 @@ Grade = tuple[int, float, dict[str, float] | None]
 #: A probability is known to about this much from every backend; no ratio is taken below it.
 LEAST_SHARE = 1e-3
 
-#: What makes an answer one answer.
-KEY = ["model", "dataset", "item_id", "strategy"]
-
-_SUMS = ("prompt_tokens", "new_tokens", "seconds")
+_SUMS = columns_of("sum")
 
 
 def agreement(rows: Sequence[dict]) -> Grade:
@@ -105,7 +103,7 @@ def one_answer_an_item(answers: pd.DataFrame, file: str) -> pd.DataFrame:
     Parameters
     ----------
     answers : DataFrame
-        With the columns of `KEY` and ``answer``; where there is no column ``sample``, each is one.
+        With the columns of `ANSWER_KEY` and ``answer``; without a column ``sample`` each is one.
     file : str
         For messages.
 
@@ -130,12 +128,13 @@ def one_answer_an_item(answers: pd.DataFrame, file: str) -> pd.DataFrame:
         return answers
     rules = {name: rule_of(name) for name in answers["strategy"].unique()}
     several = (
-        answers.duplicated(KEY, keep=False) | answers["strategy"].map(rules).notna()
+        answers.duplicated(ANSWER_KEY, keep=False)
+        | answers["strategy"].map(rules).notna()
     )
     if not several.any():
         return answers.assign(n_answers=1)
     frame = answers[several].sort_values("sample", kind="stable")
-    groups = frame.groupby(KEY, sort=False)
+    groups = frame.groupby(ANSWER_KEY, sort=False)
     one = frame.assign(n_answers=groups["sample"].transform("size"))
     for name in _SUMS:
         if name in frame:

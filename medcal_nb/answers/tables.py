@@ -8,12 +8,13 @@ import contextlib
 import csv
 import gzip
 import io
+import itertools
 import json
 import re
 import tempfile
 import zipfile
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import IO, Any
 
@@ -24,7 +25,7 @@ import pyarrow.compute as pc
 import pyarrow.csv
 import pyarrow.parquet as pq
 
-from medcal_nb.answers.cells import TEXT, Place, as_json, each
+from medcal_nb.answers.columns import TEXT, Place, as_json, each
 from medcal_nb.errors import MedcalError
 from medcal_nb.files import PathLike, new_file, require_file
 
@@ -95,6 +96,12 @@ def read_source(path: PathLike, sheet: str | None = None) -> Any:
 def table_of(rows: Iterable[dict], path: PathLike) -> pd.DataFrame:
     """Rows as a table; columns of texts are such, others hold objects where their types differ."""
     rows = list(rows)
+    kinds = {type(cell) for cell in rows[0].values()} if rows else set()
+    if len(rows) == 1 and len(rows[0]) > 1 and kinds in ({dict}, {list}):
+        raise MedcalError(
+            f"{path}: a table written a column each; write an object a row (in pandas: "
+            "to_json(orient='records'))"
+        )
     names = list(dict.fromkeys(name for row in rows for name in row))
     _check_names(names, path)
     columns = {}
@@ -137,13 +144,7 @@ def _content(path: Path) -> IO[bytes]:
 
 def _read_csv(path: Path) -> pd.DataFrame:
     with _content(path) as file:
-        head = next(filter(bytes.strip, iter(lambda: file.readline(_BLOCK), b"")), b"")
-        if b"\0" in head:
-            raise MedcalError(f"{path}: not a text file (UTF-16?); save it as UTF-8")
-        line = head.decode("utf-8-sig")
-        mark = "\t" if kind_of(path) == ".tsv" else max(",;\t", key=line.count)
-        names = next(csv.reader([line], delimiter=mark))
-        _check_names(names, path)
+        mark, names = _header(file, path)
         file.seek(0)
         table = pa.csv.read_csv(
             file,
@@ -157,7 +158,7 @@ def _read_csv(path: Path) -> pd.DataFrame:
                 quoted_strings_can_be_null=False,
             ),
         )
-    frame = _as_frame(table)
+    frame = _as_frame(table).rename(columns=_without_guard)
     whole_row = rf"\n(?:[^\n{mark}]*{mark}){{{min(max(2, len(names) - 1), 99)}}}"
     for name in frame:
         has_rows = frame[name].str.contains(whole_row, na=False)
@@ -165,7 +166,52 @@ def _read_csv(path: Path) -> pd.DataFrame:
         Place(str(path), name).refuse(
             frame[name], has_rows, problem, "close or remove it"
         )
+        is_guarded = frame[name].str.startswith("'", na=False)
+        if is_guarded.any():
+            plain = frame.loc[is_guarded, name].map(_without_guard)
+            frame.loc[is_guarded, name] = plain
     return frame
+
+
+def _header(file: IO[bytes], path: Path) -> tuple[str, list[str]]:
+    """What stands between the cells of a table of text, and the names in its first row."""
+    lines = iter(lambda: file.readline(_BLOCK), b"")
+    head = next(filter(bytes.strip, lines), b"")
+    if b"\0" in head:
+        raise MedcalError(f"{path}: not a text file (UTF-16?); save it as UTF-8")
+    line = head.decode("utf-8-sig")
+    if re.match(r"sep=.\s*$", line):
+        raise MedcalError(
+            f"{path}: the first line, {line.strip()!r}, is for Excel alone; remove it"
+        )
+    mark = "\t" if kind_of(path) == ".tsv" else max(",;\t", key=line.count)
+    if mark not in line and "|" in line:
+        raise MedcalError(
+            f"{path}: cells between '|'; save it with commas, semicolons or tabs between them"
+        )
+    rest = (text.decode("utf-8", "replace") for text in itertools.chain([head], lines))
+    rows = csv.reader((text.removeprefix("\ufeff") for text in rest), delimiter=mark)
+    names = next(rows, [])  # a name in quotation marks may go over lines
+    _check_title(names, next(rows, []), path)
+    _check_names(names, path)
+    return mark, names
+
+
+def _check_title(names: Sequence[Any], second: Sequence[Any], path: Path) -> None:
+    """Refuse a first row that is the title of a table and not its names."""
+    n_names = sum(name not in (None, "") for name in names)
+    n_cells = sum(cell not in (None, "") for cell in second)
+    if n_names < 2 <= n_cells:
+        raise MedcalError(
+            f"{path}: a title stands in the first row, it seems, and not the names of columns; "
+            "remove what stands above these"
+        )
+
+
+def _without_guard(text: str) -> str:
+    """A text without the ' that `without_formulas` writes before it."""
+    is_guarded = text.startswith("'") and _FORMULA.match(text)
+    return text[1:] if is_guarded else text
 
 
 def _read_parquet(path: Path) -> pd.DataFrame:
@@ -307,6 +353,9 @@ def _read_sheet(path: Path, wanted: str | None) -> pd.DataFrame:
             raise MedcalError(f"{path}: {problem}; name one by sheet=NAME")
         lines = _lines(sheets[0], path)
         names = next(lines, [])
+        first = next(lines, [])
+        _check_title(names, first, path)
+        lines = itertools.chain([first] if first else [], lines)
         while names and names[-1] is None:
             names.pop()
         rows: list[dict] = []

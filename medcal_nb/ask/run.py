@@ -22,6 +22,7 @@ import pandas as pd
 from tqdm import tqdm
 
 from medcal_nb.answers import AnswerLog
+from medcal_nb.answers.columns import columns_of
 from medcal_nb.ask.calls import SAMPLE, Failure
 from medcal_nb.ask.strategies import choose_strategies
 from medcal_nb.ask.strategy import Plan, Program, Strategy, rehearse
@@ -33,16 +34,7 @@ from medcal_nb.grading import is_correct
 Todo = list[tuple[Item, Strategy]]
 
 #: Fields of an item that stand beside its answers.
-_CARRIED = (
-    "dataset",
-    "domain",
-    "item_id",
-    "image_id",
-    "modality",
-    "question_type",
-    "split",
-    "gold",
-)
+_CARRIED = columns_of("item")
 _MOST_LISTED = 20
 
 

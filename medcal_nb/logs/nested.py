@@ -3,9 +3,6 @@
 import math
 from typing import Any
 
-#: Members of a metric that is an object which may hold its value.
-_INNER = ("score", "correct", "acc")
-
 
 def at(value: Any, path: str) -> Any:
     """What stands under a dotted path in nested JSON, None where nothing does."""
@@ -41,19 +38,6 @@ def number(value: Any) -> float | None:
     except (TypeError, ValueError, OverflowError):
         return None
     return value if math.isfinite(value) else None
-
-
-def says_right(metric: Any) -> bool | None:
-    """What one metric says: right, wrong, or neither (0.5)."""
-    for candidate in (metric, *(at(metric, name) for name in _INNER)):
-        value = number(candidate)
-        if value in (0.0, 1.0):
-            return bool(value)
-    answer = at(metric, "parsed_pred") or at(metric, "pred")
-    gold = at(metric, "answer")
-    if answer and gold:
-        return answer.strip().casefold() == gold.strip().casefold()
-    return None
 
 
 def choice(options: list[str], scores: list[float]) -> dict:

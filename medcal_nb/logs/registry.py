@@ -15,7 +15,11 @@ from pathlib import Path
 from typing import Any
 
 from medcal_nb.errors import MedcalError
-from medcal_nb.logs.nested import says_right
+from medcal_nb.grading import is_correct
+from medcal_nb.logs.nested import at, number
+
+#: Members of a metric that is an object which may hold its value.
+_INNER = ("score", "correct", "acc")
 
 
 @dataclass
@@ -75,7 +79,7 @@ class Log:
         wanted = self.wanted.replace(" ", "").split(",") if self.wanted else [main]
         for name in wanted:
             if name in metrics:
-                return says_right(metrics[name])
+                return _verdict(metrics[name])
         if self.wanted and metrics:
             problem = (
                 f"no metric '{self.wanted}', there are {names}: add one, as grade="
@@ -83,13 +87,23 @@ class Log:
             raise MedcalError(
                 f"{self.path}: row {self.row}: {problem}{self.wanted},NAME"
             )
-        verdicts = {says_right(value) for value in metrics.values()} or {None}
+        verdicts = {_verdict(value) for value in metrics.values()} or {None}
         if len(verdicts) > 1:
             raise MedcalError(
                 f"{self.path}: several metrics may say what is right, and they differ: {names}; "
                 "name the one that does by grade=NAME"
             )
         return verdicts.pop()
+
+
+def _verdict(metric: Any) -> bool | None:
+    """What one metric says: right, wrong, or neither (0.5)."""
+    for candidate in (metric, *(at(metric, name) for name in _INNER)):
+        value = number(candidate)
+        if value in (0.0, 1.0):
+            return bool(value)
+    answer = at(metric, "parsed_pred") or at(metric, "pred")
+    return is_correct(answer, at(metric, "answer"))
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ from string import Template
 import pandas as pd
 
 from medcal_nb.answer_key import answer_key
+from medcal_nb.answers.columns import columns_of
 from medcal_nb.datasets import open_image, png_text
 from medcal_nb.errors import MedcalError
 from medcal_nb.files import new_file
@@ -26,15 +27,10 @@ from medcal_nb.reader.cases import (
 
 #: Longest side of an image in pixels.
 LARGEST = 1500
-_OF_CASE = (
-    "item_id",
-    "image_id",
-    "domain",
-    "modality",
-    "question_type",
-    "question",
-    "options",
-)
+#: What a page shows of an item: not its gold answer, nor what all cases share.
+_HIDDEN = ("dataset", "split", "gold")
+_OF_CASE = [name for name in columns_of("item") if name not in _HIDDEN]
+_OF_CASE += ["question", "options"]
 
 
 def write_page(

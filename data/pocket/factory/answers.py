@@ -15,7 +15,7 @@ import pandas as pd
 from medcal_nb import ask as asking
 from medcal_nb.answer_key import answer_key
 from medcal_nb.answers import AnswerLog
-from medcal_nb.answers.cells import as_json
+from medcal_nb.answers.columns import as_json
 from medcal_nb.answers.samples import one_answer_an_item
 from medcal_nb.ask.calls import LABELS, Labels, Prompt
 from medcal_nb.ask.models import resolve_model

@@ -25,17 +25,10 @@ from medcal_nb.logs.nested import number
 from medcal_nb.logs.registry import Log, Reader
 
 _KEY = ("reader", "model", "dataset", "item_id")
-_FIELDS = {*_KEY, "strategy", "action", "answer", "confidence", "correct"}
+_FIELDS = (*_KEY, "strategy", "action", "answer", "confidence")
 _ACTIONS = ("commit", "accept", "override", "defer")
-_CASE = (
-    "dataset",
-    "domain",
-    "item_id",
-    "image_id",
-    "modality",
-    "question_type",
-    "seconds",
-)
+#: What a decision says of the model; the rest is of the case.
+_OF_MODEL = ("model", "strategy", "at")
 
 
 def _read(log: Log) -> Iterator[dict]:
@@ -47,9 +40,8 @@ def _read(log: Log) -> Iterator[dict]:
         case = tuple(row[name] for name in _KEY)
         places.setdefault(case, 1 + sum(one[0] == row["reader"] for one in places))
         phase = "alone" if row["action"] == "commit" else "with_model"
-        if (
-            phase == "with_model" or (phase, case) not in answers
-        ):  # of the own ones the first
+        # of the own ones the first
+        if phase == "with_model" or (phase, case) not in answers:
             about = {"strategy": phase, "phase": phase, "place": places[case]}
             answers[phase, case] = _answer(row) | about
     yield from answers.values()
@@ -57,10 +49,13 @@ def _read(log: Log) -> Iterator[dict]:
 
 def _check(row, log):
     """Refuse a row that is no decision."""
-    confidence = number(row["confidence"])
+    confidence = number(row.get("confidence"))
     is_sure = confidence is not None and 0 <= confidence <= 1
+    lacking = [name for name in _FIELDS if name not in row]
     problem = ""
-    if row["action"] not in _ACTIONS:
+    if lacking:
+        problem = f"no {', '.join(lacking)}"
+    elif row["action"] not in _ACTIONS:
         problem = f"action '{printable(str(row['action']))[:40]}' is none of {', '.join(_ACTIONS)}"
     elif not all(row[name] for name in _KEY):
         problem = f"{', '.join(_KEY)}: one is empty"
@@ -75,17 +70,23 @@ def _check(row, log):
 
 def _answer(row):
     """One answer of a reader."""
-    answer = {name: row.get(name) for name in _CASE}
-    for name in ("answer", "confidence", "correct"):
-        answer[name] = None if row["action"] == "defer" else row[name]
-        answer[f"model_{name}"] = row.get(f"model_{name}")
+    answer = {name: value for name, value in row.items() if name not in _OF_MODEL}
+    if row["action"] == "defer":
+        answer |= {"answer": None, "confidence": None, "correct": None}
+    elif row.get("gold") and row.get("correct") is None:
+        answer.pop("correct", None)  # graded where it comes in
+    else:
+        answer["correct"] = row.get("correct")
     return answer | {
         "model": row["reader"],
-        "reader": row["reader"],
-        "action": row["action"],
         "model_name": row["model"],
         "model_strategy": row["strategy"],
     }
 
 
-READERS = (Reader("decisions", lambda first: first.keys() >= _FIELDS, _read),)
+def _knows(first):
+    """Whether this is a decision, whatever it lacks."""
+    return {"reader", "action", "item_id", "model"} <= first.keys()
+
+
+READERS = (Reader("decisions", _knows, _read),)

@@ -1,8 +1,9 @@
-"""What stands in a column of a table: read in one way, whoever wrote it.
+"""The columns of answers: what each is called, what part it plays, how its cells are read.
 
-Texts, names, numbers, truth values and tables of probabilities. Each different cell is looked at
-once, plain columns as a whole. A cell that does not belong there is refused with file, row, column
-and value, and what to write instead.
+`COLUMNS` is the one place that says so; a new column is a line there. Cells are texts, names,
+numbers, truth values and tables of probabilities. Each different cell is looked at once, plain
+columns as a whole. A cell that does not belong there is refused with file, row, column and value,
+and what to write instead.
 """
 
 import json
@@ -14,7 +15,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -315,3 +316,87 @@ def _plain(value: Any) -> Any:
     if isinstance(value, np.ndarray | np.generic):
         return value.tolist()
     return value.isoformat() if hasattr(value, "isoformat") else json.dumps(value)
+
+
+# --- the schema ----------------------------------------------------------------------------------
+
+
+class Column(NamedTuple):
+    """What is known of a column of answers.
+
+    Attributes
+    ----------
+    read : callable
+        (cells, `Place`) -> the cells in their one form.
+    parts : str
+        Words, with blanks between them:
+
+        - key: with the others of this part, what makes a reply one reply
+        - item: carried from the question that was asked
+        - reply: differs from one reply to the same question to the next
+        - always: every table of `load_answers` has it
+        - value: may be one value for all rows, which is named in the place of a column
+        - cell: a word for nothing in it is a missing cell
+        - aside: no score hangs on it, so that it is left out where it holds something else
+        - sum: added up over the replies that make one answer
+    """
+
+    read: Callable[[pd.Series, Place], pd.Series]
+    parts: str
+
+
+def _as_it_is(values: pd.Series, place: Place) -> pd.Series:
+    """A confidence: its scale hangs on the other columns."""
+    return values
+
+
+COLUMNS = {
+    "run_id": Column(texts, "reply"),
+    "model": Column(names, "key always value"),
+    "reader": Column(texts, ""),
+    "dataset": Column(names, "key item always value"),
+    "domain": Column(texts, "item always value"),
+    "item_id": Column(names, "key item always"),
+    "image_id": Column(names, "item always"),
+    "modality": Column(texts, "item always"),
+    "question_type": Column(texts, "item always"),
+    "split": Column(texts, "item always value"),
+    "strategy": Column(names, "key always value"),
+    "sample": Column(counts, "key aside"),
+    "answer": Column(texts, "reply always cell"),
+    "gold": Column(golds, "item always cell"),
+    "confidence": Column(_as_it_is, "reply always cell"),
+    "correct": Column(flags, "reply always cell"),
+    "option_probabilities": Column(option_tables, "reply aside"),
+    "raw": Column(texts, "reply"),
+    "parse_ok": Column(flags, "reply aside"),
+    "prompt_tokens": Column(counts, "aside sum"),
+    "new_tokens": Column(counts, "reply aside sum"),
+    "seconds": Column(amounts, "reply aside sum"),
+}
+
+#: Columns of answers, in order. Others may follow them and are kept.
+ANSWER_COLUMNS = list(COLUMNS)
+
+
+def columns_of(part: str) -> list[str]:
+    """The columns that play a part, in order.
+
+    Examples
+    --------
+    >>> columns_of("key")
+    ['model', 'dataset', 'item_id', 'strategy', 'sample']
+    """
+    return [name for name, column in COLUMNS.items() if part in column.parts.split()]
+
+
+#: What makes a reply one reply.
+KEY = columns_of("key")
+#: What makes an answer one answer, of however many replies.
+ANSWER_KEY = KEY[:-1]
+#: Columns that every table of `load_answers` has.
+GRADED_COLUMNS = columns_of("always")
+
+#: Names that each of our columns, the options and the reply go by, a line of them after the other.
+NAMES = {name: [name, *KNOWN["columns"].pop(name, ())] for name in COLUMNS}
+NAMES |= KNOWN["columns"]

@@ -1,0 +1,388 @@
+"""Which column of somebody's table is which of ours, where that is plain; else it is asked."""
+
+import re
+import unicodedata
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import pandas as pd
+from scipy.special import softmax
+
+from medcal_nb.answers.columns import (
+    KNOWN,
+    NAMES,
+    RIGHT,
+    TEXT,
+    WRONG,
+    Place,
+    columns_of,
+    flags,
+    number,
+    numbers,
+)
+from medcal_nb.errors import MedcalError, did_you_mean
+from medcal_nb.grading import grade_table
+
+#: Ours that are a column where the table has one of the name, else one value for all rows.
+COLUMN_OR_VALUE = columns_of("value")
+
+#: Answers by which it is judged what a column means, and those that are looked at to see it.
+LEAST = 20
+MOST = 2000
+
+#: How far from 1 a row of probabilities may sum.
+_SUM = 0.01
+#: Where the option of the largest score comes from, and its probability.
+SCORED = "the option scores: "
+
+_OPTIONAL = ("answer", "gold", "strategy", "modality", "reader", "options", "reply")
+_SCORES = re.compile(r"(?:logit|logits|logprob|log_prob)_[^_]+", re.IGNORECASE)
+_WIDE = re.compile(r".+_(?:confidence|conf|correct|answer|prediction)")
+_UMLAUTS = str.maketrans({"ä": "ae", "ö": "oe", "ü": "ue", "ß": "ss"})
+_MOST_WORDS = 50
+_MOST_LOOKED_AT = 5000
+
+
+@dataclass
+class Recognised:
+    """A table, and what is what in it.
+
+    Attributes
+    ----------
+    table : DataFrame
+        As it stood in the file, with the options chosen in the place of option scores.
+    taken : dict of str
+        The column of the table that each of ours is taken from.
+    fixed : dict of str
+        Ours that are one value in all rows.
+    assumed : list of str
+        What was left open, in sentences.
+    named : set of str
+        Ours of which the user said what they are.
+    """
+
+    table: pd.DataFrame
+    taken: dict[str, str]
+    fixed: dict[str, str] = field(default_factory=dict)
+    assumed: list[str] = field(default_factory=list)
+    named: set[str] = field(default_factory=set)
+
+    @property
+    def is_scored(self) -> bool:
+        """Whether the confidence is a probability, by the scores of options."""
+        return self.taken.get("confidence") == SCORED + "confidence"
+
+
+def plain_column(name: object) -> str:
+    """A column's name in small letters without accents, its words joined by ``_``.
+
+    Examples
+    --------
+    >>> plain_column("Konfidenz (%)"), plain_column("isCorrect")
+    ('konfidenz', 'is_correct')
+    """
+    text = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", str(name)).casefold()
+    text = unicodedata.normalize("NFC", text).translate(_UMLAUTS)
+    text = re.sub(r"[\u0300-\u036f]", "", unicodedata.normalize("NFKD", text))
+    return re.sub(r"[^a-z0-9]+", "_", text).strip("_")
+
+
+def recognise(
+    raw: pd.DataFrame,
+    named: Mapping[str, str],
+    file: str,
+    *,
+    logits: Sequence[str] = (),
+    probabilities: Sequence[str] = (),
+) -> Recognised:
+    """Which column of a table each of ours is taken from, and what was left open.
+
+    Names and contents have to agree: a column called "score" is the confidence where it holds
+    fractions and the grade where it holds 0 and 1 alone.
+
+    Parameters
+    ----------
+    raw : DataFrame
+    named : mapping
+        Of ours to theirs, as the user named them; an empty name says that there is none.
+    file : str
+        For messages.
+    logits, probabilities : sequence of str
+        Columns of one score for each option; those that are called so, if none are named.
+
+    Raises
+    ------
+    MedcalError
+        Where two columns may be the one that is needed, where one that was named is not there,
+        where nothing says how sure, or how right, the answers are, and where a column has two
+        meanings.
+    """
+    for ours, theirs in named.items():
+        if theirs and theirs not in raw and ours not in COLUMN_OR_VALUE:
+            raise _lacking(file, f"no column '{theirs}', which was named", theirs, raw)
+    scores = [*probabilities, *logits]
+    if not scores and not named.get("confidence"):
+        scores = _called_scores(raw, named, file)
+    if scores:
+        table, assumed = _choices(raw, scores, named, file, bool(probabilities))
+        ours = {name: SCORED + name for name in _CHOSEN}
+        named = {"strategy": "option_probability"} | dict(named) | ours
+    else:
+        table = raw
+        assumed = []
+    taken, asked = _by_name(table, named, file)
+    if {"correct", "answer"} <= {*taken} and not {"correct", "gold"} & {*named}:
+        _ask_for_gold(table, taken, file)
+    fixed = {name: text for name, text in named.items() if name not in taken and text}
+    return Recognised(table, taken, fixed, [*assumed, *asked], {*named})
+
+
+def _by_name(
+    raw: pd.DataFrame, named: Mapping[str, str], file: str
+) -> tuple[dict[str, str], list[str]]:
+    """The column that each of ours is taken from, and where two may be it, in sentences."""
+    taken = {ours: theirs for ours, theirs in named.items() if theirs in raw}
+    free = [name for name in raw if name not in taken.values()]
+    asked = []
+    for ours in NAMES:
+        candidates = [] if ours in named else _candidates(ours, free, raw)
+        names = ", ".join(map(repr, candidates))
+        if len(candidates) > 1 and ours not in _OPTIONAL:
+            problem = f"{len(candidates)} columns may be the {ours}: {names}"
+            raise MedcalError(f"{file}: {problem}; name one: {ours}={candidates[0]}")
+        if len(candidates) > 1:
+            asked.append(f"{ours}: {names} may be it, none is taken")
+        elif candidates:
+            taken[ours] = candidates[0]
+            free.remove(candidates[0])
+    if "reply" in taken and "answer" not in {*taken, *named}:
+        taken["answer"] = taken.pop("reply")
+    return taken, asked
+
+
+def check_enough(found: Recognised, file: str) -> None:
+    """Refuse a table that does not say how sure, or how right, the answers are."""
+    raw = found.table
+    taken = found.taken
+    if "confidence" not in taken:
+        _refuse_wide(raw, file)
+        problem = "no column 'confidence'; name it by confidence=COLUMN (-c on the command line), "
+        problem += "or option scores by logits=A,B or probabilities=A,B"
+        raise _lacking(file, problem, "confidence", raw)
+    if "correct" not in taken and not {"answer", "gold"} <= {*taken}:
+        problem = "nothing says which answers are correct; name a column by correct=COLUMN, or two "
+        problem += "by answer=COLUMN and gold=COLUMN"
+        two = [text for text in found.assumed if "may be it" in text]
+        raise _lacking(file, "; ".join([problem, *two]), "correct", raw)
+
+
+def _refuse_wide(raw: pd.DataFrame, file: str) -> None:
+    """Refuse a table with a column a model as what it is."""
+    names = [name for name in map(str, raw) if _WIDE.fullmatch(plain_column(name))]
+    ends = [plain_column(name).rsplit("_", 1)[-1] for name in names]
+    several = [
+        name for name, end in zip(names, ends, strict=True) if ends.count(end) > 1
+    ]
+    if several:
+        shown = ", ".join(map(repr, several[:3]))
+        raise MedcalError(
+            f"{file}: a column for each model, it seems ({shown}); write one row an answer, with "
+            "columns model, confidence and answer or correct (in pandas: melt, or wide_to_long)"
+        )
+
+
+def _lacking(file: str, problem: str, name: str, raw: pd.DataFrame) -> MedcalError:
+    shown = ", ".join(map(str, raw.columns[:40]))
+    near = did_you_mean(name, raw.columns)
+    return MedcalError(f"{file}: {problem}{near}; columns are {shown}")
+
+
+def _candidates(ours: str, free: list[str], raw: pd.DataFrame) -> list[str]:
+    """The columns that one of ours may be taken from: of the first line of names that has any."""
+    for line in NAMES[ours]:
+        there = [name for name in free if plain_column(name) in line.split()]
+        if fitting := [name for name in there if _fits(ours, name, raw[name])]:
+            return fitting
+    return []
+
+
+def _fits(ours: str, name: str, values: pd.Series) -> bool:
+    """Whether what stands in a column may be one of ours."""
+    if name == ours:
+        return True  # what does not fit is refused with its row
+    if ours == "correct":
+        return is_grade(values)
+    if ours == "confidence":
+        may_be_grade = plain_column(name) in NAMES["correct"][-1]
+        return _is_number(values) and not (may_be_grade and is_grade(values))
+    return bool(values.notna().any())
+
+
+def words_of(values: pd.Series) -> set[str]:
+    """The different cells of a column in small letters, if they are few; else none."""
+    try:
+        cells = values.dropna().unique()
+    except TypeError:  # lists and tables
+        return set()
+    few = cells if len(cells) <= _MOST_WORDS else []
+    return {str(cell).strip().casefold() for cell in few} - {""}
+
+
+def is_grade(values: pd.Series) -> bool:
+    """Whether every cell says right or wrong."""
+    words = words_of(values)
+    return bool(words) and words <= RIGHT | WRONG
+
+
+def _is_number(values: pd.Series) -> bool:
+    """Whether nearly all cells are numbers: a few may be refusals in words."""
+    cells = values[values.notna() & (values != "")].iloc[:_MOST_LOOKED_AT]
+    n = 0
+    for cell in cells:
+        try:
+            number(cell)
+            n += 1
+        except ValueError:
+            pass
+    return n > 0.9 * len(cells)
+
+
+def _ask_for_gold(raw: pd.DataFrame, taken: Mapping[str, str], file: str) -> None:
+    """Ask whether a column of grades is that, or holds the right answers in words of answers."""
+    if "gold" in taken:
+        return
+    theirs = taken["correct"]
+    known = sample_of(raw, [taken["answer"], theirs]).set_axis(
+        ["answer", "gold"], axis=1
+    )
+    words = words_of(known["gold"])
+    has_words = not words.isdisjoint(KNOWN["grades"]["answers"].split())
+    if not has_words and words != words_of(known["answer"]):
+        return
+    is_gold = grade_table(known)["correct"].fillna(False).astype(bool)
+    if is_gold.mean() <= 0.1:
+        return
+    as_grades = (
+        flags(known["gold"], Place(file, theirs)).mean()
+        if is_grade(known["gold"])
+        else None
+    )
+    shown = "" if as_grades is None else f"as grades {as_grades:.0%} are right, "
+    raise MedcalError(
+        f"{file}: column '{theirs}' holds the words of the answers: {shown}as right answers "
+        f"{is_gold.mean():.0%}; write correct={theirs} if it says whether an answer is right, "
+        f"gold={theirs} if it is the right answer"
+    )
+
+
+def sample_of(raw: pd.DataFrame, names: Sequence[str]) -> pd.DataFrame:
+    """Rows of a table by which columns are judged, as evenly as they come."""
+    step = max(1, len(raw) // MOST)
+    return raw[[*names]].iloc[::step].dropna()
+
+
+# --- scores of options ---------------------------------------------------------------------------
+
+#: What follows from the scores of options.
+_CHOSEN = ("answer", "confidence", "option_probabilities")
+
+
+def _called_scores(raw: pd.DataFrame, named: Mapping[str, str], file: str) -> list[str]:
+    """Columns that are called as scores of options are (``logit_A``, ``logprob_B``), if several."""
+    scores = [str(name) for name in raw if _SCORES.fullmatch(str(name))]
+    if len(scores) < 2:
+        return []
+    free = [name for name in raw if name not in named.values()]
+    if rivals := _candidates("confidence", free, raw):
+        raise MedcalError(
+            f"{file}: the confidence may be '{rivals[0]}' or follow from the scores of options "
+            f"({', '.join(scores)}); write confidence={rivals[0]} or logits={','.join(scores)}"
+        )
+    return scores
+
+
+def _choices(
+    raw: pd.DataFrame,
+    names: Sequence[str],
+    named: Mapping[str, str],
+    file: str,
+    are_probabilities: bool,
+) -> tuple[pd.DataFrame, list[str]]:
+    """A table with answers, confidences and probabilities in the place of options' scores.
+
+    Each score's column is named by its option after the last ``_``. Logits and log-probabilities
+    become probabilities by their softmax.
+    """
+    if unknown := [name for name in names if name not in raw]:
+        raise MedcalError(f"{file}: no column '{unknown[0]}', which was named")
+    _check_replaced(raw, names, named, file)
+    options = [str(name).rsplit("_", 1)[-1] for name in names]
+    if len(set(options)) < max(2, len(names)):
+        problem = "option scores need two columns or more that end in different options"
+        raise MedcalError(f"{file}: {problem} after the last '_'")
+    remedy = "write a number, or drop the row"
+    columns = [numbers(raw[name], Place(file, name), remedy)[0] for name in names]
+    scores = np.column_stack(columns)  # (n_rows, n_options)
+    missing = np.isnan(scores)
+    if are_probabilities:
+        p = np.nan_to_num(scores)
+        bad = (p < 0).any(axis=1) | (p.sum(axis=1) > 1 + _SUM) | missing.all(axis=1)
+    else:
+        _check_logits(scores, file)
+        scores = np.where(missing, -np.inf, scores)
+        with np.errstate(invalid="ignore"):
+            p = softmax(scores, axis=1)
+        bad = np.isnan(p).any(axis=1)
+    problem = "and the other options: missing, or no such scores"
+    Place(file, names[0]).refuse(raw[names[0]], bad, problem, remedy)
+    assumed = [f"confidence from the scores of options {', '.join(map(repr, names))}"]
+    if missing.any():
+        n = missing.sum()
+        assumed.append(f"{n:,} scores of options are missing: they count as 0")
+    answer = np.array(options, dtype=object)[p.argmax(axis=1)]
+    tables = [dict(zip(options, row, strict=True)) for row in p.tolist()]
+    chosen = {
+        SCORED + "answer": pd.Series(answer, raw.index, dtype=TEXT),
+        SCORED + "confidence": pd.Series(p.max(axis=1), raw.index),
+        SCORED + "option_probabilities": pd.Series(tables, raw.index, dtype=object),
+    }
+    return raw.drop(columns=[*names]).assign(**chosen), assumed
+
+
+def _check_replaced(
+    raw: pd.DataFrame, scores: Sequence[str], named: Mapping[str, str], file: str
+) -> None:
+    """Refuse scores of options beside another answer, or confidence, of the file."""
+    for ours in _CHOSEN:
+        if named.get(ours):
+            raise MedcalError(
+                f"{file}: {ours}={named[ours]} beside scores of options, from which the {ours} "
+                "follows; leave one of them out"
+            )
+    used = {*named.values(), *scores}
+    if "answer" in raw and "answer" not in named and "answer" not in used:
+        raise MedcalError(
+            f"{file}: column 'answer' stands beside scores of options, from which the model's "
+            "answer follows; write gold=answer if it is the right answer, answer= (nothing) if it "
+            "is to be left out"
+        )
+
+
+def _check_logits(scores: np.ndarray, file: str) -> None:
+    """Refuse logits that are probabilities, or percentages, of options."""
+    sums = np.nansum(scores, axis=1)
+    top = np.nanmax(scores, initial=-np.inf)
+    problem = ""
+    if np.nanmin(scores, initial=np.inf) < 0:
+        return
+    if top <= 1 and (sums <= 1 + _SUM).all():
+        problem = "lie between 0 and 1 and sum to at most 1: they are probabilities; name them by"
+    elif top <= 100 and np.median(np.abs(sums - 100)) <= 1:
+        problem = (
+            "sum to 100: they are percentages; divide them by 100 and name them by"
+        )
+    if problem:
+        raise MedcalError(
+            f"{file}: the option scores {problem} probabilities= instead of logits="
+        )

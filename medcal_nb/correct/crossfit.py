@@ -21,7 +21,8 @@ from medcal_nb.measure.rows import (
 from .maps import BY, RecalibrationWarning, fit
 
 N_FOLDS = 5
-_IMAGE = "_image"
+#: A column of rows: their image, as a number.
+IMAGE = "_image"
 
 
 def with_images(
@@ -31,12 +32,12 @@ def with_images(
     labels = np.r_[image_labels(target), image_labels(source)]
     codes, _ = pd.factorize(labels)
     n = len(target)
-    return source.assign(**{_IMAGE: codes[n:]}), target.assign(**{_IMAGE: codes[:n]})
+    return source.assign(**{IMAGE: codes[n:]}), target.assign(**{IMAGE: codes[:n]})
 
 
 def images_of(rows: pd.DataFrame) -> np.ndarray:
     """Images (n,) of rows: as numbered by :func:`with_images`, or by name."""
-    return rows[_IMAGE].to_numpy() if _IMAGE in rows else image_labels(rows)
+    return rows[IMAGE].to_numpy() if IMAGE in rows else image_labels(rows)
 
 
 def assign_folds(

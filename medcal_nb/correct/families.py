@@ -17,6 +17,9 @@ from medcal_nb.measure.resampling import fit_logistic, logit
 #: A parameter set that a fit begins with.
 Start = np.ndarray | None
 
+#: Newton's last step in fits, and in those of resamples, which begin with the sample's.
+EXACTLY = 1e-6
+NEARLY = 1e-3
 T_MIN = 0.02
 T_MAX = 50.0
 
@@ -91,8 +94,10 @@ def fit_smoothed(
     high = (n_right + 1) / (n_right + 2)
     low = 1 / (n_wrong + 2)
     targets = high * right + low * (weights - right)  # (B, n), times its weight
-    begin = 0.0 if start is None else np.asarray(start, float)
-    return fit_logistic(features, targets @ features, weights, start=begin)[0]
+    sums = targets @ features  # (B, d)
+    if start is None:
+        return fit_logistic(features, sums, weights)[0]
+    return fit_logistic(features, sums, weights, start=start, tolerance=NEARLY)[0]
 
 
 def _fit_log_odds(
@@ -103,8 +108,7 @@ def _fit_log_odds(
     mixed = (n_right > 0) & (n_right < weights.sum(axis=1) - 1e-9)
     temperature = np.ones((len(weights), 1))
     if mixed.any():
-        begin = 1.0 if start is None else 1 / np.asarray(start, float)
-        slope = _bounded_slope(log_odds, right[mixed] @ log_odds, weights[mixed], begin)
+        slope = _bounded_slope(log_odds, right[mixed] @ log_odds, weights[mixed], start)
         temperature[mixed] = 1 / slope
     return temperature
 
@@ -113,11 +117,13 @@ def _bounded_slope(
     log_odds: np.ndarray,
     sums: np.ndarray,
     weights: np.ndarray,
-    start: np.ndarray | float,
+    start: Start,
 ) -> np.ndarray:
     """Slopes 1 / T (B, 1) within their bounds."""
     steepest = 1 / T_MIN
-    slope = fit_logistic(log_odds, sums, weights, start=start)[0]
+    begin = np.ones(1) if start is None else 1 / start
+    tolerance = EXACTLY if start is None else NEARLY
+    slope = fit_logistic(log_odds, sums, weights, start=begin, tolerance=tolerance)[0]
     # where the likelihood still rises at the bound it has no maximum that could be reached
     pull = weights * expit(steepest * log_odds[:, 0])
     rising = sums - pull @ log_odds >= -1e-9

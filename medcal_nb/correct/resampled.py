@@ -7,6 +7,7 @@ counts of the cells, and Newton's method starts from the fit of the sample itsel
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -18,13 +19,13 @@ from scipy.special import expit
 from medcal_nb.measure.resampling import Resamples, fit_logistic, gathered, logit
 
 from .crossfit import N_FOLDS, images_of
-from .families import MAPS, Family
+from .families import EXACTLY, MAPS, NEARLY, Family
 
 #: Confidences of equal mass that resampled fits tell apart; estimates use all.
 CELLS = 100
 #: A column of rows: the unit that is drawn again with them.
 UNIT = "_unit"
-_AT_ONCE = 2_000_000  # numbers in an array of a step, so that it fits in the cache
+_AT_ONCE = 500_000  # numbers in an array of a step, so that it fits in the cache
 
 
 @dataclass(frozen=True)
@@ -88,29 +89,36 @@ class Losses:
         folds), refitted (cross-fitted on the target).
     theta_source, theta_target : parameter sets
         Of the source's map, and of those of the five folds.
+    intercepts : (folds, 1) array
+        That the accuracy of the other folds adds to the source's map.
     """
 
     brier: dict[str, np.ndarray]
     theta_source: Any
     theta_target: Any
+    intercepts: np.ndarray
 
 
-def pair_losses(source: Side, target: Side, method: str, clip: float) -> Losses:
-    """Losses of one map on the target, of the sample and of every resample."""
-    family = MAPS[method]
+def pair_losses(
+    source: Side, target: Side, methods: Sequence[str], clip: float
+) -> dict[str, Losses]:
+    """Losses of each map on the target by its name, of the sample and of every resample."""
     sample = _Cells(source, None), _Cells(target, None)
-    losses = _confidence_losses(family, *sample, clip, slice(0, 1))
-    n_draws = len(target.resamples.counts) - 1
     cells = _Cells(source, CELLS), _Cells(target, CELLS)
+    n_rows = len(target.resamples.counts)
     size = max(1, _AT_ONCE // (N_FOLDS * cells[1].n))
-    parts = [losses.brier]
-    for first in range(1, n_draws + 1, size):
-        drawn = slice(first, first + size)
-        part = _confidence_losses(family, *cells, clip, drawn, start=losses)
-        parts.append(part.brier)
-    for name in losses.brier:
-        losses.brier[name] = np.concatenate([part[name] for part in parts])
-    return losses
+    of_map = {}
+    for method in methods:
+        losses = _losses(MAPS[method], *sample, clip, slice(0, 1))
+        parts = [losses.brier]
+        for first in range(1, n_rows, size):
+            drawn = slice(first, first + size)
+            part = _losses(MAPS[method], *cells, clip, drawn, start=losses)
+            parts.append(part.brier)
+        for name in losses.brier:
+            losses.brier[name] = np.concatenate([part[name] for part in parts])
+        of_map[method] = losses
+    return of_map
 
 
 class _Cells:
@@ -139,7 +147,7 @@ class _Cells:
         self.right = right.reshape(shape)
 
 
-def _confidence_losses(
+def _losses(
     family: Family,
     source: _Cells,
     target: _Cells,
@@ -150,8 +158,10 @@ def _confidence_losses(
     """Losses of the resamples drawn; ``start`` are those of the sample, to begin fits with."""
     total = target.total[drawn]  # (B, K, n) in each fold
     right = target.right[drawn]
-    others = total.sum(axis=1, keepdims=True) - total  # in all other folds
-    others_right = right.sum(axis=1, keepdims=True) - right
+    whole = total.sum(axis=1)  # (B, n) in all folds
+    whole_right = right.sum(axis=1)
+    others = whole[:, None] - total  # (B, K, n) in all other folds
+    others_right = whole_right[:, None] - right
     features = family.features(target.confidence, clip)
     theta_source = family.fit(
         family.features(source.confidence, clip),
@@ -166,34 +176,44 @@ def _confidence_losses(
         None if start is None else _first(start.theta_target),
     )
     transferred = family.apply(theta_source, features)  # (B, n)
+    known, intercepts = _with_accuracy(transferred, others_right, others, start)
+    refitted = family.apply(theta_target, features).reshape(total.shape)
     share = (others_right.sum(axis=2) + 1) / (others.sum(axis=2) + 2)  # (B, K)
-    values = {
-        "uncorrected": target.confidence,
-        "base": share[:, :, None],
-        "transferred": transferred[:, None, :],
-        "known": _with_accuracy(transferred, others_right, others),
-        "refitted": family.apply(theta_target, features).reshape(total.shape),
+    brier = {
+        "uncorrected": brier_of_counts(target.confidence, whole, whole_right),
+        "base": brier_of_counts(share, total.sum(axis=2), right.sum(axis=2)),
+        "transferred": brier_of_counts(transferred, whole, whole_right),
+        "known": brier_of_counts(known, total, right),
+        "refitted": brier_of_counts(refitted, total, right),
     }
-    brier = {name: brier_of_counts(p, total, right) for name, p in values.items()}
-    return Losses(brier, theta_source, theta_target)
+    return Losses(brier, theta_source, theta_target, intercepts)
 
 
 def _with_accuracy(
-    confidence: np.ndarray, right: np.ndarray, total: np.ndarray
-) -> np.ndarray:
-    """Confidences (B, n) with an intercept that gives their mean the accuracy of other folds.
+    confidence: np.ndarray,
+    right: np.ndarray,
+    total: np.ndarray,
+    start: Losses | None,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Confidences (B, K, n) and the intercepts (B * K, 1) that make their mean the accuracy.
 
-    ``right``, ``total`` (B, K, n) count answers of the other folds; the result has their shape.
+    ``confidence`` is (B, n); ``right``, ``total`` (B, K, n) count answers of the other folds.
     """
     log_odds = logit(confidence, 1e-12)
     n_cells = total.shape[2]
-    intercept = fit_logistic(
+    begin: np.ndarray | float = 0.0
+    if start is not None:
+        begin = np.tile(start.intercepts, (len(total), 1))
+    intercepts = fit_logistic(
         np.ones((n_cells, 1)),
         right.sum(axis=2).reshape(-1, 1),
         total.reshape(-1, n_cells),
-        offset=np.repeat(log_odds, total.shape[1], axis=0),  # (B * K, n)
+        offset=np.repeat(log_odds, N_FOLDS, axis=0),  # (B * K, n)
+        start=begin,
+        tolerance=EXACTLY if start is None else NEARLY,
     )[0]
-    return expit(log_odds[:, None, :] + intercept.reshape(*total.shape[:2], 1))
+    known = expit(log_odds[:, None] + intercepts.reshape(-1, N_FOLDS, 1))
+    return known, intercepts
 
 
 def _first(theta: Any) -> np.ndarray | None:
@@ -203,7 +223,11 @@ def _first(theta: Any) -> np.ndarray | None:
 
 def brier_of_counts(p: np.ndarray, total: np.ndarray, right: np.ndarray) -> np.ndarray:
     """Brier score (B,) of confidences p for counts (B, …, cells); p broadcasts to them."""
-    # sum of total p² - 2 right p + right
-    loss = p * (total * p - 2 * right) + right
-    cells = tuple(range(1, total.ndim))
-    return loss.sum(axis=cells) / total.sum(axis=cells)
+    n_rows = len(total)
+    p = np.broadcast_to(p, total.shape).reshape(n_rows, -1)
+    total = total.reshape(n_rows, -1)
+    right = right.reshape(n_rows, -1)
+    # (B,) sums over cells, without an array of (B, cells) in between
+    squares = np.einsum("bn,bn,bn->b", p, p, total)
+    products = np.einsum("bn,bn->b", p, right)
+    return (squares - 2 * products + right.sum(axis=1)) / total.sum(axis=1)

@@ -20,7 +20,7 @@ from medcal_nb.measure.paired import with_ends
 from medcal_nb.measure.resampling import choose_clip, p_above, p_below
 from medcal_nb.measure.rows import image_labels
 
-from .crossfit import N_FOLDS, folds_of, pairs, with_images
+from .crossfit import IMAGE, N_FOLDS, folds_of, pairs, with_images
 from .families import MAPS
 from .maps import BY
 from .resampled import UNIT, Losses, Side, pair_losses
@@ -49,6 +49,16 @@ _DIFFERENCES = {
 }
 
 
+_NEEDED = [
+    *BY,
+    "dataset",
+    "image_set",
+    "item_id",
+    "image_id",
+    IMAGE,
+    "confidence",
+    "correct",
+]
 _TESTS = {  # a test, and the Brier scores whose difference is tested against so many margins
     "non_inferior": (p_below, "transferred", "refitted", 1),
     "inferior": (p_above, "transferred", "refitted", 1),
@@ -179,8 +189,7 @@ def transfer_study(
     for key, left, right in _sides(source, target, ci):
         clip = choose_clip(np.r_[left.confidence, right.confidence])
         about = key | _about(left, right, ci.level) | {"clip": clip}
-        for method in methods:
-            one = pair_losses(left, right, method, clip)
+        for method, one in pair_losses(left, right, methods, clip).items():
             row = about | {"method": method} | _scores(one, right.n_effective, ci.level)
             rows.append(row | _bounded(method, one) | {"margin": margin})
             losses.append(one.brier)
@@ -199,7 +208,9 @@ def _sides(
     numbered = with_images(source, target)
     sides = []
     for rows, resamples in zip(numbered, drawn, strict=True):
-        sides.append(rows.assign(**{UNIT: resamples.codes()}))
+        # parts of few columns, since a study of many models holds them all
+        few = rows[rows.columns.intersection(_NEEDED)]
+        sides.append(few.assign(**{UNIT: resamples.codes()}))
     for key, left, right in pairs(*sides):
         fold = folds_of(right, seed)
         if fold is None:

@@ -6,6 +6,7 @@ expected calibration error that holds its level. Needs numpy, scipy and pandas.
 """
 
 from ._check import MeasureWarning
+from .beside import beside_table
 from .binned import ece, ece_mass
 from .certify import Certificate, certify
 from .decisions import (

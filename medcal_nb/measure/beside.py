@@ -1,0 +1,92 @@
+"""One model beside others: differences on the questions that both answered."""
+
+from collections.abc import Sequence
+
+import pandas as pd
+
+from ._check import check_choice
+from .groups import difference_table
+from .intervals import holm
+from .resampling import Bootstrap
+from .rows import measured
+
+
+def beside_table(
+    graded: pd.DataFrame,
+    model: str,
+    *,
+    by: Sequence[str] = ("dataset", "strategy"),
+    metrics: Sequence[str] = ("accuracy", "gap", "brier"),
+    ci: Bootstrap = Bootstrap(),
+) -> pd.DataFrame:
+    """A model minus each other model, on the questions that both answered.
+
+    Every pair has its own questions: those with a confidence and a grade of both models, in the
+    same data set and by the same elicitation method. The comparison is paired by image; where one
+    table knows the image of a question and the other does not, the one that is known counts.
+
+    Parameters
+    ----------
+    graded : pandas.DataFrame
+        With model, item_id, confidence, correct and the columns of `by`.
+    model : str
+        The one that is compared.
+    by : sequence of str
+        Columns within whose combinations models are compared.
+    metrics : sequence of str
+        As of :func:`difference_table`.
+    ci : Bootstrap
+        Level, number of resamples and seed of the intervals, by image.
+
+    Returns
+    -------
+    pandas.DataFrame
+        One row a combination of `by`, other model and metric:
+
+        - the `by` columns
+        - metric: its name
+        - a, b: the model, and the other one
+        - n_a, n_b: their questions, as many of both
+        - value_a, value_b: of the metric
+        - difference: a − b, with unadjusted _low, _high
+        - p: two-sided, by Student's t
+        - p_holm: Holm over all rows
+        - differs: p_holm ≤ 1 − ci.level
+
+    Raises
+    ------
+    ValueError
+        If the model does not occur, or no question was answered by it and another.
+
+    Examples
+    --------
+    >>> from medcal_nb.measure import example_answers
+    >>> answers = example_answers(models=["mine", "other"])
+    >>> table = beside_table(answers, "mine", by=["domain"], metrics=["accuracy"])
+    >>> table[["domain", "a", "b"]].iloc[0].tolist()
+    ['general', 'mine', 'other']
+    """
+    rows = measured(graded)
+    names = list(rows["model"].unique())
+    check_choice(model, "model", names)
+    question = [*dict.fromkeys([*by, "item_id"])]
+    tables = []
+    for other in names:
+        if other == model:
+            continue
+        pair = rows[rows["model"].isin([model, other])]
+        both = pair[pair.groupby(question)["model"].transform("nunique") == 2]
+        if both.empty:
+            continue
+        images = both.get("image_id", pd.Series(None, both.index, dtype=object))
+        both = both.assign(image_id=images)
+        known = both.groupby(question)["image_id"].transform("first")
+        both = both.assign(image_id=known, model=both["model"].astype(object))
+        how = {"metrics": metrics, "reference": other, "by": by, "ci": ci}
+        tables.append(difference_table(both, "model", **how))
+    if not tables:
+        raise ValueError(f"no question was answered by {model!r} and another model")
+    table = pd.concat(tables, ignore_index=True)
+    table["p_holm"] = holm(table["p"].to_numpy(float))
+    table["differs"] = table["p_holm"] <= 1 - ci.level
+    return table

@@ -62,6 +62,7 @@ __all__ = [
     "auroc_difference",
     "auroc_table",
     "auroc_test",
+    "beside_table",
     "best_threshold",
     "brier_score",
     "brier_skill_score",

@@ -1,5 +1,7 @@
 """One model beside others: differences on the questions that both answered."""
 
+from __future__ import annotations
+
 from collections.abc import Sequence
 
 import pandas as pd

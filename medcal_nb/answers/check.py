@@ -141,10 +141,8 @@ def _without_nothing(values: pd.Series, theirs: str, sentences: list[str]) -> pd
         return values
     words = values[is_word].str.strip().str.slice(0, 30).value_counts()
     shown = ", ".join(f"{word!r} {n:,}" for word, n in words.iloc[:4].items())
-    n = is_word.sum()
-    sentences.append(
-        f"{n:,} cells of '{theirs}' say that nothing is there ({shown}): missing"
-    )
+    n = f"{is_word.sum():,} of {len(values):,} cells of '{theirs}'"
+    sentences.append(f"{n} say that nothing is there ({shown}): missing")
     return values.mask(is_word)
 
 

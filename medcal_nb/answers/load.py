@@ -1,5 +1,6 @@
 """The door: answers of a recorded study or of any file, as one checked table."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,8 @@ from medcal_nb.answers.recognise import (
 from medcal_nb.answers.recorded import load_recorded, recorded_names
 from medcal_nb.answers.samples import one_answer_an_item
 from medcal_nb.answers.tables import read_source, table_of
+from medcal_nb.answers.together import together
+from medcal_nb.answers.undecided import with_grades
 from medcal_nb.errors import MedcalError, check_known, did_you_mean
 from medcal_nb.files import PathLike
 from medcal_nb.grading import grade_table
@@ -26,14 +29,16 @@ from medcal_nb.logs import Log, Reader, detect
 _KINDS = ("closed", "choice", "open")
 
 
-def load_answers(source: PathLike, **how: Any) -> pd.DataFrame:
-    """Graded answers of a recorded study by its name, or of any file.
+def load_answers(source: PathLike | Sequence[PathLike], **how: Any) -> pd.DataFrame:
+    """Graded answers of a recorded study by its name, of any file, or of several as one table.
 
     Parameters
     ----------
-    source : str or path
+    source : str, path or sequence of these
         A name of `recorded_names`, or a file: .csv, .tsv, .xlsx, .parquet, .jsonl, .json, an
         answers log (.sqlite) or the log of an evaluation tool that `medcal_nb.logs` knows.
+        ``["vlcb", "mine.sqlite"]`` is one table, in which a model of one's own stands beside
+        the recorded ones: see `together` for what is warned of.
     **how
         As of `read_answers`, for files.
 
@@ -70,6 +75,13 @@ def load_answers(source: PathLike, **how: Any) -> pd.DataFrame:
     >>> answers.attrs["assumed"][0]
     "confidence from 'conf' (percent), correct from 'right', item_id from 'case'"
     """
+    if not isinstance(source, str | Path):
+        recorded = recorded_names()
+        tables = {}
+        for one in source:
+            is_file = str(one) not in recorded
+            tables[str(one)] = load_answers(one, **how if is_file else {})
+        return together(tables)
     name = str(source)
     if name in recorded_names():
         _leave_out(name, how)
@@ -100,6 +112,7 @@ def read_answers(
     probabilities: str | list[str] = "",
     sheet: str | None = None,
     grade: str | None = None,
+    grades: PathLike | None = None,
     **columns: str,
 ) -> pd.DataFrame:
     """All answers of a file, each of several samples by itself.
@@ -119,6 +132,8 @@ def read_answers(
     grade : str, optional
         Which metric of a log tells right from wrong, where it holds several; names with commas
         between them: the first that there is.
+    grades : path, optional
+        A file of `write_undecided` in which a person has graded what no rule could.
     **columns : str
         Which column of the file is which of ours, where its name does not say: ``item_id="case"``.
         For ``model``, ``dataset``, ``domain``, ``split`` and ``strategy`` also one value for all
@@ -150,7 +165,7 @@ def read_answers(
         check_images(answers, file)
     else:
         refuse_contradictions(answers, found, file)
-    return answers
+    return with_grades(answers, grades) if grades else answers
 
 
 def open_table(

@@ -109,20 +109,21 @@ def import_(
 
     Example: medcal import answers.csv -c confidence=conf --to answers.sqlite
     """
-    answers = _gathered(files, columns)
+    answers = _gathered(files, columns, to)
     n = _write(answers, to, files, force)
     say(f"{to}: {n:,} of {len(answers):,} answers written")
 
 
-def _gathered(files: list[Path], columns: list[str] | None) -> "pd.DataFrame":
+def _gathered(files: list[Path], columns: list[str] | None, to: Path) -> "pd.DataFrame":
     """Answers of one file, or of several as one table: equal ones once, others refused."""
     from medcal_nb.answers import AnswerLog, read_answers
 
     if len(files) == 1:
-        return _read(read_answers, files[0], columns)
+        return _read(read_answers, files[0], columns, to)
     with TemporaryDirectory() as folder, AnswerLog(Path(folder, "all.sqlite")) as log:
         for file in files:
-            log.append(_read(read_answers, file, columns), where=file)
+            beside = to.with_name(f"{to.stem}.{file.stem}")
+            log.append(_read(read_answers, file, columns, beside), where=file)
         return log.read()
 
 
@@ -239,13 +240,23 @@ def _named(columns: list[str] | None) -> dict[str, Any]:
     return {_OURS.get(name, name): value for name, value in values.items()}
 
 
-def _read(read: Any, file: Path, columns: list[str] | None) -> "pd.DataFrame":
-    """Answers of a file; what was assumed is noted."""
+def _read(
+    read: Any, file: Path, columns: list[str] | None, beside: Path | None = None
+) -> "pd.DataFrame":
+    """Answers of a file; what was assumed is noted, what is undecided written beside the output."""
+    from medcal_nb.answers import write_undecided
+
     answers = read(file, **_named(columns))
     for line in answers.attrs.get("assumed", ()):
         note(line)
     if "grading" in answers.attrs:
         note(answers.attrs["grading"]["text"])
+        undecided = write_undecided(answers, beside or Path(file.name))
+        if undecided:
+            note(
+                f"what is undecided: {undecided}; fill in 'correct' (1 or 0), as far as you like, "
+                f"and give it back by -c grades={undecided}"
+            )
     return answers
 
 

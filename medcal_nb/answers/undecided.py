@@ -1,0 +1,121 @@
+"""Answers that no rule grades: written for a person to grade, and taken back."""
+
+from pathlib import Path
+
+import pandas as pd
+
+from medcal_nb.answers.columns import TEXT, Place, flags, texts
+from medcal_nb.answers.tables import read_source, table_of, write_table
+from medcal_nb.errors import MedcalError
+from medcal_nb.files import PathLike
+
+#: What is the same case wherever it occurs.
+_CASE = ["question", "reply", "gold"]
+
+
+def write_undecided(answers: pd.DataFrame, to: PathLike) -> Path | None:
+    """Write what is not graded beside an output, each different case once.
+
+    Parameters
+    ----------
+    answers : DataFrame
+        As of `medcal_nb.answers.load_answers`.
+    to : path
+        The output. ``answers.csv`` has its cases in ``answers.undecided.csv``.
+
+    Returns
+    -------
+    Path or None
+        The file: columns ``question``, ``reply``, ``gold``, ``times`` (how often the case occurs)
+        and ``correct``, to be filled with 1 or 0 and taken back by ``grades=``. What has been
+        filled in a file that is there stays in it. None where all that has an answer and a gold
+        answer is graded.
+
+    Raises
+    ------
+    MedcalError
+        If the file that is there is another one.
+
+    Examples
+    --------
+    >>> table = {"item_id": [1, 2], "answer": ["left lung", "no"], "gold": ["lung", "no"]}
+    >>> pd.DataFrame(table | {"confidence": 0.9}).to_csv("mine.csv", index=False)
+    >>> from medcal_nb.answers import load_answers
+    >>> print(write_undecided(load_answers("mine.csv"), "mine.csv"))
+    mine.undecided.csv
+    """
+    cases = _cases(answers)
+    is_open = answers["correct"].isna() & cases["reply"].notna() & cases["gold"].notna()
+    if not is_open.any():
+        return None
+    cases = cases[is_open].fillna("")
+    found = cases.groupby(_CASE, sort=False).size().rename("times").reset_index()
+    found["correct"] = pd.Series(None, found.index, dtype=TEXT)
+    path = Path(to).with_name(Path(to).stem + ".undecided.csv")
+    if path.exists():
+        filled = _read(path)
+        found = pd.concat([filled[filled["correct"].notna()], found])
+        found = found.drop_duplicates(_CASE).astype({"times": int})
+    write_table(found.sort_values("times", ascending=False), path, force=True)
+    return path
+
+
+def with_grades(answers: pd.DataFrame, path: PathLike) -> pd.DataFrame:
+    """Grade by hand what no rule has graded.
+
+    Parameters
+    ----------
+    answers : DataFrame
+        With ``answer``, ``gold`` and ``correct``.
+    path : path
+        A file of `write_undecided`, ``correct`` filled in where a person has decided.
+
+    Returns
+    -------
+    DataFrame
+        The answers; what is graded already stays so. ``attrs["assumed"]`` has a sentence more.
+
+    Raises
+    ------
+    MedcalError
+        If the file is another one, a grade is none, or one case has two grades.
+    """
+    graded = _read(path).dropna(subset="correct")
+    right = flags(graded["correct"], Place(str(path), "correct"))
+    right.index = pd.MultiIndex.from_frame(graded[_CASE])
+    pairs = pd.DataFrame({"right": right}).groupby(level=_CASE)["right"].nunique()
+    if (pairs > 1).any():
+        case = " | ".join(pairs.idxmax())
+        raise MedcalError(f"{path}: two grades of one case ({case:.60}); leave one")
+    right = right[~right.index.duplicated()]
+    cases = pd.MultiIndex.from_frame(_cases(answers).fillna(""))
+    by_hand = pd.Series(right.reindex(cases).to_numpy(), answers.index, dtype="boolean")
+    is_graded = answers["correct"].isna() & by_hand.notna()
+    answers["correct"] = answers["correct"].fillna(by_hand)
+    unused = len(right) - right.index.isin(cases).sum()
+    sentence = f"{is_graded.sum():,} answers graded by hand in {path}"
+    if unused:
+        sentence += f"; {unused:,} of its {len(right):,} grades fit no answer here"
+    answers.attrs["assumed"].append(sentence)
+    return answers
+
+
+def _cases(answers: pd.DataFrame) -> pd.DataFrame:
+    """What a person grades of each answer: the question if it is known, the reply, the gold."""
+    table = answers.reindex(columns=["question", "raw", "answer", "gold"]).astype(TEXT)
+    table["reply"] = table["raw"].fillna(table["answer"])
+    return table[_CASE]
+
+
+def _read(path: PathLike) -> pd.DataFrame:
+    """A file of `write_undecided`, as texts."""
+    rows = read_source(path)
+    table = rows if isinstance(rows, pd.DataFrame) else table_of(rows, path)
+    lacking = [name for name in [*_CASE, "times", "correct"] if name not in table]
+    if lacking:
+        raise MedcalError(
+            f"{path}: no column '{lacking[0]}': no file of undecided answers"
+        )
+    for name in _CASE:
+        table[name] = texts(table[name], Place(str(path), name)).fillna("")
+    return table

@@ -1,0 +1,131 @@
+"""What no rule grades is graded by hand; answers of several sources are one table."""
+
+import pandas as pd
+import pytest
+
+from medcal_nb.answers import load_answers, read_answers, write_undecided
+from medcal_nb.errors import MedcalError
+
+ROWS = pd.DataFrame(
+    {
+        "item_id": list("abcdef"),
+        "question": ["Where?", "Where?", "What?", "What?", "Is it?", "Where?"],
+        "answer": [
+            "left lung",
+            "left lung",
+            "=CT scan",
+            "-ve, as seen",
+            "yes",
+            "heart",
+        ],
+        "gold": ["lung", "lung", "scan", "-ve", "yes", "lung"],
+        "confidence": 0.9,
+    }
+)
+
+
+@pytest.fixture
+def mine(tmp_path):
+    ROWS.to_csv(tmp_path / "mine.csv", index=False)
+    return tmp_path / "mine.csv"
+
+
+def fill(path, grades):
+    """Grade cases of a file by their gold answer."""
+    cases = pd.read_csv(path, dtype=str, keep_default_na=False)
+    mended = cases["gold"].str.removeprefix("'").map(grades)
+    cases["correct"] = mended.fillna(cases["correct"])
+    cases.to_csv(path, index=False)
+
+
+def test_what_is_graded_by_hand_comes_back_in_steps(mine):
+    answers = load_answers(mine)
+    assert answers["correct"].isna().sum() == 4
+    path = write_undecided(answers, mine)
+    assert path.name == "mine.undecided.csv"
+    cases = pd.read_csv(path)
+    assert cases["times"].tolist() == [2, 1, 1]
+    assert [*cases] == ["question", "reply", "gold", "times", "correct"]
+    fill(path, {"lung": "1"})
+    once = load_answers(mine, grades=path)
+    assert once["correct"].tolist() == [True, True, pd.NA, pd.NA, True, False]
+    assert f"2 answers graded by hand in {path}" in once.attrs["assumed"]
+    assert write_undecided(once, mine) == path, "what was filled in stays"
+    fill(path, {"scan": "0", "-ve": "1"})
+    twice = load_answers(mine, grades=path)
+    assert twice["correct"].tolist() == [True, True, False, True, True, False]
+    assert write_undecided(twice, mine) is None
+    assert write_undecided(load_answers(mine), mine) == path
+    assert load_answers(mine, grades=path)["correct"].notna().all()
+
+
+def test_grades_that_fit_nothing_differ_or_are_none(mine):
+    path = write_undecided(load_answers(mine), mine)
+    cases = pd.read_csv(path, keep_default_na=False)
+    other = cases.assign(reply="another", correct="1")
+    pd.concat([cases, other]).to_csv(path, index=False)
+    assumed = load_answers(mine, grades=path).attrs["assumed"]
+    assert (
+        f"0 answers graded by hand in {path}; 3 of its 3 grades fit no answer here"
+        in assumed
+    )
+    pd.concat([cases.assign(correct=k) for k in "01"]).to_csv(path, index=False)
+    with pytest.raises(MedcalError, match="two grades of one case"):
+        load_answers(mine, grades=path)
+    cases.assign(correct="maybe").to_csv(path, index=False)
+    with pytest.raises(MedcalError, match="row 1, column 'correct': value 'maybe'"):
+        load_answers(mine, grades=path)
+    with pytest.raises(MedcalError, match="no column 'reply': no file of undecided"):
+        read_answers(mine, grades=mine)
+
+
+def test_guarded_cells_are_taken_back(tmp_path):
+    text = (
+        "item_id,answer,gold,confidence\n'=1,'-ve,-ve,.9\n2,''x,-3,.8\n3,'+,'' -,.8\n"
+    )
+    (tmp_path / "in.csv").write_text(text)
+    answers = load_answers(tmp_path / "in.csv")
+    assert answers["item_id"].tolist() == ["=1", "2", "3"]
+    assert answers["answer"].tolist() == ["-ve", "''x", "+"]
+    assert answers["gold"].tolist() == ["-ve", "-3", "'' -"]
+
+
+def part(path, model, items, **more):
+    """Answers of one model in a file."""
+    rows = {"item_id": items, "confidence": 0.8, "correct": 1, "dataset": "d"}
+    pd.DataFrame(rows | {"model": model} | more).to_csv(path, index=False)
+    return path
+
+
+def test_several_sources_are_one_table(tmp_path):
+    one = part(tmp_path / "a.csv", "a", [1, 2, 3], image=[7, 8, 9], domain="medical")
+    two = part(tmp_path / "b.csv", "b", [1, 2])
+    with pytest.warns(UserWarning, match="b answered 2 of 3 items of d"):
+        answers = load_answers([one, two])
+    assert answers["model"].tolist() == ["a"] * 3 + ["b"] * 2
+    assert answers["image_id"].tolist() == list("78978")
+    assert answers["domain"].eq("medical").all()
+    same = part(tmp_path / "c.csv", "a", [1, 2, 3], strategy="other")
+    with pytest.warns(UserWarning, match="model 'a' is in .*a.csv and in .*c.csv"):
+        load_answers([one, same])
+    graded = part(tmp_path / "d.csv", "d", [1, 2, 3], answer="x", gold="x")
+    table = pd.read_csv(graded).drop(columns="correct")
+    table.to_csv(graded, index=False)
+    with pytest.warns(
+        UserWarning, match="graded here by rule: .*d.csv; by its source: .*a.csv"
+    ):
+        load_answers([one, graded])
+    with pytest.raises(MedcalError, match="hold the same answer: model=a, dataset=d"):
+        load_answers([one, part(tmp_path / "e.csv", "a", [3])])
+
+
+def test_a_model_of_ones_own_stands_beside_the_recorded_ones(tmp_path):
+    recorded = load_answers("viper")
+    name = recorded["dataset"].iloc[0]
+    items = recorded[recorded["dataset"] == name].drop_duplicates("item_id")
+    mine = part(tmp_path / "mine.csv", "mine", items["item_id"], dataset=name)
+    with pytest.warns(UserWarning, match=f"of .* items of {name}"):
+        answers = load_answers(["viper", mine], strategy="stated")
+    own = answers.query("model == 'mine'")
+    assert len(answers) == len(recorded) + len(own)
+    assert own["image_id"].tolist() == items["image_id"].tolist()

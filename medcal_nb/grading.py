@@ -10,13 +10,20 @@ import json
 import re
 from collections.abc import Sequence
 from contextlib import suppress
-from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 
-from medcal_nb.answer_key import answer_key
+from medcal_nb.answer_key import (
+    answer_key,
+    is_nothing,
+    is_refusal,
+    only_yes_no,
+    option_index,
+    option_letter,
+    yes_no,
+)
 
 #: What each rule says, in the order in which they are shown.
 RULES = {
@@ -24,9 +31,10 @@ RULES = {
     "option": "read as one of the options, by its words or its letter",
     "letter": "the same or another letter of an option",
     "same words": "the same words, without case, marks, articles and plurals",
+    "denied": "one says what the other denies",
     "other words": "at most four words, other than those of the gold answer",
     "partial": "ungraded: the words of one are a part of the other's",
-    "no answer": "ungraded: a refusal",
+    "no answer": "ungraded: a refusal, an error, or a word for nothing",
     "undecided": "ungraded: no rule decides",
     "empty": "ungraded: no answer, or no gold answer",
 }
@@ -37,64 +45,11 @@ MOST_WORDS = 4
 #: Columns of a table that say how an answer is graded, where they are there.
 _ASKED = ("answer", "gold", "question_type", "options")
 
-# words for yes and no, of Latin, Cyrillic and other scripts, and signs that begin an answer
-_YES = (
-    "yes|yeah|yep|yup|true"
-    "|oui|ja|jawohl|sí|si|sì|sim|tak|evet|kyllä|ano|igen|ya|vâng"
-    "|да|так"
-    "|نعم|हाँ|हां|ใช่|ναι|כן"
-)
-_NO = (
-    "no|nope|nah|false"
-    "|non|nein|nee|não|nao|nie|hayır|hayir|nej|nei|ei|nem|tidak|không"
-    "|нет|ні"
-    "|لا|नहीं|ไม่|όχι|לא"
-)
-_CJK_YES = "是的|是|有|对|對|能|はい|ええ|예|네|그렇습니다"
-_CJK_NO = "不是|没有|沒有|不能|不|否|无|無|いいえ|いえ|ない|아니요|아니오|아뇨|아니"
-_OPTION = "option|choice|answer|letter|opción|opção|réponse|antwort|вариант|选项|选|選"
-_REFUSAL = re.compile(
-    r"\W*(?:i(?:'m|\s+am)\s+(?:sorry|unable|not\s+(?:able|sure))"
-    r"|(?:i\s+)?do(?:\s+not|n't)\s+know"
-    r"|(?:i\s+)?(?:can(?:'t|\s?not)|could(?:n't|\s+not))\b"
-    r"|sorry\b|as\s+an\s+ai|(?:un|not\s+)able\s+to"
-    r"|(?:it\s+is\s+)?(?:not\s+possible|impossible)\s+to"
-    r"|n/a\b|not?\s+(?:answer|idea|response|sure)\b"
-    r"|(?:unknown|unsure|unclear|undetermined|indeterminate)\W*$"
-    r"|无法|不能|抱歉|je\s+ne\s+peux|ich\s+kann\s+nicht|no\s+puedo|não\s+posso|не\s+могу)",
-    re.IGNORECASE,
-)
-_YES_WORD, _NO_WORD = (
-    re.compile(rf"(?:{words})(?![\w-])|(?:{signs})|{letter}(?=[\s.)]*$)", re.IGNORECASE)
-    for words, signs, letter in ((_YES, _CJK_YES, "y"), (_NO, _CJK_NO, "n"))
-)
-_BOTH = re.compile(
-    r"\byes\s*(?:/|or|and|\||\?)\s*no\b|\bno\s*(?:/|or|and|\|)\s*yes\b", re.I
-)
-_INSIDE = re.compile(
-    r"(?<![\w-])(?<!not )(yes|no)(?=\s*(?:[.,;:!)\]\"']|\n|$))", re.IGNORECASE
-)
-_IS_YES_NO = re.compile(rf"\W*(?:{_YES}|{_NO}|{_CJK_YES}|{_CJK_NO})\W*", re.I).fullmatch
-_ENDS = r"\s*(?:[.):,\]|;!-](?!\w)|[.):](?=\w)|$|\n|\(\d|\d{1,3}\s*(?:%|$)|is\b)"
-#: "(B)", "Option B", "B. left lung"; "I would choose B"; "left lung (B)".
-_LETTER_FORMS = [
-    re.compile(form, re.IGNORECASE)
-    for form in (
-        rf"(?:(?:{_OPTION})\s*:?\s*)?(?:[(\[]\s*([A-Z])\s*[)\]]|([A-Z])(?={_ENDS}))",
-        r"(?:\W*(?:i|the|it|is|think|choose|pick|select|answer|option|correct|best|my|would|be|go"
-        r"|with|say|most|likely)\W+){0,8}[(\[]?\s*([A-Z])\s*[)\]]?\W*$",
-        r".*[^\W\d].*\(([A-Z])\)\W*$",
-    )
-]
-_TWO = re.compile(
-    r"[(\[]?[A-Z][)\]]?\s*(?:,|/|and|or|&|\+)\s*[(\[]?[A-Z][)\]]?(?![\w'])", re.I
-)
-_LISTED = re.compile(r"(?<!\w)([A-Z])[:.)]\s")
-#: "A is wrong" rejects it, and "A is …" may be an article gone astray.
-_ASTRAY = re.compile(r"\s*is\b(?!\s+(?:the\s+)?(?:correct|right|best|answer)\b)")
-_REJECTING = frozenset(("not", "no", "without", "isnt", "rather", "cannot", "cant"))
 _THOUGHT = re.compile(r"\A.*</think(?:ing)?>", re.DOTALL | re.IGNORECASE)
-_MARKUP = re.compile(r"[*`$]+|\\(?:boxed|text)\s*\{([^{}]*)\}")
+_MARKUP = re.compile(
+    r"[*`$]+|\\(?:boxed|text)\s*\{([^{}]*)\}|</?(?:answer|final_answer)>", re.IGNORECASE
+)
+_TAGGED = re.compile(r"<(answer|final_answer)>(.*?)</\1>", re.DOTALL | re.IGNORECASE)
 _LEAD = re.compile(
     r"(?:(?:\A|[\n.])\W*(?:(?:so|the|my|final|correct|best|short)\s+){0,3}"
     r"answer\s*(?:is|would\s+be|[:=])|\A\W*(?:it|this)(?:\s+is|'s)\b)"
@@ -103,6 +58,35 @@ _LEAD = re.compile(
 )
 #: "B", "(b)", "B)", "B. right lung": a letter, and what stands behind it.
 _LETTER = re.compile(r"\W*([A-Za-z])(?:\s*[).:](?:\s*(.*))?|\W*)$", re.DOTALL)
+#: Of keys: words that deny, that call a thing normal, and units of which one stands for another.
+_DENYING = (
+    "no not non never neither absent absence isnt arent wasnt doesnt dont lack deny"
+)
+_DENYING = frozenset(_DENYING.split())
+_NORMAL = frozenset(
+    ("normal", "unremarkable", "healthy", "clear", "negative", "benign")
+)
+_UNITS = frozenset(("mm", "cm", "m", "ml", "l", "mg", "g", "kg", "%"))
+_SEEN = "seen|visible|present|identified|noted|shown|evident|detected|demonstrated|observed|found"
+_PICTURE = (
+    r"(?:(?:chest|brain|abdominal|axial|coronal|sagittal|frontal|lateral|ct|mri|mr|ultrasound|xray)\s)*"
+    r"(?:image|scan|picture|photo|photograph|film|study|slice|view|figure|patient|ct|mri|xray|ultrasound)"
+)
+#: "the image shows", "there is", "I see"; "evidence of"; "is seen"; "in this image".
+_BEFORE = re.compile(
+    rf"^(?:(?:in|on)\s)?(?:(?:this|these|that)\s)?(?:{_PICTURE}\s)?(?:(?:doe|do|did)\s)?"
+    r"(?:show|demonstrate|reveal|depict|display|contain|indicate|have|has|with)\s"
+    r"|^(?:there|it|this)\s(?:is|are|appear\sto\sbe|look\slike)\s|^(?:i|we)\s(?:can\s)?see\s"
+    r"|^(?:(?:most|very)\s)?(?:likely|probably)\s"
+    r"|^(?:(?:most|likely|main|primary|final)\s)*(?:diagnosis|finding|abnormality|modality|answer)\s"
+    r"(?:is|are|would\sbe)\s"
+)
+_OF_WHAT = re.compile(
+    r"^(?:(?:definite|clear|any)\s)?(?:evidence|sign|indication|feature|suggestion)\sof\s"
+    r"|^any\s|^(?:(?:most|very)\s)?(?:likely|probably)\s"
+)
+_BEHIND = re.compile(rf"\s(?:(?:is|are|was|were|can\sbe)\s)?(?:{_SEEN})$|\s(?:is|are)$")
+_WHERE = re.compile(rf"\s(?:in|on)\s(?:(?:this|these|that)\s)?{_PICTURE}$")
 _WHOLE = re.compile(r"\s*([+-]?\d+)\.0+\s*\Z", re.ASCII)
 
 
@@ -118,8 +102,6 @@ def is_correct(
     gold: object,
     question_type: str | None = None,
     options: Sequence[str] | None = None,
-    *,
-    exact: bool = False,
 ) -> bool | None:
     """Decide whether an answer is right.
 
@@ -134,9 +116,6 @@ def is_correct(
         is one where it is nothing else.
     options : list of str, optional
         The options of a question, in the order they were shown.
-    exact : bool
-        The answer was asked for in a few words: one that is not the gold answer is wrong, where
-        its words are a part of it or more of them too, as benchmarks score by exact match.
 
     Returns
     -------
@@ -152,9 +131,7 @@ def is_correct(
     >>> is_correct("pneumonia", "cardiomegaly"), is_correct("pneumothorax (left)", "pneumothorax")
     (False, None)
     """
-    graded = grade(answer, gold, question_type, options)
-    is_compared = graded.rule in ("partial", "undecided")
-    return False if exact and is_compared else graded.correct
+    return grade(answer, gold, question_type, options).correct
 
 
 def grade(
@@ -177,10 +154,13 @@ def grade(
     """
     text = _answer_text(_text(answer))
     golds = [_answer_text(_text(one)) for one in _several(gold)]
-    golds = [one for one in golds if answer_key(one)]
+    shown = [_text(one) for one in _several(options)]
+    keys = {answer_key(one) for one in shown} - {""}
+    golds = [one for one in golds if answer_key(one) in keys or not is_nothing(one)]
     if not golds or not answer_key(text):
         return Grade(None, "empty")
-    shown = [_text(one) for one in _several(options)]
+    if is_nothing(text) and answer_key(text) not in keys:
+        return Grade(None, "no answer")
     grades = [_against(text, one, question_type, shown) for one in golds]
     return min(grades, key=lambda one: (True, None, False).index(one.correct))
 
@@ -220,96 +200,6 @@ def grade_table(table: pd.DataFrame) -> pd.DataFrame:
     return graded
 
 
-def yes_no(text: str) -> str | None:
-    """Return "yes", "no" or None for a short text, by its first word or a lone word inside.
-
-    The first word counts, in any of some twenty languages ("No evidence of …" is "no"); failing
-    that, a "yes" or "no" that ends a clause ("I would say yes."), if only one of them does.
-
-    Examples
-    --------
-    >>> yes_no("No evidence of a fracture.")
-    'no'
-    """
-    text = re.sub(r"^[\W_]+", "", text)
-    if not text or _BOTH.match(text):
-        return None
-    if _NO_WORD.match(text):
-        return "no"
-    if _YES_WORD.match(text):
-        return "yes"
-    inside = {match[1].lower() for match in _INSIDE.finditer(text)}
-    return inside.pop() if len(inside) == 1 and not _BOTH.search(text) else None
-
-
-def is_refusal(text: str) -> bool:
-    """Tell whether a text declines to answer.
-
-    Examples
-    --------
-    >>> is_refusal("I can't tell from this image."), is_refusal("none")
-    (True, False)
-    """
-    return _REFUSAL.match(text) is not None
-
-
-def option_letter(text: str, n: int = 26) -> str | None:
-    """Return the option letter that a short text names, among the first `n`, or None.
-
-    Examples
-    --------
-    >>> option_letter("(b)", 4)
-    'B'
-    """
-    text = text.strip()[:500]
-    # two letters are no choice, nor is the whole list
-    if _TWO.match(text) or len(set(_LISTED.findall(text.upper()))) > 1:
-        return None
-    for form in _LETTER_FORMS:
-        if match := form.match(text):
-            letter = match[match.lastindex].upper()
-            is_one = ord(letter) - ord("A") < n and not _ASTRAY.match(text, match.end())
-            return letter if is_one else None
-    return None
-
-
-def option_index(text: str, options: Sequence[str]) -> int | None:
-    """Return the index of the one option that a text names, or None.
-
-    It is named by its words alone, by its letter ("B", "(b)", "B. left lung", "The answer is B")
-    or by its words among others, unless the words before reject it. Where a letter and a text
-    disagree, the letter counts; two options are no choice. An option inside a longer one ("lung"
-    in "left lung") is not meant by the longer one's words.
-
-    Examples
-    --------
-    >>> option_index("It is the right lung.", ["left lung", "right lung"])
-    1
-    """
-    key = answer_key(text)
-    keys = [answer_key(option) for option in options]
-    same = [i for i, option in enumerate(keys) if option == key]
-    if len(same) > 1:  # options that differ in case or an article only
-        same = [i for i in same if options[i].strip() == text.strip()]
-    if len(same) == 1:
-        return same[0]
-    if letter := option_letter(text, len(options)):
-        return ord(letter) - ord("A")
-    inside = list(_any_of(tuple(keys)).finditer(key))
-    named = {match[0] for match in inside}
-    if len(named) != 1 or keys.count(inside[0][0]) != 1:
-        return None
-    is_rejected = _REJECTING & set(key[: inside[0].start()].split()[-3:])
-    return None if is_rejected else keys.index(inside[0][0])
-
-
-@lru_cache(maxsize=4096)
-def _any_of(keys):
-    """What finds any of several texts as whole words, a longer one before those inside it."""
-    longest = sorted(filter(None, keys), key=len, reverse=True)
-    return re.compile(rf"(?<!\S)(?:{'|'.join(map(re.escape, longest))})(?!\S)(?<=\S)")
-
-
 # --- one answer against one gold answer ----------------------------------------------------------
 
 
@@ -320,7 +210,7 @@ def _against(
     options: list[str],
 ) -> Grade:
     """Grade a text that is not empty against one gold answer."""
-    wanted = yes_no(gold) if question_type == "closed" or _IS_YES_NO(gold) else None
+    wanted = yes_no(gold) if question_type == "closed" or only_yes_no(gold) else None
     stated = wanted and yes_no(_unmarked(text))
     if stated:
         return Grade(stated == wanted, "yes or no")
@@ -334,7 +224,9 @@ def _against(
             return Grade(True, "same words") if is_same else Grade(None, "undecided")
     elif by_letter := _by_letter(text, gold):
         return by_letter
-    return Grade(None, "undecided") if wanted else _by_words(_unmarked(text), gold)
+    by_words = _by_words(_unmarked(text), gold)
+    is_said = by_words.rule in ("same words", "denied")
+    return by_words if is_said or not wanted else Grade(None, "undecided")
 
 
 def _by_letter(text, gold):
@@ -361,16 +253,70 @@ def _by_letter(text, gold):
 def _by_words(text, gold):
     """Grade by the words of both."""
     key = answer_key(text)
-    expected = {answer_key(gold), answer_key(_unmarked(gold))}
+    expected = [answer_key(gold), answer_key(_unmarked(gold))]
     if key in expected:
         return Grade(True, "same words")
     if is_refusal(text):
         return Grade(None, "no answer")
+    claim = _claim(key)
+    grades = [_by_claim(claim, _claim(one)) for one in expected]
+    return next(filter(None, grades), None) or _by_other_words(key, expected)
+
+
+def _by_other_words(key, expected):
+    """Grade an answer that says something else than the gold answer, in whatever words."""
     words = set(key.split())
-    if any(words <= set(one.split()) or words >= set(one.split()) for one in expected):
-        return Grade(None, "partial")
+    for one in expected:
+        wanted = set(one.split())
+        if words <= wanted or words >= wanted:
+            return Grade(None, "partial")
+        if _may_be_same(key, one):
+            return Grade(None, "undecided")
     is_short = len(key.split()) <= MOST_WORDS
     return Grade(False, "other words") if is_short else Grade(None, "undecided")
+
+
+def _may_be_same(key, gold):
+    """Whether two answers of different words may mean the same: units, initials, both normal."""
+    units = [_UNITS.intersection(one.split()) for one in (key, gold)]
+    if all(units) and units[0] != units[1]:
+        return True
+    short, long = sorted((key, gold), key=len)
+    initials = "".join(word[0] for word in long.split())
+    if len(short) > 1 and short == initials:
+        return True
+    claims = [_claim(key), _claim(gold)]
+    if key.startswith("not "):
+        return True
+    return all(one.words and (one.denials or _NORMAL & {*one.words}) for one in claims)
+
+
+class _Claim(NamedTuple):
+    """What an answer is about, and how many words of it deny that."""
+
+    words: list[str]
+    denials: int
+
+
+def _claim(key):
+    """Take a key apart: what stands before and behind a finding goes, "no" and "without" count."""
+    words = key.replace("negative for ", "no ").replace("without", "no with").split()
+    denials = sum(word in _DENYING for word in words)
+    plain = " ".join(word for word in words if word not in _DENYING)
+    for pattern in (_BEFORE, _OF_WHAT, _BEHIND, _WHERE, _BEHIND):
+        shorter = pattern.sub("", plain)
+        plain = shorter if shorter else plain
+    return _Claim(plain.split(), denials)
+
+
+def _by_claim(claim, gold):
+    """Grade two claims about the same; None where they are not, or deny what they deny."""
+    if not claim.words or claim.words != gold.words or claim.denials + gold.denials > 2:
+        return None
+    if max(claim.denials, gold.denials) > 1:
+        return None
+    is_same = claim.denials == gold.denials
+    return Grade(is_same, "same words" if is_same else "denied")
 
 
 def _unmarked(text):
@@ -381,7 +327,10 @@ def _unmarked(text):
 
 def _answer_text(text):
     """What a reply gives as its answer, without mark-up and words that lead to it."""
-    text = _MARKUP.sub(r" \1 ", _THOUGHT.sub("", text))
+    text = _THOUGHT.sub("", text)
+    if tagged := _TAGGED.findall(text):
+        text = tagged[-1][1]
+    text = _MARKUP.sub(r" \1 ", text)
     leads = list(_LEAD.finditer(text))
     return leads[-1]["rest"] if leads else text
 

@@ -16,8 +16,8 @@ MODULES = sorted(PACKAGE.rglob("*.py"))
 # from the ground up: a room uses those of lower floors, never one of its own
 FLOORS = (
     {"errors", "labels", "answer_key"},
-    {"files", "measure", "grading", "wording"},
-    {"logs"},
+    {"files", "measure", "grading", "replies"},
+    {"logs", "wording"},
     {"correct", "answers", "datasets"},
     {"ask"},
     {"plots", "notebook"},

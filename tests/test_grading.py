@@ -79,7 +79,7 @@ def test_a_reply_is_graded_by_the_kind_of_its_question(kind, answer, gold, right
         ("<think>no, or yes</think>CT", "CT", "same words", True),
         ("a", '["b", "a"]', "letter", True),
         ("pneumonia", "cardiomegaly", "other words", False),
-        ("no pneumothorax", "pneumothorax", "partial", None),
+        ("no pneumothorax", "pneumothorax", "denied", False),
         ("I cannot tell from this image", "CT", "no answer", None),
         ("the heart is larger than it should be", "cardiomegaly", "undecided", None),
     ],
@@ -88,12 +88,6 @@ def test_a_reply_in_a_table_is_graded_by_the_rule_that_decides(
     answer, gold, rule, right
 ):
     assert grade(answer, gold) == (right, rule)
-
-
-def test_an_answer_asked_for_in_a_few_words_is_right_or_wrong():
-    answers = ("lung", "the lung on the left side", "Left lung.", None)
-    right = [is_correct(one, "left lung", "open", exact=True) for one in answers]
-    assert right == [False, False, True, None]
 
 
 def test_a_table_is_graded_as_its_answers_are_and_says_how():

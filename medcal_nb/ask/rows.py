@@ -5,10 +5,10 @@ from collections.abc import Callable, Generator, Sequence
 from functools import lru_cache
 
 from medcal_nb.ask import calls, prompts
-from medcal_nb.ask.confidence import parse_confidence
-from medcal_nb.ask.parsing import parse_answer
 from medcal_nb.ask.strategy import Plan, Result
 from medcal_nb.datasets import Item
+from medcal_nb.replies.confidence import parse_confidence
+from medcal_nb.replies.parsing import parse_answer
 
 #: Between the replies of several turns in the column `raw`.
 TURN_MARK = "\n---\n"

@@ -242,7 +242,7 @@ class Run:
         kind = item.question_type if options == item.options else "choice"
         about = {column: getattr(item, column) for column in _CARRIED} | row
         answer = about["answer"], about["gold"]
-        correct = is_correct(*answer, kind, options, exact=True)
+        correct = is_correct(*answer, kind, options)
         extra = dict(getattr(self.backend, "provenance", {}))
         if extra:
             extra["order"] = self.order

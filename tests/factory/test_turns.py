@@ -7,8 +7,8 @@ import pytest
 
 from data.pocket.factory import turns
 from medcal_nb.ask import prompts, strategies
-from medcal_nb.ask.confidence import parse_confidence, parse_likelihood
-from medcal_nb.ask.parsing import parse_answer, parse_guesses
+from medcal_nb.replies.confidence import parse_confidence, parse_likelihood
+from medcal_nb.replies.parsing import parse_answer, parse_guesses
 
 OPTIONS = ["liver", "kidney", "spleen"]
 CHOICE = turns.Asked(

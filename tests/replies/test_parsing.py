@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 
 from data.pocket.factory.turns import REPLIES
 from medcal_nb.ask import strategies
-from medcal_nb.ask.confidence import LIKELIHOOD, parse_confidence, parse_likelihood
-from medcal_nb.ask.parsing import parse_answer, parse_guesses
+from medcal_nb.replies.confidence import LIKELIHOOD, parse_confidence, parse_likelihood
+from medcal_nb.replies.parsing import parse_answer, parse_guesses
 
-from . import replies
+from . import pinned
 
 closed = partial(parse_answer, question_type="closed")
 choice = partial(parse_answer, question_type="choice")
@@ -34,14 +34,14 @@ def letters(options, table):
 @pytest.mark.parametrize(
     ("parse", "reply", "expected"),
     [
-        *cases(parse_confidence, replies.CONFIDENCE),
-        *cases(parse_confidence, {None: replies.NO_CONFIDENCE + replies.NOT_ITS_OWN}),
-        *cases(parse_likelihood, replies.LIKELIHOODS),
-        *cases(closed, replies.CLOSED),
-        *letters(replies.SIDES, replies.LETTERS),
-        *letters(replies.ANIMALS, replies.OF_ANIMALS),
-        *((parse_answer, *pair) for pair in replies.OPEN),
-        *((parse_guesses, *pair) for pair in replies.GUESSES),
+        *cases(parse_confidence, pinned.CONFIDENCE),
+        *cases(parse_confidence, {None: pinned.NO_CONFIDENCE + pinned.NOT_ITS_OWN}),
+        *cases(parse_likelihood, pinned.LIKELIHOODS),
+        *cases(closed, pinned.CLOSED),
+        *letters(pinned.SIDES, pinned.LETTERS),
+        *letters(pinned.ANIMALS, pinned.OF_ANIMALS),
+        *((parse_answer, *pair) for pair in pinned.OPEN),
+        *((parse_guesses, *pair) for pair in pinned.GUESSES),
     ],
 )
 def test_what_a_reply_says(parse, reply, expected):

@@ -2,7 +2,7 @@
 
 A reply is free text: ``**Answer:** B``, ``{"answer": "yes"}``, ``答案：是``, ``I would say yes.``.
 The functions here turn a reply into an answer or into None. They never raise and never guess, and
-whoever measures counts what is None. Confidences are read by :mod:`medcal_nb.ask.confidence`.
+whoever measures counts what is None. Confidences are read by :mod:`medcal_nb.replies.confidence`.
 """
 
 import json
@@ -10,12 +10,12 @@ import re
 from collections.abc import Sequence
 from contextlib import suppress
 
-from medcal_nb.ask.confidence import parse_confidence
-from medcal_nb.ask.reading import WORDS, clean
-from medcal_nb.grading import is_refusal, option_index, option_letter, yes_no
+from medcal_nb.answer_key import is_refusal, option_index, option_letter, yes_no
+from medcal_nb.replies.confidence import parse_confidence
+from medcal_nb.replies.reading import WORDS, clean
 
 _LABEL = WORDS["answer"]
-_SURE = WORDS["confidence"] + "|" + WORDS["probability"]
+_SURE = WORDS["confidence"] + "|" + WORDS["probability"] + r"|\blog[\s_-]?prob\w*"
 _ANSWER = re.compile(
     rf"(?<!\w){_LABEL}(?:\s+(?:to\s+(?:this|the)\s+question|choice|text|here))?['\"]?"
     r"(?:\s*(?:\([^()\n]{0,30}\))?\s*(?:[:=\]]|->|=>|\s-\s)"
@@ -62,7 +62,7 @@ def _recorded(text):
     return None
 
 
-def _values(text):
+def values_of(text: str) -> list[str]:
     """The places of a cleaned reply where an answer may stand, the likeliest first.
 
     With a label these are what the labels say, the last first; else the first and the last line.
@@ -90,9 +90,9 @@ def parse_answer(
     The text after an answer label ("Answer:", "Réponse :", "答案：", a JSON field) goes before the
     first line; what states a confidence or gives reasons is cut off.
 
-    - ``"closed"``: "yes" or "no", as :func:`medcal_nb.grading.yes_no` reads them. A sentence that
-      implies an answer without saying it ("There is a fracture.") gives None.
-    - ``"choice"``: the text of the option, as :func:`medcal_nb.grading.option_index` finds it.
+    - ``"closed"``: "yes" or "no", as :func:`medcal_nb.answer_key.yes_no` reads them. A sentence
+      that implies an answer without saying it ("There is a fracture.") gives None.
+    - ``"choice"``: the text of the option, as :func:`medcal_nb.answer_key.option_index` finds it.
       Without `options` the bare letter or text.
     - ``"open"``: the answer in the reply's own words.
 
@@ -117,7 +117,7 @@ def parse_answer(
     >>> parse_answer("I would say yes.", question_type="closed")
     'yes'
     """
-    values = [value for value in _values(clean(text)) if not is_refusal(value)]
+    values = [value for value in values_of(clean(text)) if not is_refusal(value)]
     if question_type == "choice" and options:
         chosen = (option_index(_trim(value), options) for value in values)
         index = next((i for i in chosen if i is not None), None)

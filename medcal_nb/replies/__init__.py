@@ -1,0 +1,22 @@
+"""Reading what models write: the answer of a reply, and how sure it says it is."""
+
+from medcal_nb.replies.confidence import (
+    LIKELIHOOD,
+    parse_confidence,
+    parse_likelihood,
+    scale_of,
+)
+from medcal_nb.replies.parsing import parse_answer, parse_guesses
+from medcal_nb.replies.table import Reply, read_replies, read_reply
+
+__all__ = [
+    "LIKELIHOOD",
+    "Reply",
+    "parse_answer",
+    "parse_confidence",
+    "parse_guesses",
+    "parse_likelihood",
+    "read_replies",
+    "read_reply",
+    "scale_of",
+]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from typing import Any
 
 import numpy as np
@@ -136,3 +137,174 @@ def _digits(value: float, *ends: float) -> int:
             step = min(step, width)
     size = np.log10(max(step, 1e-4))
     return max(0, -int(np.floor(size)))
+
+
+# --- LaTeX --------------------------------------------------------------------------------
+
+#: What pdflatex reads in the place of a sign, in every encoding of fonts.
+_LATEX = {
+    "\\": r"\textbackslash{}",
+    "{": r"\{",
+    "}": r"\}",
+    "$": r"\$",
+    "&": r"\&",
+    "#": r"\#",
+    "%": r"\%",
+    "_": r"\_",
+    "~": r"\textasciitilde{}",
+    "^": r"\textasciicircum{}",
+    "<": "$<$",
+    ">": "$>$",
+    "|": "$|$",
+    '"': "''",
+    "\u2212": "$-$",
+    "–": "--",
+    "—": "---",
+    "\u00a0": "~",
+    "≤": r"$\le$",
+    "≥": r"$\ge$",
+    "±": r"$\pm$",
+    "×": r"$\times$",
+    "·": r"$\cdot$",
+    "→": r"$\to$",
+    "∞": r"$\infty$",
+    "°": r"$^\circ$",
+    "²": "$^2$",
+    "³": "$^3$",
+    "½": "$1/2$",
+    "α": r"$\alpha$",
+    "β": r"$\beta$",
+    "γ": r"$\gamma$",
+    "δ": r"$\delta$",
+    "Δ": r"$\Delta$",
+    "κ": r"$\kappa$",
+    "µ": r"$\mu$",
+    "μ": r"$\mu$",
+    "τ": r"$\tau$",
+    "…": r"\ldots{}",
+    "“": "``",
+    "”": "''",
+    "‘": "`",
+    "’": "'",
+}
+_LETTERS = "ßæœøåłıÆŒØÅŁ¡¿"
+_ACCENTS = "\u0300\u0301\u0302\u0303\u0304\u0306\u0307\u0308\u030a\u030b\u030c\u0327"
+_CHARACTER = 4.5  # points, on average, of footnotes
+_LINE = 76  # characters of a line of LaTeX's article
+_BETWEEN = 1.4  # characters between two columns
+_WORD = 24  # characters of a word that is not broken
+
+
+def as_latex(text: str) -> str:
+    r"""A text as pdflatex prints it; a sign that its fonts lack is a question mark.
+
+    Examples
+    --------
+    >>> print(as_latex("−8 [−18, 2] %, P < .001 für 脳_1"))
+    $-$8 [$-$18, 2] \%, P $<$ .001 für ?\_1
+    """
+    signs = []
+    for sign in unicodedata.normalize("NFC", text):
+        if sign in _LATEX:
+            signs.append(_LATEX[sign])
+        elif " " <= sign <= "~" or sign in _LETTERS or _is_accented(sign):
+            signs.append(sign)
+        else:
+            signs.append(" " if sign.isspace() else "?")
+    return "".join(signs)
+
+
+def _is_accented(sign: str) -> bool:
+    """Whether a sign is a Latin letter with an accent that every font has."""
+    letter, *accents = list(unicodedata.normalize("NFD", sign))
+    return letter.isascii() and len(accents) == 1 and accents[0] in _ACCENTS
+
+
+def latex_table(head: list[str], rows: list[list[str]]) -> str:
+    r"""A table for LaTeX, no package needed: cells wrap, and what is still wider goes on below.
+
+    Parameters
+    ----------
+    head : list of str
+        Names of columns.
+    rows : list of list of str
+        Cells as people read them. The columns of names at the left begin each part.
+
+    Examples
+    --------
+    >>> print(latex_table(["model", "gap"], [["a_1", "−8 [−18, 2]"]]))
+    {\footnotesize\setlength{\tabcolsep}{3pt}
+    \begin{tabular}{ll}
+    \hline
+    model & gap \\
+    \hline
+    a\_1 & $-$8 [$-$18, 2] \\
+    \hline
+    \end{tabular}
+    }
+    <BLANKLINE>
+    """
+    lines = [head, *rows]
+    columns = [*zip(*lines, strict=True)]
+    # (columns,) characters of the longest cell, and of the longest word, which is not broken
+    widest = np.array([max(map(len, cells)) for cells in columns])
+    words = np.array([max(map(len, " ".join(cells).split())) for cells in columns])
+    least = np.minimum(words, _WORD)
+    texts = []
+    for part in _parts(least, _names(columns, least)):
+        kinds = _kinds(widest[part], least[part])
+        wraps = r"\raggedright " if "p" in kinds else ""
+        names, *body = [_latex_row([line[k] for k in part], wraps) for line in lines]
+        begin = rf"\begin{{tabular}}{{{kinds}}}"
+        text = [begin, r"\hline", names, r"\hline", *body, r"\hline", r"\end{tabular}"]
+        texts.append("\n".join(text))
+    joined = "\n\n\\medskip\n".join(texts)
+    return f"{{\\footnotesize\\setlength{{\\tabcolsep}}{{3pt}}\n{joined}\n}}\n"
+
+
+def _names(columns: list[tuple[str, ...]], least: np.ndarray) -> int:
+    """How many columns at the left hold names: those before the first number."""
+    number = re.compile(r"[−<\d]")
+    n = 1
+    while n < len(columns) and not any(map(number.match, columns[n])):
+        n += 1
+    return n if least[:n].sum() < _LINE / 2 else 1
+
+
+def _parts(least: np.ndarray, names: int) -> list[list[int]]:
+    """Columns of each part of a table, so many that their longest words fit on a line."""
+    first = [*range(names)]
+    parts = [first]
+    for column in range(names, len(least)):
+        longer = [*parts[-1], column]
+        too_long = least[longer].sum() + _BETWEEN * len(longer) > _LINE
+        if too_long and parts[-1] != first:
+            parts.append(first)
+            longer = [*first, column]
+        parts[-1] = longer
+    return parts
+
+
+def _kinds(widest: np.ndarray, least: np.ndarray) -> str:
+    """Columns of a tabular: as wide as their cells where a line has room, else wrapped."""
+    room = _LINE - _BETWEEN * len(least) - least.sum()
+    wanted = widest - least
+    if wanted.sum() <= room:
+        return "l" * len(least)
+    widths = least + wanted * max(room, 0) / wanted.sum()
+    return "".join(f"p{{{_CHARACTER * width:.0f}pt}}" for width in widths)
+
+
+def _latex_row(cells: list[str], wraps: str) -> str:
+    """A row of a table; a word that is too long for a line may be broken."""
+    texts = []
+    for cell in cells:
+        words = []
+        for word in cell.split():
+            pieces = re.findall(f".{{1,{_WORD}}}", word)
+            words.append(r"\-".join(map(as_latex, pieces)))
+        texts.append(wraps + " ".join(words))
+    # a bracket after the end of a row would be read as its option
+    texts[0] = texts[0].replace("[", "{[}", 1)
+    end = r"\tabularnewline" if wraps else r"\\"
+    return f"{' & '.join(texts)} {end}"

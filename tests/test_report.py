@@ -6,6 +6,7 @@ import re
 import sys
 import time
 from pathlib import Path
+from unittest.mock import Mock
 
 import numpy as np
 import pandas as pd
@@ -13,9 +14,9 @@ import pytest
 from sklearn.metrics import brier_score_loss, roc_auc_score
 from statsmodels.stats.multitest import multipletests
 
-from medcal_nb import cli, report
+from medcal_nb import cli, measure, report
 from medcal_nb.answers import load_answers
-from medcal_nb.errors import MedcalError
+from medcal_nb.errors import MedcalError, NotEnough
 from medcal_nb.measure import Bootstrap
 from medcal_nb.report import write_report
 
@@ -123,7 +124,7 @@ def test_a_number_is_rounded_alike_wherever_it_stands(tmp_path):
     one = table_of(200, model="a", confidence=0.855, correct=half)
     other = table_of(200, model="b", confidence=0.8 - 0.01 * half, correct=half)
     _, text, _ = report_of(pd.concat([one, other]), tmp_path)
-    shown = re.search(r"points (\d+) \[.*?\] (\d+) ", text).groups()
+    shown = re.search(r"points (\d+)(?: \[.*?\])? (\d+) ", text).groups()
     assert f"{shown[0]} percentage points" in text
     assert "points b a 200 200 {} {} ".format(*shown) in text
 
@@ -208,6 +209,9 @@ def test_small_samples_make_a_page_that_says_what_it_cannot(kind, tmp_path):
     page, text, numbers = report_of(SMALL[kind], tmp_path, confidence="confidence")
     source = page.read_text()
     assert 'class="limits"' in source
+    is_firm = kind not in ("one answer", "one image", "no confidence")
+    assert ('id="quote"' in source) == is_firm
+    assert not re.search(r"P [=<]|<th[^>]*>P \(Holm", source)
     assert not re.search(r"\b(nan|inf|None)\b", text)
     assert numbers["tables"]["performance"][0]["model"] in ("the model", "a")
     links = re.findall(r'href="#([^"]+)"', source)
@@ -221,6 +225,48 @@ def test_missing_and_ungraded_answers_are_counted_with_their_accuracy(tmp_path):
     own = row_of(numbers, "performance", n=150, n_missing=50)
     assert own["accuracy_graded"] == pytest.approx(table["correct"].mean())
     assert "50 of 200 answers have no confidence" in text
+
+
+@pytest.mark.parametrize(("n_open", "is_bounded"), [(4, False), (50, True)])
+def test_what_is_not_graded_is_between_bounds(n_open, is_bounded, tmp_path):
+    table = table_of(200, modality=np.resize(["ct", "mri"], 200))
+    table["correct"] = table["correct"].astype("boolean")
+    is_open = np.random.default_rng(1).permutation(200) < n_open
+    table.loc[is_open, "correct"] = pd.NA
+    _, text, numbers = report_of(table, tmp_path)
+    least = table["correct"].fillna(False).mean()
+    most = table["correct"].fillna(True).mean()
+    sure = table["confidence"].mean()
+    said = (
+        f"between {100 * (sure - most):.0f} and {100 * (sure - least):.0f} percentage"
+    )
+    assert (said.replace("-", "−") in text) == is_bounded
+    between = f"(accuracy {100 * least:.0f} to {100 * most:.0f} %, as 50 answers"
+    assert (between in text) == is_bounded
+    assert ("accuracy, between bounds" in text) == is_bounded
+    own = row_of(numbers, "performance")
+    if is_bounded:
+        ends = own[["accuracy_least", "accuracy_most"]]
+        assert list(ends) == pytest.approx([least, most], abs=1e-12)
+        groups = pd.DataFrame(numbers["tables"]["by_modality"])
+        assert (groups["gap_least"] < groups["gap"]).all()
+    else:
+        assert own["accuracy_least"] is None
+
+
+def test_only_what_answers_do_not_allow_is_told_on_the_page(tmp_path, monkeypatch):
+    broken = Mock(side_effect=NotEnough("each costs more than it saves"))
+    monkeypatch.setattr(measure, "expected_cost_table", broken)
+    _, text, numbers = report_of(table_of(60), tmp_path)
+    assert "Not computed: each costs more than it saves." in text
+    assert numbers["missing"] == {
+        "cost": "each costs more than it saves",
+        "pairs": "The file holds no replies with gold answers",
+    }
+    broken.side_effect = ValueError("shapes (2,) and (3,) do not fit")
+    with pytest.raises(ValueError, match="do not fit"):
+        report_of(table_of(60), tmp_path, "broken")
+    assert not (tmp_path / "broken").exists()
 
 
 def test_graded_replies_are_shown_with_their_rule(tmp_path):
@@ -287,5 +333,10 @@ def test_a_hundred_thousand_answers_take_seconds(tmp_path):
 
 def test_heaped_confidences_are_drawn_value_by_value():
     heaped = table_of(model="m", confidence=np.resize([0.8, 0.9, 1], 300))
-    _, values = report.calibration_figure(heaped, ci=Bootstrap(n=20))
+    fig, values = report.calibration_figure(heaped, ci=Bootstrap(n=20))
     assert values["confidence"].tolist() == [0.8, 0.9, 1]
+    above, below = fig.axes
+    bars = [bar.get_x() + bar.get_width() / 2 for bar in below.patches]
+    assert bars == pytest.approx([0.8, 0.9, 1] * 2)  # under their dots, up and down
+    assert list(below.get_xticks()) == list(above.get_xticks())
+    assert below.get_xlim() == above.get_xlim()

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from medcal_nb.cli._app import Force, app, assigned, note, say, split_names
-from medcal_nb.errors import MedcalError, check_known
+from medcal_nb.errors import MedcalError, NotEnough, check_known
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -274,13 +274,13 @@ def _write(table: "pd.DataFrame", to: Path, sources: list[Path], force: bool) ->
 
 @contextlib.contextmanager
 def _explained(file: Path) -> Iterator[None]:
-    """Note warnings, and make an input's fault an error of the file."""
+    """Note warnings; what these answers do not allow is an error of the file."""
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("ignore")
         warnings.filterwarnings("always", module="medcal_nb")
         try:
             yield
-        except ValueError as error:
+        except NotEnough as error:
             raise MedcalError(f"{file}: {error}") from None
     for text in dict.fromkeys(str(warning.message) for warning in caught):
         note(text)

@@ -7,6 +7,7 @@ from functools import partial
 import numpy as np
 import pandas as pd
 
+from medcal_nb.errors import NotEnough
 from medcal_nb.measure.resampling import choose_clip
 from medcal_nb.measure.rows import (
     arrays,
@@ -186,7 +187,7 @@ def corrected(
                     rows["fold"] = folds[kind]
                 parts.append(rows)
     if not parts:
-        raise ValueError(
+        raise NotEnough(
             f"no model and strategy has answers on {N_FOLDS} images or more"
         )
     return pd.concat(parts, ignore_index=True)
@@ -267,16 +268,16 @@ def pairs(
                 stacklevel=3,
             )
     if not enough:
-        raise ValueError(
+        raise NotEnough(
             "no model and strategy has enough answers in both source and target"
         )
     return enough
 
 
 def refuse_empty(graded: pd.DataFrame, name: str) -> None:
-    """Raise ValueError where a table has no row with a confidence and a grade."""
+    """Raise NotEnough where a table has no row with a confidence and a grade."""
     if len(measured(graded)) == 0:
-        raise ValueError(
+        raise NotEnough(
             f"{name}: none of its {len(graded)} rows has a confidence and a grade; "
             "look at the query that it was selected with"
         )

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import pandas as pd
 
+from medcal_nb.errors import NotEnough
 from medcal_nb.measure._check import (
     check_choice,
     check_confidence,
@@ -107,7 +108,7 @@ class Recalibrator:
         seen = [key in self.fitted_on for key in plain_ids(images)]
         if any(seen):
             first = list(images)[seen.index(True)]
-            raise ValueError(
+            raise NotEnough(
                 f"{sum(seen)} of {len(seen)} answers are on images that were used to fit this "
                 f"{self.name} map, the first {first}; pick other rows"
             )
@@ -239,7 +240,7 @@ def fit_maps(
     """
     rows = measured(graded)
     if rows.empty:
-        raise ValueError("no row has what the fit needs: a confidence and a grade")
+        raise NotEnough("no row has what the fit needs: a confidence and a grade")
     maps = {}
     for key, part in parts_by(rows, BY):
         labels = image_labels(part)
@@ -301,7 +302,7 @@ def apply_maps(
         out = part.assign(confidence_raw=part["confidence"], confidence=confidence)
         parts.append(out.assign(strategy=strategy))
     if not parts:
-        raise ValueError(
+        raise NotEnough(
             f"none of the {len(maps)} maps is for these answers' {', '.join(BY)}"
         )
     table = pd.concat(parts).sort_index(kind="stable").reset_index(drop=True)

@@ -6,6 +6,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 
+from medcal_nb.errors import NotEnough
+
 from ._check import check_confidence, check_level
 from .resampling import FloatArray, choose_clip, logit, won_pairs
 
@@ -105,7 +107,7 @@ def _slope_size(c: FloatArray, error: float) -> float:
     i_ab = (weight * eta).mean()
     determinant = i_a * i_b - i_ab**2
     if determinant <= 0:
-        raise ValueError("one confidence for all answers has no slope to plan for")
+        raise NotEnough("one confidence for all answers has no slope to plan for")
     return float(i_a / (error**2 * determinant))
 
 

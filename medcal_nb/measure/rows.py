@@ -7,6 +7,8 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 import pandas as pd
 
+from medcal_nb.errors import NotEnough
+
 
 def measured(graded: pd.DataFrame) -> pd.DataFrame:
     """Return the graded answers that can be measured: those with a confidence and a grade."""
@@ -80,9 +82,9 @@ def _texts(values: Iterable) -> pd.Series:
 
 
 def refuse_shared(fitted: pd.DataFrame, judged: pd.DataFrame, names: str) -> None:
-    """Raise ValueError where an image is in both: what is learned is not judged on its images."""
+    """Raise NotEnough where an image is in both: what is learned is not judged on its images."""
     if shared := set(image_labels(fitted)) & set(image_labels(judged)):
-        raise ValueError(
+        raise NotEnough(
             f"{len(shared)} images are both {names}, the first {min(shared)}: "
             "what was learned on an image would be judged on it; choose both, source and "
             "target, from data sets or splits that share none"

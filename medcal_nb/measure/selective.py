@@ -14,6 +14,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
+from medcal_nb.errors import NotEnough
+
 from ._check import check_groups, check_level, check_pair
 from .intervals import clustered_interval
 from .paired import with_ends
@@ -240,7 +242,7 @@ def threshold_table(
     """
     refuse_shared(fit, test, "fit and test")
     if fit.empty:
-        raise ValueError("fit: no answers, so that no threshold can be certified")
+        raise NotEnough("fit: no answers, so that no threshold can be certified")
     graded = test[test["correct"].notna()]
     judged = {tuple(key.values()): part for key, part in parts_by(graded, by)}
     rows = []

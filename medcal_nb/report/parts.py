@@ -1,0 +1,370 @@
+"""Parts of a report: functions from answers to tables.
+
+The column ``model`` names an *entry* of the page: a model, with the elicitation method where there
+are several.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from textwrap import fill
+from typing import Any
+
+import matplotlib as mpl
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+
+from medcal_nb import correct, measure, plots
+from medcal_nb.answers import select
+from medcal_nb.errors import MedcalError, NotEnough
+from medcal_nb.labels import label_of
+from medcal_nb.measure import Bootstrap
+from medcal_nb.measure.rows import arrays, image_labels, measured, parts_by
+
+COMPARED = ["brier", "gap", "auroc"]
+#: Fewer answers make no subgroup, and allow no conclusion.
+LEAST = 30
+#: Entries drawn.
+SQUARES = 4
+#: Up to so many entries are compared two by two, more with the first alone.
+ALL_PAIRS = 5
+#: The most confident ones listed, of each entry.
+ERRORS = 5
+#: Share of answers without a grade above which numbers are shown between their bounds.
+UNGRADED = 0.02
+
+
+# --- which answers ------------------------------------------------------------------------
+
+
+def entries(answers: pd.DataFrame, cluster: str = "") -> pd.DataFrame:
+    """Answers whose ``model`` is what people call it, with its method where there are several.
+
+    Parameters
+    ----------
+    answers : DataFrame
+        Of :func:`medcal_nb.answers.load_answers`.
+    cluster : str
+        A column that takes the place of the image.
+
+    Examples
+    --------
+    >>> answers = measure.example_answers().assign(model="/home/me/my-model")
+    >>> entries(answers)["model"].unique().tolist()
+    ['my-model, verbalized', 'my-model, P(True)']
+    """
+    names = {}
+    for model in answers["model"].unique():
+        path = Path(model)
+        names[model] = path.name if path.is_absolute() else label_of(model, "model")
+    if len({*names.values()}) < len(names):
+        raise MedcalError(f"models of one name: {', '.join(names)}; rename one")
+    entry = answers["model"].map(names)
+    if answers["strategy"].nunique() > 1:
+        entry = entry + ", " + answers["strategy"].map(label_of)
+    answers = answers.assign(model=entry)
+    if not cluster:
+        return answers
+    if answers[cluster].isna().any():
+        raise MedcalError(f"column '{cluster}': empty in some rows; no cluster there")
+    return answers.assign(image_id=answers[cluster].astype(str))
+
+
+def sides(
+    answers: pd.DataFrame, transfer_from: str = ""
+) -> tuple[pd.DataFrame | None, pd.DataFrame, list[str]]:
+    """Answers that a map is fitted on, if any, those that are judged, and what is left out.
+
+    Parameters
+    ----------
+    answers : DataFrame
+    transfer_from : str
+        Query of the first; if empty general answers, where there are general and medical ones.
+
+    Returns
+    -------
+    source : DataFrame or None
+    judged : DataFrame
+        The others; where there are several splits, those of ``test``.
+    left_out : list of str
+        In sentences.
+    """
+    notes = []
+    source = None
+    if not transfer_from and {*answers["domain"].dropna()} == {"general", "medical"}:
+        transfer_from = "domain == 'general'"
+    if transfer_from:
+        source = select(answers, transfer_from)
+        answers = answers.drop(source.index)
+        if answers.empty:
+            raise MedcalError(f"all answers fit {transfer_from!r}: none is judged")
+        notes.append(f"{len(source):,} answers ({transfer_from}) serve transfer alone")
+    splits = answers["split"].value_counts()
+    is_test = answers["split"] == "test"
+    names = ", ".join(splits.index)
+    if len(splits) > 1 and is_test.any():
+        answers = answers[is_test]
+        notes.append(f"of the splits {names} test alone is judged: {len(answers):,}")
+    elif len(splits) > 1:
+        notes.append(f"the splits {names} are judged together")
+    return source, answers, notes
+
+
+# --- parts --------------------------------------------------------------------------------
+
+
+def performance(answers: pd.DataFrame, *, ci: Bootstrap) -> pd.DataFrame:
+    """Metrics of each entry with 95 % intervals, the lowest Brier score first.
+
+    Entries of fewer than 30 answers or images come last.
+
+    Parameters
+    ----------
+    answers : DataFrame
+    ci : Bootstrap
+        Of the intervals.
+
+    Returns
+    -------
+    DataFrame
+        As of :func:`medcal_nb.measure.metrics_table`, with
+
+        - accuracy_graded: also of answers without a confidence
+        - few: whether there are fewer than 30 answers or known images
+        - n_ungraded, accuracy_least, …: of `bounds`
+    """
+    table = measure.metrics_table(answers, by=["model"], metrics="all", ci=ci)
+    grades = answers["correct"].astype("Float64").groupby(answers["model"])
+    accuracy = table["model"].map(grades.mean())
+    table["accuracy_graded"] = accuracy.astype(float)
+    images = table["n_images"].where(table["n_images"] > 0, LEAST)
+    table["few"] = np.minimum(table["n"], images) < LEAST
+    table = table.join(bounds(answers, ["model"]), on=["model"])
+    return table.sort_values(["few", "brier"], ignore_index=True, kind="stable")
+
+
+def bounds(answers: pd.DataFrame, by: list[str]) -> pd.DataFrame:
+    """Accuracy and overconfidence if all ungraded answers were wrong, and if all were right.
+
+    What no rule could grade is not graded at random, so that a mean of the others may be far off.
+
+    Parameters
+    ----------
+    answers : DataFrame
+    by : list of str
+        Columns that make the groups.
+
+    Returns
+    -------
+    DataFrame
+        By group, of its answers with a confidence; missing where at most 2 % of them are ungraded:
+
+        - n_ungraded: how many are
+        - accuracy_least, accuracy_most: share right
+        - gap_least, gap_most: mean confidence minus these
+
+    Examples
+    --------
+    >>> rows = {"model": "m", "confidence": 0.5, "correct": [True, False, None, None]}
+    >>> bounds(pd.DataFrame(rows).astype({"correct": "boolean"}), ["model"]).values.tolist()
+    [[2.0, 0.25, 0.75, -0.25, 0.25]]
+    """
+    stated = answers[answers["confidence"].notna()]
+    right = stated["correct"].astype("boolean")
+    stated = stated.assign(
+        least=right.fillna(False).astype(float),
+        most=right.fillna(True).astype(float),
+    )
+    groups = stated.groupby(by, observed=True)
+    means = groups[["confidence", "least", "most"]].mean()
+    n = groups.size()
+    table = pd.DataFrame(
+        {
+            "n_ungraded": (n * (means["most"] - means["least"])).round(),
+            "accuracy_least": means["least"],
+            "accuracy_most": means["most"],
+            "gap_least": means["confidence"] - means["most"],
+            "gap_most": means["confidence"] - means["least"],
+        }
+    )
+    return table[table["n_ungraded"] > UNGRADED * n]
+
+
+def comparison(answers: pd.DataFrame, *, ci: Bootstrap) -> pd.DataFrame:
+    """Entries compared pair by pair, paired by image, in Brier score, overconfidence and AUROC.
+
+    Returns
+    -------
+    DataFrame
+        As of :func:`medcal_nb.measure.difference_table`.
+    """
+    parts = parts_by(measured(answers), "model")
+    reference = None if len(parts) <= ALL_PAIRS else parts[0][0]["model"]
+    return measure.difference_table(
+        answers, "model", metrics=COMPARED, reference=reference, ci=ci
+    )
+
+
+def recalibration(answers: pd.DataFrame, *, ci: Bootstrap) -> pd.DataFrame:
+    """Metrics of each entry by a Platt map that is cross-fitted by image on its own labels.
+
+    Entries whose answers are all correct, or all wrong, are left out.
+
+    Returns
+    -------
+    DataFrame
+        As of :func:`medcal_nb.measure.metrics_table`, with ``n_needed``, the answers that make
+        the intervals of O:E, slope and AUROC narrow (`measure.precision_sample_size`).
+
+    Raises
+    ------
+    NotEnough
+        If no entry has correct and wrong answers on five images.
+    """
+    grades = answers.groupby("model", observed=True)["correct"].transform("nunique")
+    if not (grades > 1).any():
+        raise NotEnough("No entry has both correct and wrong answers")
+    rng = np.random.default_rng(ci.seed)
+    mapped = correct.corrected(None, answers[grades > 1], labels=["target"], rng=rng)
+    metrics = ["gap", "slope", "brier", "brier_skill"]
+    table = measure.metrics_table(mapped, by=["model"], metrics=metrics, ci=ci)
+    plans = [
+        measure.precision_sample_size(part["confidence"])
+        for _, part in parts_by(mapped, "model")
+    ]
+    return table.assign(n_needed=[plan["n"].max() for plan in plans])
+
+
+def transfer(
+    source: pd.DataFrame, answers: pd.DataFrame, *, ci: Bootstrap
+) -> pd.DataFrame:
+    """Brier scores of a map fitted on the source, of its rivals and of one constant.
+
+    The control follows: to each data set of the source from its others.
+
+    Returns
+    -------
+    DataFrame
+        The table of :func:`medcal_nb.correct.transfer_study`, with ``transfer``, which names both
+        sides.
+    """
+    pairs = [(source, answers)]
+    names = source["dataset"].unique()
+    if len(names) > 1:
+        for name in names:
+            own = source["dataset"] == name
+            pairs.append((source[~own], source[own]))
+    tables = []
+    for left, right in pairs:
+        ends = [
+            ", ".join(map(label_of, side["dataset"].unique())) for side in (left, right)
+        ]
+        study = correct.transfer_study(left, right, ci=ci)
+        tables.append(study.table.assign(transfer=" → ".join(ends)))
+    return pd.concat(tables, ignore_index=True)
+
+
+def by_group(answers: pd.DataFrame, column: str, *, ci: Bootstrap) -> pd.DataFrame:
+    """Metrics of subgroups of at least 30 answers, the largest overconfidence first.
+
+    Returns
+    -------
+    DataFrame
+        As of :func:`medcal_nb.measure.metrics_table`, one row an entry and group; intervals hold
+        for all rows together (Bonferroni), so that a row may be picked for what it shows.
+
+    Raises
+    ------
+    NotEnough
+        If no group is large enough.
+    """
+    keys = ["model", column]
+    groups = measured(answers).groupby(keys, observed=True)
+    large = groups.filter(lambda group: len(group) >= LEAST)
+    n_rows = len(parts_by(large, keys))
+    if not n_rows:
+        raise NotEnough(f"No group has {LEAST} answers")
+    metrics = ["gap", "accuracy", "auroc"]
+    each = replace(ci, level=1 - (1 - ci.level) / n_rows)
+    table = measure.metrics_table(large, by=keys, metrics=metrics, ci=each)
+    table = table.join(bounds(answers, keys), on=keys)
+    return table.sort_values(["model", "gap"], ascending=[True, False])
+
+
+def errors(answers: pd.DataFrame) -> pd.DataFrame:
+    """The most confident wrong answers of each entry."""
+    known = measured(answers)
+    wrong = known[known["correct"] == 0]
+    wrong = wrong.sort_values(["model", "confidence"], ascending=[True, False])
+    first = wrong.groupby("model", observed=True).head(ERRORS)
+    return first.dropna(axis=1, how="all")
+
+
+def graded_pairs(answers: pd.DataFrame, grading: dict[str, Any]) -> pd.DataFrame:
+    """Up to ten answers with their gold answers and grades, correct ones too."""
+    if grading:
+        return pd.DataFrame(grading["pairs"])
+    pairs = answers.dropna(subset=["answer", "gold", "correct"])
+    pairs = pairs.drop_duplicates(["answer", "gold"])
+    pairs = pairs.groupby("correct").head(5)
+    return pairs[["answer", "gold", "correct"]]
+
+
+def calibration_figure(
+    answers: pd.DataFrame, *, ci: Bootstrap
+) -> tuple[Figure, pd.DataFrame]:
+    """A calibration square for each entry, its correct and wrong answers below it.
+
+    Parameters
+    ----------
+    answers : DataFrame
+    ci : Bootstrap
+        Of the intervals.
+
+    Returns
+    -------
+    figure : Figure
+    table : DataFrame
+        The numbers drawn above: each value where confidences are heaped, else a smooth curve.
+
+    Raises
+    ------
+    NotEnough
+        If no answer has a confidence and a grade.
+    """
+    tables = []
+    parts = parts_by(measured(answers), "model")[:SQUARES]
+    if not parts:
+        raise NotEnough("No answer has both a confidence and a grade")
+    style = Path(plots.__file__).with_name("house.mplstyle")
+    with mpl.style.context(style):
+        size = (2.5 * len(parts) + 0.5, 3.5)
+        fig = Figure(figsize=size, layout="constrained")
+        axes = fig.subplots(
+            2,
+            len(parts),
+            squeeze=False,
+            sharex=True,
+            gridspec_kw={"height_ratios": [4, 1.2]},
+        )
+        for (above, below), (key, part) in zip(axes.T, parts, strict=True):
+            pair = arrays(part)
+            images = image_labels(part)
+            if measure.is_heaped(pair[0]):
+                table = measure.value_table(*pair, groups=images)
+                often = table["n"] >= 0.01 * len(part)
+                plots.calibration(table[often], ax=above)
+                plots.outcomes(table[often], ax=below)
+            else:
+                table = measure.calibration_curve_table(*pair, groups=images, ci=ci)
+                plots.calibration(table, ax=above)
+                bins = measure.reliability_table(*pair, n_bins=20)
+                plots.outcomes(bins, ax=below)
+            above.set(title=fill(key["model"], 24), xlabel="")
+            below.set_box_aspect(0.3)
+            tables.append(table.assign(**key))
+        marks = below.get_legend_handles_labels()
+        fig.legend(*marks, loc="outside lower left", ncols=2)
+    return fig, pd.concat(tables, ignore_index=True)

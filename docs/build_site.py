@@ -8,7 +8,6 @@ make a folder of it that asks no other host.
 from __future__ import annotations
 
 import argparse
-import html
 import importlib
 import inspect
 import json
@@ -34,7 +33,7 @@ API = {
     "auroc": "measure.ranking measure.readers",
     "selective": "measure.selective measure.certify measure.watch",
     "decisions": "measure.decisions",
-    "groups": "measure.groups measure.heterogeneity",
+    "groups": "measure.groups measure.beside measure.heterogeneity",
     "maps": "correct.maps correct.crossfit correct.families",
     "transfer": "correct.transfer correct.shift correct.labels",
     "ensembles": "correct.ensemble correct.ablation",
@@ -146,7 +145,7 @@ def gather(source: Path, figures: Path) -> None:
             write(source / f"{page}.md", file.read_text("utf-8"))
         else:  # the place of a page that is whole by itself
             write(source / f"{page}.md", f"# {title}\n")
-    write(source / "index.md", start_page(start, figures))
+    write(source / "index.md", start_page(start))
     for page in source.rglob("*.md"):
         copy_linked(page, source)
 
@@ -225,16 +224,18 @@ def public_names(module: object) -> tuple[str, list[str]]:
     return (room.__name__, exported) if exported else (module.__name__, list(defined))
 
 
-def start_page(text: str, figures: Path) -> str:
-    """Return the start page with the study's three findings, its links those of the site."""
-    results = json.loads((figures / "results" / "00_overview.json").read_text("utf-8"))
-    findings = [f"<li>{html.escape(text)}</li>" for text in results["findings"][:3]]
-    shown = f"<ul>{''.join(findings)}</ul>"
-    text = re.sub("(?s)<!-- findings.*/findings -->", lambda _: shown, text)
+def start_page(text: str) -> str:
+    """Return the start page with README's findings, its links those of the site."""
+    readme = (ROOT / "README.md").read_text("utf-8")
+    _, _, rest = readme.partition("<!-- findings -->\n")
+    findings, end, _ = rest.partition("<!-- /findings -->")
+    if not end:
+        raise MedcalError("README.md: its findings do not stand between their marks")
     for file, page in ON_SITE.items():
         text = text.replace(f"](../{file})", f"](../{page})")
     text = re.sub(r"\]\((?!\.\./)", "](docs/", text)  # the page moves up from docs/
-    return text.replace("](../", "](")
+    text = text.replace("](../", "](")
+    return re.sub("(?s)<!-- findings.*/findings -->", lambda _: findings, text)
 
 
 def copy_linked(page: Path, source: Path) -> None:

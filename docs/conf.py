@@ -101,12 +101,15 @@ def table(match):
 
 
 def labelled(row, labels):
-    """Return a row of a table whose cells name their columns."""
+    """Return a row of a table whose cells name their columns, what a cell says as one block."""
     names = iter(labels)
-    pattern = r"<(t[hd])\b"
-    return re.sub(
-        pattern, lambda cell: f'{cell[0]} data-label="{next(names, "")}"', row
-    )
+
+    def cell(match):
+        kind, attributes, content = match.groups()
+        label = next(names, "")
+        return f'<{kind}{attributes} data-label="{label}"><div>{content}</div></{kind}>'
+
+    return re.sub(r"(?s)<(t[hd])\b([^>]*)>(.*?)</\1>", cell, row)
 
 
 def link_pages(app, what, name, obj, options, lines):

@@ -8,8 +8,12 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from matplotlib import pyplot as plt
 
-from medcal_nb.answers import load_answers
+from medcal_nb import measure, plots
+from medcal_nb.answers import AnswerLog, load_answers
+from medcal_nb.ask.models import resolve_model
+from medcal_nb.ask.run import ask
 from medcal_nb.datasets import load_items, open_image, vlcb
 from medcal_nb.errors import MedcalError
 from tests.datasets.test_hub import png, zipped
@@ -250,3 +254,25 @@ def test_other_questions_than_the_studys_are_refused(tmp_path):
     table(tmp_path / "data" / "test-0.parquet", rows)
     with pytest.raises(MedcalError, match="no rows of POPE"):
         load_items(f"pope:{tmp_path}")
+
+
+@pytest.mark.filterwarnings("ignore:pocket-general answered:UserWarning")
+@pytest.mark.filterwarnings("ignore:gemma-3-27b-it answered:UserWarning")
+def test_a_model_is_asked_and_drawn_beside_the_five(tmp_path):
+    make_gqa(tmp_path / "copy")
+    items = load_items(f"gqa:{tmp_path / 'copy'}")
+    with AnswerLog(tmp_path / "mine.sqlite") as log:
+        ask(resolve_model("pocket-general"), items, "verbalized", log=log)
+    answers = load_answers(["vlcb", tmp_path / "mine.sqlite"])
+    answers = answers[answers["strategy"] == "verbalized"]
+    asked = answers[answers["model"] == "pocket-general"]
+    assert set(asked["item_id"]) == set(items["item_id"])
+    table = measure.beside_table(answers, "pocket-general", metrics=["accuracy"])
+    assert (table["n_a"] == table["n_b"]).all()
+    assert table["n_a"].max() <= len(items)
+    same = answers[answers["item_id"].isin(items["item_id"])]
+    accuracy = measure.metrics_table(same, by=["model"], metrics=["accuracy"])
+    ax = plots.forest(accuracy.assign(of="GQA"), "accuracy", label="of", hue="model")
+    drawn = {line.lines[0].get_color() for line in ax.containers}
+    assert len(drawn) == 6
+    plt.close("all")

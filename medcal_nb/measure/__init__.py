@@ -8,7 +8,7 @@ expected calibration error that holds its level. Needs numpy, scipy and pandas.
 from ._check import MeasureWarning
 from .beside import beside_table
 from .binned import ece, ece_mass
-from .certify import Certificate, certify
+from .certify import Certificate, certify, certify_table
 from .decisions import (
     best_threshold,
     expected_cost_table,
@@ -71,6 +71,7 @@ __all__ = [
     "calibration_intercept",
     "calibration_slope",
     "certify",
+    "certify_table",
     "choose_clip",
     "clustered_interval",
     "confidently_wrong",

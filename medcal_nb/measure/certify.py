@@ -1,10 +1,11 @@
 """Certify a threshold of the confidence by grading few answers, and say which to grade next."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from typing import Literal, NamedTuple
 
 import numpy as np
+import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import bdtrc
 from scipy.stats import binom
@@ -16,7 +17,9 @@ from ._check import (
     check_level,
     check_whole,
 )
-from .resampling import FloatArray
+from .resampling import Bootstrap, FloatArray
+from .rows import image_labels, parts_by
+from .selective import DELTA, selective_threshold
 
 State = Literal["grading", "certified", "futile", "budget used"]
 
@@ -27,6 +30,9 @@ MOST_OF_A_REGION = 2000  # grades after which a region is given up
 HOPELESS = 0.002  # p value of "it could still be certified" at which it is given up
 GRADED_WHOLE = 4  # power of the share of grades by which delta is spent: late
 GRADED_IN_PART = 2  # sooner, for a grade that is saved is one more for the next region
+
+FROM_THE_TOP = "from the top"  # ways to choose the answers that are graded
+AT_RANDOM = "at random"
 
 
 class Certificate(NamedTuple):
@@ -47,7 +53,7 @@ def certify(
     grades: ArrayLike,
     *,
     risk: float,
-    delta: float = 0.1,
+    delta: float = DELTA,
     budget: int | None = None,
     groups: ArrayLike | None = None,
     seed: int = 0,
@@ -320,3 +326,134 @@ def _sentence(
         f"({coverage:.1%} of all) the share that is wrong is {held}; {stand.errors} of {stand.n} "
         f"drawn from them at random were wrong ({how})."
     )
+
+
+# --- trials on graded answers ----------------------------------------------------------------
+
+
+def certify_table(
+    graded: pd.DataFrame,
+    budgets: Sequence[int],
+    *,
+    risk: float,
+    delta: float = DELTA,
+    by: Sequence[str] = ("strategy",),
+    n_splits: int = 25,
+    ci: Bootstrap = Bootstrap(),
+) -> pd.DataFrame:
+    """What a number of grades certifies, chosen by `certify` and at random, on graded answers.
+
+    A random half of the images is the pool of which so many answers are graded; the threshold is
+    judged on the other half. Random grades are tested by `selective_threshold`.
+
+    Parameters
+    ----------
+    graded : pandas.DataFrame
+        Graded answers. Those without a confidence count as deferred.
+    budgets : sequence of int
+        Numbers of grades.
+    risk, delta : float
+        As in `certify`, for each row.
+    by : sequence of str
+        Columns whose combinations make the rows.
+    n_splits : int
+        Random halves.
+    ci : Bootstrap
+        Its seed is that of the halves and of the orders of grading.
+
+    Returns
+    -------
+    pandas.DataFrame
+        One row a group, number of grades and way to choose them:
+
+        - the `by` columns
+        - budget: answers that may be graded
+        - grading: "from the top" or "at random"
+        - certified: share of the halves in which a threshold was certified
+        - coverage: of the other half, mean of all halves (0 without a threshold)
+        - risk: share wrong of what is retained there, mean of those with a threshold
+        - n_graded: answers graded, median
+
+    Raises
+    ------
+    ValueError
+        On a column the table lacks; on a risk or delta outside (0, 1).
+
+    Examples
+    --------
+    >>> from medcal_nb.measure import example_answers
+    >>> answers = example_answers(1000).query("domain == 'general'")
+    >>> table = certify_table(answers, [100], risk=0.2)
+    >>> table[["strategy", "grading", "coverage"]].round(2).to_numpy().tolist()[:2]
+    [['p_true', 'from the top', 0.6], ['p_true', 'at random', 0.43]]
+    """
+    rows = []
+    for key, part in parts_by(graded[graded["correct"].notna()], by):
+        halves = _halves(part, n_splits, ci)
+        for budget in budgets:
+            for grading in (FROM_THE_TOP, AT_RANDOM):
+                ends = [_judged(half, grading, risk, delta, budget) for half in halves]
+                certified, coverage, wrong, n_graded = np.array(ends).reshape(-1, 4).T
+                row = {"budget": budget, "grading": grading}
+                row["certified"] = certified.mean()
+                row["coverage"] = coverage.mean()
+                row["risk"] = np.nan if np.isnan(wrong).all() else np.nanmean(wrong)
+                row["n_graded"] = int(np.median(n_graded))
+                rows.append(key | row)
+    return pd.DataFrame(rows)
+
+
+class _Half(NamedTuple):
+    """Confidence, grade and image of a pool and of the answers that it is judged on."""
+
+    pool: tuple[FloatArray, FloatArray, NDArray]
+    judged: tuple[FloatArray, FloatArray]
+    seed: int
+
+
+def _halves(part: pd.DataFrame, n_splits: int, ci: Bootstrap) -> list[_Half]:
+    """Random halves of the images; a confidence that is missing is below all others."""
+    c = part["confidence"].to_numpy(dtype=float, na_value=np.nan)
+    y = part["correct"].to_numpy(dtype=float)
+    images = image_labels(part)
+    codes, n_images = check_groups(images, c.size)
+    rng = ci.stream(images)
+    halves = []
+    for seed in range(n_splits):
+        first = rng.permutation(n_images)[: n_images // 2]
+        is_first = np.isin(codes, first)
+        is_pool = is_first & ~np.isnan(c)
+        pool = (c[is_pool], y[is_pool], codes[is_pool])
+        halves.append(_Half(pool, (c[~is_first], y[~is_first]), seed))
+    return halves
+
+
+def _judged(
+    half: _Half, grading: str, risk: float, delta: float, budget: int
+) -> tuple[float, float, float, float]:
+    """Whether a threshold was certified, its coverage and risk, and the answers graded."""
+    c, y, images = half.pool
+    threshold = np.inf
+    n_graded = 0
+    if c.size and grading == FROM_THE_TOP:
+        stand = certify(
+            c,
+            y,
+            risk=risk,
+            delta=delta,
+            budget=budget,
+            groups=images,
+            seed=half.seed,
+        )
+        threshold = stand.threshold
+        n_graded = stand.n_graded
+    elif c.size:
+        chosen = _order_of_grading(images, c.size, half.seed)[:budget]
+        threshold = selective_threshold(
+            c[chosen], y[chosen], target=risk, delta=delta
+        ).threshold
+        n_graded = chosen.size
+    confidence, right = half.judged
+    kept = confidence >= threshold
+    wrong = 1 - right[kept].mean() if kept.any() else np.nan
+    return float(np.isfinite(threshold)), float(kept.mean()), wrong, n_graded

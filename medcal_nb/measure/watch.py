@@ -14,6 +14,7 @@ from .selective import one_answer_an_image
 #: Bets, as shares of the largest: each is the best where the risk has come so far from α to 1.
 BETS = (0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.7)
 LARGEST_LOG = 700.0  # of a number that can be written
+DELAYS = ("early", "noticed", "median_delay")
 
 
 def watch(errors: ArrayLike, *, risk: float, run_length: int = 1000) -> pd.DataFrame:
@@ -88,7 +89,10 @@ def _log_evidence(wrong: FloatArray, risk: float) -> FloatArray:
     """(n,) log of the mean of the bets' evidence after each answer."""
     bets = np.array(BETS)[:, None] / risk
     # (bets, n) logs of the wealth of a bet that never starts anew
-    wealth = np.log1p(bets * (wrong - risk)).cumsum(axis=1)
+    after_each = np.where(
+        wrong == 1, np.log1p(bets * (1 - risk)), np.log1p(-bets * risk)
+    )
+    wealth = after_each.cumsum(axis=1)
     before = np.hstack([np.zeros((len(BETS), 1)), wealth[:, :-1]])
     # the sum over all starts s of the wealth won since
     each = wealth + np.logaddexp.accumulate(-before, axis=1)
@@ -158,6 +162,8 @@ def watch_table(
     >>> table[["risk_before", "risk", "early", "median_delay"]].round(2).to_numpy().tolist()
     [[0.1, 0.35, 0.0, 51.0]]
     """
+    check_level(risk, "risk")
+    check_whole(run_length, "run_length", 2)
     check_whole(n_before, "n_before", 0)
     check_whole(n_orders, "n_orders", 1)
     first = {tuple(key.values()): part for key, part in parts_by(measured(before), by)}
@@ -177,13 +183,16 @@ def watch_table(
         for i in range(n_orders):
             earlier = rng.choice(good.one_an_image(rng), n_before)
             order = np.append(earlier, rng.permutation(other.one_an_image(rng)))
-            alarm = watch(order, risk=risk, run_length=run_length)["alarm"].to_numpy()
-            if alarm[-1]:
-                alarms[i] = alarm.argmax() + 1
+            is_alarm = _log_evidence(order, risk) >= np.log(run_length)
+            if is_alarm.any():
+                alarms[i] = is_alarm.argmax() + 1
         row = {"threshold": threshold, "risk_before": good.wrong.mean()}
         row |= {"risk": other.wrong.mean()} | _delays(alarms - n_before)
         rows.append(key | row)
-    return pd.DataFrame(rows)
+    # a table without rows has its columns, too
+    return pd.DataFrame(
+        rows, columns=[*by, "threshold", "risk_before", "risk", *DELAYS]
+    )
 
 
 class _Retained:

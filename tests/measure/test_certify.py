@@ -4,6 +4,7 @@ import importlib
 from time import process_time
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from medcal_nb import measure
@@ -165,6 +166,28 @@ def test_all_right_and_all_wrong_end(rng):
     assert "No threshold" in none.sentence
     few = measure.certify(c, np.full(200, np.nan), risk=0.01, budget=20)
     assert few.state == "budget used"  # 20 grades cannot show a risk of 1 %
+
+
+def test_trials_on_halves_judge_on_the_other_half(rng):
+    table = pd.DataFrame({"item_id": range(1600), "image_id": np.arange(1600) // 2})
+    table["confidence"], table["correct"] = calibrated(1600, rng)
+    sure = table.assign(strategy="good")
+    wrong = table.assign(strategy="bad", correct=0.0)
+    few = table[:2].assign(strategy="few", confidence=np.nan)
+    trials = measure.certify_table(
+        pd.concat([sure, wrong, few]), [60, 200], risk=0.2, n_splits=8
+    )
+    assert len(trials) == 3 * 2 * 2
+    rows = trials.set_index(["strategy", "grading", "budget"])
+    assert rows.loc[["bad", "few"], ["certified", "coverage"]].eq(0).all(axis=None)
+    good = rows.loc["good"]
+    assert good.loc["from the top", "coverage"].is_monotonic_increasing
+    assert good["coverage"].between(0.2, 0.85).all()
+    assert good["risk"].between(0.05, 0.21).all()
+    assert (good.loc["at random", "n_graded"] == [60, 200]).all()
+    assert (good.loc["from the top", "n_graded"] <= [60, 200]).all()
+    again = measure.certify_table(sure, [60], risk=0.2, n_splits=8)
+    assert again["coverage"].tolist() == good["coverage"].xs(60, level=1).tolist()
 
 
 def test_a_step_is_quick():

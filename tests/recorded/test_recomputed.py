@@ -106,5 +106,5 @@ def test_the_study_has_its_controls_its_constant_and_all_models(root):
     shift = pd.DataFrame(tables["fig06_shift"])
     assert shift.groupby("side")["model"].nunique().min() == 5
     assert shift["side"].str.contains("everyday").any()
-    for models in (lead["model"], shift["model"], tables["coverage"]):
+    for models in (lead["model"], shift["model"], tables["fig06_cost"]):
         assert len(pd.DataFrame(models)["model"].unique()) == 5

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from medcal_nb.answer_key import NOTHING, is_nothing
+from medcal_nb.answer_key import NOTHING, is_nothing, yes_no
 from medcal_nb.answers.columns import (
     ANSWER_COLUMNS,
     ANSWER_KEY,
@@ -28,13 +28,15 @@ from medcal_nb.answers.columns import (
 from medcal_nb.answers.recognise import (
     LEAST,
     MOST,
+    REPLIED,
     SCORED,
     Recognised,
     plain_column,
     sample_of,
 )
 from medcal_nb.errors import MedcalError
-from medcal_nb.grading import grade_table, yes_no
+from medcal_nb.grading import grade_table
+from medcal_nb.replies import scale_of
 
 _ASIDE = columns_of("aside")
 _GIVE_KEY = "every answer needs one text here, it is part of the key"
@@ -79,7 +81,7 @@ def checked(
     out = {}
     for name, value in (fixed or {}).items():
         out[name] = pd.Series(value, raw.index, dtype=TEXT)
-    sentences = []
+    sentences: list[str] = []
     left_out = []
     for ours in filter(taken.get, ANSWER_COLUMNS):
         values = raw[taken[ours]]
@@ -188,7 +190,7 @@ def _taken(taken: Mapping[str, str], word: str) -> list[str]:
     parts = []
     for ours in sorted(taken, key=lambda name: name not in ("confidence", "correct")):
         mark = f" ({word})" if word and ours == "confidence" else ""
-        if mark or taken[ours] not in (ours, SCORED + ours):
+        if mark or taken[ours] not in (ours, SCORED + ours, REPLIED + ours):
             parts.append(f"{ours} from '{taken[ours]}'{mark}")
     return [", ".join(parts)] if parts else []
 
@@ -218,24 +220,6 @@ def _check_keys(table: pd.DataFrame, file: str) -> None:
 
 
 # --- scales --------------------------------------------------------------------------------------
-
-
-def scale_of(text: str | float) -> tuple[float, float]:
-    """The ends of a scale: ``10`` is 0 to 10, ``"1-5"`` 1 to 5, ``"percent"`` 0 to 100.
-
-    Examples
-    --------
-    >>> scale_of("1-5"), scale_of("percent")
-    ((1.0, 5.0), (0.0, 100.0))
-    """
-    plain = str(text).strip().casefold().replace("percent", "100")
-    ends = re.fullmatch(r"(?:(\d+\.?\d*)\s*[-–]\s*)?(\d+\.?\d*)", plain)
-    low, high = (float(ends[1] or 0), float(ends[2])) if ends else (0.0, 0.0)
-    if low >= high:
-        raise MedcalError(
-            f"no scale {text!r}: write its ends, as scale=10 or scale=1-5, or scale=log"
-        )
-    return low, high
 
 
 def confidences(

@@ -1,18 +1,22 @@
 """The door: answers of a recorded study or of any file, as one checked table."""
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from medcal_nb.answers.check import check_images, checked, refuse_contradictions
 from medcal_nb.answers.columns import ANSWER_COLUMNS, GRADED_COLUMNS, NAMES, TEXT
 from medcal_nb.answers.log import AnswerLog, is_log
 from medcal_nb.answers.recognise import (
+    KINDS,
     LEAST,
+    REPLIED,
     Recognised,
     check_enough,
+    listed,
+    read_column,
     recognise,
 )
 from medcal_nb.answers.recorded import load_recorded, recorded_names
@@ -25,16 +29,13 @@ from medcal_nb.files import PathLike
 from medcal_nb.grading import grade_table
 from medcal_nb.logs import Log, Reader, detect
 
-#: Types of questions that are graded by rules of their own.
-_KINDS = ("closed", "choice", "open")
 
-
-def load_answers(source: PathLike | Sequence[PathLike], **how: Any) -> pd.DataFrame:
+def load_answers(source: PathLike | list[PathLike], **how: Any) -> pd.DataFrame:
     """Graded answers of a recorded study by its name, of any file, or of several as one table.
 
     Parameters
     ----------
-    source : str, path or sequence of these
+    source : str, path or list of these
         A name of `recorded_names`, or a file: .csv, .tsv, .xlsx, .parquet, .jsonl, .json, an
         answers log (.sqlite) or the log of an evaluation tool that `medcal_nb.logs` knows.
         ``["vlcb", "mine.sqlite"]`` is one table, in which a model of one's own stands beside
@@ -75,7 +76,7 @@ def load_answers(source: PathLike | Sequence[PathLike], **how: Any) -> pd.DataFr
     >>> answers.attrs["assumed"][0]
     "confidence from 'conf' (percent), correct from 'right', item_id from 'case'"
     """
-    if not isinstance(source, str | Path):
+    if isinstance(source, list):
         recorded = recorded_names()
         tables = {}
         for one in source:
@@ -153,9 +154,9 @@ def read_answers(
     is_table = bool(columns.get("confidence") or any(scores.values()))
     raw = open_table(source, sheet, None if is_table else grade, is_table=is_table)
     if reader := raw.attrs.get("reader"):
-        found = _of_reader(raw, reader, columns)
+        found = _of_reader(raw, reader, columns, scale)
     else:
-        found = recognise(raw, columns, file, **scores)
+        found = recognise(raw, columns, file, scale=scale, **scores)
         check_enough(found, file)
     scale = 1 if reader or found.is_scored else scale
     answers = checked(found.table, found.taken, file, fixed=found.fixed, scale=scale)
@@ -238,12 +239,39 @@ def _of_log(path: PathLike, columns: dict[str, str]) -> pd.DataFrame:
     return answers
 
 
-def _of_reader(raw: pd.DataFrame, reader: str, columns: dict[str, str]) -> Recognised:
+def _of_reader(
+    raw: pd.DataFrame,
+    reader: str,
+    columns: dict[str, str],
+    scale: str | float | None,
+) -> Recognised:
     """What is what in the log of a tool, which says it itself but for what the user names."""
     table = raw.drop(columns=[*columns], errors="ignore")
     taken = {name: name for name in [*ANSWER_COLUMNS, "options"] if name in table}
     assumed = [f"read as {reader}", *raw.attrs["notes"]]
-    return Recognised(table, taken, columns, assumed, {*columns})
+    found = Recognised(table, taken, columns, assumed, {*columns})
+    if "answer" in table and (
+        "confidence" not in table or table["confidence"].isna().all()
+    ):
+        _read_replies(found, scale)
+    return found
+
+
+def _read_replies(found: Recognised, scale: str | float | None) -> None:
+    """Add the confidence that replies of a tool's log state, and the answers it did not grade."""
+    table = found.table
+    replies = table["answer"]
+    if "raw" in table:
+        replies = table["raw"].where(table["raw"].notna(), replies)
+    found.table = table.assign(**{REPLIED: replies})
+    read = read_column(found, REPLIED, scale)
+    found.table = table
+    if read["confidence"].isna().all():
+        found.assumed.pop()
+        return
+    answer = table["answer"].where(~np.array(table.attrs["ungraded"]), read["answer"])
+    found.table = table.assign(answer=answer, confidence=read["confidence"])
+    found.taken["confidence"] = "confidence"
 
 
 def _graded(answers: pd.DataFrame, found: Recognised, file: str) -> pd.DataFrame:
@@ -255,9 +283,9 @@ def _graded(answers: pd.DataFrame, found: Recognised, file: str) -> pd.DataFrame
     asked = rows[["answer", "gold"]]
     if "question_type" in rows:
         kinds = rows["question_type"].str.casefold()
-        asked = asked.assign(question_type=kinds.where(kinds.isin(_KINDS)))
+        asked = asked.assign(question_type=kinds.where(kinds.isin(KINDS)))
     if options := found.taken.get("options"):
-        asked = asked.assign(options=found.table[options].map(_texts_of))
+        asked = asked.assign(options=found.table[options].map(listed))
     graded = grade_table(asked)
     right = graded["correct"]
     if right.count() >= LEAST and not right.any():
@@ -270,13 +298,6 @@ def _graded(answers: pd.DataFrame, found: Recognised, file: str) -> pd.DataFrame
     )
     answers.attrs["grading"] = graded.attrs["grading"]
     return answers
-
-
-def _texts_of(options: Any) -> Any:
-    """The options of a question as a list, where they are a table by letter."""
-    if isinstance(options, dict):
-        return [text for text in options.values() if text is not None]
-    return options
 
 
 def _missing(answers: pd.DataFrame) -> list[str]:

@@ -1,9 +1,12 @@
 """Which column of somebody's table is which of ours, where that is plain; else it is asked."""
 
+import contextlib
+import json
 import re
 import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -23,6 +26,7 @@ from medcal_nb.answers.columns import (
 )
 from medcal_nb.errors import MedcalError, did_you_mean
 from medcal_nb.grading import grade_table
+from medcal_nb.replies import read_replies
 
 #: Ours that are a column where the table has one of the name, else one value for all rows.
 COLUMN_OR_VALUE = columns_of("value")
@@ -31,10 +35,17 @@ COLUMN_OR_VALUE = columns_of("value")
 LEAST = 20
 MOST = 2000
 
+#: Types of questions that are read and graded by rules of their own.
+KINDS = ("closed", "choice", "open")
+#: Whose replies have one form and one scale.
+_RUN = ("model", "dataset", "strategy")
+
 #: How far from 1 a row of probabilities may sum.
 _SUM = 0.01
 #: Where the option of the largest score comes from, and its probability.
 SCORED = "the option scores: "
+#: Where the answer and the confidence come from that a reply states.
+REPLIED = "the replies: "
 
 _OPTIONAL = ("answer", "gold", "strategy", "modality", "reader", "options", "reply")
 _SCORES = re.compile(r"(?:logit|logits|logprob|log_prob)_[^_]+", re.IGNORECASE)
@@ -70,8 +81,11 @@ class Recognised:
 
     @property
     def is_scored(self) -> bool:
-        """Whether the confidence is a probability, by the scores of options."""
-        return self.taken.get("confidence") == SCORED + "confidence"
+        """Whether the confidence is a probability: of scores of options, or read from replies."""
+        return self.taken.get("confidence") in (
+            SCORED + "confidence",
+            REPLIED + "confidence",
+        )
 
 
 def plain_column(name: object) -> str:
@@ -95,6 +109,7 @@ def recognise(
     *,
     logits: Sequence[str] = (),
     probabilities: Sequence[str] = (),
+    scale: str | float | None = None,
 ) -> Recognised:
     """Which column of a table each of ours is taken from, and what was left open.
 
@@ -110,6 +125,8 @@ def recognise(
         For messages.
     logits, probabilities : sequence of str
         Columns of one score for each option; those that are called so, if none are named.
+    scale : str or float, optional
+        Of the confidences that replies state.
 
     Raises
     ------
@@ -124,18 +141,20 @@ def recognise(
     scores = [*probabilities, *logits]
     if not scores and not named.get("confidence"):
         scores = _called_scores(raw, named, file)
+    table = raw
+    assumed: list[str] = []
+    named = dict(named)
     if scores:
         table, assumed = _choices(raw, scores, named, file, bool(probabilities))
-        ours = {name: SCORED + name for name in _CHOSEN}
-        named = {"strategy": "option_probability"} | dict(named) | ours
-    else:
-        table = raw
-        assumed = []
+        named.setdefault("strategy", "option_probability")
+        named.update((name, SCORED + name) for name in _CHOSEN)
     taken, asked = _by_name(table, named, file)
-    if {"correct", "answer"} <= {*taken} and not {"correct", "gold"} & {*named}:
-        _ask_for_gold(table, taken, file)
     fixed = {name: text for name, text in named.items() if name not in taken and text}
-    return Recognised(table, taken, fixed, [*assumed, *asked], {*named})
+    found = Recognised(table, taken, fixed, [*assumed, *asked], {*named})
+    fill_from_replies(found, scale)
+    if {"correct", "answer"} <= {*taken} and not {"correct", "gold"} & {*named}:
+        _ask_for_gold(found.table, taken, file)
+    return found
 
 
 def _by_name(
@@ -156,8 +175,6 @@ def _by_name(
         elif candidates:
             taken[ours] = candidates[0]
             free.remove(candidates[0])
-    if "reply" in taken and "answer" not in {*taken, *named}:
-        taken["answer"] = taken.pop("reply")
     return taken, asked
 
 
@@ -165,16 +182,22 @@ def check_enough(found: Recognised, file: str) -> None:
     """Refuse a table that does not say how sure, or how right, the answers are."""
     raw = found.table
     taken = found.taken
-    if "confidence" not in taken:
+    if "confidence" not in {*taken, *found.named}:
         _refuse_wide(raw, file)
         problem = "no column 'confidence'; name it by confidence=COLUMN (-c on the command line), "
-        problem += "or option scores by logits=A,B or probabilities=A,B"
+        problem += "option scores by logits=A,B or probabilities=A,B, or replies by reply=COLUMN"
+        problem = "; ".join([problem, *_said(found, "replies in")])
         raise _lacking(file, problem, "confidence", raw)
     if "correct" not in taken and not {"answer", "gold"} <= {*taken}:
         problem = "nothing says which answers are correct; name a column by correct=COLUMN, or two "
         problem += "by answer=COLUMN and gold=COLUMN"
-        two = [text for text in found.assumed if "may be it" in text]
-        raise _lacking(file, "; ".join([problem, *two]), "correct", raw)
+        problem = "; ".join([problem, *_said(found, "may be it")])
+        raise _lacking(file, problem, "correct", raw)
+
+
+def _said(found: Recognised, words: str) -> list[str]:
+    """Sentences of what was assumed that hold some words."""
+    return [sentence for sentence in found.assumed if words in sentence]
 
 
 def _refuse_wide(raw: pd.DataFrame, file: str) -> None:
@@ -280,6 +303,91 @@ def sample_of(raw: pd.DataFrame, names: Sequence[str]) -> pd.DataFrame:
     """Rows of a table by which columns are judged, as evenly as they come."""
     step = max(1, len(raw) // MOST)
     return raw[[*names]].iloc[::step].dropna()
+
+
+# --- replies -------------------------------------------------------------------------------------
+
+
+def fill_from_replies(found: Recognised, scale: str | float | None) -> None:
+    """Take the answer and the confidence that a table lacks from its replies."""
+    taken = found.taken
+    theirs = taken.pop("reply", None)
+    if theirs is None:
+        return
+    wanted = {"answer", "confidence"} - {*taken} - {*found.named}
+    if "reply" not in found.named and "confidence" not in wanted:
+        if "answer" in wanted:
+            taken["answer"] = theirs
+        return
+    read = read_column(found, theirs, scale)
+    if read["confidence"].isna().all():
+        wanted.discard("confidence")
+    for name in wanted:
+        taken[name] = REPLIED + name
+        found.table = found.table.assign(**{REPLIED + name: read[name]})
+
+
+def read_column(
+    found: Recognised, theirs: str, scale: str | float | None
+) -> pd.DataFrame:
+    """What the replies of a column say, each model's and method's as one run.
+
+    A sentence on how many state a confidence, in which forms, with three examples, is added to
+    what was assumed.
+
+    Returns
+    -------
+    DataFrame
+        As of `medcal_nb.replies.read_replies`, with the index of the table.
+    """
+    table = found.table
+    asked = pd.DataFrame({"reply": table[theirs].astype(object)})
+    for name in ("options", "question_type"):
+        asked[name] = table[found.taken[name]] if name in found.taken else None
+    by = [table[found.taken[name]] for name in _RUN if name in found.taken]
+    parts = []
+    for _, rows in asked.groupby(by or np.zeros(len(asked)), sort=False, dropna=False):
+        options = [_list_or_none(cell) for cell in rows["options"]]
+        kinds = [_kind_or_none(cell) for cell in rows["question_type"]]
+        read = read_replies(rows["reply"], options=options, kinds=kinds, scale=scale)
+        parts.append(read)
+    read = pd.concat(parts).reindex(table.index)
+    is_stated = read["confidence"].notna()
+    stated = read.assign(reply=asked["reply"])[is_stated]
+    forms = stated["form"].value_counts()
+    n = f"{len(stated):,} of {len(read):,} replies in '{theirs}' state a confidence"
+    shown = ", ".join(f"{form} {count:,}" for form, count in forms.items())
+    sentence = f"{n} ({shown})" if shown else n
+    # of each form one, then others
+    order = stated["form"].duplicated().argsort(kind="stable")
+    for row in stated.iloc[order[:3]].itertuples():
+        sentence += (
+            f"; {row.reply[-60:]!r}: {row.answer or '–':.40}, {row.confidence:.3g}"
+        )
+    found.assumed.append(sentence)
+    return read
+
+
+def listed(cell: Any) -> Any:
+    """The options of a question as a list, where they are a table by letter or JSON."""
+    if isinstance(cell, dict):
+        return [text for text in cell.values() if text is not None]
+    if isinstance(cell, tuple | np.ndarray):
+        return [*cell]
+    if isinstance(cell, str) and cell.startswith("["):
+        with contextlib.suppress(ValueError, RecursionError):
+            return json.loads(cell)
+    return cell
+
+
+def _list_or_none(cell: Any) -> list | None:
+    options = listed(cell)
+    return options if isinstance(options, list) else None
+
+
+def _kind_or_none(cell: Any) -> str | None:
+    kind = str(cell).casefold()
+    return kind if kind in KINDS else None
 
 
 # --- scores of options ---------------------------------------------------------------------------

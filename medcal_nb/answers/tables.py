@@ -159,9 +159,12 @@ def _read_csv(path: Path) -> pd.DataFrame:
             ),
         )
     frame = _as_frame(table).rename(columns=_without_guard)
-    whole_row = rf"\n(?:[^\n{mark}]*{mark}){{{min(max(2, len(names) - 1), 99)}}}"
-    for name in frame:
-        has_rows = frame[name].str.contains(whole_row, na=False)
+    n_marks = min(max(2, len(names) - 1), 99)
+    for place, name in enumerate(frame):
+        # the rest of its row, whole rows, and the begin of one: lines of a text are not so even
+        swallowed = rf"[^\n{mark}]*(?:{mark}[^\n{mark}]*){{{max(0, n_marks - place)}}}"
+        swallowed += rf"(?:\n[^\n{mark}]*(?:{mark}[^\n{mark}]*){{{n_marks}}})+\n[^\n]*"
+        has_rows = frame[name].str.fullmatch(swallowed, na=False)
         problem = "holds whole rows, after a quote that is not closed"
         Place(str(path), name).refuse(
             frame[name], has_rows, problem, "close or remove it"

@@ -55,6 +55,7 @@ def test_decisions_become_answers_of_a_reader(decisions):
         ({"confidence": 80}, "row 2: no answer with a confidence from 0 to 1"),
         ({"confidence": None}, "row 2: no answer with a confidence"),
         ({"answer": ""}, "row 2: no answer with a confidence .*not deferred"),
+        ({"answer": None, "action": "commit"}, "row 2: no answer with a confidence"),
         ({"reader": ""}, "row 2: reader, model, dataset, item_id: one is empty"),
     ],
 )
@@ -64,3 +65,23 @@ def test_a_damaged_decision_is_refused_by_its_row(decisions, change, problem):
     decisions.write_text(json.dumps(rows))
     with pytest.raises(MedcalError, match=problem):
         load_answers(decisions)
+
+
+@pytest.mark.parametrize("name", ["answer", "confidence", "strategy"])
+def test_a_decision_that_lacks_something_is_no_plain_table(decisions, name):
+    rows = json.loads(decisions.read_text())
+    del rows[0][name]
+    decisions.write_text(json.dumps(rows))
+    with pytest.raises(MedcalError, match=f"row 1: no {name}; download decisions"):
+        load_answers(decisions)
+
+
+def test_what_the_page_does_not_grade_is_graded_where_it_comes_in(decisions):
+    rows = json.loads(decisions.read_text())
+    for one in rows:
+        one |= {"gold": "No.", "correct": None}
+    decisions.write_text(json.dumps(rows))
+    table = load_answers(decisions).set_index(["item_id", "strategy"])
+    assert table.loc["q1", "correct"].tolist() == [True, False]
+    assert table.loc[("q2", "alone"), ["correct", "place"]].tolist() == [True, 2]
+    assert pd.isna(table.loc[("q2", "with_model"), "correct"])

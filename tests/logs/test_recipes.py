@@ -1,7 +1,6 @@
 """The recipes of docs/own_data.md run, on small files in the formats that tools write."""
 
 import json
-import math
 import re
 
 import numpy as np
@@ -16,13 +15,12 @@ def recipe(root, tmp_path, monkeypatch):
     """Run a recipe where its files are, and return the answers that come of it."""
     monkeypatch.chdir(tmp_path)
     text = (root / "docs" / "own_data.md").read_text("utf-8")
-    blocks = dict(re.findall(r"```python\n# (\w+)\n(.*?)```", text, re.DOTALL))
+    blocks = dict(re.findall(r"```python\n# (\w+): [^\n]*\n(.*?)```", text, re.DOTALL))
 
     def run(name):
-        names = {"pd": pd, "np": np, "json": json}
+        names = {"pd": pd, "json": json, "load_answers": load_answers}
         exec(blocks[name], names)
-        names["table"].to_parquet("answers.parquet")
-        return load_answers("answers.parquet").set_index("item_id")
+        return names["answers"].set_index("item_id")
 
     run.names = blocks
     return run
@@ -40,51 +38,16 @@ def test_every_recipe_is_tried(recipe):
 
 def test_recipe_evalscope(recipe):
     def review(k, answer, acc):
+        reply = f"Answer: {answer}\nConfidence: 70%"
         score = {"value": {"acc": acc}, "extracted_prediction": answer}
-        score = {"score": score | {"prediction": f"so {answer}"}, "group_id": k}
+        score = {"score": score | {"prediction": reply}, "group_id": k}
         return {"index": k, "target": "A", "sample_score": score}
 
     jsonl("reviews.jsonl", [review(3, "A", 1.0), review(4, "B", 0.0)])
     answers = recipe("evalscope")
     assert answers["correct"].to_dict() == {"3": True, "4": False}
-    assert answers["confidence"].isna().all()
-
-
-@pytest.mark.parametrize("logprob", [0.0, -0.5])
-def test_recipe_helm(recipe, logprob):
-    def state(k, text):
-        references = [
-            {"output": {"text": "yes"}, "tags": ["correct"]},
-            {"output": {"text": "no"}, "tags": []},
-        ]
-        reply = {"text": text, "tokens": [{"text": text, "logprob": logprob}]}
-        return {"instance": {"id": k, "references": references}, "result": {"completions": [reply]},
-                "output_mapping": {"A": "yes", "B": "no"}, "request": {"model": "net"}}  # fmt: skip
-
-    states = [state("i1", " A"), state("i2", "B"), state("i3", "?")]
-    with open("scenario_state.json", "w") as file:
-        json.dump({"adapter_spec": {}, "request_states": states}, file)
-    answers = recipe("helm")
-    assert answers["correct"].tolist()[:2] == [True, False]
-    assert answers["correct"].isna()["i3"]
-    if logprob:
-        assert answers["confidence"].tolist() == pytest.approx([math.exp(-0.5)] * 3)
-    else:
-        assert answers["confidence"].isna().all()
-
-
-def test_recipe_lighteval(recipe):
-    doc = {"query": "q", "choices": [" A", " B"], "gold_index": [0]}
-    scores = ([-1.0, -2.0], [-2.0, -1.0])
-    columns = {
-        "doc": [doc | {"id": "a"}, doc | {"id": "b"}],
-        "model_response": [{"text": [], "logprobs": pair} for pair in scores],
-        "metric": [{"acc": 1}] * 2,
-    }
-    pd.DataFrame(columns).to_parquet("details.parquet")
-    answers = recipe("lighteval")
-    assert answers["correct"].to_dict() == {"a": True, "b": False}
-    assert answers["confidence"].tolist() == pytest.approx([1 / (1 + math.exp(-1))] * 2)
+    assert answers["answer"].to_dict() == {"3": "A", "4": "B"}
+    assert answers["confidence"].eq(0.7).all()
 
 
 def test_recipe_uqlm(recipe):
@@ -105,7 +68,7 @@ def test_recipe_openai(recipe):
 
     replies = {"a": "Answer: Yes\nConfidence: 62%", "b": "No."}
     jsonl("batch_output.jsonl", [call(*pair) for pair in replies.items()])
-    items = {"item_id": [*replies], "gold": "yes", "question_type": "closed"}
+    items = {"custom_id": [*replies], "gold": "yes", "question_type": "closed"}
     pd.DataFrame(items).to_csv("items.csv", index=False)
     answers = recipe("openai")
     assert answers["correct"].to_dict() == {"a": True, "b": False}

@@ -1,0 +1,132 @@
+"""What a model wrote is read for its answer, and for how sure it says it is."""
+
+import json
+
+import pandas as pd
+import pytest
+
+from medcal_nb.answers import load_answers
+from medcal_nb.errors import MedcalError
+
+LABELLED = [f"{word}\nConfidence: {p}%" for word, p in [("Yes.", 80), ("No", 60)]] * 12
+BEHIND = [f"{word} : {p}" for word, p in [("yes", 0.8), ("no", 0.6)]] * 12
+GOLD = ["yes"] * 24
+RIGHT = [True, False] * 12
+SURE = [0.8, 0.6] * 12
+KEY = {"item_id": range(24), "gold": GOLD}
+
+
+def answers_of(folder, how=(), **columns):
+    """Answers of a table in a file."""
+    pd.DataFrame(KEY | columns).to_csv(folder / "in.csv", index=False)
+    return load_answers(folder / "in.csv", **dict(how))
+
+
+@pytest.mark.parametrize("replies", [LABELLED, BEHIND], ids=["labelled", "behind"])
+@pytest.mark.parametrize(
+    "name", ["reply", "response", "model_answer", "output", "text"]
+)
+def test_a_reply_is_an_answer_with_its_confidence(tmp_path, replies, name):
+    how = {"reply": "text"} if name == "text" else {}
+    answers = answers_of(tmp_path, how, **{name: replies})
+    assert answers["confidence"].tolist() == SURE
+    assert answers["correct"].tolist() == RIGHT
+    assert answers["answer"].str.casefold().tolist() == ["yes", "no"] * 12
+    (said,) = [
+        text for text in answers.attrs["assumed"] if "state a confidence" in text
+    ]
+    assert said.startswith(f"24 of 24 replies in '{name}' state a confidence (")
+    assert ": yes, 0.8" in said.lower()
+    assert answers[name].tolist() == replies
+
+
+def test_what_the_table_says_goes_before_the_reply(tmp_path):
+    shown = answers_of(tmp_path, prediction=GOLD, reply=LABELLED)
+    assert shown["correct"].all()
+    assert shown["confidence"].tolist() == SURE
+    stated = answers_of(tmp_path, confidence=[0.5] * 24, reply=LABELLED)
+    assert stated["confidence"].eq(0.5).all()
+    assert stated["answer"].tolist() == LABELLED
+    how = {"reply": "reply"}
+    asked = answers_of(tmp_path, how, confidence=[0.5] * 24, reply=LABELLED)
+    assert asked["answer"].str.casefold().tolist() == ["yes", "no"] * 12
+    assert asked["correct"].tolist() == RIGHT
+
+
+def test_replies_are_read_run_by_run_on_the_scale_that_is_named(tmp_path):
+    tens = [f"yes\nConfidence: {k}" for k in (7, 10, 1)] * 8
+    answers = answers_of(tmp_path, {"scale": 10}, reply=tens)
+    assert answers["confidence"].tolist() == [0.7, 1.0, 0.1] * 8
+    ones = ["yes\nConfidence: 1", "yes\nConfidence: 0.8"] * 6
+    percents = ["yes\nConfidence: 95", "yes\nConfidence: 90"] * 6
+    models = ["a"] * 12 + ["b"] * 12
+    answers = answers_of(tmp_path, reply=ones + percents, model=models)
+    assert answers["confidence"].tolist() == [1.0, 0.8] * 6 + [0.95, 0.9] * 6
+
+
+def test_options_of_any_form_name_the_answer(tmp_path):
+    options = ['["left lung", "right lung"]'] * 24
+    replies = ["Answer: B\nConfidence: 70%"] * 24
+    gold = ["right lung"] * 24
+    answers = answers_of(tmp_path, reply=replies, options=options, gold=gold)
+    assert answers["answer"].eq("right lung").all()
+    assert answers["correct"].all()
+
+
+def test_replies_without_a_confidence_are_no_confidence(tmp_path):
+    message = "no column 'confidence'.*; 0 of 24 replies in 'reply' state a confidence"
+    with pytest.raises(MedcalError, match=message):
+        answers_of(tmp_path, reply=GOLD)
+
+
+# --- logs of tools -------------------------------------------------------------------------------
+
+
+def lmms(folder):
+    rows = []
+    for k, reply in enumerate(LABELLED):
+        word = reply.partition("\n")[0]
+        row = {
+            "doc_id": k,
+            "target": "yes",
+            "filtered_resps": [word],
+            "resps": [[reply]],
+        }
+        rows.append(json.dumps(row | {"exact_match": float(k % 2 == 0)}))
+    path = folder / "20260102_030405_samples_vqa.jsonl"
+    path.write_text("\n".join(rows))
+    return path
+
+
+def vlmevalkit(folder):
+    rows = {"index": range(24), "question": "?", "answer": "A", "prediction": ""}
+    table = pd.DataFrame(rows | {"A": "left lung", "B": "right lung"})
+    letters = ["A", "B"] * 12
+    table["prediction"] = [
+        f"Answer: {letter}\nConfidence: {p}"
+        for letter, p in zip(letters, SURE, strict=True)
+    ]
+    path = folder / "net_set.xlsx"
+    table.to_excel(path, index=False)
+    return path
+
+
+def inspect(folder):
+    samples = []
+    for k, reply in enumerate(LABELLED):
+        message = {"message": {"content": reply}}
+        score = {"value": "C" if RIGHT[k] else "I", "answer": reply.partition("\n")[0]}
+        about = {"id": k, "epoch": 1, "target": "yes", "scores": {"match": score}}
+        samples.append(about | {"output": {"choices": [message]}})
+    value = {"eval": {"model": "net", "task": "t"}, "plan": {}, "samples": samples}
+    path = folder / "log.json"
+    path.write_text(json.dumps(value))
+    return path
+
+
+@pytest.mark.parametrize("written", [lmms, vlmevalkit, inspect])
+def test_a_confidence_in_the_replies_of_a_tools_log_comes_in(tmp_path, written):
+    answers = load_answers(written(tmp_path))
+    assert answers["confidence"].tolist() == SURE
+    assert answers["correct"].tolist() == RIGHT
+    assert any("24 of 24 replies" in text for text in answers.attrs["assumed"])

@@ -13,8 +13,8 @@ from medcal_nb.files import PathLike
 _CASE = ["question", "reply", "gold"]
 
 
-def write_undecided(answers: pd.DataFrame, to: PathLike) -> Path | None:
-    """Write what is not graded beside an output, each different case once.
+def write_undecided(answers: pd.DataFrame, to: PathLike) -> list[str]:
+    """Write what no rule has graded beside an output, each different case once.
 
     Parameters
     ----------
@@ -25,11 +25,11 @@ def write_undecided(answers: pd.DataFrame, to: PathLike) -> Path | None:
 
     Returns
     -------
-    Path or None
-        The file: columns ``question``, ``reply``, ``gold``, ``times`` (how often the case occurs)
-        and ``correct``, to be filled with 1 or 0 and taken back by ``grades=``. What has been
-        filled in a file that is there stays in it. None where all that has an answer and a gold
-        answer is graded.
+    list of str
+        Empty where all that has an answer and a gold answer is graded, and nothing was graded here;
+        else a sentence on what to do with the file. Its columns are ``question``, ``reply``,
+        ``gold``, ``times`` (how often the case occurs) and ``correct``, to be filled with 1 or 0
+        and taken back by ``grades=``. What has been filled in a file that is there stays in it.
 
     Raises
     ------
@@ -41,23 +41,26 @@ def write_undecided(answers: pd.DataFrame, to: PathLike) -> Path | None:
     >>> table = {"item_id": [1, 2], "answer": ["left lung", "no"], "gold": ["lung", "no"]}
     >>> pd.DataFrame(table | {"confidence": 0.9}).to_csv("mine.csv", index=False)
     >>> from medcal_nb.answers import load_answers
-    >>> print(write_undecided(load_answers("mine.csv"), "mine.csv"))
-    mine.undecided.csv
+    >>> write_undecided(load_answers("mine.csv"), "mine.csv")  # doctest: +ELLIPSIS
+    ["1 undecided answers are in mine.undecided.csv: fill in 'correct' (1 or 0), as far as ...
     """
     cases = _cases(answers)
-    is_open = answers["correct"].isna() & cases["reply"].notna() & cases["gold"].notna()
-    if not is_open.any():
-        return None
-    cases = cases[is_open].fillna("")
-    found = cases.groupby(_CASE, sort=False).size().rename("times").reset_index()
+    is_open = answers["correct"].isna() & cases[["reply", "gold"]].notna().all(axis=1)
+    if "grading" not in answers.attrs or not is_open.any():
+        return []
+    groups = cases[is_open].fillna("").groupby(_CASE, sort=False)
+    found = groups.size().rename("times").reset_index()
     found["correct"] = pd.Series(None, found.index, dtype=TEXT)
     path = Path(to).with_name(Path(to).stem + ".undecided.csv")
     if path.exists():
-        filled = _read(path)
-        found = pd.concat([filled[filled["correct"].notna()], found])
-        found = found.drop_duplicates(_CASE).astype({"times": int})
+        filled = _read(path).dropna(subset="correct")
+        found = pd.concat([filled, found]).drop_duplicates(_CASE)
+        found["times"] = found["times"].astype(int)
     write_table(found.sort_values("times", ascending=False), path, force=True)
-    return path
+    return [
+        f"{is_open.sum():,} undecided answers are in {path}: fill in 'correct' (1 or 0), as far as "
+        f"you like, and give it back by grades={path}"
+    ]
 
 
 def with_grades(answers: pd.DataFrame, path: PathLike) -> pd.DataFrame:

@@ -247,16 +247,11 @@ def _read(
     from medcal_nb.answers import write_undecided
 
     answers = read(file, **_named(columns))
-    for line in answers.attrs.get("assumed", ()):
-        note(line)
+    lines = list(answers.attrs.get("assumed", ()))
     if "grading" in answers.attrs:
-        note(answers.attrs["grading"]["text"])
-        undecided = write_undecided(answers, beside or Path(file.name))
-        if undecided:
-            note(
-                f"what is undecided: {undecided}; fill in 'correct' (1 or 0), as far as you like, "
-                f"and give it back by -c grades={undecided}"
-            )
+        lines.append(answers.attrs["grading"]["text"])
+    for line in [*lines, *write_undecided(answers, beside or Path(file.name))]:
+        note(line)
     return answers
 
 

@@ -15,7 +15,7 @@ import jinja2
 import pandas as pd
 from tqdm import tqdm
 
-from medcal_nb.answers import load_answers, without_formulas
+from medcal_nb.answers import load_answers, without_formulas, write_undecided
 from medcal_nb.answers.recorded import recorded_entry, recorded_names
 from medcal_nb.errors import MedcalError, NotEnough, check_known
 from medcal_nb.files import PathLike, file_hash, new_folder
@@ -126,6 +126,7 @@ def write_report(
         sections = _computed(report)
         quoted = quote(report)
         left_out += [str(warning.message) for warning in caught]
+        left_out += write_undecided(answers, to)
         notes = dict.fromkeys([*answers.attrs["assumed"], *left_out])
         facts["notes"] = list(notes)
         _write(folder, report, sections, quoted)

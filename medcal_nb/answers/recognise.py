@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 from scipy.special import softmax
 
+from medcal_nb.answer_key import is_nothing
 from medcal_nb.answers.columns import (
     KNOWN,
     NAMES,
@@ -49,7 +50,7 @@ REPLIED = "the replies: "
 
 _OPTIONAL = ("answer", "gold", "strategy", "modality", "reader", "options", "reply")
 _SCORES = re.compile(r"(?:logit|logits|logprob|log_prob)_[^_]+", re.IGNORECASE)
-_WIDE = re.compile(r".+_(?:confidence|conf|correct|answer|prediction)")
+_OF_MODELS = ("_confidence", "_conf", "_correct", "_answer", "_prediction")
 _UMLAUTS = str.maketrans({"ä": "ae", "ö": "oe", "ü": "ue", "ß": "ss"})
 _MOST_WORDS = 50
 _MOST_LOOKED_AT = 5000
@@ -202,17 +203,15 @@ def _said(found: Recognised, words: str) -> list[str]:
 
 def _refuse_wide(raw: pd.DataFrame, file: str) -> None:
     """Refuse a table with a column a model as what it is."""
-    names = [name for name in map(str, raw) if _WIDE.fullmatch(plain_column(name))]
-    ends = [plain_column(name).rsplit("_", 1)[-1] for name in names]
-    several = [
-        name for name, end in zip(names, ends, strict=True) if ends.count(end) > 1
-    ]
-    if several:
-        shown = ", ".join(map(repr, several[:3]))
-        raise MedcalError(
-            f"{file}: a column for each model, it seems ({shown}); write one row an answer, with "
-            "columns model, confidence and answer or correct (in pandas: melt, or wide_to_long)"
-        )
+    for end in _OF_MODELS:
+        names = [name for name in raw if plain_column(name).endswith(end)]
+        if len(names) > 1:
+            shown = ", ".join(map(repr, names[:3]))
+            raise MedcalError(
+                f"{file}: a column for each model, it seems ({shown}); write one row an answer, "
+                "with columns model, confidence and answer or correct (in pandas: melt, or "
+                "wide_to_long)"
+            )
 
 
 def _lacking(file: str, problem: str, name: str, raw: pd.DataFrame) -> MedcalError:
@@ -249,7 +248,8 @@ def words_of(values: pd.Series) -> set[str]:
     except TypeError:  # lists and tables
         return set()
     few = cells if len(cells) <= _MOST_WORDS else []
-    return {str(cell).strip().casefold() for cell in few} - {""}
+    words = {str(cell).strip().casefold() for cell in few if not is_nothing(cell)}
+    return words - {""}
 
 
 def is_grade(values: pd.Series) -> bool:
@@ -261,6 +261,7 @@ def is_grade(values: pd.Series) -> bool:
 def _is_number(values: pd.Series) -> bool:
     """Whether nearly all cells are numbers: a few may be refusals in words."""
     cells = values[values.notna() & (values != "")].iloc[:_MOST_LOOKED_AT]
+    cells = [cell for cell in cells if not is_nothing(cell)]
     n = 0
     for cell in cells:
         try:
@@ -286,16 +287,14 @@ def _ask_for_gold(raw: pd.DataFrame, taken: Mapping[str, str], file: str) -> Non
     is_gold = grade_table(known)["correct"].fillna(False).astype(bool)
     if is_gold.mean() <= 0.1:
         return
-    as_grades = (
-        flags(known["gold"], Place(file, theirs)).mean()
-        if is_grade(known["gold"])
-        else None
-    )
-    shown = "" if as_grades is None else f"as grades {as_grades:.0%} are right, "
+    shown = f"as right answers {is_gold.mean():.0%}"
+    if is_grade(known["gold"]):
+        right = flags(known["gold"], Place(file, theirs))
+        shown = f"as grades {right.mean():.0%} are right, {shown}"
     raise MedcalError(
-        f"{file}: column '{theirs}' holds the words of the answers: {shown}as right answers "
-        f"{is_gold.mean():.0%}; write correct={theirs} if it says whether an answer is right, "
-        f"gold={theirs} if it is the right answer"
+        f"{file}: column '{theirs}' holds the words of the answers: {shown}; write "
+        f"correct={theirs} if it says whether an answer is right, gold={theirs} if it is the right "
+        "answer"
     )
 
 

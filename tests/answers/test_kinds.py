@@ -106,6 +106,10 @@ KINDS = {
     **{f"confidence {word}": (without(0.1, "confidence", word), {}, None)
        for word in ("N/A", "None", "-", "refused", "#N/A")},
     "correct NA": (GRADED.assign(correct=np.where(RIGHT, "1", "NA")), {}, [True] * RIGHT.sum()),
+    "is_correct NA": (GRADED.rename(columns={"correct": "is_correct"}).assign(
+        is_correct=np.where(RIGHT, "1", "NA")), {}, [True] * RIGHT.sum()),
+    "many N/A under another name": (GRADED.rename(columns={"confidence": "conf"}).assign(
+        conf=np.where(RIGHT, SURE, "N/A")), {}, RIGHT),
     # rows of sums
     **{f"a sum: {name}": (with_sum(name, place), {}, SUM.format(place + 1, r".*"))
        for name, place in {"Mittel": N, "Average:": N, "Total (n=200)": N, "∑": N, "Summe": 0,

@@ -5,6 +5,7 @@ import re
 from pathlib import Path
 from unittest.mock import patch
 
+import numpy as np
 import pytest
 
 from medcal_nb import measure
@@ -13,6 +14,8 @@ from medcal_nb.ask import strategies
 from medcal_nb.correct import fit
 from medcal_nb.correct.families import MAPS
 from medcal_nb.logs import formats, registry
+from medcal_nb.measure import METRICS
+from medcal_nb.measure.registry import INTERVALS, difference_of, mean_of, ratio_of
 from medcal_nb.run import run_study, steps_of
 from tests.ask.test_strategies import CLOSED, run, says
 from tests.test_run import finding, write_notebook
@@ -63,6 +66,33 @@ def test_a_metric():
     added_to("medcal_nb/measure/metrics.py")
     names = {"measure": measure, "pytest": pytest}
     shown_test("tests/measure/test_metrics.py", **names)
+
+
+ALIKE = {  # a metric of each kind of interval, and what is summed for it
+    "accuracy": (lambda c, y: mean_of(y), "share"),
+    "gap": (lambda c, y: difference_of(c, y), "difference"),
+    "observed_expected": (lambda c, y: ratio_of(y, c), "ratio"),
+    "brier": (lambda c, y: mean_of((c - y) ** 2), "strata"),
+    "log_loss": (lambda c, y: METRICS["log_loss"].sums(c, y), "bootstrap"),
+    "ece": (lambda c, y, n_bins=15: METRICS["ece"].sums(c, y, n_bins=30), "inversion"),
+    "ici": (lambda c, y: METRICS["ici"].sums(c, y), "smooth inversion"),
+    "auroc": (lambda c, y: METRICS["auroc"].sums(c, y), "delong"),
+}
+
+
+@pytest.mark.parametrize("name", ALIKE)
+@patch.dict(METRICS)
+def test_a_new_metric_has_the_interval_of_its_kind(name):
+    """Whatever it is called: `metrics_table` reads the kind and the metric's own sums."""
+    sums, kind = ALIKE[name]
+    assert {kind for _, kind in ALIKE.values()} == set(INTERVALS)
+    registered = measure.register("mine", sums=sums, interval=kind, bounds=(-1, np.inf))
+    registered(lambda c, y, **options: sums(c, y).value())
+    answers = measure.example_answers()
+    names = ["mine", name]
+    row = measure.metrics_table(answers, by=[], metrics=names, n_bins=30).iloc[0]
+    for end in ("_low", "_high"):
+        assert row[f"mine{end}"] == pytest.approx(row[f"{name}{end}"], rel=1e-6)
 
 
 @patch.dict(MAPS)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from itertools import combinations
 from typing import Any
 
@@ -12,9 +13,8 @@ from numpy.typing import NDArray
 
 from ._check import check_choice, check_groups, check_level
 from .intervals import clustered_interval, holm
-from .paired import with_ends
 from .ranking import auroc_difference
-from .registry import METRICS
+from .registry import INVERSIONS, METRICS
 from .resampling import (
     UNBOUNDED,
     Bootstrap,
@@ -22,9 +22,11 @@ from .resampling import (
     FloatArray,
     Interval,
     Resamples,
+    percentile_ends,
     two_sided_p,
 )
 from .rows import arrays, image_labels, measured, parts_by
+from .tables import metrics_table
 
 
 def difference_table(
@@ -83,7 +85,7 @@ def difference_table(
     >>> table[["a", "b", "differs"]].to_numpy().tolist()
     [['medical', 'general', True]]
     """
-    comparable = _comparable("bootstrap", "share", "delong")
+    comparable = [m.name for m in METRICS.values() if m.interval not in INVERSIONS]
     for name in metrics:
         check_choice(name, "metrics", comparable)
     rows = []
@@ -104,11 +106,6 @@ def difference_table(
     table["p_holm"] = holm(table["p"].to_numpy(float))
     table["differs"] = table["p_holm"] <= 1 - ci.level
     return table
-
-
-def _comparable(*kinds: str) -> list[str]:
-    """Names of the metrics whose intervals are of these kinds."""
-    return [one.name for one in METRICS.values() if one.interval in kinds]
 
 
 def _pairs(
@@ -138,9 +135,16 @@ def _difference(
     draws_b = sums(*arrays(other)).resampled(drawn, codes_b)
     draws = draws_a - draws_b
     n_groups = min(drawn.effective(codes_a), drawn.effective(codes_b))
-    row = {"value_a": draws_a[0], "value_b": draws_b[0]}
-    row |= with_ends({"difference": draws}, level=level, n_groups=n_groups)
-    return row | {"p": two_sided_p(draws, n_groups=n_groups)}
+    least, most = METRICS[name].bounds
+    low, high = percentile_ends(draws, level=level, n_groups=n_groups)
+    return {
+        "value_a": draws_a[0],
+        "value_b": draws_b[0],
+        "difference": draws[0],
+        "difference_low": max(float(low), least - most),
+        "difference_high": min(float(high), most - least),
+        "p": two_sided_p(draws, n_groups=n_groups),
+    }
 
 
 def _auroc_difference(
@@ -179,7 +183,7 @@ def worst_group(
     column : str
         Its values are the groups; rows without one are left out.
     metric : str
-        One of `METRICS` that is a mean, or a function of means.
+        One of `METRICS`.
     ci : Bootstrap
         The level that all intervals hold together; number and seed of the resamples.
 
@@ -189,7 +193,7 @@ def worst_group(
         One row a group, the one with the largest absolute value first:
 
         - the `column`
-        - n, n_images: answers and images
+        - n, n_images: answers and images; 0 images if they are unknown
         - n_groups: among which the first row was picked
         - the `metric` column, with simultaneous _low, _high
 
@@ -205,21 +209,14 @@ def worst_group(
     >>> table[["domain", "gap"]].round(2).iloc[0].tolist()
     ['medical', np.float64(0.2)]
     """
-    check_choice(metric, "metric", _comparable("bootstrap", "share"))
     answers = measured(graded)
-    parts = parts_by(answers[answers[column].notna()], column)
-    drawn = ci.of(image_labels(answers))
-    each = 1 - (1 - ci.level) / max(len(parts), 1)
-    rows = []
-    for key, part in parts:
-        images = image_labels(part)
-        codes = drawn.codes(images)
-        draws = METRICS[metric].sums(*arrays(part)).resampled(drawn, codes)
-        n_groups = drawn.effective(codes)
-        about = {"n": len(part), "n_images": len(set(images)), "n_groups": len(parts)}
-        ends = with_ends({metric: draws}, level=each, n_groups=n_groups)
-        rows.append(key | about | ends)
-    return pd.DataFrame(rows).sort_values(
+    answers = answers[answers[column].notna()]
+    n_groups = len(parts_by(answers, column))
+    each = replace(ci, level=1 - (1 - ci.level) / max(n_groups, 1))
+    table = metrics_table(answers, by=[column], metrics=[metric], ci=each)
+    table = table.drop(columns=["n_missing", "clip"], errors="ignore")
+    table.insert(3, "n_groups", n_groups)
+    return table.sort_values(
         metric, key=np.abs, ascending=False, ignore_index=True, kind="stable"
     )
 

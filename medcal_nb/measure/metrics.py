@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike
 
-from .registry import Sums, evaluate, mean_of, ratio_of, register
+from .registry import Sums, difference_of, evaluate, mean_of, ratio_of, register
 from .resampling import (
     UNBOUNDED,
     FloatArray,
@@ -95,10 +95,10 @@ def mean_confidence(confidence: ArrayLike, correct: ArrayLike) -> float:
 
 
 def _gap(c: FloatArray, y: FloatArray) -> Sums:
-    return mean_of(c - y)
+    return difference_of(c, y)
 
 
-@register("gap", sums=_gap, bounds=(-1.0, 1.0))
+@register("gap", sums=_gap, interval="difference", bounds=(-1.0, 1.0))
 def calibration_gap(confidence: ArrayLike, correct: ArrayLike) -> float:
     r"""Overconfidence: mean confidence minus accuracy, :math:`\frac1n \sum_i c_i - y_i`.
 
@@ -141,6 +141,7 @@ def _observed_expected(c: FloatArray, y: FloatArray) -> Sums:
 @register(
     "observed_expected",
     sums=_observed_expected,
+    interval="ratio",
     bounds=(0.0, np.inf),
 )
 def observed_expected_ratio(confidence: ArrayLike, correct: ArrayLike) -> float:
@@ -182,7 +183,7 @@ def _brier(c: FloatArray, y: FloatArray) -> Sums:
     return mean_of((c - y) ** 2)
 
 
-@register("brier", sums=_brier)
+@register("brier", sums=_brier, interval="strata")
 def brier_score(confidence: ArrayLike, correct: ArrayLike) -> float:
     r"""Mean squared difference of confidence and outcome, :math:`\frac1n \sum_i (c_i - y_i)^2`.
 

@@ -24,7 +24,12 @@ from .resampling import FloatArray, Resamples
 #: More different confidences than this are put together into so many cells in resamples.
 MOST_CELLS = 512
 
-INTERVALS = ("bootstrap", "share", "inversion", "smooth inversion", "delong")
+#: Kinds of intervals that have no difference: the number is biased, and so would that be.
+INVERSIONS = ("inversion", "smooth inversion")
+INTERVALS = (
+    *("bootstrap", "share", "difference", "ratio", "strata", "delong"),
+    *INVERSIONS,
+)
 
 
 @dataclass(frozen=True)
@@ -78,9 +83,12 @@ class Metric:
     sums : callable
         `(confidence, correct, **options) -> Sums`, of checked arrays.
     interval : str
-        How its interval is made: "bootstrap"; "share" (of answers: Wilson's, by image);
-        "inversion" (`ece_interval`, over the cells of its sums) and "smooth inversion"
-        (`ici_interval`); "delong" (`auroc_test`).
+        The kind of its interval, which its sums say the rest of: "bootstrap"; "share" (a mean of
+        0 and 1, `mean_of`, or of those counted, `ratio_of`: Wilson's, by image); those that hold
+        where errors are rare (`mover`): "difference" (of a mean and the share right,
+        `difference_of`), "ratio" (of the share right and a mean, `ratio_of`) and "strata" (a mean
+        loss, `mean_of`: of right and of wrong answers); "inversion" (`ece_interval`, over the
+        cells) and "smooth inversion" (`ici_interval`); "delong" (`auroc_test`).
     outcomes : bool
         Whether it compares right with wrong answers, so that the rarer outcome decides how much
         is known.
@@ -199,6 +207,16 @@ def mean_of(values: FloatArray) -> Sums:
         n_cells=1,
         features=(values,),
         finish=lambda sums: sums[:, 0, 1] / sums[:, 0, 0],
+    )
+
+
+def difference_of(above: FloatArray, below: FloatArray) -> Sums:
+    """The mean of one number minus that of another."""
+    return Sums(
+        cell=0,
+        n_cells=1,
+        features=(above, below),
+        finish=lambda sums: (sums[:, 0, 1] - sums[:, 0, 2]) / sums[:, 0, 0],
     )
 
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -25,6 +26,7 @@ from .intervals import (
     wilson_interval,
 )
 from .inversion import inverted_interval, smooth_interval
+from .mover import difference_interval, ratio_interval, strata_interval
 from .ranking import auroc_test
 from .registry import METRICS, Sums
 from .resampling import (
@@ -93,8 +95,9 @@ def metrics_table(
           have ends, if some are named
 
         The kind of its interval is that of the metric (`Metric.interval`): shares by
-        `clustered_interval`; ECE, of equal width or mass, by `ece_interval`, ICI by
-        `ici_interval`, AUROC by `auroc_test`; the others by the bootstrap. NaN where a metric is
+        `clustered_interval`; overconfidence, O:E and Brier score by theirs joined with those of
+        means (`mover`); ECE, of equal width or mass, by `ece_interval`, ICI by `ici_interval`,
+        AUROC by `auroc_test`; the others by the bootstrap. NaN where a metric is
         undefined, with a `MeasureWarning` that names the group and the reason.
 
     Raises
@@ -134,7 +137,7 @@ def metrics_table(
             if len(answers):
                 pair = check_pair(answers["confidence"], answers["correct"])
                 images = _named(answers.get(_IMAGE), labels)
-                row |= _scores(*pair, ids, images, names, wanted, n_bins, ci)
+                row |= scores(*pair, ids, images, names, wanted, n_bins, ci)
             else:
                 warn("no answer has both a confidence and a grade")
         rows.append(row)
@@ -157,7 +160,7 @@ def _in_order(table: pd.DataFrame, names: list[str], wanted: list[str]) -> pd.Da
     return table.reindex(columns=[*first, *last])
 
 
-def _scores(
+def scores(
     c: FloatArray,
     y: FloatArray,
     ids: NDArray[np.intp],
@@ -193,24 +196,28 @@ def _scores(
             own["value"] = row[name]
             ends = metric_interval(metric, c, y, drawn, level=ci.level, **own)
         else:
-            sums = metric.sums(c, y, **own)
+            sums = partial(metric.sums, c, **own)
             groups = ids if by_image else None
             stream = ci.stream(images, n=c.size)
             ends = _ends(metric.interval, sums, c, y, groups, ci.level, stream)
+            ends = Interval(*np.clip(ends, *metric.bounds))
         row |= {f"{name}_low": ends.low, f"{name}_high": ends.high}
     return row
 
 
 def _ends(
     kind: str,
-    sums: Sums,
+    sums_of: Callable[[FloatArray], Sums],
     c: FloatArray,
     y: FloatArray,
     ids: NDArray[np.intp] | None,
     level: float,
     rng: np.random.Generator,
 ) -> Interval:
-    """The interval of a kind; what it is of, the metric's own sums say."""
+    """The interval of a kind; what it is of, the metric's own sums say, at outcomes."""
+    sums = sums_of(y)
+    if kind in ("difference", "ratio", "strata"):
+        return _joined(kind, sums_of, y, ids, level)
     if kind == "share":
         return _share(sums, ids, level)
     if kind == "inversion":
@@ -221,6 +228,27 @@ def _ends(
     if np.isnan(test["p"]):
         warn("AUROC: one image holds an outcome, or nothing varies: no interval")
     return Interval(low=test["low"], estimate=test["auroc"], high=test["high"])
+
+
+def _joined(
+    kind: str,
+    sums_of: Callable[[FloatArray], Sums],
+    y: FloatArray,
+    ids: NDArray[np.intp] | None,
+    level: float,
+) -> Interval:
+    """The interval of a number that the share right is a part of (`mover`)."""
+    images = np.arange(y.size) if ids is None else ids
+    if images.max() == 0:
+        warn("all answers are of one image: nothing shows their sampling noise")
+        return Interval(low=np.nan, estimate=np.nan, high=np.nan)
+    if kind == "strata":
+        (if_right,) = sums_of(np.ones_like(y)).features
+        (if_wrong,) = sums_of(np.zeros_like(y)).features
+        return strata_interval([if_right, if_wrong], y, images, level)
+    first, second = sums_of(y).features
+    of_kind = difference_interval if kind == "difference" else ratio_interval
+    return of_kind(first, second, images, level)
 
 
 def _share(sums: Sums, ids: NDArray[np.intp] | None, level: float) -> Interval:

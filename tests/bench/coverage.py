@@ -4,6 +4,8 @@
         [--worlds calibrated …] [--confidences continuous discrete] [--out build/bench]
     python -m tests.bench.coverage images [--metrics brier auroc slope risk ece …]
         [--confidences continuous tens bimodal] [--images 9 23 70 398] […]
+    python -m tests.bench.coverage rare [--metrics gap observed_expected brier …]
+        [--confidences independent dependent reversed] [--worlds 0.95 0.98 0.995] […]
 
 *ece* makes the table of docs/ece_interval.md: samples from a pool of answers, ours beside the
 percentile bootstrap by image. In all but the last two worlds gaps point one way; in those the
@@ -13,6 +15,10 @@ forecaster is over- here and underconfident there.
 wrong together: outcomes share a normal variable with a correlation of 0.4. 398 images are GQA's:
 31 questions each, a correlation of 0.15, and confidences that are alike within an image, too. An
 interval that is not given (NaN) is counted apart, in `no_interval`.
+
+*rare* makes the table of rare errors in docs/intervals.md: worlds are accuracies, and confidences
+from 0.8 to 1 say nothing of errors (*independent*), less where wrong, or more where wrong. Half of
+the answers about an image share their fate, three in ten its confidence.
 """
 
 import argparse
@@ -27,8 +33,10 @@ from scipy.special import expit, logit, ndtr
 
 from medcal_nb import measure
 from medcal_nb.measure import METRICS
+from medcal_nb.measure.binned import N_BINS
 from medcal_nb.measure.intervals import metric_interval
 from medcal_nb.measure.resampling import Resamples
+from medcal_nb.measure.tables import scores
 
 # worlds: slope and intercept of the logit of the accuracy on that of the confidence
 ECE_WORLDS = {
@@ -53,6 +61,14 @@ DISCRETE = [0.2, 0.3, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0]
 DISCRETE_SHARES = [0.02, 0.03, 0.1, 0.15, 0.2, 0.2, 0.25, 0.05]
 TENS = [0, 0.2, 0.7, 0.8, 0.85, 0.9, 0.95, 1]
 TENS_SHARES = [0.03, 0.05, 0.1, 0.2, 0.2, 0.22, 0.15, 0.05]
+RARE = [0.8, 0.9, 0.95, 1.0]
+RARE_SHARES = [0.1, 0.3, 0.3, 0.3]
+RARE_WRONG = {
+    "independent": 1.0,
+    "dependent": [21, 11, 6, 1],
+    "reversed": [1, 2, 2.5, 3],
+}
+RARE_SIZES = [(n, per_image) for per_image in (1, 2, 5) for n in (41, 100, 300)]
 BOOTSTRAPS = 200  # repeats that show how rarely the percentile bootstrap covers an ECE
 MANY = 1e9  # times that each answer of a pool counts: sampling noise is not in a limit
 KEPT_FROM = 0.8  # confidence from which answers count for the risk
@@ -100,28 +116,18 @@ def percentiles(name, c, y, images, rng):
     return np.quantile(draws[1:], [0.025, 0.975])
 
 
-def of_this_sample(rng):
-    """Draws of its own for each sample: what they have in common would be in all of them."""
-    return measure.Bootstrap(seed=int(rng.integers(2**32)))
-
-
 def ours(name, c, y, images, rng):
     """Ends of the package's own interval."""
-    if name == "accuracy":
-        return measure.clustered_interval(y, images)
+    # draws of its own for each sample: what they have in common would be in all of them
+    ci = measure.Bootstrap(seed=int(rng.integers(2**32)), n=1000)
     if name == "risk":
         kept = c >= KEPT_FROM
         return measure.clustered_interval(1 - y[kept], images[kept])
-    if name == "auroc":
-        return measure.auroc_test(c, y, groups=images)[["low", "high"]]
-    if name == "ici":
-        return measure.ici_interval(c, y, groups=images, ci=of_this_sample(rng))[::2]
-    if name in ("ece", "ece_mass"):
-        how = {"binning": "mass" if name == "ece_mass" else "width", "groups": images}
-        return measure.ece_interval(c, y, **how, ci=of_this_sample(rng))[::2]
-    how = {"level": 0.95} | CLIP.get(name, {})
-    drawn = Resamples(images, 1000, rng)
-    return metric_interval(METRICS[name], c, y, drawn, **how)[::2]
+    if name in CLIP:
+        how = {"level": ci.level} | CLIP[name]
+        return metric_interval(METRICS[name], c, y, ci.of(images), **how)[::2]
+    row = scores(c, y, images, None, [name], [name], N_BINS, ci)
+    return row.get(f"{name}_low", np.nan), row.get(f"{name}_high", np.nan)
 
 
 def confidences(kind: str, n: int, rng: np.random.Generator) -> np.ndarray:
@@ -199,11 +205,47 @@ def image_cell(name, kind, world, n_images, *, repeats, seed=0) -> list[dict]:
     return [row | covered(partial(ours, name, rng=rng), answers, repeats, true)]
 
 
+def rare_sample(wrong, n, per_image, rng):
+    """Answers of which few are wrong: each of the four confidences by its chance."""
+    images = np.arange(n) // per_image
+    value = rng.choice(len(RARE), n, p=RARE_SHARES)
+    fate = rng.random(n)
+    if per_image > 1:
+        value = np.where(rng.random(n) < 0.3, value[images * per_image], value)
+        fate = np.where(rng.random(n) < 0.5, rng.random(n)[images], fate)
+    return np.array(RARE)[value], (fate >= wrong[value]).astype(float), images
+
+
+def rare_cell(name, kind, world, size, *, repeats, seed=0) -> list[dict]:
+    """One row."""
+    weights = np.broadcast_to(RARE_WRONG[kind], len(RARE))
+    wrong = (1 - float(world)) * weights / (weights @ RARE_SHARES)
+    # 20 answers stand for the four confidences in their shares
+    n_each = (20 * np.array(RARE_SHARES)).round().astype(int)
+    true = limit(name, np.repeat(RARE, n_each), np.repeat(1 - wrong, n_each))
+    rng = np.random.default_rng([seed, *size])
+    answers = partial(rare_sample, wrong, *size, rng)
+    row = {"metric": name, "confidence": kind, "accuracy": world, "n": size[0]}
+    row["per_image"] = size[1]
+    return [row | covered(partial(ours, name, rng=rng), answers, repeats, true)]
+
+
 # how a cell is made, and its metrics, confidences, worlds and sizes
 ECE = (["ece", "ece_mass"], ["continuous", "discrete"], ECE_WORLDS, ECE_SIZES)
 NAMES = "accuracy risk auroc brier brier_skill slope intercept gap ece ece_mass ici"
 IMAGES = (NAMES.split(), ["continuous", "tens"], IMAGE_WORLDS, [9, 23, 70, GQA_IMAGES])
-DESIGNS = {"ece": (ece_cell, *ECE), "images": (image_cell, *IMAGES)}
+RARES = (
+    ["gap", "observed_expected", "brier"],
+    list(RARE_WRONG),
+    ["0.95", "0.98", "0.995"],
+    RARE_SIZES,
+)
+BY = {"ece": "interval", "images": "images", "rare": "accuracy"}
+DESIGNS = {
+    "ece": (ece_cell, *ECE),
+    "images": (image_cell, *IMAGES),
+    "rare": (rare_cell, *RARES),
+}
 
 
 def main() -> None:
@@ -228,7 +270,7 @@ def main() -> None:
         rows += cell(*one, repeats=options.repeats, seed=options.seed)
         table = pd.DataFrame(rows)
         table.to_csv(options.out / f"coverage_{options.design}.csv", index=False)
-    by = ["metric", "images" if options.design == "images" else "interval"]
+    by = ["metric", BY[options.design]]
     print(table.groupby(by)["coverage"].agg(["mean", "min"]).round(3).to_string())
 
 

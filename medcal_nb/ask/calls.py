@@ -1,6 +1,6 @@
 """What is put to a model, and what comes back.
 
-A backend takes *calls* and gives *results*; strategies know nothing else of it:
+A `Backend` takes *calls* and gives *results*; strategies know nothing else of it:
 
 ===================  ===========================================  ==========================
 call                 what it asks                                 needs (in ``backend.can``)
@@ -12,20 +12,17 @@ call                 what it asks                                 needs (in ``ba
 
 ``turns`` (a second user turn) and ``logprobs`` (log-probabilities of the reply's own tokens)
 are declared in the same set. Calls are values: equal calls are asked once.
-
-A backend has a ``name``, what it ``can`` and, by the same names, why it ``cannot``; either
-``session()`` opens a batch of items, whose ``run(calls)`` answers a round in order, or
-``stream(batches)`` asks item by item; ``show(prompt)`` tells the exact text of a prompt. Where it
-has them, ``revision`` says which weights it holds, and ``provenance`` goes into every row.
 """
 
 import io
 import math
+from collections.abc import Generator, Iterable
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
-from medcal_nb.datasets import open_image
+from medcal_nb.datasets import Item, open_image
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -54,10 +51,10 @@ class Picture:
     """An image and the change made to it before it is shown; equal when key and change are."""
 
     key: str
-    source: object = field(compare=False, repr=False, default=None)
+    source: bytes | str | Path = field(compare=False, repr=False, default=b"")
     change: str = ""
 
-    def open(self):
+    def open(self) -> "Image.Image":
         """Return the changed image as an RGB ``PIL.Image``."""
         return change_image(_opened(self.source), self.change)
 
@@ -106,12 +103,25 @@ class Prompt:
 
 @dataclass(frozen=True)
 class Generate:
-    """Ask for a reply. With `seed` it is sampled at `temperature`, else it is greedy."""
+    """Ask for a reply: greedy or, with a `seed`, sample number `sample` at `temperature`."""
 
     prompt: Prompt
     max_new_tokens: int
     seed: str = ""
+    sample: int = 0
     temperature: float = 1.0
+
+    @property
+    def draw(self) -> str:
+        """What the random numbers of a sampled reply follow from; empty where it is greedy."""
+        return f"{self.seed}|{self.sample}" if self.seed else ""
+
+    def __repr__(self) -> str:
+        """Write what logs hash into their ``run_id``: another form would be other settings."""
+        return (
+            f"Generate(prompt={self.prompt!r}, max_new_tokens={self.max_new_tokens!r}, "
+            f"seed={self.draw!r}, temperature={self.temperature!r})"
+        )
 
 
 @dataclass(frozen=True)
@@ -157,6 +167,63 @@ class Failure:
     """A call that got no answer, and why; the item is reported and asked again next time."""
 
     reason: str
+
+
+Call: TypeAlias = Generate | Labels | Similarity
+Result: TypeAlias = Reply | LabelProbabilities
+#: An answer row, before it is graded.
+Row: TypeAlias = dict[str, Any]
+#: What a strategy's `ask` makes: it yields calls, is sent results, returns answer rows.
+Program: TypeAlias = Generator[list[Call], list[Any], list[Row]]
+#: What became of a program.
+Outcome: TypeAlias = list[Row] | Failure
+#: What is asked of a batch: items, each under a strategy.
+Todo: TypeAlias = list[tuple[Item, Any]]
+
+
+class Backend(Protocol):
+    """A model that can be asked, on this machine, behind a URL or through files.
+
+    Attributes
+    ----------
+    name : str
+        The name that stands in the answers table.
+    can : frozenset of str
+        What it can be asked: `GENERATE`, `SAMPLE` …
+    cannot : dict
+        Why it cannot be asked the others, by their names, where more is known.
+    revision : str or None
+        Which weights it holds, where it knows.
+    provenance : dict
+        Columns that stand in every row of its answers.
+    """
+
+    name: str
+    can: frozenset[str]
+    cannot: dict[str, str]
+    revision: str | None = None
+    provenance: dict[str, str]
+
+    def stream(
+        self, batches: Iterable[tuple[Todo, list[Program]]]
+    ) -> Generator[tuple[Todo, list[Outcome]], None, None]:
+        """Run the programs of many batches, which are read as they are needed.
+
+        Parameters
+        ----------
+        batches : iterable of (list of (Item, Strategy), list of programs)
+
+        Yields
+        ------
+        (list, list)
+            What was to do of a batch, and what became of each program: its rows, or the `Failure`
+            for which it could not go on.
+        """
+        ...
+
+    def show(self, prompt: Prompt) -> str:
+        """Return what the model is given for a prompt: its turns, where a server lays them out."""
+        return "[image]\n" + "\n\n".join(prompt.turns)
 
 
 def encode_png(image: "Image.Image") -> bytes:

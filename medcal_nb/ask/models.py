@@ -1,15 +1,21 @@
 """How a model is found by its name: the backends are asked in turn."""
 
+from collections.abc import Callable
 from typing import Any
 
 from medcal_nb.ask.backends import clip, local, served
+from medcal_nb.ask.calls import Backend
 from medcal_nb.ask.strategies import choose_strategies
 
 #: Each takes a name and how to reach it; it returns a model, or None where the name is another's.
-_FIND = (served.find, clip.find, local.find)
+_FIND: tuple[Callable[..., Backend | None], ...] = (
+    served.find,
+    clip.find,
+    local.find,
+)
 
 
-def resolve_model(name: str, **reach: Any) -> Any:
+def resolve_model(name: str, **reach: Any) -> Backend:
     """Find the backend of a model by its name.
 
     Parameters
@@ -33,7 +39,7 @@ def resolve_model(name: str, **reach: Any) -> Any:
     return next(model for find in _FIND if (model := find(name, **reach)) is not None)
 
 
-def what_works(backend: Any, strategies: str | list[str] = "all") -> list[str]:
+def what_works(backend: Backend, strategies: str | list[str] = "all") -> list[str]:
     """Tell in lines which elicitation methods a model can be asked, and why not the others.
 
     Parameters
@@ -48,8 +54,8 @@ def what_works(backend: Any, strategies: str | list[str] = "all") -> list[str]:
     >>> what_works(resolve_model("pocket-general", device="cpu"), "p_true,clip_zero_shot")
     ['pocket-general can be asked p_true', 'not clip_zero_shot: the model gives no similarity']
     """
-    able = []
-    lines = {}
+    able: list[str] = []
+    lines: dict[str, list[str]] = {}
     for how in choose_strategies(strategies):
         reason = how.skips(backend)
         names = lines.setdefault(reason, []) if reason else able

@@ -5,7 +5,7 @@ from collections.abc import Callable, Generator, Sequence
 from functools import lru_cache
 
 from medcal_nb.ask import calls, prompts
-from medcal_nb.ask.strategy import Plan, Result
+from medcal_nb.ask.strategy import Plan
 from medcal_nb.datasets import Item
 from medcal_nb.replies.confidence import parse_confidence
 from medcal_nb.replies.parsing import parse_answer
@@ -20,26 +20,36 @@ def picture(item: Item, plan: Plan, change: str = "") -> calls.Picture:
     return calls.Picture(str(item.image_id), item.image, change)
 
 
+#: The item's own.
+_OWN = ("",)
+
+
 def prompt(
     item: Item,
     plan: Plan,
     instruction: str,
     *later: str,
     change: str = "",
-    **block: object,
+    question: str = "",
+    options: Sequence[str] | None = _OWN,
+    lettered: bool = False,
 ) -> calls.Prompt:
-    """Lay out the first turn about an item, and the turns after it."""
+    """Lay out the first turn about an item, and the turns after it.
+
+    `question` and `options` stand in place of the item's own.
+    """
     block = prompts.question_block(
-        **{"question": item.question, "options": item.options} | block
+        question or item.question,
+        item.options if options is _OWN else options,
+        lettered=lettered,
     )
-    return calls.Prompt(
-        picture(item, plan, change), (block + "\n" + instruction, *later), block
-    )
+    turns = (f"{block}\n{instruction}", *later)
+    return calls.Prompt(picture(item, plan, change), turns, block)
 
 
 def ask(
     item: Item, plan: Plan, kind: str, instruction: str, *later: str
-) -> Generator[list, list, calls.Reply]:
+) -> Generator[list[calls.Call], list[calls.Reply], calls.Reply]:
     """Ask one greedy reply."""
     (reply,) = yield [
         calls.Generate(prompt(item, plan, instruction, *later), plan.limit(kind))
@@ -57,14 +67,14 @@ def parse(item: Item, text: str) -> str | None:
 
 
 def row(
-    replies: Sequence[Result],
+    replies: Sequence[calls.Result],
     answer: str | None,
     confidence: float | None = None,
     *,
     probabilities: dict[str, float] | None = None,
     sample: int = 0,
     ok: bool | None = None,
-) -> dict:
+) -> calls.Row:
     """Write one answer row; texts are joined, tokens and seconds summed over what is behind it."""
     if probabilities:
         probabilities = {name: round(float(p), 9) for name, p in probabilities.items()}
@@ -92,7 +102,7 @@ def stated(
     *,
     answered: int = 0,
     read: Callable[[str], float | None] = parse_confidence,
-) -> list[dict]:
+) -> list[calls.Row]:
     """Write the row of the answer in one reply and the confidence in the last."""
     text = whole(replies[-1])
     if replies[answered] is replies[-1] and not text.strip("0123456789.,"):
@@ -102,7 +112,7 @@ def stated(
     return [row(replies, answer, confidence, ok=None not in (answer, confidence))]
 
 
-def unstated(item: Item, replies: Sequence[calls.Reply]) -> list[dict]:
+def unstated(item: Item, replies: Sequence[calls.Reply]) -> list[calls.Row]:
     """One row per reply that states an answer and no confidence."""
     return [
         row([reply], parse(item, reply.text), sample=i)
@@ -112,10 +122,10 @@ def unstated(item: Item, replies: Sequence[calls.Reply]) -> list[dict]:
 
 def likeliest(
     result: calls.LabelProbabilities, options: Sequence[str], sample: int = 0
-) -> dict:
+) -> calls.Row:
     """Write the row of the likeliest of several answers."""
     shares = dict(zip(options, result.probabilities.values(), strict=True))
-    best = max(shares, key=shares.get)
+    best = max(shares, key=shares.__getitem__)
     return row([result], best, shares[best], probabilities=shares, sample=sample)
 
 

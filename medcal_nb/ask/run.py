@@ -11,10 +11,9 @@ import hashlib
 import json
 import sqlite3
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import closing
 from dataclasses import dataclass, field
-from functools import partial
 from itertools import product
 from typing import Any
 
@@ -23,15 +22,22 @@ from tqdm import tqdm
 
 from medcal_nb.answers import AnswerLog
 from medcal_nb.answers.columns import columns_of
-from medcal_nb.ask.calls import SAMPLE, Failure
+from medcal_nb.ask.calls import (
+    SAMPLE,
+    Backend,
+    Call,
+    Failure,
+    Outcome,
+    Program,
+    Row,
+    Similarity,
+    Todo,
+)
 from medcal_nb.ask.strategies import choose_strategies
-from medcal_nb.ask.strategy import Plan, Program, Strategy, rehearse
+from medcal_nb.ask.strategy import Plan, Strategy, rehearse
 from medcal_nb.datasets import Item, iter_items
 from medcal_nb.errors import MedcalError, printable
 from medcal_nb.grading import is_correct
-
-#: What is asked of a batch: items, each under a strategy.
-Todo = list[tuple[Item, Strategy]]
 
 #: Fields of an item that stand beside its answers.
 _CARRIED = columns_of("item")
@@ -46,6 +52,7 @@ class Summary:
     done_before: int = 0
     skipped: Counter = field(default_factory=Counter)
     failed: dict[str, str] = field(default_factory=dict)
+    again: str = "the same command asks them again"
 
     @property
     def exit_code(self) -> int:
@@ -62,9 +69,7 @@ class Summary:
         failures = [f"failed {item}: {why}" for item, why in self.failed.items()]
         lines += failures[:_MOST_LISTED]
         if failures:
-            lines.append(
-                f"{len(failures)} items lack answers: the same command asks them again"
-            )
+            lines.append(f"{len(failures)} items lack answers: {self.again}")
         return lines
 
 
@@ -78,22 +83,22 @@ def shard_of(items: list[Item], shard: tuple[int, int]) -> list[Item]:
     """Return the part `shard` = (i, n) of an item list, images kept together, i from 1."""
     part, parts = shard
 
-    def number(item):
+    def number(item: Item) -> int:
         digest = hashlib.blake2b(str(item.image_id).encode(), digest_size=8).digest()
         return int.from_bytes(digest)
 
     return [item for item in items if number(item) % parts == part - 1]
 
 
-def fingerprint(backend: Any, model: str, strategy: Strategy, plan: Plan) -> str:
+def fingerprint(backend: Backend, model: str, strategy: Strategy, plan: Plan) -> str:
     """Name all that an answer depends on beside its item: model, revision, prompts, settings."""
-    revision = getattr(backend, "revision", None)
-    parts = [model, backend.name, revision, plan.dataset, strategy.words_hash(plan)]
+    words = strategy.words_hash(plan)
+    parts = [model, backend.name, backend.revision, plan.dataset, words]
     return hashlib.blake2b(json.dumps(parts).encode(), digest_size=6).hexdigest()
 
 
 def ask(
-    backend: Any,
+    backend: Backend,
     items: pd.DataFrame,
     strategies: str | list[str],
     *,
@@ -150,10 +155,9 @@ def ask(
         raise MedcalError(f"one data set at a time: the items are also of {others[0]}")
     run = Run(backend, strategies, Plan(dataset=str(dataset), **plan), log, model)
     rows = shard_of(ordered_items(items), shard)
-    batches = [rows[i : i + batch_size] for i in range(0, len(rows), batch_size)]
-    batches = tqdm(batches, printable(run.model), unit="batch", disable=not progress)
-    stream = getattr(backend, "stream", None) or partial(_in_lock_step, backend)
-    with closing(stream(run.begun(batches))) as answered:
+    parts = [rows[i : i + batch_size] for i in range(0, len(rows), batch_size)]
+    batches = tqdm(parts, printable(run.model), unit="batch", disable=not progress)
+    with closing(backend.stream(run.begun(batches))) as answered:
         for todo, outcomes in answered:
             run.write(todo, outcomes)
     return run.summary
@@ -164,7 +168,7 @@ class Run:
 
     def __init__(
         self,
-        backend: Any,
+        backend: Backend,
         strategies: str | list[str],
         plan: Plan,
         log: AnswerLog,
@@ -198,7 +202,7 @@ class Run:
             if todo:
                 yield todo, [how.ask(item, self.plan) for item, how in todo]
 
-    def _is_due(self, item, how):
+    def _is_due(self, item: Item, how: Strategy) -> bool:
         if reason := how.skips(self.backend) or how.applies(item, self.plan):
             self.summary.skipped[how.name, reason] += 1
             return False
@@ -208,7 +212,7 @@ class Run:
         self.summary.done_before += n_there if is_there else 0
         return not is_there
 
-    def write(self, todo: Todo, outcomes: list[list[dict] | Failure]) -> None:
+    def write(self, todo: Todo, outcomes: list[Outcome]) -> None:
         """Grade the rows that programs returned, and append them; note what failed."""
         answered = {}
         for (item, how), outcome in zip(todo, outcomes, strict=True):
@@ -225,10 +229,10 @@ class Run:
                 raise  # the log, not a row
             self._append_apart(answered)
 
-    def _append(self, rows):
+    def _append(self, rows: Iterable[Row]) -> None:
         self.summary.rows += self.log.append([*rows], if_exists="ignore")
 
-    def _append_apart(self, answered):
+    def _append_apart(self, answered: dict[tuple[str, str], list[Row]]) -> None:
         """Append the rows of each program by themselves where the log refuses some of a batch."""
         for (item_id, name), rows in answered.items():
             try:
@@ -236,14 +240,14 @@ class Run:
             except MedcalError as error:
                 self.summary.failed[item_id] = f"{name}: {error}"
 
-    def _finished(self, row, item, name):
+    def _finished(self, row: Row, item: Item, name: str) -> Row:
         """Add to an answer row what it is about, its grade and where it comes from."""
         options = row.pop("options", item.options)
         kind = item.question_type if options == item.options else "choice"
         about = {column: getattr(item, column) for column in _CARRIED} | row
         answer = about["answer"], about["gold"]
         correct = is_correct(*answer, kind, options)
-        extra = dict(getattr(self.backend, "provenance", {}))
+        extra: Row = dict(self.backend.provenance)
         if extra:
             extra["order"] = self.order
         if self.model != self.backend.name:
@@ -253,69 +257,25 @@ class Run:
 
 
 def dry_run(
-    backend: Any, items: pd.DataFrame, strategies: str | list[str], plan: Plan
+    backend: Backend, items: pd.DataFrame, strategies: str | list[str], plan: Plan
 ) -> Iterator[str]:
     """Yield the texts that each strategy puts to a model about the first item; count all calls."""
-    items = ordered_items(items)
+    ordered = ordered_items(items)
     n_calls = 0
     for how in choose_strategies(strategies):
         if reason := how.skips(backend):
             yield f"skipped {how.name}: {reason}"
             continue
-        due = [item for item in items if not how.applies(item, plan)]
+        due = [item for item in ordered if not how.applies(item, plan)]
         asked = [rehearse(how, item, plan) for item in due]
         n_calls += sum(map(len, asked))
         texts = dict.fromkeys(_text(backend, call) for call in next(iter(asked), ()))
         yield "\n".join((f"── {how.name}", *texts, ""))
-    yield f"{len(items)} items: at most {n_calls} calls, equal ones asked once"
+    yield f"{len(ordered)} items: at most {n_calls} calls, equal ones asked once"
 
 
-def _text(backend, call):
+def _text(backend: Backend, call: Call) -> str:
     """What a call puts to a model."""
-    is_similarity = not hasattr(call, "prompt")
-    return "\n".join(call.texts) if is_similarity else backend.show(call.prompt)
-
-
-def _in_lock_step(backend, batches):
-    """Run the programs of one batch after another; yield what was to do and what became of it."""
-    for todo, programs in batches:
-        with backend.session() as session:
-            yield todo, run_programs(programs, session.run)
-
-
-def run_programs(
-    programs: list[Program], answer: Callable[[list], list]
-) -> list[list[dict] | Failure]:
-    """Drive generator programs in lock step.
-
-    Parameters
-    ----------
-    programs : list of generators
-        Each yields lists of calls, is sent lists of results, and returns its value.
-    answer : callable
-        Calls → results, in order. Equal calls are passed once a round.
-
-    Returns
-    -------
-    list
-        What each program returned, or the `Failure` for which it could not go on.
-    """
-    outcomes = {}
-    known = {}
-    waiting = {i: next(program) for i, program in enumerate(programs)}
-    while waiting:
-        asked = dict.fromkeys(call for calls in waiting.values() for call in calls)
-        fresh = [call for call in asked if call not in known]
-        known.update(zip(fresh, answer(fresh), strict=True))
-        now = waiting
-        waiting = {}
-        for i, calls in now.items():
-            results = [known[call] for call in calls]
-            if failures := [one for one in results if isinstance(one, Failure)]:
-                outcomes[i] = failures[0]
-                continue
-            try:
-                waiting[i] = programs[i].send(results)
-            except StopIteration as stop:
-                outcomes[i] = stop.value
-    return [outcomes[i] for i in range(len(programs))]
+    if isinstance(call, Similarity):
+        return "\n".join(call.texts)
+    return backend.show(call.prompt)

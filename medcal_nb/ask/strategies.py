@@ -15,7 +15,7 @@ no others.
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from importlib.metadata import entry_points
 
@@ -29,8 +29,8 @@ from medcal_nb.replies.confidence import parse_likelihood
 from medcal_nb.replies.parsing import parse_guesses
 
 #: Every strategy by its name, in the order of the tables; those asked by name only in `APART`.
-STRATEGIES = {}
-APART = {}
+STRATEGIES: dict[str, Strategy] = {}
+APART: dict[str, Strategy] = {}
 
 
 def strategy(
@@ -51,7 +51,7 @@ def strategy(
     def enter(ask: Callable) -> Callable:
         entered = Strategy(
             name=ask.__name__,
-            asks=ask.__doc__,
+            asks=str(ask.__doc__),
             source=source,
             family=family,
             needs=frozenset(needs),
@@ -91,7 +91,7 @@ def find_strategy(name: str) -> Strategy | None:
     if base is None or base.name == name:
         return base
 
-    def blanked(item, plan):
+    def blanked(item: Item, plan: Plan) -> Program:
         return base.ask(item, replace(plan, blank=True))
 
     asks = f"{base.asks} The image is blank."
@@ -115,14 +115,13 @@ def choose_strategies(names: str | list[str]) -> list[Strategy]:
         names = [name.strip() for name in names.split(",") if name.strip()]
     if list(names) == ["all"]:
         return list(STRATEGIES.values())
-    chosen = []
-    for name in dict.fromkeys(names or [""]):
+    for name in names or [""]:
         # each also with _blank
         check_known(
             name.removesuffix("_blank"), STRATEGIES | APART, "elicitation method"
         )
-        chosen.append(find_strategy(name))
-    return chosen
+    found = map(find_strategy, dict.fromkeys(names))
+    return [how for how in found if how is not None]
 
 
 # --- stated: answer and confidence in words ------------------------------------------------------
@@ -202,13 +201,14 @@ Guess 2: ... (...%)"""
 def top_k(item: Item, plan: Plan) -> Program:
     """The two best guesses with probabilities."""
     reply = yield from rows.ask(item, plan, "guesses", TOP_K)
-    guesses = {}
+    guesses: dict[str, float] = {}
     for text, probability in parse_guesses(rows.whole(reply)):
         answer = rows.parse(item, text)
         if answer is not None and probability is not None:
             guesses.setdefault(answer, probability)
-    best = max(guesses, key=guesses.get, default=None)
-    return [rows.row([reply], best, guesses.get(best), probabilities=guesses)]
+    best = max(guesses, key=guesses.__getitem__, default=None)
+    confidence = None if best is None else guesses[best]
+    return [rows.row([reply], best, confidence, probabilities=guesses)]
 
 
 TWO_STAGE = """\
@@ -293,7 +293,7 @@ def challenge(item: Item, plan: Plan) -> Program:
 # --- likelihood: probabilities that are read, not stated -----------------------------------------
 
 
-def _has_options(item, plan):
+def _has_options(item: Item, plan: Plan) -> str | None:
     if not item.options:
         return "open question: no allowed answers whose probability could be read"
     if plan.lettered and len(item.options) > prompts.MOST_LETTERS:
@@ -316,14 +316,20 @@ def sequence_probability(item: Item, plan: Plan) -> Program:
     return rows.stated(item, [reply], read=lambda text: confidence)
 
 
-def _option_call(item, plan, options, change=""):
-    labels = options
-    words = prompts.ANSWER
-    if plan.lettered:
-        labels = prompts.letters(len(options))
-        words = prompts.LETTER
-    asked = {"options": options, "lettered": plan.lettered, "change": change}
-    return calls.Labels(rows.prompt(item, plan, words, **asked), tuple(labels))
+def _option_call(
+    item: Item, plan: Plan, options: Sequence[str], change: str = ""
+) -> calls.Labels:
+    """Ask how probable each option is, by its words or its letter."""
+    labels = prompts.letters(len(options)) if plan.lettered else options
+    prompt = rows.prompt(
+        item,
+        plan,
+        prompts.LETTER if plan.lettered else prompts.ANSWER,
+        change=change,
+        options=options,
+        lettered=plan.lettered,
+    )
+    return calls.Labels(prompt, tuple(labels))
 
 
 @strategy(
@@ -334,8 +340,9 @@ def _option_call(item, plan, options, change=""):
 )
 def option_probability(item: Item, plan: Plan) -> Program:
     """Nothing in words: the probabilities of the allowed answers are read."""
-    (result,) = yield [_option_call(item, plan, item.options)]
-    return [rows.likeliest(result, item.options)]
+    options = item.options or ()
+    (result,) = yield [_option_call(item, plan, options)]
+    return [rows.likeliest(result, options)]
 
 
 P_TRUE = (
@@ -372,28 +379,28 @@ CLIP_TEXT = "{question} {option}"
 def clip_zero_shot(item: Item, plan: Plan) -> Program:
     """Similarity of image and each answer, softmax at the model's own scale."""
     question = item.question.strip()
-    texts = [
-        CLIP_TEXT.format(question=question, option=option) for option in item.options
-    ]
+    options = item.options or ()
+    texts = [CLIP_TEXT.format(question=question, option=option) for option in options]
     (result,) = yield [calls.Similarity(rows.picture(item, plan), tuple(texts))]
-    return [rows.likeliest(result, item.options)]
+    return [rows.likeliest(result, options)]
 
 
 # --- agreement: asked again and counted ----------------------------------------------------------
 
 
-def _samples(item, plan):
+def _samples(item: Item, plan: Plan) -> Program:
     """Ask the same question again and again; methods that sample share the draws."""
     prompt = rows.prompt(item, plan, prompts.ANSWER)
-    seed = f"{plan.seed}|{plan.dataset}|{item.item_id}|"
+    seed = f"{plan.seed}|{plan.dataset}|{item.item_id}"
+    limit = plan.limit("answer")
     replies = yield [
-        calls.Generate(prompt, plan.limit("answer"), f"{seed}{i}", plan.temperature)
+        calls.Generate(prompt, limit, seed, i, plan.temperature)
         for i in range(plan.samples)
     ]
     return rows.unstated(item, replies)
 
 
-def _each(item, plan, asked):
+def _each(item: Item, plan: Plan, asked: list[calls.Prompt]) -> Program:
     """Ask all prompts at once, each for an answer."""
     limit = plan.limit("answer")
     replies = yield [calls.Generate(prompt, limit) for prompt in asked]
@@ -464,10 +471,11 @@ def augment(item: Item, plan: Plan) -> Program:
 )
 def blank_image(item: Item, plan: Plan) -> Program:
     """Option probabilities with the image and with a blank one, and their ratio."""
+    options = item.options or ()
     results = yield [
-        _option_call(item, plan, item.options, change) for change in ("", calls.BLANK)
+        _option_call(item, plan, options, change) for change in ("", calls.BLANK)
     ]
-    return [rows.likeliest(result, item.options, i) for i, result in enumerate(results)]
+    return [rows.likeliest(result, options, i) for i, result in enumerate(results)]
 
 
 #: What stands in the place of the right option where that is hidden.
@@ -483,9 +491,8 @@ NONE_OF_THEM = "none of the above"
 def none_of_the_above(item: Item, plan: Plan) -> Program:
     """Option probabilities where the right option is hidden and 'none of the above' offered."""
     golds = {item.gold} if isinstance(item.gold, str) else set(item.gold)
-    options = [option for option in item.options if option not in golds] + [
-        NONE_OF_THEM
-    ]
+    options = [option for option in item.options or () if option not in golds]
+    options.append(NONE_OF_THEM)
     (result,) = yield [_option_call(item, plan, options)]
     return [
         rows.likeliest(result, options) | {"gold": NONE_OF_THEM, "options": options}
@@ -503,7 +510,7 @@ def none_of_the_above(item: Item, plan: Plan) -> Program:
 )
 def expert(item: Item, plan: Plan) -> Program:
     """Another model judges the answers given: the allowed ones or, without these, those named."""
-    candidates = sorted(item.options)
+    candidates = sorted(item.options or ())
     if len(candidates) > 1:
         (result,) = yield [_option_call(item, plan, candidates)]
         return [rows.likeliest(result, candidates)]

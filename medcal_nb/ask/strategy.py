@@ -1,18 +1,14 @@
 """A strategy, the plan of a run, and a trial of what a strategy asks, without a model."""
 
 import hashlib
-from collections.abc import Callable, Generator
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, replace
 
 from medcal_nb.ask import calls
+from medcal_nb.ask.calls import Backend, Call, Program, Result
 from medcal_nb.datasets import Item
 from medcal_nb.errors import MedcalError
-
-Result = calls.Reply | calls.LabelProbabilities
-
-#: What a strategy's `ask` makes: it yields calls, is sent results, returns answer rows.
-Program = Generator[list, list, list[dict]]
 
 #: New tokens allowed per kind of reply.
 LIMITS = {"answer": 24, "form": 48, "guesses": 64, "reasoning": 256, "description": 96}
@@ -79,10 +75,10 @@ class Strategy:
     asks: str
     source: str
     family: str
-    needs: frozenset
-    ask: Callable
+    needs: frozenset[str]
+    ask: Callable[[Item, Plan], Program]
     rule: Callable | None
-    applies: Callable
+    applies: Callable[[Item, Plan], str | None]
 
     def words_hash(self, plan: Plan) -> str:
         """Return a hash of all that is put to a model, how long it may reply and how it is drawn.
@@ -97,10 +93,12 @@ class Strategy:
         ]
         return hashlib.blake2b(repr(asked).encode(), digest_size=8).hexdigest()
 
-    def skips(self, backend: object) -> str | None:
+    def skips(self, backend: Backend) -> str | None:
         """Return why a backend cannot be asked this way, or None where it can."""
-        missing = min(self.needs - backend.can, default=None)
-        return missing and backend.cannot.get(missing, f"the model gives no {missing}")
+        missing = min(self.needs - backend.can, default="")
+        if not missing:
+            return None
+        return backend.cannot.get(missing, f"the model gives no {missing}")
 
 
 def applies_always(item: Item, plan: Plan) -> None:
@@ -127,19 +125,19 @@ _SPECIMENS = (
 )
 
 
-def rehearse(how: Strategy, item: Item, plan: Plan) -> list:
+def rehearse(how: Strategy, item: Item, plan: Plan) -> list[Call]:
     """Return the calls that a strategy makes about an item, with results that are stood in."""
     program = how.ask(item, plan)
-    made = []
-    results = None
+    calls_of_all_rounds: list[Call] = []
     with suppress(StopIteration):
-        while asked := program.send(results):
-            made += asked
-            results = [_stand_in(call, item) for call in asked]
-    return made
+        asked = next(program)
+        while asked:
+            calls_of_all_rounds += asked
+            asked = program.send([_stand_in(call, item) for call in asked])
+    return calls_of_all_rounds
 
 
-def _stand_in(call, item):
+def _stand_in(call: Call, item: Item) -> Result:
     if isinstance(call, calls.Generate):
         return calls.Reply(item.options[0] if item.options else "<reply>")
     names = call.labels if isinstance(call, calls.Labels) else call.texts

@@ -42,6 +42,7 @@ def ask(
     concurrency: Annotated[int, Option(min=1, max=4096, help="Requests at once.")] = 16,
     timeout: Annotated[float, Option(min=0.1, max=1e6, help="Of a request, s.")] = 120,
     export: Annotated[Path | None, Option(help="Folder for batch requests.")] = None,
+    embed: Annotated[bool, Option("--embed", help="Images within requests.")] = False,
     collect: Annotated[Path | None, Option(help="Folder of their results.")] = None,
     dry_run: Annotated[bool, Option("--dry-run", help="Print prompts.")] = False,
     list_: Annotated[Lists | None, Option("--list", help="Say what there is.")] = None,
@@ -71,15 +72,14 @@ def ask(
     how |= {"max_new_tokens": max_new_tokens}
     about = {"split": split, "n": n}
     if export:
-        files = export_batch(export, model, methods, dataset=dataset, **about, **how)
-        say("\n".join(map(str, files)))
+        about |= how | {"dataset": dataset, "embed": embed}
+        _say_files(export, export_batch(export, model, methods, **about), to)
         return
     items = load_items(dataset, **about)
     reach = {"device": device, "revision": revision, "served_as": served_as}
     backend = resolve_model(model, concurrency=concurrency, timeout=timeout, **reach)
     if dry_run:
-        plan = Plan(dataset=dataset, **how)
-        say("\n".join(run.dry_run(backend, items, methods, plan)))
+        say("\n".join(run.dry_run(backend, items, methods, Plan(dataset, **how))))
         return
     say("\n".join(what_works(backend, methods)), err=True)
     how |= {"batch_size": batch_size, "shard": shard, "progress": True}
@@ -95,9 +95,18 @@ def _collect(folder: Path, to: Path | None) -> None:
 
     with AnswerLog(to) as log:
         summary, waiting = collect_batch(folder, log)
-    for path in waiting:
-        say(str(path))
+    _say_files(folder, waiting, to)
     _close(summary)
+
+
+def _say_files(folder: Path, files: list[Path], to: Path | None) -> None:
+    """Name the files of requests, a line each, and beside them what has to be done."""
+    from medcal_nb.ask.backends.batch import what_is_next
+
+    for path in files:
+        say(str(path))
+    for line in what_is_next(folder, files, to or "answers.sqlite"):
+        say(line, err=True)
 
 
 def _close(summary: Any) -> None:

@@ -12,7 +12,7 @@ import pytest
 
 from medcal_nb.answers import AnswerLog
 from medcal_nb.ask.backends import batch
-from medcal_nb.ask.backends.batch import collect_batch, export_batch
+from medcal_nb.ask.backends.batch import collect_batch, export_batch, what_is_next
 from medcal_nb.ask.backends.served import ServedModel
 from medcal_nb.ask.run import ask
 from medcal_nb.datasets import dataset_names, load_items
@@ -69,6 +69,10 @@ def test_a_batch_gives_what_a_direct_run_gives(tmp_path, log, monkeypatch):
         parts = [line["body"]["messages"][0]["content"][0] for line in lines]
         images = [part["image_url"]["url"] for part in parts]
         assert sum(a != b for a, b in pairwise(images)) == 5
+        # a request names its image, which is written once
+        assert all(len(json.dumps(line)) < 2000 for line in lines)
+        files = {path.as_uri() for path in folder.glob("images/*/*.png")}
+        assert files == set(images)
         while waiting:
             for path in waiting:
                 run_lines(told.url, path)
@@ -99,6 +103,10 @@ def test_what_failed_or_is_not_there_is_asked_again(tmp_path, log, monkeypatch):
         names = ("requests-000.jsonl", "requests-001.jsonl")
         assert waiting == [folder / "round-02" / name for name in names]
         assert [line["custom_id"] for line in lines_of(waiting)] == ids[1:]
+        first, run, collect = what_is_next(folder, waiting)
+        assert first.startswith("2 requests in 2 files")
+        assert run.endswith(f"--allowed-local-media-path {folder / 'images'}")
+        assert f"medcal ask --collect {folder}" in collect
         run_lines(told.url, paths[2])  # late, and counted
         summary, again = collect_batch(folder, log)
         assert (summary.rows, len(summary.failed), again) == (1, 1, waiting)
@@ -144,18 +152,20 @@ def dies(*args, ask=batch.ask, **settings):
     os.kill(os.getpid(), signal.SIGKILL)
 
 batch.ask = dies
-batch.export_batch({folder!r}, "told", "verbalized", dataset={dataset!r}, n=2)
+about = {{"dataset": {dataset!r}, "n": 2, "embed": True}}
+batch.export_batch({folder!r}, "told", "verbalized", **about)
 """
 
 
 def test_an_export_that_was_killed_is_begun_again(tmp_path, log):
-    (whole,) = exported(tmp_path / "whole", n=2)
+    (whole,) = exported(tmp_path / "whole", n=2, embed=True)
     folder = tmp_path / "killed"
     code = KILLED.format(folder=str(folder), dataset=DATASET)
     died = subprocess.run([sys.executable, "-c", code], check=False)
     assert died.returncode == -signal.SIGKILL
     with pytest.raises(MedcalError, match="export was not finished"):
         collect_batch(folder, log)
-    (path,) = exported(folder, n=2)
+    (path,) = exported(folder, n=2, embed=True)
     assert path.read_bytes() == whole.read_bytes()
+    assert b"data:image/png;base64" in path.read_bytes()
     assert path == folder / "round-01" / "requests-000.jsonl"

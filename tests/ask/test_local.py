@@ -45,7 +45,7 @@ def some_calls():
             for text in (prompts.ANSWER, strategies.VERBALIZED, strategies.TOP_K):
                 calls.append(Generate(prompt(picture, text, block=block), 9))
             asked = prompt(picture, block=block)
-            calls += [Generate(asked, 7, seed=f"{seed}/{i}") for i in range(3)]
+            calls += [Generate(asked, 7, seed=str(seed), sample=i) for i in range(3)]
         blank = prompt(noise_picture(seed, "blank"), block=other)
         calls += [
             Labels(prompt(picture), ("left lung", "heart", "left")),
@@ -201,19 +201,23 @@ def test_labels_equal_a_forward_pass_over_prompt_and_label():
 
 
 def test_samples_belong_to_their_seed():
-    calls = [Generate(prompt(noise_picture(5)), 6, seed=f"s{i}") for i in range(8)]
+    calls = [
+        Generate(prompt(noise_picture(5)), 6, seed="s", sample=i) for i in range(8)
+    ]
     texts = [reply.text for reply in answer(backend(), calls)]
     again = [reply.text for reply in answer(backend(max_positions=100), calls[::-1])]
     assert texts == again[::-1]
     assert len(set(texts)) > 4
-    cold = [Generate(c.prompt, 6, seed=c.seed, temperature=1e-4) for c in calls]
+    cold = [Generate(c.prompt, 6, c.seed, c.sample, temperature=1e-4) for c in calls]
     greedy = answer(backend(), [Generate(calls[0].prompt, 6)])[0].text
     assert {reply.text for reply in answer(backend(), cold)} == {greedy}
 
 
 def test_sampled_tokens_follow_the_model_distribution():
     n = 1500
-    calls = [Generate(prompt(noise_picture(6)), 1, seed=f"{i}") for i in range(n)]
+    calls = [
+        Generate(prompt(noise_picture(6)), 1, seed="s", sample=i) for i in range(n)
+    ]
     words = ("side", "that", "likelihood", "shown", "red", "wrong", "likely", "sure")
     calls.append(Labels(prompt(noise_picture(6)), words))
     *replies, labels = answer(backend(), calls)

@@ -322,7 +322,7 @@ def test_samples_go_in_one_request_and_equal_calls_are_asked_once():
     """Seeds follow each other, so that a part of the samples asked alone are the same ones."""
     with Told(several=True, logprobs=True) as told:
         model = faulty(told)
-        calls = [Generate(prompt(), 5, seed=f"0|d|q|{i}") for i in range(6)]
+        calls = [Generate(prompt(), 5, seed="0|d|q", sample=i) for i in range(6)]
         replies = run(model, calls)
         assert [body.get("n") for _, body in told.requests] == [6]
         later = run(model, calls[4:])

@@ -8,7 +8,7 @@ import pytest
 
 from medcal_nb.ask import strategies
 from medcal_nb.ask.calls import Failure, Generate, LabelProbabilities, Labels, Reply
-from medcal_nb.ask.run import run_programs
+from medcal_nb.ask.lockstep import run_programs
 from medcal_nb.ask.strategies import APART, STRATEGIES, Plan, find_strategy, rehearse
 from medcal_nb.datasets import iter_items
 from medcal_nb.errors import MedcalError
@@ -65,6 +65,11 @@ def test_rows_and_calls_are_as_declared(name):
         assert [row["sample"] for row in rows] == list(range(len(rows)))
         assert (len(rows) > 1) == (how.rule is not None)
         assert sum(map(len, rounds)) == len(calls)
+
+
+def test_logs_of_earlier_versions_are_gone_on_with():
+    how = find_strategy("self_consistency")
+    assert how.words_hash(Plan(dataset="d")) == "e2f53273a65d7855"
 
 
 def test_the_hash_of_the_words_holds_what_an_answer_depends_on_and_no_more():
@@ -153,9 +158,9 @@ def test_what_is_asked_again():
     assert changes == ["", "brighter", "darker", "turned", "cropped", "softer"]
     _, first = run("self_consistency", OPEN, says("red"))
     assert first == run("semantic_entropy", OPEN, says("red"))[1]  # the same draws
-    assert len({call.seed for call in first[0]}) == 4
+    assert len({call.draw for call in first[0]}) == 4
     _, other = run("self_consistency", OPEN, says("red"), replace(PLAN, seed=1))
-    assert not {call.seed for call in other[0]} & {call.seed for call in first[0]}
+    assert not {call.draw for call in other[0]} & {call.draw for call in first[0]}
 
 
 def test_option_probability_by_words_and_by_letters():

@@ -113,7 +113,9 @@ def test_a_batch_gives_what_a_direct_run_gives(local, tmp_path):
         for _ in range(5):
             for path in waiting:
                 results = path.with_name(path.name.replace("requests", "results"))
-                run = command("run_batch", "-i", str(path), "-o", str(results))
+                files = ("-i", str(path), "-o", str(results))
+                images = ("--allowed-local-media-path", str(folder / "images"))
+                run = command("run_batch", *files, *images)
                 out = subprocess.DEVNULL
                 subprocess.run(run, env=ENV, check=True, timeout=1200, stdout=out)
             summary, waiting = collect_batch(folder, log)

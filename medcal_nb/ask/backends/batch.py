@@ -1,26 +1,37 @@
 """Batches: requests written to files for a fleet, and what came back read like a server's replies.
 
-A folder holds ``plan.json`` (what is asked) and a folder for each round: ``round-01`` with
-``requests-000.jsonl`` … (OpenAI batch lines, at most 50,000 and 200 MB a file, lines of one image
-together) and, put there by whoever runs them, ``results-*.jsonl``. It is asked like any other
-model, each time from the start: what has no result yet, or a failed one, is the next round. A round
-is written beside its place and renamed, once it is whole; nothing is ever replaced or removed.
+A folder holds ``plan.json`` (what is asked), ``images`` (each once; requests name them by path,
+or embed them) and a folder for each round: ``round-01`` with ``requests-000.jsonl`` … (OpenAI batch
+lines, at most 50,000 and 200 MB a file, lines of one image together) and, put there by whoever runs
+them, ``results-*.jsonl``. It is asked like any other model, each time from the start: what has no
+result yet, or a failed one, is the next round. A round is written beside its place and renamed,
+once it is whole; nothing is ever replaced or removed.
 """
 
 import hashlib
 import json
-from collections.abc import Iterable, Iterator
+import shlex
+from collections.abc import Generator, Iterable
 from contextlib import suppress
 from functools import lru_cache, partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any
 
 from anyio.from_thread import start_blocking_portal
 
 from medcal_nb.answers import AnswerLog
 from medcal_nb.ask.backends import requests as rq
-from medcal_nb.ask.calls import WRITING, Failure
+from medcal_nb.ask.calls import (
+    WRITING,
+    Backend,
+    Failure,
+    Generate,
+    Outcome,
+    Picture,
+    Program,
+    Todo,
+)
 from medcal_nb.ask.run import ask
 from medcal_nb.ask.strategies import choose_strategies
 from medcal_nb.ask.strategy import Plan
@@ -46,6 +57,7 @@ def export_batch(
     dataset: str,
     split: str | None = None,
     n: int | None = None,
+    embed: bool = False,
     **settings: int | float | bool | None,
 ) -> list[Path]:
     """Write the first round of requests about a data set, and the plan that says what is asked.
@@ -59,6 +71,8 @@ def export_batch(
     strategies : str or list of str
     dataset, split, n
         The items, as :func:`medcal_nb.datasets.items.load_items` finds them again.
+    embed : bool
+        Write images into the requests, as base64; else requests name files of ``images``.
     **settings
         Of :class:`medcal_nb.ask.strategies.Plan`.
 
@@ -73,13 +87,15 @@ def export_batch(
         Where the folder holds a round, or another plan.
     """
     folder = Path(folder)
+    items: dict[str, Any] = {"name": dataset, "split": split, "n": n}
+    load_items(**items)  # a misspelt name leaves nothing behind
     about = {
         "model": model,
         "strategies": [how.name for how in choose_strategies(strategies)],
-        "items": {"name": dataset, "split": split, "n": n},
+        "items": items,
+        "embed": embed,
         "settings": settings,
     }
-    load_items(**about["items"])  # a misspelt name leaves nothing behind
     has_plan = (folder / _PLAN).exists()
     if _rounds(folder) or (has_plan and _read_plan(folder) != about):
         raise MedcalError(
@@ -124,31 +140,72 @@ def collect_batch(folder: Path | str, log: AnswerLog) -> tuple["Summary", list[P
     return _next_round(folder, about, log)
 
 
-def _rounds(folder):
+def what_is_next(
+    folder: Path | str, waiting: list[Path], to: Path | str = "answers.sqlite"
+) -> list[str]:
+    """Tell in lines how many requests wait for replies, and the commands that get them.
+
+    Parameters
+    ----------
+    folder : path
+    waiting : list of path
+        As `export_batch` and `collect_batch` return them.
+    to : path
+        The log that answers go to.
+    """
+    if not waiting:
+        return []
+    folder = Path(folder)
+    n = 0
+    for path in waiting:
+        with path.open("rb") as lines:
+            n += sum(1 for _ in lines)
+    about = _read_plan(folder)
+    run = ["vllm", "run-batch", "-i", "FILE", "-o", "RESULTS", "--model"]
+    run.append(about["model"])
+    if not about["embed"]:
+        run += ["--allowed-local-media-path", str(_images(folder))]
+    collect = ["medcal", "ask", "--collect", str(folder), "--to", str(to)]
+    return [
+        f"{n:,} requests in {len(waiting)} files wait for replies; for each FILE, with RESULTS "
+        "named like it (requests-000.jsonl, results-000.jsonl):",
+        f"  {shlex.join(run)}",
+        f"and then: {shlex.join(collect)}",
+    ]
+
+
+def _images(folder: Path) -> Path:
+    return folder.resolve() / "images"
+
+
+def _rounds(folder: Path) -> list[Path]:
     """The folders of rounds, in order."""
     return sorted(folder.glob("round-[0-9]*"))
 
 
-def _results(place):
+def _results(place: Path) -> list[Path]:
     return sorted(place.glob("results-*.jsonl"))
 
 
-def _requests(place):
+def _requests(place: Path) -> list[Path]:
     return sorted(place.glob("requests-*.jsonl"))
 
 
-def _next_round(folder, about, log):
+def _next_round(
+    folder: Path, about: dict[str, Any], log: AnswerLog
+) -> tuple["Summary", list[Path]]:
     """Ask from the start; what waits for a reply is a new round, once the last one has results."""
     rounds = _rounds(folder)
     is_open = bool(rounds) and not _results(rounds[-1])
     with TemporaryDirectory(dir=folder, prefix=".round-") as beside:
         part = Path(beside) / "round"
         part.mkdir()
-        batch = _Batch(about, part)
+        batch = _Batch(about, part, _images(folder))
         for path in (path for place in rounds for path in _results(place)):
             batch.read(path)
         items = load_items(**about["items"])
         summary = ask(batch, items, about["strategies"], log=log, **about["settings"])
+        summary.again = "the next round asks them again"
         is_due = bool(_requests(part))
         if is_due and not is_open:
             rounds.append(folder / f"round-{len(rounds) + 1:02}")
@@ -156,11 +213,12 @@ def _next_round(folder, about, log):
     return summary, _requests(rounds[-1]) if is_due else []
 
 
-def _read_plan(folder):
+def _read_plan(folder: Path) -> dict[str, Any]:
     """What the plan says, tried like what a user writes."""
     path = folder / _PLAN
     try:
         about = json.loads(require_file(path).read_text(encoding="utf-8"))
+        about.setdefault("embed", True)  # as all were once
         choose_strategies(about["strategies"])
         load_items(**about["items"])
         Plan(**about["settings"])
@@ -179,21 +237,22 @@ def _read_plan(folder):
     return about
 
 
-class _Batch:
+class _Batch(Backend):
     """A model whose replies are in the files of a folder, or wanted there."""
 
-    can = WRITING
-    cannot: ClassVar[dict] = {}
-
-    def __init__(self, about: dict, place: Path) -> None:
+    def __init__(self, about: dict[str, Any], place: Path, images: Path) -> None:
         self.place = place
+        self.images = images
+        self.embeds = about["embed"]
         self.name = about["model"]
+        self.can = WRITING
+        self.cannot = {}
         self.provenance = {"server": "batch"}
-        self.results = {}
-        self.asked = set()
+        self.results: dict[str, dict[str, Any]] = {}
+        self.asked: set[str] = set()
         self.n_lines = 0
-        self.path = None
-        self.url = lru_cache(maxsize=8)(rq.data_url)
+        self.n_bytes = 0
+        self.url = lru_cache(maxsize=8)(self._url)
 
     def read(self, path: Path) -> None:
         """Keep the lines of results by what they answer."""
@@ -208,11 +267,13 @@ class _Batch:
                     ) from None
                 self.results[digest] = record
 
-    def stream(self, batches: Iterable[tuple]) -> Iterator[tuple]:
+    def stream(
+        self, batches: Iterable[tuple[Todo, list[Program]]]
+    ) -> Generator[tuple[Todo, list[Outcome]], None, None]:
         """Run programs as far as the replies go; those that wait for one have no rows."""
         with start_blocking_portal() as portal:
             for todo, programs in batches:
-                outcomes = []
+                outcomes: list[Outcome] = []
                 for (item, how), program in zip(todo, programs, strict=True):
                     send = partial(self._send, f"{item.item_id}|{how.name}")
                     asked = rq.Asked(self.name, send, top=20, several=True, scores=True)
@@ -220,7 +281,7 @@ class _Batch:
                     outcomes.append([] if outcome == Failure(_WAITS) else outcome)
                 yield todo, outcomes
 
-    async def _send(self, about, call, body):
+    async def _send(self, about: str, call: rq.Asking, body: rq.Body) -> rq.Body:
         """Return what came back for a request; its line is due where that is nothing good."""
         picture = call.prompt.picture
         content = repr((picture, body)).encode()
@@ -232,22 +293,39 @@ class _Batch:
             return reply
         if digest not in self.asked:
             step = len(call.prompt.turns) // 2
-            sample = getattr(call, "seed", "").rpartition("|")[2] or 0
-            line = {"custom_id": f"{about}|{step}|{sample}|{digest}", "method": "POST"}
-            line |= {"url": f"/v1{rq.CHAT}", "body": body}
-            self._write(b"".join((*rq.fill(line, self.url(picture)[0]), b"\n")))
+            sample = call.sample if isinstance(call, Generate) else 0
+            line = {
+                "custom_id": f"{about}|{step}|{sample}|{digest}",
+                "method": "POST",
+                "url": f"/v1{rq.CHAT}",
+                "body": body,
+            }
+            self._write(b"".join((*rq.fill(line, self.url(picture)), b"\n")))
             self.asked.add(digest)
         answer = json.dumps(record.get("error") or record.get("response"))[:200]
         raise MedcalError(f"the server answered {answer}" if record else _WAITS)
 
-    def _write(self, line):
+    def _url(self, picture: Picture) -> bytes:
+        """Return where a request has its image from: itself, or a file that is written once."""
+        if self.embeds:
+            return rq.data_url(picture)[0]
+        data, kind, name = rq.encoded(picture)
+        # a folder of millions of files is slow on the disks of clusters
+        path = self.images / name[:2] / f"{name}.{kind}"
+        if not path.exists():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with new_file(path) as part:
+                part.write_bytes(data)
+        return path.as_uri().encode()
+
+    def _write(self, line: bytes) -> None:
         """Add a line to the last file, or to a new one where that has enough."""
-        is_full = self.n_lines % MOST_LINES == 0 or (
-            self.path.stat().st_size + len(line) > MOST_BYTES
-        )
-        if is_full:
+        self.n_bytes += len(line)
+        if self.n_lines % MOST_LINES == 0 or self.n_bytes > MOST_BYTES:
             number = len(_requests(self.place))
             self.path = self.place / f"requests-{number:03}.jsonl"
+            self.n_lines = 0
+            self.n_bytes = len(line)
         with self.path.open("ab") as file:
             file.write(line)
         self.n_lines += 1

@@ -2,17 +2,30 @@
 
 import json
 import time
+from collections.abc import Generator, Iterable
 from contextlib import nullcontext
 from typing import Any
 
 from medcal_nb.ask.backends.local import find_device, why
-from medcal_nb.ask.calls import SIMILARITY, WRITING, Failure, LabelProbabilities
+from medcal_nb.ask.calls import (
+    SIMILARITY,
+    WRITING,
+    Backend,
+    Failure,
+    LabelProbabilities,
+    Outcome,
+    Picture,
+    Program,
+    Similarity,
+    Todo,
+)
+from medcal_nb.ask.lockstep import in_lock_step
 from medcal_nb.errors import MedcalError
 
 _ONLY = "a CLIP model writes nothing, it compares images with sentences"
 
 
-class ClipModel:
+class ClipModel(Backend):
     """An open_clip model, its preprocessing and its tokenizer.
 
     Parameters
@@ -25,9 +38,6 @@ class ClipModel:
         Where it computes.
     """
 
-    can = frozenset({SIMILARITY})
-    cannot = dict.fromkeys(WRITING, _ONLY)
-
     def __init__(
         self, model: Any, preprocess: Any, tokenizer: Any, *, name: str, device: Any
     ) -> None:
@@ -36,41 +46,57 @@ class ClipModel:
         self.tokenizer = tokenizer
         self.name = name
         self.device = device
+        self.can = frozenset({SIMILARITY})
+        self.cannot = dict.fromkeys(WRITING, _ONLY)
+        self.provenance = {}
 
-    def session(self):
+    def session(self) -> nullcontext["ClipModel"]:
         """Open a batch of items."""
         return nullcontext(self)
 
-    def run(self, calls: list) -> list[LabelProbabilities | Failure]:
-        """Answer `Similarity` calls, in order; what stands in several of them is encoded once."""
-        import torch
+    def stream(
+        self, batches: Iterable[tuple[Todo, list[Program]]]
+    ) -> Generator[tuple[Todo, list[Outcome]], None, None]:
+        """Run the programs of many batches, a round at a time."""
+        return in_lock_step(self.session, batches)
 
+    def run(self, calls: list[Similarity]) -> list[LabelProbabilities | Failure]:
+        """Answer `Similarity` calls, in order; what stands in several of them is encoded once."""
         started = time.perf_counter()
         shown = {call.picture: self._pixels(call.picture) for call in calls}
         pixels = {one: x for one, x in shown.items() if not isinstance(x, Failure)}
         texts = list(dict.fromkeys(text for call in calls for text in call.texts))
-        if pixels:
-            with torch.inference_mode():
-                stacked = torch.stack(list(pixels.values())).to(self.device)
-                tokens = self.tokenizer(texts).to(self.device)
-                images = self.model.encode_image(stacked, normalize=True)
-                words = self.model.encode_text(tokens, normalize=True)
-                scale = self.model.logit_scale.exp().item()
-            # (images, texts)
-            similar = scale * images.double().cpu() @ words.double().cpu().T
-            shown |= dict(zip(pixels, similar, strict=True))
+        rows = self._similarities(pixels, texts) if pixels else {}
         seconds = (time.perf_counter() - started) / len(calls)
-        results = []
+        results: list[LabelProbabilities | Failure] = []
         for call in calls:
-            row = shown[call.picture]
-            if not isinstance(row, Failure):
-                shares = row[[texts.index(text) for text in call.texts]].softmax(0)
-                named = dict(zip(call.texts, shares.tolist(), strict=True))
-                row = LabelProbabilities(named, seconds=seconds)
-            results.append(row)
+            if call.picture not in rows:
+                results.append(shown[call.picture])
+                continue
+            places = [texts.index(text) for text in call.texts]
+            shares = rows[call.picture][places].softmax(0).tolist()
+            named = dict(zip(call.texts, shares, strict=True))
+            results.append(LabelProbabilities(named, seconds=seconds))
         return results
 
-    def _pixels(self, picture):
+    def _similarities(
+        self, pixels: dict[Picture, Any], texts: list[str]
+    ) -> dict[Picture, Any]:
+        """Return for each picture its similarity with each text, at the model's own scale."""
+        import torch
+
+        with torch.inference_mode():
+            stacked = torch.stack(list(pixels.values())).to(self.device)
+            tokens = self.tokenizer(texts).to(self.device)
+            images = self.model.encode_image(stacked, normalize=True)
+            words = self.model.encode_text(tokens, normalize=True)
+            scale = self.model.logit_scale.exp().item()
+        # (pictures, width) times (width, texts)
+        similar = scale * images.double().cpu() @ words.double().cpu().T
+        return dict(zip(pixels, similar, strict=True))
+
+    def _pixels(self, picture: Picture) -> Any:
+        """What the model is shown of a picture, or the `Failure` to open it."""
         try:
             return self.preprocess(picture.open())
         except MedcalError as error:
@@ -98,9 +124,9 @@ def find(name: str, *, device: str | None = None, **reach: Any) -> ClipModel | N
         wanted = f"local-dir:{pocket_dir(name)}"
     elif not wanted.startswith(("hf-hub:", "local-dir:")):
         wanted, _, pretrained = wanted.partition("@")
-    device = find_device(device)
+    place = find_device(device)
     try:
-        return ClipModel(*_load(wanted, pretrained), name=name, device=device)
+        return ClipModel(*_load(wanted, pretrained), name=name, device=place)
     except Exception as error:
         raise MedcalError(
             f"{name}: open_clip cannot load it: {why(error)}; names are "
@@ -108,7 +134,7 @@ def find(name: str, *, device: str | None = None, **reach: Any) -> ClipModel | N
         ) from error
 
 
-def _load(wanted, pretrained):
+def _load(wanted: str, pretrained: str | None) -> tuple[Any, Any, Any]:
     """Load model, preprocessing and tokenizer; no code of a checkpoint is run.
 
     Weights that are no safetensors are read as plain tensors (``weights_only``).

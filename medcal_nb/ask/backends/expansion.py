@@ -2,12 +2,15 @@
 
 from collections.abc import Mapping, Sequence
 from itertools import takewhile
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from medcal_nb.ask.calls import Failure
 
+if TYPE_CHECKING:
+    import torch
 
-def common(rows: Sequence[Sequence]) -> tuple:
+
+def common(rows: Sequence[tuple[int, ...]]) -> tuple[int, ...]:
     """Return the longest beginning that all token lists share."""
     pairs = zip(min(rows), max(rows), strict=False)
     return tuple(a for a, _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
@@ -30,8 +33,8 @@ class Expansion:
         tail = len(common([plain[start:][::-1], ids[start:][::-1]]))
         self.before = plain[: len(plain) - tail]
         self.begun = ids[: len(ids) - tail]
-        self.per_token = {}
-        self.tensors = {}
+        self.per_token: dict[str, torch.Tensor] = {}
+        self.tensors: dict[str, torch.Tensor] = {}
         for name in inputs.keys() - {"input_ids", "attention_mask"}:
             value = torch.as_tensor(inputs[name])
             if value.shape[:2] == (1, len(ids)):
@@ -51,11 +54,11 @@ class Expansion:
 
 def pixels(
     expansions: Sequence[Expansion], lengths: Sequence[int], backend: Any
-) -> dict[str, Any]:
+) -> "dict[str, torch.Tensor]":
     """Gather the tensors of several images for one pass over prompts of so many tokens."""
     from torch.nn.functional import pad
 
-    parts = {}
+    parts: dict[str, list[torch.Tensor]] = {}
     width = max(lengths)
     for expansion, length in zip(expansions, lengths, strict=True):
         for name, value in expansion.per_token.items():
@@ -64,14 +67,14 @@ def pixels(
             parts.setdefault(name, []).append(line)
         for name, value in expansion.tensors.items():
             parts.setdefault(name, []).append(value)
-    for name, values in parts.items():
-        joined = _stack(values)
-        dtype = backend.model.dtype if joined.is_floating_point() else None
-        parts[name] = joined.to(backend.device, dtype)
-    return parts
+    joined = {name: _stack(values) for name, values in parts.items()}
+    for name, value in joined.items():
+        dtype = backend.model.dtype if value.is_floating_point() else None
+        joined[name] = value.to(backend.device, dtype)
+    return joined
 
 
-def _stack(values):
+def _stack(values: "list[torch.Tensor]") -> "torch.Tensor":
     """Join along the first axis, padding the others with zeros to the largest."""
     import torch
 

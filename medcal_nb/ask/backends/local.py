@@ -9,24 +9,32 @@ import inspect
 import math
 import os
 import time
+from collections.abc import Generator, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 
-from medcal_nb.ask.backends.prefix import SharedPrefix
+from medcal_nb.ask.backends.prefix import Encoded, SharedPrefix
 from medcal_nb.ask.backends.rows import Row, uniforms
 from medcal_nb.ask.calls import (
     WRITING,
+    Backend,
     Failure,
     Generate,
     LabelProbabilities,
+    Labels,
+    Outcome,
     Picture,
+    Program,
     Prompt,
     Reply,
+    Result,
+    Todo,
 )
+from medcal_nb.ask.lockstep import in_lock_step
 from medcal_nb.errors import MedcalError
 
 #: Model types whose text decoder attends to what came before and to nothing else, so that a prefix
@@ -37,7 +45,11 @@ MODEL_TYPES = (
 )  # fmt: skip
 
 
-class LocalModel:
+#: Calls that a model on this machine answers.
+Asking: TypeAlias = Generate | Labels
+
+
+class LocalModel(Backend):
     """An image-text-to-text checkpoint of one of the `MODEL_TYPES`, on this machine.
 
     Parameters
@@ -57,8 +69,7 @@ class LocalModel:
         self.device = model.device
         self.can = WRITING
         self.cannot = {}
-        #: the commit of a hub checkpoint
-        self.revision = None
+        self.provenance = {}
         text = model.config.get_text_config()
         #: token positions kept in memory at once
         self.max_positions = self._positions_in_memory(text)
@@ -68,7 +79,7 @@ class LocalModel:
         self.positions = 0
         self.label_ids = cache(self._label_ids)
         #: parts of the last layer that compute the last position of rows alone
-        self.last_parts = ()
+        self.last_parts: tuple[Any, ...] = ()
         accepts = inspect.signature(model.forward).parameters
         self.cache_name = "cache" if "cache" in accepts else "past_key_values"
         #: gives positions of three kinds, where a model has them
@@ -86,7 +97,7 @@ class LocalModel:
         with suppress(AttributeError):  # its layers have other parts
             self._check_last_layer()
 
-    def _positions_in_memory(self, text):
+    def _positions_in_memory(self, text: Any) -> int:
         """What fills two fifths of a GPU's free memory with keys and values."""
         import torch
 
@@ -127,10 +138,10 @@ class LocalModel:
         )
         return dict(zip(prompts, written, strict=True))
 
-    def _check_template(self):
+    def _check_template(self) -> None:
         """Have three turns written, and see which token ends a reply."""
         turns = ("alpha", "beta", "gamma")
-        text = self.show(Prompt(None, turns))
+        text = self.show(Prompt(Picture("none"), turns))
         if any(text.count(turn) != 1 for turn in turns):
             raise MedcalError(
                 f"{self.name}: its chat template does not write a conversation of three turns; "
@@ -154,13 +165,10 @@ class LocalModel:
         """
         with ExitStack() as hooks:
             for part in self.last_parts:
-                hook = part.register_forward_pre_hook(
-                    lambda _, of_all: of_all[0][:, -1:]
-                )
-                hooks.enter_context(hook)
+                hooks.enter_context(part.register_forward_pre_hook(_last_position))
             return self.model(**inputs).logits[:, -1]
 
-    def _check_last_layer(self):
+    def _check_last_layer(self) -> None:
         """See that what comes behind the last attention may be computed for one position alone."""
         import torch
 
@@ -186,7 +194,7 @@ class LocalModel:
         except Exception as error:
             return Failure(f"its image cannot be shown: {why(error)}")
 
-    def _label_ids(self, text, label):
+    def _label_ids(self, text: str, label: str) -> list[int]:
         """Return the token ids of `label` as the model would write it right after `text`."""
         before, joint, plain = self.tokenizer(
             [text, text + label, label], add_special_tokens=False
@@ -194,8 +202,14 @@ class LocalModel:
         split = len(before)
         return joint[split:] if joint[:split] == before else plain
 
+    def stream(
+        self, batches: Iterable[tuple[Todo, list[Program]]]
+    ) -> Generator[tuple[Todo, list[Outcome]], None, None]:
+        """Run the programs of many batches, a round at a time."""
+        return in_lock_step(self.session, batches)
+
     @contextmanager
-    def session(self):
+    def session(self) -> "Iterator[_LocalSession]":
         """Open a batch: what its rounds of calls share is computed once."""
         import torch
 
@@ -217,14 +231,19 @@ class _LocalSession:
         self.backend = backend
         self.engine = engine
 
-    def run(self, calls: list) -> list[Reply | LabelProbabilities | Failure]:
+    def run(self, calls: list[Asking]) -> list[Result | Failure]:
         """Answer `calls`, in order."""
         started = time.perf_counter()
         backend = self.backend
-        encoded = {call.prompt: backend.refusal(call.prompt) for call in calls}
-        texts = {}
-        if shown := [prompt for prompt, message in encoded.items() if message is None]:
-            texts = backend.texts(shown)
+        encoded: dict[Prompt, Encoded | Failure] = {}
+        shown = []
+        for prompt in dict.fromkeys(call.prompt for call in calls):
+            if refusal := backend.refusal(prompt):
+                encoded[prompt] = refusal
+            else:
+                shown.append(prompt)
+        texts = backend.texts(shown) if shown else {}
+        if shown:
             encoded |= self.engine.encode(texts)
         rows = {call: self._rows(call, encoded[call.prompt], texts) for call in calls}
         asked = [some for some in rows.values() if not isinstance(some, Failure)]
@@ -235,16 +254,20 @@ class _LocalSession:
             for call in calls
         ]
 
-    def _rows(self, call, ids, texts):
+    def _rows(
+        self, call: Asking, ids: Encoded | Failure, texts: Mapping[Prompt, str]
+    ) -> list[Row] | Failure:
         """The rows that a call needs, or a Failure."""
         if isinstance(ids, Failure):
             return ids
         if isinstance(call, Generate):
-            draws = uniforms(call.seed, call.max_new_tokens) if call.seed else None
+            draws = uniforms(call.draw, call.max_new_tokens) if call.seed else None
             return [Row(call.prompt, call.max_new_tokens, draws, call.temperature)]
         return self._label_rows(call.prompt, texts[call.prompt], call.labels)
 
-    def _label_rows(self, prompt, text, labels):
+    def _label_rows(
+        self, prompt: Prompt, text: str, labels: tuple[str, ...]
+    ) -> list[Row] | Failure:
         """One forced row per way of writing a label.
 
         A label counts in the ways models write it: as given and with a capital, with and without
@@ -252,7 +275,7 @@ class _LocalSession:
         begin another's, the end of the reply is scored too, so that "left" does not take what
         belongs to "left lower".
         """
-        written = {}
+        written: dict[tuple[int, ...], str] = {}
         for label in labels:
             capital = label[:1].upper() + label[1:]
             for way in (label, capital, " " + label, " " + capital):
@@ -270,10 +293,18 @@ class _LocalSession:
             for ids, label in written.items()
         ]
 
-    def _result(self, call, rows, ids, seconds):
+    def _result(
+        self,
+        call: Asking,
+        rows: list[Row] | Failure,
+        ids: Encoded | Failure,
+        seconds: float,
+    ) -> Result | Failure:
         """What the rows of a call say."""
         if isinstance(rows, Failure):
             return rows
+        if isinstance(ids, Failure):
+            return ids
         if isinstance(call, Generate):
             (row,) = rows
             text = self.backend.tokenizer.decode(row.tokens, skip_special_tokens=True)
@@ -288,14 +319,20 @@ class _LocalSession:
         return LabelProbabilities(shares, min(1.0, math.exp(total)), len(ids), seconds)
 
 
-def _message(i, text):
+def _last_position(_: Any, of_all: tuple[Any, ...]) -> Any:
+    """Leave of what goes into a part of a layer the last position of each row."""
+    return of_all[0][:, -1:]
+
+
+def _message(i: int, text: str) -> dict[str, Any]:
     """A turn as chat templates know it: the first holds the image, every other is the model's."""
-    content = [{"type": "image"}] * (i == 0) + [{"type": "text", "text": text}]
+    words = {"type": "text", "text": text}
+    content = [words] if i else [{"type": "image"}, words]
     return {"role": "assistant" if i % 2 else "user", "content": content}
 
 
 @cache
-def _keep_memory(size=1 << 30):
+def _keep_memory(size: int = 1 << 30) -> None:
     """Make glibc keep freed memory up to `size` bytes: large tensors come and go in every pass.
 
     Otherwise each is mapped anew, and the pages it touches are given out one by one.
@@ -368,7 +405,9 @@ def find(
     return model
 
 
-def _load(checkpoint, name, device, revision):
+def _load(
+    checkpoint: str, name: str, device: Any, revision: str | None
+) -> tuple[Any, Any]:
     """Load model and processor, of a known type and with all its weights."""
     import torch
     from transformers import AutoConfig, AutoModelForImageTextToText, AutoProcessor
@@ -377,7 +416,7 @@ def _load(checkpoint, name, device, revision):
     logging.disable_progress_bar()
     # answers of pocket models were recorded in full precision
     half = device.type == "cuda" and not name.startswith("pocket-")
-    common = {"revision": revision, "trust_remote_code": False}
+    common: dict[str, Any] = {"revision": revision, "trust_remote_code": False}
     kind = AutoConfig.from_pretrained(checkpoint, **common).model_type
     if kind not in MODEL_TYPES:
         raise MedcalError(
@@ -385,7 +424,8 @@ def _load(checkpoint, name, device, revision):
             f"transformers serve) and give the URL; asked here are {', '.join(MODEL_TYPES)}"
         )
     processor = AutoProcessor.from_pretrained(checkpoint, **common)
-    model, loaded = AutoModelForImageTextToText.from_pretrained(
+    # with `output_loading_info` it is a pair, of which its signature knows nothing
+    pair: Any = AutoModelForImageTextToText.from_pretrained(
         checkpoint,
         dtype=torch.bfloat16 if half else torch.float32,
         attn_implementation="sdpa",
@@ -394,6 +434,7 @@ def _load(checkpoint, name, device, revision):
         ignore_mismatched_sizes=True,  # refused below, by name
         **common,
     )
+    model, loaded = pair
     if keys := sorted(map(str, [*loaded["missing_keys"], *loaded["mismatched_keys"]])):
         raise MedcalError(
             f"{name}: weights missing or of another shape: {len(keys)}, which would be random, "

@@ -8,18 +8,24 @@ so far are one row until they part.
 """
 
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from copy import copy
 from dataclasses import dataclass
 from functools import cache
 from itertools import accumulate, groupby
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 from medcal_nb.ask.backends.expansion import Expansion, common, pixels
 from medcal_nb.ask.backends.rows import Row, choose
 from medcal_nb.ask.calls import BLANK, Failure, Picture, Prompt
 from medcal_nb.errors import MedcalError
+
+if TYPE_CHECKING:
+    import torch
+
+#: The tokens of a prompt, its image expanded.
+Encoded: TypeAlias = tuple[int, ...]
 
 #: Token positions with images, or after them, that are computed in one pass.
 MOST_PREFILL = 1 << 15
@@ -53,22 +59,33 @@ def slices(sizes: Sequence[int], cost: float, most: int) -> Iterator[slice]:
 class State:
     """Keys, values, mask and next position of a batch of token rows, and their last logits."""
 
-    cache: object
-    mask: object
-    position: object
-    logits: object = None
+    cache: Any
+    mask: "torch.Tensor"
+    position: "torch.Tensor"
+    logits: Any = None
 
 
 class Node(NamedTuple):
     """Tokens that have been computed: a row of a state."""
 
-    tokens: tuple
-    state: State | None
+    tokens: Encoded
+    state: Any
     row: int
 
 
-#: No tokens, of which all others are continuations.
+#: No tokens and no state, of which all others are continuations.
 _ROOT = Node((), None, 0)
+#: Tokens about a picture.
+_About: TypeAlias = tuple[Picture, Encoded]
+
+
+class _Member(NamedTuple):
+    """Tokens to compute: how many, behind which node, and all of them."""
+
+    own: int
+    node: Node
+    picture: Picture
+    tokens: Encoded
 
 
 class Branch(NamedTuple):
@@ -77,7 +94,7 @@ class Branch(NamedTuple):
     state: State
     line: int
     token: int
-    rows: list
+    rows: list[Row]
 
 
 class SharedPrefix:
@@ -85,15 +102,15 @@ class SharedPrefix:
 
     def __init__(self, backend: Any) -> None:
         self.backend = backend
-        self.expansions = {}
-        self.nodes = defaultdict(list)
+        self.expansions: dict[Picture, Expansion] = {}
+        self.nodes: defaultdict[Picture, list[Node]] = defaultdict(list)
         self.shown = cache(_one_of_its_size)
 
     # --- tokens -----------------------------------------------------------------------------------
 
-    def encode(self, texts: dict[Prompt, str]) -> dict[Prompt, tuple | Failure]:
+    def encode(self, texts: dict[Prompt, str]) -> dict[Prompt, Encoded | Failure]:
         """Return the token ids of each prompt, image expanded, or a Failure."""
-        encoded = {}
+        encoded: dict[Prompt, Encoded | Failure] = {}
         plain = self.backend.tokenizer([*texts.values()], **self.backend.special)
         for (prompt, text), tokens in zip(
             texts.items(), plain["input_ids"], strict=True
@@ -110,31 +127,36 @@ class SharedPrefix:
 
     # --- running ----------------------------------------------------------------------------------
 
-    def run(self, encoded: dict[Prompt, tuple | Failure], rows: list[Row]) -> None:
+    def run(self, encoded: dict[Prompt, Encoded | Failure], rows: list[Row]) -> None:
         """Fill in the rows' tokens and log-probabilities.
 
         Rows go image by image, as many at once as fit into memory.
         """
         import torch
 
+        tokens = {
+            prompt: ids
+            for prompt, ids in encoded.items()
+            if not isinstance(ids, Failure)
+        }
         rows = sorted(rows, key=lambda row: row.prompt.picture.key)
         # for each of: rows being written, and these being copied; and no more than MOST_ROWS
         most = self.backend.max_positions // 2
         sizes = (
-            max(len(encoded[row.prompt]) + row.limit, most // MOST_ROWS) for row in rows
+            max(len(tokens[row.prompt]) + row.limit, most // MOST_ROWS) for row in rows
         )
         numbered = zip(accumulate(sizes), rows, strict=True)
         with torch.inference_mode():
             for _, part in groupby(numbered, key=lambda pair: pair[0] // most):
-                self._write(self._begin(encoded, [row for _, row in part]))
+                self._write(self._begin(tokens, [row for _, row in part]))
                 states = {node.state for nodes in self.nodes.values() for node in nodes}
                 if sum(state.mask.numel() for state in states) > most // 2:
                     # what later rounds would share is computed anew
                     self.nodes.clear()
 
-    def _begin(self, encoded, rows):
+    def _begin(self, encoded: dict[Prompt, Encoded], rows: list[Row]) -> list[Branch]:
         """Compute what prompts share, then each to its end; branches with their first tokens."""
-        ends = {}
+        ends: dict[Prompt, _About] = {}
         for row in rows:
             ends[row.prompt] = self.shown(row.prompt.picture), encoded[row.prompt]
         if (
@@ -156,66 +178,67 @@ class SharedPrefix:
             for branch in _sprout(state, asked, self.backend.eos)
         ]
 
-    def _grow(self, ends):
+    def _grow(self, ends: dict[Prompt, _About]) -> None:
         """Compute and keep what prompts begin with: their image at the least, then their history.
 
         Prompts with the same history share more than their question.
         """
-        for depth in (1, 3):
-            members = defaultdict(list)
+        for of_history in (False, True):
+            members: defaultdict[tuple[Picture, Any], list[Encoded]] = defaultdict(list)
             for prompt, (picture, tokens) in ends.items():
-                shared = (picture, prompt.block, prompt.turns[:-1])[:depth]
-                members[shared].append(tokens)
+                history = (prompt.block, prompt.turns[:-1]) if of_history else None
+                members[picture, history].append(tokens)
             begun = [
                 (picture, max(self.expansions[picture].begun, common(tokens), key=len))
-                for (picture, *_), tokens in members.items()
+                for (picture, _), tokens in members.items()
             ]
             for (picture, _), node in self._compute(begun).items():
                 if node not in self.nodes[picture]:
                     self.nodes[picture].append(node)
 
-    def _longest(self, picture, tokens):
+    def _longest(self, picture: Picture, tokens: Encoded) -> Node:
         """The node that holds the longest beginning of tokens about a picture, at first none."""
         fitting = (
             n for n in self.nodes[picture] if tokens[: len(n.tokens)] == n.tokens
         )
         return max(fitting, key=lambda node: len(node.tokens), default=_ROOT)
 
-    def _compute(self, wanted):
+    def _compute(self, wanted: Iterable[_About]) -> dict[_About, Node]:
         """Return a node for each (picture, tokens), continued from the longest beginning."""
-        found = {}
-        fresh = defaultdict(list)
+        found: dict[_About, Node] = {}
+        fresh: defaultdict[State | None, list[_Member]] = defaultdict(list)
         for picture, tokens in dict.fromkeys(wanted):
             node = self._longest(picture, tokens)
             if own := len(tokens) - len(node.tokens):
-                fresh[node.state].append((own, node, picture, tokens))
+                fresh[node.state].append(_Member(own, node, picture, tokens))
             else:
                 found[picture, tokens] = node
         for members in fresh.values():
-            members.sort(key=lambda member: member[0])
-            sizes = [own for own, *_ in members]
+            members.sort(key=lambda member: member.own)
+            sizes = [member.own for member in members]
             for part in slices(sizes, self.backend.cut_cost, MOST_PREFILL):
                 state = self._extend(members[part])
-                for row, (_, _, picture, tokens) in enumerate(members[part]):
-                    found[picture, tokens] = Node(tokens, state, row)
+                for row, member in enumerate(members[part]):
+                    about = (member.picture, member.tokens)
+                    found[about] = Node(member.tokens, state, row)
         return found
 
-    def _extend(self, members):
+    def _extend(self, members: list[_Member]) -> State:
         """Continue rows of one state by token lists, or begin with what holds the images."""
         import torch
         from transformers import DynamicCache
 
-        sizes = [own for own, *_ in members]
+        sizes = [member.own for member in members]
         width = max(sizes)
         pad = (self.backend.pad,)
-        ids = [pad * (width - own) + tokens[-own:] for own, *_, tokens in members]
-        ids = torch.tensor(ids, device=self.backend.device)
+        lines = [pad * (width - one.own) + one.tokens[-one.own :] for one in members]
+        ids = torch.tensor(lines, device=self.backend.device)
         lengths = ids.new_tensor(sizes)
         mask = torch.arange(width, device=ids.device) >= width - lengths[:, None]
         position = (mask.long().cumsum(1) - 1).clamp(min=0)
-        inputs = {}
-        if members[0][1] is _ROOT:
-            images = [self.expansions[picture] for *_, picture, _ in members]
+        inputs: dict[str, torch.Tensor] = {}
+        if members[0].node is _ROOT:
+            images = [self.expansions[member.picture] for member in members]
             inputs = pixels(images, sizes, self.backend)
             state = State(DynamicCache(), mask, lengths)
             if index := self.backend.rope_index:
@@ -223,14 +246,21 @@ class SharedPrefix:
                 position, _ = index(ids, attention_mask=mask.long(), **of_images)
                 state.position = position.masked_fill(~mask, -1).amax(dim=(0, 2)) + 1
         else:
-            state = _copied([(node.state, node.row) for _, node, *_ in members])
+            nodes = [member.node for member in members]
+            state = _copied([(node.state, node.row) for node in nodes])
             position = state.position[:, None] + position
             state.mask = torch.cat([state.mask, mask], dim=1)
             state.position = state.position + lengths
         self._forward(state, ids, position, inputs)
         return state
 
-    def _forward(self, state, ids, position, inputs):
+    def _forward(
+        self,
+        state: State,
+        ids: "torch.Tensor",
+        position: "torch.Tensor",
+        inputs: "Mapping[str, torch.Tensor]",
+    ) -> None:
         self.backend.positions += ids.numel()
         if self.backend.rope_index and position.dim() == 2:
             position = position.expand(3, *position.shape)
@@ -246,7 +276,7 @@ class SharedPrefix:
 
     # --- writing ----------------------------------------------------------------------------------
 
-    def _write(self, branches):
+    def _write(self, branches: list[Branch]) -> None:
         """Write all branches to their ends, together as far as they are alike."""
         branches.sort(key=lambda branch: branch.state.mask.shape[1])
         widths = [branch.state.mask.shape[1] for branch in branches]
@@ -256,7 +286,7 @@ class SharedPrefix:
         while parts:
             self._decode(parts.pop())
 
-    def _decode(self, branches):
+    def _decode(self, branches: list[Branch]) -> None:
         """Write token after token; rows that have ended leave the batch, others fork in it."""
         import torch
 
@@ -272,7 +302,7 @@ class SharedPrefix:
                 state, branches = _join(branches)
 
 
-def _one_of_its_size(picture):
+def _one_of_its_size(picture: Picture) -> Picture:
     """The same for all blank pictures of a size, whichever image they stand for."""
     if picture.change == BLANK:
         with suppress(
@@ -283,10 +313,12 @@ def _one_of_its_size(picture):
     return picture
 
 
-def _sprout(state, asked, eos):
+def _sprout(
+    state: State, asked: Iterable[tuple[int, Row]], eos: frozenset[int]
+) -> list[Branch]:
     """Choose the next token of rows, by line of a state; those that choose alike stay together."""
     lines, rows = zip(*asked, strict=True)
-    branches = {}
+    branches: dict[tuple[int, int], Branch] = {}
     for line, row, token in zip(
         lines, rows, choose(state.logits, lines, rows, eos), strict=True
     ):
@@ -296,13 +328,13 @@ def _sprout(state, asked, eos):
     return list(branches.values())
 
 
-def _join(branches):
+def _join(branches: list[Branch]) -> tuple[State, list[Branch]]:
     """Copy branches of several states into one state, the new token of each at the same place."""
     state = _copied([(branch.state, branch.line) for branch in branches])
     return state, [Branch(state, i, b.token, b.rows) for i, b in enumerate(branches)]
 
 
-def _copied(rows):
+def _copied(rows: Iterable[tuple[State, int]]) -> State:
     """Copy rows, those of a state side by side, into a new state, their ends aligned.
 
     What a shorter row lacks is zero, and masked.
@@ -318,13 +350,13 @@ def _copied(rows):
     width = max(state.mask.shape[1] for state, _ in parts)
     cache = DynamicCache()
 
-    def joined(tensors, *behind):
-        rows = []
+    def joined(tensors: "list[torch.Tensor]", *behind: int) -> "torch.Tensor":
+        aligned = []
         for tensor, (state, which) in zip(tensors, parts, strict=True):
             lacking = width - state.mask.shape[1]
             row = tensor[which]
-            rows.append(pad(row, (*behind, lacking, 0)) if lacking else row)
-        return torch.cat(rows) if rows[1:] else rows[0]
+            aligned.append(pad(row, (*behind, lacking, 0)) if lacking else row)
+        return torch.cat(aligned) if aligned[1:] else aligned[0]
 
     for layers in zip(*(state.cache.layers for state, _ in parts), strict=True):
         layer = copy(layers[0])

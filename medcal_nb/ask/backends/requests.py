@@ -12,19 +12,23 @@ import itertools
 import json
 import math
 import time
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from medcal_nb.ask.calls import (
+    Call,
     Failure,
     Generate,
     LabelProbabilities,
     Labels,
+    Outcome,
     Picture,
+    Program,
     Reply,
+    Result,
     encode_png,
 )
 from medcal_nb.errors import MedcalError
@@ -35,6 +39,11 @@ CHAT = "/chat/completions"
 #: Stands for the image in a body.
 IMAGE = "@@image@@"
 
+#: The body of a request, and what came back for it: JSON.
+Body = dict[str, Any]
+#: Calls that are put to a server.
+Asking = Generate | Labels
+
 #: What a label may have beyond what the first token tells, as a share of all labels.
 UNDECIDED = 5e-4
 
@@ -42,8 +51,8 @@ UNDECIDED = 5e-4
 # --- bodies --------------------------------------------------------------------------------------
 
 
-def data_url(picture: Picture) -> tuple[bytes, str]:
-    """Return a picture as a data URL, in bytes, and its name, a hash of what is sent.
+def encoded(picture: Picture) -> tuple[bytes, str, str]:
+    """Return a picture as a file's bytes, their kind ("jpeg" or "png"), and a hash as its name.
 
     A JPEG or PNG in grey or RGB, neither turned by its EXIF nor transparent, is sent as it is; all
     else as PNG of what is seen here.
@@ -55,7 +64,7 @@ def data_url(picture: Picture) -> tuple[bytes, str]:
     source = picture.source
     data = source if isinstance(source, bytes) else Path(source).read_bytes()
     with Image.open(io.BytesIO(data)) as own:
-        kind = own.format.lower()
+        kind = str(own.format).lower()
         turned = own.getexif().get(0x0112, 1) != 1
         plain = (
             own.mode in ("RGB", "L") and "transparency" not in own.info and not turned
@@ -63,24 +72,30 @@ def data_url(picture: Picture) -> tuple[bytes, str]:
     if picture.change or not plain or kind not in ("jpeg", "png"):
         kind = "png"
         data = encode_png(shown)
-    url = b"data:image/%b;base64,%b" % (kind.encode(), base64.b64encode(data))
-    return url, hashlib.blake2b(data, digest_size=16).hexdigest()
+    return data, kind, hashlib.blake2b(data, digest_size=16).hexdigest()
 
 
-def fill(body: dict, url: bytes | None, name: str = "") -> tuple[bytes, bytes, bytes]:
+def data_url(picture: Picture) -> tuple[bytes, str]:
+    """Return a picture as a data URL, in bytes, and its name."""
+    data, kind, name = encoded(picture)
+    return b"data:image/%b;base64,%b" % (kind.encode(), base64.b64encode(data)), name
+
+
+def fill(body: Body, url: bytes | None, name: str = "") -> tuple[bytes, bytes, bytes]:
     """Write a body as JSON, in it the image: by its URL, its name, or both; in parts of bytes."""
-    shown = {"type": "image_url", "image_url": url and {"url": IMAGE}}
-    shown |= {"uuid": name} if name else {}
+    shown: Body = {"type": "image_url", "image_url": url and {"url": IMAGE}}
+    if name:
+        shown["uuid"] = name
     before, _, after = json.dumps(body).partition(f'"{IMAGE}"')
-    head, mark, tail = json.dumps(shown).partition(IMAGE)
-    return (before + head).encode(), url if mark else b"", (tail + after).encode()
+    head, _, tail = json.dumps(shown).partition(IMAGE)
+    return (before + head).encode(), url or b"", (tail + after).encode()
 
 
-def chat(model: str, turns: Sequence[str], limit: int, **more: Any) -> dict:
+def chat(model: str, turns: Sequence[str], limit: int, **more: Any) -> Body:
     """Write the body of a request for a reply."""
     messages = []
     for i, text in enumerate(turns):
-        content = text if i else [IMAGE, {"type": "text", "text": text}]
+        content: Any = text if i else [IMAGE, {"type": "text", "text": text}]
         messages.append({"role": "assistant" if i % 2 else "user", "content": content})
     return {
         "model": model,
@@ -95,9 +110,8 @@ def seed_of(call: Generate) -> int:
 
     A server that draws several samples of one request gives the n-th the request's seed + n.
     """
-    base, _, number = call.seed.rpartition("|")
-    digest = hashlib.blake2b(base.encode(), digest_size=4).digest()
-    return (int.from_bytes(digest, "little") >> 2) + int(number)
+    digest = hashlib.blake2b(call.seed.encode(), digest_size=4).digest()
+    return (int.from_bytes(digest, "little") >> 2) + call.sample
 
 
 # --- asking --------------------------------------------------------------------------------------
@@ -125,9 +139,9 @@ class Asked:
     def __init__(
         self,
         model: str,
-        send: Callable,
+        send: Callable[[Asking, Body], Awaitable[Body]],
         *,
-        gate: AbstractAsyncContextManager = nullcontext(),
+        gate: AbstractAsyncContextManager[None] = nullcontext(),
         top: int = 0,
         several: bool = False,
         scores: bool = False,
@@ -135,81 +149,87 @@ class Asked:
         self.model = model
         self.send = send
         self.gate = gate
-        self.tasks = {}
+        self.tasks: dict[Call, tuple[asyncio.Task, int]] = {}
         self.top = top
         self.several = several
         self.scores = scores
 
-    async def follow(self, program: Generator) -> list[dict] | Failure:
+    async def follow(self, program: Program) -> Outcome:
         """Run a program to its end; return its rows, or the failure that ends it."""
-        results = None
         try:
+            calls = next(program)
             while True:
-                results = await self.results(program.send(results))
+                results = await self.results(calls)
                 if failures := [one for one in results if isinstance(one, Failure)]:
                     return failures[0]
+                calls = program.send(results)
         except StopIteration as stop:
             return stop.value
         except Exception as error:  # of a parser, for example
             return _failure(error)
 
-    async def results(self, calls: list) -> list:
+    async def results(self, calls: Sequence[Call]) -> list[Result | Failure]:
         """Answer calls, in order; samples of a prompt are one request where the server can."""
 
-        def request(call):
-            sampled = self.several and getattr(call, "seed", "")
-            return replace(call, seed=call.seed.rpartition("|")[0]) if sampled else call
+        def request(call: Call) -> Call:
+            if self.several and isinstance(call, Generate):
+                return replace(call, sample=0)
+            return call
 
         fresh = dict.fromkeys(call for call in calls if call not in self.tasks)
+        # samples of a prompt stand side by side
         for _, group in itertools.groupby(fresh, request):
-            task = asyncio.create_task(self._answer(members := [*group]))
+            members = list(group)
+            task = asyncio.create_task(self._answer(members))
             self.tasks |= {call: (task, i) for i, call in enumerate(members)}
-        return [(await task)[i] for task, i in map(self.tasks.get, calls)]
+        return [(await task)[i] for task, i in map(self.tasks.__getitem__, calls)]
 
-    async def _answer(self, calls):
+    async def _answer(self, calls: list) -> Sequence[Result | Failure]:
         """Answer what is one request: a call, or samples of a prompt."""
-        labels = isinstance(calls[0], Labels)
+        first = calls[0]
+        found: Sequence[Result]
         async with self.gate:
             started = time.perf_counter()
             try:
-                found = (
-                    [await self._labels(*calls)]
-                    if labels
-                    else await self._replies(calls)
-                )
-                return [
-                    replace(one, seconds=time.perf_counter() - started) for one in found
-                ]
+                if isinstance(first, Labels):
+                    found = [await self._labels(first)]
+                else:
+                    found = await self._replies(calls)
+                seconds = time.perf_counter() - started
+                return [replace(one, seconds=seconds) for one in found]
             except (
                 Exception
             ) as error:  # whatever a server answers is that call's failure
                 return [_failure(error)] * len(calls)
 
-    async def _chat(self, call, limit, *later, **more):
+    async def _chat(self, call: Asking, limit: int, *later: str, **more: Any) -> Body:
         """Ask for a reply to a call's prompt, or what it makes of later turns."""
         return await self.send(
             call, chat(self.model, (*call.prompt.turns, *later), limit, **more)
         )
 
-    async def _replies(self, calls):
+    async def _replies(self, calls: list[Generate]) -> list[Reply]:
         call = calls[0]
-        more = {"logprobs": True} if self.top else {}
+        more: Body = {"logprobs": True} if self.top else {}
         if call.seed:
             more |= {"seed": seed_of(call), "temperature": call.temperature}
-        more |= {"n": len(calls)} if len(calls) > 1 else {}
+        if len(calls) > 1:
+            more["n"] = len(calls)
         reply = await self._chat(call, call.max_new_tokens, **more)
         return [
             _reply(one, reply) for _, one in zip(calls, reply["choices"], strict=True)
         ]
 
-    async def _labels(self, call):
+    async def _labels(self, call: Labels) -> LabelProbabilities:
         """Ask how probable each label is: by first tokens, or word by word."""
         reply = await self._chat(call, 1, logprobs=True, top_logprobs=self.top)
         before = count(reply, "prompt_tokens")
         entries = token_entries(reply["choices"][0])
         mass = first_token_labels(entries, call.labels, whole=self.scores)
-        mass = mass or (self.scores and await self._scored(call, before))
-        if not mass or not (total := math.fsum(mass.values())):
+        if not mass and self.scores:
+            mass = await self._scored(call, before)
+        total = math.fsum(mass.values()) if mass else 0.0
+        if not mass or not total:
             raise MedcalError(
                 f"the likely first tokens do not tell {', '.join(call.labels)} apart"
             )
@@ -217,14 +237,14 @@ class Asked:
             {k: p / total for k, p in mass.items()}, min(1.0, total), before
         )
 
-    async def _scored(self, call, before):
+    async def _scored(self, call: Labels, before: int) -> dict[str, float]:
         """Read each label's probability as the model's own next words, token by token.
 
         As on this machine: with and without a capital; where the tokens of one label begin
         another's, the token that follows is scored too, which ends the turn.
         """
 
-        async def read(words, *, closed):
+        async def read(words: str, *, closed: bool) -> list[tuple[str, float]]:
             form = {
                 "add_generation_prompt": False,
                 "continue_final_message": not closed,
@@ -250,21 +270,19 @@ class Asked:
         return mass
 
 
-def _failure(error):
+def _failure(error: Exception) -> Failure:
     """Return why a call or a program has no answer."""
+    if isinstance(error, MedcalError):
+        return Failure(str(error))
     message = f"the server answered in another form: {type(error).__name__}: {error}"
-    return Failure(
-        str(error)
-        if isinstance(error, MedcalError)
-        else " ".join(message.split())[:300]
-    )
+    return Failure(" ".join(message.split())[:300])
 
 
 # --- replies -------------------------------------------------------------------------------------
 
 
 def first_token_labels(
-    entries: list[dict], labels: Sequence[str], *, whole: bool = False
+    entries: list[Body], labels: Sequence[str], *, whole: bool = False
 ) -> dict[str, float] | None:
     """Read label probabilities from the most likely first tokens of a reply.
 
@@ -311,7 +329,7 @@ def first_token_labels(
     )
 
 
-def check_chat(reply: dict) -> dict:
+def check_chat(reply: Body) -> Body:
     """Return a chat reply that holds text, or raise."""
     texts = [choice["message"]["content"] for choice in reply["choices"]]
     if not texts or not all(isinstance(text, str) for text in texts):
@@ -319,7 +337,7 @@ def check_chat(reply: dict) -> dict:
     return reply
 
 
-def count(reply: dict, name: str) -> int:
+def count(reply: Body, name: str) -> int:
     """Return a count of the reply's `usage`, 0 where the server does not tell."""
     number = (reply.get("usage") or {}).get(name)
     return number if isinstance(number, int) and 0 <= number < 1 << 31 else 0
@@ -330,24 +348,24 @@ def clean(text: str) -> str:
     return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
-def version_of(reply: dict) -> str:
+def version_of(reply: Body) -> str:
     """Return the version of itself that a server tells with a reply."""
     return clean(str(reply.get("system_fingerprint") or "not told"))[:200]
 
 
-def token_entries(choice: dict) -> list[dict]:
+def token_entries(choice: Body) -> list[Body]:
     """Return the entries of a choice's log-probabilities, one a token."""
     return list((choice.get("logprobs") or {}).get("content") or ())
 
 
-def _logprob(entry, least=-math.inf):
+def _logprob(entry: Body, least: float = -math.inf) -> float:
     value = entry["logprob"]
     if type(value) not in (int, float) or not least <= value <= 1e-3:
         raise ValueError(f"a log-probability of {value!r}")
     return min(0.0, float(value))
 
 
-def _reply(choice, answer):
+def _reply(choice: Body, answer: Body) -> Reply:
     """Read a reply of an answer: its own tokens, none of probability 0, the end token left out."""
     text = clean(choice["message"]["content"]).strip()
     entries = token_entries(choice)

@@ -56,26 +56,26 @@ def choose(
     """Choose the next token of each row from its line of the logits, book it, and return all."""
     import torch
 
-    logits, lines = logits.float(), torch.tensor(lines, device=logits.device)
-    chosen = logits.argmax(dim=-1)[lines]
+    logits = logits.float()
+    # (rows,): the line of the logits, (lines, words), that each continues
+    line_of = torch.tensor(lines, device=logits.device)
+    tokens = logits.argmax(dim=-1)[line_of]
     sampled = [i for i, row in enumerate(rows) if row.draws is not None]
     for low in range(0, len(sampled), _AT_ONCE):
         part = sampled[low : low + _AT_ONCE]
         heat = logits.new_tensor([rows[i].temperature for i in part])
         total = torch.softmax(
-            logits[lines[part]].double() / heat[:, None], dim=-1
+            logits[line_of[part]].double() / heat[:, None], dim=-1
         ).cumsum(dim=-1)
-        draws = total.new_tensor([rows[i].draws[len(rows[i].tokens)] for i in part])[
-            :, None
-        ]
-        found = torch.searchsorted(total, draws * total[:, -1:], right=True)[:, 0]
-        chosen[part] = found.clamp(max=logits.shape[-1] - 1)
-    chosen = chosen.tolist()
+        numbers = total.new_tensor([_number(rows[i]) for i in part])[:, None]
+        place = torch.searchsorted(total, numbers * total[:, -1:], right=True)[:, 0]
+        tokens[part] = place.clamp(max=logits.shape[-1] - 1)
+    chosen: list[int] = tokens.tolist()
     for i, row in enumerate(rows):
         if row.forced is not None:
             chosen[i] = row.forced[len(row.tokens)]
     picked = torch.tensor(chosen, device=logits.device)
-    logprobs = torch.log_softmax(logits, dim=-1)[lines, picked].tolist()
+    logprobs = torch.log_softmax(logits, dim=-1)[line_of, picked].tolist()
     for row, token, logprob in zip(rows, chosen, logprobs, strict=True):
         if row.forced is None and token in eos:
             row.ended = True
@@ -84,3 +84,8 @@ def choose(
         row.logprobs.append(logprob)
         row.ended = len(row.tokens) >= row.limit
     return chosen
+
+
+def _number(row: Row) -> float:
+    """The number in [0, 1) by which the next token of a sampled row is drawn."""
+    return 0.0 if row.draws is None else row.draws[len(row.tokens)]

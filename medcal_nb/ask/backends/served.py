@@ -12,26 +12,42 @@ import json
 import os
 import re
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import as_completed, wait
+from collections.abc import (
+    AsyncIterator,
+    Callable,
+    Generator,
+    Iterable,
+    Iterator,
+    Sequence,
+)
+from concurrent.futures import Future, as_completed, wait
 from contextlib import asynccontextmanager, contextmanager, suppress
 from functools import cache, lru_cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import aiohttp
 
 from medcal_nb.ask.backends import requests as rq
 from medcal_nb.ask.calls import (
     WRITING,
+    Backend,
+    Call,
     Failure,
     Generate,
     Labels,
+    Outcome,
     Picture,
+    Program,
     Prompt,
+    Todo,
     grey_png,
 )
 from medcal_nb.ask.prompts import DESCRIBE
 from medcal_nb.errors import MedcalError
+
+if TYPE_CHECKING:
+    from anyio.abc import TaskStatus
+    from anyio.from_thread import BlockingPortal
 
 #: Bytes of a reply that are read; more is a fault.
 MOST_BYTES = 1 << 25
@@ -55,7 +71,7 @@ class Refused(MedcalError):
     """A server says no, and will again."""
 
 
-class ServedModel:
+class ServedModel(Backend):
     """A model behind one or several URLs.
 
     Parameters
@@ -115,12 +131,14 @@ class ServedModel:
 
     # --- finding out ------------------------------------------------------------------------------
 
-    async def _find_out(self, name):
+    async def _find_out(self, served_as: str | None) -> None:
         """Ask for what servers may or may not do; the answers say what this one can.
 
         What is known of its version and abilities stands beside each answer.
         """
-        name = name or await self.ask("", "/models", lambda page: page["data"][0]["id"])
+        name = served_as or await self.ask(
+            "", "/models", lambda page: page["data"][0]["id"]
+        )
         if not (name and isinstance(name, str)) or "***" in self.masked(name):
             raise MedcalError("it lists no model, or calls it like the key")
         self.name = rq.clean(name)
@@ -129,7 +147,7 @@ class ServedModel:
         scores = await probe.scores(top)
         draws, several = await probe.draws()
         self.names = await probe.finds_names()
-        self.able = {"top": top, "several": several, "scores": scores}
+        self.able: dict[str, Any] = {"top": top, "several": several, "scores": scores}
         why = {
             "sample": "the server gives the same reply at every temperature and seed",
             "logprobs": f"the server's log-probabilities are {absent}",
@@ -150,21 +168,11 @@ class ServedModel:
 
     # --- asking -----------------------------------------------------------------------------------
 
-    def stream(self, batches: Iterable[tuple]) -> Iterator[tuple]:
-        """Run the programs of many batches, as many requests under way as allowed.
-
-        Parameters
-        ----------
-        batches : iterable of (list of (Item, Strategy), list of programs)
-            Read as they are needed.
-
-        Yields
-        ------
-        (list, list)
-            What was to do of a batch, and what became of it, as
-            :func:`medcal_nb.ask.run.run_programs` tells.
-        """
-        waiting = set()
+    def stream(
+        self, batches: Iterable[tuple[Todo, list[Program]]]
+    ) -> Generator[tuple[Todo, list[Outcome]], None, None]:
+        """Run the programs of many batches, as many requests under way as allowed."""
+        waiting: set[Future] = set()
         with self.open() as portal:
             self.room = asyncio.Semaphore(_AHEAD * self.concurrency)
             self.about = lru_cache(1)(
@@ -180,7 +188,9 @@ class ServedModel:
         """Begin to ask about an image."""
         return rq.Asked(self.name, _Sent(self, self.names), gate=self.gate, **self.able)
 
-    async def _run(self, todo, programs, *, task_status):
+    async def _run(
+        self, todo: Todo, programs: list[Program], *, task_status: "TaskStatus[None]"
+    ) -> tuple[Todo, list[Outcome]]:
         """Run the programs of a batch, each begun when there is room; return what became."""
         tasks = []
         for (item, _), program in zip(todo, programs, strict=True):
@@ -190,14 +200,10 @@ class ServedModel:
         task_status.started()  # the next batch may be
         return todo, await asyncio.gather(*tasks)
 
-    def show(self, prompt: Prompt) -> str:
-        """Return the turns that are sent; their template is the server's."""
-        return "[image]\n" + "\n\n".join(prompt.turns)
-
     # --- requests ---------------------------------------------------------------------------------
 
     @contextmanager
-    def open(self):
+    def open(self) -> "Iterator[BlockingPortal]":
         """Open the client; the portal calls coroutine functions on its loop from other threads."""
         from anyio.from_thread import start_blocking_portal
 
@@ -208,7 +214,7 @@ class ServedModel:
             yield portal
 
     @asynccontextmanager
-    async def _opened(self):
+    async def _opened(self) -> AsyncIterator[None]:
         headers = {"Accept-Encoding": "identity", "Content-Type": "application/json"}
         own = {"Authorization": f"Bearer {self.key}"} if self.key else {}
         self.gate = asyncio.Semaphore(self.concurrency)
@@ -232,7 +238,7 @@ class ServedModel:
         stand in `failed` (once for each try).
         """
 
-        def order(url):
+        def order(url: str) -> tuple[bool, int, bytes]:
             own = hashlib.blake2b(f"{place}\0{url}".encode()).digest()
             return self.down[url] > time.monotonic(), failed.count(url), own
 
@@ -252,7 +258,7 @@ class ServedModel:
         MedcalError
             When no try got an answer; `Refused` where trying again does not help.
         """
-        failed = []
+        failed: list[str] = []
         wait = 0.0
         while len(failed) < self.tries:
             await asyncio.sleep(wait)
@@ -284,14 +290,13 @@ class ServedModel:
         self, url: str, path: str, body: Sequence[bytes] = ()
     ) -> tuple[int, str, bytearray]:
         """Return status, Retry-After and body, of which no more than so much is read."""
-        how = {"allow_redirects": False}
-        if body:
-            how |= {
-                "data": _each(body),
-                "headers": {"Content-Length": str(sum(map(len, body)))},
-            }
+        size = {"Content-Length": str(sum(map(len, body)))}
         async with self.client.request(
-            "POST" if body else "GET", url + path, **how
+            "POST" if body else "GET",
+            url + path,
+            allow_redirects=False,
+            data=_each(body) if body else None,
+            headers=size if body else None,
         ) as reply:
             answer = bytearray()
             async for part in reply.content.iter_any():
@@ -301,7 +306,7 @@ class ServedModel:
             return reply.status, reply.headers.get("Retry-After", ""), answer
 
 
-async def _each(parts):
+async def _each(parts: Sequence[bytes]) -> AsyncIterator[bytes]:
     for part in parts:
         yield part
 
@@ -315,23 +320,25 @@ class _Probe:
         self.picture = Picture("probe", grey_png())
         self.prompt = Prompt(self.picture, (DESCRIBE,))
 
-    async def ask(self, url: bytes | None, name: str = "", **more: Any) -> dict:
+    async def ask(self, url: bytes | None, name: str = "", **more: Any) -> rq.Body:
         """Ask with the image shown so: by its URL, its name, or both."""
         body = rq.chat(self.model.name, self.prompt.turns, 1, **more)
         return await self.sent.post(body, self.picture, url, name)
 
-    async def answered(self, *shown: bytes | str | None, **more: Any) -> dict | None:
+    async def answered(
+        self, url: bytes | None, name: str = "", **more: Any
+    ) -> rq.Body | None:
         """Return the reply to the same; None where it is refused."""
         with suppress(MedcalError):
-            return await self.ask(*shown, **more)
+            return await self.ask(url, name, **more)
         return None
 
-    async def results(self, calls: list, **could: Any) -> list:
+    async def results(self, calls: Sequence[Call], **could: Any) -> list[Any]:
         """Return what a server that could do this gives, without failures."""
         found = await rq.Asked(self.model.name, self.sent, **could).results(calls)
         return [one for one in found if not isinstance(one, Failure)]
 
-    async def listed(self) -> tuple[dict, int, str]:
+    async def listed(self) -> tuple[rq.Body, int, str]:
         """Return a reply, how many log-probabilities stand at its first token, and why none do.
 
         Some servers drop what they do not know without a word, or fill it with zeros.
@@ -358,7 +365,7 @@ class _Probe:
 
     async def draws(self) -> tuple[bool, bool]:
         """Whether it draws samples, and whether it gives several of one request."""
-        calls = [Generate(self.prompt, 12, f"probe|{i}", 2.0) for i in range(5)]
+        calls = [Generate(self.prompt, 12, "probe", i, 2.0) for i in range(5)]
         draws = len({reply.text for reply in await self.results(calls)}) > 1
         return draws, draws and bool(await self.results(calls[:2], several=True))
 
@@ -377,12 +384,13 @@ class _Sent:
     def __init__(self, model: ServedModel, names: bool = False) -> None:
         self.model = model
         self.names = names
-        self.there = {}
-        self.image = cache(
-            lambda one: asyncio.create_task(asyncio.to_thread(rq.data_url, one))
-        )
+        self.there: dict[Picture, asyncio.Task[rq.Body]] = {}
+        self.image = cache(self._image)
 
-    async def __call__(self, call, body):
+    def _image(self, picture: Picture) -> asyncio.Task[tuple[bytes, str]]:
+        return asyncio.create_task(asyncio.to_thread(rq.data_url, picture))
+
+    async def __call__(self, call: rq.Asking, body: rq.Body) -> rq.Body:
         """Send a request; where the server finds images by name, the bytes of each once."""
         picture = call.prompt.picture
         url, name = await self.image(picture)
@@ -396,8 +404,8 @@ class _Sent:
         return await self.there[picture]
 
     async def post(
-        self, body: dict, picture: Picture, url: bytes | None, name: str = ""
-    ) -> dict:
+        self, body: rq.Body, picture: Picture, url: bytes | None, name: str = ""
+    ) -> rq.Body:
         """Send a request with the image's bytes, its name, or both."""
         parts = rq.fill(body, url, name)
         return await self.model.ask(picture.key, rq.CHAT, rq.check_chat, parts)

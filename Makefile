@@ -11,7 +11,7 @@ AUDIT  := .venv-audit
 LAB    := $(VENV)/share/jupyter/lab/settings
 export TOKENIZERS_PARALLELISM := false
 
-.PHONY: help setup study test coverage test-clusters test-vllm browser lab bench pocket figures verify site lesson-site lint audit clean
+.PHONY: help setup study test coverage test-clusters test-vllm browser latex lab bench pocket figures verify site lesson-site lint audit clean
 
 help: ## show this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -63,6 +63,14 @@ browser: ## install Debian's Chromium if there is none (for the browser tests)
 	  SUDO=$$(test "$$(id -u)" = 0 || echo sudo); \
 	  $$SUDO apt-get update --quiet --quiet && \
 	  DEBIAN_FRONTEND=noninteractive $$SUDO apt-get install --yes --quiet --quiet chromium chromium-driver >/dev/null; }
+
+latex: ## install Debian's pdflatex if there is none (a test then compiles the report's tables)
+	@command -v pdflatex >/dev/null || { \
+	  echo "installing texlive-latex-base"; \
+	  SUDO=$$(test "$$(id -u)" = 0 || echo sudo); \
+	  $$SUDO apt-get update --quiet --quiet && \
+	  DEBIAN_FRONTEND=noninteractive $$SUDO apt-get install --yes --quiet --quiet --no-install-recommends \
+	    texlive-latex-base >/dev/null; }
 
 lab: $(STAMP) ## open the notebooks in JupyterLab, on this machine only
 	@mkdir -p $(LAB)

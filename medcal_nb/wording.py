@@ -190,8 +190,8 @@ _LATEX = {
 _LETTERS = "ßæœøåłıÆŒØÅŁ¡¿"
 _ACCENTS = "\u0300\u0301\u0302\u0303\u0304\u0306\u0307\u0308\u030a\u030b\u030c\u0327"
 _CHARACTER = 4.5  # points, on average, of footnotes
-_LINE = 76  # characters of a line of LaTeX's article
-_BETWEEN = 1.4  # characters between two columns
+_LINE = 75  # characters of a line of LaTeX's article
+_BETWEEN = 1.5  # characters between two columns
 _WORD = 24  # characters of a word that is not broken
 
 
@@ -233,8 +233,8 @@ def latex_table(head: list[str], rows: list[list[str]]) -> str:
     Examples
     --------
     >>> print(latex_table(["model", "gap"], [["a_1", "−8 [−18, 2]"]]))
-    {\footnotesize\setlength{\tabcolsep}{3pt}
-    \begin{tabular}{ll}
+    {\footnotesize\setlength{\tabcolsep}{3pt}%
+    \noindent\begin{tabular}{ll}
     \hline
     model & gap \\
     \hline
@@ -249,17 +249,17 @@ def latex_table(head: list[str], rows: list[list[str]]) -> str:
     # (columns,) characters of the longest cell, and of the longest word, which is not broken
     widest = np.array([max(map(len, cells)) for cells in columns])
     words = np.array([max(map(len, " ".join(cells).split())) for cells in columns])
-    least = np.minimum(words, _WORD)
+    least = np.clip(words, 2, _WORD)
     texts = []
     for part in _parts(least, _names(columns, least)):
         kinds = _kinds(widest[part], least[part])
         wraps = r"\raggedright " if "p" in kinds else ""
         names, *body = [_latex_row([line[k] for k in part], wraps) for line in lines]
-        begin = rf"\begin{{tabular}}{{{kinds}}}"
+        begin = rf"\noindent\begin{{tabular}}{{{kinds}}}"
         text = [begin, r"\hline", names, r"\hline", *body, r"\hline", r"\end{tabular}"]
         texts.append("\n".join(text))
     joined = "\n\n\\medskip\n".join(texts)
-    return f"{{\\footnotesize\\setlength{{\\tabcolsep}}{{3pt}}\n{joined}\n}}\n"
+    return f"{{\\footnotesize\\setlength{{\\tabcolsep}}{{3pt}}%\n{joined}\n}}\n"
 
 
 def _names(columns: list[tuple[str, ...]], least: np.ndarray) -> int:

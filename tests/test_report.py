@@ -3,6 +3,8 @@
 import html
 import json
 import re
+import shutil
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -19,6 +21,7 @@ from medcal_nb.answers import load_answers
 from medcal_nb.errors import MedcalError, NotEnough
 from medcal_nb.measure import Bootstrap
 from medcal_nb.report import write_report
+from medcal_nb.wording import latex_table
 
 ROOT = Path(__file__).resolve().parents[1]
 SCRIPT = "<script>document.title='pwned'</script>"
@@ -287,10 +290,37 @@ def test_names_from_outside_are_text_everywhere(two):
     assert "default-src 'none'" in source
     for file in (page.parent / "tables").glob("*.csv"):
         assert not re.search(r"(?m)(^|,)\"?[=@]", file.read_text()), file.name
-    tex = (page.parent / "tables" / "by_modality.tex").read_text()
-    assert re.search(r"\d+ \\% \[", tex)
     svg = (page.parent / "figures" / "calibration.svg").read_text()
     assert "<script" not in svg
+
+
+SIGNS = '−0.1 < 5 % & 50 €, É ß ł, [a_b] {x} ~ ^ # $ \\ | " „x“ 脳 → τ² ≥ ½ ' + "long" * 22
+
+
+@pytest.mark.parametrize("encoding", ["OT1", "T1"])
+def test_tables_compile_with_every_sign_and_fit_on_a_page(two, tmp_path, encoding):
+    wide = [[f"model {k}, {SIGNS}", *["−0.68 [−0.50, 0.88]"] * 11] for k in range(3)]
+    head = ["[model]", *[f"column {k}" for k in range(11)]]
+    tables = [path.read_text() for path in two[1].parent.glob("tables/*.tex")]
+    tables += [latex_table(head, wide), latex_table(["", "n"], [[SIGNS, "1"]])]
+    for text in tables:
+        assert re.fullmatch(r"[ -~\nÉßł]*", text)
+        assert not re.search(r"[^\\][&%#_](?<! &)(?<!}%)", text.replace(" & ", "  "))
+        # signs of mathematics stand between dollars, two by two
+        outside = re.sub(r"\\[$]|[$][^$\n]+[$]", "", text)
+        assert not re.search("[$<>|]", outside)
+    performance = next(text for text in tables if "mean confidence &" in text)
+    assert "$-$" in performance
+    if shutil.which("pdflatex"):
+        begin = rf"\documentclass{{article}}\usepackage[{encoding}]{{fontenc}}"
+        body = "\n\n\\noindent\n".join(
+            ["\\begin{document}", *tables, "\\end{document}"]
+        )
+        (tmp_path / "a.tex").write_text(f"{begin}\n{body}", encoding="utf-8")
+        command = ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "a.tex"]
+        done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+        assert done.returncode == 0, done.stdout[-2000:]
+        assert not re.findall("(?m)^(?:Overfull|Missing|LaTeX Warning).*", done.stdout)
 
 
 def test_only_a_report_is_replaced_and_only_if_asked(tmp_path):

@@ -21,7 +21,7 @@ from medcal_nb.errors import MedcalError
 #: What names a file.
 PathLike = str | os.PathLike
 
-#: In a folder of ours: the files that it was made with.
+#: In a folder of ours: the files that it was made with, and their SHA-256.
 LIST = ".medcal-files.json"
 
 _SQLITE = b"SQLite format 3\x00"
@@ -62,7 +62,8 @@ def new_folder(path: PathLike, *, force: bool = False) -> Iterator[Path]:
     """Yield an empty folder beside ``path`` that becomes ``path`` when the block ends well.
 
     It gets a list of its files (`LIST`). A folder that is there is replaced where it holds nothing
-    but the files of its own list: any other file is somebody's work.
+    but the files of its own list, as they were written: any other, and one that was changed, is
+    somebody's work.
 
     Parameters
     ----------
@@ -81,7 +82,7 @@ def new_folder(path: PathLike, *, force: bool = False) -> Iterator[Path]:
     with _part_of(target) as part:
         part.mkdir()
         yield part
-        files = sorted(_files(part))
+        files = {name: file_hash(part / name) for name in sorted(_files(part))}
         (part / LIST).write_text(json.dumps({"files": files}, indent=0), "utf-8")
         check_new_folder(target, force=force)
         old = part.with_suffix(".old")
@@ -93,8 +94,8 @@ def new_folder(path: PathLike, *, force: bool = False) -> Iterator[Path]:
             if old.exists():
                 old.rename(target)  # it stays as it was
             raise
-        for name in _files(old) & {*_listed(old), LIST}:
-            (old / name).unlink()
+        for name in [*_written(old), LIST]:
+            (old / name).unlink(missing_ok=True)
         # a file that somebody has put there meanwhile stays, and its folder with it
         for folder in sorted([old, *old.rglob("*")], reverse=True):
             with contextlib.suppress(OSError):
@@ -115,11 +116,11 @@ def check_new_folder(path: PathLike, *, force: bool = False) -> None:
         raise MedcalError(f"{target}: no folder {target.parent}: make it first")
     if target.is_symlink() or (target.exists() and not target.is_dir()):
         raise MedcalError(f"{target}: a file or link, no folder: choose another name")
-    foreign = _files(target) - {*_listed(target), LIST}
+    foreign = _files(target) - {*_written(target), LIST}
     if foreign:
         raise MedcalError(
-            f"{target}: holds {min(foreign)}, which medcal did not write there; nothing is "
-            "replaced: choose another folder"
+            f"{target}: holds {min(foreign)}, which medcal did not write there or which was "
+            "changed since; nothing is replaced: choose another folder"
         )
     if target.is_dir() and any(target.iterdir()) and not force:
         raise MedcalError(
@@ -137,13 +138,19 @@ def _files(folder: Path) -> set[str]:
     }
 
 
-def _listed(folder: Path) -> list[str]:
-    """The files that a folder of ours was made with; none of another folder."""
+def _written(folder: Path) -> list[str]:
+    """The files of a folder of ours that are as it was made; none of another folder."""
     try:
-        names = json.loads((folder / LIST).read_text("utf-8"))["files"]
-    except (OSError, ValueError, TypeError, KeyError):
+        files = json.loads((folder / LIST).read_text("utf-8"))["files"]
+        known = _files(folder) & files.keys()
+    except (OSError, ValueError, TypeError, KeyError, AttributeError):
         return []
-    return [name for name in names if isinstance(name, str)]
+    paths = {name: folder / name for name in known}
+    return [
+        name
+        for name, path in paths.items()
+        if path.is_file() and file_hash(path) == files[name]
+    ]
 
 
 @contextlib.contextmanager

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from medcal_nb.errors import MedcalError
-from medcal_nb.files import LIST, new_file, new_folder
+from medcal_nb.files import LIST, file_hash, new_file, new_folder
 
 
 def write(path, text="new", **options):
@@ -113,6 +113,10 @@ def test_a_folder_of_ours_is_made_whole_and_replaced_with_its_older_files(tmp_pa
     assert sorted(tree(tmp_path)) == ["rep/page.html", "rep/tables/a.csv"]
     make(folder, "page.html", "tables/b.csv", force=True)
     assert sorted(tree(folder)) == ["page.html", "tables/b.csv"]
+    (folder / "page.html").write_text("new, and edited")
+    with pytest.raises(MedcalError, match=r"page\.html.* changed since"):
+        make(folder, "page.html", force=True)
+    assert tree(folder)["page.html"] == "new, and edited"
     assert [path.name for path in tmp_path.iterdir()] == ["rep"]
 
 
@@ -143,6 +147,7 @@ def test_where_the_new_folder_cannot_be_put_in_place_the_old_one_is_there(
         ({LIST: "not JSON", "page.html": "x"}, "page.html"),
         ({LIST: '["page.html"]', "page.html": "x"}, "page.html"),
         ({LIST: '{"files": ["../../outside.txt"]}', "page.html": "x"}, "page.html"),
+        ({LIST: '{"files": {"page.html": 7}}', "page.html": "x"}, "page.html"),
     ],
 )
 def test_a_file_of_somebody_else_is_named_and_nothing_goes(tmp_path, mine, named):
@@ -170,8 +175,10 @@ def test_what_comes_or_is_listed_otherwise_while_we_write_stays(tmp_path):
     assert tree(tmp_path / "b") == {"other.html": "new"}
     outside = tmp_path / "outside.txt"
     outside.write_text("mine")
-    names = ["other.html", "../outside.txt", str(outside)]
-    (tmp_path / "b" / LIST).write_text(json.dumps({"files": names}))
+    listed = json.loads((tmp_path / "b" / LIST).read_text())
+    digest = file_hash(outside)
+    listed["files"] |= {"../outside.txt": digest, str(outside): digest}
+    (tmp_path / "b" / LIST).write_text(json.dumps(listed))
     make(tmp_path / "b", "page.html", force=True)
     assert outside.read_text() == "mine"
 

@@ -294,7 +294,9 @@ def test_names_from_outside_are_text_everywhere(two):
     assert "<script" not in svg
 
 
-SIGNS = '−0.1 < 5 % & 50 €, É ß ł, [a_b] {x} ~ ^ # $ \\ | " „x“ 脳 → τ² ≥ ½ ' + "long" * 22
+SIGNS = (
+    '−0.1 < 5 % & 50 €, É ß ł, [a_b] {x} ~ ^ # $ \\ | " „x“ 脳 → τ² ≥ ½ ' + "long" * 22
+)
 
 
 @pytest.mark.parametrize("encoding", ["OT1", "T1"])

@@ -13,18 +13,17 @@ app = typer.Typer(
     epilog="Exit status: 0 done; 1 something failed, the rest is done and said; 2 wrong use, wrong "
     "input or no room to write, nothing is half written; 130 interrupted.",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-Force = Annotated[bool, typer.Option("--force", help="Replace files that are there.")]
+Force = Annotated[bool, typer.Option("--force", help="Replace what is there already.")]
 
 
 @app.callback(invoke_without_command=True)
 def _version(
     version: Annotated[
-        bool, typer.Option("--version", help="Print the version.")
+        bool, typer.Option("--version", help="Print the version and end.")
     ] = False,
 ) -> None:
     if version:

@@ -26,14 +26,12 @@ Columns = Annotated[
         "-c",
         "--column",
         metavar="NAME=COL",
-        help="What is what, where names do not say it: confidence=conf, image=scan, model=mine, "
-        "scale=0-10, sheet=Results; may repeat.",
+        help="Say what a column holds where its name does not: confidence=conf, reply=output, "
+        "image=scan, model=mine, scale=0-10, sheet=Results. May repeat.",
     ),
 ]
-Query = Annotated[
-    str, typer.Option(metavar="QUERY", help="Rows that maps are fitted on.")
-]
-To = Annotated[Path, typer.Option(help="A log (.sqlite), .csv or .parquet to write.")]
+Query = Annotated[str, typer.Option(metavar="QUERY", help="Fit maps where this holds.")]
+To = Annotated[Path, typer.Option(help="The log (.sqlite), .csv or .parquet to write.")]
 
 #: What `score` prints where no metric is named.
 METRICS = (
@@ -57,20 +55,30 @@ def report(
     file: File,
     to: Annotated[
         Path | None,
-        typer.Option(metavar="FOLDER", help="Where; FILE_report if left out."),
+        typer.Option(
+            metavar="FOLDER",
+            help="The folder to write; FILE_report if left out.",
+        ),
     ] = None,
     columns: Columns = None,
     cluster: Annotated[
         str,
         typer.Option(
-            metavar="COL", help="What intervals resample; the image if known."
+            metavar="COL", help="Intervals are by this column; by image if known."
         ),
     ] = "",
     group: Annotated[
-        str, typer.Option(metavar="COL,COL,…", help="Columns that make subgroups.")
+        str,
+        typer.Option(
+            metavar="COL,COL,…", help="Also report subgroups by these columns."
+        ),
     ] = "",
     transfer_from: Annotated[
-        str, typer.Option(metavar="QUERY", help="Rows that a map is fitted on.")
+        str,
+        typer.Option(
+            metavar="QUERY",
+            help="Fit a map where this holds, and judge the others.",
+        ),
     ] = "",
     force: Force = False,
 ) -> None:
@@ -97,7 +105,9 @@ def report(
 def import_(
     files: Annotated[
         list[Path],
-        typer.Argument(metavar="FILES", help="Tables, logs of tools, our own logs."),
+        typer.Argument(
+            metavar="FILES", help="Tables, logs of other tools, or logs of medcal."
+        ),
     ],
     to: To,
     columns: Columns = None,
@@ -132,20 +142,33 @@ def score(
     file: File,
     columns: Columns = None,
     by: Annotated[
-        str, typer.Option(metavar="COL,COL,…", help="Columns that make a row.")
+        str,
+        typer.Option(
+            metavar="COL,COL,…",
+            help="Print a row for each of their groups.",
+        ),
     ] = "model,dataset,strategy",
     metrics: Annotated[
-        str, typer.Option(metavar="NAME,NAME,…", help="Which; all is every one.")
+        str,
+        typer.Option(
+            metavar="NAME,NAME,…", help="Compute these metrics, or 'all' of them."
+        ),
     ] = ",".join(METRICS),
-    csv: Annotated[bool, typer.Option("--csv", help="For a program.")] = False,
+    csv: Annotated[
+        bool, typer.Option("--csv", help="Print unrounded numbers as CSV.")
+    ] = False,
+    json: Annotated[
+        bool, typer.Option("--json", help="Print unrounded numbers as JSON.")
+    ] = False,
     resamples: Annotated[
-        int, typer.Option(min=2, max=100_000, help="Of the bootstrap.")
+        int, typer.Option(min=2, max=100_000, help="Draw so many bootstrap resamples.")
     ] = 2000,
     require: Annotated[
         list[str] | None,
         typer.Option(
             metavar="LIMIT",
-            help="Exit with 1 unless the 95 % interval keeps it: 'ece < 0.1'; may repeat.",
+            help="Exit with 1 unless the whole 95 % interval keeps it, as in 'ece < 0.1'. "
+            "May repeat.",
         ),
     ] = None,
 ) -> None:
@@ -156,12 +179,16 @@ def score(
     from medcal_nb import measure
     from medcal_nb.answers import load_answers
 
+    if csv and json:
+        raise MedcalError("--csv or --json: choose one")
     limits = [_limit(text) for text in require or ()]
+    asked = list(measure.METRICS) if metrics == "all" else split_names(metrics)
+    for name in asked:
+        check_known(name, measure.METRICS, "metric")
     answers = _read(load_answers, file, columns)
     names = split_names(by)
     for name in names:
         check_known(name, answers.columns, "column for --by")
-    asked = measure.METRICS if metrics == "all" else split_names(metrics)
     wanted = [*asked, *(metric for metric, *_ in limits)]
     with _explained(file):
         table = measure.metrics_table(
@@ -172,14 +199,7 @@ def score(
         )
     if "clip" in table:
         table["clip"] = table.pop("clip")  # last: how a slope was computed, no result
-    if csv:
-        say(table.to_csv(index=False).rstrip())
-    else:
-        from medcal_nb.wording import show
-
-        shown = show(table)
-        is_few = len(shown) <= _SIDE_BY_SIDE
-        say(shown.T.to_string(header=False) if is_few else shown.to_string(index=False))
+    say(_printed(table, "csv" if csv else "json" if json else ""))
     holds = [
         _keeps(row, names, *limit) for limit in limits for _, row in table.iterrows()
     ]
@@ -187,19 +207,41 @@ def score(
         raise typer.Exit(1)
 
 
+def _printed(table: "pd.DataFrame", form: str) -> str:
+    """A table for a program, as CSV or JSON, or for a person."""
+    from medcal_nb.wording import show
+
+    if form == "csv":
+        return table.to_csv(index=False).rstrip()
+    if form == "json":
+        return table.to_json(orient="records", double_precision=15, indent=1)
+    shown = show(table)
+    if len(shown) <= _SIDE_BY_SIDE:
+        return shown.T.to_string(header=False)
+    return shown.to_string(index=False)
+
+
 @app.command(rich_help_panel="Answers")
 def calibrate(
     file: File,
     to: Annotated[
-        Path | None, typer.Option(help="As of import; FILE_METHOD.csv if left out.")
+        Path | None,
+        typer.Option(help="The log or table to write; FILE_METHOD.csv if left out."),
     ] = None,
     columns: Columns = None,
     method: Annotated[
-        str, typer.Option(metavar="MAP", help="The recalibration map.")
+        str,
+        typer.Option(
+            metavar="MAP", help="Recalibrate by this map: platt, log_odds, isotonic."
+        ),
     ] = "platt",
     fit: Query = "",
     apply: Annotated[
-        str, typer.Option(metavar="QUERY", help="Rows to recalibrate; all if left out.")
+        str,
+        typer.Option(
+            metavar="QUERY",
+            help="Recalibrate where this holds; all if left out.",
+        ),
     ] = "",
     force: Force = False,
 ) -> None:
@@ -212,9 +254,10 @@ def calibrate(
     import numpy as np
 
     from medcal_nb.answers import load_answers, select
-    from medcal_nb.correct import apply_maps, corrected, fit_maps
+    from medcal_nb.correct import MAPS, apply_maps, corrected, fit_maps
     from medcal_nb.correct.crossfit import warn_of_same_ids
 
+    check_known(method, MAPS, "recalibration map")
     answers = _read(load_answers, file, columns)
     target = select(answers, apply) if apply else answers
     with _explained(file):

@@ -20,32 +20,104 @@ def _shard(text: str) -> tuple[int, int]:
     raise MedcalError(f"--shard {text}: write I/N with I from 1 to N, such as 1/4")
 
 
+# what an option is called, what it takes and what it does
+Model = Annotated[
+    str,
+    Option(
+        help="Who is asked: a pocket model, a folder, a hub id, clip:NAME or a URL."
+    ),
+]
+Dataset = Annotated[
+    str,
+    Option(
+        help="What it is asked about: a data set, or NAME:FOLDER for a copy on disk."
+    ),
+]
+Methods = Annotated[
+    str, Option(help="Elicitation methods, separated by commas, or 'all' of them.")
+]
+To = Annotated[
+    Path | None, Option(help="The log (.sqlite) that answers are written to.")
+]
+Split = Annotated[
+    str | None, Option(help="Ask about 'fit' or 'test' items only; both if left out.")
+]
+Items = Annotated[
+    int | None, Option(min=1, help="Ask about so many items, the same in every run.")
+]
+Shard = Annotated[
+    str, Option(callback=_shard, help="Ask part I of N, written I/N, on this machine.")
+]
+Samples = Annotated[
+    int, Option(min=1, max=1000, help="How many replies a sampling method draws.")
+]
+Temperature = Annotated[
+    float, Option(min=0.01, max=100, help="The temperature at which they are drawn.")
+]
+Tokens = Annotated[
+    int | None, Option(min=1, help="A reply has at most so many tokens.")
+]
+Letters = Annotated[
+    bool, Option("--letters", help="Show the options of a question by letters.")
+]
+Batch = Annotated[
+    int, Option(min=1, help="Write the log after so many items; a kill loses no more.")
+]
+Device = Annotated[
+    str | None, Option(help="Where a local model computes: cpu, cuda or mps.")
+]
+Revision = Annotated[str | None, Option(help="The commit of a checkpoint on the hub.")]
+ServedAs = Annotated[
+    str | None, Option(help="The name that the server at the URL gives the model.")
+]
+Concurrency = Annotated[
+    int, Option(min=1, max=4096, help="So many requests wait for a server at once.")
+]
+Timeout = Annotated[
+    float, Option(min=0.1, max=1e6, help="Give a request up after so many seconds.")
+]
+Export = Annotated[
+    Path | None,
+    Option(help="Write requests for a batch service into this folder; ask nothing."),
+]
+Embed = Annotated[
+    bool, Option("--embed", help="Write images into the requests, not their paths.")
+]
+Collect = Annotated[
+    Path | None, Option(help="Read a batch service's results from this folder.")
+]
+DryRun = Annotated[
+    bool, Option("--dry-run", help="Print the prompts of the first item; ask nothing.")
+]
+List = Annotated[
+    Lists | None, Option("--list", help="Print the methods, models or data sets.")
+]
+
+
 @app.command(rich_help_panel="Ask")
 def ask(
-    model: Annotated[
-        str, Option(help="Pocket model, folder, hub id, clip:…, URLs.")
-    ] = "",
-    dataset: Annotated[str, Option(help="Items; NAME:FOLDER for a copy on disk.")] = "",
-    methods: Annotated[str, Option(help="NAME,NAME,… or all.")] = "verbalized",
-    to: Annotated[Path | None, Option(help="The log to write, .sqlite.")] = None,
-    split: Annotated[str | None, Option(help="fit or test; both if not given.")] = None,
-    n: Annotated[int | None, Option(min=1, help="Items, always the same.")] = None,
-    shard: Annotated[str, Option(callback=_shard, help="I/N: a part.")] = "1/1",
-    samples: Annotated[int, Option(min=1, max=1000, help="Sampled replies.")] = 10,
-    temperature: Annotated[float, Option(min=0.01, max=100, help="Theirs.")] = 1.0,
-    max_new_tokens: Annotated[int | None, Option(min=1, help="Of a reply.")] = None,
-    letters: Annotated[bool, Option("--letters", help="Options by letters.")] = False,
-    batch_size: Annotated[int, Option(min=1, help="Items saved together.")] = 64,
-    device: Annotated[str | None, Option(help="cpu, cuda …")] = None,
-    revision: Annotated[str | None, Option(help="Commit of a checkpoint.")] = None,
-    served_as: Annotated[str | None, Option(help="Its name at the URL.")] = None,
-    concurrency: Annotated[int, Option(min=1, max=4096, help="Requests at once.")] = 16,
-    timeout: Annotated[float, Option(min=0.1, max=1e6, help="Of a request, s.")] = 120,
-    export: Annotated[Path | None, Option(help="Folder for batch requests.")] = None,
-    embed: Annotated[bool, Option("--embed", help="Images within requests.")] = False,
-    collect: Annotated[Path | None, Option(help="Folder of their results.")] = None,
-    dry_run: Annotated[bool, Option("--dry-run", help="Print prompts.")] = False,
-    list_: Annotated[Lists | None, Option("--list", help="Say what there is.")] = None,
+    model: Model = "",
+    dataset: Dataset = "",
+    methods: Methods = "verbalized",
+    to: To = None,
+    split: Split = None,
+    n: Items = None,
+    shard: Shard = "1/1",
+    samples: Samples = 10,
+    temperature: Temperature = 1.0,
+    max_new_tokens: Tokens = None,
+    letters: Letters = False,
+    batch_size: Batch = 64,
+    device: Device = None,
+    revision: Revision = None,
+    served_as: ServedAs = None,
+    concurrency: Concurrency = 16,
+    timeout: Timeout = 120,
+    export: Export = None,
+    embed: Embed = False,
+    collect: Collect = None,
+    dry_run: DryRun = False,
+    list_: List = None,
 ) -> None:
     """Put items to a model under elicitation methods; a rerun asks what is missing.
 

@@ -20,24 +20,38 @@ def reader(
     ],
     to: Annotated[
         Path | None,
-        typer.Option(help="The page, .html; a temporary file, opened, if left out."),
+        typer.Option(
+            help="Write the page (.html) here; a temporary one is opened if left out."
+        ),
     ] = None,
     model: Annotated[
         str | None,
-        typer.Option(metavar="NAME", help="The model; chosen if left out."),
+        typer.Option(
+            metavar="NAME",
+            help="Whose answers are shown; chosen if left out.",
+        ),
     ] = None,
     dataset: Annotated[
         str | None,
-        typer.Option(metavar="NAME", help="The data set; NAME:FOLDER of its images."),
+        typer.Option(
+            metavar="NAME",
+            help="The data set that is shown; NAME:FOLDER of its images.",
+        ),
     ] = None,
     strategy: Annotated[
         str | None,
         typer.Option(
-            metavar="NAME", help="The elicitation method; chosen if left out."
+            metavar="NAME",
+            help="The elicitation method that is shown; chosen if left out.",
         ),
     ] = None,
-    size: Annotated[int, typer.Option(min=1, max=200, help="Cases of a set.")] = 20,
-    number: Annotated[int, typer.Option("--set", min=1, help="Which set.")] = 1,
+    size: Annotated[
+        int, typer.Option(min=1, max=200, help="Put so many cases on the page.")
+    ] = 20,
+    number: Annotated[
+        int,
+        typer.Option("--set", min=1, help="Which set of cases is shown."),
+    ] = 1,
     force: Force = False,
 ) -> None:
     """Write cases as one page to read them: your answer first, then the model's.

@@ -12,21 +12,26 @@ from medcal_nb.errors import MedcalError
 def study(
     notebooks: Annotated[
         list[str] | None,
-        typer.Argument(metavar="NN", help="Notebooks by number; all if left out."),
+        typer.Argument(
+            metavar="NN", help="Run these notebooks, by number; all if left out."
+        ),
     ] = None,
     profile: Annotated[
         str,
         typer.Option(
-            metavar="NAME", help="Parameters of notebooks/params, or of a .yaml file."
+            metavar="NAME",
+            help="Take parameters from notebooks/params, or from a .yaml file.",
         ),
     ] = "",
     parameters: Annotated[
         list[str] | None,
-        typer.Option("-p", metavar="NAME=VALUE", help="Set a parameter; may repeat."),
+        typer.Option("-p", metavar="NAME=VALUE", help="Set a parameter. May repeat."),
     ] = None,
     to: Annotated[
         str,
-        typer.Option(metavar="FOLDER", help="Publish here and not in figures/."),
+        typer.Option(
+            metavar="FOLDER", help="Publish in this folder and not in figures/."
+        ),
     ] = "",
     force: Annotated[
         bool, typer.Option("--force", help="Run what has not changed, too.")
@@ -88,7 +93,10 @@ def _verify(notebooks: list[str]) -> None:
 @app.command(rich_help_panel="Study")
 def doctor(
     url: Annotated[
-        str, typer.Option(metavar="URL", help="A server: what it can be asked.")
+        str,
+        typer.Option(
+            metavar="URL", help="Say what the server at this URL can be asked."
+        ),
     ] = "",
 ) -> None:
     """Say what this machine has of what the workbook can use, and how to get the rest.

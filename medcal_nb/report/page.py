@@ -252,7 +252,8 @@ def _write(
         rows[name] = section.table.to_dict("records")
         if section.columns and len(section.table):
             on_page[name] = shown(section, section.table)
-            text = latex_table(on_page[name].head, on_page[name].rows)
+            rows_shown = on_page[name].rows[: section.most]
+            text = latex_table(on_page[name].head, rows_shown)
             path.with_suffix(".tex").write_text(text, encoding="utf-8")
     numbers = pd.Series(facts | {"tables": rows})
     numbers.to_json(

@@ -1,5 +1,6 @@
 """The command line: what each command gives, and how it says what is wrong."""
 
+import json
 import subprocess
 import sys
 from unittest.mock import Mock
@@ -59,7 +60,23 @@ def test_there_are_nine_commands_and_each_shows_an_example(medcal):
         code, out, _ = medcal(name, "--help")
         assert code == 0
         assert f"Example: medcal {name}" in out
+        for option in commands[name].params:
+            assert len(option.help.split()) > 3, option.name
+            assert option.help.endswith("."), option.name
     assert medcal("--version")[1].startswith("medcal ")
+
+
+def test_a_shell_completes_commands(medcal, monkeypatch, tmp_path):
+    assert "--install-completion" in medcal("--help")[1]
+    monkeypatch.setenv("_MEDCAL_COMPLETE", "complete_bash")
+    monkeypatch.setenv("COMP_WORDS", "medcal cali")
+    monkeypatch.setenv("COMP_CWORD", "1")
+    assert medcal()[1].split() == ["calibrate"]
+    monkeypatch.delenv("_MEDCAL_COMPLETE")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("SHELL", "/bin/bash")
+    assert medcal("--install-completion", "bash")[0] == 0
+    assert "medcal" in (tmp_path / ".bash_completions" / "medcal.sh").read_text()
 
 
 @pytest.mark.parametrize(
@@ -76,6 +93,10 @@ def test_there_are_nine_commands_and_each_shows_an_example(medcal):
         (["score", "x.csv", "--require", "ecce < 1"], "did you mean 'ece'"),
         (["score", "x.csv", "--require", "ece < 1.2.3"], "METRIC < NUMBER"),
         (["score", "x.csv", "-c", "confidence"], "write NAME=VALUE"),
+        (["score", "vlcb", "--metrics", "breir"], "did you mean 'brier'"),
+        (["score", "x.csv", "--csv", "--json"], "choose one"),
+        (["calibrate", "x.csv", "--method", "plat"], "did you mean 'platt'"),
+        (["report", "x.csv", "--to", "x.pdf"], "a report is a folder"),
         (["score", "x.csv", "--resamples", "1"], "--resamples"),
         (["ask", "--model", "m", "--to", "a.sqlite"], "--model and --dataset"),
         (["ask", "--model", "m", "--to", "a.csv"], "--to: name the log"),
@@ -165,6 +186,10 @@ def test_score_prints_the_table_of_metrics(medcal, table):
         metrics=[name for name in names[4:-1] if not name.endswith(("_low", "_high"))],
     )
     assert lines == direct[names].to_csv(index=False).splitlines()
+    code, out, _ = medcal("score", table, *words[:-1], "--json", "--require", "ece < 0")
+    assert code == 1
+    rows = pd.DataFrame(json.loads(out))
+    pd.testing.assert_frame_equal(rows, direct[names], check_dtype=False, rtol=1e-12)
     shown = medcal("score", table, "--by", "model,domain", "--metrics", "all")[1]
     assert len(shown.splitlines()) == 5
     assert "did you mean 'model'" in medcal("score", table, "--by", "modle")[2]

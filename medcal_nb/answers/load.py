@@ -93,7 +93,8 @@ def load_answers(source: PathLike | list[PathLike], **how: Any) -> pd.DataFrame:
     answers = read_answers(source, **how)
     for name in GRADED_COLUMNS:
         if name not in answers:
-            answers[name] = pd.Series(None, answers.index, dtype=TEXT)
+            kind = "boolean" if name == "correct" else TEXT
+            answers[name] = pd.Series(None, answers.index, dtype=kind)
     about = answers.attrs | {"assumed": answers.attrs["assumed"] + _missing(answers)}
     table = one_answer_an_item(answers, str(source)).drop(
         columns="sample", errors="ignore"
@@ -114,6 +115,7 @@ def read_answers(
     sheet: str | None = None,
     grade: str | None = None,
     grades: PathLike | None = None,
+    ungraded: bool = False,
     **columns: str,
 ) -> pd.DataFrame:
     """All answers of a file, each of several samples by itself.
@@ -135,6 +137,8 @@ def read_answers(
         between them: the first that there is.
     grades : path, optional
         A file of `write_undecided` in which a person has graded what no rule could.
+    ungraded : bool
+        Answers that nobody has graded are read, too.
     **columns : str
         Which column of the file is which of ours, where its name does not say: ``item_id="case"``.
         For ``model``, ``dataset``, ``domain``, ``split`` and ``strategy`` also one value for all
@@ -157,7 +161,7 @@ def read_answers(
         found = _of_reader(raw, reader, columns, scale)
     else:
         found = recognise(raw, columns, file, scale=scale, **scores)
-        check_enough(found, file)
+        check_enough(found, file, ungraded=ungraded)
     scale = 1 if reader or found.is_scored else scale
     answers = checked(found.table, found.taken, file, fixed=found.fixed, scale=scale)
     answers.attrs["assumed"][:0] = found.assumed
@@ -317,7 +321,8 @@ def _missing(answers: pd.DataFrame) -> list[str]:
         if right[lacking].notna().any() and not lacking.all():
             shares = f"{right[lacking].mean():.0%} of them are right, {right[~lacking].mean():.0%}"
             sentences[-1] += f": {shares} of the others"
-    if ungraded := right.isna().sum():
+    ungraded = right.isna().sum()
+    if 0 < ungraded < len(answers):
         low, high = right.fillna(0).mean(), right.fillna(1).mean()
         sentences.append(
             f"{ungraded:,} {n} are not graded: accuracy {low:.0%} to {high:.0%}"

@@ -179,8 +179,8 @@ def _by_name(
     return taken, asked
 
 
-def check_enough(found: Recognised, file: str) -> None:
-    """Refuse a table that does not say how sure, or how right, the answers are."""
+def check_enough(found: Recognised, file: str, *, ungraded: bool = False) -> None:
+    """Refuse a table that does not say how sure, or (unless `ungraded`) how right answers are."""
     raw = found.table
     taken = found.taken
     if "confidence" not in {*taken, *found.named}:
@@ -189,7 +189,8 @@ def check_enough(found: Recognised, file: str) -> None:
         problem += "option scores by logits=A,B or probabilities=A,B, or replies by reply=COLUMN"
         problem = "; ".join([problem, *_said(found, "replies in")])
         raise _lacking(file, problem, "confidence", raw)
-    if "correct" not in taken and not {"answer", "gold"} <= {*taken}:
+    is_graded = "correct" in taken or {"answer", "gold"} <= {*taken}
+    if not is_graded and not ungraded:
         problem = "nothing says which answers are correct; name a column by correct=COLUMN, or two "
         problem += "by answer=COLUMN and gold=COLUMN"
         problem = "; ".join([problem, *_said(found, "may be it")])
@@ -280,6 +281,8 @@ def _ask_for_gold(raw: pd.DataFrame, taken: Mapping[str, str], file: str) -> Non
     known = sample_of(raw, [taken["answer"], theirs]).set_axis(
         ["answer", "gold"], axis=1
     )
+    if known.empty:
+        return
     words = words_of(known["gold"])
     has_words = not words.isdisjoint(KNOWN["grades"]["answers"].split())
     if not has_words and words != words_of(known["answer"]):

@@ -16,22 +16,7 @@ from medcal_nb.correct import fit
 from medcal_nb.errors import MedcalError
 from medcal_nb.measure import metrics_table
 
-COMMANDS = "report import score calibrate ask reader study doctor"
-
-
-@pytest.fixture
-def medcal(monkeypatch, capsys, tmp_path):
-    """Run a command in a folder of its own; return its status, output and remarks."""
-    monkeypatch.chdir(tmp_path)
-
-    def called(*words):
-        monkeypatch.setattr(sys, "argv", ["medcal", *map(str, words)])
-        with pytest.raises(SystemExit) as ended:
-            cli.main()
-        out, err = capsys.readouterr()
-        return ended.value.code or 0, out, err
-
-    return called
+COMMANDS = "report import score calibrate certify ask reader study doctor"
 
 
 @pytest.fixture

@@ -1,0 +1,169 @@
+"""``medcal certify``: a threshold certified by grading a few answers, and watched in use."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from medcal_nb.cli._app import app, note, say
+from medcal_nb.cli.answers import Columns, _explained, _named
+from medcal_nb.errors import MedcalError
+
+if TYPE_CHECKING:
+    from medcal_nb.answers.grades import GradeSheet
+    from medcal_nb.measure import Certificate
+
+NO_CLEARANCE = (
+    "This is a statistical statement about answers like these, not a clearance: not for use on "
+    "patients."
+)
+
+
+@app.command(rich_help_panel="Answers")
+def certify(
+    file: Annotated[
+        Path, typer.Argument(metavar="FILE", help="A table of answers, graded or not.")
+    ],
+    risk: Annotated[
+        float | None,
+        typer.Option(help="Share wrong that is allowed among the answers retained."),
+    ] = None,
+    delta: Annotated[
+        float | None,
+        typer.Option(help="Probability that the certificate fails; 0.1 if left out."),
+    ] = None,
+    budget: Annotated[
+        int | None,
+        typer.Option(min=1, help="Most answers to grade; 400 if left out."),
+    ] = None,
+    batch: Annotated[
+        int, typer.Option(min=1, help="Answers to grade before the next run.")
+    ] = 20,
+    seed: Annotated[
+        int | None, typer.Option(min=0, help="Of the order of grading; 0 if left out.")
+    ] = None,
+    rows: Annotated[
+        str, typer.Option(metavar="QUERY", help="Rows of one model and method.")
+    ] = "",
+    watch: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Graded answers in use, in their order."),
+    ] = None,
+    columns: Columns = None,
+) -> None:
+    """Certify a threshold by grading few answers: which to grade next, and what holds by now.
+
+    The next answers are written to NAME.grades.csv. Fill its column 'correct' (1, 0, or ? for what
+    cannot be graded, which counts as wrong) and run the same command again. Answers, risk, delta,
+    budget and seed are fixed by the first run.
+
+    Example: medcal certify answers.csv --risk 0.2
+    """
+    from medcal_nb.answers import load_answers, select
+    from medcal_nb.answers.grades import GradeSheet
+
+    name = Path(file.name.removesuffix(".gz")).stem
+    to = file.with_name(f"{name}.threshold.json")
+    if watch:
+        _watch(watch, to, columns)
+        return
+    with _explained(file):
+        answers = load_answers(file, ungraded=True, **_named(columns))
+        for line in answers.attrs.get("assumed", ()):
+            note(line)
+        answers = select(answers, rows) if rows else answers
+        sheet = GradeSheet(
+            file.with_name(f"{name}.grades.csv"),
+            answers,
+            risk=risk,
+            delta=delta,
+            budget=budget,
+            seed=seed,
+        )
+        stand = sheet.stand(batch)
+    n_open = sheet.write_next(stand)
+    sheet.write_threshold(stand, to)
+    _say_stand(sheet, stand, n_open, to)
+
+
+def _say_stand(
+    sheet: "GradeSheet", stand: "Certificate", n_open: int, to: Path
+) -> None:
+    """Print where grading stands in one line, and at the end what may be quoted."""
+    from tqdm import tqdm
+
+    form = "{l_bar}{bar}| {n_fmt} of {total_fmt} grades"
+    bar = tqdm(
+        total=sheet.plan.budget, initial=stand.n_graded, bar_format=form, disable=None
+    )
+    bar.close()
+    reached = "nothing certified so far"
+    if stand.n:
+        reached = (
+            f"certified down to a confidence of {stand.threshold:.3g}, which retains "
+            f"{stand.coverage:.1%} of {len(sheet.pool):,} answers"
+        )
+    left = sheet.plan.budget - stand.n_graded
+    say(f"{stand.n_graded} graded, {left} left of {sheet.plan.budget}: {reached}")
+    if sheet.n_ungradable:
+        note(f"{sheet.n_ungradable} answers could not be graded and count as wrong")
+    if stand.state == "grading":
+        say(
+            f"{sheet.path}: grade {n_open} answers in the column 'correct' (1, 0 or ?), then run "
+            "this again"
+        )
+        return
+    why = {
+        "certified": "no lower threshold can be certified",
+        "futile": "the most confident answers are too often wrong: grading more is futile",
+    }
+    say(
+        why.get(
+            stand.state,
+            "the budget is used: those left cannot certify a lower threshold",
+        )
+    )
+    say(stand.sentence)
+    say(f"{NO_CLEARANCE} For a program: {to}")
+
+
+def _watch(file: Path, threshold_file: Path, columns: list[str] | None) -> None:
+    """Print whether the risk of the answers retained in use has become too large."""
+    import json
+
+    from medcal_nb.answers import load_answers
+    from medcal_nb.files import require_file
+    from medcal_nb.measure import watch
+
+    try:
+        known = json.loads(require_file(threshold_file).read_text("utf-8"))
+        threshold = known["threshold"]
+        risk = float(known["risk"])
+    except (ValueError, KeyError, TypeError):
+        raise MedcalError(f"{threshold_file}: is no threshold of ours") from None
+    if threshold is None:
+        raise MedcalError(
+            f"{threshold_file}: no threshold was certified, so none is in use"
+        )
+    answers = load_answers(file, **_named(columns))
+    kept = answers[answers["confidence"] >= threshold]
+    if kept.empty:
+        raise MedcalError(
+            f"{file}: no answer has a confidence of at least {threshold:.3g}"
+        )
+    wrong = 1 - kept["correct"].to_numpy(float, na_value=float("nan"))
+    table = watch(wrong, risk=risk)
+    last = table.iloc[-1]
+    share = last["errors"] / max(last["n"], 1)
+    say(
+        f"{len(kept):,} answers retained at {threshold:.3g}, {int(last['n'])} graded, "
+        f"{int(last['errors'])} wrong ({share:.1%}, allowed {risk:.1%}); evidence "
+        f"{last['evidence']:.3g} of 1,000"
+    )
+    if last["alarm"]:
+        first = table[table["alarm"]].iloc[0]
+        say(
+            f"ALARM after {int(first['n'])} graded answers: use this threshold no longer"
+        )
+        raise typer.Exit(1)
+    say("no alarm")

@@ -1,0 +1,184 @@
+"""A threshold certified through a sheet that a person fills: it goes on, and loses nothing."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from medcal_nb.measure import certify, watch
+
+PLAN = ["--risk", 0.2, "--delta", 0.1, "--budget", 60]
+SHEET = "mine.grades.csv"
+
+
+@pytest.fixture
+def pool(medcal, tmp_path):
+    """300 answers that nobody has graded, as a file, with their grades apart."""
+    rng = np.random.default_rng(1)
+    rows = pd.DataFrame({"item_id": [f"q{i:03}" for i in range(300)]})
+    rows["answer"] = rng.choice(["yes", "no", "=1+1"], 300)
+    rows["confidence"] = rng.uniform(0.5, 1, 300).round(3)
+    rows.to_csv(tmp_path / "mine.csv", index=False)
+    right = rng.random(300) < rows["confidence"]
+    return rows.assign(right=right.astype(int)).set_index("item_id")
+
+
+def sheet():
+    return pd.read_csv(SHEET, dtype=str, keep_default_na=False)
+
+
+def fill(rows, pool, words=("0", "1")):
+    open_rows = rows["correct"] == ""
+    grades = pool.loc[rows["item_id"], "right"].map(dict(enumerate(words))).to_numpy()
+    rows.loc[open_rows, "correct"] = grades[open_rows]
+    return rows
+
+
+def test_a_pool_is_graded_to_the_end_whatever_a_person_does_to_the_sheet(medcal, pool):
+    code, out, _ = medcal("certify", "mine.csv", *PLAN)
+    assert code == 0
+    assert "0 graded, 60 left of 60: nothing certified so far" in out
+    assert "grade 20 answers" in out
+    rows = sheet()
+    assert rows.shape[0] == 20
+    # half of it is filled, it is sorted anew, and has a remark and another word for right
+    rows.loc[:9, "correct"] = fill(rows.copy(), pool, ("wrong", "TRUE"))["correct"][:10]
+    rows["remark"] = ['=see, "left"\nlung'] + [""] * 19
+    rows.sample(frac=1, random_state=0).to_csv(SHEET, index=False)
+    before = {tuple(row) for row in sheet().itertuples(index=False)}
+    assert medcal("certify", "mine.csv")[0] == 0
+    after = {tuple(row) for row in sheet()[[*rows]].itertuples(index=False)}
+    guarded = {(*row[:-1], row[-1].replace("=see", "'=see")) for row in before}
+    assert {tuple(cell.replace("'=1", "=1") for cell in row) for row in guarded} <= {
+        tuple(cell.replace("'=1", "=1") for cell in row) for row in after
+    }
+    for _ in range(20):
+        fill(sheet(), pool).to_csv(SHEET, index=False)
+        code, out, err = medcal("certify", "mine.csv")
+        assert code == 0, err
+        if "grade " not in out:
+            break
+    assert "not a clearance" in out
+    assert len(sheet()) <= 60
+    found = json.loads(Path("mine.threshold.json").read_text("utf-8"))
+    ordered = pool.sort_index()
+    end = certify(ordered["confidence"], ordered["right"], risk=0.2, budget=60)
+    # a few of the answers of a batch were asked for in vain
+    assert end.threshold <= found["threshold"] <= end.threshold + 0.02
+    assert found["state"] == end.state == "budget used"
+    assert found["errors"] <= found["n"] <= found["n_graded"] <= 60
+    assert found["sentence"] in out
+    # looked at again, and with the answers in another order, nothing changes
+    text = Path(SHEET).read_bytes()
+    table = pd.read_csv("mine.csv").sample(frac=1, random_state=1)
+    table.to_csv("mine.csv", index=False)
+    assert found["sentence"] in medcal("certify", "mine.csv")[1]
+    assert Path(SHEET).read_bytes() == text
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--risk", 0.1], "begun with risk=0.2, not 0.1"),
+        (["--budget", 400], "begun with budget=60, not 400"),
+        (["--seed", 3], "begun with seed=0, not 3"),
+    ],
+)
+def test_what_the_first_run_fixed_stays(medcal, pool, words, said):
+    medcal("certify", "mine.csv", *PLAN)
+    code, _, err = medcal("certify", "mine.csv", *words)
+    assert (code, said in err) == (2, True), err
+
+
+@pytest.mark.parametrize(
+    ("damage", "said"),
+    [
+        (
+            lambda t: t.assign(correct=["ja", "x", "1", *t["correct"][3:]]),
+            "row 1 ('ja'), row 2",
+        ),
+        (
+            lambda t: t.assign(item_id=["q999", *t["item_id"][1:]]),
+            "row 1 ('q999') is no answer",
+        ),
+        (
+            lambda t: pd.concat([t.assign(correct="1"), t[:1].assign(correct="0")]),
+            "two grades",
+        ),
+        (lambda t: t.rename(columns={"correct": "right"}), "no column 'correct'"),
+        (lambda t: t.assign(certificate="risk=0.2"), "put it back"),
+        (
+            lambda t: t.assign(certificate=[*t["certificate"][1:], "x"]),
+            "same in every row",
+        ),
+    ],
+)
+def test_what_is_wrong_in_a_sheet_is_named_and_nothing_is_written(
+    medcal, pool, damage, said
+):
+    medcal("certify", "mine.csv", *PLAN)
+    damage(sheet()).to_csv(SHEET, index=False)
+    text = Path(SHEET).read_bytes()
+    code, _, err = medcal("certify", "mine.csv")
+    assert (code, said in err) == (2, True), err
+    assert Path(SHEET).read_bytes() == text
+
+
+def test_other_answers_and_several_methods_are_refused(medcal, pool):
+    assert "say --risk" in medcal("certify", "mine.csv")[2]
+    medcal("certify", "mine.csv", *PLAN)
+    table = pd.read_csv("mine.csv")
+    table.assign(confidence=0.9).to_csv("mine.csv", index=False)
+    code, _, err = medcal("certify", "mine.csv")
+    assert (code, "other answers than these" in err) == (2, True), err
+    both = pd.concat([table.assign(model="a"), table.assign(model="b")])
+    both.to_csv("both.csv", index=False)
+    code, _, err = medcal("certify", "both.csv", "--risk", 0.2)
+    assert (code, "models or elicitation methods" in err) == (2, True)
+    assert (
+        medcal("certify", "both.csv", "--risk", 0.2, "--rows", "model == 'a'")[0] == 0
+    )
+    only = ["--rows", "model == 'b'", "--risk", 20]
+    Path("both.grades.csv").unlink()
+    assert "must be a share" in medcal("certify", "both.csv", *only)[2]
+    assert not Path("both.grades.csv").exists()
+
+
+def test_grades_that_are_there_are_used_and_what_nobody_can_grade_is_wrong(
+    medcal, pool
+):
+    graded = pool.rename(columns={"right": "correct"}).drop(columns="answer")
+    graded.to_csv("mine.csv")
+    code, out, _ = medcal("certify", "mine.csv", *PLAN)
+    assert (code, "not a clearance" in out) == (0, True)
+    graded.assign(correct="").to_csv("mine.csv")
+    medcal("certify", "mine.csv", *PLAN)
+    sheet().assign(correct="?").to_csv(SHEET, index=False)
+    code, out, err = medcal("certify", "mine.csv")
+    assert "futile" in out
+    assert "20 answers could not be graded and count as wrong" in err
+
+
+def test_a_threshold_is_watched_in_use(medcal, pool):
+    assert (
+        "mine.threshold.json" in medcal("certify", "mine.csv", "--watch", "use.csv")[2]
+    )
+    graded = pool.rename(columns={"right": "correct"})
+    graded.to_csv("mine.csv")
+    medcal("certify", "mine.csv", *PLAN)
+    known = json.loads(Path("mine.threshold.json").read_text("utf-8"))
+    rng = np.random.default_rng(0)
+    use = pd.DataFrame({"item_id": range(900), "confidence": rng.uniform(0.5, 1, 900)})
+    use["correct"] = (rng.random(900) > 0.1).astype(int)
+    use.to_csv("use.csv", index=False)
+    code, out, _ = medcal("certify", "mine.csv", "--watch", "use.csv")
+    assert (code, "no alarm" in out) == (0, True)
+    use.loc[500:, "correct"] = (rng.random(400) > 0.5).astype(int)
+    use.to_csv("use.csv", index=False)
+    code, out, _ = medcal("certify", "mine.csv", "--watch", "use.csv")
+    kept = use[use["confidence"] >= known["threshold"]]
+    alarm = watch(1 - kept["correct"], risk=0.2)["alarm"].to_numpy().argmax() + 1
+    assert code == 1
+    assert f"ALARM after {alarm} graded answers" in out

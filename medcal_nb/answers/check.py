@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from medcal_nb.answer_key import NOTHING, is_nothing, yes_no
+from medcal_nb.answer_key import NOTHING, yes_no
 from medcal_nb.answers.columns import (
     ANSWER_COLUMNS,
     ANSWER_KEY,
@@ -129,16 +129,15 @@ def _used(taken: Mapping[str, str]) -> list[str]:
 
 def _without_nothing(values: pd.Series, theirs: str, sentences: list[str]) -> pd.Series:
     """Cells of a column with words for nothing as missing ones; a sentence more on how many."""
-    if values.dtype == TEXT:
-        codes, cells = pd.factorize(values)
-        # each different text once; the last is that of code -1, missing
-        are = pd.Series(cells, dtype=TEXT).str.fullmatch(f"(?s:{NOTHING})")
-        is_word = np.append(are.to_numpy(bool), False)[codes]
-    elif values.dtype == object:
-        is_word = values.map(lambda cell: isinstance(cell, str) and is_nothing(cell))
-        is_word = is_word.to_numpy(bool)
-    else:
+    if values.dtype not in (TEXT, object):
         return values
+    texts = values
+    if values.dtype == object:
+        texts = values.map(lambda cell: cell if isinstance(cell, str) else None)
+    # each different text once; the last is that of code -1, missing
+    codes, cells = pd.factorize(texts)
+    is_word = pd.Series(cells, dtype=TEXT).str.fullmatch(f"(?s:{NOTHING})")
+    is_word = np.append(is_word.to_numpy(bool), False)[codes]
     if not is_word.any():
         return values
     words = values[is_word].str.strip().str.slice(0, 30).value_counts()

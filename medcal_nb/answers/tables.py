@@ -159,21 +159,30 @@ def _read_csv(path: Path) -> pd.DataFrame:
             ),
         )
     frame = _as_frame(table).rename(columns=_without_guard)
-    n_marks = min(max(2, len(names) - 1), 99)
     for place, name in enumerate(frame):
-        # the rest of its row, whole rows, and the begin of one: lines of a text are not so even
-        swallowed = rf"[^\n{mark}]*(?:{mark}[^\n{mark}]*){{{max(0, n_marks - place)}}}"
-        swallowed += rf"(?:\n[^\n{mark}]*(?:{mark}[^\n{mark}]*){{{n_marks}}})+\n[^\n]*"
-        has_rows = frame[name].str.fullmatch(swallowed, na=False)
-        problem = "holds whole rows, after a quote that is not closed"
-        Place(str(path), name).refuse(
-            frame[name], has_rows, problem, "close or remove it"
-        )
-        is_guarded = frame[name].str.startswith("'", na=False)
+        cells = frame[name]
+        has_lines = cells.str.contains("\n", regex=False, na=False)
+        if has_lines.any():
+            _refuse_rows(cells.where(has_lines, ""), mark, place, len(names), path)
+        is_guarded = cells.str.startswith("'", na=False)
         if is_guarded.any():
-            plain = frame.loc[is_guarded, name].map(_without_guard)
-            frame.loc[is_guarded, name] = plain
+            frame[name] = cells.map(_without_guard, na_action="ignore").astype(TEXT)
     return frame
+
+
+def _refuse_rows(
+    cells: pd.Series, mark: str, place: int, n_names: int, path: Path
+) -> None:
+    """Refuse cells that hold whole rows: lines of a text are not that even."""
+    n_marks = min(max(2, n_names - 1), 99)
+    cell = rf"[^\n{mark}]*"
+    end_of_row = rf"{cell}(?:{mark}{cell}){{{max(0, n_marks - place)}}}"
+    row = rf"\n{cell}(?:{mark}{cell}){{{n_marks}}}"
+    has_rows = cells.str.fullmatch(rf"{end_of_row}(?:{row})+\n[^\n]*", na=False)
+    problem = "holds whole rows, after a quote that is not closed"
+    Place(str(path), str(cells.name)).refuse(
+        cells, has_rows, problem, "close or remove it"
+    )
 
 
 def _header(file: IO[bytes], path: Path) -> tuple[str, list[str]]:

@@ -36,9 +36,10 @@ def together(tables: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
         Where two sources have a model of one name, a model answered fewer than all items of a data
         set that several sources have, or some sources were graded here and others elsewhere.
     """
-    parts = [table.assign(_source=name) for name, table in tables.items()]
-    for part in parts:
-        part.attrs = {}
+    parts = []
+    for name, one in tables.items():
+        parts.append(one.assign(_source=name))
+        parts[-1].attrs = {}
     table = pd.concat(parts, ignore_index=True)
     twice = table.duplicated(ANSWER_KEY, keep=False)
     if twice.any():
@@ -47,16 +48,15 @@ def together(tables: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
         raise MedcalError(
             f"{row['_source']} and another source hold the same answer: {shown}"
         )
-    remarks = [*_names_twice(table), *_fewer_items(table), *_graded_apart(tables)]
+    remarks = [*_remarks(table), *_graded_apart(tables)]
     for sentence in remarks:
         warnings.warn(sentence, UserWarning, stacklevel=3)
-    of_items = [name for name in columns_of("item") if name not in [*_ITEM, "gold"]]
+    of_items = set(columns_of("item")) - {*_ITEM, "gold"}
+    item = table.groupby(_ITEM, sort=False).ngroup()
     for name in table.columns.intersection([*of_items, "image_set"]):
-        known = table.dropna(subset=name).drop_duplicates(_ITEM).set_index(_ITEM)[name]
-        items = pd.MultiIndex.from_frame(table[_ITEM])
-        table[name] = table[name].fillna(
-            pd.Series(known.reindex(items).array, table.index)
-        )
+        known = table[name].set_axis(item).dropna()
+        known = known[~known.index.duplicated()]
+        table[name] = table[name].fillna(item.map(known).astype(known.dtype))
     assumed = list(remarks)
     for name, one in tables.items():
         assumed += [f"{name}: {text}" for text in one.attrs.get("assumed", ())]
@@ -65,29 +65,25 @@ def together(tables: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
     return table
 
 
-def _names_twice(table: pd.DataFrame) -> list[str]:
-    """Models that two sources have."""
-    sources = table.groupby("model", sort=False)["_source"].unique()
+def _remarks(table: pd.DataFrame) -> list[str]:
+    """Models that two sources have, and such as answered fewer items of a data set than others."""
     sentences = []
-    for model, names in sources[sources.str.len() > 1].items():
-        sentences.append(
-            f"model '{model}' is in {' and in '.join(names)}: are they one model?"
-        )
-    return sentences
-
-
-def _fewer_items(table: pd.DataFrame) -> list[str]:
-    """Models that answered fewer items of a data set than all models together."""
-    n_sources = table.groupby("dataset")["_source"].nunique()
-    shared = table[table["dataset"].isin(n_sources.index[n_sources > 1])]
-    counts = shared.groupby(["dataset", "model"], sort=False)["item_id"].nunique()
-    n_items = shared.groupby("dataset")["item_id"].nunique()
-    sentences = []
-    for (dataset, model), n in counts.items():
-        if n < n_items[dataset]:
-            sentences.append(
-                f"{model} answered {n:,} of {n_items[dataset]:,} items of {dataset}"
-            )
+    columns = table[["model", "dataset", "item_id", "_source"]]
+    for model, sources in (
+        columns.groupby("model", sort=False)["_source"].unique().items()
+    ):
+        if len(sources) > 1:
+            names = " and in ".join(sources)
+            sentences.append(f"model '{model}' is in {names}: are they one model?")
+    for dataset, rows in columns.groupby("dataset", sort=False):
+        if rows["_source"].nunique() == 1:
+            continue
+        n_items = rows["item_id"].nunique()
+        for model, n in rows.groupby("model")["item_id"].nunique().items():
+            if n < n_items:
+                sentences.append(
+                    f"{model} answered {n:,} of {n_items:,} items of {dataset}"
+                )
     return sentences
 
 
@@ -97,6 +93,7 @@ def _graded_apart(tables: Mapping[str, pd.DataFrame]) -> list[str]:
     elsewhere = [name for name in tables if name not in here]
     if not here or not elsewhere:
         return []
-    return [
+    apart = (
         f"graded here by rule: {', '.join(here)}; by its source: {', '.join(elsewhere)}"
-    ]
+    )
+    return [apart]

@@ -78,6 +78,7 @@ LOOKS = {
 _FURTHER_MODELS = ("#B71C1C", "#00A0B0", "#7C4DFF", "#D81B60", "#5D4037", "#37718E")
 _FURTHER = ("#52606D", "#E69F00", "#56B4E9", "#A6611A", "#A0A0A0", "#1F3A5F", "#6B8E23")
 _MARKS = "osD^vPX<>"
+_DASHES = ("-", "--", "-.", ":")
 _MARKS_OF_MODELS = "PX*<>h"
 
 
@@ -181,7 +182,7 @@ def forest(
     rows = list(look(table[label], label))
     levels = _levels(table, hue)
     # marks of a row stay nearer to one another than to the next row
-    half = min(0.3, 0.12 * (len(levels) - 1))
+    half = 0 if hue == label else min(0.3, 0.12 * (len(levels) - 1))
     offsets = np.linspace(-half, half, len(levels))
     for (level, part, colour, mark), offset in zip(levels, offsets, strict=True):
         ax.errorbar(
@@ -303,6 +304,7 @@ def lines(
     y: str,
     *,
     hue: str | None = None,
+    dash: str | None = None,
     ax: Axes | None = None,
 ) -> Axes:
     """Lines of `y` over `x`, with the bands that ``<y>_low`` and ``<y>_high`` hold.
@@ -310,26 +312,33 @@ def lines(
     Parameters
     ----------
     table : DataFrame
-        Columns `x`, `y`, `hue`; rows of a level in any order.
+        Columns `x`, `y`, `hue`, `dash`; rows of a line in any order.
     x, y, hue : str
-        Columns: position, value, and what has a line of its own.
+        Columns: position, value, and what has a colour of its own.
+    dash : str, optional
+        Column whose levels are dashed apart and named in the key; without it those of hue are.
     ax : Axes, optional
         Where to draw; the current axes if not given.
     """
     ax = ax or plt.gca()
+    kinds = list(table[dash].unique()) if dash else [None]
     for i, (level, rows, colour, _) in enumerate(_levels(table, hue)):
-        part = rows.sort_values(x)
-        dashes = ("-", "--", "-.", ":")[i % 4]
-        ax.plot(
-            part[x],
-            part[y],
-            dashes,
-            color=colour,
-            label=label_of(level, hue) if hue else None,
-        )
-        if f"{y}_low" in part:
-            ends = part[f"{y}_low"], part[f"{y}_high"]
-            ax.fill_between(part[x], *ends, color=colour, alpha=0.12, lw=0)
+        for k, kind in enumerate(kinds):
+            part = (rows[rows[dash] == kind] if dash else rows).sort_values(x)
+            is_named = hue is not None and dash is None
+            ax.plot(
+                part[x],
+                part[y],
+                _DASHES[(k if dash else i) % len(_DASHES)],
+                color=colour,
+                label=label_of(level, hue) if is_named else None,
+            )
+            if f"{y}_low" in part:
+                ends = part[f"{y}_low"], part[f"{y}_high"]
+                ax.fill_between(part[x], *ends, color=colour, alpha=0.12, lw=0)
+    if dash:
+        for k, kind in enumerate(kinds):
+            ax.plot([], [], _DASHES[k % len(_DASHES)], color=INK, label=label_of(kind))
     _name_axis(ax.xaxis, x)
     _name_axis(ax.yaxis, y)
     ax.grid(axis="y")

@@ -80,6 +80,13 @@ def report(
             help="Fit a map where this holds, and judge the others.",
         ),
     ] = "",
+    beside: Annotated[
+        str,
+        typer.Option(
+            metavar="ANSWERS",
+            help="Other models on the same questions: vlcb (the five of the study), or a file.",
+        ),
+    ] = "",
     force: Force = False,
 ) -> None:
     """Write one page on how well a confidence is calibrated, with every number beside it.
@@ -96,6 +103,7 @@ def report(
             cluster=cluster,
             group=split_names(group),
             transfer_from=transfer_from,
+            beside=beside,
             **_named(columns),
         )
     say(str(page))

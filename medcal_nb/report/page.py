@@ -17,6 +17,7 @@ from tqdm import tqdm
 
 from medcal_nb.answers import load_answers, without_formulas, write_undecided
 from medcal_nb.answers.recorded import recorded_entry, recorded_names
+from medcal_nb.answers.together import together
 from medcal_nb.errors import MedcalError, NotEnough, check_known
 from medcal_nb.files import PathLike, file_hash, new_folder
 from medcal_nb.labels import UNITS, label_of
@@ -64,6 +65,7 @@ def write_report(
     cluster: str = "",
     group: Sequence[str] = (),
     transfer_from: str = "",
+    beside: PathLike = "",
     **columns: Any,
 ) -> Path:
     """Write one page on a file of answers into a folder, whole or not at all.
@@ -87,6 +89,9 @@ def write_report(
     transfer_from : str
         Query of the answers that a recalibration map is fitted on; the others are judged. If
         empty, general answers where there are general and medical ones.
+    beside : path or str, optional
+        Answers of others, such as ``vlcb``: the models of the file are compared with each of these
+        on the questions that both answered.
     **columns
         As of :func:`medcal_nb.answers.load_answers`.
 
@@ -118,11 +123,15 @@ def write_report(
         answers = load_answers(file, **columns)
         for name in filter(None, (cluster, *group)):
             check_known(name, answers.columns, "column")
+        compared = None
+        if beside:
+            tables = {str(beside): load_answers(beside), str(file): answers}
+            compared = parts.in_common(together(tables), answers)
         entries = parts.entries(answers, cluster)
         source, judged, left_out = parts.sides(entries, transfer_from)
         facts = _facts(str(file), answers, judged, cluster)
         facts |= {"n_resamples": n_resamples, "seed": seed, "missing": {}}
-        report = Judged(judged, source, facts, ci, group)
+        report = Judged(judged, source, facts, ci, group, compared)
         sections = _computed(report)
         quoted = quote(report)
         left_out += [str(warning.message) for warning in caught]
@@ -240,8 +249,8 @@ def _write(
     for name in ("figures", "tables"):
         (folder / name).mkdir()
     facts = report.facts
-    for kind, picture in facts.pop("figures", {}).items():
-        (folder / "figures" / f"calibration.{kind}").write_bytes(picture)
+    for name, picture in facts.pop("figures", {}).items():
+        (folder / "figures" / name).write_bytes(picture)
     rows = {}
     on_page = {}
     for name, section in sections.items():

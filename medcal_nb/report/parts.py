@@ -312,6 +312,62 @@ def graded_pairs(answers: pd.DataFrame, grading: dict[str, Any]) -> pd.DataFrame
     return pairs[["answer", "gold", "correct"]]
 
 
+def in_common(answers: pd.DataFrame, own: pd.DataFrame) -> pd.DataFrame:
+    """Answers by the methods and to the questions of one's own; ``is_own`` says whose they are."""
+    question = ["dataset", "strategy", "item_id"]
+    keys = own[question].drop_duplicates()
+    common = answers.merge(keys, on=question)
+    return common.assign(is_own=common["model"].isin(own["model"]))
+
+
+def beside(compared: pd.DataFrame, *, ci: Bootstrap) -> tuple[Figure, pd.DataFrame]:
+    """One's own models beside others, on the questions in common.
+
+    Parameters
+    ----------
+    compared : DataFrame
+        Of `in_common`.
+    ci : Bootstrap
+        Of the intervals.
+
+    Returns
+    -------
+    figure : Figure
+        Accuracy and overconfidence of every model, a row for each data set and method.
+    table : DataFrame
+        As of :func:`medcal_nb.measure.beside_table`.
+
+    Raises
+    ------
+    NotEnough
+        If no question was answered by both.
+    """
+    known = measured(compared)
+    models = known.loc[known["is_own"], "model"].unique()
+    others = known[~known["is_own"]]
+    if others.empty or not len(models):
+        raise NotEnough("No question of the file was answered by the others")
+    tables = []
+    for model in models:
+        pair = pd.concat([others, known[known["model"] == model]])
+        tables.append(measure.beside_table(pair, model, ci=ci))
+    by = ["dataset", "strategy", "model"]
+    metrics = ["accuracy", "gap"]
+    scores = measure.metrics_table(known, by=by, metrics=metrics, ci=ci)
+    scores["row"] = scores["dataset"].map(label_of) + "\n"
+    scores["row"] += scores["strategy"].map(label_of)
+    with mpl.style.context(Path(plots.__file__).with_name("house.mplstyle")):
+        n_rows = scores["row"].nunique()
+        fig = Figure(figsize=(7, 1.2 + 0.9 * n_rows), layout="constrained")
+        axes = fig.subplots(1, 2, sharey=True)
+        for ax, value in zip(axes, metrics, strict=True):
+            plots.forest(scores, value, label="row", hue="model", reference=None, ax=ax)
+        axes[1].axvline(0, color=plots.GREY, lw=0.9, zorder=0)
+        names = axes[0].get_legend_handles_labels()
+        fig.legend(*names, loc="outside lower center", ncols=3)
+    return fig, pd.concat(tables, ignore_index=True)
+
+
 def calibration_figure(
     answers: pd.DataFrame, *, ci: Bootstrap
 ) -> tuple[Figure, pd.DataFrame]:

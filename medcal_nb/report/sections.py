@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
+from matplotlib.figure import Figure
 
 from medcal_nb import measure
 from medcal_nb.errors import NotEnough
@@ -60,6 +61,10 @@ COST = """Expected cost of an answer, in checks, with 95 % CIs, if a wrong answe
 much as R checks: deferring answers below a confidence of 1 − 1/R, as elicited; checking all;
 checking none. Saving: of deferring against the cheaper of the other two; below 0 deferring costs
 more."""
+BESIDE = """Each model on the questions that it and the models of this file both answered, by data
+set and elicitation method. Difference: a − b on the questions of the pair, 95 % CIs, paired by
+image where it is known. P (Holm): corrected for all rows. Answers of the two sources may have been
+asked for and graded in other ways."""
 RECALIBRATED = """Platt scaling, cross-fitted in five folds by {unit}; 95 % CIs. Answers needed: for
 95 % CIs of O:E, slope and AUROC as narrow as 0.2, 0.2 and 0.1 (Riley et al., BMJ
 2024;384:e074821), if independent. Where AUROC is near 0.5 a map has nothing to fit, and the slope
@@ -80,6 +85,7 @@ class Section(NamedTuple):
     is_turned: bool = False  # entries stand side by side
     most: int = 20  # rows shown
     picture: str = ""
+    alt: str = ""
 
 
 @dataclass
@@ -91,6 +97,7 @@ class Judged:
     facts: dict[str, Any]
     ci: Bootstrap
     groups: Sequence[str] = ()
+    compared: pd.DataFrame | None = None  # with others, on the questions in common
 
     def __post_init__(self) -> None:
         self.performance = parts.performance(self.answers, ci=self.ci)
@@ -291,16 +298,36 @@ def _of_bounds(table: pd.DataFrame) -> list[str]:
 def calibration(r: Judged) -> Section:
     """The figure, as PNG; `parts.calibration_figure` draws it."""
     fig, table = parts.calibration_figure(r.answers, ci=r.ci)
-    files = {}
-    for kind in ("svg", "png"):
-        files[kind] = io.BytesIO()
-        fig.savefig(files[kind], format=kind, bbox_inches="tight", transparent=True)
-    r.facts["figures"] = {kind: file.getvalue() for kind, file in files.items()}
-    picture = base64.b64encode(files["png"].getvalue()).decode()
+    picture = _pictured(r, "calibration", fig)
     caption = CURVE
     if len(r.scores) > parts.SQUARES:
         caption = f"{CURVE} The {parts.SQUARES} lowest Brier scores."
-    return Section(table=table, caption=caption, picture=picture)
+    alt = "Accuracy against confidence; below, correct answers up and wrong ones down"
+    return Section(table=table, caption=caption, picture=picture, alt=alt)
+
+
+def _pictured(r: Judged, name: str, fig: Figure) -> str:
+    """A figure as PNG for the page; its files go to the folder of figures."""
+    figures = r.facts.setdefault("figures", {})
+    for kind in ("svg", "png"):
+        file = io.BytesIO()
+        fig.savefig(file, format=kind, bbox_inches="tight", transparent=True)
+        figures[f"{name}.{kind}"] = file.getvalue()
+    return base64.b64encode(figures[f"{name}.png"]).decode()
+
+
+def beside(r: Judged) -> Section:
+    """The models of the file beside those of another source, on the questions in common."""
+    fig, table = parts.beside(r.compared, ci=r.ci)
+    columns = ["dataset", "strategy", "metric", "a", "b", "n_a", "value_a", "value_b"]
+    return Section(
+        table=table,
+        columns=[*columns, "difference", "p_holm"],
+        caption=BESIDE,
+        most=30,
+        picture=_pictured(r, "beside", fig),
+        alt="Accuracy and overconfidence of each model, by data set and elicitation method",
+    )
 
 
 def comparison(r: Judged) -> Section:
@@ -514,6 +541,9 @@ def sections_of(r: Judged) -> dict[str, tuple[str, Any]]:
     if len(r.firm) > 1:
         title = "Which is better calibrated, which discriminates better?"
         first["comparison"] = (title, comparison)
+    if r.compared is not None:
+        title = "Where does it stand beside others, on the same questions?"
+        first["beside"] = (title, beside)
     if r.source is not None and len(r.firm):
         first["transfer"] = ("Does a recalibration map transfer?", transfer)
     groups: dict[str, tuple[str, Any]] = {}

@@ -1,0 +1,49 @@
+"""`medcal report --beside`: a made model beside others on the questions in common."""
+
+import json
+
+import pytest
+
+from medcal_nb.answers import load_answers, write_table
+from medcal_nb.report import write_report
+
+COLUMNS = ["model", "dataset", "item_id", "strategy", "confidence", "correct"]
+
+
+def reported(rows, folder):
+    write_table(rows[COLUMNS], folder / "mine.csv")
+    page = write_report(
+        folder / "mine.csv", folder / "report", beside="pocket", n_resamples=200
+    )
+    return page.read_text("utf-8"), json.loads(
+        page.with_name("report.json").read_text()
+    )
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")
+def test_the_page_says_where_a_model_stands(tmp_path):
+    answers = load_answers("pocket").dropna(subset=["confidence", "correct"])
+    chosen = answers["dataset"].eq("pocketvqa-medical")
+    chosen &= answers["strategy"].eq("verbalized") & answers["model"].eq(
+        "pocket-medical"
+    )
+    mine = answers[chosen].head(200).assign(model="mine", correct=True)
+    page, numbers = reported(mine, tmp_path)
+    rows = [row for row in numbers["tables"]["beside"] if row["metric"] == "accuracy"]
+    assert {row["a"] for row in rows} == {"mine"}
+    (same,) = [row for row in rows if row["b"] == "pocket-medical"]
+    wrong = 1 - answers[chosen].head(200)["correct"].astype(float).mean()
+    assert same["n_a"] == same["n_b"] == len(mine)
+    assert same["difference"] == pytest.approx(wrong)
+    assert "on the same questions?" in page
+    assert (tmp_path / "report" / "figures" / "beside.svg").is_file()
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")
+def test_questions_of_its_own_alone_are_told(tmp_path):
+    answers = load_answers("pocket").dropna(subset=["confidence", "correct"])
+    mine = answers[answers["strategy"] == "verbalized"].head(60)
+    mine = mine.assign(model="mine", dataset="other")
+    page, numbers = reported(mine, tmp_path)
+    assert "No question of the file was answered by the others" in page
+    assert "beside" in numbers["missing"]

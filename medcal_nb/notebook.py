@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 _LIBRARIES = ("medcal-nb", "numpy", "pandas", "scipy", "matplotlib")
-_ON_TOP = 3
 
 
 class Output:
@@ -47,6 +46,8 @@ class Output:
         The sentences.
     tables : dict of str to DataFrame
         By name.
+    on_top : int
+        How many findings are shown at the top; 3.
     results : dict
         What is written: ``parameters``, ``versions``, ``findings``, ``tables``.
 
@@ -66,6 +67,8 @@ class Output:
     >>> list(out.tables)
     ['finding_1']
     """
+
+    on_top = 3
 
     def __init__(self, notebook: str, folder: str = "", **parameters: Any) -> None:
         # `report` and `score` show tables, and need no figures of it
@@ -163,7 +166,7 @@ class Output:
 
     def close(self) -> None:
         """Write ``results/<notebook>.json``, and show the first findings at the top."""
-        leading = self.findings[:_ON_TOP]
+        leading = self.findings[: self.on_top]
         _say(leading, display_id=f"findings-{self.notebook}", update=True)
         tables = {}
         for name, table in self.tables.items():

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import textwrap
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import matplotlib as mpl
@@ -145,8 +145,7 @@ def forest(
     *,
     label: str,
     hue: str | None = None,
-    reference: float | None = 0.0,
-    reference_label: str = "",
+    reference: float | Mapping[str, float] | None = 0.0,
     margin: float | None = None,
     ax: Axes | None = None,
 ) -> Axes:
@@ -159,10 +158,8 @@ def forest(
         interval.
     value, label, hue : str
         Columns: the estimate, the row it stands in, its colour and mark.
-    reference : float, optional
-        Where a line is drawn.
-    reference_label : str
-        What the line is, written above it.
+    reference : float or mapping of str to float, optional
+        Where a line is drawn; ``{"allowed": 0.2}`` writes what it is above it.
     margin : float, optional
         The range from 0 to it is shaded.
     ax : Axes, optional
@@ -194,9 +191,9 @@ def forest(
             label=label_of(level, hue),
             elinewidth=1,
         )
-    _mark(ax, reference, reference_label, margin)
+    _mark(ax, reference, margin)
     _name_rows(ax, rows, label)
-    if len(levels) > 1:
+    if len(levels) > 1 and hue != label:
         for between in np.arange(0.5, len(rows) - 1):
             ax.axhline(between, color=PALE, lw=0.6, zorder=0)
     _name_axis(ax.xaxis, value)
@@ -209,8 +206,7 @@ def dots(
     *,
     label: str,
     hue: str | None = None,
-    reference: float | None = 0.0,
-    reference_label: str = "",
+    reference: float | Mapping[str, float] | None = 0.0,
     margin: float | None = None,
     ax: Axes | None = None,
 ) -> Axes:
@@ -222,8 +218,8 @@ def dots(
         Columns `value`, `label` and `hue`; no interval is drawn.
     value, label, hue : str
         Columns: the number, the row it stands in, its colour and mark; levels of hue share a row.
-    reference, reference_label : optional
-        Where a line is drawn, and what it is.
+    reference : float or mapping of str to float, optional
+        As of `forest`.
     margin : float, optional
         The range from 0 to it is shaded.
     ax : Axes, optional
@@ -251,7 +247,7 @@ def dots(
         mew=2.5,
         label="median",
     )
-    _mark(ax, reference, reference_label, margin)
+    _mark(ax, reference, margin)
     _name_rows(ax, rows, label)
     _name_axis(ax.xaxis, value)
     return ax
@@ -507,22 +503,20 @@ def image_sheet(items: pd.DataFrame, *, per_row: int = 2) -> Figure:
 
 
 def _mark(
-    ax: Axes, reference: float | None, name: str, margin: float | None = None
+    ax: Axes,
+    reference: float | Mapping[str, float] | None,
+    margin: float | None = None,
 ) -> None:
-    """A line across the rows, with its name above it, and the range from 0 to a margin."""
-    if reference is not None:
-        ax.axvline(reference, color=GREY, lw=0.9, zorder=0)
-    if reference is not None and name:
-        ax.annotate(
-            name,
-            xy=(reference, 1),
-            xycoords=("data", "axes fraction"),
-            xytext=(0, 2),
-            textcoords="offset points",
-            ha="center",
-            va="bottom",
-            color=GREY,
-        )
+    """Lines across the rows, with their names above them, and the range from 0 to a margin."""
+    named = reference if isinstance(reference, Mapping) else {}
+    places = [reference] if isinstance(reference, int | float) else named.values()
+    for place in places:
+        ax.axvline(place, color=GREY, lw=0.9, zorder=0)
+    if named:
+        above = ax.secondary_xaxis("top")  # which a title makes room for
+        above.set_xticks(list(named.values()), list(named))
+        above.tick_params(length=0, pad=1, labelcolor=GREY)
+        above.spines["top"].set_visible(False)
     if margin is not None:
         ax.axvspan(0, margin, color=PALE, lw=0, zorder=0)
 

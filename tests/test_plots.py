@@ -37,9 +37,11 @@ def test_a_sixth_model_has_one_colour_and_mark_of_its_own(name):
 
 def test_a_figure_says_what_its_line_is_and_which_way_is_better():
     table = pd.DataFrame({"target": ["a", "b"], "test_risk": [0.1, 0.3]})
-    ax = plots.dots(table, "test_risk", label="target", reference=0.2,
-                    reference_label="allowed: 20 %", ax=plt.figure().subplots())  # fmt: skip
-    assert ax.texts[0].get_text() == "allowed: 20 %"
+    ax = plt.figure().subplots()
+    allowed = {"allowed: 20 %": 0.2}
+    plots.dots(table, "test_risk", label="target", reference=allowed, ax=ax)
+    (above,) = ax.child_axes
+    assert [text.get_text() for text in above.get_xticklabels()] == ["allowed: 20 %"]
     assert ax.get_xlabel() == "risk (%, lower: better)"
     assert ax.lines[0].get_color() == plots.INK
     plt.close("all")

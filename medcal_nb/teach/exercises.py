@@ -148,6 +148,22 @@ def _interval(lab: dict) -> dict[str, Any]:
     return {"answer": answer, "low": 100 * low, "high": 100 * high}
 
 
+def _grades(lab: dict) -> dict[str, Any]:
+    """The fewest grades that show a risk of at most 20 % with a probability of 90 %."""
+    from scipy.stats import binom
+
+    n = np.arange(1, 100)
+    no_error = binom.cdf(0, n, 0.2)
+    answer = int(n[no_error <= 0.1][0])
+    return {
+        "answer": answer,
+        "fewer": answer - 1,
+        "before": 100 * no_error[answer - 2],
+        "after": 100 * no_error[answer - 1],
+        "with_one": int(n[binom.cdf(1, n, 0.2) <= 0.1][0]),
+    }
+
+
 _NUMBERS = {
     "boaster": _boaster,
     "sample_size": _sample_size,
@@ -159,4 +175,5 @@ _NUMBERS = {
     "prevalence": _prevalence,
     "threshold": _threshold,
     "interval": _interval,
+    "grades": _grades,
 }

@@ -92,7 +92,7 @@ def test_exercises_and_quiz_by_keyboard_leave_the_notebook_alone(page, lab):
     b.press("Space")
     choice.get_by_role("button", name="Check").press("Enter")
     choice.get_by_text("B can be better calibrated, but").wait_for()
-    assert page.locator(".medcal-score").inner_text() == "1 of 10 exercises right"
+    assert page.locator(".medcal-score").inner_text() == "1 of 11 exercises right"
     quiz = page.locator(".medcal-quiz")
     quiz.get_by_label("no", exact=True).press("Space")
     quiz.get_by_role("button", name="Next").press("Enter")

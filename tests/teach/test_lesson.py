@@ -59,7 +59,7 @@ def test_each_exercise_knows_its_answer_and_the_mistakes_of_students(name):
     assert "{" not in asked["question"] + asked["why"]
 
 
-def test_the_ten_right_answers():
+def test_the_eleven_right_answers():
     right = {name: exercises.exercise(name)["answer"] for name in exercises.NAMES}
     assert right == {
         "boaster": pytest.approx(0.3),
@@ -72,6 +72,7 @@ def test_the_ten_right_answers():
         "prevalence": "AUROC stays, they claim too much",
         "threshold": pytest.approx(95),
         "interval": "no, it lies outside",
+        "grades": 11,
     }
     # the rough interval of the hint leads to the answer that is right by Wilson's
     assert 0.28 - 2 * (0.28 * 0.72 / 100) ** 0.5 > 0.15

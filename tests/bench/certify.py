@@ -1,0 +1,167 @@
+"""What a number of grades certifies, and how often a certificate fails: docs/certify.md.
+
+    python -m tests.bench.certify trials [--repeats 100] [--out build/bench]
+    python -m tests.bench.certify active [--repeats 40]
+    python -m tests.bench.certify null [--repeats 1000]
+
+*trials*: every model and method of GMAI-MMBench, a random half as the pool, judged on the other.
+*active*: beside active, anytime-valid risk control (Xu, Karampatziakis & Mineiro 2024,
+arXiv:2406.10490) and beside Learn then Test on a pool that is graded whole, on the same halves.
+*null*: pools whose risk is just above the allowed one everywhere.
+"""
+
+import argparse
+from itertools import product
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from medcal_nb import measure
+from medcal_nb.answers import load_answers
+
+RISK = 0.2
+METHODS = 7  # of which the best is taken
+PAIRS = [
+    ("InternVL3_5-14B-HF", "p_true"),
+    ("Qwen3-VL-8B-Instruct", "probe_pik"),
+    ("gemma-3-27b-it", "probe_pik"),
+]
+LEAST_SHARE = (
+    1 / 3
+)  # of the rate of grading that no answer goes below, in active risk control
+
+
+def recorded() -> pd.DataFrame:
+    return load_answers("vlcb").query("dataset == 'GMAI-MMBench'")
+
+
+def trials(repeats: int) -> pd.DataFrame:
+    rule = {"risk": RISK, "delta": 0.1 / METHODS, "by": ["model", "strategy"]}
+    budgets = [100, 200, 400, 600]
+    return measure.certify_table(recorded(), budgets, n_splits=repeats, **rule)
+
+
+def active_threshold(c, y, *, risk, delta, budget, rng) -> float:
+    """Lowest threshold by active risk control, of selective risk on thresholds in a fixed sequence.
+
+    Answers come in random order; one is graded with a probability q that is larger where the
+    threshold now tested retains it, in proportion to the spread of its loss if its confidence is
+    right. Of every threshold the wealth of a bet on α − loss, weighted by 1 / q, is held.
+    """
+    descending = np.sort(c)[::-1]
+    first = 0.06 * c.size
+    sizes = first * 1.03 ** np.arange(np.ceil(np.log(c.size / first) / np.log(1.03)))
+    thresholds = np.unique(descending[sizes.astype(int) - 1])[::-1]
+    rate = budget / c.size
+    spread = np.sqrt((1 - c) * (1 - risk) ** 2 + c * risk**2)
+    log_wealth, total, squares = np.zeros((3, thresholds.size))
+    now = n_graded = 0
+    for i in rng.permutation(c.size):
+        retained = c >= thresholds[now]
+        q = np.where(retained, spread, 0)
+        q = np.clip(q * rate * (1 - LEAST_SHARE) / q.mean(), 0, 1) + rate * LEAST_SHARE
+        q = np.minimum(q, 1)
+        largest = (
+            0.5 * rate * LEAST_SHARE / (1 - risk)
+        )  # no gain is below −(1 − α) / least q
+        bet = np.clip(total / np.maximum(total + squares, 1e-9), 0, largest)
+        graded = rng.random() < q[i]
+        n_graded += graded
+        gain = graded / q[i] * (c[i] >= thresholds) * (risk - (1 - y[i]))
+        log_wealth += np.log1p(bet * gain)
+        total += gain
+        squares += gain**2
+        while log_wealth[now] >= -np.log(delta) and now < thresholds.size - 1:
+            now += 1
+        if n_graded >= budget:
+            break
+    return thresholds[now - 1] if now else np.inf
+
+
+def active(repeats: int) -> pd.DataFrame:
+    answers = (
+        recorded()
+        .dropna(subset=["confidence", "correct"])
+        .set_index(["model", "strategy"])
+    )
+    rows = []
+    for (pair, budget), k in product(product(PAIRS, [200, 400]), range(repeats)):
+        c, y = answers.loc[pair, ["confidence", "correct"]].to_numpy(float).T
+        rng = np.random.default_rng([k, 7])
+        order = rng.permutation(c.size)
+        pool, other = np.split(order, [c.size // 2])
+        rule = {"risk": RISK, "delta": 0.1 / METHODS}
+        ends = {
+            "certify": measure.certify(
+                c[pool], y[pool], budget=budget, seed=k, **rule
+            ).threshold,
+            "active": active_threshold(
+                c[pool], y[pool], budget=budget, rng=rng, **rule
+            ),
+            "at random": measure.selective_threshold(
+                c[pool][:budget], y[pool][:budget], target=RISK, delta=0.1 / METHODS
+            ).threshold,
+            "all graded": measure.selective_threshold(
+                c[pool], y[pool], target=RISK, delta=0.1 / METHODS
+            ).threshold,
+        }
+        for way, threshold in ends.items():
+            kept = c[other] >= threshold
+            row = {
+                "model": pair[0],
+                "budget": budget,
+                "way": way,
+                "coverage": kept.mean(),
+            }
+            row["certified"] = np.isfinite(threshold)
+            rows.append(
+                row | {"risk": 1 - y[other][kept].mean() if kept.any() else np.nan}
+            )
+    table = pd.DataFrame(rows)
+    return table.groupby(["model", "budget", "way"], sort=False).mean().reset_index()
+
+
+def null(repeats: int) -> pd.DataFrame:
+    rows = []
+    for kind, budget in product(
+        ["continuous", "heaped", "clustered"], [50, 100, 400, 1000]
+    ):
+        passed = []
+        for k in range(repeats):
+            rng = np.random.default_rng([k, budget])
+            c = rng.random(2000)
+            wrong = rng.random(2000) < RISK + 0.0005
+            images = None
+            if kind == "heaped":
+                c = np.where(rng.random(2000) < 0.6, 0.9, c.round(1))
+            if kind == "clustered":
+                images = np.arange(2000) // 3
+                wrong = wrong[images]
+            rule = {
+                "risk": RISK,
+                "delta": 0.1,
+                "budget": budget,
+                "groups": images,
+                "seed": k,
+            }
+            passed.append(measure.certify(c, 1.0 - wrong, **rule).n > 0)
+        rows.append({"kind": kind, "budget": budget, "violated": np.mean(passed)})
+    return pd.DataFrame(rows)
+
+
+def main(words: list[str] | None = None) -> pd.DataFrame:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("what", choices=["trials", "active", "null"])
+    parser.add_argument("--repeats", type=int, default=100)
+    parser.add_argument("--out", type=Path, default=Path("build/bench"))
+    asked = parser.parse_args(words)
+    table = globals()[asked.what](asked.repeats)
+    asked.out.mkdir(parents=True, exist_ok=True)
+    table.to_csv(asked.out / f"certify_{asked.what}.csv", index=False)
+    print(table.round(3).to_string(index=False))
+    return table
+
+
+if __name__ == "__main__":
+    main()

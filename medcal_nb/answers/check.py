@@ -39,6 +39,8 @@ from medcal_nb.grading import grade_table
 from medcal_nb.replies import scale_of
 
 _ASIDE = columns_of("aside")
+#: Fewer answers than these may all be unsure.
+_FEW = 5
 _GIVE_KEY = "every answer needs one text here, it is part of the key"
 
 
@@ -251,7 +253,8 @@ def confidences(
     if scale == "log":
         place.refuse(values, array > 0, "is above 0, no log-probability", remedy)
         return np.exp(array), "log-probabilities"
-    tops = pd.Series(array, values.index).groupby([*by], sort=False).max().dropna()
+    groups = pd.Series(array, values.index).groupby([*by], sort=False)
+    tops = groups.max().dropna()
     if scale is None and signed.any():
         problem = "has another form: some cells have a percent sign and some have none"
         place.refuse(values, known & (signed != signed[known][0]), problem, remedy)
@@ -259,7 +262,9 @@ def confidences(
     elif scale is None:
         scale = _plain_scale(values, array, tops, place)
     low, high = scale_of(scale)
-    _check_used(low, high, tops, place)
+    # of a few answers all may be unsure
+    is_many = groups.count().reindex(tops.index) >= _FEW
+    _check_used(low, high, tops, is_many, place)
     shares = within(values, array, place, low, high, remedy)
     word = ""
     if high > 1:
@@ -289,10 +294,13 @@ def _plain_scale(
     raise place.fault(largest, values.iloc[largest], problem, remedy)
 
 
-def _check_used(low: float, high: float, tops: pd.Series, place: Place) -> None:
+def _check_used(
+    low: float, high: float, tops: pd.Series, is_many: pd.Series, place: Place
+) -> None:
     """Refuse a scale of which some use only the bottom, as that of another scale would be."""
     used = ((tops - low) / (high - low))[tops > low]
-    low_used = used[used <= 0.1]
+    is_low = used <= np.where(is_many[used.index] | (used.max() <= 0.1), 0.1, 0.01)
+    low_used = used[is_low]
     if high > 1 and len(low_used):
         name = low_used.idxmax()
         raise MedcalError(
@@ -354,8 +362,10 @@ def _check_sums(answers: pd.DataFrame, found: Recognised, file: str) -> None:
         most = max(3, len(answers) // 20)
         if 0 < is_one.sum() <= most and not is_one.all():
             row = int(is_one.idxmax())
+            text = answers.loc[row, name]
             raise MedcalError(
-                f"{file}: row {row + 1} is '{answers.loc[row, name]}', no answer, it seems; drop it"
+                f"{file}: row {row + 1} is '{text}', no answer, it seems; drop it, or name it "
+                "otherwise"
             )
 
 

@@ -96,6 +96,9 @@ KINDS = {
      "below 0.5 just where the answer is 'no': it is the probability of 'yes'.*is 'no'$"),
     "a scale of one of two models": (TWO.assign(confidence=HUNDRED), {"scale": "percent"},
      "'b', 'stated' reaches 10 at most"),
+    "a few unsure answers": (pd.concat([GRADED.assign(model="a", confidence=(SURE * 100).round()),
+     GRADED[:4].assign(model="b", confidence=[5, 10, 8, 4])]), {"scale": "percent"},
+     [*RIGHT, *RIGHT[:4]]),
     "log-probabilities": (GRADED.assign(confidence=np.log(SURE)), {}, "it seems; .*scale=log"),
     "log-probabilities, said": (GRADED.assign(confidence=np.log(SURE)), {"scale": "log"}, RIGHT),
     # words for nothing

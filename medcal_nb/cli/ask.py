@@ -1,13 +1,16 @@
 """``medcal ask``: items put to a model, answers into a log."""
 
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 from typer import Option
 
 from medcal_nb.cli._app import app, say
 from medcal_nb.errors import MedcalError
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 Lists = Literal["methods", "models", "datasets"]
 
@@ -153,7 +156,7 @@ def ask(
     if dry_run:
         say("\n".join(run.dry_run(backend, items, methods, Plan(dataset, **how))))
         return
-    say("\n".join(what_works(backend, methods)), err=True)
+    say("\n".join([*_left_out(items), *what_works(backend, methods)]), err=True)
     how |= {"batch_size": batch_size, "shard": shard, "progress": True}
     with AnswerLog(to) as log:
         summary = run.ask(backend, items, methods, log=log, **how)
@@ -179,6 +182,12 @@ def _say_files(folder: Path, files: list[Path], to: Path | None) -> None:
         say(str(path))
     for line in what_is_next(folder, files, to or "answers.sqlite"):
         say(line, err=True)
+
+
+def _left_out(items: "pd.DataFrame") -> list[str]:
+    """Rows of a public set that are not asked, and why."""
+    reasons = items.attrs.get("left_out", {})
+    return [f"not asked: {n:,} rows ({reason})" for reason, n in reasons.items()]
 
 
 def _close(summary: Any) -> None:

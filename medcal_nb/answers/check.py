@@ -385,28 +385,26 @@ def is_sum(text: str) -> bool:
 def _check_class(answers: pd.DataFrame, file: str) -> None:
     """Refuse confidences that are those of one class, whichever class was answered.
 
-    Of the two answers that are given most often, they lie below one half just where one is given.
+    Of the answers that are given often, they reach one half just where one of them is given.
     """
     known = answers.dropna(subset=["confidence", "answer"])
     for model, rows in known.groupby("model", sort=False):
         part = rows.iloc[:: max(1, len(rows) // MOST)]
         words = part["answer"].map(lambda text: yes_no(text) or text.casefold())
-        two = words.value_counts().index[:2]
-        is_either = words.isin(two)
-        is_low = part["confidence"][is_either] < 0.5
-        is_first = words[is_either] == two[0] if len(two) else words
-        n_enough = max(LEAST, 0.75 * len(part))
-        if len(two) < 2 or len(is_low) < n_enough or is_low.nunique() < 2:
+        shares = words.value_counts(normalize=True)
+        often = shares.index[shares >= 0.1]
+        is_high = part["confidence"][words.isin(often)] >= 0.5
+        words = words[words.isin(often)]
+        if len(often) < 2 or len(words) < LEAST or is_high.nunique() < 2:
             continue
-        share = (is_low == is_first).mean()
-        if not 0.02 < share < 0.98:
-            low = two[0] if share > 0.5 else two[1]
-            other = two[1] if share > 0.5 else two[0]
-            raise MedcalError(
-                f"{file}: the confidence of '{model}' lies below 0.5 just where the answer is "
-                f"'{low}': it is the probability of '{other}', not that of the answer; write 1 − p "
-                f"where the answer is '{low}'"
-            )
+        for word in often:
+            if ((words == word) == is_high).mean() > 0.98:
+                low = "' or '".join(other for other in often if other != word)
+                raise MedcalError(
+                    f"{file}: the confidence of '{model}' lies below 0.5 just where the answer is "
+                    f"'{low}': it is the probability of '{word}', not that of the answer; write "
+                    f"that of the answer: of two, write 1 − p where the answer is '{low}'"
+                )
 
 
 def _check_grades(answers: pd.DataFrame, theirs: str, file: str) -> list[str]:

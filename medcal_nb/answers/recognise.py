@@ -435,11 +435,11 @@ def _choices(
     columns = [numbers(raw[name], Place(file, name), remedy)[0] for name in names]
     scores = np.column_stack(columns)  # (n_rows, n_options)
     missing = np.isnan(scores)
+    _check_scores(scores, are_probabilities, file)
     if are_probabilities:
         p = np.nan_to_num(scores)
         bad = (p < 0).any(axis=1) | (p.sum(axis=1) > 1 + _SUM) | missing.all(axis=1)
     else:
-        _check_logits(scores, file)
         scores = np.where(missing, -np.inf, scores)
         with np.errstate(invalid="ignore"):
             p = softmax(scores, axis=1)
@@ -479,20 +479,18 @@ def _check_replaced(
         )
 
 
-def _check_logits(scores: np.ndarray, file: str) -> None:
-    """Refuse logits that are probabilities, or percentages, of options."""
+def _check_scores(scores: np.ndarray, are_probabilities: bool, file: str) -> None:
+    """Refuse scores of options, (n_rows, n_options), that are other ones than the user says."""
     sums = np.nansum(scores, axis=1)
     top = np.nanmax(scores, initial=-np.inf)
-    problem = ""
     if np.nanmin(scores, initial=np.inf) < 0:
         return
-    if top <= 1 and (sums <= 1 + _SUM).all():
+    problem = ""
+    if top <= 1 and (sums <= 1 + _SUM).all() and not are_probabilities:
         problem = "lie between 0 and 1 and sum to at most 1: they are probabilities; name them by"
-    elif top <= 100 and np.median(np.abs(sums - 100)) <= 1:
+    elif 1 < top <= 100 and np.median(np.abs(sums - 100)) <= 1:
         problem = (
             "sum to 100: they are percentages; divide them by 100 and name them by"
         )
     if problem:
-        raise MedcalError(
-            f"{file}: the option scores {problem} probabilities= instead of logits="
-        )
+        raise MedcalError(f"{file}: the option scores {problem} probabilities=")

@@ -83,6 +83,8 @@ KINDS = {
      "confidence=c beside scores of options"),
     "logits that are percentages": (scores(100 * SHARES, gold=KEYED), LOGITS,
      "sum to 100: they are percentages"),
+    "probabilities that are percentages": (scores(100 * SHARES, gold=KEYED), P,
+     "sum to 100: they are percentages"),
     "logits that are probabilities of some options": (scores(0.9 * SHARES, gold=KEYED), LOGITS,
      "they are probabilities; name them by probabilities="),
     # grades or right answers
@@ -93,7 +95,11 @@ KINDS = {
     "right answers, said": (TABLE.rename(columns={"gold": "hit"}), {"gold": "hit"}, RIGHT),
     # scales and classes
     "a class with third answers": (THIRD, {},
-     "below 0.5 just where the answer is 'no': it is the probability of 'yes'.*is 'no'$"),
+     "below 0.5 just where the answer is 'no': it is the probability of 'yes'.*is 'no'"),
+    "a class of three": (TABLE.assign(
+        answer=np.where(ANSWER == "yes", "A", np.where(np.arange(N) % 2, "B", "C")), gold="A",
+        confidence=np.where(ANSWER == "yes", SURE, 1 - SURE).round(2)), {},
+     "just where the answer is '[bc]' or '[bc]': it is the probability of 'a'"),
     "a scale of one of two models": (TWO.assign(confidence=HUNDRED), {"scale": "percent"},
      "'b', 'stated' reaches 10 at most"),
     "a few unsure answers": (pd.concat([GRADED.assign(model="a", confidence=(SURE * 100).round()),

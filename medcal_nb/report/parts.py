@@ -420,6 +420,7 @@ def calibration_figure(
                 plots.outcomes(bins, ax=below)
             above.set(title=fill(key["model"], 24), xlabel="")
             below.set_box_aspect(0.3)
+            below.set_ylabel("answers")
             tables.append(table.assign(**key))
         marks = below.get_legend_handles_labels()
         fig.legend(*marks, loc="outside lower left", ncols=2)

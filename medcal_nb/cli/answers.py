@@ -31,6 +31,15 @@ Columns = Annotated[
     ),
 ]
 Query = Annotated[str, typer.Option(metavar="QUERY", help="Fit maps where this holds.")]
+Limits = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--require",
+        metavar="LIMIT",
+        help="Exit with 1 unless the whole 95 % interval keeps it, as in 'ece < 0.1'. "
+        "May repeat.",
+    ),
+]
 To = Annotated[Path, typer.Option(help="The log (.sqlite), .csv or .parquet to write.")]
 
 #: What `score` prints where no metric is named.
@@ -171,14 +180,7 @@ def score(
     resamples: Annotated[
         int, typer.Option(min=2, max=100_000, help="Draw so many bootstrap resamples.")
     ] = 2000,
-    require: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="LIMIT",
-            help="Exit with 1 unless the whole 95 % interval keeps it, as in 'ece < 0.1'. "
-            "May repeat.",
-        ),
-    ] = None,
+    require: Limits = None,
 ) -> None:
     """Accuracy, calibration and discrimination of each group of answers, with 95 % intervals.
 

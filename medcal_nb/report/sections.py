@@ -541,7 +541,7 @@ def sections_of(r: Judged) -> dict[str, tuple[str, Any]]:
     if len(r.firm) > 1:
         title = "Which is better calibrated, which discriminates better?"
         first["comparison"] = (title, comparison)
-    if r.compared is not None:
+    if r.compared is not None and len(r.firm):
         title = "Where does it stand beside others, on the same questions?"
         first["beside"] = (title, beside)
     if r.source is not None and len(r.firm):

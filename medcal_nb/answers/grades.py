@@ -18,7 +18,7 @@ from medcal_nb.measure import Certificate, certify
 
 #: What names an answer, and what else a person sees of it.
 KEY = ["dataset", "item_id"]
-SHOWN = ["image_id", "question", "raw", "answer", "confidence", "gold"]
+SHOWN = ["image_id", "image", "question", "raw", "answer", "confidence", "gold"]
 GRADE = "correct"
 PLAN = "certificate"
 #: An answer that nobody can grade: it counts as wrong.
@@ -92,7 +92,7 @@ class GradeSheet:
         self.path = path
         self.pool = _pool(answers, path)
         self._bytes = path.read_bytes() if path.exists() else b""
-        self.rows = _read(path) if self._bytes else pd.DataFrame()
+        self.rows = read_sheet(path) if self._bytes else pd.DataFrame()
         wanted = {"risk": risk, "delta": delta, "budget": budget, "seed": seed}
         self.plan = self._planned(wanted)
         self.grades = self.pool["correct"].to_numpy(float, na_value=np.nan)
@@ -261,7 +261,7 @@ def _hash(pool: pd.DataFrame) -> str:
     return hashlib.sha256(rows.to_numpy().tobytes()).hexdigest()[:12]
 
 
-def _read(path: Path) -> pd.DataFrame:
+def read_sheet(path: Path) -> pd.DataFrame:
     """A sheet, all its cells as texts."""
     rows = read_source(path)
     for name in [*KEY, GRADE, PLAN]:

@@ -100,11 +100,12 @@ def _say_stand(
     reached = "nothing certified so far"
     if stand.n:
         reached = (
-            f"certified down to a confidence of {stand.threshold:.3g}, which retains "
+            f"certified down to a confidence of {stand.threshold:.6g}, which retains "
             f"{stand.coverage:.1%} of {len(sheet.pool):,} answers"
         )
-    left = sheet.plan.budget - stand.n_graded
-    say(f"{stand.n_graded} graded, {left} left of {sheet.plan.budget}: {reached}")
+    n_graded = max(stand.n_graded, sheet.n_filled)
+    left = sheet.plan.budget - n_graded
+    say(f"{n_graded} graded, {left} left of {sheet.plan.budget}: {reached}")
     if sheet.n_ungradable:
         note(f"{sheet.n_ungradable} answers could not be graded and count as wrong")
     if stand.state == "grading":

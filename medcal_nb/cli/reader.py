@@ -52,6 +52,13 @@ def reader(
         int,
         typer.Option("--set", min=1, help="Which set of cases is shown."),
     ] = 1,
+    certify: Annotated[
+        bool,
+        typer.Option(
+            "--certify",
+            help="ANSWERS is a sheet of medcal certify: grade its open rows.",
+        ),
+    ] = False,
     force: Force = False,
 ) -> None:
     """Write cases as one page to read them: your answer first, then the model's.
@@ -61,10 +68,16 @@ def reader(
 
     Example: medcal reader answers.sqlite --to cases.html
     """
-    from medcal_nb.reader import write_page
+    from medcal_nb.reader import write_grading_page, write_page
 
     # of a name of its own, in a folder that no other user can look into
     page = to or Path(tempfile.mkdtemp(prefix="medcal-reader-")) / "cases.html"
+    if certify:
+        n = write_grading_page(answers, page, force=force)
+        say(f"wrote {page}: {n} answers to grade")
+        if to is None:
+            webbrowser.open(page.as_uri())
+        return
     holds = write_page(
         answers,
         page,

@@ -322,7 +322,7 @@ def _sentence(
     if not stand.n:
         return f"No threshold of the confidence was certified to have a risk of {held} ({how})."
     return (
-        f"Among answers like these with a confidence of at least {stand.threshold:.3g} "
+        f"Among answers like these with a confidence of at least {stand.threshold:.6g} "
         f"({coverage:.1%} of all) the share that is wrong is {held}; {stand.errors} of {stand.n} "
         f"drawn from them at random were wrong ({how})."
     )

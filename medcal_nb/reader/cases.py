@@ -172,7 +172,7 @@ def _with_items(
         # as a page may be sent to others
         items = rows.reindex(columns=columns)
         inside = Path(source).resolve().parent
-        items["image"] = [_inside(inside, path) for path in items["image"]]
+        items["image"] = [in_folder(inside, path) for path in items["image"]]
         note = (
             "" if items["image"].notna().any() else f"No images of {dataset} at hand."
         )
@@ -188,7 +188,7 @@ def _with_items(
     return rows, note
 
 
-def _inside(folder: Path, path: object) -> str | None:
+def in_folder(folder: Path, path: object) -> str | None:
     """Return a path of a file in a folder, None where it is outside or missing."""
     if not isinstance(path, str):
         return None

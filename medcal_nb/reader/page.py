@@ -92,16 +92,23 @@ def write_page(
     return words.format(**counts, **book.about) + f" ({choice})"
 
 
-def page_text(data: dict) -> str:
-    """Return the page of some data: no word of theirs can become markup or script."""
+def page_text(data: dict, name: str = "reader") -> str:
+    """Return the page of some data: no word of theirs can become markup or script.
+
+    Parameters
+    ----------
+    data : dict
+    name : str
+        Of the page and its script: reader or grade.
+    """
     folder = Path(__file__).parent
     style = (folder / "reader.css").read_text(encoding="utf-8")
-    script = (folder / "reader.js").read_text(encoding="utf-8")
+    script = (folder / f"{name}.js").read_text(encoding="utf-8")
     policy = (
         f"default-src 'none'; img-src data:; style-src '{_hash(style)}'; "
         f"script-src '{_hash(script)}'; base-uri 'none'; form-action 'none'"
     )
-    page = Template((folder / "reader.html").read_text(encoding="utf-8"))
+    page = Template((folder / f"{name}.html").read_text(encoding="utf-8"))
     text = json.dumps(data, allow_nan=False).replace("<", "\\u003c")
     return page.substitute(policy=policy, style=style, script=script, data=text)
 

@@ -27,6 +27,7 @@ PAIRS = [
     ("Qwen3-VL-8B-Instruct", "probe_pik"),
     ("gemma-3-27b-it", "probe_pik"),
 ]
+CALIBRATED = ("calibrated", "simulated")
 LEAST_SHARE = (
     1 / 3
 )  # of the rate of grading that no answer goes below, in active risk control
@@ -62,9 +63,9 @@ def active_threshold(c, y, *, risk, delta, budget, rng) -> float:
         q = np.where(retained, spread, 0)
         q = np.clip(q * rate * (1 - LEAST_SHARE) / q.mean(), 0, 1) + rate * LEAST_SHARE
         q = np.minimum(q, 1)
-        largest = (
-            0.5 * rate * LEAST_SHARE / (1 - risk)
-        )  # no gain is below −(1 − α) / least q
+        # no gain is below −(1 − α) / q of the answers that a threshold retains
+        least = np.where(thresholds >= thresholds[now], q[retained].min(), q.min())
+        largest = 0.5 * least / (1 - risk)
         bet = np.clip(total / np.maximum(total + squares, 1e-9), 0, largest)
         graded = rng.random() < q[i]
         n_graded += graded
@@ -80,14 +81,14 @@ def active_threshold(c, y, *, risk, delta, budget, rng) -> float:
 
 
 def active(repeats: int) -> pd.DataFrame:
-    answers = (
-        recorded()
-        .dropna(subset=["confidence", "correct"])
-        .set_index(["model", "strategy"])
-    )
+    answers = recorded().dropna(subset=["confidence", "correct"])
+    answers = answers.set_index(["model", "strategy"])
     rows = []
-    for (pair, budget), k in product(product(PAIRS, [200, 400]), range(repeats)):
-        c, y = answers.loc[pair, ["confidence", "correct"]].to_numpy(float).T
+    for pair, budget, k in product([*PAIRS, CALIBRATED], [200, 400], range(repeats)):
+        c = np.random.default_rng([k, 8]).uniform(0.5, 1, 5000)
+        y = (np.random.default_rng([k, 9]).random(5000) < c).astype(float)
+        if pair != CALIBRATED:
+            c, y = answers.loc[pair, ["confidence", "correct"]].to_numpy(float).T
         rng = np.random.default_rng([k, 7])
         order = rng.permutation(c.size)
         pool, other = np.split(order, [c.size // 2])

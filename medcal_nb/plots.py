@@ -176,7 +176,7 @@ def forest(
     'overconfidence (percentage points)'
     """
     ax = ax or plt.gca()
-    rows = list(look(table[label], label))
+    rows = _rows(ax, look(table[label], label), label)
     levels = _levels(table, hue)
     # marks of a row stay nearer to one another than to the next row
     half = 0 if hue == label else min(0.3, 0.12 * (len(levels) - 1))
@@ -184,7 +184,7 @@ def forest(
     for (level, part, colour, mark), offset in zip(levels, offsets, strict=True):
         ax.errorbar(
             part[value],
-            part[label].map(rows.index) + offset,
+            part[label].astype(object).map(rows.index) + offset,
             xerr=_arms(part, value),
             fmt=mark,
             color=colour,
@@ -232,15 +232,15 @@ def dots(
     'transfer cost (lower: better)'
     """
     ax = ax or plt.gca()
-    rows = list(dict.fromkeys(table[label]))
+    rows = _rows(ax, table[label], label)
     for level, part, colour, mark in _levels(table, hue):
-        y = part[label].map(rows.index)
+        y = part[label].astype(object).map(rows.index)
         name = label_of(level, hue) if hue else None
         ax.plot(part[value], y, mark, color=colour, mfc="none", label=name)
     medians = table.groupby(label)[value].median()
     ax.plot(
-        medians[rows],
-        range(len(rows)),
+        medians,
+        medians.index.map(rows.index),
         "|",
         color=INK,
         ms=13,
@@ -273,8 +273,8 @@ def dumbbell(
         Where to draw; the current axes if not given.
     """
     ax = ax or plt.gca()
-    rows = list(look(table[label], label))
-    y = table[label].map(rows.index)
+    rows = _rows(ax, look(table[label], label), label)
+    y = table[label].astype(object).map(rows.index)
     ax.hlines(y, table[first], table[second], color=PALE, lw=3, zorder=0)
     for name, face, offset in ((first, INK, -0.08), (second, "white", 0.08)):
         ax.errorbar(
@@ -530,14 +530,22 @@ def _arms(table: pd.DataFrame, name: str) -> np.ndarray | None:
     return np.clip([below, above], 0, None)
 
 
-def _name_rows(ax: Axes, rows: list, column: str) -> None:
-    labels = [label_of(name, column) for name in rows]
+def _rows(ax: Axes, names: Iterable, column: str) -> list:
+    """What has a row, in order: below those of axes beside that share the y axis, if it is new."""
+    rows = list(dict.fromkeys(names))
     siblings = ax.get_shared_y_axes().get_siblings(ax)
-    if any(other is not ax and other.has_data() for other in siblings):
-        there = ax.yaxis.get_major_formatter().format_ticks(ax.get_yticks())
-        if there != labels:
-            raise ValueError(f"axes share their rows: {there}, not {labels}")
-    ax.set_yticks(range(len(rows)), labels)
+    if not any(other is not ax and other.has_data() for other in siblings):
+        return rows
+    labels = {label_of(name, column): name for name in rows}
+    there = ax.yaxis.get_major_formatter().format_ticks(ax.get_yticks())
+    if not labels.keys() & set(there):
+        raise ValueError(f"axes share their rows: {there}, not {list(labels)}")
+    known = [labels.pop(label, label) for label in there]
+    return [*known, *labels.values()]
+
+
+def _name_rows(ax: Axes, rows: list, column: str) -> None:
+    ax.set_yticks(range(len(rows)), [label_of(name, column) for name in rows])
     ax.set_ylim(len(rows) - 0.5, -0.5)
     ax.grid(axis="x")
 

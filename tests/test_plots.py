@@ -49,3 +49,16 @@ def test_a_figure_says_what_its_line_is_and_which_way_is_better():
 
 def test_completion_offers_functions_alone():
     assert all(callable(getattr(plots, name)) for name in dir(plots))
+
+
+def test_axes_that_share_their_rows_may_lack_some():
+    models = pd.Categorical([*FIVE, "mine"], [*FIVE, "mine", "absent"])
+    table = pd.DataFrame({"model": models, "gap": range(6)})
+    first, second, third = plt.figure().subplots(1, 3, sharey=True)
+    plots.forest(table, "gap", label="model", ax=first)
+    plots.forest(table[table["gap"] > 1], "gap", label="model", ax=second)
+    (points, *_) = second.containers[0].lines
+    assert points.get_ydata().tolist() == [2, 3, 4, 5]
+    with pytest.raises(ValueError, match="axes share their rows"):
+        plots.forest(table.assign(model="other"), "gap", label="model", ax=third)
+    plt.close("all")

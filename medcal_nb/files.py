@@ -24,6 +24,12 @@ PathLike = str | os.PathLike
 #: In a folder of ours: the files that it was made with, and their SHA-256.
 LIST = ".medcal-files.json"
 
+#: How data are had that an installed package does not hold.
+FROM_A_CLONE = (
+    "it comes with a clone of the repository (`git checkout data`): install that, or name its "
+    "folder: export MEDCAL_ROOT=FOLDER"
+)
+
 _SQLITE = b"SQLite format 3\x00"
 _POINTER = b"version https://git-lfs.github.com/spec/"
 
@@ -281,11 +287,15 @@ def read_manifest(folder: Path, remedy: str) -> dict[str, Any]:
         raise MedcalError(f"{path}: is damaged, no JSON; {remedy}") from None
 
 
+def checkout() -> Path:
+    """Return the clone of the repository: the package's own, or what ``MEDCAL_ROOT`` names."""
+    named = os.environ.get("MEDCAL_ROOT")
+    return Path(named or Path(__file__).resolve().parents[1]).resolve()
+
+
 def recorded_folder() -> Path:
-    """Return where recorded answers lie: ``data/recorded`` of a checkout, or in the package."""
-    package = Path(__file__).resolve().parent
-    checkout = package.parent / "data" / "recorded"
-    return checkout if checkout.is_dir() else package / "recorded_data"
+    """Return where recorded answers lie: ``data/recorded`` of a checkout."""
+    return checkout() / "data" / "recorded"
 
 
 def check_shipped(path: Path, sha256: str, remedy: str) -> Path:

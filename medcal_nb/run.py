@@ -21,11 +21,11 @@ from pathlib import Path
 from typing import Any
 
 from medcal_nb.errors import MedcalError, check_known
-from medcal_nb.files import file_hash, new_file
+from medcal_nb.files import checkout, file_hash, new_file
 
 _PACKAGE = Path(__file__).resolve().parent
-#: The checkout: notebooks/, data/ and figures/ lie in it (``MEDCAL_ROOT`` names another).
-ROOT = Path(os.environ.get("MEDCAL_ROOT") or _PACKAGE.parent).resolve()
+#: The checkout: notebooks/, data/ and figures/ lie in it.
+ROOT = checkout()
 
 _AT_ONCE = 2
 # seconds of a cell: of the study, and of one that asks a model of the user's

@@ -5,6 +5,7 @@ import shutil
 import subprocess
 import sys
 import sysconfig
+import tarfile
 import zipfile
 from pathlib import Path
 
@@ -12,7 +13,8 @@ import pandas as pd
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
-BUILT_FROM = "setup.py MANIFEST.in pyproject.toml README.md LICENSE medcal_nb data"
+BUILT_FROM = "MANIFEST.in pyproject.toml README.md LICENSE CHANGELOG.md CITATION.cff "
+BUILT_FROM += "medcal_nb data tests"
 # what comes with medcal-nb[ask] and medcal-nb[study] alone
 ABSENT = "torch transformers open_clip huggingface_hub aiohttp anyio netcal jupyterlab ipywidgets "
 ABSENT += "IPython ipykernel papermill nbclient nbconvert nbformat jupyter_client"
@@ -46,7 +48,6 @@ def wheel(tmp_path_factory):
             shutil.copytree(ROOT / name, folder / name, ignore=ignore)
         else:
             shutil.copyfile(ROOT / name, folder / name)
-    (folder / "data" / "pocket" / "left-by-training.checkpoint.pt").write_bytes(b"x")
     pip = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps"]
     pip += ["--no-build-isolation", "--wheel-dir", folder / "dist", folder]
     built = done(pip, cwd=folder)
@@ -70,14 +71,16 @@ def medcal(wheel, tmp_path_factory):
     work = home / "work"
     work.mkdir()
 
-    def medcal(*words):
-        return done([python.parent / "medcal", *map(str, words)], cwd=work, env=outside)
+    def medcal(*words, **env):
+        command = [python.parent / "medcal", *map(str, words)]
+        return done(command, cwd=work, env=outside | env)
 
     medcal.work = work
     return medcal
 
 
-def test_it_holds_the_package_and_its_data_and_nothing_that_made_them(wheel):
+def test_it_holds_the_package_alone_and_so_does_the_source(wheel):
+    assert wheel.stat().st_size < 3e6
     names = zipfile.ZipFile(wheel).namelist()
     assert {name.partition("/")[0].partition("-")[0] for name in names} == {"medcal_nb"}
     assert {
@@ -85,20 +88,26 @@ def test_it_holds_the_package_and_its_data_and_nothing_that_made_them(wheel):
         "medcal_nb/labels.toml",
         "medcal_nb/house.mplstyle",
         "medcal_nb/reader/reader.html",
-        "medcal_nb/pocket_data/pocket-general/config.json",
-        "medcal_nb/recorded_data/vlcb.parquet",
-        "medcal_nb/recorded_data/licences/viper.txt",
     } <= set(names)
-    left_out = ("checkpoint", "__pycache__", "factory", "prepare", "published")
-    assert not [name for name in names if any(word in name for word in left_out)]
+    assert not [name for name in names if "__pycache__" in name]
     tracked = (ROOT / "medcal_nb").rglob("*.py")
-    assert {path.relative_to(ROOT).as_posix() for path in tracked} <= set(names)
+    package = {path.relative_to(ROOT).as_posix() for path in tracked}
+    assert package <= set(names)
+    code = "from setuptools import build_meta as b; print(b.build_sdist('dist'))"
+    built = done([sys.executable, "-c", code], cwd=wheel.parents[1], check=True)
+    with tarfile.open(wheel.parent / built.stdout.split()[-1]) as source:
+        inside = {name.partition("/")[2] for name in source.getnames()}
+    assert package <= inside
+    assert not {name.partition("/")[0] for name in inside} & {"tests", "data"}
 
 
 def test_it_says_what_is_missing_and_which_extra_brings_it(medcal):
     assert medcal("--version").stdout.startswith("medcal ")
-    doctor = medcal("doctor").stdout
-    assert "notebooks  none: clone the repository" in doctor
+    for line in medcal("doctor").stdout.splitlines():
+        assert line[:4] not in ("note", "data") or line.endswith("MEDCAL_ROOT=FOLDER")
+    recorded = ("score", "aneurysm_readers", "--metrics", "accuracy")
+    assert "export MEDCAL_ROOT=FOLDER" in medcal(*recorded).stderr
+    assert medcal(*recorded, MEDCAL_ROOT=str(ROOT)).returncode == 0
     for words in (("study", "--list"), ("ask", "--list", "methods")):
         refused = medcal(*words)
         assert refused.returncode in (0, 2)
@@ -120,7 +129,6 @@ def test_a_table_is_scored_imported_recalibrated_and_reported_without_torch(medc
         ("import", "mine.csv", "--to", "mine.sqlite"),
         ("calibrate", "mine.csv", "--to", "corrected.sqlite"),
         ("import", "mine.sqlite", "--to", "mine.parquet"),
-        ("score", "vlcb", "--by", "dataset", "--metrics", "accuracy"),
         ("report", "mine.csv", "--to", "page"),
     ):
         answer = medcal(*words)

@@ -168,9 +168,10 @@ def numbers(
     signed = np.zeros(len(values), dtype=bool)
     kind = values.dtype
     if pd.api.types.is_numeric_dtype(kind) and not pd.api.types.is_bool_dtype(kind):
-        return shortest_decimals(
-            values.to_numpy(values.to_numpy().dtype, na_value=math.nan)
-        ), signed
+        plain_numbers = values.to_numpy()
+        if values.hasnans:
+            plain_numbers = values.to_numpy(plain_numbers.dtype, na_value=math.nan)
+        return shortest_decimals(plain_numbers), signed
     array = np.full(len(values), math.nan)
     if kind == TEXT:
         try:  # twenty times as fast, of plain numbers

@@ -25,7 +25,7 @@ from medcal_nb.answers.tables import read_source, table_of
 from medcal_nb.answers.together import together
 from medcal_nb.answers.undecided import with_grades
 from medcal_nb.errors import MedcalError, check_known, did_you_mean
-from medcal_nb.files import PathLike
+from medcal_nb.files import FROM_A_CLONE, PathLike
 from medcal_nb.grading import grade_table
 from medcal_nb.logs import Log, Reader, detect
 
@@ -88,6 +88,8 @@ def load_answers(source: PathLike | list[PathLike], **how: Any) -> pd.DataFrame:
         _leave_out(name, how)
         return load_recorded(name)
     hint = did_you_mean(name, recorded_names())
+    if not Path(source).exists() and not recorded_names():
+        raise MedcalError(f"no file {name}; if it is a recorded one, {FROM_A_CLONE}")
     if hint and not Path(source).exists():
         raise MedcalError(f"no file {name}, and no recorded answers{hint}")
     answers = read_answers(source, **how)

@@ -18,13 +18,13 @@ from scipy.special import softmax
 
 from medcal_nb.answers.columns import GRADED_COLUMNS, TEXT
 from medcal_nb.errors import MedcalError, check_known
-from medcal_nb.files import check_shipped, read_manifest, recorded_folder
-from medcal_nb.measure.decimals import shortest_decimals
-
-_GET_IT = (
-    "get it from a clone of the repository (`git checkout data/recorded`), or install "
-    "the package anew"
+from medcal_nb.files import (
+    FROM_A_CLONE,
+    check_shipped,
+    read_manifest,
+    recorded_folder,
 )
+from medcal_nb.measure.decimals import shortest_decimals
 
 
 def recorded_manifest(folder: Path | None = None) -> dict[str, dict[str, Any]]:
@@ -58,7 +58,7 @@ def recorded_manifest(folder: Path | None = None) -> dict[str, dict[str, Any]]:
     MedcalError
         If there is no manifest, or it is damaged.
     """
-    return read_manifest(Path(folder or recorded_folder()), _GET_IT)
+    return read_manifest(Path(folder or recorded_folder()), FROM_A_CLONE)
 
 
 def load_recorded(
@@ -167,7 +167,9 @@ def load_readings(name: str, *, folder: Path | None = None) -> pd.DataFrame:
 
 
 def recorded_names(folder: Path | None = None) -> list[str]:
-    """Return the names that `load_recorded` knows."""
+    """Return the names that `load_recorded` knows; none where the package alone is installed."""
+    if folder is None and not recorded_folder().is_dir():
+        return []
     manifest = recorded_manifest(folder)
     return [name for name, entry in manifest.items() if "answers" in entry]
 
@@ -189,7 +191,7 @@ def recorded_entry(name: str, folder: Path | None = None) -> dict[str, Any]:
     """
     folder = Path(folder or recorded_folder())
     entry = recorded_manifest(folder)[name]
-    check_shipped(folder / entry["file"], entry["sha256"], _GET_IT)
+    check_shipped(folder / entry["file"], entry["sha256"], FROM_A_CLONE)
     return entry
 
 

@@ -119,13 +119,15 @@ def doctor(
 
     from medcal_nb import __version__
     from medcal_nb.cli import EXTRAS
+    from medcal_nb.files import FROM_A_CLONE
     from medcal_nb.run import ROOT
 
     python = f"Python {platform.python_version()} in {sys.prefix}"
     say(f"medcal     {__version__}, {python}")
     say(f"machine    {platform.platform()}, {os.cpu_count()} cores")
-    has_notebooks = (ROOT / "notebooks").is_dir()
-    say(f"notebooks  {ROOT if has_notebooks else 'none: clone the repository'}")
+    for folder in ("notebooks", "data"):
+        place = ROOT / folder
+        say(f"{folder:<10} {place if place.is_dir() else FROM_A_CLONE}")
     for extra, names in EXTRAS.items():
         lacking = [name for name in names if not find_spec(name)]
         remedy = f"lacks {', '.join(lacking)}: pip install 'medcal-nb[{extra}]'"

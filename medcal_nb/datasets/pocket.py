@@ -1,42 +1,23 @@
 """The embedded world: items with known truth, models that look at them, their recorded answers.
 
-All of it is data: ``data/pocket`` of a checkout, ``pocket_data`` beside this module where a wheel
-was installed, or the folder that the environment variable ``MEDCAL_POCKET`` names. Every file is
-compared with the SHA-256 of ``manifest.json`` before it is read. How it was made stands in
-``data/pocket/factory``.
+All of it is data: ``data/pocket`` of a checkout. Every file is compared with the SHA-256 of
+``manifest.json`` before it is read. How it was made stands in ``data/pocket/factory``.
 """
 
-import os
 from pathlib import Path
 
 import pandas as pd
 
 from medcal_nb.datasets.items import chosen
 from medcal_nb.errors import MedcalError, check_known
-from medcal_nb.files import check_shipped, read_manifest
+from medcal_nb.files import FROM_A_CLONE, check_shipped, checkout, read_manifest
 
-VARIABLE = "MEDCAL_POCKET"
 MANIFEST = "manifest.json"
-CHECKOUT = Path(__file__).resolve().parents[2] / "data" / "pocket"
-INSTALLED = Path(__file__).resolve().parents[1] / "pocket_data"
 
 
 def pocket_home() -> Path:
-    """Return the folder of the embedded world.
-
-    Raises
-    ------
-    MedcalError
-        If there is none.
-    """
-    named = os.environ.get(VARIABLE)
-    home = Path(named) if named else CHECKOUT if CHECKOUT.is_dir() else INSTALLED
-    if not (home / MANIFEST).is_file():
-        raise MedcalError(
-            f"{home}: no pocket models here ({MANIFEST} is missing): clone the repository and set "
-            f"{VARIABLE} to its data/pocket folder"
-        )
-    return home
+    """Return the folder of the synthetic benchmark: ``data/pocket`` of a checkout."""
+    return checkout() / "data" / "pocket"
 
 
 def list_pocket() -> list[str]:
@@ -123,7 +104,7 @@ def fresh_answers(dataset: str, model: str, strategy: str) -> pd.DataFrame:
 
 def _manifest(home: Path) -> dict[str, dict[str, str]]:
     """Return file hashes by folder."""
-    return read_manifest(home, _remedy(home / MANIFEST))
+    return read_manifest(home, FROM_A_CLONE)
 
 
 def _checked(folder: str, file: str) -> Path:
@@ -131,10 +112,4 @@ def _checked(folder: str, file: str) -> Path:
     home = pocket_home()
     path = home / folder / file
     expected = _manifest(home).get(folder, {}).get(file, "nothing")
-    return check_shipped(path, expected, _remedy(path))
-
-
-def _remedy(path: Path) -> str:
-    if path.is_relative_to(INSTALLED):
-        return "restore it (pip install --force-reinstall --no-deps medcal-nb)"
-    return f"restore it (git checkout -- {path})"
+    return check_shipped(path, expected, FROM_A_CLONE)

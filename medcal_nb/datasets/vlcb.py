@@ -13,11 +13,15 @@ from typing import Any
 
 import pandas as pd
 
-from medcal_nb.files import check_shipped, read_manifest, recorded_folder
+from medcal_nb.files import (
+    FROM_A_CLONE,
+    check_shipped,
+    read_manifest,
+    recorded_folder,
+)
 
 #: Hexadecimal digits of a hash that are stored: 64 bits tell 30,514 items apart.
 DIGITS = 16
-_GET_IT = "the study's benchmarks need it: clone the repository and install that"
 #: Columns that an item of VLCB brings along; the others follow from the data set itself.
 _COLUMNS = (
     *("dataset", "domain", "image_set", "question_id", "gqa_type", "pope_setting"),
@@ -133,6 +137,6 @@ def numbered(items: pd.DataFrame) -> tuple[pd.DataFrame, dict[str, int]]:
 
 def _known_items() -> pd.DataFrame:
     folder = recorded_folder()
-    entry = read_manifest(folder, _GET_IT)["vlcb_items"]
-    path = check_shipped(folder / entry["file"], entry["sha256"], _GET_IT)
+    entry = read_manifest(folder, FROM_A_CLONE)["vlcb_items"]
+    path = check_shipped(folder / entry["file"], entry["sha256"], FROM_A_CLONE)
     return pd.read_parquet(path)

@@ -17,11 +17,13 @@ def home(tmp_path, monkeypatch):
     """A home with one shipped model, copied so that it can be damaged."""
     source = pocket.pocket_home()
     name = next(name for name in pocket.list_pocket() if name != "pocket-clip")
-    shutil.copytree(source / name, tmp_path / name)
+    folder = tmp_path / "data" / "pocket"
+    shutil.copytree(source / name, folder / name)
+    shutil.copytree(source / "fresh", folder / "fresh")
     whole = json.loads((source / pocket.MANIFEST).read_text())
-    (tmp_path / pocket.MANIFEST).write_text(json.dumps({name: whole[name]}))
-    monkeypatch.setenv(pocket.VARIABLE, str(tmp_path))
-    return tmp_path, name
+    (folder / pocket.MANIFEST).write_text(json.dumps({name: whole[name]}))
+    monkeypatch.setenv("MEDCAL_ROOT", str(tmp_path))
+    return folder, name
 
 
 def test_all_shipped_files_are_whole_and_small():
@@ -52,7 +54,7 @@ def test_damage_and_absence_are_told(home):
     with pytest.raises(MedcalError, match=f"no pocket model .*; there are {name}"):
         resolve_model("pocket-huge")
     (folder / pocket.MANIFEST).unlink()
-    with pytest.raises(MedcalError, match="set MEDCAL_POCKET"):
+    with pytest.raises(MedcalError, match="export MEDCAL_ROOT"):
         pocket.list_pocket()
 
 
@@ -98,11 +100,11 @@ def test_fresh_answers_are_many_and_of_no_split():
         pocket.fresh_answers("pocketvqa-general", "pocket-expert", "verbalized")
 
 
-def test_damaged_answers_are_told(home, tmp_path):
-    shutil.copytree(pocket.CHECKOUT / "fresh", tmp_path / "fresh")
-    enter_in_manifest(tmp_path / "fresh")
+def test_damaged_answers_are_told(home):
+    folder, _ = home
+    enter_in_manifest(folder / "fresh")
     name = "pocketvqa-general--pocket-general.parquet"
-    with (tmp_path / "fresh" / name).open("ab") as file:
+    with (folder / "fresh" / name).open("ab") as file:
         file.write(b"x")
     with pytest.raises(MedcalError, match="is damaged"):
         pocket.fresh_answers("pocketvqa-general", "pocket-general", "verbalized")

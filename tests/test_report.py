@@ -341,17 +341,18 @@ def test_only_a_report_is_replaced_and_only_if_asked(tmp_path):
 
 def test_the_command_writes_and_notes(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
-    table_of(60).rename(columns={"confidence": "sure"}).to_csv("mine.csv", index=False)
-    argv = ["medcal", "report", "mine.csv", "-c", "confidence=sure"]
+    mine = table_of(60).rename(columns={"confidence": "sure"})
+    mine.to_csv("mine.v2.csv", index=False)
+    argv = ["medcal", "report", "mine.v2.csv", "-c", "confidence=sure"]
     monkeypatch.setattr(sys, "argv", argv)
     for status in (0, 2):
         with pytest.raises(SystemExit) as ended:
             cli.main()
         assert (ended.value.code or 0) == status
         out, err = capsys.readouterr()
-        assert (out.strip() == "mine_report/report.html") == (status == 0)
+        assert (out.strip() == "mine.v2_report/report.html") == (status == 0)
         assert ("confidence from 'sure'" in err) == (status == 0)
-    assert Path("mine_report/report.html").is_file()
+    assert Path("mine.v2_report/report.html").is_file()
 
 
 @pytest.mark.slow

@@ -38,6 +38,7 @@ from medcal_nb.report.sections import (
 from medcal_nb.wording import as_latex, latex_table, show, typeset
 
 _HERE = Path(__file__).parent
+_NO_FOLDER = (".pdf", ".html", ".htm", ".docx", ".md", ".tex", ".json", ".csv", ".zip")
 _NOTES = 8
 _LONG = 24  # characters of a cell that may be broken anywhere
 _WIDE = 8  # columns
@@ -112,7 +113,7 @@ def write_report(
         Everything that the page says was assumed or left out.
     """
     ci = Bootstrap(seed=seed, n=n_resamples)
-    if Path(to).suffix:
+    if Path(to).suffix.lower() in _NO_FOLDER:
         raise MedcalError(f"{to}: a report is a folder: name one without an ending")
     with (
         new_folder(to, force=force) as folder,

@@ -9,6 +9,7 @@ from ._check import MeasureWarning
 from .beside import beside_table
 from .binned import ece, ece_mass
 from .certify import Certificate, certify, certify_table
+from .corp import corp_table
 from .decisions import (
     best_threshold,
     expected_cost_table,
@@ -75,6 +76,7 @@ __all__ = [
     "choose_clip",
     "clustered_interval",
     "confidently_wrong",
+    "corp_table",
     "difference_table",
     "ece",
     "ece_interval",

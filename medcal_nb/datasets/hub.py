@@ -312,7 +312,7 @@ def load(
     seed: int = 0,
     folder: PathLike | None = None,
 ) -> pd.DataFrame:
-    """Return a public set as an item table; see :func:`medcal_nb.datasets.items.load_items`.
+    """Return a public set as an item table; see :func:`medcal_nb.datasets.load_items`.
 
     Its ``attrs`` hold ``left_out`` (reason → rows).
 

@@ -49,7 +49,7 @@ def write_page(
     The page works from the disk of whoever it is sent to. A reader gives an answer and a
     confidence, sees the model's answer and how often such answers were wrong, and keeps the own
     one or takes the model's over. Decisions stay in the browser and are downloaded as JSON,
-    which :func:`medcal_nb.logs.import_file` reads.
+    which `medcal import` reads.
 
     Parameters
     ----------

@@ -70,7 +70,7 @@ def export_batch(
         The model's name at the server that will run the batch; it is taken to be a vLLM.
     strategies : str or list of str
     dataset, split, n
-        The items, as :func:`medcal_nb.datasets.items.load_items` finds them again.
+        The items, as :func:`medcal_nb.datasets.load_items` finds them again.
     embed : bool
         Write images into the requests, as base64; else requests name files of ``images``.
     **settings

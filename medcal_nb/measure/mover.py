@@ -22,6 +22,9 @@ from numpy.typing import NDArray
 from .intervals import clustered_interval
 from .resampling import FloatArray, Interval, effective_number, within
 
+#: A correlation seen on so many images with the rarer outcome counts half.
+PRIOR_IMAGES = 2
+
 
 class Part(NamedTuple):
     """A share or mean that a number is made of, with its interval."""
@@ -39,7 +42,8 @@ def difference_interval(
     """Interval of the mean of numbers minus the share right."""
     mean = mean_part(c, images, level)
     share = share_part(y, images, level)
-    return joined(mean.value - share.value, [mean, share], [1.0, -1.0])
+    known = correlations([mean, share], y, images)
+    return joined(mean.value - share.value, [mean, share], [1.0, -1.0], known)
 
 
 def ratio_interval(
@@ -52,7 +56,7 @@ def ratio_interval(
     """
     mean = mean_part(c, images, level)
     share = share_part(y, images, level)
-    correlation = _correlations([mean, share])[0, 1]
+    correlation = correlations([mean, share], y, images)[0, 1]
     ends = []
     for sign, near, far in (
         (-1.0, share.value - share.low, mean.high - mean.value),
@@ -89,7 +93,7 @@ def strata_interval(
     right, wrong = parts[1:]
     value = share.value * right.value + (1 - share.value) * wrong.value
     slopes = [right.value - wrong.value, share.value, 1 - share.value]
-    return joined(value, parts, slopes)
+    return joined(value, parts, slopes, correlations(parts, y, images))
 
 
 def share_part(y: FloatArray, images: NDArray[np.intp], level: float) -> Part:
@@ -124,7 +128,12 @@ def mean_part(
     return Part(low=mean - half, value=mean, high=mean + half, pull=pull)
 
 
-def joined(value: float, parts: Sequence[Part], slopes: Sequence[float]) -> Interval:
+def joined(
+    value: float,
+    parts: Sequence[Part],
+    slopes: Sequence[float],
+    correlations: FloatArray,
+) -> Interval:
     """The interval of a number from those of its parts, and how it changes with each."""
     below = []
     above = []
@@ -133,7 +142,6 @@ def joined(value: float, parts: Sequence[Part], slopes: Sequence[float]) -> Inte
         up = slope * (part.high - part.value)
         below.append(down if slope > 0 else up)
         above.append(up if slope > 0 else down)
-    correlations = _correlations(parts)
     distances = []
     for ends in (np.array(below), np.array(above)):
         distances.append(np.sqrt(max(float(ends @ correlations @ ends), 0.0)))
@@ -141,13 +149,20 @@ def joined(value: float, parts: Sequence[Part], slopes: Sequence[float]) -> Inte
     return Interval(low=value - low, estimate=value, high=value + high)
 
 
-def _correlations(parts: Sequence[Part]) -> FloatArray:
-    """(k, k) correlations of the parts' errors by image; 0 with one that does not vary."""
+def correlations(
+    parts: Sequence[Part], y: FloatArray, images: NDArray[np.intp]
+) -> FloatArray:
+    """(k, k) correlations of the parts' errors by image; 0 with one that does not vary.
+
+    Few images with the rarer outcome hardly show any: those count less.
+    """
     pulls = np.array([part.pull for part in parts])  # (k, images)
     products = pulls @ pulls.T
     sizes = np.sqrt(np.diag(products))
     scale = np.outer(sizes, sizes)
     varies = scale > 1e-24
-    correlations = np.where(varies, products / np.where(varies, scale, 1), 0)
-    np.fill_diagonal(correlations, 1)
-    return correlations
+    seen = np.where(varies, products / np.where(varies, scale, 1), 0)
+    rarer = min(effective_number(np.bincount(images, one)) for one in (y, 1 - y))
+    seen *= rarer / (rarer + PRIOR_IMAGES)
+    np.fill_diagonal(seen, 1)
+    return seen

@@ -39,7 +39,7 @@ def load_answers(source: PathLike | list[PathLike], **how: Any) -> pd.DataFrame:
         A name of `recorded_names`, or a file: .csv, .tsv, .xlsx, .parquet, .jsonl, .json, an
         answers log (.sqlite) or the log of an evaluation tool that `medcal_nb.logs` knows.
         ``["vlcb", "mine.sqlite"]`` is one table, in which a model of one's own stands beside
-        the recorded ones: see `together` for what is warned of.
+        the recorded ones: `medcal_nb.answers.together.together` says what is warned of.
     **how
         As of `read_answers`, for files.
 

@@ -59,6 +59,14 @@ def reader(
             help="ANSWERS is a sheet of medcal certify: grade its open rows.",
         ),
     ] = False,
+    name: Annotated[
+        str,
+        typer.Option(
+            "--reader",
+            metavar="NAME",
+            help="Whose decisions these will be; the page asks if left out.",
+        ),
+    ] = "",
     force: Force = False,
 ) -> None:
     """Write cases as one page to read them: your answer first, then the model's.
@@ -66,7 +74,7 @@ def reader(
     The page needs no server and can be sent. Decisions are downloaded from it as decisions.json,
     which `medcal import` reads.
 
-    Example: medcal reader answers.sqlite --to cases.html
+    Example: medcal reader pocket --to cases.html
     """
     from medcal_nb.reader import write_grading_page, write_page
 
@@ -86,6 +94,7 @@ def reader(
         dataset=dataset,
         model=model,
         strategy=strategy,
+        reader=name,
         force=force,
     )
     say(f"wrote {page}: {holds}")

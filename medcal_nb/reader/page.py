@@ -11,12 +11,12 @@ from string import Template
 
 import pandas as pd
 
-from medcal_nb.answer_key import answer_key
+from medcal_nb.answer_key import same_answer
 from medcal_nb.answers.columns import columns_of
 from medcal_nb.datasets import open_image, png_text
 from medcal_nb.errors import MedcalError
 from medcal_nb.files import new_file
-from medcal_nb.grading import is_correct
+from medcal_nb.grading import grade_table
 from medcal_nb.reader.cases import (
     Casebook,
     error_rate,
@@ -42,6 +42,7 @@ def write_page(
     dataset: str | None = None,
     model: str | None = None,
     strategy: str | None = None,
+    reader: str = "",
     force: bool = False,
 ) -> str:
     """Write cases of a model's answers as one HTML page, to be read one at a time.
@@ -49,7 +50,7 @@ def write_page(
     The page works from the disk of whoever it is sent to. A reader gives an answer and a
     confidence, sees the model's answer and how often such answers were wrong, and keeps the own
     one or takes the model's over. Decisions stay in the browser and are downloaded as JSON,
-    which `medcal import` reads.
+    which `medcal import` reads and grades.
 
     Parameters
     ----------
@@ -63,6 +64,8 @@ def write_page(
         Which set, from 1: no case is in two of them.
     dataset, model, strategy : str, optional
         What to show, see :func:`medcal_nb.reader.cases.open_casebook`.
+    reader : str
+        Whose decisions they will be, up to 80 characters; asked on the page if left out.
     force : bool
         Replace a file that is there.
 
@@ -77,7 +80,7 @@ def write_page(
         If there is nothing to show, a name does not occur, or the page cannot be written.
     """
     book = open_casebook(source, dataset=dataset, model=model, strategy=strategy)
-    data = page_data(book, book.case_set(number, size))
+    data = page_data(book, book.case_set(number, size)) | {"reader": reader[:80]}
     n_pictures = sum(bool(case["image"]) for case in data["cases"])
     if not n_pictures and not any(case["question"] for case in data["cases"]):
         raise MedcalError(
@@ -131,7 +134,7 @@ def page_data(book: Casebook, cases: pd.DataFrame) -> dict:
     shown = [_case(book, case) for _, case in cases.iterrows()]
     data = {"about": book.about, "note": book.note, "cases": shown}
     digest = hashlib.sha256(json.dumps(data, sort_keys=True).encode())
-    return data | {"set": digest.hexdigest()[:16]}
+    return data | {"set": digest.hexdigest()[:16], "reader": ""}
 
 
 def _case(book: Casebook, case: pd.Series) -> dict:
@@ -151,26 +154,24 @@ def _grades(case: pd.Series) -> dict:
     """Return the model's answer, and which answers are right.
 
     ``answer`` is the option that the model's answer names, if it names one; ``correct``, whether
-    it is right; ``right``, for each option; ``accepted``, the keys of right answers where there
-    are no options. What is not known is None.
+    it is right; ``right``, for each option; ``golds``, the answers that are right. What is not
+    known is None, and nothing is right of an open question: its answers are graded when read in.
     """
     golds = golds_of(case)
     options = case["options"] or []
     answer = case["answer"]
     correct = None if pd.isna(case["correct"]) else bool(case["correct"])
-    kind = case["question_type"] or ("choice" if options else "open")
-    key = answer_key(answer)
-    named = [option for option in options if answer_key(option) == key]
+    named = [option for option in options if same_answer(option, answer)]
     if len(named) == 1:
         answer = named[0]
-    right = [
-        correct  # the same answer has the same grade
-        if option == answer
-        else is_correct(option, golds, question_type=kind, options=options)
-        for option in options
-    ]
-    accepted = [answer_key(gold) for gold in golds]
-    return {"answer": answer, "correct": correct, "right": right, "accepted": accepted}
+    asked = pd.DataFrame({"answer": options, "gold": json.dumps(golds)})
+    asked["question_type"] = case["question_type"] or "choice"
+    asked["options"] = [options] * len(options)
+    grades = grade_table(asked)["correct"]
+    right = [None if pd.isna(grade) else bool(grade) for grade in grades]
+    if answer in options and correct is not None:
+        right[options.index(answer)] = correct  # the same answer has the same grade
+    return {"answer": answer, "correct": correct, "right": right, "golds": golds}
 
 
 def picture(image: bytes | str | None) -> str:

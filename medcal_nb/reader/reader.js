@@ -10,7 +10,7 @@ const percent = (share) => `${Math.round(100 * share)}\u00a0%`;
 const quoted = (text) => `“${text}”`;
 const SMALL = 256; // pixels: images of fewer are enlarged without smoothing
 
-let state = { reader: "", rows: [] };
+let state = { reader: data.reader, rows: [] };
 let place = 0;
 let since = performance.now(); // when the case, or the model's answer, was shown
 let doubted = ""; // a confidence of at most 1 that has been asked about
@@ -63,26 +63,6 @@ const decisionOf = (item) => rowsOf(item, false).at(-1);
 
 // Answers
 
-// What of a text counts when answers are compared, as far as the package's answer_key goes with
-// words: case, punctuation, articles, plurals; number words are digits.
-const NUMBERS = ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten",
-  "eleven", "twelve"];
-
-function singular(word) {
-  if (word.length > 4 && word.endsWith("ies")) return `${word.slice(0, -3)}y`;
-  if (word.length > 4 && /(ss|sh|ch|x|z)es$/.test(word)) return word.slice(0, -2);
-  return word.length > 3 && /[^suiao]s$/.test(word) ? word.slice(0, -1) : word;
-}
-
-function keyOf(text) {
-  const plain = text.normalize("NFKC").toLowerCase().replace(/[’'](?=s\b|t\b)/g, "")
-    .replace(/\bx[\s-]?rays?\b/g, "xray").replace(/(\d)(?=\p{L})/gu, "$1 ");
-  const words = plain.match(/\d+\.\d+|[\p{L}\p{N}]+|[%°+]/gu) ?? [];
-  const digits = words.map((word) => (NUMBERS.includes(word) ? `${NUMBERS.indexOf(word)}` : word));
-  const rest = digits.filter((word) => !["a", "an", "the"].includes(word)).map(singular);
-  return (rest.length ? rest : digits).join(" ");
-}
-
 // With the model's answer shown, it can be chosen too, if it is none of the options.
 function optionsOf(one) {
   if (!one.options) return null;
@@ -90,14 +70,13 @@ function optionsOf(one) {
   return known ? one.options : [...one.options, one.answer];
 }
 
-function isModels(one, answer) {
-  return one.options ? answer === one.answer : keyOf(answer) === keyOf(one.answer);
-}
+const plain = (text) => text.trim().toLowerCase();
+const isModels = (one, answer) => plain(answer) === plain(one.answer);
 
+// Options alone have a grade here, that of the package; open answers get theirs where they are read in.
 function gradeOf(one, answer) {
-  if (isModels(one, answer)) return one.correct;
-  if (one.options) return one.right[one.options.indexOf(answer)] ?? null;
-  return one.accepted.length ? one.accepted.includes(keyOf(answer)) : null;
+  if (!one.options) return null;
+  return one.options.includes(answer) ? one.right[one.options.indexOf(answer)] : one.correct;
 }
 
 function selected() {
@@ -137,7 +116,7 @@ function show() {
   select(last?.answer ?? "");
   byId("sure").value = last ? asTyped(last.confidence) : "";
   byId("decided").textContent = !decision ? "" : decision.action === "defer"
-    ? "You deferred this case." : `You decided ${inWords(decision)}.`;
+    ? "You deferred this case." : `You decided ${inWords(decision)}. ${goldOf(one)}`;
   byId("status").textContent = "";
   doubted = "";
   since = performance.now();
@@ -169,6 +148,7 @@ function showAnswers(one) {
 }
 
 const asTyped = (share) => `${Number((100 * share).toFixed(6))}`;
+const goldOf = (one) => (one.golds.length ? `Right is ${one.golds.map(quoted).join(" or ")}.` : "");
 const inWords = (row) => `${quoted(row.answer)}, ${percent(row.confidence)} sure`;
 
 function showModel(one, own) {
@@ -252,7 +232,7 @@ function decide(isDeferred = false) {
     item_id, image_id, domain, modality, question_type, action,
     answer: isDeferred ? null : answer,
     confidence: isDeferred ? null : sure / 100,
-    correct: isDeferred ? null : gradeOf(one, answer),
+    gold: one.golds.length > 1 ? one.golds : one.golds[0] ?? null, options: one.options,
     model_answer: one.answer, model_confidence: one.confidence, model_correct: one.correct,
     seconds: Math.round((performance.now() - since) / 10) / 100,
   });
@@ -298,24 +278,29 @@ function wilson(k, n) {
 }
 
 // The reader alone, with the model, and the model alone, on the cases that all three have answered
-// and that are graded.
+// and that are graded: [confidence, grade] of each.
 function summarise() {
-  const decisions = cases.map((one) => decisionOf(one.item_id)).filter((row) => row);
-  const pairs = decisions.map((row) => ({ alone: commitOf(row.item_id), both: row }))
-    .filter(({ alone, both }) => [alone.correct, both.correct, both.model_correct]
-      .every((grade) => typeof grade === "boolean"));
-  const deferred = decisions.filter((row) => row.action === "defer").length;
-  const ungraded = decisions.length - deferred - pairs.length;
-  byId("compared").textContent = `${decisions.length} of ${cases.length} cases decided; compared are ` +
-    `${pairs.length}, the same in each row. Left out: ${deferred} deferred, ${ungraded} without a grade.`;
+  const decided = cases.filter((one) => decisionOf(one.item_id));
+  const answered = decided.filter((one) => decisionOf(one.item_id).action !== "defer");
+  const graded = (one, row) => [row.confidence, gradeOf(one, row.answer)];
+  const rows = answered.map((one) => [graded(one, commitOf(one.item_id)), graded(one, decisionOf(one.item_id)),
+    [one.confidence, one.correct]]);
+  const pairs = rows.filter((row) => row.every(([, grade]) => typeof grade === "boolean"));
+  const open = answered.filter((one) => !one.options);
+  byId("compared").textContent = `${decided.length} of ${cases.length} cases decided; compared are ` +
+    `${pairs.length}, the same in each row. Left out: ${decided.length - answered.length} deferred, ` +
+    `${rows.length - pairs.length} without a grade.`;
+  byId("open").replaceChildren();
+  for (const one of open) {
+    const words = [commitOf(one.item_id).answer, decisionOf(one.item_id).answer].map(quoted).join(", then ");
+    make(byId("open"), "li", `Case ${1 + cases.indexOf(one)}, in your words: ${words}. ${goldOf(one)}`);
+  }
   byId("scores").replaceChildren();
   if (pairs.length) {
-    score("You alone", pairs.map(({ alone }) => [alone.confidence, alone.correct]));
-    score("You with the model", pairs.map(({ both }) => [both.confidence, both.correct]));
-    score("The model alone", pairs.map(({ both }) => [both.model_confidence, both.model_correct]));
+    ["You alone", "You with the model", "The model alone"].forEach((name, k) =>
+      score(name, pairs.map((row) => row[k])));
   }
-  const count = (before, after) => pairs.filter(({ alone, both }) =>
-    alone.correct === before && both.correct === after).length;
+  const count = (before, after) => pairs.filter(([alone, both]) => alone[1] === before && both[1] === after).length;
   byId("changes").textContent = `With the model’s answer ${count(false, true)} of your wrong answers ` +
     `became right, and ${count(true, false)} of your right answers wrong.`;
   byId("summary").hidden = false;
@@ -379,11 +364,13 @@ byId("reader").addEventListener("input", () => {
   byId("sure").value = entered[1];
 });
 byId("reader").addEventListener("keydown", (event) => {
-  if (event.key === "Enter") byId("question").focus();
+  if (event.key !== "Enter") return;
+  if (selected()) decide();
+  else byId("question").focus();
 });
 byId("clear").addEventListener("click", () => {
   if (!confirm("Delete every decision about these cases from this browser?")) return;
-  state = { reader: "", rows: [] };
+  state = { reader: data.reader, rows: [] };
   save();
   go(0);
 });
@@ -403,5 +390,5 @@ byId("about").textContent = `Answers of ${data.about.model} to ${data.about.data
 const first = cases.findIndex((one) => !decisionOf(one.item_id));
 place = Math.max(first, 0);
 show();
-if (!state.reader) byId("reader").focus();
-else if (first < 0) summarise();
+if (first < 0) summarise();
+else byId("question").focus();

@@ -8,13 +8,12 @@ import pandas as pd
 import pytest
 from playwright.sync_api import expect
 
-from medcal_nb.answer_key import answer_key
 from medcal_nb.answers import load_answers
-from medcal_nb.datasets import load_items
+from medcal_nb.grading import grade_table
 from medcal_nb.measure import wilson_interval
 from medcal_nb.reader import write_page
 from tests.browser.conftest import Complaints
-from tests.reader_answers import DATASET, table_of, write_answers
+from tests.reader_answers import table_of, write_answers
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
@@ -38,7 +37,7 @@ def opened(chromium):
         complaints.watch(page := context.new_page())
         page.goto(path.as_uri())
         if name:
-            page.keyboard.type(name)
+            page.get_by_label("Your name or a code").fill(name)
             page.keyboard.press("Enter")
         return page
 
@@ -92,17 +91,23 @@ def test_twenty_cases_by_keys_end_in_a_summary_and_in_answers(cases, opened, tmp
 
     table = load_answers(tmp_path / "decisions.json").set_index("item_id")
     assert set(table["model"]) == {"ada"}
-    both = table[(table["strategy"] == "with_model") & table["answer"].notna()]
+    chosen = page.evaluate(
+        "cases.filter((one) => one.options).map((one) => one.item_id)"
+    )
+    is_graded = table["answer"].notna() & table.index.isin(chosen)  # by the page
+    both = table[(table["strategy"] == "with_model") & is_graded]
+    n = len(both)
+    assert 10 < n < 16
     alone = table[table["strategy"] == "alone"].loc[both.index]
     for line, part, of in ((0, alone, ""), (1, both, ""), (2, both, "model_")):
         confidence = part[f"{of}confidence"].astype(float)
         correct = part[f"{of}correct"].astype(float)
-        ends = wilson_interval(correct.sum(), 16)
+        ends = wilson_interval(correct.sum(), n)
         shares = np.array([correct.mean(), *ends, confidence.mean()])
         share, low, high, mean = np.floor(100 * shares + 0.5).astype(int)
         cells = page.locator("#scores tr").nth(line).locator("td").all_inner_texts()
         assert [cell.replace("\xa0", " ") for cell in cells] == [
-            f"{correct.sum():.0f} of 16: {share} % ({low} to {high} %)",
+            f"{correct.sum():.0f} of {n}: {share} % ({low} to {high} %)",
             f"{mean} %",
             f"{((confidence - correct) ** 2).mean():.3f}",
         ]
@@ -182,11 +187,57 @@ def test_hostile_words_are_shown_and_not_run(opened, tmp_path):
     assert page.locator("main img").count() == 1
 
 
-def test_words_are_compared_as_the_package_compares_them(cases, opened):
-    golds = {str(gold) for gold in load_items(DATASET)["gold"]}
-    texts = [*golds, "Two X-rays", "the left lungs.", "5cm", "A", "studies", "it's"]
-    keys = opened(cases).evaluate("(texts) => texts.map(keyOf)", texts)
-    assert keys == [answer_key(text) for text in texts]
+SIDES = ["left lung", "right lung", "both lungs", "2"]
+# gold answers, and what a reader answers to each: in words, and by the options
+OPEN = {
+    "metastasis": ["metastases", "metastasis", "no metastasis", "unknown", "liver metastasis", "abscess"],
+    "pneumothorax": ["The image shows a pneumothorax.", "pneumothorax (left)", "effusion"],
+    "5,000": ["5000", "five", "5.000"], "3": ["-3", "three", "3.0"], "yes": ["ja", "Yes, it is", "no"],
+    "vertebra": ["vertebrae", "vertebra(e)", "rib"], "x-ray": ["X ray", "radiograph", "CT"],
+    "left pleural effusion": ["left effusion", "I don't know", "right pleural effusion"],
+    "non-small cell": ["small cell", "non small cell"], "B": ["B", "b.", "C because it is dark"],
+}  # fmt: skip
+CHOSEN = {gold: SIDES for gold in ("left lung", "B. right lung")}
+
+
+def test_forty_answers_have_the_grades_of_the_package(opened, tmp_path):
+    pairs = [(one, gold, None) for gold, own in OPEN.items() for one in own]
+    pairs += [
+        (one, gold, json.dumps(SIDES)) for gold, own in CHOSEN.items() for one in own
+    ]
+    table = pd.DataFrame(pairs, columns=["own", "gold", "options"])
+    assert len(table) == 40
+    kinds = {"question_type": np.where(table["options"].isna(), "open", "choice")}
+    known = {"gold": table["gold"], "options": table["options"]} | kinds
+    asked = table_of(len(table), answer=table["gold"], **known)
+    asked.drop(columns="correct").to_parquet(tmp_path / "a.parquet")
+    write_page(tmp_path / "a.parquet", tmp_path / "a.html", size=99, reader="ada")
+    page = opened(tmp_path / "a.html", name="")
+    expect(page.locator("#question")).to_be_focused()
+    own = dict(zip(asked["item_id"], table["own"], strict=True))
+    ids = page.evaluate("cases.map((one) => one.item_id)")
+    for item in ids:
+        page.evaluate("(answer) => select(answer)", own[item])
+        page.locator("#sure").fill("80")
+        page.keyboard.press("Enter")
+        page.keyboard.press("k")
+    shown = page.evaluate(
+        "cases.map((one) => gradeOf(one, commitOf(one.item_id).answer))"
+    )
+    expect(page.locator("#open")).to_contain_text("then “rib”. Right is “vertebra”.")
+    rows = downloaded(page, tmp_path)
+    assert {row["reader"] for row in rows} == {"ada"}
+    assert "correct" not in rows[0]
+
+    answers = load_answers(tmp_path / "decisions.json")
+    answers = answers[answers["strategy"] == "alone"].set_index("item_id")["correct"]
+    wanted = grade_table(table.rename(columns={"own": "answer"}).assign(**kinds))
+    wanted = wanted["correct"].set_axis(asked["item_id"])
+    pd.testing.assert_series_equal(answers[ids], wanted[ids], check_names=False)
+    is_open = asked.set_index("item_id")["options"][ids].isna()
+    by_page = pd.Series(shown, ids, dtype="boolean")
+    assert by_page[is_open].isna().all()
+    assert (by_page[~is_open] == wanted[ids][~is_open]).all()
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

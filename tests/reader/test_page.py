@@ -43,6 +43,7 @@ def test_every_option_is_graded_as_the_package_grades(book):
         kind = {"question_type": row["question_type"], "options": row["options"]}
         wanted = [is_correct(one, row["gold"], **kind) for one in row["options"] or ()]
         assert case["right"] == wanted
+        assert case["golds"] == [row["gold"]]
         assert case["similar"]["n"] >= 20
 
 
@@ -50,8 +51,7 @@ def test_the_model_s_answer_is_the_option_that_it_names(book_of):
     book = book_of(table_of(9, answer="Yes.", correct=None))
     case = page_data(book, book.case_set(1, 1))["cases"][0]
     assert case["answer"] == "yes"
-    # of the same answer there is the same grade: none
-    assert case["right"] == [None, False]
+    assert case["right"] == [True, False]
     assert case["similar"] is None
 
 

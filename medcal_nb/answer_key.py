@@ -141,7 +141,8 @@ def is_nothing(text: object) -> bool:
     >>> is_nothing("N/A"), is_nothing("[ERROR] 429 rate limit"), is_nothing("none")
     (True, True, False)
     """
-    return re.fullmatch(NOTHING, str(text), re.DOTALL) is not None
+    # the message of an error may be long
+    return re.fullmatch(NOTHING, str(text).strip()[:200], re.DOTALL) is not None
 
 
 def in_digits(text: str) -> str:

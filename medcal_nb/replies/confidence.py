@@ -40,10 +40,11 @@ VALUE = (
     r"(?!\d|[.,]\d)"
 )
 _ENDS = re.compile(
-    r"\s*(?:$|[\n.,;:!)\]}|'(]|[-±]\s|(?:because|since|as|confidence|answer)\b|です)"
+    r"\s*(?:$|[\n.,;:!)\]}|']|\((?!\s*(?:yes|no)\b)|[-±]\s"
+    r"|(?:because|since|as|confidence|answer|sure|certain|confident)\b|です)"
 )
 ABOUT = (
-    r"(?:(?:about|around|approximately|approx\.|roughly|between|circa|約|约|약|~|≈"
+    r"(?:(?:somewhere|about|around|approximately|approx\.|roughly|between|circa|約|约|약|~|≈"
     r"|very|high|medium|moderate|low|[(\[])\s*){0,3}"
 )
 _LABEL = rf"(?:(?P<sure>{WORDS['confidence']})|{WORDS['probability']})"
@@ -53,10 +54,10 @@ _STATED = re.compile(
 )
 #: What may stand between a label and its sign, and behind a word that a number is tied to.
 _OWN = re.compile(WORDS["own"])
-_SURE = r"(?:sure|certain|confident|confidence|certainty)"
+_SURE = r"(?:sure|certain|confident)"
 _TIED = re.compile(
-    rf"(?:\b(?:i\s+am|i'm|with)\s+|(?:^|[\n(;]|[.,]\s|\s-\s)\s*){ABOUT}{VALUE}\s*{_SURE}\b"
-    r"(?P<in>[^\n:=.,;)]{0,60})"
+    rf"(?:\b(?P<led>i\s+am|i'm|with)\s+|(?:^|[\n(;]|[.,]\s|\s-\s)\s*){ABOUT}{VALUE}"
+    rf"\s*(?:{_SURE}|(?P<noun>confidence))\b(?P<in>[^\n:=.,;)]{{0,60}})"
 )
 _SAY = r"(?:(?:i'd|i\s+would|i'll)\s+(?:say|estimate|guess|put\s+it\s+at)\s+|maybe\s+|it's\s+)?"
 _ALONE = re.compile(
@@ -168,13 +169,10 @@ def share_of(stated: Stated, scale: str | float | None = None) -> float | None:
     if stated.unit in ("log", "negative") or scale == "log":
         is_log = stated.unit == "log" or scale == "log"
         return round(math.exp(value), 12) if is_log and value <= 0 else None
-    if scale is None:
-        is_decimal = stated.unit == "decimal"
-        low, high = (0.0, 1.0) if is_decimal else (0.0, 100.0)
-        is_doubtful = value == 1 and not is_decimal
-    else:
-        low, high = scale_of(scale)
-        is_doubtful = high == 100 and stated.unit == "decimal" and value > 0
+    low, high = scale_of("percent" if scale is None else scale)
+    if stated.unit == "decimal" and high == 100:
+        high = 1.0  # 0.9 is .9 among percentages, too
+    is_doubtful = scale is None and stated.unit == "bare" and value == 1
     if is_doubtful or not low <= value <= high:
         return None
     return round((value - low) / (high - low), 12)
@@ -217,9 +215,12 @@ def _in_sentences(text, scale):
         if (own and match["sign"]) or not (match["sure"] or (own and own["right"])):
             continue
         is_cut = match.end() == len(text) and text[-1].isdecimal()
-        is_read = own and not is_cut
+        is_beside = text[match.end("sure") : match.start("a")].isspace()
+        is_read = own and (is_beside or not is_cut)
         stated.append(number_of(match, scale, "sentence") if is_read else None)
     for match in _TIED.finditer(text):
+        if match["noun"] and not match["led"]:
+            continue  # "(95% confidence)" may be of an interval
         is_read = _OWN.fullmatch(match["in"])
         stated.append(number_of(match, scale, "sentence") if is_read else None)
     return stated

@@ -17,7 +17,9 @@ from medcal_nb.replies.reading import WORDS, clean
 _LABEL = WORDS["answer"]
 _SURE = WORDS["confidence"] + "|" + WORDS["probability"] + r"|\blog[\s_-]?prob\w*"
 _ANSWER = re.compile(
-    rf"(?<!\w){_LABEL}(?:\s+(?:to\s+(?:this|the)\s+question|choice|text|here))?['\"]?"
+    # "my confidence in this answer is" leads to no answer
+    rf"(?<!\w)(?<!in this )(?<!in my )(?<!in the )(?<!of this ){_LABEL}"
+    r"(?:\s+(?:to\s+(?:this|the)\s+question|choice|text|here))?['\"]?"
     r"(?:\s*(?:\([^()\n]{0,30}\))?\s*(?:[:=\]]|->|=>|\s-\s)"
     r"|\s+(?:is|would\s+be|ist|est|es|é|è|является)\b\s*:?|\s*(?:是|为|は)\s*:?"
     r"|(?=\W*\n))\s*(?P<value>[^\n]*)",

@@ -160,8 +160,11 @@ def read_replies(
     n = len(texts)
     each = zip(texts, options or [None] * n, kinds or [None] * n, strict=True)
     rows = _settled([_read(*one) for one in each], scale)
-    table = pd.DataFrame(rows, columns=list(Reply._fields), index=index)
-    return table.astype({"answer": object, "confidence": float, "form": object})
+    columns = (
+        dict(zip(Reply._fields, zip(*rows, strict=True), strict=True)) if rows else {}
+    )
+    table = pd.DataFrame(columns, index, columns=list(Reply._fields), dtype=object)
+    return table.astype({"confidence": float})
 
 
 def _read(text, options, kind):
@@ -245,14 +248,18 @@ def _named(part, sep, options, kind):
 def _settled(read, scale):
     """Replies of one run, where the run decides what a reply leaves open."""
     n_read = sum(one != _Read() for one in read)
-    n_perhaps = sum(one.perhaps is not None for one in read)
-    is_form = n_perhaps >= max(_LEAST, _SHARE * n_read)
+    n_behind = sum(one.perhaps is not None or _is_behind(one.stated) for one in read)
+    is_form = n_behind >= max(_LEAST, _SHARE * n_read)
     rows = []
     for one in read:
-        is_behind = is_form and one.perhaps is not None
-        rows.append(_Read(*one.perhaps) if is_behind else one)
+        is_taken = is_form and one.perhaps is not None
+        rows.append(_Read(*one.perhaps) if is_taken else one)
     of_run = scale if scale is not None else _scale_of_run(rows)
     return [_reply(one, of_run) for one in rows]
+
+
+def _is_behind(stated):
+    return stated is not None and stated.form == "behind the answer"
 
 
 def _scale_of_run(read):
@@ -272,9 +279,6 @@ def _reply(one, scale):
     """A reply on the scale of its run."""
     if one.stated is None:
         return Reply(one.answer, one.word, None if one.word is None else "word")
-    unit = one.stated.unit
-    if unit == "decimal" and scale in (None, "percent"):
-        scale = None  # 0.9 is .9 among percentages, too
-    is_small = unit == "bare" and 0 < one.stated.value <= 10
+    is_small = one.stated.unit == "bare" and 0 < one.stated.value <= 10
     share = None if is_small and scale is None else share_of(one.stated, scale)
     return Reply(one.answer, share, "no scale" if share is None else one.stated.form)

@@ -190,9 +190,10 @@ def test_hostile_words_are_shown_and_not_run(opened, tmp_path):
 SIDES = ["left lung", "right lung", "both lungs", "2"]
 # gold answers, and what a reader answers to each: in words, and by the options
 OPEN = {
-    "metastasis": ["metastases", "metastasis", "no metastasis", "unknown", "liver metastasis", "abscess"],
+    "metastasis": ["metastases", "metastasis", "no metastasis", "unknown", "liver metastasis"],
     "pneumothorax": ["The image shows a pneumothorax.", "pneumothorax (left)", "effusion"],
-    "5,000": ["5000", "five", "5.000"], "3": ["-3", "three", "3.0"], "yes": ["ja", "Yes, it is", "no"],
+    "5,000": ["5000", "five", "5.000"], "yes": ["ja", "Yes, it is", "no"],
+    "3": ["-3", "three", "3.0"], "fracture": ["without fracture"],
     "vertebra": ["vertebrae", "vertebra(e)", "rib"], "x-ray": ["X ray", "radiograph", "CT"],
     "left pleural effusion": ["left effusion", "I don't know", "right pleural effusion"],
     "non-small cell": ["small cell", "non small cell"], "B": ["B", "b.", "C because it is dark"],

@@ -1,0 +1,106 @@
+"""Whole replies: a table of them, with what a careful reader would take from each."""
+
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from medcal_nb.answer_key import answer_key
+from medcal_nb.errors import MedcalError
+from medcal_nb.replies import read_replies, read_reply
+
+# text of a reply, answer and confidence; replies of one run are read together
+TABLE = pd.read_csv(
+    Path(__file__).with_name("replies.csv"), dtype=str, keep_default_na=False
+)
+SCALES = {"log": "log", "ten": 10}
+
+
+def options_of(text):
+    return text.split("|") if text else None
+
+
+def readings():
+    """The table beside what is read."""
+    alone = [f"{i}" for i in range(len(TABLE))]
+    runs = TABLE.groupby(TABLE["run"].where(TABLE["run"] != "", alone), sort=False)
+    read = []
+    for run, part in runs:
+        options = part["options"].map(options_of).tolist()
+        kinds = part["kind"].where(part["kind"] != "", None).tolist()
+        read.append(
+            read_replies(
+                part["text"], options=options, kinds=kinds, scale=SCALES.get(run)
+            )
+        )
+    return TABLE.join(pd.concat(read).add_prefix("read_"))
+
+
+def test_of_300_replies_none_is_read_wrongly_and_nine_in_ten_are_read():
+    table = readings()
+    assert len(table) >= 300
+    stated = pd.to_numeric(table["confidence"])
+    read = table["read_confidence"]
+    differs = read.notna() & ~((read - stated).abs() < 1e-6)
+    assert table.loc[differs, ["text", "confidence", "read_confidence"]].empty
+    assert read[stated.notna()].notna().mean() > 0.98
+    assert read.notna().sum() > 200
+
+    # an open answer that the table leaves out may be any of the reply's own words
+    is_known = (
+        (table["answer"] != "") | (table["kind"] != "open") | (table["text"] == "")
+    )
+    answered = table["read_answer"].notna()
+    same = table["read_answer"].map(answer_key) == table["answer"].map(answer_key)
+    wrong = is_known & answered & ~same
+    assert table.loc[wrong, ["text", "answer", "read_answer"]].empty
+    assert answered[table["answer"] != ""].mean() > 0.98
+    forms = {"label", "sentence", "alone", "behind the answer", "word", "no scale"}
+    assert set(table["read_form"].dropna()) == forms
+
+
+@pytest.mark.parametrize(
+    ("texts", "scale", "shares"),
+    [
+        (["yes\nConfidence: 0.9", "no\nConfidence: 1"], None, [0.9, 1]),
+        (["yes\nConfidence: 90%", "no\nConfidence: 1"], None, [0.9, 0.01]),
+        (["yes\nConfidence: 90", "no\nConfidence: 10"], None, [0.9, 0.1]),
+        (["yes\nConfidence: 11", "no\nConfidence: 1"], None, [0.11, 0.01]),
+        (["no\nConfidence: 1"], None, [None]),
+        (["no\nConfidence: 1", "no\nConfidence: 10"], None, [None, None]),
+        (
+            [
+                "yes\nConfidence: 0.9",
+                "yes\nSure: 9",
+                "no\nConfidence: 90%",
+                "no\nConfidence: 1",
+            ],
+            None,
+            [0.9, None, 0.9, None],
+        ),
+        (["yes\nConfidence: 0.9", "no\nConfidence: 2"], None, [0.9, None]),
+        (["no\nConfidence: 1", "no\nConfidence: 4"], "1-5", [0, 0.75]),
+        (["no\nConfidence: 1", "no\nConfidence: 0.5"], "percent", [0.01, 0.5]),
+        (["no\nConfidence: 6", "no\nConfidence: 0.5"], 5, [None, 0.1]),
+        (["yes, 90%", "no, 80%", "no"], None, [None, None, None]),
+        (["yes, 90%", "no, 80%", "no, 70%", "no"], None, [0.9, 0.8, 0.7, None]),
+        (["yes, 9%", "no, 8%", "no, 7%", *["no"] * 4], None, [None] * 7),
+    ],
+)
+def test_the_run_decides_what_a_reply_leaves_open(texts, scale, shares):
+    read = read_replies(texts, scale=scale, kinds=["closed"] * len(texts))["confidence"]
+    assert read.tolist() == pytest.approx(
+        [*pd.Series(shares, dtype=float)], nan_ok=True
+    )
+    with pytest.raises(MedcalError, match="no scale 'high'"):
+        read_replies(["yes\nConfidence: 5"], scale="high")
+
+
+def test_a_table_of_replies_keeps_the_index_and_says_what_is_missing():
+    texts = pd.Series(["yes : 0.9", None, 3.0], index=["c", "b", "a"])
+    table = read_replies(texts)
+    assert table.index.tolist() == ["c", "b", "a"]
+    assert table["answer"].tolist() == ["yes", None, None]
+    assert table["confidence"].isna().tolist() == [False, True, True]
+    assert list(read_replies([])) == ["answer", "confidence", "form"]
+    assert read_reply("yes : 0.9") == ("yes", 0.9, "behind the answer")

@@ -169,12 +169,12 @@ def _singular(word: str) -> str:
     if word in _FORMS:
         return _FORMS[word]
     if len(word) > 4 and word.endswith("ies"):
-        return word[:-3] + "y"
-    if len(word) > 4 and word.endswith(_ES_PLURALS):
-        return word[:-2]
-    if len(word) > 3 and word.endswith("s") and not word.endswith(_NO_PLURALS):
-        return word[:-1]
-    return word
+        word = word[:-3] + "y"
+    elif len(word) > 4 and word.endswith(_ES_PLURALS):
+        word = word[:-2]
+    elif len(word) > 3 and word.endswith("s") and not word.endswith(_NO_PLURALS):
+        word = word[:-1]
+    return _FORMS.get(word, word)
 
 
 # --- what a short answer says --------------------------------------------------------------------

@@ -59,6 +59,10 @@ _LEAD = re.compile(
 #: "B", "(b)", "B)", "B. right lung": a letter, and what stands behind it.
 _LETTER = re.compile(r"\W*([A-Za-z])(?:\s*[).:](?:\s*(.*))?|\W*)$", re.DOTALL)
 #: Of keys: words that deny, that call a thing normal, and units of which one stands for another.
+_DENIALS = re.compile(
+    r"\b(?:(?:negative for|free of|absence of|lack of)(?= )"
+    r"|(?:(?:is|are|was) )?(?:ruled out|excluded)$)"
+)
 _DENYING = (
     "no not non never neither absent absence isnt arent wasnt doesnt dont lack deny"
 )
@@ -74,12 +78,12 @@ _PICTURE = (
 )
 #: "the image shows", "there is", "I see"; "evidence of"; "is seen"; "in this image".
 _BEFORE = re.compile(
-    rf"^(?:(?:in|on)\s)?(?:(?:this|these|that)\s)?(?:{_PICTURE}\s)?(?:(?:doe|do|did)\s)?"
+    r"^(?:(?:most|likely|main|primary|final)\s)*(?:diagnosis|finding|abnormality|modality|answer)\s"
+    r"(?:is|are|would\sbe)\s"
+    rf"|^(?:(?:in|on)\s)?(?:(?:this|these|that)\s)?(?:{_PICTURE}\s)?(?:(?:doe|do|did)\s)?"
     r"(?:show|demonstrate|reveal|depict|display|contain|indicate|have|has|with)\s"
     r"|^(?:there|it|this)\s(?:is|are|appear\sto\sbe|look\slike)\s|^(?:i|we)\s(?:can\s)?see\s"
     r"|^(?:(?:most|very)\s)?(?:likely|probably)\s"
-    r"|^(?:(?:most|likely|main|primary|final)\s)*(?:diagnosis|finding|abnormality|modality|answer)\s"
-    r"(?:is|are|would\sbe)\s"
 )
 _OF_WHAT = re.compile(
     r"^(?:(?:definite|clear|any)\s)?(?:evidence|sign|indication|feature|suggestion)\sof\s"
@@ -300,7 +304,7 @@ class _Claim(NamedTuple):
 
 def _claim(key):
     """Take a key apart: what stands before and behind a finding goes, "no" and "without" count."""
-    words = key.replace("negative for ", "no ").replace("without", "no with").split()
+    words = _DENIALS.sub("no", key).replace("without", "no with").split()
     denials = sum(word in _DENYING for word in words)
     plain = " ".join(word for word in words if word not in _DENYING)
     for pattern in (_BEFORE, _OF_WHAT, _BEHIND, _WHERE, _BEHIND):

@@ -1,6 +1,7 @@
 """Deciding whether an answer is right."""
 
 import math
+from pathlib import Path
 
 import pandas as pd
 import pytest
@@ -88,6 +89,21 @@ def test_a_reply_in_a_table_is_graded_by_the_rule_that_decides(
     answer, gold, rule, right
 ):
     assert grade(answer, gold) == (right, rule)
+
+
+FINDINGS = ["pneumonia", "no pneumonia", "None", "effusion"]
+
+
+def test_replies_have_the_verdicts_of_a_careful_reader():
+    file = Path(__file__).with_name("grades.csv")
+    table = pd.read_csv(file, dtype=str, keep_default_na=False)
+    options = table["kind"].map(lambda kind: FINDINGS if kind == "choice" else None)
+    asked = table.rename(columns={"reply": "answer", "kind": "question_type"})
+    graded = grade_table(asked.assign(options=options))
+    verdicts = graded["correct"].map({True: "right", False: "wrong"}).fillna("ungraded")
+    differs = verdicts != table["verdict"]
+    assert graded.loc[differs, ["answer", "gold", "verdict", "graded_by"]].empty
+    assert len(table) >= 120
 
 
 def test_a_table_is_graded_as_its_answers_are_and_says_how():

@@ -102,6 +102,8 @@ CASES = {
     "plainly percent": (HEAD + "1,95,1\n2,0,0\n3,80.5,1\n", {}, {"confidence": [0.95, 0, 0.805]}),
     "percent that is said": (HEAD + "1,0,1\n2,0.5,0\n3,95,1\n4,100.00000001,1\n5,85%,1\n",
      {"scale": "percent"}, {"confidence": [0, 0.005, 0.95, 1, 0.85]}),
+    "log-probabilities": (HEAD + "1,-0.5,1\n2,0,0\n3,-1e-9,1\n", {"scale": "log"},
+     {"confidence": [np.exp(-0.5), 1.0, 1.0]}),
     "0 to 10": (HEAD + "1,7,1\n2,10,0\n", {"scale": 10}, {"confidence": [0.7, 1]}),
     "1 to 5": (HEAD + "1,1,1\n2,3.5,0\n", {"scale": "1-5"}, {"confidence": [0, 0.625]}),
     "rounding outside 0 to 1": (HEAD + "1,1.0000000001,1\n2,-1e-9,0\n", {},

@@ -106,7 +106,6 @@ KINDS = {
      GRADED[:4].assign(model="b", confidence=[5, 10, 8, 4])]), {"scale": "percent"},
      [*RIGHT, *RIGHT[:4]]),
     "log-probabilities": (GRADED.assign(confidence=np.log(SURE)), {}, "it seems; .*scale=log"),
-    "log-probabilities, said": (GRADED.assign(confidence=np.log(SURE)), {"scale": "log"}, RIGHT),
     # words for nothing
     **{f"gold {word}": (without(0.1, "gold", word), {}, None)
        for word in ("nan", "NaN", "None", "n/a", "unknown")},

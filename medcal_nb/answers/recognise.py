@@ -349,7 +349,7 @@ def read_column(
     by = [table[found.taken[name]] for name in _RUN if name in found.taken]
     parts = []
     for _, rows in asked.groupby(by or np.zeros(len(asked)), sort=False, dropna=False):
-        options = [_list_or_none(cell) for cell in rows["options"]]
+        options = [listed(cell) for cell in rows["options"]]
         kinds = [_kind_or_none(cell) for cell in rows["question_type"]]
         read = read_replies(rows["reply"], options=options, kinds=kinds, scale=scale)
         parts.append(read)
@@ -370,21 +370,14 @@ def read_column(
     return read
 
 
-def listed(cell: Any) -> Any:
-    """The options of a question as a list, where they are a table by letter or JSON."""
-    if isinstance(cell, dict):
-        return [text for text in cell.values() if text is not None]
-    if isinstance(cell, tuple | np.ndarray):
-        return [*cell]
-    if isinstance(cell, str) and cell.startswith("["):
+def listed(cell: Any) -> list | None:
+    """The options of a question: of a list, a table by letter, or one of these as JSON."""
+    if isinstance(cell, str):
         with contextlib.suppress(ValueError, RecursionError):
-            return json.loads(cell)
-    return cell
-
-
-def _list_or_none(cell: Any) -> list | None:
-    options = listed(cell)
-    return options if isinstance(options, list) else None
+            cell = json.loads(cell)
+    if isinstance(cell, dict):
+        cell = [text for text in cell.values() if text is not None]
+    return [*cell] if isinstance(cell, list | tuple | np.ndarray) else None
 
 
 def _kind_or_none(cell: Any) -> str | None:

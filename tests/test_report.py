@@ -364,7 +364,7 @@ def test_a_hundred_thousand_answers_take_seconds(tmp_path):
     assert time.process_time() - start < 15
 
 
-def test_heaped_confidences_are_drawn_value_by_value():
+def test_heaped_confidences_are_drawn_value_by_value(rng):
     heaped = table_of(model="m", confidence=np.resize([0.8, 0.9, 1], 300))
     fig, values = report.calibration_figure(heaped, ci=Bootstrap(n=20))
     assert values["confidence"].tolist() == [0.8, 0.9, 1]
@@ -373,3 +373,9 @@ def test_heaped_confidences_are_drawn_value_by_value():
     assert bars == pytest.approx([0.8, 0.9, 1] * 2)  # under their dots, up and down
     assert list(below.get_xticks()) == list(above.get_xticks())
     assert below.get_xlim() == above.get_xlim()
+    spread = heaped.assign(confidence=rng.random(300))
+    fig, curve = report.calibration_figure(spread, ci=Bootstrap(n=20))
+    x, y = fig.axes[0].lines[-1].get_data()  # after the diagonal
+    shown = np.isfinite(y)
+    assert shown.sum() > 20
+    assert {*x[shown]} <= {*curve["confidence"]}

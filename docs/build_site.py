@@ -35,7 +35,7 @@ API = {
     "decisions": "measure.decisions",
     "groups": "measure.groups measure.beside measure.heterogeneity",
     "maps": "correct.maps correct.crossfit correct.families",
-    "transfer": "correct.transfer correct.shift correct.labels",
+    "transfer": "correct.transfer correct.transfer_tables",
     "ensembles": "correct.ensemble correct.ablation",
     "answers": "answers.load answers.log answers.tables",
     "asking": "ask.run ask.models ask.strategy",

@@ -110,7 +110,6 @@ def returns_a_table(function):
 RETURNING = [f for f in exported("measure", "correct") if returns_a_table(f.values[0])]
 
 
-@pytest.mark.filterwarnings("ignore::medcal_nb.correct.ShiftWarning")
 @pytest.mark.parametrize("function", RETURNING)
 def test_the_columns_told_are_those_of_the_table_that_its_example_makes(function):
     calls = calls_of_its_example(function)

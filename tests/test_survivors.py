@@ -3,55 +3,13 @@
 import numpy as np
 import pandas as pd
 import pytest
-from scipy.optimize import brentq
-from scipy.special import expit, logit, stdtrit
+from scipy.special import stdtrit
 from statsmodels.stats.multitest import multipletests
 
 from medcal_nb import correct, measure, plots
 from medcal_nb.answers import load_answers
 from medcal_nb.errors import MedcalError
 from medcal_nb.wording import show
-
-
-def answers_of(confidence, grades, name):
-    """Answers of one model, each about an image of its own."""
-    ids = [f"{name}{i}" for i in range(len(grades))]
-    about = {"model": "m", "strategy": "s", "dataset": name, "domain": name}
-    columns = {"item_id": ids, "image_id": ids, "confidence": confidence}
-    return pd.DataFrame(columns | {"correct": grades}).assign(**about)
-
-
-@pytest.fixture
-def source(rng):
-    """Overconfident answers."""
-    confidence = rng.uniform(0.05, 0.95, 400)
-    return answers_of(confidence, rng.random(400) < confidence**2, "general")
-
-
-def test_n_labels_are_n_labels(source, rng):
-    """All of them right: the intercept follows from their number, and half an answer more."""
-    target = answers_of(np.full(60, 0.8), np.ones(60), "medical")
-    curve, _ = correct.labels_needed(source, target, sizes=(10,), n_draws=5, rng=rng)
-    median = curve.set_index("map")["median"]
-    log_odds = logit(1 - np.sqrt(median["transferred"]))
-
-    def excess(intercept):
-        return 10 * expit(log_odds + intercept) + expit(intercept) - 10.5
-
-    known = expit(log_odds + brentq(excess, -20, 20))
-    assert median["known"] == pytest.approx((1 - known) ** 2, rel=1e-6)
-
-
-def test_the_slope_of_a_shift_is_the_estimate_and_no_resample(source, rng):
-    confidence = rng.uniform(0.05, 0.95, 300)
-    target = answers_of(confidence, rng.random(300) < confidence, "medical")
-    slopes = []
-    for seed in range(3):
-        ci = measure.Bootstrap(seed=seed, n=20)
-        with pytest.warns(correct.ShiftWarning):
-            table = correct.check_shift(source, target, ci=ci)
-        slopes.append(table["slope_transferred"].item())
-    assert slopes == [slopes[0]] * 3
 
 
 def test_a_percent_sign_that_ends_after_many_rows_is_refused(tmp_path):

@@ -12,7 +12,6 @@ from .ensemble import (
     single_answer,
 )
 from .families import MAPS, Family, register
-from .labels import labels_needed
 from .maps import (
     RecalibrationWarning,
     Recalibrator,
@@ -20,29 +19,24 @@ from .maps import (
     fit,
     fit_maps,
 )
-from .shift import (
-    ShiftWarning,
-    check_shift,
+from .transfer import CONCLUSIONS, TransferStudy, transfer_study
+from .transfer_tables import (
+    ALL_MODELS,
     share_removed,
-)
-from .transfer import (
-    CONCLUSIONS,
-    TransferStudy,
     skill_table,
+    transfer_contrast,
     transfer_counts,
-    transfer_study,
 )
 
 __all__ = [
+    "ALL_MODELS",
     "CONCLUSIONS",
     "MAPS",
     "Family",
     "RecalibrationWarning",
     "Recalibrator",
-    "ShiftWarning",
     "TransferStudy",
     "apply_maps",
-    "check_shift",
     "corrected",
     "ensemble_answers",
     "ensemble_change_table",
@@ -51,11 +45,11 @@ __all__ = [
     "fit_maps",
     "image_ablation",
     "image_ablation_table",
-    "labels_needed",
     "register",
     "share_removed",
     "single_answer",
     "skill_table",
+    "transfer_contrast",
     "transfer_counts",
     "transfer_study",
 ]

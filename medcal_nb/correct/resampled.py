@@ -8,7 +8,7 @@ counts of the cells, and Newton's method starts from the fit of the sample itsel
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -91,12 +91,23 @@ class Losses:
         Of the source's map, and of those of the five folds.
     intercepts : (folds, 1) array
         That the accuracy of the other folds adds to the source's map.
+    gap : (1 + B,) array
+        Mean confidence as elicited minus accuracy.
+    distance : (1 + B,) array
+        Mean squared distance of the refitted confidences from those of the sample.
     """
 
     brier: dict[str, np.ndarray]
     theta_source: Any
     theta_target: Any
     intercepts: np.ndarray
+    gap: np.ndarray
+    distance: np.ndarray
+
+    @property
+    def cost_floor(self) -> float:
+        """Expected cost of a perfect map against these refits."""
+        return -float(self.distance[1:].mean())
 
 
 def pair_losses(
@@ -110,14 +121,16 @@ def pair_losses(
     of_map = {}
     for method in methods:
         losses = _losses(MAPS[method], *sample, clip, slice(0, 1))
-        parts = [losses.brier]
+        parts = [losses]
         for first in range(1, n_rows, size):
             drawn = slice(first, first + size)
-            part = _losses(MAPS[method], *cells, clip, drawn, start=losses)
-            parts.append(part.brier)
+            parts.append(_losses(MAPS[method], *cells, clip, drawn, start=losses))
+        brier = {}
         for name in losses.brier:
-            losses.brier[name] = np.concatenate([part[name] for part in parts])
-        of_map[method] = losses
+            brier[name] = np.concatenate([part.brier[name] for part in parts])
+        gap = np.concatenate([part.gap for part in parts])
+        distance = np.concatenate([part.distance for part in parts])
+        of_map[method] = replace(losses, brier=brier, gap=gap, distance=distance)
     return of_map
 
 
@@ -186,7 +199,14 @@ def _losses(
         "known": brier_of_counts(known, total, right),
         "refitted": brier_of_counts(refitted, total, right),
     }
-    return Losses(brier, theta_source, theta_target, intercepts)
+    return Losses(
+        brier=brier,
+        theta_source=theta_source,
+        theta_target=theta_target,
+        intercepts=intercepts,
+        gap=(whole @ target.confidence - whole_right.sum(axis=1)) / whole.sum(axis=1),
+        distance=_distance(family, refitted, features, target.total[0], start),
+    )
 
 
 def _with_accuracy(
@@ -214,6 +234,23 @@ def _with_accuracy(
     )[0]
     known = expit(log_odds[:, None] + intercepts.reshape(-1, N_FOLDS, 1))
     return known, intercepts
+
+
+def _distance(
+    family: Family,
+    refitted: np.ndarray,
+    features: np.ndarray,
+    total: np.ndarray,
+    start: Losses | None,
+) -> np.ndarray:
+    """(B,) mean squared distance of refits (B, K, n) from those of the sample, 0 of itself.
+
+    Over the answers of the sample, of which ``total`` (K, n) are in a fold and cell.
+    """
+    if start is None:
+        return np.zeros(len(refitted))
+    away = refitted - family.apply(start.theta_target, features)
+    return np.einsum("bkn,bkn,kn->b", away, away, total) / total.sum()
 
 
 def _first(theta: Any) -> np.ndarray | None:

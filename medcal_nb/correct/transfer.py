@@ -8,6 +8,7 @@ resample of images, and all models and strategies see the same resamples.
 ``source`` and ``target`` are tables of graded answers: one row per model, item and strategy.
 """
 
+from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -79,13 +80,25 @@ class TransferStudy:
     table : DataFrame
         See :func:`transfer_study`.
     draws : dict of str to (rows, 1 + B) array
-        Brier scores by stage, of the sample first and then of its resamples.
-    level : float
+        Of the sample first and then of its resamples: Brier scores by stage ("uncorrected",
+        "base", "transferred", "known", "refitted"), the transfer "cost", and the "gap", mean
+        confidence as elicited minus accuracy.
+    ci : Bootstrap
+        What the resamples follow from.
+    source_images, target_images : Index
+        What is drawn again.
     """
 
     table: pd.DataFrame
     draws: Mapping[str, np.ndarray]
-    level: float
+    ci: Bootstrap
+    source_images: pd.Index
+    target_images: pd.Index
+
+    @property
+    def level(self) -> float:
+        """Nominal coverage of the intervals."""
+        return self.ci.level
 
 
 def transfer_study(
@@ -147,6 +160,9 @@ def transfer_study(
         - transfer_change, known_change, refit_change: Brier score minus the uncorrected one, with
           _low, _high
         - cost, cost_known: transferred and known minus refitted; with _low, _high
+        - cost_floor: the cost that is expected of a perfect map, below 0: a refit on so few labels
+          misses the best map of its family by this mean squared distance, which is that of refits
+          on resamples from the refit; a cost is judged above it
         - temperature_source, temperature_target, at_bound: where the map is a temperature
         - margin: as given
         - p_non_inferior, p_inferior, p_not_needed: of the three tests, one-sided
@@ -184,19 +200,27 @@ def transfer_study(
     for method in methods:
         check_choice(method, "method", MAPS)
     rows = []
-    losses = []
+    draws: dict[str, list] = defaultdict(list)
     n_groups = []
     for key, left, right in _sides(source, target, ci):
         clip = choose_clip(np.r_[left.confidence, right.confidence])
         about = key | _about(left, right, ci.level) | {"clip": clip}
         for method, one in pair_losses(left, right, methods, clip).items():
             row = about | {"method": method} | _scores(one, right.n_effective, ci.level)
+            row |= {"cost_floor": one.cost_floor}
             rows.append(row | _bounded(method, one) | {"margin": margin})
-            losses.append(one.brier)
             n_groups.append(right.n_effective)
-    draws = {name: np.array([brier[name] for brier in losses]) for name in losses[0]}
-    table = conclude(pd.DataFrame(rows), draws, n_groups, ci.level)
-    return TransferStudy(table=table, draws=draws, level=ci.level)
+            cost = one.brier["transferred"] - one.brier["refitted"]
+            for name, values in (one.brier | {"cost": cost, "gap": one.gap}).items():
+                draws[name].append(values)
+    arrays = {name: np.array(values) for name, values in draws.items()}
+    return TransferStudy(
+        table=conclude(pd.DataFrame(rows), arrays, n_groups, ci.level),
+        draws=arrays,
+        ci=ci,
+        source_images=left.resamples.names,
+        target_images=right.resamples.names,
+    )
 
 
 def _sides(
@@ -350,91 +374,3 @@ def _conclusions(table: pd.DataFrame, p: pd.DataFrame, size: float) -> np.ndarra
         ],
         default="inconclusive",
     )
-
-
-def skill_table(table: pd.DataFrame) -> pd.DataFrame:
-    """Brier skill scores of a transfer table, one row a stage.
-
-    Parameters
-    ----------
-    table : DataFrame
-        Of :func:`transfer_study`.
-
-    Returns
-    -------
-    DataFrame
-        One row per model, strategy, method and stage:
-
-        - model, strategy, method
-        - stage: "uncorrected", "transferred", "accuracy known" or "refitted"
-        - brier: Brier score, with _low, _high
-        - skill: over the base rate, with _low, _high
-        - conclusion: after Holm's correction
-
-    Examples
-    --------
-    >>> from medcal_nb.measure import example_answers
-    >>> answers = example_answers()
-    >>> general = answers.query("domain == 'general'")
-    >>> medical = answers.query("domain == 'medical'")
-    >>> study = transfer_study(general, medical, ci=Bootstrap(n=200))
-    >>> skill_table(study.table)[["stage", "skill"]].round(2).head(4).to_numpy().tolist()
-    [['uncorrected', 0.12], ['uncorrected', -0.26], ['transferred', 0.17], ['transferred', -0.23]]
-    """
-    parts = []
-    for ending, stage in STAGES.items():
-        part = table[["model", "strategy", "method"]].assign(stage=stage)
-        for name in ("brier", "skill"):
-            part[name] = table[f"{name}_{ending}"]
-            part[f"{name}_low"] = table[f"{name}_{ending}_low"]
-            part[f"{name}_high"] = table[f"{name}_{ending}_high"]
-        parts.append(part.assign(conclusion=table["conclusion_holm"]))
-    return pd.concat(parts, ignore_index=True)
-
-
-def transfer_counts(table: pd.DataFrame) -> pd.DataFrame:
-    """How many pairs of model and strategy come to each conclusion.
-
-    Parameters
-    ----------
-    table : DataFrame
-        Of :func:`transfer_study`.
-
-    Returns
-    -------
-    DataFrame
-        One row per method:
-
-        - method: the map's name
-        - pairs: models and strategies
-        - each of `CONCLUSIONS`: number after Holm's correction
-        - lowered, raised: pairs in which the interval of the change of the Brier score by transfer
-          is below, or above, 0
-        - lowered_holm, raised_holm: the same after Holm's correction
-        - better_than_base, worse_than_base: pairs in which the interval of the transferred Brier
-          score minus that of the accuracy alone is below, or above, 0
-        - better_than_base_holm, worse_than_base_holm: the same after Holm's correction
-        - median_cost, lowest_cost, highest_cost: of the Brier score
-
-    Examples
-    --------
-    >>> from medcal_nb.measure import example_answers
-    >>> answers = example_answers()
-    >>> general = answers.query("domain == 'general'")
-    >>> medical = answers.query("domain == 'medical'")
-    >>> study = transfer_study(general, medical, ci=Bootstrap(n=200))
-    >>> transfer_counts(study.table)[["pairs", "inferior"]].to_numpy().tolist()
-    [[2, 0]]
-    """
-    rows = []
-    for method, part in table.groupby("method", sort=False):
-        row = {"method": method, "pairs": len(part)}
-        for name in CONCLUSIONS:
-            row[name] = int((part["conclusion_holm"] == name).sum())
-        for name in COUNTED:
-            row[name] = int(part[name].sum())
-            row[f"{name}_holm"] = int(part[f"{name}_holm"].sum())
-        costs = part["cost"]
-        costs = costs.agg(median_cost="median", lowest_cost="min", highest_cost="max")
-        rows.append(row | dict(costs))
-    return pd.DataFrame(rows)

@@ -1,0 +1,156 @@
+"""What is read off transfer studies: against worlds whose truth is known."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy.special import expit
+
+from medcal_nb.answers.recorded import load_recorded
+from medcal_nb.correct import share_removed, transfer_contrast, transfer_study
+from medcal_nb.correct.transfer_tables import _models_as_sample
+from medcal_nb.measure import Bootstrap
+
+from .worlds import graded, sides
+
+CI = Bootstrap(n=200)
+
+
+def by_outcome(rng, n, domain, rate):
+    """Confidences whose distribution given the outcome is the same at every rate."""
+    y = rng.random(n) < rate
+    z = rng.normal(np.where(y, 0.8, -0.8), 1.2)
+    return graded(rng, n, domain).assign(confidence=expit(z), correct=y.astype(float))
+
+
+@pytest.fixture
+def prior_shift(rng):
+    source = by_outcome(rng, 4000, "general", 0.8)
+    return pd.concat([source, by_outcome(rng, 3000, "medical", 0.4)])
+
+
+def test_one_number_removes_the_cost_of_a_prior_shift_alone(prior_shift, rng):
+    row = share_removed(transfer_study(*sides(prior_shift), ci=CI)).iloc[0]
+    assert row.share_removed == pytest.approx(1, abs=0.03)
+    assert row.share_removed_low < 1 < row.share_removed_high
+    source = graded(rng, 4000, "general", slope=1.5)
+    target = graded(rng, 3000, "medical", slope=0.2, shift=-0.5)
+    study = transfer_study(source, target, ci=CI)
+    row = share_removed(study).iloc[0]
+    assert row.share_removed == pytest.approx(1 - row.cost_known / row.cost)
+    assert row.share_removed_high < 0.9
+    table = study.table.iloc[0]
+    constant = (table.brier_transferred - table.brier_base) / table.cost
+    assert row.share_constant == pytest.approx(constant)
+    assert row.share_constant_low < constant < row.share_constant_high
+
+
+def test_the_share_over_models_is_of_the_summed_cost(prior_shift):
+    data = pd.concat([prior_shift, prior_shift.assign(model="n")])
+    study = transfer_study(*sides(data), ci=Bootstrap(n=100))
+    whole = share_removed(study).iloc[0]
+    alone = share_removed(study, ["model"])
+    assert (whole.pairs, len(alone)) == (2, 2)
+    # the second model is a copy: the share is no better known than one
+    width = whole.share_removed_high - whole.share_removed_low
+    one = alone.iloc[0]
+    assert width == pytest.approx(one.share_removed_high - one.share_removed_low)
+
+
+@pytest.mark.parametrize("target", ["screeningHighP", "screeningMedP"])
+def test_screening_is_a_prior_shift(target):
+    """Radiologists of VIPER: screening at 11 % cancers to screening at 27 and 46 %.
+
+    Sub-studies share cases: one half of them is the source's, the other the target's.
+    """
+    readings = load_recorded("viper").assign(model="radiologists")
+    source = readings.query("dataset == 'screeningLowP' and split == 'fit'")
+    judged = readings[(readings.dataset == target) & (readings.split == "test")]
+    study = transfer_study(source, judged, ci=CI)
+    assert share_removed(study)["share_removed"].item() > 0.95
+
+
+# --- a contrast of two targets --------------------------------------------------------------------
+
+
+def several(rng, n, name, shifts, per_image=2):
+    """One model for each shift, about the same images."""
+    parts = []
+    for k, shift in enumerate(shifts):
+        how = {"slope": 0.6, "shift": shift, "per_image": per_image, "model": f"m{k}"}
+        parts.append(graded(rng, n, name, **how))
+    return pd.concat(parts, ignore_index=True)
+
+
+def studies(rng, shifts, others):
+    source = several(rng, 900, "source", np.zeros(len(shifts)))
+    targets = [several(rng, 300, f"t{i}", s) for i, s in enumerate((shifts, others))]
+    return [transfer_study(source, target, ci=CI) for target in targets]
+
+
+def test_a_contrast_is_the_difference_of_two_costs_on_common_resamples(rng):
+    one, other = studies(rng, [-1.5, -1.2, -0.9], [0, 0, 0])
+    for value, of_study in (("cost", "cost"), ("gap", None)):
+        table = transfer_contrast(one, other, value=value)
+        assert table["model"].tolist() == ["m0", "m1", "m2", "all models"]
+        assert table["n_models"].tolist() == [1, 1, 1, 3]
+        difference = table[f"{value}_one"] - table[f"{value}_other"]
+        contrast = table[f"{value}_difference"]
+        np.testing.assert_allclose(contrast, difference)
+        assert contrast.iloc[3] == pytest.approx(difference[:3].mean())
+        # a shift costs, and is overconfidence
+        assert (table[f"{value}_difference_low"][:3] > 0).all()
+        own = [study.table for study in (one, other)]
+        expected = [t["confidence"] - t["accuracy"] for t in own]
+        if of_study:
+            expected = [t["cost"] for t in own]
+        np.testing.assert_allclose(table[f"{value}_one"][:3], expected[0])
+        np.testing.assert_allclose(table[f"{value}_other"][:3], expected[1])
+    same = transfer_contrast(one, one)
+    assert (same["cost_difference"] == 0).all()
+
+
+def test_what_is_not_paired_is_no_contrast(rng):
+    source = graded(rng, 300, "source")
+    target = graded(rng, 100, "target")
+    one = transfer_study(source, target, ci=CI)
+    with pytest.raises(ValueError, match="different sources"):
+        transfer_contrast(one, transfer_study(source[:200], target, ci=CI))
+    with pytest.raises(ValueError, match="or of other resamples"):
+        transfer_contrast(one, transfer_study(source, target, ci=Bootstrap(n=50)))
+    with pytest.raises(ValueError, match="60 images are in both targets"):
+        transfer_contrast(one, transfer_study(source, target[:60], ci=CI))
+    with pytest.raises(ValueError, match="no model, strategy and method in common"):
+        transfer_contrast(
+            one, transfer_study(source, target, methods=["isotonic"], ci=CI)
+        )
+
+
+@pytest.mark.parametrize("n_models", [3, 5])
+@pytest.mark.parametrize("by_model", [0.0, 1.0])
+@pytest.mark.parametrize("common", [0.0, 1.0])
+def test_models_as_a_sample_cover_the_mean_of_all_models(n_models, by_model, common):
+    """Differences of models, their own noise and one they share; resamples know the noise."""
+    rng = np.random.default_rng([n_models, int(by_model), int(common)])
+    inside = []
+    for _ in range(1000):
+        truth = by_model * rng.normal(size=n_models)
+        noise = rng.normal(size=(n_models, 201)) + common * rng.normal(size=201)
+        low, high = _models_as_sample(truth[:, None] + noise, 0.95)
+        inside.append(low <= 0 <= high)
+    # Monte Carlo error .007
+    assert np.mean(inside) > 0.93
+
+
+# --- what a perfect map would be charged ----------------------------------------------------------
+
+
+def test_the_floor_is_the_mean_cost_of_a_perfect_map(rng):
+    """Models whose source has the target's truth, and so many answers that its map is perfect."""
+    shifts = np.zeros(80)
+    source = several(rng, 5000, "source", shifts[:1])
+    learn = pd.concat([source.assign(model=f"m{k}") for k in range(80)])
+    judge = several(rng, 150, "target", shifts)
+    table = transfer_study(learn, judge, ci=Bootstrap(n=50)).table
+    error = table["cost"].std() / np.sqrt(len(table))
+    assert abs(table["cost"].mean() - table["cost_floor"].mean()) < 3 * error
+    assert table["cost"].mean() < -3 * error  # so that 0 is no floor

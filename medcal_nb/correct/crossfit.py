@@ -233,9 +233,13 @@ def warn_of_same_ids(source: pd.DataFrame, target: pd.DataFrame) -> None:
 
 
 def pairs(
-    source: pd.DataFrame, target: pd.DataFrame
+    source: pd.DataFrame,
+    target: pd.DataFrame,
+    columns: Sequence[str] | slice = slice(None),
 ) -> list[tuple[dict, pd.DataFrame, pd.DataFrame]]:
     """(key, source rows, target rows) of each model and strategy with both, measured rows only.
+
+    Of some columns where the rows of all models would take much memory.
 
     Raises
     ------
@@ -254,9 +258,9 @@ def pairs(
     if len(shared):  # by name
         refuse_shared(source, target, "source and target")
     warn_of_same_ids(source, target)
-    left = dict_by_key(measured(source))
+    left = dict_by_key(measured(source.loc[:, columns]))
     enough = []
-    for key, rows in dict_by_key(measured(target)).items():
+    for key, rows in dict_by_key(measured(target.loc[:, columns])).items():
         own = left.get(key, rows[:0])
         if len(own) >= 2 * N_FOLDS and len(set(images_of(rows))) >= N_FOLDS:
             enough.append((dict(zip(BY, key, strict=True)), own, rows))
@@ -276,7 +280,7 @@ def pairs(
 
 def refuse_empty(graded: pd.DataFrame, name: str) -> None:
     """Raise NotEnough where a table has no row with a confidence and a grade."""
-    if len(measured(graded)) == 0:
+    if measured(graded[["confidence", "correct"]]).empty:
         raise NotEnough(
             f"{name}: none of its {len(graded)} rows has a confidence and a grade; "
             "look at the query that it was selected with"

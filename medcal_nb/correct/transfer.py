@@ -50,16 +50,7 @@ _DIFFERENCES = {
 }
 
 
-_NEEDED = [
-    *BY,
-    "dataset",
-    "image_set",
-    "item_id",
-    "image_id",
-    IMAGE,
-    "confidence",
-    "correct",
-]
+_NEEDED = [*BY, IMAGE, UNIT, "confidence", "correct"]  # columns of a pair's rows
 _TESTS = {  # a test, and the Brier scores whose difference is tested against so many margins
     "non_inferior": (p_below, "transferred", "refitted", 1),
     "inferior": (p_above, "transferred", "refitted", 1),
@@ -232,10 +223,8 @@ def _sides(
     numbered = with_images(source, target)
     sides = []
     for rows, resamples in zip(numbered, drawn, strict=True):
-        # parts of few columns, since a study of many models holds them all
-        few = rows[rows.columns.intersection(_NEEDED)]
-        sides.append(few.assign(**{UNIT: resamples.codes()}))
-    for key, left, right in pairs(*sides):
+        sides.append(rows.assign(**{UNIT: resamples.codes()}))
+    for key, left, right in pairs(sides[0], sides[1], _NEEDED):
         fold = folds_of(right, seed)
         if fold is None:
             raise ValueError(f"fewer than {N_FOLDS} images to cross-fit on")

@@ -42,7 +42,7 @@ def write_undecided(answers: pd.DataFrame, to: PathLike) -> list[str]:
     >>> pd.DataFrame(table | {"confidence": 0.9}).to_csv("mine.csv", index=False)
     >>> from medcal_nb.answers import load_answers
     >>> write_undecided(load_answers("mine.csv"), "mine.csv")  # doctest: +ELLIPSIS
-    ["1 undecided answers are in mine.undecided.csv: fill in 'correct' (1 or 0), as far as ...
+    ["undecided answers (1) are in mine.undecided.csv: fill in 'correct' (1 or 0), as far as ...
     """
     cases = _cases(answers)
     is_open = answers["correct"].isna() & cases[["reply", "gold"]].notna().all(axis=1)
@@ -57,10 +57,9 @@ def write_undecided(answers: pd.DataFrame, to: PathLike) -> list[str]:
         found = pd.concat([filled, found]).drop_duplicates(_CASE)
         found["times"] = found["times"].astype(int)
     write_table(found.sort_values("times", ascending=False), path, force=True)
-    return [
-        f"{is_open.sum():,} undecided answers are in {path}: fill in 'correct' (1 or 0), as far as "
-        f"you like, and give it back by grades={path}"
-    ]
+    n = f"undecided answers ({is_open.sum():,})"
+    how = "fill in 'correct' (1 or 0), as far as you like, and give it back by"
+    return [f"{n} are in {path}: {how} grades={path}"]
 
 
 def with_grades(answers: pd.DataFrame, path: PathLike) -> pd.DataFrame:

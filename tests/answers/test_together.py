@@ -43,7 +43,7 @@ def test_what_is_graded_by_hand_comes_back_in_steps(mine):
     assert answers["correct"].isna().sum() == 4
     path = mine.with_name("mine.undecided.csv")
     (sentence,) = write_undecided(answers, mine)
-    assert sentence.startswith(f"4 undecided answers are in {path}")
+    assert sentence.startswith(f"undecided answers (4) are in {path}")
     cases = pd.read_csv(path)
     assert cases["times"].tolist() == [2, 1, 1]
     assert [*cases] == ["question", "reply", "gold", "times", "correct"]

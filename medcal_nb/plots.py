@@ -240,7 +240,7 @@ def dots(
     medians = table.groupby(label)[value].median()
     ax.plot(
         medians,
-        medians.index.map(rows.index),
+        medians.index.astype(object).map(rows.index),
         "|",
         color=INK,
         ms=13,

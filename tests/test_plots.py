@@ -62,3 +62,11 @@ def test_axes_that_share_their_rows_may_lack_some():
     with pytest.raises(ValueError, match="axes share their rows"):
         plots.forest(table.assign(model="other"), "gap", label="model", ax=third)
     plt.close("all")
+
+
+def test_a_category_without_rows_has_none_drawn():
+    targets = pd.Categorical(["b", "a", "a"], ["b", "a", "absent"])
+    table = pd.DataFrame({"target": targets, "cost": [0.1, 0.2, 0.3]})
+    ax = plots.dots(table, "cost", label="target", ax=plt.figure().subplots())
+    assert [text.get_text() for text in ax.get_yticklabels()] == ["b", "a"]
+    plt.close("all")

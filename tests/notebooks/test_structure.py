@@ -86,3 +86,9 @@ def test_figures_carry_the_number_of_their_notebook(notebook):
     assert len(names) == code.count("out.save(")
     assert all(name.startswith(f"fig{notebook.stem[:2]}_") for name in names)
     assert len(set(names)) == len(names)
+
+
+def test_a_figure_is_drawn_and_saved_in_one_cell(notebook):
+    for source in sources_of(notebook):
+        if "plt.subplots(" in source or "plt.figure(" in source:
+            assert "out.save(" in source, source  # else JupyterLab shows it twice

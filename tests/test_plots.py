@@ -6,6 +6,7 @@ from matplotlib import pyplot as plt
 
 from medcal_nb import plots
 from medcal_nb.labels import MODELS
+from medcal_nb.wording import show
 
 FIVE = [name for name in plots.LOOKS if name in MODELS]
 
@@ -70,3 +71,17 @@ def test_a_category_without_rows_has_none_drawn():
     ax = plots.dots(table, "cost", label="target", ax=plt.figure().subplots())
     assert [text.get_text() for text in ax.get_yticklabels()] == ["b", "a"]
     plt.close("all")
+
+
+def test_rows_of_a_forest_bear_the_names_of_what_they_show():
+    table = pd.DataFrame({"model": ["deepseek-vl2", "mine"], "accuracy": [0.5, 0.7]})
+    ax = plots.forest(table, "accuracy", label="model")
+    assert [text.get_text() for text in ax.get_yticklabels()] == [
+        "DeepSeek-VL2",
+        "mine",
+    ]
+
+
+def test_a_table_shows_two_digits_of_a_small_number():
+    row = {"brier": 0.0523, "brier_low": 0.049, "brier_high": 0.0561}
+    assert show(pd.DataFrame([row])).to_numpy().tolist() == [["0.052 [0.049, 0.056]"]]

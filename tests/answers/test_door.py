@@ -527,3 +527,12 @@ def test_samples_of_a_table_are_one_answer_by_the_rule_of_their_method(tmp_path)
     one = {"answer": "yes", "confidence": 0.75, "correct": True, "n_answers": 4}
     assert answer | one == answer
     assert len(read_answers(path)) == 4
+
+
+def test_a_percent_sign_that_ends_after_many_rows_is_refused(tmp_path):
+    n = 70_000
+    signed = np.where(np.arange(n) < n - 10, "80%", "0.8")
+    table = pd.DataFrame({"item_id": range(n), "confidence": signed})
+    table.assign(model="m", correct=1).to_csv(tmp_path / "a.csv", index=False)
+    with pytest.raises(MedcalError, match=r"row 69991,.*percent sign"):
+        load_answers(tmp_path / "a.csv")

@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from scipy.special import expit
+from statsmodels.stats.multitest import multipletests
 
 from medcal_nb.correct import (
     RecalibrationWarning,
@@ -13,7 +14,7 @@ from medcal_nb.correct import (
     single_answer,
 )
 from medcal_nb.correct.ensemble import Weights, averaged, make_members
-from medcal_nb.measure import Bootstrap, ece
+from medcal_nb.measure import Bootstrap, ece, example_answers
 
 from .worlds import votes
 
@@ -186,3 +187,12 @@ def test_confidences_in_one_answer_are_fused_where_no_text_is_known(rng):
     table = ensemble_change_table(fused, ci=Bootstrap(n=200))
     # two pieces of evidence beat one
     assert table.set_index("recalibration").loc["trained", "conclusion"] == "better"
+
+
+def test_p_values_of_changes_are_holm_s(rng):
+    combined = ensemble_answers(example_answers(300), rng=rng)
+    changes = ensemble_change_table(combined, ci=Bootstrap(n=50))
+    assert len(changes) > 2
+    for _, rows in changes.groupby("rival"):
+        adjusted = multipletests(rows["p"], method="holm")[1]
+        np.testing.assert_allclose(rows["p_holm"], adjusted)

@@ -5,6 +5,7 @@ import math
 import numpy as np
 import pytest
 from scipy import stats
+from scipy.special import stdtrit
 
 from medcal_nb import measure
 from medcal_nb.measure import METRICS, MeasureWarning, registry
@@ -109,3 +110,21 @@ def test_shares_at_their_edges():
         measure.clustered_interval([1, 0], [1])
     with pytest.raises(ValueError, match="between 0 and trials"):
         measure.wilson_interval(5, 4)
+
+
+def test_a_band_of_accuracy_stays_between_0_and_1():
+    confidence = np.repeat([0.5, 0.7, 0.9], 4)
+    grades = [0, 0, 0, 1, 0, 1, 0, 1, 1, 1, 1, 0]
+    groups = np.arange(12) // 2
+    band = measure.calibration_curve_table(confidence, grades, groups=groups)
+    assert band["accuracy_low"].min() == 0
+    assert band["accuracy_high"].max() == 1
+
+
+def test_two_groups_are_worth_less_than_their_items():
+    grades, groups = [1, 1, 1, 0, 1, 0, 0, 0], [0, 0, 0, 0, 1, 1, 1, 1]
+    # k - m p is 1 and -1: deff = 2 · 7 · 2 / (8² · ¼)
+    worth = 8 / 1.75 * (stdtrit(7, 0.975) / stdtrit(1, 0.975)) ** 2
+    low, high = measure.wilson_interval(worth / 2, worth)
+    interval = measure.clustered_interval(grades, groups)
+    assert interval == pytest.approx((float(low), float(high)))

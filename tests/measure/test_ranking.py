@@ -6,6 +6,7 @@ import pytest
 from scipy import stats
 from scipy.special import logit
 from sklearn.metrics import roc_auc_score
+from statsmodels.stats.multitest import multipletests
 
 from medcal_nb import measure
 from medcal_nb.correct import transfer_study
@@ -87,3 +88,17 @@ def test_one_interval_for_one_auroc(rng):
     columns = ["auroc", "auroc_low", "auroc_high"]
     for table in (measure.auroc_table(one), study.table):
         assert table.loc[0, columns].tolist() == plain.loc[0, columns].tolist()
+
+
+def test_one_pair_is_ranked():
+    assert measure.auroc([0.9, 0.1], [1, 0]) == 1
+    assert measure.auroc([0.9, 0.1], [0, 1]) == 0
+
+
+def test_p_values_of_a_table_are_holm_s():
+    answers = measure.example_answers(300)
+    table = measure.auroc_table(answers, by=["dataset", "strategy"])
+    assert len(table) > 2
+    np.testing.assert_allclose(
+        table["p_holm"], multipletests(table["p"], method="holm")[1]
+    )

@@ -48,7 +48,6 @@ EXTRAS = {
         "papermill",
         "nbconvert",
         "jupyter_client",
-        "netcal",
         "ipywidgets",
         "jupyterlab",
     ],

@@ -169,3 +169,14 @@ def test_sample_sizes_are_those_of_pmvalsampsize(rate, area):
     # pmvalsampsize steps through standard errors, and simulates the log-odds
     expected = [of(f"n for {width}") for width in widths]
     assert table["n"].tolist() == pytest.approx(expected, rel=0.004)
+
+
+def test_the_calibration_error_is_that_of_netcal(rng):
+    from netcal.metrics import ECE
+
+    confidence = rng.uniform(
+        0.05, 0.95, 500
+    )  # none on an edge, which netcal counts above
+    correct = (rng.random(500) < confidence**2).astype(int)
+    theirs = ECE(15).measure(confidence, correct)
+    assert measure.ece(confidence, correct) == pytest.approx(theirs, rel=1e-9)

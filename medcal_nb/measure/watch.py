@@ -109,7 +109,7 @@ def watch_table(
     run_length: int = 1000,
     by: Sequence[str] = (),
     n_before: int = 0,
-    n_orders: int = 200,
+    n_orders: int = 100,
     ci: Bootstrap = Bootstrap(),
 ) -> pd.DataFrame:
     """How soon `watch` sees that answers of another kind have come, in random orders.

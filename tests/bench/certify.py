@@ -58,7 +58,8 @@ def active_threshold(c, y, *, risk, delta, budget, rng) -> float:
     spread = np.sqrt((1 - c) * (1 - risk) ** 2 + c * risk**2)
     log_wealth, total, squares = np.zeros((3, thresholds.size))
     now = n_graded = 0
-    for i in rng.permutation(c.size):
+    order = iter(rng.permutation(c.size))
+    while now < thresholds.size and n_graded < budget:
         retained = c >= thresholds[now]
         q = np.where(retained, spread, 0)
         q = np.clip(q * rate * (1 - LEAST_SHARE) / q.mean(), 0, 1) + rate * LEAST_SHARE
@@ -66,17 +67,19 @@ def active_threshold(c, y, *, risk, delta, budget, rng) -> float:
         # no gain is below −(1 − α) / q of the answers that a threshold retains
         least = np.where(thresholds >= thresholds[now], q[retained].min(), q.min())
         largest = 0.5 * least / (1 - risk)
-        bet = np.clip(total / np.maximum(total + squares, 1e-9), 0, largest)
-        graded = rng.random() < q[i]
-        n_graded += graded
-        gain = graded / q[i] * (c[i] >= thresholds) * (risk - (1 - y[i]))
-        log_wealth += np.log1p(bet * gain)
-        total += gain
-        squares += gain**2
-        while log_wealth[now] >= -np.log(delta) and now < thresholds.size - 1:
-            now += 1
-        if n_graded >= budget:
-            break
+        while log_wealth[now] < -np.log(delta) and n_graded < budget:
+            i = next(order, None)
+            if i is None:
+                return thresholds[now - 1] if now else np.inf
+            if rng.random() >= q[i]:
+                continue
+            n_graded += 1
+            bet = np.clip(total / np.maximum(total + squares, 1e-9), 0, largest)
+            gain = (c[i] >= thresholds) * (risk - (1 - y[i])) / q[i]
+            log_wealth += np.log1p(bet * gain)
+            total += gain
+            squares += gain**2
+        now += log_wealth[now] >= -np.log(delta)
     return thresholds[now - 1] if now else np.inf
 
 

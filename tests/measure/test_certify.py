@@ -190,6 +190,13 @@ def test_trials_on_halves_judge_on_the_other_half(rng):
     assert again["coverage"].tolist() == good["coverage"].xs(60, level=1).tolist()
 
 
+def test_a_small_pool_begins_with_few_of_its_answers(rng):
+    c = np.sort(rng.random(150))[::-1]
+    right = np.where(np.arange(150) < 40, 1.0, rng.random(150) < 0.4)
+    end = measure.certify(c, right, risk=0.2, budget=150)
+    assert 0.2 <= end.coverage < 0.45
+
+
 def test_a_step_is_quick():
     c, right = calibrated(100_000, np.random.default_rng(0))
     seconds = []

@@ -102,6 +102,9 @@ CASES = {
     "plainly percent": (HEAD + "1,95,1\n2,0,0\n3,80.5,1\n", {}, {"confidence": [0.95, 0, 0.805]}),
     "percent that is said": (HEAD + "1,0,1\n2,0.5,0\n3,95,1\n4,100.00000001,1\n5,85%,1\n",
      {"scale": "percent"}, {"confidence": [0, 0.005, 0.95, 1, 0.85]}),
+    "lines with commas in a text": (
+     'item_id,confidence,correct,note\n1,.5,1,"a, b, c, d\ne, f, g, h\ni"\n', {},
+     {"note": ["a, b, c, d\ne, f, g, h\ni"]}),
     "log-probabilities": (HEAD + "1,-0.5,1\n2,0,0\n3,-1e-9,1\n", {"scale": "log"},
      {"confidence": [np.exp(-0.5), 1.0, 1.0]}),
     "0 to 10": (HEAD + "1,7,1\n2,10,0\n", {"scale": 10}, {"confidence": [0.7, 1]}),
@@ -258,6 +261,8 @@ CASES = {
     "utf-16": (HEAD.encode("utf-16"), {}, "UTF-16.*save it as UTF-8"),
     "a quote that swallows rows": (HEAD + '1,.5,1\n"2,.5,1\n3,.5,1\n4",.5,1\n5,.5,1\n', {},
      "row 2, column 'item_id'.*holds whole rows"),
+    "a quote that swallows rows, further on": (
+     HEAD + '1,".5,1\n2,.6,1\n3,.7",1\n', {}, "row 1, column 'confidence'.*holds whole rows"),
     "a pointer of Git LFS": ("version https://git-lfs.github.com/spec/v1\n", {}, "Git LFS"),
 }  # fmt: skip
 

@@ -57,6 +57,11 @@ def test_what_is_graded_by_hand_comes_back_in_steps(mine):
     assert twice["correct"].tolist() == [True, True, False, True, True, False]
     assert write_undecided(twice, mine) == []
     assert write_undecided(load_answers(mine), mine)
+    cases = pd.read_csv(path, keep_default_na=False)
+    assert len(cases) == 3
+    decided = {"question": "Is it?", "reply": "yes", "gold": "yes", "correct": "0"}
+    pd.concat([cases, pd.DataFrame([decided])]).to_csv(path, index=False)
+    assert load_answers(mine, grades=path)["correct"][4], "a rule has graded it"
     assert load_answers(mine, grades=path)["correct"].notna().all()
 
 
@@ -100,13 +105,21 @@ def part(path, model, items, **more):
 
 
 def test_several_sources_are_one_table(tmp_path):
-    one = part(tmp_path / "a.csv", "a", [1, 2, 3], image=[7, 8, 9], domain="medical")
+    one = part(
+        tmp_path / "a.csv",
+        "a",
+        [1, 2, 3],
+        image=[7, 8, 9],
+        domain="medical",
+        image_set="s",
+    )
     two = part(tmp_path / "b.csv", "b", [1, 2])
     with pytest.warns(UserWarning, match="b answered 2 of 3 items of d"):
         answers = load_answers([one, two])
     assert answers["model"].tolist() == ["a"] * 3 + ["b"] * 2
     assert answers["image_id"].tolist() == list("78978")
     assert answers["domain"].eq("medical").all()
+    assert answers["image_set"].eq("s").all()
     same = part(tmp_path / "c.csv", "a", [1, 2, 3], strategy="other")
     with pytest.warns(UserWarning, match="model 'a' is in .*a.csv and in .*c.csv"):
         load_answers([one, same])

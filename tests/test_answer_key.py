@@ -3,7 +3,7 @@
 import pandas as pd
 import pytest
 
-from medcal_nb.answer_key import NOTHING, is_nothing
+from medcal_nb.answer_key import NOTHING, answer_key, is_nothing
 
 NO_ANSWER = """NA|N/A|n/a|None|nan|NaN|null|-|–|?|unknown|Refused|#N/A|<NA>|Error: timeout|ERROR
 [ERROR] 429 rate limit|RateLimitError: 429|openai.APIError: x|API error 500|429 Too Many Requests
@@ -19,3 +19,10 @@ def test_words_for_nothing(texts, nothing):
     assert [text for text in cells if is_nothing(text) != nothing] == []
     column = pd.Series(cells, dtype="str")  # matched by another engine
     assert (column.str.fullmatch(NOTHING) == nothing).all()
+
+
+@pytest.mark.parametrize(
+    ("word", "key"), [("ties", "tie"), ("axes", "axe"), ("cts", "cts")]
+)
+def test_a_short_word_loses_an_s_at_most(word, key):
+    assert answer_key(word) == key

@@ -1,1 +1,1 @@
-"""Asking: interrogation strategies, the models they are put to, and what is read from replies."""
+"""Asking: elicitation methods, and the models that they are put to."""

@@ -453,9 +453,10 @@ def _check_repeats(found: Recognised, file: str) -> None:
     times = 1
     if len(counts) >= LEAST:
         times = int(np.gcd.reduce(counts.to_numpy()))
-    if times == 1:
-        about = pd.util.hash_pandas_object(texts.drop(columns=aside), index=False)
-        times = _runs(about.to_numpy())
+    about = texts.drop(columns=aside)
+    if times == 1 and not about.columns.empty:
+        codes = pd.util.hash_pandas_object(about, index=False)
+        times = _runs(codes.to_numpy())
     if times > 1:
         n = len(raw)
         raise MedcalError(

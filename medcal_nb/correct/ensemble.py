@@ -21,6 +21,7 @@ import pandas as pd
 from scipy.special import expit
 
 from medcal_nb.answer_key import answer_key
+from medcal_nb.errors import NotEnough
 from medcal_nb.measure import Bootstrap, auroc_test, holm, metrics_table
 from medcal_nb.measure.paired import Mean, means, paired
 from medcal_nb.measure.resampling import logit, two_sided_p
@@ -358,8 +359,10 @@ def ensemble_answers(graded: pd.DataFrame, *, rng: np.random.Generator) -> pd.Da
 
     Raises
     ------
+    NotEnough
+        If fewer than two methods answer enough.
     ValueError
-        If no method answers enough, or too few items are answered by all.
+        If too few items are answered by all.
 
     Examples
     --------
@@ -411,8 +414,12 @@ def _answering(part: pd.DataFrame, where: str) -> list[str]:
             RecalibrationWarning,
             stacklevel=3,
         )
-    if not set(enough) - {EXPERT}:
-        raise ValueError(f"ensembles: {where}: no method answered {in_words}")
+    if len(enough) < 2:
+        names = ", ".join(enough) or "none"
+        raise NotEnough(
+            f"ensembles: {where}: an ensemble needs two elicitation methods that answered "
+            f"{in_words}; there is {names}"
+        )
     return enough
 
 

@@ -6,9 +6,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 
-from medcal_nb.errors import NotEnough
-
-from ._check import check_confidence, check_level
+from ._check import check_confidence, check_level, warn
 from .resampling import FloatArray, choose_clip, logit, won_pairs
 
 
@@ -51,7 +49,7 @@ def precision_sample_size(
     Returns
     -------
     pandas.DataFrame
-        One row per quantity:
+        One row per quantity, without the slope where all confidences are equal:
 
         - ``quantity``: "O:E ratio", "calibration slope" or "AUROC"
         - ``width``: as wanted
@@ -60,7 +58,7 @@ def precision_sample_size(
     Raises
     ------
     ValueError
-        On confidences outside [0, 1] or all equal, or an accuracy that is not between 0 and 1.
+        On confidences outside [0, 1], or an accuracy that is not between 0 and 1.
 
     References
     ----------
@@ -90,13 +88,14 @@ def precision_sample_size(
     n_oe = (1 - rate) / (rate * error**2)
     n_slope = _slope_size(c, slope_width / (2 * z))
     n_auroc = _auroc_size(auroc, rate, auroc_width / (2 * z))
-    return pd.DataFrame(
+    table = pd.DataFrame(
         {
             "quantity": ["O:E ratio", "calibration slope", "AUROC"],
             "width": [oe_width, slope_width, auroc_width],
-            "n": [int(np.ceil(n)) for n in (n_oe, n_slope, n_auroc)],
+            "n": np.ceil([n_oe, n_slope, n_auroc]),
         }
     )
+    return table.dropna(ignore_index=True).astype({"n": int})
 
 
 def _slope_size(c: FloatArray, error: float) -> float:
@@ -107,7 +106,8 @@ def _slope_size(c: FloatArray, error: float) -> float:
     i_ab = (weight * eta).mean()
     determinant = i_a * i_b - i_ab**2
     if determinant <= 0:
-        raise NotEnough("one confidence for all answers has no slope to plan for")
+        warn("one confidence for all answers has no slope to plan for")
+        return np.nan
     return float(i_a / (error**2 * determinant))
 
 

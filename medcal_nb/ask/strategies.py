@@ -7,8 +7,7 @@ it gives several rows, its `rule` makes one graded answer of them.
 
 To add one, write a function here under :func:`strategy`: words, calls, parser, rule, family and
 source stand together, and its docstring says what is asked (the rule of one that gives several
-answers stands in :mod:`medcal_nb.answers.samples`). Another package does so in a module
-of its own, and names the `Strategy` as an entry point of the group ``medcal_nb.strategies``.
+answers stands in :mod:`medcal_nb.answers.samples`).
 Nothing else is needed: a trial with replies that are stood in for (:func:`rehearse`) shows how
 often it asks and every word of its prompts. The words are few and plain: the pocket models know
 no others.
@@ -17,7 +16,6 @@ no others.
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from importlib.metadata import entry_points
 
 from medcal_nb.answers.samples import RULES
 from medcal_nb.ask import calls, prompts, rows
@@ -64,17 +62,6 @@ def strategy(
         return ask
 
     return enter
-
-
-def load_strategies_of_others() -> None:
-    """Enter the strategies of other packages: entry points of the group ``medcal_nb.strategies``.
-
-    The value of an entry point is a `Strategy`. A name of ours stays ours.
-    """
-    for point in entry_points(group="medcal_nb.strategies"):
-        theirs = point.load()
-        table = APART if theirs.family == "apart" else STRATEGIES
-        table.setdefault(theirs.name, theirs)
 
 
 def find_strategy(name: str) -> Strategy | None:
@@ -519,6 +506,3 @@ def expert(item: Item, plan: Plan) -> Program:
         calls.Labels(rows.prompt(item, plan, instruction, options=None), ("yes", "no"))
     ]
     return [rows.row([judged], candidates[0], judged.probabilities["yes"])]
-
-
-load_strategies_of_others()

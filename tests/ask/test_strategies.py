@@ -259,14 +259,3 @@ def test_a_blanked_strategy_asks_the_same_with_a_blank_image(name):
     assert blank_rows == rows  # the replies were the same, so are the rows
     assert shown(blank_rounds) == ({"blank"}, shown(rounds)[1])
     assert "" in shown(rounds)[0]
-
-
-def test_another_package_may_add_a_strategy(monkeypatch):
-    theirs = replace(STRATEGIES["verbalized"], name="ask_twice")
-    ours = replace(theirs, name="verbalized")
-    points = [SimpleNamespace(load=lambda: theirs), SimpleNamespace(load=lambda: ours)]
-    monkeypatch.setattr(strategies, "entry_points", lambda group: points)
-    monkeypatch.setattr(strategies, "STRATEGIES", dict(STRATEGIES))
-    strategies.load_strategies_of_others()
-    assert strategies.find_strategy("ask_twice") is theirs
-    assert strategies.find_strategy("verbalized") is not ours

@@ -7,8 +7,7 @@ from collections.abc import Sequence
 import pandas as pd
 
 from ._check import check_choice
-from .groups import difference_table
-from .intervals import holm
+from .groups import difference_table, with_holm
 from .resampling import Bootstrap
 from .rows import measured
 
@@ -88,7 +87,4 @@ def beside_table(
         tables.append(difference_table(both, "model", **how))
     if not tables:
         raise ValueError(f"no question was answered by {model!r} and another model")
-    table = pd.concat(tables, ignore_index=True)
-    table["p_holm"] = holm(table["p"].to_numpy(float))
-    table["differs"] = table["p_holm"] <= 1 - ci.level
-    return table
+    return with_holm(pd.concat(tables, ignore_index=True), ci.level)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from itertools import combinations
 from typing import Any
@@ -12,7 +12,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from ._check import check_choice, check_groups, check_level
-from .intervals import clustered_interval, holm
+from .intervals import holm
+from .mover import student_half
 from .ranking import auroc_difference
 from .registry import INVERSIONS, METRICS
 from .resampling import (
@@ -20,7 +21,6 @@ from .resampling import (
     Bootstrap,
     Bounds,
     FloatArray,
-    Interval,
     Resamples,
     percentile_ends,
     two_sided_p,
@@ -102,10 +102,13 @@ def difference_table(
                     rows.append(row | _difference(name, one, other, drawn, ci.level))
     names = ["metric", "a", "b", "n_a", "n_b", "value_a", "value_b", "difference"]
     names += ["difference_low", "difference_high", "p"]
-    table = pd.DataFrame(rows, columns=[*by, *names])
-    table["p_holm"] = holm(table["p"].to_numpy(float))
-    table["differs"] = table["p_holm"] <= 1 - ci.level
-    return table
+    return with_holm(pd.DataFrame(rows, columns=[*by, *names]), ci.level)
+
+
+def with_holm(table: pd.DataFrame, level: float) -> pd.DataFrame:
+    """The table with p values adjusted over all its rows, and which of them differ."""
+    adjusted = holm(table["p"].to_numpy(float))
+    return table.assign(p_holm=adjusted, differs=adjusted <= 1 - level)
 
 
 def _pairs(
@@ -240,18 +243,17 @@ def over_models(
 
     and r is the largest that holds the level, or 1: of five models lowest to highest, 93.75 %. A
     model of several rows counts by its own median. A mean has Student's t with k − 1 degrees,
-    clustered by model, which is too narrow where models are skewed (docs/intervals.md); a count
-    Wilson's interval clustered by model.
+    clustered by model, which is too narrow where models are skewed (docs/intervals.md).
 
     Parameters
     ----------
     table : pandas.DataFrame
         One row or more a model.
     value : str
-        Column of numbers; for "count" of true and false.
+        Column of numbers.
     by : sequence of str
         Columns that make the groups.
-    statistic : {"median", "mean", "count"}
+    statistic : {"median", "mean"}
         Over the rows of a group.
     level : float
         Nominal coverage, in (0, 1).
@@ -283,75 +285,52 @@ def over_models(
     >>> table = pd.DataFrame({"model": list("abcde"), "cost": [0.1, 0.2, 0.3, 0.2, 0.5]})
     >>> over_models(table, "cost").to_numpy().tolist()
     [[5.0, 5.0, 0.2, 0.1, 0.5, 0.9375]]
-    >>> table["raised"] = table["cost"] > 0.25
-    >>> over_models(table, "raised", statistic="count").round(1).to_numpy().tolist()
-    [[5.0, 5.0, 2.0, 0.6, 3.8, 0.9]]
     """
     check_choice(statistic, "statistic", STATISTICS)
     check_level(level)
     parts_by(table[:0], ["model", value])
     least, most = METRICS[value].bounds if value in METRICS else bounds
-    interval = STATISTICS[statistic]
+    of_values, interval = STATISTICS[statistic]
     rows = []
     for key, part in parts_by(table[table[value].notna()], by):
         values = part[value].to_numpy(float)
         models, n_models = check_groups(part["model"], len(part))
-        found, reached = interval(values, models, level)
-        if statistic != "count":
-            found = Interval(*np.clip(found, least, most))
-        row = {"n_models": n_models, "n": len(part), value: found.estimate}
-        row |= {f"{value}_low": found.low, f"{value}_high": found.high}
-        rows.append(key | row | {"level": reached})
+        ends = (np.nan, np.nan)
+        reached = np.nan
+        if n_models > 1:
+            ends, reached = interval(values, models, level)
+        low, high = np.clip(ends, least, most)
+        about = key | {"n_models": n_models, "n": len(part)}
+        row = {value: of_values(values), f"{value}_low": low, f"{value}_high": high}
+        rows.append(about | row | {"level": reached})
     return pd.DataFrame(rows)
 
 
 def _median_of_models(
     values: FloatArray, models: NDArray[np.intp], level: float
-) -> tuple[Interval, float]:
-    """The median of all rows, order statistics of the models' medians, and their level."""
+) -> tuple[tuple[float, float], float]:
+    """Order statistics of the models' medians, and the level that they hold."""
     from scipy.stats import binom
 
     own = np.sort(pd.Series(values).groupby(models).median())
     k = own.size
-    estimate = float(np.median(values))
-    if k == 1:
-        return Interval(low=np.nan, estimate=estimate, high=np.nan), np.nan
     # the number of models below the median is binomial
     rank = max(int(binom.ppf((1 - level) / 2, k, 0.5)), 1)
-    reached = float(1 - 2 * binom.cdf(rank - 1, k, 0.5))
-    interval = Interval(low=own[rank - 1], estimate=estimate, high=own[k - rank])
-    return interval, reached
+    return (own[rank - 1], own[k - rank]), float(1 - 2 * binom.cdf(rank - 1, k, 0.5))
 
 
 def _mean_of_models(
     values: FloatArray, models: NDArray[np.intp], level: float
-) -> tuple[Interval, float]:
-    """The mean of all rows and Student's interval, clustered by model."""
-    from scipy.special import stdtrit
-
-    estimate = float(values.mean())
-    parts = np.bincount(models, values - estimate) / values.size
-    k = parts.size
-    if k == 1:
-        return Interval(low=np.nan, estimate=estimate, high=np.nan), np.nan
-    error = np.sqrt(k / (k - 1) * (parts**2).sum())
-    half = float(stdtrit(k - 1, (1 + level) / 2) * error)
-    return Interval(low=estimate - half, estimate=estimate, high=estimate + half), level
+) -> tuple[tuple[float, float], float]:
+    """Student's interval of the mean of all rows, clustered by model."""
+    mean = float(values.mean())
+    parts = np.bincount(models, values - mean) / values.size
+    half = student_half(parts, parts.size, level)
+    return (mean - half, mean + half), level
 
 
-def _count_of_models(
-    values: FloatArray, models: NDArray[np.intp], level: float
-) -> tuple[Interval, float]:
-    """The number of true rows and Wilson's interval, clustered by model."""
-    low, high = clustered_interval(values, models, level=level)
-    if models.max() == 0:
-        low, high = np.nan, np.nan
-    n = values.size
-    return Interval(low=n * low, estimate=float(values.sum()), high=n * high), level
-
-
-STATISTICS = {
-    "median": _median_of_models,
-    "mean": _mean_of_models,
-    "count": _count_of_models,
+#: What is computed of the values, and its interval over models.
+STATISTICS: dict[str, tuple[Callable, Callable]] = {
+    "median": (np.median, _median_of_models),
+    "mean": (np.mean, _mean_of_models),
 }

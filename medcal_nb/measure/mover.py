@@ -114,18 +114,21 @@ def mean_part(
 
     The mean of all numbers, known to nothing, where there is none; endless for one image.
     """
-    from scipy.special import stdtrit
-
     counted = np.ones(x.size) if of is None else of
     n = counted.sum()
     mean = float(x @ counted / n) if n else float(x.mean())
     pull = np.bincount(images, (x - mean) * counted) / max(n, 1)
     worth = effective_number(np.bincount(images, counted))
-    half = np.inf
-    if worth > 1:
-        error = np.sqrt(worth / (worth - 1) * (pull**2).sum())
-        half = float(stdtrit(worth - 1, (1 + level) / 2) * error)
+    half = student_half(pull, worth, level) if worth > 1 else np.inf
     return Part(low=mean - half, value=mean, high=mean + half, pull=pull)
+
+
+def student_half(pull: FloatArray, n: float, level: float) -> float:
+    """Half of Student's interval of what the n parts of `pull` add up to."""
+    from scipy.special import stdtrit
+
+    error = np.sqrt(n / (n - 1) * (pull**2).sum())
+    return float(stdtrit(n - 1, (1 + level) / 2) * error)
 
 
 def joined(

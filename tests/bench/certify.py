@@ -21,16 +21,14 @@ from medcal_nb import measure
 from medcal_nb.answers import load_answers
 
 RISK = 0.2
-METHODS = 7  # of which the best is taken
+DELTA = 0.1 / 7  # of seven methods the best is taken
 PAIRS = [
     ("InternVL3_5-14B-HF", "p_true"),
     ("Qwen3-VL-8B-Instruct", "probe_pik"),
     ("gemma-3-27b-it", "probe_pik"),
 ]
 CALIBRATED = ("calibrated", "simulated")
-LEAST_SHARE = (
-    1 / 3
-)  # of the rate of grading that no answer goes below, in active risk control
+LEAST_SHARE = 1 / 3  # of the rate of grading, of any answer, in active risk control
 
 
 def recorded() -> pd.DataFrame:
@@ -38,7 +36,7 @@ def recorded() -> pd.DataFrame:
 
 
 def trials(repeats: int) -> pd.DataFrame:
-    rule = {"risk": RISK, "delta": 0.1 / METHODS, "by": ["model", "strategy"]}
+    rule = {"risk": RISK, "delta": DELTA, "by": ["model", "strategy"]}
     budgets = [100, 200, 400, 600]
     return measure.certify_table(recorded(), budgets, n_splits=repeats, **rule)
 
@@ -95,42 +93,30 @@ def active(repeats: int) -> pd.DataFrame:
         rng = np.random.default_rng([k, 7])
         order = rng.permutation(c.size)
         pool, other = np.split(order, [c.size // 2])
-        rule = {"risk": RISK, "delta": 0.1 / METHODS}
+        whole = c[pool], y[pool]
+        rule = {"risk": RISK, "delta": DELTA, "budget": budget}
+        exact = {"target": RISK, "delta": DELTA}
+        few = [part[:budget] for part in whole]
         ends = {
-            "certify": measure.certify(
-                c[pool], y[pool], budget=budget, seed=k, **rule
-            ).threshold,
-            "active": active_threshold(
-                c[pool], y[pool], budget=budget, rng=rng, **rule
-            ),
-            "at random": measure.selective_threshold(
-                c[pool][:budget], y[pool][:budget], target=RISK, delta=0.1 / METHODS
-            ).threshold,
-            "all graded": measure.selective_threshold(
-                c[pool], y[pool], target=RISK, delta=0.1 / METHODS
-            ).threshold,
+            "certify": measure.certify(*whole, seed=k, **rule).threshold,
+            "active": active_threshold(*whole, rng=rng, **rule),
+            "at random": measure.selective_threshold(*few, **exact).threshold,
+            "all graded": measure.selective_threshold(*whole, **exact).threshold,
         }
         for way, threshold in ends.items():
             kept = c[other] >= threshold
-            row = {
-                "model": pair[0],
-                "budget": budget,
-                "way": way,
-                "coverage": kept.mean(),
-            }
-            row["certified"] = np.isfinite(threshold)
-            rows.append(
-                row | {"risk": 1 - y[other][kept].mean() if kept.any() else np.nan}
-            )
+            row = {"model": pair[0], "budget": budget, "way": way}
+            row |= {"coverage": kept.mean(), "certified": np.isfinite(threshold)}
+            row["risk"] = 1 - y[other][kept].mean() if kept.any() else np.nan
+            rows.append(row)
     table = pd.DataFrame(rows)
     return table.groupby(["model", "budget", "way"], sort=False).mean().reset_index()
 
 
 def null(repeats: int) -> pd.DataFrame:
     rows = []
-    for kind, budget in product(
-        ["continuous", "heaped", "clustered"], [50, 100, 400, 1000]
-    ):
+    kinds = ["continuous", "heaped", "clustered"]
+    for kind, budget in product(kinds, [50, 100, 400, 1000]):
         passed = []
         for k in range(repeats):
             rng = np.random.default_rng([k, budget])
@@ -142,13 +128,8 @@ def null(repeats: int) -> pd.DataFrame:
             if kind == "clustered":
                 images = np.arange(2000) // 3
                 wrong = wrong[images]
-            rule = {
-                "risk": RISK,
-                "delta": 0.1,
-                "budget": budget,
-                "groups": images,
-                "seed": k,
-            }
+            rule = {"risk": RISK, "delta": 0.1, "budget": budget}
+            rule |= {"groups": images, "seed": k}
             passed.append(measure.certify(c, 1.0 - wrong, **rule).n > 0)
         rows.append({"kind": kind, "budget": budget, "violated": np.mean(passed)})
     return pd.DataFrame(rows)

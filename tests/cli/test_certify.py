@@ -78,43 +78,31 @@ def test_a_pool_is_graded_to_the_end_whatever_a_person_does_to_the_sheet(medcal,
     assert Path(SHEET).read_bytes() == text
 
 
-@pytest.mark.parametrize(
-    ("words", "said"),
-    [
-        (["--risk", 0.1], "begun with risk=0.2, not 0.1"),
-        (["--budget", 400], "begun with budget=60, not 400"),
-        (["--seed", 3], "begun with seed=0, not 3"),
-    ],
-)
+FIXED = [
+    (["--risk", 0.1], "begun with risk=0.2, not 0.1"),
+    (["--budget", 400], "begun with budget=60, not 400"),
+    (["--seed", 3], "begun with seed=0, not 3"),
+]
+
+
+@pytest.mark.parametrize(("words", "said"), FIXED)
 def test_what_the_first_run_fixed_stays(medcal, pool, words, said):
     medcal("certify", "mine.csv", *PLAN)
     code, _, err = medcal("certify", "mine.csv", *words)
     assert (code, said in err) == (2, True), err
 
 
-@pytest.mark.parametrize(
-    ("damage", "said"),
-    [
-        (
-            lambda t: t.assign(correct=["ja", "x", "1", *t["correct"][3:]]),
-            "row 1 ('ja'), row 2",
-        ),
-        (
-            lambda t: t.assign(item_id=["q999", *t["item_id"][1:]]),
-            "row 1 ('q999') is no answer",
-        ),
-        (
-            lambda t: pd.concat([t.assign(correct="1"), t[:1].assign(correct="0")]),
-            "two grades",
-        ),
-        (lambda t: t.rename(columns={"correct": "right"}), "no column 'correct'"),
-        (lambda t: t.assign(certificate="risk=0.2"), "put it back"),
-        (
-            lambda t: t.assign(certificate=[*t["certificate"][1:], "x"]),
-            "same in every row",
-        ),
-    ],
-)
+DAMAGE = [
+    (lambda t: t.assign(correct=["ja", "x", "1", *t["correct"][3:]]), "row 1 ('ja'), row 2"),
+    (lambda t: t.assign(item_id=["q999", *t["item_id"][1:]]), "row 1 ('q999') is no answer"),
+    (lambda t: pd.concat([t.assign(correct="1"), t[:1].assign(correct="0")]), "two grades"),
+    (lambda t: t.rename(columns={"correct": "right"}), "no column 'correct'"),
+    (lambda t: t.assign(certificate="risk=0.2"), "put it back"),
+    (lambda t: t.assign(certificate=[*t["certificate"][1:], "x"]), "same in every row"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("damage", "said"), DAMAGE)
 def test_what_is_wrong_in_a_sheet_is_named_and_nothing_is_written(
     medcal, pool, damage, said
 ):

@@ -90,11 +90,6 @@ def test_one_interval_for_one_auroc(rng):
         assert table.loc[0, columns].tolist() == plain.loc[0, columns].tolist()
 
 
-def test_one_pair_is_ranked():
-    assert measure.auroc([0.9, 0.1], [1, 0]) == 1
-    assert measure.auroc([0.9, 0.1], [0, 1]) == 0
-
-
 def test_p_values_of_a_table_are_holm_s():
     answers = measure.example_answers(300)
     table = measure.auroc_table(answers, by=["dataset", "strategy"])

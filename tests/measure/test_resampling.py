@@ -9,6 +9,7 @@ from scipy import stats
 
 from medcal_nb.measure.resampling import (
     UNBOUNDED,
+    Bootstrap,
     Resamples,
     choose_clip,
     fit_logistic,
@@ -40,6 +41,27 @@ def test_many_images_are_drawn_in_groups_that_give_the_same_spread(rng):
     means = drawn.total(values) / drawn.total(np.ones(values.size))
     assert means[0] == pytest.approx(values.mean())
     assert means[1:].std() == pytest.approx(1 / np.sqrt(20_000), rel=0.15)
+
+
+IMAGES = np.array(["scan 2", "scan 1", "scan 1", "scan 3"] * 10)
+
+
+@pytest.mark.parametrize("images", [IMAGES, np.arange(3000)])  # some, and dealt out
+def test_the_same_images_have_the_same_resamples_in_any_order_of_rows(images):
+    ci = Bootstrap(seed=3, n=20)
+    values = np.arange(len(images)) ** 2.0
+    once = ci.of(images).total(values)
+    assert (once == ci.of(images[::-1]).total(values[::-1])).all()
+    assert (once != Bootstrap(seed=4, n=20).of(images).total(values)).any()
+    assert (once != ci.of([f"other {i}" for i in images]).total(values)).any()
+    assert (ci.of(n=40).counts == ci.of(n=40).counts).all()  # each row by itself
+    assert ci.of(n=40).counts.shape == (21, 40)
+
+
+@pytest.mark.parametrize("wrong", [{"seed": -1}, {"n": 1}, {"level": 1.0}])
+def test_what_is_no_bootstrap_is_refused(wrong):
+    with pytest.raises(ValueError, match=next(iter(wrong))):
+        Bootstrap(**wrong)
 
 
 def test_effective_number_of_images_is_theirs_where_alike_and_less_where_not():

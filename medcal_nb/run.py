@@ -194,10 +194,6 @@ class Step:
         names = [*self._published()["files"], f"results/{self.results.name}"]
         return _hash(_contents(self.figures, names))
 
-    def _remove(self, names: Iterable[str]) -> None:
-        for name in names:
-            (self.figures / name).unlink(missing_ok=True)
-
     def _publish(self, stage: Path) -> None:
         """Replace what is published by what a run wrote, but for the rounding of a processor.
 
@@ -221,7 +217,8 @@ class Step:
             and not compare_results(before, now, tolerance=1e-9)
         ):
             return
-        self._remove(before["files"].keys() - files.keys())
+        for name in before["files"].keys() - files.keys():
+            (self.figures / name).unlink(missing_ok=True)
         _write(self.results, now | {"drawn_from": drawn_from, "files": files})
         for name in files:
             with new_file(self.figures / name, force=True) as part:

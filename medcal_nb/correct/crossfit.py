@@ -17,6 +17,7 @@ from medcal_nb.measure.rows import (
     parts_by,
     plain_ids,
     refuse_shared,
+    rows_by,
 )
 
 from .maps import BY, RecalibrationWarning, fit
@@ -172,20 +173,18 @@ def corrected(
         recalibrate = partial(fit, method=method, clip=choose_clip(c))
         confidence, correct = arrays(judge)
         values = {"raw": confidence}
-        folds: dict[str, np.ndarray] = {}
+        folds = {}
         if len(learn):
             values["source"] = recalibrate(*arrays(learn))(confidence)
         images = images_of(judge)
         if len(set(images)) >= N_FOLDS:
-            fold = assign_folds(images, N_FOLDS, rng=rng)
-            folds["target"] = fold
-            values["target"] = by_fold(recalibrate, confidence, correct, fold)
+            own = assign_folds(images, N_FOLDS, rng=rng)
+            folds["target"] = own
+            values["target"] = by_fold(recalibrate, confidence, correct, own)
         for kind, p in values.items():
             if kind in labels:
-                rows = judge.assign(labels=kind, fold=-1, confidence=p)
-                if kind in folds:
-                    rows["fold"] = folds[kind]
-                parts.append(rows)
+                fold = folds.get(kind, -1)
+                parts.append(judge.assign(labels=kind, fold=fold, confidence=p))
     if not parts:
         raise NotEnough(
             f"no model and strategy has answers on {N_FOLDS} images or more"
@@ -258,9 +257,9 @@ def pairs(
     if len(shared):  # by name
         refuse_shared(source, target, "source and target")
     warn_of_same_ids(source, target)
-    left = dict_by_key(measured(source.loc[:, columns]))
+    left = rows_by(measured(source.loc[:, columns]), BY)
     enough = []
-    for key, rows in dict_by_key(measured(target.loc[:, columns])).items():
+    for key, rows in rows_by(measured(target.loc[:, columns]), BY).items():
         own = left.get(key, rows[:0])
         if len(own) >= 2 * N_FOLDS and len(set(images_of(rows))) >= N_FOLDS:
             enough.append((dict(zip(BY, key, strict=True)), own, rows))
@@ -285,8 +284,3 @@ def refuse_empty(graded: pd.DataFrame, name: str) -> None:
             f"{name}: none of its {len(graded)} rows has a confidence and a grade; "
             "look at the query that it was selected with"
         )
-
-
-def dict_by_key(rows: pd.DataFrame) -> dict[tuple, pd.DataFrame]:
-    """(model, strategy) → its rows."""
-    return {tuple(key.values()): part for key, part in parts_by(rows, BY)}

@@ -476,19 +476,11 @@ def ensemble_table(
     )
     rows = []
     for key, part in parts_by(answers, _KEYS):
-        c, y = arrays(part)
-        images = image_labels(part)
-        test = auroc_test(c, y, groups=images, fold=part["fold"], level=ci.level)
-        rows.append(
-            key
-            | {
-                "auroc": test["auroc"],
-                "auroc_low": test["low"],
-                "auroc_high": test["high"],
-                "labels": part["labels"].iloc[0],
-                "n_dropped": part["n_dropped"].iloc[0],
-            }
-        )
+        how = {"fold": part["fold"], "level": ci.level}
+        test = auroc_test(*arrays(part), groups=image_labels(part), **how)
+        test = test.rename({"low": "auroc_low", "high": "auroc_high"})
+        about = part[["labels", "n_dropped"]].iloc[0]
+        rows.append(key | dict(test.drop(["p", "conclusion"])) | dict(about))
     order = answers[_KEYS].drop_duplicates()
     table = order.merge(scores.drop(columns="n_missing"), on=_KEYS)
     return table.merge(pd.DataFrame(rows), on=_KEYS)

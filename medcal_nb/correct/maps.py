@@ -25,8 +25,8 @@ from medcal_nb.measure.rows import (
     arrays,
     image_labels,
     measured,
-    parts_by,
     plain_ids,
+    rows_by,
 )
 
 from .families import MAPS
@@ -126,10 +126,11 @@ def fit(
     r"""Fit one recalibration map.
 
     - ``log_odds``: temperature scaling (Guo 2017) of two options, right and wrong,
-      :math:`\sigma(\operatorname{logit}(c) / T)`, which never crosses ½
+      :math:`\sigma(\operatorname{logit}(c) / T)`, which never crosses ½; by maximum likelihood, T
+      in [0.02, 50]
+    - ``platt``: :math:`\sigma(a \operatorname{logit}(c) + b)`, by maximum likelihood of Platt's
+      targets, (r + 1) / (r + 2) of r right answers and 1 / (w + 2) of w wrong ones (Platt 1999)
     - ``isotonic``: the best non-decreasing map, within 1 / (n + 2) of 0 and 1 (Zadrozny 2002)
-
-    The first two by maximum likelihood, T in [0.02, 50], platt with Platt's targets.
 
     Parameters
     ----------
@@ -242,9 +243,8 @@ def fit_maps(
     if rows.empty:
         raise NotEnough("no row has what the fit needs: a confidence and a grade")
     maps = {}
-    for key, part in parts_by(rows, BY):
-        labels = image_labels(part)
-        maps[tuple(key.values())] = fit(*arrays(part), method=method, images=labels)
+    for key, part in rows_by(rows, BY).items():
+        maps[key] = fit(*arrays(part), method=method, images=image_labels(part))
     return maps
 
 
@@ -289,10 +289,10 @@ def apply_maps(
     1  verbalized+platt             0.8        0.14
     """
     parts = []
-    for key, part in parts_by(graded, BY):
-        recalibrate = maps.get(tuple(key.values()))
-        if recalibrate is None:
+    for key, part in rows_by(graded, BY).items():
+        if key not in maps:
             continue
+        recalibrate = maps[key]
         before = part["confidence"].to_numpy(float)
         has = ~np.isnan(before)
         confidence = before.copy()

@@ -5,6 +5,7 @@ methods, and to other studies of the same images and resampling.
 """
 
 from collections.abc import Sequence
+from itertools import product
 
 import numpy as np
 import pandas as pd
@@ -97,26 +98,23 @@ def transfer_contrast(
         values = one.draws[value][part["row_one"]]
         others = other.draws[value][part["row_other"]]
         difference = values - others
-        about = {"strategy": strategy, "method": method}
         n_images = part[["n_one", "n_other"]].min(axis=1)
         ends: list[tuple] = []
         for draws, n in zip(difference, n_images, strict=True):
             ends.append(percentile_ends(draws, level=one.level, n_groups=n))
+        of_all = ends[0]
         if len(part) > 1:
-            ends.append(_models_as_sample(difference, one.level))
-        else:
-            ends.append(ends[0])
-        columns = {
-            "model": [*part["model"], ALL_MODELS],
-            "n_models": [1] * len(part) + [len(part)],
-            f"{value}_one": [*values[:, 0], values[:, 0].mean()],
-            f"{value}_other": [*others[:, 0], others[:, 0].mean()],
-            f"{value}_difference": [*difference[:, 0], difference[:, 0].mean()],
-        }
-        table = pd.DataFrame(about | columns)
-        low, high = np.array(ends, float).T
+            of_all = _models_as_sample(difference, one.level)
+        low, high = np.array([*ends, of_all], float).T
+        table = pd.DataFrame({"model": [*part["model"], ALL_MODELS]})
+        table["n_models"] = [1] * len(part) + [len(part)]
+        shown = {"one": values, "other": others, "difference": difference}
+        for name, draws in shown.items():
+            table[f"{value}_{name}"] = [*draws[:, 0], draws[:, 0].mean()]
         table[f"{value}_difference_low"] = low
         table[f"{value}_difference_high"] = high
+        table.insert(0, "strategy", strategy)
+        table.insert(1, "method", method)
         rows.append(table)
     return pd.concat(rows, ignore_index=True)
 
@@ -244,10 +242,8 @@ def skill_table(table: pd.DataFrame) -> pd.DataFrame:
     parts = []
     for ending, stage in STAGES.items():
         part = table[["model", "strategy", "method"]].assign(stage=stage)
-        for name in ("brier", "skill"):
-            part[name] = table[f"{name}_{ending}"]
-            part[f"{name}_low"] = table[f"{name}_{ending}_low"]
-            part[f"{name}_high"] = table[f"{name}_{ending}_high"]
+        for name, end in product(("brier", "skill"), ("", "_low", "_high")):
+            part[f"{name}{end}"] = table[f"{name}_{ending}{end}"]
         parts.append(part.assign(conclusion=table["conclusion_holm"]))
     return pd.concat(parts, ignore_index=True)
 

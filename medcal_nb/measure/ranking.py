@@ -24,16 +24,8 @@ from .resampling import (
 from .rows import arrays, image_labels, measured, parts_by
 
 
-def _ranked_cells(
-    c: FloatArray, most_cells: int | None
-) -> tuple[NDArray[np.intp], int]:
-    """Cell of each answer by ascending confidence, and their number."""
-    cell = gathered(c, most_cells)
-    return cell, int(cell.max()) + 1
-
-
 def _auroc(c: FloatArray, y: FloatArray, *, most_cells: int | None = None) -> Sums:
-    cell, n_cells = _ranked_cells(c, most_cells)
+    cell = gathered(c, most_cells)  # by ascending confidence
 
     def finish(sums: FloatArray) -> FloatArray:
         right = sums[..., 1]
@@ -42,6 +34,7 @@ def _auroc(c: FloatArray, y: FloatArray, *, most_cells: int | None = None) -> Su
         share = won_pairs(right, wrong) / np.maximum(pairs, 1)
         return np.where(pairs > 0, share, np.nan)
 
+    n_cells = int(cell.max()) + 1
     return Sums(cell=cell, n_cells=n_cells, features=(y,), finish=finish)
 
 

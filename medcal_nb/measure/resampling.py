@@ -433,10 +433,8 @@ def p_below(draws: FloatArray, *, n_groups: float, null: float) -> float:
     from scipy.optimize import brentq
     from scipy.special import stdtrit
 
-    if n_groups <= 1:
-        return np.nan
-    if not np.nanstd(draws[1:]) > 1e-12:
-        return float((1 + np.sign(draws[0] - null)) / 2)
+    if n_groups <= 1 or not np.nanstd(draws[1:]) > 1e-12:
+        return 1 - p_above(draws, n_groups=n_groups, null=null)
     resampled = np.sort(draws[1:][~np.isnan(draws[1:])])
     shares = np.linspace(0, 1, resampled.size)
 

@@ -105,3 +105,8 @@ def parts_by(
         return [({}, graded)]
     groups = graded.groupby(by, sort=True, dropna=False, observed=True)
     return [(dict(zip(by, key, strict=True)), part) for key, part in groups]
+
+
+def rows_by(graded: pd.DataFrame, by: Sequence[str]) -> dict[tuple, pd.DataFrame]:
+    """Return the rows of each group of a table by its values of the columns."""
+    return {tuple(key.values()): part for key, part in parts_by(graded, by)}

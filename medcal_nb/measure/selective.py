@@ -27,6 +27,7 @@ from .rows import (
     measured,
     parts_by,
     refuse_shared,
+    rows_by,
 )
 
 #: Probability that a certified threshold does not hold its risk.
@@ -244,7 +245,7 @@ def threshold_table(
     if fit.empty:
         raise NotEnough("fit: no answers, so that no threshold can be certified")
     graded = test[test["correct"].notna()]
-    judged = {tuple(key.values()): part for key, part in parts_by(graded, by)}
+    judged = rows_by(graded, by)
     rows = []
     for key, part in parts_by(fit, by):
         chosen_on = measured(part)

@@ -8,7 +8,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from ._check import check_correct, check_groups, check_level, check_whole
 from .resampling import Bootstrap, FloatArray
-from .rows import arrays, image_labels, measured, parts_by
+from .rows import arrays, image_labels, measured, rows_by
 from .selective import one_answer_an_image
 
 #: Bets, as shares of the largest: each is the best where the risk has come so far from α to 1.
@@ -166,11 +166,10 @@ def watch_table(
     check_whole(run_length, "run_length", 2)
     check_whole(n_before, "n_before", 0)
     check_whole(n_orders, "n_orders", 1)
-    first = {tuple(key.values()): part for key, part in parts_by(measured(before), by)}
-    second = {tuple(key.values()): part for key, part in parts_by(measured(after), by)}
+    first = rows_by(measured(before), by)
+    second = rows_by(measured(after), by)
     rows = []
-    for key, part in parts_by(thresholds, by):
-        name = tuple(key.values())
+    for name, part in rows_by(thresholds, by).items():
         if name not in first or name not in second:
             continue
         threshold = float(part["threshold"].iloc[0])
@@ -186,9 +185,9 @@ def watch_table(
             is_alarm = _log_evidence(order, risk) >= np.log(run_length)
             if is_alarm.any():
                 alarms[i] = is_alarm.argmax() + 1
-        row = {"threshold": threshold, "risk_before": good.wrong.mean()}
-        row |= {"risk": other.wrong.mean()} | _delays(alarms - n_before)
-        rows.append(key | row)
+        row = dict(zip(by, name, strict=True)) | {"threshold": threshold}
+        row |= {"risk_before": good.wrong.mean(), "risk": other.wrong.mean()}
+        rows.append(row | _delays(alarms - n_before))
     # a table without rows has its columns, too
     return pd.DataFrame(
         rows, columns=[*by, "threshold", "risk_before", "risk", *DELAYS]

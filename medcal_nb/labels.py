@@ -15,6 +15,10 @@ LABELS: dict[str, str] = _TABLES["labels"] | MODELS
 UNITS: dict[str, str] = _TABLES["units"]
 #: ``higher`` or ``lower``: which way a number is better.
 BETTER: dict[str, str] = _TABLES["better"]
+#: Colour and mark in figures, in the order in which they stand.
+LOOKS: dict[str, list[str]] = _TABLES["looks"]
+#: What pdflatex reads in the place of a sign.
+LATEX: dict[str, str] = _TABLES["latex"]
 
 
 def label_of(name: object, column: str | None = None) -> str:

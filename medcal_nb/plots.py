@@ -18,7 +18,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from medcal_nb.labels import BETTER, UNITS, label_of
+from medcal_nb.labels import BETTER, LOOKS, UNITS, label_of
 
 __all__ = [
     "calibration",
@@ -33,47 +33,10 @@ __all__ = [
     "use_style",
 ]
 
-GENERAL = "#0072B2"
-MEDICAL = "#D55E00"
 #: What has no colour of its own; black is a model's.
 INK = "#3A3A3A"
 GREY = "#6B6B6B"
 PALE = "#D9D9D9"
-
-#: Colour and mark by name, in the order in which they stand: models by their accuracy. A colour of
-#: a model is of nothing else.
-LOOKS = {
-    "uncorrected": (GREY, "D"),
-    "transferred": (GENERAL, "o"),
-    "accuracy known": ("#56B4E9", "^"),
-    "refitted": (MEDICAL, "s"),
-    "general": (GENERAL, "o"),
-    "medical": (MEDICAL, "s"),
-    "InternVL3_5-14B-HF": ("#4B2067", "o"),
-    "Qwen3-VL-8B-Instruct": ("#CC79A7", "s"),
-    "gemma-3-27b-it": ("#000000", "^"),
-    "deepseek-vl2": ("#10A070", "D"),
-    "llava-v1.6-vicuna-13b-hf": ("#8A6D1B", "v"),
-    "pocket-expert": ("#7C4DFF", "p"),
-    "pocket-medical-large": ("#A3195B", "o"),
-    "pocket-medical": ("#00838F", "s"),
-    "pocket-general-large": ("#5D4037", "^"),
-    "pocket-general": ("#9E9D24", "D"),
-    "pocket-clip": ("#607D8B", "v"),
-    "verbalized": ("#52606D", "o"),
-    "p_true": ("#E69F00", "s"),
-    "probe_pik": ("#56B4E9", "^"),
-    "probe_saplma": ("#A6611A", "v"),
-    "probe_internalinspector": ("#A0A0A0", "X"),
-    "probe_ccps": ("#1F3A5F", "P"),
-    "probe_bicr": ("#6B8E23", "D"),
-    "MMMU-Pro (4 options)": ("#56B4E9", "o"),
-    "MMMU-Pro (10 options)": ("#52606D", "s"),
-    "unassisted": ("#52606D", "o"),
-    "assisted": ("#E69F00", "s"),
-    "accuracy": (INK, "o"),
-    "mean_confidence": (GREY, "s"),
-}
 # of any further model, and of any other level, none of them a colour of the five models
 _FURTHER_MODELS = ("#B71C1C", "#00A0B0", "#7C4DFF", "#D81B60", "#5D4037", "#37718E")
 _FURTHER = ("#52606D", "#E69F00", "#56B4E9", "#A6611A", "#A0A0A0", "#1F3A5F", "#6B8E23")
@@ -114,7 +77,10 @@ def look(levels: Iterable, column: str | None = None) -> dict[object, tuple[str,
     names = list(dict.fromkeys(levels))
     known = [name for name in LOOKS if name in names]
     others = [name for name in names if name not in LOOKS]
-    looks: dict[object, tuple[str, str]] = {name: LOOKS[name] for name in known}
+    looks: dict[object, tuple[str, str]] = {}
+    for name in known:
+        colour, mark = LOOKS[name]
+        looks[name] = (colour, mark)
     if column != "model":
         for i, name in enumerate(others):
             looks[name] = (_FURTHER[i % len(_FURTHER)], _MARKS[i % len(_MARKS)])
@@ -184,7 +150,7 @@ def forest(
     for (level, part, colour, mark), offset in zip(levels, offsets, strict=True):
         ax.errorbar(
             part[value],
-            part[label].astype(object).map(rows.index) + offset,
+            part[label].astype(object).map(rows) + offset,
             xerr=_arms(part, value),
             fmt=mark,
             color=colour,
@@ -192,7 +158,6 @@ def forest(
             elinewidth=1,
         )
     _mark(ax, reference, margin)
-    _name_rows(ax, rows, label)
     if len(levels) > 1 and hue != label:
         for between in np.arange(0.5, len(rows) - 1):
             ax.axhline(between, color=PALE, lw=0.6, zorder=0)
@@ -234,13 +199,13 @@ def dots(
     ax = ax or plt.gca()
     rows = _rows(ax, table[label], label)
     for level, part, colour, mark in _levels(table, hue):
-        y = part[label].astype(object).map(rows.index)
+        y = part[label].astype(object).map(rows)
         name = label_of(level, hue) if hue else None
         ax.plot(part[value], y, mark, color=colour, mfc="none", label=name)
     medians = table.groupby(label)[value].median()
     ax.plot(
         medians,
-        medians.index.astype(object).map(rows.index),
+        medians.index.astype(object).map(rows),
         "|",
         color=INK,
         ms=13,
@@ -248,7 +213,6 @@ def dots(
         label="median",
     )
     _mark(ax, reference, margin)
-    _name_rows(ax, rows, label)
     _name_axis(ax.xaxis, value)
     return ax
 
@@ -274,7 +238,7 @@ def dumbbell(
     """
     ax = ax or plt.gca()
     rows = _rows(ax, look(table[label], label), label)
-    y = table[label].astype(object).map(rows.index)
+    y = table[label].astype(object).map(rows)
     ax.hlines(y, table[first], table[second], color=PALE, lw=3, zorder=0)
     for name, face, offset in ((first, INK, -0.08), (second, "white", 0.08)):
         ax.errorbar(
@@ -287,7 +251,6 @@ def dumbbell(
             elinewidth=0.8,
             label=label_of(name),
         )
-    _name_rows(ax, rows, label)
     _name_axis(ax.xaxis, first)
     both = f"{label_of(first)} and {label_of(second)}"
     ax.set_xlabel(ax.get_xlabel().replace(label_of(first), both, 1))
@@ -530,24 +493,21 @@ def _arms(table: pd.DataFrame, name: str) -> np.ndarray | None:
     return np.clip([below, above], 0, None)
 
 
-def _rows(ax: Axes, names: Iterable, column: str) -> list:
-    """What has a row, in order: below those of axes beside that share the y axis, if it is new."""
+def _rows(ax: Axes, names: Iterable, column: str) -> dict[object, int]:
+    """Name a row for each name, below those of axes that share the y axis; return its place."""
     rows = list(dict.fromkeys(names))
     siblings = ax.get_shared_y_axes().get_siblings(ax)
-    if not any(other is not ax and other.has_data() for other in siblings):
-        return rows
-    labels = {label_of(name, column): name for name in rows}
-    there = ax.yaxis.get_major_formatter().format_ticks(ax.get_yticks())
-    if not labels.keys() & set(there):
-        raise ValueError(f"axes share their rows: {there}, not {list(labels)}")
-    known = [labels.pop(label, label) for label in there]
-    return [*known, *labels.values()]
-
-
-def _name_rows(ax: Axes, rows: list, column: str) -> None:
+    if any(other is not ax and other.has_data() for other in siblings):
+        labels = {label_of(name, column): name for name in rows}
+        there = ax.yaxis.get_major_formatter().format_ticks(ax.get_yticks())
+        if not labels.keys() & set(there):
+            raise ValueError(f"axes share their rows: {there}, not {list(labels)}")
+        known = [labels.pop(label, label) for label in there]
+        rows = [*known, *labels.values()]
     ax.set_yticks(range(len(rows)), [label_of(name, column) for name in rows])
     ax.set_ylim(len(rows) - 0.5, -0.5)
     ax.grid(axis="x")
+    return {name: row for row, name in enumerate(rows)}
 
 
 def _name_axis(axis: mpl.axis.Axis, column: str) -> None:

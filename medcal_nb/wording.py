@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from medcal_nb.labels import UNITS, label_of
+from medcal_nb.labels import LATEX, UNITS, label_of
 
 _ENDS = ("_low", "_high")
 _TINY = 0.0001
@@ -75,17 +75,13 @@ def estimate(
     >>> estimate(row, "gap", "points")
     '31 percentage points (95 % CI 30 to 33)'
     """
-    scale = 1
+    numbers = row[[name, *(f"{name}{end}" for end in _ENDS)]]
     unit = ""
     if form == "points":
         form = ".0f"
-        scale = 100
+        numbers = 100 * numbers
         unit = " percentage points"
-    texts = []
-    for column in (name, f"{name}_low", f"{name}_high"):
-        number = scale * row[column]
-        texts.append(format(number, form))
-    value, low, high = texts
+    value, low, high = (format(number, form) for number in numbers)
     return typeset(f"{value}{unit} ({level:.0%} CI {low} to {high})")
 
 
@@ -141,52 +137,6 @@ def _digits(value: float, *ends: float) -> int:
 
 # --- LaTeX --------------------------------------------------------------------------------
 
-#: What pdflatex reads in the place of a sign, in every encoding of fonts.
-_LATEX = {
-    "\\": r"\textbackslash{}",
-    "{": r"\{",
-    "}": r"\}",
-    "$": r"\$",
-    "&": r"\&",
-    "#": r"\#",
-    "%": r"\%",
-    "_": r"\_",
-    "~": r"\textasciitilde{}",
-    "^": r"\textasciicircum{}",
-    "<": "$<$",
-    ">": "$>$",
-    "|": "$|$",
-    '"': "''",
-    "\u2212": "$-$",
-    "–": "--",
-    "—": "---",
-    "\u00a0": "~",
-    "≤": r"$\le$",
-    "≥": r"$\ge$",
-    "±": r"$\pm$",
-    "×": r"$\times$",
-    "·": r"$\cdot$",
-    "→": r"$\to$",
-    "∞": r"$\infty$",
-    "°": r"$^\circ$",
-    "²": "$^2$",
-    "³": "$^3$",
-    "½": "$1/2$",
-    "α": r"$\alpha$",
-    "β": r"$\beta$",
-    "γ": r"$\gamma$",
-    "δ": r"$\delta$",
-    "Δ": r"$\Delta$",
-    "κ": r"$\kappa$",
-    "µ": r"$\mu$",
-    "μ": r"$\mu$",
-    "τ": r"$\tau$",
-    "…": r"\ldots{}",
-    "“": "``",
-    "”": "''",
-    "‘": "`",
-    "’": "'",
-}
 _LETTERS = "ßæœøåłıÆŒØÅŁ¡¿"
 _ACCENTS = "\u0300\u0301\u0302\u0303\u0304\u0306\u0307\u0308\u030a\u030b\u030c\u0327"
 _CHARACTER = 4.5  # points, on average, of footnotes
@@ -205,8 +155,8 @@ def as_latex(text: str) -> str:
     """
     signs = []
     for sign in unicodedata.normalize("NFC", text):
-        if sign in _LATEX:
-            signs.append(_LATEX[sign])
+        if sign in LATEX:
+            signs.append(LATEX[sign])
         elif " " <= sign <= "~" or sign in _LETTERS or _is_accented(sign):
             signs.append(sign)
         else:

@@ -116,25 +116,6 @@ def _choice(question: Any, options: Any, gold: Any) -> dict[str, Any]:
 # What each set asks, where it is not just a question with an answer.
 
 
-def _asked_omnimedvqa(row: dict[str, Any]) -> dict[str, Any]:
-    options = [row.get(f"option_{letter}") for letter in "ABCDEF"]
-    return _choice(row["question"], options, row["gt_answer"])
-
-
-def _asked_pmc_vqa(row: dict[str, Any]) -> dict[str, Any]:
-    options = {
-        letter: re.sub(
-            rf"^\s*{letter}\s*[:.)]\s*", "", one_line(row[f"Choice {letter}"])
-        )
-        for letter in "ABCD"
-    }
-    # The label is in Answer_label in the first version and in Answer in the second.
-    label = one_line(row.get("Answer_label") or row["Answer"]).upper()
-    return _choice(
-        row["Question"], options.values(), options.get(label) or row["Answer"]
-    )
-
-
 def _asked_gmai(row: dict[str, Any]) -> dict[str, Any]:
     options = vlcb.gmai_options(row)
     letter = vlcb.gmai_answer(row["category"], options)
@@ -193,8 +174,6 @@ def _asked_pope(row: dict[str, Any]) -> dict[str, Any]:
 
 #: What a row of each set asks, where it is not just a question with an answer.
 ASKED: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {
-    "omnimedvqa": _asked_omnimedvqa,
-    "pmc-vqa": _asked_pmc_vqa,
     "gmai-mmbench": _asked_gmai,
     "mmmu-pro-10": partial(_asked_mmmu_pro, name="MMMU_Pro_10"),
     "mmmu-pro-4": partial(_asked_mmmu_pro, name="MMMU_Pro_4"),

@@ -1,4 +1,4 @@
-"""Public VQA sets as item tables: the study's benchmarks, and five sets of medical images.
+"""Public VQA sets as item tables: the study's benchmarks, and three sets of medical images.
 
 ``load_items("vqa-rad")`` fetches a set from the Hugging Face hub, where its files are public, and
 keeps it in the hub's cache; ``load_items("vqa-rad:FOLDER")`` reads a copy on disk instead, laid out
@@ -9,10 +9,9 @@ stand in ``hub_sets.toml``.
 carry the numbers and columns of the recorded answers (`medcal_nb.datasets.vlcb`), so that an answer
 stands beside those of the five models to the same question.
 
-**Splits** are grouped by image, so that no image is in both. Where a set has a test split of its
-own, every image in it is ``test`` with all its questions, the rest is ``fit``; the set's own
-split stays in the column ``official_split``. Where it has none, images are assigned by a hash
-of their id, half to each. VQA-RAD shares 202 of its 203 test images with its training questions,
+**Splits** are grouped by image, so that no image is in both: every image in a set's own test split
+is ``test`` with all its questions, the rest is ``fit``; the set's own split stays in the column
+``official_split``. VQA-RAD shares 202 of its 203 test images with its training questions,
 so that its 451 test questions (``official_split == "test"``) are a part of ``test`` here.
 
 **Images** are named by the set's own id or, where it has none, by a hash of the file's content.
@@ -37,7 +36,6 @@ import zipfile
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
-from fnmatch import fnmatch
 from functools import cached_property
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
@@ -135,23 +133,15 @@ class _Files:
         """Yield the rows of a split's files as dicts, images as they are stored."""
         import pyarrow.parquet
 
-        for path in self.find(patterns) or self._packed(patterns):
+        for path in self.find(patterns):
             with _plainly(path):
                 if path.suffix == ".json":
                     yield from _records(path.read_text(encoding="utf-8"))
-                elif path.suffix in (".csv", ".tsv"):
+                elif path.suffix == ".tsv":
                     yield from _cells(path)
                 else:
                     for batch in pyarrow.parquet.ParquetFile(path).iter_batches(100):
                         yield from batch.to_pylist()
-
-    def _packed(self, patterns: list[str]) -> list[Path]:
-        """Return files that match a pattern inside an archive, unpacked."""
-        plain = [pattern.removeprefix("**/") for pattern in patterns]
-        names = [
-            name for name in self.members if any(fnmatch(name, one) for one in plain)
-        ]
-        return [Path(str(self.image(name))) for name in names]
 
     @cached_property
     def members(self) -> dict[str, tuple[Path, zipfile.ZipInfo]]:
@@ -243,12 +233,11 @@ def _records(text: str) -> Iterator[dict[str, Any]]:
 
 
 def _cells(path: Path) -> Iterator[dict[str, Any]]:
-    """Yield the rows of a CSV or TSV, whose cells may hold whole images."""
+    """Yield the rows of a TSV, whose cells may hold whole images."""
     before = csv.field_size_limit(_LARGEST)
-    mark = "\t" if path.suffix == ".tsv" else ","
     try:
         with path.open(newline="", encoding="utf-8") as file:
-            for row in csv.DictReader(file, delimiter=mark, strict=True):
+            for row in csv.DictReader(file, delimiter="\t", strict=True):
                 if None in row.values():
                     raise ValueError("a row is cut off")
                 yield row
@@ -291,17 +280,10 @@ def _item_of(
     return out | (modality_of(ruled, "rule") if rules else modality_of(stated))
 
 
-_NAMED = ("organ", "category", "answer_type", "source")
+_NAMED = ("organ", "category", "answer_type")
 
 
 # --- the table -----------------------------------------------------------------------------------
-
-
-def _half(image_id: str) -> str:
-    """Return "test" or "fit" by a hash, half of the images each; the split belongs to the set."""
-    return (
-        "test" if hashlib.sha256(f"0:{image_id}".encode()).digest()[0] < 128 else "fit"
-    )
 
 
 def load(
@@ -340,11 +322,9 @@ def load(
         raise MedcalError(
             f"{files.where}: rows share an id; is it {spec['title']}, once?"
         )
-    if spec["official_test"]:
-        tested = table.loc[
-            table["official_split"].isin(spec["official_test"]), "image_id"
-        ]
-        table["split"] = np.where(table["image_id"].isin(tested), "test", "fit")
+    is_tested = table["official_split"].isin(spec["official_test"])
+    tested = table.loc[is_tested, "image_id"]
+    table["split"] = np.where(table["image_id"].isin(tested), "test", "fit")
     table = chosen(table, split, n, seed)
     if len(table) and isinstance(table["image"].iloc[0], str):
         table = _with_images(table, files, left_out)
@@ -380,8 +360,7 @@ def _items(files: _Files, left_out: Counter[str]) -> list[dict[str, Any]]:
             if row is None:
                 continue
             row |= {"dataset": files.name, "domain": spec["domain"]}
-            row["split"] = _half(row["image_id"])
-            row["official_split"] = official if spec["official_test"] else "none"
+            row["official_split"] = official
             # rows about one image share one object
             row["image"] = contents.setdefault(row["image_id"], row["image"])
             rows.append(row)

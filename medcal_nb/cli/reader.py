@@ -3,65 +3,60 @@
 import tempfile
 import webbrowser
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
-import typer
+from typer import Argument, Option
 
 from medcal_nb.cli._app import Force, say
+
+To = Annotated[
+    Path | None,
+    Option(help="Write the page (.html) here; a temporary one is opened if left out."),
+]
 
 
 def reader(
     answers: Annotated[
         Path,
-        typer.Argument(
-            metavar="ANSWERS",
-            help="A log, a table, or recorded answers: pocket.",
+        Argument(
+            metavar="ANSWERS", help="A log, a table, or recorded answers: pocket."
         ),
     ],
-    to: Annotated[
-        Path | None,
-        typer.Option(
-            help="Write the page (.html) here; a temporary one is opened if left out."
-        ),
-    ] = None,
+    to: To = None,
     model: Annotated[
         str | None,
-        typer.Option(
-            metavar="NAME",
-            help="Whose answers are shown; chosen if left out.",
-        ),
+        Option(metavar="NAME", help="Whose answers are shown; chosen if left out."),
     ] = None,
     dataset: Annotated[
         str | None,
-        typer.Option(
+        Option(
             metavar="NAME",
             help="The data set that is shown; NAME:FOLDER of its images.",
         ),
     ] = None,
     strategy: Annotated[
         str | None,
-        typer.Option(
+        Option(
             metavar="NAME",
             help="The elicitation method that is shown; chosen if left out.",
         ),
     ] = None,
     size: Annotated[
-        int, typer.Option(min=1, max=200, help="Put so many cases on the page.")
+        int, Option(min=1, max=200, help="Put so many cases on the page.")
     ] = 20,
     number: Annotated[
-        int,
-        typer.Option("--set", min=1, help="Which set of cases is shown."),
+        int, Option("--set", min=1, help="Which set of cases is shown.")
     ] = 1,
     certify: Annotated[
         bool,
-        typer.Option(
+        Option(
             "--certify",
             help="ANSWERS is a sheet of medcal certify: grade its open rows.",
         ),
     ] = False,
     name: Annotated[
         str,
-        typer.Option(
+        Option(
             "--reader",
             metavar="NAME",
             help="Whose decisions these will be; the page asks if left out.",
@@ -81,22 +76,11 @@ def reader(
     # of a name of its own, in a folder that no other user can look into
     page = to or Path(tempfile.mkdtemp(prefix="medcal-reader-")) / "cases.html"
     if certify:
-        n = write_grading_page(answers, page, force=force)
-        say(f"wrote {page}: {n} answers to grade")
-        if to is None:
-            webbrowser.open(page.as_uri())
-        return
-    holds = write_page(
-        answers,
-        page,
-        size=size,
-        number=number,
-        dataset=dataset,
-        model=model,
-        strategy=strategy,
-        reader=name,
-        force=force,
-    )
+        holds = f"{write_grading_page(answers, page, force=force)} answers to grade"
+    else:
+        how: dict[str, Any] = {"dataset": dataset, "model": model, "strategy": strategy}
+        how |= {"size": size, "number": number, "reader": name, "force": force}
+        holds = write_page(answers, page, **how)
     say(f"wrote {page}: {holds}")
     if to is None:
         webbrowser.open(page.as_uri())

@@ -1,9 +1,9 @@
 "use strict";
 // One answer at a time, graded by a key; the sheet is written as it came, with the grades in it.
 // Words of the data become text, never markup.
-const data = JSON.parse(document.getElementById("data").textContent);
-const KEY = `medcal-grades:${data.set}`;
 const byId = (id) => document.getElementById(id);
+const data = JSON.parse(byId("data").textContent);
+const KEY = `medcal-grades:${data.set}`;
 const WORDS = { 1: "right", 0: "wrong", "?": "cannot be graded" };
 const BUTTONS = { g1: "1", g0: "0", gx: "?" };
 
@@ -28,17 +28,16 @@ function show() {
   byId("question").textContent = `${place + 1} of ${data.cases.length}: ${one.question || one.item}`;
   byId("answer").textContent = one.answer || "(not in the sheet)";
   byId("gold").textContent = one.gold ? `Right answer in the data: ${one.gold}` : "";
-  byId("image").src = one.image || "data:,";
-  byId("image").alt = `Image of answer ${place + 1}`;
-  byId("image").hidden = !one.image;
+  const alt = `Image of answer ${place + 1}`;
+  Object.assign(byId("image"), { src: one.image || "data:,", alt, hidden: !one.image });
   byId("grade").textContent = one.row in grades ? `Graded: ${WORDS[grades[one.row]]}.` : "";
   byId("progress").textContent = `${n} of ${data.cases.length} graded`;
   byId("previous").disabled = place === 0;
   byId("next").disabled = place === data.cases.length - 1;
-  URL.revokeObjectURL(byId("download").href);
-  byId("download").href = URL.createObjectURL(new Blob([sheet()], { type: "text/csv" }));
-  byId("download").download = data.name;
-  byId("download").textContent = `Download ${data.name}`;
+  const link = byId("download");
+  URL.revokeObjectURL(link.href);
+  link.href = URL.createObjectURL(new Blob([sheet()], { type: "text/csv" }));
+  Object.assign(link, { download: data.name, textContent: `Download ${data.name}` });
 }
 
 function move(step) {

@@ -111,9 +111,11 @@ def page_text(data: dict, name: str = "reader") -> str:
         f"default-src 'none'; img-src data:; style-src '{_hash(style)}'; "
         f"script-src '{_hash(script)}'; base-uri 'none'; form-action 'none'"
     )
-    page = Template((folder / f"{name}.html").read_text(encoding="utf-8"))
+    page = Template((folder / "page.html").read_text(encoding="utf-8"))
+    body = (folder / f"{name}.html").read_text(encoding="utf-8")
     text = json.dumps(data, allow_nan=False).replace("<", "\\u003c")
-    return page.substitute(policy=policy, style=style, script=script, data=text)
+    values = {"policy": policy, "style": style, "script": script}
+    return page.substitute(values, body=body, data=text)
 
 
 def _hash(text: str) -> str:

@@ -2,11 +2,12 @@
 // One case at a time: the reader's answer and confidence, then the model's, then a decision. What a
 // reader says is a row that is only ever added; of the decisions about a case the last one counts.
 // Words of the data become text, never markup.
-const data = JSON.parse(document.getElementById("data").textContent);
+const byId = (id) => document.getElementById(id);
+const data = JSON.parse(byId("data").textContent);
 const KEY = `medcal-reader:${data.set}`;
 const cases = data.cases;
-const byId = (id) => document.getElementById(id);
 const percent = (share) => `${Math.round(100 * share)}\u00a0%`;
+const percents = (low, high) => `${Math.round(100 * low)} to ${percent(high)}`;
 const quoted = (text) => `“${text}”`;
 const SMALL = 256; // pixels: images of fewer are enlarged without smoothing
 
@@ -156,8 +157,7 @@ function showModel(one, own) {
   byId("says").textContent = `The model says ${quoted(one.answer)}, confidence ${percent(one.confidence)}`;
   byId("own").textContent = `You said ${inWords(own)}, before you saw it.`;
   byId("rate").textContent = one.similar
-    ? `Of ${n} such answers ${wrong} ${wrong === 1 ? "was" : "were"} wrong, 95 % CI ` +
-      `${Math.round(100 * low)} to ${percent(high)}.`
+    ? `Of ${n} such answers ${wrong} ${wrong === 1 ? "was" : "were"} wrong, 95 % CI ${percents(low, high)}.`
     : "No such answer has been graded: how often they are wrong is unknown.";
   byId("alike").textContent = one.similar
     ? `Such answers, about other images: ${likenesses(one).join(", ")}.` : "";
@@ -165,7 +165,7 @@ function showModel(one, own) {
 
 function likenesses({ alike, similar: { span: [low, high] } }) {
   const words = { question_type: "same kind of question", modality: "same modality" };
-  const span = percent(low) === percent(high) ? percent(high) : `${Math.round(100 * low)} to ${percent(high)}`;
+  const span = percent(low) === percent(high) ? percent(high) : percents(low, high);
   return [`confidence ${span}`, ...alike.map((name) => words[name])];
 }
 
@@ -315,7 +315,7 @@ function score(name, answers) {
   const brier = mean(answers.map(([confidence, correct]) => (confidence - Number(correct)) ** 2));
   const row = make(byId("scores"), "tr");
   make(row, "th", name, { scope: "row" });
-  make(row, "td", `${k} of ${n}: ${percent(k / n)} (${Math.round(100 * low)} to ${percent(high)})`);
+  make(row, "td", `${k} of ${n}: ${percent(k / n)} (${percents(low, high)})`);
   make(row, "td", percent(mean(answers.map(([confidence]) => confidence))));
   make(row, "td", brier.toFixed(3));
 }
@@ -325,6 +325,13 @@ function score(name, answers) {
 function enlarge() {
   const isLarge = byId("columns").classList.toggle("large");
   byId("frame").ariaPressed = `${isLarge}`;
+}
+
+function clear() {
+  if (!confirm("Delete every decision about these cases from this browser?")) return;
+  state = { reader: data.reader, rows: [] };
+  save();
+  go(0);
 }
 
 const press = (id) => () => byId(id).hidden || byId(id).click();
@@ -368,21 +375,14 @@ byId("reader").addEventListener("keydown", (event) => {
   if (selected()) decide();
   else byId("question").focus();
 });
-byId("clear").addEventListener("click", () => {
-  if (!confirm("Delete every decision about these cases from this browser?")) return;
-  state = { reader: data.reader, rows: [] };
-  save();
-  go(0);
-});
 window.addEventListener("beforeunload", (event) => unsaved && event.preventDefault());
 byId("answers").addEventListener("input", changed);
 byId("image").addEventListener("load", smooth);
-byId("previous").addEventListener("click", () => go(place - 1));
-byId("next").addEventListener("click", () => go(place + 1));
-byId("summarise").addEventListener("click", () => (byId("summary").hidden ? summarise() : go(place)));
-byId("take").addEventListener("click", takeOver);
-byId("defer").addEventListener("click", () => decide(true));
-byId("frame").addEventListener("click", enlarge);
+const BUTTONS = {
+  previous: () => go(place - 1), next: () => go(place + 1), take: takeOver, defer: () => decide(true),
+  summarise: () => (byId("summary").hidden ? summarise() : go(place)), frame: enlarge, clear,
+};
+for (const [id, act] of Object.entries(BUTTONS)) byId(id).addEventListener("click", act);
 
 load();
 byId("about").textContent = `Answers of ${data.about.model} to ${data.about.dataset}, elicited by ` +

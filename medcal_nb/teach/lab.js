@@ -48,7 +48,7 @@ export function answers(settings) {
 // The readings of SCORES if the share with a cancer were another. What is said is the share with a
 // cancer among like scores where it was measured: there, it is calibrated.
 export function readings(prevalence) {
-  const total = (k) => SCORES.reduce((all, row) => all + row[k], 0), ill = total(0), healthy = total(1);
+  const total = (k) => sum(SCORES, (row) => row[k]), ill = total(0), healthy = total(1);
   return SCORES.map(([with_, without]) => {
     const right = (prevalence * with_) / ill, n = right + ((1 - prevalence) * without) / healthy;
     return { says: with_ / (with_ + without), n, right };
@@ -67,10 +67,9 @@ const sum = (rows, value) => rows.reduce((total, row, k) => total + value(row, k
 // ECE, Brier score, log loss, accuracy and mean confidence, and the table of bins; without a number
 // of bins each row is one of its own.
 export function measures(rows, bins = 0) {
-  const table = bins ? Array.from({ length: bins }, () => ({ n: 0, says: 0, square: 0, right: 0 })) : [];
-  for (const { says, n, right } of rows) {
-    if (!bins) table.push({ n: 0, says: 0, square: 0, right: 0 });
-    const bin = bins ? table[binOf(says, bins)] : table.at(-1);
+  const table = Array.from({ length: bins || rows.length }, () => ({ n: 0, says: 0, square: 0, right: 0 }));
+  for (const [k, { says, n, right }] of rows.entries()) {
+    const bin = table[bins ? binOf(says, bins) : k];
     bin.n += n;
     bin.says += n * says;
     bin.square += n * says * says;
@@ -151,8 +150,8 @@ export function interval(table, normal = NORMAL) {
   // how often gaps show as much as was seen, by whichever of the two stands out more
   const exceeded = (gaps) => {
     const scales = drawn(gaps).map((values) => {
-      const centre = values.reduce((all, v) => all + v, 0) / DRAWS;
-      const square = values.reduce((all, v) => all + (v - centre) ** 2, 0) / DRAWS;
+      const centre = sum(values, (v) => v) / DRAWS;
+      const square = sum(values, (v) => (v - centre) ** 2) / DRAWS;
       return { values, centre, sd: Math.max(Math.sqrt(square), 1e-12) };
     });
     const [sizes, means] = scales, of = (scale, v) => (v - scale.centre) / scale.sd;
@@ -337,8 +336,8 @@ function forecaster(root, side, settings, changed) {
     });
     return { dot, handle };
   });
-  legend(side, { dot: drags ? "answers around one confidence: how often they are right in the long run; drag it"
-    : "answers around one confidence: how often they are right in the long run", ...BINS,
+  const dot = "answers around one confidence: how often they are right in the long run";
+  legend(side, { dot: drags ? `${dot}; drag it` : dot, ...BINS,
     ...(line && { line: "answers to the right are kept, the others checked" }) });
   return () => {
     const rows = answers(settings), now = measures(rows, settings.bins);

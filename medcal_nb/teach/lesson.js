@@ -199,10 +199,7 @@ for (const root of once(".medcal-quiz")) {
   const ask = () => {
     const { picture, question, options } = cases[given.length], chance = 100 / options.length;
     at(".place").textContent = `Image ${given.length + 1} of ${cases.length}`;
-    const image = at("form img");
-    image.src = picture;
-    image.hidden = false;
-    image.alt = at(".place").textContent;
+    Object.assign(at("form img"), { src: picture, hidden: false, alt: at(".place").textContent });
     at("legend").textContent = question;
     at(".options").replaceChildren();
     for (const value of options)

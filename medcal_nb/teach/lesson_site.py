@@ -47,7 +47,9 @@ def write_lesson_site(notebook: str | os.PathLike, folder: str | os.PathLike) ->
         raise MedcalError(f"{notebook}: not executed: run `medcal study 07` first")
     page = Path(folder) / "index.html"
     page.parent.mkdir(parents=True, exist_ok=True)
-    text = template("page.jinja").render(parts=parts, n=len(NAMES), script=script())
+    style = Path(__file__).with_name("page.css").read_text(encoding="utf-8")
+    values = {"parts": parts, "n": len(NAMES), "script": script(), "style": style}
+    text = template("page.jinja").render(values)
     page.write_text(text, encoding="utf-8")
     return page
 

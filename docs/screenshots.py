@@ -1,6 +1,6 @@
-"""Take a screenshot of README: ``python -m docs.screenshots lesson``, or ``reader``.
+"""Take a screenshot of README: ``python -m docs.screenshots lesson``, ``reader`` or ``report``.
 
-They show the real thing: the lesson's page, and the reader page of recorded answers.
+They show the real thing: the lesson's page, and the reader page and report of recorded answers.
 """
 
 from __future__ import annotations
@@ -13,12 +13,14 @@ from pathlib import Path
 from PIL import Image
 from playwright.sync_api import Page, sync_playwright
 
+from medcal_nb.answers import load_answers, write_table
 from medcal_nb.reader import write_page
+from medcal_nb.report import write_report
 from medcal_nb.teach.lesson_site import write_lesson_site
 from tests.browser.conftest import ARGUMENTS
 from tests.teach.executed import executed_lesson
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[1]
 SIZE = {"width": 1280, "height": 860}
 
 
@@ -48,6 +50,16 @@ def take_reader(page: Page, home: Path, to: Path) -> None:
     _save(page, to)
 
 
+def take_report(page: Page, home: Path, to: Path) -> None:
+    """Show the first screen of the report on a model of the study."""
+    answers = load_answers("vlcb").query("dataset == 'GMAI-MMBench'")
+    one = "model == 'Qwen3-VL-8B-Instruct' and strategy == 'verbalized'"
+    write_table(answers.query(one), home / "answers.csv")
+    write_report(home / "answers.csv", home / "report")
+    page.goto((home / "report" / "report.html").as_uri())
+    _save(page, to)
+
+
 def _save(page: Page, to: Path) -> None:
     """Save what is seen with a palette, which keeps text sharp and files small."""
     page.screenshot(path=to)
@@ -58,7 +70,8 @@ def _save(page: Page, to: Path) -> None:
 
 def main(name: str) -> None:
     """Take one."""
-    take = {"lesson": take_lesson, "reader": take_reader}[name]
+    shots = {"lesson": take_lesson, "reader": take_reader, "report": take_report}
+    take = shots[name]
     chromium = shutil.which("chromium") or shutil.which("chromium-browser")
     to = ROOT / "docs" / "img" / f"{name}.png"
     with tempfile.TemporaryDirectory() as folder, sync_playwright() as playwright:

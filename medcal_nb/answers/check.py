@@ -6,7 +6,6 @@ First each cell by itself (`checked`), then what the columns say of each other
 
 import re
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -20,9 +19,10 @@ from medcal_nb.answers.columns import (
     KEY,
     KNOWN,
     TEXT,
-    Place,
     columns_of,
+    fault,
     numbers,
+    refuse,
     within,
 )
 from medcal_nb.answers.recognise import (
@@ -50,9 +50,9 @@ _GIVE_KEY = "every answer needs one text here, it is part of the key"
 def checked(
     raw: pd.DataFrame,
     taken: Mapping[str, str],
-    file: str,
     *,
     fixed: Mapping[str, str] | None = None,
+    dataset: str = "",
     scale: str | float | None = None,
     strict: bool = False,
 ) -> pd.DataFrame:
@@ -63,10 +63,10 @@ def checked(
     raw : DataFrame
     taken : mapping
         Of our columns to its own.
-    file : str
-        For messages.
     fixed : mapping, optional
         Columns of ours that have one value in all rows.
+    dataset : str
+        What the data set is called where nothing says it.
     scale : str or float, optional
         As of `medcal_nb.answers.load_answers`.
     strict : bool
@@ -90,23 +90,22 @@ def checked(
         if not strict and "cell" in COLUMNS[ours].parts:
             values = _without_nothing(values, taken[ours], sentences)
         try:
-            out[ours] = COLUMNS[ours].read(values, Place(file, taken[ours]))
+            out[ours] = COLUMNS[ours].read(values, taken[ours])
         except MedcalError:
             if strict or ours not in _ASIDE:
                 raise
             left_out.append(taken[ours])
-    assumed = _assume(out, raw.index, file)
-    _check_names(out, taken, file)
+    assumed = _assume(out, raw.index, dataset)
+    _check_names(out, taken)
     word = ""
     if "confidence" in out:
         by = [out["model"], out["strategy"]]
-        place = Place(file, taken.get("confidence", "confidence"))
-        shares, word = confidences(out["confidence"], scale, by, place)
+        shares, word = confidences(out["confidence"], scale, by, taken["confidence"])
         out["confidence"] = pd.Series(shares, raw.index)
     out.setdefault("confidence", pd.Series(np.nan, raw.index))
     out.setdefault("correct", pd.Series(pd.NA, raw.index, dtype="boolean"))
     table = pd.DataFrame({name: out[name] for name in ANSWER_COLUMNS if name in out})
-    _check_keys(table, file)
+    _check_keys(table)
     others = raw.drop(columns=_used(taken))
     left_out += [name for name in others if name in table]
     if left_out:
@@ -149,18 +148,16 @@ def _without_nothing(values: pd.Series, theirs: str, sentences: list[str]) -> pd
     return values.mask(is_word)
 
 
-def _check_names(
-    out: Mapping[str, pd.Series], taken: Mapping[str, str], file: str
-) -> None:
+def _check_names(out: Mapping[str, pd.Series], taken: Mapping[str, str]) -> None:
     """Refuse answers whose key lacks a part, and models that differ by nothing but case."""
     for name in ANSWER_KEY:
-        place = Place(file, taken.get(name, name))
-        place.refuse(out[name], out[name].isna(), "is missing", _GIVE_KEY)
+        column = taken.get(name, name)
+        refuse(column, out[name], out[name].isna(), "is missing", _GIVE_KEY)
         if name != "item_id":
-            _check_case(out[name], place)
+            _check_case(out[name], column)
 
 
-def _assume(out: dict[str, pd.Series], index: pd.Index, file: str) -> list[str]:
+def _assume(out: dict[str, pd.Series], index: pd.Index, dataset: str) -> list[str]:
     """Fill in what every answer needs, in sentences."""
     if "sample" in out:
         out["sample"] = out["sample"].fillna(0)
@@ -168,14 +165,11 @@ def _assume(out: dict[str, pd.Series], index: pd.Index, file: str) -> list[str]:
         # a person answers in the place of a model
         out.setdefault("model", out["reader"])
     assumed = []
-    usual = {
-        "model": "unnamed",
-        "dataset": Path(file).name.split(".")[0],
-        "strategy": "stated",
-    }
-    for name in usual.keys() - out.keys():
-        out[name] = pd.Series(usual[name], index, dtype=TEXT)
-        assumed.append(f"no column '{name}': it is '{usual[name]}'")
+    usual = {"model": "unnamed", "dataset": dataset, "strategy": "stated"}
+    for name, value in usual.items():
+        if name not in out:
+            out[name] = pd.Series(value, index, dtype=TEXT)
+            assumed.append(f"no column '{name}': it is '{value}'")
     if "item_id" not in out:
         out["item_id"] = pd.Series(range(1, len(index) + 1), index).astype(TEXT)
         assumed.append("no column of items: rows are numbered")
@@ -196,17 +190,17 @@ def _taken(taken: Mapping[str, str], word: str) -> list[str]:
     return [", ".join(parts)] if parts else []
 
 
-def _check_case(column: pd.Series, place: Place) -> None:
+def _check_case(names: pd.Series, column: str) -> None:
     """Refuse names that differ by nothing but case."""
     first: dict[str, str] = {}
-    for text in column.unique():
+    for text in names.unique():
         other = first.setdefault(text.casefold(), text)
         if text != other:
             problem = f"and {other!r} differ by case"
-            place.refuse(column, column == text, problem, "write one name")
+            refuse(column, names, names == text, problem, "write one name")
 
 
-def _check_keys(table: pd.DataFrame, file: str) -> None:
+def _check_keys(table: pd.DataFrame) -> None:
     """Refuse two rows that are the same answer."""
     key = [name for name in KEY if name in table]
     twice = table.duplicated(key, keep=False)
@@ -215,8 +209,8 @@ def _check_keys(table: pd.DataFrame, file: str) -> None:
         rows = np.flatnonzero((table[key] == values).all(axis=1)) + 1
         shown = ", ".join(f"{name}={value}" for name, value in values.items())
         raise MedcalError(
-            f"{file}: rows {rows[0]} and {rows[1]} are the same answer ({shown}); drop one, or "
-            "number repeated replies in a column 'sample'"
+            f"rows {rows[0]} and {rows[1]} are the same answer ({shown}); drop one, or number "
+            "repeated replies in a column 'sample'"
         )
 
 
@@ -224,7 +218,7 @@ def _check_keys(table: pd.DataFrame, file: str) -> None:
 
 
 def confidences(
-    values: pd.Series, scale: str | float | None, by: Sequence[pd.Series], place: Place
+    values: pd.Series, scale: str | float | None, by: Sequence[pd.Series], column: str
 ) -> tuple[NDArray[np.float64], str]:
     """Confidences as probabilities, and a word on their scale.
 
@@ -237,7 +231,8 @@ def confidences(
         or plainly percent.
     by : sequence of Series
         Whose answers they are, by which method: all use one scale.
-    place : Place
+    column : str
+        What the user calls it.
 
     Raises
     ------
@@ -248,24 +243,24 @@ def confidences(
         "a confidence is a probability: write 0.85 for 85 %, leave the cell empty where there is "
         "none, or give scale=percent"
     )
-    array, signed = numbers(values, place, remedy)
+    array, signed = numbers(values, column, remedy)
     known = ~np.isnan(array)
     if scale == "log":
-        place.refuse(values, array > 0, "is above 0, no log-probability", remedy)
+        refuse(column, values, array > 0, "is above 0, no log-probability", remedy)
         return np.exp(array), "log-probabilities"
     groups = pd.Series(array, values.index).groupby([*by], sort=False)
     tops = groups.max().dropna()
     if scale is None and signed.any():
         problem = "has another form: some cells have a percent sign and some have none"
-        place.refuse(values, known & (signed != signed[known][0]), problem, remedy)
+        refuse(column, values, known & (signed != signed[known][0]), problem, remedy)
         scale = 100
     elif scale is None:
-        scale = _plain_scale(values, array, tops, place)
+        scale = _plain_scale(values, array, tops, column)
     low, high = scale_of(scale)
     # of a few answers all may be unsure
     is_many = groups.count().reindex(tops.index) >= _FEW
-    _check_used(low, high, tops, is_many, place)
-    shares = within(values, array, place, low, high, remedy)
+    _check_used(low, high, tops, is_many, column)
+    shares = within(values, array, column, low, high, remedy)
     word = ""
     if high > 1:
         word = "percent" if high == 100 else f"scale {low:g} to {high:g}"
@@ -273,13 +268,13 @@ def confidences(
 
 
 def _plain_scale(
-    values: pd.Series, array: NDArray, tops: pd.Series, place: Place
+    values: pd.Series, array: NDArray, tops: pd.Series, column: str
 ) -> int:
     """1 or 100, where it is plain which."""
     top = tops.max()
     if len(tops) and top <= 0 and np.nanmin(array) < 0:
         remedy = "write exp of it, or give scale=log"
-        place.refuse(values, array < 0, "is a log-probability, it seems", remedy)
+        refuse(column, values, array < 0, "is a log-probability, it seems", remedy)
     if tops.empty or top <= 1.01 or np.isinf(top):
         return 1
     if tops.min() > 20 and top <= 100 and not ((array % 1 > 0) & (array < 10)).any():
@@ -291,11 +286,11 @@ def _plain_scale(
         "write 0.85 for 85 % everywhere, or give scale=percent, scale=10 or scale=1-5"
     )
     largest = int(np.nanargmax(array))
-    raise place.fault(largest, values.iloc[largest], problem, remedy)
+    raise fault(column, largest, values.iloc[largest], problem, remedy)
 
 
 def _check_used(
-    low: float, high: float, tops: pd.Series, is_many: pd.Series, place: Place
+    low: float, high: float, tops: pd.Series, is_many: pd.Series, column: str
 ) -> None:
     """Refuse a scale of which some use only the bottom, as that of another scale would be."""
     used = ((tops - low) / (high - low))[tops > low]
@@ -304,7 +299,7 @@ def _check_used(
     if high > 1 and len(low_used):
         name = low_used.idxmax()
         raise MedcalError(
-            f"{place.file}: column '{place.column}': on a scale from {low:g} to {high:g} "
+            f"column '{column}': on a scale from {low:g} to {high:g} "
             f"{', '.join(map(repr, name))} reaches {tops[name]:g} at most; another scale? Give "
             "scale=10 or scale=1, or write probabilities"
         )
@@ -313,7 +308,7 @@ def _check_used(
 # --- what columns say of each other --------------------------------------------------------------
 
 
-def refuse_contradictions(answers: pd.DataFrame, found: Recognised, file: str) -> None:
+def refuse_contradictions(answers: pd.DataFrame, found: Recognised) -> None:
     """Refuse answers whose columns contradict each other, or mean something else.
 
     Parameters
@@ -323,8 +318,6 @@ def refuse_contradictions(answers: pd.DataFrame, found: Recognised, file: str) -
         ``attrs["assumed"]``.
     found : Recognised
         What they were made from.
-    file : str
-        For messages.
 
     Raises
     ------
@@ -332,14 +325,14 @@ def refuse_contradictions(answers: pd.DataFrame, found: Recognised, file: str) -
         For rows of sums, rows that are runs of the same items, probabilities of one class, grades
         that contradict the gold answers, and images that only some answers name.
     """
-    _check_sums(answers, found, file)
+    _check_sums(answers, found)
     if "item_id" not in found.taken and "item_id" not in found.named:
-        _check_repeats(found, file)
+        _check_repeats(found)
     if {"answer", "gold", "correct"} <= {*found.taken}:
-        answers.attrs["assumed"] += _check_grades(answers, found.taken["correct"], file)
+        answers.attrs["assumed"] += _check_grades(answers, found.taken["correct"])
     if "answer" in answers:
-        _check_class(answers, file)
-    check_images(answers, file)
+        _check_class(answers)
+    check_images(answers)
 
 
 _SUMS = frozenset(KNOWN["rows"]["sums"].split())
@@ -347,7 +340,7 @@ _BESIDE = frozenset(KNOWN["rows"]["beside"].split())
 _RUNS = frozenset(KNOWN["rows"]["runs"].split())
 
 
-def _check_sums(answers: pd.DataFrame, found: Recognised, file: str) -> None:
+def _check_sums(answers: pd.DataFrame, found: Recognised) -> None:
     """Refuse a row that sums the others up, by its name, in any place and of many languages."""
     others = answers.columns.difference(ANSWER_COLUMNS, sort=False)
     named = ["item_id", "image_id", "model", "reader", "dataset", "domain"]
@@ -364,8 +357,7 @@ def _check_sums(answers: pd.DataFrame, found: Recognised, file: str) -> None:
             row = int(is_one.idxmax())
             text = answers.loc[row, name]
             raise MedcalError(
-                f"{file}: row {row + 1} is '{text}', no answer, it seems; drop it, or name it "
-                "otherwise"
+                f"row {row + 1} is '{text}', no answer, it seems; drop it, or name it otherwise"
             )
 
 
@@ -382,7 +374,7 @@ def is_sum(text: str) -> bool:
     return bool(words & _SUMS) and words <= _SUMS | _BESIDE
 
 
-def _check_class(answers: pd.DataFrame, file: str) -> None:
+def _check_class(answers: pd.DataFrame) -> None:
     """Refuse confidences that are those of one class, whichever class was answered.
 
     Of the answers that are given often, they reach one half just where one of them is given.
@@ -401,13 +393,13 @@ def _check_class(answers: pd.DataFrame, file: str) -> None:
             if ((words == word) == is_high).mean() > 0.98:
                 low = "' or '".join(other for other in often if other != word)
                 raise MedcalError(
-                    f"{file}: the confidence of '{model}' lies below 0.5 just where the answer is "
+                    f"the confidence of '{model}' lies below 0.5 just where the answer is "
                     f"'{low}': it is the probability of '{word}', not that of the answer; write "
                     f"that of the answer: of two, write 1 − p where the answer is '{low}'"
                 )
 
 
-def _check_grades(answers: pd.DataFrame, theirs: str, file: str) -> list[str]:
+def _check_grades(answers: pd.DataFrame, theirs: str) -> list[str]:
     """Refuse grades that call answers wrong which are the gold answers, or the other way round.
 
     A few such are a sentence among what was assumed.
@@ -420,15 +412,19 @@ def _check_grades(answers: pd.DataFrame, theirs: str, file: str) -> list[str]:
     odd = known.index[is_plain & (known["correct"] != is_gold)]
     if odd.empty:
         return []
-    problem = f"{len(odd):,} of {len(known):,} grades in '{theirs}' contradict the gold answers, "
-    problem += f"the first in row {odd[0] + 1}"
+    problem = (
+        f"{len(odd):,} of {len(known):,} grades in '{theirs}' contradict the gold answers, the "
+        f"first in row {odd[0] + 1}"
+    )
     if len(odd) > max(1, is_plain.sum() / 10):
-        remedy = "name the column of grades by correct=COLUMN, or grade by the gold answers with "
-        raise MedcalError(f"{file}: {problem}; {remedy}correct= (nothing)")
+        raise MedcalError(
+            f"{problem}; name the column of grades by correct=COLUMN, or grade by the gold answers "
+            "with correct= (nothing)"
+        )
     return [problem]
 
 
-def check_images(table: pd.DataFrame, file: str) -> None:
+def check_images(table: pd.DataFrame) -> None:
     """Refuse a data set of which some answers name their image and some do not."""
     if "image_id" not in table:
         return
@@ -436,13 +432,13 @@ def check_images(table: pd.DataFrame, file: str) -> None:
         lacking = part["image_id"].isna()
         if 0 < lacking.sum() < len(part):
             raise MedcalError(
-                f"{file}: {lacking.sum():,} of {len(part):,} answers of '{dataset}' do not name "
+                f"{lacking.sum():,} of {len(part):,} answers of '{dataset}' do not name "
                 f"their image, the first in row {lacking.idxmax() + 1} (of merged cells the first "
                 "alone is filled); name it in every row, or leave it out by image_id= (nothing)"
             )
 
 
-def _check_repeats(found: Recognised, file: str) -> None:
+def _check_repeats(found: Recognised) -> None:
     """Refuse rows without an item's id that are several runs of the same items."""
     raw = found.table
     replies = {found.taken.get(name) for name in columns_of("reply")}
@@ -460,7 +456,7 @@ def _check_repeats(found: Recognised, file: str) -> None:
     if times > 1:
         n = len(raw)
         raise MedcalError(
-            f"{file}: the {n:,} rows are {times} times the same {n // times:,} items, it seems, "
+            f"the {n:,} rows are {times} times the same {n // times:,} items, it seems, "
             "and no column names the item; name it by item_id=COLUMN, and number the runs in a "
             "column 'sample'; or write item_id= (nothing) if each row is an item"
         )

@@ -11,8 +11,8 @@ import math
 import re
 import tomllib
 import unicodedata
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from decimal import Decimal
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -47,35 +47,44 @@ _SHORTENED = re.compile(r"[+-]?\d(?:[.,]\d+)?[eE]\+?\d\d+", re.ASCII)
 _COMMA = re.compile(r"[+-]?\d*,\d+(?:[eE][+-]?\d+)?", re.ASCII)
 
 
-@dataclass(frozen=True)
-class Place:
-    """Where values stand, for messages: the file, and what the user calls the column."""
+@contextmanager
+def of_file(path: object) -> Iterator[None]:
+    """Faults inside are of a file: their messages begin with its name, once."""
+    try:
+        yield
+    except MedcalError as error:
+        begin = f"{path}: "
+        raise MedcalError(begin + str(error).removeprefix(begin)) from error
 
-    file: str
-    column: str
 
-    def fault(self, at: int, value: Any, problem: object, remedy: str) -> MedcalError:
-        """The error of one cell: file, row (counted from 1), column, value, and what to do."""
-        try:
-            shown = repr(value.item() if isinstance(value, np.generic) else value)
-        except (RecursionError, ValueError):  # too deep, too long a number
-            shown = type(value).__name__
-        return MedcalError(
-            f"{self.file}: row {at + 1}, column '{self.column}': value {shown:.60} {problem}; "
-            f"{remedy}"
-        )
+def fault(
+    column: str, row: int, value: Any, problem: object, remedy: str
+) -> MedcalError:
+    """The error of one cell: row (counted from 1), the user's column, value, what to do."""
+    try:
+        shown = repr(value.item() if isinstance(value, np.generic) else value)
+    except (RecursionError, ValueError):  # too deep, too long a number
+        shown = type(value).__name__
+    return MedcalError(
+        f"row {row + 1}, column '{column}': value {shown:.60} {problem}; {remedy}"
+    )
 
-    def refuse(self, values: pd.Series, bad: Any, problem: str, remedy: str) -> None:
-        """Raise the error of the first cell that is bad, if one is."""
-        bad = np.asarray(bad, dtype=bool)
-        if bad.any():
-            at = int(bad.argmax())
-            raise self.fault(at, values.iloc[at], problem, remedy)
+
+def refuse(column: str, values: pd.Series, bad: Any, problem: str, remedy: str) -> None:
+    """Raise the error of the first cell that is bad, if one is."""
+    bad = np.asarray(bad, dtype=bool)
+    if bad.any():
+        row = int(bad.argmax())
+        raise fault(column, row, values.iloc[row], problem, remedy)
 
 
 def each(
-    values: pd.Series, read: Callable[[Any], Any], place: Place, remedy: str
-) -> NDArray:
+    values: pd.Series,
+    read: Callable[[Any], Any],
+    column: str,
+    remedy: str,
+    dtype: Any = object,
+) -> pd.Series:
     """What `read` makes of each cell, None where missing; its ValueError is raised with the row.
 
     Each different cell is read once.
@@ -88,9 +97,9 @@ def each(
         except ValueError as error:
             is_text = not isinstance(error, UnicodeError)
             problem = error if is_text else "cannot be written as Unicode text"
-            at = int((codes == k).argmax())
-            raise place.fault(at, cell, problem, remedy) from None
-    return results[codes]
+            row = int((codes == k).argmax())
+            raise fault(column, row, cell, problem, remedy) from None
+    return pd.Series(results[codes], values.index, dtype=dtype)
 
 
 def _different(values: pd.Series) -> tuple[NDArray, Sequence]:
@@ -108,14 +117,12 @@ def _different(values: pd.Series) -> tuple[NDArray, Sequence]:
 # --- texts ---------------------------------------------------------------------------------------
 
 
-def texts(values: pd.Series, place: Place) -> pd.Series:
+def texts(values: pd.Series, column: str) -> pd.Series:
     """Cells as texts, whole numbers without a point; lists and the like are refused."""
     is_whole = pd.api.types.is_integer_dtype(values.dtype)
     if is_whole or isinstance(values.dtype, pd.StringDtype):
         return values.astype(TEXT)
-    return pd.Series(
-        each(values, _text, place, "write it as text"), values.index, dtype=TEXT
-    )
+    return each(values, _text, column, "write it as text", TEXT)
 
 
 def _text(cell: Any) -> str:
@@ -130,20 +137,20 @@ def _text(cell: Any) -> str:
     return text
 
 
-def names(values: pd.Series, place: Place) -> pd.Series:
+def names(values: pd.Series, column: str) -> pd.Series:
     """Names and ids in one normal form: NFKC, plain dashes, single blanks, no decimal zeros.
 
     Examples
     --------
-    >>> names(pd.Series(["a   b", " 7.0", None]), Place("a.csv", "item")).tolist()
+    >>> names(pd.Series(["a   b", " 7.0", None]), "item").tolist()
     ['a b', '7', nan]
     """
-    column = texts(values, place)
-    odd = column.str.contains(_UNPLAIN, na=False)
+    cells = texts(values, column)
+    odd = cells.str.contains(_UNPLAIN, na=False)
     if odd.any():
-        mended = each(column.where(odd), _plain_name, place, "write ids as text")
-        column = column.where(~odd, pd.Series(mended, column.index, dtype=TEXT))
-    return column
+        plain = each(cells.where(odd), _plain_name, column, "write ids as text", TEXT)
+        cells = cells.where(~odd, plain)
+    return cells
 
 
 def _plain_name(name: str) -> str | None:
@@ -159,7 +166,7 @@ def _plain_name(name: str) -> str | None:
 
 
 def numbers(
-    values: pd.Series, place: Place, remedy: str
+    values: pd.Series, column: str, remedy: str
 ) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
     """Cells as numbers, NaN where missing, and which of them have a percent sign.
 
@@ -181,7 +188,7 @@ def numbers(
         array = plain.to_numpy(float, copy=True, na_value=math.nan)
     odd = np.isnan(array) & values.notna().to_numpy(bool)
     if odd.any():
-        pairs = each(values.where(odd), number, place, remedy)[odd]
+        pairs = each(values.where(odd), number, column, remedy)[odd]
         array[odd] = [one for one, _ in pairs]
         signed[odd] = [sign for _, sign in pairs]
     return shortest_decimals(array), signed
@@ -212,7 +219,7 @@ def number(cell: Any) -> tuple[float, bool]:
 def within(
     values: pd.Series,
     array: NDArray,
-    place: Place,
+    column: str,
     low: float,
     high: float,
     remedy: str,
@@ -220,38 +227,35 @@ def within(
     """Numbers of a column, refused outside their limits, and cut to these where just outside."""
     room = _ROUNDING * (1 if math.isinf(high) else high - low)
     outside = (array < low - room) | (array > high + room) | np.isinf(array)
-    place.refuse(values, outside, f"is outside {low:g} to {high:g}", remedy)
+    refuse(column, values, outside, f"is outside {low:g} to {high:g}", remedy)
     return np.clip(array, low, high)
 
 
-def amounts(values: pd.Series, place: Place) -> pd.Series:
+def amounts(values: pd.Series, column: str) -> pd.Series:
     """Numbers that are not negative."""
     remedy = "write a number, or leave it empty"
-    array, _ = numbers(values, place, remedy)
-    array = within(values, array, place, 0, math.inf, remedy)
+    array, _ = numbers(values, column, remedy)
+    array = within(values, array, column, 0, math.inf, remedy)
     return pd.Series(array, values.index)
 
 
-def counts(values: pd.Series, place: Place) -> pd.Series:
+def counts(values: pd.Series, column: str) -> pd.Series:
     """Counts as whole numbers, missing where they are."""
-    array = amounts(values, place)
+    array = amounts(values, column)
     odd = (array % 1 > 0) | (array > 2**53)
-    place.refuse(
-        values, odd, "is not a whole number", "write a count, or leave it empty"
-    )
+    remedy = "write a count, or leave it empty"
+    refuse(column, values, odd, "is not a whole number", remedy)
     return array.astype("Int64")
 
 
 # --- grades and tables ---------------------------------------------------------------------------
 
 
-def flags(values: pd.Series, place: Place) -> pd.Series:
+def flags(values: pd.Series, column: str) -> pd.Series:
     """Cells that say right or wrong, in any of the words, as nullable booleans."""
+    remedy = "write true/false or 1/0, or leave it empty"
     if not pd.api.types.is_bool_dtype(values.dtype):
-        values = pd.Series(
-            each(values, _flag, place, "write true/false or 1/0, or leave it empty"),
-            values.index,
-        )
+        values = each(values, _flag, column, remedy)
     return values.astype("boolean")
 
 
@@ -262,12 +266,12 @@ def _flag(cell: Any) -> bool | None:
     return word in RIGHT if word else None
 
 
-def golds(values: pd.Series, place: Place) -> pd.Series:
+def golds(values: pd.Series, column: str) -> pd.Series:
     """Right answers as texts; several that count are a JSON list of texts."""
     remedy = "write one text, or a list of the texts that count as correct"
     if values.dtype == object:
-        values = pd.Series(each(values, _gold, place, remedy), values.index, dtype=TEXT)
-    return texts(values, place)
+        return each(values, _gold, column, remedy, TEXT)
+    return texts(values, column)
 
 
 def _gold(cell: Any) -> str:
@@ -278,10 +282,10 @@ def _gold(cell: Any) -> str:
     return as_json(list(cell)) if len(cell) > 1 else cell[0]
 
 
-def option_tables(values: pd.Series, place: Place) -> pd.Series:
+def option_tables(values: pd.Series, column: str) -> pd.Series:
     """Probabilities of options, each row a dictionary or None."""
     remedy = 'write JSON of probabilities such as {"yes": 0.8, "no": 0.2}'
-    return pd.Series(each(values, _options, place, remedy), values.index, dtype=object)
+    return each(values, _options, column, remedy)
 
 
 def _options(cell: Any) -> dict[str, float] | None:
@@ -328,7 +332,7 @@ class Column(NamedTuple):
     Attributes
     ----------
     read : callable
-        (cells, `Place`) -> the cells in their one form.
+        (cells, the user's name of the column) -> the cells in their one form.
     parts : str
         Words, with blanks between them:
 
@@ -342,11 +346,11 @@ class Column(NamedTuple):
         - sum: added up over the replies that make one answer
     """
 
-    read: Callable[[pd.Series, Place], pd.Series]
+    read: Callable[[pd.Series, str], pd.Series]
     parts: str
 
 
-def _as_it_is(values: pd.Series, place: Place) -> pd.Series:
+def _as_it_is(values: pd.Series, column: str) -> pd.Series:
     """A confidence: its scale hangs on the other columns."""
     return values
 

@@ -7,7 +7,13 @@ import numpy as np
 import pandas as pd
 
 from medcal_nb.answers.check import check_images, checked, refuse_contradictions
-from medcal_nb.answers.columns import ANSWER_COLUMNS, GRADED_COLUMNS, NAMES, TEXT
+from medcal_nb.answers.columns import (
+    ANSWER_COLUMNS,
+    GRADED_COLUMNS,
+    NAMES,
+    TEXT,
+    of_file,
+)
 from medcal_nb.answers.log import AnswerLog, is_log
 from medcal_nb.answers.recognise import (
     KINDS,
@@ -151,7 +157,6 @@ def read_answers(
     DataFrame
         As of `load_answers`, with a column ``sample`` where there are several of an answer.
     """
-    file = str(source)
     for name in columns:
         check_known(name, NAMES, "column of ours")
     if is_log(source):
@@ -159,19 +164,26 @@ def read_answers(
     scores = {"logits": _names(logits), "probabilities": _names(probabilities)}
     is_table = bool(columns.get("confidence") or any(scores.values()))
     raw = open_table(source, sheet, None if is_table else grade, is_table=is_table)
-    if reader := raw.attrs.get("reader"):
-        found = _of_reader(raw, reader, columns, scale)
-    else:
-        found = recognise(raw, columns, file, scale=scale, **scores)
-        check_enough(found, file, ungraded=ungraded)
-    scale = 1 if reader or found.is_scored else scale
-    answers = checked(found.table, found.taken, file, fixed=found.fixed, scale=scale)
-    answers.attrs["assumed"][:0] = found.assumed
-    answers = _graded(answers, found, file)
-    if reader:
-        check_images(answers, file)
-    else:
-        refuse_contradictions(answers, found, file)
+    reader = raw.attrs.get("reader")
+    with of_file(source):
+        if reader:
+            found = _of_reader(raw, reader, columns, scale)
+        else:
+            found = recognise(raw, columns, scale=scale, **scores)
+            check_enough(found, ungraded=ungraded)
+        answers = checked(
+            found.table,
+            found.taken,
+            fixed=found.fixed,
+            dataset=Path(source).name.split(".")[0],
+            scale=1 if reader or found.is_scored else scale,
+        )
+        answers.attrs["assumed"][:0] = found.assumed
+        answers = _graded(answers, found)
+        if reader:
+            check_images(answers)
+        else:
+            refuse_contradictions(answers, found)
     return with_grades(answers, grades) if grades else answers
 
 
@@ -199,16 +211,20 @@ def open_table(
     """
     value = read_source(source, sheet)
     reader = None if is_table else _reader_of(value)
+    is_frame = isinstance(value, pd.DataFrame)
+    if reader is None and is_frame:
+        return value
     if reader is None:
-        rows = [value] if isinstance(value, dict) else value
-        return rows if isinstance(rows, pd.DataFrame) else table_of(rows, source)
-    if isinstance(value, pd.DataFrame):
+        with of_file(source):
+            return table_of([value] if isinstance(value, dict) else value)
+    if is_frame:
         value = value.astype(object).where(value.notna(), None).to_dict("records")
     log = Log(Path(source), value, grade)
     rows = reader.rows(log)
     if not rows:
         raise MedcalError(f"{source}: no answers in it")
-    raw = table_of(rows, source)
+    with of_file(source):
+        raw = table_of(rows)
     raw.attrs["reader"] = reader.name
     raw.attrs["notes"] = log.notes
     raw.attrs["ungraded"] = ["correct" not in row for row in rows]
@@ -241,7 +257,8 @@ def _of_log(path: PathLike, columns: dict[str, str]) -> pd.DataFrame:
         answers = log.read()
     if answers.empty:
         raise MedcalError(f"{path}: no answers in it")
-    check_images(answers, str(path))
+    with of_file(path):
+        check_images(answers)
     return answers
 
 
@@ -280,7 +297,7 @@ def _read_replies(found: Recognised, scale: str | float | None) -> None:
     found.taken["confidence"] = "confidence"
 
 
-def _graded(answers: pd.DataFrame, found: Recognised, file: str) -> pd.DataFrame:
+def _graded(answers: pd.DataFrame, found: Recognised) -> pd.DataFrame:
     """Answers with a column that says whether they are their gold answers, where none does."""
     to_grade = found.table.attrs.get("ungraded") or "correct" not in found.taken
     rows = answers[to_grade] if isinstance(to_grade, list) else answers
@@ -296,8 +313,8 @@ def _graded(answers: pd.DataFrame, found: Recognised, file: str) -> pd.DataFrame
     right = graded["correct"]
     if right.count() >= LEAST and not right.any():
         raise MedcalError(
-            f"{file}: not one of {len(right):,} answers is its gold answer; write both in the "
-            "same words, or grade them in a column 'correct'"
+            f"not one of {len(right):,} answers is its gold answer; write both in the same words, "
+            "or grade them in a column 'correct'"
         )
     answers["correct"] = answers["correct"].where(
         ~answers.index.isin(rows.index), right

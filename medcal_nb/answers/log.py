@@ -16,7 +16,7 @@ from typing import Any
 import pandas as pd
 
 from medcal_nb.answers.check import checked
-from medcal_nb.answers.columns import ANSWER_COLUMNS, KEY, Place, as_json, each
+from medcal_nb.answers.columns import ANSWER_COLUMNS, KEY, as_json, each, of_file
 from medcal_nb.answers.tables import table_of
 from medcal_nb.errors import MedcalError
 from medcal_nb.files import PathLike, require_file
@@ -130,7 +130,8 @@ class AnswerLog(contextlib.AbstractContextManager):
                 f"{self.path}: opened to be read; open it without read_only to write"
             )
         source = str(where or self.path)
-        stored = _stored(rows, source)
+        with of_file(source):
+            stored = _stored(rows)
         written = 0
         with _explained(self.path), self._con as con:
             con.execute("BEGIN IMMEDIATE")
@@ -182,7 +183,7 @@ class AnswerLog(contextlib.AbstractContextManager):
         try:
             for *values, text in self._select("*", f"ORDER BY {_KEY}", **filters):
                 rows.append(dict(zip(names, values, strict=True)) | json.loads(text))
-            return _checked(table_of(rows, ""), "")
+            return _checked(table_of(rows))
         except (TypeError, ValueError, RecursionError, MedcalError) as error:
             raise MedcalError(f"{self.path}: {_DAMAGED} ({error})") from None
 
@@ -194,18 +195,16 @@ class AnswerLog(contextlib.AbstractContextManager):
             yield from self._con.execute(query, [*filters.values()])
 
 
-def _stored(rows: Iterable[dict] | pd.DataFrame, where: str) -> list[tuple]:
+def _stored(rows: Iterable[dict] | pd.DataFrame) -> list[tuple]:
     """Checked rows as the log keeps them."""
-    raw = rows if isinstance(rows, pd.DataFrame) else table_of(rows, where)
-    table = _checked(raw if "sample" in raw else raw.assign(sample=0), where)
+    raw = rows if isinstance(rows, pd.DataFrame) else table_of(rows)
+    table = _checked(raw if "sample" in raw else raw.assign(sample=0))
     aside = table.reindex(columns=[*KEY, *_ASIDE]).astype(object)
     aside = aside.where(aside.notna(), None)
     texts = {}
     for name in table.columns.difference(aside.columns):
-        place = Place(where, str(name))
-        texts[name] = each(
-            table[name], as_json, place, "drop this column, or write it as text"
-        )
+        remedy = "drop this column, or write it as text"
+        texts[name] = each(table[name], as_json, str(name), remedy).to_numpy()
     stored = []
     for k, key in enumerate(aside.itertuples(index=False, name=None)):
         pairs = [
@@ -215,15 +214,15 @@ def _stored(rows: Iterable[dict] | pd.DataFrame, where: str) -> list[tuple]:
     return stored
 
 
-def _checked(raw: pd.DataFrame, where: str) -> pd.DataFrame:
+def _checked(raw: pd.DataFrame) -> pd.DataFrame:
     """Rows of a log with values that belong there; empty without rows."""
     if raw.empty:
         return pd.DataFrame(columns=[*KEY, "confidence", "correct"])
     if lacking := [name for name in KEY if name not in raw]:
         names = ", ".join(map(str, raw.columns))
-        raise MedcalError(f"{where}: no column '{lacking[0]}'; columns are {names}")
+        raise MedcalError(f"no column '{lacking[0]}'; columns are {names}")
     taken = {name: name for name in ANSWER_COLUMNS if name in raw}
-    return checked(raw, taken, where, scale=1, strict=True)
+    return checked(raw, taken, scale=1, strict=True)
 
 
 @contextlib.contextmanager

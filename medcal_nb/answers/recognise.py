@@ -19,11 +19,11 @@ from medcal_nb.answers.columns import (
     RIGHT,
     TEXT,
     WRONG,
-    Place,
     columns_of,
     flags,
     number,
     numbers,
+    refuse,
 )
 from medcal_nb.errors import MedcalError, did_you_mean
 from medcal_nb.grading import grade_table
@@ -88,6 +88,10 @@ class Recognised:
             REPLIED + "confidence",
         )
 
+    def said(self, words: str) -> list[str]:
+        """Sentences of what was assumed that hold some words."""
+        return [sentence for sentence in self.assumed if words in sentence]
+
 
 def plain_column(name: object) -> str:
     """A column's name in small letters without accents, its words joined by ``_``.
@@ -106,7 +110,6 @@ def plain_column(name: object) -> str:
 def recognise(
     raw: pd.DataFrame,
     named: Mapping[str, str],
-    file: str,
     *,
     logits: Sequence[str] = (),
     probabilities: Sequence[str] = (),
@@ -122,8 +125,6 @@ def recognise(
     raw : DataFrame
     named : mapping
         Of ours to theirs, as the user named them; an empty name says that there is none.
-    file : str
-        For messages.
     logits, probabilities : sequence of str
         Columns of one score for each option; those that are called so, if none are named.
     scale : str or float, optional
@@ -138,28 +139,28 @@ def recognise(
     """
     for ours, theirs in named.items():
         if theirs and theirs not in raw and ours not in COLUMN_OR_VALUE:
-            raise _lacking(file, f"no column '{theirs}', which was named", theirs, raw)
+            raise _lacking(f"no column '{theirs}', which was named", theirs, raw)
     scores = [*probabilities, *logits]
     if not scores and not named.get("confidence"):
-        scores = _called_scores(raw, named, file)
+        scores = _called_scores(raw, named)
     table = raw
     assumed: list[str] = []
     named = dict(named)
     if scores:
-        table, assumed = _choices(raw, scores, named, file, bool(probabilities))
+        table, assumed = _choices(raw, scores, named, bool(probabilities))
         named.setdefault("strategy", "option_probability")
         named.update((name, SCORED + name) for name in _CHOSEN)
-    taken, asked = _by_name(table, named, file)
+    taken, asked = _by_name(table, named)
     fixed = {name: text for name, text in named.items() if name not in taken and text}
     found = Recognised(table, taken, fixed, [*assumed, *asked], {*named})
     fill_from_replies(found, scale)
     if {"correct", "answer"} <= {*taken} and not {"correct", "gold"} & {*named}:
-        _ask_for_gold(found.table, taken, file)
+        _ask_for_gold(found.table, taken)
     return found
 
 
 def _by_name(
-    raw: pd.DataFrame, named: Mapping[str, str], file: str
+    raw: pd.DataFrame, named: Mapping[str, str]
 ) -> tuple[dict[str, str], list[str]]:
     """The column that each of ours is taken from, and where two may be it, in sentences."""
     taken = {ours: theirs for ours, theirs in named.items() if theirs in raw}
@@ -169,8 +170,10 @@ def _by_name(
         candidates = [] if ours in named else _candidates(ours, free, raw)
         names = ", ".join(map(repr, candidates))
         if len(candidates) > 1 and ours not in _OPTIONAL:
-            problem = f"{len(candidates)} columns may be the {ours}: {names}"
-            raise MedcalError(f"{file}: {problem}; name one: {ours}={candidates[0]}")
+            raise MedcalError(
+                f"{len(candidates)} columns may be the {ours}: {names}; name one: "
+                f"{ours}={candidates[0]}"
+            )
         if len(candidates) > 1:
             asked.append(f"{ours}: {names} may be it, none is taken")
         elif candidates:
@@ -179,46 +182,45 @@ def _by_name(
     return taken, asked
 
 
-def check_enough(found: Recognised, file: str, *, ungraded: bool = False) -> None:
+def check_enough(found: Recognised, *, ungraded: bool = False) -> None:
     """Refuse a table that does not say how sure, or (unless `ungraded`) how right answers are."""
     raw = found.table
     taken = found.taken
     if "confidence" not in {*taken, *found.named}:
-        _refuse_wide(raw, file)
-        problem = "no column 'confidence'; name it by confidence=COLUMN (-c on the command line), "
-        problem += "option scores by logits=A,B or probabilities=A,B, or replies by reply=COLUMN"
-        problem = "; ".join([problem, *_said(found, "replies in")])
-        raise _lacking(file, problem, "confidence", raw)
+        _refuse_wide(raw)
+        problem = (
+            "no column 'confidence'; name it by confidence=COLUMN (-c on the command line), option "
+            "scores by logits=A,B or probabilities=A,B, or replies by reply=COLUMN"
+        )
+        raise _lacking(problem, "confidence", raw, found.said("replies in"))
     is_graded = "correct" in taken or {"answer", "gold"} <= {*taken}
     if not is_graded and not ungraded:
-        problem = "nothing says which answers are correct; name a column by correct=COLUMN, or two "
-        problem += "by answer=COLUMN and gold=COLUMN"
-        problem = "; ".join([problem, *_said(found, "may be it")])
-        raise _lacking(file, problem, "correct", raw)
+        problem = (
+            "nothing says which answers are correct; name a column by correct=COLUMN, or two by "
+            "answer=COLUMN and gold=COLUMN"
+        )
+        raise _lacking(problem, "correct", raw, found.said("may be it"))
 
 
-def _said(found: Recognised, words: str) -> list[str]:
-    """Sentences of what was assumed that hold some words."""
-    return [sentence for sentence in found.assumed if words in sentence]
-
-
-def _refuse_wide(raw: pd.DataFrame, file: str) -> None:
+def _refuse_wide(raw: pd.DataFrame) -> None:
     """Refuse a table with a column a model as what it is."""
     for end in _OF_MODELS:
         names = [name for name in raw if plain_column(name).endswith(end)]
         if len(names) > 1:
             shown = ", ".join(map(repr, names[:3]))
             raise MedcalError(
-                f"{file}: a column for each model, it seems ({shown}); write one row an answer, "
+                f"a column for each model, it seems ({shown}); write one row an answer, "
                 "with columns model, confidence and answer or correct (in pandas: melt, or "
                 "wide_to_long)"
             )
 
 
-def _lacking(file: str, problem: str, name: str, raw: pd.DataFrame) -> MedcalError:
+def _lacking(
+    problem: str, name: str, raw: pd.DataFrame, said: Sequence[str] = ()
+) -> MedcalError:
     shown = ", ".join(map(str, raw.columns[:40]))
     near = did_you_mean(name, raw.columns)
-    return MedcalError(f"{file}: {problem}{near}; columns are {shown}")
+    return MedcalError(f"{'; '.join([problem, *said])}{near}; columns are {shown}")
 
 
 def _candidates(ours: str, free: list[str], raw: pd.DataFrame) -> list[str]:
@@ -273,7 +275,7 @@ def _is_number(values: pd.Series) -> bool:
     return n > 0.9 * len(cells)
 
 
-def _ask_for_gold(raw: pd.DataFrame, taken: Mapping[str, str], file: str) -> None:
+def _ask_for_gold(raw: pd.DataFrame, taken: Mapping[str, str]) -> None:
     """Ask whether a column of grades is that, or holds the right answers in words of answers."""
     if "gold" in taken:
         return
@@ -292,10 +294,10 @@ def _ask_for_gold(raw: pd.DataFrame, taken: Mapping[str, str], file: str) -> Non
         return
     shown = f"as right answers {is_gold.mean():.0%}"
     if is_grade(known["gold"]):
-        right = flags(known["gold"], Place(file, theirs))
+        right = flags(known["gold"], theirs)
         shown = f"as grades {right.mean():.0%} are right, {shown}"
     raise MedcalError(
-        f"{file}: column '{theirs}' holds the words of the answers: {shown}; write "
+        f"column '{theirs}' holds the words of the answers: {shown}; write "
         f"correct={theirs} if it says whether an answer is right, gold={theirs} if it is the right "
         "answer"
     )
@@ -391,7 +393,7 @@ def _kind_or_none(cell: Any) -> str | None:
 _CHOSEN = ("answer", "confidence", "option_probabilities")
 
 
-def _called_scores(raw: pd.DataFrame, named: Mapping[str, str], file: str) -> list[str]:
+def _called_scores(raw: pd.DataFrame, named: Mapping[str, str]) -> list[str]:
     """Columns that are called as scores of options are (``logit_A``, ``logprob_B``), if several."""
     scores = [str(name) for name in raw if _SCORES.fullmatch(str(name))]
     if len(scores) < 2:
@@ -399,7 +401,7 @@ def _called_scores(raw: pd.DataFrame, named: Mapping[str, str], file: str) -> li
     free = [name for name in raw if name not in named.values()]
     if rivals := _candidates("confidence", free, raw):
         raise MedcalError(
-            f"{file}: the confidence may be '{rivals[0]}' or follow from the scores of options "
+            f"the confidence may be '{rivals[0]}' or follow from the scores of options "
             f"({', '.join(scores)}); write confidence={rivals[0]} or logits={','.join(scores)}"
         )
     return scores
@@ -409,7 +411,6 @@ def _choices(
     raw: pd.DataFrame,
     names: Sequence[str],
     named: Mapping[str, str],
-    file: str,
     are_probabilities: bool,
 ) -> tuple[pd.DataFrame, list[str]]:
     """A table with answers, confidences and probabilities in the place of options' scores.
@@ -418,17 +419,19 @@ def _choices(
     become probabilities by their softmax.
     """
     if unknown := [name for name in names if name not in raw]:
-        raise MedcalError(f"{file}: no column '{unknown[0]}', which was named")
-    _check_replaced(raw, names, named, file)
+        raise MedcalError(f"no column '{unknown[0]}', which was named")
+    _check_replaced(raw, names, named)
     options = [str(name).rsplit("_", 1)[-1] for name in names]
     if len(set(options)) < max(2, len(names)):
-        problem = "option scores need two columns or more that end in different options"
-        raise MedcalError(f"{file}: {problem} after the last '_'")
+        raise MedcalError(
+            "option scores need two columns or more that end in different options after the last "
+            "'_'"
+        )
     remedy = "write a number, or drop the row"
-    columns = [numbers(raw[name], Place(file, name), remedy)[0] for name in names]
+    columns = [numbers(raw[name], name, remedy)[0] for name in names]
     scores = np.column_stack(columns)  # (n_rows, n_options)
     missing = np.isnan(scores)
-    _check_scores(scores, are_probabilities, file)
+    _check_scores(scores, are_probabilities)
     if are_probabilities:
         p = np.nan_to_num(scores)
         bad = (p < 0).any(axis=1) | (p.sum(axis=1) > 1 + _SUM) | missing.all(axis=1)
@@ -438,7 +441,7 @@ def _choices(
             p = softmax(scores, axis=1)
         bad = np.isnan(p).any(axis=1)
     problem = "and the other options: missing, or no such scores"
-    Place(file, names[0]).refuse(raw[names[0]], bad, problem, remedy)
+    refuse(names[0], raw[names[0]], bad, problem, remedy)
     assumed = [f"confidence from the scores of options {', '.join(map(repr, names))}"]
     if missing.any():
         n = missing.sum()
@@ -454,25 +457,25 @@ def _choices(
 
 
 def _check_replaced(
-    raw: pd.DataFrame, scores: Sequence[str], named: Mapping[str, str], file: str
+    raw: pd.DataFrame, scores: Sequence[str], named: Mapping[str, str]
 ) -> None:
     """Refuse scores of options beside another answer, or confidence, of the file."""
     for ours in _CHOSEN:
         if named.get(ours):
             raise MedcalError(
-                f"{file}: {ours}={named[ours]} beside scores of options, from which the {ours} "
+                f"{ours}={named[ours]} beside scores of options, from which the {ours} "
                 "follows; leave one of them out"
             )
     used = {*named.values(), *scores}
     if "answer" in raw and "answer" not in named and "answer" not in used:
         raise MedcalError(
-            f"{file}: column 'answer' stands beside scores of options, from which the model's "
+            "column 'answer' stands beside scores of options, from which the model's "
             "answer follows; write gold=answer if it is the right answer, answer= (nothing) if it "
             "is to be left out"
         )
 
 
-def _check_scores(scores: np.ndarray, are_probabilities: bool, file: str) -> None:
+def _check_scores(scores: np.ndarray, are_probabilities: bool) -> None:
     """Refuse scores of options, (n_rows, n_options), that are other ones than the user says."""
     sums = np.nansum(scores, axis=1)
     top = np.nanmax(scores, initial=-np.inf)
@@ -486,4 +489,4 @@ def _check_scores(scores: np.ndarray, are_probabilities: bool, file: str) -> Non
             "sum to 100: they are percentages; divide them by 100 and name them by"
         )
     if problem:
-        raise MedcalError(f"{file}: the option scores {problem} probabilities=")
+        raise MedcalError(f"the option scores {problem} probabilities=")

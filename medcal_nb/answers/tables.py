@@ -25,7 +25,7 @@ import pyarrow.compute as pc
 import pyarrow.csv
 import pyarrow.parquet as pq
 
-from medcal_nb.answers.columns import TEXT, Place, as_json, each
+from medcal_nb.answers.columns import TEXT, as_json, each, of_file, refuse
 from medcal_nb.errors import MedcalError
 from medcal_nb.files import PathLike, new_file, require_file
 
@@ -67,43 +67,52 @@ def read_source(path: PathLike, sheet: str | None = None) -> Any:
     MedcalError
         If the file is missing, damaged, too large or of another kind.
     """
-    path = require_file(path)
+    with of_file(path):
+        return _read(require_file(path), sheet)
+
+
+def _read(path: Path, sheet: str | None) -> Any:
+    """The same of a file that is there."""
     read = _READ.get(kind_of(path))
     if read is None:
         names = ", ".join(_READ)
-        raise MedcalError(
-            f"{path}: cannot tell the format from its name; read are {names}"
-        )
+        raise MedcalError(f"cannot tell the format from its name; read are {names}")
     try:
         rows = read(path, sheet) if read is _read_sheet else read(path)
     except MedcalError:
         raise
     except Exception as error:  # damaged files raise errors of every kind
-        reason = " ".join(str(error).split())[:160]
-        what, remedy = "as its name says", "mend it"
+        reason = _reason(error)
+        what = "as its name says"
+        remedy = "mend it"
         if read is _read_csv:
             what = "a table in UTF-8 with as many cells in every row"
         if re.search("utf-?8", reason, re.IGNORECASE):  # what spreadsheets may save
             remedy = "save it as 'CSV UTF-8'"
         raise MedcalError(
-            f"{path}: not {what}, cut off or damaged ({reason}); {remedy} or fetch it anew"
+            f"not {what}, cut off or damaged ({reason}); {remedy} or fetch it anew"
         ) from None
     if not len(rows):
-        raise MedcalError(f"{path}: no rows in it; nothing to read")
+        raise MedcalError("no rows in it; nothing to read")
     return rows
 
 
-def table_of(rows: Iterable[dict], path: PathLike) -> pd.DataFrame:
+def _reason(error: Exception) -> str:
+    """What an error says, in one short line."""
+    return " ".join(str(error).split())[:160]
+
+
+def table_of(rows: Iterable[dict]) -> pd.DataFrame:
     """Rows as a table; columns of texts are such, others hold objects where their types differ."""
     rows = list(rows)
     kinds = {type(cell) for cell in rows[0].values()} if rows else set()
     if len(rows) == 1 and len(rows[0]) > 1 and kinds in ({dict}, {list}):
         raise MedcalError(
-            f"{path}: a table written a column each; write an object a row (in pandas: "
+            "a table written a column each; write an object a row (in pandas: "
             "to_json(orient='records'))"
         )
     names = list(dict.fromkeys(name for row in rows for name in row))
-    _check_names(names, path)
+    _check_names(names)
     columns = {}
     for name in names:
         column = pd.Series([row.get(name) for row in rows], dtype=object)
@@ -113,16 +122,21 @@ def table_of(rows: Iterable[dict], path: PathLike) -> pd.DataFrame:
     return pd.DataFrame(columns)
 
 
-def _check_names(names: list, path: PathLike) -> None:
+def _check_names(names: list) -> None:
     """Refuse a table with two columns of one name, or with more columns than any has."""
-    problem = ""
     if len(names) > MOST_COLUMNS:
-        problem = f"{len(names):,} columns, more than {MOST_COLUMNS:,}; write one row an answer"
-    elif len(set(names)) < len(names):
-        ((name, _),) = Counter(names).most_common(1)
-        problem = f"two columns are called '{name}'; rename one of them"
-    if problem:
-        raise MedcalError(f"{path}: {problem}")
+        raise MedcalError(
+            f"{len(names):,} columns, more than {MOST_COLUMNS:,}; write one row an answer"
+        )
+    if len(set(names)) < len(names):
+        raise MedcalError(
+            f"two columns are called '{_twice(names)}'; rename one of them"
+        )
+
+
+def _twice(names: Iterable[Any]) -> Any:
+    """The name that stands there most often."""
+    return Counter(names).most_common(1)[0][0]
 
 
 # --- CSV and Parquet -----------------------------------------------------------------------------
@@ -132,19 +146,24 @@ def _content(path: Path) -> IO[bytes]:
     """A file, unpacked where it is packed."""
     if path.suffix.lower() != ".gz":
         return path.open("rb")
-    most = min(_MOST_BYTES, _MOST_TIMES * path.stat().st_size + _SMALL)
+    most = _most(path)
     with gzip.open(path, "rb") as file:
         content = file.read(most + 1)
     if len(content) > most:
         raise MedcalError(
-            f"{path}: unpacks to over {_MOST_TIMES} times its size; not read, for safety"
+            f"unpacks to over {_MOST_TIMES} times its size; not read, for safety"
         )
     return io.BytesIO(content)
 
 
+def _most(path: Path) -> int:
+    """How many bytes a packed file may unpack to."""
+    return min(_MOST_BYTES, _MOST_TIMES * path.stat().st_size + _SMALL)
+
+
 def _read_csv(path: Path) -> pd.DataFrame:
     with _content(path) as file:
-        mark, names = _header(file, path)
+        mark, names = _header(file, kind_of(path) == ".tsv")
         file.seek(0)
         table = pa.csv.read_csv(
             file,
@@ -163,16 +182,14 @@ def _read_csv(path: Path) -> pd.DataFrame:
         cells = frame[name]
         has_lines = cells.str.contains("\n", regex=False, na=False)
         if has_lines.any():
-            _refuse_rows(cells.where(has_lines, ""), mark, place, len(names), path)
+            _refuse_rows(cells.where(has_lines, ""), mark, place, len(names))
         is_guarded = cells.str.startswith("'", na=False)
         if is_guarded.any():
             frame[name] = cells.map(_without_guard, na_action="ignore").astype(TEXT)
     return frame
 
 
-def _refuse_rows(
-    cells: pd.Series, mark: str, place: int, n_names: int, path: Path
-) -> None:
+def _refuse_rows(cells: pd.Series, mark: str, place: int, n_names: int) -> None:
     """Refuse cells that hold whole rows: lines of a text are not that even."""
     n_marks = min(max(2, n_names - 1), 99)
     cell = rf"[^\n{mark}]*"
@@ -180,43 +197,41 @@ def _refuse_rows(
     row = rf"\n{cell}(?:{mark}{cell}){{{n_marks}}}"
     has_rows = cells.str.fullmatch(rf"{end_of_row}(?:{row})+\n[^\n]*", na=False)
     problem = "holds whole rows, after a quote that is not closed"
-    Place(str(path), str(cells.name)).refuse(
-        cells, has_rows, problem, "close or remove it"
-    )
+    refuse(str(cells.name), cells, has_rows, problem, "close or remove it")
 
 
-def _header(file: IO[bytes], path: Path) -> tuple[str, list[str]]:
+def _header(file: IO[bytes], has_tabs: bool) -> tuple[str, list[str]]:
     """What stands between the cells of a table of text, and the names in its first row."""
     lines = iter(lambda: file.readline(_BLOCK), b"")
     head = next(filter(bytes.strip, lines), b"")
     if b"\0" in head:
-        raise MedcalError(f"{path}: not a text file (UTF-16?); save it as UTF-8")
+        raise MedcalError("not a text file (UTF-16?); save it as UTF-8")
     line = head.decode("utf-8-sig")
     if re.match(r"sep=.\s*$", line):
         raise MedcalError(
-            f"{path}: the first line, {line.strip()!r}, is for Excel alone; remove it"
+            f"the first line, {line.strip()!r}, is for Excel alone; remove it"
         )
-    mark = "\t" if kind_of(path) == ".tsv" else max(",;\t", key=line.count)
+    mark = "\t" if has_tabs else max(",;\t", key=line.count)
     if mark not in line and "|" in line:
         raise MedcalError(
-            f"{path}: cells between '|'; save it with commas, semicolons or tabs between them"
+            "cells between '|'; save it with commas, semicolons or tabs between them"
         )
     rest = (text.decode("utf-8", "replace") for text in itertools.chain([head], lines))
     rows = csv.reader((text.removeprefix("\ufeff") for text in rest), delimiter=mark)
     names = next(rows, [])  # a name in quotation marks may go over lines
-    _check_title(names, next(rows, []), path)
-    _check_names(names, path)
+    _check_title(names, next(rows, []))
+    _check_names(names)
     return mark, names
 
 
-def _check_title(names: Sequence[Any], second: Sequence[Any], path: Path) -> None:
+def _check_title(names: Sequence[Any], second: Sequence[Any]) -> None:
     """Refuse a first row that is the title of a table and not its names."""
     n_names = sum(name not in (None, "") for name in names)
     n_cells = sum(cell not in (None, "") for cell in second)
     if n_names < 2 <= n_cells:
         raise MedcalError(
-            f"{path}: a title stands in the first row, it seems, and not the names of columns; "
-            "remove what stands above these"
+            "a title stands in the first row, it seems, and not the names of columns; remove what "
+            "stands above these"
         )
 
 
@@ -229,13 +244,15 @@ def _without_guard(text: str) -> str:
 def _read_parquet(path: Path) -> pd.DataFrame:
     with pq.ParquetFile(path) as file:
         schema = file.schema_arrow
-        _check_names(schema.names, path)
+        _check_names(schema.names)
         # lists may hold endless values in a few bytes
         for group in map(file.metadata.row_group, range(file.metadata.num_row_groups)):
             values = max(group.column(k).num_values for k in range(group.num_columns))
             if values > _MOST_TIMES * group.num_rows + _SMALL:
-                rows = f"a column holds {values:,} values in {group.num_rows:,} rows"
-                raise MedcalError(f"{path}: {rows}; not read, for safety")
+                raise MedcalError(
+                    f"a column holds {values:,} values in {group.num_rows:,} rows; not read, for "
+                    "safety"
+                )
     # texts that repeat stay packed
     packed = [field.name for field in schema if pa.types.is_string(field.type)]
     # the labels of a frame's rows say nothing, unless they have a name
@@ -244,8 +261,9 @@ def _read_parquet(path: Path) -> pd.DataFrame:
     table.validate(full=True)
     size = sum(_text_bytes(part) for column in table.columns for part in column.chunks)
     if size > max(_LARGE, _MOST_TIMES * path.stat().st_size):
-        rows = f"{table.num_rows:,} rows unpack to {size:,} bytes of text"
-        raise MedcalError(f"{path}: {rows}; not read, for safety")
+        raise MedcalError(
+            f"{table.num_rows:,} rows unpack to {size:,} bytes of text; not read, for safety"
+        )
     return _as_frame(table)
 
 
@@ -279,18 +297,18 @@ def _read_json(path: Path) -> list[dict] | dict:
     """The objects of a JSONL file, of a list of them, or one."""
     with _content(path) as file:
         if kind_of(path) == ".json":
-            value = _parsed(file.read(_MOST_BYTES), path)
+            value = _parsed(file.read(_MOST_BYTES))
             if isinstance(value, dict):
                 return value
             rows = value if isinstance(value, list) else [value]
         else:
             # split at line feeds only: JSON may hold other marks that Python takes for line ends
             lines = ((n, line) for n, line in enumerate(file, 1) if line.strip())
-            rows = [_parsed(line, path, f"line {n} is ") for n, line in lines]
+            rows = [_parsed(line, f"line {n} is ") for n, line in lines]
     for row, value in enumerate(rows, 1):
         if not isinstance(value, dict):
             raise MedcalError(
-                f"{path}: row {row} is not an object but {str(value)[:40]!r}; write one "
+                f"row {row} is not an object but {str(value)[:40]!r}; write one "
                 '{"column": value} a line, or a list of them'
             )
     return rows
@@ -300,17 +318,16 @@ def _read_packed(path: Path) -> dict:
     """A packed log of Inspect as its JSON would be."""
     with _plain_zip(path) as archive:
         names = [name for name in archive.namelist() if name.startswith("samples/")]
-        samples = [_parsed(archive.read(name), path) for name in names]
-        return _parsed(archive.read("header.json"), path) | {"samples": samples}
+        samples = [_parsed(archive.read(name)) for name in names]
+        return _parsed(archive.read("header.json")) | {"samples": samples}
 
 
-def _parsed(text: bytes, path: Path, where: str = "") -> Any:
+def _parsed(text: bytes, where: str = "") -> Any:
     try:
         return json.loads(text.decode("utf-8-sig"), object_pairs_hook=_object)
     except (ValueError, RecursionError) as error:
-        reason = " ".join(str(error).split())[:160]
         raise MedcalError(
-            f"{path}: {where}not JSON in UTF-8, cut off or damaged ({reason}); mend it, or name "
+            f"{where}not JSON in UTF-8, cut off or damaged ({_reason(error)}); mend it, or name "
             "JSON over several lines .json"
         ) from None
 
@@ -319,8 +336,8 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     """An object of JSON, refused where a name stands in it twice: no value is guessed."""
     values = dict(pairs)
     if len(values) < len(pairs):
-        ((name, _),) = Counter(name for name, _ in pairs).most_common(1)
-        raise ValueError(f"'{name}' stands twice in one object")
+        twice = _twice(name for name, _ in pairs)
+        raise ValueError(f"'{twice}' stands twice in one object")
     return values
 
 
@@ -336,10 +353,8 @@ def _plain_zip(path: Path) -> zipfile.ZipFile:
     with zipfile.ZipFile(path) as archive, zipfile.ZipFile(copy, "w") as plain:
         members = archive.infolist()
         size = sum(member.file_size for member in members)
-        if size > min(_MOST_BYTES, _MOST_TIMES * path.stat().st_size + _SMALL):
-            raise MedcalError(
-                f"{path}: unpacks to {size:,} bytes; not read, for safety"
-            )
+        if size > _most(path):
+            raise MedcalError(f"unpacks to {size:,} bytes; not read, for safety")
         for member in members:
             with archive.open(member) as file, plain.open(member.filename, "w") as to:
                 for _ in range(0, member.file_size, _SMALL):
@@ -361,12 +376,14 @@ def _read_sheet(path: Path, wanted: str | None) -> pd.DataFrame:
                 sheets.append(sheet)
         if len(sheets) != 1:
             titles = ", ".join(repr(sheet.title) for sheet in book.worksheets)
-            problem = f"{len(sheets) or 'none'} of its sheets may be meant: {titles}"
-            raise MedcalError(f"{path}: {problem}; name one by sheet=NAME")
-        lines = _lines(sheets[0], path)
+            raise MedcalError(
+                f"{len(sheets) or 'none'} of its sheets may be meant: {titles}; name one by "
+                "sheet=NAME"
+            )
+        lines = _lines(sheets[0])
         names = next(lines, [])
         first = next(lines, [])
-        _check_title(names, first, path)
+        _check_title(names, first)
         lines = itertools.chain([first] if first else [], lines)
         while names and names[-1] is None:
             names.pop()
@@ -374,12 +391,12 @@ def _read_sheet(path: Path, wanted: str | None) -> pd.DataFrame:
         for line in lines:
             if any(cell is not None for cell in line[len(names) :]) or None in names:
                 raise MedcalError(
-                    f"{path}: row {len(rows) + 1} has a value in a column that has no name in the "
+                    f"row {len(rows) + 1} has a value in a column that has no name in the "
                     "first row; name each column once"
                 )
             rows.append(dict(zip(map(str, names), line, strict=False)))
-    _check_names(names, path)
-    return table_of(rows, path)
+    _check_names(names)
+    return table_of(rows)
 
 
 def _holds(sheet: Any) -> bool:
@@ -388,14 +405,14 @@ def _holds(sheet: Any) -> bool:
     return any(cell is not None for line in few for cell in line)
 
 
-def _lines(sheet: Any, path: Path) -> Iterator[list]:
+def _lines(sheet: Any) -> Iterator[list]:
     """The lines of a sheet that hold something, no further than the cells of a large one."""
     cells = 0
     for n, line in enumerate(sheet.iter_rows(values_only=True)):
         cells += len(line)
         if cells > _MOST_CELLS or n >= 1 << 20:
             raise MedcalError(
-                f"{path}: more than {_MOST_CELLS:,} cells, empty ones included, or a row beyond "
+                f"more than {_MOST_CELLS:,} cells, empty ones included, or a row beyond "
                 "1,048,576, where sheets end; save it as CSV"
             )
         values = [None if cell == "" else cell for cell in line]
@@ -462,10 +479,9 @@ def write_table(
         raise MedcalError(f"{to}: cannot write such a file; name it .csv or .parquet")
     table = table.copy(deep=False)
     for name in table.select_dtypes(object):
-        texts = each(
-            table[name], _as_text, Place(str(to), str(name)), "drop this column"
-        )
-        table[name] = pd.Series(texts, table.index, dtype=TEXT)
+        with of_file(to):
+            texts = each(table[name], _as_text, str(name), "drop this column", TEXT)
+        table[name] = texts
     if kind == ".csv":
         table = without_formulas(table)
     with new_file(to, sources=sources, force=force) as part:

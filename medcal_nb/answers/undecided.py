@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from medcal_nb.answers.columns import TEXT, Place, flags, texts
+from medcal_nb.answers.columns import TEXT, flags, of_file, texts
 from medcal_nb.answers.tables import read_source, table_of, write_table
 from medcal_nb.errors import MedcalError
 from medcal_nb.files import PathLike
@@ -57,9 +57,10 @@ def write_undecided(answers: pd.DataFrame, to: PathLike) -> list[str]:
         found = pd.concat([filled, found]).drop_duplicates(_CASE)
         found["times"] = found["times"].astype(int)
     write_table(found.sort_values("times", ascending=False), path, force=True)
-    n = f"undecided answers ({is_open.sum():,})"
-    how = "fill in 'correct' (1 or 0), as far as you like, and give it back by"
-    return [f"{n} are in {path}: {how} grades={path}"]
+    return [
+        f"undecided answers ({is_open.sum():,}) are in {path}: fill in 'correct' (1 or 0), as far "
+        f"as you like, and give it back by grades={path}"
+    ]
 
 
 def with_grades(answers: pd.DataFrame, path: PathLike) -> pd.DataFrame:
@@ -83,21 +84,23 @@ def with_grades(answers: pd.DataFrame, path: PathLike) -> pd.DataFrame:
         If the file is another one, a grade is none, or one case has two grades.
     """
     graded = _read(path).dropna(subset="correct")
-    right = flags(graded["correct"], Place(str(path), "correct"))
-    right.index = pd.MultiIndex.from_frame(graded[_CASE])
-    pairs = pd.DataFrame({"right": right}).groupby(level=_CASE)["right"].nunique()
-    if (pairs > 1).any():
-        case = " | ".join(pairs.idxmax())
+    with of_file(path):
+        graded["by_hand"] = flags(graded["correct"], "correct")
+    right = graded.groupby(_CASE)["by_hand"]
+    n_grades = right.nunique()
+    if (n_grades > 1).any():
+        case = " | ".join(n_grades.idxmax())
         raise MedcalError(f"{path}: two grades of one case ({case:.60}); leave one")
-    right = right[~right.index.duplicated()]
-    cases = pd.MultiIndex.from_frame(_cases(answers).fillna(""))
-    by_hand = pd.Series(right.reindex(cases).to_numpy(), answers.index, dtype="boolean")
+    right = right.first()
+    cases = _cases(answers).fillna("")
+    by_hand = cases.join(right, on=_CASE)["by_hand"].astype("boolean")
     is_graded = answers["correct"].isna() & by_hand.notna()
     answers["correct"] = answers["correct"].fillna(by_hand)
-    unused = len(right) - right.index.isin(cases).sum()
+    is_used = right.index.isin(pd.MultiIndex.from_frame(cases))
     sentence = f"{is_graded.sum():,} answers graded by hand in {path}"
-    if unused:
-        sentence += f"; {unused:,} of its {len(right):,} grades fit no answer here"
+    if not is_used.all():
+        n = f"{(~is_used).sum():,} of its {len(right):,}"
+        sentence += f"; {n} grades fit no answer here"
     answers.attrs["assumed"].append(sentence)
     return answers
 
@@ -112,12 +115,12 @@ def _cases(answers: pd.DataFrame) -> pd.DataFrame:
 def _read(path: PathLike) -> pd.DataFrame:
     """A file of `write_undecided`, as texts."""
     rows = read_source(path)
-    table = rows if isinstance(rows, pd.DataFrame) else table_of(rows, path)
-    lacking = [name for name in [*_CASE, "times", "correct"] if name not in table]
-    if lacking:
-        raise MedcalError(
-            f"{path}: no column '{lacking[0]}': no file of undecided answers"
-        )
-    for name in _CASE:
-        table[name] = texts(table[name], Place(str(path), name)).fillna("")
+    with of_file(path):
+        table = rows if isinstance(rows, pd.DataFrame) else table_of(rows)
+        for name in [*_CASE, "times", "correct"]:
+            if name not in table:
+                problem = f"no column '{name}': no file of undecided answers"
+                raise MedcalError(problem)
+        for name in _CASE:
+            table[name] = texts(table[name], name).fillna("")
     return table

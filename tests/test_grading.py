@@ -18,12 +18,8 @@ SIDES = ["left lung", "right lung", "both lungs", "neither"]
 # fmt: off
 GRADES = {
     "closed": [
-        ("yes", "Yes", True), ("Yes.", "yes", True), ("**Yes**", "yes", True),
-        ("Yes, there is a fracture.", "yes", True), ("no", "yes", False),
-        ("No evidence of it.", "No", True), ("normal", "no", None), ("not seen", "no", None),
-        ("oui", "yes", True), ("Left", "left", True), ("left side", "left", None),
-        ("", "yes", None), ("...", "yes", None), (None, "yes", None), (math.nan, "yes", None),
-        ("yes", None, None), ("yes", ["yes", "probably"], True), ("no", ["yes", "no"], True),
+        (None, "yes", None), (math.nan, "yes", None), ("yes", None, None),
+        ("yes", ["yes", "probably"], True), ("no", ["yes", "no"], True),
     ],
     "choice": [
         ("B", "right lung", True), ("(b)", "right lung", True),
@@ -36,18 +32,8 @@ GRADES = {
         (None, "left lung", None), ("B", "1", None), ("left lung", "heart", None),
     ],
     "open": [
-        ("pleural effusion", "Pleural Effusion", True),
-        ("Pleural effusions.", "pleural effusion", True),
-        ("the pleural effusion", "pleural effusion", True), ("X-ray", "xray", True),
-        ("Chest X-Ray", "chest x ray", True), ("T2-weighted", "t2 weighted", True),
-        ("5.6cm", "5.6 cm", True), ("5.6 cm", "56 cm", False), ("-5", "5", False),
-        ("two", "2", True), ("metastases", "metastasis", True), ("pelvis", "pelvi", False),
-        ("lung", "left lung", None), ("left lung", "lung", None), ("no", "normal", False),
-        ("effusion pleural", "pleural effusion", None),
         ("ct", ["CT", "computed tomography"], True),
-        ("MRI", ["CT", "computed tomography"], False), ("胸腔积液", "胸腔积液", True),
-        ("<think>CT</think>MRI", "MRI", True), ("   ", "CT", None), ("CT", "", None),
-        ("CT", [], None),
+        ("MRI", ["CT", "computed tomography"], False), ("CT", [], None),
     ],
 }
 # fmt: on

@@ -48,10 +48,6 @@ def lines(head, *columns):
     )
 
 
-# --- what comes in -------------------------------------------------------------------------------
-
-# --- what is asked or refused --------------------------------------------------------------------
-
 ONE_CLASS = [0.9 if YES_NO[i] == "yes" else 0.1 for i in range(60)]
 RUN = "gold,confidence,correct\n" + "".join(f"{g},.5,1\n" for g in GOLD[:30])
 
@@ -282,10 +278,6 @@ def test_a_table_is_right_or_refused(tmp_path, name):
     for column, wanted in expected.items():
         if column == "said":
             assert [t for t in answers.attrs["assumed"] if t.startswith(wanted)]
-        elif column in ("accuracy", "mean confidence"):
-            is_right = answers["correct"].astype(float)
-            shown = is_right if column == "accuracy" else answers["confidence"]
-            assert shown.mean() == pytest.approx(wanted, abs=1e-9)
         else:
             assert_cells(answers[column], wanted)
 

@@ -1,8 +1,10 @@
 """Reading answers and confidences out of replies, those that models are taught among them."""
 
+import json
 import re
 import time
 from functools import partial
+from pathlib import Path
 
 import pandas as pd
 import pytest
@@ -15,38 +17,47 @@ from medcal_nb.replies.confidence import LIKELIHOOD, parse_confidence, parse_lik
 from medcal_nb.replies.parsing import parse_answer, parse_guesses
 from medcal_nb.replies.table import read_reply
 
-from . import pinned
-
 closed = partial(parse_answer, question_type="closed")
 choice = partial(parse_answer, question_type="choice")
-
-
-def cases(parse, table):
-    """(parser, reply, reading) of a table that lists replies by their reading."""
-    return [(parse, reply, reading) for reading in table for reply in table[reading]]
-
-
-def letters(options, table):
-    """The same where readings are the letters of options."""
-    named = {one and options["ABCD".index(one)]: table[one] for one in table}
-    return cases(partial(choice, options=options), named)
-
-
-@pytest.mark.parametrize(
-    ("parse", "reply", "expected"),
-    [
-        *cases(parse_confidence, pinned.CONFIDENCE),
-        *cases(parse_confidence, {None: pinned.NO_CONFIDENCE + pinned.NOT_ITS_OWN}),
-        *cases(parse_likelihood, pinned.LIKELIHOODS),
-        *cases(closed, pinned.CLOSED),
-        *letters(pinned.SIDES, pinned.LETTERS),
-        *letters(pinned.ANIMALS, pinned.OF_ANIMALS),
-        *((parse_answer, *pair) for pair in pinned.OPEN),
-        *((parse_guesses, *pair) for pair in pinned.GUESSES),
-    ],
+# Replies in the style of real models, with what a careful reader would take from them: nothing
+# where none is stated, or it is of another thing, out of range, only bounded, or in doubt.
+PINNED = pd.read_csv(
+    Path(__file__).with_name("pinned.csv"), dtype=str, keep_default_na=False
 )
-def test_what_a_reply_says(parse, reply, expected):
-    assert parse(reply) == expected
+SIDES = ["left lung", "right lung", "both lungs", "neither"]
+ANIMALS = ["a cat", "a dog"]
+
+
+def letter_of(options):
+    """A parser that gives the letter of the option."""
+
+    def parse(text):
+        option = choice(text, options=options)
+        return option and "ABCD"[options.index(option)]
+
+    return parse
+
+
+# each parser, and what it makes of the text of a reading
+PARSERS = {
+    "confidence": (parse_confidence, float),
+    "likelihood": (parse_likelihood, float),
+    "closed": (closed, str),
+    "sides": (letter_of(SIDES), str),
+    "animals": (letter_of(ANIMALS), str),
+    "open": (parse_answer, str),
+    "guesses": (parse_guesses, lambda text: [tuple(one) for one in json.loads(text)]),
+}
+
+
+@pytest.mark.parametrize("name", PARSERS)
+def test_what_a_reply_says(name):
+    parse, read = PARSERS[name]
+    rows = PINNED[PINNED["parser"] == name]
+    assert len(rows) >= 4
+    wanted = [read(text) if text else None for text in rows["reading"]]
+    pairs = zip(rows["text"], wanted, strict=True)
+    assert [one for one in pairs if parse(one[0]) != one[1]] == []
 
 
 @pytest.mark.parametrize("percent", [0, 1, 5, 40, 85, 99, 100])

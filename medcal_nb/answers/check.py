@@ -27,7 +27,6 @@ from medcal_nb.answers.columns import (
 )
 from medcal_nb.answers.recognise import (
     LEAST,
-    MOST,
     REPLIED,
     SCORED,
     Recognised,
@@ -135,16 +134,16 @@ def _without_nothing(values: pd.Series, theirs: str, sentences: list[str]) -> pd
     texts = values
     if values.dtype == object:
         texts = values.map(lambda cell: cell if isinstance(cell, str) else None)
-    # each different text once; the last is that of code -1, missing
-    codes, cells = pd.factorize(texts)
-    is_word = pd.Series(cells, dtype=TEXT).str.fullmatch(f"(?s:{NOTHING})")
-    is_word = np.append(is_word.to_numpy(bool), False)[codes]
+    cells = pd.Series(texts.dropna().unique(), dtype=TEXT)
+    is_word = texts.isin(cells[cells.str.fullmatch(f"(?s:{NOTHING})")])
     if not is_word.any():
         return values
     words = values[is_word].str.strip().str.slice(0, 30).value_counts()
     shown = ", ".join(f"{word!r} {n:,}" for word, n in words.iloc[:4].items())
-    n = f"{is_word.sum():,} of {len(values):,} cells of '{theirs}'"
-    sentences.append(f"{n} say that nothing is there ({shown}): missing")
+    sentences.append(
+        f"{is_word.sum():,} of {len(values):,} cells of '{theirs}' say that nothing is there "
+        f"({shown}): missing"
+    )
     return values.mask(is_word)
 
 
@@ -379,14 +378,13 @@ def _check_class(answers: pd.DataFrame) -> None:
 
     Of the answers that are given often, they reach one half just where one of them is given.
     """
-    known = answers.dropna(subset=["confidence", "answer"])
-    for model, rows in known.groupby("model", sort=False):
-        part = rows.iloc[:: max(1, len(rows) // MOST)]
+    for model, rows in answers.groupby("model", sort=False):
+        part = sample_of(rows, ["confidence", "answer"])
         words = part["answer"].map(lambda text: yes_no(text) or text.casefold())
         shares = words.value_counts(normalize=True)
         often = shares.index[shares >= 0.1]
-        is_high = part["confidence"][words.isin(often)] >= 0.5
         words = words[words.isin(often)]
+        is_high = part["confidence"][words.index] >= 0.5
         if len(often) < 2 or len(words) < LEAST or is_high.nunique() < 2:
             continue
         for word in often:

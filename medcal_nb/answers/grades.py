@@ -5,12 +5,12 @@ from __future__ import annotations
 import hashlib
 import json
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 
-from medcal_nb.answers.columns import KNOWN, RIGHT, TEXT, WRONG
+from medcal_nb.answers.columns import KNOWN, RIGHT, TEXT, WRONG, of_file
 from medcal_nb.answers.tables import read_source, write_table
 from medcal_nb.errors import MedcalError
 from medcal_nb.files import new_file
@@ -27,7 +27,9 @@ UNGRADABLE = "?"
 _ANSWERS = set(KNOWN["grades"]["answers"].split())
 _RIGHT = RIGHT - _ANSWERS
 _WRONG = WRONG - _ANSWERS | {UNGRADABLE}
-_MOST_TOLD = 5  # rows that a message names
+_MOST_SHOWN = 5  # rows that a message names
+#: What of a plan need not be said.
+_USUAL = {"delta": 0.1, "budget": 400, "seed": 0}
 
 
 class Plan(NamedTuple):
@@ -43,7 +45,7 @@ class Plan(NamedTuple):
         return " ".join(f"{name}={value}" for name, value in self._asdict().items())
 
     @classmethod
-    def of(cls, text: str, path: Path) -> Plan:
+    def of(cls, text: str) -> Plan:
         """The plan that a sheet was begun with."""
         try:
             parts = dict(part.split("=") for part in text.split())
@@ -51,7 +53,7 @@ class Plan(NamedTuple):
             return cls(*numbers)
         except (KeyError, ValueError):
             raise MedcalError(
-                f"{path}: column '{PLAN}': {text!r} is not what was written there; put it back, "
+                f"column '{PLAN}': {text!r} is not what was written there; put it back, "
                 "or begin anew without this file"
             ) from None
 
@@ -90,45 +92,46 @@ class GradeSheet:
         seed: int | None = None,
     ) -> None:
         self.path = path
-        self.pool = _pool(answers, path)
-        self._bytes = path.read_bytes() if path.exists() else b""
+        self._bytes = self._stored()
         self.rows = read_sheet(path) if self._bytes else pd.DataFrame()
-        wanted = {"risk": risk, "delta": delta, "budget": budget, "seed": seed}
-        self.plan = self._planned(wanted)
-        self.grades = self.pool["correct"].to_numpy(float, na_value=np.nan)
-        self.n_ungradable = 0
-        self.n_filled = self._grades_of_rows()
+        options = {"risk": risk, "delta": delta, "budget": budget, "seed": seed}
+        wanted = {name: one for name, one in options.items() if one is not None}
+        with of_file(path):
+            self.pool = _pool(answers)
+            self.plan = self._planned(wanted)
+            self.grades = self.pool["correct"].to_numpy(float, na_value=np.nan)
+            self.n_ungradable = 0
+            self.n_filled = self._grades_of_rows()
 
-    def _planned(self, wanted: dict[str, float | None]) -> Plan:
+    def _stored(self) -> bytes:
+        """The sheet as it lies there."""
+        return self.path.read_bytes() if self.path.exists() else b""
+
+    def _planned(self, wanted: dict[str, Any]) -> Plan:
         """The plan of the sheet, which what is wanted may not contradict."""
         pool = _hash(self.pool)
         if self.rows.empty:
-            if wanted["risk"] is None:
-                raise MedcalError(f"{self.path}: to be begun: say --risk, such as 0.2")
-            return Plan(
-                risk=wanted["risk"],
-                delta=_or(wanted["delta"], 0.1),
-                budget=int(_or(wanted["budget"], 400)),
-                seed=int(_or(wanted["seed"], 0)),
-                pool=pool,
-            )
+            if "risk" not in wanted:
+                raise MedcalError("to be begun: say --risk, such as 0.2")
+            return Plan(pool=pool, **_USUAL | wanted)
         texts = self.rows[PLAN].dropna().unique()
         if len(texts) != 1:
             raise MedcalError(
-                f"{self.path}: column '{PLAN}' must say the same in every row; put it back"
+                f"column '{PLAN}' must say the same in every row; put it back"
             )
-        plan = Plan.of(texts[0], self.path)
+        plan = Plan.of(texts[0])
         for name, value in wanted.items():
-            if value is not None and value != getattr(plan, name):
+            begun = getattr(plan, name)
+            if value != begun:
                 raise MedcalError(
-                    f"{self.path}: was begun with {name}={getattr(plan, name)}, not {value}; a "
-                    "certificate holds only as it was begun: leave the option out, or begin anew "
-                    "on answers that nobody has graded"
+                    f"was begun with {name}={begun}, not {value}; a certificate holds only as it "
+                    "was begun: leave the option out, or begin anew on answers that nobody has "
+                    "graded"
                 )
         if plan.pool != pool:
             raise MedcalError(
-                f"{self.path}: was begun with other answers than these; a certificate holds only "
-                "for the pool that it was begun with: bring that file back, or begin anew"
+                "was begun with other answers than these; a certificate holds only for the pool "
+                "that it was begun with: bring that file back, or begin anew"
             )
         return plan
 
@@ -137,38 +140,29 @@ class GradeSheet:
         if self.rows.empty:
             return 0
         words = self.rows[GRADE].str.strip().str.casefold()
-        is_filled = words.notna() & (words != "")
-        place = pd.MultiIndex.from_frame(self.pool[KEY]).get_indexer(
-            pd.MultiIndex.from_frame(self.rows[KEY])
-        )
-        self._refuse(place < 0, "is no answer of the pool", "item_id")
-        is_known = words.isin(_RIGHT | _WRONG)
+        words = words[words != ""].dropna()
+        place = _keys(self.pool).get_indexer(_keys(self.rows))
+        is_new = pd.Series(place < 0, self.rows.index)
+        self._refuse(is_new, "is no answer of the pool", "item_id")
         remedy = f"is no grade: write 1 (right), 0 (wrong) or {UNGRADABLE} (cannot be graded)"
-        self._refuse(is_filled & ~is_known, remedy, GRADE)
-        right = words.isin(_RIGHT).to_numpy(float)
-        filled = pd.Series(right, place)[is_filled.to_numpy()]
-        # of one answer
-        is_twice = (filled.groupby(level=0).nunique() > 1).reindex(
-            place, fill_value=False
+        self._refuse(~words.isin(_RIGHT | _WRONG), remedy, GRADE)
+        right = words.isin(_RIGHT).groupby(place[words.index])
+        self._refuse(
+            right.transform("nunique") > 1, "has two grades; leave one", "item_id"
         )
-        self._refuse(is_twice, "has two grades; leave one", "item_id")
-        self.grades[filled.index] = filled
+        grades = right.first()
+        self.grades[grades.index] = grades
         self.n_ungradable = int((words == UNGRADABLE).sum())
-        return filled.index.nunique()
+        return len(grades)
 
-    def _refuse(
-        self, is_bad: pd.Series | np.ndarray, problem: str, column: str
-    ) -> None:
+    def _refuse(self, is_bad: pd.Series, problem: str, column: str) -> None:
         """Name the rows of the sheet in which something is wrong."""
-        bad = np.flatnonzero(np.asarray(is_bad, dtype=bool))
-        if bad.size:
-            shown = [
-                f"row {i + 1} ({self.rows[column].iloc[i]!r})" for i in bad[:_MOST_TOLD]
-            ]
-            more = (
-                f" and {bad.size - _MOST_TOLD:,} more" if bad.size > _MOST_TOLD else ""
-            )
-            raise MedcalError(f"{self.path}: {', '.join(shown)}{more} {problem}")
+        cells = self.rows[column][is_bad[is_bad].index]
+        shown = [f"row {k + 1} ({cell!r})" for k, cell in cells.items()]
+        if shown:
+            n_more = len(shown) - _MOST_SHOWN
+            more = f" and {n_more:,} more" if n_more > 0 else ""
+            raise MedcalError(f"{', '.join(shown[:_MOST_SHOWN])}{more} {problem}")
 
     def stand(self, batch: int) -> Certificate:
         """Where the certificate stands, and so many answers to grade next."""
@@ -201,13 +195,11 @@ class GradeSheet:
         new = new.astype(TEXT).assign(**{GRADE: None, PLAN: str(self.plan)})
         rows = new
         if not self.rows.empty:
-            there = pd.MultiIndex.from_frame(self.rows[KEY])
-            is_new = ~pd.MultiIndex.from_frame(new[KEY]).isin(there)
+            is_new = ~_keys(new).isin(_keys(self.rows))
             if not is_new.any():
                 return len(new)
             rows = pd.concat([self.rows, new[is_new]])
-        now = self.path.read_bytes() if self.path.exists() else b""
-        if now != self._bytes:
+        if self._stored() != self._bytes:
             raise MedcalError(f"{self.path}: was changed meanwhile; run it again")
         write_table(rows.astype(TEXT), self.path, force=True)
         return len(new)
@@ -231,24 +223,22 @@ class GradeSheet:
             part.write_text(f"{text}\n", encoding="utf-8")
 
 
-def _or(value: float | None, default: float) -> float:
-    return default if value is None else value
+def _keys(table: pd.DataFrame) -> pd.MultiIndex:
+    return pd.MultiIndex.from_frame(table[KEY])
 
 
-def _pool(answers: pd.DataFrame, path: Path) -> pd.DataFrame:
+def _pool(answers: pd.DataFrame) -> pd.DataFrame:
     """The answers that have a confidence, in an order of their own."""
     pairs = answers[["model", "strategy"]].drop_duplicates()
     if len(pairs) > 1:
         model, strategy = pairs.iloc[0]
         raise MedcalError(
-            f"{path}: the answers are of {len(pairs)} models or elicitation methods, a threshold "
+            f"the answers are of {len(pairs)} models or elicitation methods, a threshold "
             f"is for one: say --rows \"model == '{model}' and strategy == '{strategy}'\""
         )
     pool = answers.dropna(subset="confidence").sort_values(KEY, ignore_index=True)
     if pool.empty:
-        raise MedcalError(
-            f"{path}: no answer has a confidence, so there is no threshold"
-        )
+        raise MedcalError("no answer has a confidence, so there is no threshold")
     return pool.astype({"correct": "boolean"})
 
 

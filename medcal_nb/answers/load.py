@@ -9,23 +9,20 @@ import pandas as pd
 from medcal_nb.answers.check import check_images, checked, refuse_contradictions
 from medcal_nb.answers.columns import (
     ANSWER_COLUMNS,
-    GRADED_COLUMNS,
     NAMES,
-    TEXT,
     of_file,
 )
 from medcal_nb.answers.log import AnswerLog, is_log
 from medcal_nb.answers.recognise import (
     KINDS,
     LEAST,
-    REPLIED,
     Recognised,
     check_enough,
     listed,
     read_column,
     recognise,
 )
-from medcal_nb.answers.recorded import load_recorded, recorded_names
+from medcal_nb.answers.recorded import load_recorded, recorded_names, typed
 from medcal_nb.answers.samples import one_answer_an_item
 from medcal_nb.answers.tables import read_source, table_of
 from medcal_nb.answers.together import together
@@ -33,7 +30,7 @@ from medcal_nb.answers.undecided import with_grades
 from medcal_nb.errors import MedcalError, check_known, did_you_mean
 from medcal_nb.files import FROM_A_CLONE, PathLike
 from medcal_nb.grading import grade_table
-from medcal_nb.logs import Log, Reader, detect
+from medcal_nb.logs import Log, detect
 
 
 def load_answers(source: PathLike | list[PathLike], **how: Any) -> pd.DataFrame:
@@ -82,35 +79,28 @@ def load_answers(source: PathLike | list[PathLike], **how: Any) -> pd.DataFrame:
     >>> answers.attrs["assumed"][0]
     "confidence from 'conf' (percent), correct from 'right', item_id from 'case'"
     """
+    recorded = recorded_names()
     if isinstance(source, list):
-        recorded = recorded_names()
         tables = {}
         for one in source:
             is_file = str(one) not in recorded
             tables[str(one)] = load_answers(one, **how if is_file else {})
         return together(tables)
     name = str(source)
-    if name in recorded_names():
+    if name in recorded:
         _leave_out(name, how)
         return load_recorded(name)
-    hint = did_you_mean(name, recorded_names())
-    if not Path(source).exists() and not recorded_names():
-        raise MedcalError(f"no file {name}; if it is a recorded one, {FROM_A_CLONE}")
-    if hint and not Path(source).exists():
-        raise MedcalError(f"no file {name}, and no recorded answers{hint}")
-    answers = read_answers(source, **how)
-    for name in GRADED_COLUMNS:
-        if name not in answers:
-            kind = "boolean" if name == "correct" else TEXT
-            answers[name] = pd.Series(None, answers.index, dtype=kind)
-    about = answers.attrs | {"assumed": answers.attrs["assumed"] + _missing(answers)}
-    table = one_answer_an_item(answers, str(source)).drop(
-        columns="sample", errors="ignore"
-    )
-    table = table[
-        [*GRADED_COLUMNS, *table.columns.difference(GRADED_COLUMNS, sort=False)]
-    ]
-    table.attrs = about
+    if not Path(source).exists():
+        if not recorded:
+            raise MedcalError(
+                f"no file {name}; if it is a recorded one, {FROM_A_CLONE}"
+            )
+        if hint := did_you_mean(name, recorded):
+            raise MedcalError(f"no file {name}, and no recorded answers{hint}")
+    answers = typed(read_answers(source, **how))
+    assumed = answers.attrs["assumed"] + _missing(answers)
+    table = one_answer_an_item(answers, name).drop(columns="sample", errors="ignore")
+    table.attrs = answers.attrs | {"assumed": assumed}
     return table
 
 
@@ -210,32 +200,24 @@ def open_table(
         sentences (``notes``) and which rows it does not grade (``ungraded``, a list of bool).
     """
     value = read_source(source, sheet)
-    reader = None if is_table else _reader_of(value)
+    rows = [value] if isinstance(value, dict) else value
     is_frame = isinstance(value, pd.DataFrame)
-    if reader is None and is_frame:
-        return value
-    if reader is None:
-        with of_file(source):
-            return table_of([value] if isinstance(value, dict) else value)
-    if is_frame:
-        value = value.astype(object).where(value.notna(), None).to_dict("records")
-    log = Log(Path(source), value, grade)
-    rows = reader.rows(log)
-    if not rows:
-        raise MedcalError(f"{source}: no answers in it")
+    first = value.iloc[0].to_dict() if is_frame else rows[0]
+    reader = None if is_table else detect(first)
     with of_file(source):
+        if reader is None:
+            return value if is_frame else table_of(rows)
+        if is_frame:
+            value = value.astype(object).where(value.notna(), None).to_dict("records")
+        log = Log(Path(source), value, grade)
+        rows = reader.rows(log)
+        if not rows:
+            raise MedcalError("no answers in it")
         raw = table_of(rows)
     raw.attrs["reader"] = reader.name
     raw.attrs["notes"] = log.notes
     raw.attrs["ungraded"] = ["correct" not in row for row in rows]
     return raw
-
-
-def _reader_of(value: Any) -> Reader | None:
-    """The reader of a tool's log, None of another file."""
-    if isinstance(value, pd.DataFrame):
-        return detect(value.iloc[0].to_dict())
-    return detect(value if isinstance(value, dict) else value[0])
 
 
 def _names(names: str | list[str]) -> list[str]:
@@ -253,11 +235,10 @@ def _leave_out(source: str, how: dict[str, Any]) -> None:
 def _of_log(path: PathLike, columns: dict[str, str]) -> pd.DataFrame:
     """The answers of a log of ours."""
     _leave_out(str(path), columns)
-    with AnswerLog(path, read_only=True) as log:
+    with of_file(path), AnswerLog(path, read_only=True) as log:
         answers = log.read()
-    if answers.empty:
-        raise MedcalError(f"{path}: no answers in it")
-    with of_file(path):
+        if answers.empty:
+            raise MedcalError("no answers in it")
         check_images(answers)
     return answers
 
@@ -286,9 +267,7 @@ def _read_replies(found: Recognised, scale: str | float | None) -> None:
     replies = table["answer"]
     if "raw" in table:
         replies = table["raw"].where(table["raw"].notna(), replies)
-    found.table = table.assign(**{REPLIED: replies})
-    read = read_column(found, REPLIED, scale)
-    found.table = table
+    read = read_column(found, replies, scale)
     if read["confidence"].isna().all():
         found.assumed.pop()
         return

@@ -83,10 +83,7 @@ class Recognised:
     @property
     def is_scored(self) -> bool:
         """Whether the confidence is a probability: of scores of options, or read from replies."""
-        return self.taken.get("confidence") in (
-            SCORED + "confidence",
-            REPLIED + "confidence",
-        )
+        return self.taken.get("confidence", "").startswith((SCORED, REPLIED))
 
     def said(self, words: str) -> list[str]:
         """Sentences of what was assumed that hold some words."""
@@ -323,7 +320,7 @@ def fill_from_replies(found: Recognised, scale: str | float | None) -> None:
         if "answer" in wanted:
             taken["answer"] = theirs
         return
-    read = read_column(found, theirs, scale)
+    read = read_column(found, found.table[theirs], scale)
     if read["confidence"].isna().all():
         wanted.discard("confidence")
     for name in wanted:
@@ -332,7 +329,7 @@ def fill_from_replies(found: Recognised, scale: str | float | None) -> None:
 
 
 def read_column(
-    found: Recognised, theirs: str, scale: str | float | None
+    found: Recognised, replies: pd.Series, scale: str | float | None
 ) -> pd.DataFrame:
     """What the replies of a column say, each model's and method's as one run.
 
@@ -345,7 +342,7 @@ def read_column(
         As of `medcal_nb.replies.read_replies`, with the index of the table.
     """
     table = found.table
-    asked = pd.DataFrame({"reply": table[theirs].astype(object)})
+    asked = pd.DataFrame({"reply": replies.astype(object)})
     for name in ("options", "question_type"):
         asked[name] = table[found.taken[name]] if name in found.taken else None
     by = [table[found.taken[name]] for name in _RUN if name in found.taken]
@@ -356,12 +353,12 @@ def read_column(
         read = read_replies(rows["reply"], options=options, kinds=kinds, scale=scale)
         parts.append(read)
     read = pd.concat(parts).reindex(table.index)
-    is_stated = read["confidence"].notna()
-    stated = read.assign(reply=asked["reply"])[is_stated]
+    stated = read.assign(reply=asked["reply"]).dropna(subset="confidence")
     forms = stated["form"].value_counts()
-    n = f"{len(stated):,} of {len(read):,} replies in '{theirs}' state a confidence"
     shown = ", ".join(f"{form} {count:,}" for form, count in forms.items())
-    sentence = f"{n} ({shown})" if shown else n
+    sentence = f"{len(stated):,} of {len(read):,} replies in '{replies.name}' state a confidence"
+    if shown:
+        sentence += f" ({shown})"
     # of each form one, then others
     order = stated["form"].duplicated().argsort(kind="stable")
     for row in stated.iloc[order[:3]].itertuples():
@@ -444,8 +441,9 @@ def _choices(
     refuse(names[0], raw[names[0]], bad, problem, remedy)
     assumed = [f"confidence from the scores of options {', '.join(map(repr, names))}"]
     if missing.any():
-        n = missing.sum()
-        assumed.append(f"{n:,} scores of options are missing: they count as 0")
+        assumed.append(
+            f"{missing.sum():,} scores of options are missing: they count as 0"
+        )
     answer = np.array(options, dtype=object)[p.argmax(axis=1)]
     tables = [dict(zip(options, row, strict=True)) for row in p.tolist()]
     chosen = {

@@ -122,7 +122,7 @@ def load_recorded(
         answers = _one_row_a_method(table, source, counted)
     else:
         options = table["option_probabilities"].map(json.loads, na_action="ignore")
-        answers = _typed(table.assign(option_probabilities=options))
+        answers = typed(table.assign(option_probabilities=options))
     left_out = source["left_out"] if counted else []
     answers.attrs["assumed"] = [*left_out, *source["assumed"]]
     return answers
@@ -247,7 +247,7 @@ def _one_row_a_method(
     grades = source["confidence"]
     # other grades than those of correct stay
     inner = {*source["inner"], *grades, "correct"}
-    shared = _typed(table.drop(columns=[*inner], errors="ignore"))
+    shared = typed(table.drop(columns=[*inner], errors="ignore"))
     parts = []
     for strategy, column in grades.items():
         part = shared.assign(strategy=strategy, confidence=table[strategy])
@@ -256,7 +256,7 @@ def _one_row_a_method(
     return pd.concat(parts, ignore_index=True).astype({"strategy": TEXT})
 
 
-def _typed(answers: pd.DataFrame) -> pd.DataFrame:
+def typed(answers: pd.DataFrame) -> pd.DataFrame:
     """Return answers with the columns that all have, in order and typed, and then the others."""
     types = dict.fromkeys(GRADED_COLUMNS, TEXT)
     types |= {"confidence": float, "correct": "boolean"}

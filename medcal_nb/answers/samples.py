@@ -139,9 +139,7 @@ def one_answer_an_item(answers: pd.DataFrame, file: str) -> pd.DataFrame:
     for name in _SUMS:
         if name in frame:
             one[name] = groups[name].transform("sum", skipna=False)
-    if "option_probabilities" not in one:
-        one["option_probabilities"] = None
-    rows = one[["answer", "option_probabilities"]].astype(object)
+    rows = one.reindex(columns=["answer", "option_probabilities"]).astype(object)
     rows = rows.where(rows.notna(), None).to_dict("records")
     positions = []
     grades = []

@@ -3,6 +3,8 @@
 import math
 from typing import Any
 
+from scipy.special import softmax
+
 
 def at(value: Any, path: str) -> Any:
     """What stands under a dotted path in nested JSON, None where nothing does."""
@@ -42,10 +44,8 @@ def number(value: Any) -> float | None:
 
 def choice(options: list[str], scores: list[float]) -> dict:
     """Our columns of one choice by the log-likelihoods of its options: their softmax."""
-    top = max(scores)
-    parts = [math.exp(score - top) for score in scores]
-    shares = [part / math.fsum(parts) for part in parts]
-    best = scores.index(top)
+    shares = softmax(scores).tolist()
+    best = scores.index(max(scores))
     return {
         "strategy": "option_probability",
         "question_type": "choice",

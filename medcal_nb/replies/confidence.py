@@ -193,37 +193,33 @@ def stated_number(text: str, *, cut_off: bool = False) -> Stated | None:
         text = _SCALE.sub(" ", text)
     if not cut_off and (alone := _ALONE.fullmatch(text)):
         return number_of(alone, scale, "alone")
-    return _the_one(_labelled_numbers(text, scale)) or _the_one(
-        _in_sentences(text, scale)
-    )
+    labelled, in_sentences = _numbers(text, scale)
+    return _the_one(labelled) or _the_one(in_sentences)
 
 
-def _labelled_numbers(text, scale):
-    """Numbers behind a label and a sign, where they are clearly of the own answer."""
-    stated = []
-    for match in _STATED.finditer(text):
-        if match["sign"] and _is_own(match):
-            stated.append(number_of(match, scale, "label"))
-    return [one for one in stated if one]
+def _numbers(text, scale):
+    """Numbers behind a label and a sign, clearly of the own answer; others with a word for it.
 
-
-def _in_sentences(text, scale):
-    """The other numbers with a word of confidence; None for one that is not clearly the own."""
-    stated = []
+    Of the others None is one that is not clearly the own.
+    """
+    labelled = []
+    others = []
     for match in _STATED.finditer(text):
         own = _is_own(match)
-        if (own and match["sign"]) or not (match["sure"] or (own and own["right"])):
-            continue
-        is_cut = match.end() == len(text) and text[-1].isdecimal()
-        is_beside = text[match.end("sure") : match.start("a")].isspace()
-        is_read = own and (is_beside or not is_cut)
-        stated.append(number_of(match, scale, "sentence") if is_read else None)
+        if own and match["sign"]:
+            labelled.append(number_of(match, scale, "label"))
+        elif match["sure"] or (own and own["right"]):
+            is_cut = match.end() == len(text) and text[-1].isdecimal()
+            is_beside = text[match.end("sure") : match.start("a")].isspace()
+            is_read = own and (is_beside or not is_cut)
+            others.append(number_of(match, scale, "sentence") if is_read else None)
     for match in _TIED.finditer(text):
-        if match["noun"] and not match["led"]:
-            continue  # "(95% confidence)" may be of an interval
-        is_read = _OWN.fullmatch(match["in"])
-        stated.append(number_of(match, scale, "sentence") if is_read else None)
-    return stated
+        if (
+            match["led"] or not match["noun"]
+        ):  # "(95% confidence)" may be of an interval
+            is_read = _OWN.fullmatch(match["in"])
+            others.append(number_of(match, scale, "sentence") if is_read else None)
+    return [one for one in labelled if one], others
 
 
 def _is_own(match):

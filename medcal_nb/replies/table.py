@@ -160,10 +160,7 @@ def read_replies(
     n = len(texts)
     each = zip(texts, options or [None] * n, kinds or [None] * n, strict=True)
     rows = _settled([_read(*one) for one in each], scale)
-    columns = (
-        dict(zip(Reply._fields, zip(*rows, strict=True), strict=True)) if rows else {}
-    )
-    table = pd.DataFrame(columns, index, columns=list(Reply._fields), dtype=object)
+    table = pd.DataFrame(rows, index, columns=list(Reply._fields), dtype=object)
     return table.astype({"confidence": float})
 
 

@@ -47,14 +47,13 @@ def _answer(sample, log):
 def _scored(scores, raw, log):
     """The grade, and the answer that the scorer took out of the reply."""
     metrics = {}
-    answers = []
     for name, score in scores.items():
         value = at(score, "value")
-        known = isinstance(value, str)
-        metrics[name] = _LETTERS.get(value, value) if known else value
-        answers.append(at(score, "answer"))
-    texts = [answer for answer in answers if isinstance(answer, str)]
-    return {"answer": texts[0] if texts else raw, "correct": log.graded(metrics)}
+        is_letter = isinstance(value, str)
+        metrics[name] = _LETTERS.get(value, value) if is_letter else value
+    answers = [at(score, "answer") for score in scores.values()]
+    texts = (answer for answer in answers if isinstance(answer, str))
+    return {"answer": next(texts, raw), "correct": log.graded(metrics)}
 
 
 READERS = (Reader(name="inspect", knows=has("eval", "plan"), read=_read),)

@@ -173,7 +173,8 @@ def _assume(out: dict[str, pd.Series], index: pd.Index, dataset: str) -> list[st
         out["item_id"] = pd.Series(range(1, len(index) + 1), index).astype(TEXT)
         assumed.append("no column of items: rows are numbered")
     for name in {"item_id", "image_id"} & out.keys():
-        n_alike = out[name].nunique() - out[name].str.lower().nunique()
+        names = out[name]
+        n_alike = names.nunique() - names.str.lower().nunique()
         if n_alike:
             assumed.append(f"'{name}': {n_alike:,} differ from others by case alone")
     return sorted(assumed)
@@ -183,9 +184,12 @@ def _taken(taken: Mapping[str, str], word: str) -> list[str]:
     """Which column is which, as one sentence in a list; none where all are called as ours."""
     parts = []
     for ours in sorted(taken, key=lambda name: name not in ("confidence", "correct")):
-        mark = f" ({word})" if word and ours == "confidence" else ""
-        if mark or taken[ours] not in (ours, SCORED + ours, REPLIED + ours):
-            parts.append(f"{ours} from '{taken[ours]}'{mark}")
+        theirs = taken[ours]
+        mark = ""
+        if word and ours == "confidence":
+            mark = f" ({word})"
+        if mark or theirs not in (ours, SCORED + ours, REPLIED + ours):
+            parts.append(f"{ours} from '{theirs}'{mark}")
     return [", ".join(parts)] if parts else []
 
 
@@ -205,10 +209,11 @@ def _check_keys(table: pd.DataFrame) -> None:
     twice = table.duplicated(key, keep=False)
     if twice.any():
         values = table.loc[twice.idxmax(), key]
-        rows = np.flatnonzero((table[key] == values).all(axis=1)) + 1
+        is_same = (table[key] == values).all(axis=1)
+        first, second, *_ = np.flatnonzero(is_same) + 1
         shown = ", ".join(f"{name}={value}" for name, value in values.items())
         raise MedcalError(
-            f"rows {rows[0]} and {rows[1]} are the same answer ({shown}); drop one, or number "
+            f"rows {first} and {second} are the same answer ({shown}); drop one, or number "
             "repeated replies in a column 'sample'"
         )
 
@@ -347,16 +352,18 @@ def _check_sums(answers: pd.DataFrame, found: Recognised) -> None:
         named += [name for name in others if answers[name].dtype == TEXT]
     any_word = "|".join(_SUMS)
     for name in answers.columns.intersection(named):
-        texts = pd.Series(answers[name].unique(), dtype=TEXT)
+        column = answers[name]
+        texts = pd.Series(column.unique(), dtype=TEXT)
+        # few words are looked at one by one
         texts = texts[texts.str.contains(any_word, case=False, na=False)]
-        is_one = answers[name].isin([text for text in texts if is_sum(text)])
+        is_one = column.isin(texts[texts.map(is_sum).astype(bool)])
         # a model may be the mean of others: then it has as many answers as they
         most = max(3, len(answers) // 20)
         if 0 < is_one.sum() <= most and not is_one.all():
             row = int(is_one.idxmax())
-            text = answers.loc[row, name]
             raise MedcalError(
-                f"row {row + 1} is '{text}', no answer, it seems; drop it, or name it otherwise"
+                f"row {row + 1} is '{column[row]}', no answer, it seems; drop it, or name it "
+                "otherwise"
             )
 
 
@@ -446,7 +453,7 @@ def _check_repeats(found: Recognised) -> None:
     counts = rows.value_counts()
     times = 1
     if len(counts) >= LEAST:
-        times = int(np.gcd.reduce(counts.to_numpy()))
+        times = np.gcd.reduce(counts)
     about = texts.drop(columns=aside)
     if times == 1 and not about.columns.empty:
         codes = pd.util.hash_pandas_object(about, index=False)
@@ -474,5 +481,6 @@ def _runs(codes: NDArray) -> int:
         return times
     for period in range(1, n // 2 + 1):
         if n % period == 0 and (codes[period:] == codes[:-period]).all():
-            return n // period if period >= most and n // period <= most else 1
+            times = n // period
+            return times if period >= most >= times else 1
     return 1

@@ -192,7 +192,9 @@ class GradeSheet:
             return 0
         asked = self.pool.iloc[stand.next]
         new = asked.reindex(columns=[*KEY, *SHOWN]).dropna(axis=1, how="all")
-        new = new.astype(TEXT).assign(**{GRADE: None, PLAN: str(self.plan)})
+        new = new.astype(TEXT)
+        new[GRADE] = None
+        new[PLAN] = str(self.plan)
         rows = new
         if not self.rows.empty:
             is_new = ~_keys(new).isin(_keys(self.rows))

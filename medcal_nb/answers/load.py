@@ -3,7 +3,6 @@
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from medcal_nb.answers.check import check_images, checked, refuse_contradictions
@@ -253,10 +252,15 @@ def _of_reader(
     table = raw.drop(columns=[*columns], errors="ignore")
     taken = {name: name for name in [*ANSWER_COLUMNS, "options"] if name in table}
     assumed = [f"read as {reader}", *raw.attrs["notes"]]
-    found = Recognised(table, taken, columns, assumed, {*columns})
-    if "answer" in table and (
-        "confidence" not in table or table["confidence"].isna().all()
-    ):
+    found = Recognised(
+        table=table,
+        taken=taken,
+        fixed=columns,
+        assumed=assumed,
+        named={*columns},
+    )
+    is_sure = "confidence" in table and table["confidence"].notna().any()
+    if "answer" in table and not is_sure:
         _read_replies(found, scale)
     return found
 
@@ -271,16 +275,20 @@ def _read_replies(found: Recognised, scale: str | float | None) -> None:
     if read["confidence"].isna().all():
         found.assumed.pop()
         return
-    answer = table["answer"].where(~np.array(table.attrs["ungraded"]), read["answer"])
+    is_ungraded = pd.Series(table.attrs["ungraded"], table.index)
+    answer = table["answer"].mask(is_ungraded, read["answer"])
     found.table = table.assign(answer=answer, confidence=read["confidence"])
     found.taken["confidence"] = "confidence"
 
 
 def _graded(answers: pd.DataFrame, found: Recognised) -> pd.DataFrame:
     """Answers with a column that says whether they are their gold answers, where none does."""
-    to_grade = found.table.attrs.get("ungraded") or "correct" not in found.taken
-    rows = answers[to_grade] if isinstance(to_grade, list) else answers
-    if not to_grade or rows.empty or not {"answer", "gold"} <= {*rows}:
+    rows = answers
+    if ungraded := found.table.attrs.get("ungraded"):
+        rows = answers[ungraded]
+    elif "correct" in found.taken:
+        return answers
+    if rows.empty or not {"answer", "gold"} <= {*rows}:
         return answers
     asked = rows[["answer", "gold"]]
     if "question_type" in rows:
@@ -304,9 +312,6 @@ def _graded(answers: pd.DataFrame, found: Recognised) -> pd.DataFrame:
 
 def _missing(answers: pd.DataFrame) -> list[str]:
     """What is missing, in sentences: how many, and how right those are."""
-    n = f"of {len(answers):,} answers"
-    right = answers["correct"].astype(float)
-    lacking = answers["confidence"].isna()
     sentences = []
     unnamed = answers["dataset"][answers["image_id"].isna()]
     if len(unnamed) == len(answers):
@@ -314,14 +319,22 @@ def _missing(answers: pd.DataFrame) -> list[str]:
     elif len(unnamed):
         names = ", ".join(unnamed.unique()[:5])
         sentences.append(f"no image named in {names}: each answer counts as one")
+    n = f"of {len(answers):,} answers"
+    right = answers["correct"].astype(float)
+    lacking = answers["confidence"].isna()
     if lacking.any():
-        sentences.append(f"{lacking.sum():,} {n} have no confidence")
-        if right[lacking].notna().any() and not lacking.all():
-            shares = f"{right[lacking].mean():.0%} of them are right, {right[~lacking].mean():.0%}"
-            sentences[-1] += f": {shares} of the others"
+        sentence = f"{lacking.sum():,} {n} have no confidence"
+        of_them = right[lacking].mean()
+        of_others = right[~lacking].mean()
+        if not lacking.all() and pd.notna(of_them):
+            sentence += (
+                f": {of_them:.0%} of them are right, {of_others:.0%} of the others"
+            )
+        sentences.append(sentence)
     ungraded = right.isna().sum()
     if 0 < ungraded < len(answers):
-        low, high = right.fillna(0).mean(), right.fillna(1).mean()
+        low = right.fillna(0).mean()
+        high = right.fillna(1).mean()
         sentences.append(
             f"{ungraded:,} {n} are not graded: accuracy {low:.0%} to {high:.0%}"
         )

@@ -207,10 +207,12 @@ def _stored(rows: Iterable[dict] | pd.DataFrame) -> list[tuple]:
         texts[name] = each(table[name], as_json, str(name), remedy).to_numpy()
     stored = []
     for k, key in enumerate(aside.itertuples(index=False, name=None)):
-        pairs = [
-            f"{json.dumps(name)}:{text[k]}" for name, text in texts.items() if text[k]
-        ]
-        stored.append((*key, f"{{{','.join(pairs)}}}"))
+        pairs = []
+        for name, text in texts.items():
+            if text[k]:
+                pairs.append(f"{json.dumps(name)}:{text[k]}")
+        answer = ",".join(pairs)
+        stored.append((*key, f"{{{answer}}}"))
     return stored
 
 

@@ -149,7 +149,13 @@ def recognise(
         named.update((name, SCORED + name) for name in _CHOSEN)
     taken, asked = _by_name(table, named)
     fixed = {name: text for name, text in named.items() if name not in taken and text}
-    found = Recognised(table, taken, fixed, [*assumed, *asked], {*named})
+    found = Recognised(
+        table=table,
+        taken=taken,
+        fixed=fixed,
+        assumed=[*assumed, *asked],
+        named={*named},
+    )
     fill_from_replies(found, scale)
     if {"correct", "answer"} <= {*taken} and not {"correct", "gold"} & {*named}:
         _ask_for_gold(found.table, taken)
@@ -223,8 +229,10 @@ def _lacking(
 def _candidates(ours: str, free: list[str], raw: pd.DataFrame) -> list[str]:
     """The columns that one of ours may be taken from: of the first line of names that has any."""
     for line in NAMES[ours]:
-        there = [name for name in free if plain_column(name) in line.split()]
-        if fitting := [name for name in there if _fits(ours, name, raw[name])]:
+        words = line.split()
+        there = [name for name in free if plain_column(name) in words]
+        fitting = [name for name in there if _fits(ours, name, raw[name])]
+        if fitting:
             return fitting
     return []
 
@@ -261,15 +269,16 @@ def is_grade(values: pd.Series) -> bool:
 def _is_number(values: pd.Series) -> bool:
     """Whether nearly all cells are numbers: a few may be refusals in words."""
     cells = values[values.notna() & (values != "")].iloc[:_MOST_LOOKED_AT]
-    cells = [cell for cell in cells if not is_nothing(cell)]
     n = 0
+    n_numbers = 0
     for cell in cells:
-        try:
+        if is_nothing(cell):
+            continue
+        n += 1
+        with contextlib.suppress(ValueError):
             number(cell)
-            n += 1
-        except ValueError:
-            pass
-    return n > 0.9 * len(cells)
+            n_numbers += 1
+    return n_numbers > 0.9 * n
 
 
 def _ask_for_gold(raw: pd.DataFrame, taken: Mapping[str, str]) -> None:
@@ -277,19 +286,17 @@ def _ask_for_gold(raw: pd.DataFrame, taken: Mapping[str, str]) -> None:
     if "gold" in taken:
         return
     theirs = taken["correct"]
-    known = sample_of(raw, [taken["answer"], theirs]).set_axis(
-        ["answer", "gold"], axis=1
-    )
-    if known.empty:
-        return
+    known = sample_of(raw, [taken["answer"], theirs])
+    known.columns = ["answer", "gold"]
     words = words_of(known["gold"])
     has_words = not words.isdisjoint(KNOWN["grades"]["answers"].split())
-    if not has_words and words != words_of(known["answer"]):
+    if known.empty or not (has_words or words == words_of(known["answer"])):
         return
     is_gold = grade_table(known)["correct"].fillna(False).astype(bool)
-    if is_gold.mean() <= 0.1:
+    share = is_gold.mean()
+    if share <= 0.1:
         return
-    shown = f"as right answers {is_gold.mean():.0%}"
+    shown = f"as right answers {share:.0%}"
     if is_grade(known["gold"]):
         right = flags(known["gold"], theirs)
         shown = f"as grades {right.mean():.0%} are right, {shown}"
@@ -344,29 +351,38 @@ def read_column(
     table = found.table
     asked = pd.DataFrame({"reply": replies.astype(object)})
     for name in ("options", "question_type"):
-        asked[name] = table[found.taken[name]] if name in found.taken else None
+        asked[name] = None
+        if name in found.taken:
+            asked[name] = table[found.taken[name]]
     by = [table[found.taken[name]] for name in _RUN if name in found.taken]
     parts = []
     for _, rows in asked.groupby(by or np.zeros(len(asked)), sort=False, dropna=False):
         options = [listed(cell) for cell in rows["options"]]
         kinds = [_kind_or_none(cell) for cell in rows["question_type"]]
-        read = read_replies(rows["reply"], options=options, kinds=kinds, scale=scale)
-        parts.append(read)
+        part = read_replies(rows["reply"], options=options, kinds=kinds, scale=scale)
+        parts.append(part)
     read = pd.concat(parts).reindex(table.index)
-    stated = read.assign(reply=asked["reply"]).dropna(subset="confidence")
+    about = _about_replies(read.assign(reply=asked["reply"]), replies.name)
+    found.assumed.append(about)
+    return read
+
+
+def _about_replies(read: pd.DataFrame, name: object) -> str:
+    """How many replies state a confidence, in which forms, and three of them."""
+    stated = read.dropna(subset="confidence")
+    sentence = (
+        f"{len(stated):,} of {len(read):,} replies in '{name}' state a confidence"
+    )
     forms = stated["form"].value_counts()
     shown = ", ".join(f"{form} {count:,}" for form, count in forms.items())
-    sentence = f"{len(stated):,} of {len(read):,} replies in '{replies.name}' state a confidence"
     if shown:
         sentence += f" ({shown})"
     # of each form one, then others
     order = stated["form"].duplicated().argsort(kind="stable")
     for row in stated.iloc[order[:3]].itertuples():
-        sentence += (
-            f"; {row.reply[-60:]!r}: {row.answer or '–':.40}, {row.confidence:.3g}"
-        )
-    found.assumed.append(sentence)
-    return read
+        answer = row.answer or "–"
+        sentence += f"; {row.reply[-60:]!r}: {answer:.40}, {row.confidence:.3g}"
+    return sentence
 
 
 def listed(cell: Any) -> list | None:
@@ -431,7 +447,8 @@ def _choices(
     _check_scores(scores, are_probabilities)
     if are_probabilities:
         p = np.nan_to_num(scores)
-        bad = (p < 0).any(axis=1) | (p.sum(axis=1) > 1 + _SUM) | missing.all(axis=1)
+        bad = (p < 0).any(axis=1) | missing.all(axis=1)
+        bad |= p.sum(axis=1) > 1 + _SUM
     else:
         scores = np.where(missing, -np.inf, scores)
         with np.errstate(invalid="ignore"):

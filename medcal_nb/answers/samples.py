@@ -18,6 +18,7 @@ from medcal_nb.errors import MedcalError
 
 #: Position of the answer's row, confidence, option probabilities or None.
 Grade = tuple[int, float, dict[str, float] | None]
+Rule = Callable[[Sequence[dict]], Grade]
 
 #: A probability is known to about this much from every backend; no ratio is taken below it.
 LEAST_SHARE = 1e-3
@@ -45,16 +46,21 @@ def entropy(rows: Sequence[dict]) -> Grade:
 
     1 when all agree, 1/N when none do, and the share of one group when all groups are equal.
     """
-    at, share, _ = agreement(rows)
-    sizes = _labels(rows)[1].values()
-    nats = -math.fsum(n / sum(sizes) * math.log(n / sum(sizes)) for n in sizes)
-    return at, math.exp(-nats) if sizes else share, None
+    first, share, _ = agreement(rows)
+    _, sizes = _labels(rows)
+    if not sizes:
+        return first, share, None
+    shares = [n / sizes.total() for n in sizes.values()]
+    nats = -math.fsum(p * math.log(p) for p in shares)
+    return first, math.exp(-nats), None
 
 
 def first_answer_share(rows: Sequence[dict]) -> Grade:
     """The first answer, and the share of all replies, itself included, that give it."""
     labels, sizes = _labels(rows)
-    return 0, math.nan if labels[0] is None else sizes[labels[0]] / len(rows), None
+    first = labels[0]
+    share = math.nan if first is None else sizes[first] / len(rows)
+    return 0, share, None
 
 
 def over_blank(rows: Sequence[dict]) -> Grade:
@@ -68,17 +74,16 @@ def over_blank(rows: Sequence[dict]) -> Grade:
     blank = rows[1]["option_probabilities"] or {}
     if not seen or set(seen) != set(blank):
         return 0, math.nan, None
-    ratios = {
-        name: max(p, LEAST_SHARE) / max(blank[name], LEAST_SHARE)
-        for name, p in seen.items()
-    }
+    ratios = {}
+    for name, p in seen.items():
+        ratios[name] = max(p, LEAST_SHARE) / max(blank[name], LEAST_SHARE)
     total = math.fsum(ratios.values())
     shares = {name: ratio / total for name, ratio in ratios.items()}
     return 0, shares[rows[0]["answer"]], shares
 
 
 #: The rule of each elicitation method that gives several answers to an item.
-RULES: dict[str, Callable[[Sequence[dict]], Grade]] = {
+RULES: dict[str, Rule] = {
     "self_consistency": agreement,
     "paraphrase": agreement,
     "augment": agreement,
@@ -88,7 +93,7 @@ RULES: dict[str, Callable[[Sequence[dict]], Grade]] = {
 }
 
 
-def rule_of(strategy: str) -> Callable[[Sequence[dict]], Grade] | None:
+def rule_of(strategy: str) -> Rule | None:
     """The rule of a method, of ours or of another package; None where it has none."""
     name = strategy.removesuffix("_blank")
     if name not in RULES:
@@ -127,13 +132,22 @@ def one_answer_an_item(answers: pd.DataFrame, file: str) -> pd.DataFrame:
     if "sample" not in answers:
         return answers
     rules = {name: rule_of(name) for name in answers["strategy"].unique()}
-    several = (
-        answers.duplicated(ANSWER_KEY, keep=False)
-        | answers["strategy"].map(rules).notna()
-    )
+    sampled = [name for name, rule in rules.items() if rule]
+    several = answers.duplicated(ANSWER_KEY, keep=False)
+    several |= answers["strategy"].isin(sampled)
     if not several.any():
         return answers.assign(n_answers=1)
-    frame = answers[several].sort_values("sample", kind="stable")
+    one = _merged(answers[several], rules, file)
+    others = answers[~several].assign(n_answers=1)
+    table = pd.concat([others, one])
+    return table.sort_index(kind="stable", ignore_index=True)
+
+
+def _merged(
+    answers: pd.DataFrame, rules: dict[str, Rule | None], file: str
+) -> pd.DataFrame:
+    """One answer of each item and method, where its first row stood."""
+    frame = answers.sort_values("sample", kind="stable")
     groups = frame.groupby(ANSWER_KEY, sort=False)
     one = frame.assign(n_answers=groups["sample"].transform("size"))
     for name in _SUMS:
@@ -142,7 +156,7 @@ def one_answer_an_item(answers: pd.DataFrame, file: str) -> pd.DataFrame:
     rows = one.reindex(columns=["answer", "option_probabilities"]).astype(object)
     rows = rows.where(rows.notna(), None).to_dict("records")
     positions = []
-    grades = []
+    results = []
     for (*_, item_id, strategy), where in groups.indices.items():
         rule = rules[strategy]
         if rule is None and frame["confidence"].iloc[where].notna().any():
@@ -150,25 +164,22 @@ def one_answer_an_item(answers: pd.DataFrame, file: str) -> pd.DataFrame:
                 f"{file}: item {item_id!r} has {len(where)} answers with confidences under "
                 f"strategy {strategy!r}, for which there is no rule; keep one per item"
             )
-        at, *grade = (rule or agreement)([rows[i] for i in where])
-        positions.append(where[at])
-        grades.append((*grade, frame.index[where].min()))
+        grade = rule or agreement
+        chosen, *result = grade([rows[k] for k in where])
+        positions.append(where[chosen])
+        results.append((*result, frame.index[where].min()))
     one = one.iloc[positions]
-    confidence, shares, first = zip(*grades, strict=True)
+    confidence, shares, first = zip(*results, strict=True)
     one["confidence"] = np.array(confidence, dtype=float)
     one["option_probabilities"] = pd.Series(shares, one.index, dtype=object)
     one["correct"] = one["correct"].mask(one["answer"].isna())
-    others = answers[~several].assign(n_answers=1)
-    return (
-        pd.concat([others, one.set_axis([*first])])
-        .sort_index(kind="stable")
-        .reset_index(drop=True)
-    )
+    return one.set_axis([*first])
 
 
 def _labels(rows: Sequence[dict]) -> tuple[list[str | None], Counter]:
     """Each row's answer, normalised (None without one), and how often each is given."""
-    labels = [
-        None if row["answer"] is None else answer_key(row["answer"]) for row in rows
-    ]
+    labels = []
+    for row in rows:
+        answer = row["answer"]
+        labels.append(None if answer is None else answer_key(answer))
     return labels, Counter(label for label in labels if label is not None)

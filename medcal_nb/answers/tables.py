@@ -192,10 +192,12 @@ def _read_csv(path: Path) -> pd.DataFrame:
 def _refuse_rows(cells: pd.Series, mark: str, place: int, n_names: int) -> None:
     """Refuse cells that hold whole rows: lines of a text are not that even."""
     n_marks = min(max(2, n_names - 1), 99)
+    n_left = max(0, n_marks - place)
     cell = rf"[^\n{mark}]*"
-    end_of_row = rf"{cell}(?:{mark}{cell}){{{max(0, n_marks - place)}}}"
-    row = rf"\n{cell}(?:{mark}{cell}){{{n_marks}}}"
-    has_rows = cells.str.fullmatch(rf"{end_of_row}(?:{row})+\n[^\n]*", na=False)
+    more = f"(?:{mark}{cell})"
+    row = rf"\n{cell}{more}{{{n_marks}}}"
+    rows = rf"{cell}{more}{{{n_left}}}(?:{row})+\n[^\n]*"
+    has_rows = cells.str.fullmatch(rows, na=False)
     problem = "holds whole rows, after a quote that is not closed"
     refuse(str(cells.name), cells, has_rows, problem, "close or remove it")
 
@@ -246,7 +248,8 @@ def _read_parquet(path: Path) -> pd.DataFrame:
         schema = file.schema_arrow
         _check_names(schema.names)
         # lists may hold endless values in a few bytes
-        for group in map(file.metadata.row_group, range(file.metadata.num_row_groups)):
+        for n in range(file.num_row_groups):
+            group = file.metadata.row_group(n)
             values = max(group.column(k).num_values for k in range(group.num_columns))
             if values > _MOST_TIMES * group.num_rows + _SMALL:
                 raise MedcalError(

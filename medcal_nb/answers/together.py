@@ -38,8 +38,9 @@ def together(tables: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
     """
     parts = []
     for name, one in tables.items():
-        parts.append(one.assign(_source=name))
-        parts[-1].attrs = {}
+        part = one.assign(_source=name)
+        part.attrs = {}
+        parts.append(part)
     table = pd.concat(parts, ignore_index=True)
     twice = table.duplicated(ANSWER_KEY, keep=False)
     if twice.any():
@@ -48,16 +49,15 @@ def together(tables: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
         raise MedcalError(
             f"{row['_source']} and another source hold the same answer: {shown}"
         )
-    remarks = [*_remarks(table), *_graded_apart(tables)]
-    for sentence in remarks:
+    assumed = _remarks(table) + _graded_apart(tables)
+    for sentence in assumed:
         warnings.warn(sentence, UserWarning, stacklevel=3)
-    of_items = set(columns_of("item")) - {*_ITEM, "gold"}
     item = table.groupby(_ITEM, sort=False).ngroup()
-    for name in table.columns.intersection([*of_items, "image_set"]):
+    of_items = table.columns.intersection([*columns_of("item"), "image_set"])
+    for name in of_items.difference([*_ITEM, "gold"]):
         known = table[name].set_axis(item).dropna()
         known = known[~known.index.duplicated()]
         table[name] = table[name].fillna(item.map(known).astype(known.dtype))
-    assumed = list(remarks)
     for name, one in tables.items():
         assumed += [f"{name}: {text}" for text in one.attrs.get("assumed", ())]
     table = table.drop(columns="_source")
@@ -68,18 +68,17 @@ def together(tables: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
 def _remarks(table: pd.DataFrame) -> list[str]:
     """Models that two sources have, and such as answered fewer items of a data set than others."""
     sentences = []
-    columns = table[["model", "dataset", "item_id", "_source"]]
-    for model, sources in (
-        columns.groupby("model", sort=False)["_source"].unique().items()
-    ):
+    sources_of = table.groupby("model", sort=False)["_source"].unique()
+    for model, sources in sources_of.items():
         if len(sources) > 1:
             names = " and in ".join(sources)
             sentences.append(f"model '{model}' is in {names}: are they one model?")
-    for dataset, rows in columns.groupby("dataset", sort=False):
+    for dataset, rows in table.groupby("dataset", sort=False):
         if rows["_source"].nunique() == 1:
             continue
         n_items = rows["item_id"].nunique()
-        for model, n in rows.groupby("model")["item_id"].nunique().items():
+        n_of = rows.groupby("model")["item_id"].nunique()
+        for model, n in n_of.items():
             if n < n_items:
                 sentences.append(
                     f"{model} answered {n:,} of {n_items:,} items of {dataset}"
@@ -93,7 +92,6 @@ def _graded_apart(tables: Mapping[str, pd.DataFrame]) -> list[str]:
     elsewhere = [name for name in tables if name not in here]
     if not here or not elsewhere:
         return []
-    apart = (
-        f"graded here by rule: {', '.join(here)}; by its source: {', '.join(elsewhere)}"
-    )
-    return [apart]
+    by_rule = ", ".join(here)
+    by_source = ", ".join(elsewhere)
+    return [f"graded here by rule: {by_rule}; by its source: {by_source}"]

@@ -5,7 +5,7 @@ from pathlib import Path
 import pandas as pd
 
 from medcal_nb.answers.columns import TEXT, flags, of_file, texts
-from medcal_nb.answers.tables import read_source, table_of, write_table
+from medcal_nb.answers.tables import read_source, write_table
 from medcal_nb.errors import MedcalError
 from medcal_nb.files import PathLike
 
@@ -45,18 +45,21 @@ def write_undecided(answers: pd.DataFrame, to: PathLike) -> list[str]:
     ["undecided answers (1) are in mine.undecided.csv: fill in 'correct' (1 or 0), as far as ...
     """
     cases = _cases(answers)
-    is_open = answers["correct"].isna() & cases[["reply", "gold"]].notna().all(axis=1)
+    is_open = answers["correct"].isna()
+    is_open &= cases["reply"].notna() & cases["gold"].notna()
     if "grading" not in answers.attrs or not is_open.any():
         return []
     groups = cases[is_open].fillna("").groupby(_CASE, sort=False)
     found = groups.size().rename("times").reset_index()
     found["correct"] = pd.Series(None, found.index, dtype=TEXT)
-    path = Path(to).with_name(Path(to).stem + ".undecided.csv")
+    to = Path(to)
+    path = to.with_name(f"{to.stem}.undecided.csv")
     if path.exists():
         filled = _read(path).dropna(subset="correct")
         found = pd.concat([filled, found]).drop_duplicates(_CASE)
         found["times"] = found["times"].astype(int)
-    write_table(found.sort_values("times", ascending=False), path, force=True)
+    found = found.sort_values("times", ascending=False)
+    write_table(found, path, force=True)
     return [
         f"undecided answers ({is_open.sum():,}) are in {path}: fill in 'correct' (1 or 0), as far "
         f"as you like, and give it back by grades={path}"
@@ -114,13 +117,11 @@ def _cases(answers: pd.DataFrame) -> pd.DataFrame:
 
 def _read(path: PathLike) -> pd.DataFrame:
     """A file of `write_undecided`, as texts."""
-    rows = read_source(path)
+    table = read_source(path)
     with of_file(path):
-        table = rows if isinstance(rows, pd.DataFrame) else table_of(rows)
         for name in [*_CASE, "times", "correct"]:
             if name not in table:
-                problem = f"no column '{name}': no file of undecided answers"
-                raise MedcalError(problem)
+                raise MedcalError(f"no column '{name}': no file of undecided answers")
         for name in _CASE:
             table[name] = texts(table[name], name).fillna("")
     return table

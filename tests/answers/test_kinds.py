@@ -1,7 +1,5 @@
 """Tables whose columns may mean two things: each gives its true numbers, or is asked about."""
 
-import json
-
 import numpy as np
 import pandas as pd
 import pytest
@@ -167,31 +165,6 @@ def test_a_kind_of_table_is_right_or_asked_about(tmp_path, name):
         truth = RIGHT[whole.index]
         answers = whole
     assert answers["correct"].dropna().tolist() == [*truth]
-
-
-WORDS = f"item_id,confidence,correct\n{'a,0.5,1' + chr(10)}{'b,0.6,0' + chr(10)}"
-FORMS = {
-    "in.csv": {
-        "pipes": (WORDS.replace(",", "|"), "cells between '|'"),
-        "Excel's line": ("sep=;\n" + WORDS.replace(",", ";"), "'sep=;'.*remove it"),
-        "a title": ("Results of our study\n" + WORDS, "title .*remove what stands above"),
-        "a title, with commas": ("Results of our study,,\n" + WORDS, "title .*remove what stands"),
-    },
-    "in.json": {
-        "pandas' columns": (GRADED.to_json(), "a column each.*orient='records'"),
-        "lists": (json.dumps(GRADED.to_dict("list")), "a column each.*orient='records'"),
-    },
-}  # fmt: skip
-
-
-@pytest.mark.parametrize(
-    ("file", "name"), [(file, name) for file, forms in FORMS.items() for name in forms]
-)
-def test_a_form_is_named_as_what_it_is(tmp_path, file, name):
-    content, message = FORMS[file][name]
-    (tmp_path / file).write_text(content)
-    with pytest.raises(MedcalError, match=message):
-        load_answers(tmp_path / file)
 
 
 def test_dictionaries_in_cells_are_refused_by_their_row(tmp_path):

@@ -17,7 +17,7 @@ import pytest
 from medcal_nb.answers import AnswerLog, load_answers, read_answers, write_table
 from medcal_nb.answers.samples import one_answer_an_item
 from medcal_nb.errors import MedcalError
-from tests.damage import damaged
+from tests.damage import refusals
 
 
 def row(item="1", **more):
@@ -341,20 +341,10 @@ def test_a_log_of_another_form_is_refused(log, change):
         load_answers(log.path)
 
 
-def test_a_damaged_log_raises_our_error_only(tmp_path, log):
+def test_a_damaged_log_raises_our_error_only(log):
     log.append([row(i, raw="text " * 20, site="x") for i in range(200)])
     log.close()
-    whole = log.path.read_bytes()
-    dice = random.Random(7)
-    broken = tmp_path / "broken.sqlite"
-    refused = 0
-    for _ in range(30):
-        broken.write_bytes(damaged(whole, dice, bits=[200]))
-        try:
-            load_answers(broken)
-        except MedcalError:
-            refused += 1
-    assert refused > 15
+    assert refusals(log.path, 30, 7, bits=[200]) > 15
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,5 @@
 """What a model wrote is read for its answer, and for how sure it says it is."""
 
-import json
-
 import pandas as pd
 import pytest
 
@@ -77,56 +75,3 @@ def test_replies_without_a_confidence_are_no_confidence(tmp_path):
     message = "no column 'confidence'.*; 0 of 24 replies in 'reply' state a confidence"
     with pytest.raises(MedcalError, match=message):
         answers_of(tmp_path, reply=GOLD)
-
-
-# --- logs of tools -------------------------------------------------------------------------------
-
-
-def lmms(folder):
-    rows = []
-    for k, reply in enumerate(LABELLED):
-        word = reply.partition("\n")[0]
-        row = {
-            "doc_id": k,
-            "target": "yes",
-            "filtered_resps": [word],
-            "resps": [[reply]],
-        }
-        rows.append(json.dumps(row | {"exact_match": float(k % 2 == 0)}))
-    path = folder / "20260102_030405_samples_vqa.jsonl"
-    path.write_text("\n".join(rows))
-    return path
-
-
-def vlmevalkit(folder):
-    rows = {"index": range(24), "question": "?", "answer": "A", "prediction": ""}
-    table = pd.DataFrame(rows | {"A": "left lung", "B": "right lung"})
-    letters = ["A", "B"] * 12
-    table["prediction"] = [
-        f"Answer: {letter}\nConfidence: {p}"
-        for letter, p in zip(letters, SURE, strict=True)
-    ]
-    path = folder / "net_set.xlsx"
-    table.to_excel(path, index=False)
-    return path
-
-
-def inspect(folder):
-    samples = []
-    for k, reply in enumerate(LABELLED):
-        message = {"message": {"content": reply}}
-        score = {"value": "C" if RIGHT[k] else "I", "answer": reply.partition("\n")[0]}
-        about = {"id": k, "epoch": 1, "target": "yes", "scores": {"match": score}}
-        samples.append(about | {"output": {"choices": [message]}})
-    value = {"eval": {"model": "net", "task": "t"}, "plan": {}, "samples": samples}
-    path = folder / "log.json"
-    path.write_text(json.dumps(value))
-    return path
-
-
-@pytest.mark.parametrize("written", [lmms, vlmevalkit, inspect])
-def test_a_confidence_in_the_replies_of_a_tools_log_comes_in(tmp_path, written):
-    answers = load_answers(written(tmp_path))
-    assert answers["confidence"].tolist() == SURE
-    assert answers["correct"].tolist() == RIGHT
-    assert any("24 of 24 replies" in text for text in answers.attrs["assumed"])

@@ -19,7 +19,7 @@ import pytest
 from medcal_nb.answers import load_answers, read_answers
 from medcal_nb.errors import MedcalError
 from medcal_nb.logs import Reader, readers
-from tests.damage import damaged
+from tests.damage import refusals
 
 
 def lines(path, rows):
@@ -287,6 +287,47 @@ def test_inspect_scorers_that_differ_are_named(tmp_path):
     assert load_answers(path, grade="s")["correct"].tolist() == [True]
 
 
+WORDS = ["Yes.", "No"] * 12
+SURE = [0.8, 0.6] * 12
+
+
+def stated(k, answer):
+    """A reply with its confidence."""
+    return f"{answer}\nConfidence: {SURE[k]}"
+
+
+STATED = {
+    "a.jsonl": [
+        lmms_sample(k, word, "yes", resps=[[stated(k, word)]], exact_match=(k + 1) % 2)
+        for k, word in enumerate(WORDS)
+    ],
+    "a.xlsx": [
+        SHEET[0] | {"index": k, "prediction": stated(k, f"Answer: {'AB'[k % 2]}")}
+        for k in range(24)
+    ],
+    "a.json": INSPECT
+    | {
+        "samples": [
+            inspect_sample(
+                k,
+                None,
+                stated(k, word),
+                scores={"match": {"value": "CI"[k % 2], "answer": word}},
+            )
+            for k, word in enumerate(WORDS)
+        ]
+    },
+}
+
+
+@pytest.mark.parametrize("name", STATED)
+def test_a_confidence_in_the_replies_of_a_log_comes_in(tmp_path, name):
+    answers = load_answers(written(tmp_path / name, STATED[name]))
+    assert answers["confidence"].tolist() == SURE
+    assert answers["correct"].tolist() == [True, False] * 12
+    assert any("24 of 24 replies" in text for text in answers.attrs["assumed"])
+
+
 def test_another_package_may_add_a_reader(tmp_path, monkeypatch):
     def read(log):
         for row in log.value["rows"]:
@@ -364,16 +405,7 @@ def test_odd_values_in_any_place_come_in_or_are_named(tmp_path, name):
 )
 def test_damaged_logs_raise_our_error_only(tmp_path, kind, name):
     path = written(tmp_path / f"in.{kind}", VALUES[name])
-    whole = path.read_bytes()
-    dice = random.Random(4)
-    refused = 0
-    for _ in range(25):
-        path.write_bytes(damaged(whole, dice))
-        try:
-            load_answers(path)
-        except MedcalError:
-            refused += 1
-    assert refused > 5
+    assert refusals(path, 25, 4) > 5
 
 
 def test_files_that_unpack_to_more_than_they_say_are_read_no_further(tmp_path):

@@ -113,24 +113,28 @@ def active(repeats: int) -> pd.DataFrame:
     return table.groupby(["model", "budget", "way"], sort=False).mean().reset_index()
 
 
+def null_pool(kind: str, n: int, rng: np.random.Generator):
+    """Confidence, grades and images of a pool whose risk is just above the allowed one."""
+    c = rng.random(n)
+    wrong = rng.random(n) < RISK + 0.0005
+    images = None
+    if kind == "heaped":
+        c = np.where(rng.random(n) < 0.6, 0.9, c.round(1))
+    if kind == "clustered":  # three answers an image, right or wrong together
+        images = np.arange(n) // 3
+        wrong = wrong[images]
+    return c, 1.0 - wrong, images
+
+
 def null(repeats: int) -> pd.DataFrame:
     rows = []
     kinds = ["continuous", "heaped", "clustered"]
     for kind, budget in product(kinds, [50, 100, 400, 1000]):
         passed = []
+        rule = {"risk": RISK, "delta": 0.1, "budget": budget}
         for k in range(repeats):
-            rng = np.random.default_rng([k, budget])
-            c = rng.random(2000)
-            wrong = rng.random(2000) < RISK + 0.0005
-            images = None
-            if kind == "heaped":
-                c = np.where(rng.random(2000) < 0.6, 0.9, c.round(1))
-            if kind == "clustered":
-                images = np.arange(2000) // 3
-                wrong = wrong[images]
-            rule = {"risk": RISK, "delta": 0.1, "budget": budget}
-            rule |= {"groups": images, "seed": k}
-            passed.append(measure.certify(c, 1.0 - wrong, **rule).n > 0)
+            c, y, images = null_pool(kind, 2000, np.random.default_rng([k, budget]))
+            passed.append(measure.certify(c, y, groups=images, seed=k, **rule).n > 0)
         rows.append({"kind": kind, "budget": budget, "violated": np.mean(passed)})
     return pd.DataFrame(rows)
 

@@ -9,6 +9,7 @@ import pytest
 
 from medcal_nb import measure
 from medcal_nb.answers import load_answers
+from tests.bench.certify import null_pool
 
 # the module, whose name the package gives to its function
 module = importlib.import_module("medcal_nb.measure.certify")
@@ -59,25 +60,12 @@ def test_the_errors_allowed_spend_delta_and_no_more(horizon, risk, delta, power)
     assert (np.diff(allowed) >= 0).all()
 
 
-def null_pool(kind, rng):
-    """Confidence, grades and images of a pool whose risk is just above 0.2 everywhere."""
-    c = rng.random(600)
-    wrong = rng.random(600) < 0.2005
-    images = None
-    if kind == "heaped":
-        c = np.where(rng.random(600) < 0.6, 0.9, c.round(1))
-    if kind == "clustered":  # three answers an image, right or wrong together
-        images = np.arange(600) // 3
-        wrong = wrong[images]
-    return c, 1.0 - wrong, images
-
-
 @pytest.mark.parametrize("budget", [50, 300])
 @pytest.mark.parametrize("kind", ["continuous", "heaped", "clustered"])
 def test_a_risk_above_the_allowed_one_is_certified_no_oftener_than_delta(kind, budget):
     passed = []
     for k in range(250):
-        c, y, images = null_pool(kind, np.random.default_rng([k, budget]))
+        c, y, images = null_pool(kind, 600, np.random.default_rng([k, budget]))
         how = {"risk": 0.2, "delta": 0.1, "budget": budget, "groups": images}
         passed.append(measure.certify(c, y, seed=k, **how).n > 0)
     assert np.mean(passed) <= 0.1 + 2 * np.sqrt(0.09 / 250)

@@ -18,7 +18,7 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from medcal_nb.ask.backends.prefix import Encoded, SharedPrefix
-from medcal_nb.ask.backends.rows import Row, uniforms
+from medcal_nb.ask.backends.rows import Row, is_nested, uniforms
 from medcal_nb.ask.calls import (
     WRITING,
     Backend,
@@ -286,8 +286,7 @@ class _LocalSession:
                 return Failure(
                     f"the model has no tokens of its own to write the label {label!r}"
                 )
-        nested = any(a != b and b[: len(a)] == a for a in written for b in written)
-        end = (self.backend.turn_end,) if nested else ()
+        end = (self.backend.turn_end,) if is_nested(written) else ()
         return [
             Row(prompt, len(ids + end), forced=ids + end, label=label)
             for ids, label in written.items()

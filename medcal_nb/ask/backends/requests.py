@@ -18,6 +18,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from medcal_nb.ask.backends.rows import is_nested
 from medcal_nb.ask.calls import (
     Call,
     Failure,
@@ -258,7 +259,7 @@ class Asked:
         }
         scored = await asyncio.gather(*(read(way, closed=False) for way in ways))
         written = [[token for token, _ in one] for one in scored]
-        if any(a != b and b[: len(a)] == a for a in written for b in written):
+        if is_nested(written):
             closed = await asyncio.gather(*(read(way, closed=True) for way in ways))
             scored = [
                 longer[: len(one) + 1]

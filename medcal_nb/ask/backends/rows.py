@@ -6,7 +6,7 @@ the batch it happened to be in.
 """
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -84,6 +84,11 @@ def choose(
         row.logprobs.append(logprob)
         row.ended = len(row.tokens) >= row.limit
     return chosen
+
+
+def is_nested(written: Collection[Sequence]) -> bool:
+    """Whether the tokens of one label begin those of another."""
+    return any(a != b and b[: len(a)] == a for a in written for b in written)
 
 
 def _number(row: Row) -> float:

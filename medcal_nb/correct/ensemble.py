@@ -476,8 +476,9 @@ def ensemble_table(
     )
     rows = []
     for key, part in parts_by(answers, _KEYS):
-        how = {"fold": part["fold"], "level": ci.level}
-        test = auroc_test(*arrays(part), groups=image_labels(part), **how)
+        c, y = arrays(part)
+        images = image_labels(part)
+        test = auroc_test(c, y, groups=images, fold=part["fold"], level=ci.level)
         test = test.rename({"low": "auroc_low", "high": "auroc_high"})
         about = part[["labels", "n_dropped"]].iloc[0]
         rows.append(key | dict(test.drop(["p", "conclusion"])) | dict(about))

@@ -10,9 +10,9 @@ from itertools import product
 import numpy as np
 import pandas as pd
 
-from medcal_nb.measure._check import check_choice, check_level
+from medcal_nb.measure._check import check_choice
 from medcal_nb.measure.paired import with_ends
-from medcal_nb.measure.resampling import percentile_ends
+from medcal_nb.measure.resampling import percentile_ends, student
 
 from .transfer import CONCLUSIONS, COUNTED, STAGES, TransferStudy
 
@@ -133,9 +133,6 @@ def _refuse_unpaired(one: TransferStudy, other: TransferStudy) -> None:
 
 def _models_as_sample(draws: np.ndarray, level: float) -> tuple[float, float]:
     """Interval of the mean over models, of (models, 1 + B) draws, with models as a sample."""
-    from scipy.special import stdtrit
-
-    check_level(level)
     k = len(draws)
     estimates = draws[:, 0]
     by_model = estimates.var(ddof=1) / k
@@ -143,7 +140,7 @@ def _models_as_sample(draws: np.ndarray, level: float) -> tuple[float, float]:
     shared = (covariances.sum() - np.trace(covariances)) / (k * (k - 1))
     variance = by_model + max(shared, 0.0)
     df = (k - 1) * (variance / max(by_model, 1e-300)) ** 2
-    half = stdtrit(min(df, 1e9), (1 + level) / 2) * np.sqrt(variance)
+    half = student(level, min(df, 1e9)) * np.sqrt(variance)
     return estimates.mean() - half, estimates.mean() + half
 
 

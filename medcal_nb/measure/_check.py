@@ -36,14 +36,14 @@ def check_confidence(values: ArrayLike, name: str = "confidence") -> np.ndarray:
     """A vector of probabilities in [0, 1], as floats, or ValueError by name and position."""
     array = _vector(values, name)
     remedy = "percent? divide by 100" if array.max() > 1 else "probabilities start at 0"
-    _refuse((array < 0) | (array > 1), array, name, "outside [0, 1]", remedy)
+    refuse((array < 0) | (array > 1), array, name, "outside [0, 1]", remedy)
     return array
 
 
 def check_correct(values: ArrayLike) -> np.ndarray:
     """A vector of outcomes 0 or 1 (booleans are fine), as floats."""
     array = _vector(values, "correct")
-    _refuse(
+    refuse(
         (array != 0) & (array != 1),
         array,
         "correct",
@@ -82,7 +82,7 @@ def check_groups(groups: ArrayLike | None, n: int) -> tuple[np.ndarray, int]:
         occurs = np.bincount(groups) > 0
         return occurs.cumsum()[groups] - 1, int(occurs.sum())
     codes, labels = pd.factorize(groups, sort=True)
-    _refuse(codes < 0, codes, "groups", "missing", "every row needs a group")
+    refuse(codes < 0, codes, "groups", "missing", "every row needs a group")
     return codes, len(labels)
 
 
@@ -126,7 +126,7 @@ def _vector(values: ArrayLike, name: str) -> np.ndarray:
         raise ValueError(f"{name} must have one dimension, has shape {array.shape}")
     if array.size == 0:
         raise ValueError(f"{name} is empty: no metric is defined on no items")
-    _refuse(np.isnan(array), array, name, "NaN", "drop or count missing values first")
+    refuse(np.isnan(array), array, name, "NaN", "drop or count missing values first")
     return array
 
 
@@ -136,9 +136,10 @@ def _stored(dtype: Any) -> type:
     return dtype.type if getattr(dtype, "kind", "") == "f" else np.float64
 
 
-def _refuse(
+def refuse(
     bad: np.ndarray, array: np.ndarray, name: str, what: str, remedy: str
 ) -> None:
+    """Raise ValueError where a value is bad, with the first one and what to do."""
     if bad.any():
         first = int(bad.argmax())
         raise ValueError(

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
+from itertools import product
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -16,10 +17,11 @@ from ._check import (
     check_length,
     check_level,
     check_whole,
+    refuse,
 )
 from .resampling import Bootstrap, FloatArray
 from .rows import image_labels, parts_by
-from .selective import DELTA, selective_threshold
+from .selective import DELTA, halves, selective_threshold
 
 State = Literal["grading", "certified", "futile", "budget used"]
 
@@ -158,12 +160,7 @@ def _check_grades(grades: ArrayLike, n: int) -> FloatArray:
     y = np.array(grades, dtype=float)
     check_length(y, n, "grades")
     bad = ~(np.isnan(y) | (y == 0) | (y == 1))
-    if bad.any():
-        first = int(bad.argmax())
-        raise ValueError(
-            f"grades: {int(bad.sum())} are neither 0, 1 nor missing, the first at position "
-            f"{first} ({y[first]:g})"
-        )
+    refuse(bad, y, "grades", "neither 0, 1 nor missing", "grade these again")
     return y
 
 
@@ -392,17 +389,16 @@ def certify_table(
     """
     rows = []
     for key, part in parts_by(graded[graded["correct"].notna()], by):
-        halves = _halves(part, n_splits, ci)
-        for budget in budgets:
-            for grading in (FROM_THE_TOP, AT_RANDOM):
-                ends = [_judged(half, grading, risk, delta, budget) for half in halves]
-                certified, coverage, wrong, n_graded = np.array(ends).reshape(-1, 4).T
-                row = {"budget": budget, "grading": grading}
-                row["certified"] = certified.mean()
-                row["coverage"] = coverage.mean()
-                row["risk"] = np.nan if np.isnan(wrong).all() else np.nanmean(wrong)
-                row["n_graded"] = int(np.median(n_graded))
-                rows.append(key | row)
+        trials = _halves(part, n_splits, ci)
+        for budget, grading in product(budgets, (FROM_THE_TOP, AT_RANDOM)):
+            ends = [_judged(half, grading, risk, delta, budget) for half in trials]
+            certified, coverage, wrong, n_graded = np.array(ends).reshape(-1, 4).T
+            row = {"budget": budget, "grading": grading}
+            row["certified"] = certified.mean()
+            row["coverage"] = coverage.mean()
+            row["risk"] = np.nan if np.isnan(wrong).all() else np.nanmean(wrong)
+            row["n_graded"] = int(np.median(n_graded))
+            rows.append(key | row)
     return pd.DataFrame(rows)
 
 
@@ -419,16 +415,13 @@ def _halves(part: pd.DataFrame, n_splits: int, ci: Bootstrap) -> list[_Half]:
     c = part["confidence"].to_numpy(dtype=float, na_value=np.nan)
     y = part["correct"].to_numpy(dtype=float)
     images = image_labels(part)
-    codes, n_images = check_groups(images, c.size)
-    rng = ci.stream(images)
-    halves = []
-    for seed in range(n_splits):
-        first = rng.permutation(n_images)[: n_images // 2]
-        is_first = np.isin(codes, first)
+    codes, _ = check_groups(images, c.size)
+    parts = []
+    for seed, is_first in enumerate(halves(codes, n_splits, ci.stream(images))):
         is_pool = is_first & ~np.isnan(c)
         pool = (c[is_pool], y[is_pool], codes[is_pool])
-        halves.append(_Half(pool, (c[~is_first], y[~is_first]), seed))
-    return halves
+        parts.append(_Half(pool, (c[~is_first], y[~is_first]), seed))
+    return parts
 
 
 def _judged(

@@ -7,7 +7,7 @@ import pandas as pd
 from numpy.typing import ArrayLike
 
 from ._check import check_level
-from .resampling import FloatArray
+from .resampling import FloatArray, student
 
 LEAST_GROUPS = 3
 LEAST_PREDICTED = 5
@@ -91,9 +91,8 @@ def heterogeneity_table(
     >>> row[["mean", "tau2"]].round(4).tolist()
     [0.3567, 0.0133]
     """
-    from scipy.special import chdtrc, stdtrit
+    from scipy.special import chdtrc
 
-    tail = (1 + check_level(level)) / 2
     y = np.asarray(estimates, dtype=float)
     variance = np.asarray(standard_errors, dtype=float) ** 2
     if y.size < LEAST_GROUPS:
@@ -109,8 +108,8 @@ def heterogeneity_table(
     weight = 1 / (variance + tau2)
     mean = float(weight @ y / weight.sum())
     mean_variance = weight @ (y - mean) ** 2 / degrees / weight.sum()
-    half = stdtrit(degrees, tail) * np.sqrt(mean_variance)
-    far = stdtrit(degrees - 1, tail) * np.sqrt(mean_variance + tau2)
+    half = student(level, degrees) * np.sqrt(mean_variance)
+    far = student(level, degrees - 1) * np.sqrt(mean_variance + tau2)
     if y.size < LEAST_PREDICTED:
         far = np.nan
     return pd.DataFrame(

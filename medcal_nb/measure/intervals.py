@@ -15,6 +15,7 @@ from .resampling import (
     Interval,
     Resamples,
     percentile_ends,
+    student,
 )
 
 
@@ -183,8 +184,6 @@ def clustered_interval(
     >>> [round(end, 2) for end in clustered_interval(correct, images)]
     [0.14, 0.97]
     """
-    from scipy.special import stdtrit
-
     level = check_level(level)
     if np.size(correct) == 0:
         return 0.0, 1.0
@@ -199,7 +198,6 @@ def clustered_interval(
             spread = np.bincount(codes, y - share, minlength=n_groups)
             seen = n_groups / (n_groups - 1) * (spread**2).sum()
             worth = n / max(1, seen * (n - 1) / (n**2 * share * (1 - share)))
-        tail = (1 + level) / 2
-        worth *= (stdtrit(n - 1, tail) / stdtrit(n_groups - 1, tail)) ** 2
+        worth *= (student(level, n - 1) / student(level, n_groups - 1)) ** 2
     low, high = wilson_interval(share * worth, worth, level=level)
     return float(low), float(high)

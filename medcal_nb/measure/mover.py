@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .intervals import clustered_interval
-from .resampling import FloatArray, Interval, effective_number, within
+from .resampling import FloatArray, Interval, effective_number, student, within
 
 #: A correlation seen on so many images with the rarer outcome counts half.
 PRIOR_IMAGES = 2
@@ -125,10 +125,8 @@ def mean_part(
 
 def student_half(pull: FloatArray, n: float, level: float) -> float:
     """Half of Student's interval of what the n parts of `pull` add up to."""
-    from scipy.special import stdtrit
-
     error = np.sqrt(n / (n - 1) * (pull**2).sum())
-    return float(stdtrit(n - 1, (1 + level) / 2) * error)
+    return float(student(level, n - 1) * error)
 
 
 def joined(

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
-from ._check import check_groups, check_level, check_pair
+from ._check import check_groups, check_pair
 from .intervals import holm, wilson_interval
 from .registry import Sums, evaluate, register
 from .resampling import (
@@ -18,6 +18,7 @@ from .resampling import (
     effective_number,
     gathered,
     logit,
+    student,
     within,
     won_pairs,
 )
@@ -329,14 +330,13 @@ def _tested(
     bounds: tuple[float, float],
 ) -> dict[str, float]:
     """Interval, and p of a distance from the null value, by Student's t."""
-    from scipy.special import stdtr, stdtrit
+    from scipy.special import stdtr
 
-    check_level(level)
     error = float(np.sqrt((found.parts**2).sum()))
     degrees = found.n_groups - 1
     if not error > 0 or not degrees > 0:
         return {"low": np.nan, "high": np.nan, "p": np.nan}
-    half = stdtrit(degrees, (1 + level) / 2) * error
+    half = student(level, degrees) * error
     low, high = within(found.area, half, half, bounds)
     return {
         "low": float(low),

@@ -16,8 +16,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
-from ._check import check_choice, check_correct, check_level, warn
-from .resampling import UNBOUNDED, FloatArray, within
+from ._check import check_choice, check_correct, warn
+from .resampling import UNBOUNDED, FloatArray, student, within
 from .rows import arrays, image_labels, measured, parts_by
 
 MANY = 1e9  # degrees of freedom of a normal
@@ -335,9 +335,8 @@ def _interval(
     bounds: tuple[float, float] = UNBOUNDED,
 ) -> ReaderInterval:
     """Student's t around the average of one kernel, or the difference of two."""
-    from scipy.special import stdtr, stdtrit
+    from scipy.special import stdtr
 
-    check_level(level)
     signs = [1.0, -1.0][: len(kernels)]
     pairs = list(zip(signs, kernels, strict=True))
     estimate = sum(sign * _total(k.terms) / _total(k.weights) for sign, k in pairs)
@@ -357,7 +356,7 @@ def _interval(
     uncertain += by_readers**2 / max(n_readers - 1, 1)
     se = np.sqrt(variance)
     df = variance**2 / uncertain if uncertain > 0 else MANY
-    half = se * stdtrit(df, (1 + level) / 2)
+    half = se * student(level, df)
     low, high = within(estimate, half, half, bounds)
     return ReaderInterval(
         low=float(low),

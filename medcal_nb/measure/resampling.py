@@ -270,6 +270,13 @@ class Bootstrap:
 # --- the one rule for intervals -----------------------------------------------------------
 
 
+def student(level: float, degrees: float) -> float:
+    """How many standard errors Student's interval of a level goes to either side."""
+    from scipy.special import stdtrit
+
+    return float(stdtrit(degrees, (1 + check_level(level)) / 2))
+
+
 def stretch(n_groups: float, level: float) -> float:
     r"""How much wider than its percentiles an interval from few images must be.
 
@@ -277,12 +284,11 @@ def stretch(n_groups: float, level: float) -> float:
 
     1 for endlessly many images G; NaN for one.
     """
-    from scipy.special import ndtri, stdtrit
+    from scipy.special import ndtri
 
     if n_groups <= 1:
         return np.nan
-    tail = (1 + check_level(level)) / 2
-    wider = stdtrit(n_groups - 1, tail) / ndtri(tail)
+    wider = student(level, n_groups - 1) / ndtri((1 + level) / 2)
     return float(wider * np.sqrt(n_groups / (n_groups - 1)))
 
 

@@ -6,7 +6,7 @@ otherwise. Coverage is the share of answers kept, risk the share of these that a
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -258,11 +258,9 @@ def threshold_table(
                 groups=image_labels(chosen_on),
             )
         row = {"threshold": certified.threshold, "n_fit": len(chosen_on)}
-        row |= {"fit_coverage": certified.coverage}
-        row |= _judged_on(
-            judged.get(tuple(key.values()), graded[:0]), certified.threshold
-        )
-        rows.append(key | row)
+        row["fit_coverage"] = certified.coverage
+        others = judged.get(tuple(key.values()), graded[:0])
+        rows.append(key | row | _judged_on(others, certified.threshold))
     return pd.DataFrame(rows)
 
 
@@ -271,15 +269,20 @@ def _judged_on(judged: pd.DataFrame, threshold: float) -> dict:
     confidence = judged["confidence"].to_numpy(dtype=float, na_value=-1.0)
     kept = confidence >= threshold
     wrong = 1 - judged["correct"].to_numpy(dtype=float)[kept]
-    risk = wrong.mean() if kept.any() else np.nan
-    ends = (np.nan, np.nan)
+    low, risk, high = np.full(3, np.nan)
     if kept.any():
-        ends = clustered_interval(wrong, image_labels(judged)[kept])
+        risk = wrong.mean()
+        low, high = clustered_interval(wrong, image_labels(judged)[kept])
     n = max(len(judged), 1)
-    row = {"n_test": len(judged), "test_coverage": kept.sum() / n, "test_risk": risk}
-    row |= {"test_error": 1 - judged["correct"].astype(float).mean()}
-    row |= {"test_risk_low": ends[0], "test_risk_high": ends[1]}
-    return row | {"test_missed": wrong.sum() / n}
+    return {
+        "n_test": len(judged),
+        "test_coverage": kept.sum() / n,
+        "test_risk": risk,
+        "test_error": 1 - judged["correct"].astype(float).mean(),
+        "test_risk_low": low,
+        "test_risk_high": high,
+        "test_missed": wrong.sum() / n,
+    }
 
 
 def selective_coverage_table(
@@ -365,11 +368,14 @@ def _held_out(
     images = image_labels(part)
     codes, n_images = check_groups(images, c.size)
     judged = np.empty((n_splits, c.size), dtype=bool)
-    thresholds = np.empty(n_splits)
-    for i in range(n_splits):
-        first = rng.permutation(n_images)[: n_images // 2]
-        judged[i] = ~np.isin(codes, first)
-        thresholds[i] = _of_half(c, y, codes, judged[i], target, delta, rng)
+    thresholds = np.full(n_splits, np.inf)
+    for i, is_first in enumerate(halves(codes, n_splits, rng)):
+        judged[i] = ~is_first
+        fit = is_first & ~np.isnan(c)
+        if fit.any() and not np.isnan(c[judged[i]]).all():
+            thresholds[i] = selective_threshold(
+                c[fit], y[fit], target=target, delta=delta, groups=codes[fit], rng=rng
+            ).threshold
     kept = judged & (c >= thresholds[:, None])
     drawn = ci.of(images)
     row = {"n": c.size, "n_images": n_images if images_known(part) else 0}
@@ -381,23 +387,14 @@ def _held_out(
     return row | _pooled_risk(drawn, kept.sum(axis=0), y, ci.level)
 
 
-def _of_half(
-    c: NDArray,
-    y: NDArray,
-    codes: NDArray,
-    judged: NDArray,
-    target: float,
-    delta: float,
-    rng: np.random.Generator,
-) -> float:
-    """Threshold certified on the answers that are not judged; c is NaN where not stated."""
-    stated = ~np.isnan(c)
-    fit = ~judged & stated
-    if not (fit.any() and (judged & stated).any()):
-        return np.inf
-    return selective_threshold(
-        c[fit], y[fit], target=target, delta=delta, groups=codes[fit], rng=rng
-    ).threshold
+def halves(
+    codes: NDArray, n_splits: int, rng: np.random.Generator
+) -> Iterator[NDArray[np.bool_]]:
+    """Whether each row is of the first half of the images, in random halves of them."""
+    n_images = int(codes.max()) + 1
+    for _ in range(n_splits):
+        first = rng.permutation(n_images)[: n_images // 2]
+        yield np.isin(codes, first)
 
 
 def _pooled_risk(

@@ -70,10 +70,9 @@ def watch(errors: ArrayLike, *, risk: float, run_length: int = 1000) -> pd.DataF
     x = np.asarray(errors, dtype=float)
     is_graded = ~np.isnan(x)
     wrong = check_correct(x[is_graded]) if is_graded.any() else x[:0]
+    logs = np.minimum(_log_evidence(wrong, risk), LARGEST_LOG)
     # row 0: before the first graded answer
-    evidence = np.append(
-        0.0, np.exp(np.minimum(_log_evidence(wrong, risk), LARGEST_LOG))
-    )
+    evidence = np.append(0.0, np.exp(logs))
     n = is_graded.cumsum()
     return pd.DataFrame(
         {
@@ -181,7 +180,8 @@ def watch_table(
         alarms = np.full(n_orders, np.inf)
         for i in range(n_orders):
             earlier = rng.choice(good.one_an_image(rng), n_before)
-            order = np.append(earlier, rng.permutation(other.one_an_image(rng)))
+            later = rng.permutation(other.one_an_image(rng))
+            order = np.append(earlier, later)
             is_alarm = _log_evidence(order, risk) >= np.log(run_length)
             if is_alarm.any():
                 alarms[i] = is_alarm.argmax() + 1

@@ -45,9 +45,13 @@ _DASHES = ("-", "--", "-.", ":")
 _MARKS_OF_MODELS = "PX*<>h"
 
 
+#: The look of the study's figures.
+STYLE = Path(__file__).with_name("house.mplstyle")
+
+
 def use_style() -> None:
     """Set the look of the study's figures in this notebook: `house.mplstyle`."""
-    mpl.style.use(Path(__file__).with_name("house.mplstyle"))
+    mpl.style.use(STYLE)
 
 
 def look(levels: Iterable, column: str | None = None) -> dict[object, tuple[str, str]]:

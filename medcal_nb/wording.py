@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -44,11 +45,15 @@ def show(table: pd.DataFrame, columns: list[str] | None = None) -> pd.DataFrame:
     names = columns or [name for name in table if not str(name).endswith(_ENDS)]
     shown = {}
     for name in names:
-        ends = [f"{name}{end}" for end in _ENDS]
-        ends = [end for end in ends if end in table]
-        rows = table[[name, *ends]].itertuples(index=False)
+        columns = [name]
+        for end in _ENDS:
+            if f"{name}{end}" in table:
+                columns.append(f"{name}{end}")
+        texts = []
+        for row in table[columns].itertuples(index=False):
+            texts.append(_cell(name, *row))
         heading = label_of(name).replace("_", " ")
-        shown[heading] = [_cell(name, *row) for row in rows]
+        shown[heading] = texts
     return _Shown(shown)
 
 
@@ -75,7 +80,8 @@ def estimate(
     >>> estimate(row, "gap", "points")
     '31 percentage points (95 % CI 30 to 33)'
     """
-    numbers = row[[name, *(f"{name}{end}" for end in _ENDS)]]
+    columns = [name, f"{name}_low", f"{name}_high"]
+    numbers = row[columns]
     unit = ""
     if form == "points":
         form = ".0f"
@@ -87,7 +93,8 @@ def estimate(
 
 def typeset(text: str) -> str:
     """A text on one line, with minus signs, a space before percent, and a dash for no number."""
-    line = re.sub(r"(?<![\w-])nan(?![\w-])", "–", " ".join(text.split()))
+    line = " ".join(text.split())
+    line = re.sub(r"(?<![\w-])nan(?![\w-])", "–", line)
     line = re.sub(r"(?<![\w.)\]])-(?=\d)", "−", line)
     line = re.sub(r"−(0(?:\.0+)?)(?![.\d])", r"\1", line)
     return re.sub(r"(?<=\d)%", " %", line)
@@ -118,8 +125,8 @@ def _cell(column: str, value: Any, *ends: float) -> str:
     if unit == "%":
         text += " %"
     if ends and np.isfinite(ends).all():
-        interval = [f"{scale * end:z.{digits}f}" for end in ends]
-        text += f" [{', '.join(interval)}]"
+        interval = ", ".join(f"{scale * end:z.{digits}f}" for end in ends)
+        text += f" [{interval}]"
     return text.replace("-", "−")
 
 
@@ -131,8 +138,9 @@ def _digits(value: float, *ends: float) -> int:
     for width in np.diff(ends):
         if width > 0:
             step = min(step, width)
-    size = np.log10(max(step, 1e-4))
-    return max(0, -int(np.floor(size)))
+    size = np.log10(max(step, _TINY))
+    place = int(np.floor(size))
+    return max(0, -place)
 
 
 # --- LaTeX --------------------------------------------------------------------------------
@@ -155,18 +163,21 @@ def as_latex(text: str) -> str:
     """
     signs = []
     for sign in unicodedata.normalize("NFC", text):
+        is_printed = " " <= sign <= "~" or sign in _LETTERS or _is_accented(sign)
         if sign in LATEX:
             signs.append(LATEX[sign])
-        elif " " <= sign <= "~" or sign in _LETTERS or _is_accented(sign):
+        elif is_printed:
             signs.append(sign)
+        elif sign.isspace():
+            signs.append(" ")
         else:
-            signs.append(" " if sign.isspace() else "?")
+            signs.append("?")
     return "".join(signs)
 
 
 def _is_accented(sign: str) -> bool:
     """Whether a sign is a Latin letter with an accent that every font has."""
-    letter, *accents = list(unicodedata.normalize("NFD", sign))
+    letter, *accents = unicodedata.normalize("NFD", sign)
     return letter.isascii() and len(accents) == 1 and accents[0] in _ACCENTS
 
 
@@ -197,19 +208,35 @@ def latex_table(head: list[str], rows: list[list[str]]) -> str:
     lines = [head, *rows]
     columns = [*zip(*lines, strict=True)]
     # (columns,) characters of the longest cell, and of the longest word, which is not broken
-    widest = np.array([max(map(len, cells)) for cells in columns])
-    words = np.array([max(map(len, " ".join(cells).split())) for cells in columns])
+    widest = np.array([_longest(cells) for cells in columns])
+    words = np.array([_longest(" ".join(cells).split()) for cells in columns])
     least = np.clip(words, 2, _WORD)
+    n_names = _names(columns, least)
     texts = []
-    for part in _parts(least, _names(columns, least)):
+    for part in _parts(least, n_names):
         kinds = _kinds(widest[part], least[part])
         wraps = r"\raggedright " if "p" in kinds else ""
-        names, *body = [_latex_row([line[k] for k in part], wraps) for line in lines]
-        begin = rf"\noindent\begin{{tabular}}{{{kinds}}}"
-        text = [begin, r"\hline", names, r"\hline", *body, r"\hline", r"\end{tabular}"]
+        printed = []
+        for line in lines:
+            cells = [line[k] for k in part]
+            printed.append(_latex_row(cells, wraps))
+        text = [
+            rf"\noindent\begin{{tabular}}{{{kinds}}}",
+            r"\hline",
+            printed[0],
+            r"\hline",
+            *printed[1:],
+            r"\hline",
+            r"\end{tabular}",
+        ]
         texts.append("\n".join(text))
     joined = "\n\n\\medskip\n".join(texts)
     return f"{{\\footnotesize\\setlength{{\\tabcolsep}}{{3pt}}%\n{joined}\n}}\n"
+
+
+def _longest(texts: Iterable[str]) -> int:
+    """Characters of the longest text."""
+    return max(map(len, texts))
 
 
 def _names(columns: list[tuple[str, ...]], least: np.ndarray) -> int:
@@ -227,8 +254,9 @@ def _parts(least: np.ndarray, names: int) -> list[list[int]]:
     parts = [first]
     for column in range(names, len(least)):
         longer = [*parts[-1], column]
-        too_long = least[longer].sum() + _BETWEEN * len(longer) > _LINE
-        if too_long and parts[-1] != first:
+        between = _BETWEEN * len(longer)
+        is_long = least[longer].sum() + between > _LINE
+        if is_long and parts[-1] != first:
             parts.append(first)
             longer = [*first, column]
         parts[-1] = longer
@@ -241,8 +269,9 @@ def _kinds(widest: np.ndarray, least: np.ndarray) -> str:
     wanted = widest - least
     if wanted.sum() <= room:
         return "l" * len(least)
-    widths = least + wanted * max(room, 0) / wanted.sum()
-    return "".join(f"p{{{_CHARACTER * width:.0f}pt}}" for width in widths)
+    shares = wanted / wanted.sum()
+    widths = _CHARACTER * (least + shares * max(room, 0))
+    return "".join(f"p{{{width:.0f}pt}}" for width in widths)
 
 
 def _latex_row(cells: list[str], wraps: str) -> str:
@@ -252,9 +281,12 @@ def _latex_row(cells: list[str], wraps: str) -> str:
         words = []
         for word in cell.split():
             pieces = re.findall(f".{{1,{_WORD}}}", word)
-            words.append(r"\-".join(map(as_latex, pieces)))
-        texts.append(wraps + " ".join(words))
+            printed = map(as_latex, pieces)
+            words.append(r"\-".join(printed))
+        text = " ".join(words)
+        texts.append(wraps + text)
     # a bracket after the end of a row would be read as its option
     texts[0] = texts[0].replace("[", "{[}", 1)
     end = r"\tabularnewline" if wraps else r"\\"
-    return f"{' & '.join(texts)} {end}"
+    joined = " & ".join(texts)
+    return f"{joined} {end}"

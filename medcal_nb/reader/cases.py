@@ -5,7 +5,6 @@ What is known about an answer is computed on answers to *other* images than its 
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ import numpy as np
 import pandas as pd
 
 from medcal_nb.answers import load_answers
+from medcal_nb.answers.recognise import listed
 from medcal_nb.ask.strategies import find_strategy
 from medcal_nb.datasets import load_items
 from medcal_nb.datasets.items import image_side
@@ -203,13 +203,8 @@ def _known(value: object) -> object:
 
 def _options(row: Mapping) -> list[str] | None:
     """Return the answers to choose from, which a CSV file holds as JSON; None where open."""
-    options = row["options"]
-    if isinstance(options, str):
-        try:
-            options = json.loads(options)
-        except ValueError:
-            options = None
-    if isinstance(options, list | tuple | np.ndarray) and len(options):
+    options = listed(row["options"])
+    if options:
         return [str(option) for option in options]
     if row["question_type"] == "closed" and row["gold"] in ("yes", "no"):
         return ["yes", "no"]

@@ -233,10 +233,8 @@ def _between(table: pd.DataFrame, name: str) -> list[str]:
     unit = " %" if UNITS[name] == "%" else ""
     texts = []
     for least, most in zip(table[f"{name}_least"], table[f"{name}_most"], strict=True):
-        text = "–"
-        if pd.notna(least):
-            text = typeset(f"{100 * least:.0f} to {100 * most:.0f}{unit}")
-        texts.append(text)
+        text = typeset(f"{100 * least:.0f} to {100 * most:.0f}{unit}")
+        texts.append(text if pd.notna(least) else "–")
     return texts
 
 
@@ -349,8 +347,8 @@ def _bibtex(facts: dict[str, Any]) -> str:
 }}"""
 
 
-def _checklists(report: Judged, tables: dict[str, Any]) -> list[dict[str, Any]]:
-    """Items of guidelines: those that a section answers, and those left to the author."""
+def _checklists(report: Judged, tables: dict[str, Any]) -> dict[str, list[list[str]]]:
+    """Items of guidelines by name: number, topic, and the section that answers it, if one does."""
     places = {name: name for name in [*tables, "methods"]}
     for name in tables:
         if name.startswith("by_"):
@@ -360,15 +358,9 @@ def _checklists(report: Judged, tables: dict[str, Any]) -> list[dict[str, Any]]:
     if report.prompts:
         places["prompts"] = "methods"
     text = (_HERE / "checklists.toml").read_text(encoding="utf-8")
-    lists = []
-    for name, items in tomllib.loads(text).items():
-        answered = []
-        left = []
-        for number, topic, wanted in items:
-            there = [places[place] for place in wanted.split() if place in places]
-            if there:
-                answered.append((number, topic, there[0]))
-            else:
-                left.append((number, topic))
-        lists.append({"name": name, "answered": answered, "left": left})
+    lists = tomllib.loads(text)
+    for items in lists.values():
+        for item in items:
+            wanted = item.pop().split()
+            item.append(next((places[name] for name in wanted if name in places), ""))
     return lists

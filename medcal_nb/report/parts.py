@@ -356,13 +356,13 @@ def beside(compared: pd.DataFrame, *, ci: Bootstrap) -> tuple[Figure, pd.DataFra
     scores = measure.metrics_table(known, by=by, metrics=metrics, ci=ci)
     scores["row"] = scores["dataset"].map(label_of) + "\n"
     scores["row"] += scores["strategy"].map(label_of)
-    with mpl.style.context(Path(plots.__file__).with_name("house.mplstyle")):
+    with mpl.style.context(plots.STYLE):
         n_rows = scores["row"].nunique()
         fig = Figure(figsize=(7, 1.2 + 0.9 * n_rows), layout="constrained")
         axes = fig.subplots(1, 2, sharey=True)
-        for ax, value in zip(axes, metrics, strict=True):
-            plots.forest(scores, value, label="row", hue="model", reference=None, ax=ax)
-        axes[1].axvline(0, color=plots.GREY, lw=0.9, zorder=0)
+        shown: dict[str, Any] = {"label": "row", "hue": "model"}
+        plots.forest(scores, "accuracy", reference=None, ax=axes[0], **shown)
+        plots.forest(scores, "gap", ax=axes[1], **shown)
         names = axes[0].get_legend_handles_labels()
         fig.legend(*names, loc="outside lower center", ncols=3)
     return fig, pd.concat(tables, ignore_index=True)
@@ -394,8 +394,7 @@ def calibration_figure(
     parts = parts_by(measured(answers), "model")[:SQUARES]
     if not parts:
         raise NotEnough("No answer has both a confidence and a grade")
-    style = Path(plots.__file__).with_name("house.mplstyle")
-    with mpl.style.context(style):
+    with mpl.style.context(plots.STYLE):
         size = (2.5 * len(parts) + 0.5, 3.5)
         fig = Figure(figsize=size, layout="constrained")
         axes = fig.subplots(
@@ -410,14 +409,14 @@ def calibration_figure(
             images = image_labels(part)
             if measure.is_heaped(pair[0]):
                 table = measure.value_table(*pair, groups=images)
-                often = table["n"] >= 0.01 * len(part)
-                plots.calibration(table[often], ax=above)
-                plots.outcomes(table[often], ax=below)
+                shown = table[table["n"] >= 0.01 * len(part)]
+                counted = shown
             else:
                 table = measure.calibration_curve_table(*pair, groups=images, ci=ci)
-                plots.calibration(table, ax=above)
-                bins = measure.reliability_table(*pair, n_bins=20)
-                plots.outcomes(bins, ax=below)
+                shown = table
+                counted = measure.reliability_table(*pair, n_bins=20)
+            plots.calibration(shown, ax=above)
+            plots.outcomes(counted, ax=below)
             above.set(title=fill(key["model"], 24), xlabel="")
             below.set_box_aspect(0.3)
             below.set_ylabel("answers")

@@ -105,10 +105,9 @@ class Judged:
         self.scores = self.performance.round(12)
         order = pd.CategoricalDtype(self.scores["model"])
         self.answers = self.answers.astype({"model": order})
-        known = self.scores.dropna(subset="gap")
+        self.known = self.scores.dropna(subset="gap")
         #: Entries of which something can be concluded.
-        self.firm = known[~known["few"]]
-        self.known = known
+        self.firm = self.known[~self.known["few"]]
         is_firm = self.answers["model"].isin(self.firm["model"])
         self.concluded = self.answers[is_firm]
         names = [name for name in GROUPS if self.answers[name].nunique() > 1]
@@ -124,8 +123,8 @@ class Judged:
     @property
     def method(self) -> str:
         """Whose confidence a sentence is about."""
-        (name,) = self.methods if len(self.methods) == 1 else [""]
-        return f"{name} confidence" if name else "confidence"
+        is_one = len(self.methods) == 1
+        return f"{self.methods[0]} confidence" if is_one else "confidence"
 
     @property
     def prompts(self) -> list[str]:
@@ -264,18 +263,11 @@ def limits(r: Judged) -> list[str]:
 def performance(r: Judged) -> Section:
     """Metrics of each entry."""
     is_narrow = len(r.scores) <= SIDE_BY_SIDE
-    columns = ["model", "n", *r.images, "accuracy", "accuracy_bounds"]
+    columns = ["model", "n", *r.images]
     if is_narrow and r.scores["n_missing"].sum():
-        columns = [
-            "model",
-            "n",
-            *r.images,
-            "n_missing",
-            "accuracy_graded",
-            *columns[-2:],
-        ]
-    columns += ["mean_confidence", "gap", "gap_bounds", "slope", "ece", "brier"]
-    columns += ["brier_skill", "auroc"]
+        columns += ["n_missing", "accuracy_graded"]
+    columns += ["accuracy", "accuracy_bounds", "mean_confidence", "gap", "gap_bounds"]
+    columns += ["slope", "ece", "brier", "brier_skill", "auroc"]
     caption = f"Performance with 95 % CIs by {r.unit}"
     if len(r.scores) > 1:
         caption += "; the lowest Brier score first"
@@ -334,18 +326,8 @@ def comparison(r: Judged) -> Section:
     """Entries two by two."""
     n = len(r.firm)
     is_long = n > ALL_PAIRS
-    columns = [
-        "metric",
-        "a",
-        "n_a",
-        "n_b",
-        "value_a",
-        "value_b",
-        "difference",
-        "p_holm",
-    ]
-    if not is_long:
-        columns.insert(2, "b")
+    second = [] if is_long else ["b"]
+    columns = ["metric", "a", *second, "n_a", "n_b", "value_a", "value_b"]
     caption = (
         f"Difference: a − b, 95 % CIs, paired by {r.unit if r.facts['n_units'] else 'item'}; "
         f"{r.facts['n_common']:,} items were answered by {'both' if n == 2 else 'all'}. P (Holm): "
@@ -357,7 +339,7 @@ def comparison(r: Judged) -> Section:
         )
     return Section(
         table=r.differences,
-        columns=columns,
+        columns=[*columns, "difference", "p_holm"],
         caption=caption,
         most=12 if is_long else 30,
     )
@@ -432,7 +414,7 @@ def recalibration(r: Judged) -> Section:
     table = parts.recalibration(r.answers, ci=r.ci)
     columns = ["model", "n", "gap", "slope", "brier", "brier_skill", "n_needed"]
     caption = RECALIBRATED.format(unit=r.unit)
-    if len(_of_bounds(r.scores)):
+    if _of_bounds(r.scores):
         caption += " Of graded answers alone."
     return Section(table=table, columns=columns, caption=caption, most=10)
 

@@ -161,7 +161,9 @@ def forest(
             label=label_of(level, hue),
             elinewidth=1,
         )
-    _mark(ax, reference, margin)
+    _mark(ax, reference)
+    if margin is not None:
+        ax.axvspan(0, margin, color=PALE, lw=0, zorder=0)
     if len(levels) > 1 and hue != label:
         for between in np.arange(0.5, len(rows) - 1):
             ax.axhline(between, color=PALE, lw=0.6, zorder=0)
@@ -176,7 +178,6 @@ def dots(
     label: str,
     hue: str | None = None,
     reference: float | Mapping[str, float] | None = 0.0,
-    margin: float | None = None,
     ax: Axes | None = None,
 ) -> Axes:
     """One dot for each row of the table (a model, say), a line at the median of each label.
@@ -189,8 +190,6 @@ def dots(
         Columns: the number, the row it stands in, its colour and mark; levels of hue share a row.
     reference : float or mapping of str to float, optional
         As of `forest`.
-    margin : float, optional
-        The range from 0 to it is shaded.
     ax : Axes, optional
         Where to draw; the current axes if not given.
 
@@ -216,7 +215,7 @@ def dots(
         mew=2.5,
         label="median",
     )
-    _mark(ax, reference, margin)
+    _mark(ax, reference)
     _name_axis(ax.xaxis, value)
     return ax
 
@@ -469,12 +468,8 @@ def image_sheet(items: pd.DataFrame, *, per_row: int = 2) -> Figure:
     return fig
 
 
-def _mark(
-    ax: Axes,
-    reference: float | Mapping[str, float] | None,
-    margin: float | None = None,
-) -> None:
-    """Lines across the rows, with their names above them, and the range from 0 to a margin."""
+def _mark(ax: Axes, reference: float | Mapping[str, float] | None) -> None:
+    """Lines across the rows, with their names above them."""
     named = reference if isinstance(reference, Mapping) else {}
     places = [reference] if isinstance(reference, int | float) else named.values()
     for place in places:
@@ -484,8 +479,6 @@ def _mark(
         above.set_xticks(list(named.values()), list(named))
         above.tick_params(length=0, pad=1, labelcolor=GREY)
         above.spines["top"].set_visible(False)
-    if margin is not None:
-        ax.axvspan(0, margin, color=PALE, lw=0, zorder=0)
 
 
 def _arms(table: pd.DataFrame, name: str) -> np.ndarray | None:

@@ -177,7 +177,7 @@ def as_latex(text: str) -> str:
 
 def _is_accented(sign: str) -> bool:
     """Whether a sign is a Latin letter with an accent that every font has."""
-    letter, *accents = unicodedata.normalize("NFD", sign)
+    letter, *accents = list(unicodedata.normalize("NFD", sign))
     return letter.isascii() and len(accents) == 1 and accents[0] in _ACCENTS
 
 

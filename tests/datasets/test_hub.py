@@ -112,11 +112,6 @@ EXPECTED = {
 # fmt: on
 
 
-@pytest.fixture(autouse=True)
-def _own_cache(tmp_path, monkeypatch):
-    monkeypatch.setenv("HF_HOME", str(tmp_path / "hf"))
-
-
 @pytest.fixture
 def load(tmp_path):
     """Make a set in a folder and load it."""

@@ -142,11 +142,6 @@ SETS = {"pope": "POPE", "gqa": "GQA", "mmmu_pro_10": "MMMU_Pro_10"}
 SETS |= {"mmmu_pro_4": "MMMU_Pro_4"}
 
 
-@pytest.fixture(autouse=True)
-def _own_cache(tmp_path, monkeypatch):
-    monkeypatch.setenv("HF_HOME", str(tmp_path / "hf"))
-
-
 @pytest.fixture
 def numbers_of_gmai(monkeypatch):
     """Let the questions of the miniature be VLCB's first ones: its own need the real images."""

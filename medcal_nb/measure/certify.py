@@ -415,9 +415,10 @@ def _halves(part: pd.DataFrame, n_splits: int, ci: Bootstrap) -> list[_Half]:
     c = part["confidence"].to_numpy(dtype=float, na_value=np.nan)
     y = part["correct"].to_numpy(dtype=float)
     images = image_labels(part)
-    codes, _ = check_groups(images, c.size)
+    codes, n_images = check_groups(images, c.size)
+    rng = ci.stream(images)
     parts = []
-    for seed, is_first in enumerate(halves(codes, n_splits, ci.stream(images))):
+    for seed, is_first in enumerate(halves(codes, n_images, n_splits, rng)):
         is_pool = is_first & ~np.isnan(c)
         pool = (c[is_pool], y[is_pool], codes[is_pool])
         parts.append(_Half(pool, (c[~is_first], y[~is_first]), seed))

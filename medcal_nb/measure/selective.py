@@ -369,7 +369,7 @@ def _held_out(
     codes, n_images = check_groups(images, c.size)
     judged = np.empty((n_splits, c.size), dtype=bool)
     thresholds = np.full(n_splits, np.inf)
-    for i, is_first in enumerate(halves(codes, n_splits, rng)):
+    for i, is_first in enumerate(halves(codes, n_images, n_splits, rng)):
         judged[i] = ~is_first
         fit = is_first & ~np.isnan(c)
         if fit.any() and not np.isnan(c[judged[i]]).all():
@@ -388,10 +388,9 @@ def _held_out(
 
 
 def halves(
-    codes: NDArray, n_splits: int, rng: np.random.Generator
+    codes: NDArray, n_images: int, n_splits: int, rng: np.random.Generator
 ) -> Iterator[NDArray[np.bool_]]:
     """Whether each row is of the first half of the images, in random halves of them."""
-    n_images = int(codes.max()) + 1
     for _ in range(n_splits):
         first = rng.permutation(n_images)[: n_images // 2]
         yield np.isin(codes, first)

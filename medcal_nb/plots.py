@@ -89,7 +89,7 @@ def look(levels: Iterable, column: str | None = None) -> dict[object, tuple[str,
         for i, name in enumerate(others):
             looks[name] = (_FURTHER[i % len(_FURTHER)], _MARKS[i % len(_MARKS)])
         return looks
-    free = list(zip(_FURTHER_MODELS, _MARKS_OF_MODELS, strict=True))
+    free: list[tuple[str, str]] = []
     of_model = {}
     for name in sorted(others, key=str):
         free = free or list(zip(_FURTHER_MODELS, _MARKS_OF_MODELS, strict=True))

@@ -64,10 +64,10 @@ def image_of(image: Any) -> dict[str, Any]:
     return {"image": data, "image_id": hashlib.sha256(data).hexdigest()[:16]}
 
 
-def closed_or_open(question: Any, gold: Any) -> dict[str, Any]:
-    """The fields that depend on whether the gold answer is yes or no."""
-    question = one_line(question)
-    gold = one_line(gold)
+def asked_plainly(row: dict[str, Any]) -> dict[str, Any]:
+    """The fields of a question with its answer: closed where that is yes or no, else open."""
+    question = one_line(row["question"])
+    gold = one_line(row["answer"])
     if not question or not gold:
         raise LeftOut("no gold answer" if question else "no question")
     fields = {
@@ -82,11 +82,6 @@ def closed_or_open(question: Any, gold: Any) -> dict[str, Any]:
     return fields
 
 
-def asked_plainly(row: dict[str, Any]) -> dict[str, Any]:
-    """The fields of a question with its answer."""
-    return closed_or_open(row["question"], row["answer"])
-
-
 def _choice(question: Any, options: Any, gold: Any) -> dict[str, Any]:
     """The fields of a choice question; `gold` is the text of an option."""
     question = one_line(question)
@@ -97,14 +92,7 @@ def _choice(question: Any, options: Any, gold: Any) -> dict[str, Any]:
     if len(options) < 2:
         raise LeftOut("fewer than two options")
     if gold not in options:
-        same = [
-            o
-            for o in options
-            if o.casefold().rstrip(".") == gold.casefold().rstrip(".")
-        ]
-        if len(same) != 1:
-            raise LeftOut("gold answer is none of the options")
-        gold = same[0]
+        raise LeftOut("gold answer is none of the options")
     return {
         "question": question,
         "question_type": "choice",

@@ -282,8 +282,9 @@ def _by_other_words(key, expected):
 
 def _may_be_same(key, gold):
     """Whether two answers of different words may mean the same: units, initials, both normal."""
-    units = [_UNITS.intersection(one.split()) for one in (key, gold)]
-    if all(units) and units[0] != units[1]:
+    units = _UNITS.intersection(key.split())
+    others = _UNITS.intersection(gold.split())
+    if units and others and units != others:
         return True
     short, long = sorted((key, gold), key=len)
     initials = "".join(word[0] for word in long.split())
@@ -315,7 +316,7 @@ def _claim(key):
 
 def _by_claim(claim, gold):
     """Grade two claims about the same; None where they are not, or deny what they deny."""
-    if not claim.words or claim.words != gold.words or claim.denials + gold.denials > 2:
+    if not claim.words or claim.words != gold.words:
         return None
     if max(claim.denials, gold.denials) > 1:
         return None
@@ -371,6 +372,7 @@ def _summary(graded, different):
     columns = ["answer", "gold", "correct", "graded_by"]
     pairs = graded.iloc[different][columns].astype(object)
     nth_of_its_rule = pairs.groupby(["graded_by", "correct"], dropna=False).cumcount()
-    pairs = pairs.iloc[nth_of_its_rule.argsort(kind="stable")[:10]]
+    order = nth_of_its_rule.argsort(kind="stable")
+    pairs = pairs.iloc[order[:10]]
     pairs = pairs.where(pairs.notna(), None)
     return {"text": text, "counts": counts, "pairs": pairs.to_dict("records")}

@@ -37,7 +37,6 @@ from medcal_nb.errors import MedcalError
 from medcal_nb.grading import grade_table
 from medcal_nb.replies import scale_of
 
-_ASIDE = columns_of("aside")
 #: Fewer answers than these may all be unsure.
 _FEW = 5
 _GIVE_KEY = "every answer needs one text here, it is part of the key"
@@ -85,15 +84,17 @@ def checked(
     sentences: list[str] = []
     left_out = []
     for ours in filter(taken.get, ANSWER_COLUMNS):
-        values = raw[taken[ours]]
-        if not strict and "cell" in COLUMNS[ours].parts:
-            values = _without_nothing(values, taken[ours], sentences)
+        theirs = taken[ours]
+        column = COLUMNS[ours]
+        values = raw[theirs]
+        if not strict and "cell" in column.parts:
+            values = _without_nothing(values, theirs, sentences)
         try:
-            out[ours] = COLUMNS[ours].read(values, taken[ours])
+            out[ours] = column.read(values, theirs)
         except MedcalError:
-            if strict or ours not in _ASIDE:
+            if strict or "aside" not in column.parts:
                 raise
-            left_out.append(taken[ours])
+            left_out.append(theirs)
     assumed = _assume(out, raw.index, dataset)
     _check_names(out, taken)
     word = ""
@@ -103,13 +104,14 @@ def checked(
         out["confidence"] = pd.Series(shares, raw.index)
     out.setdefault("confidence", pd.Series(np.nan, raw.index))
     out.setdefault("correct", pd.Series(pd.NA, raw.index, dtype="boolean"))
-    table = pd.DataFrame({name: out[name] for name in ANSWER_COLUMNS if name in out})
+    names = [name for name in ANSWER_COLUMNS if name in out]
+    table = pd.DataFrame(out)[names]
     _check_keys(table)
     others = raw.drop(columns=_used(taken))
     left_out += [name for name in others if name in table]
     if left_out:
-        names = ", ".join(map(repr, sorted(set(left_out))))
-        assumed.append(f"left out, as they hold something else: {names}")
+        shown = ", ".join(map(repr, sorted(set(left_out))))
+        assumed.append(f"left out, as they hold something else: {shown}")
     table = pd.concat([table, others.drop(columns=left_out, errors="ignore")], axis=1)
     table.attrs["assumed"] = [*_taken(taken, word), *assumed, *sentences]
     return table
@@ -138,8 +140,9 @@ def _without_nothing(values: pd.Series, theirs: str, sentences: list[str]) -> pd
     is_word = texts.isin(cells[cells.str.fullmatch(f"(?s:{NOTHING})")])
     if not is_word.any():
         return values
-    words = values[is_word].str.strip().str.slice(0, 30).value_counts()
-    shown = ", ".join(f"{word!r} {n:,}" for word, n in words.iloc[:4].items())
+    words = values[is_word].str.strip().str.slice(0, 30)
+    most = words.value_counts().iloc[:4]
+    shown = ", ".join(f"{word!r} {n:,}" for word, n in most.items())
     sentences.append(
         f"{is_word.sum():,} of {len(values):,} cells of '{theirs}' say that nothing is there "
         f"({shown}): missing"
@@ -174,7 +177,8 @@ def _assume(out: dict[str, pd.Series], index: pd.Index, dataset: str) -> list[st
         assumed.append("no column of items: rows are numbered")
     for name in {"item_id", "image_id"} & out.keys():
         names = out[name]
-        n_alike = names.nunique() - names.str.lower().nunique()
+        in_small = names.str.lower()
+        n_alike = names.nunique() - in_small.nunique()
         if n_alike:
             assumed.append(f"'{name}': {n_alike:,} differ from others by case alone")
     return sorted(assumed)
@@ -281,7 +285,8 @@ def _plain_scale(
         refuse(column, values, array < 0, "is a log-probability, it seems", remedy)
     if tops.empty or top <= 1.01 or np.isinf(top):
         return 1
-    if tops.min() > 20 and top <= 100 and not ((array % 1 > 0) & (array < 10)).any():
+    is_fine = (array % 1 > 0) & (array < 10)
+    if tops.min() > 20 and top <= 100 and not is_fine.any():
         return 100
     problem = "is the largest: percent, or a scale of its own?"
     if ((array > 0) & (array < 1)).any() or tops.min() <= 1:
@@ -298,8 +303,8 @@ def _check_used(
 ) -> None:
     """Refuse a scale of which some use only the bottom, as that of another scale would be."""
     used = ((tops - low) / (high - low))[tops > low]
-    is_low = used <= np.where(is_many[used.index] | (used.max() <= 0.1), 0.1, 0.01)
-    low_used = used[is_low]
+    is_sure = is_many[used.index] | (used.max() <= 0.1)
+    low_used = used[used <= np.where(is_sure, 0.1, 0.01)]
     if high > 1 and len(low_used):
         name = low_used.idxmax()
         raise MedcalError(

@@ -111,7 +111,8 @@ def _different(values: pd.Series) -> tuple[NDArray, Sequence]:
             pass
     # 1 is True, and 1.0, to a dictionary
     present = values.notna().to_numpy(bool)
-    return np.where(present, present.cumsum() - 1, -1), values[present].tolist()
+    codes = np.where(present, present.cumsum() - 1, -1)
+    return codes, values[present].tolist()
 
 
 # --- texts ---------------------------------------------------------------------------------------
@@ -207,7 +208,9 @@ def number(cell: Any) -> tuple[float, bool]:
         text = cell.translate(_BLANKS).strip()
         signed = text.endswith("%")
         text = text.removesuffix("%").rstrip()
-        cell = (text.replace(",", ".") if _COMMA.fullmatch(text) else text) or math.nan
+        if _COMMA.fullmatch(text):
+            text = text.replace(",", ".")
+        cell = text or math.nan
     # Python takes 1_0 for ten
     is_odd = isinstance(cell, bool | np.bool_) or "_" in str(cell)
     try:
@@ -321,6 +324,30 @@ def _plain(value: Any) -> Any:
     if isinstance(value, np.ndarray | np.generic):
         return value.tolist()
     return value.isoformat() if hasattr(value, "isoformat") else json.dumps(value)
+
+
+def by_option(shares: pd.DataFrame) -> pd.DataFrame:
+    """Answers by the probabilities of their options: the likeliest, its probability, and all.
+
+    Parameters
+    ----------
+    shares : (n, k) DataFrame
+        A column an option.
+
+    Returns
+    -------
+    DataFrame
+        ``answer``, ``confidence``, ``option_probabilities``.
+
+    Examples
+    --------
+    >>> by_option(pd.DataFrame({"A": [0.2, 1.0], "B": [0.8, 0.0]}))["answer"].tolist()
+    ['B', 'A']
+    """
+    chosen = pd.DataFrame({"confidence": shares.max(axis=1)})
+    chosen["answer"] = shares.idxmax(axis=1).astype(TEXT)
+    chosen["option_probabilities"] = shares.to_dict("records")
+    return chosen
 
 
 # --- the schema ----------------------------------------------------------------------------------

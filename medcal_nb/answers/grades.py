@@ -147,9 +147,8 @@ class GradeSheet:
         remedy = f"is no grade: write 1 (right), 0 (wrong) or {UNGRADABLE} (cannot be graded)"
         self._refuse(~words.isin(_RIGHT | _WRONG), remedy, GRADE)
         right = words.isin(_RIGHT).groupby(place[words.index])
-        self._refuse(
-            right.transform("nunique") > 1, "has two grades; leave one", "item_id"
-        )
+        is_twice = right.transform("nunique") > 1
+        self._refuse(is_twice, "has two grades; leave one", "item_id")
         grades = right.first()
         self.grades[grades.index] = grades
         self.n_ungradable = int((words == UNGRADABLE).sum())
@@ -247,9 +246,8 @@ def _pool(answers: pd.DataFrame) -> pd.DataFrame:
 def _hash(pool: pd.DataFrame) -> str:
     """Twelve digits that tell a pool from another."""
     names = ["model", "strategy", *KEY, "image_id", "confidence"]
-    rows = pd.util.hash_pandas_object(
-        pool[names].astype({"confidence": float}), index=False
-    )
+    table = pool[names].astype({"confidence": float})
+    rows = pd.util.hash_pandas_object(table, index=False)
     return hashlib.sha256(rows.to_numpy().tobytes()).hexdigest()[:12]
 
 

@@ -195,8 +195,8 @@ def open_table(
     Returns
     -------
     DataFrame
-        As it stands there. Of a log of a tool ``attrs`` hold the reader's name (``reader``), its
-        sentences (``notes``) and which rows it does not grade (``ungraded``, a list of bool).
+        As it stands there. Of a log of a tool ``attrs`` hold the reader's name (``reader``) and
+        which rows it does not grade (``ungraded``, a list of bool).
     """
     value = read_source(source, sheet)
     rows = [value] if isinstance(value, dict) else value
@@ -208,13 +208,12 @@ def open_table(
             return value if is_frame else table_of(rows)
         if is_frame:
             value = value.astype(object).where(value.notna(), None).to_dict("records")
-        log = Log(Path(source), value, grade)
+        log = Log(path=Path(source), value=value, wanted=grade)
         rows = reader.rows(log)
         if not rows:
             raise MedcalError("no answers in it")
         raw = table_of(rows)
     raw.attrs["reader"] = reader.name
-    raw.attrs["notes"] = log.notes
     raw.attrs["ungraded"] = ["correct" not in row for row in rows]
     return raw
 
@@ -251,12 +250,11 @@ def _of_reader(
     """What is what in the log of a tool, which says it itself but for what the user names."""
     table = raw.drop(columns=[*columns], errors="ignore")
     taken = {name: name for name in [*ANSWER_COLUMNS, "options"] if name in table}
-    assumed = [f"read as {reader}", *raw.attrs["notes"]]
     found = Recognised(
         table=table,
         taken=taken,
         fixed=columns,
-        assumed=assumed,
+        assumed=[f"read as {reader}"],
         named={*columns},
     )
     is_sure = "confidence" in table and table["confidence"].notna().any()
@@ -303,9 +301,8 @@ def _graded(answers: pd.DataFrame, found: Recognised) -> pd.DataFrame:
             f"not one of {len(right):,} answers is its gold answer; write both in the same words, "
             "or grade them in a column 'correct'"
         )
-    answers["correct"] = answers["correct"].where(
-        ~answers.index.isin(rows.index), right
-    )
+    is_asked = answers.index.isin(rows.index)
+    answers["correct"] = answers["correct"].mask(is_asked, right)
     answers.attrs["grading"] = graded.attrs["grading"]
     return answers
 

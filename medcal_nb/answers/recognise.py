@@ -17,8 +17,8 @@ from medcal_nb.answers.columns import (
     KNOWN,
     NAMES,
     RIGHT,
-    TEXT,
     WRONG,
+    by_option,
     columns_of,
     flags,
     number,
@@ -359,7 +359,12 @@ def read_column(
     for _, rows in asked.groupby(by or np.zeros(len(asked)), sort=False, dropna=False):
         options = [listed(cell) for cell in rows["options"]]
         kinds = [_kind_or_none(cell) for cell in rows["question_type"]]
-        part = read_replies(rows["reply"], options=options, kinds=kinds, scale=scale)
+        part = read_replies(
+            rows["reply"],
+            options=options,
+            kinds=kinds,
+            scale=scale,
+        )
         parts.append(part)
     read = pd.concat(parts).reindex(table.index)
     about = _about_replies(read.assign(reply=asked["reply"]), replies.name)
@@ -461,14 +466,8 @@ def _choices(
         assumed.append(
             f"{missing.sum():,} scores of options are missing: they count as 0"
         )
-    answer = np.array(options, dtype=object)[p.argmax(axis=1)]
-    tables = [dict(zip(options, row, strict=True)) for row in p.tolist()]
-    chosen = {
-        SCORED + "answer": pd.Series(answer, raw.index, dtype=TEXT),
-        SCORED + "confidence": pd.Series(p.max(axis=1), raw.index),
-        SCORED + "option_probabilities": pd.Series(tables, raw.index, dtype=object),
-    }
-    return raw.drop(columns=[*names]).assign(**chosen), assumed
+    chosen = by_option(pd.DataFrame(p, raw.index, options)).add_prefix(SCORED)
+    return raw.drop(columns=[*names]).join(chosen), assumed
 
 
 def _check_replaced(

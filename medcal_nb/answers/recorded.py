@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 from scipy.special import softmax
 
-from medcal_nb.answers.columns import GRADED_COLUMNS, TEXT
+from medcal_nb.answers.columns import GRADED_COLUMNS, TEXT, by_option
 from medcal_nb.errors import MedcalError, check_known
 from medcal_nb.files import (
     FROM_A_CLONE,
@@ -227,13 +227,12 @@ def _with_option_probabilities(table: pd.DataFrame, logits: str) -> pd.DataFrame
     values = table.filter(regex=f"^{logits}")
     options = values.columns.str.removeprefix(logits)
     shares = softmax(values.to_numpy(float), axis=1)  # questions × options
-    answer = options[shares.argmax(axis=1)]
-    rows = pd.DataFrame(shares, table.index, options).to_dict("records")
+    chosen = by_option(pd.DataFrame(shares, table.index, options))
     return table.drop(columns=values.columns).assign(
-        answer=answer,
-        option_probability=shares.max(axis=1),
-        option_probabilities=rows,
-        correct=table["gold"] == answer,
+        answer=chosen["answer"],
+        option_probability=chosen["confidence"],
+        option_probabilities=chosen["option_probabilities"],
+        correct=table["gold"] == chosen["answer"],
     )
 
 

@@ -163,7 +163,8 @@ def _most(path: Path) -> int:
 
 def _read_csv(path: Path) -> pd.DataFrame:
     with _content(path) as file:
-        mark, names = _header(file, kind_of(path) == ".tsv")
+        has_tabs = kind_of(path) == ".tsv"
+        mark, names = _header(file, has_tabs)
         file.seek(0)
         table = pa.csv.read_csv(
             file,
@@ -262,7 +263,9 @@ def _read_parquet(path: Path) -> pd.DataFrame:
     wanted = [name for name in schema.names if not name.startswith("__index_level_")]
     table = pq.ParquetFile(path, read_dictionary=packed).read(columns=wanted)
     table.validate(full=True)
-    size = sum(_text_bytes(part) for column in table.columns for part in column.chunks)
+    size = 0
+    for column in table.columns:
+        size += sum(map(_text_bytes, column.chunks))
     if size > max(_LARGE, _MOST_TIMES * path.stat().st_size):
         raise MedcalError(
             f"{table.num_rows:,} rows unpack to {size:,} bytes of text; not read, for safety"
@@ -285,9 +288,9 @@ def _as_frame(table: pa.Table) -> pd.DataFrame:
         kind = field.type
         if pa.types.is_dictionary(kind):
             kind = kind.value_type
-        fields.append(
-            field.with_type(pa.float64() if pa.types.is_decimal(kind) else kind)
-        )
+        if pa.types.is_decimal(kind):
+            kind = pa.float64()
+        fields.append(field.with_type(kind))
     types = {pa.string(): TEXT, pa.large_string(): TEXT}
     table = table.cast(pa.schema(fields))
     return table.to_pandas(ignore_metadata=True, types_mapper=types.get)
@@ -300,10 +303,11 @@ def _read_json(path: Path) -> list[dict] | dict:
     """The objects of a JSONL file, of a list of them, or one."""
     with _content(path) as file:
         if kind_of(path) == ".json":
-            value = _parsed(file.read(_MOST_BYTES))
-            if isinstance(value, dict):
-                return value
-            rows = value if isinstance(value, list) else [value]
+            rows = _parsed(file.read(_MOST_BYTES))
+            if isinstance(rows, dict):
+                return rows
+            if not isinstance(rows, list):
+                rows = [rows]
         else:
             # split at line feeds only: JSON may hold other marks that Python takes for line ends
             lines = ((n, line) for n, line in enumerate(file, 1) if line.strip())

@@ -49,7 +49,8 @@ def write_undecided(answers: pd.DataFrame, to: PathLike) -> list[str]:
     is_open &= cases["reply"].notna() & cases["gold"].notna()
     if "grading" not in answers.attrs or not is_open.any():
         return []
-    groups = cases[is_open].fillna("").groupby(_CASE, sort=False)
+    open_cases = cases[is_open].fillna("")
+    groups = open_cases.groupby(_CASE, sort=False)
     found = groups.size().rename("times").reset_index()
     found["correct"] = pd.Series(None, found.index, dtype=TEXT)
     to = Path(to)

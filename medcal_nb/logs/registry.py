@@ -7,7 +7,7 @@ of the group ``medcal_nb.readers`` whose value is a `Reader`.
 import pkgutil
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cache
 from importlib import import_module
 from importlib.metadata import entry_points
@@ -34,8 +34,6 @@ class Log:
     wanted : str, optional
         The metric that says whether an answer is right, where there are several; names with commas
         between them: the first that there is.
-    notes : list of str
-        What there is to tell the user.
     row : int
         The row that was read last, counted from 1; 0 before the first.
     """
@@ -43,7 +41,6 @@ class Log:
     path: Path
     value: Any
     wanted: str | None = None
-    notes: list[str] = field(default_factory=list)
     row: int = 0
 
     def rows(self) -> Iterator[dict]:
@@ -81,11 +78,9 @@ class Log:
             if name in metrics:
                 return _verdict(metrics[name])
         if self.wanted and metrics:
-            problem = (
-                f"no metric '{self.wanted}', there are {names}: add one, as grade="
-            )
             raise MedcalError(
-                f"{self.path}: row {self.row}: {problem}{self.wanted},NAME"
+                f"{self.path}: row {self.row}: no metric '{self.wanted}', there are {names}: add "
+                f"one, as grade={self.wanted},NAME"
             )
         verdicts = {_verdict(value) for value in metrics.values()} or {None}
         if len(verdicts) > 1:

@@ -7,16 +7,14 @@ from medcal_nb.replies.confidence import (
     scale_of,
 )
 from medcal_nb.replies.parsing import parse_answer, parse_guesses
-from medcal_nb.replies.table import Reply, read_replies, read_reply
+from medcal_nb.replies.table import read_replies
 
 __all__ = [
     "LIKELIHOOD",
-    "Reply",
     "parse_answer",
     "parse_confidence",
     "parse_guesses",
     "parse_likelihood",
     "read_replies",
-    "read_reply",
     "scale_of",
 ]

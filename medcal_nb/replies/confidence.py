@@ -233,7 +233,10 @@ def _is_own(match):
 
 def _the_one(stated):
     """The one of several statements that all say the same; None where they differ."""
-    if None in stated or len({share_of(one) for one in stated}) != 1:
+    if None in stated:
+        return None
+    shares = {share_of(one) for one in stated}
+    if len(shares) != 1:
         return None
     return min(stated, key=lambda one: one.unit not in ("percent", "share"))
 

@@ -121,9 +121,11 @@ def parse_answer(
     """
     values = [value for value in values_of(clean(text)) if not is_refusal(value)]
     if question_type == "choice" and options:
-        chosen = (option_index(_trim(value), options) for value in values)
-        index = next((i for i in chosen if i is not None), None)
-        return None if index is None else options[index]
+        for value in values:
+            index = option_index(_trim(value), options)
+            if index is not None:
+                return options[index]
+        return None
     if question_type == "closed":
         return next(filter(None, (yes_no(_uncut(value)) for value in values)), None)
     answer = _trim(values[0]) if values else ""

@@ -57,19 +57,8 @@ _SHARES = re.compile(
 )
 
 
-class Reply(NamedTuple):
-    """What a reply says.
-
-    Attributes
-    ----------
-    answer : str or None
-        The answer: one of the options, "yes" or "no", or the reply's own words.
-    confidence : float or None
-        In [0, 1].
-    form : str or None
-        How the confidence is stated: "label", "sentence", "alone", "behind the answer", "word" (by
-        the table `LIKELIHOOD`); "no scale" where a number is stated that may be on several.
-    """
+class _Row(NamedTuple):
+    """What is read of a reply, None where it is not stated or in doubt: a row of the table."""
 
     answer: str | None
     confidence: float | None
@@ -85,41 +74,6 @@ class _Read(NamedTuple):
     perhaps: tuple[str, Stated] | None = None
 
 
-def read_reply(
-    text: str,
-    options: Sequence[str] | None = None,
-    *,
-    kind: str | None = None,
-    scale: str | float | None = None,
-) -> Reply:
-    r"""Read the answer and the confidence out of one reply.
-
-    Parameters
-    ----------
-    text : str
-        The reply. Anything but a string, an empty one and the error of a program say nothing.
-    options : list of str, optional
-        The options of a choice question, in the order they were shown.
-    kind : {"closed", "choice", "open", "confidence"}, optional
-        Of the question; a reply to "confidence" states that alone.
-    scale : str or float, optional
-        Of numbers without one: ``"percent"``, its upper end, both (``"1-5"``), or ``"log"``.
-
-    Returns
-    -------
-    Reply
-        None in the place of what is not stated, or in doubt.
-
-    Examples
-    --------
-    >>> read_reply("yes : 0.9")
-    Reply(answer='yes', confidence=0.9, form='behind the answer')
-    >>> read_reply("**Answer:** (B)\nConfidence: 7/10", ["oedema", "pneumonia"])
-    Reply(answer='pneumonia', confidence=0.7, form='label')
-    """
-    return _settled([_read(text, options, kind)], scale)[0]
-
-
 def read_replies(
     texts: Sequence[str],
     *,
@@ -132,13 +86,15 @@ def read_replies(
     Parameters
     ----------
     texts : sequence of str, length n
-        Replies of one model to one prompt.
+        Replies of one model to one prompt. What is no string, empty or the error of a program says
+        nothing.
     options : sequence, length n, optional
-        The options of each question, None where it has none.
+        The options of each question in the order they were shown, None where it has none.
     kinds : sequence of str, length n, optional
-        The kind of each question, as of `read_reply`.
+        The kind of each question: "closed", "choice", "open", or "confidence", to which a reply
+        states that alone.
     scale : str or float, optional
-        As of `read_reply`.
+        Of numbers without one: ``"percent"``, its upper end, both (``"1-5"``), or ``"log"``.
 
     Returns
     -------
@@ -147,7 +103,8 @@ def read_replies(
 
         - answer: text, missing where none is given
         - confidence: in [0, 1], NaN where none is stated, or in doubt
-        - form: how the confidence is stated, as of `Reply`
+        - form: how the confidence is stated: "label", "sentence", "alone", "behind the answer",
+          "word" (by the table `LIKELIHOOD`); "no scale" where a number may be on several
 
     Examples
     --------
@@ -160,7 +117,7 @@ def read_replies(
     n = len(texts)
     each = zip(texts, options or [None] * n, kinds or [None] * n, strict=True)
     rows = _settled([_read(*one) for one in each], scale)
-    table = pd.DataFrame(rows, index, columns=list(Reply._fields), dtype=object)
+    table = pd.DataFrame(rows, index, columns=list(_Row._fields), dtype=object)
     return table.astype({"confidence": float})
 
 
@@ -275,7 +232,7 @@ def _scale_of_run(read):
 def _reply(one, scale):
     """A reply on the scale of its run."""
     if one.stated is None:
-        return Reply(one.answer, one.word, None if one.word is None else "word")
+        return _Row(one.answer, one.word, None if one.word is None else "word")
     is_small = one.stated.unit == "bare" and 0 < one.stated.value <= 10
     share = None if is_small and scale is None else share_of(one.stated, scale)
-    return Reply(one.answer, share, "no scale" if share is None else one.stated.form)
+    return _Row(one.answer, share, "no scale" if share is None else one.stated.form)

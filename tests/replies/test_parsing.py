@@ -1,6 +1,7 @@
 """Reading answers and confidences out of replies, those that models are taught among them."""
 
 import json
+import math
 import re
 import time
 from functools import partial
@@ -15,7 +16,7 @@ from data.pocket.factory.turns import REPLIES
 from medcal_nb.ask import strategies
 from medcal_nb.replies.confidence import LIKELIHOOD, parse_confidence, parse_likelihood
 from medcal_nb.replies.parsing import parse_answer, parse_guesses
-from medcal_nb.replies.table import read_reply
+from medcal_nb.replies.table import read_replies
 
 closed = partial(parse_answer, question_type="closed")
 choice = partial(parse_answer, question_type="choice")
@@ -125,9 +126,9 @@ def test_parsers_never_raise_and_give_what_can_be(text, options):
     assert chosen is None or not options or chosen in options
     answer = parse_answer(text)
     assert answer is None or answer.strip()
-    answer, confidence, form = read_reply(text, options)
+    answer, confidence, form = read_replies([text], options=[options]).iloc[0]
     assert answer in {None, *options} if options else answer is None or answer.strip()
-    assert confidence is None or (0 <= confidence <= 1 and form)
+    assert math.isnan(confidence) or (0 <= confidence <= 1 and form)
     for guess, confidence in parse_guesses(text):
         assert isinstance(guess, str)
         assert confidence is None or 0 <= confidence <= 1
@@ -154,8 +155,7 @@ def test_a_runaway_reply_is_read_in_little_time(piece):
     for parse in (parse_confidence, parse_likelihood, parse_answer, closed, of_options):
         parse(text)
     parse_guesses(text)
-    read_reply(text)
-    read_reply(text, ["left lung", "a", "b"])
+    read_replies([text, text], options=[None, ["left lung", "a", "b"]])
     assert time.process_time() - start < 5
 
 

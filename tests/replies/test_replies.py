@@ -7,7 +7,7 @@ import pytest
 
 from medcal_nb.answer_key import answer_key
 from medcal_nb.errors import MedcalError
-from medcal_nb.replies import read_replies, read_reply
+from medcal_nb.replies import read_replies
 
 # text of a reply, answer and confidence; replies of one run are read together
 TABLE = pd.read_csv(
@@ -103,4 +103,4 @@ def test_a_table_of_replies_keeps_the_index_and_says_what_is_missing():
     assert table["answer"].tolist() == ["yes", None, None]
     assert table["confidence"].isna().tolist() == [False, True, True]
     assert list(read_replies([])) == ["answer", "confidence", "form"]
-    assert read_reply("yes : 0.9") == ("yes", 0.9, "behind the answer")
+    assert table.loc["c"].tolist() == ["yes", 0.9, "behind the answer"]

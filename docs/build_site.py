@@ -78,6 +78,7 @@ CODE = """<details><summary>Code</summary>
 #: what the start page links to in a checkout, and the page that the site has for it
 ON_SITE = {
     "notebooks/07_teaching.ipynb": "lesson/index.md",
+    "figures/07_teaching.md": "lesson/index.md",
     "medcal_nb/measure/metrics.py": "api/metrics.rst",
 }
 FINDINGS = re.compile(r"<blockquote[^>]*><p>(.*?)</p></blockquote>\n*")
@@ -233,6 +234,7 @@ def start_page(text: str) -> str:
         raise MedcalError("README.md: its findings do not stand between their marks")
     for file, page in ON_SITE.items():
         text = text.replace(f"](../{file})", f"](../{page})")
+        findings = findings.replace(f"]({file})", f"]({page})")
     text = re.sub(r"\]\((?!\.\./)", "](docs/", text)  # the page moves up from docs/
     text = text.replace("](../", "](")
     return re.sub("(?s)<!-- findings.*/findings -->", lambda _: findings, text)

@@ -33,7 +33,7 @@ def test_a_sheet_is_graded_by_keys_and_given_back(chromium, tmp_path):
     page.goto((tmp_path / "a.html").as_uri())
     expect(page.locator("#answer")).to_have_text('<b>no "mass"</b>')
     assert not page.get_by_text("0.9").count()  # the confidence is not shown
-    for key in "1110?":
+    for key in "1111?":
         page.keyboard.press(key)
     page.keyboard.press("p")
     page.keyboard.press("0")  # thought better of the last one
@@ -49,7 +49,7 @@ def test_a_sheet_is_graded_by_keys_and_given_back(chromium, tmp_path):
     page.close()
     assert (complaints.errors, complaints.abroad) == ([], [])
     back = pd.read_csv(path, dtype=str)
-    assert back["correct"].tolist() == [*"11100", *("1" * 15)]
+    assert back["correct"].tolist() == [*"11110", *("1" * 15)]
     pd.testing.assert_frame_equal(
         back.drop(columns="correct"), sheet_as_written(sheet, back)
     )

@@ -237,7 +237,7 @@ def test_votes_and_answers_outlive_a_reload_until_they_are_cleared(lesson):
     lesson.reload()
     assert start.get_by_label("rely on it").is_checked()
     expect(boaster.get_by_role("status")).to_contain_text("Right.")
-    expect(lesson.locator("#score")).to_contain_text("1 of 10")
+    expect(lesson.locator("#score")).to_contain_text("1 of 11")
     expect(lesson.locator(".place")).to_have_text("Image 2 of 20")
     assert not end.locator(".truth").is_visible()
     end.get_by_label("have it checked").check()
@@ -247,7 +247,7 @@ def test_votes_and_answers_outlive_a_reload_until_they_are_cleared(lesson):
     assert [row[1] for row in rows[-2:]] == ["rely on it", "have it checked"]
     lesson.on("dialog", lambda dialog: dialog.accept())
     lesson.get_by_role("button", name="Clear my answers").click()
-    expect(lesson.locator("#score")).to_contain_text("0 of 10")
+    expect(lesson.locator("#score")).to_contain_text("0 of 11")
     lesson.evaluate("localStorage.setItem('medcal-lesson', '[damaged')")
     lesson.reload()
     assert boaster.get_by_role("textbox").input_value() == ""

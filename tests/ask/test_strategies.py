@@ -182,7 +182,7 @@ def test_option_probability_by_words_and_by_letters():
 
 def test_p_true_reads_yes():
     yes = LabelProbabilities({"yes": 0.7, "no": 0.3}, prompt_tokens=12)
-    answers = iter([Reply("heart", -1, 10, 1), yes])
+    answers = iter([Reply("The answer is heart.", -1, 10, 1), yes])
     (row,), rounds = run("p_true", CHOICE, lambda call: next(answers))
     assert "Proposed answer: heart." in rounds[1][0].prompt.turns[0]
     assert (row["answer"], row["confidence"]) == ("heart", 0.7)

@@ -34,6 +34,15 @@ def test_platt_equals_scikit_learn(rng):
     np.testing.assert_allclose(fit(c, y, clip=1e-9)(c), peer.predict(x), atol=1e-5)
 
 
+def test_only_a_map_that_has_bounds_ends_at_one(rng):
+    c, y = draw(rng, 500)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        fit(c, y, method="platt")
+    with pytest.warns(RecalibrationWarning, match="no maximum inside"):
+        fit(c, 1 - y, method="log_odds")
+
+
 def test_isotonic_equals_scikit_learn_but_for_certainty(rng):
     from sklearn.isotonic import IsotonicRegression
 

@@ -7,6 +7,7 @@ import pytest
 import statsmodels.api as sm
 from scipy import stats
 
+from medcal_nb.measure.paired import with_ends
 from medcal_nb.measure.resampling import (
     UNBOUNDED,
     Bootstrap,
@@ -165,3 +166,12 @@ def test_fit_logistic_agrees_with_statsmodels_for_every_row_of_weights():
         np.testing.assert_allclose(covariance, peer.cov_params(), rtol=1e-4)
     warm, _ = fit_logistic(x, sums, weights, start=theta[0])
     np.testing.assert_allclose(warm, theta, atol=1e-7)
+
+
+def test_ends_of_named_numbers_keep_to_their_bounds():
+    draws = np.r_[0.01, np.linspace(0, 0.2, 200)]
+    rule = {"level": 0.95, "n_groups": 50}
+    free = with_ends({"mine": draws}, **rule)
+    kept = with_ends({"mine": draws, "brier": draws}, bounds={"mine": (0, 1)}, **rule)
+    assert free["mine_low"] < 0 < kept["mine_low"]
+    assert kept["brier_low"] == kept["mine_low"]

@@ -37,12 +37,12 @@ API = {
     "maps": "correct.maps correct.crossfit correct.families",
     "transfer": "correct.transfer correct.transfer_tables",
     "ensembles": "correct.ensemble correct.ablation",
-    "answers": "answers.load answers.log answers.tables",
+    "answers": "answers.load answers.log answers.tables answers.select answers.undecided",
     "asking": "ask.run ask.models ask.strategy",
     "methods": "ask.strategies",
     "plots": "plots",
     "notebook": "notebook",
-    "report": "report",
+    "report": "report.page report.parts",
 }
 MODULE = """
 .. automodule:: {module}

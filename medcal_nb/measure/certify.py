@@ -385,7 +385,7 @@ def certify_table(
     >>> answers = example_answers(1000).query("domain == 'general'")
     >>> table = certify_table(answers, [100], risk=0.2)
     >>> table[["strategy", "grading", "coverage"]].round(2).to_numpy().tolist()[:2]
-    [['p_true', 'from the top', 0.6], ['p_true', 'at random', 0.43]]
+    [['p_true', 'from the top', 0.59], ['p_true', 'at random', 0.43]]
     """
     rows = []
     for key, part in parts_by(graded[graded["correct"].notna()], by):

@@ -55,7 +55,7 @@ def corp_table(
     >>> from medcal_nb.measure import example_answers
     >>> table = corp_table(example_answers(), by=["domain"])
     >>> table.drop(columns=["domain", "n"]).round(2).to_numpy().tolist()
-    [[0.17, 0.01, 0.02, 0.18], [0.25, 0.05, 0.04, 0.25]]
+    [[0.16, 0.01, 0.03, 0.18], [0.27, 0.05, 0.03, 0.25]]
     """
     from scipy.optimize import isotonic_regression
 

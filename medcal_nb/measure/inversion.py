@@ -104,7 +104,7 @@ def ece_interval(
     >>> ece_interval(c, rng.random(1000) < c)
     0.026 [0.000, 0.042]
     >>> ece_interval(c, rng.random(1000) < c - 0.1)
-    0.117 [0.089, 0.146]
+    0.080 [0.050, 0.109]
     """
     c, y = check_pair(confidence, correct)
     cell = bins_of(c, n_bins, binning)
@@ -159,7 +159,7 @@ def ici_interval(
     >>> rng = np.random.default_rng(0)
     >>> c = rng.uniform(0.5, 1, 1000)
     >>> ici_interval(c, rng.random(1000) < c - 0.1)
-    0.083 [0.057, 0.112]
+    0.083 [0.057, 0.113]
     """
     c, y = check_pair(confidence, correct)
     rng = ci.stream(groups, n=c.size)

@@ -82,7 +82,11 @@ def test_recorded_answers_are_what_the_models_say(tmp_path, monkeypatch):
 
 def test_a_recording_goes_on_and_changes_nothing_that_is_there(tmp_path, monkeypatch):
     monkeypatch.setattr(recording, "BATCH", 12)
-    where = {"home": tmp_path / "home", "work": tmp_path / "work", "progress": False}
+    where = {
+        "home": tmp_path / "data" / "pocket",
+        "work": tmp_path / "work",
+        "progress": False,
+    }
     how = ("pocketvqa-general", "pocket-general")
     path = recording.record(*how, ["verbalized"], 20, **where)
     (log,) = (tmp_path / "work").glob("*.sqlite")
@@ -100,7 +104,7 @@ def test_a_recording_goes_on_and_changes_nothing_that_is_there(tmp_path, monkeyp
         assert shares[row["answer"]] == row["confidence"] == max(shares.values())
     with pytest.raises(MedcalError, match="can't be asked clip_zero_shot"):
         recording.record(*how, ["clip_zero_shot"], 10, **where)
-    monkeypatch.setenv(pocket.VARIABLE, str(tmp_path / "home"))
+    monkeypatch.setenv("MEDCAL_ROOT", str(tmp_path))
     assert len(pocket.fresh_answers(*how, "verbalized")) == 20
 
 

@@ -35,7 +35,7 @@ from medcal_nb.replies.reading import clean
 _LEAST = 3
 _SHARE = 0.5
 
-_SURE = r"(?P<surely>\s*(?:sure|certain|confident|confidence|certainty|probability)\b)?"
+_SURE = r"(?P<sure>\s*(?:sure|certain|confident|confidence|certainty|probability)\b)?"
 #: "yes : 0.9", "B (85%)", "left lung, 60% sure": an answer, and the number behind it.
 _BEHIND = re.compile(
     rf"(?P<part>[^\n]*?\w[\"')\]]?)(?P<sep>\s*(?:[:;,|=(\[-]|->)\s*|\s+)"
@@ -162,7 +162,7 @@ def _behind_answer(plain, options, kind):
         is_plain = kind != "open" and not (kind is None and not _is_closed(answer))
         is_plain = is_plain and (
             has_mark
-            or bool(match["surely"])
+            or bool(match["sure"])
             or number.unit == "decimal"
             or (number.unit == "percent" and kind is None and _LETTER.fullmatch(answer))
             or (

@@ -15,7 +15,8 @@ another ("95% confidence interval"), of others ("the classifier's confidence"), 
 
 A number is on the scale that stands with it ("(0-10)", "8/10", "85 %"). One without is a
 probability where it has decimals and is not above 1, else a percentage; a bare ``1`` may be both
-and is missing, where no scale is given. Ranges give their midpoint. Commas between digits are
+and is missing, where no scale is given. On a scale that begins at 1, 1 is no confidence at all
+("4 (on a scale from 1 to 5)" is .75), but 1 to 100 are percentages. Ranges give their midpoint. Commas between digits are
 decimal marks.
 """
 
@@ -75,8 +76,8 @@ _LOG = re.compile(
 _LOG_LIKE = re.compile(rf"(?:^|{_LABEL}\s*[:=])\s*{_NEGATIVE}\s*$", re.MULTILINE)
 _SCALE = re.compile(
     r"[(\[]\s*(?:(?:on\s+)?(?:a\s+)?scale\s*(?:of|from|:)?\s*)?[01](?:\.0)?\s*%?\s*(?:-|to)\s*"
-    r"(?P<a>100|10|5|1)(?:\.0)?\s*%?\s*[)\]]|[(\[]\s*out\s+of\s+(?P<b>100|10|5|1)\s*[)\]]"
-    r"|\bscale\s+(?:of|from)\s+[01]\s*%?\s*(?:-|to)\s*(?P<c>100|10|5|1)\b\s*%?"
+    r"(?:100|10|5|1)(?:\.0)?\s*%?\s*[)\]]|[(\[]\s*out\s+of\s+(?:100|10|5|1)\s*[)\]]"
+    r"|\bscale\s+(?:of|from)\s+[01]\s*%?\s*(?:-|to)\s*(?:100|10|5|1)\b\s*%?"
 )
 
 
@@ -189,7 +190,8 @@ def stated_number(text: str, *, cut_off: bool = False) -> Stated | None:
             return Stated(float(logarithm["log"]), unit, "label")
     scale = None
     if hint := _SCALE.search(text):
-        scale = float(hint[hint.lastgroup])
+        ends = re.findall(r"\d+", hint[0].replace(".0", ""))
+        scale = "percent" if ends[-1] == "100" else "-".join(ends)
         text = _SCALE.sub(" ", text)
     if not cut_off and (alone := _ALONE.fullmatch(text)):
         return number_of(alone, scale, "alone")
@@ -241,8 +243,11 @@ def _the_one(stated):
     return min(stated, key=lambda one: one.unit not in ("percent", "share"))
 
 
-def number_of(match: re.Match[str], scale: float | None, form: str) -> Stated | None:
-    """What a match of `VALUE` states; None where it is no number, or not clearly one."""
+def number_of(match: re.Match[str], scale: str | None, form: str) -> Stated | None:
+    """What a match of `VALUE` states; None where it is no number, or not clearly one.
+
+    A scale that the reply names is that of a number that has none beside it.
+    """
     is_percent = bool(match["before"] or match["percent"] or match["percent_b"])
     is_bare = not (is_percent or match["of"])
     rest = match.string[match.end() :]
@@ -257,11 +262,12 @@ def number_of(match: re.Match[str], scale: float | None, form: str) -> Stated | 
     if low <= 1 < high or (ends[0], ends[-1]) == ("0", "1"):
         return None
     middle = (low + high) / 2
-    total = float(match["of"] or (100 if is_percent else scale or 0))
-    if total:
-        share = round(middle / total, 12)
-        unit = "percent" if is_percent or total == 100 else "share"
-        return Stated(share, unit, form) if high <= total else None
+    own = "percent" if is_percent else match["of"] or scale
+    if own:
+        least, most = scale_of(own)
+        share = round((middle - least) / (most - least), 12)
+        unit = "percent" if most == 100 else "share"
+        return Stated(share, unit, form) if least <= low and high <= most else None
     is_decimal = all("." in end for end in ends) and high <= 1
     return Stated(middle, "decimal" if is_decimal else "bare", form)
 

@@ -24,6 +24,7 @@ from medcal_nb.answer_key import (
     option_letter,
     yes_no,
 )
+from medcal_nb.replies.parsing import stated_answer
 
 #: What each rule says, in the order in which they are shown.
 RULES = {
@@ -45,17 +46,6 @@ MOST_WORDS = 4
 #: Columns of a table that say how an answer is graded, where they are there.
 _ASKED = ("answer", "gold", "question_type", "options")
 
-_THOUGHT = re.compile(r"\A.*</think(?:ing)?>", re.DOTALL | re.IGNORECASE)
-_MARKUP = re.compile(
-    r"[*`$]+|\\(?:boxed|text)\s*\{([^{}]*)\}|</?(?:answer|final_answer)>", re.IGNORECASE
-)
-_TAGGED = re.compile(r"<(answer|final_answer)>(.*?)</\1>", re.DOTALL | re.IGNORECASE)
-_LEAD = re.compile(
-    r"(?:(?:\A|[\n.])\W*(?:(?:so|the|my|final|correct|best|short)\s+){0,3}"
-    r"answer\s*(?:is|would\s+be|[:=])|\A\W*(?:it|this)(?:\s+is|'s)\b)"
-    r"[\s:]*(?P<rest>[^\n]*\w[^\n]*)",
-    re.IGNORECASE,
-)
 #: "B", "(b)", "B)", "B. right lung": a letter, and what stands behind it.
 _LETTER = re.compile(r"\W*([A-Za-z])(?:\s*[).:](?:\s*(.*))?|\W*)$", re.DOTALL)
 #: Of keys: words that deny, that call a thing normal, and units of which one stands for another.
@@ -156,8 +146,8 @@ def grade(
     >>> grade("The answer is B.", "B")
     Grade(correct=True, rule='letter')
     """
-    text = _answer_text(_text(answer))
-    golds = [_answer_text(_text(one)) for one in _several(gold)]
+    text = stated_answer(_text(answer))
+    golds = [stated_answer(_text(one)) for one in _several(gold)]
     shown = [_text(one) for one in _several(options)]
     keys = {answer_key(one) for one in shown} - {""}
     golds = [one for one in golds if answer_key(one) in keys or not is_nothing(one)]
@@ -328,16 +318,6 @@ def _unmarked(text):
     """A text without the letter of an option before it."""
     marked = _LETTER.match(text)
     return marked[2] if marked and marked[2] else text
-
-
-def _answer_text(text):
-    """What a reply gives as its answer, without mark-up and words that lead to it."""
-    text = _THOUGHT.sub("", text)
-    if tagged := _TAGGED.findall(text):
-        text = tagged[-1][1]
-    text = _MARKUP.sub(r" \1 ", text)
-    leads = list(_LEAD.finditer(text))
-    return leads[-1]["rest"] if leads else text
 
 
 def _text(value):

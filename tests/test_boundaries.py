@@ -16,7 +16,8 @@ MODULES = sorted(PACKAGE.rglob("*.py"))
 # from the ground up: a room uses those of lower floors, never one of its own
 FLOORS = (
     {"errors", "labels", "answer_key"},
-    {"files", "measure", "grading", "replies"},
+    {"files", "measure", "replies"},
+    {"grading"},
     {"logs", "wording"},
     {"correct", "answers", "datasets"},
     {"ask"},

@@ -41,6 +41,8 @@ def test_a_reply_is_graded_by_the_kind_of_its_question(kind, answer, gold, right
         ("Yes, there is.", "yes", "yes or no", True),
         ("Answer: Yes\nConfidence: 80%", "yes", "yes or no", True),
         ("(A) yes", "yes", "yes or no", True),
+        ("Antwort: Ja\nSicherheit: 85 %", "yes", "yes or no", True),
+        ('{"answer": "cyst", "confidence": 0.7}', "cyst", "same words", True),
         ("There is a fracture.", "yes", "undecided", None),
         ("The answer is B.", "B", "letter", True),
         ("B. right lung", "B", "letter", True),

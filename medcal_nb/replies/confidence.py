@@ -16,8 +16,8 @@ another ("95% confidence interval"), of others ("the classifier's confidence"), 
 A number is on the scale that stands with it ("(0-10)", "8/10", "85 %"). One without is a
 probability where it has decimals and is not above 1, else a percentage; a bare ``1`` may be both
 and is missing, where no scale is given. On a scale that begins at 1, 1 is no confidence at all
-("4 (on a scale from 1 to 5)" is .75), but 1 to 100 are percentages. Ranges give their midpoint. Commas between digits are
-decimal marks.
+("4 (on a scale from 1 to 5)" is .75), but 1 to 100 are percentages. Ranges give their midpoint.
+Commas between digits are decimal marks.
 """
 
 import math

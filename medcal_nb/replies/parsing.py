@@ -64,24 +64,41 @@ def _recorded(text):
     return None
 
 
-def values_of(text: str) -> list[str]:
-    """The places of a cleaned reply where an answer may stand, the likeliest first.
-
-    With a label these are what the labels say, the last first; else the first and the last line.
-    """
+def labelled_values(text: str) -> list[str]:
+    """What labels of a cleaned reply ("Answer:", a field of JSON) say, the last first."""
     if recorded := _recorded(text):
         return [recorded]
-    labelled = list(_ANSWER.finditer(text))[-10:]
-    if not labelled:
-        lines = [line for line in text.split("\n") if re.search(r"\w", _uncut(line))]
-        first = [re.sub(r"^[^?]*\?\s+(?=\w)", "", line) for line in lines[:1]]
-        return first + lines[1:][-1:]
     values = []
-    for match in reversed(labelled):
+    for match in reversed(list(_ANSWER.finditer(text))[-10:]):
         is_there = re.search(r"\w", _uncut(match["value"]))
         below = text[match.end() :].lstrip().split("\n", maxsplit=1)[0]
         values.append(match["value"] if is_there else below)
     return values
+
+
+def values_of(text: str) -> list[str]:
+    """The places of a cleaned reply where an answer may stand, the likeliest first.
+
+    With a label these are what the labels say; else the first and the last line.
+    """
+    if values := labelled_values(text):
+        return values
+    lines = [line for line in text.split("\n") if re.search(r"\w", _uncut(line))]
+    first = [re.sub(r"^[^?]*\?\s+(?=\w)", "", line) for line in lines[:1]]
+    return first + lines[1:][-1:]
+
+
+def stated_answer(text: str) -> str:
+    r"""What the last label of a reply says, or else all of it, without mark-up.
+
+    Examples
+    --------
+    >>> stated_answer("Two nodules.\n**Answer:** yes\nConfidence: 80%")
+    'yes'
+    """
+    text = clean(text)
+    values = labelled_values(text)
+    return _trim(values[0]) if values else text
 
 
 def parse_answer(

@@ -13,6 +13,7 @@ import pandas as pd
 from medcal_nb.labels import LATEX, UNITS, label_of
 
 _ENDS = ("_low", "_high")
+_BOUNDS = ("_least", "_most")
 _TINY = 0.0001
 
 
@@ -31,9 +32,10 @@ def show(table: pd.DataFrame, columns: list[str] | None = None) -> pd.DataFrame:
     Parameters
     ----------
     table : DataFrame
-        The ends of an interval stand in ``<column>_low`` and ``<column>_high``.
+        The ends of an interval stand in ``<column>_low`` and ``<column>_high``, bounds in
+        ``<column>_least`` and ``<column>_most``.
     columns : list of str, optional
-        Those shown, in order; all but ends of intervals if not given.
+        Those shown, in order; all but ends of intervals and bounds if not given.
 
     Examples
     --------
@@ -42,19 +44,45 @@ def show(table: pd.DataFrame, columns: list[str] | None = None) -> pd.DataFrame:
     >>> show(pd.DataFrame([row])).to_numpy().tolist()
     [['DeepSeek-VL2', '51 % [40, 60]']]
     """
-    names = columns or [name for name in table if not str(name).endswith(_ENDS)]
+    names = columns or [
+        name for name in table if not str(name).endswith((*_ENDS, *_BOUNDS))
+    ]
     shown = {}
     for name in names:
-        columns = [name]
+        numbers = [name]
         for end in _ENDS:
             if f"{name}{end}" in table:
-                columns.append(f"{name}{end}")
+                numbers.append(f"{name}{end}")
         texts = []
-        for row in table[columns].itertuples(index=False):
+        for row in table[numbers].itertuples(index=False):
             texts.append(_cell(name, *row))
-        heading = label_of(name).replace("_", " ")
-        shown[heading] = texts
+        shown[_heading(name)] = texts
+        if columns is None and f"{name}_least" in table:
+            shown[_heading(f"{name}_bounds")] = between(table, f"{name}_bounds")
     return _Shown(shown)
+
+
+def _heading(name: str) -> str:
+    return label_of(name).replace("_", " ")
+
+
+def between(table: pd.DataFrame, column: str) -> list[str]:
+    """Cells of ``<name>_bounds``: both bounds, whole; a dash where there are none.
+
+    Examples
+    --------
+    >>> table = pd.DataFrame({"accuracy_least": [0.25, None], "accuracy_most": [0.75, None]})
+    >>> between(table, "accuracy_bounds")
+    ['25 to 75 %', '–']
+    """
+    name = column.removesuffix("_bounds")
+    unit = " %" if UNITS.get(name) == "%" else ""
+    scale = 100 if name in UNITS else 1
+    texts = []
+    for least, most in zip(table[f"{name}_least"], table[f"{name}_most"], strict=True):
+        text = typeset(f"{scale * least:.0f} to {scale * most:.0f}{unit}")
+        texts.append(text if pd.notna(least) else "–")
+    return texts
 
 
 def estimate(

@@ -257,6 +257,28 @@ def test_what_is_not_graded_is_between_bounds(n_open, is_bounded, tmp_path):
         assert own["accuracy_least"] is None
 
 
+def test_a_comparison_has_the_bounds_of_both(tmp_path):
+    table = pd.concat([table_of(200, model=name) for name in "ab"])
+    table = table.reset_index(drop=True)
+    table["correct"] = table["correct"].astype("boolean")
+    table.loc[:49, "correct"] = pd.NA  # of the first model alone
+    _, text, numbers = report_of(table, tmp_path)
+    row = row_of(numbers, "comparison", metric="gap")
+    known, other = row[["a", "b"]]
+    assert {known, other} == {"a", "b"}
+    least = pd.DataFrame(numbers["tables"]["performance"]).set_index("model")
+    low = least["gap_least"].fillna(least["gap"])
+    high = least["gap_most"].fillna(least["gap"])
+    ends = row[["difference_least", "difference_most"]]
+    wanted = [low[known] - high[other], high[known] - low[other]]
+    assert list(ends) == pytest.approx(wanted, abs=1e-12)
+    said = f"{100 * wanted[0]:.0f} to {100 * wanted[1]:.0f}".replace("-", "−")
+    assert "difference, between bounds" in text
+    assert said in text
+    brier = row_of(numbers, "comparison", metric="brier")
+    assert pd.isna(brier["difference_least"])
+
+
 def test_only_what_answers_do_not_allow_is_told_on_the_page(tmp_path, monkeypatch):
     broken = Mock(side_effect=NotEnough("each costs more than it saves"))
     monkeypatch.setattr(measure, "expected_cost_table", broken)

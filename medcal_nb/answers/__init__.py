@@ -5,7 +5,7 @@ from medcal_nb.answers.load import load_answers, read_answers
 from medcal_nb.answers.log import AnswerLog, is_log
 from medcal_nb.answers.select import select
 from medcal_nb.answers.tables import without_formulas, write_table
-from medcal_nb.answers.undecided import write_undecided
+from medcal_nb.answers.undecided import with_bounds, write_undecided
 
 __all__ = [
     "ANSWER_COLUMNS",
@@ -15,6 +15,7 @@ __all__ = [
     "load_answers",
     "read_answers",
     "select",
+    "with_bounds",
     "without_formulas",
     "write_table",
     "write_undecided",

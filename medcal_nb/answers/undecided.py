@@ -9,6 +9,8 @@ from medcal_nb.answers.tables import read_source, write_table
 from medcal_nb.errors import MedcalError
 from medcal_nb.files import PathLike
 
+#: Share of answers without a grade above which numbers are shown between their bounds.
+UNGRADED = 0.02
 #: What is the same case wherever it occurs.
 _CASE = ["question", "reply", "gold"]
 
@@ -107,6 +109,62 @@ def with_grades(answers: pd.DataFrame, path: PathLike) -> pd.DataFrame:
         sentence += f"; {n} grades fit no answer here"
     answers.attrs["assumed"].append(sentence)
     return answers
+
+
+def with_bounds(
+    table: pd.DataFrame, answers: pd.DataFrame, by: list[str]
+) -> pd.DataFrame:
+    """A table of metrics with the bounds of accuracy and overconfidence of each group.
+
+    The bounds are these numbers if all ungraded answers were wrong, and if all were right. What no
+    rule could grade is not graded at random, so that a mean of the others may be far off.
+
+    Parameters
+    ----------
+    table : DataFrame
+        One row a group, as of `medcal_nb.measure.metrics_table`.
+    answers : DataFrame
+    by : list of str
+        Columns that make the groups.
+
+    Returns
+    -------
+    DataFrame
+        The table, and of each group's answers with a confidence, missing where at most 2 % of
+        them are ungraded:
+
+        - n_ungraded: how many are
+        - accuracy_least, accuracy_most: share right
+        - gap_least, gap_most: mean confidence minus these
+
+    Examples
+    --------
+    >>> rows = {"model": "m", "confidence": 0.5, "correct": [True, False, None, None]}
+    >>> answers = pd.DataFrame(rows).astype({"correct": "boolean"})
+    >>> with_bounds(pd.DataFrame({"model": ["m"]}), answers, ["model"]).values.tolist()
+    [['m', 2.0, 0.25, 0.75, -0.25, 0.25]]
+    """
+    stated = answers[answers["confidence"].notna()]
+    right = stated["correct"].astype("boolean")
+    stated = stated.assign(
+        least=right.fillna(False).astype(float),
+        most=right.fillna(True).astype(float),
+    )
+    # all of them are group 0, the one row of such a table
+    groups = stated.groupby(by or (lambda _: 0), observed=True, dropna=False)
+    means = groups[["confidence", "least", "most"]].mean()
+    n = groups.size()
+    ends = pd.DataFrame(
+        {
+            "n_ungraded": (n * (means["most"] - means["least"])).round(),
+            "accuracy_least": means["least"],
+            "accuracy_most": means["most"],
+            "gap_least": means["confidence"] - means["most"],
+            "gap_most": means["confidence"] - means["least"],
+        }
+    )
+    ends = ends[ends["n_ungraded"] > UNGRADED * n]
+    return table.join(ends, on=by or None)
 
 
 def _cases(answers: pd.DataFrame) -> pd.DataFrame:

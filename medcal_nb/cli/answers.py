@@ -1,6 +1,7 @@
 """``medcal report``, ``import``, ``score`` and ``calibrate``: tables of answers in, numbers out."""
 
 import contextlib
+import math
 import re
 import warnings
 from collections.abc import Iterator
@@ -187,7 +188,7 @@ def score(
     Example: medcal score answers.csv --by model,modality --require "ece < 0.1"
     """
     from medcal_nb import measure
-    from medcal_nb.answers import load_answers
+    from medcal_nb.answers import load_answers, with_bounds
 
     if csv and json:
         raise MedcalError("--csv or --json: choose one")
@@ -207,6 +208,9 @@ def score(
             metrics=list(dict.fromkeys(wanted)),
             ci=measure.Bootstrap(n=resamples),
         )
+    bounded = with_bounds(table, answers, names)
+    if bounded["n_ungraded"].any():
+        table = bounded
     if "clip" in table:
         table["clip"] = table.pop("clip")  # last: how a slope was computed, no result
     say(_printed(table, "csv" if csv else "json" if json else ""))
@@ -350,13 +354,19 @@ def _limit(text: str) -> tuple[str, str, float]:
 def _keeps(
     row: "pd.Series", by: list[str], metric: str, sign: str, bound: float
 ) -> bool:
-    """Whether a row's interval keeps a limit, noted; an interval that is not known keeps none."""
-    end, column = ("upper", "high") if sign == "<" else ("lower", "low")
-    value = row[f"{metric}_{column}"]
-    is_kept = value < bound if sign == "<" else value > bound
+    """Whether a row keeps a limit by its interval and bounds, noted; an unknown end keeps none."""
+    is_upper = sign == "<"
+    end = "upper" if is_upper else "lower"
+    value = row[f"{metric}_high" if is_upper else f"{metric}_low"]
+    extreme = row.get(f"{metric}_most" if is_upper else f"{metric}_least", math.nan)
+    at_worst = ""
+    if not math.isnan(extreme):  # the interval moves to where all the ungraded are
+        value += extreme - row[metric]
+        at_worst = f", the worst taken of {row['n_ungraded']:,.0f} ungraded answers,"
+    is_kept = value < bound if is_upper else value > bound
     name = ", ".join(str(row[column]) for column in by) or "all answers"
     note(
-        f"{name}: {end} end of the 95 % CI of {metric} is {value:.4g}, "
+        f"{name}: {end} end of the 95 % CI of {metric}{at_worst} is {value:.4g}, "
         f"{'' if is_kept else 'not '}{sign} {bound:g}"
     )
     return bool(is_kept)

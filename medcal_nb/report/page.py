@@ -35,7 +35,7 @@ from medcal_nb.report.sections import (
     quote,
     sections_of,
 )
-from medcal_nb.wording import as_latex, latex_table, show, typeset
+from medcal_nb.wording import as_latex, between, latex_table, show
 
 _HERE = Path(__file__).parent
 _NO_FOLDER = (".pdf", ".html", ".htm", ".docx", ".md", ".tex", ".json", ".csv", ".zip")
@@ -214,7 +214,7 @@ def shown(section: Section, table: pd.DataFrame) -> Shown:
 def _texts(table: pd.DataFrame, column: str) -> list[str]:
     """A column as people read it; nothing is a dash."""
     if column.endswith("_bounds"):
-        return _between(table, column.removesuffix("_bounds"))
+        return between(table, column)
     if column not in table:
         return ["–"] * len(table)
     values = table[column]
@@ -226,16 +226,6 @@ def _texts(table: pd.DataFrame, column: str) -> list[str]:
         texts = values.astype("str").fillna("–").str[:SHOWN]
         texts = texts.map(lambda text: label_of(text, column))
     return list(texts)
-
-
-def _between(table: pd.DataFrame, name: str) -> list[str]:
-    """Both bounds of a share or of a difference of shares, whole; a dash where there are none."""
-    unit = " %" if UNITS[name] == "%" else ""
-    texts = []
-    for least, most in zip(table[f"{name}_least"], table[f"{name}_most"], strict=True):
-        text = typeset(f"{100 * least:.0f} to {100 * most:.0f}{unit}")
-        texts.append(text if pd.notna(least) else "–")
-    return texts
 
 
 # --- files --------------------------------------------------------------------------------

@@ -17,7 +17,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from medcal_nb import correct, measure, plots
-from medcal_nb.answers import select
+from medcal_nb.answers import select, with_bounds
 from medcal_nb.errors import MedcalError, NotEnough
 from medcal_nb.labels import label_of
 from medcal_nb.measure import Bootstrap
@@ -32,8 +32,6 @@ SQUARES = 4
 ALL_PAIRS = 5
 #: The most confident ones listed, of each entry.
 ERRORS = 5
-#: Share of answers without a grade above which numbers are shown between their bounds.
-UNGRADED = 0.02
 
 
 # --- which answers ------------------------------------------------------------------------
@@ -133,7 +131,7 @@ def performance(answers: pd.DataFrame, *, ci: Bootstrap) -> pd.DataFrame:
 
         - accuracy_graded: also of answers without a confidence
         - few: whether there are fewer than 30 answers or known images
-        - n_ungraded, accuracy_least, …: of `bounds`
+        - n_ungraded, accuracy_least, …: of `medcal_nb.answers.with_bounds`
     """
     table = measure.metrics_table(answers, by=["model"], metrics="all", ci=ci)
     grades = answers["correct"].astype("Float64").groupby(answers["model"])
@@ -141,70 +139,46 @@ def performance(answers: pd.DataFrame, *, ci: Bootstrap) -> pd.DataFrame:
     table["accuracy_graded"] = accuracy.astype(float)
     images = table["n_images"].where(table["n_images"] > 0, LEAST)
     table["few"] = np.minimum(table["n"], images) < LEAST
-    table = table.join(bounds(answers, ["model"]), on=["model"])
+    table = with_bounds(table, answers, ["model"])
     return table.sort_values(["few", "brier"], ignore_index=True, kind="stable")
 
 
-def bounds(answers: pd.DataFrame, by: list[str]) -> pd.DataFrame:
-    """Accuracy and overconfidence if all ungraded answers were wrong, and if all were right.
-
-    What no rule could grade is not graded at random, so that a mean of the others may be far off.
+def comparison(
+    answers: pd.DataFrame, scores: pd.DataFrame, *, ci: Bootstrap
+) -> pd.DataFrame:
+    """Entries compared pair by pair, paired by image, in Brier score, overconfidence and AUROC.
 
     Parameters
     ----------
     answers : DataFrame
-    by : list of str
-        Columns that make the groups.
+    scores : DataFrame
+        Of `performance`.
+    ci : Bootstrap
+        Of the intervals.
 
     Returns
     -------
     DataFrame
-        By group, of its answers with a confidence; missing where at most 2 % of them are ungraded:
-
-        - n_ungraded: how many are
-        - accuracy_least, accuracy_most: share right
-        - gap_least, gap_most: mean confidence minus these
-
-    Examples
-    --------
-    >>> rows = {"model": "m", "confidence": 0.5, "correct": [True, False, None, None]}
-    >>> bounds(pd.DataFrame(rows).astype({"correct": "boolean"}), ["model"]).values.tolist()
-    [[2.0, 0.25, 0.75, -0.25, 0.25]]
-    """
-    stated = answers[answers["confidence"].notna()]
-    right = stated["correct"].astype("boolean")
-    stated = stated.assign(
-        least=right.fillna(False).astype(float),
-        most=right.fillna(True).astype(float),
-    )
-    groups = stated.groupby(by, observed=True)
-    means = groups[["confidence", "least", "most"]].mean()
-    n = groups.size()
-    table = pd.DataFrame(
-        {
-            "n_ungraded": (n * (means["most"] - means["least"])).round(),
-            "accuracy_least": means["least"],
-            "accuracy_most": means["most"],
-            "gap_least": means["confidence"] - means["most"],
-            "gap_most": means["confidence"] - means["least"],
-        }
-    )
-    return table[table["n_ungraded"] > UNGRADED * n]
-
-
-def comparison(answers: pd.DataFrame, *, ci: Bootstrap) -> pd.DataFrame:
-    """Entries compared pair by pair, paired by image, in Brier score, overconfidence and AUROC.
-
-    Returns
-    -------
-    DataFrame
-        As of :func:`medcal_nb.measure.difference_table`.
+        As of :func:`medcal_nb.measure.difference_table`; where too much of an entry is ungraded,
+        ``difference_least`` and ``difference_most`` are the bounds of the overconfidences'
+        difference.
     """
     parts = parts_by(measured(answers), "model")
     reference = None if len(parts) <= ALL_PAIRS else parts[0][0]["model"]
-    return measure.difference_table(
+    table = measure.difference_table(
         answers, "model", metrics=COMPARED, reference=reference, ci=ci
     )
+    gaps = scores.set_index("model")
+    is_bounded = gaps["gap_least"].notna()
+    least = gaps["gap_least"].fillna(gaps["gap"])
+    most = gaps["gap_most"].fillna(gaps["gap"])
+    is_shown = table[["a", "b"]].isin(is_bounded.index[is_bounded]).any(axis=1)
+    is_shown &= table["metric"] == "gap"
+    ends = {
+        "difference_least": table["a"].map(least) - table["b"].map(most),
+        "difference_most": table["a"].map(most) - table["b"].map(least),
+    }
+    return table.join(pd.DataFrame(ends).where(is_shown))
 
 
 def recalibration(answers: pd.DataFrame, *, ci: Bootstrap) -> pd.DataFrame:
@@ -289,7 +263,7 @@ def by_group(answers: pd.DataFrame, column: str, *, ci: Bootstrap) -> pd.DataFra
     metrics = ["gap", "accuracy", "auroc"]
     each = replace(ci, level=1 - (1 - ci.level) / n_rows)
     table = measure.metrics_table(large, by=keys, metrics=metrics, ci=each)
-    table = table.join(bounds(answers, keys), on=keys)
+    table = with_bounds(table, answers, keys)
     return table.sort_values(["model", "gap"], ascending=[True, False])
 
 

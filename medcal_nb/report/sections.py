@@ -49,6 +49,7 @@ confidence than a wrong one; 0.5 is none. O:E, intercept, ICI and errors at ≥ 
 tables/performance.csv."""
 BOUNDS = """Between bounds: if all ungraded answers were wrong, and if all were right; the other
 numbers are of graded answers alone."""
+GRADED = "Of graded answers alone."
 TRANSFER = """Brier scores with 95 % CIs: Platt scaling fitted on the source and judged on the
 target. One constant: every answer given the target's accuracy. Accuracy known: the map's
 intercept set by it. Refitted: cross-fitted on the target. Transfer cost: transferred − refitted;
@@ -145,7 +146,7 @@ class Judged:
     @cached_property
     def differences(self) -> pd.DataFrame:
         """Entries of which something can be concluded, two by two."""
-        return parts.comparison(self.concluded, ci=self.ci)
+        return parts.comparison(self.concluded, self.firm, ci=self.ci)
 
     @property
     def images(self) -> list[str]:
@@ -282,9 +283,9 @@ def performance(r: Judged) -> Section:
     )
 
 
-def _of_bounds(table: pd.DataFrame) -> list[str]:
-    """What bounds are, where a table has some."""
-    return [BOUNDS] if table["n_ungraded"].notna().any() else []
+def _of_bounds(table: pd.DataFrame, text: str = BOUNDS) -> list[str]:
+    """What bounds are, or that there are none, where too much of a table is ungraded."""
+    return [text] if table["n_ungraded"].notna().any() else []
 
 
 def calibration(r: Judged) -> Section:
@@ -315,7 +316,7 @@ def beside(r: Judged) -> Section:
     return Section(
         table=table,
         columns=[*columns, "difference", "p_holm"],
-        caption=BESIDE,
+        caption=" ".join([BESIDE, *_of_bounds(r.scores, GRADED)]),
         most=30,
         picture=_pictured(r, "beside", fig),
         alt="Accuracy and overconfidence of each model, by data set and elicitation method",
@@ -339,8 +340,8 @@ def comparison(r: Judged) -> Section:
         )
     return Section(
         table=r.differences,
-        columns=[*columns, "difference", "p_holm"],
-        caption=caption,
+        columns=[*columns, "difference", "difference_bounds", "p_holm"],
+        caption=" ".join([caption, *_of_bounds(r.firm)]),
         most=12 if is_long else 30,
     )
 
@@ -414,8 +415,7 @@ def recalibration(r: Judged) -> Section:
     table = parts.recalibration(r.answers, ci=r.ci)
     columns = ["model", "n", "gap", "slope", "brier", "brier_skill", "n_needed"]
     caption = RECALIBRATED.format(unit=r.unit)
-    if _of_bounds(r.scores):
-        caption += " Of graded answers alone."
+    caption = " ".join([caption, *_of_bounds(r.scores, GRADED)])
     return Section(table=table, columns=columns, caption=caption, most=10)
 
 

@@ -192,6 +192,29 @@ def test_a_gate_fails_where_an_interval_does_not_keep_it(medcal, table):
         assert words in err
 
 
+def test_what_is_ungraded_stands_between_bounds_and_counts_against_a_gate(
+    medcal, table
+):
+    answers = pd.read_csv(table)
+    answers["right"] = answers["right"].astype("boolean")
+    answers.loc[:99, "right"] = pd.NA
+    answers.to_csv("open.csv", index=False)
+    least = answers["right"].fillna(False).mean()
+    most = answers["right"].fillna(True).mean()
+    words = ("score", "open.csv", "--by", "", "--resamples", 50, "--metrics")
+    (row,) = json.loads(medcal(*words, "accuracy", "--json")[1])
+    bounds = [row["n_ungraded"], row["accuracy_least"], row["accuracy_most"]]
+    assert bounds == pytest.approx([100, least, most])
+    end = row["accuracy_low"]
+    for limit, status in ((end - 0.01, 1), (end + least - row["accuracy"] - 0.01, 0)):
+        gate = ("--require", f"accuracy > {limit:.6f}")
+        code, out, err = medcal(*words, "accuracy,gap", *gate)
+        assert code == status
+        assert "of accuracy, the worst taken of 100 ungraded answers, is" in err
+    assert f"{100 * least:.0f} to {100 * most:.0f} %" in out
+    assert "overconfidence, between bounds" in out
+
+
 def test_answers_come_in_and_go_out_again(medcal, table):
     named = ("-c", "image=scan", "-c", "dataset=mine", "-c", "method=verbalized")
     code, out, _ = medcal("import", table, *named, "--to", "a.sqlite")

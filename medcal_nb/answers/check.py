@@ -453,16 +453,10 @@ def _check_repeats(found: Recognised) -> None:
     raw = found.table
     replies = {found.taken.get(name) for name in columns_of("reply")}
     aside = [name for name in raw if name in replies or plain_column(name) in _RUNS]
-    texts = raw.astype(str)
-    rows = pd.util.hash_pandas_object(texts, index=False)
-    counts = rows.value_counts()
-    times = 1
-    if len(counts) >= LEAST:
-        times = np.gcd.reduce(counts)
-    about = texts.drop(columns=aside)
-    if times == 1 and not about.columns.empty:
-        codes = pd.util.hash_pandas_object(about, index=False)
-        times = _runs(codes.to_numpy())
+    about = raw.drop(columns=aside)
+    texts = (raw if about.columns.empty else about).astype(str)
+    codes = pd.util.hash_pandas_object(texts, index=False)
+    times = _runs(codes.to_numpy())
     if times > 1:
         n = len(raw)
         raise MedcalError(

@@ -310,29 +310,26 @@ def _graded(answers: pd.DataFrame, found: Recognised) -> pd.DataFrame:
 def _missing(answers: pd.DataFrame) -> list[str]:
     """What is missing, in sentences: how many, and how right those are."""
     sentences = []
-    unnamed = answers["dataset"][answers["image_id"].isna()]
-    if len(unnamed) == len(answers):
+    is_unnamed = answers["image_id"].isna()
+    if is_unnamed.all():
         sentences.append("no image named: intervals are by answer")
-    elif len(unnamed):
-        names = ", ".join(unnamed.unique()[:5])
+    elif is_unnamed.any():
+        names = ", ".join(answers["dataset"][is_unnamed].unique()[:5])
         sentences.append(f"no image named in {names}: each answer counts as one")
     n = f"of {len(answers):,} answers"
     right = answers["correct"].astype(float)
     lacking = answers["confidence"].isna()
     if lacking.any():
         sentence = f"{lacking.sum():,} {n} have no confidence"
-        of_them = right[lacking].mean()
-        of_others = right[~lacking].mean()
-        if not lacking.all() and pd.notna(of_them):
-            sentence += (
-                f": {of_them:.0%} of them are right, {of_others:.0%} of the others"
-            )
+        shares = right.groupby(lacking).mean().dropna()
+        if len(shares) == 2:
+            sentence += f": {shares[True]:.0%} of them are right, {shares[False]:.0%} of the others"
         sentences.append(sentence)
-    ungraded = right.isna().sum()
-    if 0 < ungraded < len(answers):
-        low = right.fillna(0).mean()
-        high = right.fillna(1).mean()
+    n_ungraded = right.isna().sum()
+    if 0 < n_ungraded < len(answers):
+        low = right.sum() / len(answers)
+        high = low + n_ungraded / len(answers)
         sentences.append(
-            f"{ungraded:,} {n} are not graded: accuracy {low:.0%} to {high:.0%}"
+            f"{n_ungraded:,} {n} are not graded: accuracy {low:.0%} to {high:.0%}"
         )
     return sentences

@@ -2,9 +2,8 @@
 
 lm-evaluation-harness (``--log_samples``) writes ``<model>/samples_<task>_<time>.jsonl`` with
 ``doc_id, doc, target, arguments, resps, filtered_resps, filter, metrics`` and one value per
-metric; its ``simple_evaluate`` returns the same samples by task. lmms-eval writes
-``<model>/<time>_samples_<task>.jsonl`` with ``doc_id, input, target, filtered_resps``, sometimes
-``resps`` and ``token_counts``.
+metric. lmms-eval writes ``<model>/<time>_samples_<task>.jsonl`` with ``doc_id, input, target,
+filtered_resps``, sometimes ``resps`` and ``token_counts``.
 
 Of a multiple-choice task they hold the log-likelihood of each option, from which the option
 probabilities follow; the answer is the likeliest option, and ``acc`` its grade (``acc_norm``
@@ -28,15 +27,6 @@ _NO_METRIC = re.compile(
 def _read(log: Log) -> Iterator[dict]:
     for sample in log.rows():
         yield _answer(sample, log)
-
-
-def _read_evaluated(log: Log) -> Iterator[dict]:
-    arguments = str(at(log.value, "config.model_args"))
-    named = re.search(r"pretrained=([^,]+)", arguments)
-    model = log.value.get("model_name") or (named and named[1])
-    for task, samples in log.value["samples"].items():
-        for sample in log.each(samples):
-            yield _answer(sample, log) | {"model": model, "dataset": task}
 
 
 def _answer(sample, log):
@@ -109,9 +99,6 @@ READERS = (
         knows=has("doc_id", "filtered_resps", "arguments"),
         read=_read,
         layout=_LAYOUT,
-    ),
-    Reader(
-        name="lm-eval-results", knows=has("results", "samples"), read=_read_evaluated
     ),
     Reader(
         name="lmms-eval",

@@ -195,7 +195,8 @@ def _named(part, sep, options, kind):
     letter = _LETTER.fullmatch(part)
     if letter and kind is None:
         return letter[1].upper() if sep.strip() in (",", ";", "(", "[") else None
-    is_words = not re.search(r"\d", part) and len(part.split()) <= 6
+    # "the ratio is 0.6" is no answer with a confidence
+    is_words = sep.strip() and not re.search(r"\d", part) and len(part.split()) <= 6
     return part.strip() if is_words else None
 
 

@@ -36,30 +36,6 @@ def test_every_recipe_is_tried(recipe):
     assert {name.removeprefix("test_recipe_") for name in tried} == {*recipe.names}
 
 
-def test_recipe_evalscope(recipe):
-    def review(k, answer, acc):
-        reply = f"Answer: {answer}\nConfidence: 70%"
-        score = {"value": {"acc": acc}, "extracted_prediction": answer}
-        score = {"score": score | {"prediction": reply}, "group_id": k}
-        return {"index": k, "target": "A", "sample_score": score}
-
-    jsonl("reviews.jsonl", [review(3, "A", 1.0), review(4, "B", 0.0)])
-    answers = recipe("evalscope")
-    assert answers["correct"].to_dict() == {"3": True, "4": False}
-    assert answers["answer"].to_dict() == {"3": "A", "4": "B"}
-    assert answers["confidence"].eq(0.7).all()
-
-
-def test_recipe_uqlm(recipe):
-    data = {"prompts": ["p", "q"], "responses": ["yes", "no"], "confidence_scores": [0.5, 1],
-            "correct_indicators": [True, False]}  # fmt: skip
-    with open("uqlm.json", "w") as file:
-        json.dump(data, file)
-    answers = recipe("uqlm")
-    assert answers["confidence"].tolist() == [0.5, 1.0]
-    assert answers["correct"].tolist() == [True, False]
-
-
 def test_recipe_openai(recipe):
     def call(item, text):
         choice = {"index": 0, "message": {"role": "assistant", "content": text}}

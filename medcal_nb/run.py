@@ -118,8 +118,9 @@ class Step:
         files = [*self.notebook.parents[1].glob("data/*/manifest.json")]
         values = self.defaults | self.overrides | {"LOG": None}  # it is what it writes
         for value in values.values():
-            if isinstance(value, str):
-                file = self.notebook.parent / value
+            several = value if isinstance(value, list) else [value]
+            for name in filter(lambda one: isinstance(one, str), several):
+                file = self.notebook.parent / name
                 files += [file, Path(f"{file}-wal")]  # rows wait beside a log
         if self.is_last:
             files += set(self.figures.glob("results/*.json")) - {self.results}
@@ -538,10 +539,13 @@ def _check_parameters(values: Mapping[str, Any], steps: Sequence[Step]) -> None:
 
 
 def _value(name: str, value: Any, default: Any) -> Any:
-    """A value of the kind that a parameter has in its notebook."""
-    if isinstance(value, str) and not isinstance(default, str):
+    """A value of the kind that a parameter has in its notebook; answers may be several."""
+    may_be_list = name == "ANSWERS" and str(value).startswith("[")
+    if isinstance(value, str) and (may_be_list or not isinstance(default, str)):
         with contextlib.suppress(ValueError):
             value = json.loads(value)
+    if may_be_list and isinstance(value, list):
+        return [_value("one of ANSWERS", one, default) for one in value]
     kinds = (int, float) if isinstance(default, float) else (type(default),)
     if type(value) not in kinds:
         raise MedcalError(

@@ -203,6 +203,7 @@ def test_other_parameters_go_to_build_and_unknown_ones_are_named(ran):
         ({"assignments": {"SCALLE": "6"}}, "'SCALLE'; did you mean 'SCALE'.*ANSWERS"),
         ({"assignments": {"SCALE": "six"}}, "of another kind than 1.0"),
         ({"assignments": {"N": "true"}}, "of another kind than 3"),
+        ({"assignments": {"ANSWERS": "[1]"}}, "one of ANSWERS = 1: of another kind"),
         ({"profile": "dubble"}, "no profile 'dubble'; did you mean 'double'"),
         ({"chosen": ["02_number"]}, "did you mean '02_numbers'"),
         ({"to": ran / "figures"}, "is the study's own"),
@@ -224,6 +225,10 @@ def test_answers_are_seen_by_content_and_too_few_publish_nothing(ran, tmp_path):
     os.utime(answers, ns=(stamp, stamp))
     reason = f"runs: changed: {tmp_path.name}/answers.csv"
     assert plan(ran, **mine) == {"03_alone": reason}
+    several = {"assignments": {"ANSWERS": f'["vlcb", "{answers}"]'}}
+    (step,) = steps_of(root=ran, **several)
+    assert step.overrides["ANSWERS"] == ["vlcb", str(answers)]
+    assert f"{tmp_path.name}/answers.csv" in step.state()
     assert study(ran, **mine)["03_alone"] == (
         f"failed: cell In [3]: AssertionError: ; all of it in {ran}/build/trial/03_alone.ipynb"
     )

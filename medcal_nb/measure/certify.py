@@ -21,7 +21,13 @@ from ._check import (
 )
 from .resampling import Bootstrap, FloatArray
 from .rows import image_labels, parts_by
-from .selective import DELTA, halves, selective_threshold
+from .selective import (
+    DELTA,
+    errors_allowed,
+    halves,
+    selective_threshold,
+    tested_sizes,
+)
 
 State = Literal["grading", "certified", "futile", "budget used"]
 
@@ -30,7 +36,8 @@ FIRST_COVERAGE = 0.06  # share of the pool in the first region, at least
 FIRST_MARGIN = 7  # and so many times the answers that certify without an error
 MOST_FIRST = 0.2  # but, of a small pool, at most this share of it
 LEAST_MARGIN = 2  # or so many times the answers that certify without an error
-MOST_OF_A_REGION = 2000  # grades after which a region is given up
+MOST_OF_A_REGION = 2000  # grades of a region, at most
+LEFT_AFTER_WHOLE = 0.75  # share of the budget that would then still sample the pool
 HOPELESS = 0.002  # p value of "it could still be certified" at which it is given up
 GRADED_WHOLE = 4  # power of the share of grades by which delta is spent: late
 GRADED_IN_PART = 2  # sooner, for a grade that is saved is one more for the next region
@@ -196,22 +203,43 @@ class _Pool:
         """The regions, each a little larger than the one before."""
         ascending = np.sort(self.c)
         n = ascending.size
+        # a larger one, graded whole, would leave too little of the budget for what is below it
+        rest = n - LEFT_AFTER_WHOLE * self.budget
+        largest_whole = (1 - LEFT_AFTER_WHOLE) * n * self.budget / rest
+        largest_whole = min(largest_whole, MOST_OF_A_REGION)
+        whole = tested_sizes(n, self.risk, self.delta, largest_whole)
+        sizes = self._sizes(n)
+        beyond = sizes >= REGION_GROWTH * whole.max(initial=0)
+        lowest = ascending[n - np.append(whole, sizes[beyond])]
+        for value in np.unique(lowest)[::-1]:
+            size = n - int(np.searchsorted(ascending, value))
+            horizon = min(size, self.budget, MOST_OF_A_REGION)
+            if whole.size and size <= largest_whole:
+                allowed = self._allowed_at_its_end(size)
+            else:
+                power = GRADED_WHOLE if size == horizon else GRADED_IN_PART
+                allowed = _errors_allowed(horizon, self.risk, self.delta, power)
+            yield _Region(
+                lowest=float(value),
+                sample=self.sample(value, horizon),
+                allowed=allowed,
+            )
+
+    def _sizes(self, n: int) -> NDArray[np.intp]:
+        """Answers of the regions of which a part is graded, of n."""
         without_error = np.log(self.delta) / np.log1p(-self.risk)
         small = max(MOST_FIRST * n, LEAST_MARGIN * without_error)
         first = min(FIRST_MARGIN * without_error, self.budget, small)
         first = np.ceil(min(max(first, FIRST_COVERAGE * n), n))
         n_regions = int(np.ceil(np.log(n / first) / np.log(REGION_GROWTH))) + 1
         sizes = np.round(first * REGION_GROWTH ** np.arange(n_regions))
-        lowest = ascending[n - np.minimum(sizes, n).astype(int)]
-        for value in np.unique(lowest)[::-1]:
-            size = n - int(np.searchsorted(ascending, value))
-            horizon = min(size, self.budget, MOST_OF_A_REGION)
-            power = GRADED_WHOLE if size == horizon else GRADED_IN_PART
-            yield _Region(
-                lowest=float(value),
-                sample=self.sample(value, horizon),
-                allowed=_errors_allowed(horizon, self.risk, self.delta, power),
-            )
+        return np.minimum(sizes, n).astype(np.intp)
+
+    def _allowed_at_its_end(self, n: int) -> NDArray[np.intp]:
+        """Errors with which a region of n answers is sure to pass one test of all of them."""
+        most = errors_allowed(np.array([n]), self.risk, self.delta)
+        ungraded = np.arange(n)[::-1]
+        return np.maximum(most - ungraded, -1)
 
     def sample(self, lowest: float, n: int) -> NDArray[np.intp]:
         """The first n answers of a region in the order of grading."""

@@ -129,19 +129,36 @@ def _last_certified(
     kept: NDArray, errors: NDArray, target: float, delta: float
 ) -> int | None:
     """Row of the lowest threshold that passes; `kept` and `errors` as of `descending`."""
-    n = int(kept[-1])
-    errors_allowed, needed = _answers_needed(n, target, delta)
-    if not needed.size:
-        return None
-    most = max(needed[0], min(START * n, START_ROOT * np.sqrt(n)))
-    start = np.searchsorted(needed, most, side="right") - 1
-    steps = np.append(needed[start:], n)
+    steps = tested_sizes(int(kept[-1]), target, delta)
     # answers of one confidence are kept together: the first threshold that keeps so many
     rows = np.unique(np.searchsorted(kept, steps))
-    allowed = errors_allowed[np.searchsorted(needed, kept[rows], side="right") - 1]
-    passed = errors[rows] <= allowed
+    passed = errors[rows] <= errors_allowed(kept[rows], target, delta)
     n_passed = passed.size if passed.all() else int(passed.argmin())
     return int(rows[n_passed - 1]) if n_passed else None
+
+
+def tested_sizes(
+    n: int, target: float, delta: float, largest: float = np.inf
+) -> NDArray[np.intp]:
+    """Numbers of answers kept, of n, with which thresholds are tested, up to the largest."""
+    start = min(START * n, START_ROOT * np.sqrt(n))
+    if start > largest:
+        return np.array([], dtype=np.intp)
+    _, needed = _answers_needed(n, target, delta)
+    if not needed.size:
+        return needed
+    first = np.searchsorted(needed, max(needed[0], start), side="right") - 1
+    steps = np.append(needed[first:], n)
+    return steps[steps <= largest]
+
+
+def errors_allowed(kept: NDArray, target: float, delta: float) -> NDArray[np.intp]:
+    """Errors with which so many answers, ascending, certify the risk; as `tested_sizes`."""
+    if not kept.size:
+        return kept
+    errors, needed = _answers_needed(int(kept[-1]), target, delta)
+    allowed: NDArray[np.intp] = errors[np.searchsorted(needed, kept, side="right") - 1]
+    return allowed
 
 
 @lru_cache(maxsize=256)
@@ -160,7 +177,7 @@ def _answers_needed(n: int, target: float, delta: float) -> tuple[NDArray, NDArr
         errors = np.unique(np.append(np.arange(EVERY_ERROR), steps))
     needed = errors + 1 + nbinom.ppf(1 - delta, errors + 1, target)
     within = needed <= n
-    return errors[within], needed[within].astype(int)
+    return errors[within], needed[within].astype(np.intp)
 
 
 def one_answer_an_image(

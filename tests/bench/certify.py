@@ -129,13 +129,14 @@ def null_pool(kind: str, n: int, rng: np.random.Generator):
 def null(repeats: int) -> pd.DataFrame:
     rows = []
     kinds = ["continuous", "heaped", "clustered"]
-    for kind, budget in product(kinds, [50, 100, 400, 1000]):
+    for n, kind, budget in product([600, 2000], kinds, [50, 100, 400, 1000]):
         passed = []
         rule = {"risk": RISK, "delta": 0.1, "budget": budget}
         for k in range(repeats):
-            c, y, images = null_pool(kind, 2000, np.random.default_rng([k, budget]))
+            c, y, images = null_pool(kind, n, np.random.default_rng([k, budget]))
             passed.append(measure.certify(c, y, groups=images, seed=k, **rule).n > 0)
-        rows.append({"kind": kind, "budget": budget, "violated": np.mean(passed)})
+        row = {"pool": n, "kind": kind, "budget": budget}
+        rows.append(row | {"violated": np.mean(passed)})
     return pd.DataFrame(rows)
 
 

@@ -60,7 +60,7 @@ def test_the_errors_allowed_spend_delta_and_no_more(horizon, risk, delta, power)
     assert (np.diff(allowed) >= 0).all()
 
 
-@pytest.mark.parametrize("budget", [50, 300])
+@pytest.mark.parametrize("budget", [50, 300, 600])
 @pytest.mark.parametrize("kind", ["continuous", "heaped", "clustered"])
 def test_a_risk_above_the_allowed_one_is_certified_no_oftener_than_delta(kind, budget):
     passed = []
@@ -178,11 +178,20 @@ def test_trials_on_halves_judge_on_the_other_half(rng):
     assert again["coverage"].tolist() == good["coverage"].xs(60, level=1).tolist()
 
 
-def test_a_small_pool_begins_with_few_of_its_answers(rng):
-    c = np.sort(rng.random(150))[::-1]
-    right = np.where(np.arange(150) < 40, 1.0, rng.random(150) < 0.4)
-    end = measure.certify(c, right, risk=0.2, budget=150)
-    assert 0.2 <= end.coverage < 0.45
+@pytest.mark.parametrize("decimals", [9, 2, 1])
+@pytest.mark.parametrize("risk", [0.1, 0.2])
+def test_where_the_budget_covers_the_pool_it_is_learn_then_test(rng, risk, decimals):
+    """The threshold of the whole pool graded, with no more grades than that takes."""
+    n_certified = 0
+    for _ in range(10):
+        c, right = calibrated(250, rng)
+        c = c.round(decimals)
+        end, grades = graded_by_hand(c, right, risk=risk, budget=300)
+        whole = measure.selective_threshold(c, right, target=risk, delta=0.1)
+        assert (end.threshold, end.coverage) == whole
+        assert np.isfinite(grades).sum() < 250
+        n_certified += end.n > 0
+    assert n_certified > 0
 
 
 def test_a_step_is_quick():

@@ -14,10 +14,11 @@ from medcal_nb.answers.columns import KNOWN, RIGHT, TEXT, WRONG, of_file
 from medcal_nb.answers.tables import read_source, write_table
 from medcal_nb.errors import MedcalError
 from medcal_nb.files import new_file
-from medcal_nb.measure import Certificate, certify
+from medcal_nb.measure import MethodCertificates, certify_methods
 
 #: What names an answer, and what else a person sees of it.
-KEY = ["dataset", "item_id"]
+METHOD = ["model", "strategy"]
+KEY = ["dataset", "item_id", *METHOD]
 SHOWN = ["image_id", "image", "question", "raw", "answer", "confidence", "gold"]
 GRADE = "correct"
 PLAN = "certificate"
@@ -30,6 +31,8 @@ _WRONG = WRONG - _ANSWERS | {UNGRADABLE}
 _MOST_SHOWN = 5  # rows that a message names
 #: What of a plan need not be said.
 _USUAL = {"delta": 0.1, "budget": 400, "seed": 0}
+#: Regions and tests of `certify`: a sheet begun with others is not continued. 1: not written.
+_DESIGN = 2
 
 
 class Plan(NamedTuple):
@@ -40,6 +43,7 @@ class Plan(NamedTuple):
     budget: int
     seed: int
     pool: str  # a hash of its answers
+    design: int = _DESIGN
 
     def __str__(self) -> str:
         return " ".join(f"{name}={value}" for name, value in self._asdict().items())
@@ -48,31 +52,39 @@ class Plan(NamedTuple):
     def of(cls, text: str) -> Plan:
         """The plan that a sheet was begun with."""
         try:
-            parts = dict(part.split("=") for part in text.split())
+            parts = {"design": "1"} | dict(part.split("=") for part in text.split())
             numbers = [kind(parts[name]) for name, kind in _KINDS.items()]
-            return cls(*numbers)
+            plan = cls(*numbers)
         except (KeyError, ValueError):
             raise MedcalError(
                 f"column '{PLAN}': {text!r} is not what was written there; put it back, "
                 "or begin anew without this file"
             ) from None
+        if plan.design != _DESIGN:
+            raise MedcalError(
+                "was begun by another version of medcal, which tests other regions; finish it with "
+                "that version, or begin anew on answers that nobody has graded"
+            )
+        return plan
 
 
-_KINDS = {"risk": float, "delta": float, "budget": int, "seed": int, "pool": str}
+_KINDS = {"risk": float, "delta": float, "budget": int, "seed": int}
+_KINDS |= {"pool": str, "design": int}
 
 
 class GradeSheet:
-    """The answers of one model and method, and the sheet ``NAME.grades.csv`` of their grades.
+    """The answers of one method or several, and the sheet ``NAME.grades.csv`` of their grades.
 
     Parameters
     ----------
     path : path
         The sheet; begun if it is not there.
     answers : DataFrame
-        As of `load_answers`, of one model and elicitation method. Those without a confidence are
-        no part of the pool.
+        As of `load_answers`; each model and elicitation method has a certificate. Those without a
+        confidence are no part of the pool.
     risk, delta, budget, seed
-        As in `medcal_nb.measure.certify`. None: what the sheet was begun with.
+        As in `medcal_nb.measure.certify_methods`; the budget is of all grades together. None: what
+        the sheet was begun with.
 
     Raises
     ------
@@ -163,26 +175,25 @@ class GradeSheet:
             more = f" and {n_more:,} more" if n_more > 0 else ""
             raise MedcalError(f"{', '.join(shown[:_MOST_SHOWN])}{more} {problem}")
 
-    def stand(self, batch: int) -> Certificate:
-        """Where the certificate stands, and so many answers to grade next."""
-        stand = certify(
-            self.pool["confidence"],
-            self.grades,
+    def stand(self, batch: int) -> MethodCertificates:
+        """Where the certificates stand, and so many answers to grade next."""
+        stand = certify_methods(
+            self.pool.assign(correct=self.grades),
             risk=self.plan.risk,
             delta=self.plan.delta,
             budget=self.plan.budget,
-            groups=self.pool["image_id"].fillna(self.pool["item_id"]),
+            by=METHOD,
             seed=self.plan.seed,
             batch=batch,
         )
-        left = self.plan.budget - max(self.n_filled, stand.n_graded)
+        left = self.plan.budget - max(self.n_filled, stand.table["n_graded"].max())
         asked = stand.next[: max(min(batch, left), 0)]
-        is_over = stand.state == "grading" and not asked.size
-        return stand._replace(
-            next=asked, state="budget used" if is_over else stand.state
-        )
+        states = stand.table["state"]
+        if not asked.size:
+            states = states.replace("grading", "budget used")
+        return MethodCertificates(next=asked, table=stand.table.assign(state=states))
 
-    def write_next(self, stand: Certificate) -> int:
+    def write_next(self, stand: MethodCertificates) -> int:
         """Add the answers to grade next below the rows that are there; return how many they are.
 
         What stands in the sheet is written again as it was read.
@@ -190,7 +201,9 @@ class GradeSheet:
         if not stand.next.size:
             return 0
         asked = self.pool.iloc[stand.next]
-        new = asked.reindex(columns=[*KEY, *SHOWN]).dropna(axis=1, how="all")
+        # of several confidences none is shown
+        shown = SHOWN if len(stand.table) == 1 else SHOWN[:-2] + SHOWN[-1:]
+        new = asked.reindex(columns=[*KEY, *shown]).dropna(axis=1, how="all")
         new = new.astype(TEXT)
         new[GRADE] = None
         new[PLAN] = str(self.plan)
@@ -205,20 +218,18 @@ class GradeSheet:
         write_table(rows.astype(TEXT), self.path, force=True)
         return len(new)
 
-    def write_threshold(self, stand: Certificate, to: Path) -> None:
-        """Write the threshold and its certificate for a program."""
+    def write_threshold(self, stand: MethodCertificates, to: Path) -> None:
+        """Write the threshold that retains most and its certificate, and the others, as JSON."""
         if to.exists() and '"pool"' not in to.read_text("utf-8", errors="replace"):
             raise MedcalError(f"{to}: is no threshold of ours; move it away")
-        content = {
-            "threshold": stand.threshold if stand.n else None,
-            "coverage": stand.coverage,
-            "n_graded": stand.n_graded,
-            "n": stand.n,
-            "errors": stand.errors,
-            "state": stand.state,
-            **self.plan._asdict(),
-            "sentence": stand.sentence,
-        }
+        table = stand.table.sort_values("coverage", ascending=False, kind="stable")
+        is_one = np.isfinite(table["threshold"])
+        table = table.assign(
+            threshold=table["threshold"].astype(object).where(is_one, None)
+        )
+        first, *others = table.to_dict("records")
+        # of several methods, delta is each one's part
+        content = self.plan._asdict() | first | {"others": others}
         with new_file(to, force=True) as part:
             text = json.dumps(content, indent=1, ensure_ascii=False)
             part.write_text(f"{text}\n", encoding="utf-8")
@@ -230,13 +241,6 @@ def _keys(table: pd.DataFrame) -> pd.MultiIndex:
 
 def _pool(answers: pd.DataFrame) -> pd.DataFrame:
     """The answers that have a confidence, in an order of their own."""
-    pairs = answers[["model", "strategy"]].drop_duplicates()
-    if len(pairs) > 1:
-        model, strategy = pairs.iloc[0]
-        raise MedcalError(
-            f"the answers are of {len(pairs)} models or elicitation methods, a threshold "
-            f"is for one: say --rows \"model == '{model}' and strategy == '{strategy}'\""
-        )
     pool = answers.dropna(subset="confidence").sort_values(KEY, ignore_index=True)
     if pool.empty:
         raise MedcalError("no answer has a confidence, so there is no threshold")
@@ -245,7 +249,7 @@ def _pool(answers: pd.DataFrame) -> pd.DataFrame:
 
 def _hash(pool: pd.DataFrame) -> str:
     """Twelve digits that tell a pool from another."""
-    names = ["model", "strategy", *KEY, "image_id", "confidence"]
+    names = [*METHOD, "dataset", "item_id", "image_id", "confidence"]
     table = pool[names].astype({"confidence": float})
     rows = pd.util.hash_pandas_object(table, index=False)
     return hashlib.sha256(rows.to_numpy().tobytes()).hexdigest()[:12]

@@ -11,12 +11,18 @@ from medcal_nb.errors import MedcalError
 
 if TYPE_CHECKING:
     from medcal_nb.answers.grades import GradeSheet
-    from medcal_nb.measure import Certificate
+    from medcal_nb.measure import MethodCertificates
 
 NO_CLEARANCE = (
     "This is a statistical statement about answers like these, not a clearance: not for use on "
     "patients."
 )
+#: Why no more is graded.
+ENDS = {
+    "certified": "no lower threshold can be certified",
+    "futile": "the most confident answers are too often wrong: grading more is futile",
+    "budget used": "the budget is used: those left cannot certify a lower threshold",
+}
 
 
 @app.command(rich_help_panel="Answers")
@@ -43,7 +49,7 @@ def certify(
         int | None, typer.Option(min=0, help="Of the order of grading; 0 if left out.")
     ] = None,
     rows: Annotated[
-        str, typer.Option(metavar="QUERY", help="Rows of one model and method.")
+        str, typer.Option(metavar="QUERY", help="Rows of these models and methods.")
     ] = "",
     watch: Annotated[
         Path | None,
@@ -55,7 +61,8 @@ def certify(
 
     The next answers are written to NAME.grades.csv. Fill its column 'correct' (1, 0, or ? for what
     cannot be graded, which counts as wrong) and run the same command again. Answers, risk, delta,
-    budget and seed are fixed by the first run.
+    budget and seed are fixed by the first run. Of several models or methods each is certified at
+    its part of delta, and they share grades and budget: any may be used.
 
     Example: medcal certify answers.csv --risk 0.2
     """
@@ -87,44 +94,46 @@ def certify(
 
 
 def _say_stand(
-    sheet: "GradeSheet", stand: "Certificate", n_open: int, to: Path
+    sheet: "GradeSheet", stand: "MethodCertificates", n_open: int, to: Path
 ) -> None:
-    """Print where grading stands in one line, and at the end what may be quoted."""
+    """Print where grading stands, a line a method, and at the end what may be quoted."""
     from tqdm import tqdm
 
+    table = stand.table
+    n_graded = max(table["n_graded"].max(), sheet.n_filled)
     form = "{l_bar}{bar}| {n_fmt} of {total_fmt} grades"
-    bar = tqdm(
-        total=sheet.plan.budget, initial=stand.n_graded, bar_format=form, disable=None
-    )
+    bar = tqdm(total=sheet.plan.budget, initial=n_graded, bar_format=form, disable=None)
     bar.close()
-    reached = "nothing certified so far"
-    if stand.n:
-        reached = (
-            f"certified down to a confidence of {stand.threshold:.6g}, which retains "
-            f"{stand.coverage:.1%} of {len(sheet.pool):,} answers"
-        )
-    n_graded = max(stand.n_graded, sheet.n_filled)
     left = sheet.plan.budget - n_graded
-    say(f"{n_graded} graded, {left} left of {sheet.plan.budget}: {reached}")
+    for one in table.itertuples():
+        reached = "nothing certified so far"
+        if one.n:
+            reached = (
+                f"certified down to a confidence of {one.threshold:.6g}, which retains "
+                f"{one.coverage:.1%} of {one.n_pool:,} answers"
+            )
+        of_whom = f"{one.model}, {one.strategy}: " if len(table) > 1 else ""
+        if one.state != "grading":
+            reached = f"{reached}; {ENDS[one.state]}"
+        say(
+            f"{n_graded} graded, {left} left of {sheet.plan.budget}: {of_whom}{reached}"
+        )
     if sheet.n_ungradable:
         note(f"{sheet.n_ungradable} answers could not be graded and count as wrong")
-    if stand.state == "grading":
+    if n_open:
         say(
             f"{sheet.path}: grade {n_open} answers in the column 'correct' (1, 0 or ?), then run "
             "this again"
         )
         return
-    why = {
-        "certified": "no lower threshold can be certified",
-        "futile": "the most confident answers are too often wrong: grading more is futile",
-    }
-    say(
-        why.get(
-            stand.state,
-            "the budget is used: those left cannot certify a lower threshold",
+    certified = table[table["n"] > 0]
+    for one in (certified if len(certified) else table[:1]).itertuples():
+        say(one.sentence)
+    if len(table) > 1:
+        say(
+            f"{len(table)} methods were tested, each with a probability of {table['delta'][0]:.3g} "
+            f"to fail: all hold with probability {1 - sheet.plan.delta:.3g}."
         )
-    )
-    say(stand.sentence)
     say(f"{NO_CLEARANCE} For a program: {to}")
 
 
@@ -133,6 +142,7 @@ def _watch(file: Path, threshold_file: Path, columns: list[str] | None) -> None:
     import json
 
     from medcal_nb.answers import load_answers
+    from medcal_nb.answers.grades import METHOD
     from medcal_nb.files import require_file
     from medcal_nb.measure import watch
 
@@ -147,6 +157,9 @@ def _watch(file: Path, threshold_file: Path, columns: list[str] | None) -> None:
             f"{threshold_file}: no threshold was certified, so none is in use"
         )
     answers = load_answers(file, **_named(columns))
+    own = [known.get("model"), known.get("strategy")]
+    if len(answers[METHOD].drop_duplicates()) > 1:
+        answers = answers[(answers[METHOD] == own).all(axis=1)]
     kept = answers[answers["confidence"] >= threshold]
     if kept.empty:
         raise MedcalError(

@@ -8,7 +8,13 @@ expected calibration error that holds its level. Needs numpy, scipy and pandas.
 from ._check import MeasureWarning
 from .beside import beside_table
 from .binned import ece, ece_mass
-from .certify import Certificate, certify, certify_table
+from .certify import (
+    Certificate,
+    MethodCertificates,
+    certify,
+    certify_methods,
+    certify_table,
+)
 from .corp import corp_table
 from .decisions import (
     best_threshold,
@@ -56,6 +62,7 @@ __all__ = [
     "Certificate",
     "Interval",
     "MeasureWarning",
+    "MethodCertificates",
     "Metric",
     "ReaderInterval",
     "accuracy",
@@ -72,6 +79,7 @@ __all__ = [
     "calibration_intercept",
     "calibration_slope",
     "certify",
+    "certify_methods",
     "certify_table",
     "choose_clip",
     "clustered_interval",

@@ -26,7 +26,7 @@ from .selective import (
     errors_allowed,
     halves,
     selective_threshold,
-    tested_sizes,
+    sizes_to_test,
 )
 
 State = Literal["grading", "certified", "futile", "budget used"]
@@ -143,23 +143,19 @@ def certify(
     ('budget used', 0.78, 0.45, 189)
     """
     c = check_confidence(confidence)
-    y = _check_grades(grades, c.size)
-    risk = check_level(risk, "risk")
-    delta = check_level(delta, "delta")
     order = _order_of_grading(groups, c.size, seed)
-    most = order.size if budget is None else check_whole(budget, "budget", 1)
-    own = _Pool(c[order], risk, delta, min(most, order.size))
-    right = y[order]
-    now = own.test(right)
-    ahead = now.next
-    step = now
-    while step.next.size and ahead.size < check_whole(batch, "batch", 1):
-        right[step.next] = 1
-        step = own.test(right)
-        ahead = np.append(ahead, step.next)
-    coverage = float((c >= now.threshold).mean())
-    sentence = _sentence(now, own, coverage, c.size, seed)
-    return now._replace(next=order[ahead], coverage=coverage, sentence=sentence)
+    rule = _Rule(risk, delta, budget, seed, batch)
+    return _certified(c, _check_grades(grades, c.size), order, rule)
+
+
+class _Rule(NamedTuple):
+    """What `certify` is called with, besides the answers."""
+
+    risk: float
+    delta: float
+    budget: int | None
+    seed: int
+    batch: int
 
 
 def _check_grades(grades: ArrayLike, n: int) -> FloatArray:
@@ -182,6 +178,25 @@ def _order_of_grading(groups: ArrayLike | None, n: int, seed: int) -> NDArray[np
     return rng.permutation(order[first])
 
 
+def _certified(
+    c: FloatArray, y: FloatArray, order: NDArray[np.intp], rule: _Rule
+) -> Certificate:
+    """What `certify` returns, of the answers graded in this order."""
+    pool = _Pool(c[order], rule)
+    batch = check_whole(rule.batch, "batch", 1)
+    right = y[order]
+    now = pool.test(right)
+    ahead = now.next
+    step = now
+    while step.next.size and ahead.size < batch:
+        right[step.next] = 1
+        step = pool.test(right)
+        ahead = np.append(ahead, step.next)
+    coverage = float((c >= now.threshold).mean())
+    sentence = _sentence(now, pool, coverage, c.size, rule.seed)
+    return now._replace(next=order[ahead], coverage=coverage, sentence=sentence)
+
+
 class _Region(NamedTuple):
     """The answers of at least a confidence, tied ones together."""
 
@@ -193,11 +208,13 @@ class _Region(NamedTuple):
 class _Pool:
     """What is fixed before a grade is seen: confidences in the order of grading, and regions."""
 
-    def __init__(self, c: FloatArray, risk: float, delta: float, budget: int) -> None:
+    def __init__(self, c: FloatArray, rule: _Rule) -> None:
         self.c = c
-        self.risk = risk
-        self.delta = delta
-        self.budget = budget
+        self.risk = check_level(rule.risk, "risk")
+        self.delta = check_level(rule.delta, "delta")
+        self.budget = c.size
+        if rule.budget is not None:
+            self.budget = min(check_whole(rule.budget, "budget", 1), c.size)
 
     def regions(self) -> Iterator[_Region]:
         """The regions, each a little larger than the one before."""
@@ -207,7 +224,7 @@ class _Pool:
         rest = n - LEFT_AFTER_WHOLE * self.budget
         largest_whole = (1 - LEFT_AFTER_WHOLE) * n * self.budget / rest
         largest_whole = min(largest_whole, MOST_OF_A_REGION)
-        whole = tested_sizes(n, self.risk, self.delta, largest_whole)
+        whole = sizes_to_test(n, self.risk, self.delta, largest_whole)
         sizes = self._sizes(n)
         beyond = sizes >= REGION_GROWTH * whole.max(initial=0)
         lowest = ascending[n - np.append(whole, sizes[beyond])]
@@ -354,6 +371,124 @@ def _sentence(
         f"({coverage:.1%} of all) the share that is wrong is {held}; {stand.errors} of {stand.n} "
         f"drawn from them at random were wrong ({how})."
     )
+
+
+# --- several methods of the same answers ------------------------------------------------------
+
+
+class MethodCertificates(NamedTuple):
+    """Where the certificates of several methods stand; `certify_methods` says what is what."""
+
+    next: NDArray[np.intp]
+    table: pd.DataFrame
+
+
+def certify_methods(
+    answers: pd.DataFrame,
+    *,
+    risk: float,
+    delta: float = DELTA,
+    budget: int | None = None,
+    by: Sequence[str] = ("strategy",),
+    seed: int = 0,
+    batch: int = 1,
+) -> MethodCertificates:
+    r"""`certify` for each confidence of the same answers: delta divided, grades shared.
+
+    .. math:: P\bigl(\, \exists m: P(y = 0 \mid c_m \ge \hat\tau_m) > \alpha \,\bigr) \le
+        \textstyle\sum_{m=1}^{k} \delta / k = \delta
+
+    so that whichever threshold is taken afterwards holds. The methods have one random order of the
+    items, and a grade is of an answer, not of a method: rows of one item with the same answer
+    share it.
+
+    Parameters
+    ----------
+    answers : pandas.DataFrame
+        The pool: item_id, confidence, correct (1, 0, and NaN where nobody has graded yet), the
+        columns of `by`, and where known dataset, image_id and answer. Without the text of the
+        answer no grade is shared. Rows without a confidence belong to no pool.
+    risk, seed, batch
+        As in `certify`.
+    delta : float
+        δ, the probability that any of the thresholds fails, in (0, 1).
+    budget : int, optional
+        As in `certify`, of each method. What they share is graded once. Who stops earlier, after
+        so many grades in all, has thresholds that hold.
+    by : sequence of str
+        Columns whose combinations are the methods.
+
+    Returns
+    -------
+    MethodCertificates
+        - next: positions of rows to grade now, one row an answer, the methods in turn
+        - table: one row a method, described below
+
+        - the `by` columns
+        - n_pool: its answers
+        - delta: δ / k
+        - threshold, coverage, n_graded, n, errors, state, sentence: as in `certify`
+
+    Raises
+    ------
+    ValueError
+        On a column the table lacks, on two answers of one method to one item, and as `certify`.
+
+    Examples
+    --------
+    >>> rng = np.random.default_rng(0)
+    >>> items = pd.DataFrame({"item_id": range(2000), "answer": "yes"})
+    >>> sure = items.assign(strategy="p_true", confidence=rng.uniform(0.5, 1, 2000))
+    >>> sure["correct"] = (rng.random(2000) < sure["confidence"]).astype(float)
+    >>> blind = sure.assign(strategy="verbalized", confidence=rng.random(2000).round(1))
+    >>> both = pd.concat([sure, blind], ignore_index=True)
+    >>> stand = certify_methods(both, risk=0.2, budget=400)
+    >>> stand.table[["strategy", "coverage", "state"]].round(2).to_numpy().tolist()
+    [['p_true', 0.62, 'certified'], ['verbalized', 0.0, 'futile']]
+    """
+    table = _with_shared_grades(answers, by)
+    items = table.drop_duplicates("item").sort_values("item")
+    order = _order_of_grading(items["image"], len(items), seed)
+    parts = parts_by(table, by)
+    each = check_level(delta, "delta") / max(len(parts), 1)
+    rule = _Rule(risk, each, budget, seed, batch)
+    rows = []
+    asked = []
+    for key, part in parts:
+        stand = _of_method(part, order, rule)
+        row = key | {"n_pool": len(part), "delta": each} | stand._asdict()
+        following = part.iloc[row.pop("next")]
+        rows.append(row)
+        asked.append(following.assign(turn=np.arange(len(following))))
+    in_turn = pd.concat(asked).sort_values("turn", kind="stable")
+    once = in_turn.drop_duplicates("graded")["row"].to_numpy(np.intp)
+    return MethodCertificates(next=once, table=pd.DataFrame(rows))
+
+
+def _of_method(part: pd.DataFrame, order: NDArray[np.intp], rule: _Rule) -> Certificate:
+    """A method's certificate; positions are those in its rows."""
+    c = check_confidence(part["confidence"])
+    y = _check_grades(part["correct"], c.size)
+    # where each item is among the method's answers, in the order of grading
+    place = pd.Series(np.arange(c.size), part["item"]).reindex(order).dropna()
+    return _certified(c, y, place.to_numpy(np.intp), rule)
+
+
+def _with_shared_grades(answers: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
+    """The answers with a confidence, the number of each item and of each answer to grade."""
+    table = answers.assign(row=np.arange(len(answers)), image=image_labels(answers))
+    table = table[table["confidence"].notna()]
+    item = [name for name in ("dataset", "item_id") if name in table]
+    table["item"] = table.groupby(item, dropna=False).ngroup()
+    if table.duplicated(["item", *by]).any():
+        raise ValueError("a method has two answers to one item; leave one")
+    text = table.get("answer", pd.Series(None, table.index, dtype=object))
+    # without a text it is an answer of its own
+    own = table["row"].where(text.isna(), -1)
+    named = table.assign(text=text, own=own)
+    table["graded"] = named.groupby(["item", "text", "own"], dropna=False).ngroup()
+    shared = table.groupby("graded")["correct"].transform("first")
+    return table.assign(correct=shared.to_numpy(float, na_value=np.nan))
 
 
 # --- trials on graded answers ----------------------------------------------------------------

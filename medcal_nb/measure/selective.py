@@ -129,7 +129,7 @@ def _last_certified(
     kept: NDArray, errors: NDArray, target: float, delta: float
 ) -> int | None:
     """Row of the lowest threshold that passes; `kept` and `errors` as of `descending`."""
-    steps = tested_sizes(int(kept[-1]), target, delta)
+    steps = sizes_to_test(int(kept[-1]), target, delta)
     # answers of one confidence are kept together: the first threshold that keeps so many
     rows = np.unique(np.searchsorted(kept, steps))
     passed = errors[rows] <= errors_allowed(kept[rows], target, delta)
@@ -137,7 +137,7 @@ def _last_certified(
     return int(rows[n_passed - 1]) if n_passed else None
 
 
-def tested_sizes(
+def sizes_to_test(
     n: int, target: float, delta: float, largest: float = np.inf
 ) -> NDArray[np.intp]:
     """Numbers of answers kept, of n, with which thresholds are tested, up to the largest."""
@@ -153,7 +153,7 @@ def tested_sizes(
 
 
 def errors_allowed(kept: NDArray, target: float, delta: float) -> NDArray[np.intp]:
-    """Errors with which so many answers, ascending, certify the risk; as `tested_sizes`."""
+    """Errors with which so many answers, ascending, certify the risk; as `sizes_to_test`."""
     if not kept.size:
         return kept
     errors, needed = _answers_needed(int(kept[-1]), target, delta)

@@ -55,7 +55,7 @@ def test_a_sheet_is_graded_by_keys_and_given_back(chromium, tmp_path):
     )
     again = GradeSheet(path, answers, risk=None)
     assert again.n_filled == 20
-    assert again.stand(20).state == "grading"
+    assert (again.stand(20).table["state"] == "grading").all()
     with pytest.raises(MedcalError, match="every row is graded"):
         write_grading_page(path, tmp_path / "b.html")
 

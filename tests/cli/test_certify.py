@@ -98,6 +98,7 @@ DAMAGE = [
     (lambda t: pd.concat([t.assign(correct="1"), t[:1].assign(correct="0")]), "two grades"),
     (lambda t: t.rename(columns={"correct": "right"}), "no column 'correct'"),
     (lambda t: t.assign(certificate="risk=0.2"), "put it back"),
+    (lambda t: t.assign(certificate=t["certificate"].str[:-9]), "another version of medcal"),
     (lambda t: t.assign(certificate=[*t["certificate"][1:], "x"]), "same in every row"),
 ]  # fmt: skip
 
@@ -114,24 +115,38 @@ def test_what_is_wrong_in_a_sheet_is_named_and_nothing_is_written(
     assert Path(SHEET).read_bytes() == text
 
 
-def test_other_answers_and_several_methods_are_refused(medcal, pool):
+def test_other_answers_are_refused(medcal, pool):
     assert "say --risk" in medcal("certify", "mine.csv")[2]
+    assert "must be a share" in medcal("certify", "mine.csv", "--risk", 20)[2]
+    assert not Path(SHEET).exists()
     medcal("certify", "mine.csv", *PLAN)
-    table = pd.read_csv("mine.csv")
-    table.assign(confidence=0.9).to_csv("mine.csv", index=False)
+    pd.read_csv("mine.csv").assign(confidence=0.9).to_csv("mine.csv", index=False)
     code, _, err = medcal("certify", "mine.csv")
     assert (code, "other answers than these" in err) == (2, True), err
-    both = pd.concat([table.assign(model="a"), table.assign(model="b")])
-    both.to_csv("both.csv", index=False)
-    code, _, err = medcal("certify", "both.csv", "--risk", 0.2)
-    assert (code, "models or elicitation methods" in err) == (2, True)
-    assert (
-        medcal("certify", "both.csv", "--risk", 0.2, "--rows", "model == 'a'")[0] == 0
-    )
-    only = ["--rows", "model == 'b'", "--risk", 20]
-    Path("both.grades.csv").unlink()
-    assert "must be a share" in medcal("certify", "both.csv", *only)[2]
-    assert not Path("both.grades.csv").exists()
+
+
+def test_methods_share_the_grades_of_the_same_answers(medcal, pool):
+    """A half of delta each; an answer is asked for once; its grade counts for both."""
+    one = pool.reset_index().drop(columns="right").assign(strategy="p_true")
+    tilted = one["confidence"] - one["item_id"].str[-1].astype(int) / 100
+    other = one.assign(strategy="verbalized", confidence=tilted)
+    pd.concat([one, other]).to_csv("mine.csv", index=False)
+    out = medcal("certify", "mine.csv", "--risk", 0.2, "--budget", 120)[1]
+    while "run this again" in out:
+        rows = sheet()
+        assert not rows.duplicated("item_id").any()
+        assert "confidence" not in rows
+        fill(rows, pool).to_csv(SHEET, index=False)
+        _, out, err = medcal("certify", "mine.csv")
+    assert "2 methods were tested, each with a probability of 0.05 to fail" in out, err
+    first = json.loads(Path("mine.threshold.json").read_text("utf-8"))
+    [second] = first["others"]
+    assert first["coverage"] >= second["coverage"] > 0
+    assert first["delta"] == second["delta"] == 0.05
+    # what was graded serves both: together they looked at more than there is
+    assert first["n_graded"] + second["n_graded"] > len(sheet())
+    rows = ["--rows", "strategy == 'p_true'"]
+    assert "other answers than these" in medcal("certify", "mine.csv", *rows)[2]
 
 
 def test_grades_that_are_there_are_used_and_what_nobody_can_grade_is_wrong(

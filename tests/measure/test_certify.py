@@ -178,6 +178,59 @@ def test_trials_on_halves_judge_on_the_other_half(rng):
     assert again["coverage"].tolist() == good["coverage"].xs(60, level=1).tolist()
 
 
+def several(k, n, rng, risk=None):
+    """Methods of the same answers, of which every fifth has another text."""
+    items = pd.DataFrame({"item_id": np.arange(n), "answer": "yes"})
+    base = rng.uniform(0.5, 0.9, n)
+    tables = []
+    for i in range(k):
+        c = base + rng.uniform(0, 0.1, n)
+        one = items.assign(strategy=f"method {i}", confidence=c)
+        one.loc[items.index % 5 == i, "answer"] = f"no {i}"
+        tables.append(one)
+    table = pd.concat(tables, ignore_index=True)
+    wrong = pd.Series(rng.random(len(table)) < (risk or 0.15))
+    texts = [table["item_id"], table["answer"]]
+    right = 1.0 - wrong.groupby(texts).transform("first")
+    return table, right.to_numpy()
+
+
+def test_any_of_several_methods_fails_no_oftener_than_delta():
+    failed = []
+    for k in range(150):
+        table, right = several(3, 200, np.random.default_rng(k), risk=0.2005)
+        graded = table.assign(correct=right)
+        rule = {"risk": 0.2, "delta": 0.2, "budget": 100, "seed": k}
+        ends = measure.certify_methods(graded, **rule).table
+        failed.append(ends["n"].gt(0).any())
+    assert 0.03 < np.mean(failed) <= 0.2 + 2 * np.sqrt(0.16 / 150)
+
+
+def test_methods_share_the_grade_of_an_answer(rng):
+    table, right = several(3, 400, rng)
+    rule = {"risk": 0.2, "budget": 100}
+    table["correct"] = np.nan
+    n_asked = 0
+    while (stand := measure.certify_methods(table, **rule)).next.size:
+        assert table["correct"].iloc[stand.next].isna().all()
+        table.loc[stand.next, "correct"] = right[stand.next]
+        n_asked += stand.next.size
+    by_method = stand.table.set_index("strategy")
+    assert (by_method["n_graded"] > 20).all()
+    # a fifth of a method's answers is its own, and the orders are one
+    assert by_method["n_graded"].max() < n_asked < by_method["n_graded"].sum()
+    texts = table.groupby(["item_id", "answer"])["correct"]
+    assert texts.count().max() == 1
+    for name, own in table.assign(correct=right).groupby("strategy"):
+        single = measure.certify(
+            own["confidence"], own["correct"], delta=0.1 / 3, **rule
+        )
+        assert by_method.loc[name, "threshold"] == single.threshold
+        assert by_method.loc[name, "sentence"] == single.sentence
+    with pytest.raises(ValueError, match="two answers to one item"):
+        measure.certify_methods(table.assign(strategy="one"), **rule)
+
+
 @pytest.mark.parametrize("decimals", [9, 2, 1])
 @pytest.mark.parametrize("risk", [0.1, 0.2])
 def test_where_the_budget_covers_the_pool_it_is_learn_then_test(rng, risk, decimals):

@@ -109,7 +109,7 @@ def _say_stand(
         reached = "nothing certified so far"
         if one.n:
             reached = (
-                f"certified down to a confidence of {one.threshold:.6g}, which retains "
+                f"certified down to a confidence of {one.threshold:.10g}, which retains "
                 f"{one.coverage:.1%} of {one.n_pool:,} answers"
             )
         of_whom = f"{one.model}, {one.strategy}: " if len(table) > 1 else ""

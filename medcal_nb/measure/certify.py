@@ -367,7 +367,7 @@ def _sentence(
     if not stand.n:
         return f"No threshold of the confidence was certified to have a risk of {held} ({how})."
     return (
-        f"Among answers like these with a confidence of at least {stand.threshold:.6g} "
+        f"Among answers like these with a confidence of at least {stand.threshold:.10g} "
         f"({coverage:.1%} of all) the share that is wrong is {held}; {stand.errors} of {stand.n} "
         f"drawn from them at random were wrong ({how})."
     )
@@ -433,6 +433,10 @@ def certify_methods(
     ------
     ValueError
         On a column the table lacks, on two answers of one method to one item, and as `certify`.
+
+    References
+    ----------
+    Bonferroni's inequality, as in Angelopoulos et al., Learn then Test, 2025, arXiv:2110.01052.
 
     Examples
     --------

@@ -1,10 +1,12 @@
 """What a number of grades certifies, and how often a certificate fails: docs/certify.md.
 
     python -m tests.bench.certify trials [--repeats 100] [--out build/bench]
+    python -m tests.bench.certify others [--repeats 20]
     python -m tests.bench.certify active [--repeats 40]
     python -m tests.bench.certify null [--repeats 1000]
 
 *trials*: every model and method of GMAI-MMBench, a random half as the pool, judged on the other.
+*others*: the same of GQA, POPE and MMMU-Pro, whose halves are hardly larger than the budget.
 *active*: beside active, anytime-valid risk control (Xu, Karampatziakis & Mineiro 2024,
 arXiv:2406.10490) and beside Learn then Test on a pool that is graded whole, on the same halves.
 *null*: pools whose risk is just above the allowed one everywhere.
@@ -31,14 +33,18 @@ CALIBRATED = ("calibrated", "simulated")
 LEAST_SHARE = 1 / 3  # of the rate of grading, of any answer, in active risk control
 
 
-def recorded() -> pd.DataFrame:
-    return load_answers("vlcb").query("dataset == 'GMAI-MMBench'")
+def recorded(is_it: str = "==") -> pd.DataFrame:
+    return load_answers("vlcb").query(f"dataset {is_it} 'GMAI-MMBench'")
 
 
-def trials(repeats: int) -> pd.DataFrame:
-    rule = {"risk": RISK, "delta": DELTA, "by": ["model", "strategy"]}
+def trials(repeats: int, is_it: str = "==") -> pd.DataFrame:
+    rule = {"risk": RISK, "delta": DELTA, "by": ["dataset", "model", "strategy"]}
     budgets = [100, 200, 400, 600]
-    return measure.certify_table(recorded(), budgets, n_splits=repeats, **rule)
+    return measure.certify_table(recorded(is_it), budgets, n_splits=repeats, **rule)
+
+
+def others(repeats: int) -> pd.DataFrame:
+    return trials(repeats, "!=")
 
 
 def active_threshold(c, y, *, risk, delta, budget, rng) -> float:
@@ -142,7 +148,7 @@ def null(repeats: int) -> pd.DataFrame:
 
 def main(words: list[str] | None = None) -> pd.DataFrame:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("what", choices=["trials", "active", "null"])
+    parser.add_argument("what", choices=["trials", "others", "active", "null"])
     parser.add_argument("--repeats", type=int, default=100)
     parser.add_argument("--out", type=Path, default=Path("build/bench"))
     asked = parser.parse_args(words)

@@ -19,7 +19,7 @@ from ._check import (
     check_whole,
     refuse,
 )
-from .resampling import Bootstrap, FloatArray
+from .resampling import Bootstrap, FloatArray, student
 from .rows import image_labels, parts_by
 from .selective import (
     DELTA,
@@ -537,7 +537,8 @@ def certify_table(
         - budget: answers that may be graded
         - grading: "from the top" or "at random"
         - certified: share of the halves in which a threshold was certified
-        - coverage: of the other half, mean of all halves (0 without a threshold)
+        - coverage, coverage_low, coverage_high: of the other half, mean of all halves (0 without a
+          threshold), and its 95 % interval over halves (Student's t)
         - risk: share wrong of what is retained there, mean of those with a threshold
         - n_graded: answers graded, median
 
@@ -563,6 +564,10 @@ def certify_table(
             row = {"budget": budget, "grading": grading}
             row["certified"] = certified.mean()
             row["coverage"] = coverage.mean()
+            error = coverage.std() / np.sqrt(max(n_splits - 1, 1))  # of the mean
+            reach = student(0.95, n_splits - 1) * error
+            row["coverage_low"] = max(row["coverage"] - reach, 0)
+            row["coverage_high"] = min(row["coverage"] + reach, 1)
             row["risk"] = np.nan if np.isnan(wrong).all() else np.nanmean(wrong)
             row["n_graded"] = int(np.median(n_graded))
             rows.append(key | row)

@@ -321,7 +321,7 @@ def calibration(table: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
         Where to draw; the current axes if not given.
     """
     ax = ax or plt.gca()
-    ax.plot([0, 1], [0, 1], "--", color=GREY, lw=0.9, zorder=1)
+    ax.plot([0, 1], [0, 1], "--", color=GREY, lw=0.9, zorder=1, label="calibrated")
     if "n_near" in table:
         few = table["n_near"] < min(20, table["n_near"].max() / 2)
         lines(table.mask(few), "confidence", "accuracy", ax=ax)

@@ -395,6 +395,12 @@ def calibration_figure(
             below.set_box_aspect(0.3)
             below.set_ylabel("answers")
             tables.append(table.assign(**key))
-        marks = below.get_legend_handles_labels()
-        fig.legend(*marks, loc="outside lower left", ncols=2)
+        for container in above.containers:
+            container.set_label("95 % CI")
+        marks, names = above.get_legend_handles_labels()
+        bars, kinds = below.get_legend_handles_labels()
+        names += kinds
+        fig.legend(
+            [*marks, *bars], names, loc="outside lower left", ncols=2 * len(parts)
+        )
     return fig, pd.concat(tables, ignore_index=True)

@@ -7,7 +7,6 @@ condition has one colour and one mark in every figure (`look`), and stands in on
 from __future__ import annotations
 
 import hashlib
-import textwrap
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
@@ -16,7 +15,6 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
 from medcal_nb.labels import BETTER, LOOKS, UNITS, label_of
 
@@ -25,10 +23,8 @@ __all__ = [
     "dots",
     "dumbbell",
     "forest",
-    "image_sheet",
     "lines",
     "look",
-    "matrix",
     "outcomes",
     "use_style",
 ]
@@ -148,8 +144,9 @@ def forest(
     ax = ax or plt.gca()
     rows = _rows(ax, look(table[label], label), label)
     levels = _levels(table, hue)
+    is_shared = table[label].duplicated().any()
     # marks of a row stay nearer to one another than to the next row
-    half = 0 if hue == label else min(0.3, 0.12 * (len(levels) - 1))
+    half = min(0.3, 0.12 * (len(levels) - 1)) if is_shared else 0
     offsets = np.linspace(-half, half, len(levels))
     for (level, part, colour, mark), offset in zip(levels, offsets, strict=True):
         ax.errorbar(
@@ -164,7 +161,7 @@ def forest(
     _mark(ax, reference)
     if margin is not None:
         ax.axvspan(0, margin, color=PALE, lw=0, zorder=0)
-    if len(levels) > 1 and hue != label:
+    if len(levels) > 1 and is_shared:
         for between in np.arange(0.5, len(rows) - 1):
             ax.axhline(between, color=PALE, lw=0.6, zorder=0)
     _name_axis(ax.xaxis, value)
@@ -343,6 +340,7 @@ def calibration(table: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
             color=INK,
             alpha=0.8,
             clip_on=False,
+            label="answers (area: how many)",
         )
     ticks = np.linspace(0, 1, 6)
     ax.set(
@@ -386,86 +384,6 @@ def outcomes(table: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     ax.set(xlim=(-0.02, 1.02), xticks=ticks, ylabel="answers: correct, wrong")
     _name_axis(ax.xaxis, "confidence")
     return ax
-
-
-def matrix(
-    table: pd.DataFrame, value: str, *, row: str, col: str, ax: Axes | None = None
-) -> Axes:
-    """A signed number for each pair of row and column, shaded by its size, with its scale.
-
-    Parameters
-    ----------
-    table : DataFrame
-        One row a pair.
-    value, row, col : str
-        Columns: the number (percentage points where its unit says so) and where it stands.
-    ax : Axes, optional
-        Where to draw; the current axes if not given.
-    """
-    import seaborn as sns
-
-    ax = ax or plt.gca()
-    wide = table.pivot(index=row, columns=col, values=value)
-    wide = wide.loc[list(look(table[row], row)), list(look(table[col], col))]
-    scale = 100 if value in UNITS else 1
-    form = "{:+.0f}" if scale == 100 else "{:+.2f}"
-    top = 2 * scale * float(wide.abs().max(axis=None))  # pale, so that ink is read
-    sns.heatmap(
-        scale * wide,
-        annot=(scale * wide).map(lambda cell: form.format(cell).replace("-", "−")),
-        fmt="",
-        cmap="PiYG_r",
-        vmin=-top,
-        vmax=top,
-        annot_kws={"color": INK},
-        cbar_kws={"label": f"{label_of(value)}{_unit(value)}", "shrink": 0.9},
-        ax=ax,
-    )
-    scale_bar = ax.collections[0].colorbar
-    largest = top / 2
-    scale_bar.ax.set_ylim(-largest, largest)
-    ax.set_xticklabels(
-        [label_of(name, col) for name in wide.columns], rotation=25, ha="right"
-    )
-    ax.set_yticklabels([label_of(name, row) for name in wide.index], rotation=0)
-    ax.set(xlabel="", ylabel="")
-    return ax
-
-
-def image_sheet(items: pd.DataFrame, *, per_row: int = 2) -> Figure:
-    """Synthetic images of items, a line for each modality, each with its question and answer.
-
-    Parameters
-    ----------
-    items : DataFrame
-        Of :func:`medcal_nb.datasets.load_items`: modality, image_id, image, question, gold.
-    per_row : int
-        Images a line.
-    """
-    from medcal_nb.datasets import open_image
-
-    kinds = list(dict.fromkeys(items["modality"]))
-    fig, axes = plt.subplots(
-        len(kinds),
-        2 * per_row,
-        figsize=(3.5 * per_row, 0.95 * len(kinds) + 0.3),
-        width_ratios=[1, 2.4] * per_row,
-        squeeze=False,
-        layout="constrained",
-    )
-    for line, kind in zip(axes, kinds, strict=True):
-        part = items[items["modality"] == kind].drop_duplicates("image_id")
-        shown = part.head(per_row).to_dict("records")
-        for item, left, right in zip(shown, line[::2], line[1::2], strict=False):
-            left.imshow(open_image(item["image"]), cmap="gray")
-            question = textwrap.fill(item["question"], 32)
-            right.text(0, 0.78, label_of(kind), weight="bold")
-            words = f"{question}\nAnswer: {item['gold']}"
-            right.text(0, 0.66, words, va="top", linespacing=1.3)
-        for ax in line:
-            ax.set_axis_off()
-    fig.suptitle("Synthetic images, drawn by a program", x=0.01, ha="left")
-    return fig
 
 
 def _mark(ax: Axes, reference: float | Mapping[str, float] | None) -> None:

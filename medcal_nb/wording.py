@@ -166,8 +166,8 @@ def _digits(value: float, *ends: float) -> int:
     for width in np.diff(ends):
         if width > 0:
             step = min(step, width)
-    size = np.log10(max(step, _TINY))
-    place = int(np.floor(size))
+    step = max(step, _TINY) if largest else 1  # of 0 none
+    place = int(np.floor(np.log10(step)))
     return max(0, -place)
 
 

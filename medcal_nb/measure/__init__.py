@@ -42,11 +42,7 @@ from .ranking import auroc, auroc_difference, auroc_table, auroc_test
 from .readers import ReaderInterval, mrmc_auroc, mrmc_mean, mrmc_table
 from .registry import METRICS, Metric, register
 from .resampling import Bootstrap, Interval, choose_clip
-from .selective import (
-    selective_coverage_table,
-    selective_threshold,
-    threshold_table,
-)
+from .selective import selective_threshold, threshold_table
 from .smooth import calibration_curve_table, ici
 from .tables import (
     is_heaped,
@@ -107,7 +103,6 @@ __all__ = [
     "precision_sample_size",
     "register",
     "reliability_table",
-    "selective_coverage_table",
     "selective_threshold",
     "standard_error",
     "threshold_table",

@@ -24,7 +24,6 @@ from .rows import image_labels, parts_by
 from .selective import (
     DELTA,
     errors_allowed,
-    halves,
     selective_threshold,
     sizes_to_test,
 )
@@ -505,6 +504,7 @@ def certify_table(
     risk: float,
     delta: float = DELTA,
     by: Sequence[str] = ("strategy",),
+    gradings: Sequence[str] = (FROM_THE_TOP, AT_RANDOM),
     n_splits: int = 25,
     ci: Bootstrap = Bootstrap(),
 ) -> pd.DataFrame:
@@ -518,11 +518,13 @@ def certify_table(
     graded : pandas.DataFrame
         Graded answers. Those without a confidence count as deferred.
     budgets : sequence of int
-        Numbers of grades.
+        Numbers of grades; the whole pool where they are more.
     risk, delta : float
         As in `certify`, for each row.
     by : sequence of str
         Columns whose combinations make the rows.
+    gradings : sequence of {"from the top", "at random"}
+        How the answers to grade are chosen.
     n_splits : int
         Random halves.
     ci : Bootstrap
@@ -555,12 +557,19 @@ def certify_table(
     >>> table[["strategy", "grading", "coverage"]].round(2).to_numpy().tolist()[:2]
     [['p_true', 'from the top', 0.59], ['p_true', 'at random', 0.43]]
     """
+    check_level(risk, "risk")
+    check_level(delta, "delta")
+    cells = list(product(budgets, gradings))
     rows = []
     for key, part in parts_by(graded[graded["correct"].notna()], by):
-        trials = _halves(part, n_splits, ci)
-        for budget, grading in product(budgets, (FROM_THE_TOP, AT_RANDOM)):
-            ends = [_judged(half, grading, risk, delta, budget) for half in trials]
-            certified, coverage, wrong, n_graded = np.array(ends).reshape(-1, 4).T
+        ends = []
+        for half in _halves(part, n_splits, ci):
+            ends.append([_judged(half, how, risk, delta, n) for n, how in cells])
+        # (halves, cells, 4)
+        for (budget, grading), trials in zip(
+            cells, np.swapaxes(ends, 0, 1), strict=True
+        ):
+            certified, coverage, wrong, n_graded = trials.T
             row = {"budget": budget, "grading": grading}
             row["certified"] = certified.mean()
             row["coverage"] = coverage.mean()
@@ -582,19 +591,19 @@ class _Half(NamedTuple):
     seed: int
 
 
-def _halves(part: pd.DataFrame, n_splits: int, ci: Bootstrap) -> list[_Half]:
+def _halves(part: pd.DataFrame, n_splits: int, ci: Bootstrap) -> Iterator[_Half]:
     """Random halves of the images; a confidence that is missing is below all others."""
     c = part["confidence"].to_numpy(dtype=float, na_value=np.nan)
     y = part["correct"].to_numpy(dtype=float)
     images = image_labels(part)
     codes, n_images = check_groups(images, c.size)
     rng = ci.stream(images)
-    parts = []
-    for seed, is_first in enumerate(halves(codes, n_images, n_splits, rng)):
+    for seed in range(n_splits):
+        first = rng.permutation(n_images)[: n_images // 2]
+        is_first = np.isin(codes, first)
         is_pool = is_first & ~np.isnan(c)
         pool = (c[is_pool], y[is_pool], codes[is_pool])
-        parts.append(_Half(pool, (c[~is_first], y[~is_first]), seed))
-    return parts
+        yield _Half(pool, (c[~is_first], y[~is_first]), seed)
 
 
 def _judged(

@@ -6,7 +6,7 @@ otherwise. Coverage is the share of answers kept, risk the share of these that a
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -18,12 +18,9 @@ from medcal_nb.errors import NotEnough
 
 from ._check import check_groups, check_level, check_pair
 from .intervals import clustered_interval
-from .paired import with_ends
-from .resampling import Bootstrap, Resamples
 from .rows import (
     arrays,
     image_labels,
-    images_known,
     measured,
     parts_by,
     refuse_shared,
@@ -300,140 +297,3 @@ def _judged_on(judged: pd.DataFrame, threshold: float) -> dict:
         "test_risk_high": high,
         "test_missed": wrong.sum() / n,
     }
-
-
-def selective_coverage_table(
-    graded: pd.DataFrame,
-    *,
-    target: float,
-    delta: float = DELTA,
-    by: Sequence[str] = ("strategy",),
-    n_splits: int = 25,
-    ci: Bootstrap = Bootstrap(),
-    rng: np.random.Generator,
-) -> pd.DataFrame:
-    """Coverage at a limited risk: certified and judged out of sample, beside the observed one.
-
-    A threshold is certified on a random half of the images and judged on the other half, over
-    many splits. δ is divided by the number of rows, so that it holds for the best of them, too.
-    What is merely observed on the answers themselves stands beside it and promises nothing.
-
-    Parameters
-    ----------
-    graded : pandas.DataFrame
-        Graded answers. Those without a confidence count as deferred.
-    target, delta : float
-        As in `selective_threshold`; δ for all rows together.
-    by : sequence of str
-        Columns whose combinations make the rows.
-    n_splits : int
-        Random halves.
-    ci : Bootstrap
-        Of the intervals of the risk, by image, with the thresholds as they were chosen.
-    rng : numpy.random.Generator
-        Draws the splits, and the answer of each image.
-
-    Returns
-    -------
-    pandas.DataFrame
-        One row a group:
-
-        - the `by` columns
-        - n, n_images: graded answers and their images (0 for unknown ones: by answer then)
-        - n_fit: mean number of answers a threshold was certified on
-        - accuracy: of all graded answers
-        - observed_coverage: largest coverage with a risk of at most `target`, in sample
-        - certified: share of the splits in which a threshold was certified
-        - coverage: mean coverage of certified thresholds on the other half (0 without one)
-        - risk, risk_low, risk_high: share wrong among those kept on the other half, all splits
-
-    Raises
-    ------
-    ValueError
-        On a column the table lacks; on a target or delta outside (0, 1).
-
-    Examples
-    --------
-    >>> from medcal_nb.measure import example_answers
-    >>> general = example_answers(400).query("domain == 'general'")
-    >>> rng = np.random.default_rng(0)
-    >>> table = selective_coverage_table(general, target=0.2, rng=rng)
-    >>> table[["certified", "coverage"]].round(2).to_numpy().tolist()
-    [[0.76, 0.41], [0.52, 0.29]]
-    """
-    check_level(target, RISK_ALLOWED)
-    parts = parts_by(graded[graded["correct"].notna()], by)
-    each = check_level(delta, "delta") / max(len(parts), 1)
-    rows = []
-    for key, part in parts:
-        row = _held_out(part, target, each, n_splits, rng, ci)
-        rows.append(key | row)
-    return pd.DataFrame(rows)
-
-
-def _held_out(
-    part: pd.DataFrame,
-    target: float,
-    delta: float,
-    n_splits: int,
-    rng: np.random.Generator,
-    ci: Bootstrap,
-) -> dict[str, float]:
-    """A row: thresholds certified on random halves of the images, judged on the others."""
-    c = part["confidence"].to_numpy(dtype=float, na_value=np.nan)
-    y = part["correct"].to_numpy(dtype=float)
-    images = image_labels(part)
-    codes, n_images = check_groups(images, c.size)
-    judged = np.empty((n_splits, c.size), dtype=bool)
-    thresholds = np.full(n_splits, np.inf)
-    for i, is_first in enumerate(halves(codes, n_images, n_splits, rng)):
-        judged[i] = ~is_first
-        fit = is_first & ~np.isnan(c)
-        if fit.any() and not np.isnan(c[judged[i]]).all():
-            thresholds[i] = selective_threshold(
-                c[fit], y[fit], target=target, delta=delta, groups=codes[fit], rng=rng
-            ).threshold
-    kept = judged & (c >= thresholds[:, None])
-    drawn = ci.of(images)
-    row = {"n": c.size, "n_images": n_images if images_known(part) else 0}
-    row["n_fit"] = (~judged & ~np.isnan(c)).sum(axis=1).mean()
-    row["accuracy"] = y.mean()
-    row["observed_coverage"] = observed_coverage(c, y, target)
-    row["certified"] = np.isfinite(thresholds).mean()
-    row["coverage"] = (kept.sum(axis=1) / judged.sum(axis=1)).mean()
-    return row | _pooled_risk(drawn, kept.sum(axis=0), y, ci.level)
-
-
-def halves(
-    codes: NDArray, n_images: int, n_splits: int, rng: np.random.Generator
-) -> Iterator[NDArray[np.bool_]]:
-    """Whether each row is of the first half of the images, in random halves of them."""
-    for _ in range(n_splits):
-        first = rng.permutation(n_images)[: n_images // 2]
-        yield np.isin(codes, first)
-
-
-def _pooled_risk(
-    drawn: Resamples, times_kept: NDArray, y: NDArray, level: float
-) -> dict[str, float]:
-    """Share wrong among answers, each counted as often as it is kept; NaN where none is."""
-    n = drawn.total(times_kept)
-    n_wrong = drawn.total(times_kept * (1 - y))
-    risk = np.divide(n_wrong, n, out=np.full(n.size, np.nan), where=n > 0)
-    n_groups = drawn.effective(weights=times_kept)
-    return with_ends(
-        {"risk": risk}, level=level, n_groups=n_groups, bounds={"risk": (0.0, 1.0)}
-    )
-
-
-def observed_coverage(c: NDArray, y: NDArray, target: float) -> float:
-    """Largest coverage at which at most `target` of these answers are wrong; nothing promised.
-
-    Answers whose confidence is NaN are never kept.
-    """
-    stated = ~np.isnan(c)
-    if not stated.any():
-        return 0.0
-    _, kept, errors = descending(c[stated], y[stated])
-    within = errors <= target * kept + 1e-9
-    return float(kept[within].max() / c.size) if within.any() else 0.0

@@ -6,8 +6,7 @@ import pytest
 from scipy.stats import binom
 
 from medcal_nb import measure
-from medcal_nb.measure.rows import arrays, image_labels
-from medcal_nb.measure.selective import _answers_needed, observed_coverage
+from medcal_nb.measure.selective import _answers_needed
 
 
 def calibrated(n, rng):
@@ -81,46 +80,3 @@ def test_the_risk_is_held_and_the_budget_used(world, per_image):
         # three Monte-Carlo errors of 10 % over 400 repeats
         assert np.mean(np.array(risk) > 0.2) <= 0.1 + 3 * 0.015
         assert world != "calibrated" or np.mean(coverage) > least
-
-
-def test_coverage_is_judged_on_the_other_half(rng):
-    """One split, by hand; answers without a confidence are deferred."""
-    good = calibrated(800, rng).drop(columns="image_id")
-    good.loc[good["item_id"] % 10 == 0, "confidence"] = np.nan
-    useless = good.assign(strategy="useless", correct=rng.random(800) < 0.55)
-    how = {"target": 0.2, "n_splits": 1}
-    both = pd.concat([good, useless])
-    table = measure.selective_coverage_table(both, rng=np.random.default_rng(3), **how)
-    sure, nothing = table.itertuples()
-    chosen = np.unique(image_labels(good))[np.random.default_rng(3).permutation(800)]
-    fit = np.isin(image_labels(good), chosen[:400])
-    pair = arrays(good[fit])
-    threshold, _ = measure.selective_threshold(*pair, target=0.2, delta=0.05)
-    kept = good["confidence"][~fit] >= threshold
-    assert sure.risk == pytest.approx(1 - good["correct"][~fit][kept].mean())
-    assert (sure.n_fit, sure.coverage) == (len(pair[0]), kept.mean())
-    assert sure.risk_low < sure.risk < sure.risk_high
-    assert (nothing.certified, nothing.coverage) == (0, 0)
-    assert np.isnan(nothing.risk)
-
-
-def test_delta_is_split_over_the_methods_of_a_table(rng):
-    """The best of three methods is certified at a third of δ each, not at δ."""
-    one = calibrated(600, rng).assign(strategy="a")
-    three = pd.concat([one.assign(strategy=name) for name in "abc"])
-    options = {"target": 0.2, "n_splits": 10}
-    coverage = []
-    for rows, delta in ((three, 0.1), (one, 0.1 / 3), (one, 0.1)):
-        options |= {"delta": delta, "rng": np.random.default_rng(3)}
-        table = measure.selective_coverage_table(rows, **options)
-        coverage.append(table["coverage"][0])
-    assert coverage[0] == coverage[1] < coverage[2]
-
-
-def test_observed_coverage_by_hand():
-    c = np.array([0.9, 0.8, 0.8, 0.7, 0.6])
-    y = np.array([1, 1, 0, 1, 0])
-    assert observed_coverage(c, y, 0.25) == 0.8
-    assert observed_coverage(c, y, 0.2) == 0.2
-    assert observed_coverage(c, 0 * y, 0.2) == 0
-    assert observed_coverage(np.array([0.9, np.nan]), np.ones(2), 0.2) == 0.5

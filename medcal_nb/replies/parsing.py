@@ -60,7 +60,7 @@ def _recorded(text):
     with suppress(ValueError, RecursionError):
         for key, value in json.loads(record or "{}").items():
             if _KEY.fullmatch(key) and isinstance(value, str | int | float):
-                return {"True": "yes", "False": "no"}.get(str(value), str(value))
+                return str(value)
     return None
 
 

@@ -27,7 +27,7 @@ def readings():
     read = []
     for run, part in runs:
         options = part["options"].map(options_of).tolist()
-        kinds = part["kind"].where(part["kind"] != "", None).tolist()
+        kinds = [kind or None for kind in part["kind"]]
         read.append(
             read_replies(
                 part["text"], options=options, kinds=kinds, scale=SCALES.get(run)
@@ -43,8 +43,8 @@ def test_of_300_replies_none_is_read_wrongly_and_nine_in_ten_are_read():
     read = table["read_confidence"]
     differs = read.notna() & ~((read - stated).abs() < 1e-6)
     assert table.loc[differs, ["text", "confidence", "read_confidence"]].empty
-    assert read[stated.notna()].notna().mean() > 0.98
-    assert read.notna().sum() > 200
+    unread = table["text"][stated.notna() & read.isna()]
+    assert unread.tolist() == ["Yes, probability 0.8"]
 
     # an open answer that the table leaves out may be any of the reply's own words
     is_known = (
@@ -54,7 +54,8 @@ def test_of_300_replies_none_is_read_wrongly_and_nine_in_ten_are_read():
     same = table["read_answer"].map(answer_key) == table["answer"].map(answer_key)
     wrong = is_known & answered & ~same
     assert table.loc[wrong, ["text", "answer", "read_answer"]].empty
-    assert answered[table["answer"] != ""].mean() > 0.98
+    unread = table["text"][(table["answer"] != "") & ~answered]
+    assert unread.tolist() == ["The stenosis is 50%.", "95% certain: no"]
     forms = {"label", "sentence", "alone", "behind the answer", "word", "no scale"}
     assert set(table["read_form"].dropna()) == forms
 

@@ -194,6 +194,7 @@ CASES = {
      ["present" if gold == "yes" else "absent" for gold in GOLD], [0.9] * 60),
      {}, "not one of 60 answers is its gold answer; .*same words"),
     "1 to 10": (HEAD + "1,3,1\n2,5,0\n", {}, "row 2, column 'confidence': value '5'.*scale=10"),
+    "1 to 20": (HEAD + "1,12,1\n2,18,0\n", {}, "'18' is the largest.*scale=10"),
     "1 to 10 with a half": (HEAD + "1,7.5,1\n2,10,0\n", {}, "'10' is the largest.*scale=10"),
     "percent beside probabilities": (HEAD + "1,95,1\n2,0.95,0\n3,80,1\n", {},
      "value '95'.*percent and probabilities mixed"),

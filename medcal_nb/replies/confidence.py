@@ -26,7 +26,7 @@ from typing import NamedTuple
 
 from medcal_nb.answer_key import in_digits
 from medcal_nb.errors import MedcalError
-from medcal_nb.replies.reading import FILE, WORDS, clean, without_end
+from medcal_nb.replies.reading import FILE, WORDS, clean
 
 #: Phrases of likelihood and what people take them to mean (sources in words.toml).
 LIKELIHOOD = FILE["likelihood"]
@@ -81,18 +81,13 @@ _SCALE = re.compile(
 )
 
 
-def parse_confidence(
-    text: str, *, cut_off: bool = False, scale: str | float | None = None
-) -> float | None:
+def parse_confidence(text: str, *, scale: str | float | None = None) -> float | None:
     r"""Read the confidence a reply states, as a probability.
 
     Parameters
     ----------
     text : str
         The reply. Anything but a string gives None.
-    cut_off : bool
-        The reply was cut off: its last, unfinished sentence states nothing, nor does a number
-        that stands alone.
     scale : str or float, optional
         The scale of numbers that have none beside them, as `scale_of` reads it; ``"log"``: of
         log-probabilities.
@@ -110,7 +105,7 @@ def parse_confidence(
     >>> parse_confidence("The 95% confidence interval excludes 1. Answer: yes") is None
     True
     """
-    stated = stated_number(text, cut_off=cut_off)
+    stated = stated_number(text)
     return share_of(stated, scale) if stated else None
 
 
@@ -179,21 +174,19 @@ def share_of(stated: Stated, scale: str | float | None = None) -> float | None:
     return round((value - low) / (high - low), 12)
 
 
-def stated_number(text: str, *, cut_off: bool = False) -> Stated | None:
+def stated_number(text: str) -> Stated | None:
     """The one number that a reply states as its confidence, before its scale is known."""
     text = clean(text).lower()
-    if cut_off:
-        text = without_end(text)
     text = in_digits(re.sub(r"[\"{}_]|(?<!\w)'|'(?!\w)", " ", text)).strip()
     for pattern, unit in ((_LOG, "log"), (_LOG_LIKE, "negative")):
-        if (logarithm := pattern.search(text)) and not cut_off:
+        if logarithm := pattern.search(text):
             return Stated(float(logarithm["log"]), unit, "label")
     scale = None
     if hint := _SCALE.search(text):
         ends = re.findall(r"\d+", hint[0].replace(".0", ""))
         scale = "percent" if ends[-1] == "100" else "-".join(ends)
         text = _SCALE.sub(" ", text)
-    if not cut_off and (alone := _ALONE.fullmatch(text)):
+    if alone := _ALONE.fullmatch(text):
         return number_of(alone, scale, "alone")
     labelled, in_sentences = _numbers(text, scale)
     return _the_one(labelled) or _the_one(in_sentences)

@@ -110,12 +110,3 @@ def _ends(text):
         return text
     half = _MAX_CHARS // 2
     return text[:half] + "\n" + text[-half:]
-
-
-_SENTENCE = re.compile(r"[.!?。！？]['\")\]]*\s+|\n")
-
-
-def without_end(text: str) -> str:
-    """A cleaned reply up to the end of its last whole sentence or line; "" if it has none."""
-    ends = [match.end() for match in _SENTENCE.finditer(text)]
-    return text[: ends[-1]] if ends else ""

@@ -81,7 +81,7 @@ KINDS = {
      "confidence=c beside scores of options"),
     "logits that are percentages": (scores(100 * SHARES, gold=KEYED), LOGITS,
      "sum to 100: they are percentages"),
-    "probabilities that are percentages": (scores(100 * SHARES, gold=KEYED), P,
+    "probabilities that are percentages": (scores(99.5 * SHARES, gold=KEYED), P,
      "sum to 100: they are percentages"),
     "logits that are probabilities of some options": (scores(0.9 * SHARES, gold=KEYED), LOGITS,
      "they are probabilities; name them by probabilities="),

@@ -85,6 +85,7 @@ CASES = {
     "answers are graded": (
      "id,prediction,ground_truth,p\na,yes,Yes,0.9\nb,no,yes,0.8\nc,,yes,0.7\nd,yes,,0.7\n",
      {}, {"correct": [True, False, pd.NA, pd.NA], "answer": ["yes", "no", np.nan, "yes"]}),
+    "a few of which none is right": ("id,answer,gold,p\na,no,yes,.9\n", {}, {"correct": [False]}),
     "by their type and options": (
      "item_id,answer,gold,confidence,question_type,options\n"
      '1,"Yes, there is.",yes,.9,CLOSED,\n2,B,right lung,.8,choice,"[""left"",""right lung""]"\n',
@@ -134,7 +135,8 @@ CASES = {
     "a column that is not to be taken": ("item_id,answer,gold,confidence,right\n1,a,b,.5,1\n",
      {"gold": "", "correct": "right"}, {"correct": [True]}),
     "a few contradictions": (lines("item_id,answer,gold,confidence,correct", range(60),
-     YES_NO, GOLD, [0.8] * 60, [int(YES_NO[i] == GOLD[i] and i not in (5, 6, 7)) for i in range(60)]),
+     YES_NO, GOLD, [0.8] * 60,
+     [int(YES_NO[i] == GOLD[i] and i not in (5, 6, 7)) for i in range(60)]),
      {}, {"item_id": [str(i) for i in range(60)]}),
     "no item named": ("confidence,correct\n0.5,1\n0.5,1\n", {}, {"item_id": ["1", "2"]}),
     "a pattern that is no second run": ("gold,answer,confidence\n" + rows(60, "{odd},{odd},{p}"),

@@ -60,6 +60,10 @@ def test_replies_are_read_run_by_run_on_the_scale_that_is_named(tmp_path):
     models = ["a"] * 12 + ["b"] * 12
     answers = answers_of(tmp_path, reply=ones + percents, model=models)
     assert answers["confidence"].tolist() == [1.0, 0.8] * 6 + [0.95, 0.9] * 6
+    answers = answers_of(tmp_path, reply=[*LABELLED[:23], "Yes. I am 70% sure."])
+    said = " ".join(answers.attrs["assumed"])
+    assert "(label 23, sentence 1); " in said
+    assert "I am 70% sure.': Yes" in said, "of each form there is an example"
 
 
 def test_options_of_any_form_name_the_answer(tmp_path):

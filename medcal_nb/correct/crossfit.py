@@ -27,18 +27,8 @@ N_FOLDS = 5
 IMAGE = "_image"
 
 
-def with_images(
-    source: pd.DataFrame, target: pd.DataFrame
-) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Both tables with their images as numbers in a column of its own: they are named once."""
-    labels = np.r_[image_labels(target), image_labels(source)]
-    codes, _ = pd.factorize(labels)
-    n = len(target)
-    return source.assign(**{IMAGE: codes[n:]}), target.assign(**{IMAGE: codes[:n]})
-
-
 def images_of(rows: pd.DataFrame) -> np.ndarray:
-    """Images (n,) of rows: as numbered by :func:`with_images`, or by name."""
+    """Images (n,) of rows: their numbers, where they have been numbered, or their names."""
     return rows[IMAGE].to_numpy() if IMAGE in rows else image_labels(rows)
 
 

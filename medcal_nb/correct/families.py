@@ -10,9 +10,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.special import expit
 
-from medcal_nb.measure.resampling import fit_logistic, logit
+from medcal_nb.measure.resampling import fit_logistic, logit, probability
 
 #: A parameter set that a fit begins with.
 Start = np.ndarray | None
@@ -125,13 +124,13 @@ def _bounded_slope(
     tolerance = EXACTLY if start is None else NEARLY
     slope = fit_logistic(log_odds, sums, weights, start=begin, tolerance=tolerance)[0]
     # where the likelihood still rises at the bound it has no maximum that could be reached
-    pull = weights * expit(steepest * log_odds[:, 0])
+    pull = weights * probability(steepest * log_odds[:, 0])
     rising = sums - pull @ log_odds >= -1e-9
     return np.where(rising, steepest, np.clip(slope, 1 / T_MAX, steepest))
 
 
 def _linear(theta: np.ndarray, features: np.ndarray) -> np.ndarray:
-    return expit(np.asarray(theta, float) @ features.T)
+    return probability(np.asarray(theta, float) @ features.T)
 
 
 def _platt_features(confidence: np.ndarray, clip: float) -> np.ndarray:
@@ -177,7 +176,7 @@ register(
         unchanged=(1.0,),
         features=lambda confidence, clip: logit(confidence, clip)[:, None],
         fit=_fit_log_odds,
-        apply=lambda theta, x: expit(x[:, 0] / np.asarray(theta, float)),
+        apply=lambda theta, x: probability(x[:, 0] / np.asarray(theta, float)),
         bounds=(T_MIN, T_MAX),
         source="Guo et al., ICML 2017, of two options, right and wrong",
     )

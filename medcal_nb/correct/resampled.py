@@ -14,9 +14,14 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy.special import expit
 
-from medcal_nb.measure.resampling import Resamples, fit_logistic, gathered, logit
+from medcal_nb.measure.resampling import (
+    Resamples,
+    fit_logistic,
+    gathered,
+    logit,
+    probability,
+)
 
 from .crossfit import N_FOLDS, images_of
 from .families import EXACTLY, MAPS, NEARLY, Family
@@ -156,8 +161,8 @@ class _Cells:
             codes = side.units
             total = side.resamples.sums(place, size, codes=codes)
             right = side.resamples.sums(place, size, side.correct, codes)
-        self.total = total.reshape(shape)
-        self.right = right.reshape(shape)
+        self.total = np.ascontiguousarray(total).reshape(shape)
+        self.right = np.ascontiguousarray(right).reshape(shape)
 
 
 def _losses(
@@ -232,7 +237,7 @@ def _with_accuracy(
         start=begin,
         tolerance=EXACTLY if start is None else NEARLY,
     )[0]
-    known = expit(log_odds[:, None] + intercepts.reshape(-1, N_FOLDS, 1))
+    known = probability(log_odds[:, None] + intercepts.reshape(-1, N_FOLDS, 1))
     return known, intercepts
 
 

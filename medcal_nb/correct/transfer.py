@@ -21,7 +21,7 @@ from medcal_nb.measure.paired import with_ends
 from medcal_nb.measure.resampling import choose_clip, p_above, p_below
 from medcal_nb.measure.rows import image_labels
 
-from .crossfit import IMAGE, N_FOLDS, folds_of, pairs, with_images
+from .crossfit import IMAGE, folds_of, pairs
 from .families import MAPS
 from .maps import BY
 from .resampled import UNIT, Losses, Side, pair_losses
@@ -219,17 +219,24 @@ def _sides(
 ) -> Iterable[tuple[dict, Side, Side]]:
     """(key, source, target) of each model and strategy, on common resamples of each side."""
     seed = int(np.random.default_rng(ci.seed).integers(2**63))
-    drawn = ci.of(image_labels(source)), ci.of(image_labels(target))
-    numbered = with_images(source, target)
-    sides = []
-    for rows, resamples in zip(numbered, drawn, strict=True):
-        sides.append(rows.assign(**{UNIT: resamples.codes()}))
-    for key, left, right in pairs(sides[0], sides[1], _NEEDED):
-        fold = folds_of(right, seed)
-        if fold is None:
-            raise ValueError(f"fewer than {N_FOLDS} images to cross-fit on")
+    # names of images are written once: numbers stand for them from here on
+    fitted_on = image_labels(source)
+    judged_on = image_labels(target)
+    images, _ = pd.factorize(np.r_[judged_on, fitted_on])
+    of_source = ci.of(fitted_on)
+    of_target = ci.of(judged_on)
+    n = len(target)
+    source = source.assign(**{IMAGE: images[n:], UNIT: of_source.codes()})
+    target = target.assign(**{IMAGE: images[:n], UNIT: of_target.codes()})
+    folds: dict[
+        bytes, np.ndarray
+    ] = {}  # of the same images, by whichever model, the same
+    for key, left, right in pairs(source, target, _NEEDED):
+        known = right[IMAGE].to_numpy().tobytes()
+        if known not in folds:
+            folds[known] = folds_of(right, seed)
         whole = np.zeros(len(left), int)
-        yield key, Side(left, drawn[0], whole), Side(right, drawn[1], fold)
+        yield key, Side(left, of_source, whole), Side(right, of_target, folds[known])
 
 
 def _about(source: Side, target: Side, level: float) -> dict:

@@ -9,6 +9,7 @@ then serves all resamples: no row of a table is ever copied.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
@@ -127,6 +128,11 @@ class Resamples:
             row[:] = np.bincount(units, minlength=self.n_units)
         return counts
 
+    @cached_property
+    def _across(self) -> FloatArray:
+        """Counts (n_units, 1 + n_resamples), in the order in which scipy multiplies."""
+        return np.ascontiguousarray(self.counts.T)
+
     def codes(self, labels: ArrayLike | None = None) -> NDArray[np.intp]:
         """(n,) column of `counts` of each row: of these labels, or of all it was made with."""
         own = self._own
@@ -156,18 +162,19 @@ class Resamples:
         """
         unit = self.codes() if codes is None else codes
         cell = np.broadcast_to(cell, unit.shape)
-        shape = (self.n_units, n_cells)
-        if FEW_ENTRIES * len(unit) < self.n_units * n_cells:
+        n_entries = self.n_units * n_cells
+        if FEW_ENTRIES * len(unit) < n_entries:
             # a table of mostly zeros
             from scipy.sparse import csr_array
 
             entries = np.ones(len(unit)) if values is None else values
-            return self.counts @ csr_array((entries, (unit, cell)), shape=shape)
-        table = np.bincount(unit * n_cells + cell, values, self.n_units * n_cells)
+            size = (n_cells, self.n_units)
+            return (csr_array((entries, (cell, unit)), shape=size) @ self._across).T
+        table = np.bincount(unit * n_cells + cell, values, n_entries)
         # whole numbers of single precision are as exact, and twice as fast
         is_whole = np.array_equal(table, np.rint(table))
         kind = "float32" if is_whole and np.abs(table).sum() <= EXACT else "float64"
-        table = table.reshape(shape).astype(kind, copy=False)
+        table = table.reshape(self.n_units, n_cells).astype(kind, copy=False)
         sums = self.counts.astype(kind, copy=False) @ table
         return np.asarray(sums, dtype=float)
 
@@ -571,11 +578,11 @@ def _first_step(
     offset: FloatArray | float,
 ) -> FloatArray:
     """(B, d) Newton's step from one start for all fits, without an array of (B, n) of its own."""
-    p = _share(features @ start + offset)[:, None]  # (n, 1)
+    p = probability(features @ start + offset)[:, None]  # (n, 1)
     gradient = sums - weights @ (p * features)
     bend = (weights @ (p * (1 - p) * products)).reshape(-1, start.size, start.size)
     bend += 1e-9 * np.eye(start.size)
-    step = np.asarray(np.linalg.solve(bend, gradient[..., None])[..., 0], float)
+    step = _solved(bend, gradient)
     step[np.abs(step).max(axis=1) > 1] = 0.0  # too far from the start to be trusted
     return step
 
@@ -597,12 +604,12 @@ def _newton(
     live = np.arange(len(theta))  # the fits that still move
     for _ in range(100):
         moving = slice(None) if live.size == len(theta) else live
-        p = _share(theta[moving] @ features.T + offset[moving])  # (live, n)
+        p = probability(theta[moving] @ features.T + offset[moving])  # (live, n)
         pull = weights[moving] * p
         gradient = sums[moving] - pull @ features
         bend = ((pull - pull * p) @ products).reshape(-1, d, d)
         information[moving] = bend
-        move = np.linalg.solve(bend + ridge, gradient[..., None])[..., 0]
+        move = _solved(bend + ridge, gradient)
         size = np.abs(move).max(axis=1)
         move *= np.minimum(1.0, 4.0 / np.maximum(size, 1e-300))[:, None]
         # far past the maximum on the line of the last step: go back half of it
@@ -616,7 +623,14 @@ def _newton(
     return theta, information
 
 
-def _share(log_odds: FloatArray) -> FloatArray:
+def _solved(bend: FloatArray, gradient: FloatArray) -> FloatArray:
+    """(B, d) steps of (B, d, d) curvatures; of one number each it is a division."""
+    if gradient.shape[1] == 1:
+        return gradient / bend[..., 0]
+    return np.asarray(np.linalg.solve(bend, gradient[..., None])[..., 0], float)
+
+
+def probability(log_odds: FloatArray) -> FloatArray:
     """The probability of log-odds; numpy takes several exponentials at once."""
     with np.errstate(over="ignore"):
         return 1 / (1 + np.exp(-log_odds))

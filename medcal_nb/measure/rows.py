@@ -77,8 +77,10 @@ def plain_ids(values: Iterable) -> np.ndarray:
 
 def _texts(values: Iterable) -> pd.Series:
     """Ids as texts, numbered from 0; whole numbers without a point."""
-    texts = pd.Series(values).astype(str).reset_index(drop=True).fillna("nan")
-    return texts.str.replace(r"^(-?\d+)\.0+$", r"\1", regex=True)
+    code, ids = pd.factorize(pd.Series(values), use_na_sentinel=False)
+    texts = pd.Series(ids).astype(str).fillna("nan")
+    plain = texts.str.replace(r"^(-?\d+)\.0+$", r"\1", regex=True)
+    return plain.take(code).reset_index(drop=True)
 
 
 def refuse_shared(fitted: pd.DataFrame, judged: pd.DataFrame, names: str) -> None:

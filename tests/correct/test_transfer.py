@@ -18,10 +18,10 @@ from medcal_nb.correct import (
     transfer_counts,
     transfer_study,
 )
-from medcal_nb.correct.crossfit import assign_folds, by_fold, images_of, with_images
+from medcal_nb.correct.crossfit import assign_folds, by_fold
 from medcal_nb.correct.transfer import conclude
 from medcal_nb.measure import Bootstrap, brier_score, choose_clip
-from medcal_nb.measure.rows import arrays
+from medcal_nb.measure.rows import arrays, image_labels
 
 from .worlds import graded, sides, with_options
 
@@ -46,10 +46,12 @@ def table_of(data, methods=METHODS, n=20):
 
 def folds_of_study(data, seed):
     """Fold of each target row, as the study derives it from its seed."""
-    _, target = with_images(*sides(data))
+    source, target = sides(data)
+    images = np.r_[image_labels(target), image_labels(source)]
+    images, _ = pd.factorize(images)
     seed = int(np.random.default_rng(seed).integers(2**63))
     rng = np.random.default_rng([seed, 0])
-    return assign_folds(images_of(target), 5, rng=rng)
+    return assign_folds(images[: len(target)], 5, rng=rng)
 
 
 @pytest.mark.parametrize("decimals", [None, 2])

@@ -31,6 +31,9 @@ $(STAMP): pyproject.toml constraints.txt
 study: $(STAMP) ## run the notebooks in which something changed, and publish figures, results and pages
 	$(BIN)/medcal study
 
+# each of the processes that share the tests has one processor
+test coverage: export OMP_NUM_THREADS := 1
+
 test: $(STAMP) browser ## run all tests, the browser ones included
 	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile
 

@@ -22,9 +22,15 @@ def pytest_configure(config):
 
 def pytest_collection_modifyitems(items):
     """Files that take long come first, so that no process ends long after the others."""
-    long = {"slow", "notebooks", "browser", "serve"}
-    files = {i.path for i in items if long & {mark.name for mark in i.iter_markers()}}
-    items.sort(key=lambda item: item.path not in files)
+    longest_first = ["notebooks", "slow", "browser", "serve"]
+    place = {}
+    for item in items:
+        ranks = [place.get(item.path, len(longest_first))]
+        for mark in item.iter_markers():
+            if mark.name in longest_first:
+                ranks.append(longest_first.index(mark.name))
+        place[item.path] = min(ranks)
+    items.sort(key=lambda item: place[item.path])
 
 
 @pytest.fixture

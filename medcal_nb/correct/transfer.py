@@ -21,7 +21,7 @@ from medcal_nb.measure.paired import with_ends
 from medcal_nb.measure.resampling import choose_clip, p_above, p_below
 from medcal_nb.measure.rows import image_labels
 
-from .crossfit import IMAGE, folds_of, pairs
+from .crossfit import IMAGE, N_FOLDS, assign_folds, pairs
 from .families import MAPS
 from .maps import BY
 from .resampled import UNIT, Losses, Side, pair_losses
@@ -234,7 +234,8 @@ def _sides(
     for key, left, right in pairs(source, target, _NEEDED):
         known = right[IMAGE].to_numpy().tobytes()
         if known not in folds:
-            folds[known] = folds_of(right, seed)
+            rng = np.random.default_rng([seed, 0])
+            folds[known] = assign_folds(right[IMAGE], N_FOLDS, rng=rng)
         whole = np.zeros(len(left), int)
         yield key, Side(left, of_source, whole), Side(right, of_target, folds[known])
 

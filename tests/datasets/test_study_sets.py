@@ -153,16 +153,22 @@ def numbers_of_gmai(monkeypatch):
     return known.loc[first, "item"].astype(str).tolist()
 
 
+@pytest.fixture(scope="module")
+def five():
+    """A row of each question that the five were asked."""
+    answers = load_answers("vlcb")
+    once = answers[answers["strategy"] == "p_true"]
+    return once.drop_duplicates(["dataset", "item_id"])
+
+
 @pytest.mark.parametrize("form", [form for form in FORMS if "gmai" not in form])
-def test_an_answer_finds_its_five(form, tmp_path):
+def test_an_answer_finds_its_five(form, five, tmp_path):
     FORMS[form](tmp_path / "copy")
     name = next(name for name in SETS if form.startswith(name))
     items = load_items(f"{name.replace('_', '-')}:{tmp_path / 'copy'}")
     keeps_the_schema(items)
     expected = pd.DataFrame(of(SETS[name]))
     assert set(items["split"]) == {"test"}
-    five = load_answers("vlcb")
-    five = five[five["strategy"].eq("p_true")].drop_duplicates(["dataset", "item_id"])
     both = items.merge(five, on=["dataset", "item_id"], suffixes=("", "_five"))
     assert len(both) == len(items) == len(expected)
     if name != "pope":  # whose question may have a lower number in another setting

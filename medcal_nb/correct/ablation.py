@@ -36,7 +36,7 @@ def image_ablation(graded: pd.DataFrame, *, rng: np.random.Generator) -> pd.Data
         a blank image:
 
         - model, dataset, item_id, strategy, answer, confidence, correct: with the image
-        - image_id, question_type: where ``graded`` has them
+        - image_id: where ``graded`` has it
         - ensemble, recalibration: as in :func:`medcal_nb.correct.ensemble_answers`
         - confidence_shown, confidence_blank, confidence_change: change is blank - shown
         - accuracy_shown, accuracy_blank, accuracy_change: the same of being correct

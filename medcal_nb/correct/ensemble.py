@@ -43,16 +43,7 @@ BY = ("model", "dataset")
 _SIZE = 0.05  # of the tests behind a conclusion, all together
 _LEAST_SHARE = 0.8  # of the items that a member must have answered
 _KEYS = [*BY, "ensemble", "recalibration", "kind"]
-_ITEM = [*BY, "item_id", "image_id", "question_type"]
-_ASKED = [
-    *_ITEM,
-    "strategy",
-    "answer",
-    "confidence",
-    "correct",
-    "options",
-    "option_probabilities",
-]
+_ITEM = [*BY, "item_id", "image_id"]  # what an item is, and what intervals are by
 
 
 # --- members --------------------------------------------------------------------------------------
@@ -101,7 +92,7 @@ class Members:
     Attributes
     ----------
     items : DataFrame
-        One row per item, by its id: model, data set, image, question type.
+        One row per item, by its id: model, data set, image.
     candidates : DataFrame
         The different answers to the items: item_id, key, answer as first written, correct.
     p : DataFrame
@@ -148,9 +139,12 @@ class Members:
 
 def make_members(graded: pd.DataFrame, strategies: list[str]) -> Members:
     """Members of an ensemble, from the graded answers of one model and data set."""
-    rows = graded[graded["strategy"].isin(strategies)].reindex(columns=_ASKED)
-    rows = rows.reset_index(drop=True)
-    items = rows[_ITEM].drop_duplicates("item_id").set_index("item_id", drop=False)
+    rows = graded[graded["strategy"].isin(strategies)].reset_index(drop=True)
+    items = (
+        rows.reindex(columns=_ITEM)
+        .drop_duplicates("item_id")
+        .set_index("item_id", drop=False)
+    )
     items = items.sort_index().rename_axis(None)
     answered = rows["answer"].notna() & rows["confidence"].notna()
     rows["key"] = rows.loc[answered, "answer"].map(answer_key)
@@ -179,9 +173,10 @@ def _spread(
     others = pairs["item_id"].map(_n_others(rows, candidates)).astype(float)
     rest = (1 - c) / others.clip(lower=1)
     spread = c.where(pairs["key"] == pairs["key_of"], rest)
-    by_option = map(_option_share, pairs["option_probabilities"], pairs["key_of"])
-    by_option = pd.Series(by_option, pairs.index, dtype=float)
-    return pairs.assign(p=by_option.fillna(spread))
+    if "option_probabilities" in pairs:
+        by_option = map(_option_share, pairs["option_probabilities"], pairs["key_of"])
+        spread = pd.Series(by_option, pairs.index, dtype=float).fillna(spread)
+    return pairs.assign(p=spread)
 
 
 def _option_share(options: object, key: str) -> float:
@@ -194,9 +189,10 @@ def _option_share(options: object, key: str) -> float:
 
 def _n_others(rows: pd.DataFrame, candidates: pd.DataFrame) -> pd.Series:
     """By item, over how many other answers the rest of a confidence is spread."""
-    size = np.where(rows["question_type"] == "closed", 2.0, 0)
-    for column in ("options", "option_probabilities"):
-        lengths = [len(o) if hasattr(o, "__len__") else 0 for o in rows[column]]
+    known = rows.reindex(columns=["question_type", "options", "option_probabilities"])
+    size = np.where(known.pop("question_type") == "closed", 2.0, 0)
+    for _, values in known.items():
+        lengths = [len(o) if hasattr(o, "__len__") else 0 for o in values]
         size = np.fmax(size, lengths)
     size = pd.Series(size, rows.index).groupby(rows["item_id"]).max()
     n_named = candidates.groupby("item_id").size()
@@ -348,7 +344,7 @@ def ensemble_answers(graded: pd.DataFrame, *, rng: np.random.Generator) -> pd.Da
         One row per item and method or ensemble, uncorrected and recalibrated:
 
         - model, dataset, item_id, strategy, answer, confidence, correct: as in ``graded``
-        - image_id, question_type: where ``graded`` has them
+        - image_id: where ``graded`` has it
         - ensemble: the method or ensemble
         - recalibration: "uncorrected"; "platt", cross-fitted by image; "trained"
         - kind: "method", "expert" or "ensemble"

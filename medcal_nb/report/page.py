@@ -49,10 +49,11 @@ class ReportWarning(UserWarning):
 
 
 class Shown(NamedTuple):
-    """A table as texts, and the classes of its look."""
+    """A table as texts, how many rows are left out, and the classes of its look."""
 
     head: list[str]
     rows: list[list[str]]
+    more: str
     look: str
 
 
@@ -206,9 +207,16 @@ def shown(section: Section, table: pd.DataFrame) -> Shown:
     rows = [list(row) for row in zip(*cells.values(), strict=True)]
     if section.is_turned:
         head, *rows = [list(row) for row in zip(head, *rows, strict=True)]
-        return Shown(head, rows, "turned")
-    look = "many" if len(head) > _WIDE else ""
-    return Shown(head, rows, f"{look} tall" if len(rows) > _WIDE else look)
+        return Shown(head, rows, "", "turned")
+    looks = []
+    if len(head) > _WIDE:
+        looks.append("many")
+    if len(rows) > _WIDE:
+        looks.append("tall")
+    more = ""
+    if len(rows) > section.most:
+        more = f"The first {section.most} of {len(rows)} rows; all are in its CSV file."
+    return Shown(head, rows[: section.most], more, " ".join(looks))
 
 
 def _texts(table: pd.DataFrame, column: str) -> list[str]:
@@ -250,8 +258,7 @@ def _write(
         rows[name] = section.table.to_dict("records")
         if section.columns and len(section.table):
             on_page[name] = shown(section, section.table)
-            rows_shown = on_page[name].rows[: section.most]
-            text = latex_table(on_page[name].head, rows_shown)
+            text = latex_table(on_page[name].head, on_page[name].rows)
             path.with_suffix(".tex").write_text(text, encoding="utf-8")
     numbers = pd.Series(facts | {"tables": rows})
     numbers.to_json(
@@ -275,7 +282,6 @@ def _write(
         tables=on_page,
         long=_LONG,
         checklists=_checklists(report, rows),
-        columns=report.answers.dropna(axis=1, how="all").columns,
     )
     (folder / "report.html").write_text(text, encoding="utf-8")
 

@@ -492,6 +492,17 @@ def pairs(r: Judged) -> Section:
     )
 
 
+def file(r: Judged) -> Section:
+    """Which file it was, and where its numbers are."""
+    columns = ", ".join(r.answers.dropna(axis=1, how="all").columns)
+    sentence = (
+        f"{r.facts['file']}, SHA-256 {r.facts['sha256']}; columns that hold something: {columns}. "
+        "Every table of this page lies in tables as CSV and LaTeX, the figures in figures, every "
+        "number in report.json."
+    )
+    return Section(sentences=[sentence])
+
+
 def _grades(grading: dict[str, Any]) -> str:
     """Who graded."""
     if not grading:
@@ -522,7 +533,11 @@ def _counts(row: pd.Series) -> str:
 def sections_of(r: Judged) -> dict[str, tuple[str, Any]]:
     """The page in its order: name, title and what writes each section."""
     first: dict[str, tuple[str, Any]] = {"performance": ("", performance)}
-    last = {"methods": ("Methods", methods), "pairs": ("Graded pairs", pairs)}
+    last: dict[str, tuple[str, Any]] = {
+        "methods": ("Methods", methods),
+        "pairs": ("Graded pairs", pairs),
+        "file": ("The file", file),
+    }
     if r.known.empty:
         return first | last
     first["calibration"] = ("", calibration)

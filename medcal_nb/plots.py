@@ -263,7 +263,6 @@ def lines(
     y: str,
     *,
     hue: str | None = None,
-    dash: str | None = None,
     ax: Axes | None = None,
 ) -> Axes:
     """Lines of `y` over `x`, with the bands that ``<y>_low`` and ``<y>_high`` hold.
@@ -271,33 +270,21 @@ def lines(
     Parameters
     ----------
     table : DataFrame
-        Columns `x`, `y`, `hue`, `dash`; rows of a line in any order.
+        Columns `x`, `y`, `hue`; rows of a line in any order.
     x, y, hue : str
         Columns: position, value, and what has a colour of its own.
-    dash : str, optional
-        Column whose levels are dashed apart and named in the key; without it those of hue are.
     ax : Axes, optional
         Where to draw; the current axes if not given.
     """
     ax = ax or plt.gca()
-    kinds = list(table[dash].unique()) if dash else [None]
     for i, (level, rows, colour, _) in enumerate(_levels(table, hue)):
-        for k, kind in enumerate(kinds):
-            part = (rows[rows[dash] == kind] if dash else rows).sort_values(x)
-            is_named = hue is not None and dash is None
-            ax.plot(
-                part[x],
-                part[y],
-                _DASHES[(k if dash else i) % len(_DASHES)],
-                color=colour,
-                label=label_of(level, hue) if is_named else None,
-            )
-            if f"{y}_low" in part:
-                ends = part[f"{y}_low"], part[f"{y}_high"]
-                ax.fill_between(part[x], *ends, color=colour, alpha=0.12, lw=0)
-    if dash:
-        for k, kind in enumerate(kinds):
-            ax.plot([], [], _DASHES[k % len(_DASHES)], color=INK, label=label_of(kind))
+        part = rows.sort_values(x)
+        name = label_of(level, hue) if hue else None
+        form = _DASHES[i % len(_DASHES)]
+        ax.plot(part[x], part[y], form, color=colour, label=name)
+        if f"{y}_low" in part:
+            ends = part[f"{y}_low"], part[f"{y}_high"]
+            ax.fill_between(part[x], *ends, color=colour, alpha=0.12, lw=0)
     _name_axis(ax.xaxis, x)
     _name_axis(ax.yaxis, y)
     ax.grid(axis="y")

@@ -399,8 +399,7 @@ def calibration_figure(
             container.set_label("95 % CI")
         marks, names = above.get_legend_handles_labels()
         bars, kinds = below.get_legend_handles_labels()
+        marks += bars
         names += kinds
-        fig.legend(
-            [*marks, *bars], names, loc="outside lower left", ncols=2 * len(parts)
-        )
+        fig.legend(marks, names, loc="outside lower left", ncols=2 * len(parts))
     return fig, pd.concat(tables, ignore_index=True)

@@ -359,7 +359,7 @@ def _sentence(
 ) -> str:
     """What a Methods section says of a certificate."""
     how = (
-        f"exact sequential binomial tests of nested regions in a fixed sequence, "
+        f"exact binomial tests of nested regions in a fixed sequence, "
         f"{stand.n_graded} graded answers of {n_answers:,}, at most {pool.budget:,}, seed {seed}"
     )
     held = f"at most {pool.risk:.3g} with probability {1 - pool.delta:.3g}"

@@ -247,7 +247,7 @@ def page_of(executed: Path, notebook: str) -> str:
 
 def _on_page(output: Any) -> Any:
     """What a page shows of an output: a saved figure, HTML, what was printed; None of others."""
-    if output.get("name") == "stdout":
+    if output["output_type"] == "stream":
         return output
     figure = output.get("metadata", {}).get("medcal")
     if figure:

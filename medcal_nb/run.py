@@ -56,9 +56,11 @@ _ONE_THREAD = (
     "MKL_NUM_THREADS",
     "HF_HUB_OFFLINE",
 )
-# figures are drawn inline whatever this shell prefers
+# figures are drawn inline whatever this shell prefers; progress is shown by the study's own bar,
+# so that what a cell prints, on either stream, is for the page
 _INLINE = {
     "MPLBACKEND": "module://matplotlib_inline.backend_inline",
+    "TQDM_DISABLE": "1",
     "PYTHONHASHSEED": "0",
 }
 # a warning is a line for a reader, without the place in the code that gave it

@@ -61,8 +61,14 @@ def test_what_is_graded_by_hand_comes_back_in_steps(mine):
     assert len(cases) == 3
     decided = {"question": "Is it?", "reply": "yes", "gold": "yes", "correct": "0"}
     pd.concat([cases, pd.DataFrame([decided])]).to_csv(path, index=False)
-    assert load_answers(mine, grades=path)["correct"][4], "a rule has graded it"
-    assert load_answers(mine, grades=path)["correct"].notna().all()
+    answers = load_answers(mine, grades=path)
+    assert answers["correct"][4], "a rule has graded it"
+    assert f"4 answers graded by hand in {path}" in answers.attrs["assumed"]
+    assert answers["correct"].notna().all()
+    old = decided | {"question": "Old?", "times": 1, "correct": ""}
+    pd.concat([cases, pd.DataFrame([old])]).to_csv(path, index=False)
+    write_undecided(load_answers(mine), mine)
+    assert "Old?" not in path.read_text(), "it is undecided no longer"
 
 
 def test_grades_that_fit_nothing_differ_or_are_none(mine):

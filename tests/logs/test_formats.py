@@ -321,6 +321,7 @@ def test_a_confidence_in_the_replies_of_a_log_comes_in(tmp_path, name):
     assert answers["confidence"].tolist() == SURE
     assert answers["correct"].tolist() == [True, False] * 12
     assert any("24 of 24 replies" in text for text in answers.attrs["assumed"])
+    assert not answers["answer"].str.contains("Confidence").any()
 
 
 def test_another_package_may_add_a_reader(tmp_path, monkeypatch):

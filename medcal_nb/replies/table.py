@@ -159,24 +159,14 @@ def _behind_answer(plain, options, kind):
         has_mark = ":" in match["sep"]
         if number is None or not is_own or (number.unit == "bare" and not has_mark):
             continue
-        is_plain = kind != "open" and not (kind is None and not _is_closed(answer))
-        is_plain = is_plain and (
-            has_mark
-            or bool(match["sure"])
-            or number.unit == "decimal"
-            or (number.unit == "percent" and kind is None and _LETTER.fullmatch(answer))
-            or (
-                number.unit == "percent"
-                and kind == "choice"
-                and "%" not in "".join(options or ())
-            )
-        )
-        return answer, number, is_plain
+        is_letter = kind is None and _LETTER.fullmatch(answer)
+        is_short = kind in ("closed", "choice") or is_letter or only_yes_no(answer)
+        is_said = has_mark or match["sure"] or number.unit == "decimal"
+        if number.unit == "percent":  # "yes, 90%" may be a finding, an option is none
+            is_option = kind == "choice" and "%" not in "".join(options or ())
+            is_said = is_said or is_letter or is_option
+        return answer, number, kind != "open" and is_short and is_said
     return None
-
-
-def _is_closed(answer):
-    return only_yes_no(answer) or _LETTER.fullmatch(answer) is not None
 
 
 def _named(part, sep, options, kind):

@@ -249,7 +249,7 @@ def confidences(
     """
     remedy = (
         "a confidence is a probability: write 0.85 for 85 %, leave the cell empty where there is "
-        "none, or give scale=percent"
+        "none, or give scale=percent; words are read where the column is named by reply="
     )
     array, signed = numbers(values, column, remedy)
     known = ~np.isnan(array)

@@ -327,7 +327,17 @@ def fill_from_replies(found: Recognised, scale: str | float | None) -> None:
         if "answer" in wanted:
             taken["answer"] = theirs
         return
-    read = read_column(found, found.table[theirs], scale)
+    replies = found.table[theirs]
+    read = read_column(found, replies, scale)
+    if read["confidence"].isna().all() and {"answer", "reply"} <= {
+        *taken,
+        *found.named,
+    }:
+        # the answer stands elsewhere: these may say how sure it is, and nothing else
+        found.assumed.pop()
+        own = found.table[taken["answer"]].astype(str).str.strip()
+        others = replies.mask(replies.astype(str).str.strip() == own)
+        read = read_column(found, others, scale, kind="confidence")
     if read["confidence"].isna().all():
         wanted.discard("confidence")
     for name in wanted:
@@ -336,7 +346,10 @@ def fill_from_replies(found: Recognised, scale: str | float | None) -> None:
 
 
 def read_column(
-    found: Recognised, replies: pd.Series, scale: str | float | None
+    found: Recognised,
+    replies: pd.Series,
+    scale: str | float | None,
+    kind: str | None = None,
 ) -> pd.DataFrame:
     """What the replies of a column say, each model's and method's as one run.
 
@@ -358,7 +371,7 @@ def read_column(
     parts = []
     for _, rows in asked.groupby(by or np.zeros(len(asked)), sort=False, dropna=False):
         options = [listed(cell) for cell in rows["options"]]
-        kinds = [_kind_or_none(cell) for cell in rows["question_type"]]
+        kinds = [kind or _kind_or_none(cell) for cell in rows["question_type"]]
         part = read_replies(
             rows["reply"],
             options=options,

@@ -34,6 +34,8 @@ from medcal_nb.replies.reading import clean
 #: The least replies of a run, and the least share of it, that make a doubtful form its form.
 _LEAST = 3
 _SHARE = 0.5
+#: A word of likelihood among more words may be of a finding.
+_MOST_WORDS = 4
 
 _SURE = r"(?P<sure>\s*(?:sure|certain|confident|confidence|certainty|probability)\b)?"
 #: "yes : 0.9", "B (85%)", "left lung, 60% sure": an answer, and the number behind it.
@@ -125,10 +127,12 @@ def _read(text, options, kind):
     """One reply by itself."""
     if not isinstance(text, str) or is_nothing(text):
         return _Read()
+    if kind == "confidence":
+        is_word = len(text.split()) <= _MOST_WORDS
+        word = parse_likelihood(text) if is_word else labelled_likelihood(text)
+        return _Read(stated=stated_number(text), word=word)
     options = None if options is None or not len(options) else [*options]
     kind = "choice" if options else kind
-    if kind == "confidence":
-        return _Read(stated=stated_number(text), word=parse_likelihood(text))
     plain = clean(text)
     if len({match[1].lower() for match in _SHARES.finditer(plain)}) > 1:
         return _Read()

@@ -75,13 +75,16 @@ def test_a_category_without_rows_has_none_drawn():
 
 def test_rows_of_a_forest_bear_the_names_of_what_they_show():
     table = pd.DataFrame({"model": ["deepseek-vl2", "mine"], "accuracy": [0.5, 0.7]})
-    ax = plots.forest(table, "accuracy", label="model")
+    ax = plots.forest(table.assign(of=["a", "b"]), "accuracy", label="model", hue="of")
+    # one mark a row stands in its middle, whatever its colour
+    assert [bars.lines[0].get_ydata().tolist() for bars in ax.containers] == [[0], [1]]
     assert [text.get_text() for text in ax.get_yticklabels()] == [
         "DeepSeek-VL2",
         "mine",
     ]
 
 
-def test_a_table_shows_two_digits_of_a_small_number():
+def test_a_table_shows_two_digits_of_a_small_number_and_none_of_zero():
     row = {"brier": 0.0523, "brier_low": 0.049, "brier_high": 0.0561}
-    assert show(pd.DataFrame([row])).to_numpy().tolist() == [["0.052 [0.049, 0.056]"]]
+    shown = show(pd.DataFrame([row | {"cost": 0.0}])).to_numpy().tolist()
+    assert shown == [["0.052 [0.049, 0.056]", "0"]]

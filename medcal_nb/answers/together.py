@@ -6,6 +6,7 @@ from collections.abc import Mapping
 import pandas as pd
 
 from medcal_nb.answers.columns import ANSWER_KEY, columns_of
+from medcal_nb.answers.log import is_log
 from medcal_nb.errors import MedcalError
 
 _ITEM = ["dataset", "item_id"]
@@ -88,7 +89,12 @@ def _remarks(table: pd.DataFrame) -> list[str]:
 
 def _graded_apart(tables: Mapping[str, pd.DataFrame]) -> list[str]:
     """Sources that were graded here beside others that were graded elsewhere."""
-    here = [name for name, table in tables.items() if "grading" in table.attrs]
+    here = []
+    for name, table in tables.items():
+        # a log remembers who was asked, and what is asked is graded by the rule
+        is_asked = is_log(name) and "run_id" in table and table["run_id"].notna().any()
+        if is_asked or "grading" in table.attrs:
+            here.append(name)
     elsewhere = [name for name in tables if name not in here]
     if not here or not elsewhere:
         return []

@@ -3,7 +3,7 @@
 import pandas as pd
 import pytest
 
-from medcal_nb.answers import load_answers, read_answers, write_undecided
+from medcal_nb.answers import AnswerLog, load_answers, read_answers, write_undecided
 from medcal_nb.errors import MedcalError
 
 ROWS = pd.DataFrame(
@@ -130,12 +130,15 @@ def test_several_sources_are_one_table(tmp_path):
     with pytest.warns(UserWarning, match="model 'a' is in .*a.csv and in .*c.csv"):
         load_answers([one, same])
     graded = part(tmp_path / "d.csv", "d", [1, 2, 3], answer="x", gold="x")
-    table = pd.read_csv(graded).drop(columns="correct")
-    table.to_csv(graded, index=False)
-    with pytest.warns(
-        UserWarning, match="graded here by rule: .*d.csv; by its source: .*a.csv"
-    ):
-        load_answers([one, graded])
+    table = pd.read_csv(graded)
+    table.drop(columns="correct").to_csv(graded, index=False)
+    asked = tmp_path / "d.sqlite"
+    with AnswerLog(asked) as log:
+        log.append(table.assign(run_id="7", strategy="verbalized"))
+    for mine in (graded, asked):
+        words = f"graded here by rule: .*{mine.name}; by its source: .*a.csv"
+        with pytest.warns(UserWarning, match=words):
+            load_answers([one, mine])
     with pytest.raises(MedcalError, match="hold the same answer: model=a, dataset=d"):
         load_answers([one, part(tmp_path / "e.csv", "a", [3])])
 

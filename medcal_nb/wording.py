@@ -209,6 +209,29 @@ def _is_accented(sign: str) -> bool:
     return letter.isascii() and len(accents) == 1 and accents[0] in _ACCENTS
 
 
+def latex(table: pd.DataFrame, columns: list[str] | None = None) -> str:
+    r"""Return a table for LaTeX, as `show` shows it.
+
+    Parameters
+    ----------
+    table, columns
+        As of `show`.
+
+    Returns
+    -------
+    str
+        As of `latex_table`.
+
+    Examples
+    --------
+    >>> row = {"model": "deepseek-vl2", "gap": -0.08, "gap_low": -0.18, "gap_high": 0.02}
+    >>> print(latex(pd.DataFrame([row])).splitlines()[5])
+    DeepSeek-VL2 & $-$8 [$-$18, 2] \\
+    """
+    shown = show(table, columns)
+    return latex_table(list(shown.columns), shown.to_numpy().tolist())
+
+
 def latex_table(head: list[str], rows: list[list[str]]) -> str:
     r"""A table for LaTeX, no package needed: cells wrap, and what is still wider goes on below.
 
@@ -262,9 +285,9 @@ def latex_table(head: list[str], rows: list[list[str]]) -> str:
     return f"{{\\footnotesize\\setlength{{\\tabcolsep}}{{3pt}}%\n{joined}\n}}\n"
 
 
-def _longest(texts: Iterable[str]) -> int:
-    """Characters of the longest text."""
-    return max(map(len, texts))
+def _longest(texts: Iterable[str]) -> float:
+    """Characters of the longest text; a capital is as wide as one and a half."""
+    return max(len(text) + sum(map(str.isupper, text)) / 2 for text in texts)
 
 
 def _names(columns: list[tuple[str, ...]], least: np.ndarray) -> int:

@@ -20,8 +20,9 @@ from medcal_nb import cli, measure, report
 from medcal_nb.answers import load_answers
 from medcal_nb.errors import MedcalError, NotEnough
 from medcal_nb.measure import Bootstrap
+from medcal_nb.notebook import published
 from medcal_nb.report import write_report
-from medcal_nb.wording import latex_table
+from medcal_nb.wording import latex, latex_table
 
 ROOT = Path(__file__).resolve().parents[1]
 SCRIPT = "<script>document.title='pwned'</script>"
@@ -327,6 +328,9 @@ def test_tables_compile_with_every_sign_and_fit_on_a_page(two, tmp_path, encodin
     head = ["[model]", *[f"column {k}" for k in range(11)]]
     tables = [path.read_text() for path in two[1].parent.glob("tables/*.tex")]
     tables += [latex_table(head, wide), latex_table(["", "n"], [[SIGNS, "1"]])]
+    for chapter in (ROOT / "notebooks").glob("*.ipynb"):
+        for table in published(chapter.stem)["tables"].values():
+            tables.append(latex(table.head(12)))
     for text in tables:
         assert re.fullmatch(r"[ -~\nÉßł]*", text)
         assert not re.search(r"[^\\][&%#_](?<! &)(?<!}%)", text.replace(" & ", "  "))

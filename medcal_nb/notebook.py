@@ -7,6 +7,8 @@ import io
 import json
 import platform
 import re
+import sys
+import warnings
 from base64 import b64encode
 from importlib.metadata import version
 from pathlib import Path
@@ -91,6 +93,7 @@ class Output:
         }
         (self.folder / "results").mkdir(parents=True, exist_ok=True)
         plt.ioff()  # a figure is shown once, by `save`, not by the cell that draws it
+        warnings.showwarning = _note
         waiting = ["Findings stand here when the notebook has run."]
         _say(waiting, display_id=f"findings-{notebook}")
 
@@ -273,6 +276,14 @@ def _say(texts: list[str], **where: Any) -> None:
         lines += f"<p>{html.escape(text)}</p>"
     quoted = f'<blockquote class="mathjax_ignore">{lines}</blockquote>'
     display(HTML(quoted), **where)
+
+
+def _note(message: Warning | str, category: type[Warning], *place: Any) -> None:
+    """Print what numbers mean less than they seem, on the page too; other warnings as ever."""
+    if issubclass(category, UserWarning):
+        print(f"Note: {message}")
+    else:
+        sys.stderr.write(warnings.formatwarning(message, category, *place[:2]))
 
 
 def _checkout() -> Path:

@@ -18,7 +18,7 @@ from itertools import product
 from typing import Any
 
 import pandas as pd
-from tqdm import tqdm
+from tqdm.auto import tqdm
 
 from medcal_nb.answers import AnswerLog
 from medcal_nb.answers.columns import columns_of

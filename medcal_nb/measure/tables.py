@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -125,6 +126,7 @@ def metrics_table(
     if groups is not None:
         slim[_IMAGE], labels = image_codes(graded, groups)
     rows = []
+    heard: dict[tuple, dict[str, str]] = {}
     for key, part in parts_by(slim, by):
         answers = measured(part)
         ids, n_images = check_groups(answers.get(_IMAGE), len(answers))
@@ -133,7 +135,7 @@ def metrics_table(
             "n_missing": len(part) - len(answers),
             "n_images": n_images if images_known(answers, groups) else 0,
         }
-        with _labelled(", ".join(f"{k}={v}" for k, v in key.items()) or "all"):
+        with _heard(", ".join(f"{k}={v}" for k, v in key.items()) or "all", heard):
             if len(answers):
                 pair = check_pair(answers["confidence"], answers["correct"])
                 images = _named(answers.get(_IMAGE), labels)
@@ -141,6 +143,7 @@ def metrics_table(
             else:
                 warn("no answer has both a confidence and a grade")
         rows.append(row)
+    _warn_once(heard)
     return _in_order(pd.DataFrame(rows), names, wanted)
 
 
@@ -263,13 +266,23 @@ def _share(sums: Sums, ids: NDArray[np.intp] | None, level: float) -> Interval:
 
 
 @contextmanager
-def _labelled(label: str) -> Iterator[None]:
-    """Say of which group a warning speaks, and each thing once."""
+def _heard(label: str, heard: dict[tuple, dict[str, str]]) -> Iterator[None]:
+    """Hold what a group is warned of by what it says without its numbers, and its category."""
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         yield
-    for text, category in dict.fromkeys((str(w.message), w.category) for w in caught):
-        warn(f"{label}: {text}", category)
+    for warning in caught:
+        text = str(warning.message)
+        kind = re.sub(r"[\d.,]+", "", text), warning.category
+        heard.setdefault(kind, {}).setdefault(label, text)
+
+
+def _warn_once(heard: dict[tuple, dict[str, str]]) -> None:
+    """Warn once of what several groups are warned of, by the first of them."""
+    for (_, category), texts in heard.items():
+        label, text = next(iter(texts.items()))
+        others = f" (and {len(texts) - 1} more)" if len(texts) > 1 else ""
+        warn(f"{label}{others}: {text}", category)
 
 
 # --- one group, bin by bin ----------------------------------------------------------------

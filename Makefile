@@ -75,11 +75,17 @@ latex: ## install Debian's pdflatex if there is none (a test then compiles the r
 	  DEBIAN_FRONTEND=noninteractive $$SUDO apt-get install --yes --quiet --quiet --no-install-recommends \
 	    texlive-latex-base >/dev/null; }
 
-lab: $(STAMP) ## open the notebooks in JupyterLab, on this machine only
-	@mkdir -p $(LAB)
+lab: $(STAMP) ## open a copy of the notebooks (build/lab/notebooks) in JupyterLab, on this machine only
+	@mkdir -p $(LAB) build/lab/notebooks/params
 	@echo '{"@jupyterlab/apputils-extension:notification": {"fetchNews": "false"}}' \
 	  > $(LAB)/overrides.json
-	$(BIN)/jupyter lab --ip=127.0.0.1 --ServerApp.root_dir=notebooks \
+	@cd notebooks && for file in *.ipynb params/*; do \
+	  copy=../build/lab/notebooks/$$file; \
+	  test -e $$copy || cp $$file $$copy; \
+	  test ! $$file -nt $$copy || \
+	    echo "notebooks/$$file has changed since it was copied: remove build/lab/notebooks/$$file to have it"; \
+	done
+	$(BIN)/jupyter lab --ip=127.0.0.1 --ServerApp.root_dir=build/lab/notebooks \
 	  $$(test "$$(id -u)" = 0 && echo --allow-root)
 
 bench: $(STAMP) ## measure speed against peers, side by side; tables go to build/bench

@@ -41,7 +41,7 @@ Limits = Annotated[
         "May repeat.",
     ),
 ]
-To = Annotated[Path, typer.Option(help="The log (.sqlite), .csv or .parquet to write.")]
+To = Annotated[Path, typer.Option(help="Write this log (.sqlite), .csv or .parquet.")]
 
 #: What `score` prints where no metric is named.
 METRICS = (
@@ -67,14 +67,14 @@ def report(
         Path | None,
         typer.Option(
             metavar="FOLDER",
-            help="The folder to write; FILE_report if left out.",
+            help="Write to this folder; FILE_report if left out.",
         ),
     ] = None,
     columns: Columns = None,
     cluster: Annotated[
         str,
         typer.Option(
-            metavar="COL", help="Intervals are by this column; by image if known."
+            metavar="COL", help="Take intervals by this column; by image if left out."
         ),
     ] = "",
     group: Annotated[
@@ -94,7 +94,7 @@ def report(
         str,
         typer.Option(
             metavar="ANSWERS",
-            help="Other models on the same questions: vlcb (the five of the study), or a file.",
+            help="Compare with vlcb (the study's five) or a file, on the same questions.",
         ),
     ] = "",
     force: Force = False,
@@ -183,7 +183,7 @@ def score(
     ] = 2000,
     require: Limits = None,
 ) -> None:
-    """Accuracy, calibration and discrimination of each group of answers, with 95 % intervals.
+    """Print accuracy, calibration and discrimination of each group of answers, with 95 % intervals.
 
     Example: medcal score answers.csv --by model,modality --require "ece < 0.1"
     """
@@ -240,7 +240,7 @@ def calibrate(
     file: File,
     to: Annotated[
         Path | None,
-        typer.Option(help="The log or table to write; FILE_METHOD.csv if left out."),
+        typer.Option(help="Write this log or table; FILE_METHOD.csv if left out."),
     ] = None,
     columns: Columns = None,
     method: Annotated[

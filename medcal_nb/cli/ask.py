@@ -27,21 +27,20 @@ def _shard(text: str) -> tuple[int, int]:
 Model = Annotated[
     str,
     Option(
-        help="Who is asked: a pocket model, a folder, a hub id, clip:NAME or a URL."
+        help="Ask this model: a pocket model, a folder, a hub id, clip:NAME or a URL."
     ),
 ]
 Dataset = Annotated[
     str,
-    Option(
-        help="What it is asked about: a data set, or NAME:FOLDER for a copy on disk."
-    ),
+    Option(help="Ask about this data set, or NAME:FOLDER for a copy of it on disk."),
 ]
 Methods = Annotated[
-    str, Option(help="Elicitation methods, separated by commas, or 'all' of them.")
+    str,
+    Option(
+        help="Ask by these elicitation methods, such as 'verbalized,p_true', or by 'all'."
+    ),
 ]
-To = Annotated[
-    Path | None, Option(help="The log (.sqlite) that answers are written to.")
-]
+To = Annotated[Path | None, Option(help="Write answers to this log (.sqlite).")]
 Split = Annotated[
     str | None, Option(help="Ask about 'fit' or 'test' items only; both if left out.")
 ]
@@ -52,14 +51,12 @@ Shard = Annotated[
     str, Option(callback=_shard, help="Ask part I of N, written I/N, on this machine.")
 ]
 Samples = Annotated[
-    int, Option(min=1, max=1000, help="How many replies a sampling method draws.")
+    int, Option(min=1, max=1000, help="Draw so many replies where a method samples.")
 ]
 Temperature = Annotated[
-    float, Option(min=0.01, max=100, help="The temperature at which they are drawn.")
+    float, Option(min=0.01, max=100, help="Draw them at this temperature.")
 ]
-Tokens = Annotated[
-    int | None, Option(min=1, help="A reply has at most so many tokens.")
-]
+Tokens = Annotated[int | None, Option(min=1, help="End a reply after so many tokens.")]
 Letters = Annotated[
     bool, Option("--letters", help="Show the options of a question by letters.")
 ]
@@ -67,14 +64,19 @@ Batch = Annotated[
     int, Option(min=1, help="Write the log after so many items; a kill loses no more.")
 ]
 Device = Annotated[
-    str | None, Option(help="Where a local model computes: cpu, cuda or mps.")
+    str | None, Option(help="Compute there with a local model: cpu, cuda or mps.")
 ]
-Revision = Annotated[str | None, Option(help="The commit of a checkpoint on the hub.")]
+Revision = Annotated[
+    str | None, Option(help="Take this commit of a checkpoint on the hub.")
+]
 ServedAs = Annotated[
-    str | None, Option(help="The name that the server at the URL gives the model.")
+    str | None, Option(help="Ask for the model by this name at the URL.")
 ]
 Concurrency = Annotated[
-    int, Option(min=1, max=4096, help="So many requests wait for a server at once.")
+    int,
+    Option(
+        min=1, max=4096, help="Have so many requests under way at once, over all URLs."
+    ),
 ]
 Timeout = Annotated[
     float, Option(min=0.1, max=1e6, help="Give a request up after so many seconds.")

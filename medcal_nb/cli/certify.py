@@ -32,28 +32,33 @@ def certify(
     ],
     risk: Annotated[
         float | None,
-        typer.Option(help="Share wrong that is allowed among the answers retained."),
+        typer.Option(help="Allow this share of wrong answers among those retained."),
     ] = None,
     delta: Annotated[
         float | None,
-        typer.Option(help="Probability that the certificate fails; 0.1 if left out."),
+        typer.Option(
+            help="Let a certificate fail with at most this probability; 0.1 if left out."
+        ),
     ] = None,
     budget: Annotated[
         int | None,
-        typer.Option(min=1, help="Most answers to grade; 400 if left out."),
+        typer.Option(min=1, help="Grade at most so many answers; 400 if left out."),
     ] = None,
     batch: Annotated[
-        int, typer.Option(min=1, help="Answers to grade before the next run.")
+        int, typer.Option(min=1, help="Grade so many answers before the next run.")
     ] = 20,
     seed: Annotated[
-        int | None, typer.Option(min=0, help="Of the order of grading; 0 if left out.")
+        int | None,
+        typer.Option(min=0, help="Draw the order of grading from this; 0 if left out."),
     ] = None,
     rows: Annotated[
-        str, typer.Option(metavar="QUERY", help="Rows of these models and methods.")
+        str, typer.Option(metavar="QUERY", help="Take the models and methods where it holds.")
     ] = "",
     watch: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="Graded answers in use, in their order."),
+        typer.Option(
+            metavar="FILE", help="Watch graded answers in use, in their order."
+        ),
     ] = None,
     columns: Columns = None,
 ) -> None:

@@ -25,28 +25,29 @@ def reader(
     to: To = None,
     model: Annotated[
         str | None,
-        Option(metavar="NAME", help="Whose answers are shown; chosen if left out."),
+        Option(
+            metavar="NAME",
+            help="Show the answers of this model; one is chosen if left out.",
+        ),
     ] = None,
     dataset: Annotated[
         str | None,
         Option(
             metavar="NAME",
-            help="The data set that is shown; NAME:FOLDER of its images.",
+            help="Show this data set; NAME:FOLDER says where its images are.",
         ),
     ] = None,
     strategy: Annotated[
         str | None,
         Option(
             metavar="NAME",
-            help="The elicitation method that is shown; chosen if left out.",
+            help="Show this elicitation method; one is chosen if left out.",
         ),
     ] = None,
     size: Annotated[
         int, Option(min=1, max=200, help="Put so many cases on the page.")
     ] = 20,
-    number: Annotated[
-        int, Option("--set", min=1, help="Which set of cases is shown.")
-    ] = 1,
+    number: Annotated[int, Option("--set", min=1, help="Show this set of cases.")] = 1,
     certify: Annotated[
         bool,
         Option(
@@ -59,7 +60,7 @@ def reader(
         Option(
             "--reader",
             metavar="NAME",
-            help="Whose decisions these will be; the page asks if left out.",
+            help="Write decisions under this name; the page asks if left out.",
         ),
     ] = "",
     force: Force = False,

@@ -24,7 +24,9 @@ from numpy.typing import NDArray
 from medcal_nb.errors import MedcalError
 from medcal_nb.measure.decimals import shortest_decimals
 
-TEXT = pd.StringDtype(na_value=np.nan)
+# text whose missing cells are NaN, by the name that it has in pandas 2.2
+_IS_OLD = pd.__version__.startswith("2.2.")
+TEXT = pd.StringDtype("pyarrow_numpy") if _IS_OLD else pd.StringDtype(na_value=np.nan)
 
 #: What columns are called, and words for right and wrong.
 KNOWN = tomllib.loads(Path(__file__).with_name("names.toml").read_text("utf-8"))

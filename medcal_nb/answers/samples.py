@@ -152,7 +152,8 @@ def _merged(
     one = frame.assign(n_answers=groups["sample"].transform("size"))
     for name in _SUMS:
         if name in frame:
-            one[name] = groups[name].transform("sum", skipna=False)
+            is_known = groups[name].transform("count") == one["n_answers"]
+            one[name] = groups[name].transform("sum").where(is_known)
     rows = one.reindex(columns=["answer", "option_probabilities"]).astype(object)
     rows = rows.where(rows.notna(), None).to_dict("records")
     positions = []

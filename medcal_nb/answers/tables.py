@@ -458,7 +458,9 @@ def without_formulas(table: pd.DataFrame) -> pd.DataFrame:
     for name, kind in table.dtypes.items():
         if kind in (TEXT, object):
             column = table[name].astype(TEXT)
-            risky = column.str.match(_FORMULA) & ~column.str.fullmatch(_NUMBER)
+            # by their patterns: pandas 2.2 takes no other
+            is_formula = column.str.match(_FORMULA.pattern, na=False)
+            risky = is_formula & ~column.str.fullmatch(_NUMBER.pattern, na=False)
             table[name] = column.where(~risky.astype(bool), "'" + column)
     return table
 

@@ -7,7 +7,6 @@ import io
 import json
 import platform
 import re
-import sys
 import warnings
 from base64 import b64encode
 from importlib.metadata import version
@@ -278,12 +277,9 @@ def _say(texts: list[str], **where: Any) -> None:
     display(HTML(quoted), **where)
 
 
-def _note(message: Warning | str, category: type[Warning], *place: Any) -> None:
-    """Print what numbers mean less than they seem, on the page too; other warnings as ever."""
-    if issubclass(category, UserWarning):
-        print(f"Note: {message}")
-    else:
-        sys.stderr.write(warnings.formatwarning(message, category, *place[:2]))
+def _note(message: Warning | str, *place: Any, **more: Any) -> None:
+    """Print a warning as a line for a reader, without the place in the code that gave it."""
+    print("Note:", " ".join(str(message).split()))
 
 
 def _checkout() -> Path:

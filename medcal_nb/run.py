@@ -63,11 +63,6 @@ _INLINE = {
     "TQDM_DISABLE": "1",
     "PYTHONHASHSEED": "0",
 }
-# a warning is a line for a reader, without the place in the code that gave it
-_STARTUP = (
-    "--IPKernelApp.exec_lines=import warnings; warnings.showwarning = "
-    "lambda m, *_, **__: print('Note:', ' '.join(str(m).split()))"
-)
 
 
 class Step:
@@ -483,7 +478,6 @@ def _execute(step: Step, stage: Path, kernels: Any) -> None:
             kernel_name="python3",
             language="python",
             kernel_manager_class=kernels,
-            extra_arguments=[_STARTUP],
             start_timeout=180,
             execution_timeout=longest,
             shutdown_kernel="immediate",

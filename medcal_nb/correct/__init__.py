@@ -53,3 +53,7 @@ __all__ = [
     "transfer_counts",
     "transfer_study",
 ]
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -112,3 +112,7 @@ __all__ = [
     "wilson_interval",
     "worst_group",
 ]
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -52,7 +52,10 @@ def certify(
         typer.Option(min=0, help="Draw the order of grading from this; 0 if left out."),
     ] = None,
     rows: Annotated[
-        str, typer.Option(metavar="QUERY", help="Take the models and methods where it holds.")
+        str,
+        typer.Option(
+            metavar="QUERY", help="Take the models and methods where it holds."
+        ),
     ] = "",
     watch: Annotated[
         Path | None,

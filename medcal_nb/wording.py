@@ -79,7 +79,8 @@ def between(table: pd.DataFrame, column: str) -> list[str]:
     unit = " %" if UNITS.get(name) == "%" else ""
     scale = 100 if name in UNITS else 1
     texts = []
-    for least, most in zip(table[f"{name}_least"], table[f"{name}_most"], strict=True):
+    bounds = table[[f"{name}_least", f"{name}_most"]].astype(float)
+    for least, most in bounds.itertuples(index=False):
         text = typeset(f"{scale * least:.0f} to {scale * most:.0f}{unit}")
         texts.append(text if pd.notna(least) else "–")
     return texts

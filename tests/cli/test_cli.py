@@ -60,6 +60,7 @@ def test_a_shell_completes_commands(medcal, monkeypatch, tmp_path):
     monkeypatch.delenv("_MEDCAL_COMPLETE")
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("SHELL", "/bin/bash")
+    monkeypatch.setenv("_TYPER_COMPLETE_TEST_DISABLE_SHELL_DETECTION", "1")
     assert medcal("--install-completion", "bash")[0] == 0
     assert "medcal" in (tmp_path / ".bash_completions" / "medcal.sh").read_text()
 

@@ -23,15 +23,6 @@ app.command(rich_help_panel="Read")(reader.reader)
 # Arrow's own pool hands pages back at every turn: seconds, for a million answers
 os.environ.setdefault("ARROW_DEFAULT_MEMORY_POOL", "system")
 
-#: What replaced the commands that are gone.
-REPLACED = {
-    "export": "medcal import LOG --to answers.csv",
-    "merge": "medcal import a.sqlite b.sqlite --to answers.sqlite",
-    "strategies": "medcal ask --list methods",
-    "models": "medcal ask --list models",
-    "items": "medcal ask --list datasets",
-    "verify": "medcal study --verify",
-}
 #: What a library that is not installed is part of.
 EXTRAS = {
     "ask": [
@@ -60,9 +51,6 @@ def main() -> None:
     Typer ends with 1 where a reader such as `head` has seen enough, and makes 130 of Ctrl-C.
     """
     try:
-        command = next(iter(sys.argv[1:]), "")
-        if command in REPLACED:
-            raise MedcalError(f"'{command}' is gone: `{REPLACED[command]}`")
         code = app(prog_name="medcal", standalone_mode=False)
     except Exception as error:
         code, text = _explained(error)

@@ -70,7 +70,6 @@ def test_a_shell_completes_commands(medcal, monkeypatch, tmp_path):
     [
         (["stuudy"], "'stuudy'"),
         (["study", "99"], "no notebook '99'"),
-        (["export", "a.sqlite"], "medcal import LOG --to answers.csv"),
         (["score", "nothing.csv"], "nothing.csv"),
         (["reader", "pockte"], "did you mean 'pocket'"),
         (["score", "vlcb", "-c", "confidence=conf"], "leave out confidence"),

@@ -116,7 +116,8 @@ def table_of(rows: Iterable[dict]) -> pd.DataFrame:
     columns = {}
     for name in names:
         column = pd.Series([row.get(name) for row in rows], dtype=object)
-        with contextlib.suppress(UnicodeError):  # refused by its row, if it is wanted
+        # refused by its row, if it is wanted
+        with contextlib.suppress(UnicodeError, OverflowError):
             column = column.infer_objects()
         columns[name] = column
     return pd.DataFrame(columns)

@@ -1,7 +1,7 @@
 """``medcal certify``: a threshold certified by grading a few answers, and watched in use."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -87,14 +87,14 @@ def certify(
         for line in answers.attrs.get("assumed", ()):
             note(line)
         answers = select(answers, rows) if rows else answers
-        sheet = GradeSheet(
-            file.with_name(f"{name}.grades.csv"),
-            answers,
-            risk=risk,
-            delta=delta,
-            budget=budget,
-            seed=seed,
-        )
+        path = file.with_name(f"{name}.grades.csv")
+        plan: dict[str, Any] = {
+            "risk": risk,
+            "delta": delta,
+            "budget": budget,
+            "seed": seed,
+        }
+        sheet = GradeSheet(path, answers, **plan)
         stand = sheet.stand(batch)
     n_open = sheet.write_next(stand)
     sheet.write_threshold(stand, to)

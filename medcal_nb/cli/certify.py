@@ -1,7 +1,7 @@
 """``medcal certify``: a threshold certified by grading a few answers, and watched in use."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -88,13 +88,9 @@ def certify(
             note(line)
         answers = select(answers, rows) if rows else answers
         path = file.with_name(f"{name}.grades.csv")
-        plan: dict[str, Any] = {
-            "risk": risk,
-            "delta": delta,
-            "budget": budget,
-            "seed": seed,
-        }
-        sheet = GradeSheet(path, answers, **plan)
+        sheet = GradeSheet(
+            path, answers, risk=risk, delta=delta, budget=budget, seed=seed
+        )
         stand = sheet.stand(batch)
     n_open = sheet.write_next(stand)
     sheet.write_threshold(stand, to)

@@ -12,8 +12,7 @@ import pandas as pd
 
 from medcal_nb.labels import LATEX, UNITS, label_of
 
-_ENDS = ("_low", "_high")
-_BOUNDS = ("_least", "_most")
+_BESIDE = ("_low", "_high", "_least", "_most")  # shown with the number they are of
 _TINY = 0.0001
 
 
@@ -44,21 +43,22 @@ def show(table: pd.DataFrame, columns: list[str] | None = None) -> pd.DataFrame:
     >>> show(pd.DataFrame([row])).to_numpy().tolist()
     [['DeepSeek-VL2', '51 % [40, 60]']]
     """
-    names = columns or [
-        name for name in table if not str(name).endswith((*_ENDS, *_BOUNDS))
-    ]
+    names = columns or []
+    if columns is None:
+        is_beside = table.columns.astype(str).str.endswith(_BESIDE)
+        names = table.columns[~is_beside]
     shown = {}
     for name in names:
         numbers = [name]
-        for end in _ENDS:
-            if f"{name}{end}" in table:
-                numbers.append(f"{name}{end}")
+        if f"{name}_low" in table:
+            numbers += [f"{name}_low", f"{name}_high"]
         texts = []
         for row in table[numbers].itertuples(index=False):
             texts.append(_cell(name, *row))
         shown[_heading(name)] = texts
         if columns is None and f"{name}_least" in table:
-            shown[_heading(f"{name}_bounds")] = between(table, f"{name}_bounds")
+            bounds = f"{name}_bounds"
+            shown[_heading(bounds)] = between(table, bounds)
     return _Shown(shown)
 
 
@@ -76,13 +76,18 @@ def between(table: pd.DataFrame, column: str) -> list[str]:
     ['25 to 75 %', '–']
     """
     name = column.removesuffix("_bounds")
-    unit = " %" if UNITS.get(name) == "%" else ""
-    scale = 100 if name in UNITS else 1
-    texts = []
     bounds = table[[f"{name}_least", f"{name}_most"]].astype(float)
+    unit = ""
+    if name in UNITS:
+        bounds = 100 * bounds
+    if UNITS.get(name) == "%":
+        unit = "%"
+    texts = []
     for least, most in bounds.itertuples(index=False):
-        text = typeset(f"{scale * least:.0f} to {scale * most:.0f}{unit}")
-        texts.append(text if pd.notna(least) else "–")
+        text = f"{least:.0f} to {most:.0f}{unit}"
+        if pd.isna(least):
+            text = "–"
+        texts.append(typeset(text))
     return texts
 
 
@@ -109,15 +114,17 @@ def estimate(
     >>> estimate(row, "gap", "points")
     '31 percentage points (95 % CI 30 to 33)'
     """
-    columns = [name, f"{name}_low", f"{name}_high"]
-    numbers = row[columns]
     unit = ""
+    scale = 1
     if form == "points":
         form = ".0f"
-        numbers = 100 * numbers
+        scale = 100
         unit = " percentage points"
-    value, low, high = (format(number, form) for number in numbers)
-    return typeset(f"{value}{unit} ({level:.0%} CI {low} to {high})")
+    value = format(scale * row[name], form)
+    low = format(scale * row[f"{name}_low"], form)
+    high = format(scale * row[f"{name}_high"], form)
+    interval = f"{level:.0%} CI {low} to {high}"
+    return typeset(f"{value}{unit} ({interval})")
 
 
 def typeset(text: str) -> str:
@@ -131,7 +138,6 @@ def typeset(text: str) -> str:
 
 def _cell(column: str, value: Any, *ends: float) -> str:
     """A value of a column as a person reads it, a number with its interval."""
-    unit = UNITS.get(column, "")
     if isinstance(value, str):
         return label_of(value, column)
     if isinstance(value, bool | np.bool_):
@@ -140,22 +146,32 @@ def _cell(column: str, value: Any, *ends: float) -> str:
         return "–"
     if isinstance(value, int | np.integer):
         return f"{value:,}"
-    if not isinstance(value, float) or np.isinf(value):
-        return str(value).replace("inf", "∞")
+    if not isinstance(value, float):
+        return str(value)
+    if np.isinf(value):
+        return f"{value}".replace("inf", "∞")
+    return _number(column, value, *ends)
+
+
+def _number(column: str, value: float, *ends: float) -> str:
+    """A number with its interval, few digits, in its unit."""
     if 0 < value < _TINY and not ends:
         return f"< {_TINY}"
+    unit = UNITS.get(column, "")
     scale = 1
+    digits = _digits(value, *ends)
     if unit:
         scale = 100
         digits = 0
-    else:
-        digits = _digits(value, *ends)
     text = f"{scale * value:z,.{digits}f}"
     if unit == "%":
         text += " %"
     if ends and np.isfinite(ends).all():
-        interval = ", ".join(f"{scale * end:z.{digits}f}" for end in ends)
-        text += f" [{interval}]"
+        form = f"z.{digits}f"
+        low, high = scale * np.array(ends)
+        low = format(low, form)
+        high = format(high, form)
+        text += f" [{low}, {high}]"
     return text.replace("-", "−")
 
 
@@ -167,15 +183,18 @@ def _digits(value: float, *ends: float) -> int:
     for width in np.diff(ends):
         if width > 0:
             step = min(step, width)
-    step = max(step, _TINY) if largest else 1  # of 0 none
-    place = int(np.floor(np.log10(step)))
+    if not largest:  # a zero has none
+        return 0
+    size = np.log10(max(step, _TINY))
+    place = int(np.floor(size))
     return max(0, -place)
 
 
 # --- LaTeX --------------------------------------------------------------------------------
 
 _LETTERS = "ßæœøåłıÆŒØÅŁ¡¿"
-_ACCENTS = "\u0300\u0301\u0302\u0303\u0304\u0306\u0307\u0308\u030a\u030b\u030c\u0327"
+_MARKS = "\u0300\u0301\u0302\u0303\u0304\u0306\u0307\u0308\u030a\u030b\u030c\u0327"
+_ACCENTS = ([], *map(list, _MARKS))  # none, or one that every font has
 _CHARACTER = 4.5  # points, on average, of footnotes
 _LINE = 75  # characters of a line of LaTeX's article
 _BETWEEN = 1.5  # characters between two columns
@@ -192,22 +211,17 @@ def as_latex(text: str) -> str:
     """
     signs = []
     for sign in unicodedata.normalize("NFC", text):
-        is_printed = " " <= sign <= "~" or sign in _LETTERS or _is_accented(sign)
+        letter, *accents = list(unicodedata.normalize("NFD", sign))
+        is_latin = letter.isprintable() and letter.isascii()
         if sign in LATEX:
             signs.append(LATEX[sign])
-        elif is_printed:
+        elif sign in _LETTERS or (is_latin and accents in _ACCENTS):
             signs.append(sign)
         elif sign.isspace():
             signs.append(" ")
         else:
             signs.append("?")
     return "".join(signs)
-
-
-def _is_accented(sign: str) -> bool:
-    """Whether a sign is a Latin letter with an accent that every font has."""
-    letter, *accents = list(unicodedata.normalize("NFD", sign))
-    return letter.isascii() and len(accents) == 1 and accents[0] in _ACCENTS
 
 
 def latex(table: pd.DataFrame, columns: list[str] | None = None) -> str:
@@ -261,8 +275,9 @@ def latex_table(head: list[str], rows: list[list[str]]) -> str:
     columns = [*zip(*lines, strict=True)]
     # (columns,) characters of the longest cell, and of the longest word, which is not broken
     widest = np.array([_longest(cells) for cells in columns])
-    words = np.array([_longest(" ".join(cells).split()) for cells in columns])
-    least = np.clip(words, 2, _WORD)
+    words = [" ".join(cells).split() for cells in columns]
+    longest = [_longest(some) for some in words]
+    least = np.clip(longest, 2, _WORD)
     n_names = _names(columns, least)
     texts = []
     for part in _parts(least, n_names):
@@ -294,10 +309,14 @@ def _longest(texts: Iterable[str]) -> float:
 def _names(columns: list[tuple[str, ...]], least: np.ndarray) -> int:
     """How many columns at the left hold names: those before the first number."""
     number = re.compile(r"[−<\d]")
-    n = 1
-    while n < len(columns) and not any(map(number.match, columns[n])):
+    n = 0
+    for cells in columns:
+        if n and any(map(number.match, cells)):
+            break
         n += 1
-    return n if least[:n].sum() < _LINE / 2 else 1
+    if least[:n].sum() < _LINE / 2:
+        return n
+    return 1
 
 
 def _parts(least: np.ndarray, names: int) -> list[list[int]]:
@@ -306,9 +325,9 @@ def _parts(least: np.ndarray, names: int) -> list[list[int]]:
     parts = [first]
     for column in range(names, len(least)):
         longer = [*parts[-1], column]
-        between = _BETWEEN * len(longer)
-        is_long = least[longer].sum() + between > _LINE
-        if is_long and parts[-1] != first:
+        width = least[longer].sum()
+        width += _BETWEEN * len(longer)
+        if width > _LINE and parts[-1] != first:
             parts.append(first)
             longer = [*first, column]
         parts[-1] = longer
@@ -317,13 +336,17 @@ def _parts(least: np.ndarray, names: int) -> list[list[int]]:
 
 def _kinds(widest: np.ndarray, least: np.ndarray) -> str:
     """Columns of a tabular: as wide as their cells where a line has room, else wrapped."""
-    room = _LINE - _BETWEEN * len(least) - least.sum()
+    n = len(least)
+    room = _LINE - _BETWEEN * n - least.sum()
     wanted = widest - least
     if wanted.sum() <= room:
-        return "l" * len(least)
+        return "l" * n
     shares = wanted / wanted.sum()
-    widths = _CHARACTER * (least + shares * max(room, 0))
-    return "".join(f"p{{{width:.0f}pt}}" for width in widths)
+    more = shares * max(room, 0)
+    kinds = ""
+    for width in _CHARACTER * (least + more):
+        kinds += f"p{{{width:.0f}pt}}"
+    return kinds
 
 
 def _latex_row(cells: list[str], wraps: str) -> str:

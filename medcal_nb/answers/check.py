@@ -175,12 +175,6 @@ def _assume(out: dict[str, pd.Series], index: pd.Index, dataset: str) -> list[st
     if "item_id" not in out:
         out["item_id"] = pd.Series(range(1, len(index) + 1), index).astype(TEXT)
         assumed.append("no column of items: rows are numbered")
-    for name in {"item_id", "image_id"} & out.keys():
-        names = out[name]
-        in_small = names.str.lower()
-        n_alike = names.nunique() - in_small.nunique()
-        if n_alike:
-            assumed.append(f"'{name}': {n_alike:,} differ from others by case alone")
     return sorted(assumed)
 
 

@@ -144,25 +144,15 @@ def with_bounds(
     >>> with_bounds(pd.DataFrame({"model": ["m"]}), answers, ["model"]).values.tolist()
     [['m', 2.0, 0.25, 0.75, -0.25, 0.25]]
     """
-    stated = answers[answers["confidence"].notna()]
-    right = stated["correct"].astype("boolean")
-    stated = stated.assign(
-        least=right.fillna(False).astype(float),
-        most=right.fillna(True).astype(float),
-    )
+    stated = answers[answers["confidence"].notna()].astype({"correct": float})
     # all of them are group 0, the one row of such a table
     groups = stated.groupby(by or (lambda _: 0), observed=True, dropna=False)
-    means = groups[["confidence", "least", "most"]].mean()
     n = groups.size()
-    ends = pd.DataFrame(
-        {
-            "n_ungraded": (n * (means["most"] - means["least"])).round(),
-            "accuracy_least": means["least"],
-            "accuracy_most": means["most"],
-            "gap_least": means["confidence"] - means["most"],
-            "gap_most": means["confidence"] - means["least"],
-        }
-    )
+    ends = pd.DataFrame({"n_ungraded": n - groups["correct"].count()}, dtype=float)
+    ends["accuracy_least"] = groups["correct"].sum() / n
+    ends["accuracy_most"] = ends["accuracy_least"] + ends["n_ungraded"] / n
+    ends["gap_least"] = groups["confidence"].mean() - ends["accuracy_most"]
+    ends["gap_most"] = groups["confidence"].mean() - ends["accuracy_least"]
     ends = ends[ends["n_ungraded"] > UNGRADED * n]
     return table.join(ends, on=by or None)
 

@@ -57,6 +57,8 @@ METRICS = (
 )
 _OURS = {"item": "item_id", "image": "image_id", "method": "strategy"}
 _SIDE_BY_SIDE = 3
+#: The end of an interval that decides on a limit, its column, and that of the bound beside it.
+_ENDS = {"<": ("upper", "high", "most"), ">": ("lower", "low", "least")}
 _GATE = re.compile(r"\s*(\w+)\s*([<>])=?\s*(-?\d*\.?\d+)\s*")
 
 
@@ -355,15 +357,14 @@ def _keeps(
     row: "pd.Series", by: list[str], metric: str, sign: str, bound: float
 ) -> bool:
     """Whether a row keeps a limit by its interval and bounds, noted; an unknown end keeps none."""
-    is_upper = sign == "<"
-    end = "upper" if is_upper else "lower"
-    value = row[f"{metric}_high" if is_upper else f"{metric}_low"]
-    extreme = row.get(f"{metric}_most" if is_upper else f"{metric}_least", math.nan)
+    end, high, most = _ENDS[sign]
+    value = row[f"{metric}_{high}"]
+    extreme = row.get(f"{metric}_{most}", math.nan)
     at_worst = ""
     if not math.isnan(extreme):  # the interval moves to where all the ungraded are
         value += extreme - row[metric]
         at_worst = f", the worst taken of {row['n_ungraded']:,.0f} ungraded answers,"
-    is_kept = value < bound if is_upper else value > bound
+    is_kept = value < bound if sign == "<" else value > bound
     name = ", ".join(str(row[column]) for column in by) or "all answers"
     note(
         f"{name}: {end} end of the 95 % CI of {metric}{at_worst} is {value:.4g}, "

@@ -160,9 +160,6 @@ CASES = {
     "which data set names no image": (
      "dataset,image," + HEAD + "a,i,1,.5,1\nb,,1,.5,1\n", {},
      {"said": "no image named in b: each answer"}),
-    "which names differ by case": (
-     "image," + HEAD + "I.png,1,.5,1\ni.png,2,.5,1\n", {},
-     {"said": "'image_id': 1 differ from others by"}),
     "which column may be two": ("pred,other,prediction," + HEAD + "a,b,c,1,.5,1\n", {},
      {"said": "answer: 'pred', 'prediction' may be it, none is taken"}),
     "that scores are missing": ("id,logit_A,logit_B,gold\n1,3,,A\n", {},

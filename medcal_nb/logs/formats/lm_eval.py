@@ -48,12 +48,9 @@ def _answer(sample, log):
         main = None
     if sample.get("filter") not in (None, "none"):
         out["strategy"] += f":{sample['filter']}"
-    used = at(sample, "token_counts.0") or {}
     return out | {
         "item_id": sample["doc_id"],
         "correct": log.graded(metrics, main=main),
-        "prompt_tokens": used.get("input_tokens"),
-        "new_tokens": used.get("output_tokens"),
     }
 
 

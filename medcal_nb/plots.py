@@ -304,6 +304,8 @@ def calibration(table: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     ax : Axes, optional
         Where to draw; the current axes if not given.
     """
+    import seaborn as sns
+
     ax = ax or plt.gca()
     ax.plot([0, 1], [0, 1], "--", color=GREY, lw=0.9, zorder=1, label="calibrated")
     if "n_near" in table:
@@ -319,15 +321,22 @@ def calibration(table: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
             elinewidth=0.9,
             zorder=2,
         )
-        sizes = 80 * table["n"] / table["n"].max() + 5
-        ax.scatter(
-            table["confidence"],
-            table["accuracy"],
-            s=sizes,
+        sns.scatterplot(
+            table,
+            x="confidence",
+            y="accuracy",
+            size="n",
+            size_norm=(
+                0,
+                table["n"].max(),
+            ),  # an area grows with its answers, from none
+            sizes=(5, 85),
             color=INK,
             alpha=0.8,
             clip_on=False,
             label="answers (area: how many)",
+            legend=False,
+            ax=ax,
         )
     ticks = np.linspace(0, 1, 6)
     ax.set(

@@ -36,7 +36,7 @@ _LONG = (
 # seconds of a cell: of the study, and of one that asks a model of the user's
 _LONGEST = 600
 _LONGEST_ASKING = 24 * 3600
-_LIBRARIES = ("numpy", "scipy", "pandas", "matplotlib")
+_LIBRARIES = ("numpy", "scipy", "pandas", "matplotlib", "seaborn")
 # what no notebook imports, and what alone decides how figures and tables look
 _APART = ("cli", "reader", "run.py")
 _DRAWING = (

@@ -29,7 +29,7 @@ FLOORS = (
 # what could be published by itself
 APART = {"measure": {"errors"}, "correct": {"errors", "answer_key", "measure"}}
 HEAVY = {"torch", "transformers", "open_clip", "netcal", "papermill", "matplotlib"}
-HEAVY |= {"nbconvert", "aiohttp", "ipywidgets"}
+HEAVY |= {"seaborn", "nbconvert", "aiohttp", "ipywidgets"}
 
 
 def room_of(file: Path, package: Path = PACKAGE) -> str:

@@ -207,9 +207,10 @@ def dots(
         medians,
         medians.index.astype(object).map(rows),
         "|",
-        color=INK,
-        ms=13,
-        mew=2.5,
+        color=GREY,
+        ms=17,
+        mew=2,
+        zorder=1,  # behind the mark that it is of
         label="median",
     )
     _mark(ax, reference)
@@ -331,8 +332,8 @@ def calibration(table: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
                 table["n"].max(),
             ),  # an area grows with its answers, from none
             sizes=(5, 85),
-            color=INK,
-            alpha=0.8,
+            color=GREY,
+            zorder=1.5,  # behind the bars
             clip_on=False,
             label="answers (area: how many)",
             legend=False,
@@ -340,7 +341,7 @@ def calibration(table: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
         )
     ticks = np.linspace(0, 1, 6)
     ax.set(
-        xlim=(-0.02, 1.02),
+        xlim=(-0.04, 1.04),
         ylim=(-0.02, 1.02),
         xticks=ticks,
         yticks=ticks,
@@ -377,7 +378,7 @@ def outcomes(table: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     ax.axhline(0, color=INK, lw=0.6)
     ax.yaxis.set_major_formatter(lambda value, _: f"{abs(value):,.0f}")
     ticks = np.linspace(0, 1, 6)  # as of the diagram above it
-    ax.set(xlim=(-0.02, 1.02), xticks=ticks, ylabel="answers: correct, wrong")
+    ax.set(xlim=(-0.04, 1.04), xticks=ticks, ylabel="answers: correct, wrong")
     _name_axis(ax.xaxis, "confidence")
     return ax
 

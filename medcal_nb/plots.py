@@ -208,7 +208,7 @@ def dots(
         medians.index.astype(object).map(rows),
         "|",
         color=GREY,
-        ms=17,
+        ms=14,
         mew=2,
         zorder=1,  # behind the mark that it is of
         label="median",

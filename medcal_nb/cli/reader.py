@@ -50,10 +50,7 @@ def reader(
     number: Annotated[int, Option("--set", min=1, help="Show this set of cases.")] = 1,
     certify: Annotated[
         bool,
-        Option(
-            "--certify",
-            help="ANSWERS is a sheet of medcal certify: grade its open rows.",
-        ),
+        Option("--certify", help="ANSWERS is a sheet of medcal certify: grade it."),
     ] = False,
     name: Annotated[
         str,

@@ -139,7 +139,6 @@ def watch_table(
 
         - the `by` columns
         - threshold
-        - risk_before, risk: share wrong of the answers retained
         - early: share of the orders with an alarm before the change
         - noticed: share of the others with an alarm after it
         - median_delay: graded answers from the change to the alarm, median of these orders;
@@ -158,8 +157,8 @@ def watch_table(
     >>> bad = answers.assign(correct=rng.random(800) < 0.6)
     >>> one = pd.DataFrame({"threshold": [0.65]})
     >>> table = watch_table(good, bad, one, risk=0.2, n_before=2000)
-    >>> table[["risk_before", "risk", "early", "median_delay"]].round(2).to_numpy().tolist()
-    [[0.1, 0.35, 0.0, 51.0]]
+    >>> table[["early", "noticed", "median_delay"]].to_numpy().tolist()
+    [[0.0, 1.0, 51.0]]
     """
     check_level(risk, "risk")
     check_whole(run_length, "run_length", 2)
@@ -186,12 +185,9 @@ def watch_table(
             if is_alarm.any():
                 alarms[i] = is_alarm.argmax() + 1
         row = dict(zip(by, name, strict=True)) | {"threshold": threshold}
-        row |= {"risk_before": good.wrong.mean(), "risk": other.wrong.mean()}
         rows.append(row | _delays(alarms - n_before))
     # a table without rows has its columns, too
-    return pd.DataFrame(
-        rows, columns=[*by, "threshold", "risk_before", "risk", *DELAYS]
-    )
+    return pd.DataFrame(rows, columns=[*by, "threshold", *DELAYS])
 
 
 class _Retained:

@@ -395,7 +395,7 @@ def certify_methods(
     r"""`certify` for each confidence of the same answers: delta divided, grades shared.
 
     .. math:: P\bigl(\, \exists m: P(y = 0 \mid c_m \ge \hat\tau_m) > \alpha \,\bigr) \le
-        \textstyle\sum_{m=1}^{k} \delta / k = \delta
+        \sum_{m=1}^{k} \delta / k = \delta
 
     so that whichever threshold is taken afterwards holds. The methods have one random order of the
     items, and a grade is of an answer, not of a method: rows of one item with the same answer

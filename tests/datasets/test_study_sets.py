@@ -273,7 +273,8 @@ def test_a_model_is_asked_and_drawn_beside_the_five(tmp_path):
     assert table["n_a"].max() <= len(items)
     same = answers[answers["item_id"].isin(items["item_id"])]
     accuracy = measure.metrics_table(same, by=["model"], metrics=["accuracy"])
-    ax = plots.forest(accuracy.assign(of="GQA"), "accuracy", label="of", hue="model")
+    _, ax = plt.subplots()
+    plots.forest(accuracy.assign(of="GQA"), "accuracy", label="of", hue="model", ax=ax)
     drawn = {line.lines[0].get_color() for line in ax.containers}
     assert len(drawn) == 6
     plt.close("all")

@@ -9,6 +9,7 @@ import nbformat
 import pytest
 
 from medcal_nb.run import ROOT, compare_results
+from tests.notebooks.conftest import AS_PUBLISHED
 
 NAMES = sorted(path.stem for path in (ROOT / "notebooks").glob("[0-9][0-9]_*.ipynb"))
 SHARES = ("accuracy", "mean_confidence", "ece", "brier", "auroc")
@@ -68,4 +69,13 @@ def test_papermill_alone_gives_what_the_study_gives(study_run, by_papermill):
     (step,) = [step for step in study_run.steps if step.name.startswith("04")]
     assert not compare_results(
         results_of(step), by_papermill(step.name, **step.overrides)
+    )
+
+
+@pytest.mark.parametrize("name", AS_PUBLISHED)
+def test_a_study_gives_the_published_results(name, study_run):
+    (step,) = [step for step in study_run.steps if step.name == name]
+    published = ROOT / "figures" / "results" / f"{name}.json"
+    assert not compare_results(
+        json.loads(published.read_text("utf-8")), results_of(step)
     )

@@ -11,6 +11,11 @@ from medcal_nb.run import ROOT, steps_of
 from tests.notebooks.worlds import WORLDS, answers_of
 
 CHAPTERS = ["02_metrics", "03_modalities", "04_transfer", "05_fusion", "06_deferral"]
+#: No threshold is certified in 06 alone; 05, the slowest, reads images as 04 does.
+CASES = [(chapter, world) for chapter in CHAPTERS for world in WORLDS]
+for chapter in CHAPTERS[:-1]:
+    CASES.remove((chapter, "nothing certified"))
+CASES.remove(("05_fusion", "one image each"))
 #: What a user writes into the profile, and sizes at which a chapter runs in seconds.
 OWN = {"MODEL": "first", "N_RESAMPLES": 50, "N_SPLITS": 3, "N_BEFORE": 50}
 OWN |= {"BUDGETS": [30, 50], "BUDGET": 50}
@@ -18,8 +23,7 @@ OWN |= {"BUDGETS": [30, 50], "BUDGET": 50}
 
 @pytest.mark.notebooks
 @pytest.mark.slow
-@pytest.mark.parametrize("world", WORLDS)
-@pytest.mark.parametrize("chapter", CHAPTERS)
+@pytest.mark.parametrize(("chapter", "world"), CASES)
 def test_a_chapter_runs_on_it(chapter, world, tmp_path, monkeypatch):
     answers_of(world).to_csv(tmp_path / "answers.csv", index=False)
     (step,) = steps_of([chapter], profile="imported", to=tmp_path)

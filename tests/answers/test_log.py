@@ -212,7 +212,7 @@ def test_killed_at_random_moments_nothing_is_lost_or_doubled(tmp_path):
     killed, whole = tmp_path / "killed.sqlite", tmp_path / "whole.sqlite"
     assert run(APPEND, whole).returncode == 0
     deaths = 0
-    for _ in range(8):
+    for _ in range(6):
         worker = subprocess.Popen(
             [sys.executable, "-c", APPEND, killed], stdout=subprocess.PIPE, text=True
         )

@@ -1,4 +1,4 @@
-"""Papermill alone gives the published results; 04 to 06, which take long, are in test_study."""
+"""Papermill alone gives the published results; a study 05 and 06 (test_study)."""
 
 import json
 

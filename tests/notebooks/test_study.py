@@ -65,13 +65,6 @@ def test_the_executed_copy_shows_what_is_published(step):
         assert (step.figures / name).with_suffix(".csv").stat().st_size
 
 
-def test_papermill_alone_gives_what_the_study_gives(study_run, by_papermill):
-    (step,) = [step for step in study_run.steps if step.name.startswith("04")]
-    assert not compare_results(
-        results_of(step), by_papermill(step.name, **step.overrides)
-    )
-
-
 @pytest.mark.parametrize("name", AS_PUBLISHED)
 def test_a_study_gives_the_published_results(name, study_run):
     (step,) = [step for step in study_run.steps if step.name == name]

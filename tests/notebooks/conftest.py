@@ -9,7 +9,7 @@ import pytest
 from medcal_nb.run import ROOT, run_study, steps_of
 
 #: Sizes at which a chapter says the same with less certainty, and runs in seconds.
-SMALL = {"N_RESAMPLES": 50, "N_DRAWS": 20, "N_ITEMS": 4, "N_SPLITS": 3}
+SMALL = {"N_RESAMPLES": 50, "N_DRAWS": 20, "N_ITEMS": 4}
 SMALL["TRANSFERS"] = {"GQA → POPE": ["dataset == 'GQA'", "dataset == 'POPE'"]}
 SMALL["UNMATCHED"] = {
     "vlm_uncertainty_bench": ["dataset == 'mmbench'", "dataset == 'oodcv'"]

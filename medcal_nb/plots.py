@@ -305,14 +305,14 @@ def calibration(table: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     ax : Axes, optional
         Where to draw; the current axes if not given.
     """
-    import seaborn as sns
-
     ax = ax or plt.gca()
     ax.plot([0, 1], [0, 1], "--", color=GREY, lw=0.9, zorder=1, label="calibrated")
     if "n_near" in table:
         few = table["n_near"] < min(20, table["n_near"].max() / 2)
         lines(table.mask(few), "confidence", "accuracy", ax=ax)
     else:
+        import seaborn as sns
+
         ax.errorbar(
             table["confidence"],
             table["accuracy"],
@@ -322,15 +322,13 @@ def calibration(table: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
             elinewidth=0.9,
             zorder=2,
         )
+        # an area grows with its answers, from none
         sns.scatterplot(
             table,
             x="confidence",
             y="accuracy",
             size="n",
-            size_norm=(
-                0,
-                table["n"].max(),
-            ),  # an area grows with its answers, from none
+            size_norm=(0, table["n"].max()),
             sizes=(5, 85),
             color=GREY,
             zorder=1.5,  # behind the bars

@@ -28,11 +28,8 @@ _PACKAGE = Path(__file__).resolve().parent
 ROOT = checkout()
 
 _AT_ONCE = 2
-_LONG = (
-    "01",
-    "04",
-    "06",
-)  # begun first, so that nothing waits for one of them at the end
+# begun first, so that nothing waits for one of them at the end
+_LONG = ("01", "04", "06")
 # seconds of a cell: of the study, and of one that asks a model of the user's
 _LONGEST = 600
 _LONGEST_ASKING = 24 * 3600

@@ -202,8 +202,9 @@ class GradeSheet:
             return 0
         asked = self.pool.iloc[stand.next]
         # of several confidences none is shown
-        shown = SHOWN if len(stand.table) == 1 else SHOWN[:-2] + SHOWN[-1:]
-        new = asked.reindex(columns=[*KEY, *shown]).dropna(axis=1, how="all")
+        if len(stand.table) > 1:
+            asked = asked.drop(columns="confidence")
+        new = asked.reindex(columns=[*KEY, *SHOWN]).dropna(axis=1, how="all")
         new = new.astype(TEXT)
         new[GRADE] = None
         new[PLAN] = str(self.plan)

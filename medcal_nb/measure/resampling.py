@@ -269,7 +269,7 @@ class Bootstrap:
         names = pd.unique(np.asarray(images))
         if names.dtype.kind in "OUS":
             names = names.astype(object)
-        # uint64 sums wrap around: a set's key hangs on no order
+        # uint64 sums wrap around: a set has the same key in any order
         key = int(pd.util.hash_array(names, categorize=False).sum(dtype=np.uint64))
         return np.random.default_rng([self.seed, len(names), key])
 

@@ -32,7 +32,8 @@ def show(table: pd.DataFrame, columns: list[str] | None = None) -> pd.DataFrame:
     ----------
     table : DataFrame
         The ends of an interval stand in ``<column>_low`` and ``<column>_high``, bounds in
-        ``<column>_least`` and ``<column>_most``.
+        ``<column>_least`` and ``<column>_most``. Where a column ``metric`` names what a row is
+        about, a difference is in the unit of that metric.
     columns : list of str, optional
         Those shown, in order; all but ends of intervals and bounds if not given.
 
@@ -42,6 +43,9 @@ def show(table: pd.DataFrame, columns: list[str] | None = None) -> pd.DataFrame:
     >>> row |= {"accuracy_low": 0.4, "accuracy_high": 0.6}
     >>> show(pd.DataFrame([row])).to_numpy().tolist()
     [['DeepSeek-VL2', '51 % [40, 60]']]
+    >>> both = {"metric": ["brier", "gap"], "difference": [-0.0838, -0.0526]}
+    >>> show(pd.DataFrame(both)).to_numpy().tolist()
+    [['Brier score', '−0.084'], ['overconfidence', '−5']]
     """
     names = columns or []
     if columns is None:
@@ -52,9 +56,14 @@ def show(table: pd.DataFrame, columns: list[str] | None = None) -> pd.DataFrame:
         numbers = [name]
         if f"{name}_low" in table:
             numbers += [f"{name}_low", f"{name}_high"]
+        kinds = pd.Series(name, table.index)
+        if "metric" in table:  # a difference has the unit of its metric
+            of_metric = f"{name}_" + table["metric"].astype(str)
+            kinds = of_metric.where(of_metric.isin(list(UNITS)), name)
         texts = []
-        for row in table[numbers].itertuples(index=False):
-            texts.append(_cell(name, *row))
+        rows = table[numbers].itertuples(index=False)
+        for kind, row in zip(kinds, rows, strict=True):
+            texts.append(_cell(kind, *row))
         shown[_heading(name)] = texts
         if columns is None and f"{name}_least" in table:
             bounds = f"{name}_bounds"
@@ -78,9 +87,9 @@ def between(table: pd.DataFrame, column: str) -> list[str]:
     name = column.removesuffix("_bounds")
     bounds = table[[f"{name}_least", f"{name}_most"]].astype(float)
     unit = ""
-    if name in UNITS:
+    if column in UNITS:
         bounds = 100 * bounds
-    if UNITS.get(name) == "%":
+    if UNITS.get(column) == "%":
         unit = "%"
     texts = []
     for least, most in bounds.itertuples(index=False):
@@ -176,7 +185,10 @@ def _number(column: str, value: float, *ends: float) -> str:
 
 
 def _digits(value: float, *ends: float) -> int:
-    """Digits after the point: two significant ones, and those that tell ends apart."""
+    """Digits after the point: two significant ones, and those that tell ends apart.
+
+    A score without ends has three, so that a reader can take one from another.
+    """
     sizes = np.abs([value, *ends])
     largest = sizes[np.isfinite(sizes)].max()
     step = largest / 10
@@ -187,6 +199,8 @@ def _digits(value: float, *ends: float) -> int:
         return 0
     size = np.log10(max(step, _TINY))
     place = int(np.floor(size))
+    if not ends and largest < 1:
+        place = min(place, -3)
     return max(0, -place)
 
 

@@ -261,6 +261,7 @@ def transfer_counts(table: pd.DataFrame) -> pd.DataFrame:
         - method: the map's name
         - pairs: models and strategies
         - each of `CONCLUSIONS`: number after Holm's correction
+        - conclusions: the same in words, those that occur
         - lowered, raised: pairs in which the interval of the change of the Brier score by transfer
           is below, or above, 0
         - lowered_holm, raised_holm: the same after Holm's correction
@@ -284,8 +285,13 @@ def transfer_counts(table: pd.DataFrame) -> pd.DataFrame:
     rows = []
     for method, part in table.groupby("method", sort=False):
         row = {"method": method, "pairs": len(part)}
+        words = []
         for name in CONCLUSIONS:
-            row[name] = int((part["conclusion_holm"] == name).sum())
+            n = int((part["conclusion_holm"] == name).sum())
+            row[name] = n
+            if n:
+                words.append(f"{n} {name}")
+        row["conclusions"] = ", ".join(words)
         for name in COUNTED:
             row[name] = int(part[name].sum())
             row[f"{name}_holm"] = int(part[f"{name}_holm"].sum())

@@ -20,7 +20,7 @@ from medcal_nb.answers.recorded import recorded_entry, recorded_names
 from medcal_nb.answers.together import together
 from medcal_nb.errors import MedcalError, NotEnough, check_known
 from medcal_nb.files import PathLike, file_hash, new_folder
-from medcal_nb.labels import UNITS, label_of
+from medcal_nb.labels import label_of
 from medcal_nb.measure import Bootstrap
 from medcal_nb.measure.rows import image_labels, images_known, measured
 from medcal_nb.report import parts
@@ -193,11 +193,6 @@ def shown(section: Section, table: pd.DataFrame) -> Shown:
     """The texts of a section's table: the columns that hold something."""
     # equal numbers that were added up in another order are rounded alike
     table = table.round(12)
-    if "metric" in table:  # overconfidence in percentage points, as elsewhere
-        in_points = table["metric"].map(UNITS) == "points"
-        numbers = table.filter(regex="^(value|difference)").columns
-        table.loc[in_points, numbers] *= 100
-        table["metric"] = table["metric"].map(heading)
     cells = {}
     for column in section.columns:
         texts = _texts(table, column)
@@ -226,6 +221,8 @@ def _texts(table: pd.DataFrame, column: str) -> list[str]:
     if column not in table:
         return ["–"] * len(table)
     values = table[column]
+    if column == "metric":
+        return [heading(name) for name in values]
     if column == "p_holm":
         return [p_value(p).removeprefix("P = ").removeprefix("P ") for p in values]
     if pd.api.types.is_numeric_dtype(values):

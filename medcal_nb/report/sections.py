@@ -65,8 +65,8 @@ checking none. Saving: of deferring against the cheaper of the other two; below 
 more."""
 BESIDE = """Each model on the questions that it and the models of this file both answered, by data
 set and elicitation method. Difference: a − b on the questions of the pair, 95 % CIs, paired by
-image where it is known. P (Holm): corrected for all rows. Answers of the two sources may have been
-asked for and graded in other ways."""
+image where it is known. P value (Holm): corrected for all rows. Answers of the two sources may have
+been asked for and graded in other ways."""
 RECALIBRATED = """Platt scaling, cross-fitted in five folds by {unit}; 95 % CIs. Answers needed: for
 95 % CIs of O:E, slope and AUROC as narrow as 0.2, 0.2 and 0.1 (Riley et al., BMJ
 2024;384:e074821), if independent. Where AUROC is near 0.5 a map has nothing to fit, and the slope
@@ -332,8 +332,8 @@ def comparison(r: Judged) -> Section:
     columns = ["metric", "a", *second, "n_a", "n_b", "value_a", "value_b"]
     caption = (
         f"Difference: a − b, 95 % CIs, paired by {r.unit if r.facts['n_units'] else 'item'}; "
-        f"{r.facts['n_common']:,} items were answered by {'both' if n == 2 else 'all'}. P (Holm): "
-        "corrected for all rows."
+        f"{r.facts['n_common']:,} items were answered by {'both' if n == 2 else 'all'}. P value "
+        "(Holm): corrected for all rows."
     )
     if is_long:
         caption += (

@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-import glob
 import hashlib
 import json
 import os
-import platform
-import re
 import shutil
 import stat
 import uuid
@@ -56,9 +53,9 @@ def new_file(
         If ``path`` may not be written, with the reason and the remedy.
     """
     target = Path(path)
-    check_new_file(target, sources=sources, force=force)
+    _check_new_file(target, sources=sources, force=force)
     with _part_of(target) as part:
-        part.touch(exist_ok=False)
+        part.touch()
         yield part
         os.replace(part, target)
 
@@ -84,145 +81,89 @@ def new_folder(path: PathLike, *, force: bool = False) -> Iterator[Path]:
         If ``path`` may not be written; the first file that is not ours is named.
     """
     target = Path(path)
-    check_new_folder(target, force=force)
+    _check_new_folder(target, force=force)
     with _part_of(target) as part:
         part.mkdir()
         yield part
-        files = {name: file_hash(part / name) for name in sorted(_files(part))}
-        (part / LIST).write_text(json.dumps({"files": files}, indent=0), "utf-8")
-        check_new_folder(target, force=force)
+        hashes = {name: file_hash(part / name) for name in _files(part)}
+        (part / LIST).write_text(json.dumps({"files": hashes}, indent=0), "utf-8")
+        # what came while it was written is somebody's work, too
+        _check_new_folder(target, force=force)
         old = part.with_suffix(".old")
         if target.exists():
             target.rename(old)
-        try:
-            part.rename(target)
-        except OSError:
-            if old.exists():
-                old.rename(target)  # it stays as it was
-            raise
-        for name in [*_written(old), LIST]:
-            (old / name).unlink(missing_ok=True)
-        # a file that somebody has put there meanwhile stays, and its folder with it
-        for folder in sorted([old, *old.rglob("*")], reverse=True):
-            with contextlib.suppress(OSError):
-                folder.rmdir()
+        part.rename(target)
+        shutil.rmtree(old, ignore_errors=True)
 
 
-def check_new_folder(path: PathLike, *, force: bool = False) -> None:
-    """Refuse a folder that `new_folder` may not write, before any work is done for it.
-
-    Raises
-    ------
-    MedcalError
-        If ``path`` is a file or link, holds a file that is not of its own list, or is there
-        already and ``force`` is false.
-    """
-    target = Path(path)
+def _check_new_folder(target: Path, *, force: bool) -> None:
+    """Refuse a file, a folder with files that are not of its own list, and one that is there."""
     if not target.parent.is_dir():
         raise MedcalError(f"{target}: no folder {target.parent}: make it first")
-    if target.is_symlink() or (target.exists() and not target.is_dir()):
+    if target.is_symlink() or target.is_file():
         raise MedcalError(f"{target}: a file or link, no folder: choose another name")
-    foreign = _files(target) - {*_written(target), LIST}
+    files = _files(target)
+    foreign = files - _written(target)
     if foreign:
         raise MedcalError(
             f"{target}: holds {min(foreign)}, which medcal did not write there or which was "
             "changed since; nothing is replaced: choose another folder"
         )
-    if target.is_dir() and any(target.iterdir()) and not force:
+    if files and not force:
         raise MedcalError(
             f"{target}: there already: choose another name, or --force replaces it"
         )
 
 
 def _files(folder: Path) -> set[str]:
-    """Names of all files and links in a folder and below."""
-    inside = folder.rglob("*") if folder.is_dir() else ()
-    return {
-        path.relative_to(folder).as_posix()
-        for path in inside
-        if path.is_symlink() or not path.is_dir()
-    }
+    """Names of all files and links in a folder and below, but for its list."""
+    names = set()
+    for path in folder.rglob("*"):
+        if path.is_symlink() or not path.is_dir():
+            names.add(path.relative_to(folder).as_posix())
+    return names - {LIST}
 
 
-def _written(folder: Path) -> list[str]:
+def _written(folder: Path) -> set[str]:
     """The files of a folder of ours that are as it was made; none of another folder."""
     try:
-        files = json.loads((folder / LIST).read_text("utf-8"))["files"]
-        known = _files(folder) & files.keys()
-    except (OSError, ValueError, TypeError, KeyError, AttributeError):
-        return []
-    paths = {name: folder / name for name in known}
-    return [
-        name
-        for name, path in paths.items()
-        if path.is_file() and file_hash(path) == files[name]
-    ]
+        hashes = dict(json.loads((folder / LIST).read_text("utf-8"))["files"])
+    except (OSError, ValueError, TypeError, KeyError):
+        return set()
+    names = set()
+    for name in _files(folder):
+        path = folder / name
+        if path.is_file() and file_hash(path) == hashes.get(name):
+            names.add(name)
+    return names
 
 
 @contextlib.contextmanager
 def _part_of(target: Path) -> Iterator[Path]:
     """Yield the free name of a part beside ``target``, which goes when the block ends.
 
-    Its name tells the process: parts that a killed one left are removed, those of a living one, and
-    of another machine, never.
-
     Raises
     ------
     MedcalError
         If nothing can be written there, with the reason.
     """
-    begin = f".{target.name[:100]}.{platform.node()}-"
-    for part in target.parent.glob(f"{glob.escape(begin)}*.part"):
-        process = re.fullmatch(
-            r"(\d+)-[0-9a-f]{12}\.part", part.name.removeprefix(begin)
-        )
-        if process and not _lives(int(process[1])):
-            _remove(part)
-    part = target.with_name(f"{begin}{os.getpid()}-{uuid.uuid4().hex[:12]}.part")
+    part = target.with_name(f".{target.name[:100]}.{uuid.uuid4().hex}.part")
     try:
         yield part
     except OSError as error:
         reason = error.strerror or error
         raise MedcalError(f"{target}: can't be written: {reason}") from error
     finally:
-        _remove(part)
+        if part.is_dir():
+            shutil.rmtree(part, ignore_errors=True)
+        part.unlink(missing_ok=True)
 
 
-def _lives(process: int) -> bool:
-    """Whether a process of this machine is there."""
-    if os.name == "nt":  # where asking would end it
-        return True
-    try:
-        os.kill(process, 0)
-    except OSError as error:
-        return not isinstance(error, ProcessLookupError)
-    return True
-
-
-def _remove(part: Path) -> None:
-    if part.is_dir() and not part.is_symlink():
-        shutil.rmtree(part, ignore_errors=True)
-    with contextlib.suppress(OSError):
-        part.unlink()
-
-
-def check_new_file(
-    path: PathLike, *, sources: Iterable[PathLike] = (), force: bool = False
-) -> None:
-    """Refuse a path that :func:`new_file` may not write, before any work is done for it.
-
-    Raises
-    ------
-    MedcalError
-        If ``path`` is a source, an answers log, a folder, no regular file, in no folder, or
-        there already and ``force`` is false.
-    """
-    target = Path(path)
+def _check_new_file(target: Path, *, sources: Iterable[PathLike], force: bool) -> None:
+    """Refuse a source, an answers log, what is no regular file, and a file that is there."""
     problem = ""
     if not os.path.exists(target):
-        if os.path.islink(target):
-            problem = "a link to nothing: choose another name"
-        elif not os.path.isdir(target.parent):
+        if not os.path.isdir(target.parent):
             problem = f"no folder {target.parent}: make it first"
     elif not target.is_file():
         problem = "a folder or no regular file: give the name of a file"
@@ -270,21 +211,19 @@ def file_hash(path: PathLike) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def read_manifest(folder: Path, remedy: str) -> dict[str, Any]:
+def read_manifest(folder: Path) -> dict[str, Any]:
     """Return what ``manifest.json`` says of a folder of data that come with the workbook.
 
     Raises
     ------
     MedcalError
-        If it is missing or damaged, with the remedy.
+        If it is missing or damaged.
     """
     path = folder / "manifest.json"
     try:
         return json.loads(path.read_text(encoding="utf-8"))
-    except OSError:
-        raise MedcalError(f"{path}: there is no such file; {remedy}") from None
-    except ValueError:
-        raise MedcalError(f"{path}: is damaged, no JSON; {remedy}") from None
+    except (OSError, ValueError):
+        raise MedcalError(f"{path}: missing or damaged; {FROM_A_CLONE}") from None
 
 
 def checkout() -> Path:
@@ -298,7 +237,7 @@ def recorded_folder() -> Path:
     return checkout() / "data" / "recorded"
 
 
-def check_shipped(path: Path, sha256: str, remedy: str) -> Path:
+def check_shipped(path: Path, sha256: str) -> Path:
     """Return the path of a file that comes with the workbook, if it is the one of its manifest.
 
     Parameters
@@ -307,8 +246,6 @@ def check_shipped(path: Path, sha256: str, remedy: str) -> Path:
         The file.
     sha256 : str
         Its SHA-256, as the manifest says.
-    remedy : str
-        How to get it again.
 
     Raises
     ------
@@ -316,11 +253,10 @@ def check_shipped(path: Path, sha256: str, remedy: str) -> Path:
         If it is missing, damaged or another file.
     """
     if not path.is_file():
-        raise MedcalError(f"{path}: there is no such file; {remedy}")
-    actual = file_hash(path)
-    if actual != sha256:
+        raise MedcalError(f"{path}: there is no such file; {FROM_A_CLONE}")
+    if file_hash(path) != sha256:
         raise MedcalError(
-            f"{path}: is damaged or another file: its SHA-256 is {actual}, the manifest says "
-            f"{sha256}; {remedy}"
+            f"{path}: is damaged or another file: its SHA-256 is not that of the manifest; "
+            f"{FROM_A_CLONE}"
         )
     return path

@@ -19,7 +19,6 @@ from scipy.special import softmax
 from medcal_nb.answers.columns import GRADED_COLUMNS, TEXT, by_option
 from medcal_nb.errors import MedcalError, check_known
 from medcal_nb.files import (
-    FROM_A_CLONE,
     check_shipped,
     read_manifest,
     recorded_folder,
@@ -58,7 +57,7 @@ def recorded_manifest(folder: Path | None = None) -> dict[str, dict[str, Any]]:
     MedcalError
         If there is no manifest, or it is damaged.
     """
-    return read_manifest(Path(folder or recorded_folder()), FROM_A_CLONE)
+    return read_manifest(Path(folder or recorded_folder()))
 
 
 def load_recorded(
@@ -191,7 +190,7 @@ def recorded_entry(name: str, folder: Path | None = None) -> dict[str, Any]:
     """
     folder = Path(folder or recorded_folder())
     entry = recorded_manifest(folder)[name]
-    check_shipped(folder / entry["file"], entry["sha256"], FROM_A_CLONE)
+    check_shipped(folder / entry["file"], entry["sha256"])
     return entry
 
 

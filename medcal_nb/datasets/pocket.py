@@ -10,7 +10,7 @@ import pandas as pd
 
 from medcal_nb.datasets.items import chosen
 from medcal_nb.errors import MedcalError, check_known
-from medcal_nb.files import FROM_A_CLONE, check_shipped, checkout, read_manifest
+from medcal_nb.files import check_shipped, checkout, read_manifest
 
 MANIFEST = "manifest.json"
 
@@ -104,7 +104,7 @@ def fresh_answers(dataset: str, model: str, strategy: str) -> pd.DataFrame:
 
 def _manifest(home: Path) -> dict[str, dict[str, str]]:
     """Return file hashes by folder."""
-    return read_manifest(home, FROM_A_CLONE)
+    return read_manifest(home)
 
 
 def _checked(folder: str, file: str) -> Path:
@@ -112,4 +112,4 @@ def _checked(folder: str, file: str) -> Path:
     home = pocket_home()
     path = home / folder / file
     expected = _manifest(home).get(folder, {}).get(file, "nothing")
-    return check_shipped(path, expected, FROM_A_CLONE)
+    return check_shipped(path, expected)

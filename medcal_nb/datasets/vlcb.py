@@ -14,7 +14,6 @@ from typing import Any
 import pandas as pd
 
 from medcal_nb.files import (
-    FROM_A_CLONE,
     check_shipped,
     read_manifest,
     recorded_folder,
@@ -137,6 +136,6 @@ def numbered(items: pd.DataFrame) -> tuple[pd.DataFrame, dict[str, int]]:
 
 def _known_items() -> pd.DataFrame:
     folder = recorded_folder()
-    entry = read_manifest(folder, FROM_A_CLONE)["vlcb_items"]
-    path = check_shipped(folder / entry["file"], entry["sha256"], FROM_A_CLONE)
+    entry = read_manifest(folder)["vlcb_items"]
+    path = check_shipped(folder / entry["file"], entry["sha256"])
     return pd.read_parquet(path)

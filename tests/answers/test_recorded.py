@@ -153,11 +153,10 @@ def test_an_unanswered_question_has_no_grade_and_no_confidence_lies_above_1():
 
 def test_a_damaged_or_foreign_table_is_refused_by_name_and_hash(copy):
     path = copy / "viper.parquet"
-    expected = recorded_manifest(copy)["viper"]["sha256"]
     path.write_bytes(path.read_bytes()[:-1] + b"x")
     with pytest.raises(MedcalError) as refused:
         load_recorded("viper", folder=copy)
-    for part in (str(path), expected, file_hash(path), "git checkout"):
+    for part in (str(path), "is not that of the manifest", "git checkout"):
         assert part in str(refused.value)
 
 
@@ -167,10 +166,10 @@ def test_a_missing_table_or_damaged_manifest_says_how_to_get_it(copy, tmp_path):
     (copy / "viper.parquet").unlink()
     with pytest.raises(MedcalError, match="there is no such file"):
         load_recorded("viper", folder=copy)
-    with pytest.raises(MedcalError, match=r"manifest\.json: there is no such"):
+    with pytest.raises(MedcalError, match=r"manifest\.json: missing or damaged"):
         load_recorded("viper", folder=tmp_path / "nowhere")
     (copy / "manifest.json").write_text("{")
-    with pytest.raises(MedcalError, match="is damaged, no JSON"):
+    with pytest.raises(MedcalError, match="missing or damaged"):
         load_recorded("viper", folder=copy)
 
 

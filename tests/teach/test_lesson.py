@@ -9,9 +9,11 @@ import re
 import numpy as np
 import pytest
 from PIL import Image
+from scipy.stats import binom
 
 from medcal_nb.datasets import open_image, pocket
 from medcal_nb.errors import MedcalError
+from medcal_nb.measure import auroc, best_threshold, ece, wilson_interval
 from medcal_nb.teach import exercises, lesson
 from medcal_nb.teach.lab import HALF_WIDTH, LEVELS, answers, lab
 
@@ -59,23 +61,37 @@ def test_each_exercise_knows_its_answer_and_the_mistakes_of_students(name):
     assert "{" not in asked["question"] + asked["why"]
 
 
-def test_the_eleven_right_answers():
-    right = {name: exercises.exercise(name)["answer"] for name in exercises.NAMES}
-    assert right == {
-        "boaster": pytest.approx(0.3),
-        "sample_size": "about half of it",
-        "more_bins": "grows",
-        "accuracy": "can't be said",
-        "temperature_order": "AUROC",
-        "temperature_half": 10,
-        "base_rate": pytest.approx(100 * 19 / 117),
-        "prevalence": "AUROC stays, they claim too much",
-        "threshold": pytest.approx(95),
-        "interval": "no, it lies outside",
-        "grades": 11,
-    }
-    # the rough interval of the hint leads to the answer that is right by Wilson's
+def test_the_right_answers_follow_from_what_is_asked():
+    """Those of the labs above them: tests/browser/test_lesson_site.py."""
+
+    def of(name):
+        asked = exercises.exercise(name)
+        return asked["answer"], asked["why"]
+
+    answer, _ = of("boaster")
+    assert answer == pytest.approx(ece(np.full(10, 0.9), np.arange(10) < 6))
+    answer, _ = of("temperature_order")
+    ordered = [auroc(*answers(LEVELS, 500, temperature=t)) for t in (1, 2)]
+    assert (answer, np.ptp(ordered)) == ("AUROC", 0)
+    answer, why = of("base_rate")
+    assert answer == pytest.approx(100 * 19 / 117, abs=0.01)
+    assert "19 of 117 yes" in why
+    answer, why = of("prevalence")
+    odds = (0.01 / 0.99) / (0.46 / 0.54)  # of a woman called 50 % sure
+    assert f"only {100 * odds / (1 + odds):.1f} % have a cancer" in why
+    assert "claim too much" in answer
+    assert of("threshold")[0] == 100 * best_threshold(cost_wrong=20, cost_check=1)
+    answer, why = of("interval")
+    low, high = wilson_interval(28, 100)
+    assert low > 0.15
+    assert f"from {100 * low:.0f} to {100 * high:.0f} %" in why
+    # the rough interval of the hint leads to the same answer
     assert 0.28 - 2 * (0.28 * 0.72 / 100) ** 0.5 > 0.15
+    answer, why = of("grades")
+    assert 0.8**answer <= 0.1 < 0.8 ** (answer - 1)
+    assert "10.7 % for 10, 8.6 % for 11" in why
+    one_wrong = binom.cdf(1, np.arange(1, 100), 0.2) <= 0.1
+    assert f"it takes {1 + one_wrong.argmax()}." in why
 
 
 def test_a_part_brings_its_script_and_escapes_what_it_says():

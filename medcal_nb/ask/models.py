@@ -23,13 +23,12 @@ def resolve_model(name: str, **reach: Any) -> Backend:
     name : str
         ``pocket-*`` (shipped with the package), a folder with a checkpoint, a hub id
         (``owner/model``), ``clip:ARCHITECTURE@PRETRAINED`` (open_clip, also
-        ``clip:hf-hub:owner/model``) or one or several URLs of OpenAI-compatible endpoints,
-        separated by commas.
+        ``clip:hf-hub:owner/model``) or the URL of an OpenAI-compatible endpoint.
     **reach
         ``device`` (``cpu``, ``cuda`` …; by default a GPU where there is one), ``revision`` (commit
         or tag of a hub checkpoint); at a URL ``served_as`` (the model's name there, by default the
-        first that the server lists), ``concurrency`` (requests under way at once, over all URLs)
-        and ``timeout`` (seconds a request may take).
+        first that the server lists), ``concurrency`` (requests under way at once) and
+        ``timeout`` (seconds a request may take).
 
     Raises
     ------

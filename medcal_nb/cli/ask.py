@@ -74,9 +74,7 @@ ServedAs = Annotated[
 ]
 Concurrency = Annotated[
     int,
-    Option(
-        min=1, max=4096, help="Have so many requests under way at once, over all URLs."
-    ),
+    Option(min=1, max=4096, help="Have so many requests under way at once."),
 ]
 Timeout = Annotated[
     float, Option(min=0.1, max=1e6, help="Give a request up after so many seconds.")

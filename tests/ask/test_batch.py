@@ -81,7 +81,7 @@ def test_a_batch_gives_what_a_direct_run_gives(tmp_path, log, monkeypatch):
         assert len(list(folder.glob("round-*"))) == 2  # a second turn
         assert collect_batch(folder, log)[1] == []
         with AnswerLog(tmp_path / "direct.sqlite") as other:
-            model = ServedModel([told.url])
+            model = ServedModel(told.url)
             assert not ask(model, items, NAMES, log=other, samples=3).failed
             direct = table(other)
     assert len(direct) > 40

@@ -49,12 +49,12 @@ def prompt(seed=1, instruction=prompts.ANSWER, *later):
 def run(model, calls):
     """What a model behind a URL answers to calls about an image, failures too."""
     with model.open() as portal:
-        return portal.call(model.asked().results, calls)
+        return portal.call(model.asked(**model.able).results, calls)
 
 
 def faulty(told, *faults, **how):
     """The model behind a server whose next answers are faults."""
-    model = ServedModel([told.url], **how)
+    model = ServedModel(told.url, **how)
     told.requests.clear()
     told.faults, told.armed = list(faults), True
     return model
@@ -85,12 +85,12 @@ def test_a_real_server_gives_the_replies_of_this_machine(tmp_path, log):
         assert math.isnan(a.logprob)
     assert not done.failed
     assert {"verbalized", "two_stage", "challenge", "augment"} <= asked
-    assert "log-probabilities are not returned" in " ".join(done.lines())
+    assert "returns no log-probabilities" in " ".join(done.lines())
 
 
 def test_log_probabilities_are_used_where_the_server_gives_them():
     with Told(logprobs=True) as told:
-        model = ServedModel([told.url])
+        model = ServedModel(told.url)
         asked = [Generate(prompt(), 5), Labels(prompt(), ("yes", "no"))]
         reply, labels = run(model, asked)
         (failed,) = run(model, [Labels(prompt(), ("up", "down"))])
@@ -108,7 +108,7 @@ def test_labels_of_several_tokens_are_read_word_by_word_where_the_server_scores_
     with Told(logprobs=True, scores=True) as told:
         pairs = (("up", "down"), ("up", "upper"), ("yes", "no"))
         labels = [Labels(prompt(), pair) for pair in pairs]
-        plain, nested, whole = run(ServedModel([told.url]), labels)
+        plain, nested, whole = run(ServedModel(told.url), labels)
     # with and without a capital: twice a half for each letter
     assert plain.mass == pytest.approx(2 * 0.5**2 + 2 * 0.5**4)
     assert plain.probabilities["up"] == pytest.approx(4 / 5)
@@ -126,14 +126,13 @@ ODD = [[1], "x", True, {"content": [None]}, {"content": 5}]
 def test_what_cannot_be_asked_is_said_with_the_reason_before_anything_is_asked(fault):
     with Told(sampling=False) as told:
         told.faults, told.armed = [fault], True
-        model = ServedModel([told.url])
+        model = ServedModel(told.url)
         can, *cannot = what_works(model, "verbalized,p_true,sequence_probability")
-    absent = "all zero" if fault is ZERO else "not returned"
     assert model.can == {"generate", "turns"}
     assert can == "told can be asked verbalized"
     assert cannot == [
-        f"not p_true: the likely first tokens of a reply are {absent}",
-        f"not sequence_probability: the server's log-probabilities are {absent}",
+        "not p_true: the server lists no likely first tokens of a reply",
+        "not sequence_probability: the server returns no log-probabilities",
     ]
     assert "same reply at every temperature" in model.cannot["sample"]
 
@@ -248,7 +247,7 @@ def test_a_server_that_sends_any_shape_of_page_fails_items_at_most(log):
 def test_the_key_is_told_nowhere(monkeypatch, tmp_path, log):
     monkeypatch.setenv("OPENAI_API_KEY", KEY + "\n")  # as read from a file
     with Told(name=KEY) as told, pytest.raises(MedcalError, match="like the key"):
-        ServedModel([told.url])
+        ServedModel(told.url)
     with Told() as told:
         model = faulty(told, 401)
         (refused,) = run(model, [Generate(prompt(), 5)])
@@ -259,14 +258,14 @@ def test_the_key_is_told_nowhere(monkeypatch, tmp_path, log):
         assert log.read()["raw"].tolist() == ["yes, ***"] * 2
         told.faults = [401] * 9
         with pytest.raises(MedcalError, match="fault 401") as refused:
-            ServedModel([told.url])
+            ServedModel(told.url)
         assert KEY not in str(refused.value)
     assert not any(KEY.encode() in path.read_bytes() for path in tmp_path.iterdir())
     for key in ("sk-né", "sk-a\r\nX-Other: 1", "sk-\u200bpasted"):
         monkeypatch.setenv("OPENAI_API_KEY", key)
         refusal = pytest.raises(MedcalError, match="holds a character that")
         with Told() as told, refusal as refused:
-            ServedModel([told.url])
+            ServedModel(told.url)
         assert "sk-" not in str(refused.value)
         assert not told.requests
 
@@ -277,18 +276,15 @@ def test_the_key_is_told_nowhere(monkeypatch, tmp_path, log):
 )
 def test_an_address_that_is_none_or_holds_a_secret_is_refused_untold(address):
     with pytest.raises(MedcalError, match="write http://HOST:PORT/v1") as refused:
-        ServedModel(["http://127.0.0.1:1/v1", address])
+        ServedModel(address)
     assert "hunter2" not in str(refused.value)
 
 
-def test_no_server_says_what_to_do_and_one_that_lives_is_found():
-    dead = [f"http://127.0.0.1:{port}" for port in (1, 2, 3)]  # where nothing listens
+def test_no_server_says_what_to_do():
     with pytest.raises(MedcalError, match="start the server"):
-        ServedModel(dead[:1])
-    with Told() as told:
-        assert ServedModel([*dead, told.url]).name == "told"
+        ServedModel("http://127.0.0.1:1")  # where nothing listens
     with Told(name="") as told, pytest.raises(MedcalError, match="it lists no model"):
-        ServedModel([told.url])
+        ServedModel(told.url)
 
 
 def jpeg(**more):
@@ -307,10 +303,10 @@ def test_an_image_is_sent_as_it_is_where_that_shows_the_same():
         (noise_picture(3), "png", True),
     ]
     with Told() as told:
-        model = ServedModel([told.url])
+        model = ServedModel(told.url)
         for picture, kind, same in pictures:
             run(model, [Generate(Prompt(picture, ("Is it?",)), 3)])
-            head, _, data = told.shown()[-1][0].partition(",")
+            head, _, data = told.shown()[-1].partition(",")
             assert head == f"data:image/{kind};base64"
             sent = base64.b64decode(data)
             assert (sent == picture.source) == same
@@ -332,50 +328,6 @@ def test_samples_go_in_one_request_and_equal_calls_are_asked_once():
         equal = run(model, [Generate(prompt(), 5), Labels(prompt(), ("yes", "no"))] * 3)
         assert len(told.requests) == 2
         assert equal == equal[:2] * 3
-
-
-def test_each_image_goes_to_one_server_and_a_dead_one_s_share_moves():
-    with Told(delay=0.02) as one, Told(delay=0.02) as two, tiny.reserved_port() as port:
-        urls = [one.url, two.url, f"http://127.0.0.1:{port}"]
-        model = ServedModel(urls, concurrency=3)
-        for told in (one, two):
-            told.requests.clear()
-            told.most = 0
-        ways = (prompts.ANSWER, strategies.VERBALIZED, prompts.DESCRIBE)
-        calls = [Generate(prompt(seed, way), 4) for way in ways for seed in range(32)]
-        assert [reply.text for reply in run(model, calls)] == ["yes"] * 96
-        first, second = ([url for url, _ in told.shown()] for told in (one, two))
-        assert min(len(first), len(second)) > 0
-        assert len(first) + len(second) == 96
-        assert not set(first) & set(second)
-        assert max(one.most, two.most) <= 3
-
-
-def test_an_image_s_bytes_go_once_to_a_server_that_finds_it_by_name(log):
-    items = tiny_items(3, kinds=("closed",), per_image=1)
-    methods = "verbalized,two_stage,p_true,challenge"
-    with Told(names="kept") as told:
-        model = faulty(told, concurrency=8)
-        assert not ask(model, items, methods, log=log).failed
-        assert sum(url is not None for url, _ in told.shown()) == 3
-        assert len(told.shown()) > 15
-        assert all(name for _, name in told.shown())
-        with model.open() as portal:  # what the server lets go of is sent again
-            asked = model.asked()
-            portal.call(asked.results, [Generate(prompt(1), 3)])
-            told.there.clear()
-            told.requests.clear()
-            portal.call(asked.results, [Generate(prompt(1), 4)])
-            portal.call(asked.results, [Generate(prompt(1), 5)])
-        assert [url is not None for url, _ in told.shown()] == [False, True, False]
-
-
-@pytest.mark.parametrize("names", [None, "ignored"])
-def test_a_server_that_does_not_know_images_by_name_is_sent_none(names):
-    """One that answers whatever image it is not shown least of all."""
-    with Told(names=names) as told:
-        run(faulty(told), [Generate(prompt(1), 3), Generate(prompt(1), 4)])
-        assert all(url and not name for url, name in told.shown())
 
 
 def two_stage_of(n):
@@ -404,7 +356,7 @@ def test_leaving_a_run_ends_what_is_under_way():
 def test_a_running_event_loop_is_no_obstacle_and_no_thread_is_left(tmp_path):
     async def cell():
         with AnswerLog(tmp_path / "a.sqlite") as log:
-            model = ServedModel([told.url])
+            model = ServedModel(told.url)
             return ask(model, tiny_items(6), "two_stage", log=log, batch_size=2)
 
     with Told() as told:

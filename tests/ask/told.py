@@ -3,7 +3,6 @@
 import json
 import math
 import threading
-import time
 
 from tests.loopback import Handler, Loopback
 
@@ -21,14 +20,14 @@ class Told(Loopback):
 
     A fault is a status, bytes (a body), a pair (status and address to go to), a dictionary (of what
     another choice holds), a function of the handler, or "held": no answer until `free` is set.
-    It draws where `sampling`, finds images by `names` ("kept", "ignored"), and can give
-    `logprobs`, `several` replies of a request, and `scores` of words.
+    It draws where `sampling`, and can give `logprobs`, `several` replies of a request, and
+    `scores` of words.
     """
 
-    def __init__(self, *, name="told", keeps=False, delay=0.0, names=None, **can):
+    def __init__(self, *, name="told", keeps=False, **can):
         self.sampling = can.pop("sampling", True)
-        self.can, self.names = {name for name in can if can[name]}, names
-        self.free, self.there, self.lock = threading.Event(), set(), threading.Lock()
+        self.can = {name for name in can if can[name]}
+        self.free, self.lock = threading.Event(), threading.Lock()
         self.requests, self.faults, self.armed = [], [], False
         self.under_way = self.most = self.connections = 0
         told = self
@@ -49,7 +48,6 @@ class Told(Loopback):
                     told.under_way += 1
                     told.most = max(told.most, told.under_way)
                     fault = told.faults.pop(0) if told.faults and told.armed else None
-                time.sleep(delay)
                 if fault == "held":
                     told.free.wait(60)
                 with told.lock:  # before the answer: after it the next may come
@@ -70,12 +68,6 @@ class Told(Loopback):
             message = f"fault {fault} for {handler.headers['Authorization']}"
             after = [("Retry-After", "0.05")] if fault == 429 else []
             return handler.send({"error": {"message": message}}, fault, after)
-        image = body["messages"][0]["content"][0]
-        if self.names == "kept" and image["image_url"]:
-            self.there.add(image.get("uuid"))
-        is_known = self.names == "ignored" or image.get("uuid") in self.there
-        if not image["image_url"] and not is_known:
-            return handler.send({"error": {"message": "no image of that name"}}, 400)
         n = body.get("n", 1) if "several" in self.can else 1
         page = {"choices": [self.choice(body, i) for i in range(n)]}
         page["usage"] = {"prompt_tokens": 11, "completion_tokens": 1}
@@ -103,7 +95,8 @@ class Told(Loopback):
         return choice
 
     def shown(self):
-        """What each request shows of its image: its URL or None, and its name or None."""
+        """The URL of the image of each request."""
         bodies = [body for _, body in self.requests if "messages" in body]
-        parts = [body["messages"][0]["content"][0] for body in bodies]
-        return [((p["image_url"] or {}).get("url"), p.get("uuid")) for p in parts]
+        return [
+            body["messages"][0]["content"][0]["image_url"]["url"] for body in bodies
+        ]

@@ -92,7 +92,7 @@ def measure(name, n, concurrency, delay, without):
     server.start()
     try:
         url = f"http://127.0.0.1:{ready.recv()}"
-        model = ServedModel([url], concurrency=concurrency)
+        model = ServedModel(url, concurrency=concurrency)
         began, cpu = time.perf_counter(), time.process_time()
         with tempfile.TemporaryDirectory() as folder:
             with AnswerLog(Path(folder) / "a.sqlite") as log:

@@ -308,7 +308,7 @@ class _Batch(Backend):
     def _url(self, picture: Picture) -> bytes:
         """Return where a request has its image from: itself, or a file that is written once."""
         if self.embeds:
-            return rq.data_url(picture)[0]
+            return rq.data_url(picture)
         data, kind, name = rq.encoded(picture)
         # a folder of millions of files is slow on the disks of clusters
         path = self.images / name[:2] / f"{name}.{kind}"

@@ -1,7 +1,7 @@
 """From calls to OpenAI requests and back: the same whether they are sent or written to a file.
 
 `Asked` answers calls: it is given how to `send` the body of a request, and makes results of the
-replies. In a body, `IMAGE` stands for the image.
+replies. In a body, `IMAGE` stands for the URL of the image.
 """
 
 import asyncio
@@ -13,7 +13,7 @@ import json
 import math
 import time
 from collections.abc import Awaitable, Callable, Sequence
-from contextlib import AbstractAsyncContextManager, nullcontext
+from contextlib import AbstractAsyncContextManager, nullcontext, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -37,7 +37,7 @@ from medcal_nb.errors import MedcalError
 #: Where requests go, below ``/v1``.
 CHAT = "/chat/completions"
 
-#: Stands for the image in a body.
+#: Stands for the URL of the image in a body.
 IMAGE = "@@image@@"
 
 #: The body of a request, and what came back for it: JSON.
@@ -76,27 +76,24 @@ def encoded(picture: Picture) -> tuple[bytes, str, str]:
     return data, kind, hashlib.blake2b(data, digest_size=16).hexdigest()
 
 
-def data_url(picture: Picture) -> tuple[bytes, str]:
-    """Return a picture as a data URL, in bytes, and its name."""
-    data, kind, name = encoded(picture)
-    return b"data:image/%b;base64,%b" % (kind.encode(), base64.b64encode(data)), name
+def data_url(picture: Picture) -> bytes:
+    """Return a picture as a data URL, in bytes."""
+    data, kind, _ = encoded(picture)
+    return b"data:image/%b;base64,%b" % (kind.encode(), base64.b64encode(data))
 
 
-def fill(body: Body, url: bytes | None, name: str = "") -> tuple[bytes, bytes, bytes]:
-    """Write a body as JSON, in it the image: by its URL, its name, or both; in parts of bytes."""
-    shown: Body = {"type": "image_url", "image_url": url and {"url": IMAGE}}
-    if name:
-        shown["uuid"] = name
-    before, _, after = json.dumps(body).partition(f'"{IMAGE}"')
-    head, _, tail = json.dumps(shown).partition(IMAGE)
-    return (before + head).encode(), url or b"", (tail + after).encode()
+def fill(body: Body, url: bytes) -> tuple[bytes, bytes, bytes]:
+    """Write a body as JSON, in it the URL of the image; in parts of bytes."""
+    before, _, after = json.dumps(body).partition(IMAGE)
+    return before.encode(), url, after.encode()
 
 
 def chat(model: str, turns: Sequence[str], limit: int, **more: Any) -> Body:
     """Write the body of a request for a reply."""
+    image = {"type": "image_url", "image_url": {"url": IMAGE}}
     messages = []
     for i, text in enumerate(turns):
-        content: Any = text if i else [IMAGE, {"type": "text", "text": text}]
+        content: Any = text if i else [image, {"type": "text", "text": text}]
         messages.append({"role": "assistant" if i % 2 else "user", "content": content})
     return {
         "model": model,
@@ -357,6 +354,18 @@ def version_of(reply: Body) -> str:
 def token_entries(choice: Body) -> list[Body]:
     """Return the entries of a choice's log-probabilities, one a token."""
     return list((choice.get("logprobs") or {}).get("content") or ())
+
+
+def n_listed(reply: Body) -> int:
+    """Return how many log-probabilities stand at a reply's first token: 1 is that token's own.
+
+    0 where none do, they have another form, or a server has filled them with zeros.
+    """
+    with suppress(AttributeError, LookupError, TypeError):
+        listed = token_entries(reply["choices"][0])[0].get("top_logprobs") or ()
+        is_filled = len(listed) > 1 and not any(one["logprob"] for one in listed)
+        return 0 if is_filled else max(1, len(listed))
+    return 0
 
 
 def _logprob(entry: Body, least: float = -math.inf) -> float:

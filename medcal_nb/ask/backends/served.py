@@ -3,15 +3,13 @@
 Anything that answers ``/v1/chat/completions`` with an image as a data URL can be asked: vLLM,
 SGLang, ``transformers serve``, llama.cpp, hosted APIs. What a server can do beyond that is found
 out by asking it once: log-probabilities, sampling, several samples of one request (``n``),
-log-probabilities of given words, images by their names (``uuid``).
+log-probabilities of given words.
 """
 
 import asyncio
-import hashlib
 import json
 import os
 import re
-import time
 from collections.abc import (
     AsyncIterator,
     Callable,
@@ -52,10 +50,8 @@ if TYPE_CHECKING:
 #: Bytes of a reply that are read; more is a fault.
 MOST_BYTES = 1 << 25
 
-#: Seconds in which a connection must open; seconds for which a URL that opens none is left alone.
+#: Seconds in which a connection must open.
 _CONNECT = 10.0
-_REST = 30.0
-_UNREACHED = (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError)
 
 #: What a URL may be: user, password and query would be shown.
 _ADDRESS = re.compile(r"https?://[^@?#\s]+")
@@ -67,28 +63,23 @@ _AGAIN = frozenset((408, 409, 425, 429))
 _AHEAD = 3
 
 
-class Refused(MedcalError):
-    """A server says no, and will again."""
-
-
 class ServedModel(Backend):
-    """A model behind one or several URLs.
+    """A model behind a URL.
 
     Parameters
     ----------
-    urls : list of str
-        Endpoints of the same model, one per engine: all requests about an image go to one of them,
-        as its cache holds that image. ``/v1`` is added where it is missing.
+    url : str
+        Of the endpoint; ``/v1`` is added where it is missing.
     served_as : str, optional
-        Its name there; by default the first that a server lists.
+        Its name there; by default the first that the server lists.
     concurrency : int
-        Requests under way at once, over all URLs.
+        Requests under way at once.
     timeout : float
         Seconds a request may take.
 
     Notes
     -----
-    The key is read from the environment variable ``OPENAI_API_KEY``. Sampled replies pass a seed
+    A key is read from the environment variable ``OPENAI_API_KEY``. Sampled replies pass a seed
     made of item and sample; whether the server keeps it apart from its other requests is up to it.
     """
 
@@ -98,19 +89,17 @@ class ServedModel(Backend):
 
     def __init__(
         self,
-        urls: list[str],
+        url: str,
         *,
         served_as: str | None = None,
         concurrency: int = 16,
         timeout: float = 120.0,
     ) -> None:
-        if not all(map(_ADDRESS.fullmatch, urls)):
+        if not _ADDRESS.fullmatch(url):
             raise MedcalError(
                 "an address without http://, or with more: write http://HOST:PORT/v1"
             )
-        self.urls = [url.rstrip("/").removesuffix("/v1") + "/v1" for url in urls]
-        self.where = ", ".join(self.urls)
-        self.down = dict.fromkeys(self.urls, 0.0)
+        self.url = url.rstrip("/").removesuffix("/v1") + "/v1"
         self.key = os.environ.get("OPENAI_API_KEY", "").strip()
         if not self.key.isascii() or not self.key.isprintable():
             raise MedcalError(
@@ -119,13 +108,13 @@ class ServedModel(Backend):
         self.concurrency = concurrency
         self.timeout = timeout
         usual = self.tries
-        self.tries = 1 + len(urls)  # any may be dead, none must know all
+        self.tries = 2  # a server that is not there is told soon
         try:
             with self.open() as portal:
                 portal.call(self._find_out, served_as)
         except Exception as error:  # it may answer anything
             advice = "start the server with a model that sees images, or name it (--served-as)"
-            raise MedcalError(f"{self.where}: {error}: {advice}") from error
+            raise MedcalError(f"{self.url}: {error}: {advice}") from error
         self.tries = usual
         self.can = WRITING - set(self.cannot)
 
@@ -137,34 +126,60 @@ class ServedModel(Backend):
         What is known of its version and abilities stands beside each answer.
         """
         name = served_as or await self.ask(
-            "", "/models", lambda page: page["data"][0]["id"]
+            "/models", lambda page: page["data"][0]["id"]
         )
         if not (name and isinstance(name, str)) or "***" in self.masked(name):
             raise MedcalError("it lists no model, or calls it like the key")
         self.name = rq.clean(name)
-        probe = _Probe(self)
-        reply, top, absent = await probe.listed()
-        scores = await probe.scores(top)
-        draws, several = await probe.draws()
-        self.names = await probe.finds_names()
-        self.able: dict[str, Any] = {"top": top, "several": several, "scores": scores}
-        why = {
-            "sample": "the server gives the same reply at every temperature and seed",
-            "logprobs": f"the server's log-probabilities are {absent}",
-            "labels": f"the likely first tokens of a reply are {absent}",
+        prompt = Prompt(Picture("probe", grey_png()), (DESCRIBE,))
+        reply, top = await self._listed(prompt)
+        words = [Labels(prompt, ("yes, it is", "no, it is not"))]
+        scores = await self._tried(words, top=top, scores=True)
+        samples = [Generate(prompt, 12, "probe", i, 2.0) for i in range(5)]
+        draws = len({reply.text for reply in await self._tried(samples)}) > 1
+        several = draws and await self._tried(samples[:2], several=True)
+        self.able: dict[str, Any] = {
+            "top": top,
+            "several": bool(several),
+            "scores": bool(scores),
         }
-        can = {"sample": draws, "logprobs": top > 0, "labels": top > 1}
-        self.cannot = {name: why[name] for name in why if not can[name]}
-        known = self.able | {"names": self.names}
-        flags = [f"{name}={value}" for name, value in known.items()]
+        self.cannot = {}
+        if not draws:
+            self.cannot["sample"] = (
+                "the server gives the same reply at every temperature and seed"
+            )
+        if top == 0:
+            self.cannot["logprobs"] = "the server returns no log-probabilities"
+        if top < 2:
+            self.cannot["labels"] = "the server lists no likely first tokens of a reply"
+        flags = [f"{name}={value}" for name, value in self.able.items()]
         server = {
-            "server": self.where,
+            "server": self.url,
             "server_flags": " ".join(flags),
             "server_version": rq.version_of(reply),
         }
         self.provenance = {
             name: self.masked(text)[:200] for name, text in server.items()
         }
+
+    async def _listed(self, prompt: Prompt) -> tuple[rq.Body, int]:
+        """Return a reply, and how many log-probabilities stand at its first token.
+
+        Some servers refuse what they do not know, some drop it without a word.
+        """
+        body = rq.chat(self.name, prompt.turns, 1)
+        url = rq.data_url(prompt.picture)
+        for top in (20, 5):
+            with suppress(MedcalError):
+                listing = body | {"logprobs": True, "top_logprobs": top}
+                reply = await self.post(listing, url)
+                return reply, rq.n_listed(reply)
+        return await self.post(body, url), 0
+
+    async def _tried(self, calls: Sequence[Call], **could: Any) -> list[Any]:
+        """Return what a server that could do this gives, without failures."""
+        results = await self.asked(**could).results(calls)
+        return [one for one in results if not isinstance(one, Failure)]
 
     # --- asking -----------------------------------------------------------------------------------
 
@@ -175,18 +190,29 @@ class ServedModel(Backend):
         waiting: set[Future] = set()
         with self.open() as portal:
             self.room = asyncio.Semaphore(_AHEAD * self.concurrency)
-            self.about = lru_cache(1)(
-                lambda image: self.asked()
-            )  # its items stand side by side
+            # items of an image stand side by side
+            self.about = lru_cache(1)(lambda image: self.asked(**self.able))
             for batch in batches:
                 running, _ = portal.start_task(self._run, *batch)
                 done, waiting = wait({running, *waiting}, timeout=0)
                 yield from (batch.result() for batch in done)
             yield from (batch.result() for batch in as_completed(waiting))
 
-    def asked(self) -> rq.Asked:
-        """Begin to ask about an image."""
-        return rq.Asked(self.name, _Sent(self, self.names), gate=self.gate, **self.able)
+    def asked(self, **able: Any) -> rq.Asked:
+        """Begin to ask about an image, which is read once."""
+
+        @cache
+        def shown(picture: Picture) -> asyncio.Task[bytes]:
+            return asyncio.create_task(asyncio.to_thread(rq.data_url, picture))
+
+        async def send(call: rq.Asking, body: rq.Body) -> rq.Body:
+            return await self.post(body, await shown(call.prompt.picture))
+
+        return rq.Asked(self.name, send, gate=self.gate, **able)
+
+    async def post(self, body: rq.Body, url: bytes) -> rq.Body:
+        """Send a request that shows the image of a data URL."""
+        return await self.ask(rq.CHAT, rq.check_chat, rq.fill(body, url))
 
     async def _run(
         self, todo: Todo, programs: list[Program], *, task_status: "TaskStatus[None]"
@@ -231,22 +257,7 @@ class ServedModel(Backend):
         """Return what a server or a library says, without the key."""
         return text.replace(self.key, "***") if self.key else text
 
-    def pick(self, place: str, failed: list[str]) -> str:
-        """Return the URL for what belongs to `place`, always the same; a dead one's share moves.
-
-        Of those that can be reached it is the first in the place's own order, after those that
-        stand in `failed` (once for each try).
-        """
-
-        def order(url: str) -> tuple[bool, int, bytes]:
-            own = hashlib.blake2b(f"{place}\0{url}".encode()).digest()
-            return self.down[url] > time.monotonic(), failed.count(url), own
-
-        return min(self.urls, key=order)
-
-    async def ask(
-        self, place: str, path: str, read: Callable, body: Sequence[bytes] = ()
-    ) -> Any:
+    async def ask(self, path: str, read: Callable, body: Sequence[bytes] = ()) -> Any:
         """Send a request, again after a pause where that can help.
 
         `body` is posted, in parts, so that the requests that wait share the bytes of their image;
@@ -256,44 +267,41 @@ class ServedModel(Backend):
         Raises
         ------
         MedcalError
-            When no try got an answer; `Refused` where trying again does not help.
+            When no try got an answer, or the server refuses.
         """
-        failed: list[str] = []
-        wait = 0.0
-        while len(failed) < self.tries:
-            await asyncio.sleep(wait)
-            url = self.pick(place, failed)
-            wait = min(8.0, self.pause * 2 ** len(failed))
-            failed.append(url)
+        problem = ""
+        pause = 0.0
+        for n in range(self.tries):
+            await asyncio.sleep(pause)
+            pause = min(8.0, self.pause * 2**n)
             try:
-                status, after, answer = await self.once(url, path, body)
+                status, after, answer = await self.once(path, body)
                 if status < 300:
                     page = json.loads(answer)
                     if self.key:  # however a server has written it
                         page = json.loads(self.masked(json.dumps(page)))
                     return read(page)
                 problem = f"HTTP {status}: {answer[:3000].decode(errors='replace')}"
-                wait = max(wait, min(60.0, float(after) if after.isdecimal() else 0.0))
+                if after.isdecimal():
+                    pause = max(pause, min(60.0, float(after)))
             except (
                 Exception
             ) as error:  # whatever a server sends is that request's failure
                 status = 500
                 problem = f"{type(error).__name__}: {str(error) or 'not in time'}"
-                if isinstance(error, _UNREACHED):
-                    self.down[url] = time.monotonic() + _REST
             problem = " ".join(self.masked(problem).split())[:300]
             if status < 500 and status not in _AGAIN:
-                raise Refused(problem)
-        raise MedcalError(f"{problem} ({len(failed)} tries)")
+                raise MedcalError(problem)
+        raise MedcalError(f"{problem} ({self.tries} tries)")
 
     async def once(
-        self, url: str, path: str, body: Sequence[bytes] = ()
+        self, path: str, body: Sequence[bytes] = ()
     ) -> tuple[int, str, bytearray]:
         """Return status, Retry-After and body, of which no more than so much is read."""
         size = {"Content-Length": str(sum(map(len, body)))}
         async with self.client.request(
             "POST" if body else "GET",
-            url + path,
+            self.url + path,
             allow_redirects=False,
             data=_each(body) if body else None,
             headers=size if body else None,
@@ -311,110 +319,10 @@ async def _each(parts: Sequence[bytes]) -> AsyncIterator[bytes]:
         yield part
 
 
-class _Probe:
-    """Questions about a grey image, one for each thing that a server may or may not do."""
-
-    def __init__(self, model: ServedModel) -> None:
-        self.model = model
-        self.sent = _Sent(model)
-        self.picture = Picture("probe", grey_png())
-        self.prompt = Prompt(self.picture, (DESCRIBE,))
-
-    async def ask(self, url: bytes | None, name: str = "", **more: Any) -> rq.Body:
-        """Ask with the image shown so: by its URL, its name, or both."""
-        body = rq.chat(self.model.name, self.prompt.turns, 1, **more)
-        return await self.sent.post(body, self.picture, url, name)
-
-    async def answered(
-        self, url: bytes | None, name: str = "", **more: Any
-    ) -> rq.Body | None:
-        """Return the reply to the same; None where it is refused."""
-        with suppress(MedcalError):
-            return await self.ask(url, name, **more)
-        return None
-
-    async def results(self, calls: Sequence[Call], **could: Any) -> list[Any]:
-        """Return what a server that could do this gives, without failures."""
-        found = await rq.Asked(self.model.name, self.sent, **could).results(calls)
-        return [one for one in found if not isinstance(one, Failure)]
-
-    async def listed(self) -> tuple[rq.Body, int, str]:
-        """Return a reply, how many log-probabilities stand at its first token, and why none do.
-
-        Some servers drop what they do not know without a word, or fill it with zeros.
-        """
-        url, _ = await self.sent.image(self.picture)
-        reply = await self.answered(url, logprobs=True, top_logprobs=20)
-        reply = reply or await self.answered(url, logprobs=True, top_logprobs=5)
-        reply = reply or await self.ask(url)
-        with suppress(AttributeError, LookupError, TypeError):
-            entries = rq.token_entries(reply["choices"][0])
-            listed = [
-                one for entry in entries for one in entry.get("top_logprobs") or ()
-            ]
-            if len(listed) > 1 and not any(one["logprob"] for one in listed):
-                return reply, 0, "all zero"
-            top = len(entries[0].get("top_logprobs") or ())
-            return reply, max(1, top), "not listed"
-        return reply, 0, "not returned"  # none, or of another form
-
-    async def scores(self, top: int) -> bool:
-        """Whether it scores words that it is given."""
-        words = [Labels(self.prompt, ("yes, it is", "no, it is not"))]
-        return bool(await self.results(words, top=top, scores=True))
-
-    async def draws(self) -> tuple[bool, bool]:
-        """Whether it draws samples, and whether it gives several of one request."""
-        calls = [Generate(self.prompt, 12, "probe", i, 2.0) for i in range(5)]
-        draws = len({reply.text for reply in await self.results(calls)}) > 1
-        return draws, draws and bool(await self.results(calls[:2], several=True))
-
-    async def finds_names(self) -> bool:
-        """Whether it finds an image that it has seen by its name, and no other one."""
-        url, name = await self.sent.image(self.picture)
-        if not await self.answered(url, name) or not await self.answered(None, name):
-            return False
-        never_shown = name[::-1]
-        return not await self.answered(None, never_shown)
-
-
-class _Sent:
-    """Sends requests about an image; what is known of it meanwhile."""
-
-    def __init__(self, model: ServedModel, names: bool = False) -> None:
-        self.model = model
-        self.names = names
-        self.there: dict[Picture, asyncio.Task[rq.Body]] = {}
-        self.image = cache(self._image)
-
-    def _image(self, picture: Picture) -> asyncio.Task[tuple[bytes, str]]:
-        return asyncio.create_task(asyncio.to_thread(rq.data_url, picture))
-
-    async def __call__(self, call: rq.Asking, body: rq.Body) -> rq.Body:
-        """Send a request; where the server finds images by name, the bytes of each once."""
-        picture = call.prompt.picture
-        url, name = await self.image(picture)
-        if not self.names:
-            return await self.post(body, picture, url)
-        if sent := self.there.get(picture):
-            await asyncio.wait([sent])
-            with suppress(Refused):  # it never came, or the server let go of it
-                return await self.post(body, picture, None, name)
-        self.there[picture] = asyncio.create_task(self.post(body, picture, url, name))
-        return await self.there[picture]
-
-    async def post(
-        self, body: rq.Body, picture: Picture, url: bytes | None, name: str = ""
-    ) -> rq.Body:
-        """Send a request with the image's bytes, its name, or both."""
-        parts = rq.fill(body, url, name)
-        return await self.model.ask(picture.key, rq.CHAT, rq.check_chat, parts)
-
-
 def find(
     name: str, *, device: str | None = None, revision: str | None = None, **reach: Any
 ) -> ServedModel | None:
-    """Return the model at one or several URLs, separated by commas; None where the name is none."""
+    """Return the model at a URL; None where the name is none."""
     if not name.startswith(("http://", "https://")):
         return None
-    return ServedModel(name.replace(",", " ").split(), **reach)
+    return ServedModel(name, **reach)

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.test_readme import NUMBER
+
 ROOT = Path(__file__).resolve().parents[2]
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 MOST_LINES = 15
@@ -92,3 +94,22 @@ def test_a_figure_is_drawn_and_saved_in_one_cell(notebook):
     for source in sources_of(notebook):
         if "plt.subplots(" in source or "plt.figure(" in source:
             assert "out.save(" in source, source  # else JupyterLab shows it twice
+
+
+def told_by_hand(notebook: Path) -> list[str]:
+    """Paragraphs about the published study, and those on what it means."""
+    paragraphs = []
+    for source in sources_of(notebook, "markdown"):
+        is_meaning = source.startswith("## What this means")
+        for paragraph in source.split("\n\n"):
+            if is_meaning or "In the published study" in paragraph:
+                paragraphs.append(re.sub(r"\[[^]]*\]\([^)]*\)", "", paragraph))
+    return paragraphs
+
+
+def test_numbers_that_prose_tells_of_the_study_are_on_its_page(notebook):
+    page = (ROOT / "figures" / f"{notebook.stem}.md").read_text(encoding="utf-8")
+    computed = re.findall(r"(?m)^ *<.*$|^    .*$", page)  # HTML, and what was printed
+    published = NUMBER.findall("\n".join([*computed, parameters_of(notebook)]))
+    for paragraph in told_by_hand(notebook):
+        assert set(NUMBER.findall(paragraph)) <= set(published), paragraph

@@ -8,6 +8,8 @@ import pandas as pd
 import pytest
 from hypothesis import settings
 
+from medcal_nb.answers.recorded import load_recorded
+
 ROOT = Path(__file__).resolve().parents[1]
 
 # the same examples in every run, however slow the machine
@@ -59,6 +61,12 @@ def graded(rng):
             "correct": rng.random(n) < confidence,
         }
     )
+
+
+@pytest.fixture(scope="session")
+def five() -> pd.DataFrame:
+    """The answers of the five models of VLCB, which take seconds to read."""
+    return load_recorded("vlcb")
 
 
 @pytest.fixture(scope="session")

@@ -17,7 +17,6 @@ from sklearn.metrics import brier_score_loss, roc_auc_score
 from statsmodels.stats.multitest import multipletests
 
 from medcal_nb import cli, measure, report
-from medcal_nb.answers import load_answers
 from medcal_nb.errors import MedcalError, NotEnough
 from medcal_nb.measure import Bootstrap
 from medcal_nb.notebook import published
@@ -112,8 +111,8 @@ def test_differences_are_paired_and_corrected_by_holm(two):
     assert scores["brier"].is_monotonic_increasing
 
 
-def test_numbers_are_those_of_the_study():
-    answers = load_answers("vlcb").query(
+def test_numbers_are_those_of_the_study(five):
+    answers = five.query(
         "dataset == 'GMAI-MMBench' and strategy == 'verbalized' and model.str.contains('Qwen')"
     )
     own = report.performance(report.entries(answers), ci=Bootstrap()).iloc[0]

@@ -2,12 +2,9 @@
 
 import contextlib
 import os
-import random
-import signal
 import sqlite3
 import subprocess
 import sys
-import time
 from types import SimpleNamespace
 
 import numpy as np
@@ -191,61 +188,76 @@ def test_a_table_replaces_no_source_and_nothing_unasked(log, tmp_path):
 
 # --- kills, others, full disks -------------------------------------------------------------------
 
-APPEND = """
-import sys
+# writers are forked by a process of one thread that has imported everything once
+KILLS = """
+import os, random, signal, sys, time
 from medcal_nb.answers import AnswerLog
-with AnswerLog(sys.argv[1]) as log:
-    done = log.keys()
-    for start in range(0, 18000, 300):
-        keys = [("m", "d", f"{i:05d}", "s", k) for i in range(start, start + 300) for k in range(2)]
-        batch = [dict(zip(("model", "dataset", "item_id", "strategy", "sample"), key))
-                 | dict(answer=key[2], confidence=start / 18000) for key in keys if key not in done]
-        if batch:
-            log.append(batch)
-            print(start, flush=True)
+
+def append(path, told=None):
+    with AnswerLog(path) as log:
+        done = log.keys()
+        for start in range(0, 12000, 200):
+            batch = [dict(model="m", dataset="d", item_id=f"{i:05d}", strategy="s", sample=k,
+                          answer=f"{i:05d}", confidence=start / 12000)
+                     for i in range(start, start + 200) for k in (0, 1)]
+            batch = [row for row in batch if tuple(row.values())[:5] not in done]
+            if batch:
+                log.append(batch)
+                if told:
+                    os.write(told, b"x")
+
+whole, killed = sys.argv[1:]
+append(whole)
+dice = random.Random(4)
+for _ in range(6):
+    read, write = os.pipe()
+    writer = os.fork()
+    if not writer:
+        append(killed, write)
+        os._exit(0)
+    os.read(read, 1)  # it is writing now
+    time.sleep(dice.uniform(0, 0.05))
+    os.kill(writer, signal.SIGKILL)
+    died = os.waitstatus_to_exitcode(os.waitpid(writer, 0)[1]) == -signal.SIGKILL
+    with AnswerLog(killed, read_only=True) as log:
+        print(int(died), len(log.keys()), flush=True)
+append(killed)
 """
 
 
 @pytest.mark.slow
 def test_killed_at_random_moments_nothing_is_lost_or_doubled(tmp_path):
-    dice = random.Random(4)
     killed, whole = tmp_path / "killed.sqlite", tmp_path / "whole.sqlite"
-    assert run(APPEND, whole).returncode == 0
-    deaths = 0
-    for _ in range(6):
-        worker = subprocess.Popen(
-            [sys.executable, "-c", APPEND, killed], stdout=subprocess.PIPE, text=True
-        )
-        worker.stdout.readline()  # it is writing now
-        time.sleep(dice.uniform(0, 0.1))
-        worker.send_signal(signal.SIGKILL)
-        deaths += worker.wait() == -signal.SIGKILL
-        worker.stdout.close()
-        with AnswerLog(killed, read_only=True) as log:
-            assert len(log.keys()) % 600 == 0, "a batch is in whole or not at all"
-    assert deaths >= 3
-    assert run(APPEND, killed).returncode == 0
+    ended = run(KILLS, whole, killed)
+    assert ended.returncode == 0, ended.stderr
+    died, rows = zip(*map(str.split, ended.stdout.splitlines()), strict=True)
+    assert died.count("1") >= 3
+    assert all(int(n) % 400 == 0 for n in rows), "a batch is in whole or not at all"
     with AnswerLog(killed) as one, AnswerLog(whole) as other:
         pd.testing.assert_frame_equal(one.read(), other.read())
 
 
 TWO = """
-import sys, time
+import os, sys, time
 from medcal_nb.answers import AnswerLog
-path, name, start = sys.argv[1], sys.argv[2], float(sys.argv[3])
+start = time.time() + 0.1
+name = "a" if os.fork() else "b"
 for k in range(40):
+    # both at the same moment: the last millisecond is waited out awake
+    time.sleep(max(0, start + 0.02 * k - time.time() - 0.001))
     while time.time() < start + 0.02 * k:
         pass
-    with AnswerLog(f"{path}{k % 20}.sqlite") as log:
+    with AnswerLog(f"{sys.argv[1]}/{k % 20}.sqlite") as log:
         log.append([dict(model=name, dataset="d", item_id=k, strategy="s")])
+if name == "b":
+    os._exit(0)
+sys.exit(os.waitstatus_to_exitcode(os.wait()[1]))
 """
 
 
 def test_two_processes_that_make_and_fill_one_log_do_no_harm(tmp_path):
-    start = time.time() + 4
-    command = [sys.executable, "-c", TWO, f"{tmp_path}/"]
-    workers = [subprocess.Popen([*command, name, str(start)]) for name in "ab"]
-    assert [worker.wait(60) for worker in workers] == [0, 0]
+    ended = run(TWO, tmp_path)
+    assert ended.returncode == 0, ended.stderr
     for k in range(20):
         with AnswerLog(tmp_path / f"{k}.sqlite", read_only=True) as log:
             assert len(log.keys()) == 4

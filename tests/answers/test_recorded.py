@@ -1,5 +1,6 @@
 """Recorded answers: read as columns, whole, and only where they are what was published."""
 
+import functools
 import re
 import shutil
 import time
@@ -43,8 +44,9 @@ def copy(tmp_path):
 
 
 @pytest.fixture(scope="module")
-def vlcb():
-    return load_recorded("vlcb")
+def read():
+    """Reads a table by its name, once."""
+    return functools.cache(load_answers)
 
 
 def items_of(answers):
@@ -53,9 +55,9 @@ def items_of(answers):
 
 
 @pytest.mark.parametrize("name", ROWS)
-def test_a_table_is_read_whole_and_typed_by_its_name(name):
+def test_a_table_is_read_whole_and_typed_by_its_name(name, read):
     started = time.process_time()
-    answers = load_answers(name)
+    answers = read(name)
     assert time.process_time() - started < 6  # under 2 s on an idle machine
     assert len(answers) == ROWS[name]
     assert not answers.duplicated(KEY).any()
@@ -84,9 +86,9 @@ def test_the_manifest_names_source_licence_and_hash_of_every_file():
         assert all(len(sha) == 64 for sha in entry["made_from"].values())
 
 
-def test_names_of_items_by_their_counts(vlcb):
-    assert "3,830" in str(vlcb.attrs["assumed"])  # repeats in POPE
-    items = items_of(vlcb)
+def test_names_of_items_by_their_counts(five):
+    assert "3,830" in str(five.attrs["assumed"])  # repeats in POPE
+    items = items_of(five)
     named = items.dropna(subset="image_id").groupby("dataset")["image_id"]
     assert named.agg(["size", "nunique"]).T.to_dict("list") == {
         "GQA": [12_539, 398],
@@ -126,8 +128,8 @@ def test_labels_are_those_that_each_method_was_published_with():
         )
 
 
-def test_a_radiologist_gives_the_probability_of_the_claim_cancer():
-    answers = load_recorded("viper")
+def test_a_radiologist_gives_the_probability_of_the_claim_cancer(read):
+    answers = read("viper")
     assert (answers["score"] == 201).sum() == 111
     assert (answers["correct"] == (answers["gold"] == answers["answer"])).all()
     assert (answers["reader"] == answers["model"]).all()
@@ -141,8 +143,8 @@ def test_a_radiologist_gives_the_probability_of_the_claim_cancer():
     assert (shares["fit"] - shares["test"]).abs().max() < 0.05
 
 
-def test_an_unanswered_question_has_no_grade_and_no_confidence_lies_above_1():
-    answers = load_recorded("mmlu_pro_text").query("model in ['phi-4', 'gpt-4.1']")
+def test_an_unanswered_question_has_no_grade_and_no_confidence_lies_above_1(read):
+    answers = read("mmlu_pro_text").query("model in ['phi-4', 'gpt-4.1']")
     assert (answers["correct"].isna() == ~answers["answered"]).all()
     left_out = recorded_manifest()["mmlu_pro_text"]["left_out"]
     assert left_out == {"verbalized": 20, "linguistic": 631}

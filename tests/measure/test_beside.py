@@ -5,16 +5,14 @@ import pandas as pd
 import pytest
 
 from medcal_nb import measure
-from medcal_nb.answers import load_answers
 
 OTHERS = ["InternVL3_5-14B-HF", "deepseek-vl2"]
 METRICS = ["accuracy", "gap", "auroc"]
 
 
 @pytest.fixture(scope="module")
-def answers():
+def answers(five):
     """Two of the five, and mine: a third of the questions, 10 points more of them right."""
-    five = load_answers("vlcb")
     chosen = five["model"].isin(OTHERS) & five["strategy"].eq("verbalized")
     five = five[chosen & five["dataset"].isin(["GMAI-MMBench", "POPE"])]
     mine = five[five["model"] == OTHERS[0]].assign(model="mine")

@@ -8,7 +8,6 @@ import pandas as pd
 import pytest
 
 from medcal_nb import measure
-from medcal_nb.answers import load_answers
 from tests.bench.certify import null_pool
 
 # the module, whose name the package gives to its function
@@ -72,8 +71,8 @@ def test_a_risk_above_the_allowed_one_is_certified_no_oftener_than_delta(kind, b
 
 
 @pytest.fixture(scope="module")
-def recorded():
-    answers = load_answers("vlcb").query("dataset == 'GMAI-MMBench'")
+def recorded(five):
+    answers = five[five["dataset"] == "GMAI-MMBench"]
     return answers.dropna(subset=["confidence", "correct"])
 
 
@@ -197,13 +196,13 @@ def several(k, n, rng, risk=None):
 
 def test_any_of_several_methods_fails_no_oftener_than_delta():
     failed = []
-    for k in range(150):
+    for k in range(100):
         table, right = several(3, 200, np.random.default_rng(k), risk=0.2005)
         graded = table.assign(correct=right)
         rule = {"risk": 0.2, "delta": 0.2, "budget": 100, "seed": k}
         ends = measure.certify_methods(graded, **rule).table
         failed.append(ends["n"].gt(0).any())
-    assert 0.03 < np.mean(failed) <= 0.2 + 2 * np.sqrt(0.16 / 150)
+    assert 0.03 < np.mean(failed) <= 0.2 + 2 * np.sqrt(0.16 / 100)
 
 
 def test_methods_share_the_grade_of_an_answer(rng):

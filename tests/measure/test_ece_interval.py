@@ -15,20 +15,18 @@ CELLS = [
     ("continuous", "strongly overconfident", 451, 3, "ece"),
     ("discrete", "mildly underconfident", 451, 1, "ece"),
     ("continuous", "slightly overconfident", 451, 1, "ece_mass"),
-    ("discrete", "too extreme", 451, 3, "ece"),
     ("continuous", "mildly overconfident", 100, 1, "ici"),
     ("continuous", "mildly underconfident", 451, 3, "ici"),
     ("discrete", "calibrated", 451, 1, "ici"),
-    ("discrete", "too extreme", 2000, 1, "ici"),
 ]
 
 
 @pytest.mark.parametrize(("kind", "world", "n", "per_image", "name"), CELLS)
 def test_it_holds_the_truth_as_often_as_it_says(kind, world, n, per_image, name):
-    how = {"repeats": 120 if name == "ici" else 300}
+    how = {"repeats": 100 if name == "ici" else 200}
     ours, *others = coverage.ece_cell(name, kind, world, (n, per_image), **how)
     # the bar is 0.93, of the ICI 0.95, less three Monte-Carlo errors of a 95 % share
-    assert ours["coverage"] > (0.95 - 0.06 if name == "ici" else 0.93 - 0.038)
+    assert ours["coverage"] > (0.95 - 0.066 if name == "ici" else 0.93 - 0.047)
     for percentiles in others:
         assert ours["mean_width"] < 1.55 * percentiles["mean_width"]
         if world == "calibrated":

@@ -27,8 +27,8 @@ def oracle(data, quantity):
 
 
 @pytest.fixture(scope="module")
-def answers():
-    recorded = load_recorded("vlcb").query("dataset == 'GMAI-MMBench'")
+def answers(five):
+    recorded = five[five["dataset"] == "GMAI-MMBench"]
     parts = {"viper_high": load_recorded("viper").query("dataset == 'screeningHighP'")}
     for name, (model, strategy) in DATA.items():
         parts[name] = recorded.query(f"model == {model!r} and strategy == {strategy!r}")

@@ -132,9 +132,9 @@ def roe_metz(rng, n_readers, n, separation, variances):
     return np.concatenate(classes, axis=2)
 
 
-@pytest.mark.parametrize("n_readers", [5, 10])
 @pytest.mark.parametrize(
-    "variances", [(0.3, 0.3, 0.2, 0.2, 0.03), (0.1, 0.1, 0.2, 0.6, 0.03)]
+    ("n_readers", "variances"),
+    [(5, (0.3, 0.3, 0.2, 0.2, 0.03)), (10, (0.1, 0.1, 0.2, 0.6, 0.03))],
 )
 def test_intervals_cover_in_roe_metz_worlds(n_readers, variances):
     rng = np.random.default_rng(4)

@@ -10,7 +10,6 @@ from scipy.optimize import brentq
 from scipy.special import expit, logit
 from sklearn.metrics import roc_auc_score
 
-from medcal_nb.answers.recorded import load_recorded
 from medcal_nb.correct import transfer_study
 from medcal_nb.measure import Bootstrap
 
@@ -64,8 +63,8 @@ def transferred(source, target, clip, rng):
 
 
 @pytest.fixture(scope="module")
-def vlcb():
-    return load_recorded("vlcb").query("model == 'Qwen3-VL-8B-Instruct'")
+def vlcb(five):
+    return five.query("model == 'Qwen3-VL-8B-Instruct'")
 
 
 @pytest.mark.parametrize(
@@ -88,9 +87,9 @@ def test_a_transfer_by_plain_numpy(vlcb, source, target, strategy, clip):
         assert row[name] == pytest.approx(expected[name], abs=1e-9)
 
 
-def test_p_true_on_pope_is_no_confidence():
+def test_p_true_on_pope_is_no_confidence(five):
     """A model repeats its yes or no; so the data card says, and no source of 04 holds it."""
-    rows = load_recorded("vlcb").query("dataset == 'POPE' and strategy == 'p_true'")
+    rows = five.query("dataset == 'POPE' and strategy == 'p_true'")
     for model, part in rows.groupby("model"):
         confidence, correct = arrays(part)
         echoes = not model.startswith("llava")

@@ -35,7 +35,7 @@ def show(table: pd.DataFrame, columns: list[str] | None = None) -> pd.DataFrame:
         ``<column>_least`` and ``<column>_most``. Where a column ``metric`` names what a row is
         about, a difference is in the unit of that metric.
     columns : list of str, optional
-        Those shown, in order; all but ends of intervals and bounds if not given.
+        Those shown, in order, both bounds of a number as ``<column>_bounds``; all if not given.
 
     Examples
     --------
@@ -50,9 +50,15 @@ def show(table: pd.DataFrame, columns: list[str] | None = None) -> pd.DataFrame:
     names = columns or []
     if columns is None:
         is_beside = table.columns.astype(str).str.endswith(_BESIDE)
-        names = table.columns[~is_beside]
+        for name in table.columns[~is_beside]:
+            names.append(name)
+            if f"{name}_least" in table:
+                names.append(f"{name}_bounds")
     shown = {}
     for name in names:
+        if str(name).endswith("_bounds"):
+            shown[_heading(name)] = between(table, name)
+            continue
         numbers = [name]
         if f"{name}_low" in table:
             numbers += [f"{name}_low", f"{name}_high"]
@@ -65,9 +71,6 @@ def show(table: pd.DataFrame, columns: list[str] | None = None) -> pd.DataFrame:
         for kind, row in zip(kinds, rows, strict=True):
             texts.append(_cell(kind, *row))
         shown[_heading(name)] = texts
-        if columns is None and f"{name}_least" in table:
-            bounds = f"{name}_bounds"
-            shown[_heading(bounds)] = between(table, bounds)
     return _Shown(shown)
 
 

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+import base64
 import platform
-import tomllib
 import warnings
 from collections.abc import Sequence
 from datetime import date
-from importlib.metadata import metadata, version
+from importlib.metadata import version
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import jinja2
 import pandas as pd
@@ -20,41 +20,20 @@ from medcal_nb.answers.recorded import recorded_entry, recorded_names
 from medcal_nb.answers.together import together
 from medcal_nb.errors import MedcalError, NotEnough, check_known
 from medcal_nb.files import PathLike, file_hash, new_folder
-from medcal_nb.labels import label_of
 from medcal_nb.measure import Bootstrap
-from medcal_nb.measure.rows import image_labels, images_known, measured
+from medcal_nb.measure.rows import image_labels, images_known
 from medcal_nb.report import parts
-from medcal_nb.report.sections import (
-    SHOWN,
-    SIDE_BY_SIDE,
-    Judged,
-    Section,
-    heading,
-    limits,
-    p_value,
-    quote,
-    sections_of,
-)
-from medcal_nb.wording import as_latex, between, latex_table, show
+from medcal_nb.report.sections import Judged, Section, lead, sections_of
+from medcal_nb.wording import latex_table, show
 
 _HERE = Path(__file__).parent
 _NO_FOLDER = (".pdf", ".html", ".htm", ".docx", ".md", ".tex", ".json", ".csv", ".zip")
-_NOTES = 8
-_LONG = 24  # characters of a cell that may be broken anywhere
 _WIDE = 8  # columns
+_SHOWN = 200  # characters of a cell
 
 
 class ReportWarning(UserWarning):
     """What a report assumed, left out or could not compute."""
-
-
-class Shown(NamedTuple):
-    """A table as texts, how many rows are left out, and the classes of its look."""
-
-    head: list[str]
-    rows: list[list[str]]
-    more: str
-    look: str
 
 
 def write_report(
@@ -113,9 +92,9 @@ def write_report(
     ReportWarning
         Everything that the page says was assumed or left out.
     """
-    ci = Bootstrap(seed=seed, n=n_resamples)
     if Path(to).suffix.lower() in _NO_FOLDER:
         raise MedcalError(f"{to}: a report is a folder: name one without an ending")
+    ci = Bootstrap(seed=seed, n=n_resamples)
     with (
         new_folder(to, force=force) as folder,
         warnings.catch_warnings(record=True) as caught,
@@ -130,17 +109,17 @@ def write_report(
             tables = {str(beside): load_answers(beside), str(file): answers}
             compared = parts.in_common(together(tables), answers)
         entries = parts.entries(answers, cluster)
-        source, judged, left_out = parts.sides(entries, transfer_from)
+        source, judged, notes = parts.sides(entries, transfer_from)
         facts = _facts(str(file), answers, judged, cluster)
-        facts |= {"n_resamples": n_resamples, "seed": seed, "missing": {}}
+        facts |= {"n_resamples": n_resamples, "seed": seed}
         report = Judged(judged, source, facts, ci, group, compared)
         sections = _computed(report)
-        quoted = quote(report)
-        left_out += [str(warning.message) for warning in caught]
-        left_out += write_undecided(answers, to)
-        notes = dict.fromkeys([*answers.attrs["assumed"], *left_out])
-        facts["notes"] = list(notes)
-        _write(folder, report, sections, quoted)
+        for warning in caught:
+            notes.append(str(warning.message))
+        notes += write_undecided(answers, to)
+        notes = [*dict.fromkeys([*answers.attrs["assumed"], *notes])]
+        facts["notes"] = notes
+        _write(folder, report, {"lead": lead(report)} | sections)
     for line in notes:
         warnings.warn(line, ReportWarning, stacklevel=2)
     return Path(to) / "report.html"
@@ -150,23 +129,25 @@ def _facts(
     file: str, answers: pd.DataFrame, judged: pd.DataFrame, cluster: str
 ) -> dict[str, Any]:
     """What is known of a file, of its answers and of those that are judged."""
-    known = images_known(judged)
-    asked = judged.groupby(image_labels(judged, "item_id"))["model"].nunique()
     libraries = ("medcal-nb", "numpy", "scipy", "pandas")
     versions = {name: version(name) for name in libraries}
     versions["Python"] = platform.python_version()
-    entry = recorded_entry(file) if file in recorded_names() else {}
+    entry = {"citation": "unpublished", "source": "", "sha256": ""}
+    if file in recorded_names():
+        entry = recorded_entry(file)
+    unit = cluster or "answer"
+    n_units = 0
+    if images_known(judged):
+        unit = cluster or "image"
+        n_units = len({*image_labels(judged)})
     return {
         "file": Path(file).name,
-        "sha256": entry.get("sha256") or file_hash(file),
-        "citation": entry.get("citation", ""),
-        "url": entry.get("source", ""),
+        "sha256": entry["sha256"] or file_hash(file),
+        "citation": f"{entry['citation']} {entry['source']}".strip(),
         "n_read": len(answers),
         "grading": answers.attrs.get("grading", {}),
-        "unit": cluster or ("image" if known else "answer"),
-        "n_units": len({*image_labels(judged)}) if known else 0,
-        "n_common": int((asked == judged["model"].nunique()).sum()),
-        "n_at_ends": int(measured(judged)["confidence"].isin([0, 1]).sum()),
+        "unit": unit,
+        "n_units": n_units,
         "date": date.today().isoformat(),
         "versions": versions,
     }
@@ -175,90 +156,56 @@ def _facts(
 def _computed(report: Judged) -> dict[str, Section]:
     """Every section by name; one that these answers do not allow says why."""
     sections = {}
-    parts = sections_of(report).items()
-    for name, (title, write) in tqdm(parts, "report", unit="part", disable=None):
+    missing = {}
+    writers = sections_of(report).items()
+    for name, write in tqdm(writers, "report", unit="part", disable=None):
         try:
             section = write(report)
+            sections[name] = section._replace(caption=_of_rows(section))
         except NotEnough as error:
-            section = Section(sentences=[f"Not computed: {error}."])
-            report.facts["missing"][name] = str(error)
-        sections[name] = section._replace(title=title)
+            missing[name] = str(error)
+            title = name.replace("_", " ").capitalize()
+            sections[name] = Section(title, [f"Not computed: {error}."])
+    report.facts["missing"] = missing
     return sections
 
 
-# --- tables -------------------------------------------------------------------------------
-
-
-def shown(section: Section, table: pd.DataFrame) -> Shown:
-    """The texts of a section's table: the columns that hold something."""
-    # equal numbers that were added up in another order are rounded alike
-    table = table.round(12)
-    cells = {}
-    for column in section.columns:
-        texts = _texts(table, column)
-        if {*texts} - {"–"}:
-            cells[heading(column)] = texts
-    head = list(cells)
-    rows = [list(row) for row in zip(*cells.values(), strict=True)]
-    if section.is_turned:
-        head, *rows = [list(row) for row in zip(head, *rows, strict=True)]
-        return Shown(head, rows, "", "turned")
-    looks = []
-    if len(head) > _WIDE:
-        looks.append("many")
-    if len(rows) > _WIDE:
-        looks.append("tall")
-    more = ""
-    if len(rows) > section.most:
-        more = f"The first {section.most} of {len(rows)} rows; all are in its CSV file."
-    return Shown(head, rows[: section.most], more, " ".join(looks))
-
-
-def _texts(table: pd.DataFrame, column: str) -> list[str]:
-    """A column as people read it; nothing is a dash."""
-    if column.endswith("_bounds"):
-        return between(table, column)
-    if column not in table:
-        return ["–"] * len(table)
-    values = table[column]
-    if column == "metric":
-        return [heading(name) for name in values]
-    if column == "p_holm":
-        return [p_value(p).removeprefix("P = ").removeprefix("P ") for p in values]
-    if pd.api.types.is_numeric_dtype(values):
-        texts = show(table, [column]).iloc[:, 0].replace("0.0000", "0")
-    else:
-        texts = values.astype("str").fillna("–").str[:SHOWN]
-        texts = texts.map(lambda text: label_of(text, column))
-    return list(texts)
+def _of_rows(section: Section) -> str:
+    """The caption of a table, which says whether all of it is on the page."""
+    n = 0 if section.table is None else len(section.table)
+    if n <= section.most:
+        return section.caption
+    return f"{section.caption} The first {section.most} of {n} rows; all are in its CSV file."
 
 
 # --- files --------------------------------------------------------------------------------
 
 
-def _write(
-    folder: Path, report: Judged, sections: dict[str, Section], quoted: list[str]
-) -> None:
+def _write(folder: Path, report: Judged, sections: dict[str, Section]) -> None:
     """Write page, numbers, tables and figures."""
     for name in ("figures", "tables"):
         (folder / name).mkdir()
-    facts = report.facts
-    for name, picture in facts.pop("figures", {}).items():
-        (folder / "figures" / name).write_bytes(picture)
-    rows = {}
-    on_page = {}
+    numbers = {}
+    tables = {}
+    pictures = {}
     for name, section in sections.items():
-        if section.table is None:
+        if section.figure is not None:
+            path = folder / "figures" / f"{name}.png"
+            for picture in (path, path.with_suffix(".svg")):
+                section.figure.savefig(picture, bbox_inches="tight", transparent=True)
+            pictures[name] = base64.b64encode(path.read_bytes()).decode()
+        table = section.table
+        if table is None:
             continue
         path = folder / "tables" / f"{name}.csv"
-        without_formulas(section.table).to_csv(path, index=False)
-        rows[name] = section.table.to_dict("records")
-        if section.columns and len(section.table):
-            on_page[name] = shown(section, section.table)
-            text = latex_table(on_page[name].head, on_page[name].rows)
-            path.with_suffix(".tex").write_text(text, encoding="utf-8")
-    numbers = pd.Series(facts | {"tables": rows})
-    numbers.to_json(
+        without_formulas(table).to_csv(path, index=False)
+        numbers[name] = table.to_dict("records")
+        if section.columns and len(table):
+            tables[name] = shown(section, table)
+            head, rows, _ = tables[name]
+            path.with_suffix(".tex").write_text(latex_table(head, rows), "utf-8")
+    everything = pd.Series(report.facts | {"tables": numbers})
+    everything.to_json(
         folder / "report.json",
         double_precision=15,
         force_ascii=False,
@@ -267,93 +214,41 @@ def _write(
     loader = jinja2.FileSystemLoader(_HERE)
     environment = jinja2.Environment(loader=loader, autoescape=True, trim_blocks=True)
     text = environment.get_template("page.jinja").render(
+        title=f"Calibration of {report.title}",
         style=(_HERE / "report.css").read_text("utf-8"),
-        lead=_lead(report),
-        facts=facts,
-        notes=_notes(facts["notes"]),
-        limits=limits(report),
-        quoted=quoted,
-        bibtex=_bibtex(facts),
-        is_wide=len(report.scores) > SIDE_BY_SIDE - 1,
         sections=sections,
-        tables=on_page,
-        long=_LONG,
-        checklists=_checklists(report, rows),
+        tables=tables,
+        pictures=pictures,
     )
     (folder / "report.html").write_text(text, encoding="utf-8")
 
 
-def _lead(report: Judged) -> dict[str, str]:
-    """The first lines: title, what it is about, what was read."""
-    facts = report.facts
-    names = list(report.scores["model"])
-    title = ", ".join(names)
-    if len(names) > SIDE_BY_SIDE:
-        kind = "models"
-        if len(report.methods) > 1:
-            kind = "pairs of model and elicitation method"
-        title = f"{len(names)} {kind}"
-    how = report.method
-    if len(report.methods) > 1:
-        how = f"{len(report.methods)} elicitation methods"
-    n = report.scores["n"].sum()
-    units = f"; {facts['unit']}s: {facts['n_units']:,}" if facts["n_units"] else ""
-    read = f"{facts['n_read']:,} answers. Measured: {n:,} with a confidence and a grade{units}."
-    intervals = f"Intervals are by {facts['unit']}."
-    if facts["unit"] == "answer":
-        intervals = """Intervals are by answer: no image is named, and where answers share images
-            they are too narrow."""
-    return {
-        "title": f"Calibration of {title}",
-        "about": f"{how[:1].upper()}{how[1:]} on {report.where}",
-        "read": f"{read} {intervals}",
-    }
+def shown(
+    section: Section, table: pd.DataFrame
+) -> tuple[list[str], list[list[str]], str]:
+    """A section's table as people read it: its head, its rows, and the classes of its look."""
+    # equal numbers that were added up in another order are rounded alike
+    rounded = table.columns.drop("p_holm", errors="ignore")
+    known = table.assign(**table[rounded].round(12))
+    columns = [name for name in section.columns if _holds(known, name)]
+    texts = show(known[: section.most], columns)
+    texts = texts.map(lambda text: text[:_SHOWN])
+    # an interval stands on one line
+    texts = texts.replace(r"\[(\S+), (\S+)\]$", "[\\1,\u00a0\\2]", regex=True)
+    head = list(texts)
+    rows = texts.to_numpy().tolist()
+    if section.is_turned:
+        head, *rows = [list(row) for row in zip(head, *rows, strict=True)]
+        return head, rows, "turned"
+    looks = []
+    if len(head) > _WIDE:
+        looks.append("many")
+    if len(rows) > _WIDE:
+        looks.append("tall")
+    return head, rows, " ".join(looks)
 
 
-def _notes(notes: list[str]) -> list[str]:
-    """The remarks on the page; the others are counted."""
-    notes = [
-        line for line in notes if line != "no image named: intervals are by answer"
-    ]
-    lines = [line[:400] for line in notes[:_NOTES]]
-    more = len(notes) - len(lines)
-    return [*lines, f"{more} more remarks in report.json"] if more else lines
-
-
-def _bibtex(facts: dict[str, Any]) -> str:
-    """What to cite: the software, and the answers."""
-    summary = as_latex(metadata("medcal-nb")["Summary"])
-    number = facts["versions"]["medcal-nb"]
-    n = f"{facts['n_read']:,} answers, SHA-256 {facts['sha256']}"
-    about = as_latex(facts["citation"] or "unpublished")
-    url = f"  howpublished = {{\\url{{{facts['url']}}}}},\n" if facts["url"] else ""
-    return f"""@misc{{medcal,
-  title = {{{{{summary}}}}},
-  author = {{{{The MedCal workbook authors}}}},
-  note = {{medcal-nb {number}}},
-  year = {{{facts["date"][:4]}}}
-}}
-
-@misc{{answers,
-  title = {{{{{as_latex(facts["file"])}}}}},
-{url}  note = {{{about}; {n}}}
-}}"""
-
-
-def _checklists(report: Judged, tables: dict[str, Any]) -> dict[str, list[list[str]]]:
-    """Items of guidelines by name: number, topic, and the section that answers it, if one does."""
-    places = {name: name for name in [*tables, "methods"]}
-    for name in tables:
-        if name.startswith("by_"):
-            places["groups"] = name
-    if report.facts["grading"]:
-        places["grading"] = "methods"
-    if report.prompts:
-        places["prompts"] = "methods"
-    text = (_HERE / "checklists.toml").read_text(encoding="utf-8")
-    lists = tomllib.loads(text)
-    for items in lists.values():
-        for item in items:
-            wanted = item.pop().split()
-            item.append(next((places[name] for name in wanted if name in places), ""))
-    return lists
+def _holds(table: pd.DataFrame, column: str) -> bool:
+    """Whether a column, or the bounds that it names, hold anything."""
+    name = column.replace("_bounds", "_least")
+    return name in table and bool(table[name].notna().any())

@@ -268,22 +268,20 @@ def by_group(answers: pd.DataFrame, column: str, *, ci: Bootstrap) -> pd.DataFra
 
 
 def errors(answers: pd.DataFrame) -> pd.DataFrame:
-    """The most confident wrong answers of each entry."""
+    """The most confident wrong answers of each entry.
+
+    Raises
+    ------
+    NotEnough
+        If none is wrong.
+    """
     known = measured(answers)
     wrong = known[known["correct"] == 0]
+    if wrong.empty:
+        raise NotEnough("No answer is wrong")
     wrong = wrong.sort_values(["model", "confidence"], ascending=[True, False])
     first = wrong.groupby("model", observed=True).head(ERRORS)
     return first.dropna(axis=1, how="all")
-
-
-def graded_pairs(answers: pd.DataFrame, grading: dict[str, Any]) -> pd.DataFrame:
-    """Up to ten answers with their gold answers and grades, correct ones too."""
-    if grading:
-        return pd.DataFrame(grading["pairs"])
-    pairs = answers.dropna(subset=["answer", "gold", "correct"])
-    pairs = pairs.drop_duplicates(["answer", "gold"])
-    pairs = pairs.groupby("correct").head(5)
-    return pairs[["answer", "gold", "correct"]]
 
 
 def in_common(answers: pd.DataFrame, own: pd.DataFrame) -> pd.DataFrame:

@@ -52,7 +52,7 @@ def test_the_page_fits_prints_and_is_accessible(chromium, address, width, scheme
     assert page.locator("img").evaluate("image => image.naturalWidth") > 300
     assert (complaints.errors, complaints.abroad) == ([], [])
     if width > 1000:  # the first screen holds the numbers and the square
-        for part in ("blockquote", "#performance table"):
+        for part in ("#quote", "#performance table"):
             box = page.locator(part).first.bounding_box()
             assert box["y"] + box["height"] < 900
         assert page.locator("figure img").bounding_box()["y"] < 500

@@ -163,6 +163,9 @@ def test_conclusions_follow_the_truth():
     assert table.loc["reversed"].skill_refitted > 0.02
     counts = transfer_counts(study.table).iloc[0]
     assert counts[["pairs", *CONCLUSIONS]].tolist() == [6, 1, 2, 1, 1, 1]
+    assert counts["conclusions"].startswith(
+        "1 non-inferior, 2 inferior, 1 inconclusive"
+    )
     assert counts["lowered"] == (table["transfer_change_high"] < 0).sum()
     assert counts["raised"] == (table["transfer_change_low"] > 0).sum()
     assert counts["worse_than_base"] == 3  # differs, guesses, reversed

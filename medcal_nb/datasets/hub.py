@@ -28,15 +28,12 @@ from __future__ import annotations
 
 import base64
 import csv
-import hashlib
 import json
 import os
 import tomllib
-import zipfile
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
-from functools import cached_property
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
@@ -56,7 +53,7 @@ from medcal_nb.files import PathLike, new_file
 if TYPE_CHECKING:
     import pandas as pd
 
-_LARGEST = 1 << 28  # of a file in an archive
+_LARGEST = 1 << 28  # of a cell of a table
 #: What ``hub_sets.toml`` tells of each set, by our name for it.
 HUB_SETS: dict[str, dict[str, Any]] = tomllib.loads(
     Path(__file__).with_name("hub_sets.toml").read_text(encoding="utf-8")
@@ -119,8 +116,6 @@ class _Files:
         self.folder = Path(folder) if folder else fetch_set(name)
         if not self.folder.is_dir():
             raise MedcalError(f"{name}: {folder} is no folder; give the set's folder")
-        self.archives = self.spec.get("archives", [])
-        self.image_folders = self.spec.get("image_folders", [])
 
     def find(self, patterns: list[str]) -> list[Path]:
         """Return the files that match the first pattern that matches any."""
@@ -143,29 +138,15 @@ class _Files:
                     for batch in pyarrow.parquet.ParquetFile(path).iter_batches(100):
                         yield from batch.to_pylist()
 
-    @cached_property
-    def members(self) -> dict[str, tuple[Path, zipfile.ZipInfo]]:
-        """Files inside the archives, by their names and by the ends of them."""
-        found: dict[str, tuple[Path, zipfile.ZipInfo]] = {}
-        for archive in self.find(self.archives):
-            with _plainly(archive), zipfile.ZipFile(archive) as opened:
-                for info in opened.infolist():
-                    pieces = PurePosixPath(info.filename).parts
-                    for start in range(min(4, len(pieces))):
-                        found.setdefault("/".join(pieces[start:]), (archive, info))
-        return found
-
     def image(self, name: str) -> str | None:
-        """Return the path of an image file, unpacking it from its archive if need be."""
+        """Return the path of an image file, where it is there."""
         parts = PurePosixPath(name.replace("\\", "/")).parts
         if not parts or ".." in parts or PurePosixPath(name).is_absolute():
             raise MedcalError(f"{self.where}: image {name!r} is no path inside the set")
-        for folder in ("", *self.image_folders):
-            plain = self.folder.joinpath(folder, *parts)
-            if plain.is_file():
-                return str(plain)
-        if (found := self.members.get("/".join(parts))) is not None:
-            return self._unpack(*found, parts)
+        for folder in ("", *self.spec.get("image_folders", [])):
+            path = self.folder.joinpath(folder, *parts)
+            if path.is_file():
+                return str(path)
         return None
 
     def images(self, names: Iterable[str]) -> dict[str, str | bytes | None]:
@@ -173,51 +154,30 @@ class _Files:
         wanted = set(names)
         if self.spec.get("image_cells"):
             return self._from_cells(wanted)
-        stored = self.rows(self.spec.get("image_tables", []))
-        tables = {f"{row['id']}.jpg": row["image"]["bytes"] for row in stored}
-        return {name: tables.get(name) or self.image(name) for name in wanted}
+        stored: dict[str, str | bytes | None] = {}
+        for row in self.rows(self.spec.get("image_tables", [])):
+            stored[f"{row['id']}.jpg"] = row["image"]["bytes"]
+        return {name: stored.get(name) or self.image(name) for name in wanted}
 
     def _from_cells(self, wanted: set[str]) -> dict[str, str | bytes | None]:
         """Make files of the images that stand as text in a table of gigabytes."""
+        home = Path(os.environ.get("HF_HOME") or "~/.cache/huggingface").expanduser()
+        home = home / "medcal" / self.name
+        home.mkdir(parents=True, exist_ok=True)
         places: dict[str, str | bytes | None] = {}
         for patterns in self.spec["rows"].values():
-            for path in self.find(patterns):
-                for row in self.rows([path.relative_to(self.folder).as_posix()]):
-                    name = vlcb.cell_id(row["image"])
-                    if name in wanted and name not in places:
-                        target = self._kept(path, (f"{name}.png",))
-                        with _plainly(f"{path}: the image of row {row.get('index')}"):
-                            data = base64.b64decode(row["image"], validate=True)
-                        if not target.is_file():
-                            with new_file(target, force=True) as part:
-                                part.write_bytes(data)
-                        places[name] = str(target)
+            for row in self.rows(patterns):
+                name = vlcb.cell_id(
+                    row["image"]
+                )  # by its content: never another image's
+                if name not in wanted or name in places:
+                    continue
+                path = home / f"{name}.png"
+                if not path.is_file():
+                    with new_file(path, force=True) as part:
+                        part.write_bytes(base64.b64decode(row["image"]))
+                places[name] = str(path)
         return places
-
-    def _kept(self, source: Path, parts: tuple[str, ...]) -> Path:
-        """Return where an image that is taken out of a file goes; its folder is there."""
-        home = Path(os.environ.get("HF_HOME") or "~/.cache/huggingface").expanduser()
-        version = f"{source.resolve()}:{source.stat().st_size}"
-        digest = hashlib.sha256(version.encode()).hexdigest()
-        target = home.joinpath("medcal", self.name, digest[:12], *parts)
-        target.parent.mkdir(parents=True, exist_ok=True)
-        return target
-
-    def _unpack(self, archive: Path, info: zipfile.ZipInfo, parts: tuple) -> str:
-        target = self._kept(archive, parts)
-        if info.file_size > _LARGEST:
-            raise MedcalError(
-                f"{archive}: {info.filename} unpacks to {info.file_size:,} bytes"
-            )
-        if not target.is_file():
-            with (
-                _plainly(archive),
-                zipfile.ZipFile(archive) as opened,
-                opened.open(info) as file,
-                new_file(target, force=True) as part,
-            ):  # no more than it says it holds, whatever it unpacks to
-                part.write_bytes(file.read(info.file_size + 1))
-        return str(target)
 
 
 def _records(text: str) -> Iterator[dict[str, Any]]:
@@ -253,34 +213,44 @@ def _item_of(
 ) -> dict[str, Any] | None:
     """The item of a stored row, by the columns that ``hub_sets.toml`` names; None if not wanted."""
     spec = HUB_SETS[name]
-    if any(
-        row.get(column, value) != value
-        for column, value in spec.get("only", {}).items()
-    ):
-        return None
+    for column, value in spec.get("only", {}).items():
+        if row.get(column, value) != value:
+            return None
     columns = spec.get("columns", {})
-    if (
-        columns.get("image", "image") not in row
-    ):  # VQA-RAD's copy on the hub names nothing
-        columns = {}
-    numbered = columns.get("item_id", "{split}-{i}")
-    out: dict[str, Any] = {}
-    out["item_id"] = one_line(numbered.format(**row | {"split": split, "i": i}))
-    out |= ASKED.get(name, asked_plainly)(row | {"split": split})
-    if "image" not in out and "image" in columns:
-        out |= dict.fromkeys(("image", "image_id"), str(row[columns["image"]]))
-    elif "image" not in out:
-        out |= image_of(row["image"])
-    out |= {ours: row.get(columns[ours]) for ours in _NAMED if ours in columns}
-    if "organ" in out:
-        out["organ"] = one_line(out["organ"]).lower()
-    stated = next(filter(None, map(row.get, spec.get("modality_columns", []))), None)
-    rules = spec.get("modality_rule", {})
-    ruled = rules.get(out.get("organ"), rules.get("all"))
-    return out | (modality_of(ruled, "rule") if rules else modality_of(stated))
+    if columns.get("image", "image") not in row:
+        columns = {}  # VQA-RAD's copy on the hub names nothing
+    row = row | {"split": split, "i": i}
+    number = columns.get("item_id", "{split}-{i}").format(**row)
+    item = {"item_id": one_line(number)}
+    item |= ASKED.get(name, asked_plainly)(row)
+    if "image" not in item:
+        item |= _shown(row, columns)
+    for ours in ("organ", "category", "answer_type"):
+        if ours in columns:
+            item[ours] = row.get(columns[ours])
+    return item | _modality(row, item, spec)
 
 
-_NAMED = ("organ", "category", "answer_type")
+def _shown(row: dict[str, Any], columns: dict[str, str]) -> dict[str, Any]:
+    """The image of a row and its id: the name of its file, or its bytes and their hash."""
+    if "image" not in columns:
+        return image_of(row["image"])
+    name = str(row[columns["image"]])
+    return {"image": name, "image_id": name}
+
+
+def _modality(
+    row: dict[str, Any], item: dict[str, Any], spec: dict[str, Any]
+) -> dict[str, str]:
+    """The modality of a row, by the set's rule or as the row states it; `organ` in one form."""
+    rules = spec.get("modality_rule")
+    if rules is None:
+        stated = map(row.get, spec.get("modality_columns", []))
+        return modality_of(next(filter(None, stated), None))
+    if "organ" in item:
+        item["organ"] = one_line(item["organ"]).lower()
+    ruled = rules.get(item.get("organ"), rules.get("all"))
+    return modality_of(ruled, "rule")
 
 
 # --- the table -----------------------------------------------------------------------------------
@@ -342,12 +312,10 @@ def _items(files: _Files, left_out: Counter[str]) -> list[dict[str, Any]]:
     for split, patterns in spec["rows"].items():
         for i, stored in enumerate(files.rows(patterns)):
             try:
+                official = split
                 # VQA-RAD as published is one file
-                official = (
-                    "test"
-                    if str(stored.get("phrase_type")).startswith("test")
-                    else split
-                )
+                if str(stored.get("phrase_type")).startswith("test"):
+                    official = "test"
                 row = _item_of(stored, official, i, files.name)
             except LeftOut as reason:
                 left_out[str(reason)] += 1
@@ -373,9 +341,10 @@ def _with_images(
     """The rows whose image files are there, with their paths."""
     found = table["image"].map(files.images(table["image"].unique()))
     if found.isna().all():
-        places = " or ".join([*files.image_folders, *files.archives])
+        places = " or ".join(files.spec.get("image_folders", []))
         raise MedcalError(
-            f"{files.where}: none of its image files is there; put them in {places}"
+            f"{files.where}: none of its image files is there; put them in {files.folder}, in a "
+            f"folder {places}: what comes as a zip file is to be unpacked there"
         )
     if found.isna().any():
         left_out["image file not found"] += int(found.isna().sum())

@@ -16,7 +16,7 @@ from medcal_nb.ask.models import resolve_model
 from medcal_nb.ask.run import ask
 from medcal_nb.datasets import load_items, open_image, vlcb
 from medcal_nb.errors import MedcalError
-from tests.datasets.test_hub import png, zipped
+from tests.datasets.test_hub import png
 from tests.item_schema import keeps_the_schema
 
 FILE = Path(__file__).parents[1] / "recorded" / "data" / "vlcb_questions.json"
@@ -85,12 +85,12 @@ def make_gqa(folder):
 
 
 def make_gqa_authors(folder):
-    folder.mkdir()
+    (folder / "images").mkdir(parents=True)
     rows = gqa_rows(lambda kind: {"detailed": kind})
     text = json.dumps({f"20{i}": row for i, row in enumerate(rows)})
     (folder / "testdev_balanced_questions.json").write_text(text)
-    names = {f"images/{row['imageId']}.jpg": png(i) for i, row in enumerate(rows)}
-    zipped(folder / "images.zip", names)
+    for i, row in enumerate(rows):
+        (folder / "images" / f"{row['imageId']}.jpg").write_bytes(png(i))
 
 
 def make_mmmu_pro(folder, n):

@@ -3,14 +3,9 @@
 Everything here takes arrays and tables and returns them; it knows no notebook, profile or file.
 """
 
-from .ablation import image_ablation, image_ablation_table
+from .ablation import image_ablation
 from .crossfit import corrected
-from .ensemble import (
-    ensemble_answers,
-    ensemble_change_table,
-    ensemble_table,
-    single_answer,
-)
+from .ensemble import ensemble_answers, ensemble_change_table, single_answer
 from .families import MAPS, Family, register
 from .maps import (
     RecalibrationWarning,
@@ -40,11 +35,9 @@ __all__ = [
     "corrected",
     "ensemble_answers",
     "ensemble_change_table",
-    "ensemble_table",
     "fit",
     "fit_maps",
     "image_ablation",
-    "image_ablation_table",
     "register",
     "share_removed",
     "single_answer",

@@ -13,21 +13,23 @@ choice below is ours:
 """
 
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
+from scipy.optimize import minimize
 from scipy.special import expit
 
 from medcal_nb.answer_key import answer_key
 from medcal_nb.errors import NotEnough
-from medcal_nb.measure import Bootstrap, auroc_test, holm, metrics_table
+from medcal_nb.measure import Bootstrap, holm
 from medcal_nb.measure.paired import Mean, means, paired
 from medcal_nb.measure.resampling import logit, two_sided_p
-from medcal_nb.measure.rows import arrays, image_labels, parts_by
+from medcal_nb.measure.rows import image_labels, parts_by
 
-from .crossfit import N_FOLDS, by_fold, folds_of
+from .crossfit import N_FOLDS, assign_folds, by_fold
 from .families import fit_smoothed
 from .maps import RecalibrationWarning, fit
 
@@ -35,15 +37,15 @@ AVERAGE = "average"
 WITH_EXPERT = "average + expert"
 #: The method that holds an expert's assessment: a member of "average + expert" alone.
 EXPERT = "expert"
-TRAINED = ", trained"
 #: Probabilities are moved into [CLIP, 1 - CLIP] before their log-odds are taken.
 CLIP = 1e-3
 BY = ("model", "dataset")
 
 _SIZE = 0.05  # of the tests behind a conclusion, all together
 _LEAST_SHARE = 0.8  # of the items that a member must have answered
-_KEYS = [*BY, "ensemble", "recalibration", "kind"]
 _ITEM = [*BY, "item_id", "image_id"]  # what an item is, and what intervals are by
+_ANSWER = ["strategy", "answer", "confidence", "correct"]
+_OPTIONS = ["question_type", "option_probabilities"]
 
 
 # --- members --------------------------------------------------------------------------------------
@@ -97,192 +99,160 @@ class Members:
         The different answers to the items: item_id, key, answer as first written, correct.
     p : DataFrame
         Candidates in rows, members in columns: the probability that the member gives the
-        candidate, NaN where it has no answer to the item.
-    keys : DataFrame
-        Items in rows, members in columns: the key of the member's own answer, missing where it
-        has none.
+        candidate.
+    is_own : DataFrame
+        Candidates in rows, members in columns: whether the candidate is the member's answer.
     """
 
     items: pd.DataFrame
     candidates: pd.DataFrame
     p: pd.DataFrame
-    keys: pd.DataFrame
+    is_own: pd.DataFrame
 
     def of(self, names: Sequence[str]) -> "Members":
         """Some members, on the candidates that they name."""
-        keys = self.keys[names]
-        own = keys.loc[self.candidates["item_id"]]
-        named = own.eq(self.candidates["key"].to_numpy(), axis=0).any(axis=1).to_numpy()
+        is_own = self.is_own[names]
+        named = is_own.any(axis=1)
         return Members(
             items=self.items,
             candidates=self.candidates[named],
             p=self.p.loc[named, names],
-            keys=keys,
+            is_own=is_own[named],
         )
 
     def part(self, chosen: np.ndarray) -> "Members":
         """All members, on some items."""
-        there = self.candidates["item_id"].isin(self.items.index[chosen])
+        ids = self.items.index[chosen]
+        there = self.candidates["item_id"].isin(ids)
         return Members(
             items=self.items[chosen],
             candidates=self.candidates[there],
             p=self.p[there],
-            keys=self.keys[chosen],
+            is_own=self.is_own[there],
         )
 
-    def graded(self) -> np.ndarray:
-        """Which items (items,) have all their candidates graded."""
-        ungraded = self.candidates["correct"].isna()
-        lacking = self.candidates.loc[ungraded, "item_id"]
-        return ~self.items.index.isin(lacking)
+
+def complete(rows: pd.DataFrame, strategies: Sequence[str]) -> pd.DataFrame:
+    """The graded answers to those items that all of the methods answered, of these methods."""
+    rows = rows.reindex(columns=[*_ITEM, *_ANSWER, *_OPTIONS])
+    rows = rows[rows["strategy"].isin(strategies)]
+    rows = rows.dropna(subset=["answer", "confidence", "correct"])
+    n_methods = rows.groupby("item_id")["strategy"].transform("nunique")
+    return rows[n_methods == len(strategies)]
 
 
-def make_members(graded: pd.DataFrame, strategies: list[str]) -> Members:
-    """Members of an ensemble, from the graded answers of one model and data set."""
-    rows = graded[graded["strategy"].isin(strategies)].reset_index(drop=True)
-    items = (
-        rows.reindex(columns=_ITEM)
-        .drop_duplicates("item_id")
-        .set_index("item_id", drop=False)
-    )
-    items = items.sort_index().rename_axis(None)
-    answered = rows["answer"].notna() & rows["confidence"].notna()
-    rows["key"] = rows.loc[answered, "answer"].map(answer_key)
-    named = rows[rows["key"].notna()]
-    by_key = named.groupby(["item_id", "key"], sort=False)
+def make_members(rows: pd.DataFrame, strategies: Sequence[str]) -> Members:
+    """Members of an ensemble, from the graded answers of all of them to the same items."""
+    rows = rows.assign(key=rows["answer"].map(answer_key))
+    items = rows[_ITEM].drop_duplicates("item_id")
+    items = items.set_index("item_id", drop=False).sort_index().rename_axis(None)
+    by_key = rows.groupby(["item_id", "key"], sort=False)
     candidates = by_key[["answer", "correct"]].first().reset_index()
     candidates = candidates.sort_values("item_id", kind="stable", ignore_index=True)
-    spread = _spread(rows, named, candidates)
-    p = spread.pivot(index="candidate", columns="strategy", values="p")
-    keys = rows.pivot(index="item_id", columns="strategy", values="key")
-    return Members(
-        items=items,
-        candidates=candidates,
-        p=p.reindex(columns=strategies),
-        keys=keys.reindex(index=items.index, columns=strategies),
-    )
+    # (candidates, members): what each member answered to the candidate's item, and how surely
+    by_item = rows.pivot(index="item_id", columns="strategy")
+    by_item = by_item.loc[candidates["item_id"]].set_axis(candidates.index)
+    own_key = by_item["key"][strategies]
+    c = by_item["confidence"][strategies].astype(float)
+    is_own = own_key.eq(candidates["key"], axis=0)
+    rest = (1 - c).div(_n_others(rows, candidates), axis=0)
+    p = c.where(is_own, rest)
+    keys = pd.MultiIndex.from_frame(candidates[["item_id", "key"]])
+    for name, shares in _option_shares(rows).items():
+        stated = pd.Series(keys.map(shares), candidates.index)
+        p[name] = stated.fillna(p[name])
+    return Members(items=items, candidates=candidates, p=p, is_own=is_own)
 
 
-def _spread(
-    rows: pd.DataFrame, named: pd.DataFrame, candidates: pd.DataFrame
-) -> pd.DataFrame:
-    """Every answer with every candidate of its item, and the probability ``p`` it gives it."""
-    each = candidates[["item_id", "key"]].reset_index(names="candidate")
-    pairs = named.merge(each, on="item_id", suffixes=("", "_of"))
-    c = pairs["confidence"].astype(float)
-    others = pairs["item_id"].map(_n_others(rows, candidates)).astype(float)
-    rest = (1 - c) / others.clip(lower=1)
-    spread = c.where(pairs["key"] == pairs["key_of"], rest)
-    if "option_probabilities" in pairs:
-        by_option = map(_option_share, pairs["option_probabilities"], pairs["key_of"])
-        spread = pd.Series(by_option, pairs.index, dtype=float).fillna(spread)
-    return pairs.assign(p=spread)
-
-
-def _option_share(options: object, key: str) -> float:
-    """What option probabilities give an answer; NaN where there are none."""
-    if not isinstance(options, Mapping):
-        return np.nan
-    shares = {answer_key(option): share for option, share in options.items()}
-    return shares.get(key, np.nan)
+def _option_shares(rows: pd.DataFrame) -> dict[str, dict[tuple, float]]:
+    """By method that has them: probabilities of options, by item and key of the option."""
+    shares: dict[str, dict[tuple, float]] = defaultdict(dict)
+    for row in rows.dropna(subset="option_probabilities").itertuples():
+        for option, share in row.option_probabilities.items():
+            shares[row.strategy][row.item_id, answer_key(option)] = share
+    return shares
 
 
 def _n_others(rows: pd.DataFrame, candidates: pd.DataFrame) -> pd.Series:
-    """By item, over how many other answers the rest of a confidence is spread."""
-    known = rows.reindex(columns=["question_type", "options", "option_probabilities"])
-    size = np.where(known.pop("question_type") == "closed", 2.0, 0)
-    for _, values in known.items():
-        lengths = [len(o) if hasattr(o, "__len__") else 0 for o in values]
-        size = np.fmax(size, lengths)
-    size = pd.Series(size, rows.index).groupby(rows["item_id"]).max()
-    n_named = candidates.groupby("item_id").size()
-    return (size - 1).where(size > 1, n_named)
+    """By candidate, over how many other answers the rest of a confidence is spread."""
+    n_options = rows["option_probabilities"].map(len, na_action="ignore").astype(float)
+    is_closed = rows["question_type"] == "closed"
+    n_options = n_options.mask(n_options.isna() & is_closed, 2)
+    n_options = n_options.groupby(rows["item_id"]).max()
+    n_options = candidates["item_id"].map(n_options)
+    n_named = candidates.groupby("item_id")["key"].transform("size")
+    return (n_options - 1).where(n_options > 1, n_named)
 
 
 # --- combining ------------------------------------------------------------------------------------
 
 
-def best_candidates(members: Members, scores: np.ndarray, *, name: str) -> pd.DataFrame:
+def best_candidates(members: Members, scores: pd.Series) -> pd.DataFrame:
     """Graded answers: the candidate of each item with the highest score, its confidence."""
-    by_candidate = pd.Series(scores, members.candidates.index)
-    winners = by_candidate.groupby(members.candidates["item_id"]).idxmax()
-    best = members.candidates.loc[winners]
-    best = best.assign(confidence=by_candidate[best.index]).set_index("item_id")
-    return members.items.assign(
-        strategy=name,
-        answer=best["answer"],
-        confidence=best["confidence"],
-        correct=best["correct"].astype("boolean"),
-    )
+    winners = scores.groupby(members.candidates["item_id"]).idxmax()
+    best = members.candidates.assign(confidence=scores).loc[winners]
+    best = best.set_index("item_id")[["answer", "confidence", "correct"]]
+    return members.items.join(best)
 
 
-def averaged(members: Members, names: Sequence[str], *, name: str) -> pd.DataFrame:
-    """Graded answers by the mean over those members who answered; of one, its own."""
-    own = members.of(names)
-    p = own.p.to_numpy()  # (candidates, members)
-    answered = (~np.isnan(p)).sum(axis=1)
-    return best_candidates(own, np.nansum(p, axis=1) / answered, name=name)
+def averaged(members: Members) -> pd.DataFrame:
+    """Graded answers by the mean over the members; of one, its own."""
+    return best_candidates(members, members.p.mean(axis=1))
 
 
-class Weights:
-    r"""Weights of members, fitted on graded candidates.
+def learn_weights(members: Members) -> tuple[np.ndarray, np.ndarray]:
+    r"""Weights of members and a constant, then a Platt map, fitted on graded candidates.
 
     :math:`P(a\ \text{right}) = \sigma(b + \sum_s w_s \operatorname{logit} p_s(a))` over all
     candidate answers a, :math:`w_s \ge 0`, with the penalty :math:`\frac12 \sum_s (w_s - 1/S)^2`:
     few labels leave it near the equal-weight pool of log-odds. Then Platt scaling of the answer
     that leads.
     """
+    log_odds = logit(members.p.to_numpy(), CLIP)  # (candidates, members)
+    y = members.candidates["correct"].to_numpy(float)
+    size = log_odds.shape[1]
 
-    def __init__(self, members: Members) -> None:
-        from scipy.optimize import minimize
+    def loss(theta: np.ndarray) -> tuple[float, np.ndarray]:
+        eta = log_odds @ theta[:-1] + theta[-1]
+        away = theta[:-1] - 1 / size
+        residual = expit(eta) - y
+        likelihood = (np.logaddexp(0, eta) - y * eta).sum()
+        slope = residual @ log_odds + away
+        return likelihood + away @ away / 2, np.append(slope, residual.sum())
 
-        log_odds = _log_odds(members)  # (candidates, members)
-        y = members.candidates["correct"].to_numpy(float)
-        size = log_odds.shape[1]
-
-        def loss(theta: np.ndarray) -> tuple[float, np.ndarray]:
-            eta = log_odds @ theta[:-1] + theta[-1]
-            away = theta[:-1] - 1 / size
-            residual = expit(eta) - y
-            value = (np.logaddexp(0, eta) - y * eta).sum() + away @ away / 2
-            return value, np.r_[residual @ log_odds + away, residual.sum()]
-
-        start = np.r_[np.full(size, 1 / size), 0.0]
-        bounds = [(0, None)] * size + [(None, None)]
-        fitted = minimize(loss, start, jac=True, method="L-BFGS-B", bounds=bounds)
-        self.theta = fitted.x
-        best = self._lead(members, "")
-        eta = best["confidence"].to_numpy(float)
-        features = np.column_stack([eta, np.ones_like(eta)])
-        right = best["correct"].to_numpy(float)[None]
-        self.platt = fit_smoothed(features, right, np.ones((1, len(eta))))[0]
-
-    def _lead(self, members: Members, name: str) -> pd.DataFrame:
-        # a sum over members, not a matrix product: equal members tie exactly
-        eta = (_log_odds(members) * self.theta[:-1]).sum(axis=1) + self.theta[-1]
-        return best_candidates(members, eta, name=name)
-
-    def combine(self, members: Members, name: str) -> pd.DataFrame:
-        """Graded answers of the weighted ensemble."""
-        lead = self._lead(members, name)
-        slope, intercept = self.platt
-        return lead.assign(confidence=expit(slope * lead["confidence"] + intercept))
+    start = np.append(np.full(size, 1 / size), 0.0)
+    bounds = [(0, None)] * size + [(None, None)]
+    fitted = minimize(loss, start, jac=True, method="L-BFGS-B", bounds=bounds)
+    lead = _weighted(members, fitted.x)
+    eta = lead["confidence"].to_numpy(float)
+    features = np.column_stack([eta, np.ones_like(eta)])
+    right = lead["correct"].to_numpy(float)
+    platt = fit_smoothed(features, right[None], np.ones((1, len(eta))))[0]
+    return fitted.x, platt
 
 
-def _log_odds(members: Members) -> np.ndarray:
-    """(candidates, members); 0, no evidence, where a member has no answer."""
-    return np.nan_to_num(logit(members.p.to_numpy(), CLIP), nan=0.0)
+def _weighted(members: Members, theta: np.ndarray) -> pd.DataFrame:
+    """Graded answers by weighted log-odds, which stand for the confidence."""
+    log_odds = logit(members.p.to_numpy(), CLIP)
+    # a sum over members, not a matrix product: equal members tie exactly
+    eta = (log_odds * theta[:-1]).sum(axis=1) + theta[-1]
+    return best_candidates(members, pd.Series(eta, members.p.index))
 
 
-def _trained(
-    members: Members, fold: np.ndarray, to: Members, *, name: str
-) -> pd.DataFrame:
-    """Graded answers by members ``to`` on the same items, weighted by the other folds."""
+def combine(members: Members, theta: np.ndarray, platt: np.ndarray) -> pd.DataFrame:
+    """Graded answers of a weighted ensemble, by what :func:`learn_weights` learned."""
+    lead = _weighted(members, theta)
+    slope, intercept = platt
+    return lead.assign(confidence=expit(slope * lead["confidence"] + intercept))
+
+
+def _trained(members: Members, fold: np.ndarray) -> pd.DataFrame:
+    """Graded answers of an ensemble that is weighted by the other folds."""
     parts = []
     for k in np.unique(fold):
-        weights = Weights(members.part(fold != k))
-        parts.append(weights.combine(to.part(fold == k), name))
-    return pd.concat(parts).loc[to.items.index]
+        learned = learn_weights(members.part(fold != k))
+        parts.append(combine(members.part(fold == k), *learned))
+    return pd.concat(parts).loc[members.items.index]
 
 
 def ensembles(strategies: Sequence[str]) -> dict[str, list[str]]:
@@ -291,40 +261,29 @@ def ensembles(strategies: Sequence[str]) -> dict[str, list[str]]:
     methods = [strategy for strategy in strategies if strategy != EXPERT]
     if len(methods) > 1:
         names[AVERAGE] = methods
-    if EXPERT in strategies and len(strategies) > 1:
+    if EXPERT in strategies and methods:
         names[WITH_EXPERT] = list(strategies)
     return names
 
 
-def _kind(name: str, members: Sequence[str]) -> str:
-    if len(members) > 1:
-        return "ensemble"
-    return "expert" if name == EXPERT else "method"
-
-
-def every_ensemble(
-    members: Members, fold: np.ndarray, *, to: Members
-) -> Iterator[tuple[str, str, pd.DataFrame]]:
-    """(kind, recalibration, graded answers) of every method and ensemble, cross-fitted in folds.
-
-    Of ``to``, these or other answers to the same items, by what ``members`` were fitted on.
-    """
+def _every_ensemble(members: Members, fold: np.ndarray) -> Iterator[pd.DataFrame]:
+    """Graded answers of every method and ensemble, uncorrected and cross-fitted in folds."""
     for name, names in ensembles(list(members.p)).items():
-        kind = _kind(name, names)
-        learn = averaged(members, names, name=name)
-        own = averaged(to, names, name=name)
-        yield kind, "uncorrected", own
-        c = learn["confidence"]
-        y = learn["correct"].to_numpy(float)
-        recalibrated = by_fold(fit, c, y, fold, to=own["confidence"])
-        yield kind, "platt", own.assign(confidence=recalibrated)
-        if kind == "ensemble":
-            several = members.of(names)
-            yield (
-                kind,
-                "trained",
-                _trained(several, fold, to.of(names), name=name + TRAINED),
-            )
+        of_names = members.of(names)
+        own = averaged(of_names).assign(ensemble=name)
+        own["kind"] = "ensemble" if len(names) > 1 else "method"
+        if name == EXPERT:
+            own["kind"] = "expert"
+        yield own.assign(recalibration="uncorrected", fold=-1)
+        c = own["confidence"].to_numpy(float)
+        y = own["correct"].to_numpy(float)
+        platt = by_fold(fit, c, y, fold)
+        yield own.assign(recalibration="platt", fold=fold, confidence=platt)
+        if len(names) > 1:
+            trained = _trained(of_names, fold)
+            own = own.assign(**trained[["answer", "confidence", "correct"]])
+            own["ensemble"] = f"{name}, trained"
+            yield own.assign(recalibration="trained", fold=fold)
 
 
 def ensemble_answers(graded: pd.DataFrame, *, rng: np.random.Generator) -> pd.DataFrame:
@@ -337,28 +296,25 @@ def ensemble_answers(graded: pd.DataFrame, *, rng: np.random.Generator) -> pd.Da
         the items is left out, with a warning; the others are compared on items that all answered.
         The method ``expert`` is a member of "average + expert" alone.
     rng : numpy.random.Generator
+        Draws the images of each fold.
 
     Returns
     -------
     DataFrame
         One row per item and method or ensemble, uncorrected and recalibrated:
 
-        - model, dataset, item_id, strategy, answer, confidence, correct: as in ``graded``
-        - image_id: where ``graded`` has it
+        - model, dataset, item_id, image_id, answer, confidence, correct: as in ``graded``
         - ensemble: the method or ensemble
-        - recalibration: "uncorrected"; "platt", cross-fitted by image; "trained"
         - kind: "method", "expert" or "ensemble"
+        - recalibration: "uncorrected"; "platt", cross-fitted by image; "trained"
         - fold: -1 for uncorrected ones
-        - labels: labelled items behind each prediction
         - loss: squared error of the confidence
         - n_dropped: items that not all answered
 
     Raises
     ------
     NotEnough
-        If fewer than two methods answer enough.
-    ValueError
-        If too few items are answered by all.
+        If fewer than two methods answer enough, or all of them too few items.
 
     Examples
     --------
@@ -372,38 +328,34 @@ def ensemble_answers(graded: pd.DataFrame, *, rng: np.random.Generator) -> pd.Da
     seed = int(rng.integers(2**63))
     for key, part in parts_by(graded, BY):
         where = " ".join(map(str, key.values()))
-        members, n_dropped = complete(part, _answering(part, where))
-        n = len(members.items)
-        fold = folds_of(members.items, seed)
-        if n < 2 * N_FOLDS or fold is None:
-            raise ValueError(
+        strategies = _answering(part, where)
+        rows = complete(part, strategies)
+        n = rows["item_id"].nunique()
+        images = np.unique(image_labels(rows))
+        if n < 2 * N_FOLDS or len(images) < N_FOLDS:
+            raise NotEnough(
                 f"ensembles: {where}: only {n} items were answered by all methods"
             )
-        for kind, recalibration, own in every_ensemble(members, fold, to=members):
-            fitted = recalibration != "uncorrected"
-            frames.append(
-                own.assign(
-                    ensemble=own["strategy"],
-                    kind=kind,
-                    recalibration=recalibration,
-                    n_dropped=n_dropped,
-                    fold=fold if fitted else -1,
-                    labels=round(n * (N_FOLDS - 1) / N_FOLDS) if fitted else 0,
-                    loss=(own["confidence"] - own["correct"].astype(float)) ** 2,
-                )
-            )
-    return pd.concat(frames, ignore_index=True)
+        members = make_members(rows, strategies)
+        folds = np.random.default_rng([seed, 0])
+        fold = assign_folds(image_labels(members.items), N_FOLDS, rng=folds)
+        asked = part.loc[part["strategy"].isin(strategies), "item_id"]
+        for own in _every_ensemble(members, fold):
+            frames.append(own.assign(n_dropped=asked.nunique() - n))
+    answers = pd.concat(frames, ignore_index=True)
+    error = answers["confidence"] - answers["correct"].astype(float)
+    return answers.assign(loss=error**2)
 
 
 def _answering(part: pd.DataFrame, where: str) -> list[str]:
     """The methods that answered enough of the items, the expert last."""
-    answered = part["answer"].notna() & part["confidence"].notna()
-    counts = part.loc[answered, "strategy"].value_counts()
-    asked = sorted(set(part["strategy"]), key=lambda name: (name == EXPERT, name))
-    least = _LEAST_SHARE * part["item_id"].nunique()
-    enough = [name for name in asked if counts.get(name, 0) >= least]
-    few = [name for name in asked if name not in enough]
-    in_words = f"{100 * _LEAST_SHARE:.0f} % of the items"
+    answered = part.dropna(subset=["answer", "confidence"])
+    asked = sorted(part["strategy"].unique(), key=lambda name: (name == EXPERT, name))
+    n_answered = answered["strategy"].value_counts().reindex(asked, fill_value=0)
+    is_enough = n_answered >= _LEAST_SHARE * part["item_id"].nunique()
+    enough = n_answered.index[is_enough].tolist()
+    few = n_answered.index[~is_enough].tolist()
+    in_words = f"{_LEAST_SHARE:.0%} of the items".replace("%", " %")
     if few:
         warnings.warn(
             f"ensembles: {where}: {', '.join(few)} answered less than {in_words}; left out",
@@ -419,68 +371,7 @@ def _answering(part: pd.DataFrame, where: str) -> list[str]:
     return enough
 
 
-def complete(part: pd.DataFrame, strategies: list[str]) -> tuple[Members, int]:
-    """Members on the items that all of them answered, and how many others there are."""
-    members = make_members(part, strategies)
-    whole = members.keys.notna().all(axis=1).to_numpy() & members.graded()
-    return members.part(whole), int((~whole).sum())
-
-
-# --- tables ---------------------------------------------------------------------------------------
-
-
-def ensemble_table(
-    answers: pd.DataFrame,
-    *,
-    ci: Bootstrap = Bootstrap(),
-) -> pd.DataFrame:
-    """Scores of every method and ensemble.
-
-    Parameters
-    ----------
-    answers : DataFrame
-        Of :func:`ensemble_answers`.
-    ci : Bootstrap
-        Of the intervals, by image.
-
-    Returns
-    -------
-    DataFrame
-        One row per model, data set, ensemble, recalibration and kind:
-
-        - model, dataset, ensemble, recalibration, kind: as in ``answers``
-        - labels, n_dropped: as in ``answers``
-        - n, n_images: answers and images
-        - accuracy, mean_confidence, brier, auroc: with _low, _high; auroc within folds
-        - ece: 15 equal-width bins, without an interval
-
-    Examples
-    --------
-    >>> from medcal_nb.measure import example_answers
-    >>> medical = example_answers().query("domain == 'medical'")
-    >>> answers = ensemble_answers(medical, rng=np.random.default_rng(0))
-    >>> table = ensemble_table(answers, ci=Bootstrap(n=200))
-    >>> table[["ensemble", "recalibration", "brier"]].round(2).iloc[0].tolist()
-    ['p_true', 'uncorrected', np.float64(0.21)]
-    """
-    scores = metrics_table(
-        answers,
-        by=_KEYS,
-        metrics=["accuracy", "mean_confidence", "brier", "ece"],
-        intervals=["accuracy", "mean_confidence", "brier"],
-        ci=ci,
-    )
-    rows = []
-    for key, part in parts_by(answers, _KEYS):
-        c, y = arrays(part)
-        images = image_labels(part)
-        test = auroc_test(c, y, groups=images, fold=part["fold"], level=ci.level)
-        test = test.rename({"low": "auroc_low", "high": "auroc_high"})
-        about = part[["labels", "n_dropped"]].iloc[0]
-        rows.append(key | dict(test.drop(["p", "conclusion"])) | dict(about))
-    order = answers[_KEYS].drop_duplicates()
-    table = order.merge(scores.drop(columns="n_missing"), on=_KEYS)
-    return table.merge(pd.DataFrame(rows), on=_KEYS)
+# --- against the best single method ---------------------------------------------------------------
 
 
 def ensemble_change_table(
@@ -506,7 +397,7 @@ def ensemble_change_table(
     DataFrame
         One row per ensemble, recalibration and rival:
 
-        - model, dataset, ensemble, recalibration, kind: as in ``answers``
+        - model, dataset, ensemble, recalibration: as in ``answers``
         - rival: "best method" or "expert"
         - rival_is: its name, the one chosen most often
         - n, n_images: answers and images
@@ -536,8 +427,6 @@ def ensemble_change_table(
             other = combined["item_id"].map(loss)
             frames.append(combined.assign(rival=rival, rival_is=name, rival_loss=other))
     both = pd.concat(frames)
-    if both.empty:
-        return both
     compared = means(
         brier="loss", rival_brier="rival_loss", change=("loss", "rival_loss")
     )
@@ -545,13 +434,13 @@ def ensemble_change_table(
     def statistic(part: pd.DataFrame, mean: Mean) -> dict:
         row = compared(part, mean)
         n_images = part["image_id"].nunique() or len(part)
-        return row | {"p": two_sided_p(row["change"], n_groups=n_images)}
+        row["p"] = two_sided_p(row["change"], n_groups=n_images)
+        return row
 
-    by = [*_KEYS, "rival", "rival_is"]
+    by = [*BY, "ensemble", "recalibration", "rival", "rival_is"]
     table = paired(both, by, statistic, ci=ci)
-    table["p_holm"] = table.groupby("rival")["p"].transform(
-        lambda p: holm(p.to_numpy())
-    )
+    by_rival = table.groupby("rival")["p"]
+    table["p_holm"] = by_rival.transform(lambda p: holm(p.to_numpy()))
     direction = np.where(table["change"] < 0, "better", "worse")
     shown = table["p_holm"] < _SIZE
     table["conclusion"] = np.where(shown, direction, "no difference shown")
@@ -560,13 +449,14 @@ def ensemble_change_table(
 
 def _best(single: pd.DataFrame) -> tuple[pd.Series, str]:
     """Losses by item of the method that is best on the other folds, and the most frequent name."""
-    wide = single.pivot(index="item_id", columns="ensemble", values="loss")
-    folds = single.drop_duplicates("item_id").set_index("item_id")["fold"]
-    fold = folds.reindex(wide.index)
+    # (items, methods)
+    wide = single.pivot(index=["item_id", "fold"], columns="ensemble", values="loss")
+    fold = wide.index.get_level_values("fold")
     losses = []
     names = []
     for k in fold.unique():
-        name = wide[fold != k].mean().idxmin()
-        losses.append(wide.loc[fold == k, name])
+        is_own = fold == k
+        name = wide[~is_own].mean().idxmin()
+        losses.append(wide.loc[is_own, name].droplevel("fold"))
         names.append(name)
     return pd.concat(losses), pd.Series(names).mode()[0]

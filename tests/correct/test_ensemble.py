@@ -10,11 +10,16 @@ from medcal_nb.correct import (
     RecalibrationWarning,
     ensemble_answers,
     ensemble_change_table,
-    ensemble_table,
     single_answer,
 )
-from medcal_nb.correct.ensemble import Weights, averaged, make_members
-from medcal_nb.measure import Bootstrap, ece, example_answers
+from medcal_nb.correct.ensemble import (
+    averaged,
+    combine,
+    complete,
+    learn_weights,
+    make_members,
+)
+from medcal_nb.measure import Bootstrap, example_answers
 
 from .worlds import votes
 
@@ -27,17 +32,13 @@ def rows(*answers, **more):
 
 
 def members_of_all(data):
-    return make_members(data, sorted(set(data.strategy)))
+    strategies = sorted(set(data.strategy))
+    return make_members(complete(data, strategies), strategies)
 
 
 def with_expert(data):
     """The same votes, those of the last strategy as an expert's."""
     return data.assign(strategy=data.strategy.replace("s2", "expert"))
-
-
-def average_of(data):
-    members = members_of_all(data)
-    return averaged(members, list(members.p), name="average").set_index("item_id")
 
 
 def test_members_of_a_closed_question_give_the_rest_to_the_other_option():
@@ -48,17 +49,7 @@ def test_members_of_a_closed_question_give_the_rest_to_the_other_option():
     np.testing.assert_allclose(members.p, [[0.7, 0.4], [0.3, 0.6]])
     columns = ["answer", "confidence", "correct"]
     expected = ["Yes.", pytest.approx((0.7 + 0.4) / 2), True]
-    assert average_of(data).loc["a", columns].tolist() == expected
-
-
-def test_a_silent_method_is_left_out_of_the_average():
-    answers = [("a", "s", "x", 0.9, True), ("a", "t", "y", 0.8, False)]
-    answers += [(item, "s", None, np.nan, None) for item in "bc"]
-    answers += [("b", "t", "y", 0.8, True), ("c", "t", None, np.nan, None)]
-    fused = average_of(rows(*answers))
-    assert fused.loc["a", "answer"] == "x"
-    assert fused.loc["b", "confidence"] == pytest.approx(0.8)
-    assert fused.loc["c", ["confidence", "correct"]].isna().all()
+    assert averaged(members).loc["a", columns].tolist() == expected
 
 
 def test_option_probabilities_are_used_where_a_strategy_has_them():
@@ -73,14 +64,14 @@ def test_more_confidence_never_lowers_the_fused_one(rng):
     data = votes(rng, 200, skill=(0.7, 0.7, 0.0))
     noise = expit(1 - rng.normal(1, 1, 200))
     data.loc[data.strategy == "s2", "confidence"] = noise
-    weights = Weights(members_of_all(data))
+    learned = learn_weights(members_of_all(data))
     answers = [("new", f"s{k}", "yes", 0.6, True) for k in range(3)]
     for k in range(3):
         fused = []
         for c in (0.5, 0.7, 0.9, 0.99):
             one = rows(*answers, question_type="closed")
             one.loc[k, "confidence"] = c
-            fused.append(weights.combine(members_of_all(one), "x").confidence.iloc[0])
+            fused.append(combine(members_of_all(one), *learned).confidence.iloc[0])
         assert np.all(np.diff(fused) >= 0)
 
 
@@ -96,24 +87,21 @@ def test_labels_of_an_image_change_none_of_its_own_confidences(rng):
     assert set(one[~own][moved].recalibration) == {"platt", "trained"}
 
 
-def test_ensemble_table_is_complete_and_on_the_same_items(rng):
+def test_all_are_compared_on_the_same_items(rng):
     data = with_expert(votes(rng, 200, per_image=2))
     data = data.drop(data[(data.item_id == "i0003") & (data.strategy == "s1")].index)
     fused = ensemble_answers(data, rng=rng)
     assert (fused.groupby(["ensemble", "recalibration"]).size() == 199).all()
-    table = ensemble_table(fused, ci=Bootstrap(n=20))
-    assert (table[["n", "n_dropped"]] == [199, 1]).all(axis=None)
-    own = data[(data.strategy == "s0") & (data.item_id != "i0003")]
-    key = table.set_index(["ensemble", "recalibration"])
-    uncorrected = key.loc[("s0", "uncorrected")]
-    assert uncorrected.accuracy == pytest.approx(own.correct.mean())
-    error = ece(own.confidence, own.correct.astype(float))
-    assert uncorrected.ece == pytest.approx(error)
-    assert "ece_low" not in table  # no interval of a plain ECE by its resamples
-    labels = np.where(table.recalibration == "uncorrected", 0, 159)
-    assert table.labels.tolist() == labels.tolist()
+    assert (fused["n_dropped"] == 1).all()
+    stages = fused.groupby(["ensemble", "kind"])["recalibration"].unique()
     for name in ("average", "average + expert"):
-        assert set(key.loc[name].index) == {"uncorrected", "platt"}
+        assert set(stages[name, "ensemble"]) == {"uncorrected", "platt"}
+        assert set(stages[f"{name}, trained", "ensemble"]) == {"trained"}
+    assert {"method", "expert"} < set(fused["kind"])
+    own = data[(data.strategy == "s0") & (data.item_id != "i0003")]
+    raw = fused.query("ensemble == 's0' and recalibration == 'uncorrected'")
+    assert raw.correct.mean() == pytest.approx(own.correct.mean())
+    assert raw.confidence.mean() == pytest.approx(own.confidence.mean())
 
 
 def test_the_expert_alone_is_a_rival_and_often_is_what_fusion_gains(rng):

@@ -283,8 +283,8 @@ def calibrate(
             done = apply_maps(target, fit_maps(source, method=method))
         else:
             rng = np.random.default_rng(0)
-            done = corrected(None, target, method=method, labels=["target"], rng=rng)
-            done = done.drop(columns=["labels", "fold"])
+            done = corrected(None, target, method=method, rng=rng)
+            done = done.drop(columns="labels")
             done["strategy"] += f"+{method}"
     n_asked = len(target)
     del answers, target  # millions of answers are not kept twice

@@ -59,21 +59,11 @@ def assign_folds(
     return fold[group]
 
 
-def folds_of(rows: pd.DataFrame, seed: int) -> np.ndarray | None:
-    """One of five folds for each row, by image; None where there are fewer images than that."""
-    images = images_of(rows)
-    if len(set(images)) < N_FOLDS:
-        return None
-    return assign_folds(images, N_FOLDS, rng=np.random.default_rng([seed, 0]))
-
-
 def by_fold(
     fit: Callable,
     confidence: np.ndarray,
     correct: np.ndarray,
     fold: np.ndarray,
-    *,
-    to: np.ndarray | None = None,
 ) -> np.ndarray:
     """Recalibrated confidences, each from a map fitted on the other folds.
 
@@ -82,22 +72,18 @@ def by_fold(
     fit : callable
         ``fit(confidence, correct)`` returns a map.
     confidence, correct, fold : arrays of n rows
-    to : array of n rows, optional
-        Other confidences of the same rows, to which the maps are applied instead.
 
     Returns
     -------
     array of n rows
     """
-    c = np.asarray(confidence, dtype=float)
-    y = np.asarray(correct)
-    applied = c if to is None else np.asarray(to, dtype=float)
-    out = np.empty_like(applied)
+    out = np.empty_like(confidence)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RecalibrationWarning)
         for k in np.unique(fold):
             own = fold == k
-            out[own] = fit(c[~own], y[~own])(applied[own])
+            recalibrate = fit(confidence[~own], correct[~own])
+            out[own] = recalibrate(confidence[own])
     return out
 
 
@@ -106,19 +92,18 @@ def corrected(
     target: pd.DataFrame,
     *,
     method: str = "platt",
-    labels: Sequence[str] = ("raw", "source", "target"),
     rng: np.random.Generator,
 ) -> pd.DataFrame:
-    """The target's answers uncorrected, and with a map fitted on either side's labels.
+    """The target's answers recalibrated by a map fitted on their own labels, or on the source's.
 
     Parameters
     ----------
-    source, target : DataFrame
-        Graded answers to fit on, if any, and to recalibrate.
+    source : DataFrame or None
+        Graded answers to fit on. None: the target's own labels alone.
+    target : DataFrame
+        Graded answers to recalibrate.
     method : str
         One of ``MAPS``.
-    labels : sequence of str
-        The kinds of labels that are returned, as in the column.
     rng : numpy.random.Generator
         Draws the images of each fold.
 
@@ -128,10 +113,8 @@ def corrected(
         One row per answer measured and kind of labels:
 
         - the columns of `target`: the confidence is the recalibrated one
-        - labels: what the map was fitted on, "raw" (nothing), "source", if there is one, or
-          "target", cross-fitted by image; absent for a model and strategy of fewer images than
-          folds
-        - fold: tells the maps apart, -1 elsewhere
+        - labels: what the map was fitted on, "target", cross-fitted by image (absent for a model
+          and strategy of fewer than five images), and with a source "raw" (nothing) or "source"
 
     Raises
     ------
@@ -156,25 +139,22 @@ def corrected(
         refuse_empty(target, "target")
         both = [(part[:0], part) for _, part in parts_by(measured(target), BY)]
     else:
+        refuse_shared(source, target, "source and target")
         both = [(learn, judge) for _, learn, judge in pairs(source, target)]
     parts = []
     for learn, judge in both:
-        c = np.r_[learn["confidence"], judge["confidence"]].astype(float)
+        c = np.append(learn["confidence"], judge["confidence"]).astype(float)
         recalibrate = partial(fit, method=method, clip=choose_clip(c))
         confidence, correct = arrays(judge)
-        values = {"raw": confidence}
-        folds = {}
-        if len(learn):
-            values["source"] = recalibrate(*arrays(learn))(confidence)
+        if source is not None:
+            parts.append(judge.assign(labels="raw"))
+            transferred = recalibrate(*arrays(learn))(confidence)
+            parts.append(judge.assign(labels="source", confidence=transferred))
         images = images_of(judge)
         if len(set(images)) >= N_FOLDS:
-            own = assign_folds(images, N_FOLDS, rng=rng)
-            folds["target"] = own
-            values["target"] = by_fold(recalibrate, confidence, correct, own)
-        for kind, p in values.items():
-            if kind in labels:
-                fold = folds.get(kind, -1)
-                parts.append(judge.assign(labels=kind, fold=fold, confidence=p))
+            fold = assign_folds(images, N_FOLDS, rng=rng)
+            refitted = by_fold(recalibrate, confidence, correct, fold)
+            parts.append(judge.assign(labels="target", confidence=refitted))
     if not parts:
         raise NotEnough(
             f"no model and strategy has answers on {N_FOLDS} images or more"
@@ -243,9 +223,6 @@ def pairs(
     """
     refuse_empty(source, "source")
     refuse_empty(target, "target")
-    shared = np.intersect1d(images_of(source), images_of(target))
-    if len(shared):  # by name
-        refuse_shared(source, target, "source and target")
     warn_of_same_ids(source, target)
     left = rows_by(measured(source.loc[:, columns]), BY)
     enough = []

@@ -60,12 +60,12 @@ class Family:
     bounds: tuple[float, float] | None = None
     source: str = ""
 
-    def at_bound(self, parameters: np.ndarray) -> bool:
-        """Whether a fit ended at a bound."""
+    def at_bound(self, parameter: float) -> bool:
+        """Whether a fit of the only parameter ended at a bound."""
         if self.bounds is None:
             return False
         least, most = self.bounds
-        return not least * (1 + 1e-5) < parameters[0] < most * (1 - 1e-5)
+        return not least * (1 + 1e-5) < parameter < most * (1 - 1e-5)
 
 
 #: Every family by its name.

@@ -198,7 +198,7 @@ def _fitted(method: str, c: np.ndarray, y: np.ndarray, clip: float) -> tuple[dic
         note = (
             f"every confidence is {c[0]:.4g}: the map gives the share of right answers"
         )
-    elif family.at_bound(theta):
+    elif family.at_bound(theta[0]):
         ends = " … ".join(map(str, family.bounds or ()))
         note = f"the likelihood has no maximum inside {family.parameters[0]} = {ends}"
     values = [v.tolist() if hasattr(v, "tolist") else v for v in theta]

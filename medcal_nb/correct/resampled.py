@@ -7,13 +7,10 @@ counts of the cells, and Newton's method starts from the fit of the sample itsel
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
 from typing import Any
 
 import numpy as np
-import pandas as pd
 
 from medcal_nb.measure.resampling import (
     Resamples,
@@ -23,13 +20,11 @@ from medcal_nb.measure.resampling import (
     probability,
 )
 
-from .crossfit import N_FOLDS, images_of
-from .families import EXACTLY, MAPS, NEARLY, Family
+from .crossfit import N_FOLDS
+from .families import EXACTLY, NEARLY, Family
 
 #: Confidences of equal mass that resampled fits tell apart; estimates use all.
 CELLS = 100
-#: A column of rows: the unit that is drawn again with them.
-UNIT = "_unit"
 _AT_ONCE = 500_000  # numbers in an array of a step, so that it fits in the cache
 
 
@@ -39,104 +34,69 @@ class Side:
 
     Attributes
     ----------
-    rows : DataFrame
-        Measured rows, with the column of ``resamples.counts`` that each belongs to in ``UNIT``.
+    confidence, correct : (n,) array
+        Of the answers that can be measured.
+    images : (n,) array of int
+        The image of each.
+    units : (n,) array of int
+        The column of ``resamples.counts`` that each belongs to.
+    fold : (n,) array of int
+        Fold of each answer; zeros where nothing is cross-fitted.
     resamples : Resamples
         Of the images of all models on that side.
-    fold : (n,) array of int
-        Fold of each row; zeros where nothing is cross-fitted.
     """
 
-    rows: pd.DataFrame
-    resamples: Resamples
+    confidence: np.ndarray
+    correct: np.ndarray
+    images: np.ndarray
+    units: np.ndarray
     fold: np.ndarray
-
-    @cached_property
-    def images(self) -> np.ndarray:
-        """Images (n,) of the rows."""
-        return images_of(self.rows)
-
-    @cached_property
-    def units(self) -> np.ndarray:
-        """Columns (n,) of the resamples' counts."""
-        return self.rows[UNIT].to_numpy()
-
-    @cached_property
-    def confidence(self) -> np.ndarray:
-        """Confidences of the rows."""
-        return self.rows["confidence"].to_numpy(float)
-
-    @cached_property
-    def correct(self) -> np.ndarray:
-        """1 where a row is correct."""
-        return self.rows["correct"].to_numpy(float)
-
-    @property
-    def n_images(self) -> int:
-        """Number of different images."""
-        return len(np.unique(self.images))
-
-    @property
-    def n_effective(self) -> float:
-        """Number of equally large images that tell as much."""
-        return self.resamples.effective(self.units)
+    resamples: Resamples
 
 
 @dataclass
 class Losses:
-    """Losses on the target of one pair: of the sample first, then of its resamples.
+    """Losses on the target of one pair.
 
     Attributes
     ----------
-    brier : dict of str to (1 + B,) array
-        By name: uncorrected, base (one number for all, the share correct of the other folds),
-        transferred, known (the source's map with its intercept set by the accuracy of the other
-        folds), refitted (cross-fitted on the target).
+    draws : dict of str to (1 + B,) array
+        Of the sample first, then of its resamples. Brier scores: uncorrected, base (one number for
+        all, the share correct of the other folds), transferred, known (the source's map with its
+        intercept set by the accuracy of the other folds), refitted (cross-fitted on the target).
+        cost: transferred minus refitted. gap: mean confidence as elicited minus accuracy.
+        distance: mean squared distance of the refitted confidences from those of the sample.
     theta_source, theta_target : parameter sets
-        Of the source's map, and of those of the five folds.
+        Of the source's map, and of those of the five folds, in the sample.
     intercepts : (folds, 1) array
-        That the accuracy of the other folds adds to the source's map.
-    gap : (1 + B,) array
-        Mean confidence as elicited minus accuracy.
-    distance : (1 + B,) array
-        Mean squared distance of the refitted confidences from those of the sample.
+        That the accuracy of the other folds adds to the source's map, in the sample.
     """
 
-    brier: dict[str, np.ndarray]
+    draws: dict[str, np.ndarray]
     theta_source: Any
     theta_target: Any
     intercepts: np.ndarray
-    gap: np.ndarray
-    distance: np.ndarray
-
-    @property
-    def cost_floor(self) -> float:
-        """Expected cost of a perfect map against these refits."""
-        return -float(self.distance[1:].mean())
 
 
-def pair_losses(
-    source: Side, target: Side, methods: Sequence[str], clip: float
-) -> dict[str, Losses]:
-    """Losses of each map on the target by its name, of the sample and of every resample."""
-    sample = _Cells(source, None), _Cells(target, None)
-    cells = _Cells(source, CELLS), _Cells(target, CELLS)
+def pair_losses(source: Side, target: Side, family: Family, clip: float) -> Losses:
+    """Losses of a family's maps on the target, of the sample and of every resample."""
+    sample = slice(0, 1)
+    left = _Cells(source, None)
+    right = _Cells(target, None)
+    losses = _losses(family, left, right, clip, sample)
+    left = _Cells(source, CELLS)
+    right = _Cells(target, CELLS)
     n_rows = len(target.resamples.counts)
-    size = max(1, _AT_ONCE // (N_FOLDS * cells[1].n))
-    of_map = {}
-    for method in methods:
-        losses = _losses(MAPS[method], *sample, clip, slice(0, 1))
-        parts = [losses]
-        for first in range(1, n_rows, size):
-            drawn = slice(first, first + size)
-            parts.append(_losses(MAPS[method], *cells, clip, drawn, start=losses))
-        brier = {}
-        for name in losses.brier:
-            brier[name] = np.concatenate([part.brier[name] for part in parts])
-        gap = np.concatenate([part.gap for part in parts])
-        distance = np.concatenate([part.distance for part in parts])
-        of_map[method] = replace(losses, brier=brier, gap=gap, distance=distance)
-    return of_map
+    size = max(1, _AT_ONCE // (N_FOLDS * right.n))
+    parts = [losses.draws]
+    for first in range(1, n_rows, size):
+        drawn = slice(first, first + size)
+        part = _losses(family, left, right, clip, drawn, start=losses)
+        parts.append(part.draws)
+    draws = {}
+    for name in losses.draws:
+        draws[name] = np.concatenate([part[name] for part in parts])
+    return replace(losses, draws=draws)
 
 
 class _Cells:
@@ -158,9 +118,9 @@ class _Cells:
             total: np.ndarray = np.bincount(place, minlength=size).astype(float)
             right: np.ndarray = np.bincount(place, side.correct, size)
         else:
-            codes = side.units
-            total = side.resamples.sums(place, size, codes=codes)
-            right = side.resamples.sums(place, size, side.correct, codes)
+            sums = side.resamples.sums
+            total = sums(place, size, codes=side.units)
+            right = sums(place, size, side.correct, side.units)
         self.total = np.ascontiguousarray(total).reshape(shape)
         self.right = np.ascontiguousarray(right).reshape(shape)
 
@@ -197,20 +157,22 @@ def _losses(
     known, intercepts = _with_accuracy(transferred, others_right, others, start)
     refitted = family.apply(theta_target, features).reshape(total.shape)
     share = (others_right.sum(axis=2) + 1) / (others.sum(axis=2) + 2)  # (B, K)
-    brier = {
+    draws = {
         "uncorrected": brier_of_counts(target.confidence, whole, whole_right),
         "base": brier_of_counts(share, total.sum(axis=2), right.sum(axis=2)),
         "transferred": brier_of_counts(transferred, whole, whole_right),
         "known": brier_of_counts(known, total, right),
         "refitted": brier_of_counts(refitted, total, right),
+        "gap": (whole @ target.confidence - whole_right.sum(axis=1))
+        / whole.sum(axis=1),
+        "distance": _distance(family, refitted, features, target.total[0], start),
     }
+    draws["cost"] = draws["transferred"] - draws["refitted"]
     return Losses(
-        brier=brier,
+        draws=draws,
         theta_source=theta_source,
         theta_target=theta_target,
         intercepts=intercepts,
-        gap=(whole @ target.confidence - whole_right.sum(axis=1)) / whole.sum(axis=1),
-        distance=_distance(family, refitted, features, target.total[0], start),
     )
 
 

@@ -4,28 +4,24 @@ The resamples of a :class:`~medcal_nb.correct.TransferStudy` are common to all i
 methods, and to other studies of the same images and resampling.
 """
 
-from collections.abc import Sequence
-from itertools import product
+from collections.abc import Mapping
 
 import numpy as np
 import pandas as pd
 
-from medcal_nb.measure._check import check_choice
 from medcal_nb.measure.paired import with_ends
-from medcal_nb.measure.resampling import percentile_ends, student
+from medcal_nb.measure.resampling import student
 
-from .transfer import CONCLUSIONS, COUNTED, STAGES, TransferStudy
+from .transfer import CONCLUSIONS, STAGES, TransferStudy
 
 #: The model of a row that is about all of them.
 ALL_MODELS = "all models"
-CONTRASTED = ("cost", "gap")
+_CONTRASTED = ("cost", "gap")
 _KEY = ["strategy", "method", "model"]
 
 
-def transfer_contrast(
-    one: TransferStudy, other: TransferStudy, *, value: str = "cost"
-) -> pd.DataFrame:
-    r"""A number on one target minus the same on another, by maps of the same source.
+def transfer_contrast(one: TransferStudy, other: TransferStudy) -> pd.DataFrame:
+    r"""Transfer cost and overconfidence on one target minus those on another, of one source.
 
     Is the cost higher on medical questions than on other ones? The source's resamples are common
     to both, so that what its sample does to both costs cancels; targets about the same images are
@@ -41,8 +37,6 @@ def transfer_contrast(
     ----------
     one, other : TransferStudy
         From the same source, with the same resampling.
-    value : {"cost", "gap"}
-        The transfer cost, or overconfidence as elicited: mean confidence minus accuracy.
 
     Returns
     -------
@@ -50,12 +44,11 @@ def transfer_contrast(
         One row per strategy, method and model in both studies, and one for all models:
 
         - strategy, method, model: "all models" in the last of a strategy and method
-        - n_models: models in the row
-        - cost_one, cost_other: on either target; means over models in the row of all
+        - cost_one, cost_other: transfer cost on either target; means over models in the row of all
         - cost_difference: one minus other, with _low, _high; of a single model the row of all is
           that of the model
-
-        with gap instead of cost in the names where that is the value.
+        - gap_difference: the same of overconfidence (mean confidence minus accuracy), with
+          _low, _high
 
     Raises
     ------
@@ -83,40 +76,39 @@ def transfer_contrast(
     >>> table[["model", "cost_difference"]].round(2).to_numpy().tolist()
     [['m1', 0.04], ['m2', 0.04], ['m3', 0.08], ['all models', 0.05]]
     """
-    check_choice(value, "value", CONTRASTED)
     _refuse_unpaired(one, other)
-    sides = []
+    places = []
     for study in (one, other):
-        keys = study.table[_KEY].astype(str)
-        sides.append(keys.assign(row=np.arange(len(keys)), n=study.table["n_images"]))
-    both = sides[0].merge(sides[1], on=_KEY, suffixes=("_one", "_other"))
+        keys = study.table[[*_KEY, "n_images"]]
+        places.append(keys.assign(row=np.arange(len(keys))))
+    both = places[0].merge(places[1], on=_KEY, suffixes=("_one", "_other"))
     if both.empty:
         raise ValueError("the studies have no model, strategy and method in common")
     rows = []
     for (strategy, method), part in both.groupby(["strategy", "method"], sort=False):
-        # (models, 1 + B)
-        values = one.draws[value][part["row_one"]]
-        others = other.draws[value][part["row_other"]]
-        difference = values - others
-        n_images = part[["n_one", "n_other"]].min(axis=1)
-        ends: list[tuple] = []
-        for draws, n in zip(difference, n_images, strict=True):
-            ends.append(percentile_ends(draws, level=one.level, n_groups=n))
-        of_all = ends[0]
+        cost_one = one.draws["cost"][part["row_one"], 0]  # (models,)
+        cost_other = other.draws["cost"][part["row_other"], 0]
+        differences = {}
+        for value in _CONTRASTED:
+            # (models, 1 + B)
+            of_one = one.draws[value][part["row_one"]]
+            of_other = other.draws[value][part["row_other"]]
+            differences[f"{value}_difference"] = of_one - of_other
+        n_images = part[["n_images_one", "n_images_other"]].min(axis=1)
+        names = {"strategy": strategy, "method": method}
+        for k, (model, n) in enumerate(zip(part["model"], n_images, strict=True)):
+            row = names | {"model": model}
+            row["cost_one"] = cost_one[k]
+            row["cost_other"] = cost_other[k]
+            own = {name: draws[k] for name, draws in differences.items()}
+            rows.append(row | with_ends(own, level=one.ci.level, n_groups=n))
+        of_all = rows[-1] | {"model": ALL_MODELS}
         if len(part) > 1:
-            of_all = _models_as_sample(difference, one.level)
-        low, high = np.array([*ends, of_all], float).T
-        table = pd.DataFrame({"model": [*part["model"], ALL_MODELS]})
-        table["n_models"] = [1] * len(part) + [len(part)]
-        shown = {"one": values, "other": others, "difference": difference}
-        for name, draws in shown.items():
-            table[f"{value}_{name}"] = [*draws[:, 0], draws[:, 0].mean()]
-        table[f"{value}_difference_low"] = low
-        table[f"{value}_difference_high"] = high
-        table.insert(0, "strategy", strategy)
-        table.insert(1, "method", method)
-        rows.append(table)
-    return pd.concat(rows, ignore_index=True)
+            of_all["cost_one"] = cost_one.mean()
+            of_all["cost_other"] = cost_other.mean()
+            of_all |= _models_as_sample(differences, one.ci.level)
+        rows.append(of_all)
+    return pd.DataFrame(rows)
 
 
 def _refuse_unpaired(one: TransferStudy, other: TransferStudy) -> None:
@@ -131,44 +123,50 @@ def _refuse_unpaired(one: TransferStudy, other: TransferStudy) -> None:
         )
 
 
-def _models_as_sample(draws: np.ndarray, level: float) -> tuple[float, float]:
+def _models_as_sample(differences: Mapping[str, np.ndarray], level: float) -> dict:
+    """Means over models, of (models, 1 + B) draws by name, with models as a sample."""
+    row = {}
+    for name, draws in differences.items():
+        low, high = interval_of_models(draws, level)
+        row[name] = draws[:, 0].mean()
+        row[f"{name}_low"] = low
+        row[f"{name}_high"] = high
+    return row
+
+
+def interval_of_models(draws: np.ndarray, level: float) -> tuple[float, float]:
     """Interval of the mean over models, of (models, 1 + B) draws, with models as a sample."""
     k = len(draws)
     estimates = draws[:, 0]
     by_model = estimates.var(ddof=1) / k
     covariances = np.cov(draws[:, 1:])  # (models, models)
-    shared = (covariances.sum() - np.trace(covariances)) / (k * (k - 1))
-    variance = by_model + max(shared, 0.0)
+    shared = covariances.sum() - np.trace(covariances)
+    variance = by_model + max(shared / (k * (k - 1)), 0.0)
     df = (k - 1) * (variance / max(by_model, 1e-300)) ** 2
     half = student(level, min(df, 1e9)) * np.sqrt(variance)
     return estimates.mean() - half, estimates.mean() + half
 
 
-def share_removed(study: TransferStudy, by: Sequence[str] = ()) -> pd.DataFrame:
+def share_removed(study: TransferStudy) -> pd.DataFrame:
     r"""Share of the transfer cost that the accuracy on the target, one number, removes.
 
     .. math:: \frac{\sum (B_\mathrm{transferred} - B_\mathrm{known})}
                    {\sum (B_\mathrm{transferred} - B_\mathrm{refitted})}
 
-    over pairs of model and strategy, whose resamples are common: answers of two models about one
+    over the models of a strategy, whose resamples are common: answers of two models about one
     image do not count twice.
 
     Parameters
     ----------
     study : TransferStudy
-    by : sequence of str
-        Columns beside the method ("model", "strategy") that make the groups.
 
     Returns
     -------
     DataFrame
-        One row per method and group:
+        One row per strategy:
 
-        - method: the map's name
-        - the `by` columns
-        - pairs: models and strategies in it
-        - cost: mean transfer cost, with _low, _high
-        - cost_known: what an intercept set by the accuracy leaves of it, with _low, _high
+        - strategy
+        - n_models: models in it
         - share_removed: with _low, _high; NaN without a cost
         - share_constant: of the same cost, what giving every answer the accuracy (of the other
           folds) removes, no confidence at all; with _low, _high
@@ -182,27 +180,26 @@ def share_removed(study: TransferStudy, by: Sequence[str] = ()) -> pd.DataFrame:
     --------
     >>> from medcal_nb.correct import transfer_study
     >>> from medcal_nb.measure import Bootstrap, example_answers
-    >>> answers = example_answers()
+    >>> answers = example_answers(900, strategies=["verbalized"])
     >>> sides = answers.query("domain == 'general'"), answers.query("domain == 'medical'")
     >>> study = transfer_study(*sides, ci=Bootstrap(n=200))
-    >>> share_removed(study)[["cost", "cost_known", "share_constant"]].round(2).iloc[0].tolist()
-    [0.03, -0.0, 0.29]
+    >>> share_removed(study)[["share_removed", "share_constant"]].round(2).iloc[0].tolist()
+    [1.01, 0.62]
     """
-    names = ["method", *by]
     rows = []
-    for key, part in study.table.groupby(names, sort=False):
-        at = study.table.index.get_indexer(part.index)
-        mean = {name: draws[at].mean(axis=0) for name, draws in study.draws.items()}
-        draws = {
-            "cost": mean["transferred"] - mean["refitted"],
-            "cost_known": mean["known"] - mean["refitted"],
+    for strategy, part in study.table.groupby("strategy", sort=False):
+        # (1 + B,) means over the models
+        mean = {
+            name: draws[part.index].mean(axis=0) for name, draws in study.draws.items()
         }
-        cost = np.where(draws["cost"] > 0, draws["cost"], np.nan)
-        draws["share_removed"] = (mean["transferred"] - mean["known"]) / cost
-        draws["share_constant"] = (mean["transferred"] - mean["base"]) / cost
-        row = dict(zip(names, key, strict=True)) | {"pairs": len(part)}
+        cost = np.where(mean["cost"] > 0, mean["cost"], np.nan)
+        removed = {
+            "share_removed": (mean["transferred"] - mean["known"]) / cost,
+            "share_constant": (mean["transferred"] - mean["base"]) / cost,
+        }
+        row = {"strategy": strategy, "n_models": len(part)}
         n_images = part["n_images"].min()
-        rows.append(row | with_ends(draws, level=study.level, n_groups=n_images))
+        rows.append(row | with_ends(removed, level=study.ci.level, n_groups=n_images))
     return pd.DataFrame(rows)
 
 
@@ -223,7 +220,6 @@ def skill_table(table: pd.DataFrame) -> pd.DataFrame:
         - stage: "uncorrected", "transferred", "accuracy known" or "refitted"
         - brier: Brier score, with _low, _high
         - skill: over the base rate, with _low, _high
-        - conclusion: after Holm's correction
 
     Examples
     --------
@@ -239,37 +235,33 @@ def skill_table(table: pd.DataFrame) -> pd.DataFrame:
     parts = []
     for ending, stage in STAGES.items():
         part = table[["model", "strategy", "method"]].assign(stage=stage)
-        for name, end in product(("brier", "skill"), ("", "_low", "_high")):
-            part[f"{name}{end}"] = table[f"{name}_{ending}{end}"]
-        parts.append(part.assign(conclusion=table["conclusion_holm"]))
+        for name in ("brier", "skill"):
+            for end in ("", "_low", "_high"):
+                part[f"{name}{end}"] = table[f"{name}_{ending}{end}"]
+        parts.append(part)
     return pd.concat(parts, ignore_index=True)
 
 
-def transfer_counts(table: pd.DataFrame) -> pd.DataFrame:
-    """How many pairs of model and strategy come to each conclusion.
+def transfer_counts(table: pd.DataFrame, by: str = "method") -> pd.DataFrame:
+    """How many pairs of model and strategy come to each conclusion, and what transfer costs.
 
     Parameters
     ----------
     table : DataFrame
-        Of :func:`transfer_study`.
+        Of :func:`transfer_study`, or several of them one below the other.
+    by : str
+        The column that makes the groups.
 
     Returns
     -------
     DataFrame
-        One row per method:
+        One row per group:
 
-        - method: the map's name
+        - the `by` column
         - pairs: models and strategies
-        - each of `CONCLUSIONS`: number after Holm's correction
-        - conclusions: the same in words, those that occur
-        - lowered, raised: pairs in which the interval of the change of the Brier score by transfer
-          is below, or above, 0
-        - lowered_holm, raised_holm: the same after Holm's correction
-        - better_than_base, worse_than_base: pairs in which the interval of the transferred Brier
-          score minus that of the accuracy alone is below, or above, 0
-        - better_than_base_holm, worse_than_base_holm: the same after Holm's correction
         - median_cost, lowest_cost, highest_cost: of the Brier score
         - cost_floor: median of the costs expected of perfect maps
+        - conclusions: how many pairs have each of `CONCLUSIONS`, in words, those that occur
 
     Examples
     --------
@@ -279,24 +271,20 @@ def transfer_counts(table: pd.DataFrame) -> pd.DataFrame:
     >>> general = answers.query("domain == 'general'")
     >>> medical = answers.query("domain == 'medical'")
     >>> study = transfer_study(general, medical, ci=Bootstrap(n=200))
-    >>> transfer_counts(study.table)[["pairs", "inferior"]].to_numpy().tolist()
-    [[2, 0]]
+    >>> transfer_counts(study.table)[["pairs", "conclusions"]].to_numpy().tolist()
+    [[2, '1 inconclusive, 1 no discrimination']]
     """
-    rows = []
-    for method, part in table.groupby("method", sort=False):
-        row = {"method": method, "pairs": len(part)}
-        words = []
-        for name in CONCLUSIONS:
-            n = int((part["conclusion_holm"] == name).sum())
-            row[name] = n
-            if n:
-                words.append(f"{n} {name}")
-        row["conclusions"] = ", ".join(words)
-        for name in COUNTED:
-            row[name] = int(part[name].sum())
-            row[f"{name}_holm"] = int(part[f"{name}_holm"].sum())
-        costs = part["cost"]
-        costs = costs.agg(median_cost="median", lowest_cost="min", highest_cost="max")
-        row |= dict(costs)
-        rows.append(row | {"cost_floor": part["cost_floor"].median()})
-    return pd.DataFrame(rows)
+    groups = table.groupby(by, sort=False)
+    counts = groups["cost"].agg(
+        pairs="size", median_cost="median", lowest_cost="min", highest_cost="max"
+    )
+    counts["cost_floor"] = groups["cost_floor"].median()
+    counts["conclusions"] = groups["conclusion"].agg(_in_words)
+    return counts.reset_index()
+
+
+def _in_words(conclusions: pd.Series) -> str:
+    """How often each conclusion occurs, those that do."""
+    n_of = conclusions.value_counts()
+    there = [name for name in CONCLUSIONS if name in n_of]
+    return ", ".join(f"{n_of[name]} {name}" for name in there)

@@ -201,7 +201,7 @@ def recalibration(answers: pd.DataFrame, *, ci: Bootstrap) -> pd.DataFrame:
     if not (grades > 1).any():
         raise NotEnough("No entry has both correct and wrong answers")
     rng = np.random.default_rng(ci.seed)
-    mapped = correct.corrected(None, answers[grades > 1], labels=["target"], rng=rng)
+    mapped = correct.corrected(None, answers[grades > 1], rng=rng)
     metrics = ["gap", "slope", "brier", "brier_skill"]
     table = measure.metrics_table(mapped, by=["model"], metrics=metrics, ci=ci)
     plans = [

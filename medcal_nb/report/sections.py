@@ -351,7 +351,7 @@ def transfer(r: Judged) -> Section:
         sentences=[control],
         table=table,
         caption=TRANSFER,
-        columns=[*columns, "conclusion_holm"],
+        columns=[*columns, "conclusion"],
         most=12,
     )
 

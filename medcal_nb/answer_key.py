@@ -64,8 +64,11 @@ millimeter mm
 millimetre mm
 """
 _FORMS = dict(line.split() for line in _FORMS.strip().splitlines())
-_ES_PLURALS = ("sses", "shes", "ches", "xes", "zes")
-_NO_PLURALS = ("ss", "us", "is", "as", "os")
+_PLURALS = (
+    (re.compile(r"(\w{2,})ies"), r"\1y"),
+    (re.compile(r"(?=\w{5})(\w+(?:ss|sh|ch|x|z))es"), r"\1"),
+    (re.compile(r"(\w{2,}[^suiao])s"), r"\1"),
+)
 #: What stands where there is no answer, no gold answer, no confidence: signs and words for nothing,
 #: errors of spreadsheets and of programs. Python writes "None"; "none" may be an answer.
 NOTHING = (
@@ -113,13 +116,8 @@ def answer_key(text: object) -> str:
     text = re.sub(r"\bx[\s-]?rays?\b", "xray", text)
     text = re.sub(r"(?<=\d)(?=[^\W\d_])", " ", text)
     words = _WORD.findall(text)
-    # anaemia is anemia; the "e" of a toe stays
-    singular = [
-        re.sub(r"[ao]+e(?=\w)", "e", _singular(word))
-        for word in words
-        if word not in _ARTICLES
-    ]
-    return " ".join(singular or words)  # an answer that is nothing but "A" stays one
+    forms = [_form(word) for word in words if word not in _ARTICLES]
+    return " ".join(forms or words)  # an answer that is nothing but "A" stays one
 
 
 def same_answer(one: object, other: object) -> bool:
@@ -165,16 +163,15 @@ def _hundred(match):
     return str(100 * int(match["hundreds"] or 1) + int(match["rest"] or 0))
 
 
-def _singular(word: str) -> str:
-    if word in _FORMS:
-        return _FORMS[word]
-    if len(word) > 4 and word.endswith("ies"):
-        word = word[:-3] + "y"
-    elif len(word) > 4 and word.endswith(_ES_PLURALS):
-        word = word[:-2]
-    elif len(word) > 3 and word.endswith("s") and not word.endswith(_NO_PLURALS):
-        word = word[:-1]
-    return _FORMS.get(word, word)
+def _form(word: str) -> str:
+    """A word in the singular, in American spelling."""
+    if word not in _FORMS:
+        for plural, singular in _PLURALS:
+            if plural.fullmatch(word):
+                word = plural.sub(singular, word)
+                break
+    # anaemia is anemia; the "e" of a toe stays
+    return re.sub(r"[ao]+e(?=\w)", "e", _FORMS.get(word, word))
 
 
 # --- what a short answer says --------------------------------------------------------------------
@@ -206,19 +203,15 @@ _REFUSAL = re.compile(
     r"|无法|不能|抱歉|je\s+ne\s+peux|ich\s+kann\s+nicht|no\s+puedo|não\s+posso|не\s+могу)",
     re.IGNORECASE,
 )
-_YES_WORD, _NO_WORD = (
-    re.compile(rf"(?:{words})(?![\w-])|(?:{signs})|{letter}(?=[\s.)]*$)", re.IGNORECASE)
-    for words, signs, letter in ((_YES, _CJK_YES, "y"), (_NO, _CJK_NO, "n"))
-)
+_YES_WORD = re.compile(rf"(?:{_YES})(?![\w-])|(?:{_CJK_YES})|y(?=[\s.)]*$)", re.I)
+_NO_WORD = re.compile(rf"(?:{_NO})(?![\w-])|(?:{_CJK_NO})|n(?=[\s.)]*$)", re.I)
 _BOTH = re.compile(
     r"\byes\s*(?:/|or|and|\||\?)\s*no\b|\bno\s*(?:/|or|and|\|)\s*yes\b", re.I
 )
 _INSIDE = re.compile(
     r"(?<![\w-])(?<!not )(yes|no)(?=\s*(?:[.,;:!)\]\"']|\n|$))", re.IGNORECASE
 )
-_ONLY_YES_NO = re.compile(
-    rf"\W*(?:{_YES}|{_NO}|{_CJK_YES}|{_CJK_NO})\W*", re.I
-).fullmatch
+_ONLY_YES_NO = re.compile(rf"\W*(?:{_YES}|{_NO}|{_CJK_YES}|{_CJK_NO})\W*", re.I)
 _ENDS = r"\s*(?:[.):,\]|;!-](?!\w)|[.):](?=\w)|$|\n|\(\d|\d{1,3}\s*(?:%|$)|(?:is|because|since)\b)"
 #: "(B)", "Option B", "B. left lung"; "I would choose B"; "left lung (B)".
 _LETTER_FORMS = [
@@ -281,7 +274,7 @@ def only_yes_no(text: str) -> bool:
     >>> only_yes_no("Yes."), only_yes_no("Yes, on the left")
     (True, False)
     """
-    return _ONLY_YES_NO(text) is not None
+    return _ONLY_YES_NO.fullmatch(text) is not None
 
 
 def option_letter(text: str, n: int = 26) -> str | None:
@@ -330,7 +323,8 @@ def option_index(text: str, options: Sequence[str]) -> int | None:
     named = {match[0] for match in inside}
     if len(named) != 1 or keys.count(inside[0][0]) != 1:
         return None
-    is_rejected = _REJECTING & set(key[: inside[0].start()].split()[-3:])
+    before = key[: inside[0].start()].split()
+    is_rejected = _REJECTING & {*before[-3:]}
     return None if is_rejected else keys.index(inside[0][0])
 
 

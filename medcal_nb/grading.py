@@ -149,6 +149,7 @@ def grade(
     text = stated_answer(_text(answer))
     golds = [stated_answer(_text(one)) for one in _several(gold)]
     shown = [_text(one) for one in _several(options)]
+    # an option may be called as nothing is
     keys = {answer_key(one) for one in shown} - {""}
     golds = [one for one in golds if answer_key(one) in keys or not is_nothing(one)]
     if not golds or not answer_key(text):
@@ -189,8 +190,8 @@ def grade_table(table: pd.DataFrame) -> pd.DataFrame:
     right = pd.array([one.correct for one in grades], dtype="boolean")
     rules = pd.Categorical([one.rule for one in grades], categories=list(RULES))
     graded = table.assign(correct=right[codes], graded_by=rules[codes])
-    _, first = np.unique(codes, return_index=True)
-    graded.attrs = table.attrs | {"grading": _summary(graded, np.sort(first))}
+    is_first = ~pd.Index(codes).duplicated()
+    graded.attrs = table.attrs | {"grading": _summary(graded, graded[is_first])}
     return graded
 
 
@@ -227,18 +228,16 @@ def _by_letter(text, gold):
     """Grade by letters of options that are not known; None where letters play no part."""
     letter = option_letter(text)
     marked = _LETTER.match(gold)
-    is_letter = letter is not None and len(answer_key(text)) == 1
-    is_word = len(answer_key(gold)) > 1
-    if marked is None and is_letter and is_word:
-        return Grade(None, "undecided")  # nobody says what the letter stands for
-    if marked is None or (letter is None and marked[2]):
-        return None
+    if marked is None:
+        # nobody says what a letter stands for
+        is_unknown = letter and len(answer_key(text)) == 1 < len(answer_key(gold))
+        return Grade(None, "undecided") if is_unknown else None
     if letter is None:
-        return Grade(None, "undecided")
+        return None if marked[2] else Grade(None, "undecided")
+    is_same = letter == marked[1].upper()
     shown = _LETTER.match(text)
     words = answer_key(shown[2] or "") if shown else ""
     expected = answer_key(marked[2] or "")
-    is_same = letter == marked[1].upper()
     if words and expected and (words == expected) != is_same:
         return Grade(None, "undecided")
     return Grade(is_same, "letter")
@@ -272,18 +271,19 @@ def _by_other_words(key, expected):
 
 def _may_be_same(key, gold):
     """Whether two answers of different words may mean the same: units, initials, both normal."""
-    units = _UNITS.intersection(key.split())
-    others = _UNITS.intersection(gold.split())
-    if units and others and units != others:
+    units = _UNITS & {*key.split()}
+    others = _UNITS & {*gold.split()}
+    if key.startswith("not ") or (units and others and units != others):
         return True
     short, long = sorted((key, gold), key=len)
-    initials = "".join(word[0] for word in long.split())
-    if len(short) > 1 and short == initials:
+    if len(short) > 1 and short == "".join(word[0] for word in long.split()):
         return True
-    claims = [_claim(key), _claim(gold)]
-    if key.startswith("not "):
-        return True
-    return all(one.words and (one.denials or _NORMAL & {*one.words}) for one in claims)
+    return _is_normal(_claim(key)) and _is_normal(_claim(gold))
+
+
+def _is_normal(claim):
+    """Whether an answer denies a finding, or says that all is well."""
+    return claim.words and (claim.denials or _NORMAL & {*claim.words})
 
 
 class _Claim(NamedTuple):
@@ -296,12 +296,11 @@ class _Claim(NamedTuple):
 def _claim(key):
     """Take a key apart: what stands before and behind a finding goes, "no" and "without" count."""
     words = _DENIALS.sub("no", key).replace("without", "no with").split()
-    denials = sum(word in _DENYING for word in words)
-    plain = " ".join(word for word in words if word not in _DENYING)
+    about = [word for word in words if word not in _DENYING]
+    plain = " ".join(about)
     for pattern in (_BEFORE, _OF_WHAT, _BEHIND, _WHERE, _BEHIND):
-        shorter = pattern.sub("", plain)
-        plain = shorter if shorter else plain
-    return _Claim(plain.split(), denials)
+        plain = pattern.sub("", plain) or plain
+    return _Claim(plain.split(), len(words) - len(about))
 
 
 def _by_claim(claim, gold):
@@ -345,14 +344,12 @@ def _summary(graded, different):
     """How a table was graded: in words, in counts, and by ten of its `different` cases."""
     counts = graded["graded_by"].value_counts(sort=False)
     counts = counts[counts > 0].to_dict()
-    n = len(graded)
-    n_graded = int(graded["correct"].count())
     rules = "; ".join(f"{RULES[rule]} ({count:,})" for rule, count in counts.items())
-    text = f"{n_graded:,} of {n:,} answers graded: {rules}."
-    columns = ["answer", "gold", "correct", "graded_by"]
-    pairs = graded.iloc[different][columns].astype(object)
+    n_graded = graded["correct"].count()
+    text = f"{n_graded:,} of {len(graded):,} answers graded: {rules}."
+    pairs = different[["answer", "gold", "correct", "graded_by"]].astype(object)
+    # of each rule one, then others
     nth_of_its_rule = pairs.groupby(["graded_by", "correct"], dropna=False).cumcount()
-    order = nth_of_its_rule.argsort(kind="stable")
-    pairs = pairs.iloc[order[:10]]
+    pairs = pairs.iloc[nth_of_its_rule.argsort(kind="stable")[:10]]
     pairs = pairs.where(pairs.notna(), None)
     return {"text": text, "counts": counts, "pairs": pairs.to_dict("records")}

@@ -23,8 +23,7 @@ from medcal_nb.ask.strategy import Plan, Program, Strategy, applies_always
 from medcal_nb.ask.strategy import rehearse as rehearse
 from medcal_nb.datasets import Item
 from medcal_nb.errors import check_known
-from medcal_nb.replies.confidence import parse_likelihood
-from medcal_nb.replies.parsing import parse_guesses
+from medcal_nb.replies.confidence import parse_guesses, parse_likelihood
 
 #: Every strategy by its name, in the order of the tables; those asked by name only in `APART`.
 STRATEGIES: dict[str, Strategy] = {}

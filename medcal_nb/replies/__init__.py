@@ -3,10 +3,11 @@
 from medcal_nb.replies.confidence import (
     LIKELIHOOD,
     parse_confidence,
+    parse_guesses,
     parse_likelihood,
     scale_of,
 )
-from medcal_nb.replies.parsing import parse_answer, parse_guesses
+from medcal_nb.replies.parsing import parse_answer
 from medcal_nb.replies.table import read_replies
 
 __all__ = [

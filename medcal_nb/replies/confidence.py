@@ -24,9 +24,9 @@ import math
 import re
 from typing import NamedTuple
 
-from medcal_nb.answer_key import in_digits
+from medcal_nb.answer_key import in_digits, is_refusal
 from medcal_nb.errors import MedcalError
-from medcal_nb.replies.reading import FILE, WORDS, clean
+from medcal_nb.replies.parsing import FILE, LED, SURE, WORDS, clean, trimmed
 
 #: Phrases of likelihood and what people take them to mean (sources in words.toml).
 LIKELIHOOD = FILE["likelihood"]
@@ -58,7 +58,8 @@ _OWN = re.compile(WORDS["own"])
 _SURE = r"(?:sure|certain|confident)"
 _TIED = re.compile(
     rf"(?:\b(?P<led>i\s+am|i'm|with)\s+|(?:^|[\n(;]|[.,]\s|\s-\s)\s*){ABOUT}{VALUE}"
-    rf"\s*(?:{_SURE}|(?P<noun>confidence))\b(?P<in>[^\n:=.,;)]{{0,60}})"
+    # "(95% confidence)" may be of an interval
+    rf"\s*(?:{_SURE}|(?(led)confidence|{_SURE}))\b(?P<in>[^\n:=.,;)]{{0,60}})"
 )
 _SAY = r"(?:(?:i'd|i\s+would|i'll)\s+(?:say|estimate|guess|put\s+it\s+at)\s+|maybe\s+|it's\s+)?"
 _ALONE = re.compile(
@@ -69,11 +70,12 @@ _OF_OTHERS = re.compile(WORDS["others"] + r"\s*$")
 _BEGINS = re.compile(
     r"(?:^|[\n.,;:(|\-])\s*(?:(?:and|with|my|the|a|own|overall|estimated|answer)\s+){0,3}$"
 )
-_NEGATIVE = r"(?P<log>-\d{1,3}(?:\.\d{1,12})?)(?![\d.,%/])"
 _LOG = re.compile(
-    r"\blog[\s-]{0,2}prob(?:abilit(?:y|ies)|s)?\b[^\n:=\d-]{0,20}[:=]\s*(?P<log>-?\d{1,3}(?:\.\d{1,12})?)(?![\d.,%/])"
+    r"\blog[\s-]{0,2}prob(?:abilit(?:y|ies)|s)?\b[^\n:=\d-]{0,20}[:=]\s*(-?\d{1,3}(?:\.\d{1,12})?)(?![\d.,%/])"
 )
-_LOG_LIKE = re.compile(rf"(?:^|{_LABEL}\s*[:=])\s*{_NEGATIVE}\s*$", re.MULTILINE)
+_NEGATIVE = re.compile(
+    rf"(?:^|{_LABEL}\s*[:=])\s*(?P<value>-\d{{1,3}}(?:\.\d{{1,12}})?)\s*$", re.MULTILINE
+)
 _SCALE = re.compile(
     r"[(\[]\s*(?:(?:on\s+)?(?:a\s+)?scale\s*(?:of|from|:)?\s*)?[01](?:\.0)?\s*%?\s*(?:-|to)\s*"
     r"(?:100|10|5|1)(?:\.0)?\s*%?\s*[)\]]|[(\[]\s*out\s+of\s+(?:100|10|5|1)\s*[)\]]"
@@ -116,9 +118,8 @@ class Stated(NamedTuple):
     ----------
     value : float
         The number; of one with a scale, the share that it stands for.
-    unit : {"percent", "share", "decimal", "bare", "log", "negative"}
-        It has a percent sign; a scale of its own; none, decimals, and is not above 1; none; it is
-        called a logarithm; it may be one.
+    unit : {"percent", "share", "decimal", "bare"}
+        It has a percent sign; a scale of its own; none, decimals, and is not above 1; none.
     form : str
         How it is stated: "label", "sentence", "alone", "behind the answer".
     """
@@ -162,10 +163,9 @@ def share_of(stated: Stated, scale: str | float | None = None) -> float | None:
     value = stated.value
     if stated.unit in ("percent", "share"):
         return value
-    if stated.unit in ("log", "negative") or scale == "log":
-        is_log = stated.unit == "log" or scale == "log"
-        return round(math.exp(value), 12) if is_log and value <= 0 else None
-    low, high = scale_of("percent" if scale is None else scale)
+    if scale == "log":
+        return round(math.exp(value), 12) if value <= 0 else None
+    low, high = scale_of(scale or "percent")
     if stated.unit == "decimal" and high == 100:
         high = 1.0  # 0.9 is .9 among percentages, too
     is_doubtful = scale is None and stated.unit == "bare" and value == 1
@@ -176,11 +176,15 @@ def share_of(stated: Stated, scale: str | float | None = None) -> float | None:
 
 def stated_number(text: str) -> Stated | None:
     """The one number that a reply states as its confidence, before its scale is known."""
-    text = clean(text).lower()
-    text = in_digits(re.sub(r"[\"{}_]|(?<!\w)'|'(?!\w)", " ", text)).strip()
-    for pattern, unit in ((_LOG, "log"), (_LOG_LIKE, "negative")):
-        if logarithm := pattern.search(text):
-            return Stated(float(logarithm["log"]), unit, "label")
+    text = re.sub(r"[\"{}_]|(?<!\w)'|'(?!\w)", " ", clean(text).lower())
+    text = in_digits(text).strip()
+    if logarithm := _LOG.search(text):
+        value = float(logarithm[1])
+        return (
+            Stated(round(math.exp(value), 12), "share", "label") if value <= 0 else None
+        )
+    if negative := _NEGATIVE.search(text):
+        return Stated(float(negative["value"]), "bare", "label")
     scale = None
     if hint := _SCALE.search(text):
         ends = re.findall(r"\d+", hint[0].replace(".0", ""))
@@ -188,33 +192,21 @@ def stated_number(text: str) -> Stated | None:
         text = _SCALE.sub(" ", text)
     if alone := _ALONE.fullmatch(text):
         return number_of(alone, scale, "alone")
-    labelled, in_sentences = _numbers(text, scale)
-    return _the_one(labelled) or _the_one(in_sentences)
-
-
-def _numbers(text, scale):
-    """Numbers behind a label and a sign, clearly of the own answer; others with a word for it.
-
-    Of the others None is one that is not clearly the own.
-    """
     labelled = []
     others = []
     for match in _STATED.finditer(text):
         own = _is_own(match)
-        if own and match["sign"]:
+        between = text[match.end("sure") : match.start("a")]
+        if own and (match["sign"] or between.isspace()):
             labelled.append(number_of(match, scale, "label"))
         elif match["sure"] or (own and own["right"]):
-            is_cut = match.end() == len(text) and text[-1].isdecimal()
-            is_beside = text[match.end("sure") : match.start("a")].isspace()
-            is_read = own and (is_beside or not is_cut)
-            others.append(number_of(match, scale, "sentence") if is_read else None)
+            others.append(own and number_of(match, scale, "sentence"))
     for match in _TIED.finditer(text):
-        if (
-            match["led"] or not match["noun"]
-        ):  # "(95% confidence)" may be of an interval
-            is_read = _OWN.fullmatch(match["in"])
-            others.append(number_of(match, scale, "sentence") if is_read else None)
-    return [one for one in labelled if one], others
+        is_own = _OWN.fullmatch(match["in"])
+        if match.start() == 0:  # "I am 90% sure that it is a cyst"
+            is_own = is_own or LED.match(text)
+        others.append(is_own and number_of(match, scale, "sentence"))
+    return _the_one(list(filter(None, labelled))) or _the_one(others)
 
 
 def _is_own(match):
@@ -228,12 +220,9 @@ def _is_own(match):
 
 def _the_one(stated):
     """The one of several statements that all say the same; None where they differ."""
-    if None in stated:
+    if not all(stated) or len({share_of(one) for one in stated}) != 1:
         return None
-    shares = {share_of(one) for one in stated}
-    if len(shares) != 1:
-        return None
-    return min(stated, key=lambda one: one.unit not in ("percent", "share"))
+    return stated[0]
 
 
 def number_of(match: re.Match[str], scale: str | None, form: str) -> Stated | None:
@@ -241,27 +230,27 @@ def number_of(match: re.Match[str], scale: str | None, form: str) -> Stated | No
 
     A scale that the reply names is that of a number that has none beside it.
     """
-    is_percent = bool(match["before"] or match["percent"] or match["percent_b"])
-    is_bare = not (is_percent or match["of"])
+    low = float(match["a"].replace(",", "."))
+    high = float((match["b"] or match["a"]).replace(",", "."))
+    is_percent = match["before"] or match["percent"] or match["percent_b"]
+    own = "percent" if is_percent else match["of"] or scale
     rest = match.string[match.end() :]
-    ends = [end.replace(",", ".") for end in (match["a"], match["b"]) if end]
-    low = float(ends[0])
-    high = float(ends[-1])
-    # "1. Look" begins a list, "0." may have lost its decimals, "0 to 100" is the scale
-    is_mark = re.match(r"[.):]\s+[^\W\d]", rest) if low < 10 else None
-    is_mark = is_mark or (ends[0] in "01" and rest == ".")
-    if (is_bare and is_mark) or not _ENDS.match(rest) or low > high:
+    # "1. Look" begins a list; the end of a sentence may be cut off, as that of "0." is
+    is_list = low < 10 and re.match(r"[.):]\s+[^\W\d]", rest)
+    is_cut = (form == "sentence" and not rest) or (match["a"] in "01" and rest == ".")
+    if not own and (is_list or is_cut):
         return None
-    if low <= 1 < high or (ends[0], ends[-1]) == ("0", "1"):
+    # "0 to 100" is a scale
+    is_scale = low <= 1 < high or (match["a"], match["b"]) == ("0", "1")
+    if is_scale or low > high or not _ENDS.match(rest):
         return None
     middle = (low + high) / 2
-    own = "percent" if is_percent else match["of"] or scale
     if own:
         least, most = scale_of(own)
-        share = round((middle - least) / (most - least), 12)
         unit = "percent" if most == 100 else "share"
+        share = round((middle - least) / (most - least), 12)
         return Stated(share, unit, form) if least <= low and high <= most else None
-    is_decimal = all("." in end for end in ends) and high <= 1
+    is_decimal = high <= 1 and "." in match["a"].replace(",", ".")
     return Stated(middle, "decimal" if is_decimal else "bare", form)
 
 
@@ -312,12 +301,12 @@ def parse_likelihood(text: str) -> float | None:
     Kent, "Words of Estimative Probability", Studies in Intelligence, 1964.
     """
     text = clean(text).lower()
-    return next(_likelihoods([*_labelled(text), text]), None)
+    return _likelihood([*_labelled(text), text])
 
 
 def labelled_likelihood(text: str) -> float | None:
     """The same of the words after a label alone ("Confidence: very likely")."""
-    return next(_likelihoods(_labelled(clean(text).lower())), None)
+    return _likelihood(_labelled(clean(text).lower()))
 
 
 def _labelled(text):
@@ -325,8 +314,8 @@ def _labelled(text):
     return labelled[::-1]
 
 
-def _likelihoods(parts):
-    """What each part says that holds a word of likelihood; None where it is in doubt."""
+def _likelihood(parts):
+    """What the first part says that holds a word of likelihood; None where it is in doubt."""
     for part in parts:
         values = set()
         for match in _PHRASE.finditer(part):
@@ -334,4 +323,58 @@ def _likelihoods(parts):
             phrase = re.sub(r"[\s-]+", " ", match["phrase"])
             values.add(None if denied else _PHRASES[phrase])
         if values:
-            yield values.pop() if len(values) == 1 else None
+            return values.pop() if len(values) == 1 else None
+    return None
+
+
+# --- several guesses -----------------------------------------------------------------------------
+
+_GUESS_START = re.compile(
+    r"(?:^|[\n;,]|(?<=[%)])|(?<=\s))\s*(?:(?:first|second|third|fourth|fifth)\s+)?"
+    r"(?:guess|g|answer|candidate|option|réponse|antwort|猜测)\s*#?\s*\d{0,2}\s*[:=.)]\s*"
+    r"|(?:^|\n)\s*(?:[-•]|\(?\d{1,2}\s*[.):])\s+",
+    re.IGNORECASE,
+)
+#: What ends a guess: a number after a label, or one with a sign, in brackets or behind a comma.
+_GUESS_NUMBER = re.compile(
+    rf"[\s,;|(\[-]*(?:(?:\bp\s*\d{{0,2}}\s*[:=]|(?:{SURE})\s*\d{{0,2}}\s*[:=]?)\s*(?P<labelled>[^\n]*)"
+    rf"|(?<=[\s(\[,:|-])(?P<value>[\d.,]+\s*(?:{WORDS['percent']}|/\s*\d+)|[01]?\.\d+)[\s)\]|.,]*$"
+    r"|[,(\[:-]\s*(?P<bare>\d+)[\s)\]|.,]*$)",
+    re.IGNORECASE,
+)
+
+
+def parse_guesses(text: str) -> list[tuple[str, float | None]]:
+    r"""Read several guesses with their probabilities, in the order of the reply.
+
+    Known forms: "Guess 1: yes (80%)", "G1: yes P1: 0.8", numbered and bulleted lists; JSON and
+    lines without a mark are not read. Probabilities are taken as written, never scaled to add up
+    to one.
+
+    Parameters
+    ----------
+    text : str
+        The reply. Anything but a string gives an empty list.
+
+    Returns
+    -------
+    list of (str, float or None)
+        Answer and confidence; None where none is stated.
+
+    Examples
+    --------
+    >>> parse_guesses("Guess 1: yes (80%)\nGuess 2: no (15%)")
+    [('yes', 0.8), ('no', 0.15)]
+    """
+    text = clean(text)
+    if re.search(r'[\[{]\s*["\[{]', text):
+        return []
+    guesses = []
+    _, *chunks = _GUESS_START.split(text)
+    for chunk in chunks:
+        answer, *parts = _GUESS_NUMBER.split(chunk.strip("|, \n"), maxsplit=1)
+        answer = trimmed(answer)
+        number = next(filter(None, parts[:3]), None)
+        if answer and not is_refusal(answer):
+            guesses.append((answer, parse_confidence(number) if number else None))
+    return guesses

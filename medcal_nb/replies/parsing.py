@@ -1,21 +1,136 @@
 """Read answers out of what models write.
 
 A reply is free text: ``**Answer:** B``, ``{"answer": "yes"}``, ``答案：是``, ``I would say yes.``.
-The functions here turn a reply into an answer or into None. They never raise and never guess, and
-whoever measures counts what is None. Confidences are read by :mod:`medcal_nb.replies.confidence`.
+It is cleaned first: reasoning and mark-up go, signs become plain ones. The functions here turn a
+reply into an answer or into None. They never raise and never guess, and whoever measures counts
+what is None. Confidences are read by :mod:`medcal_nb.replies.confidence`; the words that replies
+are read by lie in ``words.toml``.
 """
 
 import json
 import re
+import tomllib
+import unicodedata
 from collections.abc import Sequence
 from contextlib import suppress
+from pathlib import Path
 
 from medcal_nb.answer_key import is_refusal, option_index, option_letter, yes_no
-from medcal_nb.replies.confidence import parse_confidence
-from medcal_nb.replies.reading import WORDS, clean
+
+FILE = tomllib.loads(Path(__file__).with_name("words.toml").read_text(encoding="utf-8"))
+WORDS = {
+    name: "".join(text.split("\n"))
+    for name, text in FILE.items()
+    if isinstance(text, str)
+}
+
+#: Replies that ran into a loop reach 80,000 characters; their ends are enough.
+_MAX_CHARS = 20_000
+
+_TAGS = WORDS["reasoning_tags"]
+_BLOCKS = {  # how a block of reasoning opens and closes
+    rf"<\s{{0,3}}(?P<tag>{_TAGS})\s{{0,3}}>": r"<\s{0,3}/\s{0,3}(?P=tag)\s{0,3}>",
+    rf"\[(?:{_TAGS})\]": rf"\[/(?:{_TAGS})\]",
+    "◁think▷": "◁/think▷",
+    "<unused94>": "<unused95>",
+    r"<\|(?:start|begin)_of_thought\|>": r"<\|end_of_thought\|>",
+    r"<\|channel(?:\|?>)?\s{0,3}(?:analysis|thought)\b(?:<\|message\|>)?": r"<\|end\|>|<channel\|>",
+}
+_BLOCK = "|".join(rf"{start}.*?(?:{end}|\Z)" for start, end in _BLOCKS.items())
+_BLOCK = re.compile(_BLOCK, re.DOTALL | re.IGNORECASE)
+_ENDS = "|".join(list(_BLOCKS.values())[:-1]).replace("(?P=tag)", f"(?:{_TAGS})")
+_BEFORE_END = re.compile(rf"\A.*(?:{_ENDS})", re.DOTALL | re.IGNORECASE)
+_SPECIAL = re.compile(
+    r"<\|(?:start|channel)\|>[a-z]*|<\|[^|<>\n]{1,40}\|>|</?s>|<(?:bos|eos|pad|unk)>"
+    r"|<(?:start|end)_of_turn>|<end_of_utterance>|\[/?INST\]",
+    re.IGNORECASE,
+)
+
+
+def strip_reasoning(text: str) -> str:
+    """Remove reasoning blocks and the special tokens of chat templates from a reply.
+
+    Known marks are ``<think>``, ``<thinking>``, ``<reasoning>``, ``<analysis>``, ``[THINK]``,
+    ``◁think▷``, the channels of gpt-oss and Gemma and the ``<unused94>`` block of MedGemma. A
+    block without an end swallows the rest; an end without a start swallows what came before it,
+    as some chat templates write the opening mark into the prompt.
+
+    Parameters
+    ----------
+    text : str
+        The reply. Anything but a string is treated as an empty reply.
+
+    Returns
+    -------
+    str
+        The reply without reasoning, stripped of blanks at both ends.
+
+    Examples
+    --------
+    >>> strip_reasoning("<think>Is it the left?</think>Answer: right")
+    'Answer: right'
+    """
+    if not isinstance(text, str):
+        return ""
+    return _SPECIAL.sub("\n", _BEFORE_END.sub("", _BLOCK.sub("\n", text))).strip()
+
+
+_PLAIN = {
+    "-": "‐‑‒–—―−﹣－",
+    '"': "“”„«»「」『』",
+    "'": "‘’‛`´ʼ",
+    "%": "٪﹪",
+    "/": "∕⁄",
+    "~": "～〜",
+    ".": "٫",
+    ",": "、",
+    ". ": "。",
+    "\n": "\r",
+    "": "\u200b",
+}
+_SIGNS = {ord(sign): plain for plain, signs in _PLAIN.items() for sign in signs}
+# patterns and what they become, in this order
+_BOX = (r"\\(?:boxed|text|mathbf|mathrm|textbf|bf|fbox)\s*\{([^{}]*)\}", r" \1 ")
+_MARKUP = (
+    _BOX,
+    _BOX,
+    (r"\\d?frac\s*\{([^{}]*)\}\s*\{([^{}]*)\}", r"\1/\2"),
+    (r"\\%", "%"),
+    (r"\\[()]", " "),
+    (r"\\n", "\n"),
+    (r"</\s*[\w:-]{1,30}\s*>|<\s*br\s*/?\s*>", "\n"),
+    (r"<\s*(\d[\d.,]{0,8}\s*%?)\s*>", r"\1"),
+    (r"<\s*([a-z][\w:-]{0,29})\s*>", r"\n\1: "),
+    (r"\*+|_{2,}|~~|\$|^#+\s*|^>\s*|```\w*", ""),
+    (r"\A\s*(?:assistant|model)\s*\n", ""),
+    (r"[^\S\n]+", " "),
+    (r"\s*\n\s*", "\n"),
+)
+
+
+def clean(text: str) -> str:
+    """Strip reasoning, mark-up and typography; keep case, words and lines."""
+    text = _ends(strip_reasoning(text))
+    # one letter can become eighteen in the normal form, so the ends are taken again
+    text = _ends(unicodedata.normalize("NFKC", text)).translate(_SIGNS)
+    text = re.sub(r"\d", lambda digit: str(unicodedata.decimal(digit[0])), text)
+    for pattern, plain in _MARKUP:
+        text = re.sub(pattern, plain, text, flags=re.IGNORECASE | re.MULTILINE)
+    return text.strip()
+
+
+def _ends(text):
+    """The beginning and the end of a text that is too long to be read whole."""
+    if len(text) <= _MAX_CHARS:
+        return text
+    half = _MAX_CHARS // 2
+    return text[:half] + "\n" + text[-half:]
+
+
+# --- the answer of a reply -----------------------------------------------------------------------
 
 _LABEL = WORDS["answer"]
-_SURE = WORDS["confidence"] + "|" + WORDS["probability"] + r"|\blog[\s_-]?prob\w*"
+SURE = WORDS["confidence"] + "|" + WORDS["probability"] + r"|\blog[\s_-]?prob\w*"
 _ANSWER = re.compile(
     # "my confidence in this answer is" leads to no answer
     rf"(?<!\w)(?<!in this )(?<!in my )(?<!in the )(?<!of this ){_LABEL}"
@@ -29,7 +144,7 @@ _KEY = re.compile(rf"\s*(?:final[\s_]?)?{_LABEL}\s*", re.IGNORECASE)
 #: Where what states a confidence, or gives reasons, begins.
 _CUT = re.compile(
     rf"[\s,;.|(\[{{'\"-]{{0,8}}(?:\b(?:with|my|and|a|an|the|i\s+am|i'm)\s{{1,4}}){{0,4}}"
-    rf"(?:(?:{_SURE})[^\n:=\d]{{0,25}}(?:[:=]|[\s(]\d)"
+    rf"(?:(?:{SURE})[^\n:=\d]{{0,25}}(?:[:=]|[\s(]\d)"
     rf"|\(?\d{{1,3}}(?:[.,]\d+)?\s*%\s*(?:confiden\w*|sure|certain\w*)"
     rf"|\b(?:explanation|reasoning|reason|rationale|justification|note|because)\b\s*[:,]?\s)",
     re.IGNORECASE,
@@ -41,11 +156,21 @@ _SHARE = re.compile(
 )
 
 
+#: "I am 90% sure that the answer is B".
+LED = re.compile(
+    r"(?:i\s+am|i'm|with)\s[^\n]{0,30}?\b(?:sure|certain|confident|confidence|certainty)\b,?"
+    r"\s*(?:that\s+)?(?:(?:the|my)\s+(?:correct\s+)?answer\s+is|it\s+is|it's|this\s+is)[\s:]+",
+    re.IGNORECASE,
+)
+
+
 def _uncut(value):
+    led = LED.match(value)
+    value = value[led.end() :] if led else value
     return _CUT.split(value, maxsplit=1)[0]
 
 
-def _trim(value):
+def trimmed(value):
     """Cut what follows the answer (confidence, explanation) and the marks around it."""
     value = _uncut(value)
     shorter = _SHARE.sub("", value)
@@ -98,7 +223,7 @@ def stated_answer(text: str) -> str:
     """
     text = clean(text)
     values = labelled_values(text)
-    return _trim(values[0]) if values else text
+    return trimmed(values[0]) if values else text
 
 
 def parse_answer(
@@ -139,67 +264,12 @@ def parse_answer(
     values = [value for value in values_of(clean(text)) if not is_refusal(value)]
     if question_type == "choice" and options:
         for value in values:
-            index = option_index(_trim(value), options)
+            index = option_index(trimmed(value), options)
             if index is not None:
                 return options[index]
         return None
     if question_type == "closed":
         return next(filter(None, (yes_no(_uncut(value)) for value in values)), None)
-    answer = _trim(values[0]) if values else ""
+    answer = trimmed(values[0]) if values else ""
     letter = option_letter(answer) if question_type == "choice" else None
     return letter or answer or None
-
-
-# --- several guesses -----------------------------------------------------------------------------
-
-_GUESS_START = re.compile(
-    r"(?:^|[\n;,]|(?<=[%)])|(?<=\s))\s*(?:(?:first|second|third|fourth|fifth)\s+)?"
-    r"(?:guess|g|answer|candidate|option|réponse|antwort|猜测)\s*#?\s*\d{0,2}\s*[:=.)]\s*"
-    r"|(?:^|\n)\s*(?:[-•]|\(?\d{1,2}\s*[.):])\s+",
-    re.IGNORECASE,
-)
-#: What ends a guess: a number after a label, or one with a sign, in brackets or behind a comma.
-_GUESS_NUMBER = re.compile(
-    rf"[\s,;|(\[-]*(?:(?:\bp\s*\d{{0,2}}\s*[:=]|(?:{_SURE})\s*\d{{0,2}}\s*[:=]?)\s*(?P<labelled>[^\n]*)"
-    rf"|(?<=[\s(\[,:|-])(?P<value>[\d.,]+\s*(?:{WORDS['percent']}|/\s*\d+)|[01]?\.\d+)[\s)\]|.,]*$"
-    r"|[,(\[:-]\s*(?P<bare>\d+)[\s)\]|.,]*$)",
-    re.IGNORECASE,
-)
-
-
-def parse_guesses(text: str) -> list[tuple[str, float | None]]:
-    r"""Read several guesses with their probabilities, in the order of the reply.
-
-    Known forms: "Guess 1: yes (80%)", "G1: yes P1: 0.8", numbered and bulleted lists; JSON and
-    lines without a mark are not read. Probabilities are taken as written, never scaled to add up
-    to one.
-
-    Parameters
-    ----------
-    text : str
-        The reply. Anything but a string gives an empty list.
-
-    Returns
-    -------
-    list of (str, float or None)
-        Answer and confidence; None where none is stated.
-
-    Examples
-    --------
-    >>> parse_guesses("Guess 1: yes (80%)\nGuess 2: no (15%)")
-    [('yes', 0.8), ('no', 0.15)]
-    """
-    text = clean(text)
-    marks = list(_GUESS_START.finditer(text))
-    if re.search(r'[\[{]\s*["\[{]', text):
-        return []
-    guesses = []
-    ends = [mark.start() for mark in marks[1:]] + [len(text)]
-    for mark, end in zip(marks, ends, strict=False):
-        chunk = text[mark.end() : end].strip("|, \n")
-        found = _GUESS_NUMBER.search(chunk)
-        answer = _trim(chunk[: found.start()] if found else chunk)
-        number = found and (found["labelled"] or found["value"] or found["bare"])
-        if answer and not is_refusal(answer):
-            guesses.append((answer, parse_confidence(number) if number else None))
-    return guesses

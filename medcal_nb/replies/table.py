@@ -24,34 +24,25 @@ from medcal_nb.replies.confidence import (
     Stated,
     labelled_likelihood,
     number_of,
-    parse_likelihood,
     share_of,
     stated_number,
 )
-from medcal_nb.replies.parsing import parse_answer, values_of
-from medcal_nb.replies.reading import clean
+from medcal_nb.replies.parsing import clean, parse_answer, values_of
 
 #: The least replies of a run, and the least share of it, that make a doubtful form its form.
 _LEAST = 3
 _SHARE = 0.5
-#: A word of likelihood among more words may be of a finding.
-_MOST_WORDS = 4
 
-_SURE = r"(?P<sure>\s*(?:sure|certain|confident|confidence|certainty|probability)\b)?"
 #: "yes : 0.9", "B (85%)", "left lung, 60% sure": an answer, and the number behind it.
 _BEHIND = re.compile(
     rf"(?P<part>[^\n]*?\w[\"')\]]?)(?P<sep>\s*(?:[:;,|=(\[-]|->)\s*|\s+)"
-    rf"(?:(?:i'd|i would)\s+say\s+)?{ABOUT}{VALUE}{_SURE}[\s)\].\"]*",
+    rf"(?:(?:i'd|i would)\s+say\s+)?{ABOUT}{VALUE}"
+    r"(?P<sure>\s*(?:sure|certain|confident|confidence|certainty|probability)\b)?[\s)\].\"]*",
     re.IGNORECASE,
 )
 _LETTER = re.compile(r"\W*(?:option\s+)?([A-Z])\W*", re.IGNORECASE)
-#: "I am 90% sure that the answer is B".
-_TIED = re.compile(
-    rf"(?:i\s+am|i'm|with)\s+{ABOUT}{VALUE}\s*(?:sure|certain|confident|confidence|certainty)\b,?"
-    r"\s*(?:that\s+)?(?:(?:the|my)\s+(?:correct\s+)?answer\s+is|it\s+is|it's|this\s+is)[\s:]+"
-    r"(?P<answer>[^\n.;,]+)[.\s]*",
-    re.IGNORECASE,
-)
+#: "B) left lung": the letter of an option before its words.
+_MARKED = re.compile(r"\W*[A-Z]\s*[).:]\s*(.+)", re.IGNORECASE)
 #: A share for each answer: "A: 10%, B: 70%".
 _SHARES = re.compile(
     r"(?<![\w])['\"(]?(yes|no|[A-H])['\")]?\s*[:=]\s*\d+(?:\.\d+)?\s*(?:%|$|[,;}\n])",
@@ -91,10 +82,9 @@ def read_replies(
         Replies of one model to one prompt. What is no string, empty or the error of a program says
         nothing.
     options : sequence, length n, optional
-        The options of each question in the order they were shown, None where it has none.
+        The options of each question as a list in the order they were shown, None where it has none.
     kinds : sequence of str, length n, optional
-        The kind of each question: "closed", "choice", "open", or "confidence", to which a reply
-        states that alone.
+        The kind of each question: "closed", "choice" or "open".
     scale : str or float, optional
         Of numbers without one: ``"percent"``, its upper end, both (``"1-5"``), or ``"log"``.
 
@@ -116,81 +106,82 @@ def read_replies(
     1     no         1.0  label
     """
     index = texts.index if isinstance(texts, pd.Series) else None
-    n = len(texts)
-    each = zip(texts, options or [None] * n, kinds or [None] * n, strict=True)
-    rows = _settled([_read(*one) for one in each], scale)
+    nothing = [None] * len(texts)
+    options = nothing if options is None else options
+    kinds = nothing if kinds is None else kinds
+    read = []
+    for text, shown, kind in zip(texts, options, kinds, strict=True):
+        one = _Read()
+        if isinstance(text, str) and not is_nothing(text):
+            one = _read(text, shown if isinstance(shown, list) else [], kind)
+        read.append(one)
+    rows = _settled(read, scale)
     table = pd.DataFrame(rows, index, columns=list(_Row._fields), dtype=object)
     return table.astype({"confidence": float})
 
 
 def _read(text, options, kind):
     """One reply by itself."""
-    if not isinstance(text, str) or is_nothing(text):
-        return _Read()
-    if kind == "confidence":
-        is_word = len(text.split()) <= _MOST_WORDS
-        word = parse_likelihood(text) if is_word else labelled_likelihood(text)
-        return _Read(stated=stated_number(text), word=word)
-    options = None if options is None or not len(options) else [*options]
-    kind = "choice" if options else kind
     plain = clean(text)
     if len({match[1].lower() for match in _SHARES.finditer(plain)}) > 1:
         return _Read()
+    kind = "choice" if options else kind
+    answer = parse_answer(text, question_type=kind or "open", options=options)
     word = labelled_likelihood(text)
     stated = stated_number(text)
     if stated and stated.form == "alone":  # a number alone is the answer
         stated = None
-    asked = {"question_type": kind or "open", "options": options}
-    if tied := _TIED.fullmatch(plain):
-        answer = parse_answer(tied["answer"], **asked)
-        return _Read(answer, number_of(tied, None, "sentence") if answer else None)
-    answer = parse_answer(text, **asked)
-    behind = None if stated or word else _behind_answer(plain, options, kind)
-    if behind and behind[2]:
-        return _Read(*behind[:2])
-    return _Read(answer, stated, word, behind and behind[:2])
+    if stated or word is not None:
+        return _Read(answer, stated, word)
+    return _behind_answer(plain, options, kind) or _Read(answer)
 
 
 def _behind_answer(plain, options, kind):
-    """(answer, number behind it, whether that is plainly a confidence), or None."""
+    """An answer with the number behind it, or what it is if that is the form of its run."""
     for value in values_of(plain):
         match = _BEHIND.fullmatch(value)
-        answer = match and _named(match["part"], match["sep"], options, kind)
+        answer = match and _named(match["part"], match["sep"].strip(), options, kind)
         if not answer or is_refusal(value):
             continue
         number = number_of(match, None, "behind the answer")
-        is_own = not options or match["a"] not in " ".join(options)
-        has_mark = ":" in match["sep"]
-        if number is None or not is_own or (number.unit == "bare" and not has_mark):
+        is_said = ":" in match["sep"]
+        is_part = any(match["a"] in option for option in options)
+        if number is None or is_part or (number.unit == "bare" and not is_said):
             continue
         is_letter = kind is None and _LETTER.fullmatch(answer)
+        if number.unit == "percent":
+            # "yes, 90%" may be a finding, an option is none
+            is_said = (
+                is_said
+                or is_letter
+                or (kind == "choice" and "%" not in "".join(options))
+            )
+        is_sure = is_said or match["sure"] or number.unit == "decimal"
         is_short = kind in ("closed", "choice") or is_letter or only_yes_no(answer)
-        is_said = has_mark or match["sure"] or number.unit == "decimal"
-        if number.unit == "percent":  # "yes, 90%" may be a finding, an option is none
-            is_option = kind == "choice" and "%" not in "".join(options or ())
-            is_said = is_said or is_letter or is_option
-        return answer, number, kind != "open" and is_short and is_said
+        if is_sure and is_short and kind != "open":
+            return _Read(answer, number)
+        read = parse_answer(plain, question_type=kind or "open", options=options)
+        return _Read(read, perhaps=(answer, number))
     return None
 
 
 def _named(part, sep, options, kind):
     """The answer that stands before a number and is nothing but an answer, else None."""
+    letter = _LETTER.fullmatch(part)
     if options:
+        words = _MARKED.fullmatch(part)
         keys = [answer_key(option) for option in options]
-        is_whole = answer_key(part) in keys or _LETTER.fullmatch(part)
-        marked = re.fullmatch(r"\W*[A-Z]\s*[).:]\s*(.+)", part, re.IGNORECASE)
-        is_whole = is_whole or (marked and answer_key(marked[1]) in keys)
-        index = option_index(part, options) if is_whole else None
+        is_one = letter or answer_key(words[1] if words else part) in keys
+        index = option_index(part, options) if is_one else None
         return None if index is None else options[index]
     if only_yes_no(part):
         return yes_no(part)
     if kind == "closed":
         return None
-    letter = _LETTER.fullmatch(part)
     if letter and kind is None:
-        return letter[1].upper() if sep.strip() in (",", ";", "(", "[") else None
+        return letter[1].upper() if sep in (",", ";", "(", "[") else None
     # "the ratio is 0.6" is no answer with a confidence
-    is_words = sep.strip() and not re.search(r"\d", part) and len(part.split()) <= 6
+    is_words = sep and not re.search(r"\d", part) and len(part.split()) <= 6
     return part.strip() if is_words else None
 
 
@@ -203,7 +194,7 @@ def _settled(read, scale):
     for one in read:
         is_taken = is_form and one.perhaps is not None
         rows.append(_Read(*one.perhaps) if is_taken else one)
-    of_run = scale if scale is not None else _scale_of_run(rows)
+    of_run = _scale_of_run(rows) if scale is None else scale
     return [_reply(one, of_run) for one in rows]
 
 
@@ -213,15 +204,14 @@ def _is_behind(stated):
 
 def _scale_of_run(read):
     """The scale of numbers without one: 1, 100, None where the run does not say."""
-    stated = [one.stated for one in read if one.stated]
-    is_share = any(one.unit == "decimal" for one in stated)
-    is_percent = any(
-        one.unit == "percent" or (one.unit == "bare" and one.value > 10)
-        for one in stated
-    )
-    if is_share == is_percent:
+    units = set()
+    for one in read:
+        if one.stated:
+            is_large = one.stated.unit == "bare" and one.stated.value > 10
+            units.add("percent" if is_large else one.stated.unit)
+    if ("decimal" in units) == ("percent" in units):
         return None
-    return 1 if is_share else "percent"
+    return 1 if "decimal" in units else "percent"
 
 
 def _reply(one, scale):

@@ -7,8 +7,12 @@ import pytest
 
 from data.pocket.factory import turns
 from medcal_nb.ask import prompts, strategies
-from medcal_nb.replies.confidence import parse_confidence, parse_likelihood
-from medcal_nb.replies.parsing import parse_answer, parse_guesses
+from medcal_nb.replies import (
+    parse_answer,
+    parse_confidence,
+    parse_guesses,
+    parse_likelihood,
+)
 
 OPTIONS = ["liver", "kidney", "spleen"]
 CHOICE = turns.Asked(

@@ -14,9 +14,14 @@ from hypothesis import strategies as st
 
 from data.pocket.factory.turns import REPLIES
 from medcal_nb.ask import strategies
-from medcal_nb.replies.confidence import LIKELIHOOD, parse_confidence, parse_likelihood
-from medcal_nb.replies.parsing import parse_answer, parse_guesses
-from medcal_nb.replies.table import read_replies
+from medcal_nb.replies import (
+    LIKELIHOOD,
+    parse_answer,
+    parse_confidence,
+    parse_guesses,
+    parse_likelihood,
+    read_replies,
+)
 
 closed = partial(parse_answer, question_type="closed")
 choice = partial(parse_answer, question_type="choice")

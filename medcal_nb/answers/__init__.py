@@ -2,9 +2,9 @@
 
 from medcal_nb.answers.columns import ANSWER_COLUMNS, GRADED_COLUMNS
 from medcal_nb.answers.load import load_answers, read_answers
-from medcal_nb.answers.log import AnswerLog, is_log
+from medcal_nb.answers.log import AnswerLog
 from medcal_nb.answers.select import select
-from medcal_nb.answers.tables import without_formulas, write_table
+from medcal_nb.answers.tables import is_log, without_formulas, write_table
 from medcal_nb.answers.undecided import with_bounds, write_undecided
 
 __all__ = [

@@ -39,7 +39,13 @@ from medcal_nb.replies import scale_of
 
 #: Fewer answers than these may all be unsure.
 _FEW = 5
+#: What is assumed of answers where no column says it; a data set is called as its file.
+_USUAL = {"model": "unnamed", "dataset": "", "strategy": "stated"}
 _GIVE_KEY = "every answer needs one text here, it is part of the key"
+_GIVE_SCALE = (
+    "a confidence is a probability: write 0.85 for 85 % everywhere, leave the cell empty where "
+    "there is none, or say which scale it is: scale=percent, scale=10, scale=1-5 or scale=log"
+)
 
 
 # --- each cell -----------------------------------------------------------------------------------
@@ -81,14 +87,14 @@ def checked(
     out = {}
     for name, value in (fixed or {}).items():
         out[name] = pd.Series(value, raw.index, dtype=TEXT)
-    sentences: list[str] = []
+    about_nothing: list[str] = []
     left_out = []
     for ours in filter(taken.get, ANSWER_COLUMNS):
         theirs = taken[ours]
         column = COLUMNS[ours]
         values = raw[theirs]
-        if not strict and "cell" in column.parts:
-            values = _without_nothing(values, theirs, sentences)
+        if "cell" in column.parts and not strict:
+            values = _without_nothing(values, about_nothing)
         try:
             out[ours] = column.read(values, theirs)
         except MedcalError:
@@ -104,16 +110,16 @@ def checked(
         out["confidence"] = pd.Series(shares, raw.index)
     out.setdefault("confidence", pd.Series(np.nan, raw.index))
     out.setdefault("correct", pd.Series(pd.NA, raw.index, dtype="boolean"))
-    names = [name for name in ANSWER_COLUMNS if name in out]
-    table = pd.DataFrame(out)[names]
+    table = pd.DataFrame(out)
+    table = table[[name for name in ANSWER_COLUMNS if name in table]]
     _check_keys(table)
     others = raw.drop(columns=_used(taken))
-    left_out += [name for name in others if name in table]
+    left_out += others.columns.intersection(table.columns).tolist()
     if left_out:
         shown = ", ".join(map(repr, sorted(set(left_out))))
         assumed.append(f"left out, as they hold something else: {shown}")
-    table = pd.concat([table, others.drop(columns=left_out, errors="ignore")], axis=1)
-    table.attrs["assumed"] = [*_taken(taken, word), *assumed, *sentences]
+    table = table.join(others.drop(columns=left_out, errors="ignore"))
+    table.attrs["assumed"] = [*_taken(taken, word), *assumed, *about_nothing]
     return table
 
 
@@ -129,34 +135,24 @@ def _used(taken: Mapping[str, str]) -> list[str]:
     return used
 
 
-def _without_nothing(values: pd.Series, theirs: str, sentences: list[str]) -> pd.Series:
+def _without_nothing(values: pd.Series, sentences: list[str]) -> pd.Series:
     """Cells of a column with words for nothing as missing ones; a sentence more on how many."""
-    if values.dtype not in (TEXT, object):
-        return values
     texts = values
     if values.dtype == object:
         texts = values.map(lambda cell: cell if isinstance(cell, str) else None)
+    elif values.dtype != TEXT:
+        return values
     cells = pd.Series(texts.dropna().unique(), dtype=TEXT)
-    is_word = texts.isin(cells[cells.str.fullmatch(f"(?s:{NOTHING})")])
+    words = cells[cells.str.fullmatch(f"(?s:{NOTHING})")]
+    is_word = texts.isin(words)
     if not is_word.any():
         return values
-    words = values[is_word].str.strip().str.slice(0, 30)
-    most = words.value_counts().iloc[:4]
-    shown = ", ".join(f"{word!r} {n:,}" for word, n in most.items())
+    shown = ", ".join(map(repr, words.str.strip().str.slice(0, 30).unique()[:4]))
     sentences.append(
-        f"{is_word.sum():,} of {len(values):,} cells of '{theirs}' say that nothing is there "
+        f"{is_word.sum():,} of {len(values):,} cells of '{values.name}' say that nothing is there "
         f"({shown}): missing"
     )
     return values.mask(is_word)
-
-
-def _check_names(out: Mapping[str, pd.Series], taken: Mapping[str, str]) -> None:
-    """Refuse answers whose key lacks a part, and models that differ by nothing but case."""
-    for name in ANSWER_KEY:
-        column = taken.get(name, name)
-        refuse(column, out[name], out[name].isna(), "is missing", _GIVE_KEY)
-        if name != "item_id":
-            _check_case(out[name], column)
 
 
 def _assume(out: dict[str, pd.Series], index: pd.Index, dataset: str) -> list[str]:
@@ -167,15 +163,43 @@ def _assume(out: dict[str, pd.Series], index: pd.Index, dataset: str) -> list[st
         # a person answers in the place of a model
         out.setdefault("model", out["reader"])
     assumed = []
-    usual = {"model": "unnamed", "dataset": dataset, "strategy": "stated"}
-    for name, value in usual.items():
+    for name, usual in sorted(_USUAL.items()):
         if name not in out:
+            value = usual or dataset
             out[name] = pd.Series(value, index, dtype=TEXT)
             assumed.append(f"no column '{name}': it is '{value}'")
     if "item_id" not in out:
         out["item_id"] = pd.Series(range(1, len(index) + 1), index).astype(TEXT)
         assumed.append("no column of items: rows are numbered")
-    return sorted(assumed)
+    return assumed
+
+
+def _check_names(out: Mapping[str, pd.Series], taken: Mapping[str, str]) -> None:
+    """Refuse answers whose key lacks a part, and models that differ by nothing but case."""
+    for name in ANSWER_KEY:
+        column = taken.get(name, name)
+        names = out[name]
+        refuse(column, names, names.isna(), "is missing", _GIVE_KEY)
+        if name != "item_id":
+            n_cases = names.groupby(names.str.casefold()).transform("nunique")
+            problem = "is written in another case elsewhere"
+            refuse(column, names, n_cases > 1, problem, "write one name")
+
+
+def _check_keys(table: pd.DataFrame) -> None:
+    """Refuse two rows that are the same answer."""
+    key = table[[name for name in KEY if name in table]]
+    twice = key.duplicated(keep=False)
+    if not twice.any():
+        return
+    values = key.loc[twice.idxmax()]
+    is_same = (key == values).all(axis=1)
+    first, second, *_ = np.flatnonzero(is_same) + 1
+    shown = ", ".join(f"{name}={value}" for name, value in values.items())
+    raise MedcalError(
+        f"rows {first} and {second} are the same answer ({shown}); drop one, or number "
+        "repeated replies in a column 'sample'"
+    )
 
 
 def _taken(taken: Mapping[str, str], word: str) -> list[str]:
@@ -183,37 +207,10 @@ def _taken(taken: Mapping[str, str], word: str) -> list[str]:
     parts = []
     for ours in sorted(taken, key=lambda name: name not in ("confidence", "correct")):
         theirs = taken[ours]
-        mark = ""
-        if word and ours == "confidence":
-            mark = f" ({word})"
+        mark = f" ({word})" if word and ours == "confidence" else ""
         if mark or theirs not in (ours, SCORED + ours, REPLIED + ours):
             parts.append(f"{ours} from '{theirs}'{mark}")
     return [", ".join(parts)] if parts else []
-
-
-def _check_case(names: pd.Series, column: str) -> None:
-    """Refuse names that differ by nothing but case."""
-    first: dict[str, str] = {}
-    for text in names.unique():
-        other = first.setdefault(text.casefold(), text)
-        if text != other:
-            problem = f"and {other!r} differ by case"
-            refuse(column, names, names == text, problem, "write one name")
-
-
-def _check_keys(table: pd.DataFrame) -> None:
-    """Refuse two rows that are the same answer."""
-    key = [name for name in KEY if name in table]
-    twice = table.duplicated(key, keep=False)
-    if twice.any():
-        values = table.loc[twice.idxmax(), key]
-        is_same = (table[key] == values).all(axis=1)
-        first, second, *_ = np.flatnonzero(is_same) + 1
-        shown = ", ".join(f"{name}={value}" for name, value in values.items())
-        raise MedcalError(
-            f"rows {first} and {second} are the same answer ({shown}); drop one, or number "
-            "repeated replies in a column 'sample'"
-        )
 
 
 # --- scales --------------------------------------------------------------------------------------
@@ -241,71 +238,62 @@ def confidences(
     MedcalError
         Where a cell is no number of the scale, or the scale has to be asked for.
     """
-    remedy = (
-        "a confidence is a probability: write 0.85 for 85 %, leave the cell empty where there is "
-        "none, or give scale=percent; words are read where the column is named by reply="
-    )
-    array, signed = numbers(values, column, remedy)
-    known = ~np.isnan(array)
+    array, signed = numbers(values, column, _GIVE_SCALE)
     if scale == "log":
-        refuse(column, values, array > 0, "is above 0, no log-probability", remedy)
+        problem = "is above 0, no log-probability"
+        refuse(column, values, array > 0, problem, _GIVE_SCALE)
         return np.exp(array), "log-probabilities"
     groups = pd.Series(array, values.index).groupby([*by], sort=False)
     tops = groups.max().dropna()
-    if scale is None and signed.any():
-        problem = "has another form: some cells have a percent sign and some have none"
-        refuse(column, values, known & (signed != signed[known][0]), problem, remedy)
-        scale = 100
-    elif scale is None:
-        scale = _plain_scale(values, array, tops, column)
+    if scale is None:
+        scale = _plain_scale(values, array, signed, tops, column)
     low, high = scale_of(scale)
-    # of a few answers all may be unsure
-    is_many = groups.count().reindex(tops.index) >= _FEW
-    _check_used(low, high, tops, is_many, column)
-    shares = within(values, array, column, low, high, remedy)
-    word = ""
     if high > 1:
-        word = "percent" if high == 100 else f"scale {low:g} to {high:g}"
+        is_many = groups.count()[tops.index] >= _FEW
+        _check_used(low, high, tops, is_many)
+    shares = within(values, array, column, low, high, _GIVE_SCALE)
+    word = {1.0: "", 100.0: "percent"}.get(high, f"scale {low:g} to {high:g}")
     return (shares - low) / (high - low), word
 
 
 def _plain_scale(
-    values: pd.Series, array: NDArray, tops: pd.Series, column: str
+    values: pd.Series, array: NDArray, signed: NDArray, tops: pd.Series, column: str
 ) -> int:
-    """1 or 100, where it is plain which."""
+    """1 or 100, where it is plain which; `tops` are the largest values of models and methods."""
+    if signed.any():
+        is_known = ~np.isnan(array)
+        is_odd = is_known & (signed != signed[is_known][0])
+        problem = "has another form: some cells have a percent sign and some have none"
+        refuse(column, values, is_odd, problem, _GIVE_SCALE)
+        return 100
     top = tops.max()
-    if len(tops) and top <= 0 and np.nanmin(array) < 0:
-        remedy = "write exp of it, or give scale=log"
-        refuse(column, values, array < 0, "is a log-probability, it seems", remedy)
     if tops.empty or top <= 1.01 or np.isinf(top):
         return 1
-    is_fine = (array % 1 > 0) & (array < 10)
-    if tops.min() > 20 and top <= 100 and not is_fine.any():
+    is_share = (array > 0) & (array < 1)
+    if tops.min() > 20 and top <= 100 and not is_share.any():
         return 100
-    problem = "is the largest: percent, or a scale of its own?"
-    if ((array > 0) & (array < 1)).any() or tops.min() <= 1:
-        problem = "is beside values from 0 to 1: percent and probabilities mixed?"
-    remedy = (
-        "write 0.85 for 85 % everywhere, or give scale=percent, scale=10 or scale=1-5"
+    problem = (
+        "is the largest: percent, another scale, or percent and probabilities mixed?"
     )
-    largest = int(np.nanargmax(array))
-    raise fault(column, largest, values.iloc[largest], problem, remedy)
+    row = int(np.nanargmax(array))
+    raise fault(column, row, values.iloc[row], problem, _GIVE_SCALE)
 
 
-def _check_used(
-    low: float, high: float, tops: pd.Series, is_many: pd.Series, column: str
-) -> None:
+def _check_used(low: float, high: float, tops: pd.Series, is_many: pd.Series) -> None:
     """Refuse a scale of which some use only the bottom, as that of another scale would be."""
-    used = ((tops - low) / (high - low))[tops > low]
-    is_sure = is_many[used.index] | (used.max() <= 0.1)
-    low_used = used[used <= np.where(is_sure, 0.1, 0.01)]
-    if high > 1 and len(low_used):
-        name = low_used.idxmax()
-        raise MedcalError(
-            f"column '{column}': on a scale from {low:g} to {high:g} "
-            f"{', '.join(map(repr, name))} reaches {tops[name]:g} at most; another scale? Give "
-            "scale=10 or scale=1, or write probabilities"
-        )
+    used = (tops - low) / (high - low)
+    used = used[used > 0]
+    # of a few answers all may be unsure, unless everybody's are
+    is_bottom = is_many[used.index] | (used.max() <= 0.1)
+    low_used = used[used <= np.where(is_bottom, 0.1, 0.01)]
+    if low_used.empty:
+        return
+    name = low_used.index[0]
+    raise MedcalError(
+        f"column 'confidence': on a scale from {low:g} to {high:g} "
+        f"{', '.join(map(repr, name))} reaches {tops[name]:g} at most; another scale? Give "
+        "scale=10 or scale=1, or write probabilities"
+    )
 
 
 # --- what columns say of each other --------------------------------------------------------------
@@ -329,12 +317,13 @@ def refuse_contradictions(answers: pd.DataFrame, found: Recognised) -> None:
         that contradict the gold answers, and images that only some answers name.
     """
     _check_sums(answers, found)
-    if "item_id" not in found.taken and "item_id" not in found.named:
+    if "item_id" not in {*found.taken, *found.named}:
         _check_repeats(found)
     if {"answer", "gold", "correct"} <= {*found.taken}:
         answers.attrs["assumed"] += _check_grades(answers, found.taken["correct"])
     if "answer" in answers:
-        _check_class(answers)
+        for model, rows in answers.groupby("model", sort=False):
+            _check_class(rows, model)
     check_images(answers)
 
 
@@ -345,19 +334,18 @@ _RUNS = frozenset(KNOWN["rows"]["runs"].split())
 
 def _check_sums(answers: pd.DataFrame, found: Recognised) -> None:
     """Refuse a row that sums the others up, by its name, in any place and of many languages."""
-    others = answers.columns.difference(ANSWER_COLUMNS, sort=False)
     named = ["item_id", "image_id", "model", "reader", "dataset", "domain"]
     if "item_id" not in found.taken:
-        named += [name for name in others if answers[name].dtype == TEXT]
-    any_word = "|".join(_SUMS)
+        others = answers.drop(columns=ANSWER_COLUMNS, errors="ignore")
+        named += others.columns[others.dtypes == TEXT].tolist()
+    # a model may be the mean of others: then it has as many answers as they
+    most = max(3, len(answers) // 20)
     for name in answers.columns.intersection(named):
         column = answers[name]
         texts = pd.Series(column.unique(), dtype=TEXT)
         # few words are looked at one by one
-        texts = texts[texts.str.contains(any_word, case=False, na=False)]
-        is_one = column.isin(texts[texts.map(is_sum).astype(bool)])
-        # a model may be the mean of others: then it has as many answers as they
-        most = max(3, len(answers) // 20)
+        texts = texts[texts.str.contains("|".join(_SUMS), case=False, na=False)]
+        is_one = column.isin([text for text in texts if is_sum(text)])
         if 0 < is_one.sum() <= most and not is_one.all():
             row = int(is_one.idxmax())
             raise MedcalError(
@@ -379,28 +367,28 @@ def is_sum(text: str) -> bool:
     return bool(words & _SUMS) and words <= _SUMS | _BESIDE
 
 
-def _check_class(answers: pd.DataFrame) -> None:
-    """Refuse confidences that are those of one class, whichever class was answered.
+def _check_class(rows: pd.DataFrame, model: str) -> None:
+    """Refuse a model's confidences that are those of one class, whichever class was answered.
 
     Of the answers that are given often, they reach one half just where one of them is given.
     """
-    for model, rows in answers.groupby("model", sort=False):
-        part = sample_of(rows, ["confidence", "answer"])
-        words = part["answer"].map(lambda text: yes_no(text) or text.casefold())
-        shares = words.value_counts(normalize=True)
-        often = shares.index[shares >= 0.1]
-        words = words[words.isin(often)]
-        is_high = part["confidence"][words.index] >= 0.5
-        if len(often) < 2 or len(words) < LEAST or is_high.nunique() < 2:
-            continue
-        for word in often:
-            if ((words == word) == is_high).mean() > 0.98:
-                low = "' or '".join(other for other in often if other != word)
-                raise MedcalError(
-                    f"the confidence of '{model}' lies below 0.5 just where the answer is "
-                    f"'{low}': it is the probability of '{word}', not that of the answer; write "
-                    f"that of the answer: of two, write 1 − p where the answer is '{low}'"
-                )
+    part = sample_of(rows, ["confidence", "answer"])
+    words = part["answer"].map(lambda text: yes_no(text) or text.casefold())
+    shares = words.value_counts(normalize=True)
+    often = shares.index[shares >= 0.1]
+    words = words[words.isin(often)]
+    is_high = part["confidence"][words.index] >= 0.5
+    if len(often) < 2 or len(words) < LEAST or is_high.nunique() < 2:
+        return
+    for word in often:
+        agrees = (words == word) == is_high
+        if agrees.mean() > 0.98:
+            low = "' or '".join(often.drop(word))
+            raise MedcalError(
+                f"the confidence of '{model}' lies below 0.5 just where the answer is "
+                f"'{low}': it is the probability of '{word}', not that of the answer; write "
+                f"that of the answer: of two, write 1 − p where the answer is '{low}'"
+            )
 
 
 def _check_grades(answers: pd.DataFrame, theirs: str) -> list[str]:
@@ -432,20 +420,21 @@ def check_images(table: pd.DataFrame) -> None:
     """Refuse a data set of which some answers name their image and some do not."""
     if "image_id" not in table:
         return
-    for dataset, part in table.groupby("dataset", sort=False):
-        lacking = part["image_id"].isna()
-        if 0 < lacking.sum() < len(part):
-            raise MedcalError(
-                f"{lacking.sum():,} of {len(part):,} answers of '{dataset}' do not name "
-                f"their image, the first in row {lacking.idxmax() + 1} (of merged cells the first "
-                "alone is filled); name it in every row, or leave it out by image_id= (nothing)"
-            )
+    lacking = table["image_id"].isna()
+    share = lacking.groupby(table["dataset"], sort=False).transform("mean")
+    partly = table["dataset"][lacking & (share < 1)]
+    if len(partly):
+        raise MedcalError(
+            f"{len(partly):,} answers, the first in row {partly.index[0] + 1}, do not name their "
+            f"image, and others of '{partly.iloc[0]}' do (of merged cells the first alone is "
+            "filled); name it in every row, or leave it out by image_id= (nothing)"
+        )
 
 
 def _check_repeats(found: Recognised) -> None:
     """Refuse rows without an item's id that are several runs of the same items."""
     raw = found.table
-    replies = {found.taken.get(name) for name in columns_of("reply")}
+    replies = [found.taken.get(name) for name in columns_of("reply")]
     aside = [name for name in raw if name in replies or plain_column(name) in _RUNS]
     about = raw.drop(columns=aside)
     texts = (raw if about.columns.empty else about).astype(str)
@@ -461,17 +450,16 @@ def _check_repeats(found: Recognised) -> None:
 
 
 def _runs(codes: NDArray) -> int:
-    """How many times, two to ten, at least ten items repeat, one run or one item after the other.
-
-    1 where they do not.
-    """
-    n = codes.size
+    """How many times, two to ten, at least ten items repeat; 1 where they do not."""
     most = 10
+    n = codes.size
+    # one item after the other: so many rows alike
     ends = np.flatnonzero(codes[1:] != codes[:-1]) + 1
-    lengths = np.diff([0, *ends, n])  # of rows alike, one after the other
+    lengths = np.diff([0, *ends, n])
     times = int(np.gcd.reduce(lengths))
     if len(lengths) >= most and 1 < times <= most:
         return times
+    # one run after the other
     for period in range(1, n // 2 + 1):
         if n % period == 0 and (codes[period:] == codes[:-period]).all():
             times = n // period

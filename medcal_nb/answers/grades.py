@@ -31,7 +31,7 @@ _WRONG = WRONG - _ANSWERS | {UNGRADABLE}
 _MOST_SHOWN = 5  # rows that a message names
 #: What of a plan need not be said.
 _USUAL = {"delta": 0.1, "budget": 400, "seed": 0}
-#: Regions and tests of `certify`: a sheet begun with others is not continued. 1: not written.
+#: Regions and tests of `certify`, a part of the hash: a sheet begun with others is not continued.
 _DESIGN = 2
 
 
@@ -43,7 +43,6 @@ class Plan(NamedTuple):
     budget: int
     seed: int
     pool: str  # a hash of its answers
-    design: int = _DESIGN
 
     def __str__(self) -> str:
         return " ".join(f"{name}={value}" for name, value in self._asdict().items())
@@ -52,24 +51,19 @@ class Plan(NamedTuple):
     def of(cls, text: str) -> Plan:
         """The plan that a sheet was begun with."""
         try:
-            parts = {"design": "1"} | dict(part.split("=") for part in text.split())
-            numbers = [kind(parts[name]) for name, kind in _KINDS.items()]
-            plan = cls(*numbers)
+            values = dict(part.split("=") for part in text.split())
+            return cls(
+                risk=float(values["risk"]),
+                delta=float(values["delta"]),
+                budget=int(values["budget"]),
+                seed=int(values["seed"]),
+                pool=values["pool"],
+            )
         except (KeyError, ValueError):
             raise MedcalError(
                 f"column '{PLAN}': {text!r} is not what was written there; put it back, "
                 "or begin anew without this file"
             ) from None
-        if plan.design != _DESIGN:
-            raise MedcalError(
-                "was begun by another version of medcal, which tests other regions; finish it with "
-                "that version, or begin anew on answers that nobody has graded"
-            )
-        return plan
-
-
-_KINDS = {"risk": float, "delta": float, "budget": int, "seed": int}
-_KINDS |= {"pool": str, "design": int}
 
 
 class GradeSheet:
@@ -106,8 +100,7 @@ class GradeSheet:
         self.path = path
         self._bytes = self._stored()
         self.rows = read_sheet(path) if self._bytes else pd.DataFrame()
-        options = {"risk": risk, "delta": delta, "budget": budget, "seed": seed}
-        wanted = {name: one for name, one in options.items() if one is not None}
+        wanted = {"risk": risk, "delta": delta, "budget": budget, "seed": seed}
         with of_file(path):
             self.pool = _pool(answers)
             self.plan = self._planned(wanted)
@@ -122,6 +115,7 @@ class GradeSheet:
     def _planned(self, wanted: dict[str, Any]) -> Plan:
         """The plan of the sheet, which what is wanted may not contradict."""
         pool = _hash(self.pool)
+        wanted = {name: value for name, value in wanted.items() if value is not None}
         if self.rows.empty:
             if "risk" not in wanted:
                 raise MedcalError("to be begun: say --risk, such as 0.2")
@@ -142,8 +136,9 @@ class GradeSheet:
                 )
         if plan.pool != pool:
             raise MedcalError(
-                "was begun with other answers than these; a certificate holds only for the pool "
-                "that it was begun with: bring that file back, or begin anew"
+                "was begun with other answers than these, or by another version of medcal; a "
+                "certificate holds only for the pool that it was begun with: bring that file back, "
+                "or begin anew"
             )
         return plan
 
@@ -171,9 +166,7 @@ class GradeSheet:
         cells = self.rows[column][is_bad[is_bad].index]
         shown = [f"row {k + 1} ({cell!r})" for k, cell in cells.items()]
         if shown:
-            n_more = len(shown) - _MOST_SHOWN
-            more = f" and {n_more:,} more" if n_more > 0 else ""
-            raise MedcalError(f"{', '.join(shown[:_MOST_SHOWN])}{more} {problem}")
+            raise MedcalError(f"{', '.join(shown[:_MOST_SHOWN])} {problem}")
 
     def stand(self, batch: int) -> MethodCertificates:
         """Where the certificates stand, and so many answers to grade next."""
@@ -253,7 +246,8 @@ def _hash(pool: pd.DataFrame) -> str:
     names = [*METHOD, "dataset", "item_id", "image_id", "confidence"]
     table = pool[names].astype({"confidence": float})
     rows = pd.util.hash_pandas_object(table, index=False)
-    return hashlib.sha256(rows.to_numpy().tobytes()).hexdigest()[:12]
+    content = rows.to_numpy().tobytes() + bytes([_DESIGN])
+    return hashlib.sha256(content).hexdigest()[:12]
 
 
 def read_sheet(path: Path) -> pd.DataFrame:

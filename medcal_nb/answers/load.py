@@ -11,19 +11,19 @@ from medcal_nb.answers.columns import (
     NAMES,
     of_file,
 )
-from medcal_nb.answers.log import AnswerLog, is_log
+from medcal_nb.answers.log import AnswerLog
 from medcal_nb.answers.recognise import (
-    KINDS,
     LEAST,
     Recognised,
     check_enough,
+    known_kinds,
     listed,
     read_column,
     recognise,
 )
 from medcal_nb.answers.recorded import load_recorded, recorded_names, typed
 from medcal_nb.answers.samples import one_answer_an_item
-from medcal_nb.answers.tables import read_source, table_of
+from medcal_nb.answers.tables import is_log, read_source, table_of
 from medcal_nb.answers.together import together
 from medcal_nb.answers.undecided import with_grades
 from medcal_nb.errors import MedcalError, check_known, did_you_mean
@@ -107,7 +107,6 @@ def read_answers(
     source: PathLike,
     *,
     scale: str | float | None = None,
-    logits: str | list[str] = "",
     probabilities: str | list[str] = "",
     sheet: str | None = None,
     grade: str | None = None,
@@ -123,10 +122,9 @@ def read_answers(
     scale : str or float, optional
         The scale of the confidence where it is neither 0 to 1 nor plainly percent: ``"percent"``,
         its upper end (``10``), both (``"1-5"``) or ``"log"`` for log-probabilities.
-    logits, probabilities : str or list of str
-        Columns of one score for each option, named by the option after the last ``_``: logits or
-        log-probabilities, of which the softmax is taken, or probabilities. The answer is the
-        option of the largest, the confidence its probability.
+    probabilities : str or list of str
+        Columns of one probability for each option, named by the option after the last ``_``. The
+        answer is the option of the largest, the confidence its probability.
     sheet : str, optional
         Which sheet of an Excel file that has several.
     grade : str, optional
@@ -150,26 +148,28 @@ def read_answers(
         check_known(name, NAMES, "column of ours")
     if is_log(source):
         return _of_log(source, columns)
-    scores = {"logits": _names(logits), "probabilities": _names(probabilities)}
-    is_table = bool(columns.get("confidence") or any(scores.values()))
-    raw = open_table(source, sheet, None if is_table else grade, is_table=is_table)
-    reader = raw.attrs.get("reader")
+    shares = probabilities
+    if isinstance(shares, str):
+        shares = [name.strip() for name in shares.split(",") if name.strip()]
+    is_table = bool(columns.get("confidence") or shares)
+    raw = open_table(source, sheet, grade, is_table=is_table)
+    is_of_tool = "reader" in raw.attrs
     with of_file(source):
-        if reader:
-            found = _of_reader(raw, reader, columns, scale)
+        if is_of_tool:
+            found = _of_tool(raw, columns, scale)
         else:
-            found = recognise(raw, columns, scale=scale, **scores)
+            found = recognise(raw, columns, scale=scale, probabilities=shares)
             check_enough(found, ungraded=ungraded)
         answers = checked(
             found.table,
             found.taken,
             fixed=found.fixed,
             dataset=Path(source).name.split(".")[0],
-            scale=1 if reader or found.is_scored else scale,
+            scale=1 if is_of_tool or found.is_scored else scale,
         )
         answers.attrs["assumed"][:0] = found.assumed
-        answers = _graded(answers, found)
-        if reader:
+        _grade(answers, found)
+        if is_of_tool:
             check_images(answers)
         else:
             refuse_contradictions(answers, found)
@@ -199,28 +199,21 @@ def open_table(
         which rows it does not grade (``ungraded``, a list of bool).
     """
     value = read_source(source, sheet)
-    rows = [value] if isinstance(value, dict) else value
     is_frame = isinstance(value, pd.DataFrame)
-    first = value.iloc[0].to_dict() if is_frame else rows[0]
+    first = value.iloc[0].to_dict() if is_frame else value[0]
     reader = None if is_table else detect(first)
     with of_file(source):
         if reader is None:
-            return value if is_frame else table_of(rows)
+            return value if is_frame else table_of(value)
         if is_frame:
             value = value.astype(object).where(value.notna(), None).to_dict("records")
-        log = Log(path=Path(source), value=value, wanted=grade)
-        rows = reader.rows(log)
+        rows = reader.rows(Log(path=Path(source), value=value, wanted=grade))
         if not rows:
             raise MedcalError("no answers in it")
         raw = table_of(rows)
     raw.attrs["reader"] = reader.name
     raw.attrs["ungraded"] = ["correct" not in row for row in rows]
     return raw
-
-
-def _names(names: str | list[str]) -> list[str]:
-    several = names.split(",") if isinstance(names, str) else names
-    return [name.strip() for name in several if name.strip()]
 
 
 def _leave_out(source: str, how: dict[str, Any]) -> None:
@@ -241,25 +234,17 @@ def _of_log(path: PathLike, columns: dict[str, str]) -> pd.DataFrame:
     return answers
 
 
-def _of_reader(
-    raw: pd.DataFrame,
-    reader: str,
-    columns: dict[str, str],
-    scale: str | float | None,
+def _of_tool(
+    raw: pd.DataFrame, columns: dict[str, str], scale: str | float | None
 ) -> Recognised:
     """What is what in the log of a tool, which says it itself but for what the user names."""
     table = raw.drop(columns=[*columns], errors="ignore")
     taken = {name: name for name in [*ANSWER_COLUMNS, "options"] if name in table}
-    found = Recognised(
-        table=table,
-        taken=taken,
-        fixed=columns,
-        assumed=[f"read as {reader}"],
-        named={*columns},
-    )
+    found = Recognised(table=table, taken=taken, fixed=columns, named={*columns})
     is_sure = "confidence" in table and table["confidence"].notna().any()
     if "answer" in table and not is_sure:
         _read_replies(found, scale)
+    found.assumed.insert(0, f"read as {raw.attrs['reader']}")
     return found
 
 
@@ -268,10 +253,10 @@ def _read_replies(found: Recognised, scale: str | float | None) -> None:
     table = found.table
     replies = table["answer"]
     if "raw" in table:
-        replies = table["raw"].where(table["raw"].notna(), replies)
+        replies = table["raw"].fillna(replies)
     read = read_column(found, replies, scale)
     if read["confidence"].isna().all():
-        found.assumed.pop()
+        found.assumed.clear()
         return
     is_ungraded = pd.Series(table.attrs["ungraded"], table.index)
     answer = table["answer"].mask(is_ungraded, read["answer"])
@@ -279,19 +264,15 @@ def _read_replies(found: Recognised, scale: str | float | None) -> None:
     found.taken["confidence"] = "confidence"
 
 
-def _graded(answers: pd.DataFrame, found: Recognised) -> pd.DataFrame:
-    """Answers with a column that says whether they are their gold answers, where none does."""
-    rows = answers
-    if ungraded := found.table.attrs.get("ungraded"):
-        rows = answers[ungraded]
-    elif "correct" in found.taken:
-        return answers
+def _grade(answers: pd.DataFrame, found: Recognised) -> None:
+    """Say whether answers are their gold answers, where no column does."""
+    is_open = found.table.attrs.get("ungraded", "correct" not in found.taken)
+    rows = answers[pd.Series(is_open, answers.index)]
     if rows.empty or not {"answer", "gold"} <= {*rows}:
-        return answers
+        return
     asked = rows[["answer", "gold"]]
     if "question_type" in rows:
-        kinds = rows["question_type"].str.casefold()
-        asked = asked.assign(question_type=kinds.where(kinds.isin(KINDS)))
+        asked = asked.assign(question_type=known_kinds(rows["question_type"]))
     if options := found.taken.get("options"):
         asked = asked.assign(options=found.table[options].map(listed))
     graded = grade_table(asked)
@@ -301,20 +282,18 @@ def _graded(answers: pd.DataFrame, found: Recognised) -> pd.DataFrame:
             f"not one of {len(right):,} answers is its gold answer; write both in the same words, "
             "or grade them in a column 'correct'"
         )
-    is_asked = answers.index.isin(rows.index)
-    answers["correct"] = answers["correct"].mask(is_asked, right)
+    answers.loc[rows.index, "correct"] = right
     answers.attrs["grading"] = graded.attrs["grading"]
-    return answers
 
 
 def _missing(answers: pd.DataFrame) -> list[str]:
-    """What is missing, in sentences: how many, and how right those are."""
+    """What is missing, in sentences, and how right the answers without a confidence are."""
     sentences = []
     is_unnamed = answers["image_id"].isna()
     if is_unnamed.all():
         sentences.append("no image named: intervals are by answer")
     elif is_unnamed.any():
-        names = ", ".join(answers["dataset"][is_unnamed].unique()[:5])
+        names = ", ".join(answers["dataset"][is_unnamed].unique())
         sentences.append(f"no image named in {names}: each answer counts as one")
     n = f"of {len(answers):,} answers"
     right = answers["correct"].astype(float)
@@ -327,9 +306,5 @@ def _missing(answers: pd.DataFrame) -> list[str]:
         sentences.append(sentence)
     n_ungraded = right.isna().sum()
     if 0 < n_ungraded < len(answers):
-        low = right.sum() / len(answers)
-        high = low + n_ungraded / len(answers)
-        sentences.append(
-            f"{n_ungraded:,} {n} are not graded: accuracy {low:.0%} to {high:.0%}"
-        )
+        sentences.append(f"{n_ungraded:,} {n} are not graded")
     return sentences

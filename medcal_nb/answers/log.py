@@ -50,17 +50,6 @@ _REMEDIES = {
 }
 
 
-def is_log(path: PathLike) -> bool:
-    """True for a name that ends as those of logs do: .sqlite, .sqlite3 or .db.
-
-    Examples
-    --------
-    >>> is_log("answers.sqlite"), is_log("answers.csv")
-    (True, False)
-    """
-    return Path(path).suffix.lower() in (".sqlite", ".sqlite3", ".db")
-
-
 class AnswerLog(contextlib.AbstractContextManager):
     """Answers on disk, as a context manager.
 

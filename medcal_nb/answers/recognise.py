@@ -10,13 +10,13 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy.special import softmax
 
 from medcal_nb.answer_key import is_nothing
 from medcal_nb.answers.columns import (
     KNOWN,
     NAMES,
     RIGHT,
+    TEXT,
     WRONG,
     by_option,
     columns_of,
@@ -43,15 +43,16 @@ _RUN = ("model", "dataset", "strategy")
 
 #: How far from 1 a row of probabilities may sum.
 _SUM = 0.01
-#: Where the option of the largest score comes from, and its probability.
-SCORED = "the option scores: "
+#: What follows from the probabilities of options, and where it comes from.
+_CHOSEN = ("answer", "confidence", "option_probabilities")
+SCORED = "the options: "
 #: Where the answer and the confidence come from that a reply states.
 REPLIED = "the replies: "
 
 _OPTIONAL = ("answer", "gold", "strategy", "modality", "reader", "options", "reply")
-_SCORES = re.compile(r"(?:logit|logits|logprob|log_prob)_[^_]+", re.IGNORECASE)
 _OF_MODELS = ("_confidence", "_conf", "_correct", "_answer", "_prediction")
 _UMLAUTS = str.maketrans({"ä": "ae", "ö": "oe", "ü": "ue", "ß": "ss"})
+_ANSWERS = frozenset(KNOWN["grades"]["answers"].split())
 _MOST_WORDS = 50
 _MOST_LOOKED_AT = 5000
 
@@ -63,7 +64,7 @@ class Recognised:
     Attributes
     ----------
     table : DataFrame
-        As it stood in the file, with the options chosen in the place of option scores.
+        As it stood in the file, with the options chosen in the place of their probabilities.
     taken : dict of str
         The column of the table that each of ours is taken from.
     fixed : dict of str
@@ -82,12 +83,8 @@ class Recognised:
 
     @property
     def is_scored(self) -> bool:
-        """Whether the confidence is a probability: of scores of options, or read from replies."""
+        """Whether the confidence is a probability: of options, or read from replies."""
         return self.taken.get("confidence", "").startswith((SCORED, REPLIED))
-
-    def said(self, words: str) -> list[str]:
-        """Sentences of what was assumed that hold some words."""
-        return [sentence for sentence in self.assumed if words in sentence]
 
 
 def plain_column(name: object) -> str:
@@ -108,7 +105,6 @@ def recognise(
     raw: pd.DataFrame,
     named: Mapping[str, str],
     *,
-    logits: Sequence[str] = (),
     probabilities: Sequence[str] = (),
     scale: str | float | None = None,
 ) -> Recognised:
@@ -122,8 +118,8 @@ def recognise(
     raw : DataFrame
     named : mapping
         Of ours to theirs, as the user named them; an empty name says that there is none.
-    logits, probabilities : sequence of str
-        Columns of one score for each option; those that are called so, if none are named.
+    probabilities : sequence of str
+        Columns of one probability for each option.
     scale : str or float, optional
         Of the confidences that replies state.
 
@@ -137,72 +133,62 @@ def recognise(
     for ours, theirs in named.items():
         if theirs and theirs not in raw and ours not in COLUMN_OR_VALUE:
             raise _lacking(f"no column '{theirs}', which was named", theirs, raw)
-    scores = [*probabilities, *logits]
-    if not scores and not named.get("confidence"):
-        scores = _called_scores(raw, named)
-    table = raw
-    assumed: list[str] = []
+    found = Recognised(table=raw, taken={})
     named = dict(named)
-    if scores:
-        table, assumed = _choices(raw, scores, named, bool(probabilities))
-        named.setdefault("strategy", "option_probability")
-        named.update((name, SCORED + name) for name in _CHOSEN)
-    taken, asked = _by_name(table, named)
-    fixed = {name: text for name, text in named.items() if name not in taken and text}
-    found = Recognised(
-        table=table,
-        taken=taken,
-        fixed=fixed,
-        assumed=[*assumed, *asked],
-        named={*named},
-    )
-    fill_from_replies(found, scale)
-    if {"correct", "answer"} <= {*taken} and not {"correct", "gold"} & {*named}:
-        _ask_for_gold(found.table, taken)
+    if probabilities:
+        _check_replaced(raw, probabilities, named)
+        _choose(found, probabilities)
+        named = {"strategy": "option_probability"} | named
+        named |= {name: SCORED + name for name in _CHOSEN}
+    found.named = {*named}
+    _by_name(found, named)
+    _fill_from_replies(found, scale)
+    if {"correct", "answer"} <= {*found.taken} and not {"correct", "gold"} & {*named}:
+        _ask_for_gold(found)
     return found
 
 
-def _by_name(
-    raw: pd.DataFrame, named: Mapping[str, str]
-) -> tuple[dict[str, str], list[str]]:
-    """The column that each of ours is taken from, and where two may be it, in sentences."""
-    taken = {ours: theirs for ours, theirs in named.items() if theirs in raw}
-    free = [name for name in raw if name not in taken.values()]
-    asked = []
+def _by_name(found: Recognised, named: Mapping[str, str]) -> None:
+    """Take each of ours from the column that is named, or called, so; a value is for all rows."""
+    raw = found.table
+    for ours, theirs in named.items():
+        if theirs in raw:
+            found.taken[ours] = theirs
+        elif theirs:
+            found.fixed[ours] = theirs
+    free = [name for name in raw if name not in found.taken.values()]
     for ours in NAMES:
         candidates = [] if ours in named else _candidates(ours, free, raw)
         names = ", ".join(map(repr, candidates))
-        if len(candidates) > 1 and ours not in _OPTIONAL:
+        if len(candidates) == 1:
+            found.taken[ours] = candidates[0]
+            free.remove(candidates[0])
+        elif candidates and ours in _OPTIONAL:
+            found.assumed.append(f"{ours}: {names} may be it, none is taken")
+        elif candidates:
             raise MedcalError(
                 f"{len(candidates)} columns may be the {ours}: {names}; name one: "
                 f"{ours}={candidates[0]}"
             )
-        if len(candidates) > 1:
-            asked.append(f"{ours}: {names} may be it, none is taken")
-        elif candidates:
-            taken[ours] = candidates[0]
-            free.remove(candidates[0])
-    return taken, asked
 
 
 def check_enough(found: Recognised, *, ungraded: bool = False) -> None:
     """Refuse a table that does not say how sure, or (unless `ungraded`) how right answers are."""
-    raw = found.table
     taken = found.taken
     if "confidence" not in {*taken, *found.named}:
-        _refuse_wide(raw)
+        _refuse_wide(found.table)
         problem = (
-            "no column 'confidence'; name it by confidence=COLUMN (-c on the command line), option "
-            "scores by logits=A,B or probabilities=A,B, or replies by reply=COLUMN"
+            "no column 'confidence'; name it by confidence=COLUMN (-c on the command line), "
+            "options by probabilities=A,B, or replies by reply=COLUMN"
         )
-        raise _lacking(problem, "confidence", raw, found.said("replies in"))
+        raise _lacking("; ".join([problem, *found.assumed]), "confidence", found.table)
     is_graded = "correct" in taken or {"answer", "gold"} <= {*taken}
     if not is_graded and not ungraded:
         problem = (
             "nothing says which answers are correct; name a column by correct=COLUMN, or two by "
             "answer=COLUMN and gold=COLUMN"
         )
-        raise _lacking(problem, "correct", raw, found.said("may be it"))
+        raise _lacking("; ".join([problem, *found.assumed]), "correct", found.table)
 
 
 def _refuse_wide(raw: pd.DataFrame) -> None:
@@ -218,12 +204,10 @@ def _refuse_wide(raw: pd.DataFrame) -> None:
             )
 
 
-def _lacking(
-    problem: str, name: str, raw: pd.DataFrame, said: Sequence[str] = ()
-) -> MedcalError:
+def _lacking(problem: str, name: str, raw: pd.DataFrame) -> MedcalError:
     shown = ", ".join(map(str, raw.columns[:40]))
     near = did_you_mean(name, raw.columns)
-    return MedcalError(f"{'; '.join([problem, *said])}{near}; columns are {shown}")
+    return MedcalError(f"{problem}{near}; columns are {shown}")
 
 
 def _candidates(ours: str, free: list[str], raw: pd.DataFrame) -> list[str]:
@@ -269,32 +253,30 @@ def is_grade(values: pd.Series) -> bool:
 def _is_number(values: pd.Series) -> bool:
     """Whether nearly all cells are numbers: a few may be refusals in words."""
     cells = values[values.notna() & (values != "")].iloc[:_MOST_LOOKED_AT]
-    n = 0
-    n_numbers = 0
-    for cell in cells:
-        if is_nothing(cell):
-            continue
-        n += 1
-        with contextlib.suppress(ValueError):
-            number(cell)
-            n_numbers += 1
-    return n_numbers > 0.9 * n
+    cells = cells[~cells.map(is_nothing).astype(bool)]
+    return cells.map(_has_number).sum() > 0.9 * len(cells)
 
 
-def _ask_for_gold(raw: pd.DataFrame, taken: Mapping[str, str]) -> None:
+def _has_number(cell: Any) -> bool:
+    try:
+        number(cell)
+    except ValueError:
+        return False
+    return True
+
+
+def _ask_for_gold(found: Recognised) -> None:
     """Ask whether a column of grades is that, or holds the right answers in words of answers."""
-    if "gold" in taken:
+    if "gold" in found.taken:
         return
-    theirs = taken["correct"]
-    known = sample_of(raw, [taken["answer"], theirs])
+    theirs = found.taken["correct"]
+    known = sample_of(found.table, [found.taken["answer"], theirs])
     known.columns = ["answer", "gold"]
     words = words_of(known["gold"])
-    has_words = not words.isdisjoint(KNOWN["grades"]["answers"].split())
-    if known.empty or not (has_words or words == words_of(known["answer"])):
+    if not (words & _ANSWERS or words == words_of(known["answer"])):
         return
-    is_gold = grade_table(known)["correct"].fillna(False).astype(bool)
-    share = is_gold.mean()
-    if share <= 0.1:
+    share = grade_table(known)["correct"].fillna(False).mean()
+    if known.empty or share <= 0.1:
         return
     shown = f"as right answers {share:.0%}"
     if is_grade(known["gold"]):
@@ -316,28 +298,17 @@ def sample_of(raw: pd.DataFrame, names: Sequence[str]) -> pd.DataFrame:
 # --- replies -------------------------------------------------------------------------------------
 
 
-def fill_from_replies(found: Recognised, scale: str | float | None) -> None:
+def _fill_from_replies(found: Recognised, scale: str | float | None) -> None:
     """Take the answer and the confidence that a table lacks from its replies."""
     taken = found.taken
     theirs = taken.pop("reply", None)
-    if theirs is None:
-        return
     wanted = {"answer", "confidence"} - {*taken} - {*found.named}
-    if "reply" not in found.named and "confidence" not in wanted:
-        if "answer" in wanted:
-            taken["answer"] = theirs
+    if theirs is None or not wanted:
         return
-    replies = found.table[theirs]
-    read = read_column(found, replies, scale)
-    if read["confidence"].isna().all() and {"answer", "reply"} <= {
-        *taken,
-        *found.named,
-    }:
-        # the answer stands elsewhere: these may say how sure it is, and nothing else
-        found.assumed.pop()
-        own = found.table[taken["answer"]].astype(str).str.strip()
-        others = replies.mask(replies.astype(str).str.strip() == own)
-        read = read_column(found, others, scale, kind="confidence")
+    if "confidence" not in wanted and "reply" not in found.named:
+        taken["answer"] = theirs
+        return
+    read = read_column(found, found.table[theirs], scale)
     if read["confidence"].isna().all():
         wanted.discard("confidence")
     for name in wanted:
@@ -346,10 +317,7 @@ def fill_from_replies(found: Recognised, scale: str | float | None) -> None:
 
 
 def read_column(
-    found: Recognised,
-    replies: pd.Series,
-    scale: str | float | None,
-    kind: str | None = None,
+    found: Recognised, replies: pd.Series, scale: str | float | None
 ) -> pd.DataFrame:
     """What the replies of a column say, each model's and method's as one run.
 
@@ -362,26 +330,25 @@ def read_column(
         As of `medcal_nb.replies.read_replies`, with the index of the table.
     """
     table = found.table
-    asked = pd.DataFrame({"reply": replies.astype(object)})
-    for name in ("options", "question_type"):
-        asked[name] = None
-        if name in found.taken:
-            asked[name] = table[found.taken[name]]
-    by = [table[found.taken[name]] for name in _RUN if name in found.taken]
+    taken = found.taken
+    options = kinds = pd.Series(None, table.index, dtype=object)
+    if "options" in taken:
+        options = table[taken["options"]].map(listed)
+    if "question_type" in taken:
+        kinds = known_kinds(table[taken["question_type"]])
+    runs = [table[taken[name]] for name in _RUN if name in taken]
     parts = []
-    for _, rows in asked.groupby(by or np.zeros(len(asked)), sort=False, dropna=False):
-        options = [listed(cell) for cell in rows["options"]]
-        kinds = [kind or _kind_or_none(cell) for cell in rows["question_type"]]
+    by_run = replies.groupby(runs or (lambda _: 0), sort=False, dropna=False)
+    for _, texts in by_run:
         part = read_replies(
-            rows["reply"],
-            options=options,
-            kinds=kinds,
+            texts,
+            options=options[texts.index],
+            kinds=kinds[texts.index],
             scale=scale,
         )
         parts.append(part)
     read = pd.concat(parts).reindex(table.index)
-    about = _about_replies(read.assign(reply=asked["reply"]), replies.name)
-    found.assumed.append(about)
+    found.assumed.append(_about_replies(read.assign(reply=replies), replies.name))
     return read
 
 
@@ -391,16 +358,17 @@ def _about_replies(read: pd.DataFrame, name: object) -> str:
     sentence = (
         f"{len(stated):,} of {len(read):,} replies in '{name}' state a confidence"
     )
+    if stated.empty:
+        return sentence
     forms = stated["form"].value_counts()
     shown = ", ".join(f"{form} {count:,}" for form, count in forms.items())
-    if shown:
-        sentence += f" ({shown})"
     # of each form one, then others
     order = stated["form"].duplicated().argsort(kind="stable")
+    examples = []
     for row in stated.iloc[order[:3]].itertuples():
-        answer = row.answer or "–"
-        sentence += f"; {row.reply[-60:]!r}: {answer:.40}, {row.confidence:.3g}"
-    return sentence
+        example = f"{row.reply[-60:]!r}: {row.answer or '–':.40}, {row.confidence:.3g}"
+        examples.append(example)
+    return f"{sentence} ({shown}); {'; '.join(examples)}"
 
 
 def listed(cell: Any) -> list | None:
@@ -413,107 +381,61 @@ def listed(cell: Any) -> list | None:
     return [*cell] if isinstance(cell, list | tuple | np.ndarray) else None
 
 
-def _kind_or_none(cell: Any) -> str | None:
-    kind = str(cell).casefold()
-    return kind if kind in KINDS else None
+def known_kinds(values: pd.Series) -> pd.Series:
+    """The kinds of questions that have rules of their own; None where it is another."""
+    kinds = values.astype(TEXT).str.casefold().astype(object)
+    return kinds.where(kinds.isin(KINDS), None)
 
 
-# --- scores of options ---------------------------------------------------------------------------
-
-#: What follows from the scores of options.
-_CHOSEN = ("answer", "confidence", "option_probabilities")
+# --- probabilities of options ---------------------------------------------------------------------
 
 
-def _called_scores(raw: pd.DataFrame, named: Mapping[str, str]) -> list[str]:
-    """Columns that are called as scores of options are (``logit_A``, ``logprob_B``), if several."""
-    scores = [str(name) for name in raw if _SCORES.fullmatch(str(name))]
-    if len(scores) < 2:
-        return []
-    free = [name for name in raw if name not in named.values()]
-    if rivals := _candidates("confidence", free, raw):
-        raise MedcalError(
-            f"the confidence may be '{rivals[0]}' or follow from the scores of options "
-            f"({', '.join(scores)}); write confidence={rivals[0]} or logits={','.join(scores)}"
-        )
-    return scores
+def _choose(found: Recognised, names: Sequence[str]) -> None:
+    """Put answers and confidences in the place of the probabilities of options.
 
-
-def _choices(
-    raw: pd.DataFrame,
-    names: Sequence[str],
-    named: Mapping[str, str],
-    are_probabilities: bool,
-) -> tuple[pd.DataFrame, list[str]]:
-    """A table with answers, confidences and probabilities in the place of options' scores.
-
-    Each score's column is named by its option after the last ``_``. Logits and log-probabilities
-    become probabilities by their softmax.
+    Each column is named by its option after the last ``_``.
     """
-    if unknown := [name for name in names if name not in raw]:
-        raise MedcalError(f"no column '{unknown[0]}', which was named")
-    _check_replaced(raw, names, named)
+    raw = found.table
     options = [str(name).rsplit("_", 1)[-1] for name in names]
     if len(set(options)) < max(2, len(names)):
         raise MedcalError(
-            "option scores need two columns or more that end in different options after the last "
+            "probabilities need two columns or more that end in different options after the last "
             "'_'"
         )
-    remedy = "write a number, or drop the row"
+    remedy = "write exp of a log-probability, the softmax of logits, a hundredth of a percentage"
     columns = [numbers(raw[name], name, remedy)[0] for name in names]
-    scores = np.column_stack(columns)  # (n_rows, n_options)
-    missing = np.isnan(scores)
-    _check_scores(scores, are_probabilities)
-    if are_probabilities:
-        p = np.nan_to_num(scores)
-        bad = (p < 0).any(axis=1) | missing.all(axis=1)
-        bad |= p.sum(axis=1) > 1 + _SUM
-    else:
-        scores = np.where(missing, -np.inf, scores)
-        with np.errstate(invalid="ignore"):
-            p = softmax(scores, axis=1)
-        bad = np.isnan(p).any(axis=1)
-    problem = "and the other options: missing, or no such scores"
-    refuse(names[0], raw[names[0]], bad, problem, remedy)
-    assumed = [f"confidence from the scores of options {', '.join(map(repr, names))}"]
-    if missing.any():
-        assumed.append(
-            f"{missing.sum():,} scores of options are missing: they count as 0"
+    shares = pd.DataFrame(np.column_stack(columns), raw.index, options)
+    n_missing = shares.isna().sum().sum()
+    total = shares.sum(axis=1, min_count=1)
+    is_bad = ~(total <= 1 + _SUM) | (shares < 0).any(axis=1)
+    problem = "and the other options are no probabilities that sum to at most 1"
+    refuse(names[0], raw[names[0]], is_bad, problem, remedy)
+    shown = ", ".join(map(repr, names))
+    found.assumed.append(f"confidence from the probabilities of options {shown}")
+    if n_missing:
+        found.assumed.append(
+            f"{n_missing:,} probabilities of options are missing: they count as 0"
         )
-    chosen = by_option(pd.DataFrame(p, raw.index, options)).add_prefix(SCORED)
-    return raw.drop(columns=[*names]).join(chosen), assumed
+    chosen = by_option(shares.fillna(0)).add_prefix(SCORED)
+    found.table = raw.drop(columns=[*names]).join(chosen)
 
 
 def _check_replaced(
-    raw: pd.DataFrame, scores: Sequence[str], named: Mapping[str, str]
+    raw: pd.DataFrame, shares: Sequence[str], named: Mapping[str, str]
 ) -> None:
-    """Refuse scores of options beside another answer, or confidence, of the file."""
+    """Refuse probabilities that are not there, or beside another answer of the file."""
+    for name in shares:
+        if name not in raw:
+            raise _lacking(f"no column '{name}', which was named", name, raw)
     for ours in _CHOSEN:
         if named.get(ours):
             raise MedcalError(
-                f"{ours}={named[ours]} beside scores of options, from which the {ours} "
+                f"{ours}={named[ours]} beside probabilities of options, from which the {ours} "
                 "follows; leave one of them out"
             )
-    used = {*named.values(), *scores}
-    if "answer" in raw and "answer" not in named and "answer" not in used:
+    if "answer" in raw and "answer" not in {*named, *named.values(), *shares}:
         raise MedcalError(
-            "column 'answer' stands beside scores of options, from which the model's "
+            "column 'answer' stands beside probabilities of options, from which the model's "
             "answer follows; write gold=answer if it is the right answer, answer= (nothing) if it "
             "is to be left out"
         )
-
-
-def _check_scores(scores: np.ndarray, are_probabilities: bool) -> None:
-    """Refuse scores of options, (n_rows, n_options), that are other ones than the user says."""
-    sums = np.nansum(scores, axis=1)
-    top = np.nanmax(scores, initial=-np.inf)
-    if np.nanmin(scores, initial=np.inf) < 0:
-        return
-    problem = ""
-    if top <= 1 and (sums <= 1 + _SUM).all() and not are_probabilities:
-        problem = "lie between 0 and 1 and sum to at most 1: they are probabilities; name them by"
-    elif 1 < top <= 100 and np.median(np.abs(sums - 100)) <= 1:
-        problem = (
-            "sum to 100: they are percentages; divide them by 100 and name them by"
-        )
-    if problem:
-        raise MedcalError(f"the option scores {problem} probabilities=")

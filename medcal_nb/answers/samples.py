@@ -7,7 +7,6 @@ rule says which of them counts and with what confidence.
 import math
 from collections import Counter
 from collections.abc import Callable, Sequence
-from importlib.metadata import entry_points
 
 import numpy as np
 import pandas as pd
@@ -93,15 +92,6 @@ RULES: dict[str, Rule] = {
 }
 
 
-def rule_of(strategy: str) -> Rule | None:
-    """The rule of a method, of ours or of another package; None where it has none."""
-    name = strategy.removesuffix("_blank")
-    if name not in RULES:
-        for point in entry_points(group="medcal_nb.strategies", name=name):
-            return point.load().rule
-    return RULES.get(name)
-
-
 def one_answer_an_item(answers: pd.DataFrame, file: str) -> pd.DataFrame:
     """Make one answer of the several that a method gave to an item.
 
@@ -131,48 +121,42 @@ def one_answer_an_item(answers: pd.DataFrame, file: str) -> pd.DataFrame:
     """
     if "sample" not in answers:
         return answers
-    rules = {name: rule_of(name) for name in answers["strategy"].unique()}
-    sampled = [name for name, rule in rules.items() if rule]
-    several = answers.duplicated(ANSWER_KEY, keep=False)
-    several |= answers["strategy"].isin(sampled)
+    method = answers["strategy"].str.removesuffix("_blank")
+    several = answers.duplicated(ANSWER_KEY, keep=False) | method.isin(RULES)
     if not several.any():
         return answers.assign(n_answers=1)
-    one = _merged(answers[several], rules, file)
+    has_no_rule = several & answers["confidence"].notna() & ~method.isin(RULES)
+    if has_no_rule.any():
+        row = answers.loc[has_no_rule.idxmax()]
+        raise MedcalError(
+            f"{file}: item {row['item_id']!r} has several answers with confidences under "
+            f"strategy {row['strategy']!r}, for which there is no rule; keep one per item"
+        )
+    one = _merged(answers[several])
     others = answers[~several].assign(n_answers=1)
     table = pd.concat([others, one])
     return table.sort_index(kind="stable", ignore_index=True)
 
 
-def _merged(
-    answers: pd.DataFrame, rules: dict[str, Rule | None], file: str
-) -> pd.DataFrame:
+def _merged(answers: pd.DataFrame) -> pd.DataFrame:
     """One answer of each item and method, where its first row stood."""
     frame = answers.sort_values("sample", kind="stable")
     groups = frame.groupby(ANSWER_KEY, sort=False)
     one = frame.assign(n_answers=groups["sample"].transform("size"))
-    for name in _SUMS:
-        if name in frame:
-            is_known = groups[name].transform("count") == one["n_answers"]
-            one[name] = groups[name].transform("sum").where(is_known)
-    rows = one.reindex(columns=["answer", "option_probabilities"]).astype(object)
+    for name in one.columns.intersection(_SUMS):
+        is_known = groups[name].transform("count") == one["n_answers"]
+        one[name] = groups[name].transform("sum").where(is_known)
+    rows = frame.reindex(columns=["answer", "option_probabilities"]).astype(object)
     rows = rows.where(rows.notna(), None).to_dict("records")
-    positions = []
-    results = []
-    for (*_, item_id, strategy), where in groups.indices.items():
-        rule = rules[strategy]
-        if rule is None and frame["confidence"].iloc[where].notna().any():
-            raise MedcalError(
-                f"{file}: item {item_id!r} has {len(where)} answers with confidences under "
-                f"strategy {strategy!r}, for which there is no rule; keep one per item"
-            )
-        grade = rule or agreement
-        chosen, *result = grade([rows[k] for k in where])
-        positions.append(where[chosen])
-        results.append((*result, frame.index[where].min()))
-    one = one.iloc[positions]
-    confidence, shares, first = zip(*results, strict=True)
-    one["confidence"] = np.array(confidence, dtype=float)
-    one["option_probabilities"] = pd.Series(shares, one.index, dtype=object)
+    chosen = {}
+    for (*_, strategy), places in groups.indices.items():
+        rule = RULES.get(strategy.removesuffix("_blank"), agreement)
+        nth, confidence, shares = rule([rows[place] for place in places])
+        chosen[places[nth]] = (confidence, shares, frame.index[places].min())
+    one = one.iloc[[*chosen]]
+    confidences, all_shares, first = zip(*chosen.values(), strict=True)
+    one["confidence"] = np.array(confidences, dtype=float)
+    one["option_probabilities"] = pd.Series(all_shares, one.index, dtype=object)
     one["correct"] = one["correct"].mask(one["answer"].isna())
     return one.set_axis([*first])
 

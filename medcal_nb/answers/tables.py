@@ -6,8 +6,6 @@ were made to overwhelm, are refused before they do.
 
 import contextlib
 import csv
-import gzip
-import io
 import itertools
 import json
 import re
@@ -18,7 +16,6 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import IO, Any
 
-import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -33,7 +30,6 @@ MOST_COLUMNS = 10_000
 #: How many times its size a packed file may unpack to; real ones pack to a tenth or less.
 _MOST_TIMES = 100
 _SMALL = 1 << 20  # bytes, or values, that any file may unpack to
-_MOST_BYTES = 2 << 30  # that JSON, or a packed file, may unpack to
 _LARGE = 512 << 20  # bytes of text that only a file of their order may hold
 _MOST_CELLS = 30_000_000  # of a sheet, empty ones between others included
 _BLOCK = 16 << 20  # bytes of CSV parsed at a time; also the longest row there may be
@@ -41,9 +37,15 @@ _FORMULA = re.compile(r"'*[=+\-@\t\r]")
 _NUMBER = re.compile(r"[+-]?[\d.]+(?:[eE][+-]?\d+)?")
 
 
-def kind_of(path: PathLike) -> str:
-    """The end of a file's name that says what it holds: ``.csv`` for ``a.csv.gz``."""
-    return Path(Path(path).name.lower().removesuffix(".gz")).suffix
+def is_log(path: PathLike) -> bool:
+    """True for a name that ends as those of answers logs do: .sqlite, .sqlite3 or .db.
+
+    Examples
+    --------
+    >>> is_log("answers.sqlite"), is_log("answers.csv")
+    (True, False)
+    """
+    return Path(path).suffix.lower() in (".sqlite", ".sqlite3", ".db")
 
 
 def read_source(path: PathLike, sheet: str | None = None) -> Any:
@@ -52,15 +54,15 @@ def read_source(path: PathLike, sheet: str | None = None) -> Any:
     Parameters
     ----------
     path : path
-        Its name ends in .csv, .tsv, .jsonl, .ndjson or .json (each also packed: .gz), .parquet,
-        .xlsx or .eval (a packed log of Inspect).
+        Its name ends in .csv, .tsv, .jsonl, .json, .parquet, .xlsx or .eval (a packed log of
+        Inspect).
     sheet : str, optional
         Which sheet of an Excel file that has several.
 
     Returns
     -------
-    DataFrame, list of dict or dict
-        The one object that a JSON file is; else a row an object or line.
+    DataFrame or list of dict
+        Of JSON the objects, one where the file is one.
 
     Raises
     ------
@@ -73,7 +75,7 @@ def read_source(path: PathLike, sheet: str | None = None) -> Any:
 
 def _read(path: Path, sheet: str | None) -> Any:
     """The same of a file that is there."""
-    read = _READ.get(kind_of(path))
+    read = _READ.get(path.suffix.lower())
     if read is None:
         names = ", ".join(_READ)
         raise MedcalError(f"cannot tell the format from its name; read are {names}")
@@ -84,13 +86,10 @@ def _read(path: Path, sheet: str | None) -> Any:
     except Exception as error:  # damaged files raise errors of every kind
         reason = _reason(error)
         what = "as its name says"
-        remedy = "mend it"
         if read is _read_csv:
-            what = "a table in UTF-8 with as many cells in every row"
-        if re.search("utf-?8", reason, re.IGNORECASE):  # what spreadsheets may save
-            remedy = "save it as 'CSV UTF-8'"
+            what = "a table in UTF-8 ('CSV UTF-8') with as many cells in every row"
         raise MedcalError(
-            f"not {what}, cut off or damaged ({reason}); {remedy} or fetch it anew"
+            f"not {what}, cut off or damaged ({reason}); mend it or fetch it anew"
         ) from None
     if not len(rows):
         raise MedcalError("no rows in it; nothing to read")
@@ -105,12 +104,6 @@ def _reason(error: Exception) -> str:
 def table_of(rows: Iterable[dict]) -> pd.DataFrame:
     """Rows as a table; columns of texts are such, others hold objects where their types differ."""
     rows = list(rows)
-    kinds = {type(cell) for cell in rows[0].values()} if rows else set()
-    if len(rows) == 1 and len(rows[0]) > 1 and kinds in ({dict}, {list}):
-        raise MedcalError(
-            "a table written a column each; write an object a row (in pandas: "
-            "to_json(orient='records'))"
-        )
     names = list(dict.fromkeys(name for row in rows for name in row))
     _check_names(names)
     columns = {}
@@ -143,29 +136,9 @@ def _twice(names: Iterable[Any]) -> Any:
 # --- CSV and Parquet -----------------------------------------------------------------------------
 
 
-def _content(path: Path) -> IO[bytes]:
-    """A file, unpacked where it is packed."""
-    if path.suffix.lower() != ".gz":
-        return path.open("rb")
-    most = _most(path)
-    with gzip.open(path, "rb") as file:
-        content = file.read(most + 1)
-    if len(content) > most:
-        raise MedcalError(
-            f"unpacks to over {_MOST_TIMES} times its size; not read, for safety"
-        )
-    return io.BytesIO(content)
-
-
-def _most(path: Path) -> int:
-    """How many bytes a packed file may unpack to."""
-    return min(_MOST_BYTES, _MOST_TIMES * path.stat().st_size + _SMALL)
-
-
 def _read_csv(path: Path) -> pd.DataFrame:
-    with _content(path) as file:
-        has_tabs = kind_of(path) == ".tsv"
-        mark, names = _header(file, has_tabs)
+    with path.open("rb") as file:
+        mark, names = _header(file, path.suffix.lower() == ".tsv")
         file.seek(0)
         table = pa.csv.read_csv(
             file,
@@ -211,10 +184,6 @@ def _header(file: IO[bytes], has_tabs: bool) -> tuple[str, list[str]]:
     if b"\0" in head:
         raise MedcalError("not a text file (UTF-16?); save it as UTF-8")
     line = head.decode("utf-8-sig")
-    if re.match(r"sep=.\s*$", line):
-        raise MedcalError(
-            f"the first line, {line.strip()!r}, is for Excel alone; remove it"
-        )
     mark = "\t" if has_tabs else max(",;\t", key=line.count)
     if mark not in line and "|" in line:
         raise MedcalError(
@@ -246,27 +215,27 @@ def _without_guard(text: str) -> str:
 
 
 def _read_parquet(path: Path) -> pd.DataFrame:
-    with pq.ParquetFile(path) as file:
-        schema = file.schema_arrow
-        _check_names(schema.names)
-        # lists may hold endless values in a few bytes
-        for n in range(file.num_row_groups):
-            group = file.metadata.row_group(n)
-            values = max(group.column(k).num_values for k in range(group.num_columns))
-            if values > _MOST_TIMES * group.num_rows + _SMALL:
-                raise MedcalError(
-                    f"a column holds {values:,} values in {group.num_rows:,} rows; not read, for "
-                    "safety"
-                )
+    file = pq.ParquetFile(path)
+    schema = file.schema_arrow
+    _check_names(schema.names)
+    # lists may hold endless values in a few bytes
+    about = file.metadata
+    for group, place in itertools.product(
+        range(about.num_row_groups), range(about.num_columns)
+    ):
+        values = about.row_group(group).column(place).num_values
+        if values > _MOST_TIMES * about.num_rows + _SMALL:
+            raise MedcalError(
+                f"a column holds {values:,} values in {about.num_rows:,} rows; not read, for safety"
+            )
     # texts that repeat stay packed
     packed = [field.name for field in schema if pa.types.is_string(field.type)]
     # the labels of a frame's rows say nothing, unless they have a name
     wanted = [name for name in schema.names if not name.startswith("__index_level_")]
     table = pq.ParquetFile(path, read_dictionary=packed).read(columns=wanted)
     table.validate(full=True)
-    size = 0
-    for column in table.columns:
-        size += sum(map(_text_bytes, column.chunks))
+    chunks = itertools.chain.from_iterable(column.chunks for column in table.columns)
+    size = sum(map(_text_bytes, chunks))
     if size > max(_LARGE, _MOST_TIMES * path.stat().st_size):
         raise MedcalError(
             f"{table.num_rows:,} rows unpack to {size:,} bytes of text; not read, for safety"
@@ -276,10 +245,10 @@ def _read_parquet(path: Path) -> pd.DataFrame:
 
 def _text_bytes(column: pa.Array) -> int:
     """How many bytes the texts of a packed column have when they are written out."""
-    if not pa.types.is_dictionary(column.type) or not len(column.dictionary):
+    if not pa.types.is_dictionary(column.type):
         return 0
-    lengths = pc.binary_length(column.dictionary).to_numpy(zero_copy_only=False)
-    return int(lengths[column.indices.drop_null()].sum(dtype=np.int64))
+    lengths = pc.binary_length(column.dictionary)
+    return pc.sum(lengths.take(column.indices)).as_py() or 0
 
 
 def _as_frame(table: pa.Table) -> pd.DataFrame:
@@ -300,19 +269,17 @@ def _as_frame(table: pa.Table) -> pd.DataFrame:
 # --- JSON ----------------------------------------------------------------------------------------
 
 
-def _read_json(path: Path) -> list[dict] | dict:
+def _read_json(path: Path) -> list[dict]:
     """The objects of a JSONL file, of a list of them, or one."""
-    with _content(path) as file:
-        if kind_of(path) == ".json":
-            rows = _parsed(file.read(_MOST_BYTES))
-            if isinstance(rows, dict):
-                return rows
-            if not isinstance(rows, list):
-                rows = [rows]
-        else:
-            # split at line feeds only: JSON may hold other marks that Python takes for line ends
-            lines = ((n, line) for n, line in enumerate(file, 1) if line.strip())
-            rows = [_parsed(line, f"line {n} is ") for n, line in lines]
+    if path.suffix.lower() == ".json":
+        value = _parsed(path.read_bytes())
+        rows = value if isinstance(value, list) else [value]
+    else:
+        rows = []
+        # split at line feeds only: JSON may hold other marks that Python takes for line ends
+        for n, line in enumerate(path.open("rb"), 1):
+            if line.strip():
+                rows.append(_parsed(line, f"line {n} is "))
     for row, value in enumerate(rows, 1):
         if not isinstance(value, dict):
             raise MedcalError(
@@ -322,12 +289,15 @@ def _read_json(path: Path) -> list[dict] | dict:
     return rows
 
 
-def _read_packed(path: Path) -> dict:
+def _read_packed(path: Path) -> list[dict]:
     """A packed log of Inspect as its JSON would be."""
     with _plain_zip(path) as archive:
-        names = [name for name in archive.namelist() if name.startswith("samples/")]
-        samples = [_parsed(archive.read(name)) for name in names]
-        return _parsed(archive.read("header.json")) | {"samples": samples}
+        samples = []
+        for name in archive.namelist():
+            if name.startswith("samples/"):
+                samples.append(_parsed(archive.read(name)))
+        about = _parsed(archive.read("header.json"))
+    return [about | {"samples": samples}]
 
 
 def _parsed(text: bytes, where: str = "") -> Any:
@@ -361,7 +331,7 @@ def _plain_zip(path: Path) -> zipfile.ZipFile:
     with zipfile.ZipFile(path) as archive, zipfile.ZipFile(copy, "w") as plain:
         members = archive.infolist()
         size = sum(member.file_size for member in members)
-        if size > _most(path):
+        if size > _MOST_TIMES * path.stat().st_size + _SMALL:
             raise MedcalError(f"unpacks to {size:,} bytes; not read, for safety")
         for member in members:
             with archive.open(member) as file, plain.open(member.filename, "w") as to:
@@ -390,13 +360,12 @@ def _read_sheet(path: Path, wanted: str | None) -> pd.DataFrame:
             )
         lines = _lines(sheets[0])
         names = next(lines, [])
-        first = next(lines, [])
-        _check_title(names, first)
-        lines = itertools.chain([first] if first else [], lines)
         while names and names[-1] is None:
             names.pop()
         rows: list[dict] = []
         for line in lines:
+            if not rows:
+                _check_title(names, line)
             if any(cell is not None for cell in line[len(names) :]) or None in names:
                 raise MedcalError(
                     f"row {len(rows) + 1} has a value in a column that has no name in the "
@@ -434,7 +403,6 @@ _READ: dict[str, Callable] = {
     ".parquet": _read_parquet,
     ".xlsx": _read_sheet,
     ".jsonl": _read_json,
-    ".ndjson": _read_json,
     ".json": _read_json,
     ".eval": _read_packed,
 }
@@ -484,7 +452,7 @@ def write_table(
     force : bool
         Replace a file that is there.
     """
-    kind = kind_of(to)
+    kind = Path(to).suffix.lower()
     if kind not in (".csv", ".parquet"):
         raise MedcalError(f"{to}: cannot write such a file; name it .csv or .parquet")
     table = table.copy(deep=False)

@@ -46,25 +46,22 @@ def write_undecided(answers: pd.DataFrame, to: PathLike) -> list[str]:
     >>> write_undecided(load_answers("mine.csv"), "mine.csv")  # doctest: +ELLIPSIS
     ["undecided answers (1) are in mine.undecided.csv: fill in 'correct' (1 or 0), as far as ...
     """
-    cases = _cases(answers)
-    is_open = answers["correct"].isna()
-    is_open &= cases["reply"].notna() & cases["gold"].notna()
-    if "grading" not in answers.attrs or not is_open.any():
+    if "grading" not in answers.attrs:
         return []
-    open_cases = cases[is_open].fillna("")
-    groups = open_cases.groupby(_CASE, sort=False)
-    found = groups.size().rename("times").reset_index()
+    cases = _cases(answers)[answers["correct"].isna()]
+    cases = cases.dropna(subset=["reply", "gold"])
+    if cases.empty:
+        return []
+    found = cases.fillna("").value_counts(_CASE).rename("times").reset_index()
     found["correct"] = pd.Series(None, found.index, dtype=TEXT)
     to = Path(to)
     path = to.with_name(f"{to.stem}.undecided.csv")
     if path.exists():
         filled = _read(path).dropna(subset="correct")
         found = pd.concat([filled, found]).drop_duplicates(_CASE)
-        found["times"] = found["times"].astype(int)
-    found = found.sort_values("times", ascending=False)
     write_table(found, path, force=True)
     return [
-        f"undecided answers ({is_open.sum():,}) are in {path}: fill in 'correct' (1 or 0), as far "
+        f"undecided answers ({len(cases):,}) are in {path}: fill in 'correct' (1 or 0), as far "
         f"as you like, and give it back by grades={path}"
     ]
 
@@ -91,22 +88,21 @@ def with_grades(answers: pd.DataFrame, path: PathLike) -> pd.DataFrame:
     """
     graded = _read(path).dropna(subset="correct")
     with of_file(path):
-        graded["by_hand"] = flags(graded["correct"], "correct")
-    right = graded.groupby(_CASE)["by_hand"]
-    n_grades = right.nunique()
-    if (n_grades > 1).any():
-        case = " | ".join(n_grades.idxmax())
+        graded["correct"] = flags(graded["correct"], "correct")
+    graded = graded.drop_duplicates([*_CASE, "correct"])
+    twice = graded[graded.duplicated(_CASE)]
+    if len(twice):
+        case = " | ".join(twice[_CASE].iloc[0])
         raise MedcalError(f"{path}: two grades of one case ({case:.60}); leave one")
-    right = right.first()
-    cases = _cases(answers).fillna("")
-    by_hand = cases.join(right, on=_CASE)["by_hand"].astype("boolean")
-    is_graded = answers["correct"].isna() & by_hand.notna()
-    answers["correct"] = answers["correct"].fillna(by_hand)
-    is_used = right.index.isin(pd.MultiIndex.from_frame(cases))
-    sentence = f"{is_graded.sum():,} answers graded by hand in {path}"
-    if not is_used.all():
-        n = f"{(~is_used).sum():,} of its {len(right):,}"
-        sentence += f"; {n} grades fit no answer here"
+    by_hand = graded.set_index(_CASE)["correct"].rename("by_hand")
+    cases = _cases(answers).fillna("").join(by_hand, on=_CASE)
+    is_open = answers["correct"].isna()
+    n_graded = cases["by_hand"][is_open].count()
+    answers["correct"] = answers["correct"].fillna(cases["by_hand"])
+    sentence = f"{n_graded:,} answers graded by hand in {path}"
+    n_unused = (~by_hand.index.isin(pd.MultiIndex.from_frame(cases[_CASE]))).sum()
+    if n_unused:
+        sentence += f"; {n_unused:,} of its {len(graded):,} grades fit no answer here"
     answers.attrs["assumed"].append(sentence)
     return answers
 
@@ -144,17 +140,20 @@ def with_bounds(
     >>> with_bounds(pd.DataFrame({"model": ["m"]}), answers, ["model"]).values.tolist()
     [['m', 2.0, 0.25, 0.75, -0.25, 0.25]]
     """
-    stated = answers[answers["confidence"].notna()].astype({"correct": float})
+    stated = answers.dropna(subset="confidence").astype({"correct": float})
     # all of them are group 0, the one row of such a table
     groups = stated.groupby(by or (lambda _: 0), observed=True, dropna=False)
     n = groups.size()
-    ends = pd.DataFrame({"n_ungraded": n - groups["correct"].count()}, dtype=float)
-    ends["accuracy_least"] = groups["correct"].sum() / n
-    ends["accuracy_most"] = ends["accuracy_least"] + ends["n_ungraded"] / n
-    ends["gap_least"] = groups["confidence"].mean() - ends["accuracy_most"]
-    ends["gap_most"] = groups["confidence"].mean() - ends["accuracy_least"]
-    ends = ends[ends["n_ungraded"] > UNGRADED * n]
-    return table.join(ends, on=by or None)
+    n_ungraded = n - groups["correct"].count()
+    least = groups["correct"].sum() / n
+    most = least + n_ungraded / n
+    mean = groups["confidence"].mean()
+    ends = pd.DataFrame({"n_ungraded": n_ungraded.astype(float)})
+    ends["accuracy_least"] = least
+    ends["accuracy_most"] = most
+    ends["gap_least"] = mean - most
+    ends["gap_most"] = mean - least
+    return table.join(ends[n_ungraded > UNGRADED * n], on=by or None)
 
 
 def _cases(answers: pd.DataFrame) -> pd.DataFrame:

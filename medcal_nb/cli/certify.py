@@ -77,7 +77,7 @@ def certify(
     from medcal_nb.answers import load_answers, select
     from medcal_nb.answers.grades import GradeSheet
 
-    name = Path(file.name.removesuffix(".gz")).stem
+    name = file.stem
     to = file.with_name(f"{name}.threshold.json")
     if watch:
         _watch(watch, to, columns)

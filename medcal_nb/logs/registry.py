@@ -4,6 +4,7 @@ Each module of `medcal_nb.logs.formats` holds readers. Another package adds one 
 of the group ``medcal_nb.readers`` whose value is a `Reader`.
 """
 
+import math
 import pkgutil
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -16,7 +17,6 @@ from typing import Any
 
 from medcal_nb.errors import MedcalError
 from medcal_nb.grading import is_correct
-from medcal_nb.logs.nested import at, number
 
 #: Members of a metric that is an object which may hold its value.
 _INNER = ("score", "correct", "acc")
@@ -29,8 +29,8 @@ class Log:
     Attributes
     ----------
     path : Path
-    value : dict or list of dict
-        The one object that it is, or its rows.
+    value : list of dict
+        Its rows; one, where the file is one object.
     wanted : str, optional
         The metric that says whether an answer is right, where there are several; names with commas
         between them: the first that there is.
@@ -39,15 +39,13 @@ class Log:
     """
 
     path: Path
-    value: Any
+    value: list[dict]
     wanted: str | None = None
     row: int = 0
 
     def rows(self) -> Iterator[dict]:
         """The rows, None where a value is missing."""
-        yield from self.each(
-            [self.value] if isinstance(self.value, dict) else self.value
-        )
+        yield from self.each(self.value)
 
     def each(self, rows: Iterable[dict]) -> Iterator[dict]:
         """The rows; faults name the one that is at hand."""
@@ -82,23 +80,44 @@ class Log:
                 f"{self.path}: row {self.row}: no metric '{self.wanted}', there are {names}: add "
                 f"one, as grade={self.wanted},NAME"
             )
-        verdicts = {_verdict(value) for value in metrics.values()} or {None}
+        verdicts = {_verdict(value) for value in metrics.values()}
         if len(verdicts) > 1:
             raise MedcalError(
                 f"{self.path}: several metrics may say what is right, and they differ: {names}; "
                 "name the one that does by grade=NAME"
             )
-        return verdicts.pop()
+        return next(iter(verdicts), None)
 
 
 def _verdict(metric: Any) -> bool | None:
     """What one metric says: right, wrong, or neither (0.5)."""
-    for candidate in (metric, *(at(metric, name) for name in _INNER)):
-        value = number(candidate)
-        if value in (0.0, 1.0):
+    inner = [at(metric, name) for name in _INNER]
+    for value in map(number, [metric, *inner]):
+        if value in (0, 1):
             return bool(value)
     answer = at(metric, "parsed_pred") or at(metric, "pred")
     return is_correct(answer, at(metric, "answer"))
+
+
+def at(value: Any, path: str) -> Any:
+    """What stands under a dotted path in nested JSON, None where nothing does."""
+    for key in path.split("."):
+        if isinstance(value, list) and key.isdigit():
+            value = value[int(key)] if int(key) < len(value) else None
+        elif isinstance(value, dict):
+            value = value.get(key)
+        else:
+            return None
+    return value
+
+
+def number(value: Any) -> float | None:
+    """A finite float from a number or its text, else None."""
+    try:
+        value = float(value)
+    except (TypeError, ValueError, OverflowError):
+        return None
+    return value if math.isfinite(value) else None
 
 
 @dataclass(frozen=True)
@@ -128,20 +147,19 @@ class Reader:
     def rows(self, log: Log) -> list[dict]:
         """The rows of a log, with what its path says; whatever fails is an error of one line."""
         match = re.search(self.layout, log.path.resolve().as_posix())
-        # a folder or file cannot be called org/net: it is org__net
-        named = (
-            {k: v.replace("__", "/") for k, v in match.groupdict().items()}
-            if match
-            else {}
-        )
+        about = match.groupdict() if match else {}
         rows = []
         try:
             for row in self.read(log):
-                # a grade that is none stays none: it is not to be found out
-                known = {
-                    k: v for k, v in row.items() if v is not None or k == "correct"
-                }
-                rows.append(named | known)
+                one = {}
+                for name, text in about.items():
+                    # a folder or file cannot be called org/net: it is org__net
+                    one[name] = text.replace("__", "/")
+                for name, value in row.items():
+                    # a grade that is none stays none: it is not to be found out
+                    if value is not None or name == "correct":
+                        one[name] = value
+                rows.append(one)
         except MedcalError:
             raise
         except Exception as error:  # odd values raise errors of every kind
@@ -155,10 +173,9 @@ class Reader:
 
 def has(*names: str) -> Callable[[dict], bool]:
     """Whether a file's first object has all of these members, and no confidence as a table."""
-    wanted = frozenset(names)
 
     def knows(first: dict) -> bool:
-        return first.keys() >= wanted and "confidence" not in first
+        return first.keys() >= {*names} and "confidence" not in first
 
     return knows
 

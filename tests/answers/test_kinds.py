@@ -34,7 +34,6 @@ def scores(values, begin="p", **more):
 
 
 P = {"probabilities": "p_a,p_b,p_c,p_d"}
-LOGITS = {"logits": "p_a,p_b,p_c,p_d"}
 WRITTEN = np.where(RIGHT, "yes", "no")
 """Grades in words that answers have, too."""
 THIRD = TABLE.assign(
@@ -68,23 +67,21 @@ def runs(*columns):
 ASKED = "as grades .* are right, as right answers .*; write correct=.* gold="
 SUM = "row {} is '{}', no answer, it seems"
 KINDS = {
-    # option scores
+    # probabilities of options
     "gold answers called answer": (scores(SHARES, answer=KEYED), P | {"gold": "answer"}, RIGHT),
-    "logits, gold answers called answer": (
-        scores(np.log(SHARES), "logit", answer=KEYED), {"gold": "answer"}, RIGHT),
-    "scores beside an answer": (scores(SHARES, answer=CHOSEN, gold=KEYED), P,
-     "column 'answer' stands beside scores of options"),
-    "scores beside a confidence": (
-        scores(np.log(SHARES), "logit", confidence=SURE, gold=KEYED), {},
-        "the confidence may be 'confidence' or follow from the scores"),
-    "scores and a confidence named": (scores(SHARES, gold=KEYED, c=SURE), P | {"confidence": "c"},
-     "confidence=c beside scores of options"),
-    "logits that are percentages": (scores(100 * SHARES, gold=KEYED), LOGITS,
-     "sum to 100: they are percentages"),
-    "probabilities that are percentages": (scores(99.5 * SHARES, gold=KEYED), P,
-     "sum to 100: they are percentages"),
-    "logits that are probabilities of some options": (scores(0.9 * SHARES, gold=KEYED), LOGITS,
-     "they are probabilities; name them by probabilities="),
+    "logits without a name": (scores(np.log(SHARES), "logit", gold=KEYED), {},
+     "no column 'confidence'; .*options by probabilities="),
+    "probabilities beside an answer": (scores(SHARES, answer=CHOSEN, gold=KEYED), P,
+     "column 'answer' stands beside probabilities of options"),
+    "probabilities beside another confidence": (
+        scores(SHARES, confidence=1 - SURE, gold=KEYED), P, RIGHT),
+    "probabilities and a confidence named": (
+        scores(SHARES, gold=KEYED, c=SURE), P | {"confidence": "c"},
+        "confidence=c beside probabilities of options"),
+    "logits as probabilities": (scores(np.log(SHARES), gold=KEYED), P,
+     "no probabilities that sum to at most 1; .*softmax of logits"),
+    "percentages as probabilities": (scores(99.5 * SHARES, gold=KEYED), P,
+     "no probabilities that sum to at most 1; .*hundredth of a percentage"),
     # grades or right answers
     **{f"{name}, in words of answers": (
         GRADED.assign(**{name: WRITTEN}).drop(columns={"correct"} - {name}), {}, ASKED)
@@ -106,7 +103,8 @@ KINDS = {
     "a few unsure answers": (pd.concat([GRADED.assign(model="a", confidence=(SURE * 100).round()),
      GRADED[:4].assign(model="b", confidence=[5, 10, 8, 4])]), {"scale": "percent"},
      [*RIGHT, *RIGHT[:4]]),
-    "log-probabilities": (GRADED.assign(confidence=np.log(SURE)), {}, "it seems; .*scale=log"),
+    "log-probabilities": (GRADED.assign(confidence=np.log(SURE)), {},
+     "is outside 0 to 1; .*scale=log"),
     # words for nothing
     **{f"gold {word}": (without(0.1, "gold", word), {}, None)
        for word in ("nan", "NaN", "None", "n/a", "unknown")},

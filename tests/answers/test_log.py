@@ -5,7 +5,6 @@ import os
 import sqlite3
 import subprocess
 import sys
-from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -111,18 +110,17 @@ BAD = [
     ({"seconds": float("inf")}, r"column 'seconds'"),
     ({"option_probabilities": "yes"}, r"not a table of names and values; write JSON"),
     ({"option_probabilities": {"a": 1.5}}, r"holds 'a': 1.5, which is not a probability"),
-    ({"answer": "\ud800"}, r"Unicode"),
+    ({"answer": "\ud800"}, r"surrogates not allowed"),
     ({"gold": [1, 2]}, r"not a list of texts"),
     ({"image": b"\x89PNG"}, r"column 'image'.*cannot be kept; drop this column"),
     ({"weight": float("inf")}, r"column 'weight'"),
-    ({"confidence": 10**5000}, r"column 'confidence'"),
     ({"note": DEEP}, r"column 'note'.*cannot be kept"),
 ]  # fmt: skip
 
 
 @pytest.mark.parametrize(("change", "message"), BAD, ids=range(len(BAD)))
 def test_what_does_not_fit_is_named(log, change, message):
-    problem = rf"row 2, .*{message}|cannot be written as Unicode"
+    problem = rf"row 2, .*{message}"
     with pytest.raises(MedcalError, match=problem):
         log.append([row(1), row(2) | change, row(3)])
     assert not log.keys()
@@ -424,21 +422,9 @@ def test_an_image_is_held_against_a_blank_one(log):
 
 def test_several_confidences_without_a_rule_are_refused(log):
     log.append([row("q", strategy="mine", sample=k) for k in range(2)])
-    problem = r"'q' has 2 answers with confidences under.*'mine'"
+    problem = r"'q' has several answers with confidences under.*'mine'"
     with pytest.raises(MedcalError, match=problem):
         load_answers(log.path)
-
-
-def test_a_method_of_another_package_brings_its_rule(log, monkeypatch):
-    theirs = SimpleNamespace(rule=lambda rows: (1, 0.9, None))
-    point = SimpleNamespace(load=lambda: theirs)
-    monkeypatch.setattr(
-        "medcal_nb.answers.samples.entry_points",
-        lambda group, name: [point] if name == "theirs" else [],
-    )
-    log.append(samples("theirs", ["yes", "no"]))
-    (one,) = load_answers(log.path).to_dict("records")
-    assert (one["answer"], one["confidence"]) == ("no", 0.9)
 
 
 def test_methods_that_ask_once_stay_as_they_are_among_others(log):

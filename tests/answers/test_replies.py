@@ -51,23 +51,6 @@ def test_what_the_table_says_goes_before_the_reply(tmp_path):
     assert asked["correct"].tolist() == RIGHT
 
 
-@pytest.mark.parametrize(
-    ("words", "shares"),
-    [
-        (["very sure", "unlikely", "not sure"], [0.9, 0.2, None]),
-        (["7 out of 10", "I'd say about 0.7", "yes"], [0.7, 0.7, None]),
-        (["85", "60", "most likely a cyst of the liver"], [0.85, 0.6, None]),
-    ],
-)
-def test_replies_beside_an_answer_may_say_how_sure_it_is_alone(tmp_path, words, shares):
-    how = {"reply": "confidence", "answer": "mine"}
-    answers = answers_of(tmp_path, how, mine=["yes"] * 24, confidence=words * 8)
-    assert answers["confidence"].tolist() == pytest.approx(
-        [*pd.Series(shares * 8, dtype=float)], nan_ok=True
-    )
-    assert answers["correct"].all()
-
-
 def test_replies_are_read_run_by_run_on_the_scale_that_is_named(tmp_path):
     tens = [f"yes\nConfidence: {k}" for k in (7, 10, 1)] * 8
     answers = answers_of(tmp_path, {"scale": 10}, reply=tens)

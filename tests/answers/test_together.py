@@ -3,7 +3,7 @@
 import pandas as pd
 import pytest
 
-from medcal_nb.answers import AnswerLog, load_answers, read_answers, write_undecided
+from medcal_nb.answers import load_answers, read_answers, write_undecided
 from medcal_nb.errors import MedcalError
 
 ROWS = pd.DataFrame(
@@ -129,16 +129,6 @@ def test_several_sources_are_one_table(tmp_path):
     same = part(tmp_path / "c.csv", "a", [1, 2, 3], strategy="other")
     with pytest.warns(UserWarning, match="model 'a' is in .*a.csv and in .*c.csv"):
         load_answers([one, same])
-    graded = part(tmp_path / "d.csv", "d", [1, 2, 3], answer="x", gold="x")
-    table = pd.read_csv(graded)
-    table.drop(columns="correct").to_csv(graded, index=False)
-    asked = tmp_path / "d.sqlite"
-    with AnswerLog(asked) as log:
-        log.append(table.assign(run_id="7", strategy="verbalized"))
-    for mine in (graded, asked):
-        words = f"graded here by rule: .*{mine.name}; by its source: .*a.csv"
-        with pytest.warns(UserWarning, match=words):
-            load_answers([one, mine])
     with pytest.raises(MedcalError, match="hold the same answer: model=a, dataset=d"):
         load_answers([one, part(tmp_path / "e.csv", "a", [3])])
 

@@ -12,20 +12,18 @@ how long after the case, or the model's answer, was shown.
 Of each case come up to two answers: under the strategy ``alone`` the one given before the model's
 was shown (the first counts), under ``with_model`` the last decision; one that was deferred has
 neither answer nor confidence. Extra columns hold what the model answered beside: ``model_name,
-model_strategy, model_answer, model_confidence, model_correct``, and ``phase``, ``action`` and
-``place``, the order in which a reader came to the cases.
+model_strategy, model_answer, model_confidence, model_correct``, and ``action``.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
-from medcal_nb.errors import MedcalError, printable
-from medcal_nb.logs.nested import number
-from medcal_nb.logs.registry import Log, Reader
+from medcal_nb.errors import MedcalError
+from medcal_nb.logs.registry import Log, Reader, number
 
 _KEY = ("reader", "model", "dataset", "item_id")
-_FIELDS = (*_KEY, "strategy", "action", "answer", "confidence")
+_FIELDS = {*_KEY, "strategy", "action", "answer", "confidence"}
 _ACTIONS = ("commit", "accept", "override", "defer")
 #: What a decision says of the model; the rest is of the case.
 _OF_MODEL = ("model", "strategy", "at")
@@ -34,38 +32,29 @@ _OF_MODEL = ("model", "strategy", "at")
 def _read(log: Log) -> Iterator[dict]:
     """The answers that decisions stand for."""
     answers: dict[tuple, dict] = {}
-    places: dict[tuple, int] = {}
     for row in log.rows():
-        _check(row, log)
-        case = tuple(row[name] for name in _KEY)
-        places.setdefault(case, 1 + sum(one[0] == row["reader"] for one in places))
+        if not _is_whole(row):
+            raise MedcalError(
+                f"{log.path}: row {log.row} is no decision: it needs {', '.join(_KEY)}, an action "
+                f"({', '.join(_ACTIONS)}) and, where it is not deferred, an answer and its "
+                "confidence (0 to 1); download decisions.json from the reader page anew"
+            )
         phase = "alone" if row["action"] == "commit" else "with_model"
+        case = (phase, *(row[name] for name in _KEY))
         # of the own ones the first
-        if phase == "with_model" or (phase, case) not in answers:
-            about = {"strategy": phase, "phase": phase, "place": places[case]}
-            answers[phase, case] = _answer(row) | about
+        if phase == "with_model" or case not in answers:
+            answers[case] = _answer(row) | {"strategy": phase}
     yield from answers.values()
 
 
-def _check(row, log):
-    """Refuse a row that is no decision."""
-    confidence = number(row.get("confidence"))
+def _is_whole(row):
+    """Whether a row is a decision with all that belongs to it."""
+    if not row.keys() >= _FIELDS or not all(row[name] for name in _KEY):
+        return False
+    confidence = number(row["confidence"])
     is_sure = confidence is not None and 0 <= confidence <= 1
-    lacking = [name for name in _FIELDS if name not in row]
-    problem = ""
-    if lacking:
-        problem = f"no {', '.join(lacking)}"
-    elif row["action"] not in _ACTIONS:
-        problem = f"action '{printable(str(row['action']))[:40]}' is none of {', '.join(_ACTIONS)}"
-    elif not all(row[name] for name in _KEY):
-        problem = f"{', '.join(_KEY)}: one is empty"
-    elif row["action"] != "defer" and not (row["answer"] and is_sure):
-        problem = "no answer with a confidence from 0 to 1, and not deferred"
-    if problem:
-        raise MedcalError(
-            f"{log.path}: row {log.row}: {problem}; download decisions.json from the reader page "
-            "anew"
-        )
+    is_answer = row["action"] == "defer" or (row["answer"] and is_sure)
+    return row["action"] in _ACTIONS and is_answer
 
 
 def _answer(row):
@@ -77,11 +66,10 @@ def _answer(row):
         answer.pop("correct", None)  # graded where it comes in
     else:
         answer["correct"] = row.get("correct")
-    return answer | {
-        "model": row["reader"],
-        "model_name": row["model"],
-        "model_strategy": row["strategy"],
-    }
+    answer["model"] = row["reader"]
+    answer["model_name"] = row["model"]
+    answer["model_strategy"] = row["strategy"]
+    return answer
 
 
 def _knows(first):

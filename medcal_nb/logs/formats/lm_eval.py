@@ -14,8 +14,9 @@ without a confidence, and a grade where one metric says it or the user names one
 import re
 from collections.abc import Iterator
 
-from medcal_nb.logs.nested import at, choice, first_text, number
-from medcal_nb.logs.registry import Log, Reader, has
+from scipy.special import softmax
+
+from medcal_nb.logs.registry import Log, Reader, at, has, number
 
 #: Members of a sample that are no metrics.
 _NO_METRIC = re.compile(
@@ -32,43 +33,38 @@ def _read(log: Log) -> Iterator[dict]:
 def _answer(sample, log):
     gold = str(sample["target"])
     replies = sample["filtered_resps"]
-    metrics = _metrics(sample)
     scores = _scores(replies)
     if scores:
         out = _choice(sample.get("arguments"), scores, gold.strip())
-        main = "acc"
     else:
-        text = first_text(replies)
+        text = _first_text(replies)
         out = {
             "strategy": "generate",
             "answer": None if text == "[invalid]" else text,
-            "raw": first_text(sample.get("resps")) or text,
+            "raw": _first_text(sample.get("resps")) or text,
             "gold": gold,
         }
-        main = None
     if sample.get("filter") not in (None, "none"):
         out["strategy"] += f":{sample['filter']}"
-    return out | {
-        "item_id": sample["doc_id"],
-        "correct": log.graded(metrics, main=main),
-    }
+    main = "acc" if scores else None
+    out["correct"] = log.graded(_metrics(sample), main=main)
+    return out | {"item_id": sample["doc_id"]}
 
 
 def _metrics(sample):
     """The metrics of a sample: those that it lists, else every member that is none of the rest."""
     listed = sample.get("metrics")
-    if isinstance(listed, list) and listed:
-        return {name: sample.get(name) for name in listed if isinstance(name, str)}
-    return {name: v for name, v in sample.items() if not _NO_METRIC.fullmatch(name)}
+    if not isinstance(listed, list) or not listed:
+        listed = [name for name in sample if not _NO_METRIC.fullmatch(name)]
+    return {name: sample.get(name) for name in listed if isinstance(name, str)}
 
 
 def _scores(replies):
     """Log-likelihoods of the options, which may be texts; None if the replies are texts."""
     scores = []
     for reply in replies:
-        pair = isinstance(reply, list) and len(reply) == 2
         # a pair is the score of an option, and whether greedy decoding would have said it
-        if not pair or str(reply[1]) not in ("True", "False"):
+        if str(at(reply, "1")) not in ("True", "False"):
             return None
         scores.append(number(reply[0]))
     return scores if len(scores) > 1 and None not in scores else None
@@ -84,23 +80,29 @@ def _choice(arguments, scores, gold):
         options = [str(k) for k in range(len(scores))]
     if gold.isdigit() and int(gold) < len(options):
         gold = options[int(gold)]
-    return choice(options, scores) | {"gold": gold if gold in options else None}
+    shares = softmax(scores).tolist()
+    best = shares.index(max(shares))
+    return {
+        "strategy": "option_probability",
+        "question_type": "choice",
+        "answer": options[best],
+        "confidence": shares[best],
+        "option_probabilities": dict(zip(options, shares, strict=True)),
+        "gold": gold if gold in options else None,
+    }
+
+
+def _first_text(value):
+    """The first text in nested lists of replies."""
+    while isinstance(value, list):
+        value = value[0] if value else None
+    return value if isinstance(value, str) else None
 
 
 # the time stands before the name of the task or after it
 _LAYOUT = r"(?P<model>[^/]+)/(\d{8}_\d+_)?samples_(?P<dataset>.+?)(?(2)|_\d{4}-[\dT.-]+)\.jsonl$"
 
 READERS = (
-    Reader(
-        name="lm-eval",
-        knows=has("doc_id", "filtered_resps", "arguments"),
-        read=_read,
-        layout=_LAYOUT,
-    ),
-    Reader(
-        name="lmms-eval",
-        knows=has("doc_id", "filtered_resps"),
-        read=_read,
-        layout=_LAYOUT,
-    ),
+    Reader("lm-eval", has("doc_id", "filtered_resps", "arguments"), _read, _LAYOUT),
+    Reader("lmms-eval", has("doc_id", "filtered_resps"), _read, _LAYOUT),
 )

@@ -20,7 +20,6 @@ def _read(log: Log) -> Iterator[dict]:
         for letter in ascii_uppercase:
             if row.get(letter) is not None:
                 options[letter] = str(row[letter])
-        raw = _text(row["prediction"])
         gold = _text(row["answer"])
         gold = options.get(gold, gold)
         kind = _kind(options, gold)
@@ -30,16 +29,13 @@ def _read(log: Log) -> Iterator[dict]:
             "question_type": kind,
             "options": [*options.values()],
             "gold": gold,
-            "answer": raw,
+            "answer": _text(row["prediction"]),
             "category": row.get("category"),
         }
-        if (
-            kind == "open"
-        ):  # its whole reply is the answer, and is not graded by a guess
-            out["correct"] = None
         marks = {name: row[name] for name in _MARKS if row.get(name) is not None}
         verdict = log.graded(marks, main="hit")
-        if verdict is not None:
+        # the whole reply to an open question is not graded by a guess
+        if verdict is not None or kind == "open":
             out["correct"] = verdict
         yield out
 
@@ -51,7 +47,7 @@ def _text(value):
 def _kind(options, gold):
     if options:
         return "choice"
-    closed = gold is not None and gold.strip().casefold() in ("yes", "no")
+    closed = str(gold).strip().casefold() in ("yes", "no")
     return "closed" if closed else "open"
 
 

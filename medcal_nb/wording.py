@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -212,10 +211,8 @@ def _digits(value: float, *ends: float) -> int:
 _LETTERS = "ßæœøåłıÆŒØÅŁ¡¿"
 _MARKS = "\u0300\u0301\u0302\u0303\u0304\u0306\u0307\u0308\u030a\u030b\u030c\u0327"
 _ACCENTS = ([], *map(list, _MARKS))  # none, or one that every font has
-_CHARACTER = 4.5  # points, on average, of footnotes
-_LINE = 75  # characters of a line of LaTeX's article
-_BETWEEN = 1.5  # characters between two columns
-_WORD = 24  # characters of a word that is not broken
+_LINE = 90  # characters of a line of a table in LaTeX
+_FITTED = r"\resizebox{\ifdim\width>\linewidth\linewidth\else\width\fi}{!}"
 
 
 def as_latex(text: str) -> str:
@@ -265,85 +262,71 @@ def latex(table: pd.DataFrame, columns: list[str] | None = None) -> str:
 
 
 def latex_table(head: list[str], rows: list[list[str]]) -> str:
-    r"""A table for LaTeX, no package needed: cells wrap, and what is still wider goes on below.
+    r"""A table for LaTeX with the package graphicx, never wider than the column it stands in.
+
+    Columns for which a line has no room go on below, beside the names at the left again; what is
+    still too wide is printed smaller.
 
     Parameters
     ----------
     head : list of str
         Names of columns.
     rows : list of list of str
-        Cells as people read them. The columns of names at the left begin each part.
+        Cells as people read them.
 
     Examples
     --------
     >>> print(latex_table(["model", "gap"], [["a_1", "−8 [−18, 2]"]]))
     {\footnotesize\setlength{\tabcolsep}{3pt}%
-    \noindent\begin{tabular}{ll}
+    \noindent\resizebox{\ifdim\width>\linewidth\linewidth\else\width\fi}{!}{\begin{tabular}{ll}
     \hline
     model & gap \\
     \hline
     a\_1 & $-$8 [$-$18, 2] \\
     \hline
-    \end{tabular}
+    \end{tabular}}%
     }
     <BLANKLINE>
     """
     lines = [head, *rows]
-    columns = [*zip(*lines, strict=True)]
-    # (columns,) characters of the longest cell, and of the longest word, which is not broken
-    widest = np.array([_longest(cells) for cells in columns])
-    words = [" ".join(cells).split() for cells in columns]
-    longest = [_longest(some) for some in words]
-    least = np.clip(longest, 2, _WORD)
-    n_names = _names(columns, least)
     texts = []
-    for part in _parts(least, n_names):
-        kinds = _kinds(widest[part], least[part])
-        wraps = r"\raggedright " if "p" in kinds else ""
+    for part in _parts(lines):
         printed = []
         for line in lines:
-            cells = [line[k] for k in part]
-            printed.append(_latex_row(cells, wraps))
+            cells = [as_latex(line[k]) for k in part]
+            # a bracket after the end of a row would be read as its option
+            cells[0] = cells[0].replace("[", "{[}", 1)
+            row = " & ".join(cells)
+            printed.append(rf"{row} \\")
+        kinds = "l" * len(part)
         text = [
-            rf"\noindent\begin{{tabular}}{{{kinds}}}",
+            rf"\noindent{_FITTED}{{\begin{{tabular}}{{{kinds}}}",
             r"\hline",
             printed[0],
             r"\hline",
             *printed[1:],
             r"\hline",
-            r"\end{tabular}",
+            r"\end{tabular}}%",
         ]
         texts.append("\n".join(text))
     joined = "\n\n\\medskip\n".join(texts)
     return f"{{\\footnotesize\\setlength{{\\tabcolsep}}{{3pt}}%\n{joined}\n}}\n"
 
 
-def _longest(texts: Iterable[str]) -> float:
-    """Characters of the longest text; a capital is as wide as one and a half."""
-    return max(len(text) + sum(map(str.isupper, text)) / 2 for text in texts)
-
-
-def _names(columns: list[tuple[str, ...]], least: np.ndarray) -> int:
-    """How many columns at the left hold names: those before the first number."""
-    number = re.compile(r"[−<\d]")
-    n = 0
+def _parts(lines: list[list[str]]) -> list[list[int]]:
+    """Columns of each part of a table: its names, and as many others as a line has room for."""
+    columns = [*zip(*lines, strict=True)]
+    widths = []
     for cells in columns:
-        if n and any(map(number.match, cells)):
-            break
-        n += 1
-    if least[:n].sum() < _LINE / 2:
-        return n
-    return 1
-
-
-def _parts(least: np.ndarray, names: int) -> list[list[int]]:
-    """Columns of each part of a table, so many that their longest words fit on a line."""
-    first = [*range(names)]
+        longest = max(map(len, cells))
+        widths.append(longest + 1)
+    first = [*range(_n_names(columns))]
+    if sum(widths[k] for k in first) > _LINE / 2:
+        first = [0]
     parts = [first]
-    for column in range(names, len(least)):
+    for column in range(len(first), len(columns)):
         longer = [*parts[-1], column]
-        width = least[longer].sum()
-        width += _BETWEEN * len(longer)
+        width = sum(widths[k] for k in longer)
         if width > _LINE and parts[-1] != first:
             parts.append(first)
             longer = [*first, column]
@@ -351,34 +334,12 @@ def _parts(least: np.ndarray, names: int) -> list[list[int]]:
     return parts
 
 
-def _kinds(widest: np.ndarray, least: np.ndarray) -> str:
-    """Columns of a tabular: as wide as their cells where a line has room, else wrapped."""
-    n = len(least)
-    room = _LINE - _BETWEEN * n - least.sum()
-    wanted = widest - least
-    if wanted.sum() <= room:
-        return "l" * n
-    shares = wanted / wanted.sum()
-    more = shares * max(room, 0)
-    kinds = ""
-    for width in _CHARACTER * (least + more):
-        kinds += f"p{{{width:.0f}pt}}"
-    return kinds
-
-
-def _latex_row(cells: list[str], wraps: str) -> str:
-    """A row of a table; a word that is too long for a line may be broken."""
-    texts = []
-    for cell in cells:
-        words = []
-        for word in cell.split():
-            pieces = re.findall(f".{{1,{_WORD}}}", word)
-            printed = map(as_latex, pieces)
-            words.append(r"\-".join(printed))
-        text = " ".join(words)
-        texts.append(wraps + text)
-    # a bracket after the end of a row would be read as its option
-    texts[0] = texts[0].replace("[", "{[}", 1)
-    end = r"\tabularnewline" if wraps else r"\\"
-    joined = " & ".join(texts)
-    return f"{joined} {end}"
+def _n_names(columns: list[tuple[str, ...]]) -> int:
+    """How many columns at the left hold names: the first, and those before the first number."""
+    number = re.compile(r"[−<\d]")
+    n = 1
+    for cells in columns[1:]:
+        if any(map(number.match, cells)):
+            break
+        n += 1
+    return n

@@ -7,7 +7,6 @@ Exit status: 0 done; 1 something failed, the rest is done and said; 2 wrong use,
 room to write, nothing is half written; 130 interrupted.
 """
 
-import errno
 import os
 import sys
 import traceback
@@ -72,8 +71,7 @@ def _explained(error: Exception) -> tuple[int, str]:
             if error.name in names:
                 return 2, f"{error.name} is missing: pip install 'medcal-nb[{extra}]'"
     if isinstance(error, OSError) and error.filename:
-        is_full = error.errno in (errno.ENOSPC, errno.EDQUOT)
-        return 1 if is_full else 2, f"{error.filename}: {error.strerror}"
+        return 2, f"{error.filename}: {error.strerror}"
     if os.environ.get("MEDCAL_DEBUG"):
         traceback.print_exception(error)
     return 1, (

@@ -73,12 +73,6 @@ def report(
         ),
     ] = None,
     columns: Columns = None,
-    cluster: Annotated[
-        str,
-        typer.Option(
-            metavar="COL", help="Take intervals by this column; by image if left out."
-        ),
-    ] = "",
     group: Annotated[
         str,
         typer.Option(
@@ -112,7 +106,6 @@ def report(
             file,
             to or Path(f"{file.stem}_report"),
             force=force,
-            cluster=cluster,
             group=split_names(group),
             transfer_from=transfer_from,
             beside=beside,
@@ -192,8 +185,6 @@ def score(
     from medcal_nb import measure
     from medcal_nb.answers import load_answers, with_bounds
 
-    if csv and json:
-        raise MedcalError("--csv or --json: choose one")
     limits = [_limit(text) for text in require or ()]
     asked = list(measure.METRICS) if metrics == "all" else split_names(metrics)
     for name in asked:
@@ -213,8 +204,6 @@ def score(
     bounded = with_bounds(table, answers, names)
     if bounded["n_ungraded"].any():
         table = bounded
-    if "clip" in table:
-        table["clip"] = table.pop("clip")  # last: how a slope was computed, no result
     say(_printed(table, "csv" if csv else "json" if json else ""))
     holds = [
         _keeps(row, names, *limit) for limit in limits for _, row in table.iterrows()
@@ -286,11 +275,9 @@ def calibrate(
             done = corrected(None, target, method=method, rng=rng)
             done = done.drop(columns="labels")
             done["strategy"] += f"+{method}"
-    n_asked = len(target)
-    del answers, target  # millions of answers are not kept twice
     to = to or Path(f"{file.stem}_{method}.csv")
     n = _write(done, to, [file], force)
-    say(f"{to}: {n:,} of {n_asked:,} answers recalibrated")
+    say(f"{to}: {n:,} of {len(target):,} answers recalibrated")
 
 
 def _named(columns: list[str] | None) -> dict[str, Any]:

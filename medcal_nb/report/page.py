@@ -28,7 +28,6 @@ from medcal_nb.wording import latex_table, show
 
 _HERE = Path(__file__).parent
 _NO_FOLDER = (".pdf", ".html", ".htm", ".docx", ".md", ".tex", ".json", ".csv", ".zip")
-_WIDE = 8  # columns
 _SHOWN = 200  # characters of a cell
 
 
@@ -43,7 +42,6 @@ def write_report(
     force: bool = False,
     n_resamples: int = 2000,
     seed: int = 0,
-    cluster: str = "",
     group: Sequence[str] = (),
     transfer_from: str = "",
     beside: PathLike = "",
@@ -62,9 +60,6 @@ def write_report(
         Replace a report that is there as it was written; never a folder that holds anything else.
     n_resamples, seed : int
         Bootstrap resamples, and the seed of their random numbers.
-    cluster : str
-        Column whose values are resampled (a patient); if empty the image, or the answer where
-        images are not known.
     group : sequence of str
         Columns that make subgroups; if empty modality, question type and data set.
     transfer_from : str
@@ -102,15 +97,15 @@ def write_report(
         warnings.simplefilter("ignore")
         warnings.filterwarnings("always", category=UserWarning, module="medcal_nb")
         answers = load_answers(file, **columns)
-        for name in filter(None, (cluster, *group)):
+        for name in group:
             check_known(name, answers.columns, "column")
         compared = None
         if beside:
             tables = {str(beside): load_answers(beside), str(file): answers}
             compared = parts.in_common(together(tables), answers)
-        entries = parts.entries(answers, cluster)
+        entries = parts.entries(answers)
         source, judged, notes = parts.sides(entries, transfer_from)
-        facts = _facts(str(file), answers, judged, cluster)
+        facts = _facts(str(file), answers, judged)
         facts |= {"n_resamples": n_resamples, "seed": seed}
         report = Judged(judged, source, facts, ci, group, compared)
         sections = _computed(report)
@@ -125,9 +120,7 @@ def write_report(
     return Path(to) / "report.html"
 
 
-def _facts(
-    file: str, answers: pd.DataFrame, judged: pd.DataFrame, cluster: str
-) -> dict[str, Any]:
+def _facts(file: str, answers: pd.DataFrame, judged: pd.DataFrame) -> dict[str, Any]:
     """What is known of a file, of its answers and of those that are judged."""
     libraries = ("medcal-nb", "numpy", "scipy", "pandas")
     versions = {name: version(name) for name in libraries}
@@ -135,19 +128,14 @@ def _facts(
     entry = {"citation": "unpublished", "source": "", "sha256": ""}
     if file in recorded_names():
         entry = recorded_entry(file)
-    unit = cluster or "answer"
-    n_units = 0
-    if images_known(judged):
-        unit = cluster or "image"
-        n_units = len({*image_labels(judged)})
     return {
         "file": Path(file).name,
         "sha256": entry["sha256"] or file_hash(file),
         "citation": f"{entry['citation']} {entry['source']}".strip(),
         "n_read": len(answers),
         "grading": answers.attrs.get("grading", {}),
-        "unit": unit,
-        "n_units": n_units,
+        "unit": "image" if images_known(judged) else "answer",
+        "n_units": len({*image_labels(judged)}),
         "date": date.today().isoformat(),
         "versions": versions,
     }
@@ -202,7 +190,7 @@ def _write(folder: Path, report: Judged, sections: dict[str, Section]) -> None:
         numbers[name] = table.to_dict("records")
         if section.columns and len(table):
             tables[name] = shown(section, table)
-            head, rows, _ = tables[name]
+            head, rows = tables[name]
             path.with_suffix(".tex").write_text(latex_table(head, rows), "utf-8")
     everything = pd.Series(report.facts | {"tables": numbers})
     everything.to_json(
@@ -223,10 +211,8 @@ def _write(folder: Path, report: Judged, sections: dict[str, Section]) -> None:
     (folder / "report.html").write_text(text, encoding="utf-8")
 
 
-def shown(
-    section: Section, table: pd.DataFrame
-) -> tuple[list[str], list[list[str]], str]:
-    """A section's table as people read it: its head, its rows, and the classes of its look."""
+def shown(section: Section, table: pd.DataFrame) -> tuple[list[str], list[list[str]]]:
+    """A section's table as people read it: its head and its rows."""
     # equal numbers that were added up in another order are rounded alike
     rounded = table.columns.drop("p_holm", errors="ignore")
     known = table.assign(**table[rounded].round(12))
@@ -239,13 +225,7 @@ def shown(
     rows = texts.to_numpy().tolist()
     if section.is_turned:
         head, *rows = [list(row) for row in zip(head, *rows, strict=True)]
-        return head, rows, "turned"
-    looks = []
-    if len(head) > _WIDE:
-        looks.append("many")
-    if len(rows) > _WIDE:
-        looks.append("tall")
-    return head, rows, " ".join(looks)
+    return head, rows
 
 
 def _holds(table: pd.DataFrame, column: str) -> bool:

@@ -37,15 +37,13 @@ ERRORS = 5
 # --- which answers ------------------------------------------------------------------------
 
 
-def entries(answers: pd.DataFrame, cluster: str = "") -> pd.DataFrame:
+def entries(answers: pd.DataFrame) -> pd.DataFrame:
     """Answers whose ``model`` is what people call it, with its method where there are several.
 
     Parameters
     ----------
     answers : DataFrame
         Of :func:`medcal_nb.answers.load_answers`.
-    cluster : str
-        A column that takes the place of the image.
 
     Examples
     --------
@@ -62,12 +60,7 @@ def entries(answers: pd.DataFrame, cluster: str = "") -> pd.DataFrame:
     entry = answers["model"].map(names)
     if answers["strategy"].nunique() > 1:
         entry = entry + ", " + answers["strategy"].map(label_of)
-    answers = answers.assign(model=entry)
-    if not cluster:
-        return answers
-    if answers[cluster].isna().any():
-        raise MedcalError(f"column '{cluster}': empty in some rows; no cluster there")
-    return answers.assign(image_id=answers[cluster].astype(str))
+    return answers.assign(model=entry)
 
 
 def sides(
@@ -143,42 +136,25 @@ def performance(answers: pd.DataFrame, *, ci: Bootstrap) -> pd.DataFrame:
     return table.sort_values(["few", "brier"], ignore_index=True, kind="stable")
 
 
-def comparison(
-    answers: pd.DataFrame, scores: pd.DataFrame, *, ci: Bootstrap
-) -> pd.DataFrame:
+def comparison(answers: pd.DataFrame, *, ci: Bootstrap) -> pd.DataFrame:
     """Entries compared pair by pair, paired by image, in Brier score, overconfidence and AUROC.
 
     Parameters
     ----------
     answers : DataFrame
-    scores : DataFrame
-        Of `performance`.
     ci : Bootstrap
         Of the intervals.
 
     Returns
     -------
     DataFrame
-        As of :func:`medcal_nb.measure.difference_table`; where too much of an entry is ungraded,
-        ``difference_least`` and ``difference_most`` are the bounds of the overconfidences'
-        difference.
+        As of :func:`medcal_nb.measure.difference_table`.
     """
-    parts = parts_by(measured(answers), "model")
-    reference = None if len(parts) <= ALL_PAIRS else parts[0][0]["model"]
-    table = measure.difference_table(
+    names = [key["model"] for key, _ in parts_by(measured(answers), "model")]
+    reference = None if len(names) <= ALL_PAIRS else names[0]
+    return measure.difference_table(
         answers, "model", metrics=COMPARED, reference=reference, ci=ci
     )
-    gaps = scores.set_index("model")
-    is_bounded = gaps["gap_least"].notna()
-    least = gaps["gap_least"].fillna(gaps["gap"])
-    most = gaps["gap_most"].fillna(gaps["gap"])
-    is_shown = table[["a", "b"]].isin(is_bounded.index[is_bounded]).any(axis=1)
-    is_shown &= table["metric"] == "gap"
-    ends = {
-        "difference_least": table["a"].map(least) - table["b"].map(most),
-        "difference_most": table["a"].map(most) - table["b"].map(least),
-    }
-    return table.join(pd.DataFrame(ends).where(is_shown))
 
 
 def recalibration(answers: pd.DataFrame, *, ci: Bootstrap) -> pd.DataFrame:
@@ -189,8 +165,7 @@ def recalibration(answers: pd.DataFrame, *, ci: Bootstrap) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        As of :func:`medcal_nb.measure.metrics_table`, with ``n_needed``, the answers that make
-        the intervals of O:E, slope and AUROC narrow (`measure.precision_sample_size`).
+        As of :func:`medcal_nb.measure.metrics_table`.
 
     Raises
     ------
@@ -203,12 +178,7 @@ def recalibration(answers: pd.DataFrame, *, ci: Bootstrap) -> pd.DataFrame:
     rng = np.random.default_rng(ci.seed)
     mapped = correct.corrected(None, answers[grades > 1], rng=rng)
     metrics = ["gap", "slope", "brier", "brier_skill"]
-    table = measure.metrics_table(mapped, by=["model"], metrics=metrics, ci=ci)
-    plans = [
-        measure.precision_sample_size(part["confidence"])
-        for _, part in parts_by(mapped, "model")
-    ]
-    return table.assign(n_needed=[plan["n"].max() for plan in plans])
+    return measure.metrics_table(mapped, by=["model"], metrics=metrics, ci=ci)
 
 
 def transfer(

@@ -27,8 +27,6 @@ GROUPS = ["modality", "question_type", "dataset"]
 #: Allowed of a certified threshold.
 RISK = 0.2
 DELTA = 0.1
-#: Fewer answers give wide intervals.
-WIDE = 100
 #: Up to so many entries stand side by side; more have a row each.
 SIDE_BY_SIDE = 2
 #: Entries named in a sentence.
@@ -45,18 +43,20 @@ too extreme. ECE: 15 bins of equal width. Brier skill score: 1 − Brier score /
 answer the accuracy; below 0 confidence is worse than that one number. AUROC: chance that a correct
 answer carries more confidence than a wrong one; 0.5 is none. O:E, intercept,
 ICI and errors at ≥ 90 % confidence: tables/performance.csv."""
-BOUNDS = """Between bounds: if all ungraded answers were wrong, and if all were right; the other
-numbers are of graded answers alone."""
 QUOTED = {
     "brier": "Brier score",
     "brier_skill": "Brier skill score over giving every answer the accuracy",
     "auroc": "AUROC of confidence for correct against wrong answers",
 }
-GRADED = "Of graded answers alone."
+COMPARED = f"""Difference: a − b, 95 % CIs, paired by image, or by question where images are not
+known. P value (Holm): corrected for all rows. Of more than {ALL_PAIRS} each is compared with b of
+the lowest Brier score."""
 TRANSFER = """Brier scores with 95 % CIs: Platt scaling fitted on the source and judged on the
 target. One constant: every answer given the target's accuracy. Accuracy known: the map's
 intercept set by it. Refitted: cross-fitted on the target. Transfer cost: transferred − refitted;
-conclusion at a margin of 0.005, after Holm's correction."""
+conclusion at a margin of 0.005, after Holm's correction. Rows after the first transfer are the
+control, between data sets of the source: without them a loss on the target cannot be distinguished
+from that on any other data set."""
 CERTIFIED = """Threshold certified on random halves for a risk (share wrong among the answers
 retained) of at most {risk:.0%}, exceeded with a probability of at most δ = {delta} for all rows
 together, and judged on the other halves: mean coverage, 0 where none is certified. It rests on the
@@ -69,17 +69,15 @@ BESIDE = """Each model on the questions that it and the models of this file both
 set and elicitation method. Difference: a − b on the questions of the pair, 95 % CIs, paired by
 image where it is known. P value (Holm): corrected for all rows. Answers of the two sources may have
 been asked for and graded in other ways."""
-RECALIBRATED = """Platt scaling, cross-fitted in five folds by {unit}; 95 % CIs. Answers needed: for
-95 % CIs of O:E, slope and AUROC as narrow as 0.2, 0.2 and 0.1 (Riley et al., BMJ
-2024;384:e074821), if independent. Where AUROC is near 0.5 a map has nothing to fit, and the slope
-means nothing."""
+RECALIBRATED = """Platt scaling, cross-fitted in five folds by {unit}; 95 % CIs. Where AUROC is near
+0.5 a map has nothing to fit, and the slope means nothing."""
 METHODS = """Answers with a confidence and a grade: {counts}. {graded} Confidence, read as the
-probability that the answer is correct: {how}. Intervals are 95 % CIs by {unit}: {kinds}; inversion
-of a test for ECE and ICI; percentile bootstrap ({n:,} resamples) for the others. P values of
-differences were corrected by Holm's method. Thresholds were certified by Learn then Test with exact
-binomial tails, on one answer of each image. Confidences of exactly 0 or 100 % were moved inwards
-(column clip) for slope, intercept and recalibration alone. Random numbers start from seed {seed}.
-Software: {software}."""
+probability that the answer is correct: {how}. Intervals are 95 % CIs by {unit}: Wilson's for shares
+and Obuchowski's for the AUROC (by answer DeLong's); inversion of a test for ECE and ICI; percentile
+bootstrap ({n:,} resamples) for the others. P values of differences were corrected by Holm's method.
+Thresholds were certified by Learn then Test with exact binomial tails, on one answer of each image.
+Confidences of exactly 0 or 100 % were moved inwards (column clip) for slope, intercept and
+recalibration alone. Random numbers start from seed {seed}. Software: {software}."""
 FILES = """Every table of this page lies in tables as CSV and LaTeX, whole, the figures in figures,
 every number in report.json."""
 BIBTEX = """@misc{{medcal,
@@ -163,7 +161,7 @@ class Judged:
     @cached_property
     def differences(self) -> pd.DataFrame:
         """Entries of which something can be concluded, two by two."""
-        return parts.comparison(self.concluded, self.firm, ci=self.ci)
+        return parts.comparison(self.concluded, ci=self.ci)
 
 
 # --- numbers in sentences -----------------------------------------------------------------
@@ -196,11 +194,6 @@ def _overconfidence(row: pd.Series) -> str:
     )
 
 
-def _with_bounds(caption: str, table: pd.DataFrame, text: str = BOUNDS) -> str:
-    """A caption, and what bounds are, or that there are none, where too much is ungraded."""
-    return f"{caption} {text}" if table["n_ungraded"].notna().any() else caption
-
-
 # --- sections -----------------------------------------------------------------------------
 
 
@@ -211,12 +204,10 @@ def lead(r: Judged) -> Section:
         f"{r.method[:1].upper()}{r.method[1:]} on {r.where} · {facts['date']} · medcal "
         f"{facts['versions']['medcal-nb']} · research use only, not a medical device"
     )
-    units = ": where answers share images, they are too narrow"
-    if facts["n_units"]:
-        units = f" ({facts['n_units']:,})"
     read = (
         f"{facts['n_read']:,} answers of {facts['file']}. Measured: {r.scores['n'].sum():,} with a "
-        f"confidence and a grade. Intervals are by {r.unit}{units}."
+        f"confidence and a grade. Intervals are by {r.unit} ({facts['n_units']:,}); where answers "
+        "share images that are not named, they are too narrow."
     )
     notes = [note[:400] for note in facts["notes"][:NOTES]]
     return Section(sentences=[about, read, *notes])
@@ -224,24 +215,22 @@ def lead(r: Judged) -> Section:
 
 def limits(r: Judged) -> Section:
     """What cannot be said of which entries."""
-    few = r.scores["few"]
-    some = ~few & (r.scores["n"] < WIDE)
-    alike = r.scores["accuracy"].isin([0, 1])
     cases = [
         (
             f"fewer than {LEAST} answers or images. Nothing can be concluded on calibration, "
             "discrimination or a threshold",
-            few,
-        ),
-        (
-            f"fewer than {WIDE} answers. Slope, ECE and AUROC are known within wide intervals "
-            "only, and a threshold is certified on half of the answers",
-            some,
+            r.scores["few"],
         ),
         (
             "all answers are correct, or all are wrong. Calibration slope, Brier skill score and "
             "AUROC are undefined, and no map can be fitted",
-            alike,
+            r.scores["accuracy"].isin([0, 1]),
+        ),
+        (
+            "more than 2 % of the answers are not graded. Bounds are accuracy and overconfidence "
+            "if all of these were wrong, and if all were right; other numbers are of graded "
+            "answers alone",
+            r.scores["n_ungraded"].notna(),
         ),
     ]
     texts = []
@@ -276,15 +265,13 @@ def quote(r: Judged) -> Section:
 def performance(r: Judged) -> Section:
     """Metrics of each entry."""
     columns = ["model", "n", *r.images]
-    if r.scores["n_missing"].any():
-        columns += ["n_missing", "accuracy_graded"]
     columns += ["accuracy", "accuracy_bounds", "mean_confidence", "gap", "gap_bounds"]
     columns += ["slope", "ece", "brier", "brier_skill", "auroc"]
     caption = f"Performance with 95 % CIs by {r.unit}, the lowest Brier score first."
     return Section(
         sentences=[METRICS],
         table=r.performance,
-        caption=_with_bounds(caption, r.scores),
+        caption=caption,
         columns=columns,
         most=40,
         is_turned=len(r.scores) <= SIDE_BY_SIDE,
@@ -304,20 +291,13 @@ def calibration(r: Judged) -> Section:
 
 def comparison(r: Judged) -> Section:
     """Entries two by two."""
-    pairs = r.unit if r.facts["n_units"] else "question"
-    caption = f"""Difference: a − b, 95 % CIs, paired by {pairs}. P value (Holm): corrected for all
-        rows."""
-    most = 30
-    if len(r.firm) > ALL_PAIRS:
-        caption = f"{caption} b has the lowest Brier score here."
-        most = 12
     columns = ["metric", "a", "b", "n_a", "n_b", "value_a", "value_b"]
     return Section(
         "Which is better calibrated, which discriminates better?",
         table=r.differences,
-        caption=_with_bounds(caption, r.firm),
-        columns=[*columns, "difference", "difference_bounds", "p_holm"],
-        most=most,
+        caption=COMPARED,
+        columns=[*columns, "difference", "p_holm"],
+        most=30,
     )
 
 
@@ -328,7 +308,7 @@ def beside(r: Judged) -> Section:
     return Section(
         "Where does it stand beside others, on the same questions?",
         table=table,
-        caption=_with_bounds(BESIDE, r.scores, GRADED),
+        caption=BESIDE,
         columns=[*columns, "difference", "p_holm"],
         most=30,
         figure=fig,
@@ -338,18 +318,11 @@ def beside(r: Judged) -> Section:
 
 def transfer(r: Judged) -> Section:
     """A map fitted on the source, judged on the others, and its control."""
-    table = parts.transfer(r.source, r.concluded, ci=r.ci)
-    control = """The control: the rows after those of the first transfer are between data sets of
-        the source."""
-    if table["transfer"].nunique() == 1:
-        control = """There is no control: the source is one data set, so that a loss on the target
-            cannot be distinguished from that on any other data set."""
     columns = ["transfer", "model", "brier_uncorrected", "brier_base"]
     columns += ["brier_transferred", "brier_known", "brier_refitted", "cost"]
     return Section(
         "Does a recalibration map transfer?",
-        sentences=[control],
-        table=table,
+        table=parts.transfer(r.source, r.concluded, ci=r.ci),
         caption=TRANSFER,
         columns=[*columns, "conclusion"],
         most=12,
@@ -365,7 +338,7 @@ def group(column: str, r: Judged) -> Section:
     return Section(
         f"By {label_of(column).replace('_', ' ')}",
         table=table,
-        caption=_with_bounds(caption, table),
+        caption=caption,
         columns=[*columns, "accuracy_bounds", "auroc"],
     )
 
@@ -403,11 +376,11 @@ def cost(r: Judged) -> Section:
 
 def recalibration(r: Judged) -> Section:
     """A map on these answers' own labels."""
-    columns = ["model", "n", "gap", "slope", "brier", "brier_skill", "n_needed"]
+    columns = ["model", "n", "gap", "slope", "brier", "brier_skill"]
     return Section(
         "Recalibration on these answers' own labels",
         table=parts.recalibration(r.answers, ci=r.ci),
-        caption=_with_bounds(RECALIBRATED.format(unit=r.unit), r.scores, GRADED),
+        caption=RECALIBRATED.format(unit=r.unit),
         columns=columns,
         most=10,
     )
@@ -435,16 +408,12 @@ def methods(r: Judged) -> Section:
             f"{facts['grading']['text']}"
         )
     how = ", ".join(r.methods) or "the file does not name the elicitation method"
-    kinds = "Wilson's for shares; DeLong's for the AUROC"
-    if facts["n_units"]:
-        kinds = "Wilson's for shares, clustered; Obuchowski's for the AUROC"
     software = ", ".join(f"{name} {text}" for name, text in facts["versions"].items())
     text = METHODS.format(
         counts=each(r.scores, _counts),
         graded=graded,
         how=how,
         unit=r.unit,
-        kinds=kinds,
         n=r.ci.n,
         seed=r.ci.seed,
         software=software,

@@ -7,7 +7,6 @@ import hashlib
 import json
 import os
 import shutil
-import stat
 import uuid
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -183,19 +182,15 @@ def require_file(path: PathLike) -> Path:
     Raises
     ------
     MedcalError
-        If it is no such file, cannot be opened, is empty, or points to one in Git LFS.
+        If it is no regular file, is empty, or points to one in Git LFS.
     """
     path = Path(path)
-    try:
-        if not stat.S_ISREG(path.stat().st_mode):
-            raise MedcalError(
-                f"{path}: a folder, pipe or device, no regular file; name a file"
-            )
-        with path.open("rb") as file:
-            head = file.read(len(_POINTER))
-    except (OSError, ValueError) as error:
-        reason = str(getattr(error, "strerror", None) or error).lower()
-        raise MedcalError(f"{path}: {reason}; check its name and permissions") from None
+    if not path.is_file():
+        raise MedcalError(
+            f"{path}: no such file, or no regular file (a folder, a pipe); name a file"
+        )
+    with path.open("rb") as file:
+        head = file.read(len(_POINTER))
     if not head:
         raise MedcalError(f"{path}: the file is empty; nothing to read")
     if head == _POINTER:

@@ -19,9 +19,10 @@ NO_CLEARANCE = (
 )
 #: Why no more is graded.
 ENDS = {
-    "certified": "no lower threshold can be certified",
-    "futile": "the most confident answers are too often wrong: grading more is futile",
-    "budget used": "the budget is used: those left cannot certify a lower threshold",
+    "grading": "",
+    "certified": "; no lower threshold can be certified",
+    "futile": "; the most confident answers are too often wrong: grading more is futile",
+    "budget used": "; the budget is used: those left cannot certify a lower threshold",
 }
 
 
@@ -104,11 +105,10 @@ def _say_stand(
     from tqdm import tqdm
 
     table = stand.table
+    budget = sheet.plan.budget
     n_graded = max(table["n_graded"].max(), sheet.n_filled)
     form = "{l_bar}{bar}| {n_fmt} of {total_fmt} grades"
-    bar = tqdm(total=sheet.plan.budget, initial=n_graded, bar_format=form, disable=None)
-    bar.close()
-    left = sheet.plan.budget - n_graded
+    tqdm(total=budget, initial=n_graded, bar_format=form, disable=None).close()
     for one in table.itertuples():
         reached = "nothing certified so far"
         if one.n:
@@ -116,12 +116,10 @@ def _say_stand(
                 f"certified down to a confidence of {one.threshold:.10g}, which retains "
                 f"{one.coverage:.1%} of {one.n_pool:,} answers"
             )
-        of_whom = f"{one.model}, {one.strategy}: " if len(table) > 1 else ""
-        if one.state != "grading":
-            reached = f"{reached}; {ENDS[one.state]}"
-        say(
-            f"{n_graded} graded, {left} left of {sheet.plan.budget}: {of_whom}{reached}"
-        )
+        if len(table) > 1:
+            reached = f"{one.model}, {one.strategy}: {reached}"
+        left = f"{budget - n_graded} left of {budget}"
+        say(f"{n_graded} graded, {left}: {reached}{ENDS[one.state]}")
     if sheet.n_ungradable:
         note(f"{sheet.n_ungradable} answers could not be graded and count as wrong")
     if n_open:
@@ -130,9 +128,8 @@ def _say_stand(
             "this again"
         )
         return
-    certified = table[table["n"] > 0]
-    for one in (certified if len(certified) else table[:1]).itertuples():
-        say(one.sentence)
+    for sentence in table["sentence"]:
+        say(sentence)
     if len(table) > 1:
         say(
             f"{len(table)} methods were tested, each with a probability of {table['delta'][0]:.3g} "
@@ -150,19 +147,15 @@ def _watch(file: Path, threshold_file: Path, columns: list[str] | None) -> None:
     from medcal_nb.files import require_file
     from medcal_nb.measure import watch
 
-    try:
-        known = json.loads(require_file(threshold_file).read_text("utf-8"))
-        threshold = known["threshold"]
-        risk = float(known["risk"])
-    except (ValueError, KeyError, TypeError):
-        raise MedcalError(f"{threshold_file}: is no threshold of ours") from None
+    known = json.loads(require_file(threshold_file).read_text("utf-8"))
+    threshold = known["threshold"]
     if threshold is None:
         raise MedcalError(
             f"{threshold_file}: no threshold was certified, so none is in use"
         )
     answers = load_answers(file, **_named(columns))
-    own = [known.get("model"), known.get("strategy")]
     if len(answers[METHOD].drop_duplicates()) > 1:
+        own = [known[name] for name in METHOD]
         answers = answers[(answers[METHOD] == own).all(axis=1)]
     kept = answers[answers["confidence"] >= threshold]
     if kept.empty:
@@ -170,18 +163,15 @@ def _watch(file: Path, threshold_file: Path, columns: list[str] | None) -> None:
             f"{file}: no answer has a confidence of at least {threshold:.3g}"
         )
     wrong = 1 - kept["correct"].to_numpy(float, na_value=float("nan"))
-    table = watch(wrong, risk=risk)
+    table = watch(wrong, risk=known["risk"])
     last = table.iloc[-1]
-    share = last["errors"] / max(last["n"], 1)
     say(
-        f"{len(kept):,} answers retained at {threshold:.3g}, {int(last['n'])} graded, "
-        f"{int(last['errors'])} wrong ({share:.1%}, allowed {risk:.1%}); evidence "
+        f"{len(kept):,} answers retained at {threshold:.3g}, {last['n']:.0f} graded, "
+        f"{last['errors']:.0f} wrong (allowed {known['risk']:.1%}); evidence "
         f"{last['evidence']:.3g} of 1,000"
     )
     if last["alarm"]:
-        first = table[table["alarm"]].iloc[0]
-        say(
-            f"ALARM after {int(first['n'])} graded answers: use this threshold no longer"
-        )
+        n = table.loc[table["alarm"], "n"].iloc[0]
+        say(f"ALARM after {n:.0f} graded answers: use this threshold no longer")
         raise typer.Exit(1)
     say("no alarm")

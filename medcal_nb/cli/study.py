@@ -112,7 +112,6 @@ def doctor(
             raise MedcalError(f"--url {url}: write http://HOST:PORT/v1")
         say("\n".join(what_works(resolve_model(url))))
         return
-    import os
     import platform
     import sys
     from importlib.util import find_spec
@@ -123,8 +122,7 @@ def doctor(
     from medcal_nb.run import ROOT
 
     python = f"Python {platform.python_version()} in {sys.prefix}"
-    say(f"medcal     {__version__}, {python}")
-    say(f"machine    {platform.platform()}, {os.cpu_count()} cores")
+    say(f"medcal     {__version__}, {python}, {platform.platform()}")
     for folder in ("notebooks", "data"):
         place = ROOT / folder
         say(f"{folder:<10} {place if place.is_dir() else FROM_A_CLONE}")

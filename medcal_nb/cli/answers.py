@@ -254,12 +254,12 @@ def calibrate(
 
     Without --fit maps are cross-fitted by image: each answer by a map that has not seen its image.
 
-    Example: medcal calibrate a.csv --fit "domain == 'general'" --to recalibrated.csv
+    Example: medcal calibrate a.csv --fit "domain == 'general'" --apply "domain == 'medical'"
     """
     import numpy as np
 
     from medcal_nb.answers import load_answers, select
-    from medcal_nb.correct import MAPS, apply_maps, corrected, fit_maps
+    from medcal_nb.correct import MAPS, corrected, recalibrated
     from medcal_nb.correct.crossfit import warn_of_same_ids
 
     check_known(method, MAPS, "recalibration map")
@@ -269,7 +269,7 @@ def calibrate(
         if fit:
             source = select(answers, fit)
             warn_of_same_ids(source, target)
-            done = apply_maps(target, fit_maps(source, method=method))
+            done = recalibrated(source, target, method=method)
         else:
             rng = np.random.default_rng(0)
             done = corrected(None, target, method=method, rng=rng)

@@ -7,13 +7,7 @@ from .ablation import image_ablation
 from .crossfit import corrected
 from .ensemble import ensemble_answers, ensemble_change_table, single_answer
 from .families import MAPS, Family, register
-from .maps import (
-    RecalibrationWarning,
-    Recalibrator,
-    apply_maps,
-    fit,
-    fit_maps,
-)
+from .maps import RecalibrationWarning, Recalibrator, fit, recalibrated
 from .transfer import CONCLUSIONS, TransferStudy, transfer_study
 from .transfer_tables import (
     ALL_MODELS,
@@ -31,13 +25,12 @@ __all__ = [
     "RecalibrationWarning",
     "Recalibrator",
     "TransferStudy",
-    "apply_maps",
     "corrected",
     "ensemble_answers",
     "ensemble_change_table",
     "fit",
-    "fit_maps",
     "image_ablation",
+    "recalibrated",
     "register",
     "share_removed",
     "single_answer",

@@ -1,33 +1,21 @@
 """Recalibration maps: from an elicited confidence to a better one, fitted on graded answers.
 
 :func:`fit` takes ``(confidence, correct)`` and returns a frozen :class:`Recalibrator`: call it
-on confidences, read its ``params``. It remembers the images that it was fitted on and refuses to
-be scored on them. :func:`fit_maps` and :func:`apply_maps` do this for tables of graded answers,
-one map for each model and strategy.
+on confidences, read its ``params``. :func:`recalibrated` does this for tables of answers, one map
+for each model and strategy.
 """
 
 import warnings
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 
 from medcal_nb.errors import NotEnough
-from medcal_nb.measure._check import (
-    check_choice,
-    check_confidence,
-    check_length,
-    check_pair,
-)
+from medcal_nb.measure._check import check_choice, check_confidence, check_pair
 from medcal_nb.measure.resampling import choose_clip
-from medcal_nb.measure.rows import (
-    arrays,
-    image_labels,
-    measured,
-    plain_ids,
-    rows_by,
-)
+from medcal_nb.measure.rows import arrays, measured, refuse_shared, rows_by
 
 from .families import MAPS
 
@@ -52,14 +40,11 @@ class Recalibrator:
         The fitted numbers.
     clip : float
         Confidences are moved into [clip, 1 - clip] before log-odds are taken.
-    fitted_on : frozenset of str
-        Names of the images used in the fit; empty where none were named.
     """
 
     name: str
     params: Mapping
     clip: float
-    fitted_on: frozenset[str] = field(default_factory=frozenset, repr=False)
 
     def __call__(self, confidence: np.ndarray) -> np.ndarray:
         """Corrected confidence of each answer.
@@ -83,44 +68,12 @@ class Recalibrator:
         values = tuple(self.params[name] for name in family.parameters)
         return family.apply([values], features)[0]
 
-    def apply(
-        self, confidence: np.ndarray, *, images: Sequence | np.ndarray
-    ) -> np.ndarray:
-        """Corrected confidences of answers on images none of which the map was fitted on.
-
-        Parameters
-        ----------
-        confidence : array of shape (n,), in [0, 1]
-            As a call of the map takes them.
-        images : sequence of n labels
-            The image of each answer.
-
-        Returns
-        -------
-        array
-            Of the shape of ``confidence``.
-
-        Raises
-        ------
-        ValueError
-            If one was: scoring a map on its own images flatters it.
-        """
-        seen = [key in self.fitted_on for key in plain_ids(images)]
-        if any(seen):
-            first = list(images)[seen.index(True)]
-            raise NotEnough(
-                f"{sum(seen)} of {len(seen)} answers are on images that were used to fit this "
-                f"{self.name} map, the first {first}; pick other rows"
-            )
-        return self(confidence)
-
 
 def fit(
     confidence: np.ndarray,
     correct: np.ndarray,
     *,
     method: str = "platt",
-    images: Sequence | np.ndarray | None = None,
     clip: float | None = None,
 ) -> Recalibrator:
     r"""Fit one recalibration map.
@@ -138,8 +91,6 @@ def fit(
     correct : array of shape (n,), 0 or 1
     method : str
         One of ``MAPS``.
-    images : sequence of n labels, optional
-        Remembered, so that the map refuses to be scored on them.
     clip : float, optional
         Confidences are moved into [clip, 1 - clip] first: a confidence of 100 % has no finite
         log-odds. By default :func:`medcal_nb.measure.resampling.choose_clip` chooses.
@@ -173,14 +124,11 @@ def fit(
     """
     check_choice(method, "method", MAPS)
     c, y = check_pair(confidence, correct)
-    if images is not None:
-        check_length(images, len(c), "images")
     clip = choose_clip(c) if clip is None else clip
     params, note = _fitted(method, c, y, clip)
     if note:
         warnings.warn(f"{method}: {note}", RecalibrationWarning, stacklevel=2)
-    fitted_on = frozenset() if images is None else frozenset(plain_ids(images))
-    return Recalibrator(name=method, params=params, clip=clip, fitted_on=fitted_on)
+    return Recalibrator(name=method, params=params, clip=clip)
 
 
 def _fitted(method: str, c: np.ndarray, y: np.ndarray, clip: float) -> tuple[dict, str]:
@@ -208,64 +156,28 @@ def _fitted(method: str, c: np.ndarray, y: np.ndarray, clip: float) -> tuple[dic
 # --- graded answers -----------------------------------------------------------------------------
 
 
-def fit_maps(
-    graded: pd.DataFrame, *, method: str = "platt"
-) -> dict[tuple, Recalibrator]:
-    """One map for each model and strategy; it remembers the images that it was fitted on.
-
-    Rows without a confidence or a grade are left out.
+def recalibrated(
+    source: pd.DataFrame, target: pd.DataFrame, *, method: str = "platt"
+) -> pd.DataFrame:
+    """Answers recalibrated by maps that were fitted on others, one for each model and strategy.
 
     Parameters
     ----------
-    graded : DataFrame
-        One row an answer: model, strategy, confidence, correct, and what names its image.
+    source : DataFrame
+        Graded answers to fit on: model, strategy, confidence, correct, and what names the image.
+        Those without a confidence or a grade are left out.
+    target : DataFrame
+        Answers to recalibrate, graded or not; those whose model and strategy have no map are left
+        out.
     method : str
         One of ``MAPS``.
-
-    Returns
-    -------
-    dict
-        (model, strategy) → :class:`Recalibrator`.
-
-    Raises
-    ------
-    ValueError
-        On an unknown method, or if no row can be used.
-
-    Examples
-    --------
-    >>> from medcal_nb.measure import example_answers
-    >>> maps = fit_maps(example_answers())
-    >>> list(maps)
-    [('m1', 'p_true'), ('m1', 'verbalized')]
-    """
-    rows = measured(graded)
-    if rows.empty:
-        raise NotEnough("no row has what the fit needs: a confidence and a grade")
-    maps = {}
-    for key, part in rows_by(rows, BY).items():
-        maps[key] = fit(*arrays(part), method=method, images=image_labels(part))
-    return maps
-
-
-def apply_maps(
-    graded: pd.DataFrame, maps: Mapping[tuple, Recalibrator]
-) -> pd.DataFrame:
-    """Recalibrate the answers whose model and strategy have a map, and no others.
-
-    Parameters
-    ----------
-    graded : DataFrame
-        One row an answer: model, strategy, confidence, and what names its image.
-    maps : mapping
-        (model, strategy) → `Recalibrator`, as `fit_maps` returns them.
 
     Returns
     -------
     DataFrame
         The rows recalibrated:
 
-        - the columns of `graded`: ``strategy`` is followed by ``+`` and the map's name, a
+        - the columns of `target`: ``strategy`` is followed by ``+`` and the map's name, a
           recalibrated strategy is another strategy, and its uncorrected one stays comparable
         - confidence: recalibrated; missing stays missing
         - confidence_raw: the one before
@@ -275,35 +187,41 @@ def apply_maps(
     Raises
     ------
     ValueError
-        If none has a map, or an image was used to fit its map.
+        On an unknown method, if no row can be fitted on or none has a map, or if an image is in
+        both tables: a map flatters itself on its own images.
 
     Examples
     --------
     >>> answers = pd.DataFrame({"confidence": [0.9, 0.8, 0.6] * 20, "correct": [1, 0, 0] * 20})
     >>> answers = answers.assign(model="m", dataset="d", strategy="verbalized")
     >>> answers["item_id"] = answers["image_id"] = [f"i{k}" for k in range(60)]
-    >>> recalibrated = apply_maps(answers[30:], fit_maps(answers[:30]))
-    >>> recalibrated[["strategy", "confidence_raw", "confidence"]].head(2).round(2)
+    >>> table = recalibrated(answers[:30], answers[30:])
+    >>> table[["strategy", "confidence_raw", "confidence"]].head(2).round(2)
                strategy  confidence_raw  confidence
     0  verbalized+platt             0.9        0.86
     1  verbalized+platt             0.8        0.14
     """
+    rows = measured(source)
+    if rows.empty:
+        raise NotEnough("no row has what the fit needs: a confidence and a grade")
+    refuse_shared(rows, target, "source and target")
+    fitted_on = rows_by(rows, BY)
     parts = []
-    for key, part in rows_by(graded, BY).items():
-        if key not in maps:
+    for key, part in rows_by(target, BY).items():
+        if key not in fitted_on:
             continue
-        recalibrate = maps[key]
+        recalibrate = fit(*arrays(fitted_on[key]), method=method)
         before = part["confidence"].to_numpy(float)
         has = ~np.isnan(before)
         confidence = before.copy()
-        images = image_labels(part[has])
-        confidence[has] = recalibrate.apply(before[has], images=images)
-        strategy = part["strategy"].astype(str) + f"+{recalibrate.name}"
-        out = part.assign(confidence_raw=part["confidence"], confidence=confidence)
+        confidence[has] = recalibrate(before[has])
+        strategy = part["strategy"].astype(str) + f"+{method}"
+        out = part.assign(confidence_raw=before, confidence=confidence)
         parts.append(out.assign(strategy=strategy))
     if not parts:
+        names = ", ".join(BY)
         raise NotEnough(
-            f"none of the {len(maps)} maps is for these answers' {', '.join(BY)}"
+            f"none of the {len(fitted_on)} maps is for these answers' {names}"
         )
     table = pd.concat(parts).sort_index(kind="stable").reset_index(drop=True)
     if "option_probabilities" in table:

@@ -7,9 +7,8 @@ import pandas as pd
 import pytest
 from scipy.special import logit as true_logit
 
-from medcal_nb.correct import RecalibrationWarning, fit
+from medcal_nb.correct import RecalibrationWarning, fit, recalibrated
 from medcal_nb.correct.crossfit import assign_folds
-from medcal_nb.correct.maps import apply_maps, fit_maps
 
 from .worlds import draw, with_options
 
@@ -54,15 +53,6 @@ def test_isotonic_equals_scikit_learn_but_for_certainty(rng):
     np.testing.assert_allclose(ours, np.clip(peer, 1 / 503, 502 / 503), atol=1e-9)
 
 
-@pytest.mark.parametrize("again", [np.arange(50.0), [f"{i}.0" for i in range(50)]])
-def test_a_map_refuses_its_own_images_whatever_type_their_ids_come_in(rng, again):
-    c, y = draw(rng, 50)
-    fitted = fit(c, y, images=range(50))
-    with pytest.raises(ValueError, match="50 of 50 answers are"):
-        fitted.apply(c, images=again)
-    assert fitted.apply(c, images=np.arange(50) + 100).shape == (50,)
-
-
 def test_folds_are_even_and_whole(rng):
     groups = np.repeat(np.arange(23), rng.integers(1, 9, 23))
     fold = assign_folds(groups, 5, rng=rng)
@@ -97,8 +87,6 @@ def test_bad_input_is_refused_by_name_and_position():
         fit([0.1, 0.5, 85], [0, 1, 1])
     with pytest.raises(ValueError, match=r"correct: 1 of 2 .* position 1"):
         fit([0.1, 0.5], [0, 2])
-    with pytest.raises(ValueError, match="images has 1 values, confidence has 6"):
-        fit(np.linspace(0.1, 0.9, 6), [0, 1] * 3, images=["a"])
     with pytest.raises(ValueError, match=r"one of 'log_odds',.*got 'magic'"):
         fit([0.1, 0.5], [0, 1], method="magic")
 
@@ -108,9 +96,7 @@ def test_each_group_has_its_own_map_and_a_name_of_its_own(rng):
         pd.concat([with_options(rng, 300, domain, 2.0, model=m) for m in "ab"])
         for domain in ("general", "medical")
     )
-    maps = fit_maps(general, method="platt")
-    assert sorted(maps) == [("a", "s"), ("b", "s")]
-    out = apply_maps(medical, maps)
+    out = recalibrated(general, medical)
     assert set(out.strategy) == {"s+platt"}
     own, alone = medical[medical.model == "b"], general[general.model == "b"]
     got = out[out.model == "b"]
@@ -118,9 +104,13 @@ def test_each_group_has_its_own_map_and_a_name_of_its_own(rng):
     np.testing.assert_allclose(got.confidence, expected)
     np.testing.assert_allclose(got.confidence_raw, own.confidence)
     assert out.option_probabilities.isna().all()  # they would contradict the confidence
+    ungraded = medical.assign(correct=np.nan)
+    assert recalibrated(general, ungraded).confidence.equals(out.confidence)
     with pytest.raises(ValueError, match=r"method must be.*got 'magic'"):
-        fit_maps(general, method="magic")
+        recalibrated(general, medical, method="magic")
     with pytest.raises(ValueError, match="no row has what"):
-        fit_maps(general.assign(confidence=np.nan))
+        recalibrated(general.assign(confidence=np.nan), medical)
     with pytest.raises(ValueError, match="none of the 2 maps"):
-        apply_maps(medical.assign(model="c"), maps)
+        recalibrated(general, medical.assign(model="c"))
+    with pytest.raises(ValueError, match="300 images are both source and target"):
+        recalibrated(general, general.assign(model="a"))

@@ -1,4 +1,4 @@
-"""Public VQA sets as item tables: the study's benchmarks, and three sets of medical images.
+"""Public VQA sets as item tables: the study's benchmarks, and two sets of medical images.
 
 ``load_items("vqa-rad")`` fetches a set from the Hugging Face hub, where its files are public, and
 keeps it in the hub's cache; ``load_items("vqa-rad:FOLDER")`` reads a copy on disk instead, laid out
@@ -44,7 +44,6 @@ from medcal_nb.datasets.asked import (
     asked_plainly,
     image_of,
     modality_of,
-    one_line,
 )
 from medcal_nb.datasets.items import ITEM_COLUMNS, chosen
 from medcal_nb.errors import MedcalError
@@ -208,49 +207,17 @@ def _cells(path: Path) -> Iterator[dict[str, Any]]:
 # --- rows ----------------------------------------------------------------------------------------
 
 
-def _item_of(
-    row: dict[str, Any], split: str, i: int, name: str
-) -> dict[str, Any] | None:
-    """The item of a stored row, by the columns that ``hub_sets.toml`` names; None if not wanted."""
-    spec = HUB_SETS[name]
-    for column, value in spec.get("only", {}).items():
-        if row.get(column, value) != value:
-            return None
-    columns = spec.get("columns", {})
-    if columns.get("image", "image") not in row:
-        columns = {}  # VQA-RAD's copy on the hub names nothing
-    row = row | {"split": split, "i": i}
-    number = columns.get("item_id", "{split}-{i}").format(**row)
-    item = {"item_id": one_line(number)}
-    item |= ASKED.get(name, asked_plainly)(row)
+def _item_of(row: dict[str, Any], split: str, i: int, name: str) -> dict[str, Any]:
+    """The item of a stored row."""
+    item = {"item_id": f"{split}-{i}"}
+    item |= ASKED.get(name, asked_plainly)(row | {"split": split})
     if "image" not in item:
-        item |= _shown(row, columns)
-    for ours in ("organ", "category", "answer_type"):
-        if ours in columns:
-            item[ours] = row.get(columns[ours])
-    return item | _modality(row, item, spec)
-
-
-def _shown(row: dict[str, Any], columns: dict[str, str]) -> dict[str, Any]:
-    """The image of a row and its id: the name of its file, or its bytes and their hash."""
-    if "image" not in columns:
-        return image_of(row["image"])
-    name = str(row[columns["image"]])
-    return {"image": name, "image_id": name}
-
-
-def _modality(
-    row: dict[str, Any], item: dict[str, Any], spec: dict[str, Any]
-) -> dict[str, str]:
-    """The modality of a row, by the set's rule or as the row states it; `organ` in one form."""
-    rules = spec.get("modality_rule")
-    if rules is None:
-        stated = map(row.get, spec.get("modality_columns", []))
-        return modality_of(next(filter(None, stated), None))
-    if "organ" in item:
-        item["organ"] = one_line(item["organ"]).lower()
-    ruled = rules.get(item.get("organ"), rules.get("all"))
-    return modality_of(ruled, "rule")
+        item |= image_of(row["image"])
+    spec = HUB_SETS[name]
+    if "modality_rule" in spec:
+        return item | modality_of(spec["modality_rule"], "rule")
+    stated = row.get(spec.get("modality_column"))
+    return item | modality_of(stated)
 
 
 # --- the table -----------------------------------------------------------------------------------
@@ -288,10 +255,6 @@ def load(
             f"{files.where}: no rows of {spec['title']} found; is it laid out as on the hub "
             f"({', '.join(spec['files'])})?"
         )
-    if table["item_id"].duplicated().any():
-        raise MedcalError(
-            f"{files.where}: rows share an id; is it {spec['title']}, once?"
-        )
     is_tested = table["official_split"].isin(spec["official_test"])
     tested = table.loc[is_tested, "image_id"]
     table["split"] = np.where(table["image_id"].isin(tested), "test", "fit")
@@ -312,11 +275,7 @@ def _items(files: _Files, left_out: Counter[str]) -> list[dict[str, Any]]:
     for split, patterns in spec["rows"].items():
         for i, stored in enumerate(files.rows(patterns)):
             try:
-                official = split
-                # VQA-RAD as published is one file
-                if str(stored.get("phrase_type")).startswith("test"):
-                    official = "test"
-                row = _item_of(stored, official, i, files.name)
+                row = _item_of(stored, split, i, files.name)
             except LeftOut as reason:
                 left_out[str(reason)] += 1
                 continue
@@ -325,10 +284,8 @@ def _items(files: _Files, left_out: Counter[str]) -> list[dict[str, Any]]:
                     f"{files.where}: row {len(rows)} has another form ({type(error).__name__}: "
                     f"{error}); is it {spec['title']}?"
                 ) from None
-            if row is None:
-                continue
             row |= {"dataset": files.name, "domain": spec["domain"]}
-            row["official_split"] = official
+            row["official_split"] = split
             # rows about one image share one object
             row["image"] = contents.setdefault(row["image_id"], row["image"])
             rows.append(row)

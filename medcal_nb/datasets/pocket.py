@@ -85,21 +85,16 @@ def fresh_answers(dataset: str, model: str, strategy: str) -> pd.DataFrame:
         If these answers were not recorded, saying how to record them.
     """
     file = f"{dataset}--{model}.parquet"
-    table = pd.DataFrame(columns=["strategy", "number"])
-    if file in _manifest(pocket_home()).get("fresh", {}):
-        table = pd.read_parquet(_checked("fresh", file))
+    table = pd.read_parquet(_checked("fresh", file))
     table = table[table["strategy"] == strategy]
     if table.empty:
         raise MedcalError(
-            f"these answers of {model} to fresh items of {dataset} are not recorded: record them "
-            f"in a checkout: python -m data.pocket.factory record --model {model} --strategies "
-            f"{strategy}"
+            f"{file}: no answers by {strategy}: record them in a checkout: "
+            f"python -m data.pocket.factory record --model {model} --strategies {strategy}"
         )
     table = table.drop(columns="number").reset_index(drop=True)
-    table["option_probabilities"] = [
-        None if row is None else dict(row) for row in table["option_probabilities"]
-    ]
-    return table
+    options = table["option_probabilities"]
+    return table.assign(option_probabilities=options.map(dict, na_action="ignore"))
 
 
 def _manifest(home: Path) -> dict[str, dict[str, str]]:

@@ -247,6 +247,30 @@ def test_a_letter_that_its_words_deny_is_left_out(tmp_path, numbers_of_gmai):
     assert len(items) == 1
 
 
+def test_an_image_is_a_file_inside_the_copy(tmp_path):
+    make_pope_authors(tmp_path)
+    for name in ("../../etc/passwd", "/etc/passwd"):
+        for path in tmp_path.glob("output/coco/*.json"):
+            lines = [json.loads(line) for line in path.read_text().splitlines() if line]
+            for line in lines:
+                line["image"] = f"{name}/{Path(line['image']).name}"
+            path.write_text("".join(f"{json.dumps(line)}\n" for line in lines) + "\n")
+        with pytest.raises(MedcalError, match="is no path inside"):
+            load_items(f"pope:{tmp_path}")
+    for path in tmp_path.glob("output/coco/*.json"):
+        path.write_text(path.read_text().replace("/etc/passwd", "elsewhere"))
+    with pytest.raises(MedcalError, match=r"none of its image.* a folder val2014"):
+        load_items(f"pope:{tmp_path}")
+
+
+def test_a_damaged_copy_is_told(tmp_path):
+    make_mmmu_pro_4(tmp_path)
+    folder = tmp_path / "standard (4 options)"
+    (folder / "test-0.parquet").write_text("[{")
+    with pytest.raises(MedcalError, match=r"test-0.parquet: can't be read"):
+        load_items(f"mmmu-pro-4:{tmp_path}")
+
+
 def test_other_questions_than_the_studys_are_refused(tmp_path):
     rows = pope_rows()
     for row in rows:

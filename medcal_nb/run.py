@@ -28,8 +28,6 @@ _PACKAGE = Path(__file__).resolve().parent
 ROOT = checkout()
 
 _AT_ONCE = 2
-# begun first, so that nothing waits for one of them at the end
-_LONG = ("01", "04", "06")
 # seconds of a cell: of the study, and of one that asks a model of the user's
 _LONGEST = 600
 _LONGEST_ASKING = 24 * 3600
@@ -106,7 +104,8 @@ class Step:
         for cell in _read(notebook)["cells"]:
             source = "".join(cell["source"])
             self.cells.append(source)
-            if "parameters" in cell["metadata"].get("tags", ()):
+            tags = cell["metadata"].get("tags", [])
+            if "parameters" in tags:
                 self.defaults = _literals(source)
         self.overrides: dict[str, Any] = {}
         self.is_last = self.name.startswith("00")
@@ -114,13 +113,8 @@ class Step:
 
     def state(self) -> dict[str, str]:
         """Return a hash of each thing that the results follow from, and of what is published."""
-        files = [*self.notebook.parents[1].glob("data/*/manifest.json")]
-        values = self.defaults | self.overrides | {"LOG": None}  # it is what it writes
-        for value in values.values():
-            several = value if isinstance(value, list) else [value]
-            for name in filter(lambda one: isinstance(one, str), several):
-                file = self.notebook.parent / name
-                files += [file, Path(f"{file}-wal")]  # rows wait beside a log
+        checkout = self.notebook.parents[1]
+        files = [*checkout.glob("data/*/manifest.json"), *self._named()]
         if self.is_last:
             files += set(self.figures.glob("results/*.json")) - {self.results}
         hashes = {
@@ -131,29 +125,41 @@ class Step:
         }
         for file in files:
             if os.path.isfile(file) and file.stat().st_size:
-                hashes[f"{file.parent.name}/{file.name}"] = file_hash(file)
+                name = f"{file.parent.name}/{file.name}"
+                hashes[name] = file_hash(file)
         return hashes
+
+    def _named(self) -> list[Path]:
+        """Paths that parameters may name; its log is no source, it is what it writes."""
+        values = self.defaults | self.overrides
+        values.pop("LOG", None)
+        files = []
+        for value in values.values():
+            several = value if isinstance(value, list) else [value]
+            for name in several:
+                file = self.notebook.parent / str(name)
+                files += [file, Path(f"{file}-wal")]  # rows wait beside a log
+        return files
 
     def reason(self) -> str:
         """Return why the notebook has to run; an empty text where nothing changed."""
-        if not (self.record.is_file() and self.executed.is_file()):
+        if not self.record.is_file():
             return "no whole run yet in this checkout"
-        differing = _read(self.record).items() ^ self.state().items()
-        names = sorted({name for name, _ in differing})
+        before = _read(self.record)
+        now = self.state()
+        names = []
+        for name in sorted(before | now):
+            if before.get(name) != now.get(name):
+                names.append(name)
         return f"changed: {', '.join(names)}" if names else ""
 
-    def run(self, kernels: Any) -> list[str]:
+    def run(self, kernels: Any) -> None:
         """Execute the notebook, and publish what it wrote once all of it has ended well.
 
         Parameters
         ----------
         kernels : type
             The kernel manager.
-
-        Returns
-        -------
-        list of str
-            The warnings that stand on its page: "Note: …".
 
         Raises
         ------
@@ -178,16 +184,15 @@ class Step:
             shutil.rmtree(stage)
             state["published files"] = self._published_hash()
             _write(self.record, state)
-        return re.findall("(?m)^ *(Note: .*)$", page)
 
     def _published(self) -> dict[str, Any]:
         """The published results: only what they list is ever replaced or removed."""
         if not self.results.is_file():
             return {"files": {}}
         results = _read(self.results)
-        names = results.get("files", ["/"])
-        if not all(re.fullmatch(r"\w[\w.-]*", name) for name in names):
-            raise _not_ours(self.results)
+        for name in results.get("files", ["/"]):
+            if not re.fullmatch(r"\w[\w.-]*", name):
+                raise _not_ours(self.results)
         return results
 
     def _published_hash(self) -> str:
@@ -201,23 +206,28 @@ class Step:
         whole one.
         """
         now = _read(stage / "results" / self.results.name)
-        names = [path.name for path in stage.iterdir() if path.suffix in _KINDS]
-        files = _contents(stage, sorted(names))
-        drawing = [file_hash(_PACKAGE / name) for name in _DRAWING]
+        names = []
+        for path in sorted(stage.iterdir()):
+            if path.suffix in _KINDS:
+                names.append(path.name)
+        files = _contents(stage, names)
+        drawing = _contents(_PACKAGE, _DRAWING)
         drawn_from = _hash([self.cells, drawing, version("matplotlib")])
         before = self._published()
-        for name in files.keys() - before["files"].keys():
+        listed = before["files"]
+        new = files.keys() - listed.keys()
+        for name in new:
             if (self.figures / name).exists():
                 raise _not_ours(self.figures / name)
         page = f"{self.name}.md"
         if (
             before.get("drawn_from") == drawn_from
-            and before["files"].get(page) == files[page]
-            and before["files"] == _contents(self.figures, before["files"])
+            and listed.get(page) == files[page]
+            and listed == _contents(self.figures, listed)
             and not compare_results(before, now, tolerance=1e-9)
         ):
             return
-        for name in before["files"].keys() - files.keys():
+        for name in listed.keys() - files.keys():
             (self.figures / name).unlink(missing_ok=True)
         _write(self.results, now | {"drawn_from": drawn_from, "files": files})
         for name in files:
@@ -263,15 +273,11 @@ def steps_of(
         raise MedcalError(
             f"{root}: no notebooks/ there: use the medcal of a clone's .venv"
         )
-    values = _profile(profile, root) if profile else {}
-    numbers = values.pop("NOTEBOOKS", [])
-    numbers = numbers if isinstance(numbers, list) else [numbers]
+    values = _profile(profile, root)
+    listed = values.pop("NOTEBOOKS", [])
     _check_parameters(values, steps)
-    words = {Path(str(word)).stem.zfill(2) for word in chosen or numbers}
-    for word in words - {step.name[:2] for step in steps}:
-        check_known(word, [step.name for step in steps], "notebook")
-    if words:
-        steps = [step for step in steps if words & {step.name, step.name[:2]}]
+    words = chosen or listed
+    steps = _chosen(steps, words)
     _check_parameters(assignments or {}, steps)
     values |= assignments or {}
     for step in steps:
@@ -284,6 +290,18 @@ def steps_of(
             if "RESULTS" in step.defaults:  # of the others, which publish beside it
                 step.overrides.setdefault("RESULTS", str(figures / "results"))
     return steps
+
+
+def _chosen(steps: list[Step], words: Sequence[str]) -> list[Step]:
+    """Those that numbers or names choose, or all."""
+    by_word = {step.name: step for step in steps}
+    by_word |= {step.name[:2]: step for step in steps}
+    names = set()
+    for word in words:
+        number = str(word).zfill(2)
+        check_known(number, by_word, "notebook")
+        names.add(by_word[number].name)
+    return [step for step in steps if step.name in names or not words]
 
 
 def run_study(
@@ -311,9 +329,12 @@ def run_study(
         is_whole = not any(line.startswith("failed") for line in outcomes.values())
         for step in wave:
             reason = "--force" if force else step.reason()
-            if plan_only and is_last and set(outcomes.values()) - {"unchanged"}:
+            others_run = set(outcomes.values()) - {"unchanged"}
+            if plan_only and is_last and others_run:
                 reason = reason or "others run"
-            outcomes[step.name] = f"runs: {reason}" if reason else "unchanged"
+            outcomes[step.name] = "unchanged"
+            if reason:
+                outcomes[step.name] = f"runs: {reason}"
         stale = [step for step in wave if outcomes[step.name] != "unchanged"]
         if stale and is_whole and not plan_only:
             outcomes |= _run_side_by_side(stale)
@@ -348,10 +369,11 @@ def verify_study(
     for name, outcome in run_study(steps, force=True).items():
         if not outcome.startswith("ran"):
             raise MedcalError(f"{name} {outcome}")
-    return {
-        step.name: compare_results(before, _read(step.results), asks=step.asks)
-        for step, before in published.items()
-    }
+    differences = {}
+    for step, before in published.items():
+        again = _read(step.results)
+        differences[step.name] = compare_results(before, again, asks=step.asks)
+    return differences
 
 
 def compare_results(
@@ -374,14 +396,17 @@ def compare_results(
     near = 0.01 if asks else tolerance
     lines = []
     for name in published["tables"] | again["tables"]:
-        tables = [DataFrame(run["tables"].get(name)) for run in (published, again)]
         try:
             assert_frame_equal(
-                *tables, check_dtype=False, rtol=near, atol=near, obj=name
+                DataFrame(published["tables"].get(name)),
+                DataFrame(again["tables"].get(name)),
+                check_dtype=False,
+                rtol=near,
+                atol=near,
+                obj=name,
             )
         except AssertionError as error:
-            parts = [part[:80] for part in str(error).splitlines() if part]
-            lines.append("; ".join(parts))
+            lines.append("; ".join(str(error).split("\n")))
     if not asks and published["findings"] != again["findings"]:
         lines.append("findings, in words")
     return lines
@@ -394,8 +419,7 @@ def _run_side_by_side(steps: Sequence[Step]) -> dict[str, str]:
     """Run notebooks, a few at a time; return what became of each."""
     kernels = _kernels(steps)
     pool = ThreadPoolExecutor(_AT_ONCE)
-    order = sorted(steps, key=lambda step: step.name[:2] not in _LONG)
-    tasks = {step.name: pool.submit(_run, step, kernels) for step in order}
+    tasks = {step.name: pool.submit(_run, step, kernels) for step in steps}
     try:
         return {name: task.result() for name, task in tasks.items()}
     except KeyboardInterrupt:
@@ -412,15 +436,13 @@ def _run(step: Step, kernels: Any) -> str:
     from tqdm import tqdm
 
     started = time.monotonic()
-    lines = []
     try:
-        lines += step.run(kernels)
-        lines.append(f"ran in {time.monotonic() - started:.0f} s")
+        step.run(kernels)
+        outcome = f"ran in {time.monotonic() - started:.0f} s"
     except MedcalError as error:
-        lines.append(f"failed: {error}")
-    for line in dict.fromkeys(lines):
-        tqdm.write(f"{step.name}: {line}", file=sys.stderr)
-    return lines[-1]
+        outcome = f"failed: {error}"
+    tqdm.write(f"{step.name}: {outcome}", file=sys.stderr)
+    return outcome
 
 
 def _kernels(steps: Sequence[Step]) -> Any:
@@ -439,17 +461,14 @@ def _kernels(steps: Sequence[Step]) -> Any:
     running = []
 
     class Kernels(AsyncKernelManager):
-        are_ended = False
-
         async def start_kernel(self, **options: Any) -> None:
             self.transport_encryption = "auto"
             options |= {"env": os.environ | own, "cwd": str(folder)}
             await super().start_kernel(**options)
             running.append(self.provisioner.pid)
 
-        @classmethod
-        def end_all(cls) -> None:
-            cls.are_ended = True
+        @staticmethod
+        def end_all() -> None:
             while running:
                 with contextlib.suppress(ProcessLookupError):
                     os.killpg(running.pop(), signal.SIGKILL)
@@ -464,13 +483,10 @@ def _execute(step: Step, stage: Path, kernels: Any) -> None:
 
     logging.getLogger("papermill").setLevel(logging.CRITICAL)  # we say it
     longest = _LONGEST_ASKING if step.asks and step.overrides else _LONGEST
-    # papermill takes a path as a format string
-    paths = [
-        re.sub("([{}])", r"\1\1", str(path)) for path in (step.notebook, step.executed)
-    ]
     try:
         papermill.execute_notebook(
-            *paths,
+            step.notebook,
+            step.executed,
             step.overrides | {"OUT": str(stage)},
             kernel_name="python3",
             language="python",
@@ -484,8 +500,7 @@ def _execute(step: Step, stage: Path, kernels: Any) -> None:
         message = f"cell In [{error.exec_count}]: {error.ename}: {error.evalue}"
         raise MedcalError(f"{message}; all of it in {step.executed}") from None
     except DeadKernelError:
-        cause = "the kernel died: out of memory, or ended"
-        raise MedcalError("interrupted" if kernels.are_ended else cause) from None
+        raise MedcalError("the kernel died: out of memory, or ended") from None
     except CellTimeoutError:
         raise MedcalError(f"a cell took more than {longest} s") from None
 
@@ -504,16 +519,18 @@ def _lock(file: Any) -> None:
 
 
 def _profile(profile: str, root: Path) -> dict[str, Any]:
-    """Values of parameters that a YAML file holds."""
+    """Values of parameters that a YAML file holds; none without a profile."""
     from papermill.iorw import read_yaml_file
 
+    if not profile:
+        return {}
     path = Path(profile)
     if path.suffix != ".yaml":
         folder = root / "notebooks" / "params"
         check_known(profile, [file.stem for file in folder.glob("*.yaml")], "profile")
         path = folder / f"{profile}.yaml"
     try:
-        return dict(read_yaml_file(str(path)) or {})
+        return dict(read_yaml_file(str(path)))
     except Exception as error:  # of the file system, of yaml or of dict
         raise MedcalError(
             f"{path}: not read as NAME: value, a line each: {error}"
@@ -539,32 +556,40 @@ def _check_parameters(values: Mapping[str, Any], steps: Sequence[Step]) -> None:
 
 def _value(name: str, value: Any, default: Any) -> Any:
     """A value of the kind that a parameter has in its notebook; answers may be several."""
-    may_be_list = name == "ANSWERS" and str(value).startswith("[")
-    if isinstance(value, str) and (may_be_list or not isinstance(default, str)):
+    is_text = isinstance(value, str)
+    if is_text and (value.startswith("[") or not isinstance(default, str)):
         with contextlib.suppress(ValueError):
             value = json.loads(value)
-    if may_be_list and isinstance(value, list):
-        return [_value("one of ANSWERS", one, default) for one in value]
-    kinds = (int, float) if isinstance(default, float) else (type(default),)
+    if name == "ANSWERS" and isinstance(value, list):
+        return [_value(name, one, default) for one in value]
+    kinds = [type(default)]
+    if isinstance(default, float):
+        kinds.append(int)
     if type(value) not in kinds:
         raise MedcalError(
             f"{name} = {value!r}: of another kind than {json.dumps(default)}"
         )
-    if type(value) is str and (os.path.isfile(value) or value.endswith(_FILES)):
-        value = os.path.abspath(value)  # notebooks run in their folder
+    if isinstance(value, str) and (value.endswith(_FILES) or os.path.isfile(value)):
+        return os.path.abspath(value)  # notebooks run in their folder
     return value
 
 
-def _places(root: Path, profile: str, is_trial: bool, to: str | Path) -> list[Path]:
+def _places(
+    root: Path, profile: str, is_trial: bool, to: str | Path
+) -> tuple[Path, Path]:
     """Folders of what a study publishes and of its work; other values never go to figures/."""
+    build = root / "build"
     if to:
         figures = Path(to).expanduser().resolve()
         if figures == root / "figures":
             raise MedcalError(f"--to {to}: is the study's own: name another folder")
-        return [figures, root / "build" / "to" / _hash(str(figures))]
-    name = "trial" if is_trial else Path(profile).stem
-    work = root / "build" / (name or "study")
-    return [work if name else root / "figures", work]
+        return figures, build / "to" / _hash(str(figures))
+    if is_trial:
+        return build / "trial", build / "trial"
+    if profile:
+        name = Path(profile).stem
+        return build / name, build / name
+    return root / "figures", build / "study"
 
 
 # --- files ----------------------------------------------------------------------------------------
@@ -576,7 +601,9 @@ def _code_hash() -> str:
     hashes = [version(library) for library in _LIBRARIES]
     for path in sorted(_PACKAGE.rglob("*.*")):
         room = path.relative_to(_PACKAGE).parts[0]
-        if room not in _APART and path.is_file() and path.suffix != ".pyc":
+        if room in _APART or path.suffix == ".pyc":
+            continue
+        if path.is_file():
             hashes.append(file_hash(path))
     return _hash(hashes)
 
@@ -587,8 +614,12 @@ def _not_ours(path: Path) -> MedcalError:
 
 def _contents(folder: Path, names: Iterable[str]) -> dict[str, str]:
     """Hashes of those files of a folder that are there."""
-    files = [name for name in names if (folder / name).is_file()]
-    return {name: file_hash(folder / name)[:16] for name in files}
+    hashes = {}
+    for name in names:
+        path = folder / name
+        if path.is_file():
+            hashes[name] = file_hash(path)[:16]
+    return hashes
 
 
 def _hash(value: Any) -> str:

@@ -216,12 +216,12 @@ def test_small_samples_make_a_page_that_says_what_it_cannot(kind, tmp_path):
     assert numbers["tables"]["performance"][0]["model"] in ("the model", "a")
 
 
-def test_missing_and_ungraded_answers_are_counted_with_their_accuracy(tmp_path):
+def test_answers_without_a_confidence_are_counted(tmp_path):
     table = table_of(200)
     table.loc[:49, ["confidence", "correct"]] = [np.nan, 0]
     _, text, numbers = report_of(table, tmp_path)
-    own = row_of(numbers, "performance", n=150, n_missing=50)
-    assert own["accuracy_graded"] == pytest.approx(table["correct"].mean())
+    assert row_of(numbers, "performance")["n_missing"] == 50
+    assert "without confidence or grade 50" in text
     assert "50 of 200 answers have no confidence" in text
 
 

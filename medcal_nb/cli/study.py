@@ -123,9 +123,7 @@ def doctor(
 
     python = f"Python {platform.python_version()} in {sys.prefix}"
     say(f"medcal     {__version__}, {python}, {platform.platform()}")
-    for folder in ("notebooks", "data"):
-        place = ROOT / folder
-        say(f"{folder:<10} {place if place.is_dir() else FROM_A_CLONE}")
+    say(f"data       {ROOT if (ROOT / 'data').is_dir() else FROM_A_CLONE}")
     for extra, names in EXTRAS.items():
         lacking = [name for name in names if not find_spec(name)]
         remedy = f"lacks {', '.join(lacking)}: pip install 'medcal-nb[{extra}]'"

@@ -122,14 +122,10 @@ def performance(answers: pd.DataFrame, *, ci: Bootstrap) -> pd.DataFrame:
     DataFrame
         As of :func:`medcal_nb.measure.metrics_table`, with
 
-        - accuracy_graded: also of answers without a confidence
         - few: whether there are fewer than 30 answers or known images
         - n_ungraded, accuracy_least, …: of `medcal_nb.answers.with_bounds`
     """
     table = measure.metrics_table(answers, by=["model"], metrics="all", ci=ci)
-    grades = answers["correct"].astype("Float64").groupby(answers["model"])
-    accuracy = table["model"].map(grades.mean())
-    table["accuracy_graded"] = accuracy.astype(float)
     images = table["n_images"].where(table["n_images"] > 0, LEAST)
     table["few"] = np.minimum(table["n"], images) < LEAST
     table = with_bounds(table, answers, ["model"])

@@ -71,13 +71,13 @@ image where it is known. P value (Holm): corrected for all rows. Answers of the 
 been asked for and graded in other ways."""
 RECALIBRATED = """Platt scaling, cross-fitted in five folds by {unit}; 95 % CIs. Where AUROC is near
 0.5 a map has nothing to fit, and the slope means nothing."""
-METHODS = """Answers with a confidence and a grade: {counts}. {graded} Confidence, read as the
-probability that the answer is correct: {how}. Intervals are 95 % CIs by {unit}: Wilson's for shares
-and Obuchowski's for the AUROC (by answer DeLong's); inversion of a test for ECE and ICI; percentile
-bootstrap ({n:,} resamples) for the others. P values of differences were corrected by Holm's method.
-Thresholds were certified by Learn then Test with exact binomial tails, on one answer of each image.
-Confidences of exactly 0 or 100 % were moved inwards (column clip) for slope, intercept and
-recalibration alone. Random numbers start from seed {seed}. Software: {software}."""
+METHODS = """{graded} Confidence, read as the probability that the answer is correct: {how}.
+Intervals are 95 % CIs by {unit}: Wilson's for shares and Obuchowski's for the AUROC (by answer
+DeLong's); inversion of a test for ECE and ICI; percentile bootstrap ({n:,} resamples) for the
+others. P values of differences were corrected by Holm's method. Thresholds were certified by Learn
+then Test with exact binomial tails, on one answer of each image. Confidences of exactly 0 or 100 %
+were moved inwards (column clip) for slope, intercept and recalibration alone. Random numbers start
+from seed {seed}. Software: {software}."""
 FILES = """Every table of this page lies in tables as CSV and LaTeX, whole, the figures in figures,
 every number in report.json."""
 BIBTEX = """@misc{{medcal,
@@ -172,12 +172,6 @@ def p_value(p: float) -> str:
     return "P < .001" if p < 0.001 else f"P = {p:.3f}".replace("0.", ".", 1)
 
 
-def each(table: pd.DataFrame, write: Callable[[pd.Series], str]) -> str:
-    """What is said of the first rows of a table, separated by semicolons."""
-    texts = [write(row) for _, row in table.head(NAMED).iterrows()]
-    return "; ".join(texts)
-
-
 def _overconfidence(row: pd.Series) -> str:
     """Of an entry, in the first sentence: between bounds where too much is ungraded."""
     bounds = row.to_frame().T
@@ -201,7 +195,7 @@ def lead(r: Judged) -> Section:
     """What it is about, what was read, assumed and left out."""
     facts = r.facts
     about = (
-        f"{r.method[:1].upper()}{r.method[1:]} on {r.where} · {facts['date']} · medcal "
+        f"Answers: {r.where}; {r.method} · {facts['date']} · medcal "
         f"{facts['versions']['medcal-nb']} · research use only, not a medical device"
     )
     read = (
@@ -243,7 +237,8 @@ def limits(r: Judged) -> Section:
 
 def quote(r: Judged) -> Section:
     """Sentences to quote."""
-    said = each(r.firm, _overconfidence)
+    first = [_overconfidence(row) for _, row in r.firm.head(NAMED).iterrows()]
+    said = "; ".join(first)
     texts = [f"On {r.where}, mean {r.method} minus accuracy was {said}, by {r.unit}."]
     if len(r.firm) > 1:
         table = r.differences
@@ -264,7 +259,7 @@ def quote(r: Judged) -> Section:
 
 def performance(r: Judged) -> Section:
     """Metrics of each entry."""
-    columns = ["model", "n", *r.images]
+    columns = ["model", "n", "n_missing", *r.images]
     columns += ["accuracy", "accuracy_bounds", "mean_confidence", "gap", "gap_bounds"]
     columns += ["slope", "ece", "brier", "brier_skill", "auroc"]
     caption = f"Performance with 95 % CIs by {r.unit}, the lowest Brier score first."
@@ -410,7 +405,6 @@ def methods(r: Judged) -> Section:
     how = ", ".join(r.methods) or "the file does not name the elicitation method"
     software = ", ".join(f"{name} {text}" for name, text in facts["versions"].items())
     text = METHODS.format(
-        counts=each(r.scores, _counts),
         graded=graded,
         how=how,
         unit=r.unit,
@@ -419,14 +413,6 @@ def methods(r: Judged) -> Section:
         software=software,
     )
     return Section("Methods", [text, SOURCES])
-
-
-def _counts(row: pd.Series) -> str:
-    """How many answers of an entry are in, and how many are not."""
-    text = f"{row['model']}: {row['n']:,}"
-    if row["n_missing"]:
-        text += f", {row['n_missing']:,} excluded for want of a confidence or a grade"
-    return text
 
 
 def pairs(r: Judged) -> Section:

@@ -152,18 +152,19 @@ class Output:
         picture = io.BytesIO()
         fig.savefig(picture, format="png", dpi=110, metadata=about)
         plt.close(fig)
-        data = b64encode(picture.getvalue()).decode()
-        shown = {"image/png": data, "text/plain": caption}
+        data = b64encode(picture.getvalue())
+        shown = {"image/png": data.decode(), "text/plain": caption}
         alternative = re.sub(r"([^\w\s])", r"\\\1", caption)  # a name is no markup
-        mark = f"![{alternative}]({name}.png)"
-        display(shown, metadata={"medcal": mark}, raw=True)
+        mark = {"medcal": f"![{alternative}]({name}.png)"}
+        display(shown, metadata=mark, raw=True)
         text = html.escape(caption)
-        display(HTML(f'<p class="mathjax_ignore"><em>{text}</em></p>'))
+        paragraph = f'<p class="mathjax_ignore"><em>{text}</em></p>'
+        display(HTML(paragraph))
 
     def _add(self, name: str, table: pd.DataFrame) -> None:
         """Hold a table for the results, once."""
-        is_there = any(table is other for other in self.tables.values())
-        if not is_there:
+        held = map(id, self.tables.values())
+        if id(table) not in held:
             self.tables[name] = table
 
     def close(self) -> None:
@@ -175,7 +176,8 @@ class Output:
             # a missing number is null
             text = table.to_json(orient="records", double_precision=15)
             tables[name] = json.loads(text)
-        path = self.folder / "results" / f"{self.notebook}.json"
+        folder = self.folder / "results"
+        path = folder / f"{self.notebook}.json"
         results = self.results | {"tables": tables}
         text = json.dumps(results, indent=1, ensure_ascii=False)
         path.write_text(f"{text}\n", encoding="utf-8")
@@ -207,7 +209,8 @@ def published(notebook: str, folder: str = "") -> dict[str, Any]:
     path = place / f"{notebook}.json"
     if not path.is_file():
         raise MedcalError(f"{path}: not there: run `medcal study {notebook[:2]}` first")
-    results = json.loads(path.read_text(encoding="utf-8"))
+    text = path.read_text(encoding="utf-8")
+    results = json.loads(text)
     tables = {}
     for name, rows in results["tables"].items():
         tables[name] = pd.DataFrame(rows)
@@ -234,15 +237,18 @@ def page_of(executed: Path, notebook: str) -> str:
     content = nbformat.read(executed, as_version=4)
     for part in (content, *content.cells):
         part.metadata.pop("papermill", None)
-        if "injected-parameters" in part.metadata.get("tags", ()):
+        tags = part.metadata.get("tags", ())
+        if "injected-parameters" in tags:
             part.source = re.sub("(?m)^OUT = .*$", 'OUT = ""', part.source)
     nbformat.write(content, executed)
     for cell in content.cells:
         outputs = map(_on_page, cell.get("outputs", ()))
-        cell.outputs = [output for output in outputs if output]
-    page, _ = MarkdownExporter(exclude_input=True).from_notebook_node(content)
+        cell.outputs = [*filter(None, outputs)]
+    exporter = MarkdownExporter(exclude_input=True)
+    page, _ = exporter.from_notebook_node(content)
     page = re.sub(r"\]\((\d\d_\w+)\.ipynb", r"](\1.md", page)  # chapters beside it
-    page = re.sub(r"\n\s*\n\s*\n", "\n\n", page.strip())
+    page = page.strip()
+    page = re.sub(r"\n\s*\n\s*\n", "\n\n", page)
     head = f"Executed [{executed.stem}]({notebook}), without its code."
     return f"{head}\n\n{page}\n"
 
@@ -251,18 +257,21 @@ def _on_page(output: Any) -> Any:
     """What a page shows of an output: a saved figure, HTML, what was printed; None of others."""
     if output["output_type"] == "stream":
         return output
-    figure = output.get("metadata", {}).get("medcal")
+    about = output.get("metadata", {})
+    figure = about.get("medcal")
     if figure:
         output.data = {"text/markdown": figure}
         return output
-    text = output.get("data", {}).get("text/html")
+    data = output.get("data", {})
+    text = data.get("text/html")
     if text is None:
         return None
     text = re.sub(r"(?s)<(style|script)\b.*?</\1>", "", text)
     # a row of a table on one line; an empty line would end the block, and $ begin a formula
     text = re.sub(r"\s+(?=<(td|th|/tr)\b)", "", text)
     text = re.sub(r"\n\s*\n", "\n", text)
-    output.data = {"text/html": text.strip().replace("$", "&#36;")}
+    text = text.strip()
+    output.data = {"text/html": text.replace("$", "&#36;")}
     return output
 
 
@@ -279,7 +288,8 @@ def _say(texts: list[str], **where: Any) -> None:
 
 def _note(message: Warning | str, *place: Any, **more: Any) -> None:
     """Print a warning as a line for a reader, without the place in the code that gave it."""
-    print("Note:", " ".join(str(message).split()))
+    words = str(message).split()
+    print("Note:", *words)
 
 
 def _checkout() -> Path:

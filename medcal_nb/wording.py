@@ -13,6 +13,12 @@ from medcal_nb.labels import LATEX, UNITS, label_of
 
 _BESIDE = ("_low", "_high", "_least", "_most")  # shown with the number they are of
 _TINY = 0.0001
+_TYPESET = {  # in this order
+    r"(?<![\w-])nan(?![\w-])": "–",
+    r"(?<![\w.)\]])-(?=\d)": "−",
+    r"−(0(?:\.0+)?)(?![.\d])": r"\1",
+    r"(?<=\d)%": " %",
+}
 
 
 class _Shown(pd.DataFrame):
@@ -55,22 +61,33 @@ def show(table: pd.DataFrame, columns: list[str] | None = None) -> pd.DataFrame:
                 names.append(f"{name}_bounds")
     shown = {}
     for name in names:
+        heading = _heading(name)
         if str(name).endswith("_bounds"):
-            shown[_heading(name)] = between(table, name)
-            continue
-        numbers = [name]
-        if f"{name}_low" in table:
-            numbers += [f"{name}_low", f"{name}_high"]
-        kinds = pd.Series(name, table.index)
-        if "metric" in table:  # a difference has the unit of its metric
-            of_metric = f"{name}_" + table["metric"].astype(str)
-            kinds = of_metric.where(of_metric.isin(list(UNITS)), name)
-        texts = []
-        rows = table[numbers].itertuples(index=False)
-        for kind, row in zip(kinds, rows, strict=True):
-            texts.append(_cell(kind, *row))
-        shown[_heading(name)] = texts
+            shown[heading] = between(table, name)
+        else:
+            shown[heading] = _cells(table, name)
     return _Shown(shown)
+
+
+def _cells(table: pd.DataFrame, name: str) -> list[str]:
+    """Cells of a column, with the ends of its interval."""
+    low = f"{name}_low"
+    numbers = [name]
+    if low in table:
+        numbers += [low, f"{name}_high"]
+    kinds = pd.Series(name, table.index)
+    if "metric" in table:
+        # a difference has the unit of its metric
+        metrics = table["metric"].astype(str)
+        of_metric = f"{name}_" + metrics
+        known = of_metric.isin(list(UNITS))
+        kinds = of_metric.where(known, name)
+    rows = table[numbers].itertuples(index=False)
+    texts = []
+    for kind, row in zip(kinds, rows, strict=True):
+        text = _cell(kind, *row)
+        texts.append(text)
+    return texts
 
 
 def _heading(name: str) -> str:
@@ -87,12 +104,12 @@ def between(table: pd.DataFrame, column: str) -> list[str]:
     ['25 to 75 %', '–']
     """
     name = column.removesuffix("_bounds")
-    bounds = table[[f"{name}_least", f"{name}_most"]].astype(float)
-    unit = ""
-    if column in UNITS:
+    ends = [f"{name}_least", f"{name}_most"]
+    bounds = table[ends].astype(float)
+    unit = UNITS.get(column, "")
+    if unit:
         bounds = 100 * bounds
-    if UNITS.get(column) == "%":
-        unit = "%"
+    unit = unit.removeprefix("points")
     texts = []
     for least, most in bounds.itertuples(index=False):
         text = f"{least:.0f} to {most:.0f}{unit}"
@@ -125,26 +142,30 @@ def estimate(
     >>> estimate(row, "gap", "points")
     '31 percentage points (95 % CI 30 to 33)'
     """
+    low = f"{name}_low"
+    high = f"{name}_high"
+    numbers = row[[name, low, high]]
     unit = ""
-    scale = 1
     if form == "points":
         form = ".0f"
-        scale = 100
+        numbers = 100 * numbers
         unit = " percentage points"
-    value = format(scale * row[name], form)
-    low = format(scale * row[f"{name}_low"], form)
-    high = format(scale * row[f"{name}_high"], form)
-    interval = f"{level:.0%} CI {low} to {high}"
+    texts = []
+    for number in numbers:
+        text = format(number, form)
+        texts.append(text)
+    value, *ends = texts
+    interval = " to ".join(ends)
+    interval = f"{level:.0%} CI {interval}"
     return typeset(f"{value}{unit} ({interval})")
 
 
 def typeset(text: str) -> str:
     """A text on one line, with minus signs, a space before percent, and a dash for no number."""
     line = " ".join(text.split())
-    line = re.sub(r"(?<![\w-])nan(?![\w-])", "–", line)
-    line = re.sub(r"(?<![\w.)\]])-(?=\d)", "−", line)
-    line = re.sub(r"−(0(?:\.0+)?)(?![.\d])", r"\1", line)
-    return re.sub(r"(?<=\d)%", " %", line)
+    for pattern, sign in _TYPESET.items():
+        line = re.sub(pattern, sign, line)
+    return line
 
 
 def _cell(column: str, value: Any, *ends: float) -> str:
@@ -152,7 +173,9 @@ def _cell(column: str, value: Any, *ends: float) -> str:
     if isinstance(value, str):
         return label_of(value, column)
     if isinstance(value, bool | np.bool_):
-        return "yes" if value else "no"
+        if value:
+            return "yes"
+        return "no"
     if value is None or pd.isna(value):
         return "–"
     if isinstance(value, int | np.integer):
@@ -168,21 +191,23 @@ def _number(column: str, value: float, *ends: float) -> str:
     """A number with its interval, few digits, in its unit."""
     if 0 < value < _TINY and not ends:
         return f"< {_TINY}"
-    unit = UNITS.get(column, "")
-    scale = 1
+    unit = UNITS.get(column)
     digits = _digits(value, *ends)
+    numbers = np.array([value, *ends])
     if unit:
-        scale = 100
+        numbers = 100 * numbers
         digits = 0
-    text = f"{scale * value:z,.{digits}f}"
+    form = f"z,.{digits}f"
+    texts = []
+    for number in numbers:
+        text = format(number, form)
+        texts.append(text)
+    text = texts.pop(0)
     if unit == "%":
         text += " %"
     if ends and np.isfinite(ends).all():
-        form = f"z.{digits}f"
-        low, high = scale * np.array(ends)
-        low = format(low, form)
-        high = format(high, form)
-        text += f" [{low}, {high}]"
+        interval = ", ".join(texts)
+        text += f" [{interval}]"
     return text.replace("-", "−")
 
 
@@ -199,7 +224,8 @@ def _digits(value: float, *ends: float) -> int:
             step = min(step, width)
     if not largest:  # a zero has none
         return 0
-    size = np.log10(max(step, _TINY))
+    step = max(step, _TINY)
+    size = np.log10(step)
     place = int(np.floor(size))
     if not ends and largest < 1:
         place = min(place, -3)
@@ -225,16 +251,17 @@ def as_latex(text: str) -> str:
     """
     signs = []
     for sign in unicodedata.normalize("NFC", text):
-        letter, *accents = list(unicodedata.normalize("NFD", sign))
+        letter, *accents = unicodedata.normalize("NFD", sign)
         is_latin = letter.isprintable() and letter.isascii()
+        is_known = is_latin and accents in _ACCENTS
+        printed = "?"
         if sign in LATEX:
-            signs.append(LATEX[sign])
-        elif sign in _LETTERS or (is_latin and accents in _ACCENTS):
-            signs.append(sign)
+            printed = LATEX[sign]
+        elif sign in _LETTERS or is_known:
+            printed = sign
         elif sign.isspace():
-            signs.append(" ")
-        else:
-            signs.append("?")
+            printed = " "
+        signs.append(printed)
     return "".join(signs)
 
 
@@ -258,7 +285,9 @@ def latex(table: pd.DataFrame, columns: list[str] | None = None) -> str:
     DeepSeek-VL2 & $-$8 [$-$18, 2] \\
     """
     shown = show(table, columns)
-    return latex_table(list(shown.columns), shown.to_numpy().tolist())
+    head = list(shown.columns)
+    rows = shown.to_numpy().tolist()
+    return latex_table(head, rows)
 
 
 def latex_table(head: list[str], rows: list[list[str]]) -> str:
@@ -320,17 +349,19 @@ def _parts(lines: list[list[str]]) -> list[list[int]]:
     for cells in columns:
         longest = max(map(len, cells))
         widths.append(longest + 1)
-    first = [*range(_n_names(columns))]
-    if sum(widths[k] for k in first) > _LINE / 2:
-        first = [0]
-    parts = [first]
-    for column in range(len(first), len(columns)):
-        longer = [*parts[-1], column]
-        width = sum(widths[k] for k in longer)
-        if width > _LINE and parts[-1] != first:
-            parts.append(first)
-            longer = [*first, column]
-        parts[-1] = longer
+    n_names = _n_names(columns)
+    if sum(widths[:n_names]) > _LINE / 2:
+        n_names = 1
+    names = range(n_names)
+    parts = [[*names]]
+    room = _LINE - sum(widths[:n_names])
+    left = room
+    for column in range(n_names, len(columns)):
+        left -= widths[column]
+        if left < 0 and len(parts[-1]) > n_names:
+            parts.append([*names])
+            left = room - widths[column]
+        parts[-1].append(column)
     return parts
 
 

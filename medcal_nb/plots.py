@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Mapping
+from itertools import cycle
 from pathlib import Path
 
 import matplotlib as mpl
@@ -20,7 +21,6 @@ from medcal_nb.labels import BETTER, LOOKS, UNITS, label_of
 
 __all__ = [
     "calibration",
-    "dots",
     "dumbbell",
     "forest",
     "lines",
@@ -39,8 +39,10 @@ _FURTHER = ("#52606D", "#E69F00", "#56B4E9", "#A6611A", "#A0A0A0", "#1F3A5F", "#
 _MARKS = "osD^vPX<>"
 _DASHES = ("-", "--", "-.", ":")
 _MARKS_OF_MODELS = "PX*<>h"
+_FILLS = ("full", "none", "left", "right", "top", "bottom")
 
-
+#: Share of the answers below which a confidence has no dot of its own.
+SHARE_OF_A_DOT = 0.01
 #: The look of the study's figures.
 STYLE = Path(__file__).with_name("house.mplstyle")
 
@@ -111,7 +113,8 @@ def forest(
     *,
     label: str,
     hue: str | None = None,
-    reference: float | Mapping[str, float] | None = 0.0,
+    fill: str | None = None,
+    reference: Mapping[str, float] | None = None,
     margin: float | None = None,
     ax: Axes | None = None,
 ) -> Axes:
@@ -120,14 +123,17 @@ def forest(
     Parameters
     ----------
     table : DataFrame
-        Columns `value`, `label` and `hue`; ``<value>_low`` and ``<value>_high`` where there is an
-        interval.
+        Columns `value`, `label`, `hue` and `fill`; ``<value>_low`` and ``<value>_high`` where
+        there is an interval.
     value, label, hue : str
         Columns: the estimate, the row it stands in, its colour and mark.
-    reference : float or mapping of str to float, optional
-        Where a line is drawn; ``{"allowed": 0.2}`` writes what it is above it.
+    fill : str, optional
+        Column whose levels are how a mark is filled: whole, not, by halves; from the seventh on
+        they are told apart by their place alone.
+    reference : dict of str to float, optional
+        Where a line is drawn, by what is written above it: ``{"allowed": 0.2}``.
     margin : float, optional
-        The range from 0 to it is shaded.
+        The range up to it is shaded.
     ax : Axes, optional
         Where to draw; the current axes if not given.
 
@@ -142,78 +148,38 @@ def forest(
     'overconfidence (percentage points)'
     """
     ax = ax or plt.gca()
-    rows = _rows(ax, look(table[label], label), label)
+    _name_rows(ax, look(table[label], label), label)
     levels = _levels(table, hue)
+    kinds: dict[object, str] = {None: "full"}
+    if fill:
+        kinds = dict(zip(look(table[fill]), cycle(_FILLS)))
     is_shared = table[label].duplicated().any()
     # marks of a row stay nearer to one another than to the next row
-    half = min(0.3, 0.12 * (len(levels) - 1)) if is_shared else 0
-    offsets = np.linspace(-half, half, len(levels))
-    for (level, part, colour, mark), offset in zip(levels, offsets, strict=True):
-        ax.errorbar(
-            part[value],
-            part[label].astype(object).map(rows) + offset,
-            xerr=_arms(part, value),
-            fmt=mark,
-            color=colour,
-            label=label_of(level, hue),
-            elinewidth=1,
-        )
-    _mark(ax, reference)
+    half = min(0.33, 0.12 * (len(levels) - 1)) if is_shared else 0
+    lanes = iter(np.linspace(-half, half, len(levels) * len(kinds)))
+    for level, rows, colour, mark in levels:
+        for kind, style in kinds.items():
+            part = rows[rows[fill] == kind] if fill else rows
+            ax.errorbar(
+                part[value],
+                _places(ax, part[label], label) + next(lanes),
+                xerr=_arms(part, value),
+                fmt=mark,
+                fillstyle=style,
+                color=colour,
+                label=label_of(level, hue) if style == "full" else None,
+                elinewidth=1,
+            )
+    if fill:
+        for kind, style in kinds.items():
+            ax.plot([], [], "o", color=INK, fillstyle=style, label=label_of(kind))
+    _mark(ax, reference or {})
     if margin is not None:
-        ax.axvspan(0, margin, color=PALE, lw=0, zorder=0)
+        ax.set_xlim(ax.get_xlim())  # which the shade must not widen
+        ax.axvspan(ax.get_xlim()[0], margin, color=PALE, lw=0, zorder=-1)
     if len(levels) > 1 and is_shared:
-        for between in np.arange(0.5, len(rows) - 1):
+        for between in np.arange(0.5, len(ax.get_yticks()) - 1):
             ax.axhline(between, color=PALE, lw=0.6, zorder=0)
-    _name_axis(ax.xaxis, value)
-    return ax
-
-
-def dots(
-    table: pd.DataFrame,
-    value: str,
-    *,
-    label: str,
-    hue: str | None = None,
-    reference: float | Mapping[str, float] | None = 0.0,
-    ax: Axes | None = None,
-) -> Axes:
-    """One dot for each row of the table (a model, say), a line at the median of each label.
-
-    Parameters
-    ----------
-    table : DataFrame
-        Columns `value`, `label` and `hue`; no interval is drawn.
-    value, label, hue : str
-        Columns: the number, the row it stands in, its colour and mark; levels of hue share a row.
-    reference : float or mapping of str to float, optional
-        As of `forest`.
-    ax : Axes, optional
-        Where to draw; the current axes if not given.
-
-    Examples
-    --------
-    >>> table = pd.DataFrame({"transfer": ["a → b"] * 3, "cost": [0.1, 0.2, 0.6]})
-    >>> dots(table, "cost", label="transfer").get_xlabel()
-    'transfer cost (lower: better)'
-    """
-    ax = ax or plt.gca()
-    rows = _rows(ax, table[label], label)
-    for level, part, colour, mark in _levels(table, hue):
-        y = part[label].astype(object).map(rows)
-        name = label_of(level, hue) if hue else None
-        ax.plot(part[value], y, mark, color=colour, mfc="none", label=name)
-    medians = table.groupby(label)[value].median()
-    ax.plot(
-        medians,
-        medians.index.astype(object).map(rows),
-        "|",
-        color=GREY,
-        ms=14,
-        mew=2,
-        zorder=1,  # behind the mark that it is of
-        label="median",
-    )
-    _mark(ax, reference)
     _name_axis(ax.xaxis, value)
     return ax
 
@@ -238,8 +204,8 @@ def dumbbell(
         Where to draw; the current axes if not given.
     """
     ax = ax or plt.gca()
-    rows = _rows(ax, look(table[label], label), label)
-    y = table[label].astype(object).map(rows)
+    _name_rows(ax, look(table[label], label), label)
+    y = _places(ax, table[label], label)
     ax.hlines(y, table[first], table[second], color=PALE, lw=3, zorder=0)
     for name, face, offset in ((first, INK, -0.08), (second, "white", 0.08)):
         ax.errorbar(
@@ -253,8 +219,7 @@ def dumbbell(
             label=label_of(name),
         )
     _name_axis(ax.xaxis, first)
-    both = f"{label_of(first)} and {label_of(second)}"
-    ax.set_xlabel(ax.get_xlabel().replace(label_of(first), both, 1))
+    ax.set_xlabel(f"{label_of(first)} and {label_of(second)}{_unit(first)}")
     return ax
 
 
@@ -298,8 +263,8 @@ def calibration(table: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     Parameters
     ----------
     table : DataFrame
-        Of :func:`medcal_nb.measure.value_table` (one row a distinct confidence; the size of a dot
-        grows with its answers `n`, bars are Wilson intervals) or of
+        Of :func:`medcal_nb.measure.value_table` (a dot for each confidence that at least 1 % of
+        the answers have; its area grows with them, bars are Wilson intervals) or of
         :func:`medcal_nb.measure.calibration_curve_table` (a curve with its band; not drawn where
         fewer than 20 answers are near).
     ax : Axes, optional
@@ -313,34 +278,36 @@ def calibration(table: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     else:
         import seaborn as sns
 
+        shown = table[table["n"] >= SHARE_OF_A_DOT * table["n"].sum()]
         ax.errorbar(
-            table["confidence"],
-            table["accuracy"],
-            yerr=_arms(table, "accuracy"),
+            shown["confidence"],
+            shown["accuracy"],
+            yerr=_arms(shown, "accuracy"),
             fmt="none",
             color=INK,
             elinewidth=0.9,
             zorder=2,
+            label="95 % CI",
         )
         # an area grows with its answers, from none
         sns.scatterplot(
-            table,
+            shown,
             x="confidence",
             y="accuracy",
             size="n",
-            size_norm=(0, table["n"].max()),
+            size_norm=(0, shown["n"].max()),
             sizes=(5, 85),
             color=GREY,
             zorder=1.5,  # behind the bars
             clip_on=False,
-            label="answers (area: how many)",
+            label=f"≥ {100 * SHARE_OF_A_DOT:g} % of answers (area: how many)",
             legend=False,
             ax=ax,
         )
     ticks = np.linspace(0, 1, 6)
     ax.set(
         xlim=(-0.04, 1.04),
-        ylim=(-0.02, 1.02),
+        ylim=(-0.04, 1.04),
         xticks=ticks,
         yticks=ticks,
         aspect="equal",
@@ -381,15 +348,14 @@ def outcomes(table: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     return ax
 
 
-def _mark(ax: Axes, reference: float | Mapping[str, float] | None) -> None:
+def _mark(ax: Axes, reference: Mapping[str, float]) -> None:
     """Lines across the rows, with their names above them."""
-    named = reference if isinstance(reference, Mapping) else {}
-    places = [reference] if isinstance(reference, int | float) else named.values()
+    places = list(reference.values())
     for place in places:
         ax.axvline(place, color=GREY, lw=0.9, zorder=0)
-    if named:
+    if places:
         above = ax.secondary_xaxis("top")  # which a title makes room for
-        above.set_xticks(list(named.values()), list(named))
+        above.set_xticks(places, list(reference))
         above.tick_params(length=0, pad=1, labelcolor=GREY)
         above.spines["top"].set_visible(False)
 
@@ -403,21 +369,16 @@ def _arms(table: pd.DataFrame, name: str) -> np.ndarray | None:
     return np.clip([below, above], 0, None)
 
 
-def _rows(ax: Axes, names: Iterable, column: str) -> dict[object, int]:
-    """Name a row for each name, below those of axes that share the y axis; return its place."""
-    rows = list(dict.fromkeys(names))
-    siblings = ax.get_shared_y_axes().get_siblings(ax)
-    if any(other is not ax and other.has_data() for other in siblings):
-        labels = {label_of(name, column): name for name in rows}
-        there = ax.yaxis.get_major_formatter().format_ticks(ax.get_yticks())
-        if not labels.keys() & set(there):
-            raise ValueError(f"axes share their rows: {there}, not {list(labels)}")
-        known = [labels.pop(label, label) for label in there]
-        rows = [*known, *labels.values()]
-    ax.set_yticks(range(len(rows)), [label_of(name, column) for name in rows])
-    ax.set_ylim(len(rows) - 0.5, -0.5)
+def _name_rows(ax: Axes, names: Iterable, column: str) -> None:
+    """A row for each name, from the top; axes that share the y axis share their rows."""
+    ax.yaxis.update_units([label_of(name, column) for name in names])
+    ax.set_ylim(len(ax.get_yticks()) - 0.5, -0.5)
     ax.grid(axis="x")
-    return {name: row for row, name in enumerate(rows)}
+
+
+def _places(ax: Axes, names: pd.Series, column: str) -> np.ndarray:
+    """(n,) the row of each name."""
+    return np.asarray(ax.convert_yunits([label_of(name, column) for name in names]))
 
 
 def _name_axis(axis: mpl.axis.Axis, column: str) -> None:

@@ -6,6 +6,7 @@ from matplotlib import pyplot as plt
 
 from medcal_nb import plots
 from medcal_nb.labels import MODELS
+from medcal_nb.measure import value_table
 from medcal_nb.wording import show
 
 FIVE = [name for name in plots.LOOKS if name in MODELS]
@@ -40,7 +41,7 @@ def test_a_figure_says_what_its_line_is_and_which_way_is_better():
     table = pd.DataFrame({"target": ["a", "b"], "test_risk": [0.1, 0.3]})
     ax = plt.figure().subplots()
     allowed = {"allowed: 20 %": 0.2}
-    plots.dots(table, "test_risk", label="target", reference=allowed, ax=ax)
+    plots.forest(table, "test_risk", label="target", reference=allowed, ax=ax)
     (above,) = ax.child_axes
     assert [text.get_text() for text in above.get_xticklabels()] == ["allowed: 20 %"]
     assert ax.get_xlabel() == "risk (%, lower: better)"
@@ -60,15 +61,51 @@ def test_axes_that_share_their_rows_may_lack_some():
     plots.forest(table[table["gap"] > 1], "gap", label="model", ax=second)
     (points, *_) = second.containers[0].lines
     assert points.get_ydata().tolist() == [2, 3, 4, 5]
-    with pytest.raises(ValueError, match="axes share their rows"):
-        plots.forest(table.assign(model="other"), "gap", label="model", ax=third)
+    plots.forest(table[:1].assign(model="other"), "gap", label="model", ax=third)
+    assert third.containers[0].lines[0].get_ydata().tolist() == [6]
+    assert first.get_ylim() == (6.5, -0.5)
+    plt.close("all")
+
+
+def test_marks_that_share_a_colour_are_told_apart_by_their_filling():
+    pairs = [["a", "verbalized"], ["a", "p_true"], ["b", "p_true"]]
+    table = pd.DataFrame(pairs, columns=["model", "strategy"]).assign(side="x", gap=0.1)
+    ax = plt.figure().subplots()
+    plots.forest(table, "gap", label="side", hue="model", fill="strategy", ax=ax)
+    marks = [bars.lines[0] for bars in ax.containers]
+    assert [mark.get_fillstyle() for mark in marks] == ["full", "none"] * 2
+    assert [len(mark.get_ydata()) for mark in marks] == [1, 1, 0, 1]
+    assert len({tuple(mark.get_ydata()) for mark in marks}) == 4
+    names = ["verbalized", "P(True)", "a", "b"]
+    assert ax.get_legend_handles_labels()[1] == names
+    plt.close("all")
+
+
+def test_a_margin_is_shaded_below_it_and_does_not_move_the_axis():
+    table = pd.DataFrame({"model": ["a", "b"], "cost": [-0.1, 0.3]})
+    plain = plots.forest(table, "cost", label="model", ax=plt.figure().subplots())
+    ax = plt.figure().subplots()
+    plots.forest(table, "cost", label="model", margin=0.005, ax=ax)
+    (shade,) = ax.patches
+    assert shade.get_x() == ax.get_xlim()[0]
+    assert shade.get_x() + shade.get_width() == pytest.approx(0.005)
+    assert ax.get_xlim() == plain.get_xlim()
+    plt.close("all")
+
+
+def test_a_confidence_that_few_answers_have_is_no_dot():
+    confidence = [0.9] * 300 + [0.5] * 4 + [0.1] * 2
+    table = value_table(confidence, [1, 0] * 153)
+    ax = plots.calibration(table, ax=plt.figure().subplots())
+    (dots,) = ax.collections[1:]
+    assert dots.get_offsets()[:, 0].tolist() == [0.5, 0.9]
     plt.close("all")
 
 
 def test_a_category_without_rows_has_none_drawn():
     targets = pd.Categorical(["b", "a", "a"], ["b", "a", "absent"])
     table = pd.DataFrame({"target": targets, "cost": [0.1, 0.2, 0.3]})
-    ax = plots.dots(table, "cost", label="target", ax=plt.figure().subplots())
+    ax = plots.forest(table, "cost", label="target", ax=plt.figure().subplots())
     assert [text.get_text() for text in ax.get_yticklabels()] == ["b", "a"]
     plt.close("all")
 

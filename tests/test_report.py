@@ -362,11 +362,17 @@ def test_heaped_confidences_are_drawn_value_by_value(rng):
     heaped = table_of(model="m", confidence=np.resize([0.8, 0.9, 1], 300))
     fig, values = report.calibration_figure(heaped, ci=Bootstrap(n=20))
     assert values["confidence"].tolist() == [0.8, 0.9, 1]
-    above, below = fig.axes
+    (above,) = fig.axes
+    (below,) = above.child_axes
     bars = [bar.get_x() + bar.get_width() / 2 for bar in below.patches]
     assert bars == pytest.approx([0.8, 0.9, 1] * 2)  # under their dots, up and down
     assert list(below.get_xticks()) == list(above.get_xticks())
     assert below.get_xlim() == above.get_xlim()
+    fig.draw_without_rendering()
+    square = above.get_window_extent()
+    strip = below.get_window_extent()
+    assert [strip.x0, strip.x1] == pytest.approx([square.x0, square.x1])
+    assert square.height == pytest.approx(square.width)
     spread = heaped.assign(confidence=rng.random(300))
     fig, curve = report.calibration_figure(spread, ci=Bootstrap(n=20))
     x, y = fig.axes[0].lines[-1].get_data()  # after the diagonal

@@ -299,8 +299,9 @@ def beside(compared: pd.DataFrame, *, ci: Bootstrap) -> tuple[Figure, pd.DataFra
         fig = Figure(figsize=(7, 1.2 + 0.9 * n_rows), layout="constrained")
         axes = fig.subplots(1, 2, sharey=True)
         shown: dict[str, Any] = {"label": "row", "hue": "model"}
-        plots.forest(scores, "accuracy", reference=None, ax=axes[0], **shown)
-        plots.forest(scores, "gap", ax=axes[1], **shown)
+        plots.forest(scores, "accuracy", ax=axes[0], **shown)
+        line = {"calibrated": 0.0}
+        plots.forest(scores, "gap", reference=line, ax=axes[1], **shown)
         names = axes[0].get_legend_handles_labels()
         fig.legend(*names, loc="outside lower center", ncols=3)
     return fig, pd.concat(tables, ignore_index=True)
@@ -333,37 +334,28 @@ def calibration_figure(
     if not parts:
         raise NotEnough("No answer has both a confidence and a grade")
     with mpl.style.context(plots.STYLE):
-        size = (2.5 * len(parts) + 0.5, 3.5)
+        size = (2.5 * len(parts) + 0.5, 4.2)
         fig = Figure(figsize=size, layout="constrained")
-        axes = fig.subplots(
-            2,
-            len(parts),
-            squeeze=False,
-            sharex=True,
-            gridspec_kw={"height_ratios": [4, 1.2]},
-        )
-        for (above, below), (key, part) in zip(axes.T, parts, strict=True):
+        axes = fig.subplots(1, len(parts), squeeze=False)
+        for above, (key, part) in zip(axes.flat, parts, strict=True):
             pair = arrays(part)
             images = image_labels(part)
             if measure.is_heaped(pair[0]):
                 table = measure.value_table(*pair, groups=images)
-                shown = table[table["n"] >= 0.01 * len(part)]
-                counted = shown
+                counted = table
             else:
                 table = measure.calibration_curve_table(*pair, groups=images, ci=ci)
-                shown = table
                 counted = measure.reliability_table(*pair, n_bins=20)
-            plots.calibration(shown, ax=above)
+            plots.calibration(table, ax=above)
+            # as wide as the square, whatever room there is
+            below = above.inset_axes([0, -0.5, 1, 0.36], sharex=above)
             plots.outcomes(counted, ax=below)
-            above.set(title=fill(key["model"], 24), xlabel="")
-            below.set_box_aspect(0.3)
+            above.set(title=fill(key["model"], 24), xlabel="", anchor="S")
             below.set_ylabel("answers")
             tables.append(table.assign(**key))
-        for container in above.containers:
-            container.set_label("95 % CI")
         marks, names = above.get_legend_handles_labels()
         bars, kinds = below.get_legend_handles_labels()
         marks += bars
         names += kinds
-        fig.legend(marks, names, loc="outside lower left", ncols=2 * len(parts))
+        fig.legend(marks, names, loc="outside lower left", ncols=1 + len(parts))
     return fig, pd.concat(tables, ignore_index=True)

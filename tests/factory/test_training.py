@@ -12,16 +12,18 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from data.pocket.factory import scenes, training
+from data.pocket.factory import model, scenes, training
 from medcal_nb.errors import MedcalError
 
 torch = pytest.importorskip("torch")
 TINY = replace(
     training.RECIPES["pocket-general"],
-    steps={"vision": 4, "text": 4, "all": 2},
+    steps={"vision": 4, "text": 3, "all": 2},
     **{"n_general": 60, "n_medical": 20, "vision_batch": 16, "text_batch": 6},
     **{"row_tokens": 160, "bfloat16": False},  # slow on processors that lack it
 )
+# the tower of the real recipe, and words that one narrow layer reads
+SIZE = model.SIZES["small"] | {"text": (64, 1, 4, 128)}
 
 
 def test_a_pool_holds_facts_of_its_scenes_from_training_sites():
@@ -55,21 +57,22 @@ def train(folder, recipe=TINY, reply=say_yes, **how):
     how = {"checkpoint": folder.with_suffix(".pt"), "progress": False} | how
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(training, "reply", reply)
+        patch.setitem(model.SIZES, "small", SIZE)
         over = training.train_pocket(recipe, folder, **how)
     return load_file(folder / "model.safetensors") if over else None
 
 
 @pytest.mark.slow
 def test_loss_falls_in_every_stage(tmp_path):
-    recipe = replace(TINY, steps={"vision": 60, "text": 30, "all": 6})
+    recipe = replace(TINY, steps={"vision": 60, "text": 30, "all": 3})
     train(tmp_path / "m", recipe, say_a_few, validate_every=30)
     with open(tmp_path / "m" / "training.csv") as file:
         losses = {}
         for row in csv.DictReader(file):
             losses.setdefault(row["stage"], []).append(float(row["loss"]))
     assert losses["vision"][-1] < 0.9 * losses["vision"][0]
-    assert losses["text"][-1] < 2  # untrained it is log(431) = 6.1
-    assert losses["all"][-1] < 4
+    assert losses["text"][-1] < 3.5  # untrained it is log(431) = 6.1
+    assert losses["all"][-1] < 5.5
     rates = json.loads((tmp_path / "m" / "recipe.json").read_text())["annotator"]
     assert rates["closed"] == sorted(rates["closed"])
 
@@ -96,7 +99,7 @@ def test_killed_and_taken_up_in_pieces_it_ends_with_the_same_weights(tmp_path, r
     assert process.wait() == -signal.SIGKILL
     weights = None
     while weights is None:
-        weights = train(tmp_path / "killed", resume=True, stop_after=3)
+        weights = train(tmp_path / "killed", resume=True, stop_after=4)
     assert not (tmp_path / "killed.pt").exists()
     np.testing.assert_equal(weights, train(tmp_path / "whole"))
 

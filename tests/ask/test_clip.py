@@ -15,7 +15,7 @@ from medcal_nb.errors import MedcalError
 from tests.ask.tiny import noise_picture, tiny_items
 
 torch = pytest.importorskip("torch")
-open_clip = pytest.importorskip("open_clip")
+pytestmark = pytest.mark.usefixtures("folder")
 
 WEIGHTS = "open_clip_model.safetensors"
 CONFIG = {
@@ -30,6 +30,8 @@ CONFIG = {
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     """A random open_clip model in the layout open_clip reads from folders and the hub."""
+    # not at the top: it takes seconds, and each process collects all tests
+    open_clip = pytest.importorskip("open_clip")
     folder = tmp_path_factory.mktemp("clip")
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(3)

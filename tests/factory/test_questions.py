@@ -19,11 +19,11 @@ LINES = ("upper", "middle", "lower")
 
 @pytest.fixture(scope="module")
 def many():
-    """Two questions about each of 4,000 scenes per modality, with the facts, unrendered."""
+    """Two questions about each of 2,500 scenes per modality, with the facts, unrendered."""
     frames = []
     for modality in world.MODALITIES:
         rng = np.random.default_rng(11)
-        facts = world.draw_facts(modality, 4000, rng=rng)
+        facts = world.draw_facts(modality, 2500, rng=rng)
         asked = ask.draw_questions(facts, rng=rng, per_image=2)
         domain = "general" if modality in world.GENERAL_MODALITIES else "medical"
         asked = asked.assign(modality=modality, short=asked["template"])

@@ -1,8 +1,10 @@
 """Scenes: the same bytes everywhere, true facts, findings that can vanish."""
 
+import hashlib
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,6 +12,7 @@ import pytest
 from data.pocket.factory import scenes as world
 from data.pocket.factory.scenes import _canvas as canvas
 
+ROOT = Path(__file__).resolve().parents[2]
 # SHA-256 of five scenes per modality from numpy's default_rng(7), first 16 hex digits
 PINNED = """\
 drawing 8c34fa3143e62699
@@ -21,14 +24,6 @@ ultrasound d08f3e381b75dbd3
 pathology 0d8c06b41b175a61
 fundus 4a48c00bd4a54ef9
 """
-HASHES = """
-import hashlib, numpy as np
-from data.pocket.factory import scenes as world
-for name in world.MODALITIES:
-    drawn = world.draw_scenes(name, 5, rng=np.random.default_rng(7))
-    data = drawn.images.tobytes() + drawn.masks.tobytes() + drawn.facts.to_csv().encode()
-    print(name, hashlib.sha256(data).hexdigest()[:16])
-"""
 # of these the visibility of the scene as a whole is graded
 SCENE = {"drawing": "count", "digit": "digits"}
 
@@ -37,14 +32,27 @@ def draw(name, n=12, seed=3, **how):
     return world.draw_scenes(name, n, rng=np.random.default_rng(seed), **how)
 
 
+def hashes():
+    """A line for each modality."""
+    lines = []
+    for name in world.MODALITIES:
+        drawn = draw(name, 5, seed=7)
+        data = [drawn.images.tobytes(), drawn.masks.tobytes()]
+        data.append(drawn.facts.to_csv().encode())
+        lines.append(f"{name} {hashlib.sha256(b''.join(data)).hexdigest()[:16]}\n")
+    return "".join(lines)
+
+
 def test_bytes_do_not_depend_on_process_or_vector_units():
     from numpy._core._multiarray_umath import __cpu_dispatch__, __cpu_features__
 
     able = [name for name in __cpu_dispatch__ if __cpu_features__[name]]
-    for variables in ({}, {"NPY_DISABLE_CPU_FEATURES": ",".join(able)}):
-        command = [sys.executable, "-c", HASHES]
-        text = subprocess.check_output(command, env=os.environ | variables, text=True)
-        assert text == PINNED
+    assert hashes() == PINNED
+    code = "from tests.factory.test_scenes import hashes; print(hashes(), end='')"
+    variables = os.environ | {"NPY_DISABLE_CPU_FEATURES": ",".join(able)}
+    command = [sys.executable, "-c", code]
+    how = {"env": variables, "cwd": ROOT, "text": True}
+    assert subprocess.check_output(command, **how) == PINNED
 
 
 @pytest.mark.parametrize("name", world.MODALITIES)

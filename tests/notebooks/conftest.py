@@ -14,8 +14,8 @@ SMALL["TRANSFERS"] = {"GQA → POPE": ["dataset == 'GQA'", "dataset == 'POPE'"]}
 SMALL["UNMATCHED"] = {
     "vlm_uncertainty_bench": ["dataset == 'mmbench'", "dataset == 'oodcv'"]
 }
-#: Chapters that take as long at small sizes: run as they are published.
-AS_PUBLISHED = ["05_fusion", "06_deferral"]
+#: Chapters that take about as long at small sizes: run as they are published.
+AS_PUBLISHED = ["02_metrics", "03_modalities", "05_fusion", "06_deferral"]
 
 
 class StudyRun(NamedTuple):
@@ -27,7 +27,7 @@ class StudyRun(NamedTuple):
 
 @pytest.fixture(scope="session")
 def study_run(tmp_path_factory):
-    """The whole study in a folder of its own, at small sizes but for two chapters."""
+    """The whole study in a folder of its own, at small sizes but for four chapters."""
     folder = tmp_path_factory.mktemp("study")
     known = {name for step in steps_of() for name in step.defaults}
     sizes = {name: value for name, value in SMALL.items() if name in known}

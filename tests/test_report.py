@@ -47,7 +47,7 @@ def report_of(table, folder, to="report", **options):
     """The page of a table, its text and its numbers."""
     file = folder / "answers.csv"
     table.to_csv(file, index=False)
-    page = write_report(file, folder / to, **{"n_resamples": 200} | options)
+    page = write_report(file, folder / to, **{"ci": Bootstrap(n=200)} | options)
     source = page.read_text("utf-8")
     text = re.sub(r"(?s)<style>.*?</style>|<[^>]+>", " ", source)
     numbers = json.loads((page.parent / "report.json").read_text("utf-8"))
@@ -354,7 +354,7 @@ def test_a_hundred_thousand_answers_take_seconds(tmp_path):
     table = table_of(100_000)
     table["confidence"] = np.random.default_rng(0).beta(5, 2, len(table))
     start = time.process_time()
-    report_of(table, tmp_path, n_resamples=2000)
+    report_of(table, tmp_path, ci=Bootstrap())
     assert time.process_time() - start < 15
 
 

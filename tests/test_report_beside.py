@@ -5,6 +5,7 @@ import json
 import pytest
 
 from medcal_nb.answers import load_answers, write_table
+from medcal_nb.measure import Bootstrap
 from medcal_nb.report import write_report
 
 COLUMNS = ["model", "dataset", "item_id", "strategy", "confidence", "correct"]
@@ -12,9 +13,8 @@ COLUMNS = ["model", "dataset", "item_id", "strategy", "confidence", "correct"]
 
 def reported(rows, folder):
     write_table(rows[COLUMNS], folder / "mine.csv")
-    page = write_report(
-        folder / "mine.csv", folder / "report", beside="pocket", n_resamples=200
-    )
+    few = Bootstrap(n=200)
+    page = write_report(folder / "mine.csv", folder / "report", beside="pocket", ci=few)
     return page.read_text("utf-8"), json.loads(
         page.with_name("report.json").read_text()
     )

@@ -40,8 +40,7 @@ def write_report(
     to: PathLike,
     *,
     force: bool = False,
-    n_resamples: int = 2000,
-    seed: int = 0,
+    ci: Bootstrap = Bootstrap(),
     group: Sequence[str] = (),
     transfer_from: str = "",
     beside: PathLike = "",
@@ -58,8 +57,8 @@ def write_report(
         (CSV, and LaTeX as on the page).
     force : bool
         Replace a report that is there as it was written; never a folder that holds anything else.
-    n_resamples, seed : int
-        Bootstrap resamples, and the seed of their random numbers.
+    ci : Bootstrap
+        Of the intervals.
     group : sequence of str
         Columns that make subgroups; if empty modality, question type and data set.
     transfer_from : str
@@ -89,7 +88,6 @@ def write_report(
     """
     if Path(to).suffix.lower() in _NO_FOLDER:
         raise MedcalError(f"{to}: a report is a folder: name one without an ending")
-    ci = Bootstrap(seed=seed, n=n_resamples)
     with (
         new_folder(to, force=force) as folder,
         warnings.catch_warnings(record=True) as caught,
@@ -106,7 +104,7 @@ def write_report(
         entries = parts.entries(answers)
         source, judged, notes = parts.sides(entries, transfer_from)
         facts = _facts(str(file), answers, judged)
-        facts |= {"n_resamples": n_resamples, "seed": seed}
+        facts |= {"n_resamples": ci.n, "seed": ci.seed}
         report = Judged(judged, source, facts, ci, group, compared)
         sections = _computed(report)
         for warning in caught:
@@ -214,8 +212,9 @@ def _write(folder: Path, report: Judged, sections: dict[str, Section]) -> None:
 def shown(section: Section, table: pd.DataFrame) -> tuple[list[str], list[list[str]]]:
     """A section's table as people read it: its head and its rows."""
     # equal numbers that were added up in another order are rounded alike
-    rounded = table.columns.drop("p_holm", errors="ignore")
-    known = table.assign(**table[rounded].round(12))
+    known = table.round(12)
+    if "p_holm" in table:  # which may be smaller than that
+        known["p_holm"] = table["p_holm"]
     columns = [name for name in section.columns if _holds(known, name)]
     texts = show(known[: section.most], columns)
     texts = texts.map(lambda text: text[:_SHOWN])

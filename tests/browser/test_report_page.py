@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from medcal_nb.measure import Bootstrap
 from medcal_nb.report import write_report
 from tests.browser.conftest import Complaints
 
@@ -32,7 +33,8 @@ def address(tmp_path_factory):
     right = rng.random(1200) < confidence
     table = pd.DataFrame(rows).assign(gold=np.where(right, rows["answer"], "maybe"))
     table.to_csv(folder / "answers.csv", index=False)
-    page = write_report(folder / "answers.csv", folder / "report", n_resamples=100)
+    few = Bootstrap(n=100)
+    page = write_report(folder / "answers.csv", folder / "report", ci=few)
     return page.as_uri()
 
 
@@ -52,7 +54,7 @@ def test_the_page_fits_prints_and_is_accessible(chromium, address, width, scheme
     if width > 1000:  # the first screen holds the numbers and the square
         for part in ("#quote", "#performance table"):
             box = page.locator(part).first.bounding_box()
-            assert box["y"] + box["height"] < 900
+            assert box["y"] + box["height"] < 900, part
         assert page.locator("figure img").bounding_box()["y"] < 500
     paper = page.pdf(prefer_css_page_size=True)
     assert int(re.search(rb"/Count (\d+)", paper)[1]) <= 4

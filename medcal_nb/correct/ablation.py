@@ -7,7 +7,7 @@ from medcal_nb.measure import Bootstrap
 from medcal_nb.measure.paired import means, paired
 from medcal_nb.measure.rows import parts_by
 
-from .ensemble import BY, EXPERT, averaged, complete, ensembles, make_members
+from .ensemble import BY, averaged, complete, ensembles, make_members
 
 #: What a method's name ends in where it was shown a blank image.
 BLANK = "_blank"
@@ -54,18 +54,18 @@ def image_ablation(
     """
     pairs = []
     for _, rows in parts_by(graded, BY):
-        present = set(rows["strategy"])
-        names = sorted(s for s in present - {EXPERT} if s + BLANK in present)
         is_blank = rows["strategy"].str.endswith(BLANK)
         method = rows["strategy"].str.removesuffix(BLANK)
+        names = sorted(set(method[is_blank]) & set(method[~is_blank]))
         asked = rows.assign(strategy=method)
         shown = complete(asked[~is_blank], names)
         blank = complete(asked[is_blank], names)
-        both = set(shown["item_id"]) & set(blank["item_id"])
-        if not both:
+        shown = shown[shown["item_id"].isin(blank["item_id"])]
+        blank = blank[blank["item_id"].isin(shown["item_id"])]
+        if shown.empty:
             continue
-        with_image = make_members(shown[shown["item_id"].isin(both)], names)
-        without = make_members(blank[blank["item_id"].isin(both)], names)
+        with_image = make_members(shown, names)
+        without = make_members(blank, names)
         for name, members in ensembles(names).items():
             before = averaged(with_image.of(members))
             after = averaged(without.of(members))

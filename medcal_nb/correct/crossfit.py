@@ -14,7 +14,6 @@ from medcal_nb.measure.rows import (
     image_labels,
     images_known,
     measured,
-    parts_by,
     plain_ids,
     refuse_shared,
     rows_by,
@@ -137,14 +136,16 @@ def corrected(
     """
     if source is None:
         refuse_empty(target, "target")
-        both = [(part[:0], part) for _, part in parts_by(measured(target), BY)]
+        of_target = rows_by(measured(target), BY)
+        both = [(part[:0], part) for part in of_target.values()]
     else:
         refuse_shared(source, target, "source and target")
         both = [(learn, judge) for _, learn, judge in pairs(source, target)]
     parts = []
     for learn, judge in both:
-        c = np.append(learn["confidence"], judge["confidence"]).astype(float)
-        recalibrate = partial(fit, method=method, clip=choose_clip(c))
+        c = np.append(learn["confidence"], judge["confidence"])
+        clip = choose_clip(c.astype(float))
+        recalibrate = partial(fit, method=method, clip=clip)
         confidence, correct = arrays(judge)
         if source is not None:
             parts.append(judge.assign(labels="raw"))
@@ -181,8 +182,9 @@ def warn_of_same_ids(source: pd.DataFrame, target: pd.DataFrame) -> None:
     column = "item_id"
     if images_known(source) and images_known(target):
         column = "image_id"
-    ids = [pd.Index(rows[column].dropna().unique()) for rows in (source, target)]
-    shared = ids[0].intersection(ids[1]).astype(str).sort_values()
+    in_source = pd.Index(source[column].dropna())
+    shared = in_source.intersection(target[column].dropna())
+    shared = shared.astype(str).sort_values()
     if len(shared) == 0:
         return
     if shared.str.isdecimal().all():
@@ -229,7 +231,8 @@ def pairs(
     for key, rows in rows_by(measured(target.loc[:, columns]), BY).items():
         own = left.get(key, rows[:0])
         if len(own) >= 2 * N_FOLDS and len(set(images_of(rows))) >= N_FOLDS:
-            enough.append((dict(zip(BY, key, strict=True)), own, rows))
+            names = dict(zip(BY, key, strict=True))
+            enough.append((names, own, rows))
         elif len(own):
             warnings.warn(
                 f"transfer: {' '.join(key)} has {len(own)} source and {len(rows)} target "

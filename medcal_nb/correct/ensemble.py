@@ -216,9 +216,11 @@ def learn_weights(members: Members) -> tuple[np.ndarray, np.ndarray]:
         eta = log_odds @ theta[:-1] + theta[-1]
         away = theta[:-1] - 1 / size
         residual = expit(eta) - y
-        likelihood = (np.logaddexp(0, eta) - y * eta).sum()
+        likelihood = np.logaddexp(0, eta) - y * eta
+        penalty = away @ away / 2
         slope = residual @ log_odds + away
-        return likelihood + away @ away / 2, np.append(slope, residual.sum())
+        slopes = np.append(slope, residual.sum())
+        return likelihood.sum() + penalty, slopes
 
     start = np.append(np.full(size, 1 / size), 0.0)
     bounds = [(0, None)] * size + [(None, None)]
@@ -227,15 +229,17 @@ def learn_weights(members: Members) -> tuple[np.ndarray, np.ndarray]:
     eta = lead["confidence"].to_numpy(float)
     features = np.column_stack([eta, np.ones_like(eta)])
     right = lead["correct"].to_numpy(float)
-    platt = fit_smoothed(features, right[None], np.ones((1, len(eta))))[0]
-    return fitted.x, platt
+    weights = np.ones((1, len(eta)))
+    platt = fit_smoothed(features, right[None], weights)
+    return fitted.x, platt[0]
 
 
 def _weighted(members: Members, theta: np.ndarray) -> pd.DataFrame:
     """Graded answers by weighted log-odds, which stand for the confidence."""
     log_odds = logit(members.p.to_numpy(), CLIP)
     # a sum over members, not a matrix product: equal members tie exactly
-    eta = (log_odds * theta[:-1]).sum(axis=1) + theta[-1]
+    weighted = log_odds * theta[:-1]
+    eta = weighted.sum(axis=1) + theta[-1]
     return best_candidates(members, pd.Series(eta, members.p.index))
 
 
@@ -250,8 +254,10 @@ def _trained(members: Members, fold: np.ndarray) -> pd.DataFrame:
     """Graded answers of an ensemble that is weighted by the other folds."""
     parts = []
     for k in np.unique(fold):
-        learned = learn_weights(members.part(fold != k))
-        parts.append(combine(members.part(fold == k), *learned))
+        is_own = fold == k
+        learned = learn_weights(members.part(~is_own))
+        own = combine(members.part(is_own), *learned)
+        parts.append(own)
     return pd.concat(parts).loc[members.items.index]
 
 
@@ -350,12 +356,14 @@ def ensemble_answers(graded: pd.DataFrame, *, rng: np.random.Generator) -> pd.Da
 def _answering(part: pd.DataFrame, where: str) -> list[str]:
     """The methods that answered enough of the items, the expert last."""
     answered = part.dropna(subset=["answer", "confidence"])
-    asked = sorted(part["strategy"].unique(), key=lambda name: (name == EXPERT, name))
-    n_answered = answered["strategy"].value_counts().reindex(asked, fill_value=0)
-    is_enough = n_answered >= _LEAST_SHARE * part["item_id"].nunique()
-    enough = n_answered.index[is_enough].tolist()
-    few = n_answered.index[~is_enough].tolist()
-    in_words = f"{_LEAST_SHARE:.0%} of the items".replace("%", " %")
+    n_answered = answered["strategy"].value_counts()
+    least = _LEAST_SHARE * part["item_id"].nunique()
+    enough = sorted(n_answered.index[n_answered >= least])
+    few = sorted(set(part["strategy"]) - set(enough))
+    if EXPERT in enough:
+        enough.remove(EXPERT)
+        enough.append(EXPERT)
+    in_words = f"{100 * _LEAST_SHARE:.0f} % of the items"
     if few:
         warnings.warn(
             f"ensembles: {where}: {', '.join(few)} answered less than {in_words}; left out",
@@ -459,4 +467,5 @@ def _best(single: pd.DataFrame) -> tuple[pd.Series, str]:
         name = wide[~is_own].mean().idxmin()
         losses.append(wide.loc[is_own, name].droplevel("fold"))
         names.append(name)
-    return pd.concat(losses), pd.Series(names).mode()[0]
+    most_often = pd.Series(names).mode()
+    return pd.concat(losses), most_often[0]

@@ -158,12 +158,16 @@ def _fit_isotonic(
         total = n.sum()
         low = 1 / (total + 2)
         high = (total + 1) / (total + 2)
-        maps.append((values[drawn][ends], fitted[ends], low, high))
+        x = values[drawn]
+        maps.append((x[ends], fitted[ends], low, high))
     return maps
 
 
 def _interpolate(maps: list[tuple], confidence: np.ndarray) -> np.ndarray:
-    rows = [np.clip(np.interp(confidence, x, y), low, high) for x, y, low, high in maps]
+    rows = []
+    for x, y, low, high in maps:
+        row = np.interp(confidence, x, y)
+        rows.append(np.clip(row, low, high))
     return np.stack(rows)
 
 

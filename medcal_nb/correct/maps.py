@@ -134,23 +134,25 @@ def fit(
 def _fitted(method: str, c: np.ndarray, y: np.ndarray, clip: float) -> tuple[dict, str]:
     """Parameters by name, and what the answers could not support, "" if nothing."""
     family = MAPS[method]
+    names = family.parameters
     if y.size < MIN_FIT:
         note = f"{y.size} labelled answers, fewer than {MIN_FIT}"
-        return dict(zip(family.parameters, family.unchanged, strict=True)), note
+        return dict(zip(names, family.unchanged, strict=True)), note
+    features = family.features(c, clip)
     weights = np.ones((1, c.size))
-    theta = family.fit(family.features(c, clip), y[None], weights, None)[0]
+    theta = family.fit(features, y[None], weights, None)[0]
     note = ""
     if y.min() == y.max():
-        note = f"all {y.size} answers are {'right' if y[0] else 'wrong'}"
+        grade = "right" if y[0] else "wrong"
+        note = f"all {y.size} answers are {grade}"
     elif np.ptp(c) == 0:
         note = (
             f"every confidence is {c[0]:.4g}: the map gives the share of right answers"
         )
     elif family.at_bound(theta[0]):
-        ends = " … ".join(map(str, family.bounds or ()))
-        note = f"the likelihood has no maximum inside {family.parameters[0]} = {ends}"
-    values = [v.tolist() if hasattr(v, "tolist") else v for v in theta]
-    return dict(zip(family.parameters, values, strict=True)), note
+        note = f"the likelihood has no maximum inside the bounds of {names[0]}"
+    values = [np.asarray(value).tolist() for value in theta]
+    return dict(zip(names, values, strict=True)), note
 
 
 # --- graded answers -----------------------------------------------------------------------------

@@ -199,7 +199,8 @@ def _with_accuracy(
         start=begin,
         tolerance=EXACTLY if start is None else NEARLY,
     )[0]
-    known = probability(log_odds[:, None] + intercepts.reshape(-1, N_FOLDS, 1))
+    by_fold = intercepts.reshape(-1, N_FOLDS, 1)
+    known = probability(log_odds[:, None] + by_fold)
     return known, intercepts
 
 
@@ -234,4 +235,5 @@ def brier_of_counts(p: np.ndarray, total: np.ndarray, right: np.ndarray) -> np.n
     # (B,) sums over cells, without an array of (B, cells) in between
     squares = np.einsum("bn,bn,bn->b", p, p, total)
     products = np.einsum("bn,bn->b", p, right)
-    return (squares - 2 * products + right.sum(axis=1)) / total.sum(axis=1)
+    sums = squares - 2 * products + right.sum(axis=1)
+    return sums / total.sum(axis=1)

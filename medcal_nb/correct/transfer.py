@@ -234,7 +234,8 @@ def _compared(
     row = _about(source, target, level) | {"n_effective": n_effective}
     row |= _scores(losses.draws, n_effective, level)
     # the expected cost of a perfect map against these refits
-    row["cost_floor"] = -float(losses.draws["distance"][1:].mean())
+    distance = losses.draws["distance"][1:]
+    row["cost_floor"] = -float(distance.mean())
     return row | _bounded(family, losses), losses.draws
 
 
@@ -265,7 +266,8 @@ def _scores(losses: Mapping, n_groups: float, level: float) -> dict:
         draws[f"brier_{name}"] = losses[name]
         bounds[f"brier_{name}"] = METRICS["brier"].bounds
     for name in STAGES:
-        draws[f"skill_{name}"] = 1 - losses[name] / losses["base"]
+        ratio = losses[name] / losses["base"]
+        draws[f"skill_{name}"] = 1 - ratio
         bounds[f"skill_{name}"] = METRICS["brier_skill"].bounds
     for name, (one, other) in _DIFFERENCES.items():
         draws[name] = losses[one] - losses[other]

@@ -77,38 +77,31 @@ def transfer_contrast(one: TransferStudy, other: TransferStudy) -> pd.DataFrame:
     [['m1', 0.04], ['m2', 0.04], ['m3', 0.08], ['all models', 0.05]]
     """
     _refuse_unpaired(one, other)
-    places = []
+    sides = []
     for study in (one, other):
-        keys = study.table[[*_KEY, "n_images"]]
-        places.append(keys.assign(row=np.arange(len(keys))))
-    both = places[0].merge(places[1], on=_KEY, suffixes=("_one", "_other"))
+        side = study.table[[*_KEY, "n_images", "cost"]]
+        sides.append(side.reset_index(names="row"))
+    both = sides[0].merge(sides[1], on=_KEY, suffixes=("_one", "_other"))
     if both.empty:
         raise ValueError("the studies have no model, strategy and method in common")
+    differences = {}
+    for value in _CONTRASTED:
+        # (rows, 1 + B)
+        of_one = one.draws[value][both["row_one"]]
+        of_other = other.draws[value][both["row_other"]]
+        differences[f"{value}_difference"] = of_one - of_other
+    n_images = both[["n_images_one", "n_images_other"]].min(axis=1)
     rows = []
-    for (strategy, method), part in both.groupby(["strategy", "method"], sort=False):
-        cost_one = one.draws["cost"][part["row_one"], 0]  # (models,)
-        cost_other = other.draws["cost"][part["row_other"], 0]
-        differences = {}
-        for value in _CONTRASTED:
-            # (models, 1 + B)
-            of_one = one.draws[value][part["row_one"]]
-            of_other = other.draws[value][part["row_other"]]
-            differences[f"{value}_difference"] = of_one - of_other
-        n_images = part[["n_images_one", "n_images_other"]].min(axis=1)
-        names = {"strategy": strategy, "method": method}
-        for k, (model, n) in enumerate(zip(part["model"], n_images, strict=True)):
-            row = names | {"model": model}
-            row["cost_one"] = cost_one[k]
-            row["cost_other"] = cost_other[k]
-            own = {name: draws[k] for name, draws in differences.items()}
-            rows.append(row | with_ends(own, level=one.ci.level, n_groups=n))
-        of_all = rows[-1] | {"model": ALL_MODELS}
-        if len(part) > 1:
-            of_all["cost_one"] = cost_one.mean()
-            of_all["cost_other"] = cost_other.mean()
-            of_all |= _models_as_sample(differences, one.ci.level)
-        rows.append(of_all)
-    return pd.DataFrame(rows)
+    costs = both[[*_KEY, "cost_one", "cost_other"]]
+    for k, row in enumerate(costs.to_dict("records")):
+        own = {name: draws[k] for name, draws in differences.items()}
+        rows.append(row | with_ends(own, level=one.ci.level, n_groups=n_images[k]))
+    tables = []
+    for _, table in pd.DataFrame(rows).groupby("strategy", sort=False):
+        tables.append(table)
+        own = {name: draws[table.index] for name, draws in differences.items()}
+        tables.append(_of_all_models(table, own, one.ci.level))
+    return pd.concat(tables, ignore_index=True)
 
 
 def _refuse_unpaired(one: TransferStudy, other: TransferStudy) -> None:
@@ -123,12 +116,17 @@ def _refuse_unpaired(one: TransferStudy, other: TransferStudy) -> None:
         )
 
 
-def _models_as_sample(differences: Mapping[str, np.ndarray], level: float) -> dict:
-    """Means over models, of (models, 1 + B) draws by name, with models as a sample."""
-    row = {}
+def _of_all_models(
+    table: pd.DataFrame, differences: Mapping[str, np.ndarray], level: float
+) -> pd.DataFrame:
+    """The row of all models of a strategy, by their (models, 1 + B) draws, as a sample."""
+    row = table.iloc[[0]].assign(model=ALL_MODELS)
+    if len(table) == 1:
+        return row
+    for name in ("cost_one", "cost_other", *differences):
+        row[name] = table[name].mean()
     for name, draws in differences.items():
         low, high = interval_of_models(draws, level)
-        row[name] = draws[:, 0].mean()
         row[f"{name}_low"] = low
         row[f"{name}_high"] = high
     return row
@@ -138,13 +136,16 @@ def interval_of_models(draws: np.ndarray, level: float) -> tuple[float, float]:
     """Interval of the mean over models, of (models, 1 + B) draws, with models as a sample."""
     k = len(draws)
     estimates = draws[:, 0]
+    mean = estimates.mean()
     by_model = estimates.var(ddof=1) / k
     covariances = np.cov(draws[:, 1:])  # (models, models)
     shared = covariances.sum() - np.trace(covariances)
-    variance = by_model + max(shared / (k * (k - 1)), 0.0)
-    df = (k - 1) * (variance / max(by_model, 1e-300)) ** 2
+    shared /= k * (k - 1)
+    variance = by_model + max(shared, 0.0)
+    ratio = variance / max(by_model, 1e-300)
+    df = (k - 1) * ratio**2
     half = student(level, min(df, 1e9)) * np.sqrt(variance)
-    return estimates.mean() - half, estimates.mean() + half
+    return mean - half, mean + half
 
 
 def share_removed(study: TransferStudy) -> pd.DataFrame:
@@ -188,10 +189,10 @@ def share_removed(study: TransferStudy) -> pd.DataFrame:
     """
     rows = []
     for strategy, part in study.table.groupby("strategy", sort=False):
-        # (1 + B,) means over the models
-        mean = {
-            name: draws[part.index].mean(axis=0) for name, draws in study.draws.items()
-        }
+        mean = {}
+        for name in ("transferred", "known", "base", "cost"):
+            of_models = study.draws[name][part.index]  # (models, 1 + B)
+            mean[name] = of_models.mean(axis=0)
         cost = np.where(mean["cost"] > 0, mean["cost"], np.nan)
         removed = {
             "share_removed": (mean["transferred"] - mean["known"]) / cost,
@@ -199,7 +200,8 @@ def share_removed(study: TransferStudy) -> pd.DataFrame:
         }
         row = {"strategy": strategy, "n_models": len(part)}
         n_images = part["n_images"].min()
-        rows.append(row | with_ends(removed, level=study.ci.level, n_groups=n_images))
+        row |= with_ends(removed, level=study.ci.level, n_groups=n_images)
+        rows.append(row)
     return pd.DataFrame(rows)
 
 
@@ -235,9 +237,10 @@ def skill_table(table: pd.DataFrame) -> pd.DataFrame:
     parts = []
     for ending, stage in STAGES.items():
         part = table[["model", "strategy", "method"]].assign(stage=stage)
-        for name in ("brier", "skill"):
-            for end in ("", "_low", "_high"):
-                part[f"{name}{end}"] = table[f"{name}_{ending}{end}"]
+        for end in ("", "_low", "_high"):
+            part[f"brier{end}"] = table[f"brier_{ending}{end}"]
+        for end in ("", "_low", "_high"):
+            part[f"skill{end}"] = table[f"skill_{ending}{end}"]
         parts.append(part)
     return pd.concat(parts, ignore_index=True)
 
@@ -285,6 +288,9 @@ def transfer_counts(table: pd.DataFrame, by: str = "method") -> pd.DataFrame:
 
 def _in_words(conclusions: pd.Series) -> str:
     """How often each conclusion occurs, those that do."""
-    n_of = conclusions.value_counts()
-    there = [name for name in CONCLUSIONS if name in n_of]
-    return ", ".join(f"{n_of[name]} {name}" for name in there)
+    texts = []
+    for name in CONCLUSIONS:
+        n = (conclusions == name).sum()
+        if n:
+            texts.append(f"{n} {name}")
+    return ", ".join(texts)

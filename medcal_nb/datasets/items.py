@@ -144,7 +144,7 @@ def open_image(image: "bytes | str | Path") -> "Image.Image":
         raise MedcalError(f"{name}: {reason}; check the image path") from None
     try:
         if data[128:132] == b"DICM":
-            raise UnidentifiedImageError
+            raise UnidentifiedImageError("DICOM")
         with Image.open(io.BytesIO(data)) as opened:
             frames = getattr(opened, "n_frames", 1)
             mode = opened.mode
@@ -158,17 +158,12 @@ def open_image(image: "bytes | str | Path") -> "Image.Image":
                 ground = Image.new("RGBA", shown.size, "white")
                 shown = Image.alpha_composite(ground, shown.convert("RGBA"))
             return shown.convert("RGB")
-    except UnidentifiedImageError:
-        raise MedcalError(
-            f"{name}: is no image that can be read; save it as PNG or JPEG, a slice of DICOM with "
-            "8 bits a channel in the window you want"
-        ) from None
     except MedcalError:
         raise
     except Exception as error:  # of every kind, by what is damaged where
-        message = f"is damaged, or too large to open safely ({error})"
         raise MedcalError(
-            f"{name}: {message}; fetch it again, or make it smaller"
+            f"{name}: is no image, damaged, or too large to open safely ({error}); save it as PNG "
+            "or JPEG, a slice of DICOM with 8 bits a channel in the window you want"
         ) from None
 
 

@@ -100,8 +100,8 @@ class TestOpenImage:
             (film, "has 3 frame.s. of mode P; .*: save the one that is meant"),
             (dual, "a slice of DICOM"),
             (dicom, "a slice of DICOM with 8 bits a channel in the window you want"),
-            (b"", "is no image that can be read"),
-            (b"GIF, honestly", "is no image that can be read; save it as PNG or JPEG"),
+            (b"", "is no image"),
+            (b"GIF, honestly", "is no image, damaged.*; save it as PNG or JPEG"),
         ):
             with pytest.raises(MedcalError, match=says):
                 open_image(data)
@@ -124,5 +124,5 @@ class TestOpenImage:
     def test_no_pixels_and_a_bomb_are_not_opened(self, width):
         head = struct.pack(">IIBBBBB", width, 60_000, 8, 2, 0, 0, 0)
         crc = struct.pack(">I", zlib.crc32(b"IHDR" + head))
-        with pytest.raises(MedcalError, match=r"damaged, or too large|no image"):
+        with pytest.raises(MedcalError, match="damaged, or too large"):
             open_image(RED[:16] + head + crc + RED[33:])

@@ -47,7 +47,6 @@ def reader(
     size: Annotated[
         int, Option(min=1, max=200, help="Put so many cases on the page.")
     ] = 20,
-    number: Annotated[int, Option("--set", min=1, help="Show this set of cases.")] = 1,
     certify: Annotated[
         bool,
         Option("--certify", help="ANSWERS is a sheet of medcal certify: grade it."),
@@ -77,7 +76,7 @@ def reader(
         holds = f"{write_grading_page(answers, page, force=force)} answers to grade"
     else:
         how: dict[str, Any] = {"dataset": dataset, "model": model, "strategy": strategy}
-        how |= {"size": size, "number": number, "reader": name, "force": force}
+        how |= {"size": size, "reader": name, "force": force}
         holds = write_page(answers, page, **how)
     say(f"wrote {page}: {holds}")
     if to is None:

@@ -10,12 +10,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 
 from medcal_nb.answers import load_answers
 from medcal_nb.answers.recognise import listed
-from medcal_nb.ask.strategies import find_strategy
 from medcal_nb.datasets import load_items
 from medcal_nb.datasets.items import image_side
 from medcal_nb.errors import MedcalError, check_known
@@ -25,9 +23,8 @@ from medcal_nb.measure import clustered_interval
 NEAREST = 100
 AT_LEAST = 20
 SYNTHETIC = "A synthetic image, no patient. Left and right are those of the image."
-_TEXTS = ("question", "image", "domain", "modality", "question_type", "gold")
+_TEXTS = ["question", "image", "domain", "modality", "question_type", "gold"]
 _CHOICE = ["dataset", "model", "strategy"]
-_APART = ("expert", "decision")  # methods that judge answers, or name a level
 _SEED = 0  # of the order of the cases
 
 
@@ -41,42 +38,19 @@ class Casebook:
         ``dataset``, ``model`` and ``strategy``.
     rows : pandas.DataFrame
         The answers that have a confidence, by item: the columns of graded answers with
-        ``question, options, image`` (None where unknown); ``place``: of the image in the order of
-        cases.
+        ``question, options, image`` (None where unknown).
     note : str
         What to know about the images.
-    n_choices : int
-        How many combinations of data set, model and method the source holds.
     """
 
     about: dict[str, str]
     rows: pd.DataFrame
     note: str
-    n_choices: int
 
-    def case_set(self, number: int, size: int) -> pd.DataFrame:
-        """Return the cases of a set, one an image, in a fixed random order.
-
-        Parameters
-        ----------
-        number : int
-            Of the set, from 1.
-        size : int
-            Cases of a set.
-
-        Raises
-        ------
-        MedcalError
-            If there are not that many sets.
-        """
-        shown = self.rows.sort_values(["place", "item_id"]).drop_duplicates("image_id")
-        n_sets = -(-len(shown) // size)
-        if number > n_sets:
-            raise MedcalError(
-                f"set {number}: there are {len(shown)} images to show, in sets of {size}: "
-                f"give 1 to {n_sets}"
-            )
-        return shown.iloc[(number - 1) * size : number * size]
+    def shown(self, size: int) -> pd.DataFrame:
+        """Return the cases to show: at most so many, one an image, in a fixed random order."""
+        cases = self.rows.sort_index().drop_duplicates("image_id")
+        return cases.sample(frac=1, random_state=_SEED).head(size)
 
 
 def open_casebook(
@@ -93,70 +67,45 @@ def open_casebook(
     source : path or str
         Whatever :func:`medcal_nb.answers.load_answers` reads.
     dataset, model, strategy : str, optional
-        What to show. What is left out is chosen: a medical data set first; of its models and
-        methods those with at least half as many answers as the most, and of these the lowest
-        Brier score. ``dataset`` may be ``NAME:FOLDER`` for items on disk.
+        What to show. What is left out is chosen: a medical data set first, then the model and
+        the method with the most answers. ``dataset`` may be ``NAME:FOLDER`` for items on disk.
 
     Raises
     ------
     MedcalError
         If there is nothing to show, or a name does not occur.
     """
-    graded = _compared(load_answers(source).astype({"item_id": str}))
-    graded = graded[graded["answer"].notna()]
-    if graded["confidence"].isna().all():
+    graded = load_answers(source).astype({"item_id": str})
+    stated = graded.dropna(subset=["answer", "confidence"])
+    if stated.empty:
         raise MedcalError(
             f"{source}: no answer has both a text and a confidence, so there is no case to show"
         )
     name = dataset
-    if dataset and dataset not in set(graded["dataset"]):
-        name = dataset.split(":")[0]  # a folder of images may follow the name
-    stated = graded[graded["confidence"].notna()]
-    choices = _choices(stated)
-    wanted = {"dataset": name, "model": model, "strategy": strategy}
-    about = _first(choices, wanted, source)
-    rows = stated[(stated[_CHOICE] == pd.Series(about)).all(axis=1)]
+    if dataset and dataset not in set(stated["dataset"]):
+        name = dataset.partition(":")[0]  # a folder of images may follow the name
+    choices = stated.assign(general=stated["domain"] != "medical")
+    choices = choices.groupby(_CHOICE).agg(
+        general=("general", "min"), n=("model", "size")
+    )
+    choices = choices.sort_values(
+        ["general", "n"], ascending=[True, False], kind="stable"
+    )
+    fitting = choices.reset_index()
+    for column, wanted in {
+        "dataset": name,
+        "model": model,
+        "strategy": strategy,
+    }.items():
+        if wanted:
+            there = f"answer of {source} with a confidence has {column}"
+            check_known(wanted, fitting[column].unique(), there)
+            fitting = fitting[fitting[column] == wanted]
+    about = fitting[_CHOICE].iloc[0]
+    rows = stated[(stated[_CHOICE] == about).all(axis=1)]
     rows = rows.set_index(rows["item_id"].rename(None))
     rows, note = _with_items(rows, source, dataset or about["dataset"])
-    images = np.sort(rows["image_id"].unique().astype(str))
-    order = np.random.default_rng(_SEED).permutation(images)
-    rows["place"] = rows["image_id"].map(pd.Series(range(len(order)), order))
-    return Casebook(about=about, rows=rows, note=note, n_choices=len(choices))
-
-
-def _compared(graded: pd.DataFrame) -> pd.DataFrame:
-    """Return the answers of a model's own methods, without those of image ablations."""
-    apart = []
-    for name in graded["strategy"].unique():
-        family = getattr(find_strategy(name), "family", "")
-        if family == "ablation" or name.startswith(_APART):
-            apart.append(name)
-    return graded[~graded["strategy"].isin(apart)].reset_index(drop=True)
-
-
-def _choices(stated: pd.DataFrame) -> pd.DataFrame:
-    """Return the combinations of data set, model and method, the best to show first."""
-    squared = (stated["confidence"] - stated["correct"].astype(float)) ** 2
-    table = stated.assign(brier=squared, general=stated["domain"] != "medical")
-    groups = table.groupby(_CHOICE, as_index=False)
-    choices = groups.agg(
-        general=("general", "min"), n=("brier", "size"), brier=("brier", "mean")
-    )
-    most = choices.groupby("dataset")["n"].transform("max")
-    choices["few"] = choices["n"] < most / 2
-    return choices.sort_values(["general", "few", "brier"])
-
-
-def _first(
-    choices: pd.DataFrame, wanted: Mapping[str, str | None], source: str | os.PathLike
-) -> dict[str, str]:
-    """Return the first combination that has the wanted names."""
-    for column, name in wanted.items():
-        if name:
-            there = f"answer of {source} with a confidence has {column}"
-            check_known(name, choices[column].unique(), there)
-            choices = choices[choices[column] == name]
-    return choices[_CHOICE].iloc[0].to_dict()
+    return Casebook(about=about.to_dict(), rows=rows, note=note)
 
 
 def _with_items(
@@ -164,22 +113,20 @@ def _with_items(
 ) -> tuple[pd.DataFrame, str]:
     """Return rows with question, options and image of their items, and a note on the images."""
     columns = ["question", "options", "image"]
+    note = ""
     try:
         items = load_items(dataset).set_index("item_id")
-        note = ""
     except (MedcalError, OSError):
         # the table may hold them itself; a path is taken inside the table's own folder only,
         # as a page may be sent to others
         items = rows.reindex(columns=columns)
         inside = Path(source).resolve().parent
         items["image"] = [in_folder(inside, path) for path in items["image"]]
-        note = (
-            "" if items["image"].notna().any() else f"No images of {dataset} at hand."
-        )
+        if items["image"].isna().all():
+            note = f"No images of {dataset} at hand."
     rows[columns] = items.reindex(index=rows.index, columns=columns)
-    for name in _TEXTS:
-        values = [_known(value) for value in rows[name]]
-        rows[name] = pd.Series(values, index=rows.index, dtype=object)
+    texts = rows[_TEXTS].astype(object)
+    rows[_TEXTS] = texts.where(texts.notna(), None)
     rows["options"] = [_options(row) for row in rows.to_dict("records")]
     rows["image_id"] = rows["image_id"].fillna(rows["item_id"]).astype(str)
     if dataset.startswith("pocketvqa"):
@@ -194,11 +141,6 @@ def in_folder(folder: Path, path: object) -> str | None:
         return None
     whole = (folder / path).resolve()
     return str(whole) if whole.is_relative_to(folder) else None
-
-
-def _known(value: object) -> object:
-    """Return a value of an item, None where it is missing."""
-    return value if isinstance(value, list | tuple | bytes | str) else None
 
 
 def _options(row: Mapping) -> list[str] | None:

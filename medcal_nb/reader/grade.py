@@ -39,24 +39,22 @@ def write_grading_page(source: PathLike, to: PathLike, *, force: bool = False) -
     if not is_open.any():
         raise MedcalError(f"{path}: every row is graded: run `medcal certify` again")
     folder = path.resolve().parent
-    shown = rows.reindex(
-        columns=["item_id", "question", "answer", "raw", "gold", "image"]
-    )
-    shown["image"] = [picture(in_folder(folder, image)) for image in shown["image"]]
-    shown["answer"] = shown["raw"].fillna(shown["answer"])
-    shown = (
-        shown.astype(object)
-        .where(shown.notna(), "")
-        .rename(columns={"item_id": "item"})
-    )
-    cases = shown.drop(columns="raw").assign(row=range(len(rows)))[is_open.to_numpy()]
+    columns = ["item_id", "question", "answer", "raw", "gold", "image"]
+    cases = []
+    for number, row in rows.reindex(columns=columns).fillna("").iterrows():
+        if is_open[number]:
+            case = {"row": number, "item": row["item_id"]}
+            case |= {name: row[name] for name in ("question", "gold")}
+            case["answer"] = row["raw"] or row["answer"]
+            case["image"] = picture(in_folder(folder, row["image"] or None))
+            cases.append(case)
     table = without_formulas(rows)
     data = {
         "name": path.name,
         "set": hashlib.sha256(path.read_bytes()).hexdigest()[:16],
         "columns": [*table],
-        "rows": table.astype(object).where(table.notna(), "").to_numpy().tolist(),
-        "cases": cases.to_dict("records"),
+        "rows": table.fillna("").to_numpy().tolist(),
+        "cases": cases,
     }
     with new_file(to, sources=[source], force=force) as part:
         part.write_text(page_text(data, "grade"), encoding="utf-8")

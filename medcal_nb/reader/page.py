@@ -16,7 +16,7 @@ from medcal_nb.answers.columns import columns_of
 from medcal_nb.datasets import open_image, png_text
 from medcal_nb.errors import MedcalError
 from medcal_nb.files import new_file
-from medcal_nb.grading import grade_table
+from medcal_nb.grading import is_correct
 from medcal_nb.reader.cases import (
     Casebook,
     error_rate,
@@ -38,7 +38,6 @@ def write_page(
     to: str | os.PathLike,
     *,
     size: int = 20,
-    number: int = 1,
     dataset: str | None = None,
     model: str | None = None,
     strategy: str | None = None,
@@ -59,9 +58,7 @@ def write_page(
     to : path
         The page, ``.html``.
     size : int
-        Cases of a set, each about an image of its own.
-    number : int
-        Which set, from 1: no case is in two of them.
+        Cases at most, each about an image of its own.
     dataset, model, strategy : str, optional
         What to show, see :func:`medcal_nb.reader.cases.open_casebook`.
     reader : str
@@ -80,7 +77,7 @@ def write_page(
         If there is nothing to show, a name does not occur, or the page cannot be written.
     """
     book = open_casebook(source, dataset=dataset, model=model, strategy=strategy)
-    data = page_data(book, book.case_set(number, size)) | {"reader": reader[:80]}
+    data = page_data(book, book.shown(size)) | {"reader": reader[:80]}
     n_pictures = sum(bool(case["image"]) for case in data["cases"])
     if not n_pictures and not any(case["question"] for case in data["cases"]):
         raise MedcalError(
@@ -90,9 +87,8 @@ def write_page(
     with new_file(to, sources=[source], force=force) as part:
         part.write_text(page_text(data), encoding="utf-8")
     words = "{n} cases of {dataset}, {pictures} with an image, answers of {model} by {strategy}"
-    choice = f"one of {book.n_choices} combinations of data set, model and method"
     counts = {"n": len(data["cases"]), "pictures": n_pictures}
-    return words.format(**counts, **book.about) + f" ({choice})"
+    return words.format(**counts, **book.about)
 
 
 def page_text(data: dict, name: str = "reader") -> str:
@@ -166,11 +162,8 @@ def _grades(case: pd.Series) -> dict:
     named = [option for option in options if same_answer(option, answer)]
     if len(named) == 1:
         answer = named[0]
-    asked = pd.DataFrame({"answer": options, "gold": json.dumps(golds)})
-    asked["question_type"] = case["question_type"] or "choice"
-    asked["options"] = [options] * len(options)
-    grades = grade_table(asked)["correct"]
-    right = [None if pd.isna(grade) else bool(grade) for grade in grades]
+    kind = case["question_type"] or "choice"
+    right = [is_correct(option, golds, kind, options) for option in options]
     if answer in options and correct is not None:
         right[options.index(answer)] = correct  # the same answer has the same grade
     return {"answer": answer, "correct": correct, "right": right, "golds": golds}

@@ -26,7 +26,7 @@ def data_of(page):
 
 
 def test_the_page_runs_its_own_script_alone_and_asks_no_host(book):
-    page = page_text(page_data(book, book.case_set(1, 3)))
+    page = page_text(page_data(book, book.shown(3)))
     (policy,) = re.findall(r'Content-Security-Policy" content="([^"]*)"', page)
     assert policy.startswith("default-src 'none'; img-src data:; ")
     script = page.rpartition("<script>")[2].rpartition("</script>")[0]
@@ -36,7 +36,7 @@ def test_the_page_runs_its_own_script_alone_and_asks_no_host(book):
 
 
 def test_every_option_is_graded_as_the_package_grades(book):
-    for case in page_data(book, book.case_set(1, 20))["cases"]:
+    for case in page_data(book, book.shown(20))["cases"]:
         row = book.rows.loc[case["item_id"]]
         assert case["correct"] == row["correct"]
         assert case["answer"] == row["answer"]
@@ -49,7 +49,7 @@ def test_every_option_is_graded_as_the_package_grades(book):
 
 def test_the_model_s_answer_is_the_option_that_it_names(book_of):
     book = book_of(table_of(9, answer="Yes.", correct=None))
-    case = page_data(book, book.case_set(1, 1))["cases"][0]
+    case = page_data(book, book.shown(1))["cases"][0]
     assert case["answer"] == "yes"
     assert case["right"] == [True, False]
     assert case["similar"] is None

@@ -71,7 +71,4 @@ def _shown(output: dict) -> str:
 if __name__ == "__main__":
     import sys
 
-    try:
-        print(write_lesson_site(*sys.argv[1:3]))
-    except (MedcalError, OSError) as error:
-        sys.exit(f"lesson-site: error: {error}")
+    print(write_lesson_site(*sys.argv[1:3]))

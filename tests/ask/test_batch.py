@@ -21,7 +21,7 @@ from tests.ask.told import Told
 
 DATASET = next(name for name in dataset_names() if name.endswith("-general"))
 NAMES = "verbalized,two_stage,challenge,sequence_probability,p_true,self_consistency"
-INCIDENTAL = ["seconds", "run_id", "server", "server_version", "server_flags", "order"]
+INCIDENTAL = ["run_id", "server", "server_version"]
 
 
 def exported(folder, names="verbalized", **more):
@@ -130,19 +130,6 @@ def test_what_is_no_batch_is_refused(tmp_path, log):
         collect_batch(tmp_path, log)
 
 
-ALTERED = [{"model": 5}, {"strategies": ["nothing"]}, {"items": {"name": "x"}}]
-ALTERED += [{"settings": {"samples": True}}, {"settings": {"colour": 1}}]
-
-
-@pytest.mark.parametrize("altered", ALTERED)
-def test_a_plan_that_was_altered_is_refused(tmp_path, log, altered):
-    exported(tmp_path / "batch", n=2)
-    path = tmp_path / "batch" / "plan.json"
-    path.write_text(json.dumps(json.loads(path.read_text()) | altered))
-    with pytest.raises(MedcalError, match="no plan that can be read"):
-        collect_batch(tmp_path / "batch", log)
-
-
 KILLED = """
 import os, signal
 from medcal_nb.ask.backends import batch
@@ -163,7 +150,7 @@ def test_an_export_that_was_killed_is_begun_again(tmp_path, log):
     code = KILLED.format(folder=str(folder), dataset=DATASET)
     died = subprocess.run([sys.executable, "-c", code], check=False)
     assert died.returncode == -signal.SIGKILL
-    with pytest.raises(MedcalError, match="export was not finished"):
+    with pytest.raises(MedcalError, match=r"plan\.json"):
         collect_batch(folder, log)
     (path,) = exported(folder, n=2, embed=True)
     assert path.read_bytes() == whole.read_bytes()

@@ -111,18 +111,6 @@ class Generate:
     sample: int = 0
     temperature: float = 1.0
 
-    @property
-    def draw(self) -> str:
-        """What the random numbers of a sampled reply follow from; empty where it is greedy."""
-        return f"{self.seed}|{self.sample}" if self.seed else ""
-
-    def __repr__(self) -> str:
-        """Write what logs hash into their ``run_id``: another form would be other settings."""
-        return (
-            f"Generate(prompt={self.prompt!r}, max_new_tokens={self.max_new_tokens!r}, "
-            f"seed={self.draw!r}, temperature={self.temperature!r})"
-        )
-
 
 @dataclass(frozen=True)
 class Labels:
@@ -148,18 +136,15 @@ class Reply:
     logprob: float = math.nan
     prompt_tokens: int = 0
     new_tokens: int = 0
-    seconds: float = 0.0
     finished: bool = True
 
 
 @dataclass(frozen=True)
 class LabelProbabilities:
-    """Probabilities of labels or sentences, summing to 1, and the share of replies they cover."""
+    """Probabilities of labels or sentences, summing to 1."""
 
     probabilities: dict[str, float]
-    mass: float = math.nan
     prompt_tokens: int = 0
-    seconds: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -220,10 +205,6 @@ class Backend(Protocol):
             for which it could not go on.
         """
         ...
-
-    def show(self, prompt: Prompt) -> str:
-        """Return what the model is given for a prompt: its turns, where a server lays them out."""
-        return "[image]\n" + "\n\n".join(prompt.turns)
 
 
 def encode_png(image: "Image.Image") -> bytes:

@@ -1,45 +1,14 @@
 """Programs a round at a time: how a model on this machine is asked, batch by batch."""
 
-from collections.abc import Callable, Generator, Iterable, Sequence
-from contextlib import AbstractContextManager
-from typing import Any, Protocol
+from collections.abc import Callable, Sequence
+from typing import Any
 
-from medcal_nb.ask.calls import Call, Failure, Outcome, Program, Result, Todo
-
-
-class Session(Protocol):
-    """What the rounds of a batch share."""
-
-    def run(self, calls: list[Any]) -> Sequence[Result | Failure]:
-        """Answer calls of those kinds that the model can be asked, in order."""
-        ...
-
-
-def in_lock_step(
-    session: Callable[[], AbstractContextManager[Session]],
-    batches: Iterable[tuple[Todo, list[Program]]],
-) -> Generator[tuple[Todo, list[Outcome]], None, None]:
-    """Run the programs of one batch after another, each batch in a session of its own.
-
-    Parameters
-    ----------
-    session : callable
-        Opens a `Session`, as a context manager.
-    batches : iterable of (list of (Item, Strategy), list of programs)
-
-    Yields
-    ------
-    (list, list)
-        What was to do of a batch, and what became of it.
-    """
-    for todo, programs in batches:
-        with session() as opened:
-            yield todo, run_programs(programs, opened.run)
+from medcal_nb.ask.calls import Call, Failure, Outcome, Program, Result
 
 
 def run_programs(
     programs: list[Program],
-    answer: Callable[[list[Call]], Sequence[Result | Failure]],
+    answer: Callable[[list[Any]], Sequence[Result | Failure]],
 ) -> list[Outcome]:
     """Drive generator programs in lock step.
 

@@ -1,18 +1,10 @@
 """How a model is found by its name: the backends are asked in turn."""
 
-from collections.abc import Callable
 from typing import Any
 
 from medcal_nb.ask.backends import clip, local, served
 from medcal_nb.ask.calls import Backend
 from medcal_nb.ask.strategies import choose_strategies
-
-#: Each takes a name and how to reach it; it returns a model, or None where the name is another's.
-_FIND: tuple[Callable[..., Backend | None], ...] = (
-    served.find,
-    clip.find,
-    local.find,
-)
 
 
 def resolve_model(name: str, **reach: Any) -> Backend:
@@ -35,7 +27,11 @@ def resolve_model(name: str, **reach: Any) -> Backend:
     MedcalError
         When no model of that name can be loaded, on that device; the message says what to do.
     """
-    return next(model for find in _FIND if (model := find(name, **reach)) is not None)
+    return (
+        served.find(name, **reach)
+        or clip.find(name, **reach)
+        or local.find(name, **reach)
+    )
 
 
 def what_works(backend: Backend, strategies: str | list[str] = "all") -> list[str]:

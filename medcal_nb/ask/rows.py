@@ -14,9 +14,8 @@ from medcal_nb.replies.parsing import parse_answer
 TURN_MARK = "\n---\n"
 
 
-def picture(item: Item, plan: Plan, change: str = "") -> calls.Picture:
-    """The image of an item, changed, or blank where the plan says so."""
-    change = calls.BLANK if plan.blank else change
+def picture(item: Item, change: str = "") -> calls.Picture:
+    """The image of an item, changed."""
     return calls.Picture(str(item.image_id), item.image, change)
 
 
@@ -26,7 +25,6 @@ _OWN = ("",)
 
 def prompt(
     item: Item,
-    plan: Plan,
     instruction: str,
     *later: str,
     change: str = "",
@@ -44,7 +42,7 @@ def prompt(
         lettered=lettered,
     )
     turns = (f"{block}\n{instruction}", *later)
-    return calls.Prompt(picture(item, plan, change), turns, block)
+    return calls.Prompt(picture(item, change), turns, block)
 
 
 def ask(
@@ -52,7 +50,7 @@ def ask(
 ) -> Generator[list[calls.Call], list[calls.Reply], calls.Reply]:
     """Ask one greedy reply."""
     (reply,) = yield [
-        calls.Generate(prompt(item, plan, instruction, *later), plan.limit(kind))
+        calls.Generate(prompt(item, instruction, *later), plan.limit(kind))
     ]
     return reply
 
@@ -75,7 +73,7 @@ def row(
     sample: int = 0,
     ok: bool | None = None,
 ) -> calls.Row:
-    """Write one answer row; texts are joined, tokens and seconds summed over what is behind it."""
+    """Write one answer row; texts are joined, tokens summed over what is behind it."""
     if probabilities:
         probabilities = {name: round(float(p), 9) for name, p in probabilities.items()}
     return {
@@ -87,7 +85,6 @@ def row(
         "parse_ok": answer is not None if ok is None else ok,
         "prompt_tokens": sum(r.prompt_tokens for r in replies) or None,
         "new_tokens": sum(getattr(r, "new_tokens", 0) for r in replies),
-        "seconds": math.fsum(r.seconds for r in replies),
     }
 
 

@@ -9,7 +9,7 @@ so that a killed run, started again, asks what is missing in the same way.
 
 import hashlib
 import json
-import sqlite3
+import zlib
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import closing
@@ -25,16 +25,14 @@ from medcal_nb.answers.columns import columns_of
 from medcal_nb.ask.calls import (
     SAMPLE,
     Backend,
-    Call,
     Failure,
     Outcome,
     Program,
     Row,
-    Similarity,
     Todo,
 )
 from medcal_nb.ask.strategies import choose_strategies
-from medcal_nb.ask.strategy import Plan, Strategy, rehearse
+from medcal_nb.ask.strategy import Plan, Strategy
 from medcal_nb.datasets import Item, iter_items
 from medcal_nb.errors import MedcalError, printable
 from medcal_nb.grading import is_correct
@@ -66,10 +64,10 @@ class Summary:
         ]
         for (name, reason), n in self.skipped.items():
             lines.append(f"skipped {name} for {n} items: {reason}")
-        failures = [f"failed {item}: {why}" for item, why in self.failed.items()]
-        lines += failures[:_MOST_LISTED]
-        if failures:
-            lines.append(f"{len(failures)} items lack answers: {self.again}")
+        for item, why in [*self.failed.items()][:_MOST_LISTED]:
+            lines.append(f"failed {item}: {why}")
+        if self.failed:
+            lines.append(f"{len(self.failed)} items lack answers: {self.again}")
         return lines
 
 
@@ -82,18 +80,17 @@ def ordered_items(frame: pd.DataFrame) -> list[Item]:
 def shard_of(items: list[Item], shard: tuple[int, int]) -> list[Item]:
     """Return the part `shard` = (i, n) of an item list, images kept together, i from 1."""
     part, parts = shard
+    return [
+        item
+        for item in items
+        if zlib.crc32(str(item.image_id).encode()) % parts == part - 1
+    ]
 
-    def number(item: Item) -> int:
-        digest = hashlib.blake2b(str(item.image_id).encode(), digest_size=8).digest()
-        return int.from_bytes(digest)
 
-    return [item for item in items if number(item) % parts == part - 1]
-
-
-def fingerprint(backend: Backend, model: str, strategy: Strategy, plan: Plan) -> str:
+def fingerprint(backend: Backend, strategy: Strategy, plan: Plan) -> str:
     """Name all that an answer depends on beside its item: model, revision, prompts, settings."""
     words = strategy.words_hash(plan)
-    parts = [model, backend.name, backend.revision, plan.dataset, words]
+    parts = [backend.name, backend.revision, plan.dataset, words]
     return hashlib.blake2b(json.dumps(parts).encode(), digest_size=6).hexdigest()
 
 
@@ -106,7 +103,6 @@ def ask(
     batch_size: int = 64,
     shard: tuple[int, int] = (1, 1),
     progress: bool = False,
-    model: str | None = None,
     **plan: Any,
 ) -> Summary:
     """Ask a model about items under several strategies and write the answers to a log.
@@ -132,8 +128,6 @@ def ask(
         Part i of n of the items, for several machines.
     progress : bool
         Show a progress bar with rate and remaining time on stderr.
-    model : str, optional
-        Whose answers these are; where the backend is an expert that judges, the model judged.
     **plan
         Settings of :class:`medcal_nb.ask.strategies.Plan`: ``samples``, ``temperature``, ``seed``,
         ``lettered`` and ``max_new_tokens``.
@@ -153,10 +147,10 @@ def ask(
     dataset, *others = items["dataset"].unique()
     if others:
         raise MedcalError(f"one data set at a time: the items are also of {others[0]}")
-    run = Run(backend, strategies, Plan(dataset=str(dataset), **plan), log, model)
+    run = Run(backend, strategies, Plan(dataset=str(dataset), **plan), log)
     rows = shard_of(ordered_items(items), shard)
     parts = [rows[i : i + batch_size] for i in range(0, len(rows), batch_size)]
-    batches = tqdm(parts, printable(run.model), unit="batch", disable=not progress)
+    batches = tqdm(parts, printable(backend.name), unit="batch", disable=not progress)
     with closing(backend.stream(run.begun(batches))) as answered:
         for todo, outcomes in answered:
             run.write(todo, outcomes)
@@ -172,24 +166,20 @@ class Run:
         strategies: str | list[str],
         plan: Plan,
         log: AnswerLog,
-        model: str | None = None,
     ) -> None:
         self.backend = backend
         self.plan = plan
         self.log = log
-        self.model = model or backend.name
+        model = backend.name
         self.asked = choose_strategies(strategies)
         self.summary = Summary()
-        self.order = 0
-        have = log.keys(model=self.model, dataset=plan.dataset)
+        have = log.keys(model=model, dataset=plan.dataset)
         self.have = Counter((item_id, name) for _, _, item_id, name, _ in have)
-        self.run_ids = {
-            how.name: fingerprint(backend, self.model, how, plan) for how in self.asked
-        }
-        for name, run_id in log.runs(model=self.model, dataset=plan.dataset):
+        self.run_ids = {how.name: fingerprint(backend, how, plan) for how in self.asked}
+        for name, run_id in log.runs(model=model, dataset=plan.dataset):
             if self.run_ids.get(name, run_id) != run_id:
                 raise MedcalError(
-                    f"{log.path}: holds answers of {self.model} under {name} that were asked "
+                    f"{log.path}: holds answers of {model} under {name} that were asked "
                     "with other settings, words or weights: name another log for these"
                 )
 
@@ -214,31 +204,13 @@ class Run:
 
     def write(self, todo: Todo, outcomes: list[Outcome]) -> None:
         """Grade the rows that programs returned, and append them; note what failed."""
-        answered = {}
+        rows: list[Row] = []
         for (item, how), outcome in zip(todo, outcomes, strict=True):
             if isinstance(outcome, Failure):
                 self.summary.failed[str(item.item_id)] = f"{how.name}: {outcome.reason}"
             else:
-                rows = [self._finished(row, item, how.name) for row in outcome]
-                answered[str(item.item_id), how.name] = rows
-        self.order += len({item.item_id for item, _ in todo})
-        try:
-            self._append(row for rows in answered.values() for row in rows)
-        except MedcalError as error:
-            if isinstance(error.__cause__, sqlite3.Error | OSError):
-                raise  # the log, not a row
-            self._append_apart(answered)
-
-    def _append(self, rows: Iterable[Row]) -> None:
-        self.summary.rows += self.log.append([*rows], if_exists="ignore")
-
-    def _append_apart(self, answered: dict[tuple[str, str], list[Row]]) -> None:
-        """Append the rows of each program by themselves where the log refuses some of a batch."""
-        for (item_id, name), rows in answered.items():
-            try:
-                self._append(rows)
-            except MedcalError as error:
-                self.summary.failed[item_id] = f"{name}: {error}"
+                rows += [self._finished(row, item, how.name) for row in outcome]
+        self.summary.rows += self.log.append(rows, if_exists="ignore")
 
     def _finished(self, row: Row, item: Item, name: str) -> Row:
         """Add to an answer row what it is about, its grade and where it comes from."""
@@ -247,35 +219,7 @@ class Run:
         about = {column: getattr(item, column) for column in _CARRIED} | row
         answer = about["answer"], about["gold"]
         correct = is_correct(*answer, kind, options)
-        extra: Row = dict(self.backend.provenance)
-        if extra:
-            extra["order"] = self.order
-        if self.model != self.backend.name:
-            extra["expert"] = self.backend.name
-        by = {"strategy": name, "model": self.model, "run_id": self.run_ids[name]}
-        return extra | item.extra | about | by | {"correct": correct}
-
-
-def dry_run(
-    backend: Backend, items: pd.DataFrame, strategies: str | list[str], plan: Plan
-) -> Iterator[str]:
-    """Yield the texts that each strategy puts to a model about the first item; count all calls."""
-    ordered = ordered_items(items)
-    n_calls = 0
-    for how in choose_strategies(strategies):
-        if reason := how.skips(backend):
-            yield f"skipped {how.name}: {reason}"
-            continue
-        due = [item for item in ordered if not how.applies(item, plan)]
-        asked = [rehearse(how, item, plan) for item in due]
-        n_calls += sum(map(len, asked))
-        texts = dict.fromkeys(_text(backend, call) for call in next(iter(asked), ()))
-        yield "\n".join((f"── {how.name}", *texts, ""))
-    yield f"{len(ordered)} items: at most {n_calls} calls, equal ones asked once"
-
-
-def _text(backend: Backend, call: Call) -> str:
-    """What a call puts to a model."""
-    if isinstance(call, Similarity):
-        return "\n".join(call.texts)
-    return backend.show(call.prompt)
+        by = {"strategy": name, "model": self.backend.name}
+        by["run_id"] = self.run_ids[name]
+        extra = self.backend.provenance | item.extra
+        return extra | about | by | {"correct": correct}

@@ -15,7 +15,6 @@ no others.
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 
 from medcal_nb.answers.samples import RULES
 from medcal_nb.ask import calls, prompts, rows
@@ -25,7 +24,8 @@ from medcal_nb.datasets import Item
 from medcal_nb.errors import check_known
 from medcal_nb.replies.confidence import parse_guesses, parse_likelihood
 
-#: Every strategy by its name, in the order of the tables; those asked by name only in `APART`.
+#: Every strategy by its name, in the order of the tables. Those that judge answers or ask about
+#: items of their own, and are asked by name only, stand in `APART`.
 STRATEGIES: dict[str, Strategy] = {}
 APART: dict[str, Strategy] = {}
 
@@ -63,27 +63,6 @@ def strategy(
     return enter
 
 
-def find_strategy(name: str) -> Strategy | None:
-    """Return a strategy by its name, or None.
-
-    ``NAME_blank`` is the strategy shown a blank image in every call.
-
-    Examples
-    --------
-    >>> find_strategy("verbalized_blank").asks
-    'The answer and a confidence from 0 to 100 %, in one reply. The image is blank.'
-    """
-    base = (STRATEGIES | APART).get(name.removesuffix("_blank"))
-    if base is None or base.name == name:
-        return base
-
-    def blanked(item: Item, plan: Plan) -> Program:
-        return base.ask(item, replace(plan, blank=True))
-
-    asks = f"{base.asks} The image is blank."
-    return replace(base, name=name, asks=asks, family="ablation", ask=blanked)
-
-
 def choose_strategies(names: str | list[str]) -> list[Strategy]:
     """Return the strategies named by a list or by ``"a,b"``; ``"all"`` is every one.
 
@@ -101,13 +80,10 @@ def choose_strategies(names: str | list[str]) -> list[Strategy]:
         names = [name.strip() for name in names.split(",") if name.strip()]
     if list(names) == ["all"]:
         return list(STRATEGIES.values())
+    known = STRATEGIES | APART
     for name in names or [""]:
-        # each also with _blank
-        check_known(
-            name.removesuffix("_blank"), STRATEGIES | APART, "elicitation method"
-        )
-    found = map(find_strategy, dict.fromkeys(names))
-    return [how for how in found if how is not None]
+        check_known(name, known, "elicitation method")
+    return [known[name] for name in dict.fromkeys(names)]
 
 
 # --- stated: answer and confidence in words ------------------------------------------------------
@@ -267,8 +243,7 @@ def challenge(item: Item, plan: Plan) -> Program:
     """The answer, then three doubts; the share of replies that keep it is read."""
     first = yield from rows.ask(item, plan, "answer", prompts.ANSWER)
     doubted = [
-        rows.prompt(item, plan, prompts.ANSWER, first.text, doubt)
-        for doubt in CHALLENGES
+        rows.prompt(item, prompts.ANSWER, first.text, doubt) for doubt in CHALLENGES
     ]
     followed = yield [
         calls.Generate(prompt, plan.limit("answer")) for prompt in doubted
@@ -279,7 +254,8 @@ def challenge(item: Item, plan: Plan) -> Program:
 # --- likelihood: probabilities that are read, not stated -----------------------------------------
 
 
-def _has_options(item: Item, plan: Plan) -> str | None:
+def has_options(item: Item, plan: Plan) -> str | None:
+    """Why the options of an item cannot be asked about, or None where they can."""
     if not item.options:
         return "open question: no allowed answers whose probability could be read"
     if plan.lettered and len(item.options) > prompts.MOST_LETTERS:
@@ -302,14 +278,13 @@ def sequence_probability(item: Item, plan: Plan) -> Program:
     return rows.stated(item, [reply], read=lambda text: confidence)
 
 
-def _option_call(
+def option_call(
     item: Item, plan: Plan, options: Sequence[str], change: str = ""
 ) -> calls.Labels:
     """Ask how probable each option is, by its words or its letter."""
     labels = prompts.letters(len(options)) if plan.lettered else options
     prompt = rows.prompt(
         item,
-        plan,
         prompts.LETTER if plan.lettered else prompts.ANSWER,
         change=change,
         options=options,
@@ -322,12 +297,12 @@ def _option_call(
     family="likelihood",
     needs=(calls.LABELS,),
     source=_KADAVATH,
-    applies=_has_options,
+    applies=has_options,
 )
 def option_probability(item: Item, plan: Plan) -> Program:
     """Nothing in words: the probabilities of the allowed answers are read."""
     options = item.options or ()
-    (result,) = yield [_option_call(item, plan, options)]
+    (result,) = yield [option_call(item, plan, options)]
     return [rows.likeliest(result, options)]
 
 
@@ -344,7 +319,7 @@ P_TRUE = (
 def p_true(item: Item, plan: Plan) -> Program:
     """The answer, then whether it is right: the probability of yes is read."""
     first = yield from rows.ask(item, plan, "answer", prompts.ANSWER)
-    prompt = rows.prompt(item, plan, P_TRUE.format(answer=rows.shown(item, first)))
+    prompt = rows.prompt(item, P_TRUE.format(answer=rows.shown(item, first)))
     (judged,) = yield [calls.Labels(prompt, ("yes", "no"))]
     return [
         rows.row(
@@ -360,14 +335,14 @@ CLIP_TEXT = "{question} {option}"
     family="likelihood",
     needs=(calls.SIMILARITY,),
     source="Radford et al. 2021, arXiv 2103.00020",
-    applies=_has_options,
+    applies=has_options,
 )
 def clip_zero_shot(item: Item, plan: Plan) -> Program:
     """Similarity of image and each answer, softmax at the model's own scale."""
     question = item.question.strip()
     options = item.options or ()
     texts = [CLIP_TEXT.format(question=question, option=option) for option in options]
-    (result,) = yield [calls.Similarity(rows.picture(item, plan), tuple(texts))]
+    (result,) = yield [calls.Similarity(rows.picture(item), tuple(texts))]
     return [rows.likeliest(result, options)]
 
 
@@ -376,7 +351,7 @@ def clip_zero_shot(item: Item, plan: Plan) -> Program:
 
 def _samples(item: Item, plan: Plan) -> Program:
     """Ask the same question again and again; methods that sample share the draws."""
-    prompt = rows.prompt(item, plan, prompts.ANSWER)
+    prompt = rows.prompt(item, prompts.ANSWER)
     seed = f"{plan.seed}|{plan.dataset}|{item.item_id}"
     limit = plan.limit("answer")
     replies = yield [
@@ -430,7 +405,7 @@ def paraphrase(item: Item, plan: Plan) -> Program:
     """The question as it is and reworded: the share that agrees."""
     question = item.question.strip()
     reworded = [question, *(words.format(question=question) for words in REWORDINGS)]
-    asked = [rows.prompt(item, plan, prompts.ANSWER, question=one) for one in reworded]
+    asked = [rows.prompt(item, prompts.ANSWER, question=one) for one in reworded]
     return _each(item, plan, asked)
 
 
@@ -442,7 +417,7 @@ def paraphrase(item: Item, plan: Plan) -> Program:
 def augment(item: Item, plan: Plan) -> Program:
     """The question with the image as it is and mildly changed: the share that agrees."""
     changes = ("", *calls.CHANGES)
-    asked = [rows.prompt(item, plan, prompts.ANSWER, change=one) for one in changes]
+    asked = [rows.prompt(item, prompts.ANSWER, change=one) for one in changes]
     return _each(item, plan, asked)
 
 
@@ -453,13 +428,13 @@ def augment(item: Item, plan: Plan) -> Program:
     family="ablation",
     needs=(calls.LABELS,),
     source="Zhao et al. 2021, arXiv 2102.09690 (content-free input)",
-    applies=_has_options,
+    applies=has_options,
 )
 def blank_image(item: Item, plan: Plan) -> Program:
     """Option probabilities with the image and with a blank one, and their ratio."""
     options = item.options or ()
     results = yield [
-        _option_call(item, plan, options, change) for change in ("", calls.BLANK)
+        option_call(item, plan, options, change) for change in ("", calls.BLANK)
     ]
     return [rows.likeliest(result, options, i) for i, result in enumerate(results)]
 
@@ -472,36 +447,14 @@ NONE_OF_THEM = "none of the above"
     family="ablation",
     needs=(calls.LABELS,),
     source="Fazla et al. 2026, arXiv 2606.16583",
-    applies=_has_options,
+    applies=has_options,
 )
 def none_of_the_above(item: Item, plan: Plan) -> Program:
     """Option probabilities where the right option is hidden and 'none of the above' offered."""
     golds = {item.gold} if isinstance(item.gold, str) else set(item.gold)
     options = [option for option in item.options or () if option not in golds]
     options.append(NONE_OF_THEM)
-    (result,) = yield [_option_call(item, plan, options)]
+    (result,) = yield [option_call(item, plan, options)]
     return [
         rows.likeliest(result, options) | {"gold": NONE_OF_THEM, "options": options}
     ]
-
-
-# --- apart: asked where they are named, of another model or of other items ------------------------
-
-
-@strategy(
-    family="apart",
-    needs=(calls.LABELS,),
-    source="after Du et al. 2025, arXiv 2606.19950",
-    applies=_has_options,
-)
-def expert(item: Item, plan: Plan) -> Program:
-    """Another model judges the answers given: the allowed ones or, without these, those named."""
-    candidates = sorted(item.options or ())
-    if len(candidates) > 1:
-        (result,) = yield [_option_call(item, plan, candidates)]
-        return [rows.likeliest(result, candidates)]
-    instruction = P_TRUE.format(answer=candidates[0])
-    (judged,) = yield [
-        calls.Labels(rows.prompt(item, plan, instruction, options=None), ("yes", "no"))
-    ]
-    return [rows.row([judged], candidates[0], judged.probabilities["yes"])]

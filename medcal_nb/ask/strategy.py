@@ -20,7 +20,7 @@ class Plan:
 
     `samples` replies are drawn at `temperature` by the sampled strategies; `lettered` reads
     option probabilities from letters instead of the options' own words; `max_new_tokens`
-    lowers every limit of `LIMITS`; `blank` shows a blank image in every call.
+    lowers every limit of `LIMITS`.
     """
 
     dataset: str = ""
@@ -29,19 +29,11 @@ class Plan:
     temperature: float = 1.0
     lettered: bool = False
     max_new_tokens: int | None = None
-    blank: bool = False
 
     def __post_init__(self) -> None:
-        most = self.max_new_tokens
-        is_sound = (
-            type(self.samples) is int
-            and 1 <= self.samples <= 1000
-            and 0.01 <= self.temperature <= 100
-            and (most is None or (type(most) is int and most >= 1))
-        )
-        if not is_sound:
+        if not (1 <= self.samples <= 1000 and 0.01 <= self.temperature <= 100):
             raise MedcalError(
-                "settings: samples are 1 to 1000, temperature is 0.01 to 100, max_new_tokens from 1"
+                "settings: samples are 1 to 1000, temperature is 0.01 to 100"
             )
 
     def limit(self, kind: str) -> int:

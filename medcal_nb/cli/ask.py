@@ -89,9 +89,6 @@ Embed = Annotated[
 Collect = Annotated[
     Path | None, Option(help="Read a batch service's results from this folder.")
 ]
-DryRun = Annotated[
-    bool, Option("--dry-run", help="Print the prompts of the first item; ask nothing.")
-]
 List = Annotated[
     Lists | None, Option("--list", help="Print the methods, models or data sets.")
 ]
@@ -119,7 +116,6 @@ def ask(
     export: Export = None,
     embed: Embed = False,
     collect: Collect = None,
-    dry_run: DryRun = False,
     list_: List = None,
 ) -> None:
     """Put items to a model under elicitation methods; a rerun asks what is missing.
@@ -133,11 +129,11 @@ def ask(
     from medcal_nb.ask import run
     from medcal_nb.ask.backends.batch import export_batch
     from medcal_nb.ask.models import resolve_model, what_works
-    from medcal_nb.ask.strategies import Plan, choose_strategies
+    from medcal_nb.ask.strategies import choose_strategies
     from medcal_nb.datasets import load_items
 
     choose_strategies(methods)  # a misspelt name fails before anything is loaded
-    if not (dry_run or export) and (to is None or not is_log(to)):
+    if not export and (to is None or not is_log(to)):
         raise MedcalError("--to: name the log to write, such as answers.sqlite")
     if collect:
         _collect(collect, to)
@@ -153,9 +149,6 @@ def ask(
     items = load_items(dataset, **about)
     reach = {"device": device, "revision": revision, "served_as": served_as}
     backend = resolve_model(model, concurrency=concurrency, timeout=timeout, **reach)
-    if dry_run:
-        say("\n".join(run.dry_run(backend, items, methods, Plan(dataset, **how))))
-        return
     say("\n".join([*_left_out(items), *what_works(backend, methods)]), err=True)
     how |= {"batch_size": batch_size, "shard": shard, "progress": True}
     with AnswerLog(to) as log:

@@ -9,8 +9,7 @@ from safetensors.torch import load_file, save_file
 
 from medcal_nb.ask.calls import Picture, Similarity
 from medcal_nb.ask.models import resolve_model
-from medcal_nb.ask.run import ask, dry_run
-from medcal_nb.ask.strategies import Plan
+from medcal_nb.ask.run import ask
 from medcal_nb.errors import MedcalError
 from tests.ask.tiny import noise_picture, tiny_items
 
@@ -47,14 +46,9 @@ def clip(folder):
     return resolve_model(f"clip:local-dir:{folder}", device="cpu")
 
 
-def run(clip, calls):
-    with clip.session() as session:
-        return session.run(calls)
-
-
 def test_shares_equal_those_of_open_clip(clip):
     picture, texts = noise_picture(1, size=(40, 32)), ("a red mass", "nothing at all")
-    (ours,) = run(clip, [Similarity(picture, texts)])
+    (ours,) = clip.run([Similarity(picture, texts)])
     with torch.inference_mode():
         image, words, scale = clip.model(
             clip.preprocess(picture.open())[None], clip.tokenizer(list(texts))
@@ -72,15 +66,10 @@ def test_zero_shot_end_to_end(clip, log):
     assert set(answers.index) == {"clip_zero_shot"}
     assert any("writes nothing" in why for _, why in summary.skipped)
     texts = ("Is there a mass? yes", "Is there a mass? no")
-    (expected,) = run(clip, [Similarity(Picture("x", items["image"][0]), texts)])
+    (expected,) = clip.run([Similarity(Picture("x", items["image"][0]), texts)])
     closed = answers[answers.question_type == "closed"].iloc[0]
     yes = expected.probabilities[texts[0]]
     assert closed.option_probabilities["yes"] == pytest.approx(yes, abs=1e-4)
-    *skipped, counted = dry_run(clip, items, "all", Plan())
-    (shown,) = (text for text in skipped if text.startswith("── "))
-    assert "skipped verbalized: a CLIP model writes nothing" in "\n".join(skipped)
-    assert shown == "\n".join(("── clip_zero_shot", *texts, ""))
-    assert counted.startswith("6 items: at most 4 calls")
 
 
 def test_unknown_names_say_what_to_write():

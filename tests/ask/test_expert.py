@@ -1,5 +1,7 @@
 """A real (random) checkpoint as the expert that judges answers, and as one that calls levels."""
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -8,12 +10,14 @@ from transformers import pipeline
 from data.pocket.factory import model as architecture
 from data.pocket.factory import tokenizer as words
 from data.pocket.factory import training
-from data.pocket.factory.answers import LEVELS, with_candidates
+from data.pocket.factory.answers import LEVELS, as_expert, with_candidates
 from medcal_nb.answers.samples import one_answer_an_item
 from medcal_nb.ask.backends.local import LocalModel
 from medcal_nb.ask.models import resolve_model
 from medcal_nb.ask.run import ask
+from medcal_nb.ask.strategies import APART, Plan
 from medcal_nb.datasets import open_image
+from tests.ask.test_strategies import CHOICE, CLOSED, OPEN, any_answer, run, shares
 from tests.ask.tiny import tiny_checkpoint, tiny_items
 
 
@@ -33,6 +37,22 @@ def test_open_questions_get_the_answers_that_were_given_as_options():
     assert judged(**by)["item_id"].tolist() == ["q0001", "q0002"]
 
 
+def test_an_expert_judges_the_options_or_the_one_answer_given():
+    def asked(name, item):
+        ((row,), ((call,),)) = run(name, item, shares)
+        return row, call
+
+    row, call = asked("expert", CHOICE)
+    assert call.labels == ("heart", "left", "left lung")
+    assert call.prompt.picture.source == CHOICE.image
+    assert set(row["option_probabilities"]) == set(CHOICE.options)
+    assert asked("expert_blank", CHOICE)[1].prompt.picture.change == "blank"
+    row, call = asked("expert", replace(OPEN, options=("red",)))
+    assert "Proposed answer: red." in call.prompt.turns[0]
+    assert (row["answer"], row["confidence"]) == ("red", 0.5)
+    assert "no allowed answers" in APART["expert"].applies(OPEN, Plan())
+
+
 def test_an_expert_s_judgements_lie_beside_the_answers_and_are_asked_once(log):
     names = ["verbalized", "sequence_probability"]
     backend = LocalModel(*tiny_checkpoint(), name="tiny", device="cpu")
@@ -40,9 +60,10 @@ def test_an_expert_s_judgements_lie_beside_the_answers_and_are_asked_once(log):
     judged = with_candidates(tiny_items(6), one_answer_an_item(log.read(), "log"))
     experts = ["expert", "expert_blank"]
     expert = LocalModel(*tiny_checkpoint("gemma3"), name="wise", device="cpu")
-    first = ask(expert, judged, experts, log=log, model="tiny")
+    judge = as_expert(expert, "tiny")
+    first = ask(judge, judged, experts, log=log)
     assert first.rows == 2 * len(judged) >= 8
-    assert ask(expert, judged, experts, log=log, model="tiny").rows == 0
+    assert ask(judge, judged, experts, log=log).rows == 0
     rows = log.read().query("strategy in @experts")
     assert set(rows["model"]) == {"tiny"}
     assert set(rows["expert"]) == {"wise"}
@@ -70,3 +91,17 @@ def test_a_decision_is_that_of_the_pipeline_of_transformers(log, tmp_path):
         assert ours == pytest.approx(list(theirs.values()), abs=1e-5)
         assert row.question_type == "score"
         assert row.correct == (row.answer == row.gold)
+
+
+@pytest.mark.parametrize("name", ["verbalized", "two_stage", "paraphrase", "p_true"])
+def test_a_blanked_strategy_asks_the_same_with_a_blank_image(name):
+    def shown(rounds):
+        calls = [getattr(call, "prompt", call) for calls in rounds for call in calls]
+        turns = {getattr(call, "turns", None) for call in calls}
+        return {call.picture.change for call in calls}, turns
+
+    rows, rounds = run(name, CLOSED, any_answer)
+    blank_rows, blank_rounds = run(f"{name}_blank", CLOSED, any_answer)
+    assert blank_rows == rows  # the replies were the same, so are the rows
+    assert shown(blank_rounds) == ({"blank"}, shown(rounds)[1])
+    assert "" in shown(rounds)[0]

@@ -1,5 +1,6 @@
 """Runs: what is asked, resumed, counted, and what a kill -9 leaves behind."""
 
+import math
 import os
 import shutil
 import subprocess
@@ -13,8 +14,8 @@ from medcal_nb.answers.samples import one_answer_an_item
 from medcal_nb.ask import strategies
 from medcal_nb.ask.backends.local import LocalModel
 from medcal_nb.ask.models import resolve_model
-from medcal_nb.ask.run import ask, dry_run
-from medcal_nb.ask.strategies import STRATEGIES, Plan
+from medcal_nb.ask.run import ask
+from medcal_nb.ask.strategies import STRATEGIES
 from medcal_nb.errors import MedcalError
 from tests.ask.tiny import save_checkpoint, tiny_checkpoint, tiny_items
 
@@ -26,10 +27,6 @@ FAST = {"samples": 3, "max_new_tokens": 5}
 @pytest.fixture
 def model():
     return LocalModel(*tiny_checkpoint(), name="tiny", device="cpu")
-
-
-def timeless(frame):
-    return frame.drop(columns="seconds").reset_index(drop=True)
 
 
 def test_answers_of_other_words_or_weights_are_no_answers(model, log, monkeypatch):
@@ -89,7 +86,7 @@ def test_answers_do_not_depend_on_batches_shards_or_company(model, tmp_path):
         with AnswerLog(tmp_path / path) as log:
             for methods, more in runs:
                 ask(model, tiny_items(9), methods, log=log, **FAST, **more)
-            return timeless(log.read().drop(columns="option_probabilities"))
+            return log.read().drop(columns="option_probabilities")
 
     whole = table("a.sqlite", (names, {}))
     shards = [(names, {"shard": (i, 3), "batch_size": 2}) for i in (1, 2, 3)]
@@ -106,16 +103,15 @@ def test_answers_do_not_depend_on_batches_shards_or_company(model, tmp_path):
 def test_what_fails_is_reported_and_the_rest_is_asked(model, log):
     items = tiny_items(4, per_image=1)
     items.at[1, "image"] = b"damaged"
-    items["site"] = [0, 1, float("inf"), 2]
     summary = ask(model, items, "verbalized", log=log, **FAST)
-    assert (summary.rows, summary.exit_code) == (2, 1)
-    assert set(summary.failed) == {"q0001", "q0002"}
-    assert "site" in summary.failed["q0002"]
+    assert (summary.rows, summary.exit_code) == (3, 1)
+    assert set(summary.failed) == {"q0001"}
     assert "asks them again" in summary.lines()[-1]
     items.at[1, "image"] = tiny_items(1).at[0, "image"]
-    items["site"] = 3
     again = ask(model, items, "verbalized", log=log, **FAST)
-    assert (again.rows, again.done_before, again.exit_code) == (2, 2, 0)
+    assert (again.rows, again.done_before, again.exit_code) == (1, 3, 0)
+    with pytest.raises(MedcalError, match="column 'site'"):
+        ask(model, tiny_items(5).assign(site=math.inf), "verbalized", log=log, **FAST)
     items.at[0, "dataset"] = "other"
     with pytest.raises(MedcalError, match="one data set at a time"):
         ask(model, items, "verbalized", log=log, **FAST)
@@ -136,20 +132,6 @@ def test_a_model_s_name_does_not_steer_the_terminal(log, capsys):
     shown = capsys.readouterr().err
     assert "m\ufffd]0;owned" in shown
     assert not {"\x1b", "\x07"} & set(shown.replace("\x1b[A", ""))
-
-
-def test_dry_run_shows_each_prompt_of_an_item_and_counts_calls(model):
-    plan = Plan(dataset="tiny", **FAST)
-    *shown, counted = dry_run(model, tiny_items(6), "all", plan)
-    assert any(text.startswith("skipped clip_zero_shot: ") for text in shown)
-    texts = [text.removeprefix("── ") for text in shown if text.startswith("── ")]
-    prompts = dict(text.split("\n", 1) for text in texts)
-    question = "<s>user: <image>Is there a mass?\nOptions: yes, no.\n"
-    assert prompts["verbalized"].startswith(question + "Give your answer")
-    assert prompts["two_stage"].count("user:") == 3  # after the first turn
-    assert set(prompts) == set(STRATEGIES) - {"clip_zero_shot"}
-    *_, counted = dry_run(model, tiny_items(6), "verbalized,two_stage", plan)
-    assert counted == "6 items: at most 18 calls, equal ones asked once"
 
 
 def test_the_revision_is_the_commit_that_was_loaded(tmp_path, monkeypatch):
@@ -214,6 +196,6 @@ def test_killed_runs_and_two_at_once_give_the_uninterrupted_table(tmp_path, root
     tables = []
     for name in ("whole", "cut", "pair"):
         with AnswerLog(tmp_path / f"{name}.sqlite", read_only=True) as log:
-            tables.append(timeless(log.read()).to_csv(index=False))
+            tables.append(log.read().to_csv(index=False))
     assert tables[0].count("\n") > 75
     assert tables[0] == tables[1] == tables[2]

@@ -72,9 +72,8 @@ class Told(Loopback):
         page = {"choices": [self.choice(body, i) for i in range(n)]}
         page["usage"] = {"prompt_tokens": 11, "completion_tokens": 1}
         if "scores" in self.can and "prompt_logprobs" in body:
-            # each letter is a token of a half, and one more at the end of a closed turn
+            # each letter is a token of a half
             words = body["messages"][-1]["content"]
-            words += "." * (not body["continue_final_message"])
             other = {"likelier": {"logprob": math.log(0.4)}}  # listed after it
             scored = [{letter: {"logprob": math.log(0.5)}} | other for letter in words]
             page["prompt_logprobs"] = [None] * 11 + scored

@@ -7,6 +7,8 @@ the code that asks have changed.
 
 import hashlib
 import tomllib
+from copy import copy
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
@@ -17,12 +19,19 @@ from medcal_nb.answer_key import answer_key
 from medcal_nb.answers import AnswerLog
 from medcal_nb.answers.columns import as_json
 from medcal_nb.answers.samples import one_answer_an_item
-from medcal_nb.ask.calls import LABELS, Labels, Prompt
+from medcal_nb.ask.calls import BLANK, LABELS, Backend, Generate, Labels, Prompt
 from medcal_nb.ask.models import resolve_model
-from medcal_nb.ask.rows import likeliest, picture
+from medcal_nb.ask.rows import likeliest, picture, prompt, row
 from medcal_nb.ask.run import ask
-from medcal_nb.ask.strategies import strategy
-from medcal_nb.ask.strategy import Plan, Program
+from medcal_nb.ask.strategies import (
+    APART,
+    P_TRUE,
+    STRATEGIES,
+    has_options,
+    option_call,
+    strategy,
+)
+from medcal_nb.ask.strategy import Plan, Program, Strategy
 from medcal_nb.datasets import Item, load_items
 from medcal_nb.files import file_hash
 
@@ -66,8 +75,58 @@ def _has_level(item: Item, plan: Plan) -> str | None:
 def decision(item: Item, plan: Plan) -> Program:
     """A typed decision: the probabilities of the levels of a scale are read from their letters."""
     turn = DECISION.format(question=item.question)
-    (result,) = yield [Labels(Prompt(picture(item, plan), (turn,)), ("A", "B", "C"))]
+    (result,) = yield [Labels(Prompt(picture(item), (turn,)), ("A", "B", "C"))]
     return [likeliest(result, LEVELS) | {"question_type": "score", "options": LEVELS}]
+
+
+@strategy(
+    family="apart",
+    needs=(LABELS,),
+    source="after Du et al. 2025, arXiv 2606.19950",
+    applies=has_options,
+)
+def expert(item: Item, plan: Plan) -> Program:
+    """Another model judges the answers given: the allowed ones or, without these, those named."""
+    candidates = sorted(item.options or ())
+    if len(candidates) > 1:
+        (result,) = yield [option_call(item, plan, candidates)]
+        return [likeliest(result, candidates)]
+    turn = prompt(item, P_TRUE.format(answer=candidates[0]), options=None)
+    (judged,) = yield [Labels(turn, ("yes", "no"))]
+    return [row([judged], candidates[0], judged.probabilities["yes"])]
+
+
+def blanked(base: Strategy) -> Strategy:
+    """Return a strategy that is shown a blank image in every call."""
+
+    def ask(item: Item, plan: Plan) -> Program:
+        program = base.ask(item, plan)
+        asked = next(program)
+        while True:
+            results = yield [_with_blank(call) for call in asked]
+            try:
+                asked = program.send(results)
+            except StopIteration as stop:
+                return stop.value
+
+    return replace(base, name=f"{base.name}_blank", ask=ask)
+
+
+def _with_blank(call: Generate | Labels) -> Generate | Labels:
+    picture = replace(call.prompt.picture, change=BLANK)
+    return replace(call, prompt=replace(call.prompt, picture=picture))
+
+
+for _base in [*STRATEGIES.values(), *APART.values()]:
+    APART[f"{_base.name}_blank"] = blanked(_base)
+
+
+def as_expert(backend: Backend, model: str) -> Backend:
+    """Return a model whose judgements stand beside the answers of another one."""
+    judge = copy(backend)
+    judge.name = model
+    judge.provenance = {"expert": backend.name}
+    return judge
 
 
 def with_candidates(items: pd.DataFrame, graded: pd.DataFrame) -> pd.DataFrame:
@@ -144,7 +203,9 @@ def _ask_all(log: AnswerLog) -> None:
     reach = cache(resolve_model)
     for job in jobs["ask"]:
         for model in job["models"]:
-            backend = reach(job.get("expert", model))
+            backend = reach(model)
+            if "expert" in job:
+                backend = as_expert(reach(job["expert"]), model)
             for about in job["items"]:
                 dataset = about["dataset"]
                 part = {"split": about.get("split"), "n": about.get("n")}
@@ -153,7 +214,7 @@ def _ask_all(log: AnswerLog) -> None:
                     of = log.read(model=model, dataset=dataset)
                     of = of[of["strategy"].isin(job["of"])]
                     items = with_candidates(items, one_answer_an_item(of, "the log"))
-                plan = {"seed": jobs["seed"], "model": model, "progress": True}
+                plan = {"seed": jobs["seed"], "progress": True}
                 ask(backend, items, job["strategies"], log=log, **plan)
 
 

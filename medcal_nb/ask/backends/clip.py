@@ -1,9 +1,7 @@
 """CLIP-style models through open_clip: an image is compared with one sentence per answer."""
 
 import json
-import time
 from collections.abc import Generator, Iterable
-from contextlib import nullcontext
 from typing import Any
 
 from medcal_nb.ask.backends.local import find_device, why
@@ -19,7 +17,7 @@ from medcal_nb.ask.calls import (
     Similarity,
     Todo,
 )
-from medcal_nb.ask.lockstep import in_lock_step
+from medcal_nb.ask.lockstep import run_programs
 from medcal_nb.errors import MedcalError
 
 _ONLY = "a CLIP model writes nothing, it compares images with sentences"
@@ -50,33 +48,33 @@ class ClipModel(Backend):
         self.cannot = dict.fromkeys(WRITING, _ONLY)
         self.provenance = {}
 
-    def session(self) -> nullcontext["ClipModel"]:
-        """Open a batch of items."""
-        return nullcontext(self)
-
     def stream(
         self, batches: Iterable[tuple[Todo, list[Program]]]
     ) -> Generator[tuple[Todo, list[Outcome]], None, None]:
         """Run the programs of many batches, a round at a time."""
-        return in_lock_step(self.session, batches)
+        for todo, programs in batches:
+            yield todo, run_programs(programs, self.run)
 
     def run(self, calls: list[Similarity]) -> list[LabelProbabilities | Failure]:
         """Answer `Similarity` calls, in order; what stands in several of them is encoded once."""
-        started = time.perf_counter()
-        shown = {call.picture: self._pixels(call.picture) for call in calls}
-        pixels = {one: x for one, x in shown.items() if not isinstance(x, Failure)}
+        pixels: dict[Picture, Any] = {}
+        damaged: dict[Picture, Failure] = {}
+        for picture in dict.fromkeys(call.picture for call in calls):
+            try:
+                pixels[picture] = self.preprocess(picture.open())
+            except MedcalError as error:
+                damaged[picture] = Failure(str(error))
         texts = list(dict.fromkeys(text for call in calls for text in call.texts))
         rows = self._similarities(pixels, texts) if pixels else {}
-        seconds = (time.perf_counter() - started) / len(calls)
         results: list[LabelProbabilities | Failure] = []
         for call in calls:
-            if call.picture not in rows:
-                results.append(shown[call.picture])
+            if call.picture in damaged:
+                results.append(damaged[call.picture])
                 continue
             places = [texts.index(text) for text in call.texts]
             shares = rows[call.picture][places].softmax(0).tolist()
             named = dict(zip(call.texts, shares, strict=True))
-            results.append(LabelProbabilities(named, seconds=seconds))
+            results.append(LabelProbabilities(named))
         return results
 
     def _similarities(
@@ -94,13 +92,6 @@ class ClipModel(Backend):
         # (pictures, width) times (width, texts)
         similar = scale * images.double().cpu() @ words.double().cpu().T
         return dict(zip(pixels, similar, strict=True))
-
-    def _pixels(self, picture: Picture) -> Any:
-        """What the model is shown of a picture, or the `Failure` to open it."""
-        try:
-            return self.preprocess(picture.open())
-        except MedcalError as error:
-            return Failure(str(error))
 
 
 def find(name: str, *, device: str | None = None, **reach: Any) -> ClipModel | None:

@@ -75,15 +75,11 @@ def pixels(
 
 
 def _stack(values: "list[torch.Tensor]") -> "torch.Tensor":
-    """Join along the first axis, padding the others with zeros to the largest."""
+    """Join along the first axis; images of different numbers of tiles are padded with zeros."""
     import torch
+    from torch.nn.utils.rnn import pad_sequence
 
-    largest = [
-        max(sizes) for sizes in zip(*(value.shape[1:] for value in values), strict=True)
-    ]
-    padded = []
-    for value in values:
-        room = value.new_zeros((len(value), *largest))
-        room[tuple(map(slice, value.shape))] = value
-        padded.append(room)
-    return torch.cat(padded)
+    if len({value.shape[1:] for value in values}) == 1:
+        return torch.cat(values)
+    # each (1, tiles, …)
+    return pad_sequence([value[0] for value in values], batch_first=True)

@@ -8,9 +8,8 @@ import ctypes
 import inspect
 import math
 import os
-import time
 from collections.abc import Generator, Iterable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -34,7 +33,7 @@ from medcal_nb.ask.calls import (
     Result,
     Todo,
 )
-from medcal_nb.ask.lockstep import in_lock_step
+from medcal_nb.ask.lockstep import run_programs
 from medcal_nb.errors import MedcalError
 
 #: Model types whose text decoder attends to what came before and to nothing else, so that a prefix
@@ -78,8 +77,6 @@ class LocalModel(Backend):
         #: token positions computed so far, padding included
         self.positions = 0
         self.label_ids = cache(self._label_ids)
-        #: parts of the last layer that compute the last position of rows alone
-        self.last_parts: tuple[Any, ...] = ()
         accepts = inspect.signature(model.forward).parameters
         self.cache_name = "cache" if "cache" in accepts else "past_key_values"
         #: gives positions of three kinds, where a model has them
@@ -94,8 +91,6 @@ class LocalModel(Backend):
         part = tokenizer.convert_ids_to_tokens(model.config.image_token_id)
         self.image_marks = sorted({part, processor.image_token})
         self._check_template()
-        with suppress(AttributeError):  # its layers have other parts
-            self._check_last_layer()
 
     def _positions_in_memory(self, text: Any) -> int:
         """What fills two fifths of a GPU's free memory with keys and values."""
@@ -158,28 +153,6 @@ class LocalModel(Backend):
         ends = (token for token in rest[:3] if token in self.eos)
         self.turn_end = next(ends, self.tokenizer.eos_token_id)
 
-    def last_logits(self, **inputs: Any) -> Any:
-        """Return the logits at the last position of rows.
-
-        Behind its attention the last layer computes no other position.
-        """
-        with ExitStack() as hooks:
-            for part in self.last_parts:
-                hooks.enter_context(part.register_forward_pre_hook(_last_position))
-            return self.model(**inputs).logits[:, -1]
-
-    def _check_last_layer(self) -> None:
-        """See that what comes behind the last attention may be computed for one position alone."""
-        import torch
-
-        layer = self.model.get_decoder().layers[-1]
-        ids = torch.arange(3, device=self.device)[None]
-        with torch.inference_mode():
-            whole = self.last_logits(input_ids=ids)
-            self.last_parts = (layer.self_attn.o_proj, layer.mlp)
-            if torch.dist(whole, self.last_logits(input_ids=ids)) > 0.02 * whole.norm():
-                self.last_parts = ()
-
     def read(self, text: str, picture: Picture) -> Any:
         """Return what the processor makes of a text with a picture, or why it does not."""
         try:
@@ -206,7 +179,9 @@ class LocalModel(Backend):
         self, batches: Iterable[tuple[Todo, list[Program]]]
     ) -> Generator[tuple[Todo, list[Outcome]], None, None]:
         """Run the programs of many batches, a round at a time."""
-        return in_lock_step(self.session, batches)
+        for todo, programs in batches:
+            with self.session() as opened:
+                yield todo, run_programs(programs, opened.run)
 
     @contextmanager
     def session(self) -> "Iterator[_LocalSession]":
@@ -233,7 +208,6 @@ class _LocalSession:
 
     def run(self, calls: list[Asking]) -> list[Result | Failure]:
         """Answer `calls`, in order."""
-        started = time.perf_counter()
         backend = self.backend
         encoded: dict[Prompt, Encoded | Failure] = {}
         shown = []
@@ -248,11 +222,7 @@ class _LocalSession:
         rows = {call: self._rows(call, encoded[call.prompt], texts) for call in calls}
         asked = [some for some in rows.values() if not isinstance(some, Failure)]
         self.engine.run(encoded, [row for some in asked for row in some])
-        seconds = (time.perf_counter() - started) / max(1, len(calls))
-        return [
-            self._result(call, rows[call], encoded[call.prompt], seconds)
-            for call in calls
-        ]
+        return [self._result(call, rows[call], encoded[call.prompt]) for call in calls]
 
     def _rows(
         self, call: Asking, ids: Encoded | Failure, texts: Mapping[Prompt, str]
@@ -261,7 +231,9 @@ class _LocalSession:
         if isinstance(ids, Failure):
             return ids
         if isinstance(call, Generate):
-            draws = uniforms(call.draw, call.max_new_tokens) if call.seed else None
+            draws = None
+            if call.seed:
+                draws = uniforms(f"{call.seed}|{call.sample}", call.max_new_tokens)
             return [Row(call.prompt, call.max_new_tokens, draws, call.temperature)]
         return self._label_rows(call.prompt, texts[call.prompt], call.labels)
 
@@ -296,31 +268,23 @@ class _LocalSession:
         self,
         call: Asking,
         rows: list[Row] | Failure,
-        ids: Encoded | Failure,
-        seconds: float,
+        ids: Any,
     ) -> Result | Failure:
         """What the rows of a call say."""
         if isinstance(rows, Failure):
             return rows
-        if isinstance(ids, Failure):
-            return ids
         if isinstance(call, Generate):
             (row,) = rows
             text = self.backend.tokenizer.decode(row.tokens, skip_special_tokens=True)
             logprob = math.fsum(row.logprobs)
             n = len(row.tokens)
-            return Reply(text.strip(), logprob, len(ids), n, seconds, n < row.limit)
+            return Reply(text.strip(), logprob, len(ids), n, n < row.limit)
         scores = dict.fromkeys(call.labels, -math.inf)
         for row in rows:
             scores[row.label] = np.logaddexp(scores[row.label], math.fsum(row.logprobs))
         total = np.logaddexp.reduce(list(scores.values()))
         shares = {label: math.exp(score - total) for label, score in scores.items()}
-        return LabelProbabilities(shares, min(1.0, math.exp(total)), len(ids), seconds)
-
-
-def _last_position(_: Any, of_all: tuple[Any, ...]) -> Any:
-    """Leave of what goes into a part of a layer the last position of each row."""
-    return of_all[0][:, -1:]
+        return LabelProbabilities(shares, len(ids))
 
 
 def _message(i: int, text: str) -> dict[str, Any]:
@@ -384,23 +348,20 @@ def find(
     from medcal_nb.datasets.pocket import pocket_dir
 
     device = find_device(device)
-    folder = (
-        pocket_dir(name) if name.startswith("pocket-") else os.path.expanduser(name)
-    )
-    local = os.path.isdir(folder)
+    place = os.path.expanduser(name)
+    if name.startswith("pocket-"):
+        place = str(pocket_dir(name))
     try:
-        pair = _load(str(folder) if local else name, name, device, revision)
+        pair = _load(place, name, device, revision)
         model = LocalModel(*pair, name=name, device=device)
     except MedcalError:
         raise
     except Exception as error:  # of a configuration that fits no model, too
-        kind = "a folder" if local else "no folder here, so a hub id"
-        raise MedcalError(
-            f"{name} ({kind}) does not load here: {why(error)}"
-        ) from error
-    if not local:
-        place = try_to_load_from_cache(name, "config.json", revision=revision)
-        model.revision = Path(place).parent.name if isinstance(place, str) else None
+        raise MedcalError(f"{name} does not load here: {why(error)}") from error
+    if not os.path.isdir(place):
+        # from the hub, kept in a folder of its commit
+        cached = try_to_load_from_cache(name, "config.json", revision=revision)
+        model.revision = Path(cached).parent.name if isinstance(cached, str) else None
     return model
 
 

@@ -9,17 +9,14 @@ so far are one row until they part.
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import suppress
 from copy import copy
 from dataclasses import dataclass
-from functools import cache
 from itertools import accumulate, groupby
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 from medcal_nb.ask.backends.expansion import Expansion, common, pixels
 from medcal_nb.ask.backends.rows import Row, choose
-from medcal_nb.ask.calls import BLANK, Failure, Picture, Prompt
-from medcal_nb.errors import MedcalError
+from medcal_nb.ask.calls import Failure, Picture, Prompt
 
 if TYPE_CHECKING:
     import torch
@@ -104,7 +101,6 @@ class SharedPrefix:
         self.backend = backend
         self.expansions: dict[Picture, Expansion] = {}
         self.nodes: defaultdict[Picture, list[Node]] = defaultdict(list)
-        self.shown = cache(_one_of_its_size)
 
     # --- tokens -----------------------------------------------------------------------------------
 
@@ -115,7 +111,7 @@ class SharedPrefix:
         for (prompt, text), tokens in zip(
             texts.items(), plain["input_ids"], strict=True
         ):
-            picture = self.shown(prompt.picture)
+            picture = prompt.picture
             if picture not in self.expansions:
                 inputs = self.backend.read(text, picture)
                 if isinstance(inputs, Failure):
@@ -127,18 +123,13 @@ class SharedPrefix:
 
     # --- running ----------------------------------------------------------------------------------
 
-    def run(self, encoded: dict[Prompt, Encoded | Failure], rows: list[Row]) -> None:
-        """Fill in the rows' tokens and log-probabilities.
+    def run(self, tokens: Mapping[Prompt, Any], rows: list[Row]) -> None:
+        """Fill in the rows' tokens and log-probabilities; none is of a prompt that failed.
 
         Rows go image by image, as many at once as fit into memory.
         """
         import torch
 
-        tokens = {
-            prompt: ids
-            for prompt, ids in encoded.items()
-            if not isinstance(ids, Failure)
-        }
         rows = sorted(rows, key=lambda row: row.prompt.picture.key)
         # for each of: rows being written, and these being copied; and no more than MOST_ROWS
         most = self.backend.max_positions // 2
@@ -154,15 +145,15 @@ class SharedPrefix:
                     # what later rounds would share is computed anew
                     self.nodes.clear()
 
-    def _begin(self, encoded: dict[Prompt, Encoded], rows: list[Row]) -> list[Branch]:
+    def _begin(self, encoded: Mapping[Prompt, Any], rows: list[Row]) -> list[Branch]:
         """Compute what prompts share, then each to its end; branches with their first tokens."""
         ends: dict[Prompt, _About] = {}
+        widest = 0
         for row in rows:
-            ends[row.prompt] = self.shown(row.prompt.picture), encoded[row.prompt]
-        if (
-            max(2 * len(encoded[row.prompt]) + row.limit for row in rows)
-            > self.backend.window
-        ):
+            tokens = encoded[row.prompt]
+            ends[row.prompt] = (row.prompt.picture, tokens)
+            widest = max(widest, 2 * len(tokens) + row.limit)
+        if widest > self.backend.window:
             # padding between prefix and suffix would shift what a sliding window sees
             self.nodes.clear()
         else:
@@ -264,7 +255,7 @@ class SharedPrefix:
         self.backend.positions += ids.numel()
         if self.backend.rope_index and position.dim() == 2:
             position = position.expand(3, *position.shape)
-        state.logits = self.backend.last_logits(
+        out = self.backend.model(
             input_ids=ids,
             attention_mask=state.mask.long(),
             position_ids=position,
@@ -273,6 +264,7 @@ class SharedPrefix:
             **{self.backend.cache_name: state.cache},
             **inputs,
         )
+        state.logits = out.logits[:, -1]
 
     # --- writing ----------------------------------------------------------------------------------
 
@@ -300,17 +292,6 @@ class SharedPrefix:
             branches = _sprout(state, asked, self.backend.eos)
             if branches and [b.line for b in branches] != [*range(len(ids))]:
                 state, branches = _join(branches)
-
-
-def _one_of_its_size(picture: Picture) -> Picture:
-    """The same for all blank pictures of a size, whichever image they stand for."""
-    if picture.change == BLANK:
-        with suppress(
-            MedcalError
-        ):  # of a damaged image, which is reported where it is read
-            image = picture.open()
-            return Picture(f"{image.width}x{image.height}", picture.source, BLANK)
-    return picture
 
 
 def _sprout(

@@ -11,7 +11,6 @@ import io
 import itertools
 import json
 import math
-import time
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, nullcontext, suppress
 from dataclasses import replace
@@ -125,7 +124,7 @@ class Asked:
     send : callable
         From a call and the body of a request to a reply that `check_chat` has seen; it may raise.
     gate : async context manager
-        What a call waits at before its time begins.
+        What a call waits at before it is asked.
     top : int
         How many log-probabilities the server lists for each token.
     several : bool
@@ -185,16 +184,11 @@ class Asked:
     async def _answer(self, calls: list) -> Sequence[Result | Failure]:
         """Answer what is one request: a call, or samples of a prompt."""
         first = calls[0]
-        found: Sequence[Result]
         async with self.gate:
-            started = time.perf_counter()
             try:
                 if isinstance(first, Labels):
-                    found = [await self._labels(first)]
-                else:
-                    found = await self._replies(calls)
-                seconds = time.perf_counter() - started
-                return [replace(one, seconds=seconds) for one in found]
+                    return [await self._labels(first)]
+                return await self._replies(calls)
             except (
                 Exception
             ) as error:  # whatever a server answers is that call's failure
@@ -231,37 +225,30 @@ class Asked:
             raise MedcalError(
                 f"the likely first tokens do not tell {', '.join(call.labels)} apart"
             )
-        return LabelProbabilities(
-            {k: p / total for k, p in mass.items()}, min(1.0, total), before
-        )
+        shares = {label: p / total for label, p in mass.items()}
+        return LabelProbabilities(shares, before)
 
     async def _scored(self, call: Labels, before: int) -> dict[str, float]:
         """Read each label's probability as the model's own next words, token by token.
 
-        As on this machine: with and without a capital; where the tokens of one label begin
-        another's, the token that follows is scored too, which ends the turn.
+        As on this machine: with and without a capital.
         """
+        form = {"add_generation_prompt": False, "continue_final_message": True}
 
-        async def read(words: str, *, closed: bool) -> list[tuple[str, float]]:
-            form = {
-                "add_generation_prompt": False,
-                "continue_final_message": not closed,
-            }
+        async def read(words: str) -> list[tuple[str, float]]:
             reply = await self._chat(call, 1, words, prompt_logprobs=0, **form)
-            tokens = (one.items() for one in reply["prompt_logprobs"][before:])
-            return [(token, _logprob(entry)) for (token, entry), *_ in tokens]
-
-        ways = {
-            way: one for one in call.labels for way in (one, one[:1].upper() + one[1:])
-        }
-        scored = await asyncio.gather(*(read(way, closed=False) for way in ways))
-        written = [[token for token, _ in one] for one in scored]
-        if is_nested(written):
-            closed = await asyncio.gather(*(read(way, closed=True) for way in ways))
-            scored = [
-                longer[: len(one) + 1]
-                for one, longer in zip(scored, closed, strict=True)
+            tokens = [
+                next(iter(one.items())) for one in reply["prompt_logprobs"][before:]
             ]
+            return [(token, _logprob(entry)) for token, entry in tokens]
+
+        ways = {}
+        for label in call.labels:
+            ways[label] = label
+            ways[label[:1].upper() + label[1:]] = label
+        scored = await asyncio.gather(*map(read, ways))
+        if is_nested([[token for token, _ in one] for one in scored]):
+            raise MedcalError("an option begins another one: ask with --letters")
         mass = dict.fromkeys(call.labels, 0.0)
         for label, one in zip(ways.values(), scored, strict=True):
             mass[label] += math.exp(math.fsum(p for _, p in one)) if one else 0.0
@@ -385,14 +372,8 @@ def _reply(choice: Body, answer: Body) -> Reply:
         last = str(entries[-1].get("token"))
         if not last or not text.endswith(last.strip() or last):
             logprobs.pop()
-    total = math.fsum(logprobs)
-    n = len(logprobs)
+    tokens = count(answer, "prompt_tokens")
     if not entries:
-        written = (
-            count(answer, "completion_tokens") if len(answer["choices"]) == 1 else 0
-        )
-        total = math.nan
-        n = max(0, written - (end == "stop"))
-    return Reply(
-        text, total, count(answer, "prompt_tokens"), n, finished=end != "length"
-    )
+        written = count(answer, "completion_tokens") // len(answer["choices"])
+        return Reply(text, math.nan, tokens, written, end != "length")
+    return Reply(text, math.fsum(logprobs), tokens, len(logprobs), end != "length")

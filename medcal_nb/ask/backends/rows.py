@@ -8,7 +8,7 @@ the batch it happened to be in.
 import hashlib
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -38,7 +38,7 @@ class Row:
 
     prompt: Prompt
     limit: int
-    draws: np.ndarray | None = None
+    draws: Any = None
     temperature: float = 1.0
     forced: tuple[int, ...] | None = None
     label: str = ""
@@ -67,7 +67,8 @@ def choose(
         total = torch.softmax(
             logits[line_of[part]].double() / heat[:, None], dim=-1
         ).cumsum(dim=-1)
-        numbers = total.new_tensor([_number(rows[i]) for i in part])[:, None]
+        drawn = [rows[i].draws[len(rows[i].tokens)] for i in part]
+        numbers = total.new_tensor(drawn)[:, None]
         place = torch.searchsorted(total, numbers * total[:, -1:], right=True)[:, 0]
         tokens[part] = place.clamp(max=logits.shape[-1] - 1)
     chosen: list[int] = tokens.tolist()
@@ -89,8 +90,3 @@ def choose(
 def is_nested(written: Collection[Sequence]) -> bool:
     """Whether the tokens of one label begin those of another."""
     return any(a != b and b[: len(a)] == a for a in written for b in written)
-
-
-def _number(row: Row) -> float:
-    """The number in [0, 1) by which the next token of a sampled row is drawn."""
-    return 0.0 if row.draws is None else row.draws[len(row.tokens)]

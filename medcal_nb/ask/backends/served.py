@@ -152,10 +152,8 @@ class ServedModel(Backend):
             self.cannot["logprobs"] = "the server returns no log-probabilities"
         if top < 2:
             self.cannot["labels"] = "the server lists no likely first tokens of a reply"
-        flags = [f"{name}={value}" for name, value in self.able.items()]
         server = {
             "server": self.url,
-            "server_flags": " ".join(flags),
             "server_version": rq.version_of(reply),
         }
         self.provenance = {

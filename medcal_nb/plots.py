@@ -77,12 +77,11 @@ def look(levels: Iterable, column: str | None = None) -> dict[object, tuple[str,
     {'gemma-3-27b-it': ('#000000', '^'), 'mine': ('#D81B60', '<')}
     """
     names = list(dict.fromkeys(levels))
-    known = [name for name in LOOKS if name in names]
     others = [name for name in names if name not in LOOKS]
     looks: dict[object, tuple[str, str]] = {}
-    for name in known:
-        colour, mark = LOOKS[name]
-        looks[name] = (colour, mark)
+    for name, (colour, mark) in LOOKS.items():
+        if name in names:
+            looks[name] = (colour, mark)
     if column != "model":
         for i, name in enumerate(others):
             looks[name] = (_FURTHER[i % len(_FURTHER)], _MARKS[i % len(_MARKS)])
@@ -177,7 +176,7 @@ def forest(
     if margin is not None:
         ax.set_xlim(ax.get_xlim())  # which the shade must not widen
         ax.axvspan(ax.get_xlim()[0], margin, color=PALE, lw=0, zorder=-1)
-    if len(levels) > 1 and is_shared:
+    if is_shared:
         for between in np.arange(0.5, len(ax.get_yticks()) - 1):
             ax.axhline(between, color=PALE, lw=0.6, zorder=0)
     _name_axis(ax.xaxis, value)
@@ -319,27 +318,22 @@ def calibration(table: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
 
 
 def outcomes(table: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
-    """How many answers are correct (up) and wrong (down) in each bin, or at each confidence.
+    """How many answers are correct (up) and wrong (down) at each confidence.
 
     Parameters
     ----------
     table : DataFrame
-        n and accuracy, with low and high of bins
-        (:func:`medcal_nb.measure.reliability_table`) or with the confidence that they are at
-        (``value_table``).
+        confidence, n and accuracy: of :func:`medcal_nb.measure.value_table`, or of bins
+        (``reliability_table``), a bin's middle its confidence.
     ax : Axes, optional
         Where to draw; the current axes if not given.
     """
     ax = ax or plt.gca()
     correct = (table["n"] * table["accuracy"]).fillna(0).round()
     wrong = table["n"] - correct
-    if "confidence" in table:
-        centre, width = table["confidence"], 0.04
-    else:
-        centre = (table["low"] + table["high"]) / 2
-        width = 0.86 * (table["high"] - table["low"])
-    ax.bar(centre, correct, width, color=INK, label="correct")
-    ax.bar(centre, -wrong, width, color="white", edgecolor=INK, lw=0.7, label="wrong")
+    place = table["confidence"]
+    ax.bar(place, correct, 0.04, color=INK, label="correct")
+    ax.bar(place, -wrong, 0.04, color="white", edgecolor=INK, lw=0.7, label="wrong")
     ax.axhline(0, color=INK, lw=0.6)
     ax.yaxis.set_major_formatter(lambda value, _: f"{abs(value):,.0f}")
     ticks = np.linspace(0, 1, 6)  # as of the diagram above it
@@ -392,10 +386,12 @@ def _name_axis(axis: mpl.axis.Axis, column: str) -> None:
 
 def _unit(column: str) -> str:
     """The unit of a column and which way is better, in brackets."""
-    unit = {"%": "%", "points": "percentage points"}.get(UNITS.get(column, ""), "")
-    better = f"{BETTER[column]}: better" if column in BETTER else ""
-    words = ", ".join(filter(None, [unit, better]))
-    return f" ({words})" if words else ""
+    words = []
+    if column in UNITS:
+        words.append(UNITS[column].replace("points", "percentage points"))
+    if column in BETTER:
+        words.append(f"{BETTER[column]}: better")
+    return f" ({', '.join(words)})" if words else ""
 
 
 def __dir__() -> list[str]:

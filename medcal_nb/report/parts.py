@@ -345,7 +345,8 @@ def calibration_figure(
                 counted = table
             else:
                 table = measure.calibration_curve_table(*pair, groups=images, ci=ci)
-                counted = measure.reliability_table(*pair, n_bins=20)
+                bins = measure.reliability_table(*pair, n_bins=20)
+                counted = bins.eval("confidence = (low + high) / 2")
             plots.calibration(table, ax=above)
             # as wide as the square, whatever room there is
             below = above.inset_axes([0, -0.5, 1, 0.36], sharex=above)

@@ -47,3 +47,12 @@ def test_questions_of_its_own_alone_are_told(tmp_path):
     page, numbers = reported(mine, tmp_path)
     assert "No question of the file was answered by the others" in page
     assert "beside" in numbers["missing"]
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")
+def test_of_a_few_answers_nothing_is_concluded_beside_others(tmp_path):
+    answers = load_answers("pocket").dropna(subset=["confidence", "correct"])
+    mine = answers[answers["strategy"] == "verbalized"].head(20).assign(model="mine")
+    page, numbers = reported(mine, tmp_path)
+    assert "beside" not in numbers["tables"]
+    assert "P value (Holm)" not in page

@@ -179,8 +179,8 @@ def _overconfidence(row: pd.Series) -> str:
         (gap,) = between(bounds, "gap_bounds")
         (accuracy,) = between(bounds, "accuracy_bounds")
         return (
-            f"{gap} percentage points for {row['model']} (accuracy {accuracy}, as "
-            f"{row['n_ungraded']:,.0f} answers are not graded; n = {row['n']:,})"
+            f"between bounds of {gap} percentage points for {row['model']} (accuracy "
+            f"{accuracy}, as {row['n_ungraded']:,.0f} answers are not graded; n = {row['n']:,})"
         )
     return (
         f"{estimate(row, 'gap', 'points')} for {row['model']} (mean confidence "
@@ -262,11 +262,10 @@ def performance(r: Judged) -> Section:
     columns = ["model", "n", "n_missing", *r.images]
     columns += ["accuracy", "accuracy_bounds", "mean_confidence", "gap", "gap_bounds"]
     columns += ["slope", "ece", "brier", "brier_skill", "auroc"]
-    caption = f"Performance with 95 % CIs by {r.unit}, the lowest Brier score first."
     return Section(
         sentences=[METRICS],
         table=r.performance,
-        caption=caption,
+        caption=f"Performance with 95 % CIs by {r.unit}, the lowest Brier score first.",
         columns=columns,
         most=40,
         is_turned=len(r.scores) <= SIDE_BY_SIDE,
@@ -446,14 +445,14 @@ def sections_of(r: Judged) -> dict[str, Callable[[Judged], Section]]:
         return _by_name([limits, performance, methods, file])
     first = [performance, calibration]
     last = [certified, cost, recalibration, errors, methods]
-    if len(r.firm):
-        first.insert(0, quote)
     if len(r.firm) > 1:
         first.append(comparison)
-    if r.compared is not None:
-        first.append(beside)
-    if r.source is not None and len(r.firm):
-        first.append(transfer)
+    if len(r.firm):  # of others nothing can be concluded
+        first.insert(0, quote)
+        if r.compared is not None:
+            first.append(beside)
+        if r.source is not None:
+            first.append(transfer)
     if r.facts["grading"]:
         last.append(pairs)
     groups = {f"by_{column}": partial(group, column) for column in r.groups}

@@ -33,16 +33,13 @@ _MODALITIES = {
 }
 
 
-def modality_of(name: Any, source: str = "stated") -> dict[str, str]:
+def modality_of(name: Any) -> str:
     """Our word for a set's name of a modality; names that are none of ours stay, in lower case."""
     text = str(name or "").strip().lower()
-    ours = next(
-        (o for o, pattern in _MODALITIES.items() if re.search(pattern, text)), text
-    )
-    return {
-        "modality": ours or UNKNOWN,
-        "modality_source": source if ours else "missing",
-    }
+    for ours, pattern in _MODALITIES.items():
+        if re.search(pattern, text):
+            return ours
+    return text or UNKNOWN
 
 
 class LeftOut(Exception):
@@ -56,9 +53,9 @@ def one_line(value: Any) -> str:
 
 def image_of(image: Any) -> dict[str, Any]:
     """The bytes of an image that the hub stores in its rows, and their hash as its id."""
-    data = (
-        image.get("bytes") if isinstance(image, dict) else image
-    )  # never a path of theirs
+    data = image
+    if isinstance(image, dict):
+        data = image.get("bytes")  # never a path of theirs
     if not isinstance(data, bytes) or not data:
         raise LeftOut("no image")
     return {"image": data, "image_id": hashlib.sha256(data).hexdigest()[:16]}
@@ -122,7 +119,8 @@ def _asked_gmai(row: dict[str, Any]) -> dict[str, Any]:
 def _asked_mmmu_pro(row: dict[str, Any], name: str) -> dict[str, Any]:
     options = ast.literal_eval(row["options"])
     letters = dict(zip("ABCDEFGHIJ", options, strict=False))
-    images = [f"image_{i}" for i in range(1, 8) if row.get(f"image_{i}")]
+    names = [f"image_{i}" for i in range(1, 8)]
+    images = [*filter(row.get, names)]
     kinds = ast.literal_eval(row["img_type"])
     category = vlcb.mmmu_category(row["subject"], row["topic_difficulty"], kinds)
     answer = row["answer"]
@@ -135,7 +133,9 @@ def _asked_mmmu_pro(row: dict[str, Any], name: str) -> dict[str, Any]:
 
 def _asked_gqa(row: dict[str, Any]) -> dict[str, Any]:
     types = row["types"]
-    kind = (ast.literal_eval(types) if isinstance(types, str) else types)["detailed"]
+    if isinstance(types, str):
+        types = ast.literal_eval(types)
+    kind = types["detailed"]
     image = str(row["imageId"])
     digits = vlcb.vlcb_hash("GQA", kind, row["question"], row["answer"], image)
     place = {"image": f"{image}.jpg", "image_id": image, "hashes": [digits]}

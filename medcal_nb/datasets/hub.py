@@ -17,7 +17,7 @@ so that its 451 test questions (``official_split == "test"``) are a part of ``te
 **Images** are named by the set's own id or, where it has none, by a hash of the file's content.
 
 **Modality** is what the set states; failing that, what its documentation tells; failing that,
-``unknown``. ``modality_source`` says which: ``stated``, ``rule`` or ``missing``.
+``unknown``.
 
 **Question type**: a gold answer of yes or no makes a closed question, a list of options a choice
 question, all else is open. Rows that can't be used (no image, no gold answer, options that can't
@@ -214,10 +214,9 @@ def _item_of(row: dict[str, Any], split: str, i: int, name: str) -> dict[str, An
     if "image" not in item:
         item |= image_of(row["image"])
     spec = HUB_SETS[name]
-    if "modality_rule" in spec:
-        return item | modality_of(spec["modality_rule"], "rule")
     stated = row.get(spec.get("modality_column"))
-    return item | modality_of(stated)
+    item["modality"] = modality_of(spec.get("modality_rule", stated))
+    return item
 
 
 # --- the table -----------------------------------------------------------------------------------

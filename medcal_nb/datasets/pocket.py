@@ -58,7 +58,7 @@ def load(
         If the file is missing or damaged.
     """
     items = pd.read_parquet(_checked("items", f"{name}.parquet"))
-    items["options"] = [None if row is None else list(row) for row in items["options"]]
+    items["options"] = items["options"].map(list, na_action="ignore")
     return chosen(items, split, n, seed).reset_index(drop=True)
 
 

@@ -59,10 +59,12 @@ def gmai_options(row: Mapping[str, Any]) -> dict[str, str]:
 def gmai_answer(answer: str, options: Mapping[str, str]) -> str:
     """Return the letter of the option that is the answer, else of one that holds it or is in it."""
     wanted = answer.strip().lower()
-    texts = {letter: text.strip().lower() for letter, text in options.items()}
-    for letter, text in texts.items():
+    texts = {}
+    for letter, option in options.items():
+        text = option.strip().lower()
         if text == wanted:
             return letter
+        texts[letter] = text
     for letter, text in texts.items():
         if text and (text in wanted or wanted in text):
             return letter

@@ -87,8 +87,6 @@ def test_a_copy_on_disk(name, load):
     assert splits == "".join(split[0] for split in items["split"])
     assert set(items["modality"]) == modalities
     assert items.attrs["left_out"] == left_out
-    is_unknown = items["modality"].eq("unknown")
-    assert is_unknown.equals(items["modality_source"].eq("missing"))
     (dataset,) = set(items["dataset"])
     assert set(items["domain"]) == {HUB_SETS[dataset]["domain"]}
     for image in items["image"]:

@@ -75,7 +75,6 @@ ALIKE = {  # a metric of each kind of interval, and what is summed for it
     "brier": (lambda c, y: mean_of((c - y) ** 2), "strata"),
     "log_loss": (lambda c, y: METRICS["log_loss"].sums(c, y), "bootstrap"),
     "ece": (lambda c, y, n_bins=15: METRICS["ece"].sums(c, y, n_bins=30), "inversion"),
-    "ici": (lambda c, y: METRICS["ici"].sums(c, y), "smooth inversion"),
     "auroc": (lambda c, y: METRICS["auroc"].sums(c, y), "delong"),
 }
 

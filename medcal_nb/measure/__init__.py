@@ -24,7 +24,7 @@ from .example import example_answers
 from .groups import difference_table, over_models, worst_group
 from .heterogeneity import heterogeneity_table, standard_error
 from .intervals import clustered_interval, holm, wilson_interval
-from .inversion import ece_interval, ici_interval
+from .inversion import ece_interval
 from .metrics import (
     accuracy,
     brier_score,
@@ -43,7 +43,7 @@ from .readers import ReaderInterval, mrmc_auroc, mrmc_mean, mrmc_table
 from .registry import METRICS, Metric, register
 from .resampling import Bootstrap, Interval, choose_clip
 from .selective import selective_threshold, threshold_table
-from .smooth import calibration_curve_table, ici
+from .smooth import calibration_curve_table
 from .tables import (
     is_heaped,
     metrics_table,
@@ -89,8 +89,6 @@ __all__ = [
     "expected_cost_table",
     "heterogeneity_table",
     "holm",
-    "ici",
-    "ici_interval",
     "is_heaped",
     "log_loss",
     "mean_confidence",

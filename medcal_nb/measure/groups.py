@@ -15,7 +15,7 @@ from ._check import check_choice, check_groups, check_level
 from .intervals import holm
 from .mover import student_half
 from .ranking import auroc_difference
-from .registry import INVERSIONS, METRICS
+from .registry import METRICS
 from .resampling import (
     UNBOUNDED,
     Bootstrap,
@@ -85,7 +85,7 @@ def difference_table(
     >>> table[["a", "b", "differs"]].to_numpy().tolist()
     [['medical', 'general', True]]
     """
-    comparable = [m.name for m in METRICS.values() if m.interval not in INVERSIONS]
+    comparable = [m.name for m in METRICS.values() if m.interval != "inversion"]
     for name in metrics:
         check_choice(name, "metrics", comparable)
     rows = []

@@ -11,8 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 from ._check import check_groups, check_level, check_pair, warn
 from .binned import N_BINS, bins_of, ece
 from .intervals import note_few
-from .resampling import Bootstrap, FloatArray, Interval, gathered
-from .smooth import ici, local_linear
+from .resampling import Bootstrap, FloatArray, Interval
 
 DRAWS = 1000
 MOST_DRAWS = 50_000
@@ -24,11 +23,6 @@ FEW_FOR_SIDES = 100
 PRIOR_IMAGES = 2
 AT_BOUND = 0.5  # of the variance that a bin shows, the least it has at the upper end
 Path = Callable[[float], FloatArray]
-CURVE = 64  # steps of confidence that a curve is drawn through
-IN_STEP = (
-    8  # answers that a step holds: of one alone no likeness within its image is seen
-)
-LEAST_STEPS = 8
 
 
 def ece_interval(
@@ -113,77 +107,6 @@ def ece_interval(
     return found._replace(estimate=ece(c, y, n_bins=n_bins, binning=binning))
 
 
-def ici_interval(
-    confidence: ArrayLike,
-    correct: ArrayLike,
-    *,
-    groups: ArrayLike | None = None,
-    ci: Bootstrap = Bootstrap(),
-) -> Interval:
-    """Interval of the integrated calibration index, in the way of `ece_interval`.
-
-    The distances of a smooth curve from the diagonal take the place of the gaps of bins: smoothing
-    turns the noise of at most 64 steps of confidence, of eight answers or more, into that of the
-    curve.
-
-    Parameters
-    ----------
-    confidence : (n,) array
-        Probability in [0, 1] that the answer is correct.
-    correct : (n,) array of 0 and 1
-        1 where the answer is correct.
-    groups : (n,) array, optional
-        Image of each answer; without, answers count as independent.
-    ci : Bootstrap
-        As of `ece_interval`.
-
-    Returns
-    -------
-    Interval
-        `(low, estimate, high)` in [0, 1]: the estimate is `ici`, the interval that of its value
-        on endlessly many answers.
-
-    Raises
-    ------
-    ValueError
-        On input that is no confidence and outcome, by name and position; on an option out of
-        range.
-
-    References
-    ----------
-    Austin & Steyerberg, Statistics in Medicine 2019, doi:10.1002/sim.8281; the interval as
-    `ece_interval`.
-
-    Examples
-    --------
-    >>> rng = np.random.default_rng(0)
-    >>> c = rng.uniform(0.5, 1, 1000)
-    >>> ici_interval(c, rng.random(1000) < c - 0.1)
-    0.083 [0.057, 0.113]
-    """
-    c, y = check_pair(confidence, correct)
-    rng = ci.stream(groups, n=c.size)
-    found = smooth_interval(c, y, groups=groups, level=ci.level, rng=rng)
-    return found._replace(estimate=ici(c, y))
-
-
-def smooth_interval(
-    c: FloatArray,
-    y: FloatArray,
-    *,
-    groups: ArrayLike | None,
-    level: float,
-    rng: np.random.Generator,
-) -> Interval:
-    """The interval of `ici_interval` on checked arrays."""
-    cell = gathered(c, int(np.clip(c.size // IN_STEP, LEAST_STEPS, CURVE)))
-    count = np.bincount(cell).astype(float)
-    smooth = local_linear(np.bincount(cell, c) / count, count)
-    return inverted_interval(
-        c, y, cell, groups=groups, level=level, rng=rng, smooth=smooth
-    )
-
-
 def inverted_interval(
     c: FloatArray,
     y: FloatArray,
@@ -192,12 +115,8 @@ def inverted_interval(
     groups: ArrayLike | None,
     level: float,
     rng: np.random.Generator,
-    smooth: FloatArray | None = None,
 ) -> Interval:
-    """The mean gaps over any cells that are not in a tail of what was observed.
-
-    With `smooth` they are those of a curve through the cells.
-    """
+    """The mean gaps over any cells that are not in a tail of what was observed."""
     bins = np.unique(np.broadcast_to(cell, c.shape), return_inverse=True)[1]
     tail = (1 - check_level(level)) / 2
     n_draws = int(np.clip(np.ceil(IN_TAIL / tail), DRAWS, MOST_DRAWS))
@@ -212,7 +131,7 @@ def inverted_interval(
             "all answers are of one image: nothing shows their sampling noise, no interval"
         )
         return Interval(low=np.nan, estimate=np.nan, high=np.nan)
-    test = _Gaps(c, y, bins, codes, n_draws, rng, smooth)
+    test = _Gaps(c, y, bins, codes, n_draws, rng)
     note_few(test.worth, groups is not None)
 
     def low_refuted(size: float) -> bool:
@@ -248,7 +167,6 @@ def _boundary(low: float, high: float, inside: Callable[[float], bool]) -> float
 class _Gaps:
     """The gaps of the bins that hold answers, and the noise that true gaps would be seen with.
 
-    With `smooth`, a matrix that turns the gaps of bins into those of a curve, it is of those.
     Below, b is the number of bins and d that of draws.
     """
 
@@ -260,15 +178,12 @@ class _Gaps:
         codes: NDArray[np.intp],
         n_draws: int,
         rng: np.random.Generator,
-        smooth: FloatArray | None = None,
     ) -> None:
         residual = y - c
         n = np.bincount(bins).astype(float)
-        gap = np.bincount(bins, residual) / n
         self.n = n
         self.weight = n / n.sum()
-        self.smooth = smooth
-        self.gap = gap if smooth is None else smooth @ gap
+        self.gap = np.bincount(bins, residual) / n
         self.first = np.bincount(bins, c) / n
         self.second = np.bincount(bins, c * c) / n
         self.size = float(self.weight @ np.abs(self.gap))
@@ -280,18 +195,18 @@ class _Gaps:
         self.shift = rng.standard_normal(n_draws)
         self.by_image = images.size < bins.size
         if self.by_image:
-            residual -= self._centres(gap)[bins]
+            residual -= self._centres()[bins]
             self._correlate(residual, bins, codes)
             self._widen(rng)
         # the share of answers in each bin is drawn, too
-        square = np.maximum(self.gap**2 - self.seen_with(self.gap), 0)
+        square = np.maximum(self.gap**2 - self.variance(self.gap), 0)
         between = self.weight @ square - (self.weight @ np.sqrt(square)) ** 2
         self.shift *= np.sqrt(max(between, 0.0) / c.size * self.inflation)
         # even gaps end at an accuracy of 0 or 1, which right and wrong answers in a bin refute
         observed = np.bincount(bins, y) / n
         self.least = AT_BOUND * observed * (1 - observed) / n * self.inflation
         # less than what calibrated answers show in all but CHANCE of samples is no evidence
-        self.chance = float(np.quantile(self.drawn(0 * gap)[0], CHANCE))
+        self.chance = float(np.quantile(self.drawn(0 * self.gap)[0], CHANCE))
         # sizes of the softly thresholded gaps where one of them becomes 0; linear in between
         right = (np.bincount(bins, y) + 1) / (n + 2)
         self.cost = self.weight * right * (1 - right) / n
@@ -299,14 +214,14 @@ class _Gaps:
         left = np.abs(self.gap) - self.cuts[:, None] * self.cost
         self.sizes = np.maximum(left, 0) @ self.weight
 
-    def _centres(self, gap: FloatArray) -> FloatArray:
+    def _centres(self) -> FloatArray:
         """(b,) gaps to measure the spread of images from: each bin's as far as it stands out.
 
         Taken from its own gap, a bin of few answers would hide most of what its images add.
         """
-        common = float(self.weight @ gap)
-        apart = gap - common
-        noise = self.variance(gap)
+        common = float(self.weight @ self.gap)
+        apart = self.gap - common
+        noise = self.variance(self.gap)
         signal = np.maximum(apart**2 - noise, 0) / np.maximum(apart**2, 1e-12)
         return common + apart * signal
 
@@ -366,19 +281,12 @@ class _Gaps:
         spread = self.first - self.second + gap * (1 - 2 * self.first) - gap**2
         return np.maximum(spread, 0) / self.n * self.inflation
 
-    def seen_with(self, gap: FloatArray) -> FloatArray:
-        """(b,) variance that a true gap is seen with."""
-        variance = self.variance(gap)
-        return variance if self.smooth is None else self.smooth**2 @ variance
-
     def drawn(
         self, gap: FloatArray, least: FloatArray | float = 0.0
     ) -> tuple[FloatArray, FloatArray]:
         """(d,) mean size of gaps, and size of their mean, that these true gaps would show."""
         variance = np.maximum(self.variance(gap), least)
         noise = self.noise * np.sqrt(variance)[:, None]
-        if self.smooth is not None:
-            noise = self.smooth @ noise
         seen = noise + gap[:, None]
         sizes = self.weight @ np.abs(seen) + self.shift
         means = np.abs(self.weight @ seen) + self.shift
@@ -401,18 +309,15 @@ class _Gaps:
     def paths(self) -> list[Path]:
         """Ways in which the gaps of the upper end may grow, each a function of their size.
 
-        On the sides observed; of a curve, all on that of their mean: its noise goes up and down
-        together, and in gaps of both signs it would cancel. Of fewer than 100 images all on that
-        of their mean as well, and none on the other: it is hardly known which gaps are not 0.
+        On the sides observed. Of fewer than 100 images all on that of their mean as well, and
+        none on the other: it is hardly known which gaps are not 0.
         """
-        common = np.full_like(self.gap, 1.0 if self.weight @ self.gap > 0 else -1.0)
-        if self.smooth is not None:
-            return [partial(self.even, common)]
-        observed = partial(self.even, np.where(self.gap > 0, 1.0, -1.0))
-        few = self.by_image and self.worth < FEW_FOR_SIDES
-        return (
-            [observed, partial(self.even, common, turned=False)] if few else [observed]
-        )
+        paths = [partial(self.even, np.where(self.gap > 0, 1.0, -1.0))]
+        if self.by_image and self.worth < FEW_FOR_SIDES:
+            sign = 1.0 if self.weight @ self.gap > 0 else -1.0
+            common = np.full_like(self.gap, sign)
+            paths.append(partial(self.even, common, turned=False))
+        return paths
 
     def even(self, side: FloatArray, size: float, turned: bool = True) -> FloatArray:
         """(b,) the same gap in every bin, on these sides (±1) as far as accuracy allows.
@@ -424,7 +329,7 @@ class _Gaps:
         there = side * np.minimum(size, room)
         if not turned:
             return there
-        other = (size > room) & (self.gap**2 < self.seen_with(0 * self.gap))
+        other = (size > room) & (self.gap**2 < self.variance(0 * self.gap))
         return np.where(other, -side * np.minimum(size, 1 - room), there)
 
 

@@ -24,11 +24,14 @@ from .resampling import FloatArray, Resamples
 #: More different confidences than this are put together into so many cells in resamples.
 MOST_CELLS = 512
 
-#: Kinds of intervals that have no difference: the number is biased, and so would that be.
-INVERSIONS = ("inversion", "smooth inversion")
 INTERVALS = (
-    *("bootstrap", "share", "difference", "ratio", "strata", "delong"),
-    *INVERSIONS,
+    "bootstrap",
+    "share",
+    "difference",
+    "ratio",
+    "strata",
+    "delong",
+    "inversion",
 )
 
 
@@ -88,7 +91,7 @@ class Metric:
         where errors are rare (`mover`): "difference" (of a mean and the share right,
         `difference_of`), "ratio" (of the share right and a mean, `ratio_of`) and "strata" (a mean
         loss, `mean_of`: of right and of wrong answers); "inversion" (`ece_interval`, over the
-        cells) and "smooth inversion" (`ici_interval`); "delong" (`auroc_test`).
+        cells), which has no difference; "delong" (`auroc_test`).
     outcomes : bool
         Whether it compares right with wrong answers, so that the rarer outcome decides how much
         is known.

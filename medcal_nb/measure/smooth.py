@@ -1,4 +1,4 @@
-"""Calibration without bins: a smooth curve and its distance from the diagonal."""
+"""Calibration without bins: a smooth curve."""
 
 from __future__ import annotations
 
@@ -8,13 +8,11 @@ from numpy.typing import ArrayLike, NDArray
 
 from ._check import check_pair, check_whole
 from .binned import width_bins
-from .registry import Sums, evaluate, register
 from .resampling import Bootstrap, FloatArray, percentile_ends
 
 SPAN = 0.75  # share of the answers that the curve looks at in each place
 LEAST_REACH = 0.1  # and at least so far
 CELLS = 256
-POINTS = 64
 
 
 def kernel(points: FloatArray, x: FloatArray, count: FloatArray) -> FloatArray:
@@ -32,85 +30,12 @@ def kernel(points: FloatArray, x: FloatArray, count: FloatArray) -> FloatArray:
     return np.where(distance < reach, (1 - (distance / reach) ** 3) ** 3, 0)
 
 
-def local_linear(x: FloatArray, count: FloatArray) -> FloatArray:
-    """(k, k) matrix that turns outcomes at ascending x, counted `count` times, into the curve.
-
-    Beyond 64 values of x the curve is computed at 64 of them and interpolated.
-    """
-    chosen = np.unique(np.linspace(0, x.size - 1, min(x.size, POINTS)).astype(int))
-    points = x[chosen]
-    weight = kernel(points, x, count)
-    # in row i, the answers at x_i alone are right: column i of the matrix
-    columns = _curves(points, x, weight, np.tile(count, (x.size, 1)), np.diag(count))
-    return np.stack([np.interp(x, points, column) for column in columns], axis=1)
-
-
 def _curve_cells(c: FloatArray) -> tuple[NDArray[np.intp], int]:
     """Cell of each answer: its confidence, or beyond 256 of them a step of 1/256."""
     values, cell = np.unique(c, return_inverse=True)
     if values.size > CELLS:
         return width_bins(c, CELLS), CELLS
     return cell, values.size
-
-
-def _mean_distance(sums: FloatArray) -> float:
-    """Mean distance of the curve from the confidence, of one sample's sums over cells."""
-    cells = sums[sums[:, 0] > 0]
-    count = cells[:, 0]
-    x = cells[:, 1] / count
-    rate = cells[:, 2] / count
-    curve = np.clip(local_linear(x, count) @ rate, 0, 1)
-    return float(np.abs(curve - x) @ count / count.sum())
-
-
-def _ici(c: FloatArray, y: FloatArray) -> Sums:
-    cell, n_cells = _curve_cells(c)
-
-    def finish(sums: FloatArray) -> FloatArray:
-        return np.array([_mean_distance(one) for one in sums])
-
-    return Sums(cell=cell, n_cells=n_cells, features=(c, y), finish=finish)
-
-
-@register("ici", sums=_ici, interval="smooth inversion")
-def ici(confidence: ArrayLike, correct: ArrayLike) -> float:
-    r"""Integrated calibration index: mean distance of a smooth calibration curve from c.
-
-    .. math:: \frac1n \sum_i |\hat m(c_i) - c_i|
-
-    with m̂ a local linear regression of the outcome on the confidence (tricube weights over the
-    nearest three quarters of the answers and at least 0.1 to either side, no robustness step),
-    cut to [0, 1]. Beyond 256 distinct confidences they are grouped into 256 steps, beyond 64 the
-    curve is interpolated.
-
-    Parameters
-    ----------
-    confidence : (n,) array
-        Probability in [0, 1] that the answer is correct.
-    correct : (n,) array of 0 and 1
-        1 where the answer is correct.
-
-    Returns
-    -------
-    float
-        In [0, 1]; 0 is perfect. Biased upwards by sampling noise, less than `ece`.
-
-    Raises
-    ------
-    ValueError
-        On input that is no confidence and outcome, by name and position.
-
-    References
-    ----------
-    Austin & Steyerberg, Statistics in Medicine 2019, doi:10.1002/sim.8281 (with R's loess);
-    local regression: Cleveland 1979, doi:10.1080/01621459.1979.10481038.
-
-    Examples
-    --------
-    >>> round(ici([0.9] * 10, [1] * 6 + [0] * 4), 6)
-    0.3
-    """
-    return evaluate(_ici, confidence, correct)
 
 
 def calibration_curve_table(
@@ -142,7 +67,9 @@ def calibration_curve_table(
         One row a point, ascending:
 
         - confidence: of the point
-        - accuracy: of the local linear regression of `ici`, cut to [0, 1]
+        - accuracy: of a local linear regression of the outcome on the confidence (tricube weights
+          over the nearest three quarters of the answers and at least 0.1 to either side), cut to
+          [0, 1]
         - accuracy_low, accuracy_high: the band
         - n_near: answers within 0.05 of the point
 
@@ -154,7 +81,8 @@ def calibration_curve_table(
 
     References
     ----------
-    Austin & Steyerberg, Statistics in Medicine 2019, doi:10.1002/sim.8281.
+    Austin & Steyerberg, Statistics in Medicine 2019, doi:10.1002/sim.8281; local regression:
+    Cleveland 1979, doi:10.1080/01621459.1979.10481038.
 
     Examples
     --------

@@ -26,7 +26,7 @@ from .intervals import (
     note_few,
     wilson_interval,
 )
-from .inversion import inverted_interval, smooth_interval
+from .inversion import inverted_interval
 from .mover import difference_interval, ratio_interval, strata_interval
 from .ranking import auroc_test
 from .registry import METRICS, Sums
@@ -97,8 +97,8 @@ def metrics_table(
 
         The kind of its interval is that of the metric (`Metric.interval`): shares by
         `clustered_interval`; overconfidence, O:E and Brier score by theirs joined with those of
-        means (`mover`); ECE, of equal width or mass, by `ece_interval`, ICI by `ici_interval`,
-        AUROC by `auroc_test`; the others by the bootstrap. NaN where a metric is
+        means (`mover`); ECE, of equal width or mass, by `ece_interval`, AUROC by `auroc_test`;
+        the others by the bootstrap. NaN where a metric is
         undefined, with a `MeasureWarning` that names the group and the reason.
 
     Raises
@@ -225,8 +225,6 @@ def _ends(
         return _share(sums, ids, level)
     if kind == "inversion":
         return inverted_interval(c, y, sums.cell, groups=ids, level=level, rng=rng)
-    if kind == "smooth inversion":
-        return smooth_interval(c, y, groups=ids, level=level, rng=rng)
     test = auroc_test(c, y, groups=ids, level=level)
     if np.isnan(test["p"]):
         warn("AUROC: one image holds an outcome, or nothing varies: no interval")

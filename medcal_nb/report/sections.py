@@ -42,7 +42,7 @@ METRICS = """Overconfidence, in percentage points: mean confidence minus accurac
 too extreme. ECE: 15 bins of equal width. Brier skill score: 1 − Brier score / that of giving every
 answer the accuracy; below 0 confidence is worse than that one number. AUROC: chance that a correct
 answer carries more confidence than a wrong one; 0.5 is none. O:E, intercept,
-ICI and errors at ≥ 90 % confidence: tables/performance.csv."""
+and errors at ≥ 90 % confidence: tables/performance.csv."""
 QUOTED = {
     "brier": "Brier score",
     "brier_skill": "Brier skill score over giving every answer the accuracy",
@@ -73,7 +73,7 @@ RECALIBRATED = """Platt scaling, cross-fitted in five folds by {unit}; 95 % CIs.
 0.5 a map has nothing to fit, and the slope means nothing."""
 METHODS = """{graded} Confidence, read as the probability that the answer is correct: {how}.
 Intervals are 95 % CIs by {unit}: Wilson's for shares and Obuchowski's for the AUROC (by answer
-DeLong's); inversion of a test for ECE and ICI; percentile bootstrap ({n:,} resamples) for the
+DeLong's); inversion of a test for the ECE; percentile bootstrap ({n:,} resamples) for the
 others. P values of differences were corrected by Holm's method. Thresholds were certified by Learn
 then Test with exact binomial tails, on one answer of each image. Confidences of exactly 0 or 100 %
 were moved inwards (column clip) for slope, intercept and recalibration alone. Random numbers start

@@ -1,6 +1,6 @@
 """How often intervals cover the true value, in worlds where it is known.
 
-    python -m tests.bench.coverage ece [--repeats 200] [--seed 2027] [--metrics ece ece_mass ici]
+    python -m tests.bench.coverage ece [--repeats 200] [--seed 2027] [--metrics ece ece_mass]
         [--worlds calibrated …] [--confidences continuous discrete] [--out build/bench]
     python -m tests.bench.coverage images [--metrics brier auroc slope risk ece …]
         [--confidences continuous tens bimodal] [--images 9 23 70 398] […]
@@ -170,7 +170,7 @@ def image_sample(kind: str, world: str, n_images: int, rng: np.random.Generator)
 
 
 def ece_cell(name, kind, world, size, *, repeats, seed=0) -> list[dict]:
-    """One row for ours and one for the percentile bootstrap, which an ICI has none of."""
+    """One row for ours and one for the percentile bootstrap."""
     n, per_image = size
     pool = np.random.default_rng(1)
     if kind == "continuous":
@@ -182,8 +182,6 @@ def ece_cell(name, kind, world, size, *, repeats, seed=0) -> list[dict]:
     rng = np.random.default_rng([seed, n, per_image])
     answers = partial(pool_sample, c, p, n, per_image, rng)
     ways = {ours: repeats, percentiles: min(repeats, BOOTSTRAPS)}
-    if name == "ici":
-        del ways[percentiles]  # it would take minutes
     rows = []
     for way, times in ways.items():
         row = {"metric": name, "confidence": kind, "world": world, "n": n}
@@ -232,7 +230,7 @@ def rare_cell(name, kind, world, size, *, repeats, seed=0) -> list[dict]:
 
 # how a cell is made, and its metrics, confidences, worlds and sizes
 ECE = (["ece", "ece_mass"], ["continuous", "discrete"], ECE_WORLDS, ECE_SIZES)
-NAMES = "accuracy risk auroc brier brier_skill slope intercept gap ece ece_mass ici"
+NAMES = "accuracy risk auroc brier brier_skill slope intercept gap ece ece_mass"
 IMAGES = (NAMES.split(), ["continuous", "tens"], IMAGE_WORLDS, [9, 23, 70, GQA_IMAGES])
 RARES = (
     ["gap", "observed_expected", "brier"],

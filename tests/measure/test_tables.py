@@ -81,7 +81,6 @@ def test_a_table_s_interval_is_the_one_of_its_function(graded):
         "accuracy": measure.clustered_interval(one["correct"], images),
         "ece": measure.ece_interval(*pair, groups=images)[::2],
         "ece_mass": measure.ece_interval(*pair, binning="mass", groups=images)[::2],
-        "ici": measure.ici_interval(*pair, groups=images)[::2],
         "auroc": measure.auroc_test(*pair, groups=images)[["low", "high"]],
     }
     row = measure.metrics_table(one, metrics=expected).iloc[0]

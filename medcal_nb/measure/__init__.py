@@ -7,7 +7,7 @@ expected calibration error that holds its level. Needs numpy, scipy and pandas.
 
 from ._check import MeasureWarning
 from .beside import beside_table
-from .binned import ece, ece_mass
+from .binned import ece
 from .certify import (
     Certificate,
     MethodCertificates,
@@ -84,7 +84,6 @@ __all__ = [
     "difference_table",
     "ece",
     "ece_interval",
-    "ece_mass",
     "example_answers",
     "expected_cost_table",
     "heterogeneity_table",

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 from numpy.typing import ArrayLike
 
@@ -20,19 +18,13 @@ from .resampling import (
 
 
 def metric_interval(
-    metric: Metric,
-    c: FloatArray,
-    y: FloatArray,
-    drawn: Resamples,
-    *,
-    level: float,
-    **options: Any,
+    metric: Metric, c: FloatArray, y: FloatArray, drawn: Resamples, *, level: float
 ) -> Interval:
     """Interval of a metric from resamples that may serve others, too.
 
     Warns where the interval says little; NaN ends where there is nothing to vary.
     """
-    draws = metric.resampled(c, y, drawn, **options)
+    draws = metric.resampled(c, y, drawn)
     n_groups = metric.n_groups(y, drawn)
     low, high = percentile_ends(
         draws, level=level, n_groups=n_groups, bounds=metric.bounds

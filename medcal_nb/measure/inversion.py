@@ -30,7 +30,6 @@ def ece_interval(
     correct: ArrayLike,
     *,
     n_bins: int = N_BINS,
-    binning: str = "width",
     groups: ArrayLike | None = None,
     ci: Bootstrap = Bootstrap(),
 ) -> Interval:
@@ -47,8 +46,8 @@ def ece_interval(
         Probability in [0, 1] that the answer is correct.
     correct : (n,) array of 0 and 1
         1 where the answer is correct.
-    n_bins, binning : int, str
-        Bins of the error, as in `ece`: 15 of equal width by default.
+    n_bins : int
+        Bins of the error, as in `ece`: 15 by default.
     groups : (n,) array, optional
         Image of each answer; answers about one are not independent. Without it
         every answer counts as an image of its own.
@@ -101,10 +100,10 @@ def ece_interval(
     0.080 [0.050, 0.109]
     """
     c, y = check_pair(confidence, correct)
-    cell = bins_of(c, n_bins, binning)
+    cell = bins_of(c, n_bins)
     rng = ci.stream(groups, n=c.size)
     found = inverted_interval(c, y, cell, groups=groups, level=ci.level, rng=rng)
-    return found._replace(estimate=ece(c, y, n_bins=n_bins, binning=binning))
+    return found._replace(estimate=ece(c, y, n_bins=n_bins))
 
 
 def inverted_interval(
@@ -312,7 +311,7 @@ class _Gaps:
         On the sides observed. Of fewer than 100 images all on that of their mean as well, and
         none on the other: it is hardly known which gaps are not 0.
         """
-        paths = [partial(self.even, np.where(self.gap > 0, 1.0, -1.0))]
+        paths: list[Path] = [partial(self.even, np.where(self.gap > 0, 1.0, -1.0))]
         if self.by_image and self.worth < FEW_FOR_SIDES:
             sign = 1.0 if self.weight @ self.gap > 0 else -1.0
             common = np.full_like(self.gap, sign)

@@ -360,14 +360,8 @@ def confidently_wrong(confidence: ArrayLike, correct: ArrayLike) -> float:
 # --- logistic recalibration ---------------------------------------------------------------
 
 
-def _slope(
-    c: FloatArray,
-    y: FloatArray,
-    *,
-    clip: float | None = None,
-    most_cells: int | None = None,
-) -> Sums:
-    cell, x = _log_odds(c, clip, most_cells)
+def _slope(c: FloatArray, y: FloatArray, *, most_cells: int | None = None) -> Sums:
+    cell, x = _log_odds(c, most_cells)
     # in units of its own spread, so that Newton's steps are of one size whatever the slope
     unit = max(float(x[cell].std()), 1e-12)
     scaled = (x - x[cell].mean()) / unit
@@ -383,14 +377,8 @@ def _slope(
     return Sums(cell=cell, n_cells=x.size, features=(y,), finish=finish)
 
 
-def _intercept(
-    c: FloatArray,
-    y: FloatArray,
-    *,
-    clip: float | None = None,
-    most_cells: int | None = None,
-) -> Sums:
-    cell, x = _log_odds(c, clip, most_cells)
+def _intercept(c: FloatArray, y: FloatArray, *, most_cells: int | None = None) -> Sums:
+    cell, x = _log_odds(c, most_cells)
     features = np.ones((x.size, 1))
 
     def finish(sums: FloatArray) -> FloatArray:
@@ -400,11 +388,9 @@ def _intercept(
     return Sums(cell=cell, n_cells=x.size, features=(y,), finish=finish)
 
 
-def _log_odds(
-    c: FloatArray, clip: float | None, most_cells: int | None
-) -> tuple[np.ndarray, FloatArray]:
+def _log_odds(c: FloatArray, most_cells: int | None) -> tuple[np.ndarray, FloatArray]:
     """Cell of each answer, and the log-odds of each cell (the mean of its answers')."""
-    x = logit(c, choose_clip(c) if clip is None else clip)
+    x = logit(c, choose_clip(c))
     cell = gathered(x, most_cells)
     return cell, np.bincount(cell, x) / np.bincount(cell)
 
@@ -430,20 +416,16 @@ def _fitted(
 
 
 @register("slope", sums=_slope, outcomes=True, bounds=UNBOUNDED)
-def calibration_slope(
-    confidence: ArrayLike, correct: ArrayLike, *, clip: float | None = None
-) -> float:
+def calibration_slope(confidence: ArrayLike, correct: ArrayLike) -> float:
     r"""Slope b of :math:`\mathrm{logit}\, P(y = 1) = a + b\, \mathrm{logit}(c)`.
 
     Parameters
     ----------
     confidence : (n,) array
-        Probability in [0, 1] that the answer is correct.
+        Probability in [0, 1] that the answer is correct; 0 and 1 are moved inwards first, by
+        `choose_clip`, as for recalibration maps. Where there are many the slope depends on it.
     correct : (n,) array of 0 and 1
         1 where the answer is correct.
-    clip : float, optional
-        Confidence is moved into [clip, 1 − clip] first. Default: `choose_clip`, as for
-        recalibration maps. Where many confidences are 0 or 1 the slope depends on it: report it.
 
     Returns
     -------
@@ -454,8 +436,7 @@ def calibration_slope(
     Raises
     ------
     ValueError
-        On input that is no confidence and outcome, by name and position; on an option out of
-        range.
+        On input that is no confidence and outcome, by name and position.
 
     References
     ----------
@@ -471,7 +452,7 @@ def calibration_slope(
     reason = (
         "outcomes or confidences are constant, or confidence separates right from wrong"
     )
-    return evaluate(_slope, confidence, correct, undefined=reason, clip=clip)
+    return evaluate(_slope, confidence, correct, undefined=reason)
 
 
 @register(
@@ -480,9 +461,7 @@ def calibration_slope(
     outcomes=True,
     bounds=UNBOUNDED,
 )
-def calibration_intercept(
-    confidence: ArrayLike, correct: ArrayLike, *, clip: float | None = None
-) -> float:
+def calibration_intercept(confidence: ArrayLike, correct: ArrayLike) -> float:
     r"""Intercept a of :math:`\mathrm{logit}\, P(y = 1) = a + \mathrm{logit}(c)`, slope fixed at 1.
 
     Calibration-in-the-large on the scale of log-odds.
@@ -490,11 +469,9 @@ def calibration_intercept(
     Parameters
     ----------
     confidence : (n,) array
-        Probability in [0, 1] that the answer is correct.
+        As in `calibration_slope`.
     correct : (n,) array of 0 and 1
         1 where the answer is correct.
-    clip : float, optional
-        As in `calibration_slope`.
 
     Returns
     -------
@@ -505,8 +482,7 @@ def calibration_intercept(
     Raises
     ------
     ValueError
-        On input that is no confidence and outcome, by name and position; on an option out of
-        range.
+        On input that is no confidence and outcome, by name and position.
 
     References
     ----------
@@ -519,4 +495,4 @@ def calibration_intercept(
     -2.2
     """
     reason = "all answers are correct or all are wrong"
-    return evaluate(_intercept, confidence, correct, undefined=reason, clip=clip)
+    return evaluate(_intercept, confidence, correct, undefined=reason)

@@ -25,8 +25,8 @@ from .resampling import (
 from .rows import arrays, image_labels, measured, parts_by
 
 
-def _auroc(c: FloatArray, y: FloatArray, *, most_cells: int | None = None) -> Sums:
-    cell = gathered(c, most_cells)  # by ascending confidence
+def _auroc(c: FloatArray, y: FloatArray) -> Sums:
+    cell = gathered(c)  # by ascending confidence
 
     def finish(sums: FloatArray) -> FloatArray:
         right = sums[..., 1]

@@ -57,18 +57,20 @@ class Sums:
 
     def value(self) -> float:
         """The metric."""
-        place = np.broadcast_to(self.cell, self.features[0].shape)
-        columns = [np.bincount(place, minlength=self.n_cells).astype(float)]
-        for feature in self.features:
+        ones = np.ones_like(self.features[0])
+        place = np.broadcast_to(self.cell, ones.shape)
+        columns: list[NDArray] = []
+        for feature in (ones, *self.features):
             columns.append(np.bincount(place, feature, self.n_cells))
-        return float(self.finish(np.stack(columns, axis=-1)[None])[0])
+        sums = np.stack(columns, axis=-1)  # (n_cells, 1 + k)
+        return float(self.finish(sums[None])[0])
 
     def resampled(
         self, drawn: Resamples, codes: NDArray[np.intp] | None = None
     ) -> FloatArray:
         """(1 + r,) the metric on the sample itself and on its resamples."""
-        columns = [drawn.sums(self.cell, self.n_cells, codes=codes)]
-        for feature in self.features:
+        columns = []
+        for feature in (None, *self.features):
             columns.append(drawn.sums(self.cell, self.n_cells, feature, codes))
         return self.finish(np.stack(columns, axis=-1))
 
@@ -82,9 +84,10 @@ class Metric:
     name : str
         Its column in tables.
     value : callable
-        The public function, `(confidence, correct, **options) -> float`.
+        The public function, `(confidence, correct, …) -> float`.
     sums : callable
-        `(confidence, correct, **options) -> Sums`, of checked arrays.
+        `(confidence, correct) -> Sums`, of checked arrays. With an option `most_cells` where
+        resamples may see confidences in so many steps.
     interval : str
         The kind of its interval, which its sums say the rest of: "bootstrap"; "share" (a mean of
         0 and 1, `mean_of`, or of those counted, `ratio_of`: Wilson's, by image); those that hold
@@ -106,33 +109,18 @@ class Metric:
     outcomes: bool
     bounds: tuple[float, float]
 
-    def __call__(
-        self, confidence: ArrayLike, correct: ArrayLike, **options: Any
-    ) -> float:
-        """Return the value, as the public function does."""
-        return self.value(confidence, correct, **options)
-
-    def takes(self, option: str) -> bool:
-        """Whether the metric has an option of this name."""
-        return option in inspect.signature(self.sums).parameters
-
     def resampled(
-        self,
-        confidence: FloatArray,
-        correct: FloatArray,
-        drawn: Resamples,
-        value: float | None = None,
-        **options: Any,
+        self, confidence: FloatArray, correct: FloatArray, drawn: Resamples
     ) -> FloatArray:
-        """(1 + r,) its value on the sample itself, unless it is known already, and on resamples.
+        """(1 + r,) its value on the sample itself and on resamples.
 
         Where more than 512 confidences differ, resamples see them in so many steps.
         """
-        if value is None:
-            value = self.sums(confidence, correct, **options).value()
-        if self.takes("most_cells"):
-            options["most_cells"] = MOST_CELLS
-        draws = self.sums(confidence, correct, **options).resampled(drawn)
+        sums = self.sums(confidence, correct)
+        value = sums.value()
+        if "most_cells" in inspect.signature(self.sums).parameters:
+            sums = self.sums(confidence, correct, most_cells=MOST_CELLS)
+        draws = sums.resampled(drawn)
         return draws - draws[0] + value
 
     def n_groups(self, correct: FloatArray, drawn: Resamples) -> float:

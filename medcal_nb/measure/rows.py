@@ -29,45 +29,26 @@ def image_labels(graded: pd.DataFrame, column: str = "image_id") -> np.ndarray:
     Data sets that share their images have one name in ``image_set``, which then stands for the
     data set's. Ids are written alike whatever their type: 7, numpy's 7, 7.0 and "7.0" are one id.
     """
-    # rows of an image share its label
-    code, labels = pd.factorize(_labels(graded, column))
-    return labels.to_numpy(object)[code]
-
-
-def image_codes(graded: pd.DataFrame, column: str) -> tuple[np.ndarray, np.ndarray]:
-    """Return a number for the image of each row, and the label that has each number, sorted."""
-    is_number = column in graded and pd.api.types.is_integer_dtype(graded[column].dtype)
-    if is_number and "dataset" not in graded and not graded[column].hasnans:
-        # millions of rows: a text for each image, not for each row
-        code, ids = pd.factorize(graded[column])
-        rank, labels = pd.factorize(plain_ids(ids), sort=True)
-        return rank[code], labels
-    code, names = pd.factorize(_labels(graded, column), sort=True)
-    return code, names.to_numpy(object)
-
-
-def _labels(graded: pd.DataFrame, column: str) -> pd.Series:
-    """The image of each row with its data set's name, numbered from 0."""
     item = graded.get("item_id", pd.Series(graded.index, graded.index))
     named = graded.get(column, item)
     if named.isna().any():
         named = named.astype(object).fillna(item)
     names = _texts(named)
-    if "dataset" not in graded:
-        return names
-    sets = graded["dataset"]
-    if "image_set" in graded:
-        sets = graded["image_set"].fillna(sets)
-    return _texts(sets) + "/" + names
+    if "dataset" in graded:
+        sets = graded["dataset"]
+        if "image_set" in graded:
+            sets = graded["image_set"].fillna(sets)
+        names = _texts(sets) + "/" + names
+    return names.to_numpy(object)
 
 
-def images_known(graded: pd.DataFrame, column: str | None = "image_id") -> bool:
+def images_known(graded: pd.DataFrame) -> bool:
     """Return whether rows name their images; else intervals are by answer.
 
     A data set names all of its images or none (`load_answers` refuses others): where one does and
     another does not, each answer of the other counts as an image of its own.
     """
-    return column in graded and bool(graded[column].notna().any())
+    return "image_id" in graded and bool(graded["image_id"].notna().any())
 
 
 def plain_ids(values: Iterable) -> np.ndarray:

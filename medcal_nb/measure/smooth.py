@@ -7,7 +7,7 @@ import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
 from ._check import check_pair, check_whole
-from .binned import width_bins
+from .binned import bins_of
 from .resampling import Bootstrap, FloatArray, percentile_ends
 
 SPAN = 0.75  # share of the answers that the curve looks at in each place
@@ -34,7 +34,7 @@ def _curve_cells(c: FloatArray) -> tuple[NDArray[np.intp], int]:
     """Cell of each answer: its confidence, or beyond 256 of them a step of 1/256."""
     values, cell = np.unique(c, return_inverse=True)
     if values.size > CELLS:
-        return width_bins(c, CELLS), CELLS
+        return bins_of(c, CELLS), CELLS
     return cell, values.size
 
 

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import re
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -29,7 +28,7 @@ from .intervals import (
 from .inversion import inverted_interval
 from .mover import difference_interval, ratio_interval, strata_interval
 from .ranking import auroc_test
-from .registry import METRICS, Sums
+from .registry import METRICS, Metric, Sums
 from .resampling import (
     Bootstrap,
     FloatArray,
@@ -38,7 +37,7 @@ from .resampling import (
     choose_clip,
     effective_number,
 )
-from .rows import image_codes, images_known, measured, parts_by
+from .rows import image_labels, images_known, measured, parts_by
 
 SCORE_METRICS = ("accuracy", "mean_confidence", "ece", "brier", "log_loss", "auroc")
 _IMAGE = "_image"
@@ -55,8 +54,6 @@ def metrics_table(
     by: Sequence[str] = ("model", "dataset", "strategy"),
     metrics: Sequence[str] | str = SCORE_METRICS,
     intervals: Sequence[str] | None = None,
-    n_bins: int = N_BINS,
-    groups: str | None = "image_id",
     ci: Bootstrap = Bootstrap(),
 ) -> pd.DataFrame:
     """Metrics of each group of graded answers with their intervals: one row per group.
@@ -72,13 +69,9 @@ def metrics_table(
         Names of `METRICS`.
     intervals : sequence of str, optional
         The metrics that get `<name>_low` and `<name>_high`; default all asked for.
-    n_bins : int
-        As in `ece`.
-    groups : str or None
-        Column of what is drawn together, joined with the data set's name; the item where it is
-        empty. None: each row by itself.
     ci : Bootstrap
-        Level, number of resamples and seed of the intervals. All metrics of a row share their
+        Level, number of resamples and seed of the intervals, by image: image_id, joined with the
+        data set's name; the item where it is empty. All metrics of a row share their
         resamples, which follow from the seed and the row's images: the same answers have the same
         intervals, whatever stands beside them.
 
@@ -97,7 +90,7 @@ def metrics_table(
 
         The kind of its interval is that of the metric (`Metric.interval`): shares by
         `clustered_interval`; overconfidence, O:E and Brier score by theirs joined with those of
-        means (`mover`); ECE, of equal width or mass, by `ece_interval`, AUROC by `auroc_test`;
+        means (`mover`); ECE by `ece_interval`, AUROC by `auroc_test`;
         the others by the bootstrap. NaN where a metric is
         undefined, with a `MeasureWarning` that names the group and the reason.
 
@@ -121,37 +114,27 @@ def metrics_table(
     columns = [*by, "confidence", "correct"]
     parts_by(graded[:0], columns)
     # columns that no number hangs on are not dealt out to the groups
-    slim = graded.filter([*columns, groups])
-    labels = None
-    if groups is not None:
-        slim[_IMAGE], labels = image_codes(graded, groups)
+    slim = graded.filter([*columns, "image_id"])
+    slim[_IMAGE], labels = pd.factorize(image_labels(graded), sort=True)
     rows = []
     heard: dict[tuple, dict[str, str]] = {}
     for key, part in parts_by(slim, by):
         answers = measured(part)
-        ids, n_images = check_groups(answers.get(_IMAGE), len(answers))
+        codes, ids = np.unique(answers[_IMAGE], return_inverse=True)
         row = key | {
             "n": len(answers),
             "n_missing": len(part) - len(answers),
-            "n_images": n_images if images_known(answers, groups) else 0,
+            "n_images": codes.size if images_known(answers) else 0,
         }
         with _heard(", ".join(f"{k}={v}" for k, v in key.items()) or "all", heard):
             if len(answers):
                 pair = check_pair(answers["confidence"], answers["correct"])
-                images = _named(answers.get(_IMAGE), labels)
-                row |= scores(*pair, ids, images, names, wanted, n_bins, ci)
+                row |= scores(*pair, ids, labels[codes], names, wanted, ci)
             else:
                 warn("no answer has both a confidence and a grade")
         rows.append(row)
     _warn_once(heard)
     return _in_order(pd.DataFrame(rows), names, wanted)
-
-
-def _named(codes: pd.Series | None, labels: NDArray | None) -> NDArray | None:
-    """The names of the images of some rows, each once; None where each row is by itself."""
-    if codes is None or labels is None:
-        return None
-    return labels[np.unique(codes)]
 
 
 def _in_order(table: pd.DataFrame, names: list[str], wanted: list[str]) -> pd.DataFrame:
@@ -167,10 +150,9 @@ def scores(
     c: FloatArray,
     y: FloatArray,
     ids: NDArray[np.intp],
-    images: NDArray | None,
+    images: NDArray,
     names: list[str],
     wanted: list[str],
-    n_bins: int,
     ci: Bootstrap,
 ) -> dict[str, float]:
     """By column: the metrics of one group of answers, and where wanted their ends.
@@ -178,78 +160,69 @@ def scores(
     `ids` are the images of the answers, from 0, and `images` their names, which streams of random
     numbers follow from.
     """
-    options = {"n_bins": n_bins, "clip": choose_clip(c)}
     row: dict[str, float] = {}
     if {"slope", "intercept"} & set(names):
-        row["clip"] = options["clip"]
-    n_images = int(ids.max()) + 1
-    by_image = n_images < c.size
+        row["clip"] = choose_clip(c)
+    by_image = len(images) < c.size
     if set(names) & set(wanted):
         note_few(effective_number(np.bincount(ids)), by_image)
     drawn = None
     for name in names:
         metric = METRICS[name]
-        own = {key: option for key, option in options.items() if metric.takes(key)}
-        row[name] = metric.value(c, y, **own)
+        row[name] = metric.value(c, y)
         if name not in wanted or np.isnan(row[name]):
             continue
         if metric.interval == "bootstrap":
             if drawn is None:  # shared by all
-                drawn = Resamples(ids, ci.n, ci.stream(images, n=c.size))
-            own["value"] = row[name]
-            ends = metric_interval(metric, c, y, drawn, level=ci.level, **own)
+                drawn = Resamples(ids, ci.n, ci.stream(images))
+            ends = metric_interval(metric, c, y, drawn, level=ci.level)
         else:
-            sums = partial(metric.sums, c, **own)
             groups = ids if by_image else None
-            stream = ci.stream(images, n=c.size)
-            ends = _ends(metric.interval, sums, c, y, groups, ci.level, stream)
+            ends = _ends(metric, c, y, groups, ci.level, ci.stream(images))
             ends = Interval(*np.clip(ends, *metric.bounds))
         row |= {f"{name}_low": ends.low, f"{name}_high": ends.high}
     return row
 
 
 def _ends(
-    kind: str,
-    sums_of: Callable[[FloatArray], Sums],
+    metric: Metric,
     c: FloatArray,
     y: FloatArray,
     ids: NDArray[np.intp] | None,
     level: float,
     rng: np.random.Generator,
 ) -> Interval:
-    """The interval of a kind; what it is of, the metric's own sums say, at outcomes."""
-    sums = sums_of(y)
-    if kind in ("difference", "ratio", "strata"):
-        return _joined(kind, sums_of, y, ids, level)
+    """The interval of a metric's kind; what it is of, its own sums say."""
+    kind = metric.interval
+    sums = metric.sums(c, y)
     if kind == "share":
         return _share(sums, ids, level)
     if kind == "inversion":
         return inverted_interval(c, y, sums.cell, groups=ids, level=level, rng=rng)
-    test = auroc_test(c, y, groups=ids, level=level)
-    if np.isnan(test["p"]):
-        warn("AUROC: one image holds an outcome, or nothing varies: no interval")
-    return Interval(low=test["low"], estimate=test["auroc"], high=test["high"])
-
-
-def _joined(
-    kind: str,
-    sums_of: Callable[[FloatArray], Sums],
-    y: FloatArray,
-    ids: NDArray[np.intp] | None,
-    level: float,
-) -> Interval:
-    """The interval of a number that the share right is a part of (`mover`)."""
+    if kind == "delong":
+        return _delong(c, y, ids, level)
     images = np.arange(y.size) if ids is None else ids
     if images.max() == 0:
         warn("all answers are of one image: nothing shows their sampling noise")
         return Interval(low=np.nan, estimate=np.nan, high=np.nan)
     if kind == "strata":
-        (if_right,) = sums_of(np.ones_like(y)).features
-        (if_wrong,) = sums_of(np.zeros_like(y)).features
+        (if_right,) = metric.sums(c, np.ones_like(y)).features
+        (if_wrong,) = metric.sums(c, np.zeros_like(y)).features
         return strata_interval([if_right, if_wrong], y, images, level)
-    first, second = sums_of(y).features
-    of_kind = difference_interval if kind == "difference" else ratio_interval
-    return of_kind(first, second, images, level)
+    first, second = sums.features
+    if kind == "difference":
+        return difference_interval(first, second, images, level)
+    return ratio_interval(first, second, images, level)
+
+
+def _delong(
+    c: FloatArray, y: FloatArray, ids: NDArray[np.intp] | None, level: float
+) -> Interval:
+    """The interval of an AUROC."""
+    test = auroc_test(c, y, groups=ids, level=level)
+    if np.isnan(test["p"]):
+        warn("AUROC: one image holds an outcome, or nothing varies: no interval")
+    return Interval(low=test["low"], estimate=test["auroc"], high=test["high"])
 
 
 def _share(sums: Sums, ids: NDArray[np.intp] | None, level: float) -> Interval:
@@ -329,7 +302,7 @@ def reliability_table(
     [0.0, 0.5]
     """
     c, y = check_pair(confidence, correct)
-    cell = bins_of(c, n_bins, "width")
+    cell = bins_of(c, n_bins)
     edges = np.arange(n_bins + 1) / n_bins
     n = np.bincount(cell, minlength=n_bins)
     right = np.bincount(cell, y, n_bins)
@@ -369,7 +342,6 @@ def value_table(
     confidence: ArrayLike,
     correct: ArrayLike,
     *,
-    level: float = 0.95,
     groups: ArrayLike | None = None,
 ) -> pd.DataFrame:
     """Every confidence that occurs, and the accuracy of the answers that have it.
@@ -377,8 +349,6 @@ def value_table(
     Parameters
     ----------
     confidence, correct : (n,) arrays
-    level : float
-        Of the intervals.
     groups : (n,) array, optional
         Labels of images.
 
@@ -389,7 +359,7 @@ def value_table(
 
         - confidence: the value
         - n: answers
-        - accuracy: with _low, _high, `clustered_interval` of these answers alone
+        - accuracy: with _low, _high, the 95 % `clustered_interval` of these answers alone
 
     Raises
     ------
@@ -406,7 +376,7 @@ def value_table(
     rows = []
     for value in np.unique(c):
         own = c == value
-        low, high = clustered_interval(y[own], codes[own], level=level)
+        low, high = clustered_interval(y[own], codes[own])
         row = {"confidence": value, "n": int(own.sum()), "accuracy": y[own].mean()}
         rows.append(row | {"accuracy_low": low, "accuracy_high": high})
     return pd.DataFrame(rows)

@@ -41,7 +41,7 @@ METRICS = """Overconfidence, in percentage points: mean confidence minus accurac
 (calibration-in-the-large), of numbers before rounding. Slope: 1 is ideal, below it confidences are
 too extreme. ECE: 15 bins of equal width. Brier skill score: 1 − Brier score / that of giving every
 answer the accuracy; below 0 confidence is worse than that one number. AUROC: chance that a correct
-answer carries more confidence than a wrong one; 0.5 is none. O:E, intercept,
+answer carries more confidence than a wrong one; 0.5 is none. O:E, intercept
 and errors at ≥ 90 % confidence: tables/performance.csv."""
 QUOTED = {
     "brier": "Brier score",

@@ -1,6 +1,6 @@
 """How often intervals cover the true value, in worlds where it is known.
 
-    python -m tests.bench.coverage ece [--repeats 200] [--seed 2027] [--metrics ece ece_mass]
+    python -m tests.bench.coverage ece [--repeats 200] [--seed 2027]
         [--worlds calibrated …] [--confidences continuous discrete] [--out build/bench]
     python -m tests.bench.coverage images [--metrics brier auroc slope risk ece …]
         [--confidences continuous tens bimodal] [--images 9 23 70 398] […]
@@ -33,8 +33,6 @@ from scipy.special import expit, logit, ndtr
 
 from medcal_nb import measure
 from medcal_nb.measure import METRICS
-from medcal_nb.measure.binned import N_BINS
-from medcal_nb.measure.intervals import metric_interval
 from medcal_nb.measure.resampling import Resamples
 from medcal_nb.measure.tables import scores
 
@@ -72,7 +70,7 @@ RARE_SIZES = [(n, per_image) for per_image in (1, 2, 5) for n in (41, 100, 300)]
 BOOTSTRAPS = 200  # repeats that show how rarely the percentile bootstrap covers an ECE
 MANY = 1e9  # times that each answer of a pool counts: sampling noise is not in a limit
 KEPT_FROM = 0.8  # confidence from which answers count for the risk
-CLIP = {"slope": {"clip": 0.005}, "intercept": {"clip": 0.005}}
+CLIP = 0.005  # confidences of slope and intercept are moved so far inwards
 GQA_IMAGES = 398
 GQA_ANSWERS = 31
 
@@ -84,10 +82,15 @@ def true_accuracy(confidence, slope, intercept) -> np.ndarray:
     return expit(intercept + slope * logit(np.clip(confidence, 0.01, 0.99)))
 
 
+def inside(name, c):
+    """Confidences as the slope and the intercept see them."""
+    return np.clip(c, CLIP, 1 - CLIP) if name in ("slope", "intercept") else c
+
+
 def limit(name, c, p) -> float:
     """A metric on endlessly many answers: each counts as right and as wrong, by its chance."""
     outcome = np.repeat([1.0, 0.0], c.size)
-    sums = METRICS[name].sums(np.tile(c, 2), outcome, **CLIP.get(name, {}))
+    sums = METRICS[name].sums(np.tile(inside(name, c), 2), outcome)
     weights = MANY * np.concatenate([p, 1 - p])
     place = np.broadcast_to(sums.cell, weights.shape)
     columns = [np.bincount(place, weights * one) for one in (1, *sums.features)]
@@ -123,10 +126,9 @@ def ours(name, c, y, images, rng):
     if name == "risk":
         kept = c >= KEPT_FROM
         return measure.clustered_interval(1 - y[kept], images[kept])
-    if name in CLIP:
-        how = {"level": ci.level} | CLIP[name]
-        return metric_interval(METRICS[name], c, y, ci.of(images), **how)[::2]
-    row = scores(c, y, images, None, [name], [name], N_BINS, ci)
+    ids = np.unique(images, return_inverse=True)[1]
+    c = inside(name, c)
+    row = scores(c, y, ids, np.unique(images), [name], [name], ci)
     return row.get(f"{name}_low", np.nan), row.get(f"{name}_high", np.nan)
 
 
@@ -229,8 +231,8 @@ def rare_cell(name, kind, world, size, *, repeats, seed=0) -> list[dict]:
 
 
 # how a cell is made, and its metrics, confidences, worlds and sizes
-ECE = (["ece", "ece_mass"], ["continuous", "discrete"], ECE_WORLDS, ECE_SIZES)
-NAMES = "accuracy risk auroc brier brier_skill slope intercept gap ece ece_mass"
+ECE = (["ece"], ["continuous", "discrete"], ECE_WORLDS, ECE_SIZES)
+NAMES = "accuracy risk auroc brier brier_skill slope intercept gap ece"
 IMAGES = (NAMES.split(), ["continuous", "tens"], IMAGE_WORLDS, [9, 23, 70, GQA_IMAGES])
 RARES = (
     ["gap", "observed_expected", "brier"],

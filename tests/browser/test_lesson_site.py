@@ -85,7 +85,7 @@ def test_numbers_equal_the_package_s(lesson, seed):
     wanted = inverted_interval(
         c,
         y,
-        bins_of(c, bins, "width"),
+        bins_of(c, bins),
         groups=None,
         level=0.95,
         rng=np.random.default_rng(99),

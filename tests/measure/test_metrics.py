@@ -8,7 +8,7 @@ import pytest
 
 from medcal_nb import measure
 from medcal_nb.measure import smooth
-from medcal_nb.measure.binned import bins_of, width_bins
+from medcal_nb.measure.binned import bins_of
 
 # four answers, worked by hand below
 C = np.array([0.95, 0.85, 0.65, 0.15])
@@ -23,8 +23,6 @@ Y = np.array([1.0, 0.0, 1.0, 0.0])
         # bins (0, .5], (.5, 1]: |0 − .15| / 4 + 3/4 |2/3 − (.95 + .85 + .65)/3|
         (measure.ece, {"n_bins": 2}, 0.15 / 4 + (2.45 - 2) / 4),
         (measure.ece, {"n_bins": 1}, (2.6 - 2) / 4),
-        # halves {.15, .65}, {.85, .95}: |1 − .8| / 4 + |1 − 1.8| / 4
-        (measure.ece, {"n_bins": 2, "binning": "mass"}, (0.2 + 0.8) / 4),
         (measure.accuracy, {}, 0.5),
         (measure.mean_confidence, {}, 0.65),
         (measure.calibration_gap, {}, 0.15),
@@ -40,23 +38,13 @@ def test_worked_by_hand(metric, options, expected):
 
 def test_bins_are_closed_on_the_right_and_hold_both_ends():
     at_edges = [0.0, 1e-300, 1 / 15, 0.6, np.nextafter(0.6, 1), 1.0]
-    assert width_bins(np.array(at_edges), 15).tolist() == [0, 0, 0, 8, 9, 14]
+    assert bins_of(np.array(at_edges), 15).tolist() == [0, 0, 0, 8, 9, 14]
     for n_bins in (1, 3, 7, 10, 15, 20, 100):
         edges = np.arange(n_bins + 1) / n_bins
         beside = [np.nextafter(edges, 2), np.nextafter(edges, -1)]
         c = np.unique(np.clip(np.concatenate([edges, *beside]), 0, 1))
         expected = np.maximum(np.searchsorted(edges, c, side="left") - 1, 0)
-        assert (width_bins(c, n_bins) == expected).all()
-
-
-def test_equal_mass_bins_never_split_a_value():
-    c = np.array([0.1] * 2 + [0.5] * 7 + [0.9])
-    # of ten items in 5 bins of two: the .5s start at the third, the .9 at the tenth
-    assert bins_of(c, 5, "mass").tolist() == [0] * 2 + [1] * 7 + [4]
-    y = np.array([1, 0, 1, 1, 1, 0, 0, 0, 0, 1.0])
-    expected = (abs(1 - 0.2) + abs(3 - 3.5) + abs(1 - 0.9)) / 10
-    assert measure.ece(c, y, n_bins=5, binning="mass") == pytest.approx(expected)
-    assert (np.bincount(bins_of(np.arange(90) / 90, 15, "mass")) == 6).all()
+        assert (bins_of(c, n_bins) == expected).all()
 
 
 def test_local_regression_against_a_plain_loop(rng, monkeypatch):
@@ -84,15 +72,6 @@ def test_a_steep_slope_is_found():
     assert measure.calibration_slope(c, y) == pytest.approx(expected, rel=1e-6)
     with pytest.warns(measure.MeasureWarning, match="separates"):
         assert np.isnan(measure.calibration_slope([0.1, 0.2, 0.8, 0.9], [0, 0, 1, 1]))
-
-
-def test_confidences_equal_in_exact_arithmetic_share_an_equal_mass_bin(rng):
-    """A softmax written in two ways differs in its last bits, and must not in its ECE."""
-    c = rng.choice(np.arange(1, 20) / 20, 400)
-    y = (rng.random(400) < c).astype(float)
-    written = np.clip(c + rng.choice([-3e-14, 0, 3e-14], 400), 0, 1)
-    error = measure.ece(c, y, binning="mass")
-    assert measure.ece(written, y, binning="mass") == pytest.approx(error, abs=1e-12)
 
 
 def test_a_brier_score_taken_apart_by_hand():

@@ -54,9 +54,9 @@ def test_scores_are_those_of_val_prob(name, answers, of):
         of("val.prob Brier"), abs=1e-9
     )
     assert measure.auroc(inside, y) == pytest.approx(of("val.prob C (ROC)"), abs=1e-9)
-    slope = measure.calibration_slope(c, y, clip=CLIP)
+    slope = measure.calibration_slope(inside, y)
     assert slope == pytest.approx(of("val.prob Slope"), abs=1e-8)
-    intercept = measure.calibration_intercept(c, y, clip=CLIP)
+    intercept = measure.calibration_intercept(inside, y)
     assert intercept == pytest.approx(of("intercept with slope fixed at 1"), abs=1e-7)
 
 
@@ -84,10 +84,6 @@ def test_binned_errors_are_those_of_calzone(name, answers, of):
     off = table["accuracy"] - expected
     statistic = (table["n"] * off**2 / (expected * (1 - expected))).sum()
     assert statistic == pytest.approx(of("HL-H score"), rel=1e-8)
-    # of its 25 different numbers calzone splits ties, ours does not
-    if name != "qwen_verbalized":
-        error = measure.ece_mass(inside, y, n_bins=10)
-        assert error == pytest.approx(of("ECE-C"), abs=4e-4)
 
 
 def test_auroc_and_its_interval_are_those_of_proc(name, answers, of):

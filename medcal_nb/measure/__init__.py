@@ -39,7 +39,7 @@ from .metrics import (
 )
 from .planning import precision_sample_size
 from .ranking import auroc, auroc_difference, auroc_table, auroc_test
-from .readers import ReaderInterval, mrmc_auroc, mrmc_mean, mrmc_table
+from .readers import ReaderInterval, mrmc_auroc, mrmc_table
 from .registry import METRICS, Metric, register
 from .resampling import Bootstrap, Interval, choose_clip
 from .selective import selective_threshold, threshold_table
@@ -93,7 +93,6 @@ __all__ = [
     "mean_confidence",
     "metrics_table",
     "mrmc_auroc",
-    "mrmc_mean",
     "mrmc_table",
     "observed_expected_ratio",
     "over_models",

@@ -8,7 +8,7 @@ import pytest
 from scipy.special import ndtr
 
 from medcal_nb.answers.recorded import load_recorded
-from medcal_nb.measure import MeasureWarning, mrmc_auroc, mrmc_mean, mrmc_table
+from medcal_nb.measure import MeasureWarning, mrmc_auroc, mrmc_table
 
 
 @pytest.fixture
@@ -51,10 +51,6 @@ def test_variances_by_their_definition(readings):
     assert area.se**2 == pytest.approx(by_pairs(terms))
     assert (area.n_readers, area.n_cases) == (5, 24)
     assert 0 < area.low < area.estimate < area.high < 1
-    terms = [((row.reader, row.case), row.score) for row in readings.itertuples()]
-    mean = mrmc_mean(readings["score"], readings["reader"], readings["case"])
-    assert mean.estimate == pytest.approx(readings["score"].mean())
-    assert mean.se**2 == pytest.approx(by_pairs(terms))
 
 
 def test_a_difference_is_that_of_two_conditions(readings, rng):
@@ -68,50 +64,41 @@ def test_a_difference_is_that_of_two_conditions(readings, rng):
     assert found.low < 0 < found.high
 
 
-def test_one_reader_speaks_for_himself():
+def test_one_reader_speaks_for_himself(rng):
+    truth = np.arange(60) % 2
+    score = truth + rng.normal(size=60)
     with pytest.warns(MeasureWarning, match="one reader alone"):
-        found = mrmc_mean([1, 0, 1, 1], ["r"] * 4, [1, 2, 3, 4])
-    # the variance of a mean of four independent values
-    assert found.se == pytest.approx(np.std([1, 0, 1, 1], ddof=1) / 2)
-    assert found.df == pytest.approx(3)
+        found = mrmc_auroc(score, truth, ["r"] * 60, range(60))
+    won = score[truth == 1][:, None] > score[truth == 0]
+    delong = won.mean(0).var(ddof=1) / 30 + won.mean(1).var(ddof=1) / 30
+    assert found.se**2 == pytest.approx(delong, rel=0.05)
+    assert found.df == pytest.approx(29)
 
 
 def test_readings_that_are_none_are_refused():
     with pytest.raises(ValueError, match="reader r reads case 1 twice"):
-        mrmc_mean([0, 1], ["r", "r"], [1, 1])
-    with pytest.raises(ValueError, match="case has 1 values, there"):
-        mrmc_mean([0, 1], ["r", "r"], [1])
-    with pytest.raises(ValueError, match="both 0 and 1"):
+        mrmc_auroc([0, 1], [0, 0], ["r", "r"], [1, 1])
+    with pytest.raises(ValueError, match="same length"):
+        mrmc_auroc([0, 1], [0, 1], ["r", "r"], [1])
+    with pytest.raises(ValueError, match="case 1 is both 0 and 1"):
         mrmc_auroc([1, 2, 3], [0, 1, 1], ["r", "s", "s"], [1, 1, 2])
     with pytest.raises(ValueError, match="cases of both classes"):
         mrmc_auroc([1, 2], [1, 1], ["r", "r"], [1, 2])
-    with pytest.raises(ValueError, match="no value"):
-        mrmc_mean([np.nan, 1], ["r", "r"], [1, 2])
+    with pytest.raises(ValueError, match="no score"):
+        mrmc_auroc([np.nan, 1], [0, 1], ["r", "r"], [1, 2])
     with pytest.raises(ValueError, match="condition must have two values"):
-        mrmc_mean([1, 2, 3], ["r"] * 3, [1, 2, 3], condition=[1, 2, 3])
+        mrmc_auroc([1, 2, 3], [0, 1, 1], ["r"] * 3, [1, 2, 3], condition=[1, 2, 3])
 
 
-def test_the_table_names_its_metrics(rng):
+def test_the_table_is_of_each_group(rng):
     reader, case = np.divmod(np.arange(4 * 50), 50)
-    answers = pd.DataFrame({"reader": reader, "item_id": case, "phase": case % 2})
+    answers = pd.DataFrame({"reader": reader, "item_id": case, "phase": case // 25})
     answers["confidence"] = rng.uniform(0.5, 1, reader.size)
-    answers["correct"] = rng.random(reader.size) < 0.7
-    table = mrmc_table(answers, by=["phase"]).set_index("phase").loc[1]
-    alone = answers[answers["phase"] == 1]
-    gap = alone["confidence"] - alone["correct"]
-    expected = {
-        "accuracy": alone["correct"].mean(),
-        "mean_confidence": alone["confidence"].mean(),
-        "gap": gap.mean(),
-        "brier": (gap**2).mean(),
-    }
-    # readers answer a case differently: there is no truth of the case to rank by
-    estimates = table.set_index("metric")["estimate"].to_dict()
-    assert estimates == pytest.approx(expected)
-    claims = answers.assign(correct=case % 3 == 0)
-    assert "auroc" in set(mrmc_table(claims)["metric"])
-    with pytest.raises(ValueError, match="metrics must be one of"):
-        mrmc_table(answers, metrics=["ece"])
+    answers["correct"] = case % 3 == 0
+    table = mrmc_table(answers, by=["phase"]).set_index("phase")
+    own = answers[answers["phase"] == 1]
+    columns = [own[name] for name in ("confidence", "correct", "reader", "item_id")]
+    assert table.loc[1].to_dict() == pytest.approx(mrmc_auroc(*columns)._asdict())
 
 
 def roe_metz(rng, n_readers, n, separation, variances):
@@ -156,7 +143,7 @@ def test_intervals_cover_in_roe_metz_worlds(n_readers, variances):
 def test_the_published_difference_of_the_viper_readers():
     """Gallas et al. 2019: .047 with a standard error of .023; a plain bootstrap gives .035."""
     answers = load_recorded("viper").query("dataset == 'challengeHighP'")
-    how = {"condition": "modality", "case": "image_id", "metrics": ["auroc"]}
+    how = {"condition": "modality", "case": "image_id"}
     row = mrmc_table(answers, **how).iloc[0]  # digital less film
     assert row["estimate"] == pytest.approx(-0.0466, abs=0.0005)
     assert row["se"] == pytest.approx(0.023, abs=0.002)

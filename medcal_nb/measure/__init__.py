@@ -22,7 +22,7 @@ from .decisions import (
 )
 from .example import example_answers
 from .groups import difference_table, over_models, worst_group
-from .heterogeneity import heterogeneity_table, standard_error
+from .heterogeneity import heterogeneity_table
 from .intervals import clustered_interval, holm, wilson_interval
 from .inversion import ece_interval
 from .metrics import (
@@ -100,7 +100,6 @@ __all__ = [
     "register",
     "reliability_table",
     "selective_threshold",
-    "standard_error",
     "threshold_table",
     "value_table",
     "watch",

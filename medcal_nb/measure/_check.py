@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import sys
-import types
 import warnings
 from collections.abc import Iterable, Sized
 from typing import Any
@@ -21,15 +19,8 @@ class MeasureWarning(UserWarning):
 
 
 def warn(message: str, category: type[Warning] = MeasureWarning) -> None:
-    """Warn with `MeasureWarning`, pointing at the first caller outside this room."""
-    frame: types.FrameType | None = sys._getframe(1)
-    depth = 2
-    while frame is not None and frame.f_globals["__name__"].startswith(
-        (__package__, "contextlib")
-    ):
-        frame = frame.f_back
-        depth = depth + 1
-    warnings.warn(message, category, stacklevel=depth)
+    """Warn of a number that is not defined, or means less than it seems."""
+    warnings.warn(message, category, stacklevel=2)
 
 
 def check_confidence(values: ArrayLike, name: str = "confidence") -> np.ndarray:
@@ -71,18 +62,21 @@ def check_length(array: Sized, n: int, name: str) -> None:
         )
 
 
+def check_images(groups: ArrayLike | None, n: int) -> np.ndarray:
+    """The image, or group, of each of n rows; without groups each row is its own."""
+    if groups is None:
+        return np.arange(n)
+    images = np.asarray(groups)
+    check_length(images, n, "groups")
+    missing = pd.isna(images)
+    place = np.where(missing, np.nan, 0)
+    refuse(missing, place, "groups", "missing", "every row needs a group")
+    return images
+
+
 def check_groups(groups: ArrayLike | None, n: int) -> tuple[np.ndarray, int]:
     """Group labels as codes 0 … G−1, and G; without groups each row is its own."""
-    if groups is None:
-        return np.arange(n), n
-    groups = np.asarray(groups)
-    check_length(groups, n, "groups")
-    if groups.dtype == np.intp and n and groups.min() >= 0 and groups.max() < n:
-        # numbers as small as codes are counted, not sorted
-        occurs = np.bincount(groups) > 0
-        return occurs.cumsum()[groups] - 1, int(occurs.sum())
-    codes, labels = pd.factorize(groups, sort=True)
-    refuse(codes < 0, codes, "groups", "missing", "every row needs a group")
+    codes, labels = pd.factorize(check_images(groups, n), sort=True)
     return codes, len(labels)
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import pandas as pd
 
 from ._check import check_choice
@@ -11,13 +9,14 @@ from .groups import difference_table, with_holm
 from .resampling import Bootstrap
 from .rows import measured
 
+BY = ("dataset", "strategy")
+COMPARED = ("accuracy", "gap", "brier")
+
 
 def beside_table(
     graded: pd.DataFrame,
     model: str,
     *,
-    by: Sequence[str] = ("dataset", "strategy"),
-    metrics: Sequence[str] = ("accuracy", "gap", "brier"),
     ci: Bootstrap = Bootstrap(),
 ) -> pd.DataFrame:
     """A model minus each other model, on the questions that both answered.
@@ -29,23 +28,19 @@ def beside_table(
     Parameters
     ----------
     graded : pandas.DataFrame
-        With model, item_id, confidence, correct and the columns of `by`.
+        With model, dataset, strategy, item_id, confidence and correct.
     model : str
         The one that is compared.
-    by : sequence of str
-        Columns within whose combinations models are compared.
-    metrics : sequence of str
-        As of :func:`difference_table`.
     ci : Bootstrap
         Level, number of resamples and seed of the intervals, by image.
 
     Returns
     -------
     pandas.DataFrame
-        One row a combination of `by`, other model and metric:
+        One row a data set, strategy, other model and metric:
 
-        - the `by` columns
-        - metric: its name
+        - dataset, strategy
+        - metric: accuracy, gap or brier
         - a, b: the model, and the other one
         - n_a, n_b: their questions, as many of both
         - value_a, value_b: of the metric
@@ -63,14 +58,14 @@ def beside_table(
     --------
     >>> from medcal_nb.measure import example_answers
     >>> answers = example_answers(models=["mine", "other"])
-    >>> table = beside_table(answers, "mine", by=["domain"], metrics=["accuracy"])
-    >>> table[["domain", "a", "b"]].iloc[0].tolist()
-    ['general', 'mine', 'other']
+    >>> table = beside_table(answers, "mine")
+    >>> table[["dataset", "metric", "a", "b"]].iloc[0].tolist()
+    ['general', 'accuracy', 'mine', 'other']
     """
     rows = measured(graded)
     names = list(rows["model"].unique())
     check_choice(model, "model", names)
-    question = [*dict.fromkeys([*by, "item_id"])]
+    question = [*BY, "item_id"]
     tables = []
     for other in names:
         if other == model:
@@ -83,8 +78,11 @@ def beside_table(
         both = both.assign(image_id=images)
         known = both.groupby(question)["image_id"].transform("first")
         both = both.assign(image_id=known, model=both["model"].astype(object))
-        how = {"metrics": metrics, "reference": other, "by": by, "ci": ci}
-        tables.append(difference_table(both, "model", **how))
+        tables.append(
+            difference_table(
+                both, "model", metrics=COMPARED, reference=other, by=BY, ci=ci
+            )
+        )
     if not tables:
         raise ValueError(f"no question was answered by {model!r} and another model")
     return with_holm(pd.concat(tables, ignore_index=True), ci.level)

@@ -33,11 +33,9 @@ def example_answers(
         - dataset, domain: "general" or "medical"
         - item_id
         - image_id
-        - question_type: "closed"
         - answer: "yes" or "no"
         - confidence: two decimals, of one half or more
         - correct: True or False
-        - new_tokens: tokens written
 
     Examples
     --------
@@ -57,9 +55,7 @@ def example_answers(
         dataset=table["domain"],
         item_id=table["domain"] + table["item"].astype(str),
         image_id=table["domain"] + (table["item"] // 2).astype(str),
-        question_type="closed",
         answer=np.where(correct == (table["item"] % 3 > 0), "yes", "no"),
         confidence=confidence,
         correct=correct,
-        new_tokens=rng.integers(5, 50, len(table)),
     ).drop(columns="item")

@@ -2,31 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from itertools import combinations
 from typing import Any
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
-from ._check import check_choice, check_groups, check_level
+from ._check import check_choice
 from .intervals import holm
 from .mover import student_half
 from .ranking import auroc_difference
 from .registry import METRICS
 from .resampling import (
-    UNBOUNDED,
     Bootstrap,
-    Bounds,
-    FloatArray,
+    Interval,
     Resamples,
     percentile_ends,
     two_sided_p,
 )
 from .rows import arrays, image_labels, measured, parts_by
 from .tables import metrics_table
+
+LEVEL = 0.95  # of the intervals over models
 
 
 def difference_table(
@@ -171,10 +170,9 @@ def worst_group(
     graded: pd.DataFrame,
     column: str,
     *,
-    metric: str = "gap",
     ci: Bootstrap = Bootstrap(),
 ) -> pd.DataFrame:
-    """A metric of every group with intervals that hold for all groups together, largest first.
+    """Overconfidence of every group, intervals holding for all together, largest first.
 
     Whichever group is picked because it is the largest, its interval holds: each is at the level
     1 − (1 − level) / k (Bonferroni). By image; an image may be in several groups.
@@ -185,8 +183,6 @@ def worst_group(
         With confidence, correct, item_id and the column of the groups.
     column : str
         Its values are the groups; rows without one are left out.
-    metric : str
-        One of `METRICS`.
     ci : Bootstrap
         The level that all intervals hold together; number and seed of the resamples.
 
@@ -198,12 +194,12 @@ def worst_group(
         - the `column`
         - n, n_images: answers and images; 0 images if they are unknown
         - n_groups: among which the first row was picked
-        - the `metric` column, with simultaneous _low, _high
+        - gap: mean confidence minus accuracy, with simultaneous _low, _high
 
     Raises
     ------
     ValueError
-        On a column the table lacks, or an unknown metric.
+        On a column the table lacks.
 
     Examples
     --------
@@ -216,11 +212,11 @@ def worst_group(
     answers = answers[answers[column].notna()]
     n_groups = len(parts_by(answers, column))
     each = replace(ci, level=1 - (1 - ci.level) / max(n_groups, 1))
-    table = metrics_table(answers, by=[column], metrics=[metric], ci=each)
-    table = table.drop(columns=["n_missing", "clip"], errors="ignore")
+    table = metrics_table(answers, by=[column], metrics=["gap"], ci=each)
+    table = table.drop(columns="n_missing")
     table.insert(3, "n_groups", n_groups)
     return table.sort_values(
-        metric, key=np.abs, ascending=False, ignore_index=True, kind="stable"
+        "gap", key=np.abs, ascending=False, ignore_index=True, kind="stable"
     )
 
 
@@ -230,8 +226,6 @@ def over_models(
     *,
     by: Sequence[str] = (),
     statistic: str = "median",
-    level: float = 0.95,
-    bounds: Bounds = UNBOUNDED,
 ) -> pd.DataFrame:
     r"""A number over models, with the interval of models as a random sample of models.
 
@@ -241,7 +235,7 @@ def over_models(
 
     .. math:: 1 - 2 P(B < r), \quad B \sim \mathrm{Binomial}(k, \tfrac12)
 
-    and r is the largest that holds the level, or 1: of five models lowest to highest, 93.75 %. A
+    and r is the largest that holds 95 %, or 1: of five models lowest to highest, 93.75 %. A
     model of several rows counts by its own median. A mean has Student's t with k − 1 degrees,
     clustered by model, which is too narrow where models are skewed (docs/intervals.md).
 
@@ -255,11 +249,6 @@ def over_models(
         Columns that make the groups.
     statistic : {"median", "mean"}
         Over the rows of a group.
-    level : float
-        Nominal coverage, in (0, 1).
-    bounds : tuple
-        Least and largest value that the number can have: (0, 1) for a share. Those of a metric are
-        known. An end past a bound is put at it, which costs no coverage.
 
     Returns
     -------
@@ -286,51 +275,40 @@ def over_models(
     >>> over_models(table, "cost").to_numpy().tolist()
     [[5.0, 5.0, 0.2, 0.1, 0.5, 0.9375]]
     """
-    check_choice(statistic, "statistic", STATISTICS)
-    check_level(level)
+    check_choice(statistic, "statistic", ("median", "mean"))
+    of_models = _median_of_models if statistic == "median" else _mean_of_models
     parts_by(table[:0], ["model", value])
-    least, most = METRICS[value].bounds if value in METRICS else bounds
-    of_values, interval = STATISTICS[statistic]
     rows = []
     for key, part in parts_by(table[table[value].notna()], by):
-        values = part[value].to_numpy(float)
-        models, n_models = check_groups(part["model"], len(part))
-        ends = (np.nan, np.nan)
-        reached = np.nan
-        if n_models > 1:
-            ends, reached = interval(values, models, level)
-        low, high = np.clip(ends, least, most)
-        about = key | {"n_models": n_models, "n": len(part)}
-        row = {value: of_values(values), f"{value}_low": low, f"{value}_high": high}
-        rows.append(about | row | {"level": reached})
+        found, level = of_models(part, value)
+        row = {"n_models": part["model"].nunique(), "n": len(part)}
+        row |= {value: found.estimate}
+        row |= {f"{value}_low": found.low, f"{value}_high": found.high}
+        rows.append(key | row | {"level": level})
     return pd.DataFrame(rows)
 
 
-def _median_of_models(
-    values: FloatArray, models: NDArray[np.intp], level: float
-) -> tuple[tuple[float, float], float]:
-    """Order statistics of the models' medians, and the level that they hold."""
+def _median_of_models(part: pd.DataFrame, value: str) -> tuple[Interval, float]:
+    """The median, order statistics of the models' medians, and the level that they hold."""
     from scipy.stats import binom
 
-    own = np.sort(pd.Series(values).groupby(models).median())
+    median = float(part[value].median())
+    own = np.sort(part.groupby("model", observed=True)[value].median())
     k = own.size
+    if k < 2:
+        return Interval(low=np.nan, estimate=median, high=np.nan), np.nan
     # the number of models below the median is binomial
-    rank = max(int(binom.ppf((1 - level) / 2, k, 0.5)), 1)
-    return (own[rank - 1], own[k - rank]), float(1 - 2 * binom.cdf(rank - 1, k, 0.5))
+    rank = max(int(binom.ppf((1 - LEVEL) / 2, k, 0.5)), 1)
+    level = float(1 - 2 * binom.cdf(rank - 1, k, 0.5))
+    return Interval(low=own[rank - 1], estimate=median, high=own[k - rank]), level
 
 
-def _mean_of_models(
-    values: FloatArray, models: NDArray[np.intp], level: float
-) -> tuple[tuple[float, float], float]:
-    """Student's interval of the mean of all rows, clustered by model."""
-    mean = float(values.mean())
-    parts = np.bincount(models, values - mean) / values.size
-    half = student_half(parts, parts.size, level)
-    return (mean - half, mean + half), level
-
-
-#: What is computed of the values, and its interval over models.
-STATISTICS: dict[str, tuple[Callable, Callable]] = {
-    "median": (np.median, _median_of_models),
-    "mean": (np.mean, _mean_of_models),
-}
+def _mean_of_models(part: pd.DataFrame, value: str) -> tuple[Interval, float]:
+    """The mean of all rows, Student's interval clustered by model, and its level."""
+    mean = float(part[value].mean())
+    away = (part[value] - mean) / len(part)
+    pull = away.groupby(part["model"], observed=True).sum().to_numpy(float)
+    if pull.size < 2:
+        return Interval(low=np.nan, estimate=mean, high=np.nan), np.nan
+    half = student_half(pull, pull.size, LEVEL)
+    return Interval(low=mean - half, estimate=mean, high=mean + half), LEVEL

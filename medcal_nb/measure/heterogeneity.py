@@ -13,37 +13,8 @@ LEAST_GROUPS = 3
 LEAST_PREDICTED = 5
 
 
-def standard_error(
-    low: ArrayLike, high: ArrayLike, *, level: float = 0.95
-) -> FloatArray:
-    """The standard error that a normal interval of this width has.
-
-    Parameters
-    ----------
-    low, high : (n,) array
-        Ends of the intervals.
-    level : float
-        Their level.
-
-    Raises
-    ------
-    ValueError
-        On a level outside (0, 1).
-
-    Examples
-    --------
-    >>> standard_error([0.2], [0.4]).round(3).tolist()
-    [0.051]
-    """
-    from scipy.special import ndtri
-
-    z = float(ndtri((1 + check_level(level)) / 2))
-    width = np.asarray(high, dtype=float) - np.asarray(low, dtype=float)
-    return width / (2 * z)
-
-
 def heterogeneity_table(
-    estimates: ArrayLike, standard_errors: ArrayLike, *, level: float = 0.95
+    estimates: ArrayLike, low: ArrayLike, high: ArrayLike, *, level: float = 0.95
 ) -> pd.DataFrame:
     r"""Random-effects summary of a number over groups, and what to expect in a new group.
 
@@ -55,10 +26,11 @@ def heterogeneity_table(
 
     Parameters
     ----------
-    estimates, standard_errors : (k,) arrays
-        One number a group, of different answers; at least three.
+    estimates, low, high : (k,) arrays
+        One number a group, of different answers, with its interval; at least three. The standard
+        error is that of a normal interval of this width.
     level : float
-        Nominal coverage of both intervals, in (0, 1).
+        Nominal coverage of these intervals and of those that come back, in (0, 1).
 
     Returns
     -------
@@ -67,17 +39,14 @@ def heterogeneity_table(
 
         - n_groups
         - mean: μ, with _low, _high
-        - tau2: variance between groups
-        - tau: its root
-        - i2: share of the variance seen that is between groups
+        - tau: standard deviation between groups
         - prediction_low, prediction_high: for a new group; NaN below five groups, too few to
           show how groups vary
-        - q, q_p: Cochran's test of no difference at all
 
     Raises
     ------
     ValueError
-        On fewer than three groups, or a standard error that is not above 0.
+        On fewer than three groups, or an interval without a width.
 
     References
     ----------
@@ -87,23 +56,21 @@ def heterogeneity_table(
 
     Examples
     --------
-    >>> row = heterogeneity_table([0.31, 0.27, 0.49], [0.02, 0.02, 0.02]).iloc[0]
-    >>> row[["mean", "tau2"]].round(4).tolist()
-    [0.3567, 0.0133]
+    >>> row = heterogeneity_table([0.3, 0.2, 0.5], [0.2, 0.1, 0.4], [0.4, 0.3, 0.6]).iloc[0]
+    >>> row[["mean", "tau"]].round(2).tolist()
+    [0.33, 0.14]
     """
-    from scipy.special import chdtrc
+    from scipy.special import ndtri
 
     y = np.asarray(estimates, dtype=float)
-    variance = np.asarray(standard_errors, dtype=float) ** 2
+    width = np.asarray(high, dtype=float) - np.asarray(low, dtype=float)
+    z = ndtri((1 + check_level(level)) / 2)
+    variance = (width / (2 * z)) ** 2
     if y.size < LEAST_GROUPS:
         raise ValueError(f"{y.size} groups: heterogeneity needs {LEAST_GROUPS} or more")
     if not (variance > 0).all():
-        raise ValueError("standard_errors must be above 0 and known in every group")
-    weight = 1 / variance
-    q = float(weight @ (y - weight @ y / weight.sum()) ** 2)
+        raise ValueError("every group needs an interval that is known and has a width")
     degrees = y.size - 1
-    # variance that a group's own error typically has
-    typical = degrees / (weight.sum() - (weight**2).sum() / weight.sum())
     tau2 = _reml(y, variance)
     weight = 1 / (variance + tau2)
     mean = float(weight @ y / weight.sum())
@@ -118,13 +85,9 @@ def heterogeneity_table(
             "mean": [mean],
             "mean_low": [mean - half],
             "mean_high": [mean + half],
-            "tau2": [tau2],
             "tau": [np.sqrt(tau2)],
-            "i2": [tau2 / (tau2 + typical)],
             "prediction_low": [mean - far],
             "prediction_high": [mean + far],
-            "q": [q],
-            "q_p": [float(chdtrc(degrees, q))],
         }
     )
 

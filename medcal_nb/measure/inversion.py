@@ -8,7 +8,7 @@ from functools import partial
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ._check import check_groups, check_level, check_pair, warn
+from ._check import check_groups, check_images, check_level, check_pair, warn
 from .binned import N_BINS, bins_of, ece
 from .intervals import note_few
 from .resampling import Bootstrap, FloatArray, Interval
@@ -95,14 +95,16 @@ def ece_interval(
     >>> rng = np.random.default_rng(0)
     >>> c = rng.uniform(0.5, 1, 1000)
     >>> ece_interval(c, rng.random(1000) < c)
-    0.026 [0.000, 0.042]
+    0.026 [0.000, 0.040]
     >>> ece_interval(c, rng.random(1000) < c - 0.1)
-    0.080 [0.050, 0.109]
+    0.080 [0.050, 0.110]
     """
     c, y = check_pair(confidence, correct)
     cell = bins_of(c, n_bins)
-    rng = ci.stream(groups, n=c.size)
-    found = inverted_interval(c, y, cell, groups=groups, level=ci.level, rng=rng)
+    images = check_images(groups, c.size)
+    ids, _ = check_groups(images, c.size)
+    rng = ci.stream(images)
+    found = inverted_interval(c, y, cell, ids, level=ci.level, rng=rng)
     return found._replace(estimate=ece(c, y, n_bins=n_bins))
 
 
@@ -110,12 +112,15 @@ def inverted_interval(
     c: FloatArray,
     y: FloatArray,
     cell: NDArray[np.intp] | int,
+    images: NDArray[np.intp],
     *,
-    groups: ArrayLike | None,
     level: float,
     rng: np.random.Generator,
 ) -> Interval:
-    """The mean gaps over any cells that are not in a tail of what was observed."""
+    """The mean gaps over any cells that are not in a tail of what was observed.
+
+    `images` are the numbers of the answers' images, from 0.
+    """
     bins = np.unique(np.broadcast_to(cell, c.shape), return_inverse=True)[1]
     tail = (1 - check_level(level)) / 2
     n_draws = int(np.clip(np.ceil(IN_TAIL / tail), DRAWS, MOST_DRAWS))
@@ -124,14 +129,14 @@ def inverted_interval(
             f"level {level:g}: fewer than {IN_TAIL} of {n_draws:,} draws lie beyond an end of the "
             "interval, which is known roughly"
         )
-    codes, n_groups = check_groups(groups, c.size)
-    if groups is not None and n_groups == 1 and c.size > 1:
+    n_images = int(images.max()) + 1
+    if n_images == 1 and c.size > 1:
         warn(
             "all answers are of one image: nothing shows their sampling noise, no interval"
         )
         return Interval(low=np.nan, estimate=np.nan, high=np.nan)
-    test = _Gaps(c, y, bins, codes, n_draws, rng)
-    note_few(test.worth, groups is not None)
+    test = _Gaps(c, y, bins, images, n_draws, rng)
+    note_few(test.worth, n_images < c.size)
 
     def low_refuted(size: float) -> bool:
         return bool(test.exceeded(size) < tail)

@@ -9,18 +9,14 @@ from numpy.typing import ArrayLike
 from ._check import check_confidence, check_level, warn
 from .resampling import FloatArray, choose_clip, logit, won_pairs
 
+Z = 1.959963984540054  # of a 95 % interval
+OE_WIDTH = 0.2
+SLOPE_WIDTH = 0.2
+AUROC_WIDTH = 0.1
 
-def precision_sample_size(
-    confidence: ArrayLike,
-    *,
-    accuracy: float | None = None,
-    auroc: float | None = None,
-    oe_width: float = 0.2,
-    slope_width: float = 0.2,
-    auroc_width: float = 0.1,
-    level: float = 0.95,
-) -> pd.DataFrame:
-    r"""Answers needed for intervals of O:E, slope and AUROC that are as narrow as wanted.
+
+def precision_sample_size(confidence: ArrayLike) -> pd.DataFrame:
+    r"""Answers needed for narrow 95 % intervals of O:E, slope (width 0.2) and AUROC (0.1).
 
     For independent answers of a well-calibrated model; where images carry several answers,
     multiply by the design effect 1 + (m − 1) icc.
@@ -37,14 +33,6 @@ def precision_sample_size(
     ----------
     confidence : (n,) array
         Confidences as they are expected (a pilot's, recalibrated), each taken as true.
-    accuracy : float, optional
-        Expected accuracy; default the mean of the confidences.
-    auroc : float, optional
-        Expected AUROC; default what these confidences have if each is true.
-    oe_width, slope_width, auroc_width : float
-        Widths wanted of the intervals.
-    level : float
-        Of the intervals.
 
     Returns
     -------
@@ -52,13 +40,13 @@ def precision_sample_size(
         One row per quantity, without the slope where all confidences are equal:
 
         - ``quantity``: "O:E ratio", "calibration slope" or "AUROC"
-        - ``width``: as wanted
+        - ``width``: of its interval
         - ``n``: answers needed
 
     Raises
     ------
     ValueError
-        On confidences outside [0, 1], or an accuracy that is not between 0 and 1.
+        On confidences outside [0, 1], or all 0 or all 1.
 
     References
     ----------
@@ -70,32 +58,31 @@ def precision_sample_size(
     >>> precision_sample_size([0.3, 0.5, 0.7, 0.9])["n"].tolist()
     [257, 2245, 366]
     """
-    from scipy.special import ndtri
-
     c = check_confidence(confidence)
-    z = float(ndtri((1 + check_level(level)) / 2))
-    rate = check_level(c.mean() if accuracy is None else accuracy, "accuracy")
-    if auroc is None:
-        # each answer is right by the chance that its confidence is
-        values, n = np.unique(c, return_counts=True)
-        right = n * values
-        wrong = n - right
-        auroc = float(
-            won_pairs(right[None], wrong[None])[0] / right.sum() / wrong.sum()
-        )
-    # O:E of 1: exp(z s) − exp(−z s) is the width
-    error = float(np.arcsinh(oe_width / 2)) / z
-    n_oe = (1 - rate) / (rate * error**2)
-    n_slope = _slope_size(c, slope_width / (2 * z))
-    n_auroc = _auroc_size(auroc, rate, auroc_width / (2 * z))
+    # each answer is right by the chance that its confidence is
+    values, n = np.unique(c, return_counts=True)
+    right = n * values
+    wrong = n - right
+    rate = check_level(c.mean(), "the mean confidence")
+    pairs = right.sum() * wrong.sum()
+    area = float(won_pairs(right[None], wrong[None])[0] / pairs)
     table = pd.DataFrame(
         {
             "quantity": ["O:E ratio", "calibration slope", "AUROC"],
-            "width": [oe_width, slope_width, auroc_width],
-            "n": np.ceil([n_oe, n_slope, n_auroc]),
+            "width": [OE_WIDTH, SLOPE_WIDTH, AUROC_WIDTH],
+            "n": np.ceil(_sizes(c, rate, area)),
         }
     )
     return table.dropna(ignore_index=True).astype({"n": int})
+
+
+def _sizes(c: FloatArray, rate: float, area: float) -> list[float]:
+    """Answers for O:E, slope and AUROC at this accuracy and this AUROC."""
+    # O:E of 1: exp(z s) − exp(−z s) is the width
+    error = float(np.arcsinh(OE_WIDTH / 2)) / Z
+    of_ratio = (1 - rate) / (rate * error**2)
+    of_slope = _slope_size(c, SLOPE_WIDTH / (2 * Z))
+    return [of_ratio, of_slope, _auroc_size(area, rate, AUROC_WIDTH / (2 * Z))]
 
 
 def _slope_size(c: FloatArray, error: float) -> float:

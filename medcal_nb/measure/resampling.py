@@ -9,14 +9,13 @@ then serves all resamples: no row of a table is ever copied.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
-from ._check import check_groups, check_level, check_whole
+from ._check import check_level, check_whole
 
 FloatArray = NDArray[np.float64]
 Bounds = tuple[FloatArray | float, FloatArray | float]
@@ -30,9 +29,6 @@ NUMBERS_AT_ONCE = (
 )
 #: Whole numbers of no larger sum are exact in single precision, resampled too.
 EXACT = 1 << 20
-FEW_ENTRIES = (
-    20  # numbers of a table to one row of it, from which on zeros are left out
-)
 UNBOUNDED = (-np.inf, np.inf)
 TAIL = 0.025  # of the resamples, beyond which quantiles are not read off them
 GROWTH = 1.5
@@ -63,13 +59,10 @@ class Resamples:
 
     Parameters
     ----------
-    labels : (n,) array or None
-        The image of each row. None: every row is drawn by itself, and `n` is their number.
+    labels : (n,) array
+        The image of each row.
     n_resamples : int
-    rng : numpy.random.Generator or int
-        A generator, or the seed of one.
-    n : int, optional
-        Number of rows where there are no labels.
+    rng : numpy.random.Generator
 
     Attributes
     ----------
@@ -92,46 +85,22 @@ class Resamples:
     """
 
     def __init__(
-        self,
-        labels: ArrayLike | None,
-        n_resamples: int,
-        rng: np.random.Generator | int,
-        *,
-        n: int | None = None,
+        self, labels: ArrayLike, n_resamples: int, rng: np.random.Generator
     ) -> None:
-        rng = np.random.default_rng(rng)
-        check_whole(n_resamples, "n_resamples", 2)
-        if labels is None:
-            self.names: pd.Index = pd.RangeIndex(check_whole(n, "n", 1))
-            self._own = np.arange(len(self.names))
-        else:
-            labels = np.asarray(labels)
-            self._own, n_groups = check_groups(labels, labels.size if n is None else n)
-            names = np.empty(n_groups, dtype=labels.dtype)
-            names[self._own] = labels
-            self.names = pd.Index(names)
+        own, names = pd.factorize(np.asarray(labels), sort=True)
+        self._own: NDArray[np.intp] = own
+        self.names = pd.Index(names)
         self.n_groups = len(self.names)
         self._unit = np.arange(self.n_groups)
         self.n_units = self.n_groups
         if self.n_groups > MOST_UNITS:
             self._unit = rng.permutation(self.n_groups) % PARCELS
             self.n_units = PARCELS
-        self.counts = self._drawn(n_resamples, rng)
-
-    def _drawn(self, n_resamples: int, rng: np.random.Generator) -> FloatArray:
-        """(1 + n_resamples, n_units) counts, the first row ones."""
-        chosen = rng.integers(
-            0, self.n_units, (n_resamples, self.n_units), dtype=np.int32
-        )
-        counts = np.ones((1 + n_resamples, self.n_units))
-        for row, units in zip(counts[1:], chosen, strict=True):
+        size = (n_resamples, self.n_units)
+        chosen = rng.integers(0, self.n_units, size, dtype=np.int32)
+        self.counts = np.ones((1 + n_resamples, self.n_units))
+        for row, units in zip(self.counts[1:], chosen, strict=True):
             row[:] = np.bincount(units, minlength=self.n_units)
-        return counts
-
-    @cached_property
-    def _across(self) -> FloatArray:
-        """Counts (n_units, 1 + n_resamples), in the order in which scipy multiplies."""
-        return np.ascontiguousarray(self.counts.T)
 
     def codes(self, labels: ArrayLike | None = None) -> NDArray[np.intp]:
         """(n,) column of `counts` of each row: of these labels, or of all it was made with."""
@@ -162,15 +131,8 @@ class Resamples:
         """
         unit = self.codes() if codes is None else codes
         cell = np.broadcast_to(cell, unit.shape)
-        n_entries = self.n_units * n_cells
-        if FEW_ENTRIES * len(unit) < n_entries:
-            # a table of mostly zeros
-            from scipy.sparse import csr_array
-
-            entries = np.ones(len(unit)) if values is None else values
-            size = (n_cells, self.n_units)
-            return (csr_array((entries, (cell, unit)), shape=size) @ self._across).T
-        table = np.bincount(unit * n_cells + cell, values, n_entries)
+        place = unit * n_cells + cell
+        table = np.bincount(place, values, self.n_units * n_cells)
         # whole numbers of single precision are as exact, and twice as fast
         is_whole = np.array_equal(table, np.rint(table))
         kind = "float32" if is_whole and np.abs(table).sum() <= EXACT else "float64"
@@ -248,24 +210,12 @@ class Bootstrap:
         check_whole(self.n, "n", 2)
         check_level(self.level)
 
-    def of(self, images: ArrayLike | None = None, *, n: int | None = None) -> Resamples:
-        """The resamples of these images.
+    def of(self, images: ArrayLike) -> Resamples:
+        """The resamples of the images of rows, (m,)."""
+        return Resamples(images, self.n, self.stream(images))
 
-        Parameters
-        ----------
-        images : (m,) array, optional
-            The image of each row. None: every row is drawn by itself, and `n` is their number.
-        n : int, optional
-            Number of rows where there are no images.
-        """
-        return Resamples(images, self.n, self.stream(images, n=n), n=n)
-
-    def stream(
-        self, images: ArrayLike | None = None, *, n: int | None = None
-    ) -> np.random.Generator:
+    def stream(self, images: ArrayLike) -> np.random.Generator:
         """The random numbers that belong to these images: to their set, not to their order."""
-        if images is None:
-            return np.random.default_rng([self.seed, check_whole(n, "n", 1)])
         names = pd.unique(np.asarray(images))
         if names.dtype.kind in "OUS":
             names = names.astype(object)

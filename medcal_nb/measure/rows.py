@@ -12,14 +12,12 @@ from medcal_nb.errors import NotEnough
 
 def measured(graded: pd.DataFrame) -> pd.DataFrame:
     """Return the graded answers that can be measured: those with a confidence and a grade."""
-    can_be = graded["confidence"].notna() & graded["correct"].notna()
-    # millions of answers are not copied where none is left out
-    return graded.copy(deep=False) if can_be.all() else graded[can_be]
+    return graded.dropna(subset=["confidence", "correct"])
 
 
 def arrays(graded: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
     """Return `(confidence, correct)` of the answers that can be measured, as float arrays."""
-    answers = measured(graded)
+    answers = measured(graded[["confidence", "correct"]])
     return answers["confidence"].to_numpy(float), answers["correct"].to_numpy(float)
 
 

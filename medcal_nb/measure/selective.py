@@ -52,7 +52,6 @@ def selective_threshold(
     target: float,
     delta: float = 0.05,
     groups: ArrayLike | None = None,
-    rng: np.random.Generator | None = None,
 ) -> Threshold:
     r"""Lowest threshold whose risk is certified to be at most `target`.
 
@@ -80,10 +79,8 @@ def selective_threshold(
     groups : (n,) array, optional
         The image of each answer. One answer an image, drawn at random, is then tested: exact
         whatever the dependence within an image, for the risk of a random answer of a random
-        image. Where images with more answers have another risk, that of all answers differs.
-    rng : numpy.random.Generator, optional
-        Draws the answer of each image. None: always the same one, so that the same answers have
-        the same threshold in whatever order they come.
+        image. Where images with more answers have another risk, that of all answers differs. The
+        same answers have the same threshold in whatever order they come.
 
     Returns
     -------
@@ -113,7 +110,7 @@ def selective_threshold(
     c, y = check_pair(confidence, correct)
     target = check_level(target, RISK_ALLOWED)
     delta = check_level(delta, "delta")
-    tested = one_answer_an_image(c, y, groups, rng)
+    tested = one_answer_an_image(c, y, groups, np.random.default_rng(0))
     values, kept, errors = descending(c[tested], y[tested])
     last = _last_certified(kept, errors, target, delta)
     if last is None:
@@ -181,13 +178,12 @@ def one_answer_an_image(
     c: NDArray,
     y: NDArray,
     groups: ArrayLike | None,
-    rng: np.random.Generator | None = None,
+    rng: np.random.Generator,
 ) -> NDArray | slice:
     """Rows of one random answer of each image; all rows where each is an image of its own."""
     codes, n_groups = check_groups(groups, c.size)
     if n_groups == c.size:
         return slice(None)
-    rng = np.random.default_rng(0 if rng is None else rng)
     order = np.lexsort((y, c, codes))  # the choice must not hang on the order of rows
     size = np.bincount(codes)
     first = size.cumsum() - size
@@ -239,7 +235,6 @@ def threshold_table(
         - n_test, test_coverage: answers it is judged on, and coverage there
         - test_risk, test_risk_low, test_risk_high: share wrong among those kept, 95 % by image
         - test_error: share wrong of all
-        - test_missed: share of all that is kept and wrong
 
     Raises
     ------
@@ -287,13 +282,11 @@ def _judged_on(judged: pd.DataFrame, threshold: float) -> dict:
     if kept.any():
         risk = wrong.mean()
         low, high = clustered_interval(wrong, image_labels(judged)[kept])
-    n = max(len(judged), 1)
     return {
         "n_test": len(judged),
-        "test_coverage": kept.sum() / n,
+        "test_coverage": kept.sum() / max(len(judged), 1),
         "test_risk": risk,
         "test_error": 1 - judged["correct"].astype(float).mean(),
         "test_risk_low": low,
         "test_risk_high": high,
-        "test_missed": wrong.sum() / n,
     }

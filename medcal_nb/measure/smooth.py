@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import numpy as np
 import pandas as pd
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
-from ._check import check_pair, check_whole
+from ._check import check_images, check_pair
 from .binned import bins_of
 from .resampling import Bootstrap, FloatArray, percentile_ends
 
 SPAN = 0.75  # share of the answers that the curve looks at in each place
 LEAST_REACH = 0.1  # and at least so far
-CELLS = 256
+CELLS = 256  # steps of confidence, where more differ
+POINTS = 101
 
 
 def kernel(points: FloatArray, x: FloatArray, count: FloatArray) -> FloatArray:
@@ -30,19 +31,10 @@ def kernel(points: FloatArray, x: FloatArray, count: FloatArray) -> FloatArray:
     return np.where(distance < reach, (1 - (distance / reach) ** 3) ** 3, 0)
 
 
-def _curve_cells(c: FloatArray) -> tuple[NDArray[np.intp], int]:
-    """Cell of each answer: its confidence, or beyond 256 of them a step of 1/256."""
-    values, cell = np.unique(c, return_inverse=True)
-    if values.size > CELLS:
-        return bins_of(c, CELLS), CELLS
-    return cell, values.size
-
-
 def calibration_curve_table(
     confidence: ArrayLike,
     correct: ArrayLike,
     *,
-    n_points: int = 101,
     groups: ArrayLike | None = None,
     ci: Bootstrap = Bootstrap(),
 ) -> pd.DataFrame:
@@ -54,8 +46,6 @@ def calibration_curve_table(
         Probability in [0, 1] that the answer is correct.
     correct : (n,) array of 0 and 1
         1 where the answer is correct.
-    n_points : int
-        Points of the curve, evenly from the lowest to the highest confidence.
     groups : (n,) array, optional
         Image of each answer; without, answers count as independent.
     ci : Bootstrap
@@ -64,7 +54,7 @@ def calibration_curve_table(
     Returns
     -------
     pandas.DataFrame
-        One row a point, ascending:
+        One row a point, 101 evenly from the lowest to the highest confidence:
 
         - confidence: of the point
         - accuracy: of a local linear regression of the outcome on the confidence (tricube weights
@@ -88,19 +78,19 @@ def calibration_curve_table(
     --------
     >>> rng = np.random.default_rng(0)
     >>> c = rng.random(500)
-    >>> table = calibration_curve_table(c, rng.random(500) < c, n_points=3)
-    >>> table["accuracy"].round(1).tolist()
+    >>> table = calibration_curve_table(c, rng.random(500) < c)
+    >>> table["accuracy"].iloc[[0, 50, 100]].round(1).tolist()
     [0.0, 0.5, 1.0]
     """
     c, y = check_pair(confidence, correct)
-    check_whole(n_points, "n_points", 2)
-    cell, n_cells = _curve_cells(c)
-    drawn = ci.of(groups, n=c.size)
-    held, cell = np.unique(cell, return_inverse=True)
-    n_cells = held.size
-    count = np.bincount(cell, minlength=n_cells).astype(float)
+    drawn = ci.of(check_images(groups, c.size))
+    values, cell = np.unique(c, return_inverse=True)
+    if values.size > CELLS:
+        values, cell = np.unique(bins_of(c, CELLS), return_inverse=True)
+    n_cells = values.size
+    count = np.bincount(cell).astype(float)
     x = np.bincount(cell, c) / count
-    points = np.linspace(x[0], x[-1], n_points if n_cells > 1 else 1)
+    points = np.linspace(x[0], x[-1], POINTS if n_cells > 1 else 1)
     weight = kernel(points, x, count)
     counts = drawn.sums(cell, n_cells)
     right = drawn.sums(cell, n_cells, y)

@@ -33,7 +33,6 @@ from .resampling import (
     Bootstrap,
     FloatArray,
     Interval,
-    Resamples,
     choose_clip,
     effective_number,
 )
@@ -115,21 +114,22 @@ def metrics_table(
     parts_by(graded[:0], columns)
     # columns that no number hangs on are not dealt out to the groups
     slim = graded.filter([*columns, "image_id"])
-    slim[_IMAGE], labels = pd.factorize(image_labels(graded), sort=True)
+    slim[_IMAGE] = image_labels(graded)
     rows = []
     heard: dict[tuple, dict[str, str]] = {}
     for key, part in parts_by(slim, by):
         answers = measured(part)
-        codes, ids = np.unique(answers[_IMAGE], return_inverse=True)
+        is_known = images_known(answers)
         row = key | {
             "n": len(answers),
             "n_missing": len(part) - len(answers),
-            "n_images": codes.size if images_known(answers) else 0,
+            "n_images": answers[_IMAGE].nunique() if is_known else 0,
         }
         with _heard(", ".join(f"{k}={v}" for k, v in key.items()) or "all", heard):
             if len(answers):
                 pair = check_pair(answers["confidence"], answers["correct"])
-                row |= scores(*pair, ids, labels[codes], names, wanted, ci)
+                images = answers[_IMAGE].to_numpy()
+                row |= scores(*pair, images, names, wanted, ci)
             else:
                 warn("no answer has both a confidence and a grade")
         rows.append(row)
@@ -149,23 +149,18 @@ def _in_order(table: pd.DataFrame, names: list[str], wanted: list[str]) -> pd.Da
 def scores(
     c: FloatArray,
     y: FloatArray,
-    ids: NDArray[np.intp],
     images: NDArray,
     names: list[str],
     wanted: list[str],
     ci: Bootstrap,
 ) -> dict[str, float]:
-    """By column: the metrics of one group of answers, and where wanted their ends.
-
-    `ids` are the images of the answers, from 0, and `images` their names, which streams of random
-    numbers follow from.
-    """
+    """By column: the metrics of one group of answers, and where wanted their ends."""
     row: dict[str, float] = {}
     if {"slope", "intercept"} & set(names):
         row["clip"] = choose_clip(c)
-    by_image = len(images) < c.size
+    ids, n_images = check_groups(images, c.size)
     if set(names) & set(wanted):
-        note_few(effective_number(np.bincount(ids)), by_image)
+        note_few(effective_number(np.bincount(ids)), n_images < c.size)
     drawn = None
     for name in names:
         metric = METRICS[name]
@@ -174,11 +169,10 @@ def scores(
             continue
         if metric.interval == "bootstrap":
             if drawn is None:  # shared by all
-                drawn = Resamples(ids, ci.n, ci.stream(images))
+                drawn = ci.of(images)
             ends = metric_interval(metric, c, y, drawn, level=ci.level)
         else:
-            groups = ids if by_image else None
-            ends = _ends(metric, c, y, groups, ci.level, ci.stream(images))
+            ends = _ends(metric, c, y, ids, ci.level, ci.stream(images))
             ends = Interval(*np.clip(ends, *metric.bounds))
         row |= {f"{name}_low": ends.low, f"{name}_high": ends.high}
     return row
@@ -188,7 +182,7 @@ def _ends(
     metric: Metric,
     c: FloatArray,
     y: FloatArray,
-    ids: NDArray[np.intp] | None,
+    ids: NDArray[np.intp],
     level: float,
     rng: np.random.Generator,
 ) -> Interval:
@@ -198,25 +192,24 @@ def _ends(
     if kind == "share":
         return _share(sums, ids, level)
     if kind == "inversion":
-        return inverted_interval(c, y, sums.cell, groups=ids, level=level, rng=rng)
+        return inverted_interval(c, y, sums.cell, ids, level=level, rng=rng)
     if kind == "delong":
         return _delong(c, y, ids, level)
-    images = np.arange(y.size) if ids is None else ids
-    if images.max() == 0:
+    if ids.max() == 0:
         warn("all answers are of one image: nothing shows their sampling noise")
         return Interval(low=np.nan, estimate=np.nan, high=np.nan)
     if kind == "strata":
         (if_right,) = metric.sums(c, np.ones_like(y)).features
         (if_wrong,) = metric.sums(c, np.zeros_like(y)).features
-        return strata_interval([if_right, if_wrong], y, images, level)
+        return strata_interval([if_right, if_wrong], y, ids, level)
     first, second = sums.features
     if kind == "difference":
-        return difference_interval(first, second, images, level)
-    return ratio_interval(first, second, images, level)
+        return difference_interval(first, second, ids, level)
+    return ratio_interval(first, second, ids, level)
 
 
 def _delong(
-    c: FloatArray, y: FloatArray, ids: NDArray[np.intp] | None, level: float
+    c: FloatArray, y: FloatArray, ids: NDArray[np.intp], level: float
 ) -> Interval:
     """The interval of an AUROC."""
     test = auroc_test(c, y, groups=ids, level=level)
@@ -225,13 +218,13 @@ def _delong(
     return Interval(low=test["low"], estimate=test["auroc"], high=test["high"])
 
 
-def _share(sums: Sums, ids: NDArray[np.intp] | None, level: float) -> Interval:
+def _share(sums: Sums, ids: NDArray[np.intp], level: float) -> Interval:
     """Wilson's interval, by image, of a mean of 0 and 1, or of those that are counted."""
     hits = sums.features[0]
     if len(sums.features) > 1:
         counted = sums.features[1] > 0
         hits = hits[counted]
-        ids = None if ids is None else ids[counted]
+        ids = ids[counted]
     low, high = clustered_interval(hits, ids, level=level)
     return Interval(low=low, estimate=float(hits.mean()), high=high)
 

@@ -14,7 +14,7 @@ from .selective import one_answer_an_image
 #: Bets, as shares of the largest: each is the best where the risk has come so far from α to 1.
 BETS = (0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.7)
 LARGEST_LOG = 700.0  # of a number that can be written
-DELAYS = ("early", "noticed", "median_delay")
+ORDERS = 100
 
 
 def watch(errors: ArrayLike, *, risk: float, run_length: int = 1000) -> pd.DataFrame:
@@ -108,10 +108,9 @@ def watch_table(
     run_length: int = 1000,
     by: Sequence[str] = (),
     n_before: int = 0,
-    n_orders: int = 100,
     ci: Bootstrap = Bootstrap(),
 ) -> pd.DataFrame:
-    """How soon `watch` sees that answers of another kind have come, in random orders.
+    """How soon `watch` sees that answers of another kind have come, in 100 random orders.
 
     Parameters
     ----------
@@ -127,8 +126,6 @@ def watch_table(
         Columns that tell which threshold is for which answers.
     n_before : int
         Retained answers before the change; 0: a new place, from the first answer on.
-    n_orders : int
-        Random orders.
     ci : Bootstrap
         Its seed is that of the orders.
 
@@ -140,8 +137,7 @@ def watch_table(
         - the `by` columns
         - threshold
         - early: share of the orders with an alarm before the change
-        - noticed: share of the others with an alarm after it
-        - median_delay: graded answers from the change to the alarm, median of these orders;
+        - median_delay: graded answers from the change to the alarm, median of the others;
           infinite where less than half of them have one
 
     Raises
@@ -157,13 +153,12 @@ def watch_table(
     >>> bad = answers.assign(correct=rng.random(800) < 0.6)
     >>> one = pd.DataFrame({"threshold": [0.65]})
     >>> table = watch_table(good, bad, one, risk=0.2, n_before=2000)
-    >>> table[["early", "noticed", "median_delay"]].to_numpy().tolist()
-    [[0.0, 1.0, 51.0]]
+    >>> table[["early", "median_delay"]].to_numpy().tolist()
+    [[0.0, 51.0]]
     """
     check_level(risk, "risk")
     check_whole(run_length, "run_length", 2)
     check_whole(n_before, "n_before", 0)
-    check_whole(n_orders, "n_orders", 1)
     first = rows_by(measured(before), by)
     second = rows_by(measured(after), by)
     rows = []
@@ -176,8 +171,8 @@ def watch_table(
         if not good.wrong.size or not other.wrong.size:
             continue
         rng = ci.stream(image_labels(second[name]))
-        alarms = np.full(n_orders, np.inf)
-        for i in range(n_orders):
+        alarms = np.full(ORDERS, np.inf)
+        for i in range(ORDERS):
             earlier = rng.choice(good.one_an_image(rng), n_before)
             later = rng.permutation(other.one_an_image(rng))
             order = np.append(earlier, later)
@@ -185,9 +180,13 @@ def watch_table(
             if is_alarm.any():
                 alarms[i] = is_alarm.argmax() + 1
         row = dict(zip(by, name, strict=True)) | {"threshold": threshold}
-        rows.append(row | _delays(alarms - n_before))
+        delays = alarms - n_before
+        row["early"] = float((delays <= 0).mean())
+        late = delays[delays > 0]
+        row["median_delay"] = float(np.median(late)) if late.size else np.nan
+        rows.append(row)
     # a table without rows has its columns, too
-    return pd.DataFrame(rows, columns=[*by, "threshold", *DELAYS])
+    return pd.DataFrame(rows, columns=[*by, "threshold", "early", "median_delay"])
 
 
 class _Retained:
@@ -203,14 +202,3 @@ class _Retained:
         """Whether one random answer of each image is wrong."""
         chosen = one_answer_an_image(self.c, self.wrong, self.images, rng)
         return self.wrong[chosen]
-
-
-def _delays(delays: FloatArray) -> dict[str, float]:
-    """What the orders show, of the number of answers from the change to the alarm."""
-    late = delays[delays > 0]
-    is_any = late.size > 0
-    return {
-        "early": float((delays <= 0).mean()),
-        "noticed": float(np.isfinite(late).mean()) if is_any else np.nan,
-        "median_delay": float(np.median(late)) if is_any else np.nan,
-    }

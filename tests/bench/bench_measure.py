@@ -61,7 +61,7 @@ def looped(stat, c, y):
 
 
 def brier_interval(c, y):
-    resamples = Resamples(None, RESAMPLES, np.random.default_rng(0), n=c.size)
+    resamples = Resamples(np.arange(c.size), RESAMPLES, np.random.default_rng(0))
     return metric_interval(measure.METRICS["brier"], c, y, resamples, level=0.95)
 
 

@@ -126,9 +126,7 @@ def ours(name, c, y, images, rng):
     if name == "risk":
         kept = c >= KEPT_FROM
         return measure.clustered_interval(1 - y[kept], images[kept])
-    ids = np.unique(images, return_inverse=True)[1]
-    c = inside(name, c)
-    row = scores(c, y, ids, np.unique(images), [name], [name], ci)
+    row = scores(inside(name, c), y, images, [name], [name], ci)
     return row.get(f"{name}_low", np.nan), row.get(f"{name}_high", np.nan)
 
 

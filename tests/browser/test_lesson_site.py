@@ -86,7 +86,7 @@ def test_numbers_equal_the_package_s(lesson, seed):
         c,
         y,
         bins_of(c, bins),
-        groups=None,
+        np.arange(c.size),
         level=0.95,
         rng=np.random.default_rng(99),
     )

@@ -94,8 +94,8 @@ class Chosen(Bootstrap):
 
     copies: ClassVar = {}
 
-    def of(self, images, *, n=None):
-        resamples = super().of(images, n=n)
+    def of(self, images):
+        resamples = super().of(images)
         resamples.counts[1:] = self.copies[images[0].split("/")[0]]
         return resamples
 

@@ -83,9 +83,6 @@ def test_models_as_a_sample_by_hand():
     half = 2.77645 * one["cost"].std(ddof=1) / np.sqrt(5)  # t with four degrees
     ends = [0.38, 0.38 - half, 0.38 + half, 0.95]
     assert row.iloc[2:].tolist() == pytest.approx(ends, abs=1e-5)
-    shares = one.rename(columns={"cost": "accuracy"})
-    share = measure.over_models(shares, "accuracy", statistic="mean")
-    assert share["accuracy_high"].item() == pytest.approx(0.38 + half, abs=1e-5)
     # of five models no two hold 95 %: lowest to highest holds 93.75 %
     median = measure.over_models(one, "cost").iloc[0]
     assert median.iloc[2:].tolist() == [0.3, 0.1, 0.9, 1 - 2 / 2**5]

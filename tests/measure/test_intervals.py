@@ -34,7 +34,7 @@ def test_many_confidences_in_steps_vary_as_they_do(name, rng, monkeypatch):
     """900 confidences in 200 steps: on the same resamples, nearly the same values."""
     c = rng.beta(3, 1.5, 900)
     y = (rng.random(900) < c**1.4).astype(float)
-    drawn = Resamples(None, 300, rng, n=900)
+    drawn = Resamples(np.arange(900), 300, rng)
     monkeypatch.setattr(registry, "MOST_CELLS", 900)
     exact = METRICS[name].resampled(c, y, drawn)
     monkeypatch.setattr(registry, "MOST_CELLS", 200)
@@ -48,7 +48,7 @@ def test_the_level_is_the_level(level, rng):
     """A mean has a normal interval to compare with; 95 for 0.95 or one tail would not pass."""
     c = rng.random(2000)
     y = (rng.random(2000) < 0.5).astype(float)
-    drawn = Resamples(None, 8000, rng, n=2000)
+    drawn = Resamples(np.arange(2000), 8000, rng)
     interval = metric_interval(METRICS["brier"], c, y, drawn, level=level)
     half = stats.norm.ppf((1 + level) / 2) * ((c - y) ** 2).std() / math.sqrt(2000)
     assert interval.high - interval.estimate == pytest.approx(half, rel=0.1)
@@ -65,8 +65,11 @@ def test_nine_images_of_an_underconfident_model_are_covered(name):
 
 def test_where_resampling_has_nothing_to_vary_there_is_no_interval(rng):
     c = np.array([0.9, 0.4, 0.6])
-    for groups, name, y in (([7] * 3, "brier", [1, 0, 1]), (None, "accuracy", [1] * 3)):
-        drawn = Resamples(groups, 50, rng, n=3)
+    for groups, name, y in (
+        ([7] * 3, "brier", [1, 0, 1]),
+        ([1, 2, 3], "accuracy", [1] * 3),
+    ):
+        drawn = Resamples(groups, 50, rng)
         with pytest.warns(MeasureWarning, match="nothing to vary"):
             ends = metric_interval(METRICS[name], c, np.array(y), drawn, level=0.95)
         assert np.isnan([ends.low, ends.high]).all()

@@ -10,6 +10,7 @@ from scipy.special import expit, logit, ndtri, stdtrit
 
 from medcal_nb import measure
 from medcal_nb.answers.recorded import load_recorded
+from medcal_nb.measure import planning
 from medcal_nb.measure.resampling import fit_logistic, within
 
 ORACLES = pd.read_csv(Path(__file__).parent / "oracles" / "oracles.csv")
@@ -130,20 +131,22 @@ def test_expected_costs_are_those_of_dcurves_net_benefit(name, answers, of):
 
 
 def test_heterogeneity_is_that_of_metafor():
-    estimates = [31.8, 26.5, 49.1, 29.3, 47.0]
+    estimates = np.array([31.8, 26.5, 49.1, 29.3, 47.0])
     errors = [0.74, 0.78, 0.71, 0.70, 0.70]
-    row = measure.heterogeneity_table(estimates, errors).iloc[0]
+    half = ndtri(0.975) * np.array(errors)
+    low = estimates - half
+    row = measure.heterogeneity_table(estimates, low, estimates + half).iloc[0]
     of = partial(oracle, "overconfidence")
     assert row["mean"] == pytest.approx(of("REML mean"), abs=1e-5)
-    assert row["tau2"] == pytest.approx(of("REML tau2"), rel=1e-6)
-    assert 100 * row["i2"] == pytest.approx(of("REML I2"), abs=1e-5)
+    assert row["tau"] ** 2 == pytest.approx(of("REML tau2"), rel=1e-6)
     for end in ("low", "high"):
         expected = of(f"REML Knapp-Hartung PI {end}") - row["mean"]
         expected *= stdtrit(3, 0.975) / stdtrit(4, 0.975)  # metafor's has k - 1 degrees
         assert row[f"prediction_{end}"] - row["mean"] == pytest.approx(
             expected, abs=1e-4
         )
-    few = measure.heterogeneity_table(estimates[:4], errors[:4]).iloc[0]
+    few = (column[:4] for column in (estimates, low, estimates + half))
+    few = measure.heterogeneity_table(*few).iloc[0]
     assert np.isnan(few["prediction_low"])
 
 
@@ -151,13 +154,13 @@ def test_heterogeneity_is_that_of_metafor():
 def test_sample_sizes_are_those_of_pmvalsampsize(rate, area):
     normal = ndtri((np.arange(20_001) + 0.5) / 20_001)
     confidence = expit(logit(rate) + normal)
-    table = measure.precision_sample_size(confidence, accuracy=rate, auroc=area)
+    sizes = planning._sizes(confidence, rate, area)
     kind = "logits normal(logit prevalence, 1), seed 1"
     of = partial(oracle, f"prevalence {rate:g}, C {area:g}, {kind}")
     widths = ("O:E, 95% CI width .2", "slope, 95% CI width .2", "C, 95% CI width .1")
     # pmvalsampsize steps through standard errors, and simulates the log-odds
     expected = [of(f"n for {width}") for width in widths]
-    assert table["n"].tolist() == pytest.approx(expected, rel=0.004)
+    assert sizes == pytest.approx(expected, rel=0.004)
 
 
 def test_the_calibration_error_is_that_of_netcal(rng):

@@ -29,7 +29,6 @@ def test_threshold_table_judges_on_other_images(rng):
         wrong = 1 - part["correct"][keep].astype(float)
         assert (row.n_test, row.test_coverage) == (1000, pytest.approx(keep.mean()))
         assert row.test_risk == pytest.approx(wrong.mean())
-        assert row.test_missed == pytest.approx(wrong.sum() / 1000)
         assert row.test_error == pytest.approx(1 - part["correct"].mean())
         assert row.test_risk_low <= row.test_risk <= row.test_risk_high
     first, second = frame[:400].iloc[::2], frame[:400].iloc[1::2]
@@ -66,7 +65,7 @@ def test_the_risk_is_held_and_the_budget_used(world, per_image):
     rng = np.random.default_rng(11)
     c = rng.uniform(0.5, 1, 20_000)
     right = (WORLDS[world](c) > rng.random(c.size)).astype(float)
-    how = {"target": 0.2, "delta": 0.1, "rng": rng}
+    how = {"target": 0.2, "delta": 0.1}
     for size, least in ((100, 0.31), (200, 0.50)):
         coverage = []
         risk = []

@@ -61,12 +61,11 @@ def test_orders_by_threshold_and_image(rng):
     good["correct"] = rng.random(900) > 0.1
     after = good.assign(correct=rng.random(900) > np.repeat([0.1, 0.5, 0.1], 300))
     thresholds = pd.DataFrame({"model": models, "threshold": [0.6, 0.6, np.inf]})
-    rule = {"risk": 0.2, "by": ["model"], "n_orders": 30}
+    rule = {"risk": 0.2, "by": ["model"]}
     table = measure.watch_table(good, after, thresholds, n_before=500, **rule)
     shifted, sound = table.itertuples(index=False)
     assert (shifted.model, sound.model) == ("shifted", "sound")
-    assert (sound.median_delay, sound.noticed) == (np.inf, 0)
-    assert shifted.noticed > 0.9
+    assert (sound.median_delay, sound.early) == (np.inf, 0)
     assert shifted.median_delay < 60
     again = measure.watch_table(good, after, thresholds, n_before=500, **rule)
     pd.testing.assert_frame_equal(table, again)

@@ -257,52 +257,46 @@ def lines(
 
 
 def calibration(table: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
-    """Accuracy against confidence in a square: values where they are few, else a smooth curve.
+    """Accuracy against confidence in a square: each value, or twentieths of the scale.
 
     Parameters
     ----------
     table : DataFrame
-        Of :func:`medcal_nb.measure.value_table` (a dot for each confidence that at least 1 % of
-        the answers have; its area grows with them, bars are Wilson intervals) or of
-        :func:`medcal_nb.measure.calibration_curve_table` (a curve with its band; not drawn where
-        fewer than 20 answers are near).
+        Of :func:`medcal_nb.measure.value_table`: a dot for each confidence that at least 1 % of
+        the answers have; its area grows with them, bars are Wilson intervals.
     ax : Axes, optional
         Where to draw; the current axes if not given.
     """
+    import seaborn as sns
+
     ax = ax or plt.gca()
     ax.plot([0, 1], [0, 1], "--", color=GREY, lw=0.9, zorder=1, label="calibrated")
-    if "n_near" in table:
-        few = table["n_near"] < min(20, table["n_near"].max() / 2)
-        lines(table.mask(few), "confidence", "accuracy", ax=ax)
-    else:
-        import seaborn as sns
-
-        shown = table[table["n"] >= SHARE_OF_A_DOT * table["n"].sum()]
-        ax.errorbar(
-            shown["confidence"],
-            shown["accuracy"],
-            yerr=_arms(shown, "accuracy"),
-            fmt="none",
-            color=INK,
-            elinewidth=0.9,
-            zorder=2,
-            label="95 % CI",
-        )
-        # an area grows with its answers, from none
-        sns.scatterplot(
-            shown,
-            x="confidence",
-            y="accuracy",
-            size="n",
-            size_norm=(0, shown["n"].max()),
-            sizes=(5, 85),
-            color=GREY,
-            zorder=1.5,  # behind the bars
-            clip_on=False,
-            label=f"≥ {100 * SHARE_OF_A_DOT:g} % of answers (area: how many)",
-            legend=False,
-            ax=ax,
-        )
+    shown = table[table["n"] >= SHARE_OF_A_DOT * table["n"].sum()]
+    ax.errorbar(
+        shown["confidence"],
+        shown["accuracy"],
+        yerr=_arms(shown, "accuracy"),
+        fmt="none",
+        color=INK,
+        elinewidth=0.9,
+        zorder=2,
+        label="95 % CI",
+    )
+    # an area grows with its answers, from none
+    sns.scatterplot(
+        shown,
+        x="confidence",
+        y="accuracy",
+        size="n",
+        size_norm=(0, shown["n"].max()),
+        sizes=(5, 85),
+        color=GREY,
+        zorder=1.5,  # behind the bars
+        clip_on=False,
+        label=f"≥ {100 * SHARE_OF_A_DOT:g} % of answers (area: how many)",
+        legend=False,
+        ax=ax,
+    )
     ticks = np.linspace(0, 1, 6)
     ax.set(
         xlim=(-0.04, 1.04),

@@ -43,9 +43,7 @@ from .readers import ReaderInterval, mrmc_auroc, mrmc_table
 from .registry import METRICS, Metric, register
 from .resampling import Bootstrap, Interval, choose_clip
 from .selective import selective_threshold, threshold_table
-from .smooth import calibration_curve_table
 from .tables import (
-    is_heaped,
     metrics_table,
     reliability_table,
     value_table,
@@ -70,7 +68,6 @@ __all__ = [
     "best_threshold",
     "brier_score",
     "brier_skill_score",
-    "calibration_curve_table",
     "calibration_gap",
     "calibration_intercept",
     "calibration_slope",
@@ -88,7 +85,6 @@ __all__ = [
     "expected_cost_table",
     "heterogeneity_table",
     "holm",
-    "is_heaped",
     "log_loss",
     "mean_confidence",
     "metrics_table",

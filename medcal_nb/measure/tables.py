@@ -13,7 +13,6 @@ from numpy.typing import ArrayLike, NDArray
 
 from ._check import (
     check_choice,
-    check_confidence,
     check_groups,
     check_pair,
     warn,
@@ -315,22 +314,6 @@ def reliability_table(
     )
 
 
-def is_heaped(confidence: ArrayLike) -> bool:
-    """Whether at most 20 values hold nine tenths of the confidences.
-
-    A smooth curve over heaped confidences averages over values that may differ: draw each value
-    (`value_table`) instead.
-
-    Examples
-    --------
-    >>> is_heaped([0.9, 0.95, 0.9, 1.0] * 100)
-    True
-    """
-    c = check_confidence(confidence)
-    n = pd.Series(c).value_counts()
-    return bool(n.head(HEAPS).sum() >= HEAPED * c.size)
-
-
 def value_table(
     confidence: ArrayLike,
     correct: ArrayLike,
@@ -338,6 +321,9 @@ def value_table(
     groups: ArrayLike | None = None,
 ) -> pd.DataFrame:
     """Every confidence that occurs, and the accuracy of the answers that have it.
+
+    Where confidences are many (20 of them hold less than nine tenths of the answers) those of a
+    twentieth of the scale stand together, at their mean.
 
     Parameters
     ----------
@@ -350,7 +336,7 @@ def value_table(
     pandas.DataFrame
         One row a value, ascending:
 
-        - confidence: the value
+        - confidence: the value, or the mean of a twentieth
         - n: answers
         - accuracy: with _low, _high, the 95 % `clustered_interval` of these answers alone
 
@@ -366,10 +352,20 @@ def value_table(
     """
     c, y = check_pair(confidence, correct)
     codes, _ = check_groups(groups, c.size)
+    _, cell = np.unique(c, return_inverse=True)
+    n_most = np.sort(np.bincount(cell))[-HEAPS:]
+    if n_most.sum() < HEAPED * c.size:
+        cell = bins_of(c, HEAPS)
     rows = []
-    for value in np.unique(c):
-        own = c == value
+    for one in np.unique(cell):
+        own = cell == one
         low, high = clustered_interval(y[own], codes[own])
-        row = {"confidence": value, "n": int(own.sum()), "accuracy": y[own].mean()}
-        rows.append(row | {"accuracy_low": low, "accuracy_high": high})
+        row = {
+            "confidence": c[own].mean().round(12),  # of one value, the value itself
+            "n": own.sum(),
+            "accuracy": y[own].mean(),
+            "accuracy_low": low,
+            "accuracy_high": high,
+        }
+        rows.append(row)
     return pd.DataFrame(rows)

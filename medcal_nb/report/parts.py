@@ -307,22 +307,18 @@ def beside(compared: pd.DataFrame, *, ci: Bootstrap) -> tuple[Figure, pd.DataFra
     return fig, pd.concat(tables, ignore_index=True)
 
 
-def calibration_figure(
-    answers: pd.DataFrame, *, ci: Bootstrap
-) -> tuple[Figure, pd.DataFrame]:
+def calibration_figure(answers: pd.DataFrame) -> tuple[Figure, pd.DataFrame]:
     """A calibration square for each entry, its correct and wrong answers below it.
 
     Parameters
     ----------
     answers : DataFrame
-    ci : Bootstrap
-        Of the intervals.
 
     Returns
     -------
     figure : Figure
     table : DataFrame
-        The numbers drawn above: each value where confidences are heaped, else a smooth curve.
+        The numbers drawn above, as of :func:`medcal_nb.measure.value_table`.
 
     Raises
     ------
@@ -339,18 +335,11 @@ def calibration_figure(
         axes = fig.subplots(1, len(parts), squeeze=False)
         for above, (key, part) in zip(axes.flat, parts, strict=True):
             pair = arrays(part)
-            images = image_labels(part)
-            if measure.is_heaped(pair[0]):
-                table = measure.value_table(*pair, groups=images)
-                counted = table
-            else:
-                table = measure.calibration_curve_table(*pair, groups=images, ci=ci)
-                bins = measure.reliability_table(*pair, n_bins=20)
-                counted = bins.eval("confidence = (low + high) / 2")
+            table = measure.value_table(*pair, groups=image_labels(part))
             plots.calibration(table, ax=above)
             # as wide as the square, whatever room there is
             below = above.inset_axes([0, -0.5, 1, 0.36], sharex=above)
-            plots.outcomes(counted, ax=below)
+            plots.outcomes(table, ax=below)
             above.set(title=fill(key["model"], 24), xlabel="", anchor="S")
             below.set_ylabel("answers")
             tables.append(table.assign(**key))

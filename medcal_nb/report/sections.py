@@ -35,8 +35,8 @@ NAMED = 3
 NOTES = 8
 
 CURVE = """Accuracy at each confidence: a dot for each value that at least 1 % of the answers
-carry, its area by their number, or a smooth curve where values are many; 95 % CIs. Dashed:
-calibrated. Below: correct answers up, wrong ones down, at the same confidences."""
+carry, or for each twentieth of the scale where values are many, its area by their number; 95 %
+CIs. Dashed: calibrated. Below: correct answers up, wrong ones down, at the same confidences."""
 METRICS = """Overconfidence, in percentage points: mean confidence minus accuracy
 (calibration-in-the-large), of numbers before rounding. Slope: 1 is ideal, below it confidences are
 too extreme. ECE: 15 bins of equal width. Brier skill score: 1 − Brier score / that of giving every
@@ -274,7 +274,7 @@ def performance(r: Judged) -> Section:
 
 def calibration(r: Judged) -> Section:
     """The figure that `parts.calibration_figure` draws, and its numbers."""
-    fig, table = parts.calibration_figure(r.answers, ci=r.ci)
+    fig, table = parts.calibration_figure(r.answers)
     return Section(
         sentences=[CURVE],
         table=table,

@@ -41,8 +41,9 @@ def test_the_difference_is_that_of_the_questions_that_both_answered(answers):
             expected = part["correct"].mean() - part["correct_b"].mean()
             assert row["difference"] == pytest.approx(expected, abs=1e-12)
     first = rows.loc[(OTHERS[0], "accuracy", "GMAI-MMBench")]
-    assert first["difference"] == pytest.approx(0.1, abs=0.03)
-    assert first["difference_low"] < 0.1 < first["difference_high"]
+    # more of these than of POPE's were wrong, and so mended
+    assert first["difference"] == pytest.approx(0.148, abs=0.005)
+    assert first["difference_low"] < 0.148 < first["difference_high"]
     # paired: narrower than of two samples of these sizes
     apart = 2 * 1.96 * np.sqrt(2 * 0.25 / first["n_a"])
     assert first["difference_high"] - first["difference_low"] < 0.7 * apart

@@ -114,15 +114,6 @@ def test_shares_at_their_edges():
         measure.wilson_interval(5, 4)
 
 
-def test_a_band_of_accuracy_stays_between_0_and_1():
-    confidence = np.repeat([0.5, 0.7, 0.9], 4)
-    grades = [0, 0, 0, 1, 0, 1, 0, 1, 1, 1, 1, 0]
-    groups = np.arange(12) // 2
-    band = measure.calibration_curve_table(confidence, grades, groups=groups)
-    assert band["accuracy_low"].min() == 0
-    assert band["accuracy_high"].max() == 1
-
-
 def test_two_groups_are_worth_less_than_their_items():
     grades, groups = [1, 1, 1, 0, 1, 0, 0, 0], [0, 0, 0, 0, 1, 1, 1, 1]
     # k - m p is 1 and -1: deff = 2 · 7 · 2 / (8² · ¼)

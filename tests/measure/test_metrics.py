@@ -7,7 +7,6 @@ import pandas as pd
 import pytest
 
 from medcal_nb import measure
-from medcal_nb.measure import smooth
 from medcal_nb.measure.binned import bins_of
 
 # four answers, worked by hand below
@@ -45,22 +44,6 @@ def test_bins_are_closed_on_the_right_and_hold_both_ends():
         c = np.unique(np.clip(np.concatenate([edges, *beside]), 0, 1))
         expected = np.maximum(np.searchsorted(edges, c, side="left") - 1, 0)
         assert (bins_of(c, n_bins) == expected).all()
-
-
-def test_local_regression_against_a_plain_loop(rng, monkeypatch):
-    x = np.sort(rng.random(50))
-    y = rng.random(50)
-    count = rng.integers(1, 4, 50).astype(float)
-    monkeypatch.setattr(smooth, "SPAN", 0.6)
-    weight = smooth.kernel(x, x, count)
-    (fitted,) = smooth._curves(x, x, weight, count[None], (count * y)[None])
-    rows = np.repeat(np.arange(50), count.astype(int))
-    for i in range(50):
-        distance = np.abs(x[rows] - x[i])
-        reach = np.sort(distance)[int(0.6 * rows.size) - 1]
-        weight = np.where(distance < reach, (1 - (distance / reach) ** 3) ** 3, 0)
-        _, level = np.polyfit(x[rows] - x[i], y[rows], 1, w=np.sqrt(weight))
-        assert fitted[i] == pytest.approx(level, abs=1e-8)
 
 
 def test_a_steep_slope_is_found():

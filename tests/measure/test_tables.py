@@ -123,11 +123,10 @@ def test_the_same_answers_have_the_same_intervals_whatever_stands_beside_them(gr
 def test_heaped_confidences_are_shown_value_by_value(rng):
     c = rng.choice([0.8, 0.9, 0.95, 1.0], 400)
     y = (rng.random(400) < 0.5).astype(float)
-    assert measure.is_heaped(c)
-    assert not measure.is_heaped(rng.random(400))
-    assert measure.is_heaped(np.r_[np.full(360, 0.9), rng.random(40)])
     table = measure.value_table(c, y)
     assert table["confidence"].tolist() == [0.8, 0.9, 0.95, 1.0]
+    mostly = np.r_[np.full(360, 0.9), rng.random(40)]
+    assert len(measure.value_table(mostly, y)) == 41
     own = y[c == 0.9]
     expected = np.array([own.mean(), *measure.wilson_interval(own.sum(), len(own))])
     numbers = ["accuracy", "accuracy_low", "accuracy_high"]
@@ -135,3 +134,15 @@ def test_heaped_confidences_are_shown_value_by_value(rng):
     three = [np.repeat(values, 3) for values in (c, y, range(400))]
     by_image = measure.value_table(*three[:2], groups=three[2])["accuracy_low"]
     np.testing.assert_allclose(by_image, table["accuracy_low"], atol=0.01)
+
+
+def test_many_confidences_stand_together_by_twentieths(sample):
+    c, y = sample
+    table = measure.value_table(c, y)
+    bins = measure.reliability_table(c, y, n_bins=20).query("n > 0")
+    assert len(table) < 20 < np.unique(c).size
+    for column in ("n", "accuracy"):
+        assert table[column].tolist() == bins[column].tolist()
+    assert table["confidence"].tolist() == pytest.approx(
+        bins["mean_confidence"].tolist()
+    )

@@ -65,7 +65,8 @@ def test_orders_by_threshold_and_image(rng):
     table = measure.watch_table(good, after, thresholds, n_before=500, **rule)
     shifted, sound = table.itertuples(index=False)
     assert (shifted.model, sound.model) == ("shifted", "sound")
-    assert (sound.median_delay, sound.early) == (np.inf, 0)
+    assert sound.median_delay == np.inf
+    assert sound.early < 0.05
     assert shifted.median_delay < 60
     again = measure.watch_table(good, after, thresholds, n_before=500, **rule)
     pd.testing.assert_frame_equal(table, again)

@@ -110,10 +110,12 @@ def check_choice(value: Any, name: str, allowed: Iterable) -> None:
 def _vector(values: ArrayLike, name: str) -> np.ndarray:
     """A one-dimensional float array of at least one number; <NA> of nullable columns is NaN."""
     try:
-        if isinstance(values, pd.Series):
-            values = values.to_numpy(dtype=_stored(values.dtype), na_value=np.nan)
+        if pd.api.types.is_extension_array_dtype(values):
+            values = pd.Series(values).to_numpy(float, na_value=np.nan)
         array = np.asarray(values)
-        array = shortest_decimals(array.astype(_stored(array.dtype), copy=False))
+        if array.dtype.kind != "f":  # floats as wide as they are stored
+            array = array.astype(float)
+        array = shortest_decimals(array)
     except (TypeError, ValueError) as error:
         raise ValueError(f"{name} is not numeric: {error}") from None
     if array.ndim != 1:
@@ -122,12 +124,6 @@ def _vector(values: ArrayLike, name: str) -> np.ndarray:
         raise ValueError(f"{name} is empty: no metric is defined on no items")
     refuse(np.isnan(array), array, name, "NaN", "drop or count missing values first")
     return array
-
-
-def _stored(dtype: Any) -> type:
-    """The type in which numbers are read: floats in the width they are stored in."""
-    dtype = getattr(dtype, "numpy_dtype", dtype)  # of nullable columns
-    return dtype.type if getattr(dtype, "kind", "") == "f" else np.float64
 
 
 def refuse(

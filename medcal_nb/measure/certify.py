@@ -237,7 +237,7 @@ class _Pool:
                 allowed = _errors_allowed(horizon, self.risk, self.delta, power)
             yield _Region(
                 lowest=float(value),
-                sample=self.sample(value, horizon),
+                sample=np.flatnonzero(self.c >= value)[:horizon],
                 allowed=allowed,
             )
 
@@ -256,15 +256,6 @@ class _Pool:
         most = errors_allowed(np.array([n]), self.risk, self.delta)
         ungraded = np.arange(n)[::-1]
         return np.maximum(most - ungraded, -1)
-
-    def sample(self, lowest: float, n: int) -> NDArray[np.intp]:
-        """The first n answers of a region in the order of grading."""
-        stop = 4 * n  # of many answers only the first are looked at
-        while True:
-            members = np.flatnonzero(self.c[:stop] >= lowest)
-            if members.size >= n or stop >= self.c.size:
-                return members[:n]
-            stop *= 4
 
     def test(self, right: FloatArray) -> Certificate:
         """Test one region after the other; positions are those in the order of grading."""
@@ -485,11 +476,11 @@ def _with_shared_grades(answers: pd.DataFrame, by: Sequence[str]) -> pd.DataFram
     table["item"] = table.groupby(item, dropna=False).ngroup()
     if table.duplicated(["item", *by]).any():
         raise ValueError("a method has two answers to one item; leave one")
-    text = table.get("answer", pd.Series(None, table.index, dtype=object))
     # without a text it is an answer of its own
-    own = table["row"].where(text.isna(), -1)
-    named = table.assign(text=text, own=own)
-    table["graded"] = named.groupby(["item", "text", "own"], dropna=False).ngroup()
+    table["text"] = table["row"]
+    if "answer" in table:
+        table["text"] = table["answer"].astype(object).fillna(table["row"])
+    table["graded"] = table.groupby(["item", "text"]).ngroup()
     shared = table.groupby("graded")["correct"].transform("first")
     return table.assign(correct=shared.to_numpy(float, na_value=np.nan))
 

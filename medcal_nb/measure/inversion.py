@@ -124,11 +124,6 @@ def inverted_interval(
     bins = np.unique(np.broadcast_to(cell, c.shape), return_inverse=True)[1]
     tail = (1 - check_level(level)) / 2
     n_draws = int(np.clip(np.ceil(IN_TAIL / tail), DRAWS, MOST_DRAWS))
-    if n_draws * tail < IN_TAIL:
-        warn(
-            f"level {level:g}: fewer than {IN_TAIL} of {n_draws:,} draws lie beyond an end of the "
-            "interval, which is known roughly"
-        )
     n_images = int(images.max()) + 1
     if n_images == 1 and c.size > 1:
         warn(

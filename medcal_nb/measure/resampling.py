@@ -14,6 +14,7 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
+from scipy.sparse import csr_array
 
 from ._check import check_level, check_whole
 
@@ -27,8 +28,6 @@ PARCELS = 512
 NUMBERS_AT_ONCE = (
     100_000  # numbers a step of Newton's method works on: they stay in the cache
 )
-#: Whole numbers of no larger sum are exact in single precision, resampled too.
-EXACT = 1 << 20
 UNBOUNDED = (-np.inf, np.inf)
 TAIL = 0.025  # of the resamples, beyond which quantiles are not read off them
 GROWTH = 1.5
@@ -98,7 +97,9 @@ class Resamples:
             self.n_units = PARCELS
         size = (n_resamples, self.n_units)
         chosen = rng.integers(0, self.n_units, size, dtype=np.int32)
-        self.counts = np.ones((1 + n_resamples, self.n_units))
+        # (n_units, 1 + n_resamples), the order in which scipy multiplies
+        self._across = np.ones((self.n_units, 1 + n_resamples))
+        self.counts = self._across.T
         for row, units in zip(self.counts[1:], chosen, strict=True):
             row[:] = np.bincount(units, minlength=self.n_units)
 
@@ -131,14 +132,11 @@ class Resamples:
         """
         unit = self.codes() if codes is None else codes
         cell = np.broadcast_to(cell, unit.shape)
-        place = unit * n_cells + cell
-        table = np.bincount(place, values, self.n_units * n_cells)
-        # whole numbers of single precision are as exact, and twice as fast
-        is_whole = np.array_equal(table, np.rint(table))
-        kind = "float32" if is_whole and np.abs(table).sum() <= EXACT else "float64"
-        table = table.reshape(self.n_units, n_cells).astype(kind, copy=False)
-        sums = self.counts.astype(kind, copy=False) @ table
-        return np.asarray(sums, dtype=float)
+        weights = np.ones(len(unit)) if values is None else values
+        # of many cells and images most are of no row: such a table is mostly zeros
+        size = (n_cells, self.n_units)
+        table = csr_array((weights, (cell, unit)), shape=size)
+        return (table @ self._across).T
 
     def total(
         self, values: FloatArray, codes: NDArray[np.intp] | None = None
@@ -500,8 +498,6 @@ def fit_logistic(
     # (n, d²) products of features, whose weighted sums are the information
     products = (features[:, :, None] * features[:, None, :]).reshape(n, d * d)
     theta = np.zeros_like(sums) + start
-    if np.ndim(start) == 1 and np.ndim(offset) == 0:
-        theta += _first_step(features, products, sums, weights, theta[0], offset)
     offset = np.broadcast_to(offset, weights.shape)
     information = np.empty((len(sums), d, d))
     size = max(1, NUMBERS_AT_ONCE // n)
@@ -517,24 +513,6 @@ def fit_logistic(
             tolerance,
         )
     return theta, information
-
-
-def _first_step(
-    features: FloatArray,
-    products: FloatArray,
-    sums: FloatArray,
-    weights: FloatArray,
-    start: FloatArray,
-    offset: FloatArray | float,
-) -> FloatArray:
-    """(B, d) Newton's step from one start for all fits, without an array of (B, n) of its own."""
-    p = probability(features @ start + offset)[:, None]  # (n, 1)
-    gradient = sums - weights @ (p * features)
-    bend = (weights @ (p * (1 - p) * products)).reshape(-1, start.size, start.size)
-    bend += 1e-9 * np.eye(start.size)
-    step = _solved(bend, gradient)
-    step[np.abs(step).max(axis=1) > 1] = 0.0  # too far from the start to be trusted
-    return step
 
 
 def _newton(

@@ -1,6 +1,7 @@
 """Watch a threshold in use: has the risk of the answers retained become too large?"""
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -165,40 +166,47 @@ def watch_table(
     for name, part in rows_by(thresholds, by).items():
         if name not in first or name not in second:
             continue
-        threshold = float(part["threshold"].iloc[0])
-        good = _Retained(first[name], threshold)
-        other = _Retained(second[name], threshold)
+        threshold = part["threshold"].iloc[0]
+        good = _retained(first[name], threshold)
+        other = _retained(second[name], threshold)
         if not good.wrong.size or not other.wrong.size:
             continue
         rng = ci.stream(image_labels(second[name]))
-        alarms = np.full(ORDERS, np.inf)
-        for i in range(ORDERS):
+        alarms = []
+        for _ in range(ORDERS):
             earlier = rng.choice(good.one_an_image(rng), n_before)
             later = rng.permutation(other.one_an_image(rng))
-            order = np.append(earlier, later)
-            is_alarm = _log_evidence(order, risk) >= np.log(run_length)
-            if is_alarm.any():
-                alarms[i] = is_alarm.argmax() + 1
-        row = dict(zip(by, name, strict=True)) | {"threshold": threshold}
-        delays = alarms - n_before
-        row["early"] = float((delays <= 0).mean())
+            alarms.append(_alarm(np.append(earlier, later), risk, run_length))
+        delays = np.array(alarms) - n_before
         late = delays[delays > 0]
-        row["median_delay"] = float(np.median(late)) if late.size else np.nan
+        row = dict(zip(by, name, strict=True)) | {"threshold": threshold}
+        row["early"] = np.mean(delays <= 0)
+        row["median_delay"] = np.median(late) if late.size else np.nan
         rows.append(row)
     # a table without rows has its columns, too
     return pd.DataFrame(rows, columns=[*by, "threshold", "early", "median_delay"])
 
 
-class _Retained:
-    """The answers of a table that a threshold retains."""
+class _Retained(NamedTuple):
+    """Confidences, outcomes and images of the answers that a threshold retains."""
 
-    def __init__(self, graded: pd.DataFrame, threshold: float) -> None:
-        kept = graded[graded["confidence"] >= threshold]
-        self.c, correct = arrays(kept)
-        self.wrong = 1 - correct
-        self.images: NDArray = check_groups(image_labels(kept), len(kept))[0]
+    c: FloatArray
+    wrong: FloatArray
+    images: NDArray
 
     def one_an_image(self, rng: np.random.Generator) -> FloatArray:
         """Whether one random answer of each image is wrong."""
-        chosen = one_answer_an_image(self.c, self.wrong, self.images, rng)
-        return self.wrong[chosen]
+        return self.wrong[one_answer_an_image(self.c, self.wrong, self.images, rng)]
+
+
+def _retained(graded: pd.DataFrame, threshold: float) -> _Retained:
+    kept = graded[graded["confidence"] >= threshold]
+    c, correct = arrays(kept)
+    images, _ = check_groups(image_labels(kept), c.size)
+    return _Retained(c=c, wrong=1 - correct, images=images)
+
+
+def _alarm(wrong: FloatArray, risk: float, run_length: int) -> float:
+    """Answers until an alarm; infinite where there is none."""
+    is_alarm = _log_evidence(wrong, risk) >= np.log(run_length)
+    return is_alarm.argmax() + 1 if is_alarm.any() else np.inf

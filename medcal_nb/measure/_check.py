@@ -18,9 +18,9 @@ class MeasureWarning(UserWarning):
     """A number is not defined on this input, or means less than it seems; the text says why."""
 
 
-def warn(message: str, category: type[Warning] = MeasureWarning) -> None:
+def warn(message: str) -> None:
     """Warn of a number that is not defined, or means less than it seems."""
-    warnings.warn(message, category, stacklevel=2)
+    warnings.warn(message, MeasureWarning, stacklevel=2)
 
 
 def check_confidence(values: ArrayLike, name: str = "confidence") -> np.ndarray:

@@ -20,7 +20,7 @@ from ._check import (
     refuse,
 )
 from .resampling import Bootstrap, FloatArray, student
-from .rows import image_labels, parts_by
+from .rows import arrays, image_labels, parts_by
 from .selective import (
     DELTA,
     errors_allowed,
@@ -551,78 +551,77 @@ def certify_table(
     check_level(risk, "risk")
     check_level(delta, "delta")
     cells = list(product(budgets, gradings))
-    rows = []
+    trials = []
     for key, part in parts_by(graded[graded["correct"].notna()], by):
-        ends = []
         for half in _halves(part, n_splits, ci):
-            ends.append([_judged(half, how, risk, delta, n) for n, how in cells])
-        # (halves, cells, 4)
-        for (budget, grading), trials in zip(
-            cells, np.swapaxes(ends, 0, 1), strict=True
-        ):
-            certified, coverage, wrong, n_graded = trials.T
-            row = {"budget": budget, "grading": grading}
-            row["certified"] = certified.mean()
-            row["coverage"] = coverage.mean()
-            error = coverage.std() / np.sqrt(max(n_splits - 1, 1))  # of the mean
-            reach = student(0.95, n_splits - 1) * error
-            row["coverage_low"] = max(row["coverage"] - reach, 0)
-            row["coverage_high"] = min(row["coverage"] + reach, 1)
-            row["risk"] = np.nan if np.isnan(wrong).all() else np.nanmean(wrong)
-            row["n_graded"] = int(np.median(n_graded))
-            rows.append(key | row)
-    return pd.DataFrame(rows)
+            for budget, grading in cells:
+                row = key | {"budget": budget, "grading": grading}
+                trials.append(row | _judged(half, grading, risk, delta, budget))
+    names = [*by, "budget", "grading"]
+    table = pd.DataFrame(trials).groupby(names, sort=False, dropna=False, observed=True)
+    means = table[["certified", "coverage", "risk"]].mean()
+    reach = student(0.95, n_splits - 1) * table["coverage"].sem()
+    means.insert(2, "coverage_low", (means["coverage"] - reach).clip(lower=0))
+    means.insert(3, "coverage_high", (means["coverage"] + reach).clip(upper=1))
+    means["n_graded"] = table["n_graded"].median().astype(int)
+    return means.reset_index()
 
 
 class _Half(NamedTuple):
-    """Confidence, grade and image of a pool and of the answers that it is judged on."""
+    """Confidence, grade and image of a pool, and the answers that it is judged on."""
 
-    pool: tuple[FloatArray, FloatArray, NDArray]
-    judged: tuple[FloatArray, FloatArray]
+    c: FloatArray
+    y: FloatArray
+    images: NDArray
+    others: pd.DataFrame
     seed: int
 
 
 def _halves(part: pd.DataFrame, n_splits: int, ci: Bootstrap) -> Iterator[_Half]:
-    """Random halves of the images; a confidence that is missing is below all others."""
-    c = part["confidence"].to_numpy(dtype=float, na_value=np.nan)
-    y = part["correct"].to_numpy(dtype=float)
+    """Random halves of the images; who has no confidence is in no pool."""
     images = image_labels(part)
-    codes, n_images = check_groups(images, c.size)
+    codes, n_images = check_groups(images, len(part))
     rng = ci.stream(images)
+    pairs = part[["confidence", "correct"]]
+    has_confidence = part["confidence"].notna().to_numpy()
     for seed in range(n_splits):
         first = rng.permutation(n_images)[: n_images // 2]
         is_first = np.isin(codes, first)
-        is_pool = is_first & ~np.isnan(c)
-        pool = (c[is_pool], y[is_pool], codes[is_pool])
-        yield _Half(pool, (c[~is_first], y[~is_first]), seed)
+        is_pool = is_first & has_confidence
+        c, y = arrays(pairs[is_pool])
+        others = pairs[~is_first]
+        yield _Half(c=c, y=y, images=codes[is_pool], others=others, seed=seed)
 
 
 def _judged(
     half: _Half, grading: str, risk: float, delta: float, budget: int
-) -> tuple[float, float, float, float]:
+) -> dict[str, float]:
     """Whether a threshold was certified, its coverage and risk, and the answers graded."""
-    c, y, images = half.pool
     threshold = np.inf
     n_graded = 0
-    if c.size and grading == FROM_THE_TOP:
+    if half.c.size and grading == FROM_THE_TOP:
         stand = certify(
-            c,
-            y,
+            half.c,
+            half.y,
             risk=risk,
             delta=delta,
             budget=budget,
-            groups=images,
+            groups=half.images,
             seed=half.seed,
         )
         threshold = stand.threshold
         n_graded = stand.n_graded
-    elif c.size:
-        chosen = _order_of_grading(images, c.size, half.seed)[:budget]
-        threshold = selective_threshold(
-            c[chosen], y[chosen], target=risk, delta=delta
-        ).threshold
+    elif half.c.size:
+        order = _order_of_grading(half.images, half.c.size, half.seed)
+        chosen = order[:budget]
+        threshold, _ = selective_threshold(
+            half.c[chosen], half.y[chosen], target=risk, delta=delta
+        )
         n_graded = chosen.size
-    confidence, right = half.judged
-    kept = confidence >= threshold
-    wrong = 1 - right[kept].mean() if kept.any() else np.nan
-    return float(np.isfinite(threshold)), float(kept.mean()), wrong, n_graded
+    kept = half.others[half.others["confidence"] >= threshold]
+    return {
+        "certified": np.isfinite(threshold),
+        "coverage": len(kept) / max(len(half.others), 1),
+        "risk": 1 - kept["correct"].astype(float).mean(),
+        "n_graded": n_graded,
+    }

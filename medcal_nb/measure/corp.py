@@ -67,9 +67,9 @@ def corp_table(
         share = np.bincount(cell, y) / n
         # answers of one confidence stay together
         fitted = isotonic_regression(share, weights=n).x[cell]
-        brier = float(((c - y) ** 2).mean())
-        refitted = float(((fitted - y) ** 2).mean())
-        uncertainty = float(y.mean() * (1 - y.mean()))
+        brier = ((c - y) ** 2).mean()
+        refitted = ((fitted - y) ** 2).mean()
+        uncertainty = y.mean() * (1 - y.mean())
         row = {
             "n": c.size,
             "brier": brier,

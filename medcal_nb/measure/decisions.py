@@ -93,19 +93,23 @@ def _costs(
     graded: pd.DataFrame, ratio: float, drawn: Resamples, level: float
 ) -> dict[str, float]:
     """Expected costs of an answer at one ratio, with intervals."""
-    confidence = graded["confidence"].to_numpy(dtype=float, na_value=np.nan)
-    loss = ratio * (1 - graded["correct"].to_numpy(dtype=float))
-    kept = confidence >= best_threshold(cost_wrong=ratio) - TOLERANCE
+    least = best_threshold(cost_wrong=ratio) - TOLERANCE
+    is_kept = graded["confidence"].fillna(-1.0).to_numpy(float) >= least
+    loss = ratio * (1 - graded["correct"].to_numpy(float))
     n = drawn.total(np.ones_like(loss))
-    deferring = drawn.total(np.where(kept, loss, 1)) / n
+    deferring = drawn.total(np.where(is_kept, loss, 1)) / n
     none = drawn.total(loss) / n
     cheaper = none if none[0] < 1 else 1.0
-    draws = {"deferring": deferring, "checking_all": 1.0}
-    draws |= {"checking_none": none, "saving": cheaper - deferring}
-    bounds = dict.fromkeys(["deferring", "checking_none"], (0, ratio))
+    draws = {
+        "deferring": deferring,
+        "checking_all": 1.0,
+        "checking_none": none,
+        "saving": cheaper - deferring,
+    }
+    bounds = {"deferring": (0, ratio), "checking_none": (0, ratio)}
     n_groups = drawn.effective()
     ends = with_ends(draws, level=level, n_groups=n_groups, bounds=bounds)
-    return {"deferred": 1 - kept.mean()} | ends
+    return {"deferred": 1 - is_kept.mean()} | ends
 
 
 def best_threshold(*, cost_wrong: float = 1.0, cost_check: float = 1.0) -> float:

@@ -143,8 +143,8 @@ def _difference(
         "value_a": draws_a[0],
         "value_b": draws_b[0],
         "difference": draws[0],
-        "difference_low": max(float(low), least - most),
-        "difference_high": min(float(high), most - least),
+        "difference_low": max(low, least - most),
+        "difference_high": min(high, most - least),
         "p": two_sided_p(draws, n_groups=n_groups),
     }
 
@@ -292,20 +292,20 @@ def _median_of_models(part: pd.DataFrame, value: str) -> tuple[Interval, float]:
     """The median, order statistics of the models' medians, and the level that they hold."""
     from scipy.stats import binom
 
-    median = float(part[value].median())
+    median = part[value].median()
     own = np.sort(part.groupby("model", observed=True)[value].median())
     k = own.size
     if k < 2:
         return Interval(low=np.nan, estimate=median, high=np.nan), np.nan
     # the number of models below the median is binomial
     rank = max(int(binom.ppf((1 - LEVEL) / 2, k, 0.5)), 1)
-    level = float(1 - 2 * binom.cdf(rank - 1, k, 0.5))
+    level = 1 - 2 * binom.cdf(rank - 1, k, 0.5)
     return Interval(low=own[rank - 1], estimate=median, high=own[k - rank]), level
 
 
 def _mean_of_models(part: pd.DataFrame, value: str) -> tuple[Interval, float]:
     """The mean of all rows, Student's interval clustered by model, and its level."""
-    mean = float(part[value].mean())
+    mean = part[value].mean()
     away = (part[value] - mean) / len(part)
     pull = away.groupby(part["model"], observed=True).sum().to_numpy(float)
     if pull.size < 2:

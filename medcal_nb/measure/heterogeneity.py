@@ -73,7 +73,7 @@ def heterogeneity_table(
     degrees = y.size - 1
     tau2 = _reml(y, variance)
     weight = 1 / (variance + tau2)
-    mean = float(weight @ y / weight.sum())
+    mean = weight @ y / weight.sum()
     mean_variance = weight @ (y - mean) ** 2 / degrees / weight.sum()
     half = student(level, degrees) * np.sqrt(mean_variance)
     far = student(level, degrees - 1) * np.sqrt(mean_variance + tau2)
@@ -99,11 +99,11 @@ def _reml(y: FloatArray, variance: FloatArray) -> float:
     def score(tau2: float) -> float:
         w = 1 / (variance + tau2)
         residual = y - w @ y / w.sum()
-        return float((w**2) @ residual**2 - w.sum() + (w**2).sum() / w.sum())
+        return (w**2) @ residual**2 - w.sum() + (w**2).sum() / w.sum()
 
     if score(0.0) <= 0:
         return 0.0
-    most = float(y.var()) * 2
+    most = y.var() * 2
     while score(most) > 0:
         most *= 2
-    return float(brentq(score, 0.0, most, xtol=1e-14))
+    return brentq(score, 0.0, most, xtol=1e-14)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pandas as pd
 from numpy.typing import ArrayLike
 
 from ._check import check_correct, check_groups, check_level, warn
@@ -67,13 +68,11 @@ def holm(p_values: ArrayLike) -> FloatArray:
     >>> holm([0.01, 0.04, 0.03]).round(2).tolist()
     [0.03, 0.06, 0.06]
     """
-    p = np.asarray(p_values, dtype=float)
-    known = np.flatnonzero(~np.isnan(p))
-    ascending = known[np.argsort(p[known], kind="stable")]
-    times = known.size - np.arange(known.size)
-    adjusted = np.full(p.shape, np.nan)
-    adjusted[ascending] = np.maximum.accumulate(np.minimum(p[ascending] * times, 1))
-    return adjusted
+    p = pd.Series(np.asarray(p_values, dtype=float))
+    ascending = p.dropna().sort_values()
+    times = np.arange(ascending.size, 0, -1)
+    adjusted = (ascending * times).clip(upper=1).cummax()
+    return adjusted.reindex(p.index).to_numpy()
 
 
 def wilson_interval(
@@ -114,14 +113,16 @@ def wilson_interval(
     from scipy.special import ndtri
 
     z = ndtri((1 + check_level(level)) / 2)
-    k, n = np.broadcast_arrays(np.asarray(successes, float), np.asarray(trials, float))
+    k = np.asarray(successes, float)
+    n = np.asarray(trials, float)
     if not ((k >= 0) & (k <= n)).all():
         raise ValueError("successes must lie between 0 and trials")
-    trials = np.where(n > 0, n, 1)
-    share = k / trials
-    centre = share + z**2 / (2 * trials)
-    half = z * np.sqrt(share * (1 - share) / trials + z**2 / (4 * trials**2))
-    shrink = 1 + z**2 / trials
+    worth = np.where(n > 0, n, 1)
+    share = k / worth
+    centre = share + z**2 / (2 * worth)
+    variance = share * (1 - share) / worth
+    half = z * np.sqrt(variance + z**2 / (4 * worth**2))
+    shrink = 1 + z**2 / worth
     low = np.where(k == 0, 0, (centre - half) / shrink)
     high = np.where(k == n, 1, (centre + half) / shrink)
     return low, high

@@ -111,7 +111,7 @@ def ece_interval(
 def inverted_interval(
     c: FloatArray,
     y: FloatArray,
-    cell: NDArray[np.intp] | int,
+    cell: NDArray[np.intp],
     images: NDArray[np.intp],
     *,
     level: float,
@@ -121,7 +121,7 @@ def inverted_interval(
 
     `images` are the numbers of the answers' images, from 0.
     """
-    bins = np.unique(np.broadcast_to(cell, c.shape), return_inverse=True)[1]
+    bins = np.unique(cell, return_inverse=True)[1]
     tail = (1 - check_level(level)) / 2
     n_draws = int(np.clip(np.ceil(IN_TAIL / tail), DRAWS, MOST_DRAWS))
     n_images = int(images.max()) + 1
@@ -148,7 +148,7 @@ def inverted_interval(
             return bool(np.mean(drawn <= seen) >= tail)
 
         most = 1.0 if high_possible(1.0) else _boundary(0.0, 1.0, high_possible)
-        high = max(high, float(test.weight @ np.abs(even(most))))
+        high = max(high, test.weight @ np.abs(even(most)))
     return Interval(low=low, estimate=test.size, high=high)
 
 
@@ -185,11 +185,11 @@ class _Gaps:
         self.gap = np.bincount(bins, residual) / n
         self.first = np.bincount(bins, c) / n
         self.second = np.bincount(bins, c * c) / n
-        self.size = float(self.weight @ np.abs(self.gap))
-        self.mean = abs(float(self.weight @ self.gap))
+        self.size = self.weight @ np.abs(self.gap)
+        self.mean = abs(self.weight @ self.gap)
         self.inflation = 1.0
         images = np.bincount(codes).astype(float)
-        self.worth = float(c.size**2 / (images**2).sum())
+        self.worth = c.size**2 / (images**2).sum()
         self.noise = rng.standard_normal((n.size, n_draws))  # (b, d)
         self.shift = rng.standard_normal(n_draws)
         self.by_image = images.size < bins.size
@@ -205,7 +205,7 @@ class _Gaps:
         observed = np.bincount(bins, y) / n
         self.least = AT_BOUND * observed * (1 - observed) / n * self.inflation
         # less than what calibrated answers show in all but CHANCE of samples is no evidence
-        self.chance = float(np.quantile(self.drawn(0 * self.gap)[0], CHANCE))
+        self.chance = np.quantile(self.drawn(0 * self.gap)[0], CHANCE)
         # sizes of the softly thresholded gaps where one of them becomes 0; linear in between
         right = (np.bincount(bins, y) + 1) / (n + 2)
         self.cost = self.weight * right * (1 - right) / n
@@ -218,7 +218,7 @@ class _Gaps:
 
         Taken from its own gap, a bin of few answers would hide most of what its images add.
         """
-        common = float(self.weight @ self.gap)
+        common = self.weight @ self.gap
         apart = self.gap - common
         noise = self.variance(self.gap)
         signal = np.maximum(apart**2 - noise, 0) / np.maximum(apart**2, 1e-12)
@@ -241,7 +241,7 @@ class _Gaps:
         seen = np.diag(sandwich)
         alone = np.bincount(bins, residual**2) / self.n**2
         share = self.weight**2
-        self.inflation = max(1.0, float(share @ seen / max(share @ alone, 1e-12)))
+        self.inflation = max(1.0, share @ seen / max(share @ alone, 1e-12))
         sd = np.sqrt(seen)
         known = np.outer(sd > 1e-6, sd > 1e-6)
         scale = np.where(known, np.outer(sd, sd), 1)
@@ -266,7 +266,7 @@ class _Gaps:
         averaged = (self.worth * effect + PRIOR_IMAGES * expected) / (
             self.worth + PRIOR_IMAGES
         )
-        return max(1.0, float(averaged / effect))
+        return max(1.0, averaged / effect)
 
     def _widen(self, rng: np.random.Generator) -> None:
         """Student's t in place of the normal: the spread itself is known from few images."""
@@ -335,5 +335,5 @@ class _Gaps:
 def _standardized(draws: FloatArray, value: float) -> tuple[FloatArray, float]:
     """Draws and a value as distances from the mean of the draws, in their spread."""
     centre = draws.mean()
-    spread = max(float(draws.std()), 1e-12)
-    return (draws - centre) / spread, float((value - centre) / spread)
+    spread = max(draws.std(), 1e-12)
+    return (draws - centre) / spread, (value - centre) / spread

@@ -87,7 +87,7 @@ def strata_interval(
     for loss, of in zip(losses, (y, 1 - y), strict=True):
         part = mean_part(loss, images, level, of)
         half = part.high - part.value
-        bounds = float(loss.min()), float(loss.max())
+        bounds = loss.min(), loss.max()
         low, high = within(part.value, half, half, bounds)
         parts.append(part._replace(low=float(low), high=float(high)))
     right, wrong = parts[1:]
@@ -99,7 +99,7 @@ def strata_interval(
 def share_part(y: FloatArray, images: NDArray[np.intp], level: float) -> Part:
     """The share of 1 among outcomes, with `clustered_interval`."""
     low, high = clustered_interval(y, images, level=level)
-    share = float(y.mean())
+    share = y.mean()
     pull = np.bincount(images, y - share) / y.size
     return Part(low=low, value=share, high=high, pull=pull)
 
@@ -116,7 +116,7 @@ def mean_part(
     """
     counted = np.ones(x.size) if of is None else of
     n = counted.sum()
-    mean = float(x @ counted / n) if n else float(x.mean())
+    mean = (x @ counted / n) if n else x.mean()
     pull = np.bincount(images, (x - mean) * counted) / max(n, 1)
     worth = effective_number(np.bincount(images, counted))
     half = student_half(pull, worth, level) if worth > 1 else np.inf
@@ -126,7 +126,7 @@ def mean_part(
 def student_half(pull: FloatArray, n: float, level: float) -> float:
     """Half of Student's interval of what the n parts of `pull` add up to."""
     error = np.sqrt(n / (n - 1) * (pull**2).sum())
-    return float(student(level, n - 1) * error)
+    return student(level, n - 1) * error
 
 
 def joined(
@@ -145,7 +145,7 @@ def joined(
         above.append(up if slope > 0 else down)
     distances = []
     for ends in (np.array(below), np.array(above)):
-        distances.append(np.sqrt(max(float(ends @ correlations @ ends), 0.0)))
+        distances.append(np.sqrt(max(ends @ correlations @ ends, 0.0)))
     low, high = distances
     return Interval(low=value - low, estimate=value, high=value + high)
 

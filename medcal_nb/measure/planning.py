@@ -65,7 +65,7 @@ def precision_sample_size(confidence: ArrayLike) -> pd.DataFrame:
     wrong = n - right
     rate = check_level(c.mean(), "the mean confidence")
     pairs = right.sum() * wrong.sum()
-    area = float(won_pairs(right[None], wrong[None])[0] / pairs)
+    area = won_pairs(right[None], wrong[None])[0] / pairs
     table = pd.DataFrame(
         {
             "quantity": ["O:E ratio", "calibration slope", "AUROC"],
@@ -79,7 +79,7 @@ def precision_sample_size(confidence: ArrayLike) -> pd.DataFrame:
 def _sizes(c: FloatArray, rate: float, area: float) -> list[float]:
     """Answers for O:E, slope and AUROC at this accuracy and this AUROC."""
     # O:E of 1: exp(z s) − exp(−z s) is the width
-    error = float(np.arcsinh(OE_WIDTH / 2)) / Z
+    error = np.arcsinh(OE_WIDTH / 2) / Z
     of_ratio = (1 - rate) / (rate * error**2)
     of_slope = _slope_size(c, SLOPE_WIDTH / (2 * Z))
     return [of_ratio, of_slope, _auroc_size(area, rate, AUROC_WIDTH / (2 * Z))]
@@ -95,7 +95,7 @@ def _slope_size(c: FloatArray, error: float) -> float:
     if determinant <= 0:
         warn("one confidence for all answers has no slope to plan for")
         return np.nan
-    return float(i_a / (error**2 * determinant))
+    return i_a / (error**2 * determinant)
 
 
 def _auroc_size(area: float, rate: float, error: float) -> float:
@@ -105,4 +105,4 @@ def _auroc_size(area: float, rate: float, error: float) -> float:
     pairs = (1 - area) / (2 - area) + area / (1 + area)
     half = spread * pairs / 4
     root = np.sqrt(half**2 + wanted * spread * (1 - pairs))
-    return float((half + root) / wanted)
+    return (half + root) / wanted

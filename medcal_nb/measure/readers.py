@@ -259,14 +259,14 @@ def _interval(kernels: list[_Kernel], n_cases: int, level: float) -> ReaderInter
             variance += sign * other_sign * _covariance(kernel, other)
     by_readers = 0.0
     if n_readers > 1:
-        by_readers = float((distances**2).sum()) * n_readers / (n_readers - 1)
+        by_readers = (distances**2).sum() * n_readers / (n_readers - 1)
     else:
         warn("one reader alone: the interval holds for this reader, not for others")
     # cases cannot take variance away: without them it is that between the readers
     variance = max(variance, by_readers)
     uncertain = (variance - by_readers) ** 2 / max(n_cases - 1, 1)
     uncertain += by_readers**2 / max(n_readers - 1, 1)
-    se = float(np.sqrt(variance))
+    se = np.sqrt(variance)
     df = variance**2 / uncertain if uncertain > 0 else MANY
     half = se * student(level, df)
     is_one = len(kernels) == 1
@@ -277,8 +277,8 @@ def _interval(kernels: list[_Kernel], n_cases: int, level: float) -> ReaderInter
         estimate=estimate,
         high=float(high),
         se=se,
-        df=float(df),
-        p=float(2 * stdtr(df, -away / se)) if se > 0 else np.nan,
+        df=df,
+        p=2 * stdtr(df, -away / se) if se > 0 else np.nan,
         n_readers=n_readers,
         n_cases=n_cases,
     )
@@ -293,7 +293,7 @@ def _distances(kernel: _Kernel) -> FloatArray:
 
 
 def _total(values: NDArray) -> float:
-    return float(values.sum(dtype=float))
+    return values.sum(dtype=float)
 
 
 def _covariance(first: _Kernel, second: _Kernel) -> float:

@@ -161,8 +161,8 @@ class Resamples:
 
 def effective_number(sizes: NDArray) -> float:
     """Number of equally large images that tell as much as images of these sizes."""
-    square = float((sizes**2).sum())
-    return float(sizes.sum()) ** 2 / square if square > 0 else 0.0
+    square = (sizes**2).sum()
+    return sizes.sum() ** 2 / square if square > 0 else 0.0
 
 
 @dataclass(frozen=True)
@@ -229,7 +229,7 @@ def student(level: float, degrees: float) -> float:
     """How many standard errors Student's interval of a level goes to either side."""
     from scipy.special import stdtrit
 
-    return float(stdtrit(degrees, (1 + check_level(level)) / 2))
+    return stdtrit(degrees, (1 + check_level(level)) / 2)
 
 
 def stretch(n_groups: float, level: float) -> float:
@@ -244,7 +244,7 @@ def stretch(n_groups: float, level: float) -> float:
     if n_groups <= 1:
         return np.nan
     wider = student(level, n_groups - 1) / ndtri((1 + level) / 2)
-    return float(wider * np.sqrt(n_groups / (n_groups - 1)))
+    return wider * np.sqrt(n_groups / (n_groups - 1))
 
 
 def percentile_ends(
@@ -289,8 +289,7 @@ def percentile_ends(
     estimate = draws[0]
     resampled = draws[1:]
     known = np.where(np.isnan(resampled).all(axis=0), 0.0, resampled)
-    quantile = np.nanquantile if np.isnan(known).any() else np.quantile
-    low, middle, high = quantile(known, [tail, 0.5, 1 - tail], axis=0)
+    low, middle, high = np.nanquantile(known, [tail, 0.5, 1 - tail], axis=0)
     wider = stretch(n_groups, level)
     varies = low < high
     below = np.where(varies, wider * (middle - low), np.nan)
@@ -366,9 +365,9 @@ def p_above(draws: FloatArray, *, n_groups: float, null: float) -> float:
     if n_groups <= 1:
         return np.nan
     if not np.nanstd(draws[1:]) > 1e-12:
-        return float((1 + np.sign(null - draws[0])) / 2)
+        return (1 + np.sign(null - draws[0])) / 2
     error = np.nanstd(draws[1:]) * np.sqrt(n_groups / (n_groups - 1))
-    return float(stdtr(n_groups - 1, (null - draws[0]) / error))
+    return stdtr(n_groups - 1, (null - draws[0]) / error)
 
 
 def p_below(draws: FloatArray, *, n_groups: float, null: float) -> float:
@@ -406,13 +405,13 @@ def p_below(draws: FloatArray, *, n_groups: float, null: float) -> float:
         tails = stdtrit(n_groups - 1, [np.exp(log_tail), seen])
         growth = (tails[0] / tails[1]) ** GROWTH
         distance = stretch(n_groups, 1 - 2 * seen) * (high - middle) * growth
-        return float(draws[0] + distance - null)
+        return draws[0] + distance - null
 
     least = np.log(LEAST_P)
     most = np.log(0.5 - 1e-9)
     if draws[0] >= null or end(least) < 0:
         return 0.5 if draws[0] >= null else LEAST_P
-    return float(np.exp(brentq(end, least, most)))
+    return np.exp(brentq(end, least, most))
 
 
 # --- log-odds -----------------------------------------------------------------------------

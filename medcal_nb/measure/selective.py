@@ -267,26 +267,22 @@ def threshold_table(
                 groups=image_labels(chosen_on),
             )
         row = {"threshold": certified.threshold, "n_fit": len(chosen_on)}
-        row["fit_coverage"] = certified.coverage
+        row |= {"fit_coverage": certified.coverage}
         others = judged.get(tuple(key.values()), graded[:0])
         rows.append(key | row | _judged_on(others, certified.threshold))
     return pd.DataFrame(rows)
 
 
-def _judged_on(judged: pd.DataFrame, threshold: float) -> dict:
+def _judged_on(judged: pd.DataFrame, threshold: float) -> dict[str, float]:
     """What a threshold does on answers it was not chosen on."""
-    confidence = judged["confidence"].to_numpy(dtype=float, na_value=-1.0)
-    kept = confidence >= threshold
-    wrong = 1 - judged["correct"].to_numpy(dtype=float)[kept]
-    low, risk, high = np.full(3, np.nan)
-    if kept.any():
-        risk = wrong.mean()
-        low, high = clustered_interval(wrong, image_labels(judged)[kept])
-    return {
-        "n_test": len(judged),
-        "test_coverage": kept.sum() / max(len(judged), 1),
-        "test_risk": risk,
-        "test_error": 1 - judged["correct"].astype(float).mean(),
-        "test_risk_low": low,
-        "test_risk_high": high,
-    }
+    correct = judged["correct"].astype(float)
+    is_kept = judged["confidence"].fillna(-1.0) >= threshold
+    wrong = 1 - correct[is_kept]
+    row = {"n_test": len(judged), "test_coverage": is_kept.mean()}
+    row |= {"test_risk": wrong.mean(), "test_error": 1 - correct.mean()}
+    row |= {"test_risk_low": np.nan, "test_risk_high": np.nan}
+    if wrong.size:
+        images = image_labels(judged)[is_kept.to_numpy()]
+        low, high = clustered_interval(wrong, images)
+        row |= {"test_risk_low": low, "test_risk_high": high}
+    return row

@@ -115,7 +115,7 @@ def metrics_table(
     slim = graded.filter([*columns, "image_id"])
     slim[_IMAGE] = image_labels(graded)
     rows = []
-    heard: dict[tuple, dict[str, str]] = {}
+    heard: dict[str, dict[str, str]] = {}
     for key, part in parts_by(slim, by):
         answers = measured(part)
         is_known = images_known(answers)
@@ -191,7 +191,7 @@ def _ends(
     if kind == "share":
         return _share(sums, ids, level)
     if kind == "inversion":
-        return inverted_interval(c, y, sums.cell, ids, level=level, rng=rng)
+        return inverted_interval(c, y, np.asarray(sums.cell), ids, level=level, rng=rng)
     if kind == "delong":
         return _delong(c, y, ids, level)
     if ids.max() == 0:
@@ -225,27 +225,27 @@ def _share(sums: Sums, ids: NDArray[np.intp], level: float) -> Interval:
         hits = hits[counted]
         ids = ids[counted]
     low, high = clustered_interval(hits, ids, level=level)
-    return Interval(low=low, estimate=float(hits.mean()), high=high)
+    return Interval(low=low, estimate=hits.mean(), high=high)
 
 
 @contextmanager
-def _heard(label: str, heard: dict[tuple, dict[str, str]]) -> Iterator[None]:
-    """Hold what a group is warned of by what it says without its numbers, and its category."""
+def _heard(label: str, heard: dict[str, dict[str, str]]) -> Iterator[None]:
+    """Hold what a group is warned of, by what it says without its numbers."""
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         yield
     for warning in caught:
         text = str(warning.message)
-        kind = re.sub(r"[\d.,]+", "", text), warning.category
-        heard.setdefault(kind, {}).setdefault(label, text)
+        kind = re.sub(r"[\d.,]+", "", text)
+        heard.setdefault(kind, {})[label] = text
 
 
-def _warn_once(heard: dict[tuple, dict[str, str]]) -> None:
+def _warn_once(heard: dict[str, dict[str, str]]) -> None:
     """Warn once of what several groups are warned of, by the first of them."""
-    for (_, category), texts in heard.items():
-        label, text = next(iter(texts.items()))
+    for texts in heard.values():
+        label = next(iter(texts))
         others = f" (and {len(texts) - 1} more)" if len(texts) > 1 else ""
-        warn(f"{label}{others}: {text}", category)
+        warn(f"{label}{others}: {texts[label]}")
 
 
 # --- one group, bin by bin ----------------------------------------------------------------

@@ -71,7 +71,6 @@ def test_all_wrong_answers_on_one_image_give_no_interval(rng):
     y = (images != 3).astype(float)
     test = measure.auroc_test(c, y, groups=images)
     assert np.isnan([test["low"], test["p"]]).all()
-    assert test["conclusion"] == "no discrimination shown"
     assert METRICS["slope"].n_groups(y, Resamples(images, 2, rng)) == 1
     rows = pd.DataFrame({"confidence": c, "correct": y, "image_id": images})
     with pytest.warns(MeasureWarning, match="AUROC: one image"):

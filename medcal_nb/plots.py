@@ -317,8 +317,7 @@ def outcomes(table: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     Parameters
     ----------
     table : DataFrame
-        confidence, n and accuracy: of :func:`medcal_nb.measure.value_table`, or of bins
-        (``reliability_table``), a bin's middle its confidence.
+        Of :func:`medcal_nb.measure.value_table`.
     ax : Axes, optional
         Where to draw; the current axes if not given.
     """

@@ -45,7 +45,6 @@ from .resampling import Bootstrap, Interval, choose_clip
 from .selective import selective_threshold, threshold_table
 from .tables import (
     metrics_table,
-    reliability_table,
     value_table,
 )
 from .watch import watch, watch_table
@@ -94,7 +93,6 @@ __all__ = [
     "over_models",
     "precision_sample_size",
     "register",
-    "reliability_table",
     "selective_threshold",
     "threshold_table",
     "value_table",

@@ -14,6 +14,8 @@ from .resampling import UNBOUNDED, Bootstrap, FloatArray, Resamples, percentile_
 from .rows import image_labels
 
 Mean = Callable[[FloatArray], FloatArray]
+IMAGE = "_image"
+UNIT = "_unit"
 
 
 def means(**columns: str | tuple[str, str]) -> Callable:
@@ -104,14 +106,15 @@ def paired(
     DataFrame
         The ``by`` columns, n, n_images and, per name, its value with ``_low`` and ``_high``.
     """
-    resamples = ci.of(image_labels(graded))
+    images = image_labels(graded)
+    resamples = ci.of(images)
+    table = graded.assign(**{IMAGE: images, UNIT: resamples.codes()})
     rows = []
-    for key, part in graded.groupby(list(by), sort=False, observed=True):
-        images = image_labels(part)
-        codes = resamples.codes(images)
+    for key, part in table.groupby(list(by), sort=False, observed=True):
+        codes = part[UNIT].to_numpy()
         values = statistic(part, partial(_mean, resamples, codes))
         row = dict(zip(by, key, strict=True))
-        row |= {"n": len(part), "n_images": len(set(images))}
+        row |= {"n": len(part), "n_images": part[IMAGE].nunique()}
         n_groups = resamples.effective(codes)
         rows.append(row | with_ends(values, level=ci.level, n_groups=n_groups))
     return pd.DataFrame(rows)

@@ -86,15 +86,14 @@ class Resamples:
     def __init__(
         self, labels: ArrayLike, n_resamples: int, rng: np.random.Generator
     ) -> None:
-        own, names = pd.factorize(np.asarray(labels), sort=True)
-        self._own: NDArray[np.intp] = own
+        image, names = pd.factorize(np.asarray(labels), sort=True)
         self.names = pd.Index(names)
-        self.n_groups = len(self.names)
-        self._unit = np.arange(self.n_groups)
+        self.n_groups = len(names)
         self.n_units = self.n_groups
+        self._unit: NDArray[np.intp] = image
         if self.n_groups > MOST_UNITS:
-            self._unit = rng.permutation(self.n_groups) % PARCELS
             self.n_units = PARCELS
+            self._unit = rng.permutation(self.n_groups)[image] % PARCELS
         size = (n_resamples, self.n_units)
         chosen = rng.integers(0, self.n_units, size, dtype=np.int32)
         # (n_units, 1 + n_resamples), the order in which scipy multiplies
@@ -103,14 +102,9 @@ class Resamples:
         for row, units in zip(self.counts[1:], chosen, strict=True):
             row[:] = np.bincount(units, minlength=self.n_units)
 
-    def codes(self, labels: ArrayLike | None = None) -> NDArray[np.intp]:
-        """(n,) column of `counts` of each row: of these labels, or of all it was made with."""
-        own = self._own
-        if labels is not None:
-            own = self.names.get_indexer(pd.Index(np.asarray(labels)))
-            if (own < 0).any():
-                raise ValueError("a label is none of those that are drawn from")
-        return self._unit[own]
+    def codes(self) -> NDArray[np.intp]:
+        """(n,) column of `counts` of each row."""
+        return self._unit
 
     def sums(
         self,

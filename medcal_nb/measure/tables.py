@@ -17,12 +17,11 @@ from ._check import (
     check_pair,
     warn,
 )
-from .binned import N_BINS, bins_of
+from .binned import bins_of
 from .intervals import (
     clustered_interval,
     metric_interval,
     note_few,
-    wilson_interval,
 )
 from .inversion import inverted_interval
 from .mover import difference_interval, ratio_interval, strata_interval
@@ -251,92 +250,32 @@ def _warn_once(heard: dict[str, dict[str, str]]) -> None:
 # --- one group, bin by bin ----------------------------------------------------------------
 
 
-def reliability_table(
-    confidence: ArrayLike,
-    correct: ArrayLike,
-    *,
-    n_bins: int = N_BINS,
-    level: float = 0.95,
-) -> pd.DataFrame:
-    """Reliability diagram as a table: one row per bin of equal width, empty ones too.
-
-    Parameters
-    ----------
-    confidence : (n,) array
-        Probability in [0, 1] that the answer is correct.
-    correct : (n,) array of 0 and 1
-        1 where the answer is correct.
-    n_bins : int
-        Number of bins of equal width on [0, 1].
-    level : float
-        Of the Wilson bars.
-
-    Returns
-    -------
-    pandas.DataFrame
-        One row a bin, NaN where it is empty:
-
-        - bin: from 0
-        - low, high: edges, (low, high]
-        - n, mean_confidence, accuracy: of the answers in it
-        - accuracy_low, accuracy_high: Wilson bars, answers counted as independent
-
-        The n-weighted mean of ``|accuracy − mean_confidence|`` is `ece`.
-
-    Raises
-    ------
-    ValueError
-        As `ece`.
-
-    Examples
-    --------
-    >>> reliability_table([0.9, 0.9, 0.2], [1, 0, 0], n_bins=2)["accuracy"].tolist()
-    [0.0, 0.5]
-    """
-    c, y = check_pair(confidence, correct)
-    cell = bins_of(c, n_bins)
-    edges = np.arange(n_bins + 1) / n_bins
-    n = np.bincount(cell, minlength=n_bins)
-    right = np.bincount(cell, y, n_bins)
-    filled = np.where(n > 0, n, np.nan)
-    low, high = wilson_interval(right, n, level=level)
-    return pd.DataFrame(
-        {
-            "bin": np.arange(n_bins),
-            "low": edges[:-1],
-            "high": edges[1:],
-            "n": n,
-            "mean_confidence": np.bincount(cell, c, n_bins) / filled,
-            "accuracy": right / filled,
-            "accuracy_low": np.where(n > 0, low, np.nan),
-            "accuracy_high": np.where(n > 0, high, np.nan),
-        }
-    )
-
-
 def value_table(
     confidence: ArrayLike,
     correct: ArrayLike,
     *,
+    n_bins: int | None = None,
     groups: ArrayLike | None = None,
 ) -> pd.DataFrame:
-    """Every confidence that occurs, and the accuracy of the answers that have it.
+    """Calibration diagram as a table: each confidence, or bin of them, and its accuracy.
 
-    Where confidences are many (20 of them hold less than nine tenths of the answers) those of a
-    twentieth of the scale stand together, at their mean.
+    The n-weighted mean of ``|accuracy − confidence|`` over bins is `ece`.
 
     Parameters
     ----------
     confidence, correct : (n,) arrays
+    n_bins : int, optional
+        Number of bins of equal width, (low, high]. None: every value that occurs, or twentieths
+        of the scale where values are many (20 of them hold less than nine tenths of the answers).
     groups : (n,) array, optional
         Labels of images.
 
     Returns
     -------
     pandas.DataFrame
-        One row a value, ascending:
+        One row a value or bin that occurs, ascending:
 
-        - confidence: the value, or the mean of a twentieth
+        - confidence: the value, or the mean of the bin
         - n: answers
         - accuracy: with _low, _high, the 95 % `clustered_interval` of these answers alone
 
@@ -354,8 +293,10 @@ def value_table(
     codes, _ = check_groups(groups, c.size)
     _, cell = np.unique(c, return_inverse=True)
     n_most = np.sort(np.bincount(cell))[-HEAPS:]
-    if n_most.sum() < HEAPED * c.size:
-        cell = bins_of(c, HEAPS)
+    if n_bins is None and n_most.sum() < HEAPED * c.size:
+        n_bins = HEAPS
+    if n_bins is not None:
+        cell = bins_of(c, n_bins)
     rows = []
     for one in np.unique(cell):
         own = cell == one

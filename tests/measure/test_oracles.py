@@ -79,9 +79,8 @@ def test_binned_errors_are_those_of_calzone(name, answers, of):
     c, y = answers[name]
     inside = np.clip(c, CLIP, 1 - CLIP)
     assert measure.ece(inside, y, n_bins=10) == pytest.approx(of("ECE-H"), abs=1e-9)
-    table = measure.reliability_table(inside, y, n_bins=10)
-    table = table[table["n"] > 0]
-    expected = table["mean_confidence"]
+    table = measure.value_table(inside, y, n_bins=10)
+    expected = table["confidence"]
     off = table["accuracy"] - expected
     statistic = (table["n"] * off**2 / (expected * (1 - expected))).sum()
     assert statistic == pytest.approx(of("HL-H score"), rel=1e-8)

@@ -38,7 +38,7 @@ from .metrics import (
     observed_expected_ratio,
 )
 from .planning import precision_sample_size
-from .ranking import auroc, auroc_difference, auroc_table, auroc_test
+from .ranking import auroc, auroc_table, auroc_test
 from .readers import ReaderInterval, mrmc_auroc, mrmc_table
 from .registry import METRICS, Metric, register
 from .resampling import Bootstrap, Interval, choose_clip
@@ -60,7 +60,6 @@ __all__ = [
     "ReaderInterval",
     "accuracy",
     "auroc",
-    "auroc_difference",
     "auroc_table",
     "auroc_test",
     "beside_table",

@@ -96,9 +96,11 @@ def difference_table(
             for name in metrics:
                 row = key | {"metric": name} | pair
                 if name == "auroc":
-                    rows.append(row | _auroc_difference(one, other, images, ci.level))
+                    both = (arrays(one), arrays(other))
+                    row |= auroc_difference(*both, images, ci.level)
                 else:
-                    rows.append(row | _difference(name, one, other, drawn, ci.level))
+                    row |= _difference(name, one, other, drawn, ci.level)
+                rows.append(row)
     names = ["metric", "a", "b", "n_a", "n_b", "value_a", "value_b", "difference"]
     names += ["difference_low", "difference_high", "p"]
     return with_holm(pd.DataFrame(rows, columns=[*by, *names]), ci.level)
@@ -147,23 +149,6 @@ def _difference(
         "difference_high": min(high, most - least),
         "p": two_sided_p(draws, n_groups=n_groups),
     }
-
-
-def _auroc_difference(
-    one: pd.DataFrame, other: pd.DataFrame, images: np.ndarray, level: float
-) -> dict[str, float]:
-    """As `_difference`, of the AUROC."""
-    images_a, images_b = np.split(images, [len(one)])
-    test = auroc_difference(
-        *arrays(one), *arrays(other), groups_a=images_a, groups_b=images_b, level=level
-    )
-    names = {
-        "auroc_a": "value_a",
-        "auroc_b": "value_b",
-        "low": "difference_low",
-        "high": "difference_high",
-    }
-    return test.rename(names).to_dict()
 
 
 def worst_group(

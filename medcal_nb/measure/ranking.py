@@ -84,7 +84,6 @@ def auroc_test(
     correct: ArrayLike,
     *,
     groups: ArrayLike | None = None,
-    fold: ArrayLike | None = None,
     level: float = 0.95,
 ) -> pd.Series:
     r"""AUROC with its interval: does confidence tell right from wrong, and which way round?
@@ -101,9 +100,6 @@ def auroc_test(
     groups : (n,) array, optional
         Labels of images. Without, answers count as independent (DeLong); with, by image
         (Obuchowski).
-    fold : (n,) array, optional
-        Folds whose maps put confidences on scales of their own: pairs are counted within folds
-        alone, :math:`\sum_k A_k n_k^+ n_k^- / \sum_k n_k^+ n_k^-`.
     level : float
         Of the interval.
 
@@ -112,7 +108,8 @@ def auroc_test(
     pandas.Series
         auroc; low, high: Student's t on the log-odds of the AUROC, with one degree less than the
         effective number of images that hold the rarer outcome; p, two-sided against ½, of the
-        same t. NaN where one image holds all answers of an outcome, or nothing varies.
+        same t; conclusion: "discriminates", "reversed" or "no discrimination shown". NaN where
+        one image holds all answers of an outcome, or nothing varies.
 
     Raises
     ------
@@ -127,79 +124,57 @@ def auroc_test(
 
     Examples
     --------
-    >>> test = auroc_test([0.9, 0.8, 0.7, 0.6] * 20, [1, 1, 0, 1] * 20)
-    >>> bool(test["low"] > 0.5)
-    True
+    >>> auroc_test([0.9, 0.8, 0.7, 0.6] * 20, [1, 1, 0, 0] * 20)["conclusion"]
+    'discriminates'
     """
     c, y = check_pair(confidence, correct)
-    found = _components(c, y, *check_groups(groups, c.size), fold)
+    found = _components(c, y, *check_groups(groups, c.size))
     if found.area in (0.0, 1.0):
         row = _separated(found, level)
     else:
         # the distance to one half on the log-odds, in units of the plain scale
         distance = logit(found.area, 0.0) * found.area * (1 - found.area)
         row = _tested(found, float(distance), level, bounds=(0.0, 1.0))
-    return pd.Series({"auroc": found.area} | row)
+    conclusion = _conclusion(found.area, row["p"], level)
+    return pd.Series({"auroc": found.area} | row | {"conclusion": conclusion})
+
+
+def _conclusion(area: float, p: float, level: float) -> str:
+    if not p <= 1 - level:
+        return "no discrimination shown"
+    return "discriminates" if area > 0.5 else "reversed"
 
 
 def auroc_difference(
-    confidence_a: ArrayLike,
-    correct_a: ArrayLike,
-    confidence_b: ArrayLike,
-    correct_b: ArrayLike,
-    *,
-    groups_a: ArrayLike | None = None,
-    groups_b: ArrayLike | None = None,
-    level: float = 0.95,
-) -> pd.Series:
-    """Difference of two AUROCs, a − b, with its test.
+    one: tuple[FloatArray, FloatArray],
+    other: tuple[FloatArray, FloatArray],
+    images: ArrayLike,
+    level: float,
+) -> dict[str, float]:
+    """Difference of the AUROCs of two pairs of confidence and outcome, first minus second.
 
-    Parameters
-    ----------
-    confidence_a, correct_a : (n_a,) arrays
-    confidence_b, correct_b : (n_b,) arrays
-    groups_a, groups_b : arrays, optional
-        Labels of images, of both or of none. Where a and b share labels they are compared image
-        by image (paired), else as two samples.
-    level : float
-        Of the interval.
-
-    Returns
-    -------
-    pandas.Series
-        auroc_a, auroc_b, difference, low, high, p (two-sided).
-
-    Raises
-    ------
-    ValueError
-        On input that is no confidence and outcome, by name and position.
-
-    References
-    ----------
-    As `auroc_test`; two samples: the variances add (R's pROC, unpaired DeLong).
-
-    Examples
-    --------
-    >>> c = [0.9, 0.8, 0.7, 0.6] * 20
-    >>> row = auroc_difference(c, [1, 1, 0, 0] * 20, c, [1, 0, 1, 0] * 20)
-    >>> float(row["difference"])
-    0.25
+    `images` are those of the first, then those of the second. Where the two share images they are
+    compared image by image (paired), else as two samples, whose variances add (R's pROC, unpaired
+    DeLong).
     """
-    a, right_a = check_pair(confidence_a, correct_a)
-    b, right_b = check_pair(confidence_b, correct_b)
-    labels = None if groups_a is None else np.concatenate([groups_a, groups_b])
-    codes, n_images = check_groups(labels, a.size + b.size)
-    codes_a, codes_b = np.split(codes, [a.size])
-    one = _components(a, right_a, codes_a, n_images)
-    other = _components(b, right_b, codes_b, n_images)
-    n_groups = one.n_groups + other.n_groups - 1
+    n = one[0].size
+    codes, n_images = check_groups(images, n + other[0].size)
+    codes_a, codes_b = np.split(codes, [n])
+    a = _components(*one, codes_a, n_images)
+    b = _components(*other, codes_b, n_images)
+    n_groups = a.n_groups + b.n_groups - 1
     if np.isin(codes_a, codes_b).any():
-        n_groups = min(one.n_groups, other.n_groups)
-    both = _Components(
-        area=one.area - other.area, parts=one.parts - other.parts, n_groups=n_groups
-    )
-    areas = {"auroc_a": one.area, "auroc_b": other.area, "difference": both.area}
-    return pd.Series(areas | _tested(both, both.area, level, bounds=UNBOUNDED))
+        n_groups = min(a.n_groups, b.n_groups)
+    both = _Components(area=a.area - b.area, parts=a.parts - b.parts, n_groups=n_groups)
+    test = _tested(both, both.area, level, bounds=UNBOUNDED)
+    return {
+        "value_a": a.area,
+        "value_b": b.area,
+        "difference": both.area,
+        "difference_low": test["low"],
+        "difference_high": test["high"],
+        "p": test["p"],
+    }
 
 
 def auroc_table(
@@ -250,9 +225,10 @@ def auroc_table(
         rows.append(key | {"n": len(part)} | test.to_dict())
     table = pd.DataFrame(rows)
     table["p_holm"] = holm(table["p"])
-    direction = np.where(table["auroc"] > 0.5, "discriminates", "reversed")
-    shown = table["p_holm"] <= 1 - level
-    table["conclusion"] = np.where(shown, direction, "no discrimination shown")
+    conclusions = []
+    for area, p in zip(table["auroc"], table["p_holm"], strict=True):
+        conclusions.append(_conclusion(area, p, level))
+    table["conclusion"] = conclusions
     return table
 
 
@@ -267,29 +243,17 @@ class _Components(NamedTuple):
 
 
 def _components(
-    c: FloatArray,
-    y: FloatArray,
-    codes: NDArray[np.intp],
-    n_groups: int,
-    fold: ArrayLike | None = None,
+    c: FloatArray, y: FloatArray, codes: NDArray[np.intp], n_groups: int
 ) -> _Components:
-    """Obuchowski's structural components, of pairs within folds where they are given."""
-    owns: list[NDArray[np.intp] | slice] = [slice(None)]
-    if fold is not None:
-        folds = np.unique(fold, return_inverse=True)[1]
-        owns = [np.flatnonzero(folds == k) for k in range(int(folds.max()) + 1)]
-    won = np.empty(c.size)
-    rivals = np.empty(c.size)
-    for own in owns:
-        cell = np.unique(c[own], return_inverse=True)[1]
-        is_right = y[own] == 1
-        right = np.bincount(cell, is_right)
-        wrong = np.bincount(cell, ~is_right)
-        # pairs that a right, or a wrong, answer at each confidence wins for the AUROC
-        below = wrong.cumsum() - wrong / 2
-        above = right.sum() - right.cumsum() + right / 2
-        won[own] = np.where(is_right, below[cell], above[cell])
-        rivals[own] = np.where(is_right, wrong.sum(), right.sum())
+    """Obuchowski's structural components."""
+    cell = np.unique(c, return_inverse=True)[1]
+    right = np.bincount(cell, y)
+    wrong = np.bincount(cell, 1 - y)
+    # pairs that a right, or a wrong, answer at each confidence wins for the AUROC
+    below = wrong.cumsum() - wrong / 2
+    above = right.sum() - right.cumsum() + right / 2
+    won = np.where(y == 1, below[cell], above[cell])
+    rivals = np.where(y == 1, wrong.sum(), right.sum())
     n_pairs = float(rivals @ y)
     if n_pairs == 0:
         return _Components(area=np.nan, parts=np.full(n_groups, np.nan), n_groups=0)

@@ -50,7 +50,7 @@ def metrics_table(
     *,
     by: Sequence[str] = ("model", "dataset", "strategy"),
     metrics: Sequence[str] | str = SCORE_METRICS,
-    intervals: Sequence[str] | None = None,
+    intervals: bool = True,
     ci: Bootstrap = Bootstrap(),
 ) -> pd.DataFrame:
     """Metrics of each group of graded answers with their intervals: one row per group.
@@ -64,8 +64,8 @@ def metrics_table(
         Columns that make the groups; none gives one row.
     metrics : sequence of str or "all"
         Names of `METRICS`.
-    intervals : sequence of str, optional
-        The metrics that get `<name>_low` and `<name>_high`; default all asked for.
+    intervals : bool
+        Whether the metrics get `<name>_low` and `<name>_high`.
     ci : Bootstrap
         Level, number of resamples and seed of the intervals, by image: image_id, joined with the
         data set's name; the item where it is empty. All metrics of a row share their
@@ -82,8 +82,7 @@ def metrics_table(
         - n_missing: answers left out
         - n_images: different images; 0 if they are unknown and intervals are by answer
         - clip: where slope or intercept is asked for, how far 0 and 1 were moved for it
-        - each of `metrics`: in the order asked for, with _low, _high; only those of `intervals`
-          have ends, if some are named
+        - each of `metrics`: in the order asked for, with _low, _high
 
         The kind of its interval is that of the metric (`Metric.interval`): shares by
         `clustered_interval`; overconfidence, O:E and Brier score by theirs joined with those of
@@ -104,8 +103,7 @@ def metrics_table(
     [[60.0, 0.54, 0.77]]
     """
     names = list(METRICS if metrics == "all" else metrics)
-    wanted = names if intervals is None else list(intervals)
-    for name in [*names, *wanted]:
+    for name in names:
         check_choice(name, "metrics", METRICS)
     by = [by] if isinstance(by, str) else by
     columns = [*by, "confidence", "correct"]
@@ -127,19 +125,19 @@ def metrics_table(
             if len(answers):
                 pair = check_pair(answers["confidence"], answers["correct"])
                 images = answers[_IMAGE].to_numpy()
-                row |= scores(*pair, images, names, wanted, ci)
+                row |= scores(*pair, images, names, ci if intervals else None)
             else:
                 warn("no answer has both a confidence and a grade")
         rows.append(row)
     _warn_once(heard)
-    return _in_order(pd.DataFrame(rows), names, wanted)
+    return _in_order(pd.DataFrame(rows), names, intervals)
 
 
-def _in_order(table: pd.DataFrame, names: list[str], wanted: list[str]) -> pd.DataFrame:
+def _in_order(table: pd.DataFrame, names: list[str], intervals: bool) -> pd.DataFrame:
     """The table with all columns that were asked for, NaN where nothing was measured."""
     last = []
     for name in names:
-        last += [name, f"{name}_low", f"{name}_high"] if name in wanted else [name]
+        last += [name, f"{name}_low", f"{name}_high"] if intervals else [name]
     first = [column for column in table if column not in last]
     return table.reindex(columns=[*first, *last])
 
@@ -149,21 +147,20 @@ def scores(
     y: FloatArray,
     images: NDArray,
     names: list[str],
-    wanted: list[str],
-    ci: Bootstrap,
+    ci: Bootstrap | None,
 ) -> dict[str, float]:
-    """By column: the metrics of one group of answers, and where wanted their ends."""
+    """By column: the metrics of one group of answers, and with `ci` their ends."""
     row: dict[str, float] = {}
     if {"slope", "intercept"} & set(names):
         row["clip"] = choose_clip(c)
     ids, n_images = check_groups(images, c.size)
-    if set(names) & set(wanted):
+    if ci:
         note_few(effective_number(np.bincount(ids)), n_images < c.size)
     drawn = None
     for name in names:
         metric = METRICS[name]
         row[name] = metric.value(c, y)
-        if name not in wanted or np.isnan(row[name]):
+        if ci is None or np.isnan(row[name]):
             continue
         if metric.interval == "bootstrap":
             if drawn is None:  # shared by all

@@ -126,7 +126,7 @@ def ours(name, c, y, images, rng):
     if name == "risk":
         kept = c >= KEPT_FROM
         return measure.clustered_interval(1 - y[kept], images[kept])
-    row = scores(inside(name, c), y, images, [name], [name], ci)
+    row = scores(inside(name, c), y, images, [name], ci)
     return row.get(f"{name}_low", np.nan), row.get(f"{name}_high", np.nan)
 
 

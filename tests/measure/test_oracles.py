@@ -11,6 +11,7 @@ from scipy.special import expit, logit, ndtri, stdtrit
 from medcal_nb import measure
 from medcal_nb.answers.recorded import load_recorded
 from medcal_nb.measure import planning
+from medcal_nb.measure.ranking import auroc_difference
 from medcal_nb.measure.resampling import fit_logistic, within
 
 ORACLES = pd.read_csv(Path(__file__).parent / "oracles" / "oracles.csv")
@@ -103,10 +104,10 @@ def test_auroc_and_its_interval_are_those_of_proc(name, answers, of):
 
 def test_two_samples_differ_as_in_proc(answers):
     of = partial(oracle, "qwen_verbalized against internvl_pik")
-    row = measure.auroc_difference(
-        *answers["qwen_verbalized"], *answers["internvl_pik"]
-    )
-    statistic = 2 * ndtri(0.975) * row["difference"] / (row["high"] - row["low"])
+    pairs = answers["qwen_verbalized"], answers["internvl_pik"]
+    row = auroc_difference(*pairs, np.arange(2 * 4549), 0.95)
+    width = row["difference_high"] - row["difference_low"]
+    statistic = 2 * ndtri(0.975) * row["difference"] / width
     assert statistic == pytest.approx(of("unpaired DeLong statistic"), rel=1e-3)
     assert row["p"] == pytest.approx(of("unpaired DeLong p"), rel=0.1)
 

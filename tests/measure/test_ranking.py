@@ -5,7 +5,6 @@ import pandas as pd
 import pytest
 from scipy import stats
 from scipy.special import logit
-from sklearn.metrics import roc_auc_score
 from statsmodels.stats.multitest import multipletests
 
 from medcal_nb import measure
@@ -26,21 +25,6 @@ def test_the_interval_and_its_test_agree(rng):
             if not np.isnan(test["p"]):
                 assert 0 <= test["low"] <= test["auroc"] <= test["high"] <= 1
                 assert (test["low"] <= 0.5 <= test["high"]) == (test["p"] >= 0.05)
-
-
-def test_within_folds_pairs_of_two_folds_do_not_count(rng):
-    """Scales of folds that lie apart say nothing; the mean is weighted by pairs."""
-    fold = np.repeat([0, 1, 2], [50, 100, 150])
-    c = rng.random(300).round(2) / 4
-    y = (rng.random(300) < 0.3 + c).astype(float)
-    parts = [(y[fold == k], c[fold == k]) for k in range(3)]
-    areas = [roc_auc_score(*part) for part in parts]
-    pairs = [own.sum() * (1 - own).sum() for own, _ in parts]
-    apart = measure.auroc_test(c + fold / 4, y, fold=fold)
-    assert apart["auroc"] == pytest.approx(np.average(areas, weights=pairs))
-    assert measure.auroc_test(c, y, fold=fold)["low"] == apart["low"]
-    one = measure.auroc_test(c, y, fold=np.zeros(300))
-    assert one["low"] == measure.auroc_test(c, y)["low"]
 
 
 def test_p_is_that_of_delong_with_student_s_t_on_the_log_odds(rng):

@@ -38,7 +38,7 @@ def metric_interval(
             f"undefined on {missing} of {len(draws) - 1} resamples; "
             "the interval is taken over the others"
         )
-    return Interval(low=float(low), estimate=float(draws[0]), high=float(high))
+    return Interval(low=low, estimate=draws[0], high=high)
 
 
 def note_few(n_groups: float, by_image: bool) -> None:

@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 from ._check import check_groups, check_images, check_level, check_pair, warn
 from .binned import N_BINS, bins_of, ece
 from .intervals import note_few
-from .resampling import Bootstrap, FloatArray, Interval
+from .resampling import Bootstrap, FloatArray, Interval, effective_number
 
 DRAWS = 1000
 MOST_DRAWS = 50_000
@@ -148,7 +148,8 @@ def inverted_interval(
             return bool(np.mean(drawn <= seen) >= tail)
 
         most = 1.0 if high_possible(1.0) else _boundary(0.0, 1.0, high_possible)
-        high = max(high, test.weight @ np.abs(even(most)))
+        mean_size = test.weight @ np.abs(even(most))
+        high = max(high, float(mean_size))
     return Interval(low=low, estimate=test.size, high=high)
 
 
@@ -179,38 +180,44 @@ class _Gaps:
         rng: np.random.Generator,
     ) -> None:
         residual = y - c
-        n = np.bincount(bins).astype(float)
+        n: NDArray = np.bincount(bins)
         self.n = n
-        self.weight = n / n.sum()
+        self.weight: NDArray = n / c.size
         self.gap = np.bincount(bins, residual) / n
         self.first = np.bincount(bins, c) / n
         self.second = np.bincount(bins, c * c) / n
         self.size = self.weight @ np.abs(self.gap)
         self.mean = abs(self.weight @ self.gap)
         self.inflation = 1.0
-        images = np.bincount(codes).astype(float)
-        self.worth = c.size**2 / (images**2).sum()
+        n_of_image = np.bincount(codes)
+        self.worth = effective_number(n_of_image)
         self.noise = rng.standard_normal((n.size, n_draws))  # (b, d)
         self.shift = rng.standard_normal(n_draws)
-        self.by_image = images.size < bins.size
+        self.by_image = n_of_image.size < c.size
         if self.by_image:
             residual -= self._centres()[bins]
             self._correlate(residual, bins, codes)
             self._widen(rng)
         # the share of answers in each bin is drawn, too
         square = np.maximum(self.gap**2 - self.variance(self.gap), 0)
-        between = self.weight @ square - (self.weight @ np.sqrt(square)) ** 2
-        self.shift *= np.sqrt(max(between, 0.0) / c.size * self.inflation)
+        mean_root = self.weight @ np.sqrt(square)
+        between = max(self.weight @ square - mean_root**2, 0.0)
+        self.shift *= np.sqrt(between / c.size * self.inflation)
         # even gaps end at an accuracy of 0 or 1, which right and wrong answers in a bin refute
-        observed = np.bincount(bins, y) / n
-        self.least = AT_BOUND * observed * (1 - observed) / n * self.inflation
+        right = np.bincount(bins, y)
+        observed = right / n
+        binomial = observed * (1 - observed) / n
+        self.least = AT_BOUND * binomial * self.inflation
         # less than what calibrated answers show in all but CHANCE of samples is no evidence
-        self.chance = np.quantile(self.drawn(0 * self.gap)[0], CHANCE)
+        sizes, _ = self.drawn(np.zeros(n.size))
+        self.chance = np.quantile(sizes, CHANCE)
         # sizes of the softly thresholded gaps where one of them becomes 0; linear in between
-        right = (np.bincount(bins, y) + 1) / (n + 2)
-        self.cost = self.weight * right * (1 - right) / n
-        self.cuts = np.sort(np.append(np.abs(self.gap) / self.cost, 0))[::-1]
-        left = np.abs(self.gap) - self.cuts[:, None] * self.cost
+        likely = (right + 1) / (n + 2)
+        self.cost = self.weight * likely * (1 - likely) / n
+        away = np.abs(self.gap)
+        cuts = np.append(away / self.cost, 0)
+        self.cuts = np.sort(cuts)[::-1]
+        left = away - self.cuts[:, None] * self.cost  # (b + 1, b)
         self.sizes = np.maximum(left, 0) @ self.weight
 
     def _centres(self) -> FloatArray:
@@ -220,9 +227,9 @@ class _Gaps:
         """
         common = self.weight @ self.gap
         apart = self.gap - common
-        noise = self.variance(self.gap)
-        signal = np.maximum(apart**2 - noise, 0) / np.maximum(apart**2, 1e-12)
-        return common + apart * signal
+        square = apart**2
+        signal = np.maximum(square - self.variance(self.gap), 0)
+        return common + apart * signal / np.maximum(square, 1e-12)
 
     def _correlate(
         self, residual: FloatArray, bins: NDArray[np.intp], codes: NDArray[np.intp]
@@ -230,42 +237,43 @@ class _Gaps:
         """Give the noise the correlation of bins, and the inflation, that images show."""
         from scipy.sparse import csr_array
 
-        share_of_image = np.bincount(codes) / codes.size
+        n_of_image = np.bincount(codes)
         # an image pulls the centre towards itself, by its share: the jackknife undoes it
-        added = residual / self.n[bins] / np.maximum(1 - share_of_image, 0.5)[codes]
+        others = np.maximum(1 - n_of_image / codes.size, 0.5)
+        added = residual / self.n[bins] / others[codes]
         # (images, b): what each image adds to the gap of each bin
-        table = csr_array(
-            (added, (codes, bins)), shape=(len(share_of_image), self.n.size)
-        )
+        size = (n_of_image.size, self.n.size)
+        table = csr_array((added, (codes, bins)), shape=size)
         sandwich = (table.T @ table).toarray()
         seen = np.diag(sandwich)
         alone = np.bincount(bins, residual**2) / self.n**2
         share = self.weight**2
-        self.inflation = max(1.0, share @ seen / max(share @ alone, 1e-12))
+        if_alone = max(share @ alone, 1e-12)
+        self.inflation = max(1.0, share @ seen / if_alone)
         sd = np.sqrt(seen)
-        known = np.outer(sd > 1e-6, sd > 1e-6)
-        scale = np.where(known, np.outer(sd, sd), 1)
-        correlation = np.where(known, sandwich / scale, 0)
+        varies = sd > 1e-6
+        scale = varies / np.where(varies, sd, 1)
+        correlation = sandwich * np.outer(scale, scale)
         np.fill_diagonal(correlation, 1)
         values, vectors = np.linalg.eigh(correlation)
         # the symmetric root: it does not turn where rounding swaps two vectors
-        root = (vectors * np.sqrt(np.maximum(values, 0))) @ vectors.T
-        self.noise = root @ self.noise
+        roots = np.sqrt(np.maximum(values, 0))
+        self.noise = (vectors * roots) @ vectors.T @ self.noise
         total = self.weight @ sandwich @ self.weight
-        seen_effect = total / max(share @ alone, 1e-12)
-        self.noise *= np.sqrt(self._caution(seen_effect, share_of_image * codes.size))
+        caution = self._caution(total / if_alone, n_of_image)
+        self.noise *= np.sqrt(caution)
 
-    def _caution(self, effect: float, sizes: FloatArray) -> float:
+    def _caution(self, effect: float, sizes: NDArray[np.intp]) -> float:
         """How much more variance is assumed than few images show.
 
         The design effect that they show is averaged with that of answers with an intraclass
         correlation of one half, which counts as two images: by chance few images show none.
         """
-        expected = 1 + ((sizes**2).sum() / sizes.sum() - 1) * PRIOR_CORRELATION
+        mean_size = sizes.sum() / self.worth  # as an answer sees it
+        expected = 1 + (mean_size - 1) * PRIOR_CORRELATION
         effect = max(effect, 1.0)
-        averaged = (self.worth * effect + PRIOR_IMAGES * expected) / (
-            self.worth + PRIOR_IMAGES
-        )
+        both = self.worth * effect + PRIOR_IMAGES * expected
+        averaged = both / (self.worth + PRIOR_IMAGES)
         return max(1.0, averaged / effect)
 
     def _widen(self, rng: np.random.Generator) -> None:
@@ -277,19 +285,19 @@ class _Gaps:
 
     def variance(self, gap: FloatArray) -> FloatArray:
         """(b,) of the mean outcome of bins with this gap: the mean of p (1 − p), p = c + gap."""
-        spread = self.first - self.second + gap * (1 - 2 * self.first) - gap**2
+        of_confidence = self.first - self.second
+        spread = of_confidence + gap * (1 - 2 * self.first) - gap**2
         return np.maximum(spread, 0) / self.n * self.inflation
 
     def drawn(
         self, gap: FloatArray, least: FloatArray | float = 0.0
     ) -> tuple[FloatArray, FloatArray]:
         """(d,) mean size of gaps, and size of their mean, that these true gaps would show."""
-        variance = np.maximum(self.variance(gap), least)
-        noise = self.noise * np.sqrt(variance)[:, None]
-        seen = noise + gap[:, None]
-        sizes = self.weight @ np.abs(seen) + self.shift
-        means = np.abs(self.weight @ seen) + self.shift
-        return sizes, means
+        sd = np.sqrt(np.maximum(self.variance(gap), least))
+        seen = self.noise * sd[:, None] + gap[:, None]  # (b, d)
+        sizes = self.weight @ np.abs(seen)
+        means = np.abs(self.weight @ seen)
+        return sizes + self.shift, means + self.shift
 
     def exceeded(self, size: float) -> float:
         """How often the likeliest gaps of this size show as much as was observed.
@@ -298,12 +306,13 @@ class _Gaps:
         size of their mean, which is never larger: whichever stands out more from its draws.
         """
         cut = np.interp(size, self.sizes, self.cuts)
-        gap = np.sign(self.gap) * np.maximum(np.abs(self.gap) - cut * self.cost, 0)
-        sizes, means = self.drawn(gap)
+        left = np.maximum(np.abs(self.gap) - cut * self.cost, 0)
+        sizes, means = self.drawn(np.sign(self.gap) * left)
         size_draws, size_seen = _standardized(sizes, self.size)
         mean_draws, mean_seen = _standardized(means, self.mean)
         most = np.maximum(size_draws, mean_draws)
-        return float(np.mean(most >= max(size_seen, mean_seen)))
+        is_more = most >= max(size_seen, mean_seen)
+        return float(is_more.mean())
 
     def paths(self) -> list[Path]:
         """Ways in which the gaps of the upper end may grow, each a function of their size.
@@ -328,8 +337,9 @@ class _Gaps:
         there = side * np.minimum(size, room)
         if not turned:
             return there
-        other = (size > room) & (self.gap**2 < self.variance(0 * self.gap))
-        return np.where(other, -side * np.minimum(size, 1 - room), there)
+        is_doubtful = self.gap**2 < self.variance(np.zeros(side.size))
+        other = -side * np.minimum(size, 1 - room)
+        return np.where((size > room) & is_doubtful, other, there)
 
 
 def _standardized(draws: FloatArray, value: float) -> tuple[FloatArray, float]:

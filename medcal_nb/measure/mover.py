@@ -89,7 +89,7 @@ def strata_interval(
         half = part.high - part.value
         bounds = loss.min(), loss.max()
         low, high = within(part.value, half, half, bounds)
-        parts.append(part._replace(low=float(low), high=float(high)))
+        parts.append(part._replace(low=low, high=high))
     right, wrong = parts[1:]
     value = share.value * right.value + (1 - share.value) * wrong.value
     slopes = [right.value - wrong.value, share.value, 1 - share.value]

@@ -49,7 +49,7 @@ def with_ends(
     Parameters
     ----------
     values : mapping
-        Name → (1 + B,) or (1 + B, k) draws, the estimate first; or a number.
+        Name → (1 + B,) draws, the estimate first; or a number.
     level, n_groups
         As in `percentile_ends`.
     bounds : mapping, optional
@@ -66,8 +66,8 @@ def with_ends(
                 draws, level=level, n_groups=n_groups, bounds=own
             )
             row[name] = draws[0]
-            row[f"{name}_low"] = low[()]
-            row[f"{name}_high"] = high[()]
+            row[f"{name}_low"] = low
+            row[f"{name}_high"] = high
     return row
 
 

@@ -273,9 +273,9 @@ def _interval(kernels: list[_Kernel], n_cases: int, level: float) -> ReaderInter
     low, high = within(estimate, half, half, (0.0, 1.0) if is_one else UNBOUNDED)
     away = abs(estimate - 0.5) if is_one else abs(estimate)
     return ReaderInterval(
-        low=float(low),
+        low=low,
         estimate=estimate,
-        high=float(high),
+        high=high,
         se=se,
         df=df,
         p=2 * stdtr(df, -away / se) if se > 0 else np.nan,

@@ -19,7 +19,7 @@ from scipy.sparse import csr_array
 from ._check import check_level, check_whole
 
 FloatArray = NDArray[np.float64]
-Bounds = tuple[FloatArray | float, FloatArray | float]
+Bounds = tuple[float, float]
 
 #: Below so many images an interval is marked: its level is known from simulation alone.
 FEW_IMAGES = 30
@@ -247,8 +247,8 @@ def percentile_ends(
     level: float = 0.95,
     n_groups: float,
     bounds: Bounds = UNBOUNDED,
-) -> tuple[FloatArray, FloatArray]:
-    """Ends of the bootstrap interval of each column.
+) -> tuple[float, float]:
+    """Ends of the bootstrap interval of a number.
 
     The percentiles of the resamples are moved so that their median is the estimate, which takes
     the bias of resampling out, and stretched from it for the number of images: the bootstrap
@@ -259,20 +259,20 @@ def percentile_ends(
 
     Parameters
     ----------
-    draws : (1 + r, …) array
-        The estimate in row 0, the resamples below; NaN where a resample has no value.
+    draws : (1 + r,) array
+        The estimate first, then the resamples; NaN where a resample has no value.
     level : float
         Nominal coverage, in (0, 1).
     n_groups : float
         Number of images, or their effective number (`Resamples.effective`); for a statistic that
         compares right with wrong answers, of the images that hold the rarer of the two.
     bounds : tuple
-        Least and largest value that a number can have, of all columns or one each; ±inf: none.
+        Least and largest value that the number can have; ±inf: none.
 
     Returns
     -------
-    tuple of array
-        (low, high), each of the shape of a row; NaN where nothing varies or one image is alone.
+    low, high : float
+        NaN where nothing varies or one image is alone.
 
     References
     ----------
@@ -280,66 +280,48 @@ def percentile_ends(
     factors: Hesterberg, The American Statistician 2015, doi:10.1080/00031305.2015.1089789.
     """
     tail = (1 - check_level(level)) / 2
-    estimate = draws[0]
-    resampled = draws[1:]
-    known = np.where(np.isnan(resampled).all(axis=0), 0.0, resampled)
-    low, middle, high = np.nanquantile(known, [tail, 0.5, 1 - tail], axis=0)
+    known = draws[1:][~np.isnan(draws[1:])]
+    if not known.size:
+        return np.nan, np.nan
+    low, middle, high = np.quantile(known, [tail, 0.5, 1 - tail])
+    if low == high:
+        return np.nan, np.nan
     wider = stretch(n_groups, level)
-    varies = low < high
-    below = np.where(varies, wider * (middle - low), np.nan)
-    above = np.where(varies, wider * (high - middle), np.nan)
-    return within(estimate, below, above, bounds)
+    below = wider * (middle - low)
+    above = wider * (high - middle)
+    return within(draws[0], below, above, bounds)
 
 
 def within(
-    estimate: FloatArray | float,
-    below: FloatArray | float,
-    above: FloatArray | float,
-    bounds: Bounds,
-) -> tuple[FloatArray, FloatArray]:
+    estimate: float, below: float, above: float, bounds: Bounds
+) -> tuple[float, float]:
     r"""Ends of an interval so far below and above an estimate, on the log-odds between bounds.
 
     The distances are those of the plain scale, turned by the delta method into distances of
     :math:`\log (x - a) - \log (b - x)` for bounds a, b; of the plain scale where one of them is
     infinite or the estimate has reached it. An end never lies past a bound.
 
-    Parameters
-    ----------
-    estimate, below, above : array or float
-        `below` and `above` are at least 0.
-    bounds : tuple
-        Least and largest value, numbers or arrays like the estimate.
-
-    Returns
-    -------
-    tuple of array
-        (low, high).
-
     Examples
     --------
     >>> low, high = within(0.1, 0.08, 0.08, (0.0, 1.0))
-    >>> round(float(low), 3), round(float(high), 3)
+    >>> round(low, 3), round(high, 3)
     (0.044, 0.213)
     """
     least, most = bounds
-    middle = np.asarray(estimate, dtype=float)
-    with np.errstate(divide="ignore"):
-        down = 1 / np.maximum(middle - least, 0)
-        up = 1 / np.maximum(most - middle, 0)
-    return middle - _gone(below, down, up), middle + _gone(above, up, down)
+    down = max(estimate - least, 0.0)
+    up = max(most - estimate, 0.0)
+    low = estimate - _gone(below, down, up)
+    high = estimate + _gone(above, up, down)
+    return float(low), float(high)
 
 
-def _gone(
-    distance: FloatArray | float, ahead: FloatArray, behind: FloatArray
-) -> FloatArray:
-    """How far a distance leads towards a bound, given 1 / the distances to either bound."""
-    scaled = (ahead > 0) & (behind > 0) & np.isfinite(ahead + behind)
-    with np.errstate(divide="ignore"):
-        plain = np.minimum(distance, 1 / ahead)
-    ahead = np.where(scaled, ahead, 1.0)
-    behind = np.where(scaled, behind, 1.0)
-    less = -np.expm1(-(ahead + behind) * distance)
-    return np.where(scaled, less / (ahead + behind * (1 - less)), plain)
+def _gone(distance: float, ahead: float, behind: float) -> float:
+    """How far a distance leads towards a bound; `ahead` and `behind` are those to the bounds."""
+    if min(ahead, behind) == 0 or np.isinf(ahead + behind):
+        return min(distance, ahead)
+    rate = 1 / ahead + 1 / behind
+    less = -np.expm1(-rate * distance)
+    return less / (1 / ahead + (1 - less) / behind)
 
 
 def two_sided_p(draws: FloatArray, *, n_groups: float) -> float:

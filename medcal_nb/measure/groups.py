@@ -50,7 +50,7 @@ def difference_table(
     column : str
         Its values are the groups.
     metrics : sequence of str
-        Of `METRICS`: means, functions of means, and "auroc" (by `auroc_difference`).
+        Of `METRICS`: means, functions of means, and "auroc" (as `auroc_test`).
     reference : optional
         A value of the column: every other group minus this one. None: every two groups.
     by : sequence of str

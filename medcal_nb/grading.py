@@ -34,9 +34,8 @@ RULES = {
     "same words": "the same words, without case, marks, articles and plurals",
     "denied": "one says what the other denies",
     "other words": "at most four words, other than those of the gold answer",
-    "partial": "ungraded: the words of one are a part of the other's",
     "no answer": "ungraded: a refusal, an error, or a word for nothing",
-    "undecided": "ungraded: no rule decides",
+    "undecided": "ungraded: no rule decides, as where the words of one are a part of the other's",
     "empty": "ungraded: no answer, or no gold answer",
 }
 
@@ -184,7 +183,11 @@ def grade_table(table: pd.DataFrame) -> pd.DataFrame:
     ([True, False, True], {'yes or no': 2, 'same words': 1})
     """
     names = [name for name in _ASKED if name in table]
-    cases = pd.MultiIndex.from_arrays([table[name].map(_hashable) for name in names])
+    columns = []
+    for name in names:
+        cells = table[name]
+        columns.append(cells.map(_hashable) if cells.dtype == object else cells)
+    cases = pd.MultiIndex.from_arrays(columns)
     codes, different = cases.factorize()
     grades = [grade(**dict(zip(names, case, strict=True))) for case in different]
     right = pd.array([one.correct for one in grades], dtype="boolean")
@@ -246,39 +249,36 @@ def _by_letter(text, gold):
 def _by_words(text, gold):
     """Grade by the words of both."""
     key = answer_key(text)
-    expected = [answer_key(gold), answer_key(_unmarked(gold))]
-    if key in expected:
+    wanted = answer_key(_unmarked(gold))
+    if key == wanted:
         return Grade(True, "same words")
     if is_refusal(text):
         return Grade(None, "no answer")
     claim = _claim(key)
-    grades = [_by_claim(claim, _claim(one)) for one in expected]
-    return next(filter(None, grades), None) or _by_other_words(key, expected)
-
-
-def _by_other_words(key, expected):
-    """Grade an answer that says something else than the gold answer, in whatever words."""
-    words = set(key.split())
-    for one in expected:
-        wanted = set(one.split())
-        if words <= wanted or words >= wanted:
-            return Grade(None, "partial")
-        if _may_be_same(key, one):
-            return Grade(None, "undecided")
+    expected = _claim(wanted)
+    most = max(claim.denials, expected.denials)
+    if claim.words and claim.words == expected.words and most < 2:
+        is_same = claim.denials == expected.denials
+        return Grade(is_same, "same words" if is_same else "denied")
+    if _may_be_same(key, wanted) or (_is_normal(claim) and _is_normal(expected)):
+        return Grade(None, "undecided")
     is_short = len(key.split()) <= MOST_WORDS
     return Grade(False, "other words") if is_short else Grade(None, "undecided")
 
 
 def _may_be_same(key, gold):
-    """Whether two answers of different words may mean the same: units, initials, both normal."""
-    units = _UNITS & {*key.split()}
-    others = _UNITS & {*gold.split()}
-    if key.startswith("not ") or (units and others and units != others):
+    """Whether different answers may mean the same: a part of the other, other units, initials."""
+    words = {*key.split()}
+    wanted = {*gold.split()}
+    if words <= wanted or words >= wanted or key.startswith("not "):
+        return True
+    units = _UNITS & words
+    others = _UNITS & wanted
+    if units and others and units != others:
         return True
     short, long = sorted((key, gold), key=len)
-    if len(short) > 1 and short == "".join(word[0] for word in long.split()):
-        return True
-    return _is_normal(_claim(key)) and _is_normal(_claim(gold))
+    initials = "".join(word[0] for word in long.split())
+    return len(short) > 1 and short == initials
 
 
 def _is_normal(claim):
@@ -301,16 +301,6 @@ def _claim(key):
     for pattern in (_BEFORE, _OF_WHAT, _BEHIND, _WHERE, _BEHIND):
         plain = pattern.sub("", plain) or plain
     return _Claim(plain.split(), len(words) - len(about))
-
-
-def _by_claim(claim, gold):
-    """Grade two claims about the same; None where they are not, or deny what they deny."""
-    if not claim.words or claim.words != gold.words:
-        return None
-    if max(claim.denials, gold.denials) > 1:
-        return None
-    is_same = claim.denials == gold.denials
-    return Grade(is_same, "same words" if is_same else "denied")
 
 
 def _unmarked(text):

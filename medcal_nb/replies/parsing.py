@@ -28,18 +28,12 @@ WORDS = {
 _MAX_CHARS = 20_000
 
 _TAGS = WORDS["reasoning_tags"]
-_BLOCKS = {  # how a block of reasoning opens and closes
-    rf"<\s{{0,3}}(?P<tag>{_TAGS})\s{{0,3}}>": r"<\s{0,3}/\s{0,3}(?P=tag)\s{0,3}>",
-    rf"\[(?:{_TAGS})\]": rf"\[/(?:{_TAGS})\]",
-    "◁think▷": "◁/think▷",
-    "<unused94>": "<unused95>",
-    r"<\|(?:start|begin)_of_thought\|>": r"<\|end_of_thought\|>",
-    r"<\|channel(?:\|?>)?\s{0,3}(?:analysis|thought)\b(?:<\|message\|>)?": r"<\|end\|>|<channel\|>",
-}
-_BLOCK = "|".join(rf"{start}.*?(?:{end}|\Z)" for start, end in _BLOCKS.items())
-_BLOCK = re.compile(_BLOCK, re.DOTALL | re.IGNORECASE)
-_ENDS = "|".join(list(_BLOCKS.values())[:-1]).replace("(?P=tag)", f"(?:{_TAGS})")
-_BEFORE_END = re.compile(rf"\A.*(?:{_ENDS})", re.DOTALL | re.IGNORECASE)
+_BLOCK = re.compile(
+    WORDS["reasoning"].replace("TAGS", _TAGS), re.DOTALL | re.IGNORECASE
+)
+_BEFORE_END = re.compile(
+    WORDS["reasoning_end"].replace("TAGS", _TAGS), re.DOTALL | re.IGNORECASE
+)
 _SPECIAL = re.compile(
     r"<\|(?:start|channel)\|>[a-z]*|<\|[^|<>\n]{1,40}\|>|</?s>|<(?:bos|eos|pad|unk)>"
     r"|<(?:start|end)_of_turn>|<end_of_utterance>|\[/?INST\]",
@@ -75,20 +69,7 @@ def strip_reasoning(text: str) -> str:
     return _SPECIAL.sub("\n", _BEFORE_END.sub("", _BLOCK.sub("\n", text))).strip()
 
 
-_PLAIN = {
-    "-": "‐‑‒–—―−﹣－",
-    '"': "“”„«»「」『』",
-    "'": "‘’‛`´ʼ",
-    "%": "٪﹪",
-    "/": "∕⁄",
-    "~": "～〜",
-    ".": "٫",
-    ",": "、",
-    ". ": "。",
-    "\n": "\r",
-    "": "\u200b",
-}
-_SIGNS = {ord(sign): plain for plain, signs in _PLAIN.items() for sign in signs}
+_SIGNS = {ord(sign): plain for plain, signs in FILE["signs"].items() for sign in signs}
 # patterns and what they become, in this order
 _BOX = (r"\\(?:boxed|text|mathbf|mathrm|textbf|bf|fbox)\s*\{([^{}]*)\}", r" \1 ")
 _MARKUP = (

@@ -180,8 +180,8 @@ def _named(part, sep, options, kind):
         return None
     if letter and kind is None:
         return letter[1].upper() if sep in (",", ";", "(", "[") else None
-    # "the ratio is 0.6" is no answer with a confidence
-    is_words = sep and not re.search(r"\d", part) and len(part.split()) <= 6
+    # "the ratio is 0.6" is no answer with a confidence, nor is a sentence
+    is_words = sep and len(part.split()) <= 6
     return part.strip() if is_words else None
 
 

@@ -18,17 +18,16 @@ from medcal_nb.answers.columns import (
     COLUMNS,
     KEY,
     KNOWN,
+    ROUNDING,
     TEXT,
     columns_of,
     fault,
     numbers,
     refuse,
-    within,
 )
 from medcal_nb.answers.recognise import (
     LEAST,
-    REPLIED,
-    SCORED,
+    OWN,
     Recognised,
     plain_column,
     sample_of,
@@ -55,7 +54,6 @@ def checked(
     raw: pd.DataFrame,
     taken: Mapping[str, str],
     *,
-    fixed: Mapping[str, str] | None = None,
     dataset: str = "",
     scale: str | float | None = None,
     strict: bool = False,
@@ -67,15 +65,12 @@ def checked(
     raw : DataFrame
     taken : mapping
         Of our columns to its own.
-    fixed : mapping, optional
-        Columns of ours that have one value in all rows.
     dataset : str
         What the data set is called where nothing says it.
     scale : str or float, optional
         As of `medcal_nb.answers.load_answers`.
     strict : bool
-        The table is of our own making: what is no count, truth value or table of probabilities is
-        refused where no score hangs on it, too, and a word for nothing is a word.
+        The table is of our own making: a word for nothing is a word.
 
     Returns
     -------
@@ -85,22 +80,14 @@ def checked(
         ``attrs["assumed"]``: what was taken for what, what was assumed and left out.
     """
     out = {}
-    for name, value in (fixed or {}).items():
-        out[name] = pd.Series(value, raw.index, dtype=TEXT)
     about_nothing: list[str] = []
-    left_out = []
     for ours in filter(taken.get, ANSWER_COLUMNS):
         theirs = taken[ours]
         column = COLUMNS[ours]
         values = raw[theirs]
         if "cell" in column.parts and not strict:
             values = _without_nothing(values, about_nothing)
-        try:
-            out[ours] = column.read(values, theirs)
-        except MedcalError:
-            if strict or "aside" not in column.parts:
-                raise
-            left_out.append(theirs)
+        out[ours] = column.read(values, theirs)
     assumed = _assume(out, raw.index, dataset)
     _check_names(out, taken)
     word = ""
@@ -114,11 +101,11 @@ def checked(
     table = table[[name for name in ANSWER_COLUMNS if name in table]]
     _check_keys(table)
     others = raw.drop(columns=_used(taken))
-    left_out += others.columns.intersection(table.columns).tolist()
-    if left_out:
-        shown = ", ".join(map(repr, sorted(set(left_out))))
+    left_out = others.columns.intersection(table.columns)
+    if len(left_out):
+        shown = ", ".join(map(repr, left_out))
         assumed.append(f"left out, as they hold something else: {shown}")
-    table = table.join(others.drop(columns=left_out, errors="ignore"))
+    table = table.join(others.drop(columns=left_out))
     table.attrs["assumed"] = [*_taken(taken, word), *assumed, *about_nothing]
     return table
 
@@ -137,16 +124,14 @@ def _used(taken: Mapping[str, str]) -> list[str]:
 
 def _without_nothing(values: pd.Series, sentences: list[str]) -> pd.Series:
     """Cells of a column with words for nothing as missing ones; a sentence more on how many."""
-    texts = values
-    if values.dtype == object:
-        texts = values.map(lambda cell: cell if isinstance(cell, str) else None)
-    elif values.dtype != TEXT:
+    if values.dtype not in (TEXT, object):
         return values
-    cells = pd.Series(texts.dropna().unique(), dtype=TEXT)
+    texts = values.dropna().astype(str)
+    cells = pd.Series(texts.unique(), dtype=TEXT)
     words = cells[cells.str.fullmatch(f"(?s:{NOTHING})")]
-    is_word = texts.isin(words)
-    if not is_word.any():
+    if words.empty:
         return values
+    is_word = texts.isin(words).reindex(values.index, fill_value=False)
     shown = ", ".join(map(repr, words.str.strip().str.slice(0, 30).unique()[:4]))
     sentences.append(
         f"{is_word.sum():,} of {len(values):,} cells of '{values.name}' say that nothing is there "
@@ -181,25 +166,23 @@ def _check_names(out: Mapping[str, pd.Series], taken: Mapping[str, str]) -> None
         names = out[name]
         refuse(column, names, names.isna(), "is missing", _GIVE_KEY)
         if name != "item_id":
-            n_cases = names.groupby(names.str.casefold()).transform("nunique")
+            different = pd.Series(names.unique(), dtype=TEXT)
+            twins = different[different.str.casefold().duplicated()]
             problem = "is written in another case elsewhere"
-            refuse(column, names, n_cases > 1, problem, "write one name")
+            refuse(column, names, names.isin(twins), problem, "write one name")
 
 
 def _check_keys(table: pd.DataFrame) -> None:
     """Refuse two rows that are the same answer."""
     key = table[[name for name in KEY if name in table]]
     twice = key.duplicated(keep=False)
-    if not twice.any():
-        return
-    values = key.loc[twice.idxmax()]
-    is_same = (key == values).all(axis=1)
-    first, second, *_ = np.flatnonzero(is_same) + 1
-    shown = ", ".join(f"{name}={value}" for name, value in values.items())
-    raise MedcalError(
-        f"rows {first} and {second} are the same answer ({shown}); drop one, or number "
-        "repeated replies in a column 'sample'"
-    )
+    if twice.any():
+        is_same = (key == key.loc[twice.idxmax()]).all(axis=1)
+        first, second, *_ = np.flatnonzero(is_same) + 1
+        raise MedcalError(
+            f"rows {first} and {second} are the same answer; drop one, or number repeated replies "
+            "in a column 'sample'"
+        )
 
 
 def _taken(taken: Mapping[str, str], word: str) -> list[str]:
@@ -208,7 +191,7 @@ def _taken(taken: Mapping[str, str], word: str) -> list[str]:
     for ours in sorted(taken, key=lambda name: name not in ("confidence", "correct")):
         theirs = taken[ours]
         mark = f" ({word})" if word and ours == "confidence" else ""
-        if mark or theirs not in (ours, SCORED + ours, REPLIED + ours):
+        if mark or theirs not in (ours, OWN + ours):
             parts.append(f"{ours} from '{theirs}'{mark}")
     return [", ".join(parts)] if parts else []
 
@@ -251,7 +234,11 @@ def confidences(
     if high > 1:
         is_many = groups.count()[tops.index] >= _FEW
         _check_used(low, high, tops, is_many)
-    shares = within(values, array, column, low, high, _GIVE_SCALE)
+    room = ROUNDING * (high - low)
+    is_outside = (array < low - room) | (array > high + room)
+    problem = f"is outside {low:g} to {high:g}"
+    refuse(column, values, is_outside, problem, _GIVE_SCALE)
+    shares = np.clip(array, low, high)
     word = {1.0: "", 100.0: "percent"}.get(high, f"scale {low:g} to {high:g}")
     return (shares - low) / (high - low), word
 
@@ -260,17 +247,13 @@ def _plain_scale(
     values: pd.Series, array: NDArray, signed: NDArray, tops: pd.Series, column: str
 ) -> int:
     """1 or 100, where it is plain which; `tops` are the largest values of models and methods."""
-    if signed.any():
-        is_known = ~np.isnan(array)
-        is_odd = is_known & (signed != signed[is_known][0])
-        problem = "has another form: some cells have a percent sign and some have none"
-        refuse(column, values, is_odd, problem, _GIVE_SCALE)
-        return 100
     top = tops.max()
-    if tops.empty or top <= 1.01 or np.isinf(top):
+    if signed.any() and signed[~np.isnan(array)].all():
+        return 100
+    if not signed.any() and (tops.empty or top <= 1.01 or np.isinf(top)):
         return 1
     is_share = (array > 0) & (array < 1)
-    if tops.min() > 20 and top <= 100 and not is_share.any():
+    if not signed.any() and tops.min() > 20 and top <= 100 and not is_share.any():
         return 100
     problem = (
         "is the largest: percent, another scale, or percent and probabilities mixed?"
@@ -421,13 +404,12 @@ def check_images(table: pd.DataFrame) -> None:
     if "image_id" not in table:
         return
     lacking = table["image_id"].isna()
-    share = lacking.groupby(table["dataset"], sort=False).transform("mean")
+    share = lacking.groupby(table["dataset"]).transform("mean")
     partly = table["dataset"][lacking & (share < 1)]
-    if len(partly):
+    for row, dataset in partly.iloc[:1].items():
         raise MedcalError(
-            f"{len(partly):,} answers, the first in row {partly.index[0] + 1}, do not name their "
-            f"image, and others of '{partly.iloc[0]}' do (of merged cells the first alone is "
-            "filled); name it in every row, or leave it out by image_id= (nothing)"
+            f"row {row + 1} does not name its image, others of '{dataset}' do (of merged cells the "
+            "first alone is filled); name it in every row, or leave it out by image_id= (nothing)"
         )
 
 

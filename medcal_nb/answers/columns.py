@@ -11,7 +11,7 @@ import math
 import re
 import tomllib
 import unicodedata
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from decimal import Decimal
 from pathlib import Path
@@ -36,7 +36,7 @@ WRONG = frozenset(KNOWN["grades"]["wrong"].split())
 
 _PLAIN_NUMBERS = ("float16", "float32", "float64", "int32", "int64")
 #: How far outside its limits a number may lie: sums of rounded parts do.
-_ROUNDING = 1e-6
+ROUNDING = 1e-6
 
 #: Signs that nobody sees, and dashes: two names that differ by them look alike.
 _UNSEEN = re.compile("[\u00ad\u200b-\u200f\u202a-\u202e\u2060-\u2064\ufeff\x00-\x08]")
@@ -64,10 +64,7 @@ def fault(
     column: str, row: int, value: Any, problem: object, remedy: str
 ) -> MedcalError:
     """The error of one cell: row (counted from 1), the user's column, value, what to do."""
-    try:
-        shown = repr(value.item() if isinstance(value, np.generic) else value)
-    except (RecursionError, ValueError):  # too deep, too long a number
-        shown = type(value).__name__
+    shown = repr(value.item() if isinstance(value, np.generic) else value)
     return MedcalError(
         f"row {row + 1}, column '{column}': value {shown:.60} {problem}; {remedy}"
     )
@@ -92,7 +89,13 @@ def each(
 
     Each different cell is read once.
     """
-    codes, cells = _different(values)
+    if values.dtype == object:
+        # objects may be lists, and 1 is True to a dictionary: each is one of its own
+        is_there = values.notna().to_numpy(bool)
+        codes = np.where(is_there, is_there.cumsum() - 1, -1)
+        cells = values[is_there].tolist()
+    else:
+        codes, cells = pd.factorize(values)
     results = np.empty(len(cells) + 1, dtype=object)  # the last is that of code -1
     for k, cell in enumerate(cells):
         try:
@@ -101,16 +104,6 @@ def each(
             row = int((codes == k).argmax())
             raise fault(column, row, cell, error, remedy) from None
     return pd.Series(results[codes], values.index, dtype=dtype)
-
-
-def _different(values: pd.Series) -> tuple[NDArray, Sequence]:
-    """The number of each row's cell among the different ones (-1: missing), and these."""
-    if values.dtype != object:
-        return pd.factorize(values)
-    # objects may be lists, and 1 is True to a dictionary: each is one of its own
-    present = values.notna().to_numpy(bool)
-    codes = np.where(present, present.cumsum() - 1, -1)
-    return codes, values[present].tolist()
 
 
 # --- texts ---------------------------------------------------------------------------------------
@@ -207,35 +200,20 @@ def number(cell: Any) -> tuple[float, bool]:
         raise ValueError("is not a number") from None
 
 
-def within(
-    values: pd.Series,
-    array: NDArray,
-    column: str,
-    low: float,
-    high: float,
-    remedy: str,
-) -> NDArray[np.float64]:
-    """Numbers of a column, refused outside their limits, and cut to these where just outside."""
-    room = _ROUNDING * min(high - low, 100)
-    outside = (array < low - room) | (array > high + room) | np.isinf(array)
-    refuse(column, values, outside, f"is outside {low:g} to {high:g}", remedy)
-    return np.clip(array, low, high)
-
-
 def amounts(values: pd.Series, column: str) -> pd.Series:
     """Numbers that are not negative."""
-    remedy = "write a number, or leave it empty"
+    remedy = f"write a number, or leave it empty; {column}= (nothing) takes it as it is"
     array, _ = numbers(values, column, remedy)
-    array = within(values, array, column, 0, math.inf, remedy)
+    is_odd = (array < 0) | np.isinf(array)
+    refuse(column, values, is_odd, "is below 0 or has no end", remedy)
     return pd.Series(array, values.index)
 
 
 def counts(values: pd.Series, column: str) -> pd.Series:
     """Counts as whole numbers, missing where they are."""
     array = amounts(values, column)
-    odd = (array % 1 > 0) | (array > 2**53)
-    remedy = "write a count, or leave it empty"
-    refuse(column, values, odd, "is not a whole number", remedy)
+    is_odd = (array % 1 > 0) | (array > 2**53)
+    refuse(column, values, is_odd, "is not a whole number", "write a count")
     return array.astype("Int64")
 
 
@@ -287,9 +265,8 @@ def _options(cell: Any) -> dict[str, float] | None:
         shares = {str(name): float(p) for name, p in table.items() if p is not None}
     except (TypeError, ValueError, RecursionError):
         raise ValueError("is not a table of names and values") from None
-    for name, p in shares.items():
-        if not 0 <= p <= 1 + _ROUNDING:
-            raise ValueError(f"holds {name!r}: {p:g}, which is not a probability")
+    if not all(0 <= p <= 1 + ROUNDING for p in shares.values()):
+        raise ValueError("holds a value that is not a probability")
     return shares
 
 
@@ -313,30 +290,6 @@ _JSON = json.JSONEncoder(
 )
 
 
-def by_option(shares: pd.DataFrame) -> pd.DataFrame:
-    """Answers by the probabilities of their options: the likeliest, its probability, and all.
-
-    Parameters
-    ----------
-    shares : (n, k) DataFrame
-        A column an option.
-
-    Returns
-    -------
-    DataFrame
-        ``answer``, ``confidence``, ``option_probabilities``.
-
-    Examples
-    --------
-    >>> by_option(pd.DataFrame({"A": [0.2, 1.0], "B": [0.8, 0.0]}))["answer"].tolist()
-    ['B', 'A']
-    """
-    chosen = pd.DataFrame({"confidence": shares.max(axis=1)})
-    chosen["answer"] = shares.idxmax(axis=1).astype(TEXT)
-    chosen["option_probabilities"] = shares.to_dict("records")
-    return chosen
-
-
 # --- the schema ----------------------------------------------------------------------------------
 
 
@@ -356,7 +309,6 @@ class Column(NamedTuple):
         - always: every table of `load_answers` has it
         - value: may be one value for all rows, which is named in the place of a column
         - cell: a word for nothing in it is a missing cell
-        - aside: no score hangs on it, so that it is left out where it holds something else
         - sum: added up over the replies that make one answer
     """
 
@@ -381,17 +333,17 @@ COLUMNS = {
     "question_type": Column(texts, "item always"),
     "split": Column(texts, "item always value"),
     "strategy": Column(names, "key always value"),
-    "sample": Column(counts, "key aside"),
+    "sample": Column(counts, "key"),
     "answer": Column(texts, "reply always cell"),
     "gold": Column(golds, "item always cell"),
     "confidence": Column(_as_it_is, "reply always cell"),
     "correct": Column(flags, "reply always cell"),
-    "option_probabilities": Column(option_tables, "reply aside"),
+    "option_probabilities": Column(option_tables, "reply"),
     "raw": Column(texts, "reply"),
-    "parse_ok": Column(flags, "reply aside"),
-    "prompt_tokens": Column(counts, "aside sum"),
-    "new_tokens": Column(counts, "reply aside sum"),
-    "seconds": Column(amounts, "reply aside sum"),
+    "parse_ok": Column(flags, "reply"),
+    "prompt_tokens": Column(counts, "sum"),
+    "new_tokens": Column(counts, "reply sum"),
+    "seconds": Column(amounts, "reply sum"),
 }
 
 #: Columns of answers, in order. Others may follow them and are kept.

@@ -28,7 +28,6 @@ UNGRADABLE = "?"
 _ANSWERS = set(KNOWN["grades"]["answers"].split())
 _RIGHT = RIGHT - _ANSWERS
 _WRONG = WRONG - _ANSWERS | {UNGRADABLE}
-_MOST_SHOWN = 5  # rows that a message names
 #: What of a plan need not be said.
 _USUAL = {"delta": 0.1, "budget": 400, "seed": 0}
 #: Regions and tests of `certify`, a part of the hash: a sheet begun with others is not continued.
@@ -83,8 +82,7 @@ class GradeSheet:
     Raises
     ------
     MedcalError
-        If the sheet is of other answers or another plan, or a grade cannot be read: all is named
-        by row.
+        If the sheet is of other answers or another plan, or a grade cannot be read.
     """
 
     def __init__(
@@ -162,11 +160,10 @@ class GradeSheet:
         return len(grades)
 
     def _refuse(self, is_bad: pd.Series, problem: str, column: str) -> None:
-        """Name the rows of the sheet in which something is wrong."""
-        cells = self.rows[column][is_bad[is_bad].index]
-        shown = [f"row {k + 1} ({cell!r})" for k, cell in cells.items()]
-        if shown:
-            raise MedcalError(f"{', '.join(shown[:_MOST_SHOWN])} {problem}")
+        """Name the first row of the sheet in which something is wrong."""
+        for row in is_bad.index[is_bad][:1]:
+            cell = self.rows[column][row]
+            raise MedcalError(f"row {row + 1} ({cell!r}) {problem}")
 
     def stand(self, batch: int) -> MethodCertificates:
         """Where the certificates stand, and so many answers to grade next."""
@@ -201,16 +198,15 @@ class GradeSheet:
         new = new.astype(TEXT)
         new[GRADE] = None
         new[PLAN] = str(self.plan)
-        rows = new
+        n = len(new)
         if not self.rows.empty:
-            is_new = ~_keys(new).isin(_keys(self.rows))
-            if not is_new.any():
-                return len(new)
-            rows = pd.concat([self.rows, new[is_new]])
-        if self._stored() != self._bytes:
-            raise MedcalError(f"{self.path}: was changed meanwhile; run it again")
-        write_table(rows.astype(TEXT), self.path, force=True)
-        return len(new)
+            new = new[~_keys(new).isin(_keys(self.rows))]
+        if len(new):
+            if self._stored() != self._bytes:
+                raise MedcalError(f"{self.path}: was changed meanwhile; run it again")
+            rows = pd.concat([self.rows, new]).astype(TEXT)
+            write_table(rows, self.path, force=True)
+        return n
 
     def write_threshold(self, stand: MethodCertificates, to: Path) -> None:
         """Write the threshold that retains most and its certificate, and the others, as JSON."""

@@ -81,21 +81,17 @@ def load_answers(source: PathLike | list[PathLike], **how: Any) -> pd.DataFrame:
     recorded = recorded_names()
     if isinstance(source, list):
         tables = {}
-        for one in source:
-            is_file = str(one) not in recorded
-            tables[str(one)] = load_answers(one, **how if is_file else {})
+        for one in map(str, source):
+            options = {} if one in recorded else how
+            tables[one] = load_answers(one, **options)
         return together(tables)
     name = str(source)
     if name in recorded:
         _leave_out(name, how)
         return load_recorded(name)
     if not Path(source).exists():
-        if not recorded:
-            raise MedcalError(
-                f"no file {name}; if it is a recorded one, {FROM_A_CLONE}"
-            )
-        if hint := did_you_mean(name, recorded):
-            raise MedcalError(f"no file {name}, and no recorded answers{hint}")
+        hint = did_you_mean(name, recorded) if recorded else f"; {FROM_A_CLONE}"
+        raise MedcalError(f"{name}: no such file, and no recorded answers{hint}")
     answers = typed(read_answers(source, **how))
     assumed = answers.attrs["assumed"] + _missing(answers)
     table = one_answer_an_item(answers, name).drop(columns="sample", errors="ignore")
@@ -107,7 +103,6 @@ def read_answers(
     source: PathLike,
     *,
     scale: str | float | None = None,
-    probabilities: str | list[str] = "",
     sheet: str | None = None,
     grade: str | None = None,
     grades: PathLike | None = None,
@@ -122,9 +117,6 @@ def read_answers(
     scale : str or float, optional
         The scale of the confidence where it is neither 0 to 1 nor plainly percent: ``"percent"``,
         its upper end (``10``), both (``"1-5"``) or ``"log"`` for log-probabilities.
-    probabilities : str or list of str
-        Columns of one probability for each option, named by the option after the last ``_``. The
-        answer is the option of the largest, the confidence its probability.
     sheet : str, optional
         Which sheet of an Excel file that has several.
     grade : str, optional
@@ -148,22 +140,18 @@ def read_answers(
         check_known(name, NAMES, "column of ours")
     if is_log(source):
         return _of_log(source, columns)
-    shares = probabilities
-    if isinstance(shares, str):
-        shares = [name.strip() for name in shares.split(",") if name.strip()]
-    is_table = bool(columns.get("confidence") or shares)
+    is_table = bool(columns.get("confidence"))
     raw = open_table(source, sheet, grade, is_table=is_table)
     is_of_tool = "reader" in raw.attrs
     with of_file(source):
         if is_of_tool:
             found = _of_tool(raw, columns, scale)
         else:
-            found = recognise(raw, columns, scale=scale, probabilities=shares)
+            found = recognise(raw, columns, scale=scale)
             check_enough(found, ungraded=ungraded)
         answers = checked(
             found.table,
             found.taken,
-            fixed=found.fixed,
             dataset=Path(source).name.split(".")[0],
             scale=1 if is_of_tool or found.is_scored else scale,
         )
@@ -238,9 +226,9 @@ def _of_tool(
     raw: pd.DataFrame, columns: dict[str, str], scale: str | float | None
 ) -> Recognised:
     """What is what in the log of a tool, which says it itself but for what the user names."""
-    table = raw.drop(columns=[*columns], errors="ignore")
+    table = raw.assign(**columns)
     taken = {name: name for name in [*ANSWER_COLUMNS, "options"] if name in table}
-    found = Recognised(table=table, taken=taken, fixed=columns, named={*columns})
+    found = Recognised(table=table, taken=taken, named={*columns})
     is_sure = "confidence" in table and table["confidence"].notna().any()
     if "answer" in table and not is_sure:
         _read_replies(found, scale)

@@ -190,19 +190,16 @@ def _stored(rows: Iterable[dict] | pd.DataFrame) -> list[tuple]:
     table = _checked(raw if "sample" in raw else raw.assign(sample=0))
     aside = table.reindex(columns=[*KEY, *_ASIDE]).astype(object)
     aside = aside.where(aside.notna(), None)
-    texts = {}
+    pairs: list[list[str]] = [[] for _ in range(len(table))]
     for name in table.columns.difference(aside.columns):
         remedy = "drop this column, or write it as text"
-        texts[name] = each(table[name], as_json, str(name), remedy).to_numpy()
-    stored = []
-    for k, key in enumerate(aside.itertuples(index=False, name=None)):
-        pairs = []
-        for name, text in texts.items():
-            if text[k]:
-                pairs.append(f"{json.dumps(name)}:{text[k]}")
-        answer = ",".join(pairs)
-        stored.append((*key, f"{{{answer}}}"))
-    return stored
+        texts = each(table[name], as_json, str(name), remedy)
+        for pair, text in zip(pairs, texts, strict=True):
+            if text:
+                pair.append(f"{json.dumps(name)}:{text}")
+    answers = [f"{{{','.join(pair)}}}" for pair in pairs]
+    keys = aside.itertuples(index=False, name=None)
+    return [(*key, answer) for key, answer in zip(keys, answers, strict=True)]
 
 
 def _checked(raw: pd.DataFrame) -> pd.DataFrame:

@@ -18,12 +18,8 @@ from medcal_nb.answers.columns import (
     RIGHT,
     TEXT,
     WRONG,
-    by_option,
     columns_of,
     flags,
-    number,
-    numbers,
-    refuse,
 )
 from medcal_nb.errors import MedcalError, did_you_mean
 from medcal_nb.grading import grade_table
@@ -41,18 +37,13 @@ KINDS = ("closed", "choice", "open")
 #: Whose replies have one form and one scale.
 _RUN = ("model", "dataset", "strategy")
 
-#: How far from 1 a row of probabilities may sum.
-_SUM = 0.01
-#: What follows from the probabilities of options, and where it comes from.
-_CHOSEN = ("answer", "confidence", "option_probabilities")
-SCORED = "the options: "
-#: Where the answer and the confidence come from that a reply states.
-REPLIED = "the replies: "
+#: How columns begin that are no columns of the file: of a reply, or a value for all.
+OWN = "as read: "
 
-_OPTIONAL = ("answer", "gold", "strategy", "modality", "reader", "options", "reply")
 _OF_MODELS = ("_confidence", "_conf", "_correct", "_answer", "_prediction")
 _UMLAUTS = str.maketrans({"ä": "ae", "ö": "oe", "ü": "ue", "ß": "ss"})
 _ANSWERS = frozenset(KNOWN["grades"]["answers"].split())
+_NUMBER = r"\s*[+-]?[\d.,]+(?:[eE][+-]?\d+)?\s*%?\s*"
 _MOST_WORDS = 50
 _MOST_LOOKED_AT = 5000
 
@@ -64,11 +55,9 @@ class Recognised:
     Attributes
     ----------
     table : DataFrame
-        As it stood in the file, with the options chosen in the place of their probabilities.
+        As it stood in the file, and what was read from it.
     taken : dict of str
         The column of the table that each of ours is taken from.
-    fixed : dict of str
-        Ours that are one value in all rows.
     assumed : list of str
         What was left open, in sentences.
     named : set of str
@@ -77,14 +66,18 @@ class Recognised:
 
     table: pd.DataFrame
     taken: dict[str, str]
-    fixed: dict[str, str] = field(default_factory=dict)
     assumed: list[str] = field(default_factory=list)
     named: set[str] = field(default_factory=set)
+
+    def add(self, ours: str, values: Any) -> None:
+        """Take one of ours from elsewhere than a column of the file."""
+        self.table = self.table.assign(**{OWN + ours: values})
+        self.taken[ours] = OWN + ours
 
     @property
     def is_scored(self) -> bool:
         """Whether the confidence is a probability: of options, or read from replies."""
-        return self.taken.get("confidence", "").startswith((SCORED, REPLIED))
+        return self.taken.get("confidence", "").startswith(OWN)
 
 
 def plain_column(name: object) -> str:
@@ -105,7 +98,6 @@ def recognise(
     raw: pd.DataFrame,
     named: Mapping[str, str],
     *,
-    probabilities: Sequence[str] = (),
     scale: str | float | None = None,
 ) -> Recognised:
     """Which column of a table each of ours is taken from, and what was left open.
@@ -118,8 +110,6 @@ def recognise(
     raw : DataFrame
     named : mapping
         Of ours to theirs, as the user named them; an empty name says that there is none.
-    probabilities : sequence of str
-        Columns of one probability for each option.
     scale : str or float, optional
         Of the confidences that replies state.
 
@@ -133,14 +123,7 @@ def recognise(
     for ours, theirs in named.items():
         if theirs and theirs not in raw and ours not in COLUMN_OR_VALUE:
             raise _lacking(f"no column '{theirs}', which was named", theirs, raw)
-    found = Recognised(table=raw, taken={})
-    named = dict(named)
-    if probabilities:
-        _check_replaced(raw, probabilities, named)
-        _choose(found, probabilities)
-        named = {"strategy": "option_probability"} | named
-        named |= {name: SCORED + name for name in _CHOSEN}
-    found.named = {*named}
+    found = Recognised(table=raw, taken={}, named={*named})
     _by_name(found, named)
     _fill_from_replies(found, scale)
     if {"correct", "answer"} <= {*found.taken} and not {"correct", "gold"} & {*named}:
@@ -155,40 +138,38 @@ def _by_name(found: Recognised, named: Mapping[str, str]) -> None:
         if theirs in raw:
             found.taken[ours] = theirs
         elif theirs:
-            found.fixed[ours] = theirs
+            found.add(ours, theirs)
     free = [name for name in raw if name not in found.taken.values()]
     for ours in NAMES:
         candidates = [] if ours in named else _candidates(ours, free, raw)
-        names = ", ".join(map(repr, candidates))
-        if len(candidates) == 1:
-            found.taken[ours] = candidates[0]
-            free.remove(candidates[0])
-        elif candidates and ours in _OPTIONAL:
-            found.assumed.append(f"{ours}: {names} may be it, none is taken")
-        elif candidates:
+        if len(candidates) > 1:
+            names = ", ".join(map(repr, candidates))
             raise MedcalError(
                 f"{len(candidates)} columns may be the {ours}: {names}; name one: "
-                f"{ours}={candidates[0]}"
+                f"{ours}={candidates[0]}, or {ours}= (nothing)"
             )
+        for name in candidates:
+            found.taken[ours] = name
+            free.remove(name)
 
 
 def check_enough(found: Recognised, *, ungraded: bool = False) -> None:
     """Refuse a table that does not say how sure, or (unless `ungraded`) how right answers are."""
     taken = found.taken
+    problem = ""
     if "confidence" not in {*taken, *found.named}:
         _refuse_wide(found.table)
         problem = (
-            "no column 'confidence'; name it by confidence=COLUMN (-c on the command line), "
-            "options by probabilities=A,B, or replies by reply=COLUMN"
+            "no column 'confidence'; name it by confidence=COLUMN (-c on the command line), or "
+            "replies by reply=COLUMN"
         )
-        raise _lacking("; ".join([problem, *found.assumed]), "confidence", found.table)
-    is_graded = "correct" in taken or {"answer", "gold"} <= {*taken}
-    if not is_graded and not ungraded:
+    elif not (ungraded or "correct" in taken or {"answer", "gold"} <= {*taken}):
         problem = (
             "nothing says which answers are correct; name a column by correct=COLUMN, or two by "
             "answer=COLUMN and gold=COLUMN"
         )
-        raise _lacking("; ".join([problem, *found.assumed]), "correct", found.table)
+    if problem:
+        raise _lacking("; ".join([problem, *found.assumed]), "confidence", found.table)
 
 
 def _refuse_wide(raw: pd.DataFrame) -> None:
@@ -235,12 +216,9 @@ def _fits(ours: str, name: str, values: pd.Series) -> bool:
 
 def words_of(values: pd.Series) -> set[str]:
     """The different cells of a column in small letters, if they are few; else none."""
-    try:
-        cells = values.dropna().unique()
-    except TypeError:  # lists and tables
-        return set()
+    cells = values.dropna().astype(str).unique()
     few = cells if len(cells) <= _MOST_WORDS else []
-    words = {str(cell).strip().casefold() for cell in few if not is_nothing(cell)}
+    words = {cell.strip().casefold() for cell in few if not is_nothing(cell)}
     return words - {""}
 
 
@@ -252,17 +230,9 @@ def is_grade(values: pd.Series) -> bool:
 
 def _is_number(values: pd.Series) -> bool:
     """Whether nearly all cells are numbers: a few may be refusals in words."""
-    cells = values[values.notna() & (values != "")].iloc[:_MOST_LOOKED_AT]
-    cells = cells[~cells.map(is_nothing).astype(bool)]
-    return cells.map(_has_number).sum() > 0.9 * len(cells)
-
-
-def _has_number(cell: Any) -> bool:
-    try:
-        number(cell)
-    except ValueError:
-        return False
-    return True
+    cells = values.dropna().iloc[:_MOST_LOOKED_AT].astype(str)
+    cells = cells[~cells.map(is_nothing).astype(bool) & (cells != "")]
+    return cells.str.fullmatch(_NUMBER).sum() > 0.9 * len(cells)
 
 
 def _ask_for_gold(found: Recognised) -> None:
@@ -312,8 +282,7 @@ def _fill_from_replies(found: Recognised, scale: str | float | None) -> None:
     if read["confidence"].isna().all():
         wanted.discard("confidence")
     for name in wanted:
-        taken[name] = REPLIED + name
-        found.table = found.table.assign(**{REPLIED + name: read[name]})
+        found.add(name, read[name])
 
 
 def read_column(
@@ -385,57 +354,3 @@ def known_kinds(values: pd.Series) -> pd.Series:
     """The kinds of questions that have rules of their own; None where it is another."""
     kinds = values.astype(TEXT).str.casefold().astype(object)
     return kinds.where(kinds.isin(KINDS), None)
-
-
-# --- probabilities of options ---------------------------------------------------------------------
-
-
-def _choose(found: Recognised, names: Sequence[str]) -> None:
-    """Put answers and confidences in the place of the probabilities of options.
-
-    Each column is named by its option after the last ``_``.
-    """
-    raw = found.table
-    options = [str(name).rsplit("_", 1)[-1] for name in names]
-    if len(set(options)) < max(2, len(names)):
-        raise MedcalError(
-            "probabilities need two columns or more that end in different options after the last "
-            "'_'"
-        )
-    remedy = "write exp of a log-probability, the softmax of logits, a hundredth of a percentage"
-    columns = [numbers(raw[name], name, remedy)[0] for name in names]
-    shares = pd.DataFrame(np.column_stack(columns), raw.index, options)
-    n_missing = shares.isna().sum().sum()
-    total = shares.sum(axis=1, min_count=1)
-    is_bad = ~(total <= 1 + _SUM) | (shares < 0).any(axis=1)
-    problem = "and the other options are no probabilities that sum to at most 1"
-    refuse(names[0], raw[names[0]], is_bad, problem, remedy)
-    shown = ", ".join(map(repr, names))
-    found.assumed.append(f"confidence from the probabilities of options {shown}")
-    if n_missing:
-        found.assumed.append(
-            f"{n_missing:,} probabilities of options are missing: they count as 0"
-        )
-    chosen = by_option(shares.fillna(0)).add_prefix(SCORED)
-    found.table = raw.drop(columns=[*names]).join(chosen)
-
-
-def _check_replaced(
-    raw: pd.DataFrame, shares: Sequence[str], named: Mapping[str, str]
-) -> None:
-    """Refuse probabilities that are not there, or beside another answer of the file."""
-    for name in shares:
-        if name not in raw:
-            raise _lacking(f"no column '{name}', which was named", name, raw)
-    for ours in _CHOSEN:
-        if named.get(ours):
-            raise MedcalError(
-                f"{ours}={named[ours]} beside probabilities of options, from which the {ours} "
-                "follows; leave one of them out"
-            )
-    if "answer" in raw and "answer" not in {*named, *named.values(), *shares}:
-        raise MedcalError(
-            "column 'answer' stands beside probabilities of options, from which the model's "
-            "answer follows; write gold=answer if it is the right answer, answer= (nothing) if it "
-            "is to be left out"
-        )

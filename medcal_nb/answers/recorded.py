@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 from scipy.special import softmax
 
-from medcal_nb.answers.columns import GRADED_COLUMNS, TEXT, by_option
+from medcal_nb.answers.columns import GRADED_COLUMNS, TEXT
 from medcal_nb.errors import MedcalError, check_known
 from medcal_nb.files import (
     check_shipped,
@@ -226,12 +226,13 @@ def _with_option_probabilities(table: pd.DataFrame, logits: str) -> pd.DataFrame
     values = table.filter(regex=f"^{logits}")
     options = values.columns.str.removeprefix(logits)
     shares = softmax(values.to_numpy(float), axis=1)  # questions × options
-    chosen = by_option(pd.DataFrame(shares, table.index, options))
+    shares = pd.DataFrame(shares, table.index, options)
+    chosen = shares.idxmax(axis=1).astype(TEXT)
     return table.drop(columns=values.columns).assign(
-        answer=chosen["answer"],
-        option_probability=chosen["confidence"],
-        option_probabilities=chosen["option_probabilities"],
-        correct=table["gold"] == chosen["answer"],
+        answer=chosen,
+        option_probability=shares.max(axis=1),
+        option_probabilities=shares.to_dict("records"),
+        correct=table["gold"] == chosen,
     )
 
 

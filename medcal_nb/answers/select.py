@@ -81,15 +81,6 @@ def _check(tree: ast.Expression, table: pd.DataFrame) -> None:
         if isinstance(node, ast.Compare) and isinstance(node.left, ast.Name):
             column = node.left.id
             known = table[column].dropna().unique()
-            for value in _texts(node.comparators):
-                check_known(value, known, f"row has {column}")
-
-
-def _texts(nodes: list[ast.expr]) -> list[str]:
-    """Texts that a comparison names, alone or in a list."""
-    texts = []
-    for node in nodes:
-        for leaf in ast.walk(node):
-            if isinstance(leaf, ast.Constant) and isinstance(leaf.value, str):
-                texts.append(leaf.value)
-    return texts
+            for leaf in ast.walk(node):
+                if isinstance(leaf, ast.Constant) and isinstance(leaf.value, str):
+                    check_known(leaf.value, known, f"row has {column}")

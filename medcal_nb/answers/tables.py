@@ -14,7 +14,7 @@ import zipfile
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import pandas as pd
 import pyarrow as pa
@@ -26,15 +26,16 @@ from medcal_nb.answers.columns import TEXT, as_json, each, of_file, refuse
 from medcal_nb.errors import MedcalError
 from medcal_nb.files import PathLike, new_file, require_file
 
-MOST_COLUMNS = 10_000
 #: How many times its size a packed file may unpack to; real ones pack to a tenth or less.
 _MOST_TIMES = 100
 _SMALL = 1 << 20  # bytes, or values, that any file may unpack to
 _LARGE = 512 << 20  # bytes of text that only a file of their order may hold
 _MOST_CELLS = 30_000_000  # of a sheet, empty ones between others included
+_TOO_LARGE = "unpacks to far more than its size; not read, for safety"
 _BLOCK = 16 << 20  # bytes of CSV parsed at a time; also the longest row there may be
-_FORMULA = re.compile(r"'*[=+\-@\t\r]")
-_NUMBER = re.compile(r"[+-]?[\d.]+(?:[eE][+-]?\d+)?")
+#: What a spreadsheet runs, the ' before it included, and what only begins so.
+_FORMULA = r"'*[=+\-@\t\r]"
+_NUMBER = r"[+-]?[\d.]+(?:[eE][+-]?\d+)?"
 
 
 def is_log(path: PathLike) -> bool:
@@ -104,8 +105,7 @@ def _reason(error: Exception) -> str:
 def table_of(rows: Iterable[dict]) -> pd.DataFrame:
     """Rows as a table; columns of texts are such, others hold objects where their types differ."""
     rows = list(rows)
-    names = list(dict.fromkeys(name for row in rows for name in row))
-    _check_names(names)
+    names = dict.fromkeys(name for row in rows for name in row)
     columns = {}
     for name in names:
         column = pd.Series([row.get(name) for row in rows], dtype=object)
@@ -117,51 +117,39 @@ def table_of(rows: Iterable[dict]) -> pd.DataFrame:
 
 
 def _check_names(names: list) -> None:
-    """Refuse a table with two columns of one name, or with more columns than any has."""
-    if len(names) > MOST_COLUMNS:
-        raise MedcalError(
-            f"{len(names):,} columns, more than {MOST_COLUMNS:,}; write one row an answer"
-        )
-    if len(set(names)) < len(names):
-        raise MedcalError(
-            f"two columns are called '{_twice(names)}'; rename one of them"
-        )
-
-
-def _twice(names: Iterable[Any]) -> Any:
-    """The name that stands there most often."""
-    return Counter(names).most_common(1)[0][0]
+    """Refuse a table with two columns of one name."""
+    ((name, n),) = Counter(names).most_common(1) or [("", 0)]
+    if n > 1:
+        raise MedcalError(f"two columns are called '{name}'; rename one of them")
 
 
 # --- CSV and Parquet -----------------------------------------------------------------------------
 
 
 def _read_csv(path: Path) -> pd.DataFrame:
-    with path.open("rb") as file:
-        mark, names = _header(file, path.suffix.lower() == ".tsv")
-        file.seek(0)
-        table = pa.csv.read_csv(
-            file,
-            # one thread names the row in its errors
-            pa.csv.ReadOptions(use_threads=False, block_size=_BLOCK),
-            pa.csv.ParseOptions(delimiter=mark, newlines_in_values=True),
-            pa.csv.ConvertOptions(
-                column_types=dict.fromkeys(names, pa.string()),
-                null_values=[""],
-                strings_can_be_null=True,
-                quoted_strings_can_be_null=False,
-            ),
-        )
-    frame = _as_frame(table).rename(columns=_without_guard)
+    mark, names = _header(path)
+    table = pa.csv.read_csv(
+        path,
+        # one thread names the row in its errors
+        pa.csv.ReadOptions(use_threads=False, block_size=_BLOCK),
+        pa.csv.ParseOptions(delimiter=mark, newlines_in_values=True),
+        pa.csv.ConvertOptions(
+            column_types=dict.fromkeys(names, pa.string()),
+            null_values=[""],
+            strings_can_be_null=True,
+            quoted_strings_can_be_null=False,
+        ),
+    )
+    frame = _as_frame(table)
     for place, name in enumerate(frame):
         cells = frame[name]
         has_lines = cells.str.contains("\n", regex=False, na=False)
         if has_lines.any():
             _refuse_rows(cells.where(has_lines, ""), mark, place, len(names))
-        is_guarded = cells.str.startswith("'", na=False)
-        if is_guarded.any():
-            frame[name] = cells.map(_without_guard, na_action="ignore").astype(TEXT)
-    return frame
+    # the ' that `without_formulas` writes is taken back
+    guard = f"^'({_FORMULA})"
+    plain = frame.apply(lambda cells: cells.str.replace(guard, r"\1", regex=True))
+    return plain.rename(columns=lambda name: re.sub(guard, r"\1", name))
 
 
 def _refuse_rows(cells: pd.Series, mark: str, place: int, n_names: int) -> None:
@@ -177,22 +165,21 @@ def _refuse_rows(cells: pd.Series, mark: str, place: int, n_names: int) -> None:
     refuse(str(cells.name), cells, has_rows, problem, "close or remove it")
 
 
-def _header(file: IO[bytes], has_tabs: bool) -> tuple[str, list[str]]:
+def _header(path: Path) -> tuple[str, list[str]]:
     """What stands between the cells of a table of text, and the names in its first row."""
-    lines = iter(lambda: file.readline(_BLOCK), b"")
-    head = next(filter(bytes.strip, lines), b"")
-    if b"\0" in head:
-        raise MedcalError("not a text file (UTF-16?); save it as UTF-8")
-    line = head.decode("utf-8-sig")
-    mark = "\t" if has_tabs else max(",;\t", key=line.count)
-    if mark not in line and "|" in line:
-        raise MedcalError(
-            "cells between '|'; save it with commas, semicolons or tabs between them"
-        )
-    rest = (text.decode("utf-8", "replace") for text in itertools.chain([head], lines))
-    rows = csv.reader((text.removeprefix("\ufeff") for text in rest), delimiter=mark)
-    names = next(rows, [])  # a name in quotation marks may go over lines
-    _check_title(names, next(rows, []))
+    with path.open(encoding="utf-8-sig", errors="replace", newline="") as file:
+        line = next(filter(str.strip, iter(lambda: file.readline(_BLOCK), "")), "")
+        if "\0" in line:
+            raise MedcalError("not a text file (UTF-16?); save it as UTF-8")
+        mark = max(",;\t", key=line.count)
+        if mark not in line and "|" in line:
+            raise MedcalError(
+                "cells between '|'; save it with commas, semicolons or tabs between them"
+            )
+        # a name in quotation marks may go over lines
+        rows = csv.reader(itertools.chain([line], file), delimiter=mark)
+        names = next(rows, [])
+        _check_title(names, next(rows, []))
     _check_names(names)
     return mark, names
 
@@ -208,26 +195,18 @@ def _check_title(names: Sequence[Any], second: Sequence[Any]) -> None:
         )
 
 
-def _without_guard(text: str) -> str:
-    """A text without the ' that `without_formulas` writes before it."""
-    is_guarded = text.startswith("'") and _FORMULA.match(text)
-    return text[1:] if is_guarded else text
-
-
 def _read_parquet(path: Path) -> pd.DataFrame:
     file = pq.ParquetFile(path)
     schema = file.schema_arrow
     _check_names(schema.names)
     # lists may hold endless values in a few bytes
     about = file.metadata
-    for group, place in itertools.product(
-        range(about.num_row_groups), range(about.num_columns)
-    ):
-        values = about.row_group(group).column(place).num_values
-        if values > _MOST_TIMES * about.num_rows + _SMALL:
-            raise MedcalError(
-                f"a column holds {values:,} values in {about.num_rows:,} rows; not read, for safety"
-            )
+    most = _MOST_TIMES * about.num_rows + _SMALL
+    for n in range(about.num_row_groups):
+        group = about.row_group(n)
+        for place in range(group.num_columns):
+            if group.column(place).num_values > most:
+                raise MedcalError(_TOO_LARGE)
     # texts that repeat stay packed
     packed = [field.name for field in schema if pa.types.is_string(field.type)]
     # the labels of a frame's rows say nothing, unless they have a name
@@ -237,9 +216,7 @@ def _read_parquet(path: Path) -> pd.DataFrame:
     chunks = itertools.chain.from_iterable(column.chunks for column in table.columns)
     size = sum(map(_text_bytes, chunks))
     if size > max(_LARGE, _MOST_TIMES * path.stat().st_size):
-        raise MedcalError(
-            f"{table.num_rows:,} rows unpack to {size:,} bytes of text; not read, for safety"
-        )
+        raise MedcalError(_TOO_LARGE)
     return _as_frame(table)
 
 
@@ -302,21 +279,12 @@ def _read_packed(path: Path) -> list[dict]:
 
 def _parsed(text: bytes, where: str = "") -> Any:
     try:
-        return json.loads(text.decode("utf-8-sig"), object_pairs_hook=_object)
+        return json.loads(text.decode("utf-8-sig"))
     except (ValueError, RecursionError) as error:
         raise MedcalError(
             f"{where}not JSON in UTF-8, cut off or damaged ({_reason(error)}); mend it, or name "
             "JSON over several lines .json"
         ) from None
-
-
-def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """An object of JSON, refused where a name stands in it twice: no value is guessed."""
-    values = dict(pairs)
-    if len(values) < len(pairs):
-        twice = _twice(name for name, _ in pairs)
-        raise ValueError(f"'{twice}' stands twice in one object")
-    return values
 
 
 # --- Excel and packed files ----------------------------------------------------------------------
@@ -332,7 +300,7 @@ def _plain_zip(path: Path) -> zipfile.ZipFile:
         members = archive.infolist()
         size = sum(member.file_size for member in members)
         if size > _MOST_TIMES * path.stat().st_size + _SMALL:
-            raise MedcalError(f"unpacks to {size:,} bytes; not read, for safety")
+            raise MedcalError(_TOO_LARGE)
         for member in members:
             with archive.open(member) as file, plain.open(member.filename, "w") as to:
                 for _ in range(0, member.file_size, _SMALL):
@@ -349,8 +317,8 @@ def _read_sheet(path: Path, wanted: str | None) -> pd.DataFrame:
         sheets = []
         for sheet in book.worksheets:
             sheet.reset_dimensions()  # what a file declares need not be true
-            may_be = sheet.sheet_state == "visible" and wanted is None and _holds(sheet)
-            if may_be or sheet.title == wanted:
+            is_shown = sheet.sheet_state == "visible"
+            if sheet.title == wanted or (is_shown and wanted is None):
                 sheets.append(sheet)
         if len(sheets) != 1:
             titles = ", ".join(repr(sheet.title) for sheet in book.worksheets)
@@ -376,12 +344,6 @@ def _read_sheet(path: Path, wanted: str | None) -> pd.DataFrame:
     return table_of(rows)
 
 
-def _holds(sheet: Any) -> bool:
-    """Whether a sheet holds something in its first rows."""
-    few = sheet.iter_rows(max_row=9, max_col=20, values_only=True)
-    return any(cell is not None for line in few for cell in line)
-
-
 def _lines(sheet: Any) -> Iterator[list]:
     """The lines of a sheet that hold something, no further than the cells of a large one."""
     cells = 0
@@ -392,9 +354,8 @@ def _lines(sheet: Any) -> Iterator[list]:
                 f"more than {_MOST_CELLS:,} cells, empty ones included, or a row beyond "
                 "1,048,576, where sheets end; save it as CSV"
             )
-        values = [None if cell == "" else cell for cell in line]
-        if any(value is not None for value in values):
-            yield values
+        if any(cell is not None for cell in line):
+            yield [*line]
 
 
 _READ: dict[str, Callable] = {
@@ -422,15 +383,13 @@ def without_formulas(table: pd.DataFrame) -> pd.DataFrame:
     ["'=1+1", '-2', 'b']
     """
     table = table.rename(
-        columns=lambda name: f"'{name}" if _FORMULA.match(str(name)) else name
+        columns=lambda name: re.sub(f"^({_FORMULA})", r"'\1", str(name))
     )
-    for name, kind in table.dtypes.items():
-        if kind in (TEXT, object):
-            column = table[name].astype(TEXT)
-            # by their patterns: pandas 2.2 takes no other
-            is_formula = column.str.match(_FORMULA.pattern, na=False)
-            risky = is_formula & ~column.str.fullmatch(_NUMBER.pattern, na=False)
-            table[name] = column.where(~risky.astype(bool), "'" + column)
+    for name in table.select_dtypes([TEXT, object]):
+        column = table[name].astype(TEXT)
+        is_formula = column.str.match(_FORMULA, na=False)
+        is_risky = is_formula & ~column.str.fullmatch(_NUMBER, na=False)
+        table[name] = column.where(~is_risky.astype(bool), "'" + column)
     return table
 
 

@@ -99,11 +99,7 @@ def with_grades(answers: pd.DataFrame, path: PathLike) -> pd.DataFrame:
     is_open = answers["correct"].isna()
     n_graded = cases["by_hand"][is_open].count()
     answers["correct"] = answers["correct"].fillna(cases["by_hand"])
-    sentence = f"{n_graded:,} answers graded by hand in {path}"
-    n_unused = (~by_hand.index.isin(pd.MultiIndex.from_frame(cases[_CASE]))).sum()
-    if n_unused:
-        sentence += f"; {n_unused:,} of its {len(graded):,} grades fit no answer here"
-    answers.attrs["assumed"].append(sentence)
+    answers.attrs["assumed"].append(f"{n_graded:,} answers graded by hand in {path}")
     return answers
 
 

@@ -148,18 +148,16 @@ class Reader:
         """The rows of a log, with what its path says; whatever fails is an error of one line."""
         match = re.search(self.layout, log.path.resolve().as_posix())
         about = match.groupdict() if match else {}
+        # a folder or file cannot be called org/net: it is org__net
+        about = {name: text.replace("__", "/") for name, text in about.items()}
         rows = []
         try:
             for row in self.read(log):
-                one = {}
-                for name, text in about.items():
-                    # a folder or file cannot be called org/net: it is org__net
-                    one[name] = text.replace("__", "/")
-                for name, value in row.items():
-                    # a grade that is none stays none: it is not to be found out
-                    if value is not None or name == "correct":
-                        one[name] = value
-                rows.append(one)
+                # a grade that is none stays none: it is not to be found out
+                known = {
+                    k: v for k, v in row.items() if v is not None or k == "correct"
+                }
+                rows.append(about | known)
         except MedcalError:
             raise
         except Exception as error:  # odd values raise errors of every kind

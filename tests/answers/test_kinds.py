@@ -33,7 +33,7 @@ def scores(values, begin="p", **more):
     return pd.DataFrame({"item_id": ITEM, **columns, **more})
 
 
-P = {"probabilities": "p_a,p_b,p_c,p_d"}
+SCORES = "no column 'confidence'; name it by confidence="
 WRITTEN = np.where(RIGHT, "yes", "no")
 """Grades in words that answers have, too."""
 THIRD = TABLE.assign(
@@ -67,21 +67,11 @@ def runs(*columns):
 ASKED = "as grades .* are right, as right answers .*; write correct=.* gold="
 SUM = "row {} is '{}', no answer, it seems"
 KINDS = {
-    # probabilities of options
-    "gold answers called answer": (scores(SHARES, answer=KEYED), P | {"gold": "answer"}, RIGHT),
-    "logits without a name": (scores(np.log(SHARES), "logit", gold=KEYED), {},
-     "no column 'confidence'; .*options by probabilities="),
-    "probabilities beside an answer": (scores(SHARES, answer=CHOSEN, gold=KEYED), P,
-     "column 'answer' stands beside probabilities of options"),
-    "probabilities beside another confidence": (
-        scores(SHARES, confidence=1 - SURE, gold=KEYED), P, RIGHT),
-    "probabilities and a confidence named": (
-        scores(SHARES, gold=KEYED, c=SURE), P | {"confidence": "c"},
-        "confidence=c beside probabilities of options"),
-    "logits as probabilities": (scores(np.log(SHARES), gold=KEYED), P,
-     "no probabilities that sum to at most 1; .*softmax of logits"),
-    "percentages as probabilities": (scores(99.5 * SHARES, gold=KEYED), P,
-     "no probabilities that sum to at most 1; .*hundredth of a percentage"),
+    # scores of options are no confidence
+    "probabilities of options": (scores(SHARES, answer=KEYED), {"gold": "answer"}, SCORES),
+    "probabilities beside an answer": (scores(SHARES, answer=CHOSEN, gold=KEYED), {}, SCORES),
+    "percentages": (scores(99.5 * SHARES, gold=KEYED), {}, SCORES),
+    "logits": (scores(np.log(SHARES), "logit", answer=KEYED), {"gold": "answer"}, SCORES),
     # grades or right answers
     **{f"{name}, in words of answers": (
         GRADED.assign(**{name: WRITTEN}).drop(columns={"correct"} - {name}), {}, ASKED)

@@ -91,10 +91,6 @@ def test_what_exists_is_kept_or_replaced_as_asked(log):
     assert log.runs() == {("verbalized", None)}
 
 
-DEEP: list = []
-for _ in range(100_000):
-    DEEP = [DEEP]
-
 BAD = [
     ({"confidence": 85}, r"column 'confidence': value 85(.0)? is outside 0 to 1"),
     ({"confidence": float("inf")}, r"value inf is outside 0 to 1"),
@@ -105,16 +101,15 @@ BAD = [
     ({"item_id": ""}, r"column 'item_id'.*missing"),
     ({"model": float("nan")}, r"column 'model'.*missing"),
     ({"sample": 1.5}, r"column 'sample': value 1.5 is not a whole number"),
-    ({"sample": -1}, r"value -1 is outside 0"),
+    ({"sample": -1}, r"value -1 is below 0"),
     ({"new_tokens": "many"}, r"'many' is not a number"),
     ({"seconds": float("inf")}, r"column 'seconds'"),
     ({"option_probabilities": "yes"}, r"not a table of names and values; write JSON"),
-    ({"option_probabilities": {"a": 1.5}}, r"holds 'a': 1.5, which is not a probability"),
+    ({"option_probabilities": {"a": 1.5}}, r"holds a value that is not a probability"),
     ({"answer": "\ud800"}, r"surrogates not allowed"),
     ({"gold": [1, 2]}, r"not a list of texts"),
     ({"image": b"\x89PNG"}, r"column 'image'.*cannot be kept; drop this column"),
     ({"weight": float("inf")}, r"column 'weight'"),
-    ({"note": DEEP}, r"column 'note'.*cannot be kept"),
 ]  # fmt: skip
 
 
@@ -127,7 +122,7 @@ def test_what_does_not_fit_is_named(log, change, message):
 
 
 def test_doubles_and_missing_columns_are_named(log):
-    with pytest.raises(MedcalError, match=r"rows 1 and 3.*item_id=1.*sample"):
+    with pytest.raises(MedcalError, match=r"rows 1 and 3 are the same answer.*sample"):
         log.append([row(1), row(2), row(1, answer="no")])
     with pytest.raises(MedcalError, match="no column 'strategy'"):
         log.append(pd.DataFrame([row()]).drop(columns="strategy"))

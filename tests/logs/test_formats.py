@@ -417,14 +417,14 @@ def test_files_that_unpack_to_more_than_they_say_are_read_no_further(tmp_path):
         ("a.eval", lambda p: p.write_bytes(b"PK\x03\x04 no zip"), "cut off or damaged"),
         ("b.eval", lambda p: zipped(p, {"header.json": EMPTY}), "no answers"),
         ("c.eval", lambda p: zipped(p, {"samples/1.json": b"0" * 300_000_000}),
-         "unpacks to 300,000,000 bytes"),
+         "unpacks to far more than its size"),
         ("d.json", lambda p: p.write_text(EMPTY), "no answers in it"),
         ("g.parquet", lambda p: pq.write_table(pa.table({"raw": pa.DictionaryArray.from_arrays(
             np.zeros(20_000, "int32"), ["x" * 1_000_000])}), p),
-         "20,000 rows unpack to 20,000,000,000 bytes"),
+         "unpacks to far more than its size"),
         ("h.parquet", lambda p: pq.write_table(pa.table({"gold": pa.ListArray.from_arrays(
             [0, 30_000_000], pa.array(np.zeros(30_000_000, "i1")))}), p),
-         "holds 30,000,000 values in 1 rows"),
+         "unpacks to far more than its size"),
     ],
 )  # fmt: skip
 def test_files_made_to_overwhelm_are_refused(tmp_path, name, make, message):

@@ -52,6 +52,14 @@ def test_recipe_openai(recipe):
     assert np.isnan(answers["confidence"]["b"])
 
 
+def test_recipe_options(recipe):
+    with open("scores.csv", "w") as file:
+        file.write("question,p_A,p_B,key\nq,0.9,0.1,B\nr,0.3,0.6,B\n")
+    answers = recipe("options")
+    assert answers["confidence"].to_dict() == {"q": 0.9, "r": 0.6}
+    assert answers["correct"].to_dict() == {"q": False, "r": True}
+
+
 def test_recipe_vqa_rad(recipe):
     with open("replies.csv", "w") as file:
         file.write(

@@ -93,10 +93,9 @@ class Members:
 
     Attributes
     ----------
-    items : DataFrame
-        One row per item, by its id: model, data set, image.
     candidates : DataFrame
-        The different answers to the items: item_id, key, answer as first written, correct.
+        The different answers to the items: model, dataset, item_id, image_id, key, answer as first
+        written, correct.
     p : DataFrame
         Candidates in rows, members in columns: the probability that the member gives the
         candidate.
@@ -104,7 +103,6 @@ class Members:
         Candidates in rows, members in columns: whether the candidate is the member's answer.
     """
 
-    items: pd.DataFrame
     candidates: pd.DataFrame
     p: pd.DataFrame
     is_own: pd.DataFrame
@@ -112,23 +110,15 @@ class Members:
     def of(self, names: Sequence[str]) -> "Members":
         """Some members, on the candidates that they name."""
         is_own = self.is_own[names]
-        named = is_own.any(axis=1)
-        return Members(
-            items=self.items,
-            candidates=self.candidates[named],
-            p=self.p.loc[named, names],
-            is_own=is_own[named],
-        )
+        some = Members(candidates=self.candidates, p=self.p[names], is_own=is_own)
+        return some.part(is_own.any(axis=1))
 
-    def part(self, chosen: np.ndarray) -> "Members":
-        """All members, on some items."""
-        ids = self.items.index[chosen]
-        there = self.candidates["item_id"].isin(ids)
+    def part(self, chosen: pd.Series) -> "Members":
+        """All members, on some candidates."""
         return Members(
-            items=self.items[chosen],
-            candidates=self.candidates[there],
-            p=self.p[there],
-            is_own=self.is_own[there],
+            candidates=self.candidates[chosen],
+            p=self.p[chosen],
+            is_own=self.is_own[chosen],
         )
 
 
@@ -144,10 +134,8 @@ def complete(rows: pd.DataFrame, strategies: Sequence[str]) -> pd.DataFrame:
 def make_members(rows: pd.DataFrame, strategies: Sequence[str]) -> Members:
     """Members of an ensemble, from the graded answers of all of them to the same items."""
     rows = rows.assign(key=rows["answer"].map(answer_key))
-    items = rows[_ITEM].drop_duplicates("item_id")
-    items = items.set_index("item_id", drop=False).sort_index().rename_axis(None)
-    by_key = rows.groupby(["item_id", "key"], sort=False)
-    candidates = by_key[["answer", "correct"]].first().reset_index()
+    candidates = rows.drop_duplicates(["item_id", "key"])
+    candidates = candidates[[*_ITEM, "key", "answer", "correct"]]
     candidates = candidates.sort_values("item_id", kind="stable", ignore_index=True)
     # (candidates, members): what each member answered to the candidate's item, and how surely
     by_item = rows.pivot(index="item_id", columns="strategy")
@@ -161,7 +149,7 @@ def make_members(rows: pd.DataFrame, strategies: Sequence[str]) -> Members:
     for name, shares in _option_shares(rows).items():
         stated = pd.Series(keys.map(shares), candidates.index)
         p[name] = stated.fillna(p[name])
-    return Members(items=items, candidates=candidates, p=p, is_own=is_own)
+    return Members(candidates=candidates, p=p, is_own=is_own)
 
 
 def _option_shares(rows: pd.DataFrame) -> dict[str, dict[tuple, float]]:
@@ -191,8 +179,8 @@ def best_candidates(members: Members, scores: pd.Series) -> pd.DataFrame:
     """Graded answers: the candidate of each item with the highest score, its confidence."""
     winners = scores.groupby(members.candidates["item_id"]).idxmax()
     best = members.candidates.assign(confidence=scores).loc[winners]
-    best = best.set_index("item_id")[["answer", "confidence", "correct"]]
-    return members.items.join(best)
+    best = best.drop(columns="key").set_index("item_id", drop=False)
+    return best.rename_axis(None)
 
 
 def averaged(members: Members) -> pd.DataFrame:
@@ -250,15 +238,16 @@ def combine(members: Members, theta: np.ndarray, platt: np.ndarray) -> pd.DataFr
     return lead.assign(confidence=expit(slope * lead["confidence"] + intercept))
 
 
-def _trained(members: Members, fold: np.ndarray) -> pd.DataFrame:
-    """Graded answers of an ensemble that is weighted by the other folds."""
+def _trained(members: Members, fold: pd.Series) -> pd.DataFrame:
+    """Graded answers of an ensemble that is weighted by the other folds of items."""
+    of_candidate = members.candidates["item_id"].map(fold)
     parts = []
-    for k in np.unique(fold):
-        is_own = fold == k
+    for k in fold.unique():
+        is_own = of_candidate == k
         learned = learn_weights(members.part(~is_own))
         own = combine(members.part(is_own), *learned)
         parts.append(own)
-    return pd.concat(parts).loc[members.items.index]
+    return pd.concat(parts).loc[fold.index]
 
 
 def ensembles(strategies: Sequence[str]) -> dict[str, list[str]]:
@@ -272,7 +261,7 @@ def ensembles(strategies: Sequence[str]) -> dict[str, list[str]]:
     return names
 
 
-def _every_ensemble(members: Members, fold: np.ndarray) -> Iterator[pd.DataFrame]:
+def _every_ensemble(members: Members, fold: pd.Series) -> Iterator[pd.DataFrame]:
     """Graded answers of every method and ensemble, uncorrected and cross-fitted in folds."""
     for name, names in ensembles(list(members.p)).items():
         of_names = members.of(names)
@@ -283,13 +272,12 @@ def _every_ensemble(members: Members, fold: np.ndarray) -> Iterator[pd.DataFrame
         yield own.assign(recalibration="uncorrected", fold=-1)
         c = own["confidence"].to_numpy(float)
         y = own["correct"].to_numpy(float)
-        platt = by_fold(fit, c, y, fold)
+        platt = by_fold(fit, c, y, fold.to_numpy())
         yield own.assign(recalibration="platt", fold=fold, confidence=platt)
         if len(names) > 1:
             trained = _trained(of_names, fold)
-            own = own.assign(**trained[["answer", "confidence", "correct"]])
-            own["ensemble"] = f"{name}, trained"
-            yield own.assign(recalibration="trained", fold=fold)
+            trained = trained.assign(ensemble=f"{name}, trained", kind="ensemble")
+            yield trained.assign(recalibration="trained", fold=fold)
 
 
 def ensemble_answers(graded: pd.DataFrame, *, rng: np.random.Generator) -> pd.DataFrame:
@@ -342,9 +330,11 @@ def ensemble_answers(graded: pd.DataFrame, *, rng: np.random.Generator) -> pd.Da
             raise NotEnough(
                 f"ensembles: {where}: only {n} items were answered by all methods"
             )
-        members = make_members(rows, strategies)
+        items = rows.drop_duplicates("item_id").sort_values("item_id")
         folds = np.random.default_rng([seed, 0])
-        fold = assign_folds(image_labels(members.items), N_FOLDS, rng=folds)
+        folds = assign_folds(image_labels(items), N_FOLDS, rng=folds)
+        fold = pd.Series(folds, items["item_id"])
+        members = make_members(rows, strategies)
         asked = part.loc[part["strategy"].isin(strategies), "item_id"]
         for own in _every_ensemble(members, fold):
             frames.append(own.assign(n_dropped=asked.nunique() - n))

@@ -406,10 +406,12 @@ def check_images(table: pd.DataFrame) -> None:
     lacking = table["image_id"].isna()
     share = lacking.groupby(table["dataset"]).transform("mean")
     partly = table["dataset"][lacking & (share < 1)]
-    for row, dataset in partly.iloc[:1].items():
+    if len(partly):
+        row = partly.index[0]
         raise MedcalError(
-            f"row {row + 1} does not name its image, others of '{dataset}' do (of merged cells the "
-            "first alone is filled); name it in every row, or leave it out by image_id= (nothing)"
+            f"row {row + 1} does not name its image, others of '{partly[row]}' do (of merged cells "
+            "the first alone is filled); name it in every row, or leave it out by image_id= "
+            "(nothing)"
         )
 
 

@@ -161,7 +161,8 @@ class GradeSheet:
 
     def _refuse(self, is_bad: pd.Series, problem: str, column: str) -> None:
         """Name the first row of the sheet in which something is wrong."""
-        for row in is_bad.index[is_bad][:1]:
+        if is_bad.any():
+            row = is_bad.idxmax()
             cell = self.rows[column][row]
             raise MedcalError(f"row {row + 1} ({cell!r}) {problem}")
 

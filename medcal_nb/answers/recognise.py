@@ -76,7 +76,7 @@ class Recognised:
 
     @property
     def is_scored(self) -> bool:
-        """Whether the confidence is a probability: of options, or read from replies."""
+        """Whether the confidence is a probability already: read from replies."""
         return self.taken.get("confidence", "").startswith(OWN)
 
 
@@ -148,9 +148,9 @@ def _by_name(found: Recognised, named: Mapping[str, str]) -> None:
                 f"{len(candidates)} columns may be the {ours}: {names}; name one: "
                 f"{ours}={candidates[0]}, or {ours}= (nothing)"
             )
-        for name in candidates:
-            found.taken[ours] = name
-            free.remove(name)
+        if candidates:
+            found.taken[ours] = candidates[0]
+            free.remove(candidates[0])
 
 
 def check_enough(found: Recognised, *, ungraded: bool = False) -> None:

@@ -118,9 +118,9 @@ def table_of(rows: Iterable[dict]) -> pd.DataFrame:
 
 def _check_names(names: list) -> None:
     """Refuse a table with two columns of one name."""
-    ((name, n),) = Counter(names).most_common(1) or [("", 0)]
-    if n > 1:
-        raise MedcalError(f"two columns are called '{name}'; rename one of them")
+    twice = [name for name, n in Counter(names).items() if n > 1]
+    if twice:
+        raise MedcalError(f"two columns are called '{twice[0]}'; rename one of them")
 
 
 # --- CSV and Parquet -----------------------------------------------------------------------------

@@ -220,8 +220,9 @@ class _Pool:
         ascending = np.sort(self.c)
         n = ascending.size
         # a larger one, graded whole, would leave too little of the budget for what is below it
-        rest = n - LEFT_AFTER_WHOLE * self.budget
-        largest_whole = (1 - LEFT_AFTER_WHOLE) * n * self.budget / rest
+        left = LEFT_AFTER_WHOLE * self.budget
+        spent = self.budget - left
+        largest_whole = spent * n / (n - left)
         largest_whole = min(largest_whole, MOST_OF_A_REGION)
         whole = sizes_to_test(n, self.risk, self.delta, largest_whole)
         sizes = self._sizes(n)
@@ -246,9 +247,11 @@ class _Pool:
         without_error = np.log(self.delta) / np.log1p(-self.risk)
         small = max(MOST_FIRST * n, LEAST_MARGIN * without_error)
         first = min(FIRST_MARGIN * without_error, self.budget, small)
-        first = np.ceil(min(max(first, FIRST_COVERAGE * n), n))
-        n_regions = int(np.ceil(np.log(n / first) / np.log(REGION_GROWTH))) + 1
-        sizes = np.round(first * REGION_GROWTH ** np.arange(n_regions))
+        first = max(first, FIRST_COVERAGE * n)
+        first = np.ceil(min(first, n))
+        n_steps = np.ceil(np.log(n / first) / np.log(REGION_GROWTH))
+        growth = REGION_GROWTH ** np.arange(n_steps + 1)
+        sizes = np.round(first * growth)
         return np.minimum(sizes, n).astype(np.intp)
 
     def _allowed_at_its_end(self, n: int) -> NDArray[np.intp]:
@@ -270,14 +273,16 @@ class _Pool:
             allowed = region.allowed[:reach]
             if not reach or allowed[-1] < 0:
                 return stand._replace(state="budget used")
-            errors = np.cumsum(1 - _until_missing(right[sample])).astype(int)
+            graded = _until_missing(right[sample])
+            errors = np.cumsum(1 - graded).astype(int)
             look = _look(errors, allowed, self.risk)
             looked_at[sample[: look.n]] = True
-            n_graded = stand.n_graded + int(new[: look.n].max(initial=0))
-            stand = stand._replace(n_graded=n_graded)
+            n_new = int(new[: look.n].max(initial=0))
+            stand = stand._replace(n_graded=stand.n_graded + n_new)
             if look.ends == "open":
                 todo = sample[look.n : look.until]
-                return stand._replace(next=todo[np.isnan(right[todo])], state="grading")
+                todo = todo[np.isnan(right[todo])]
+                return stand._replace(next=todo, state="grading")
             if look.ends == "out of reach" and reach < region.sample.size:
                 return stand._replace(state="budget used")
             if look.ends != "passed":
@@ -297,16 +302,19 @@ class _Look(NamedTuple):
 
 def _look(errors: NDArray, allowed: NDArray, risk: float) -> _Look:
     """Look at the grades of a region one by one; `errors` are those so far, after each."""
-    n = np.arange(1, errors.size + 1)
-    passes = errors <= allowed[: errors.size]
+    n_seen = errors.size
+    most = allowed[-1]
+    passes = errors <= allowed[:n_seen]
     # the risk is hardly as small as the share of errors with which the region would pass
-    hoped = min(risk, max(allowed[-1], 1) / allowed.size)
+    hoped = min(risk, max(most, 1) / allowed.size)
+    n = np.arange(1, n_seen + 1)
     is_hopeless = bdtrc(errors - 1, n, hoped) < HOPELESS
-    ends = passes | is_hopeless | (errors > allowed[-1])
+    ends = passes | is_hopeless | (errors > most)
     if not ends.any():
-        n_wrong = errors[-1] if errors.size else 0
-        until = errors.size + 1 + int(np.argmax(allowed[errors.size :] >= n_wrong))
-        return _Look(errors.size, "open", until=until)
+        n_wrong = errors[-1] if n_seen else 0
+        would_pass = allowed[n_seen:] >= n_wrong
+        until = n_seen + 1 + int(would_pass.argmax())
+        return _Look(n_seen, "open", until=until)
     last = int(ends.argmax())
     if passes[last]:
         return _Look(last + 1, "passed")
@@ -464,8 +472,10 @@ def _of_method(part: pd.DataFrame, order: NDArray[np.intp], rule: _Rule) -> Cert
     c = check_confidence(part["confidence"])
     y = _check_grades(part["correct"], c.size)
     # where each item is among the method's answers, in the order of grading
-    place = pd.Series(np.arange(c.size), part["item"]).reindex(order).dropna()
-    return _certified(c, y, place.to_numpy(np.intp), rule)
+    place = pd.Series(np.arange(c.size), part["item"])
+    in_order = place.reindex(order)
+    in_order = in_order.dropna()
+    return _certified(c, y, in_order.to_numpy(np.intp), rule)
 
 
 def _with_shared_grades(answers: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
@@ -473,16 +483,19 @@ def _with_shared_grades(answers: pd.DataFrame, by: Sequence[str]) -> pd.DataFram
     table = answers.assign(row=np.arange(len(answers)), image=image_labels(answers))
     table = table[table["confidence"].notna()]
     item = [name for name in ("dataset", "item_id") if name in table]
-    table["item"] = table.groupby(item, dropna=False).ngroup()
+    by_item = table.groupby(item, dropna=False)
+    table["item"] = by_item.ngroup()
     if table.duplicated(["item", *by]).any():
         raise ValueError("a method has two answers to one item; leave one")
     # without a text it is an answer of its own
     table["text"] = table["row"]
     if "answer" in table:
         table["text"] = table["answer"].astype(object).fillna(table["row"])
-    table["graded"] = table.groupby(["item", "text"]).ngroup()
-    shared = table.groupby("graded")["correct"].transform("first")
-    return table.assign(correct=shared.to_numpy(float, na_value=np.nan))
+    by_answer = table.groupby(["item", "text"])
+    table["graded"] = by_answer.ngroup()
+    shared = by_answer["correct"].transform("first")
+    table["correct"] = shared.to_numpy(float, na_value=np.nan)
+    return table
 
 
 # --- trials on graded answers ----------------------------------------------------------------

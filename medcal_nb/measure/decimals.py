@@ -34,7 +34,9 @@ def shortest_decimals(values: ArrayLike) -> NDArray[np.float64]:
     array = np.asarray(values)
     if array.dtype in (np.float16, np.float32):
         different, place = np.unique(array, return_inverse=True)
-        return different.astype(str).astype(float)[place].reshape(array.shape)
+        printed = different.astype(str)
+        decimals = printed.astype(float)
+        return decimals[place].reshape(array.shape)
     doubles = array.astype(float, copy=False)
     with np.errstate(over="ignore", invalid="ignore"):
         decimals = np.round(doubles, _DECIMALS)

@@ -51,8 +51,8 @@ def expected_cost_table(
         One row a group and ratio:
 
         - the `by` columns
-        - ratio, threshold: R, and 1 - 1 / R
-        - n, n_images: graded answers and images
+        - ratio: R
+        - n: graded answers
         - deferred: share of answers
         - deferring: cost of an answer if confidence decides, with _low, _high
         - checking_all: 1
@@ -80,12 +80,10 @@ def expected_cost_table(
         raise ValueError(f"ratios: checks for a wrong answer, above 1; got {ratios!r}")
     rows = []
     for key, part in parts_by(graded[graded["correct"].notna()], by):
-        images = image_labels(part)
-        drawn = ci.of(images)
-        about = {"n": len(part), "n_images": len(set(images))}
+        drawn = ci.of(image_labels(part))
         for ratio in ratios:
-            row = {"ratio": ratio, "threshold": best_threshold(cost_wrong=ratio)}
-            rows.append(key | row | about | _costs(part, ratio, drawn, ci.level))
+            row = {"ratio": ratio, "n": len(part)}
+            rows.append(key | row | _costs(part, ratio, drawn, ci.level))
     return pd.DataFrame(rows)
 
 

@@ -45,10 +45,16 @@ def example_answers(
     [[0.77, 0.76], [0.76, 0.56]]
     """
     rng = np.random.default_rng(0)
-    names = ["model", "domain", "item", "strategy"]
-    levels = [models, ["general", "medical"], range(n), strategies]
-    table = pd.MultiIndex.from_product(levels, names=names).to_frame(index=False)
-    confidence = rng.uniform(0.5, 1, len(table)).round(2)
+    levels = {
+        "model": models,
+        "domain": ["general", "medical"],
+        "item": range(n),
+        "strategy": strategies,
+    }
+    product = pd.MultiIndex.from_product(levels.values(), names=levels)
+    table = product.to_frame(index=False)
+    confidence = rng.uniform(0.5, 1, len(table))
+    confidence = confidence.round(2)
     loss = np.where(table["domain"] == "medical", 0.2, 0)
     correct = rng.random(len(table)) < confidence - loss
     return table.assign(

@@ -178,7 +178,6 @@ def worst_group(
 
         - the `column`
         - n, n_images: answers and images; 0 images if they are unknown
-        - n_groups: among which the first row was picked
         - gap: mean confidence minus accuracy, with simultaneous _low, _high
 
     Raises
@@ -199,7 +198,6 @@ def worst_group(
     each = replace(ci, level=1 - (1 - ci.level) / max(n_groups, 1))
     table = metrics_table(answers, by=[column], metrics=["gap"], ci=each)
     table = table.drop(columns="n_missing")
-    table.insert(3, "n_groups", n_groups)
     return table.sort_values(
         "gap", key=np.abs, ascending=False, ignore_index=True, kind="stable"
     )
@@ -278,14 +276,17 @@ def _median_of_models(part: pd.DataFrame, value: str) -> tuple[Interval, float]:
     from scipy.stats import binom
 
     median = part[value].median()
-    own = np.sort(part.groupby("model", observed=True)[value].median())
+    by_model = part.groupby("model", observed=True)
+    own = np.sort(by_model[value].median())
     k = own.size
     if k < 2:
         return Interval(low=np.nan, estimate=median, high=np.nan), np.nan
     # the number of models below the median is binomial
     rank = max(int(binom.ppf((1 - LEVEL) / 2, k, 0.5)), 1)
     level = 1 - 2 * binom.cdf(rank - 1, k, 0.5)
-    return Interval(low=own[rank - 1], estimate=median, high=own[k - rank]), level
+    low = own[rank - 1]
+    high = own[k - rank]
+    return Interval(low=low, estimate=median, high=high), level
 
 
 def _mean_of_models(part: pd.DataFrame, value: str) -> tuple[Interval, float]:

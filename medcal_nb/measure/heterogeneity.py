@@ -73,8 +73,10 @@ def heterogeneity_table(
     degrees = y.size - 1
     tau2 = _reml(y, variance)
     weight = 1 / (variance + tau2)
-    mean = weight @ y / weight.sum()
-    mean_variance = weight @ (y - mean) ** 2 / degrees / weight.sum()
+    total = weight.sum()
+    mean = weight @ y / total
+    spread = weight @ (y - mean) ** 2
+    mean_variance = spread / degrees / total
     half = student(level, degrees) * np.sqrt(mean_variance)
     far = student(level, degrees - 1) * np.sqrt(mean_variance + tau2)
     if y.size < LEAST_PREDICTED:
@@ -98,8 +100,10 @@ def _reml(y: FloatArray, variance: FloatArray) -> float:
 
     def score(tau2: float) -> float:
         w = 1 / (variance + tau2)
-        residual = y - w @ y / w.sum()
-        return (w**2) @ residual**2 - w.sum() + (w**2).sum() / w.sum()
+        total = w.sum()
+        residual = y - w @ y / total
+        square = w**2
+        return square @ residual**2 - total + square.sum() / total
 
     if score(0.0) <= 0:
         return 0.0

@@ -13,6 +13,7 @@ from .resampling import (
     FloatArray,
     Interval,
     Resamples,
+    effective_number,
     percentile_ends,
     student,
 )
@@ -123,8 +124,10 @@ def wilson_interval(
     variance = share * (1 - share) / worth
     half = z * np.sqrt(variance + z**2 / (4 * worth**2))
     shrink = 1 + z**2 / worth
-    low = np.where(k == 0, 0, (centre - half) / shrink)
-    high = np.where(k == n, 1, (centre + half) / shrink)
+    low = (centre - half) / shrink
+    high = (centre + half) / shrink
+    low = np.where(k == 0, 0, low)
+    high = np.where(k == n, 1, high)
     return low, high
 
 
@@ -184,13 +187,15 @@ def clustered_interval(
     codes, n_groups = check_groups(groups, len(y))
     n = len(y)
     share = y.mean()
-    sizes = np.bincount(codes, minlength=n_groups)
-    worth = n**2 / (sizes**2).sum()
+    worth = effective_number(np.bincount(codes))
     if n_groups > 1:
         if 0 < share < 1:
-            spread = np.bincount(codes, y - share, minlength=n_groups)
+            spread = np.bincount(codes, y - share)
             seen = n_groups / (n_groups - 1) * (spread**2).sum()
-            worth = n / max(1, seen * (n - 1) / (n**2 * share * (1 - share)))
-        worth *= (student(level, n - 1) / student(level, n_groups - 1)) ** 2
+            alone = n**2 * share * (1 - share) / (n - 1)
+            worth = n / max(1, seen / alone)
+        of_answers = student(level, n - 1)
+        of_groups = student(level, n_groups - 1)
+        worth *= (of_answers / of_groups) ** 2
     low, high = wilson_interval(share * worth, worth, level=level)
     return float(low), float(high)

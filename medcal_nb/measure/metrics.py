@@ -220,11 +220,13 @@ def brier_score(confidence: ArrayLike, correct: ArrayLike) -> float:
 
 def _brier_skill(c: FloatArray, y: FloatArray) -> Sums:
     def finish(sums: FloatArray) -> FloatArray:
-        rate = sums[:, 0, 2] / sums[:, 0, 0]
+        n, losses, right = sums[:, 0].T
+        score = losses / n
+        rate = right / n
         base = rate * (1 - rate)
-        defined = base > 0
-        score = sums[:, 0, 1] / sums[:, 0, 0]
-        return np.where(defined, 1 - score / np.where(defined, base, 1), np.nan)
+        # all right or all wrong: no base
+        base = np.where(base > 0, base, np.nan)
+        return 1 - score / base
 
     return Sums(cell=0, n_cells=1, features=((c - y) ** 2, y), finish=finish)
 
@@ -363,8 +365,9 @@ def confidently_wrong(confidence: ArrayLike, correct: ArrayLike) -> float:
 def _slope(c: FloatArray, y: FloatArray, *, most_cells: int | None = None) -> Sums:
     cell, x = _log_odds(c, most_cells)
     # in units of its own spread, so that Newton's steps are of one size whatever the slope
-    unit = max(float(x[cell].std()), 1e-12)
-    scaled = (x - x[cell].mean()) / unit
+    of_answer = x[cell]
+    unit = max(of_answer.std(), 1e-12)
+    scaled = (x - of_answer.mean()) / unit
     features = np.column_stack([scaled, np.ones_like(scaled)])
 
     def finish(sums: FloatArray) -> FloatArray:
@@ -372,7 +375,9 @@ def _slope(c: FloatArray, y: FloatArray, *, most_cells: int | None = None) -> Su
         # one confidence alone has no slope, and where right and wrong answers are apart the
         # likelihood rises for ever: the information vanishes
         least = np.linalg.eigvalsh(information)[:, 0]
-        return np.where(is_mixed & (least > FLAT), theta[:, 0] / unit, np.nan)
+        is_finite = is_mixed & (least > FLAT)
+        slope = theta[:, 0] / unit
+        return np.where(is_finite, slope, np.nan)
 
     return Sums(cell=cell, n_cells=x.size, features=(y,), finish=finish)
 

@@ -57,16 +57,18 @@ def ratio_interval(
     mean = mean_part(c, images, level)
     share = share_part(y, images, level)
     correlation = correlations([mean, share], y, images)[0, 1]
+    below = share.value - share.low, mean.high - mean.value
+    above = share.high - share.value, mean.value - mean.low
     ends = []
-    for sign, near, far in (
-        (-1.0, share.value - share.low, mean.high - mean.value),
-        (1.0, share.high - share.value, mean.value - mean.low),
-    ):
+    for sign, (near, far) in ((-1.0, below), (1.0, above)):
         square = mean.value**2 - far**2
         middle = mean.value * share.value - correlation * near * far
         rest = share.value**2 - near**2
         root = np.sqrt(max(middle**2 - square * rest, 0.0))
-        ends.append((middle + sign * root) / square if square > 0 else np.inf)
+        end = np.inf
+        if square > 0:
+            end = (middle + sign * root) / square
+        ends.append(end)
     low, high = ends
     return Interval(low=low, estimate=share.value / mean.value, high=high)
 
@@ -90,10 +92,12 @@ def strata_interval(
         bounds = loss.min(), loss.max()
         low, high = within(part.value, half, half, bounds)
         parts.append(part._replace(low=low, high=high))
-    right, wrong = parts[1:]
-    value = share.value * right.value + (1 - share.value) * wrong.value
-    slopes = [right.value - wrong.value, share.value, 1 - share.value]
-    return joined(value, parts, slopes, correlations(parts, y, images))
+    right, wrong = (part.value for part in parts[1:])
+    share_wrong = 1 - share.value
+    value = share.value * right + share_wrong * wrong
+    slopes = [right - wrong, share.value, share_wrong]
+    known = correlations(parts, y, images)
+    return joined(value, parts, slopes, known)
 
 
 def share_part(y: FloatArray, images: NDArray[np.intp], level: float) -> Part:
@@ -117,16 +121,18 @@ def mean_part(
     counted = np.ones(x.size) if of is None else of
     n = counted.sum()
     mean = (x @ counted / n) if n else x.mean()
-    pull = np.bincount(images, (x - mean) * counted) / max(n, 1)
-    worth = effective_number(np.bincount(images, counted))
+    away = (x - mean) * counted
+    pull = np.bincount(images, away) / max(n, 1)
+    n_of_image = np.bincount(images, counted)
+    worth = effective_number(n_of_image)
     half = student_half(pull, worth, level) if worth > 1 else np.inf
     return Part(low=mean - half, value=mean, high=mean + half, pull=pull)
 
 
 def student_half(pull: FloatArray, n: float, level: float) -> float:
     """Half of Student's interval of what the n parts of `pull` add up to."""
-    error = np.sqrt(n / (n - 1) * (pull**2).sum())
-    return student(level, n - 1) * error
+    variance = n / (n - 1) * (pull**2).sum()
+    return student(level, n - 1) * np.sqrt(variance)
 
 
 def joined(
@@ -145,7 +151,8 @@ def joined(
         above.append(up if slope > 0 else down)
     distances = []
     for ends in (np.array(below), np.array(above)):
-        distances.append(np.sqrt(max(ends @ correlations @ ends, 0.0)))
+        square = ends @ correlations @ ends
+        distances.append(np.sqrt(max(square, 0.0)))
     low, high = distances
     return Interval(low=value - low, estimate=value, high=value + high)
 

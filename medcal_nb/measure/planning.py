@@ -82,7 +82,8 @@ def _sizes(c: FloatArray, rate: float, area: float) -> list[float]:
     error = np.arcsinh(OE_WIDTH / 2) / Z
     of_ratio = (1 - rate) / (rate * error**2)
     of_slope = _slope_size(c, SLOPE_WIDTH / (2 * Z))
-    return [of_ratio, of_slope, _auroc_size(area, rate, AUROC_WIDTH / (2 * Z))]
+    of_auroc = _auroc_size(area, rate, AUROC_WIDTH / (2 * Z))
+    return [of_ratio, of_slope, of_auroc]
 
 
 def _slope_size(c: FloatArray, error: float) -> float:
@@ -102,7 +103,10 @@ def _auroc_size(area: float, rate: float, error: float) -> float:
     """Where the variance is that of the wanted error: the root of a quadratic equation in n."""
     wanted = error**2 * rate * (1 - rate)
     spread = area * (1 - area)
-    pairs = (1 - area) / (2 - area) + area / (1 + area)
+    of_right = (1 - area) / (2 - area)
+    of_wrong = area / (1 + area)
+    pairs = of_right + of_wrong
     half = spread * pairs / 4
-    root = np.sqrt(half**2 + wanted * spread * (1 - pairs))
+    rest = wanted * spread * (1 - pairs)
+    root = np.sqrt(half**2 + rest)
     return (half + root) / wanted

@@ -264,9 +264,12 @@ def _components(
     numbers = []
     for chosen in (y, 1 - y):
         held = np.bincount(codes, chosen, n_groups)
-        n_held = int((held > 0).sum())
-        unbiased = np.sqrt(n_held / (n_held - 1)) if n_held > 1 else np.nan
-        parts += np.bincount(codes, pull * chosen, n_groups) * unbiased
+        n_held = np.count_nonzero(held)
+        unbiased = np.nan
+        if n_held > 1:
+            unbiased = np.sqrt(n_held / (n_held - 1))
+        of_image = np.bincount(codes, pull * chosen, n_groups)
+        parts += of_image * unbiased
         numbers.append(effective_number(held))
     return _Components(area=area, parts=parts, n_groups=min(numbers))
 

@@ -224,11 +224,13 @@ def _check_readings(table: pd.DataFrame) -> None:
 
 def _readings(table: pd.DataFrame) -> list[pd.DataFrame]:
     """Of each condition: scores, readers in rows and cases in columns, NaN where not read."""
-    scores = table.set_index(["condition", "reader", "case"])["score"].unstack("case")
+    scores = table.set_index(["condition", "reader", "case"])["score"]
+    scores = scores.unstack("case")
     readers = np.unique(table["reader"])
     parts = []
     for _, part in scores.groupby(level="condition"):
-        parts.append(part.droplevel("condition").reindex(readers))
+        of_readers = part.droplevel("condition")
+        parts.append(of_readers.reindex(readers))
     return parts
 
 
@@ -239,7 +241,8 @@ def _kernel(without: NDArray, positive: NDArray) -> _Kernel:
     # (readers, cases without, cases with); what was not read is neither above nor level
     terms = (high > low).astype(np.float32)
     terms[high == low] = 0.5
-    return _Kernel(weights=~np.isnan(high) & ~np.isnan(low), terms=terms)
+    were_read = ~np.isnan(high) & ~np.isnan(low)
+    return _Kernel(weights=were_read, terms=terms)
 
 
 def _interval(kernels: list[_Kernel], n_cases: int, level: float) -> ReaderInterval:

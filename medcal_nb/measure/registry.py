@@ -215,8 +215,8 @@ def ratio_of(above: FloatArray, below: FloatArray) -> Sums:
     """The sum of one number over the sum of another; NaN where the latter is not above 0."""
 
     def finish(sums: FloatArray) -> FloatArray:
-        defined = sums[:, 0, 2] > 0
-        divisor = np.where(defined, sums[:, 0, 2], 1)
-        return np.where(defined, sums[:, 0, 1] / divisor, np.nan)
+        _, numerator, divisor = sums[:, 0].T
+        divisor = np.where(divisor > 0, divisor, np.nan)
+        return np.asarray(numerator / divisor)
 
     return Sums(cell=0, n_cells=1, features=(above, below), finish=finish)

@@ -340,10 +340,12 @@ def p_above(draws: FloatArray, *, n_groups: float, null: float) -> float:
 
     if n_groups <= 1:
         return np.nan
-    if not np.nanstd(draws[1:]) > 1e-12:
-        return (1 + np.sign(null - draws[0])) / 2
-    error = np.nanstd(draws[1:]) * np.sqrt(n_groups / (n_groups - 1))
-    return stdtr(n_groups - 1, (null - draws[0]) / error)
+    below = null - draws[0]
+    spread = np.nanstd(draws[1:])
+    if not spread > 1e-12:
+        return (1 + np.sign(below)) / 2
+    error = spread * np.sqrt(n_groups / (n_groups - 1))
+    return stdtr(n_groups - 1, below / error)
 
 
 def p_below(draws: FloatArray, *, n_groups: float, null: float) -> float:
@@ -371,16 +373,19 @@ def p_below(draws: FloatArray, *, n_groups: float, null: float) -> float:
 
     if n_groups <= 1 or not np.nanstd(draws[1:]) > 1e-12:
         return 1 - p_above(draws, n_groups=n_groups, null=null)
-    resampled = np.sort(draws[1:][~np.isnan(draws[1:])])
-    shares = np.linspace(0, 1, resampled.size)
+    resampled = draws[1:]
+    known = np.sort(resampled[~np.isnan(resampled)])
+    shares = np.linspace(0, 1, known.size)
 
     def end(log_tail: float) -> float:
-        """The upper end that is exceeded with this probability."""
-        seen = max(np.exp(log_tail), TAIL)
-        middle, high = np.interp([0.5, 1 - seen], shares, resampled)
-        tails = stdtrit(n_groups - 1, [np.exp(log_tail), seen])
-        growth = (tails[0] / tails[1]) ** GROWTH
-        distance = stretch(n_groups, 1 - 2 * seen) * (high - middle) * growth
+        """The upper end that is exceeded with this probability, less the null value."""
+        tail = np.exp(log_tail)
+        seen = max(tail, TAIL)
+        middle, high = np.interp([0.5, 1 - seen], shares, known)
+        far, near = stdtrit(n_groups - 1, [tail, seen])
+        growth = (far / near) ** GROWTH
+        wider = stretch(n_groups, 1 - 2 * seen)
+        distance = wider * (high - middle) * growth
         return draws[0] + distance - null
 
     least = np.log(LEAST_P)
@@ -406,19 +411,19 @@ def choose_clip(confidence: ArrayLike) -> float:
     """
     c = np.asarray(confidence, dtype=float)
     end = np.minimum(c, 1 - c)
-    if not end.size or end.min() > 0:
+    inside = end[end > 0]
+    if inside.size == end.size:
         return LEAST_CLIP
-    step = float(np.min(end[end > 0], initial=1.0)) / 2
+    step = inside.min(initial=1.0) / 2
     # a step of 1 − 0.99 is no exact decimal
     return float(np.clip(round(step, 12), LEAST_CLIP, MOST_CLIP))
 
 
 def logit(confidence: ArrayLike, clip: float) -> FloatArray:
     """Log-odds of confidences moved into [clip, 1 − clip]."""
-    c = np.asarray(np.clip(np.asarray(confidence, dtype=float), clip, 1 - clip))
-    odds: FloatArray = np.log(c)
-    odds -= np.log1p(np.negative(c, out=c), out=c)  # of many answers no copies are made
-    return odds
+    c = np.asarray(confidence, dtype=float)
+    c = np.clip(c, clip, 1 - clip)
+    return np.asarray(np.log(c) - np.log1p(-c))
 
 
 def gathered(confidence: ArrayLike, most: int | None = None) -> NDArray[np.intp]:
@@ -426,12 +431,15 @@ def gathered(confidence: ArrayLike, most: int | None = None) -> NDArray[np.intp]
 
     Where more differ, neighbours are put together into cells of equal mass.
     """
-    cell = np.unique(confidence, return_inverse=True)[1]
+    _, cell = np.unique(confidence, return_inverse=True)
     n = np.bincount(cell)
     if most is None or n.size <= most:
         return cell
-    coarse = ((np.cumsum(n) - n / 2) / n.sum() * most).astype(np.intp)
-    return np.unique(coarse, return_inverse=True)[1][cell]
+    middle = np.cumsum(n) - n / 2
+    share = middle / n.sum()
+    coarse = (share * most).astype(np.intp)
+    _, joined = np.unique(coarse, return_inverse=True)
+    return joined[cell]
 
 
 # --- logistic regression ------------------------------------------------------------------
@@ -471,7 +479,8 @@ def fit_logistic(
     """
     n, d = features.shape
     # (n, d²) products of features, whose weighted sums are the information
-    products = (features[:, :, None] * features[:, None, :]).reshape(n, d * d)
+    products = features[:, :, None] * features[:, None, :]
+    products = products.reshape(n, d * d)
     theta = np.zeros_like(sums) + start
     offset = np.broadcast_to(offset, weights.shape)
     information = np.empty((len(sums), d, d))

@@ -56,10 +56,14 @@ def plain_ids(values: Iterable) -> np.ndarray:
 
 def _texts(values: Iterable) -> pd.Series:
     """Ids as texts, numbered from 0; whole numbers without a point."""
-    code, ids = pd.factorize(pd.Series(values), use_na_sentinel=False)
-    texts = pd.Series(ids).astype(str).fillna("nan")
-    plain = texts.str.replace(r"^(-?\d+)\.0+$", r"\1", regex=True)
-    return plain.take(code).reset_index(drop=True)
+    ids = pd.Series(values)
+    code, different = pd.factorize(ids, use_na_sentinel=False)
+    texts = pd.Series(different).astype(str)
+    texts = texts.fillna("nan")
+    whole = r"^(-?\d+)\.0+$"
+    plain = texts.str.replace(whole, r"\1", regex=True)
+    of_rows = plain.take(code)
+    return of_rows.reset_index(drop=True)
 
 
 def refuse_shared(fitted: pd.DataFrame, judged: pd.DataFrame, names: str) -> None:

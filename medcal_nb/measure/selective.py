@@ -193,8 +193,10 @@ def one_answer_an_image(
 def descending(c: NDArray, y: NDArray) -> tuple[NDArray, NDArray, NDArray]:
     """Distinct confidences from the highest, and answers and errors down to each."""
     values, cell = np.unique(c, return_inverse=True)
-    kept = np.bincount(cell)[::-1].cumsum()
-    errors = np.bincount(cell, 1 - y)[::-1].cumsum()
+    n = np.bincount(cell)
+    wrong = np.bincount(cell, 1 - y)
+    kept = n[::-1].cumsum()
+    errors = wrong[::-1].cumsum()
     return values[::-1], kept, errors
 
 

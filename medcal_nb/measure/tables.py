@@ -137,7 +137,9 @@ def _in_order(table: pd.DataFrame, names: list[str], intervals: bool) -> pd.Data
     """The table with all columns that were asked for, NaN where nothing was measured."""
     last = []
     for name in names:
-        last += [name, f"{name}_low", f"{name}_high"] if intervals else [name]
+        last.append(name)
+        if intervals:
+            last += [f"{name}_low", f"{name}_high"]
     first = [column for column in table if column not in last]
     return table.reindex(columns=[*first, *last])
 

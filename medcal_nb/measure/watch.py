@@ -87,16 +87,17 @@ def watch(errors: ArrayLike, *, risk: float, run_length: int = 1000) -> pd.DataF
 
 def _log_evidence(wrong: FloatArray, risk: float) -> FloatArray:
     """(n,) log of the mean of the bets' evidence after each answer."""
-    bets = np.array(BETS)[:, None] / risk
+    bets = np.array(BETS)[:, None] / risk  # (bets, 1)
+    won = np.log1p(bets * (1 - risk))
+    lost = np.log1p(-bets * risk)
     # (bets, n) logs of the wealth of a bet that never starts anew
-    after_each = np.where(
-        wrong == 1, np.log1p(bets * (1 - risk)), np.log1p(-bets * risk)
-    )
+    after_each = np.where(wrong == 1, won, lost)
     wealth = after_each.cumsum(axis=1)
-    before = np.hstack([np.zeros((len(BETS), 1)), wealth[:, :-1]])
+    before = wealth - after_each
     # the sum over all starts s of the wealth won since
-    each = wealth + np.logaddexp.accumulate(-before, axis=1)
-    mean: FloatArray = np.logaddexp.reduce(each, axis=0) - np.log(len(BETS))
+    since = np.logaddexp.accumulate(-before, axis=1)
+    total = np.logaddexp.reduce(wealth + since, axis=0)
+    mean: FloatArray = total - np.log(len(BETS))
     return mean
 
 

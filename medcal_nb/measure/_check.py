@@ -68,9 +68,8 @@ def check_images(groups: ArrayLike | None, n: int) -> np.ndarray:
         return np.arange(n)
     images = np.asarray(groups)
     check_length(images, n, "groups")
-    missing = pd.isna(images)
-    place = np.where(missing, np.nan, 0)
-    refuse(missing, place, "groups", "missing", "every row needs a group")
+    if n_missing := pd.isna(images).sum():
+        raise ValueError(f"groups: {n_missing} of {n} values missing: name them all")
     return images
 
 

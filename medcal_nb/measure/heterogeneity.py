@@ -6,15 +6,15 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 
-from ._check import check_level
 from .resampling import FloatArray, student
 
+LEVEL = 0.95
 LEAST_GROUPS = 3
 LEAST_PREDICTED = 5
 
 
 def heterogeneity_table(
-    estimates: ArrayLike, low: ArrayLike, high: ArrayLike, *, level: float = 0.95
+    estimates: ArrayLike, low: ArrayLike, high: ArrayLike
 ) -> pd.DataFrame:
     r"""Random-effects summary of a number over groups, and what to expect in a new group.
 
@@ -27,10 +27,8 @@ def heterogeneity_table(
     Parameters
     ----------
     estimates, low, high : (k,) arrays
-        One number a group, of different answers, with its interval; at least three. The standard
-        error is that of a normal interval of this width.
-    level : float
-        Nominal coverage of these intervals and of those that come back, in (0, 1).
+        One number a group, of different answers, with its 95 % interval; at least three. The
+        standard error is that of a normal interval of this width.
 
     Returns
     -------
@@ -64,7 +62,7 @@ def heterogeneity_table(
 
     y = np.asarray(estimates, dtype=float)
     width = np.asarray(high, dtype=float) - np.asarray(low, dtype=float)
-    z = ndtri((1 + check_level(level)) / 2)
+    z = ndtri((1 + LEVEL) / 2)
     variance = (width / (2 * z)) ** 2
     if y.size < LEAST_GROUPS:
         raise ValueError(f"{y.size} groups: heterogeneity needs {LEAST_GROUPS} or more")
@@ -77,8 +75,8 @@ def heterogeneity_table(
     mean = weight @ y / total
     spread = weight @ (y - mean) ** 2
     mean_variance = spread / degrees / total
-    half = student(level, degrees) * np.sqrt(mean_variance)
-    far = student(level, degrees - 1) * np.sqrt(mean_variance + tau2)
+    half = student(LEVEL, degrees) * np.sqrt(mean_variance)
+    far = student(LEVEL, degrees - 1) * np.sqrt(mean_variance + tau2)
     if y.size < LEAST_PREDICTED:
         far = np.nan
     return pd.DataFrame(

@@ -24,6 +24,8 @@ from .resampling import (
 )
 from .rows import arrays, image_labels, measured, parts_by
 
+LEVEL = 0.95  # of the intervals of tables
+
 
 def _auroc(c: FloatArray, y: FloatArray) -> Sums:
     cell = gathered(c)  # by ascending confidence
@@ -181,7 +183,6 @@ def auroc_table(
     graded: pd.DataFrame,
     *,
     by: Sequence[str] = ("model", "strategy"),
-    level: float = 0.95,
 ) -> pd.DataFrame:
     """`auroc_test` of each group of graded answers, by image where known, Holm over all groups.
 
@@ -191,8 +192,6 @@ def auroc_table(
         With confidence, correct, item_id and the columns of `by`.
     by : sequence of str
         Columns that make the groups.
-    level : float
-        Of the intervals, each by itself, and 1 − level that of the tests together.
 
     Returns
     -------
@@ -201,15 +200,15 @@ def auroc_table(
 
         - the `by` columns
         - n: answers
-        - auroc, auroc_low, auroc_high: with its interval
+        - auroc, auroc_low, auroc_high: with its 95 % interval
         - p: against one half
         - p_holm: Holm over all rows
-        - conclusion: of p_holm; "discriminates", "reversed" or "no discrimination shown"
+        - conclusion: of p_holm at 5 %; "discriminates", "reversed" or "no discrimination shown"
 
     Raises
     ------
     ValueError
-        On a column the table lacks, or a level outside (0, 1).
+        On a column the table lacks.
 
     Examples
     --------
@@ -220,14 +219,14 @@ def auroc_table(
     """
     rows = []
     for key, part in parts_by(measured(graded), by):
-        test = auroc_test(*arrays(part), groups=image_labels(part), level=level)
+        test = auroc_test(*arrays(part), groups=image_labels(part))
         test = test.rename({"low": "auroc_low", "high": "auroc_high"})
         rows.append(key | {"n": len(part)} | test.to_dict())
     table = pd.DataFrame(rows)
     table["p_holm"] = holm(table["p"])
     conclusions = []
     for area, p in zip(table["auroc"], table["p_holm"], strict=True):
-        conclusions.append(_conclusion(area, p, level))
+        conclusions.append(_conclusion(area, p, LEVEL))
     table["conclusion"] = conclusions
     return table
 

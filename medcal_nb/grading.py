@@ -43,7 +43,12 @@ RULES = {
 MOST_WORDS = 4
 
 #: Columns of a table that say how an answer is graded, where they are there.
-_ASKED = ("answer", "gold", "question_type", "options")
+_ASKED = (
+    "answer",
+    "gold",
+    "question_type",
+    "options",
+)
 
 #: "B", "(b)", "B)", "B. right lung": a letter, and what stands behind it.
 _LETTER = re.compile(r"\W*([A-Za-z])(?:\s*[).:](?:\s*(.*))?|\W*)$", re.DOTALL)
@@ -342,4 +347,8 @@ def _summary(graded, different):
     nth_of_its_rule = pairs.groupby(["graded_by", "correct"], dropna=False).cumcount()
     pairs = pairs.iloc[nth_of_its_rule.argsort(kind="stable")[:10]]
     pairs = pairs.where(pairs.notna(), None)
-    return {"text": text, "counts": counts, "pairs": pairs.to_dict("records")}
+    return {
+        "text": text,
+        "counts": counts,
+        "pairs": pairs.to_dict("records"),
+    }

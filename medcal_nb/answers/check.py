@@ -39,7 +39,11 @@ from medcal_nb.replies import scale_of
 #: Fewer answers than these may all be unsure.
 _FEW = 5
 #: What is assumed of answers where no column says it; a data set is called as its file.
-_USUAL = {"model": "unnamed", "dataset": "", "strategy": "stated"}
+_USUAL = {
+    "dataset": "",
+    "model": "unnamed",
+    "strategy": "stated",
+}
 _GIVE_KEY = "every answer needs one text here, it is part of the key"
 _GIVE_SCALE = (
     "a confidence is a probability: write 0.85 for 85 % everywhere, leave the cell empty where "
@@ -148,7 +152,7 @@ def _assume(out: dict[str, pd.Series], index: pd.Index, dataset: str) -> list[st
         # a person answers in the place of a model
         out.setdefault("model", out["reader"])
     assumed = []
-    for name, usual in sorted(_USUAL.items()):
+    for name, usual in _USUAL.items():
         if name not in out:
             value = usual or dataset
             out[name] = pd.Series(value, index, dtype=TEXT)
@@ -317,7 +321,14 @@ _RUNS = frozenset(KNOWN["rows"]["runs"].split())
 
 def _check_sums(answers: pd.DataFrame, found: Recognised) -> None:
     """Refuse a row that sums the others up, by its name, in any place and of many languages."""
-    named = ["item_id", "image_id", "model", "reader", "dataset", "domain"]
+    named = [
+        "item_id",
+        "image_id",
+        "model",
+        "reader",
+        "dataset",
+        "domain",
+    ]
     if "item_id" not in found.taken:
         others = answers.drop(columns=ANSWER_COLUMNS, errors="ignore")
         named += others.columns[others.dtypes == TEXT].tolist()

@@ -19,7 +19,15 @@ from medcal_nb.measure import MethodCertificates, certify_methods
 #: What names an answer, and what else a person sees of it.
 METHOD = ["model", "strategy"]
 KEY = ["dataset", "item_id", *METHOD]
-SHOWN = ["image_id", "image", "question", "raw", "answer", "confidence", "gold"]
+SHOWN = [
+    "image_id",
+    "image",
+    "question",
+    "raw",
+    "answer",
+    "confidence",
+    "gold",
+]
 GRADE = "correct"
 PLAN = "certificate"
 #: An answer that nobody can grade: it counts as wrong.
@@ -29,7 +37,11 @@ _ANSWERS = set(KNOWN["grades"]["answers"].split())
 _RIGHT = RIGHT - _ANSWERS
 _WRONG = WRONG - _ANSWERS | {UNGRADABLE}
 #: What of a plan need not be said.
-_USUAL = {"delta": 0.1, "budget": 400, "seed": 0}
+_USUAL = {
+    "delta": 0.1,
+    "budget": 400,
+    "seed": 0,
+}
 #: Regions and tests of `certify`, a part of the hash: a sheet begun with others is not continued.
 _DESIGN = 2
 
@@ -98,7 +110,12 @@ class GradeSheet:
         self.path = path
         self._bytes = self._stored()
         self.rows = read_sheet(path) if self._bytes else pd.DataFrame()
-        wanted = {"risk": risk, "delta": delta, "budget": budget, "seed": seed}
+        wanted = {
+            "risk": risk,
+            "delta": delta,
+            "budget": budget,
+            "seed": seed,
+        }
         with of_file(path):
             self.pool = _pool(answers)
             self.plan = self._planned(wanted)

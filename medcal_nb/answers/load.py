@@ -195,7 +195,12 @@ def open_table(
             return value if is_frame else table_of(value)
         if is_frame:
             value = value.astype(object).where(value.notna(), None).to_dict("records")
-        rows = reader.rows(Log(path=Path(source), value=value, wanted=grade))
+        log = Log(
+            path=Path(source),
+            value=value,
+            wanted=grade,
+        )
+        rows = reader.rows(log)
         if not rows:
             raise MedcalError("no answers in it")
         raw = table_of(rows)
@@ -228,7 +233,11 @@ def _of_tool(
     """What is what in the log of a tool, which says it itself but for what the user names."""
     table = raw.assign(**columns)
     taken = {name: name for name in [*ANSWER_COLUMNS, "options"] if name in table}
-    found = Recognised(table=table, taken=taken, named={*columns})
+    found = Recognised(
+        table=table,
+        taken=taken,
+        named={*columns},
+    )
     is_sure = "confidence" in table and table["confidence"].notna().any()
     if "answer" in table and not is_sure:
         _read_replies(found, scale)

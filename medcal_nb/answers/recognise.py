@@ -123,7 +123,11 @@ def recognise(
     for ours, theirs in named.items():
         if theirs and theirs not in raw and ours not in COLUMN_OR_VALUE:
             raise _lacking(f"no column '{theirs}', which was named", theirs, raw)
-    found = Recognised(table=raw, taken={}, named={*named})
+    found = Recognised(
+        table=raw,
+        taken={},
+        named={*named},
+    )
     _by_name(found, named)
     _fill_from_replies(found, scale)
     if {"correct", "answer"} <= {*found.taken} and not {"correct", "gold"} & {*named}:

@@ -75,7 +75,9 @@ def over_blank(rows: Sequence[dict]) -> Grade:
         return 0, math.nan, None
     ratios = {}
     for name, p in seen.items():
-        ratios[name] = max(p, LEAST_SHARE) / max(blank[name], LEAST_SHARE)
+        with_image = max(p, LEAST_SHARE)
+        without = max(blank[name], LEAST_SHARE)
+        ratios[name] = with_image / without
     total = math.fsum(ratios.values())
     shares = {name: ratio / total for name, ratio in ratios.items()}
     return 0, shares[rows[0]["answer"]], shares

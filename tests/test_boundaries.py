@@ -70,24 +70,6 @@ def test_a_room_uses_only_the_rooms_below_it(file):
     assert rooms_named(file) <= allowed | {room}
 
 
-WAYS = """
-def f():
-    from medcal_nb.plots import forest
-import medcal_nb.report
-import_module('medcal_nb.run')
-from ..reader import cases
-from .. import teach
-"""
-
-
-def test_every_way_to_import_a_room_is_seen(tmp_path):
-    file = tmp_path / "measure" / "a.py"
-    file.parent.mkdir()
-    file.write_text(WAYS)
-    named = {"plots", "report", "run", "reader", "teach"}
-    assert rooms_named(file, tmp_path) == named
-
-
 ALONE = """
 import numpy as np
 from medcal_nb.correct import fit

@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 
 from data.pocket.factory import scenes as world
-from data.pocket.factory.scenes import _canvas as canvas
 
 ROOT = Path(__file__).resolve().parents[2]
 # SHA-256 of five scenes per modality from numpy's default_rng(7), first 16 hex digits
@@ -99,9 +98,3 @@ def test_a_mask_covers_where_the_finding_changes_the_image(name):
         gap = np.abs(drawn.images.astype(int) - without.images).sum(axis=3)
         cells = gap.reshape(-1, 8, 8, 8, 8).sum(axis=(2, 4))
         assert cells[drawn.masks == 1].mean() > 4 * cells[drawn.masks == 0].mean()
-
-
-def test_one_in_eight_is_invisible_and_the_mean_is_that_of_absence():
-    seen = canvas.grade(np.random.default_rng(0), 100_000)
-    assert (seen == 0).mean() == pytest.approx(0.125, abs=0.005)
-    assert seen.mean() == pytest.approx(world.ABSENT_VISIBILITY, abs=0.01)

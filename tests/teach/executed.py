@@ -1,8 +1,11 @@
-"""The lesson's notebook, run once by plain papermill for all tests of a process."""
+"""The lesson's notebook, run once by plain papermill for all tests, whatever their process."""
 
+import fcntl
+import os
 import tempfile
 from functools import cache
 from pathlib import Path
+from uuid import uuid4
 
 import papermill
 
@@ -12,9 +15,16 @@ ROOT = Path(__file__).resolve().parents[2]
 @cache
 def executed_lesson() -> Path:
     """Return the executed notebook; its figures and results lie beside it."""
-    folder = Path(tempfile.mkdtemp(prefix="lesson-"))
+    run = os.environ.get("PYTEST_XDIST_TESTRUNUID") or uuid4().hex
+    folder = Path(tempfile.gettempdir()) / f"lesson-{run}"
+    folder.mkdir(mode=0o700, exist_ok=True)
     notebook = ROOT / "notebooks" / "07_teaching.ipynb"
     copy = folder / notebook.name
+    part = copy.with_suffix(".part.ipynb")
     how = {"cwd": ROOT / "notebooks", "kernel_name": "python3", "progress_bar": False}
-    papermill.execute_notebook(notebook, copy, {"OUT": str(folder)}, **how)
+    with (folder / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # another process may be at it
+        if not copy.exists():
+            papermill.execute_notebook(notebook, part, {"OUT": str(folder)}, **how)
+            part.rename(copy)
     return copy

@@ -71,29 +71,25 @@ def read_source(path: PathLike, sheet: str | None = None) -> Any:
         If the file is missing, damaged, too large or of another kind.
     """
     with of_file(path):
-        return _read(require_file(path), sheet)
-
-
-def _read(path: Path, sheet: str | None) -> Any:
-    """The same of a file that is there."""
-    read = _READ.get(path.suffix.lower())
-    if read is None:
-        names = ", ".join(_READ)
-        raise MedcalError(f"cannot tell the format from its name; read are {names}")
-    try:
-        rows = read(path, sheet) if read is _read_sheet else read(path)
-    except MedcalError:
-        raise
-    except Exception as error:  # damaged files raise errors of every kind
-        reason = _reason(error)
-        what = "as its name says"
-        if read is _read_csv:
-            what = "a table in UTF-8 ('CSV UTF-8') with as many cells in every row"
-        raise MedcalError(
-            f"not {what}, cut off or damaged ({reason}); mend it or fetch it anew"
-        ) from None
-    if not len(rows):
-        raise MedcalError("no rows in it; nothing to read")
+        file = require_file(path)
+        read = _READ.get(file.suffix.lower())
+        if read is None:
+            names = ", ".join(_READ)
+            raise MedcalError(f"cannot tell the format from its name; read are {names}")
+        try:
+            rows = read(file, sheet) if read is _read_sheet else read(file)
+        except MedcalError:
+            raise
+        except Exception as error:  # damaged files raise errors of every kind
+            reason = _reason(error)
+            what = "as its name says"
+            if read is _read_csv:
+                what = "a table in UTF-8 ('CSV UTF-8') with as many cells in every row"
+            raise MedcalError(
+                f"not {what}, cut off or damaged ({reason}); mend it or fetch it anew"
+            ) from None
+        if not len(rows):
+            raise MedcalError("no rows in it; nothing to read")
     return rows
 
 

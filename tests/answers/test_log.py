@@ -189,10 +189,10 @@ from medcal_nb.answers import AnswerLog
 def append(path, told=None):
     with AnswerLog(path) as log:
         done = log.keys()
-        for start in range(0, 12000, 200):
+        for start in range(0, 6000, 100):
             batch = [dict(model="m", dataset="d", item_id=f"{i:05d}", strategy="s", sample=k,
-                          answer=f"{i:05d}", confidence=start / 12000)
-                     for i in range(start, start + 200) for k in (0, 1)]
+                          answer=f"{i:05d}", confidence=start / 6000)
+                     for i in range(start, start + 100) for k in (0, 1)]
             batch = [row for row in batch if tuple(row.values())[:5] not in done]
             if batch:
                 log.append(batch)
@@ -209,7 +209,7 @@ for _ in range(6):
         append(killed, write)
         os._exit(0)
     os.read(read, 1)  # it is writing now
-    time.sleep(dice.uniform(0, 0.05))
+    time.sleep(dice.uniform(0, 0.03))
     os.kill(writer, signal.SIGKILL)
     died = os.waitstatus_to_exitcode(os.waitpid(writer, 0)[1]) == -signal.SIGKILL
     with AnswerLog(killed, read_only=True) as log:
@@ -225,7 +225,7 @@ def test_killed_at_random_moments_nothing_is_lost_or_doubled(tmp_path):
     assert ended.returncode == 0, ended.stderr
     died, rows = zip(*map(str.split, ended.stdout.splitlines()), strict=True)
     assert died.count("1") >= 3
-    assert all(int(n) % 400 == 0 for n in rows), "a batch is in whole or not at all"
+    assert all(int(n) % 200 == 0 for n in rows), "a batch is in whole or not at all"
     with AnswerLog(killed) as one, AnswerLog(whole) as other:
         pd.testing.assert_frame_equal(one.read(), other.read())
 

@@ -240,7 +240,7 @@ def test_cost_intervals_cover_the_true_cost():
         rng = np.random.default_rng([9, k])
         g = graded(rng, 600, "general", slope=0.9)
         m = graded(rng, 451, "medical", slope=0.5, shift=-0.3)
-        ci = Bootstrap(seed=k, n=200, level=0.90)
+        ci = Bootstrap(seed=k, n=100, level=0.90)
         row = transfer_study(g, m, ci=ci).table.iloc[0]
         maps = (fit(d.confidence, d.correct) for d in (g, m))
         losses = [np.mean((one(fresh.confidence) - true) ** 2) for one in maps]

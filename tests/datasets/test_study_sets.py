@@ -12,6 +12,7 @@ from matplotlib import pyplot as plt
 
 from medcal_nb import measure, plots
 from medcal_nb.answers import AnswerLog, load_answers
+from medcal_nb.answers.together import together
 from medcal_nb.ask.models import resolve_model
 from medcal_nb.ask.run import ask
 from medcal_nb.datasets import load_items, open_image, vlcb
@@ -282,12 +283,13 @@ def test_other_questions_than_the_studys_are_refused(tmp_path):
 
 @pytest.mark.filterwarnings("ignore:pocket-general answered:UserWarning")
 @pytest.mark.filterwarnings("ignore:gemma-3-27b-it answered:UserWarning")
-def test_a_model_is_asked_and_drawn_beside_the_five(tmp_path):
+def test_a_model_is_asked_and_drawn_beside_the_five(five, tmp_path):
     make_gqa(tmp_path / "copy")
     items = load_items(f"gqa:{tmp_path / 'copy'}")
     with AnswerLog(tmp_path / "mine.sqlite") as log:
         ask(resolve_model("pocket-general"), items, "verbalized", log=log)
-    answers = load_answers(["vlcb", tmp_path / "mine.sqlite"])
+    mine = load_answers(tmp_path / "mine.sqlite")
+    answers = together({"vlcb": five, "mine": mine})
     answers = answers[answers["strategy"] == "verbalized"]
     asked = answers[answers["model"] == "pocket-general"]
     assert set(asked["item_id"]) == set(items["item_id"])

@@ -374,7 +374,7 @@ VALUES = {
 def test_odd_values_in_any_place_come_in_or_are_named(tmp_path, name):
     dice = random.Random(name)
     came = 0
-    for _ in range(40):
+    for _ in range(24):
         path = written(tmp_path / "in.json", bent(VALUES[name], dice))
         try:
             load_answers(path)

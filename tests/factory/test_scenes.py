@@ -55,25 +55,6 @@ def test_bytes_do_not_depend_on_process_or_vector_units():
 
 
 @pytest.mark.parametrize("name", world.MODALITIES)
-def test_shapes_facts_and_sites(name):
-    drawn = draw(name, n=90)
-    assert set(np.unique(drawn.masks)) <= {0, 1}
-    graded = drawn.facts.filter(like="visibility_").to_numpy()
-    assert ((graded >= 0) & (graded <= 1)).all()
-    facts = world.draw_facts(name, 2000, rng=np.random.default_rng(0))
-    for fact, values in world.ATTRIBUTES[name].items():
-        assert set(facts[fact]) == set(values), fact
-    # sites in equal parts, each with its own look; medical ones are held back from training
-    assert len(world.SITES[name]) == 3
-    assert set(drawn.facts["site"].value_counts()) == {30}
-    a, b, c = (draw(name, sites=[site]).images for site in world.SITES[name])
-    assert min((a != b).mean(), (a != c).mean(), (b != c).mean()) > 0.3
-    held_back = set(world.SITES[name]) - set(world.TRAIN_SITES[name])
-    assert bool(held_back) == (name in world.MEDICAL_MODALITIES)
-    assert draw(name, n=0).images.shape == (0, 64, 64, 3)
-
-
-@pytest.mark.parametrize("name", world.MODALITIES)
 def test_what_is_invisible_changes_no_pixel_and_more_of_it_more(name):
     """With all else the same, noise included."""
     for column in draw(name, n=1).facts.filter(like="visibility_"):

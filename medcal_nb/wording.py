@@ -251,7 +251,7 @@ def as_latex(text: str) -> str:
     """
     signs = []
     for sign in unicodedata.normalize("NFC", text):
-        letter, *accents = unicodedata.normalize("NFD", sign)
+        letter, *accents = list(unicodedata.normalize("NFD", sign))
         is_latin = letter.isprintable() and letter.isascii()
         is_known = is_latin and accents in _ACCENTS
         printed = "?"

@@ -331,8 +331,8 @@ def ensemble_answers(graded: pd.DataFrame, *, rng: np.random.Generator) -> pd.Da
                 f"ensembles: {where}: only {n} items were answered by all methods"
             )
         items = rows.drop_duplicates("item_id").sort_values("item_id")
-        folds = np.random.default_rng([seed, 0])
-        folds = assign_folds(image_labels(items), N_FOLDS, rng=folds)
+        dealt = np.random.default_rng([seed, 0])
+        folds = assign_folds(image_labels(items), N_FOLDS, rng=dealt)
         fold = pd.Series(folds, items["item_id"])
         members = make_members(rows, strategies)
         asked = part.loc[part["strategy"].isin(strategies), "item_id"]

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from medcal_nb.answer_key import answer_key
-from medcal_nb.grading import grade, grade_table, is_correct
+from medcal_nb.grading import grade_table, is_correct
 
 SIDES = ["left lung", "right lung", "both lungs", "neither"]
 
@@ -35,37 +35,6 @@ def test_a_reply_is_graded_by_the_kind_of_its_question(kind, answer, gold, right
     assert is_correct(answer, gold, question_type=kind, options=options) is right
 
 
-@pytest.mark.parametrize(
-    ("answer", "gold", "rule", "right"),
-    [
-        ("Yes, there is.", "yes", "yes or no", True),
-        ("Answer: Yes\nConfidence: 80%", "yes", "yes or no", True),
-        ("(A) yes", "yes", "yes or no", True),
-        ("Antwort: Ja\nSicherheit: 85 %", "yes", "yes or no", True),
-        ('{"answer": "cyst", "confidence": 0.7}', "cyst", "same words", True),
-        ("There is a fracture.", "yes", "undecided", None),
-        ("The answer is B.", "B", "letter", True),
-        ("B. right lung", "B", "letter", True),
-        (r"\boxed{B}", "(b)", "letter", True),
-        ("A", "A) normal", "letter", True),
-        ("A) abnormal", "A) normal", "undecided", None),
-        ("B", "right lung", "undecided", None),
-        ("The answer is cardiomegaly", "cardiomegaly", "same words", True),
-        ("7.0", "7", "same words", True),
-        ("<think>no, or yes</think>CT", "CT", "same words", True),
-        ("a", '["b", "a"]', "letter", True),
-        ("pneumonia", "cardiomegaly", "other words", False),
-        ("no pneumothorax", "pneumothorax", "denied", False),
-        ("I cannot tell from this image", "CT", "no answer", None),
-        ("the heart is larger than it should be", "cardiomegaly", "undecided", None),
-    ],
-)
-def test_a_reply_in_a_table_is_graded_by_the_rule_that_decides(
-    answer, gold, rule, right
-):
-    assert grade(answer, gold) == (right, rule)
-
-
 # the options of two kinds of choice
 OPTIONS = {"choice": ["pneumonia", "no pneumonia", "None", "effusion"], "sides": SIDES}
 
@@ -80,6 +49,9 @@ def test_replies_have_the_verdicts_of_a_careful_reader():
     verdicts = graded["correct"].map({True: "right", False: "wrong"}).fillna("ungraded")
     differs = verdicts != table["verdict"]
     assert graded.loc[differs, ["answer", "gold", "verdict", "graded_by"]].empty
+    is_known = table["rule"] != ""
+    assert graded["graded_by"][is_known].tolist() == table["rule"][is_known].tolist()
+    assert set(table["rule"]) >= {"yes or no", "letter", "denied", "no answer"}
     assert len(table) >= 120
 
 

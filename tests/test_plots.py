@@ -81,32 +81,12 @@ def test_marks_that_share_a_colour_are_told_apart_by_their_filling():
     plt.close("all")
 
 
-def test_a_margin_is_shaded_below_it_and_does_not_move_the_axis():
-    table = pd.DataFrame({"model": ["a", "b"], "cost": [-0.1, 0.3]})
-    plain = plots.forest(table, "cost", label="model", ax=plt.figure().subplots())
-    ax = plt.figure().subplots()
-    plots.forest(table, "cost", label="model", margin=0.005, ax=ax)
-    (shade,) = ax.patches
-    assert shade.get_x() == ax.get_xlim()[0]
-    assert shade.get_x() + shade.get_width() == pytest.approx(0.005)
-    assert ax.get_xlim() == plain.get_xlim()
-    plt.close("all")
-
-
 def test_a_confidence_that_few_answers_have_is_no_dot():
     confidence = [0.9] * 300 + [0.5] * 4 + [0.1] * 2
     table = value_table(confidence, [1, 0] * 153)
     ax = plots.calibration(table, ax=plt.figure().subplots())
     (dots,) = ax.collections[1:]
     assert dots.get_offsets()[:, 0].tolist() == [0.5, 0.9]
-    plt.close("all")
-
-
-def test_a_category_without_rows_has_none_drawn():
-    targets = pd.Categorical(["b", "a", "a"], ["b", "a", "absent"])
-    table = pd.DataFrame({"target": targets, "cost": [0.1, 0.2, 0.3]})
-    ax = plots.forest(table, "cost", label="target", ax=plt.figure().subplots())
-    assert [text.get_text() for text in ax.get_yticklabels()] == ["b", "a"]
     plt.close("all")
 
 

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from medcal_nb.answers import GRADED_COLUMNS, load_answers, read_answers
+from medcal_nb.answers import GRADED_COLUMNS, load_answers
 from medcal_nb.errors import MedcalError
 from tests.damage import refusals
 
@@ -473,17 +473,6 @@ def test_columns_may_come_and_go_in_jsonl(tmp_path):
     answers = load_answers(table(tmp_path, text, "in.jsonl"))
     assert answers["answer"].tolist()[5] == "late"
     assert answers["site"].tolist()[4] == "east"
-
-
-def test_samples_of_a_table_are_one_answer_by_the_rule_of_their_method(tmp_path):
-    text = "item_id,sample,strategy,answer,gold,confidence\n"
-    for k, answer in enumerate(["yes", "no", "yes", "yes"]):
-        text += f"q,{k},self_consistency,{answer},yes,\n"
-    path = table(tmp_path, text)
-    (answer,) = load_answers(path).to_dict("records")
-    one = {"answer": "yes", "confidence": 0.75, "correct": True, "n_answers": 4}
-    assert answer | one == answer
-    assert len(read_answers(path)) == 4
 
 
 def test_a_percent_sign_that_ends_after_many_rows_is_refused(tmp_path):

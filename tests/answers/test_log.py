@@ -377,51 +377,6 @@ def samples(strategy, answers, **more):
     return rows
 
 
-@pytest.mark.parametrize(
-    ("strategy", "answers", "expected"),
-    [
-        ("self_consistency", ["yes", "yes", "no", "yes"], ("yes", 0.75, True)),
-        ("self_consistency", ["no", "Yes.", "yes", None], ("Yes.", 0.5, False)),
-        ("self_consistency", [None, None], (None, None, None)),
-        ("self_consistency_blank", ["yes", "no"], ("yes", 0.5, True)),
-        ("paraphrase", ["no", "yes", "yes"], ("yes", 2 / 3, True)),
-        ("semantic_entropy", ["yes", "no", "yes", "no"], ("yes", 0.5, True)),
-        ("semantic_entropy", ["yes", "yes"], ("yes", 1.0, True)),
-        ("challenge", ["no", "yes", "yes"], ("no", 1 / 3, False)),
-        ("challenge", [None, "yes"], (None, None, None)),
-        ("somebody_s", ["yes", "no", "yes"], ("yes", 2 / 3, True)),
-    ],
-)
-def test_samples_become_one_answer_by_the_rule_of_their_method(
-    log, strategy, answers, expected
-):
-    log.append(samples(strategy, answers, new_tokens=3))
-    (one,) = load_answers(log.path).to_dict("records")
-    assert (one["n_answers"], one["new_tokens"]) == (len(answers), 3 * len(answers))
-    result = [one[name] for name in ("answer", "confidence", "correct")]
-    result = [None if pd.isna(value) else value for value in result]
-    assert result == [expected[0], pytest.approx(expected[1]), expected[2]]
-
-
-def test_an_image_is_held_against_a_blank_one(log):
-    pair = samples("blank_image", ["yes", "yes"])
-    pair[0]["option_probabilities"] = {"yes": 0.6, "no": 0.4}
-    pair[1]["option_probabilities"] = {"yes": 0.8, "no": 0.2}
-    log.append(pair)
-    (one,) = load_answers(log.path).to_dict("records")
-    assert one["confidence"] == pytest.approx(0.75 / 2.75)
-    assert one["option_probabilities"] == pytest.approx(
-        {"yes": 0.75 / 2.75, "no": 2 / 2.75}
-    )
-
-
-def test_several_confidences_without_a_rule_are_refused(log):
-    log.append([row("q", strategy="mine", sample=k) for k in range(2)])
-    problem = r"'q' has several answers with confidences under.*'mine'"
-    with pytest.raises(MedcalError, match=problem):
-        load_answers(log.path)
-
-
 def test_methods_that_ask_once_stay_as_they_are_among_others(log):
     sampled = samples("self_consistency", ["yes", "no"])
     log.append([*sampled, row("q"), row("r", confidence=0.3)])

@@ -12,7 +12,6 @@ import pytest
 
 from medcal_nb.answers import load_answers
 from medcal_nb.answers.recorded import (
-    load_readings,
     load_recorded,
     recorded_folder,
     recorded_manifest,
@@ -173,19 +172,3 @@ def test_a_missing_table_or_damaged_manifest_says_how_to_get_it(copy, tmp_path):
     (copy / "manifest.json").write_text("{")
     with pytest.raises(MedcalError, match="missing or damaged"):
         load_recorded("viper", folder=copy)
-
-
-def test_marks_of_radiologists_with_and_without_ai():
-    marks = load_recorded("aneurysm_readers")
-    assert marks["correct"].isna().sum() == 8
-    stated = marks["confidence"] * 10
-    assert (stated == stated.round()).all()
-    readings = load_readings("aneurysm_readers")
-    n_marks = marks.groupby(["reader", "setting"]).size()
-    sums = readings.groupby(["reader", "setting"])[["n_marks", "true_positives"]].sum()
-    assert (sums["n_marks"] == n_marks).all()
-    grades = marks.dropna(subset="correct").groupby(["reader", "setting"])["correct"]
-    # of the other eight marks four are true
-    assert (sums["true_positives"] - grades.sum()).sum() == 4
-    with pytest.raises(MedcalError, match="no table of readings"):
-        load_readings("viper")

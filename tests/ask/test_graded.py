@@ -5,8 +5,7 @@ import math
 import pandas as pd
 import pytest
 
-from medcal_nb.answers import AnswerLog
-from medcal_nb.answers.samples import one_answer_an_item
+from medcal_nb.answers import AnswerLog, load_answers
 from medcal_nb.errors import MedcalError
 
 COLUMNS = ("answer", "confidence", "correct", "option_probabilities")
@@ -22,9 +21,10 @@ def graded(tmp_path):
         table = [dict(zip(COLUMNS, row, strict=False)) for row in rows]
         for sample, row in enumerate(table):
             row.update(COMMON, strategy=strategy, sample=sample)
-        with AnswerLog(tmp_path / f"{len(list(tmp_path.iterdir()))}.sqlite") as log:
+        path = tmp_path / f"{len(list(tmp_path.iterdir()))}.sqlite"
+        with AnswerLog(path) as log:
             log.append(table)
-            return one_answer_an_item(log.read(), "log").to_dict("records")[0]
+        return load_answers(path).to_dict("records")[0]
 
     return make
 
@@ -45,6 +45,9 @@ def test_agreement_takes_the_largest_group_and_its_share(graded):
     row = graded("self_consistency", *rows)
     assert [row[name] for name in COLUMNS[:3]] == ["b", pytest.approx(1 / 3), True]
     assert graded("self_consistency_blank", *unsure("a", "b"))["confidence"] == 0.5
+    assert graded("paraphrase", *unsure("a", "b", "b"))["answer"] == "b"
+    nothing = graded("self_consistency", (None, None, None), (None, None, None))
+    assert pd.isna([nothing[name] for name in COLUMNS[:3]]).all()
 
 
 def test_semantic_entropy_is_one_over_the_effective_number_of_meanings(graded):
@@ -69,7 +72,9 @@ def test_challenge_keeps_the_first_answer(graded):
 def test_blank_image_divides_by_the_blank_image(graded):
     def confidence(seen, blank):
         rows = [("yes", one["yes"], True, one) for one in (seen, blank)]
-        return graded("blank_image", *rows)["confidence"]
+        row = graded("blank_image", *rows)
+        assert row["option_probabilities"]["yes"] == row["confidence"]
+        return row["confidence"]
 
     seen, blank = {"yes": 0.9, "no": 0.1}, {"yes": 0.6, "no": 0.4}
     expected = (0.9 / 0.6) / (0.9 / 0.6 + 0.1 / 0.4)
@@ -84,5 +89,5 @@ def test_blank_image_divides_by_the_blank_image(graded):
 
 def test_what_no_rule_sums_up_is_refused(graded):
     assert graded("theirs", *unsure("a", "a"))["confidence"] == 1.0
-    with pytest.raises(MedcalError, match=r"'q' has 2.*'theirs'"):
+    with pytest.raises(MedcalError, match=r"'q' has several.*'theirs'"):
         graded("theirs", ("a", 0.5, True), ("a", 0.6, True))

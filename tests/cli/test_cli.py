@@ -51,20 +51,6 @@ def test_there_are_nine_commands_and_each_shows_an_example(medcal):
     assert medcal("--version")[1].startswith("medcal ")
 
 
-def test_a_shell_completes_commands(medcal, monkeypatch, tmp_path):
-    assert "--install-completion" in medcal("--help")[1]
-    monkeypatch.setenv("_MEDCAL_COMPLETE", "complete_bash")
-    monkeypatch.setenv("COMP_WORDS", "medcal cali")
-    monkeypatch.setenv("COMP_CWORD", "1")
-    assert medcal()[1].split() == ["calibrate"]
-    monkeypatch.delenv("_MEDCAL_COMPLETE")
-    monkeypatch.setenv("HOME", str(tmp_path))
-    monkeypatch.setenv("SHELL", "/bin/bash")
-    monkeypatch.setenv("_TYPER_COMPLETE_TEST_DISABLE_SHELL_DETECTION", "1")
-    assert medcal("--install-completion", "bash")[0] == 0
-    assert "medcal" in (tmp_path / ".bash_completions" / "medcal.sh").read_text()
-
-
 @pytest.mark.parametrize(
     ("words", "said"),
     [
@@ -296,19 +282,6 @@ def test_calibrate_fits_on_some_rows_and_applies_to_others(medcal, table):
             assert medcal("calibrate", table, option, query, "--to", "e.csv")[0] == 2
         assert medcal("report", table, "--transfer-from", query, "--to", "e")[0] == 2
     assert not list(table.parent.glob("e*"))
-
-
-def test_calibrate_notes_images_of_two_names(medcal, tmp_path):
-    lines = ["id,image,dataset,confidence,correct"]
-    lines += [
-        f"q{i},im{i % 60},{'ab'[i // 60]},.{i % 40 + 50},{i % 3 % 2}"
-        for i in range(120)
-    ]
-    (tmp_path / "two.csv").write_text("\n".join(lines))
-    rows = ("--fit", "dataset == 'a'", "--apply", "dataset == 'b'")
-    code, _, err = medcal("calibrate", "two.csv", *rows, "--to", "c.csv")
-    assert code == 0
-    assert "60 images of source and target" in err
 
 
 @pytest.mark.slow

@@ -8,13 +8,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from matplotlib import pyplot as plt
 
-from medcal_nb import measure, plots
-from medcal_nb.answers import AnswerLog, load_answers
-from medcal_nb.answers.together import together
-from medcal_nb.ask.models import resolve_model
-from medcal_nb.ask.run import ask
 from medcal_nb.datasets import load_items, open_image, vlcb
 from medcal_nb.errors import MedcalError
 from tests.datasets.test_hub import png
@@ -264,14 +258,6 @@ def test_an_image_is_a_file_inside_the_copy(tmp_path):
         load_items(f"pope:{tmp_path}")
 
 
-def test_a_damaged_copy_is_told(tmp_path):
-    make_mmmu_pro_4(tmp_path)
-    folder = tmp_path / "standard (4 options)"
-    (folder / "test-0.parquet").write_text("[{")
-    with pytest.raises(MedcalError, match=r"test-0.parquet: can't be read"):
-        load_items(f"mmmu-pro-4:{tmp_path}")
-
-
 def test_other_questions_than_the_studys_are_refused(tmp_path):
     rows = pope_rows()
     for row in rows:
@@ -279,27 +265,3 @@ def test_other_questions_than_the_studys_are_refused(tmp_path):
     table(tmp_path / "data" / "test-0.parquet", rows)
     with pytest.raises(MedcalError, match="no rows of POPE"):
         load_items(f"pope:{tmp_path}")
-
-
-@pytest.mark.filterwarnings("ignore:pocket-general answered:UserWarning")
-@pytest.mark.filterwarnings("ignore:gemma-3-27b-it answered:UserWarning")
-def test_a_model_is_asked_and_drawn_beside_the_five(five, tmp_path):
-    make_gqa(tmp_path / "copy")
-    items = load_items(f"gqa:{tmp_path / 'copy'}")
-    with AnswerLog(tmp_path / "mine.sqlite") as log:
-        ask(resolve_model("pocket-general"), items, "verbalized", log=log)
-    mine = load_answers(tmp_path / "mine.sqlite")
-    answers = together({"vlcb": five, "mine": mine})
-    answers = answers[answers["strategy"] == "verbalized"]
-    asked = answers[answers["model"] == "pocket-general"]
-    assert set(asked["item_id"]) == set(items["item_id"])
-    table = measure.beside_table(answers, "pocket-general", metrics=["accuracy"])
-    assert (table["n_a"] == table["n_b"]).all()
-    assert table["n_a"].max() <= len(items)
-    same = answers[answers["item_id"].isin(items["item_id"])]
-    accuracy = measure.metrics_table(same, by=["model"], metrics=["accuracy"])
-    _, ax = plt.subplots()
-    plots.forest(accuracy.assign(of="GQA"), "accuracy", label="of", hue="model", ax=ax)
-    drawn = {line.lines[0].get_color() for line in ax.containers}
-    assert len(drawn) == 6
-    plt.close("all")

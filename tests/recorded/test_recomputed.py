@@ -3,36 +3,8 @@
 import json
 import re
 
-import numpy as np
 import pandas as pd
-import pytest
-from scipy.optimize import brentq
-from scipy.special import expit, logit
 from sklearn.metrics import roc_auc_score
-
-from medcal_nb.correct import transfer_study
-from medcal_nb.measure import Bootstrap
-
-
-def platt(c, y):
-    """Intercept and slope of a logistic fit on the log-odds, by Newton's method."""
-    x = np.column_stack([np.ones(len(c)), logit(c)])
-    theta = np.zeros(2)
-    for _ in range(30):
-        p = expit(x @ theta)
-        curvature = (x * (p * (1 - p))[:, None]).T @ x
-        theta += np.linalg.solve(curvature, x.T @ (y - p))
-    return theta
-
-
-def cross_fitted(c, y, rng):
-    """Confidences of maps that were fitted on the other four fifths."""
-    fold = rng.permutation(len(y)) % 5
-    mapped = np.empty(len(y))
-    for k in range(5):
-        intercept, slope = platt(c[fold != k], y[fold != k])
-        mapped[fold == k] = expit(intercept + slope * logit(c[fold == k]))
-    return mapped
 
 
 def arrays(rows, clip=0.0):
@@ -40,51 +12,6 @@ def arrays(rows, clip=0.0):
     rows = rows.dropna(subset=["confidence", "correct"])
     confidence = rows["confidence"].to_numpy().clip(clip, 1 - clip)
     return confidence, rows["correct"].to_numpy(float)
-
-
-def transferred(source, target, clip, rng):
-    """Brier scores on the target and AUROC of both sides, for one model and method."""
-    c, y = arrays(target, clip)
-    intercept, slope = platt(*arrays(source, clip))
-    log_odds = slope * logit(c)
-    accuracy = y.mean()
-    shift = brentq(lambda s: expit(s + log_odds).mean() - accuracy, -30, 30)
-    mapped = {
-        "uncorrected": arrays(target)[0],
-        "transferred": expit(intercept + log_odds),
-        "known": expit(shift + log_odds),
-        "refitted": cross_fitted(c, y, rng),
-    }
-    scores = {name: ((p - y) ** 2).mean() for name, p in mapped.items()}
-    for name, rows in (("auroc_source", source), ("auroc", target)):
-        c, y = arrays(rows)
-        scores[name] = roc_auc_score(y, c)
-    return scores
-
-
-@pytest.fixture(scope="module")
-def vlcb(five):
-    return five.query("model == 'Qwen3-VL-8B-Instruct'")
-
-
-@pytest.mark.parametrize(
-    ("source", "target", "strategy", "clip"),
-    [
-        ("dataset in ['GQA', 'POPE']", "dataset == 'GMAI-MMBench'", "verbalized", 5e-3),
-        ("dataset == 'GQA'", "dataset == 'POPE'", "probe_ccps", 1e-6),
-    ],
-)
-def test_a_transfer_by_plain_numpy(vlcb, source, target, strategy, clip):
-    rows = vlcb[vlcb["strategy"] == strategy]
-    sides = rows.query(source), rows.query(target)
-    study = transfer_study(*sides, ci=Bootstrap(n=20))
-    row = study.table.iloc[0]
-    expected = transferred(*sides, clip, np.random.default_rng(5))
-    for name in ("uncorrected", "transferred", "known", "refitted"):
-        # other folds for the refit, and Platt's targets are a little within 0 and 1
-        assert row[f"brier_{name}"] == pytest.approx(expected[name], abs=8e-4)
-    for name in ("auroc_source", "auroc"):
-        assert row[name] == pytest.approx(expected[name], abs=1e-9)
 
 
 def test_p_true_on_pope_is_no_confidence(five):

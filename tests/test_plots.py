@@ -53,20 +53,6 @@ def test_completion_offers_functions_alone():
     assert all(callable(getattr(plots, name)) for name in dir(plots))
 
 
-def test_axes_that_share_their_rows_may_lack_some():
-    models = pd.Categorical([*FIVE, "mine"], [*FIVE, "mine", "absent"])
-    table = pd.DataFrame({"model": models, "gap": range(6)})
-    first, second, third = plt.figure().subplots(1, 3, sharey=True)
-    plots.forest(table, "gap", label="model", ax=first)
-    plots.forest(table[table["gap"] > 1], "gap", label="model", ax=second)
-    (points, *_) = second.containers[0].lines
-    assert points.get_ydata().tolist() == [2, 3, 4, 5]
-    plots.forest(table[:1].assign(model="other"), "gap", label="model", ax=third)
-    assert third.containers[0].lines[0].get_ydata().tolist() == [6]
-    assert first.get_ylim() == (6.5, -0.5)
-    plt.close("all")
-
-
 def test_marks_that_share_a_colour_are_told_apart_by_their_filling():
     pairs = [["a", "verbalized"], ["a", "p_true"], ["b", "p_true"]]
     table = pd.DataFrame(pairs, columns=["model", "strategy"]).assign(side="x", gap=0.1)

@@ -6,7 +6,6 @@ import re
 import shutil
 import subprocess
 import sys
-import time
 from pathlib import Path
 from unittest.mock import Mock
 
@@ -331,15 +330,6 @@ def test_the_command_writes_and_notes(tmp_path, monkeypatch, capsys):
         assert (out.strip() == "mine.v2_report/report.html") == (status == 0)
         assert ("confidence from 'sure'" in err) == (status == 0)
     assert Path("mine.v2_report/report.html").is_file()
-
-
-@pytest.mark.slow
-def test_a_hundred_thousand_answers_take_seconds(tmp_path):
-    table = table_of(100_000)
-    table["confidence"] = np.random.default_rng(0).beta(5, 2, len(table))
-    start = time.process_time()
-    report_of(table, tmp_path, ci=Bootstrap())
-    assert time.process_time() - start < 15
 
 
 def test_heaped_confidences_are_drawn_value_by_value(rng):

@@ -146,18 +146,6 @@ def test_what_90_percent_is_worth_is_counted_from_recorded_answers():
     assert f"{ends} were right on GMAI-MMBench" in first
 
 
-def test_each_lab_has_a_key_for_every_mark(lesson):
-    without = """lab => {
-      const look = (e) => [e.getAttribute("class"), e.getAttribute("fill"),
-        e.getAttribute("stroke-dasharray")].join();
-      const keys = [...lab.querySelectorAll(".medcal-key svg *")].map(look);
-      const marks = lab.querySelectorAll(":scope > svg :is(circle:not(.handle), rect, line, path)");
-      return [...marks].map(look).filter((one) => !keys.includes(one));
-    }"""
-    for view in lesson.locator(".medcal-lab").all():
-        assert set(view.evaluate(without)) <= {",none,"}  # the axes
-
-
 def test_dots_are_dragged_and_moved_by_keys(lesson):
     view = lesson.locator(".medcal-lab").first
     view.scroll_into_view_if_needed()

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from data.recorded.prepare import aneurysm_readers, vlcb, vlcb_items
+from data.recorded.prepare import vlcb, vlcb_items
 from data.recorded.prepare.mmlu_pro_text import CONFIDENCES
 from data.recorded.prepare.tables import prepare
 from medcal_nb.answers.recorded import load_recorded, recorded_folder
@@ -149,36 +149,6 @@ def test_readings_come_back_with_their_halves(tmp_path):
     made, ours = (folder / "viper.parquet" for folder in (tmp_path, recorded_folder()))
     assert made.read_bytes() == ours.read_bytes()
     assert load_recorded("viper", folder=tmp_path).equals(load_recorded("viper"))
-
-
-def test_a_mark_is_true_where_the_reading_or_its_region_says_so(tmp_path):
-    """Readings of one case by two readers: regions and confidences of marks, sens, FP."""
-    rows = {
-        "first_read/1": (8, "assisted", 10, 6, "16 or 3", 3, 1, 1),  # the senior's
-        "first_read/2": (8, "assisted", 16, 10, None, None, 1, 0),
-        "second_read/1": (8, "unassisted", "/", None, None, None, 0, None),
-        "second_read/2": (8, "unassisted", 3, 9, 3, 8, 1, 1),
-    }
-    names = ["sub", "read_setting", "prediction_1", "confidence_prediction_1"]
-    names += ["prediction_2", "confidence_prediction_2", "sens", "FP"]
-    empty = {"prediction_3": None, "confidence_prediction_3": None}
-    for place, row in rows.items():
-        sheet = pd.DataFrame([row], columns=names).assign(**empty, reading_time="1m31s")
-        path = tmp_path / f"READINGS/{place}.xlsx"
-        write(path, "")
-        sheet.to_excel(path, index=False)
-    marks = aneurysm_readers.read(tmp_path).fillna({"gold": "?"})
-    # of two marks in one region one is true: which one is not known
-    assert marks[["reader", "region", "gold"]].to_numpy().tolist() == [
-        ["junior", "16", "aneurysm"],
-        ["junior", "3", "?"],
-        ["junior", "3", "?"],
-        ["senior", "10", "no aneurysm"],
-        ["senior", "16 3", "aneurysm"],
-    ]
-    readings = aneurysm_readers.read_readings(tmp_path)
-    assert readings["true_positives"].tolist() == [1, 1, 1, 0]
-    assert set(readings["seconds"]) == {91}
 
 
 def test_a_pickle_that_asks_for_code_is_refused_and_leaves_nothing(tmp_path):

@@ -1,7 +1,6 @@
 """What is stored is what the seeds make and the models answer, asked again."""
 
 import json
-import runpy
 
 import pandas as pd
 import pytest
@@ -106,23 +105,3 @@ def test_a_recording_goes_on_and_changes_nothing_that_is_there(tmp_path, monkeyp
         recording.record(*how, ["clip_zero_shot"], 10, **where)
     monkeypatch.setenv("MEDCAL_ROOT", str(tmp_path))
     assert len(pocket.fresh_answers(*how, "verbalized")) == 20
-
-
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        ("train pocket-huge", "'pocket-huge' has no recipe: choose all, pocket-gen"),
-        ("train pocket-general --steps nan", "must be positive"),
-        ("card --n 3", "at least 50"),
-        ("record --dataset vqa-rad", "'vqa-rad': choose of pocketvqa-medical"),
-    ],
-)
-def test_mistakes_are_errors_of_one_line(arguments, message, monkeypatch, capsys):
-    monkeypatch.setattr("sys.argv", ["factory", *arguments.split()])
-    with pytest.raises(SystemExit) as ended:
-        runpy.run_module("data.pocket.factory", run_name="__main__")
-    error = capsys.readouterr().err
-    assert ended.value.code == 2
-    assert error.startswith("factory: error: ")
-    assert message in error
-    assert error.count("\n") == 1

@@ -12,7 +12,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from data.pocket.factory import model, scenes, training
+from data.pocket.factory import model, training
 from medcal_nb.errors import MedcalError
 
 torch = pytest.importorskip("torch")
@@ -24,16 +24,6 @@ TINY = replace(
 )
 # the tower of the real recipe, and words that one narrow layer reads
 SIZE = model.SIZES["small"] | {"text": (64, 1, 4, 128)}
-
-
-def test_a_pool_holds_facts_of_its_scenes_from_training_sites():
-    pool = training.Pool({"drawing": 40, "x-ray": 40}, seed=3, questions=4)
-    modality = np.array([name for name, _, _ in training.fact_columns()])
-    for name, of in (("drawing", ~pool.medical), ("x-ray", pool.medical)):
-        assert (pool.labels[of][:, modality == name] >= 0).all()
-        assert (pool.labels[of][:, modality != name] == -1).all()
-    sites = set(training._draw("ct", 50, seed=(1, 3, 0)).facts["site"])
-    assert sites == set(scenes.TRAIN_SITES["ct"]) < set(scenes.SITES["ct"])
 
 
 REPLY = training.reply

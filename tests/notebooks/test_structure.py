@@ -97,12 +97,12 @@ def test_a_figure_is_drawn_and_saved_in_one_cell(notebook):
 
 
 def told_by_hand(notebook: Path) -> list[str]:
-    """Paragraphs about the published study, and those on what it means."""
+    """Paragraphs about the results published here, and those on what it means."""
     paragraphs = []
     for source in sources_of(notebook, "markdown"):
         is_meaning = source.startswith("## What this means")
         for paragraph in source.split("\n\n"):
-            if is_meaning or "In the published study" in paragraph:
+            if is_meaning or "In the results published here" in paragraph:
                 paragraphs.append(re.sub(r"\[[^]]*\]\([^)]*\)", "", paragraph))
     return paragraphs
 

@@ -43,26 +43,6 @@ def rng():
     return np.random.default_rng(20260619)
 
 
-@pytest.fixture
-def graded(rng):
-    """Answers of one model by two methods, of two data sets, four to an image."""
-    n = 80
-    confidence = rng.random(n)
-    return pd.DataFrame(
-        {
-            "model": "m",
-            "dataset": np.repeat(["one", "two"], n // 2),
-            "domain": np.repeat(["general", "medical"], n // 2),
-            "strategy": np.tile(["verbalized", "p_true"], n // 2),
-            "item_id": np.arange(n).astype(str),
-            "image_id": (np.arange(n) // 4).astype(str),
-            "modality": np.tile(["ct", "ct", "mri", None], n // 4),
-            "confidence": confidence,
-            "correct": rng.random(n) < confidence,
-        }
-    )
-
-
 @pytest.fixture(scope="session")
 def five() -> pd.DataFrame:
     """The answers of the five models of VLCB, which take seconds to read."""

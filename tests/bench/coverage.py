@@ -139,14 +139,14 @@ def confidences(kind: str, n: int, rng: np.random.Generator) -> np.ndarray:
     return rng.choice(TENS, n, p=TENS_SHARES)
 
 
-def pool_sample(c, p, size, per_image, rng):
-    """Answers from a pool; half of those about an image share their fate."""
+def pool_sample(c, p, size, per_image, rng, alike=0.0):
+    """Answers from a pool; half of those about an image share their fate, some their confidence."""
     chosen = rng.integers(0, c.size, size)
     fate = rng.random(size)
     images = np.arange(size) // per_image
     if per_image > 1:
-        common = rng.random(size)[images]
-        fate = np.where(rng.random(size) < 0.5, common, fate)
+        chosen = np.where(rng.random(size) < alike, chosen[images * per_image], chosen)
+        fate = np.where(rng.random(size) < 0.5, rng.random(size)[images], fate)
     return c[chosen], (fate < p[chosen]).astype(float), images
 
 
@@ -203,29 +203,19 @@ def image_cell(name, kind, world, n_images, *, repeats, seed=0) -> list[dict]:
     return [row | covered(partial(ours, name, rng=rng), answers, repeats, true)]
 
 
-def rare_sample(wrong, n, per_image, rng):
-    """Answers of which few are wrong: each of the four confidences by its chance."""
-    images = np.arange(n) // per_image
-    value = rng.choice(len(RARE), n, p=RARE_SHARES)
-    fate = rng.random(n)
-    if per_image > 1:
-        value = np.where(rng.random(n) < 0.3, value[images * per_image], value)
-        fate = np.where(rng.random(n) < 0.5, rng.random(n)[images], fate)
-    return np.array(RARE)[value], (fate >= wrong[value]).astype(float), images
-
-
 def rare_cell(name, kind, world, size, *, repeats, seed=0) -> list[dict]:
     """One row."""
-    weights = np.broadcast_to(RARE_WRONG[kind], len(RARE))
-    wrong = (1 - float(world)) * weights / (weights @ RARE_SHARES)
     # 20 answers stand for the four confidences in their shares
     n_each = (20 * np.array(RARE_SHARES)).round().astype(int)
-    true = limit(name, np.repeat(RARE, n_each), np.repeat(1 - wrong, n_each))
+    c = np.repeat(RARE, n_each)
+    weights = np.repeat(np.broadcast_to(RARE_WRONG[kind], len(RARE)), n_each)
+    p = 1 - (1 - float(world)) * weights / weights.mean()
     rng = np.random.default_rng([seed, *size])
-    answers = partial(rare_sample, wrong, *size, rng)
+    answers = partial(pool_sample, c, p, *size, rng, alike=0.3)
     row = {"metric": name, "confidence": kind, "accuracy": world, "n": size[0]}
     row["per_image"] = size[1]
-    return [row | covered(partial(ours, name, rng=rng), answers, repeats, true)]
+    interval = partial(ours, name, rng=rng)
+    return [row | covered(interval, answers, repeats, limit(name, c, p))]
 
 
 # how a cell is made, and its metrics, confidences, worlds and sizes

@@ -7,7 +7,7 @@ import pytest
 from medcal_nb.correct import corrected, fit, transfer_study
 from medcal_nb.measure import Bootstrap, brier_score
 
-from .worlds import graded, with_options
+from .worlds import graded
 
 
 def test_stages_are_the_maps_of_the_study(rng):
@@ -24,7 +24,7 @@ def test_stages_are_the_maps_of_the_study(rng):
 
 def test_without_a_source_answers_have_their_own_map(rng):
     few = graded(rng, 4, "medical", model="n")
-    rows = pd.concat([with_options(rng, 600, "medical", 2.0), few])
+    rows = pd.concat([graded(rng, 600, "medical", slope=0.4), few])
     table = corrected(None, rows, method="log_odds", rng=rng)
     assert set(table["labels"]) == {"target"}
     assert table["model"].tolist() == ["m"] * 600  # four images fill no five folds

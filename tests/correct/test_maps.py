@@ -10,7 +10,7 @@ from scipy.special import logit as true_logit
 from medcal_nb.correct import RecalibrationWarning, fit, recalibrated
 from medcal_nb.correct.crossfit import assign_folds
 
-from .worlds import draw, with_options
+from .worlds import draw, graded
 
 OURS = ("log_odds", "platt", "isotonic")
 
@@ -93,9 +93,10 @@ def test_bad_input_is_refused_by_name_and_position():
 
 def test_each_group_has_its_own_map_and_a_name_of_its_own(rng):
     general, medical = (
-        pd.concat([with_options(rng, 300, domain, 2.0, model=m) for m in "ab"])
+        pd.concat([graded(rng, 300, domain, slope=0.5, model=m) for m in "ab"])
         for domain in ("general", "medical")
     )
+    medical["option_probabilities"] = [{"yes": c} for c in medical["confidence"]]
     out = recalibrated(general, medical)
     assert set(out.strategy) == {"s+platt"}
     own, alone = medical[medical.model == "b"], general[general.model == "b"]

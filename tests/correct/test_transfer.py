@@ -23,7 +23,7 @@ from medcal_nb.correct.transfer import conclude
 from medcal_nb.measure import Bootstrap, brier_score, choose_clip
 from medcal_nb.measure.rows import arrays, image_labels
 
-from .worlds import graded, sides, with_options
+from .worlds import graded, sides
 
 
 @pytest.fixture
@@ -103,8 +103,8 @@ class Chosen(Bootstrap):
 @pytest.mark.parametrize("method", METHODS)
 def test_an_interval_repeats_the_fits_in_each_resample(rng, method, monkeypatch):
     """One chosen resample, its rows repeated and all fits made again by hand."""
-    general = with_options(rng, 120, "general", 1.0)
-    medical = with_options(rng, 90, "medical", 2.0)
+    general = graded(rng, 120, "general")
+    medical = graded(rng, 90, "medical", slope=0.5)
     data = pd.concat([general, medical], ignore_index=True)
     copies = {"general": np.arange(120) % 3, "medical": (np.arange(90) + 1) % 3}
     monkeypatch.setattr(Chosen, "copies", copies)

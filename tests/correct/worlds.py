@@ -30,21 +30,6 @@ def graded(
     return pd.DataFrame(names | {"confidence": stated, "correct": y})
 
 
-def with_options(rng, n, domain, sharp, *, model="m"):
-    """Four options whose stated probabilities are the true ones with logits times ``sharp``."""
-    rows = graded(rng, n, domain, model=model)
-    z = rng.normal(0, 1, (n, 4))
-    true = np.exp(z) / np.exp(z).sum(1, keepdims=True)
-    gold = (rng.random((n, 1)) > true.cumsum(1)).sum(1)
-    p = np.exp(sharp * z) / np.exp(sharp * z).sum(1, keepdims=True)
-    return rows.assign(
-        option_probabilities=[dict(zip("ABCD", r, strict=True)) for r in p.tolist()],
-        gold=np.array(list("ABCD"))[gold],
-        confidence=p.max(1),
-        correct=(p.argmax(1) == gold).astype(float),
-    )
-
-
 def votes(rng, n=300, skill=(0.8, 1.2, 0.2), over=1.0, per_image=1):
     """Closed questions; each strategy sees the truth through noise of its own."""
     gold = np.where(rng.random(n) < 0.5, 1, -1)

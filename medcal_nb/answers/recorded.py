@@ -9,7 +9,6 @@ reader makes answers of all of them.
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -26,13 +25,8 @@ from medcal_nb.files import (
 from medcal_nb.measure.decimals import shortest_decimals
 
 
-def recorded_manifest(folder: Path | None = None) -> dict[str, dict[str, Any]]:
+def recorded_manifest() -> dict[str, dict[str, Any]]:
     """Return what is known of each table, by its name.
-
-    Parameters
-    ----------
-    folder : Path, optional
-        Where the tables lie; `recorded_folder` if not given.
 
     Returns
     -------
@@ -57,14 +51,13 @@ def recorded_manifest(folder: Path | None = None) -> dict[str, dict[str, Any]]:
     MedcalError
         If there is no manifest, or it is damaged.
     """
-    return read_manifest(Path(folder or recorded_folder()))
+    return read_manifest(recorded_folder())
 
 
 def load_recorded(
     name: str,
     *,
     complete: bool = False,
-    folder: Path | None = None,
 ) -> pd.DataFrame:
     """Return the recorded answers of one source.
 
@@ -76,8 +69,6 @@ def load_recorded(
     complete : bool
         Also what published totals count and a study does not: the first sentences of
         ``attrs["assumed"]`` say what that is.
-    folder : Path, optional
-        Where the tables lie; `recorded_folder` if not given.
 
     Returns
     -------
@@ -107,10 +98,10 @@ def load_recorded(
     >>> sorted(answers["modality"].unique())
     ['digital', 'film']
     """
-    source = _source(name, folder)
-    table = _read(name, folder)
+    source = _source(name)
+    table = _read(name)
     if "items" in source:
-        items = _read(source["items"], folder)
+        items = _read(source["items"])
         table = table.drop(columns="dataset").merge(items, on="item", how="left")
     if "logits" in source:
         table = _with_option_probabilities(table, source["logits"])
@@ -127,15 +118,13 @@ def load_recorded(
     return answers
 
 
-def load_readings(name: str, *, folder: Path | None = None) -> pd.DataFrame:
+def load_readings(name: str) -> pd.DataFrame:
     """Return the readings of cases behind a source of marks, also those without a mark.
 
     Parameters
     ----------
     name : str
         ``aneurysm_readers``.
-    folder : Path, optional
-        Where the tables lie; `recorded_folder` if not given.
 
     Returns
     -------
@@ -159,58 +148,55 @@ def load_readings(name: str, *, folder: Path | None = None) -> pd.DataFrame:
     >>> readings.groupby("setting")["seconds"].median().to_dict()
     {'assisted': 110.5, 'unassisted': 94.0}
     """
-    source = _source(name, folder)
+    source = _source(name)
     if "readings" not in source:
         raise MedcalError(f"recorded answers '{name}' have no table of readings")
-    return _read(source["readings"], folder)
+    return _read(source["readings"])
 
 
-def recorded_names(folder: Path | None = None) -> list[str]:
+def recorded_names() -> list[str]:
     """Return the names that `load_recorded` knows; none where the package alone is installed."""
-    if folder is None and not recorded_folder().is_dir():
+    if not recorded_folder().is_dir():
         return []
-    manifest = recorded_manifest(folder)
+    manifest = recorded_manifest()
     return [name for name, entry in manifest.items() if "answers" in entry]
 
 
-def recorded_entry(name: str, folder: Path | None = None) -> dict[str, Any]:
+def recorded_entry(name: str) -> dict[str, Any]:
     """Return the manifest's entry of a table, once its file is the one that the entry names.
 
     Parameters
     ----------
     name : str
         A name of `recorded_manifest`.
-    folder : Path, optional
-        Where the tables lie; `recorded_folder` if not given.
 
     Raises
     ------
     MedcalError
         If the file is missing or another one: both hashes are named, and how to get it.
     """
-    folder = Path(folder or recorded_folder())
-    entry = recorded_manifest(folder)[name]
-    check_shipped(folder / entry["file"], entry["sha256"])
+    entry = recorded_manifest()[name]
+    check_shipped(recorded_folder() / entry["file"], entry["sha256"])
     return entry
 
 
 # --- reading ---------------------------------------------------------------------------------
 
 
-def _read(name: str, folder: Path | None) -> pd.DataFrame:
+def _read(name: str) -> pd.DataFrame:
     """Return a table's columns; floats of 32 bits are the decimals they were, but for logits."""
-    folder = Path(folder or recorded_folder())
-    frame = pd.read_parquet(folder / recorded_entry(name, folder)["file"])
+    entry = recorded_entry(name)
+    frame = pd.read_parquet(recorded_folder() / entry["file"])
     for column, values in frame.items():
         if values.dtype == np.float32 and "logit" not in column:
             frame[column] = shortest_decimals(values.to_numpy())
     return frame
 
 
-def _source(name: str, folder: Path | None) -> dict[str, Any]:
+def _source(name: str) -> dict[str, Any]:
     """Return how a table becomes answers, as its entry in the manifest says."""
-    check_known(name, recorded_names(folder), "recorded answers")
-    return recorded_entry(name, folder)["answers"]
+    check_known(name, recorded_names(), "recorded answers")
+    return recorded_entry(name)["answers"]
 
 
 def _with_option_probabilities(table: pd.DataFrame, logits: str) -> pd.DataFrame:

@@ -35,11 +35,14 @@ COLUMNS = ["domain", "image_id", "modality", "question_type", "split", "answer",
 
 
 @pytest.fixture
-def copy(tmp_path):
-    """A folder with the manifest and the smallest table."""
+def copy(tmp_path, monkeypatch):
+    """The folder that is read: it holds the manifest and the smallest table."""
+    copy = tmp_path / "data" / "recorded"
+    copy.mkdir(parents=True)
     for file in ("manifest.json", "viper.parquet"):
-        shutil.copy(recorded_folder() / file, tmp_path / file)
-    return tmp_path
+        shutil.copy(recorded_folder() / file, copy / file)
+    monkeypatch.setenv("MEDCAL_ROOT", str(tmp_path))
+    return copy
 
 
 @pytest.fixture(scope="module")
@@ -156,19 +159,17 @@ def test_a_damaged_or_foreign_table_is_refused_by_name_and_hash(copy):
     path = copy / "viper.parquet"
     path.write_bytes(path.read_bytes()[:-1] + b"x")
     with pytest.raises(MedcalError) as refused:
-        load_recorded("viper", folder=copy)
+        load_recorded("viper")
     for part in (str(path), "is not that of the manifest", "git checkout"):
         assert part in str(refused.value)
 
 
-def test_a_missing_table_or_damaged_manifest_says_how_to_get_it(copy, tmp_path):
+def test_a_missing_table_or_damaged_manifest_says_how_to_get_it(copy):
     with pytest.raises(MedcalError, match="did you mean 'vlcb'"):
         load_recorded("vlbc")
     (copy / "viper.parquet").unlink()
     with pytest.raises(MedcalError, match="there is no such file"):
-        load_recorded("viper", folder=copy)
-    with pytest.raises(MedcalError, match=r"manifest\.json: missing or damaged"):
-        load_recorded("viper", folder=tmp_path / "nowhere")
+        load_recorded("viper")
     (copy / "manifest.json").write_text("{")
-    with pytest.raises(MedcalError, match="missing or damaged"):
-        load_recorded("viper", folder=copy)
+    with pytest.raises(MedcalError, match=r"manifest\.json: missing or damaged"):
+        load_recorded("viper")

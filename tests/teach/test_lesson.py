@@ -12,10 +12,9 @@ from PIL import Image
 from scipy.stats import binom
 
 from medcal_nb.datasets import open_image, pocket
-from medcal_nb.errors import MedcalError
 from medcal_nb.measure import auroc, best_threshold, ece, wilson_interval
 from medcal_nb.teach import exercises, lesson
-from medcal_nb.teach.lab import HALF_WIDTH, LEVELS, answers, lab
+from medcal_nb.teach.lab import HALF_WIDTH, LEVELS, answers
 
 
 def test_answers_are_right_as_often_as_drawn():
@@ -32,11 +31,6 @@ def test_a_temperature_divides_log_odds_and_leaves_the_answers_alone():
     two, same = answers(LEVELS, 500, temperature=2, sample=3)
     assert np.log(two / (1 - two)) == pytest.approx(np.log(one / (1 - one)) / 2)
     assert (correct == same).all()
-
-
-def test_the_lab_starts_from_settings_and_refuses_others():
-    with pytest.raises(MedcalError, match="no setting 'size'"):
-        lab(size=3)
 
 
 # exercises: how they are checked is tested in a browser, tests/browser/test_lesson_site.py

@@ -58,7 +58,7 @@ class AnswerLog(contextlib.AbstractContextManager):
     path : path
         The SQLite file; made where it does not exist, unless `read_only`.
     read_only : bool
-        For reading alone: makes no log, and opens those in folders that cannot be written.
+        For reading alone: makes no log.
 
     Raises
     ------
@@ -232,9 +232,6 @@ def _open(path: Path, read_only: bool) -> sqlite3.Connection:
     if not read_only:
         path.parent.mkdir(parents=True, exist_ok=True)
         mode = "rwc"
-    elif not os.access(path.parent, os.W_OK) and not Path(f"{path}-wal").exists():
-        # write-ahead mode needs a side file even for reading, unless nothing is pending
-        mode = "ro&immutable=1"
     else:
         # who may write takes back half a transaction, and its side files when done
         mode = "rw" if os.access(path, os.W_OK) else "ro"

@@ -36,8 +36,6 @@ from medcal_nb.errors import MedcalError
 from medcal_nb.grading import grade_table
 from medcal_nb.replies import scale_of
 
-#: Fewer answers than these may all be unsure.
-_FEW = 5
 #: What is assumed of answers where no column says it; a data set is called as its file.
 _USUAL = {
     "dataset": "",
@@ -236,8 +234,7 @@ def confidences(
         scale = _plain_scale(values, array, signed, tops, column)
     low, high = scale_of(scale)
     if high > 1:
-        is_many = groups.count()[tops.index] >= _FEW
-        _check_used(low, high, tops, is_many)
+        _check_used(low, high, tops)
     room = ROUNDING * (high - low)
     is_outside = (array < low - room) | (array > high + room)
     problem = f"is outside {low:g} to {high:g}"
@@ -266,13 +263,10 @@ def _plain_scale(
     raise fault(column, row, values.iloc[row], problem, _GIVE_SCALE)
 
 
-def _check_used(low: float, high: float, tops: pd.Series, is_many: pd.Series) -> None:
+def _check_used(low: float, high: float, tops: pd.Series) -> None:
     """Refuse a scale of which some use only the bottom, as that of another scale would be."""
     used = (tops - low) / (high - low)
-    used = used[used > 0]
-    # of a few answers all may be unsure, unless everybody's are
-    is_bottom = is_many[used.index] | (used.max() <= 0.1)
-    low_used = used[used <= np.where(is_bottom, 0.1, 0.01)]
+    low_used = used[(used > 0) & (used <= 0.1)]
     if low_used.empty:
         return
     name = low_used.index[0]

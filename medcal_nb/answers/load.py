@@ -103,7 +103,6 @@ def read_answers(
     source: PathLike,
     *,
     scale: str | float | None = None,
-    sheet: str | None = None,
     grade: str | None = None,
     grades: PathLike | None = None,
     ungraded: bool = False,
@@ -117,11 +116,8 @@ def read_answers(
     scale : str or float, optional
         The scale of the confidence where it is neither 0 to 1 nor plainly percent: ``"percent"``,
         its upper end (``10``), both (``"1-5"``) or ``"log"`` for log-probabilities.
-    sheet : str, optional
-        Which sheet of an Excel file that has several.
     grade : str, optional
-        Which metric of a log tells right from wrong, where it holds several; names with commas
-        between them: the first that there is.
+        Which metric of a log tells right from wrong, where it holds several.
     grades : path, optional
         A file of `write_undecided` in which a person has graded what no rule could.
     ungraded : bool
@@ -141,7 +137,7 @@ def read_answers(
     if is_log(source):
         return _of_log(source, columns)
     is_table = bool(columns.get("confidence"))
-    raw = open_table(source, sheet, grade, is_table=is_table)
+    raw = open_table(source, grade, is_table=is_table)
     is_of_tool = "reader" in raw.attrs
     with of_file(source):
         if is_of_tool:
@@ -166,7 +162,6 @@ def read_answers(
 
 def open_table(
     source: PathLike,
-    sheet: str | None = None,
     grade: str | None = None,
     *,
     is_table: bool = False,
@@ -175,7 +170,7 @@ def open_table(
 
     Parameters
     ----------
-    source, sheet, grade
+    source, grade
         As of `read_answers`.
     is_table : bool
         It is a table, even where it looks like the log of a tool.
@@ -186,7 +181,7 @@ def open_table(
         As it stands there. Of a log of a tool ``attrs`` hold the reader's name (``reader``) and
         which rows it does not grade (``ungraded``, a list of bool).
     """
-    value = read_source(source, sheet)
+    value = read_source(source)
     is_frame = isinstance(value, pd.DataFrame)
     first = value.iloc[0].to_dict() if is_frame else value[0]
     reader = None if is_table else detect(first)
@@ -284,24 +279,15 @@ def _grade(answers: pd.DataFrame, found: Recognised) -> None:
 
 
 def _missing(answers: pd.DataFrame) -> list[str]:
-    """What is missing, in sentences, and how right the answers without a confidence are."""
+    """What is missing, in sentences."""
     sentences = []
-    is_unnamed = answers["image_id"].isna()
-    if is_unnamed.all():
+    if answers["image_id"].isna().all():
         sentences.append("no image named: intervals are by answer")
-    elif is_unnamed.any():
-        names = ", ".join(answers["dataset"][is_unnamed].unique())
-        sentences.append(f"no image named in {names}: each answer counts as one")
     n = f"of {len(answers):,} answers"
-    right = answers["correct"].astype(float)
-    lacking = answers["confidence"].isna()
-    if lacking.any():
-        sentence = f"{lacking.sum():,} {n} have no confidence"
-        shares = right.groupby(lacking).mean().dropna()
-        if len(shares) == 2:
-            sentence += f": {shares[True]:.0%} of them are right, {shares[False]:.0%} of the others"
-        sentences.append(sentence)
-    n_ungraded = right.isna().sum()
+    n_lacking = answers["confidence"].isna().sum()
+    if n_lacking:
+        sentences.append(f"{n_lacking:,} {n} have no confidence")
+    n_ungraded = answers["correct"].isna().sum()
     if 0 < n_ungraded < len(answers):
         sentences.append(f"{n_ungraded:,} {n} are not graded")
     return sentences

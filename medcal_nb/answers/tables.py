@@ -49,7 +49,7 @@ def is_log(path: PathLike) -> bool:
     return Path(path).suffix.lower() in (".sqlite", ".sqlite3", ".db")
 
 
-def read_source(path: PathLike, sheet: str | None = None) -> Any:
+def read_source(path: PathLike) -> Any:
     """What stands in a file: a table, or the objects of JSON.
 
     Parameters
@@ -57,8 +57,6 @@ def read_source(path: PathLike, sheet: str | None = None) -> Any:
     path : path
         Its name ends in .csv, .tsv, .jsonl, .json, .parquet, .xlsx or .eval (a packed log of
         Inspect).
-    sheet : str, optional
-        Which sheet of an Excel file that has several.
 
     Returns
     -------
@@ -77,7 +75,7 @@ def read_source(path: PathLike, sheet: str | None = None) -> Any:
             names = ", ".join(_READ)
             raise MedcalError(f"cannot tell the format from its name; read are {names}")
         try:
-            rows = read(file, sheet) if read is _read_sheet else read(file)
+            rows = read(file)
         except MedcalError:
             raise
         except Exception as error:  # damaged files raise errors of every kind
@@ -225,14 +223,12 @@ def _text_bytes(column: pa.Array) -> int:
 
 
 def _as_frame(table: pa.Table) -> pd.DataFrame:
-    """A table of Arrow as one of pandas: texts as texts, decimals as floats."""
+    """A table of Arrow as one of pandas: texts as texts."""
     fields = []
     for field in table.schema:
         kind = field.type
         if pa.types.is_dictionary(kind):
             kind = kind.value_type
-        if pa.types.is_decimal(kind):
-            kind = pa.float64()
         fields.append(field.with_type(kind))
     types = {pa.string(): TEXT, pa.large_string(): TEXT}
     table = table.cast(pa.schema(fields))
@@ -304,25 +300,20 @@ def _plain_zip(path: Path) -> zipfile.ZipFile:
     return zipfile.ZipFile(copy)
 
 
-def _read_sheet(path: Path, wanted: str | None) -> pd.DataFrame:
-    """A sheet as a table, from its first row on the names of columns; empty rows are left out."""
+def _read_sheet(path: Path) -> pd.DataFrame:
+    """The one sheet as a table, its first row the names of columns; empty rows are left out."""
     from openpyxl import load_workbook
 
     with _plain_zip(path) as archive:
         book = load_workbook(archive.fp, read_only=True, data_only=True)
-        sheets = []
-        for sheet in book.worksheets:
-            sheet.reset_dimensions()  # what a file declares need not be true
-            is_shown = sheet.sheet_state == "visible"
-            if sheet.title == wanted or (is_shown and wanted is None):
-                sheets.append(sheet)
-        if len(sheets) != 1:
-            titles = ", ".join(repr(sheet.title) for sheet in book.worksheets)
+        if len(book.worksheets) != 1:
             raise MedcalError(
-                f"{len(sheets) or 'none'} of its sheets may be meant: {titles}; name one by "
-                "sheet=NAME"
+                f"has {len(book.worksheets)} sheets, hidden ones included; save the one that "
+                "holds the answers as a file of its own, or as CSV"
             )
-        lines = _lines(sheets[0])
+        (sheet,) = book.worksheets
+        sheet.reset_dimensions()  # what a file declares need not be true
+        lines = _lines(sheet)
         names = next(lines, [])
         while names and names[-1] is None:
             names.pop()

@@ -28,7 +28,7 @@ Columns = Annotated[
         "--column",
         metavar="NAME=COL",
         help="Say what a column holds where its name does not: confidence=conf, reply=output, "
-        "image=scan, model=mine, scale=0-10, sheet=Results. May repeat.",
+        "image=scan, model=mine, scale=0-10. May repeat.",
     ),
 ]
 Query = Annotated[str, typer.Option(metavar="QUERY", help="Fit maps where this holds.")]

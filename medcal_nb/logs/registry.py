@@ -1,7 +1,6 @@
 """Which reader takes which log, and a log as its reader sees it.
 
-Each module of `medcal_nb.logs.formats` holds readers. Another package adds one by an entry point
-of the group ``medcal_nb.readers`` whose value is a `Reader`.
+Each module of `medcal_nb.logs.formats` holds readers.
 """
 
 import math
@@ -11,7 +10,6 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 from importlib import import_module
-from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
 
@@ -32,8 +30,7 @@ class Log:
     value : list of dict
         Its rows; one, where the file is one object.
     wanted : str, optional
-        The metric that says whether an answer is right, where there are several; names with commas
-        between them: the first that there is.
+        The metric that says whether an answer is right, where there are several.
     row : int
         The row that was read last, counted from 1; 0 before the first.
     """
@@ -71,14 +68,12 @@ class Log:
             Where several metrics differ, or where there is none of the name wanted.
         """
         names = ", ".join(sorted(map(str, metrics)))
-        wanted = self.wanted.replace(" ", "").split(",") if self.wanted else [main]
-        for name in wanted:
-            if name in metrics:
-                return _verdict(metrics[name])
+        name = self.wanted or main
+        if name in metrics:
+            return _verdict(metrics[name])
         if self.wanted and metrics:
             raise MedcalError(
-                f"{self.path}: row {self.row}: no metric '{self.wanted}', there are {names}: add "
-                f"one, as grade={self.wanted},NAME"
+                f"{self.path}: row {self.row}: no metric '{self.wanted}', there are {names}"
             )
         verdicts = {_verdict(value) for value in metrics.values()}
         if len(verdicts) > 1:
@@ -180,16 +175,13 @@ def has(*names: str) -> Callable[[dict], bool]:
 
 @cache
 def readers() -> dict[str, Reader]:
-    """Every reader by its name: ours, then those of other packages."""
+    """Every reader by its name."""
     from medcal_nb.logs import formats
 
     known = {}
     for module in pkgutil.iter_modules(formats.__path__):
         for reader in import_module(f"{formats.__name__}.{module.name}").READERS:
             known[reader.name] = reader
-    for point in entry_points(group="medcal_nb.readers"):
-        reader = point.load()
-        known.setdefault(reader.name, reader)
     return known
 
 

@@ -90,9 +90,6 @@ KINDS = {
     "five unsure answers": (pd.concat([GRADED.assign(model="a", confidence=(SURE * 100).round()),
      GRADED[:5].assign(model="b", confidence=[5, 10, 8, 4, 9])]), {"scale": "percent"},
      "'b', 'stated' reaches 10 at most"),
-    "a few unsure answers": (pd.concat([GRADED.assign(model="a", confidence=(SURE * 100).round()),
-     GRADED[:4].assign(model="b", confidence=[5, 10, 8, 4])]), {"scale": "percent"},
-     [*RIGHT, *RIGHT[:4]]),
     "log-probabilities": (GRADED.assign(confidence=np.log(SURE)), {},
      "is outside 0 to 1; .*scale=log"),
     # words for nothing

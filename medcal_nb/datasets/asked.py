@@ -4,42 +4,11 @@ from __future__ import annotations
 
 import ast
 import hashlib
-import re
 from collections.abc import Callable
 from functools import partial
-from pathlib import PurePosixPath
 from typing import Any
 
 from medcal_nb.datasets import vlcb
-
-UNKNOWN = "unknown"
-
-# In order: the first that fits. "fundus" before "photo": "Fundus Photography" is a fundus image.
-_MODALITIES = {
-    "mri": r"\bmri?\b|magnetic|mag-netic|\bt[12]\b|\bflair\b|\bdwi\b|\badc\b|diffusion.weighted",
-    "ct": r"\bct\b|computed tomography|\bcat scan",
-    "x-ray": r"\bx[\s_-]?rays?\b|\bcxr\b|radiograph|\bplain film|\bxr\b",
-    "ultrasound": r"ultra\s?sound|sonogra|\bus\b",
-    "oct": r"\boct\b|optical coherence",
-    "fundus": r"fundus",
-    "infrared reflectance": r"infrared",
-    "dermoscopy": r"dermoscop|dermatoscop",
-    "colposcopy": r"colposcop",
-    "endoscopy": r"endoscop|colonoscop|gastroscop",
-    "pathology": r"patholog|histolog|microscop|biops",
-    "mammography": r"mammo",
-    "pet": r"\bpet\b|positron",
-    "photo": r"photo",
-}
-
-
-def modality_of(name: Any) -> str:
-    """Our word for a set's name of a modality; names that are none of ours stay, in lower case."""
-    text = str(name or "").strip().lower()
-    for ours, pattern in _MODALITIES.items():
-        if re.search(pattern, text):
-            return ours
-    return text or UNKNOWN
 
 
 class LeftOut(Exception):
@@ -136,28 +105,22 @@ def _asked_gqa(row: dict[str, Any]) -> dict[str, Any]:
     if isinstance(types, str):
         types = ast.literal_eval(types)
     kind = types["detailed"]
-    image = str(row["imageId"])
+    image = row["imageId"]
     digits = vlcb.vlcb_hash("GQA", kind, row["question"], row["answer"], image)
-    place = {"image": f"{image}.jpg", "image_id": image, "hashes": [digits]}
+    place = {"image": image, "image_id": image, "hashes": [digits]}
     return asked_plainly(row) | place
 
 
 def _asked_pope(row: dict[str, Any]) -> dict[str, Any]:
-    if isinstance(row["image"], str):  # as its authors publish it, a file a setting
-        image = PurePosixPath(row["image"]).stem
-        shown = {"image": row["image"]}
-        row = row | {"question": row["text"], "answer": row["label"]}
-        row |= {"category": row["split"]}
-    else:
-        image = row["image_source"]
-        shown = image_of(row["image"])
+    image = row["image_source"]
     question = row["question"]
     # the copy on the hub asks for an "imange" in 57 questions
     hashes = [
         vlcb.vlcb_hash("POPE", row["category"], spelled, row["answer"], image)
         for spelled in (question, question.replace("image", "imange"))
     ]
-    return asked_plainly(row) | shown | {"image_id": image, "hashes": hashes}
+    asked = asked_plainly(row) | image_of(row["image"])
+    return asked | {"image_id": image, "hashes": hashes}
 
 
 #: What a row of each set asks, where it is not just a question with an answer.

@@ -2,8 +2,7 @@
 
 ``load_items("vqa-rad")`` fetches a set from the Hugging Face hub, where its files are public, and
 keeps it in the hub's cache; ``load_items("vqa-rad:FOLDER")`` reads a copy on disk instead, laid out
-as the hub repository or as its authors publish it. No code of a repository is ever run. The sets
-stand in ``hub_sets.toml``.
+as the hub repository. No code of a repository is ever run. The sets stand in ``hub_sets.toml``.
 
 **The study's benchmarks** (GMAI-MMBench, MMMU-Pro, GQA, POPE) are all ``test``, and their items
 carry the numbers and columns of the recorded answers (`medcal_nb.datasets.vlcb`), so that an answer
@@ -16,8 +15,8 @@ so that its 451 test questions (``official_split == "test"``) are a part of ``te
 
 **Images** are named by the set's own id or, where it has none, by a hash of the file's content.
 
-**Modality** is what the set states; failing that, what its documentation tells; failing that,
-``unknown``.
+**Modality** is what the set states, in its own words; failing that, what its documentation tells;
+failing that, ``unknown``.
 
 **Question type**: a gold answer of yes or no makes a closed question, a list of options a choice
 question, all else is open. Rows that can't be used (no image, no gold answer, options that can't
@@ -28,13 +27,12 @@ from __future__ import annotations
 
 import base64
 import csv
-import json
 import os
 import tomllib
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from medcal_nb.datasets import vlcb
@@ -43,7 +41,7 @@ from medcal_nb.datasets.asked import (
     LeftOut,
     asked_plainly,
     image_of,
-    modality_of,
+    one_line,
 )
 from medcal_nb.datasets.items import ITEM_COLUMNS, chosen
 from medcal_nb.errors import MedcalError
@@ -129,41 +127,25 @@ class _Files:
 
         for path in self.find(patterns):
             with _plainly(path):
-                if path.suffix == ".json":
-                    yield from _records(path.read_text(encoding="utf-8"))
-                elif path.suffix == ".tsv":
+                if path.suffix == ".tsv":
                     yield from _cells(path)
                 else:
                     for batch in pyarrow.parquet.ParquetFile(path).iter_batches(100):
                         yield from batch.to_pylist()
 
-    def image(self, name: str) -> str | None:
-        """Return the path of an image file, where it is there."""
-        parts = PurePosixPath(name.replace("\\", "/")).parts
-        if not parts or ".." in parts or PurePosixPath(name).is_absolute():
-            raise MedcalError(f"{self.where}: image {name!r} is no path inside the set")
-        for folder in ("", *self.spec.get("image_folders", [])):
-            path = self.folder.joinpath(folder, *parts)
-            if path.is_file():
-                return str(path)
-        return None
-
-    def images(self, names: Iterable[str]) -> dict[str, str | bytes | None]:
+    def images(self, names: Iterable[str]) -> dict[str, str | bytes]:
         """Return images by their names: paths, or the bytes that a table of images holds."""
-        wanted = set(names)
         if self.spec.get("image_cells"):
-            return self._from_cells(wanted)
-        stored: dict[str, str | bytes | None] = {}
-        for row in self.rows(self.spec.get("image_tables", [])):
-            stored[f"{row['id']}.jpg"] = row["image"]["bytes"]
-        return {name: stored.get(name) or self.image(name) for name in wanted}
+            return self._from_cells(set(names))
+        rows = self.rows(self.spec["image_tables"])
+        return {row["id"]: row["image"]["bytes"] for row in rows}
 
-    def _from_cells(self, wanted: set[str]) -> dict[str, str | bytes | None]:
+    def _from_cells(self, wanted: set[str]) -> dict[str, str | bytes]:
         """Make files of the images that stand as text in a table of gigabytes."""
         home = Path(os.environ.get("HF_HOME") or "~/.cache/huggingface").expanduser()
         home = home / "medcal" / self.name
         home.mkdir(parents=True, exist_ok=True)
-        places: dict[str, str | bytes | None] = {}
+        places: dict[str, str | bytes] = {}
         for patterns in self.spec["rows"].values():
             for row in self.rows(patterns):
                 name = vlcb.cell_id(
@@ -177,18 +159,6 @@ class _Files:
                         part.write_bytes(base64.b64decode(row["image"]))
                 places[name] = str(path)
         return places
-
-
-def _records(text: str) -> Iterator[dict[str, Any]]:
-    """Yield the records of a list, of a dict by their ids (GQA), or one a line (POPE)."""
-    try:
-        stored = json.loads(text)
-    except ValueError:
-        lines = [line for line in text.splitlines() if line.strip()]
-        if len(lines) < 2:
-            raise
-        stored = [json.loads(line) for line in lines]
-    yield from stored.values() if isinstance(stored, dict) else stored
 
 
 def _cells(path: Path) -> Iterator[dict[str, Any]]:
@@ -215,7 +185,8 @@ def _item_of(row: dict[str, Any], split: str, i: int, name: str) -> dict[str, An
         item |= image_of(row["image"])
     spec = HUB_SETS[name]
     stated = row.get(spec.get("modality_column"))
-    item["modality"] = modality_of(spec.get("modality_rule", stated))
+    modality = one_line(spec.get("modality_rule", stated))
+    item["modality"] = modality.lower() or "unknown"
     return item
 
 
@@ -259,7 +230,7 @@ def load(
     table["split"] = np.where(table["image_id"].isin(tested), "test", "fit")
     table = chosen(table, split, n, seed)
     if len(table) and isinstance(table["image"].iloc[0], str):
-        table = _with_images(table, files, left_out)
+        table = _with_images(table, files)
     extra = [column for column in table.columns if column not in ITEM_COLUMNS]
     table = table[[*ITEM_COLUMNS, *extra]].reset_index(drop=True)
     table.attrs["left_out"] = dict(left_out)
@@ -291,17 +262,12 @@ def _items(files: _Files, left_out: Counter[str]) -> list[dict[str, Any]]:
     return rows
 
 
-def _with_images(
-    table: pd.DataFrame, files: _Files, left_out: Counter[str]
-) -> pd.DataFrame:
-    """The rows whose image files are there, with their paths."""
-    found = table["image"].map(files.images(table["image"].unique()))
-    if found.isna().all():
-        places = " or ".join(files.spec.get("image_folders", []))
+def _with_images(table: pd.DataFrame, files: _Files) -> pd.DataFrame:
+    """The rows with what their images are, in place of their names."""
+    images = table["image"].map(files.images(table["image"]))
+    n_lacking = images.isna().sum()
+    if n_lacking:
         raise MedcalError(
-            f"{files.where}: none of its image files is there; put them in {files.folder}, in a "
-            f"folder {places}: what comes as a zip file is to be unpacked there"
+            f"{files.where}: the images of {n_lacking} questions are not there; fetch it again"
         )
-    if found.isna().any():
-        left_out["image file not found"] += int(found.isna().sum())
-    return table.assign(image=found)[found.notna()]
+    return table.assign(image=images)

@@ -12,7 +12,6 @@ from medcal_nb.ask.calls import (
     Failure,
     LabelProbabilities,
     Outcome,
-    Picture,
     Program,
     Similarity,
     Todo,
@@ -56,42 +55,31 @@ class ClipModel(Backend):
             yield todo, run_programs(programs, self.run)
 
     def run(self, calls: list[Similarity]) -> list[LabelProbabilities | Failure]:
-        """Answer `Similarity` calls, in order; what stands in several of them is encoded once."""
-        pixels: dict[Picture, Any] = {}
-        damaged: dict[Picture, Failure] = {}
-        for picture in dict.fromkeys(call.picture for call in calls):
-            try:
-                pixels[picture] = self.preprocess(picture.open())
-            except MedcalError as error:
-                damaged[picture] = Failure(str(error))
-        texts = list(dict.fromkeys(text for call in calls for text in call.texts))
-        rows = self._similarities(pixels, texts) if pixels else {}
+        """Answer `Similarity` calls, in order, each in a pass of its own."""
         results: list[LabelProbabilities | Failure] = []
         for call in calls:
-            if call.picture in damaged:
-                results.append(damaged[call.picture])
-                continue
-            places = [texts.index(text) for text in call.texts]
-            shares = rows[call.picture][places].softmax(0).tolist()
-            named = dict(zip(call.texts, shares, strict=True))
-            results.append(LabelProbabilities(named))
+            try:
+                results.append(self._compared(call))
+            except MedcalError as error:
+                results.append(Failure(str(error)))
         return results
 
-    def _similarities(
-        self, pixels: dict[Picture, Any], texts: list[str]
-    ) -> dict[Picture, Any]:
-        """Return for each picture its similarity with each text, at the model's own scale."""
+    def _compared(self, call: Similarity) -> LabelProbabilities:
+        """Compare an image with sentences: softmax at the model's own scale."""
         import torch
 
+        pixels = self.preprocess(call.picture.open())
+        tokens = self.tokenizer(list(call.texts))
         with torch.inference_mode():
-            stacked = torch.stack(list(pixels.values())).to(self.device)
-            tokens = self.tokenizer(texts).to(self.device)
-            images = self.model.encode_image(stacked, normalize=True)
-            words = self.model.encode_text(tokens, normalize=True)
+            image = self.model.encode_image(
+                pixels[None].to(self.device), normalize=True
+            )
+            words = self.model.encode_text(tokens.to(self.device), normalize=True)
+            # (1, width) times (width, texts)
+            similar = (image.cpu().double() @ words.cpu().double().T)[0]
             scale = self.model.logit_scale.exp().item()
-        # (pictures, width) times (width, texts)
-        similar = scale * images.double().cpu() @ words.double().cpu().T
-        return dict(zip(pixels, similar, strict=True))
+        shares = (scale * similar).softmax(0).tolist()
+        return LabelProbabilities(dict(zip(call.texts, shares, strict=True)))
 
 
 def find(name: str, *, device: str | None = None, **reach: Any) -> ClipModel | None:

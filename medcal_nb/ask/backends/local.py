@@ -71,7 +71,7 @@ class LocalModel(Backend):
         self.provenance = {}
         text = model.config.get_text_config()
         #: token positions kept in memory at once
-        self.max_positions = self._positions_in_memory(text)
+        self.max_positions = 1 << (19 if self.device.type == "cpu" else 16)
         #: token positions that cost as much as one batch more, which writes in passes of its own
         self.cut_cost = 250 if self.device.type == "cpu" else 6000
         #: token positions computed so far, padding included
@@ -91,20 +91,6 @@ class LocalModel(Backend):
         part = tokenizer.convert_ids_to_tokens(model.config.image_token_id)
         self.image_marks = sorted({part, processor.image_token})
         self._check_template()
-
-    def _positions_in_memory(self, text: Any) -> int:
-        """What fills two fifths of a GPU's free memory with keys and values."""
-        import torch
-
-        if self.device.type != "cuda":
-            return 1 << 19
-        size = (
-            getattr(text, "head_dim", None)
-            or text.hidden_size // text.num_attention_heads
-        )
-        one = 2 * text.num_hidden_layers * text.num_key_value_heads * size
-        free, _ = torch.cuda.mem_get_info(self.device)
-        return max(1 << 12, int(0.4 * free) // (one * self.model.dtype.itemsize))
 
     # --- prompts ----------------------------------------------------------------------------------
 
@@ -162,8 +148,6 @@ class LocalModel(Backend):
                 return_tensors="pt",
                 **self.special,
             )
-        except MedcalError as error:
-            return Failure(str(error))
         except Exception as error:
             return Failure(f"its image cannot be shown: {why(error)}")
 

@@ -104,7 +104,6 @@ def write_report(
         entries = parts.entries(answers)
         source, judged, notes = parts.sides(entries, transfer_from)
         facts = _facts(str(file), answers, judged)
-        facts |= {"n_resamples": ci.n, "seed": ci.seed}
         report = Judged(judged, source, facts, ci, group, compared)
         sections = _computed(report)
         for warning in caught:
@@ -142,17 +141,14 @@ def _facts(file: str, answers: pd.DataFrame, judged: pd.DataFrame) -> dict[str, 
 def _computed(report: Judged) -> dict[str, Section]:
     """Every section by name; one that these answers do not allow says why."""
     sections = {}
-    missing = {}
     writers = sections_of(report).items()
     for name, write in tqdm(writers, "report", unit="part", disable=None):
         try:
             section = write(report)
             sections[name] = section._replace(caption=_of_rows(section))
         except NotEnough as error:
-            missing[name] = str(error)
             title = name.replace("_", " ").capitalize()
             sections[name] = Section(title, [f"Not computed: {error}."])
-    report.facts["missing"] = missing
     return sections
 
 

@@ -30,8 +30,6 @@ LEAST = 30
 SQUARES = 4
 #: Up to so many entries are compared two by two, more with the first alone.
 ALL_PAIRS = 5
-#: The most confident ones listed, of each entry.
-ERRORS = 5
 
 
 # --- which answers ------------------------------------------------------------------------
@@ -92,14 +90,10 @@ def sides(
         if answers.empty:
             raise MedcalError(f"all answers fit {transfer_from!r}: none is judged")
         notes.append(f"{len(source):,} answers ({transfer_from}) serve transfer alone")
-    splits = answers["split"].value_counts()
     is_test = answers["split"] == "test"
-    names = ", ".join(splits.index)
-    if len(splits) > 1 and is_test.any():
+    if is_test.any() and answers["split"].nunique() > 1:
         answers = answers[is_test]
-        notes.append(f"of the splits {names} test alone is judged: {len(answers):,}")
-    elif len(splits) > 1:
-        notes.append(f"the splits {names} are judged together")
+        notes.append(f"of the splits test alone is judged: {len(answers):,}")
     return source, answers, notes
 
 
@@ -126,8 +120,10 @@ def performance(answers: pd.DataFrame, *, ci: Bootstrap) -> pd.DataFrame:
         - n_ungraded, accuracy_least, …: of `medcal_nb.answers.with_bounds`
     """
     table = measure.metrics_table(answers, by=["model"], metrics="all", ci=ci)
-    images = table["n_images"].where(table["n_images"] > 0, LEAST)
-    table["few"] = np.minimum(table["n"], images) < LEAST
+    n_images = table["n_images"]
+    images = n_images.where(n_images > 0, LEAST)
+    fewest = np.minimum(table["n"], images)
+    table["few"] = fewest < LEAST
     table = with_bounds(table, answers, ["model"])
     return table.sort_values(["few", "brier"], ignore_index=True, kind="stable")
 
@@ -153,30 +149,6 @@ def comparison(answers: pd.DataFrame, *, ci: Bootstrap) -> pd.DataFrame:
     )
 
 
-def recalibration(answers: pd.DataFrame, *, ci: Bootstrap) -> pd.DataFrame:
-    """Metrics of each entry by a Platt map that is cross-fitted by image on its own labels.
-
-    Entries whose answers are all correct, or all wrong, are left out.
-
-    Returns
-    -------
-    DataFrame
-        As of :func:`medcal_nb.measure.metrics_table`.
-
-    Raises
-    ------
-    NotEnough
-        If no entry has correct and wrong answers on five images.
-    """
-    grades = answers.groupby("model", observed=True)["correct"].transform("nunique")
-    if not (grades > 1).any():
-        raise NotEnough("No entry has both correct and wrong answers")
-    rng = np.random.default_rng(ci.seed)
-    mapped = correct.corrected(None, answers[grades > 1], rng=rng)
-    metrics = ["gap", "slope", "brier", "brier_skill"]
-    return measure.metrics_table(mapped, by=["model"], metrics=metrics, ci=ci)
-
-
 def transfer(
     source: pd.DataFrame, answers: pd.DataFrame, *, ci: Bootstrap
 ) -> pd.DataFrame:
@@ -198,12 +170,18 @@ def transfer(
             pairs.append((source[~own], source[own]))
     tables = []
     for left, right in pairs:
-        ends = [
-            ", ".join(map(label_of, side["dataset"].unique())) for side in (left, right)
-        ]
         study = correct.transfer_study(left, right, ci=ci)
-        tables.append(study.table.assign(transfer=" → ".join(ends)))
+        name = f"{_datasets(left)} → {_datasets(right)}"
+        named = study.table.assign(transfer=name)
+        tables.append(named)
     return pd.concat(tables, ignore_index=True)
+
+
+def _datasets(answers: pd.DataFrame) -> str:
+    """Data sets of answers, as people call them."""
+    names = answers["dataset"].unique()
+    labels = map(label_of, names)
+    return ", ".join(labels)
 
 
 def by_group(answers: pd.DataFrame, column: str, *, ci: Bootstrap) -> pd.DataFrame:
@@ -221,33 +199,18 @@ def by_group(answers: pd.DataFrame, column: str, *, ci: Bootstrap) -> pd.DataFra
         If no group is large enough.
     """
     keys = ["model", column]
-    groups = measured(answers).groupby(keys, observed=True)
+    known = measured(answers)
+    groups = known.groupby(keys, observed=True)
     large = groups.filter(lambda group: len(group) >= LEAST)
     n_rows = len(parts_by(large, keys))
     if not n_rows:
         raise NotEnough(f"No group has {LEAST} answers")
     metrics = ["gap", "accuracy", "auroc"]
-    each = replace(ci, level=1 - (1 - ci.level) / n_rows)
+    outside = 1 - ci.level
+    each = replace(ci, level=1 - outside / n_rows)
     table = measure.metrics_table(large, by=keys, metrics=metrics, ci=each)
     table = with_bounds(table, answers, keys)
     return table.sort_values(["model", "gap"], ascending=[True, False])
-
-
-def errors(answers: pd.DataFrame) -> pd.DataFrame:
-    """The most confident wrong answers of each entry.
-
-    Raises
-    ------
-    NotEnough
-        If none is wrong.
-    """
-    known = measured(answers)
-    wrong = known[known["correct"] == 0]
-    if wrong.empty:
-        raise NotEnough("No answer is wrong")
-    wrong = wrong.sort_values(["model", "confidence"], ascending=[True, False])
-    first = wrong.groupby("model", observed=True).head(ERRORS)
-    return first.dropna(axis=1, how="all")
 
 
 def in_common(answers: pd.DataFrame, own: pd.DataFrame) -> pd.DataFrame:

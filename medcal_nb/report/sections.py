@@ -69,8 +69,6 @@ BESIDE = """Each model on the questions that it and the models of this file both
 set and elicitation method. Difference: a − b on the questions of the pair, 95 % CIs, paired by
 image where it is known. P value (Holm): corrected for all rows. Answers of the two sources may have
 been asked for and graded in other ways."""
-RECALIBRATED = """Platt scaling, cross-fitted in five folds by {unit}; 95 % CIs. Where AUROC is near
-0.5 a map has nothing to fit, and the slope means nothing."""
 METHODS = """{graded} Confidence, read as the probability that the answer is correct: {how}.
 Intervals are 95 % CIs by {unit}: Wilson's for shares and Obuchowski's for the AUROC (by answer
 DeLong's); inversion of a test for the ECE; percentile bootstrap ({n:,} resamples) for the
@@ -167,11 +165,6 @@ class Judged:
 # --- numbers in sentences -----------------------------------------------------------------
 
 
-def p_value(p: float) -> str:
-    """A P value of three digits."""
-    return "P < .001" if p < 0.001 else f"P = {p:.3f}".replace("0.", ".", 1)
-
-
 def _overconfidence(row: pd.Series) -> str:
     """Of an entry, in the first sentence: between bounds where too much is ungraded."""
     bounds = row.to_frame().T
@@ -240,20 +233,11 @@ def quote(r: Judged) -> Section:
     first = [_overconfidence(row) for _, row in r.firm.head(NAMED).iterrows()]
     said = "; ".join(first)
     texts = [f"On {r.where}, mean {r.method} minus accuracy was {said}, by {r.unit}."]
-    if len(r.firm) > 1:
-        table = r.differences
-        brier, _, auroc = [row for _, row in table.head(3).iterrows()]
-        texts.append(
-            f"The Brier score of {brier['a']} minus that of {brier['b']} was "
-            f"{estimate(brier, 'difference', '.3f')}, {p_value(brier['p_holm'])}, and the AUROC "
-            f"of the first minus that of the second {estimate(auroc, 'difference', '.3f')}, "
-            f"{p_value(auroc['p_holm'])} (P by Holm's method over {len(table)} comparisons)."
-        )
-    else:
-        row = r.firm.iloc[0]
-        for name, text in QUOTED.items():
-            if pd.notna(row[name]):
-                texts.append(f"The {text} was {estimate(row, name, '.3f')}.")
+    row = r.firm.iloc[0]
+    whose = f" of {row['model']}" if len(r.firm) > 1 else ""
+    for name, text in QUOTED.items():
+        if pd.notna(row[name]):
+            texts.append(f"The {text}{whose} was {estimate(row, name, '.3f')}.")
     return Section(sentences=[typeset(text) for text in texts])
 
 
@@ -368,30 +352,6 @@ def cost(r: Judged) -> Section:
     )
 
 
-def recalibration(r: Judged) -> Section:
-    """A map on these answers' own labels."""
-    columns = ["model", "n", "gap", "slope", "brier", "brier_skill"]
-    return Section(
-        "Recalibration on these answers' own labels",
-        table=parts.recalibration(r.answers, ci=r.ci),
-        caption=RECALIBRATED.format(unit=r.unit),
-        columns=columns,
-        most=10,
-    )
-
-
-def errors(r: Judged) -> Section:
-    """The most confident wrong answers."""
-    columns = ["model", "item_id", "image_id", "modality", "question", "answer"]
-    return Section(
-        "The most confident errors",
-        table=parts.errors(r.answers),
-        caption="Wrong answers to look at.",
-        columns=[*columns, "gold", "confidence"],
-        most=10,
-    )
-
-
 def methods(r: Judged) -> Section:
     """What was done, as an appendix says it."""
     facts = r.facts
@@ -444,7 +404,7 @@ def sections_of(r: Judged) -> dict[str, Callable[[Judged], Section]]:
     if not r.scores["n"].any():
         return _by_name([limits, performance, methods, file])
     first = [performance, calibration]
-    last = [certified, cost, recalibration, errors, methods]
+    last = [certified, cost, methods]
     if len(r.firm) > 1:
         first.append(comparison)
     if len(r.firm):  # of others nothing can be concluded

@@ -237,7 +237,6 @@ def _digits(value: float, *ends: float) -> int:
 _LETTERS = "ßæœøåłıÆŒØÅŁ¡¿"
 _MARKS = "\u0300\u0301\u0302\u0303\u0304\u0306\u0307\u0308\u030a\u030b\u030c\u0327"
 _ACCENTS = ([], *map(list, _MARKS))  # none, or one that every font has
-_LINE = 90  # characters of a line of a table in LaTeX
 _FITTED = r"\resizebox{\ifdim\width>\linewidth\linewidth\else\width\fi}{!}"
 
 
@@ -293,8 +292,7 @@ def latex(table: pd.DataFrame, columns: list[str] | None = None) -> str:
 def latex_table(head: list[str], rows: list[list[str]]) -> str:
     r"""A table for LaTeX with the package graphicx, never wider than the column it stands in.
 
-    Columns for which a line has no room go on below, beside the names at the left again; what is
-    still too wide is printed smaller.
+    What is too wide is printed smaller: choose the columns that a paper needs.
 
     Parameters
     ----------
@@ -317,60 +315,23 @@ def latex_table(head: list[str], rows: list[list[str]]) -> str:
     }
     <BLANKLINE>
     """
-    lines = [head, *rows]
-    texts = []
-    for part in _parts(lines):
-        printed = []
-        for line in lines:
-            cells = [as_latex(line[k]) for k in part]
-            # a bracket after the end of a row would be read as its option
-            cells[0] = cells[0].replace("[", "{[}", 1)
-            row = " & ".join(cells)
-            printed.append(rf"{row} \\")
-        kinds = "l" * len(part)
-        text = [
-            rf"\noindent{_FITTED}{{\begin{{tabular}}{{{kinds}}}",
-            r"\hline",
-            printed[0],
-            r"\hline",
-            *printed[1:],
-            r"\hline",
-            r"\end{tabular}}%",
-        ]
-        texts.append("\n".join(text))
-    joined = "\n\n\\medskip\n".join(texts)
-    return f"{{\\footnotesize\\setlength{{\\tabcolsep}}{{3pt}}%\n{joined}\n}}\n"
-
-
-def _parts(lines: list[list[str]]) -> list[list[int]]:
-    """Columns of each part of a table: its names, and as many others as a line has room for."""
-    columns = [*zip(*lines, strict=True)]
-    widths = []
-    for cells in columns:
-        longest = max(map(len, cells))
-        widths.append(longest + 1)
-    n_names = _n_names(columns)
-    if sum(widths[:n_names]) > _LINE / 2:
-        n_names = 1
-    names = range(n_names)
-    parts = [[*names]]
-    room = _LINE - sum(widths[:n_names])
-    left = room
-    for column in range(n_names, len(columns)):
-        left -= widths[column]
-        if left < 0 and len(parts[-1]) > n_names:
-            parts.append([*names])
-            left = room - widths[column]
-        parts[-1].append(column)
-    return parts
-
-
-def _n_names(columns: list[tuple[str, ...]]) -> int:
-    """How many columns at the left hold names: the first, and those before the first number."""
-    number = re.compile(r"[−<\d]")
-    n = 1
-    for cells in columns[1:]:
-        if any(map(number.match, cells)):
-            break
-        n += 1
-    return n
+    printed = []
+    for line in [head, *rows]:
+        cells = [as_latex(text) for text in line]
+        # a bracket after the end of a row would be read as its option
+        cells[0] = cells[0].replace("[", "{[}", 1)
+        row = " & ".join(cells)
+        printed.append(rf"{row} \\")
+    kinds = "l" * len(head)
+    text = [
+        r"{\footnotesize\setlength{\tabcolsep}{3pt}%",
+        rf"\noindent{_FITTED}{{\begin{{tabular}}{{{kinds}}}",
+        r"\hline",
+        printed[0],
+        r"\hline",
+        *printed[1:],
+        r"\hline",
+        r"\end{tabular}}%",
+        "}\n",
+    ]
+    return "\n".join(text)

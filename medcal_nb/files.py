@@ -27,7 +27,6 @@ FROM_A_CLONE = (
 )
 
 _SQLITE = b"SQLite format 3\x00"
-_POINTER = b"version https://git-lfs.github.com/spec/"
 
 
 @contextlib.contextmanager
@@ -182,21 +181,15 @@ def require_file(path: PathLike) -> Path:
     Raises
     ------
     MedcalError
-        If it is no regular file, is empty, or points to one in Git LFS.
+        If it is no regular file, or is empty.
     """
     path = Path(path)
     if not path.is_file():
         raise MedcalError(
             f"{path}: no such file, or no regular file (a folder, a pipe); name a file"
         )
-    with path.open("rb") as file:
-        head = file.read(len(_POINTER))
-    if not head:
+    if not path.stat().st_size:
         raise MedcalError(f"{path}: the file is empty; nothing to read")
-    if head == _POINTER:
-        raise MedcalError(
-            f"{path}: line 1 points to a file in Git LFS; run `git lfs pull` first"
-        )
     return path
 
 

@@ -239,7 +239,7 @@ def steps_of(
     chosen: Sequence[str] = (),
     *,
     assignments: Mapping[str, Any] | None = None,
-    profile: str = "",
+    profile: str | Path = "",
     to: str | Path = "",
     root: Path = ROOT,
 ) -> list[Step]:
@@ -252,8 +252,8 @@ def steps_of(
         the parameters set here.
     assignments : dict, optional
         Values of parameters by name; a text is read as JSON where the parameter is no text.
-    profile : str
-        Name of a file of ``notebooks/params``, or a path: values of parameters as YAML; its
+    profile : path or str
+        A file of values of parameters as YAML, such as those of ``notebooks/params``; its
         ``NOTEBOOKS`` are those that run where none is chosen.
     to : path
         Publish here; if empty, in ``figures/`` or, with other parameters, below ``build/``.
@@ -273,7 +273,7 @@ def steps_of(
         raise MedcalError(
             f"{root}: no notebooks/ there: use the medcal of a clone's .venv"
         )
-    values = _profile(profile, root)
+    values = _profile(profile)
     listed = values.pop("NOTEBOOKS", [])
     _check_parameters(values, steps)
     words = chosen or listed
@@ -518,22 +518,17 @@ def _lock(file: Any) -> None:
 # --- names, values, places ------------------------------------------------------------------------
 
 
-def _profile(profile: str, root: Path) -> dict[str, Any]:
+def _profile(profile: str | Path) -> dict[str, Any]:
     """Values of parameters that a YAML file holds; none without a profile."""
     from papermill.iorw import read_yaml_file
 
     if not profile:
         return {}
-    path = Path(profile)
-    if path.suffix != ".yaml":
-        folder = root / "notebooks" / "params"
-        check_known(profile, [file.stem for file in folder.glob("*.yaml")], "profile")
-        path = folder / f"{profile}.yaml"
     try:
-        return dict(read_yaml_file(str(path)))
+        return dict(read_yaml_file(str(profile)))
     except Exception as error:  # of the file system, of yaml or of dict
         raise MedcalError(
-            f"{path}: not read as NAME: value, a line each: {error}"
+            f"{profile}: not read as NAME: value, a line each: {error}"
         ) from None
 
 
@@ -575,7 +570,7 @@ def _value(name: str, value: Any, default: Any) -> Any:
 
 
 def _places(
-    root: Path, profile: str, is_trial: bool, to: str | Path
+    root: Path, profile: str | Path, is_trial: bool, to: str | Path
 ) -> tuple[Path, Path]:
     """Folders of what a study publishes and of its work; other values never go to figures/."""
     build = root / "build"

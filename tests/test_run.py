@@ -193,18 +193,19 @@ def test_what_changed_is_named_and_what_is_no_longer_written_goes(ran, monkeypat
 
 def test_other_parameters_go_to_build_and_unknown_ones_are_named(ran):
     before = contents(ran / "figures")
-    six = {"assignments": {"SCALE": "6"}, "profile": "double"}
+    double = ran / "notebooks" / "params" / "double.yaml"
+    six = {"assignments": {"SCALE": "6"}, "profile": double}
     assert study(ran, **six).keys() == {"02_numbers"}  # alone has such a parameter
     assert finding(ran / "build" / "trial", "02_numbers") == "The mean was 2.000."
     assert plan(ran, **six) == {"02_numbers": "unchanged"}
-    assert plan(ran, profile="double") == {"02_numbers": NEVER}
+    assert plan(ran, profile=double) == {"02_numbers": NEVER}
     assert contents(ran / "figures") == before
     for options, said in (
         ({"assignments": {"SCALLE": "6"}}, "'SCALLE'; did you mean 'SCALE'.*ANSWERS"),
         ({"assignments": {"SCALE": "six"}}, "of another kind than 1.0"),
         ({"assignments": {"N": "true"}}, "of another kind than 3"),
         ({"assignments": {"ANSWERS": "[1]"}}, "ANSWERS = 1: of another kind"),
-        ({"profile": "dubble"}, "no profile 'dubble'; did you mean 'double'"),
+        ({"profile": "dubble.yaml"}, r"dubble\.yaml: not read"),
         ({"chosen": ["02_number"]}, "did you mean '02_numbers'"),
         ({"to": ran / "figures"}, "is the study's own"),
     ):
@@ -212,7 +213,7 @@ def test_other_parameters_go_to_build_and_unknown_ones_are_named(ran):
             steps_of(root=ran, **options)
     # those that come with the study name what notebooks have
     for path in run.ROOT.glob("notebooks/params/*.yaml"):
-        assert all(step.overrides for step in steps_of(profile=path.stem))
+        assert all(step.overrides for step in steps_of(profile=path))
 
 
 def test_answers_are_seen_by_content_and_too_few_publish_nothing(ran, tmp_path):

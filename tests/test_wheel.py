@@ -117,7 +117,7 @@ def test_a_table_is_scored_imported_recalibrated_and_reported_without_torch(medc
     rows = pd.DataFrame({"id": range(60), "conf": [50 + i % 50 for i in range(60)]})
     rows["right"] = [i % 3 > 0 for i in range(60)]
     rows.to_csv(medcal.work / "mine.csv", index=False)
-    scored = medcal("score", "mine.csv", "--resamples", 20)
+    scored = medcal("score", "mine.csv")
     assert scored.returncode == 0, scored.stderr
     assert "67 % [" in scored.stdout
     for words in (

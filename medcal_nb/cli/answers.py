@@ -6,7 +6,6 @@ import re
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -116,38 +115,22 @@ def report(
 
 @app.command("import", rich_help_panel="Answers")
 def import_(
-    files: Annotated[
-        list[Path],
-        typer.Argument(
-            metavar="FILES", help="Tables, logs of other tools, or logs of medcal."
-        ),
-    ],
+    file: File,
     to: To,
     columns: Columns = None,
     force: Force = False,
 ) -> None:
-    """Bring answers into a log or a table: all of them, or nothing.
+    """Bring answers of a file into a log or a table: all of them, or nothing.
 
     An answer that the log holds already stays; where it differs, --force replaces it.
 
     Example: medcal import answers.csv -c confidence=conf --to answers.sqlite
     """
-    answers = _gathered(files, columns, to)
-    n = _write(answers, to, files, force)
+    from medcal_nb.answers import read_answers
+
+    answers = _read(read_answers, file, columns, to)
+    n = _write(answers, to, file, force)
     say(f"{to}: {n:,} of {len(answers):,} answers written")
-
-
-def _gathered(files: list[Path], columns: list[str] | None, to: Path) -> "pd.DataFrame":
-    """Answers of one file, or of several as one table: equal ones once, others refused."""
-    from medcal_nb.answers import AnswerLog, read_answers
-
-    if len(files) == 1:
-        return _read(read_answers, files[0], columns, to)
-    with TemporaryDirectory() as folder, AnswerLog(Path(folder, "all.sqlite")) as log:
-        for file in files:
-            beside = to.with_name(f"{to.stem}.{file.stem}")
-            log.append(_read(read_answers, file, columns, beside), where=file)
-        return log.read()
 
 
 @app.command(rich_help_panel="Answers")
@@ -173,9 +156,6 @@ def score(
     json: Annotated[
         bool, typer.Option("--json", help="Print unrounded numbers as JSON.")
     ] = False,
-    resamples: Annotated[
-        int, typer.Option(min=2, max=100_000, help="Draw so many bootstrap resamples.")
-    ] = 2000,
     require: Limits = None,
 ) -> None:
     """Print accuracy, calibration and discrimination of each group of answers, with 95 % intervals.
@@ -199,7 +179,6 @@ def score(
             answers,
             by=names,
             metrics=list(dict.fromkeys(wanted)),
-            ci=measure.Bootstrap(n=resamples),
         )
     bounded = with_bounds(table, answers, names)
     if bounded["n_ungraded"].any():
@@ -276,7 +255,7 @@ def calibrate(
             done = done.drop(columns="labels")
             done["strategy"] += f"+{method}"
     to = to or Path(f"{file.stem}_{method}.csv")
-    n = _write(done, to, [file], force)
+    n = _write(done, to, file, force)
     say(f"{to}: {n:,} of {len(target):,} answers recalibrated")
 
 
@@ -301,16 +280,16 @@ def _read(
     return answers
 
 
-def _write(table: "pd.DataFrame", to: Path, sources: list[Path], force: bool) -> int:
+def _write(table: "pd.DataFrame", to: Path, source: Path, force: bool) -> int:
     """Write answers to a log or a table; return how many."""
     from medcal_nb.answers import AnswerLog, is_log, write_table
 
     if not is_log(to):
-        write_table(table, to, sources=sources, force=force)
+        write_table(table, to, sources=[source], force=force)
         return len(table)
     with AnswerLog(to) as log:
-        names = ", ".join(map(str, sources))
-        return log.append(table, if_exists="replace" if force else "error", where=names)
+        exists = "replace" if force else "error"
+        return log.append(table, if_exists=exists, where=str(source))
 
 
 @contextlib.contextmanager

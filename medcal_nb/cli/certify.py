@@ -17,6 +17,8 @@ NO_CLEARANCE = (
     "This is a statistical statement about answers like these, not a clearance: not for use on "
     "patients."
 )
+#: So many answers are graded before the next run.
+BATCH = 20
 #: Why no more is graded.
 ENDS = {
     "grading": "",
@@ -45,9 +47,6 @@ def certify(
         int | None,
         typer.Option(min=1, help="Grade at most so many answers; 400 if left out."),
     ] = None,
-    batch: Annotated[
-        int, typer.Option(min=1, help="Grade so many answers before the next run.")
-    ] = 20,
     seed: Annotated[
         int | None,
         typer.Option(min=0, help="Draw the order of grading from this; 0 if left out."),
@@ -92,7 +91,7 @@ def certify(
         sheet = GradeSheet(
             path, answers, risk=risk, delta=delta, budget=budget, seed=seed
         )
-        stand = sheet.stand(batch)
+        stand = sheet.stand(BATCH)
     n_open = sheet.write_next(stand)
     sheet.write_threshold(stand, to)
     _say_stand(sheet, stand, n_open, to)
@@ -102,13 +101,9 @@ def _say_stand(
     sheet: "GradeSheet", stand: "MethodCertificates", n_open: int, to: Path
 ) -> None:
     """Print where grading stands, a line a method, and at the end what may be quoted."""
-    from tqdm import tqdm
-
     table = stand.table
     budget = sheet.plan.budget
     n_graded = max(table["n_graded"].max(), sheet.n_filled)
-    form = "{l_bar}{bar}| {n_fmt} of {total_fmt} grades"
-    tqdm(total=budget, initial=n_graded, bar_format=form, disable=None).close()
     for one in table.itertuples():
         reached = "nothing certified so far"
         if one.n:

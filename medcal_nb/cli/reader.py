@@ -1,7 +1,5 @@
 """``medcal reader``: cases of a model's answers as a page, to be read one at a time."""
 
-import tempfile
-import webbrowser
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -9,10 +7,7 @@ from typer import Argument, Option
 
 from medcal_nb.cli._app import Force, say
 
-To = Annotated[
-    Path | None,
-    Option(help="Write the page (.html) here; a temporary one is opened if left out."),
-]
+To = Annotated[Path, Option(help="Write the page (.html) here.")]
 
 
 def reader(
@@ -22,7 +17,7 @@ def reader(
             metavar="ANSWERS", help="A log, a table, or recorded answers: pocket."
         ),
     ],
-    to: To = None,
+    to: To,
     model: Annotated[
         str | None,
         Option(
@@ -70,14 +65,10 @@ def reader(
     """
     from medcal_nb.reader import write_grading_page, write_page
 
-    # of a name of its own, in a folder that no other user can look into
-    page = to or Path(tempfile.mkdtemp(prefix="medcal-reader-")) / "cases.html"
     if certify:
-        holds = f"{write_grading_page(answers, page, force=force)} answers to grade"
+        holds = f"{write_grading_page(answers, to, force=force)} answers to grade"
     else:
         how: dict[str, Any] = {"dataset": dataset, "model": model, "strategy": strategy}
         how |= {"size": size, "reader": name, "force": force}
-        holds = write_page(answers, page, **how)
-    say(f"wrote {page}: {holds}")
-    if to is None:
-        webbrowser.open(page.as_uri())
+        holds = write_page(answers, to, **how)
+    say(f"wrote {to}: {holds}")

@@ -19,8 +19,8 @@ def study(
     profile: Annotated[
         str,
         typer.Option(
-            metavar="NAME",
-            help="Take parameters from notebooks/params, or from a .yaml file.",
+            metavar="FILE",
+            help="Take parameters from this .yaml file, such as one of notebooks/params.",
         ),
     ] = "",
     parameters: Annotated[
@@ -91,27 +91,11 @@ def _verify(notebooks: list[str]) -> None:
 
 
 @app.command(rich_help_panel="Study")
-def doctor(
-    url: Annotated[
-        str,
-        typer.Option(
-            metavar="URL", help="Say what the server at this URL can be asked."
-        ),
-    ] = "",
-) -> None:
+def doctor() -> None:
     """Say what this machine has of what the workbook can use, and how to get the rest.
-
-    With --url a server is asked one question with an image.
 
     Example: medcal doctor
     """
-    if url:
-        from medcal_nb.ask.models import resolve_model, what_works
-
-        if "://" not in url:
-            raise MedcalError(f"--url {url}: write http://HOST:PORT/v1")
-        say("\n".join(what_works(resolve_model(url))))
-        return
     import platform
     import sys
     from importlib.util import find_spec

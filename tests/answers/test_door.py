@@ -235,7 +235,6 @@ CASES = {
      "row 2, column 'item_id'.*holds whole rows"),
     "a quote that swallows rows, further on": (
      HEAD + '1,".5,1\n2,.6,1\n3,.7",1\n', {}, "row 1, column 'confidence'.*holds whole rows"),
-    "a pointer of Git LFS": ("version https://git-lfs.github.com/spec/v1\n", {}, "Git LFS"),
 }  # fmt: skip
 
 

@@ -19,6 +19,8 @@ for chapter in CHAPTERS[:-1]:
 for chapter in ("02_metrics", "03_modalities", "05_fusion"):
     CASES.remove((chapter, "one image each"))
 CASES.remove(("03_modalities", "one method"))
+#: The profile that a user copies.
+IMPORTED = ROOT / "notebooks" / "params" / "imported.yaml"
 #: What a user writes into the profile, and sizes at which a chapter runs in seconds.
 OWN = {"MODEL": "first", "N_RESAMPLES": 50, "N_SPLITS": 3, "N_BEFORE": 50}
 OWN |= {"BUDGETS": [30, 50], "BUDGET": 50}
@@ -31,7 +33,7 @@ OWN["SYNTHETIC_TARGET"] = "modality in ['ct'] and split in ['test']"
 @pytest.mark.parametrize(("chapter", "world"), CASES)
 def test_a_chapter_runs_on_it(chapter, world, tmp_path, monkeypatch):
     answers_of(world).to_csv(tmp_path / "answers.csv", index=False)
-    (step,) = steps_of([chapter], profile="imported", to=tmp_path)
+    (step,) = steps_of([chapter], profile=IMPORTED, to=tmp_path)
     own = OWN | {"ANSWERS": str(tmp_path / "answers.csv"), "OUT": str(tmp_path)}
     known = step.defaults.keys() | {"OUT"}
     overrides = step.overrides | {key: own[key] for key in own.keys() & known}

@@ -6,7 +6,6 @@ condition has one colour and one mark in every figure (`look`), and stands in on
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterable, Mapping
 from itertools import cycle
 from pathlib import Path
@@ -60,8 +59,8 @@ def look(levels: Iterable, column: str | None = None) -> dict[object, tuple[str,
     levels : iterable
         Names of models, methods or conditions; repeated ones count once.
     column : str, optional
-        What they are: ``model`` gives a further model a colour and mark that follow from its name,
-        the same in every figure.
+        What they are: ``model`` gives further models colours and marks of their own, in the order
+        of their names.
 
     Returns
     -------
@@ -74,7 +73,7 @@ def look(levels: Iterable, column: str | None = None) -> dict[object, tuple[str,
     >>> list(look(["refitted", "mine", "uncorrected"]))
     ['uncorrected', 'refitted', 'mine']
     >>> look(["mine", "gemma-3-27b-it"], "model")
-    {'gemma-3-27b-it': ('#000000', '^'), 'mine': ('#D81B60', '<')}
+    {'gemma-3-27b-it': ('#000000', '^'), 'mine': ('#B71C1C', 'P')}
     """
     names = list(dict.fromkeys(levels))
     others = [name for name in names if name not in LOOKS]
@@ -82,17 +81,17 @@ def look(levels: Iterable, column: str | None = None) -> dict[object, tuple[str,
     for name, (colour, mark) in LOOKS.items():
         if name in names:
             looks[name] = (colour, mark)
-    if column != "model":
-        for i, name in enumerate(others):
-            looks[name] = (_FURTHER[i % len(_FURTHER)], _MARKS[i % len(_MARKS)])
-        return looks
-    free: list[tuple[str, str]] = []
-    of_model = {}
-    for name in sorted(others, key=str):
-        free = free or list(zip(_FURTHER_MODELS, _MARKS_OF_MODELS, strict=True))
-        digest = hashlib.sha256(str(name).encode()).digest()
-        of_model[name] = free.pop(digest[0] % len(free))
-    return looks | {name: of_model[name] for name in others}
+    colours: tuple[str, ...] = _FURTHER
+    marks = _MARKS
+    for name in others:
+        looks[name] = (INK, "o")  # their place in the order
+    if column == "model":
+        colours = _FURTHER_MODELS
+        marks = _MARKS_OF_MODELS
+        others = sorted(others, key=str)
+    for i, name in enumerate(others):
+        looks[name] = (colours[i % len(colours)], marks[i % len(marks)])
+    return looks
 
 
 def _levels(table: pd.DataFrame, hue: str | None) -> list[tuple]:

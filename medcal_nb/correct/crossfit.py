@@ -34,20 +34,10 @@ def images_of(rows: pd.DataFrame) -> np.ndarray:
 def assign_folds(
     groups: Sequence | np.ndarray, n_folds: int, *, rng: np.random.Generator
 ) -> np.ndarray:
-    """A fold (n,) for each row, whole groups together, folds as even as that allows.
-
-    Raises
-    ------
-    ValueError
-        If there are fewer groups than folds, or fewer than two folds.
-    """
+    """A fold (n,) for each row, whole groups together, folds as even as that allows."""
     names, group, size = np.unique(
         plain_ids(groups), return_inverse=True, return_counts=True
     )
-    if not 2 <= n_folds <= len(names):
-        raise ValueError(
-            f"groups: {len(names)} different ones cannot fill {n_folds} folds"
-        )
     order = rng.permutation(len(names))
     order = order[np.argsort(-size[order], kind="stable")]
     load = np.zeros(n_folds)

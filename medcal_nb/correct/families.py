@@ -47,8 +47,6 @@ class Family:
     bounds : (float, float), optional
         Of the only parameter: where the answers have no maximum of the likelihood inside, the
         fit ends there, and tables say so. They then hold the parameter of either side.
-    source : str
-        Where it was published.
     """
 
     name: str
@@ -58,7 +56,6 @@ class Family:
     fit: Callable
     apply: Callable
     bounds: tuple[float, float] | None = None
-    source: str = ""
 
     def at_bound(self, parameter: float) -> bool:
         """Whether a fit of the only parameter ended at a bound."""
@@ -182,7 +179,6 @@ register(
         fit=_fit_log_odds,
         apply=lambda theta, x: probability(x[:, 0] / np.asarray(theta, float)),
         bounds=(T_MIN, T_MAX),
-        source="Guo et al., ICML 2017, of two options, right and wrong",
     )
 )
 register(
@@ -193,7 +189,6 @@ register(
         features=_platt_features,
         fit=fit_smoothed,
         apply=_linear,
-        source="Platt, Advances in Large Margin Classifiers 1999",
     )
 )
 register(
@@ -204,6 +199,5 @@ register(
         features=lambda confidence, clip: confidence,
         fit=_fit_isotonic,
         apply=_interpolate,
-        source="Zadrozny & Elkan, KDD 2002, doi 10.1145/775047.775151",
     )
 )

@@ -64,15 +64,14 @@ class TransferStudy:
         confidence as elicited minus accuracy, and the "distance" of refits from the refit.
     ci : Bootstrap
         What the resamples follow from.
-    source_images, target_images : Index
-        What is drawn again.
+    source_images : Index
+        What is drawn again of the source.
     """
 
     table: pd.DataFrame
     draws: Mapping[str, np.ndarray]
     ci: Bootstrap
     source_images: pd.Index
-    target_images: pd.Index
 
 
 def transfer_study(
@@ -178,7 +177,6 @@ def transfer_study(
         draws=stacked,
         ci=ci,
         source_images=of_source.names,
-        target_images=of_target.names,
     )
 
 

@@ -201,19 +201,17 @@ def number(cell: Any) -> tuple[float, bool]:
 
 
 def amounts(values: pd.Series, column: str) -> pd.Series:
-    """Numbers that are not negative."""
+    """Numbers of seconds and the like."""
     remedy = f"write a number, or leave it empty; {column}= (nothing) takes it as it is"
     array, _ = numbers(values, column, remedy)
-    is_odd = (array < 0) | np.isinf(array)
-    refuse(column, values, is_odd, "is below 0 or has no end", remedy)
     return pd.Series(array, values.index)
 
 
 def counts(values: pd.Series, column: str) -> pd.Series:
     """Counts as whole numbers, missing where they are."""
     array = amounts(values, column)
-    is_odd = (array % 1 > 0) | (array > 2**53)
-    refuse(column, values, is_odd, "is not a whole number", "write a count")
+    is_odd = (array % 1 > 0) | (array < 0) | (array > 2**53)
+    refuse(column, values, is_odd, "is no count", "write a whole number")
     return array.astype("Int64")
 
 

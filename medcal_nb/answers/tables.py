@@ -148,13 +148,13 @@ def _read_csv(path: Path) -> pd.DataFrame:
 
 def _refuse_rows(cells: pd.Series, mark: str, place: int, n_names: int) -> None:
     """Refuse cells that hold whole rows: lines of a text are not that even."""
-    n_marks = min(max(2, n_names - 1), 99)
-    n_left = max(0, n_marks - place)
-    cell = rf"[^\n{mark}]*"
-    more = f"(?:{mark}{cell})"
-    row = rf"\n{cell}{more}{{{n_marks}}}"
-    rows = rf"{cell}{more}{{{n_left}}}(?:{row})+\n[^\n]*"
-    has_rows = cells.str.fullmatch(rows, na=False)
+    n_marks = max(2, n_names - 1)
+
+    def holds_rows(cell: str) -> bool:
+        marks = [line.count(mark) for line in cell.split("\n")]
+        return {*marks[1:-1]} == {n_marks} and marks[0] == max(0, n_marks - place)
+
+    has_rows = cells.map(holds_rows)
     problem = "holds whole rows, after a quote that is not closed"
     refuse(str(cells.name), cells, has_rows, problem, "close or remove it")
 

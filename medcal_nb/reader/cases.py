@@ -84,14 +84,7 @@ def open_casebook(
     name = dataset
     if dataset and dataset not in set(stated["dataset"]):
         name = dataset.partition(":")[0]  # a folder of images may follow the name
-    choices = stated.assign(general=stated["domain"] != "medical")
-    choices = choices.groupby(_CHOICE).agg(
-        general=("general", "min"), n=("model", "size")
-    )
-    choices = choices.sort_values(
-        ["general", "n"], ascending=[True, False], kind="stable"
-    )
-    fitting = choices.reset_index()
+    rows = stated
     for column, wanted in {
         "dataset": name,
         "model": model,
@@ -99,13 +92,16 @@ def open_casebook(
     }.items():
         if wanted:
             there = f"answer of {source} with a confidence has {column}"
-            check_known(wanted, fitting[column].unique(), there)
-            fitting = fitting[fitting[column] == wanted]
-    about = fitting[_CHOICE].iloc[0]
-    rows = stated[(stated[_CHOICE] == about).all(axis=1)]
+            check_known(wanted, rows[column].unique(), there)
+            rows = rows[rows[column] == wanted]
+    medical = rows[rows["domain"] == "medical"]
+    rows = rows if medical.empty else medical
+    most = rows.groupby(_CHOICE).size().idxmax()
+    about = dict(zip(_CHOICE, most, strict=True))
+    rows = rows[(rows[_CHOICE] == most).all(axis=1)]
     rows = rows.set_index(rows["item_id"].rename(None))
     rows, note = _with_items(rows, source, dataset or about["dataset"])
-    return Casebook(about=about.to_dict(), rows=rows, note=note)
+    return Casebook(about=about, rows=rows, note=note)
 
 
 def _with_items(

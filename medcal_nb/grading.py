@@ -177,15 +177,14 @@ def grade_table(table: pd.DataFrame) -> pd.DataFrame:
     -------
     DataFrame
         The table with the columns ``correct`` (boolean, missing where ungraded) and ``graded_by``
-        (one of `RULES`). ``attrs["grading"]`` is a dictionary: "text", how was graded and what
-        was not; "counts", answers by rule; "pairs", ten graded pairs, of as many rules as occur.
+        (one of `RULES`). ``attrs["grading"]`` says how many were graded, and by which rules.
 
     Examples
     --------
     >>> answers = pd.DataFrame({"answer": ["Yes.", "No", "A scan"], "gold": ["yes", "yes", "scan"]})
     >>> graded = grade_table(answers)
-    >>> graded["correct"].tolist(), graded.attrs["grading"]["counts"]
-    ([True, False, True], {'yes or no': 2, 'same words': 1})
+    >>> graded["correct"].tolist(), graded["graded_by"].tolist()
+    ([True, False, True], ['yes or no', 'yes or no', 'same words'])
     """
     names = [name for name in _ASKED if name in table]
     columns = []
@@ -198,8 +197,7 @@ def grade_table(table: pd.DataFrame) -> pd.DataFrame:
     right = pd.array([one.correct for one in grades], dtype="boolean")
     rules = pd.Categorical([one.rule for one in grades], categories=list(RULES))
     graded = table.assign(correct=right[codes], graded_by=rules[codes])
-    is_first = ~pd.Index(codes).duplicated()
-    graded.attrs = table.attrs | {"grading": _summary(graded, graded[is_first])}
+    graded.attrs = table.attrs | {"grading": _summary(graded)}
     return graded
 
 
@@ -335,20 +333,10 @@ def _hashable(value):
     return tuple(value) if isinstance(value, (list, np.ndarray)) else value
 
 
-def _summary(graded, different):
-    """How a table was graded: in words, in counts, and by ten of its `different` cases."""
+def _summary(graded):
+    """How many answers of a table were graded, and by which rules."""
     counts = graded["graded_by"].value_counts(sort=False)
-    counts = counts[counts > 0].to_dict()
+    counts = counts[counts > 0]
     rules = "; ".join(f"{RULES[rule]} ({count:,})" for rule, count in counts.items())
     n_graded = graded["correct"].count()
-    text = f"{n_graded:,} of {len(graded):,} answers graded: {rules}."
-    pairs = different[["answer", "gold", "correct", "graded_by"]].astype(object)
-    # of each rule one, then others
-    nth_of_its_rule = pairs.groupby(["graded_by", "correct"], dropna=False).cumcount()
-    pairs = pairs.iloc[nth_of_its_rule.argsort(kind="stable")[:10]]
-    pairs = pairs.where(pairs.notna(), None)
-    return {
-        "text": text,
-        "counts": counts,
-        "pairs": pairs.to_dict("records"),
-    }
+    return f"{n_graded:,} of {len(graded):,} answers graded: {rules}."

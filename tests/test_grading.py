@@ -64,11 +64,9 @@ def test_a_table_is_graded_as_its_answers_are_and_says_how():
     correct = graded["correct"].astype(object).where(graded["correct"].notna(), None)
     assert correct.tolist() == [True, False, None, None, False, None]
     assert graded.index.equals(table.index)
-    about = graded.attrs["grading"]
-    assert about["counts"] == {"option": 3, "undecided": 2, "empty": 1}
-    assert "3 of 6 answers graded" in about["text"]
-    assert [pair["answer"] for pair in about["pairs"][:3]] == ["B", "A", "the lung"]
-    assert about["pairs"][0].items() >= {"gold": "right lung", "correct": True}.items()
+    counts = graded["graded_by"].value_counts()
+    assert counts[["option", "undecided", "empty"]].tolist() == [3, 2, 1]
+    assert graded.attrs["grading"].startswith("3 of 6 answers graded: read as one of")
 
 
 @given(

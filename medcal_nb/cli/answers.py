@@ -274,7 +274,7 @@ def _read(
     answers = read(file, **_named(columns))
     lines = list(answers.attrs.get("assumed", ()))
     if "grading" in answers.attrs:
-        lines.append(answers.attrs["grading"]["text"])
+        lines.append(answers.attrs["grading"])
     for line in [*lines, *write_undecided(answers, beside or Path(file.name))]:
         note(line)
     return answers

@@ -359,7 +359,7 @@ def methods(r: Judged) -> Section:
     if facts["grading"]:
         graded = (
             "Answers were graded by rule against their gold answers, whatever their confidence: "
-            f"{facts['grading']['text']}"
+            f"{facts['grading']}"
         )
     how = ", ".join(r.methods) or "the file does not name the elicitation method"
     software = ", ".join(f"{name} {text}" for name, text in facts["versions"].items())
@@ -372,16 +372,6 @@ def methods(r: Judged) -> Section:
         software=software,
     )
     return Section("Methods", [text, SOURCES])
-
-
-def pairs(r: Judged) -> Section:
-    """Answers beside what they were graded against."""
-    return Section(
-        "Graded pairs",
-        table=pd.DataFrame(r.facts["grading"]["pairs"]),
-        caption="Up to ten graded pairs, correct ones too.",
-        columns=["answer", "gold", "correct", "graded_by"],
-    )
 
 
 def file(r: Judged) -> Section:
@@ -413,8 +403,6 @@ def sections_of(r: Judged) -> dict[str, Callable[[Judged], Section]]:
             first.append(beside)
         if r.source is not None:
             first.append(transfer)
-    if r.facts["grading"]:
-        last.append(pairs)
     groups = {f"by_{column}": partial(group, column) for column in r.groups}
     return _by_name([limits, *first]) | groups | _by_name([*last, file])
 

@@ -204,8 +204,9 @@ def dumbbell(
     ax = ax or plt.gca()
     _name_rows(ax, look(table[label], label), label)
     y = _places(ax, table[label], label)
-    ax.hlines(y, table[first], table[second], color=PALE, lw=3, zorder=0)
-    for name, face, offset in ((first, INK, -0.08), (second, "white", 0.08)):
+    between = "difference"
+    ax.hlines(y, table[first], table[second], color=PALE, lw=3, zorder=0, label=between)
+    for name, face, offset in ((first, INK, -0.14), (second, "white", 0.14)):
         ax.errorbar(
             table[name],
             y + offset,

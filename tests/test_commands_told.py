@@ -3,8 +3,6 @@
 import itertools
 import re
 import shlex
-import shutil
-import subprocess
 from pathlib import Path
 
 import pytest
@@ -46,14 +44,3 @@ def test_command_and_options_are_known(place, line):
         assert choose_strategies(values["--methods"])
     if words[0] == "ask" and "--dataset" in values and values["--dataset"] != "D":
         assert values["--dataset"] in dataset_names()
-
-
-@pytest.mark.skipif(shutil.which("make") is None, reason="no make on the path")
-def test_make_sets_every_variable_that_its_targets_use():
-    targets = re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE)
-    assert {"study", "test", "lab"} <= set(targets)
-    command = ["make", "--warn-undefined-variables", "--dry-run", *targets]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
-    undefined = set(re.findall(r"undefined variable '(\w+)'", done.stderr))
-    assert undefined <= {"NB", "WEIGHTS"}  # the user's own
-    assert ".venv/share/jupyter/lab/settings/overrides.json" in done.stdout

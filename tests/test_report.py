@@ -331,7 +331,7 @@ def test_the_command_writes_and_notes(tmp_path, monkeypatch, capsys):
     assert Path("mine.v2_report/report.html").is_file()
 
 
-def test_heaped_confidences_are_drawn_value_by_value(rng):
+def test_heaped_confidences_are_drawn_value_by_value():
     heaped = table_of(model="m", confidence=np.resize([0.8, 0.9, 1], 300))
     fig, values = report.calibration_figure(heaped)
     assert values["confidence"].tolist() == [0.8, 0.9, 1]
@@ -346,8 +346,3 @@ def test_heaped_confidences_are_drawn_value_by_value(rng):
     strip = below.get_window_extent()
     assert [strip.x0, strip.x1] == pytest.approx([square.x0, square.x1])
     assert square.height == pytest.approx(square.width)
-    spread = heaped.assign(confidence=rng.random(300))
-    fig, twentieths = report.calibration_figure(spread)
-    assert twentieths["n"].sum() == 300
-    (dots,) = fig.axes[0].collections[-1:]
-    assert len(dots.get_offsets()) == len(twentieths) == 20

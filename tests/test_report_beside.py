@@ -40,19 +40,12 @@ def test_the_page_says_where_a_model_stands(tmp_path):
 
 
 @pytest.mark.filterwarnings("ignore::UserWarning")
-def test_questions_of_its_own_alone_are_told(tmp_path):
+@pytest.mark.parametrize(("n", "own"), [(60, {"dataset": "other"}), (20, {})])
+def test_of_a_few_or_no_questions_in_common_nothing_is_concluded(tmp_path, n, own):
     answers = load_answers("pocket").dropna(subset=["confidence", "correct"])
-    mine = answers[answers["strategy"] == "verbalized"].head(60)
-    mine = mine.assign(model="mine", dataset="other")
-    page, numbers = reported(mine, tmp_path)
-    assert "No question of the file was answered by the others" in page
-    assert "beside" not in numbers["tables"]
-
-
-@pytest.mark.filterwarnings("ignore::UserWarning")
-def test_of_a_few_answers_nothing_is_concluded_beside_others(tmp_path):
-    answers = load_answers("pocket").dropna(subset=["confidence", "correct"])
-    mine = answers[answers["strategy"] == "verbalized"].head(20).assign(model="mine")
-    page, numbers = reported(mine, tmp_path)
+    mine = answers[answers["strategy"] == "verbalized"].head(n)
+    page, numbers = reported(mine.assign(model="mine", **own), tmp_path)
     assert "beside" not in numbers["tables"]
     assert "P value (Holm)" not in page
+    told = "No question of the file was answered by the others" in page
+    assert told == bool(own)

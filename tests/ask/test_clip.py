@@ -72,11 +72,6 @@ def test_zero_shot_end_to_end(clip, log):
     assert closed.option_probabilities["yes"] == pytest.approx(yes, abs=1e-4)
 
 
-def test_unknown_names_say_what_to_write():
-    with pytest.raises(MedcalError, match="names are clip:ARCHITECTURE@PRETRAINED"):
-        resolve_model("clip:ViT-none")
-
-
 EVIL = '{"auto_map": {"AutoTokenizer": ["evil.Evil", "evil.Evil"]}, "tokenizer_class": "Evil"}'
 
 

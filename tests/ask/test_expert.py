@@ -3,7 +3,6 @@
 from dataclasses import replace
 
 import numpy as np
-import pandas as pd
 import pytest
 from transformers import pipeline
 
@@ -19,22 +18,6 @@ from medcal_nb.ask.strategies import APART, Plan
 from medcal_nb.datasets import open_image
 from tests.ask.test_strategies import CHOICE, CLOSED, OPEN, any_answer, run, shares
 from tests.ask.tiny import tiny_checkpoint, tiny_items
-
-
-def test_open_questions_get_the_answers_that_were_given_as_options():
-    def judged(**by):
-        names = ("item_id", "strategy", "answer", "confidence")
-        rows = [(i, name, *by[name]) for i in items["item_id"] for name in by]
-        return with_candidates(items, pd.DataFrame(rows[n_missing:], columns=names))
-
-    items, n_missing = tiny_items(3), 0
-    by = {"s": ("Red.", 0.8), "t": ("the red", 0.4), "u": ("blue", 0.4)}
-    options = judged(**by, v=(None, np.nan))["options"].tolist()
-    assert options[:2] == items["options"].tolist()[:2]
-    assert sorted(options[2]) == ["Red.", "blue"]  # first spellings
-    assert judged(s=("red", np.nan))["item_id"].tolist() == ["q0000", "q0001"]
-    n_missing = 1  # an item that not all strategies have answered is not judged
-    assert judged(**by)["item_id"].tolist() == ["q0001", "q0002"]
 
 
 def test_an_expert_judges_the_options_or_the_one_answer_given():

@@ -30,13 +30,6 @@ def test_generate_gives_the_same_answers_for_more_positions():
     assert frame[["greedy", "labels"]].gt(0).all(axis=None)
 
 
-def test_each_way_is_given_its_best_number_of_threads():
-    names = ["way", "threads", "seconds", "cpu_seconds"]
-    rows = [("ours", 1, 2.0, 2.0), ("single", 1, 9.0, 9.0), ("ours", 2, 1.0, 2.5)]
-    table = bench_ask.compare(pd.DataFrame(rows, columns=names))
-    assert table.loc["single"].tolist() == [9.0, 4.5]
-
-
 def test_statistics_are_faster_than_their_peers(tmp_path):
     pytest.importorskip("relplot", reason="make bench installs it")
     from tests.bench import bench_measure

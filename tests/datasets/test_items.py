@@ -45,11 +45,6 @@ def test_rows_become_items():
 
 
 class TestLoading:
-    def test_pocket_items_load_by_name(self):
-        items = load_items("pocketvqa-medical", split="test")
-        assert len(items) == 451
-        assert open_image(items["image"].iloc[0]).size == (64, 64)
-
     @pytest.mark.parametrize(
         ("name", "split", "says"),
         [

@@ -105,10 +105,6 @@ def make_gmai_mmbench(folder, rows=None, name="GMAI_mm_bench_VAL.tsv"):
     pd.DataFrame(rows or gmai_rows()).to_csv(folder / name, sep="\t", index=False)
 
 
-def make_gmai_mmbench_vlmevalkit(folder):
-    make_gmai_mmbench(folder, name="GMAI-MMBench_VAL.tsv")
-
-
 FORMS = {name.removeprefix("make_"): make for name, make in globals().items()
          if name.startswith("make_") and name != "make_mmmu_pro"}  # fmt: skip
 SETS = {"pope": "POPE", "gqa": "GQA", "mmmu_pro_10": "MMMU_Pro_10"}

@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 
 from data.pocket.factory import turns
-from medcal_nb.ask import prompts, strategies
 from medcal_nb.replies import (
     parse_answer,
     parse_confidence,
@@ -40,21 +39,6 @@ def drawn(name, seed=0):
 
 def last_reply(name, seed=0):
     return drawn(name, seed)[1][-1][0]
-
-
-def test_first_turns_are_worded_as_the_study_words_them():
-    names = ("verbalized", "verbalized_cot", "linguistic", "top_k")
-    instructions = {name: getattr(strategies, name.upper()) for name in names}
-    instructions |= {"answer": prompts.ANSWER, "describe": prompts.DESCRIBE}
-    rewordings = ["{question}", *strategies.REWORDINGS]
-    questions = [words.format(question=CHOICE.question) for words in rewordings]
-    for name, instruction in instructions.items():
-        allowed = [prompts.user_turn(q, OPTIONS, instruction) for q in questions]
-        for seed in SEEDS:
-            block, rest = drawn(name, seed)
-            assert block + rest[0][0] in allowed
-    offered = strategies.LINGUISTIC.partition("words: ")[2].partition(".")[0]
-    assert list(turns.LIKELIHOODS) == offered.split(", ")
 
 
 def test_replies_are_read_as_the_annotator_states_them():

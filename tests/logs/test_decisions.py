@@ -48,33 +48,29 @@ def test_decisions_become_answers_of_a_reader(decisions):
     assert len(table) == 4
 
 
-@pytest.mark.parametrize(
-    "change",
-    [
-        {"action": "agree"},
-        {"confidence": 80},
-        {"confidence": None},
-        {"answer": ""},
-        {"answer": None, "action": "commit"},
-        {"reader": ""},
-    ],
-)
-def test_a_damaged_decision_is_refused_by_its_row(decisions, change):
-    rows = json.loads(decisions.read_text())
-    rows[1] |= change
-    decisions.write_text(json.dumps(rows))
-    with pytest.raises(
-        MedcalError, match=r"row 2 is no decision: .*download decisions"
-    ):
-        load_answers(decisions)
+DAMAGED = [
+    (2, {"action": "agree"}),
+    (2, {"confidence": 80}),
+    (2, {"confidence": None}),
+    (2, {"answer": ""}),
+    (2, {"answer": None, "action": "commit"}),
+    (2, {"reader": ""}),
+    # a first row that lacks something is no row of a plain table
+    *((1, name) for name in ("answer", "confidence", "strategy")),
+]
 
 
-@pytest.mark.parametrize("name", ["answer", "confidence", "strategy"])
-def test_a_decision_that_lacks_something_is_no_plain_table(decisions, name):
+@pytest.mark.parametrize(("place", "change"), DAMAGED)
+def test_a_damaged_decision_is_refused_by_its_row(decisions, place, change):
     rows = json.loads(decisions.read_text())
-    del rows[0][name]
+    one = rows[place - 1]
+    if isinstance(change, str):
+        del one[change]
+    else:
+        one |= change
     decisions.write_text(json.dumps(rows))
-    with pytest.raises(MedcalError, match="row 1 is no decision"):
+    problem = f"row {place} is no decision: .*download decisions"
+    with pytest.raises(MedcalError, match=problem):
         load_answers(decisions)
 
 

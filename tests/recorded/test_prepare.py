@@ -5,23 +5,19 @@ import os
 import pickle
 import subprocess
 import sys
-from collections import defaultdict
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from data.recorded.prepare import vlcb, vlcb_items
+from data.recorded.prepare import vlcb
 from data.recorded.prepare.mmlu_pro_text import CONFIDENCES
 from data.recorded.prepare.tables import prepare
 from medcal_nb.answers.recorded import load_recorded, recorded_folder
 from medcal_nb.errors import MedcalError
-from medcal_nb.files import file_hash
 
 ROOT = Path(__file__).resolve().parents[2]
-FILE = Path(__file__).with_name("data") / "vlcb_questions.json"
-QUESTIONS = json.loads(FILE.read_text())["questions"]
 
 
 def stored(name):
@@ -35,54 +31,6 @@ def prepared(name, folder, to):
 def write(path, text):
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(text, encoding="utf-8")
-
-
-def publish_questions(folder):
-    """The 30 questions in the layout of the lists that they come from."""
-    items = stored("vlcb_items")
-    gqa = {}
-    lines = defaultdict(list)
-    for question in QUESTIONS:
-        category, key = question["category"], question["image_key"]
-        text, answer = question["question"], question["answer"]
-        record = {"question": text, "answer": answer}
-        if question["dataset"] == "POPE":
-            record = {"text": text, "label": answer, "image": f"{key}.jpg"}
-            lines[f"output/coco/coco_pope_{category}.json"].append(record)
-        elif question["dataset"] == "GQA":
-            gqa[len(gqa)] = record | {"imageId": key, "types": {"detailed": category}}
-        else:
-            subject, difficulty, kinds = category.split("[SEP]")
-            record |= {"id": items.loc[question["item"], "image_id"], "options": "[]"}
-            record |= {"img_type": repr(kinds.split("[LSEP]")), "explanation": ""}
-            record |= {"topic_difficulty": difficulty, "subject": subject}
-            path = "mmmu-pro/output/gpt-4o_standard(10 options)_direct.jsonl"
-            lines[path].append(record)
-    for path, records in lines.items():
-        write(folder / path, "\n".join(map(json.dumps, records)))
-    write(folder / "testdev_balanced_questions.json", json.dumps(gqa))
-
-
-def test_public_lists_name_the_items_that_they_hold(tmp_path):
-    publish_questions(tmp_path)
-    items = stored("vlcb_items")
-    names = ["dataset", "category", "question", "answer", "image_key"]
-    for question in QUESTIONS:
-        digits = vlcb_items.vlcb_hash(*(question[name] for name in names))
-        assert digits == question["md5"]
-        assert items.loc[question["item"], "hash"] == digits[:16]
-    unnamed = items.assign(**dict.fromkeys(vlcb_items.NAMES))
-    rows = [row for listed in vlcb_items.LISTS for row in listed(tmp_path)]
-    named = vlcb_items.named(unnamed, pd.DataFrame(rows))
-    held = [question["item"] for question in QUESTIONS]
-    parts = (table.loc[held, vlcb_items.NAMES] for table in (named, items))
-    pd.testing.assert_frame_equal(*parts, check_dtype=False)
-    # nine of the ten questions of MMMU-Pro stand in both of its sets
-    assert named["image_id"].notna().sum() == len(held) + 9
-    # names that stand already stay: without a list the table is the one that comes with us
-    prepared("vlcb_items", tmp_path / "nothing", tmp_path / "out")
-    made = file_hash(tmp_path / "out" / "vlcb_items.parquet")
-    assert made == file_hash(recorded_folder() / "vlcb_items.parquet")
 
 
 def publish_vlcb(table, folder):

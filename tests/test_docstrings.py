@@ -12,9 +12,6 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from medcal_nb import measure
-from medcal_nb.measure import METRICS
-
 ROOT = Path(__file__).resolve().parents[1]
 ROOMS = ("measure", "correct", "answers", "datasets", "plots", "notebook", "run")
 # tables whose columns are those of the file that is read
@@ -51,14 +48,6 @@ def test_every_parameter_is_told(function):
 def test_every_function_has_an_example_and_a_formula_its_source(function):
     assert section(function, "Examples")
     assert ".. math" not in function.__doc__ or section(function, "References")
-
-
-@pytest.mark.parametrize("metric", METRICS.values(), ids=METRICS)
-def test_a_metric_is_the_function_that_is_exported(metric):
-    function = metric.value
-    assert getattr(measure, function.__name__) is function
-    assert list(inspect.signature(function).parameters)[:2] == ["confidence", "correct"]
-    assert section(function, "Raises")
 
 
 def columns_told(function, arguments):

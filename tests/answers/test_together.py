@@ -108,14 +108,8 @@ def part(path, model, items, **more):
 
 
 def test_several_sources_are_one_table(tmp_path):
-    one = part(
-        tmp_path / "a.csv",
-        "a",
-        [1, 2, 3],
-        image=[7, 8, 9],
-        domain="medical",
-        image_set="s",
-    )
+    about = {"image": [7, 8, 9], "domain": "medical", "image_set": "s"}
+    one = part(tmp_path / "a.csv", "a", [1, 2, 3], **about)
     two = part(tmp_path / "b.csv", "b", [1, 2])
     with pytest.warns(UserWarning, match="b answered 2 of 3 items of d"):
         answers = load_answers([one, two])

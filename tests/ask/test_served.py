@@ -276,13 +276,6 @@ def test_an_address_that_is_none_or_holds_a_secret_is_refused_untold(address):
     assert "hunter2" not in str(refused.value)
 
 
-def test_no_server_says_what_to_do():
-    with pytest.raises(MedcalError, match="start the server"):
-        ServedModel("http://127.0.0.1:1")  # where nothing listens
-    with Told(name="") as told, pytest.raises(MedcalError, match="it lists no model"):
-        ServedModel(told.url)
-
-
 def jpeg(**more):
     buffer = io.BytesIO()
     noise_picture(1).open().save(buffer, format="JPEG", **more)

@@ -5,7 +5,6 @@ import pandas as pd
 import pytest
 from scipy.special import expit
 
-from medcal_nb.answers.recorded import load_recorded
 from medcal_nb.correct import share_removed, transfer_contrast, transfer_study
 from medcal_nb.correct.transfer_tables import interval_of_models
 from medcal_nb.measure import Bootstrap
@@ -55,19 +54,6 @@ def test_the_share_over_models_is_of_the_summed_cost(prior_shift):
     # the second model is a copy: the share is no better known than one
     width = both.share_removed_high - both.share_removed_low
     assert width == pytest.approx(one.share_removed_high - one.share_removed_low)
-
-
-@pytest.mark.parametrize("target", ["screeningHighP", "screeningMedP"])
-def test_screening_is_a_prior_shift(target):
-    """Radiologists of VIPER: screening at 11 % cancers to screening at 27 and 46 %.
-
-    Sub-studies share cases: one half of them is the source's, the other the target's.
-    """
-    readings = load_recorded("viper").assign(model="radiologists")
-    source = readings.query("dataset == 'screeningLowP' and split == 'fit'")
-    judged = readings[(readings.dataset == target) & (readings.split == "test")]
-    study = transfer_study(source, judged, ci=CI)
-    assert share_removed(study)["share_removed"].item() > 0.95
 
 
 # --- a contrast of two targets --------------------------------------------------------------------

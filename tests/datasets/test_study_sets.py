@@ -151,11 +151,12 @@ def test_an_answer_finds_its_five(form, once, tmp_path):
     assert all(open_image(image).size == (9, 8) for image in items["image"])
 
 
-@pytest.mark.parametrize("form", ["gmai_mmbench", "gmai_mmbench_vlmevalkit"])
+# as the authors and as VLMEvalKit call it
+@pytest.mark.parametrize("name", ["GMAI_mm_bench_VAL.tsv", "GMAI-MMBench_VAL.tsv"])
 def test_images_in_cells_become_files_where_they_are_asked(
-    form, tmp_path, numbers_of_gmai
+    name, tmp_path, numbers_of_gmai
 ):
-    FORMS[form](tmp_path / "copy")
+    make_gmai_mmbench(tmp_path / "copy", name=name)
     items = load_items(f"gmai-mmbench:{tmp_path / 'copy'}")
     keeps_the_schema(items)
     assert items["item_id"].tolist() == numbers_of_gmai

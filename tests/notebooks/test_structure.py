@@ -75,13 +75,6 @@ def test_parameters_are_literals_with_a_comment_and_used(notebook):
     assert (name, value) == ("OUT", "")
 
 
-def test_imports_stand_first_and_the_output_is_closed_last(notebook):
-    first, *others = [s for s in sources_of(notebook) if s != parameters_of(notebook)]
-    assert "import" in first
-    assert others[-1] == "out.close()"
-    assert f'Output("{notebook.stem}"' in "\n".join(others)
-
-
 def test_figures_carry_the_number_of_their_notebook(notebook):
     code = "\n".join(sources_of(notebook))
     names = re.findall(r"out\.save\(\s*\w+,\s*f?[\"']([^\"']+)", code)

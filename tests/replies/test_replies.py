@@ -14,6 +14,7 @@ TABLE = pd.read_csv(
     Path(__file__).with_name("replies.csv"), dtype=str, keep_default_na=False
 )
 SCALES = {"log": "log", "ten": 10}
+OF_TWO_SCALES = ["yes\nSure: 9", "no\nConfidence: 90%", "no\nConfidence: 1"]
 
 
 def options_of(text):
@@ -69,16 +70,7 @@ def test_of_300_replies_none_is_read_wrongly_and_nine_in_ten_are_read():
         (["yes\nConfidence: 11", "no\nConfidence: 1"], None, [0.11, 0.01]),
         (["no\nConfidence: 1"], None, [None]),
         (["no\nConfidence: 1", "no\nConfidence: 10"], None, [None, None]),
-        (
-            [
-                "yes\nConfidence: 0.9",
-                "yes\nSure: 9",
-                "no\nConfidence: 90%",
-                "no\nConfidence: 1",
-            ],
-            None,
-            [0.9, None, 0.9, None],
-        ),
+        (["yes\nConfidence: 0.9", *OF_TWO_SCALES], None, [0.9, None, 0.9, None]),
         (["yes\nConfidence: 0.9", "no\nConfidence: 2"], None, [0.9, None]),
         (["no\nConfidence: 1", "no\nConfidence: 4"], "1-5", [0, 0.75]),
         (["no\nConfidence: 1", "no\nConfidence: 0.5"], "percent", [0.01, 0.5]),

@@ -103,7 +103,7 @@ def test_it_says_what_is_missing_and_which_extra_brings_it(medcal):
     assert first.startswith("medcal ")
     for line in others:
         assert line[:4] not in ("note", "data") or line.endswith("MEDCAL_ROOT=FOLDER")
-    recorded = ("score", "aneurysm_readers", "--metrics", "accuracy")
+    recorded = ("score", "aneurysm_readers")
     assert "export MEDCAL_ROOT=FOLDER" in medcal(*recorded).stderr
     assert medcal(*recorded, MEDCAL_ROOT=str(ROOT)).returncode == 0
     refused = medcal("study", "--list")

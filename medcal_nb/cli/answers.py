@@ -42,7 +42,7 @@ Limits = Annotated[
 ]
 To = Annotated[Path, typer.Option(help="Write this log (.sqlite), .csv or .parquet.")]
 
-#: What `score` prints where no metric is named.
+#: What `score` prints, beside the metrics of limits.
 METRICS = (
     "accuracy",
     "mean_confidence",
@@ -144,12 +144,6 @@ def score(
             help="Print a row for each of their groups.",
         ),
     ] = "model,dataset,strategy",
-    metrics: Annotated[
-        str,
-        typer.Option(
-            metavar="NAME,NAME,…", help="Compute these metrics, or 'all' of them."
-        ),
-    ] = ",".join(METRICS),
     csv: Annotated[
         bool, typer.Option("--csv", help="Print unrounded numbers as CSV.")
     ] = False,
@@ -166,20 +160,16 @@ def score(
     from medcal_nb.answers import load_answers, with_bounds
 
     limits = [_limit(text) for text in require or ()]
-    asked = list(measure.METRICS) if metrics == "all" else split_names(metrics)
-    for name in asked:
-        check_known(name, measure.METRICS, "metric")
     answers = _read(load_answers, file, columns)
     names = split_names(by)
     for name in names:
         check_known(name, answers.columns, "column for --by")
-    wanted = [*asked, *(metric for metric, *_ in limits)]
+    metrics = list(METRICS)
+    for metric, *_ in limits:
+        if metric not in metrics:
+            metrics.append(metric)
     with _explained(file):
-        table = measure.metrics_table(
-            answers,
-            by=names,
-            metrics=list(dict.fromkeys(wanted)),
-        )
+        table = measure.metrics_table(answers, by=names, metrics=metrics)
     bounded = with_bounds(table, answers, names)
     if bounded["n_ungraded"].any():
         table = bounded

@@ -46,14 +46,6 @@ def reader(
         bool,
         Option("--certify", help="ANSWERS is a sheet of medcal certify: grade it."),
     ] = False,
-    name: Annotated[
-        str,
-        Option(
-            "--reader",
-            metavar="NAME",
-            help="Write decisions under this name; the page asks if left out.",
-        ),
-    ] = "",
     force: Force = False,
 ) -> None:
     """Write cases as one page to read them: your answer first, then the model's.
@@ -69,6 +61,6 @@ def reader(
         holds = f"{write_grading_page(answers, to, force=force)} answers to grade"
     else:
         how: dict[str, Any] = {"dataset": dataset, "model": model, "strategy": strategy}
-        how |= {"size": size, "reader": name, "force": force}
+        how |= {"size": size, "force": force}
         holds = write_page(answers, to, **how)
     say(f"wrote {to}: {holds}")

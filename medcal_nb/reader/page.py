@@ -41,7 +41,6 @@ def write_page(
     dataset: str | None = None,
     model: str | None = None,
     strategy: str | None = None,
-    reader: str = "",
     force: bool = False,
 ) -> str:
     """Write cases of a model's answers as one HTML page, to be read one at a time.
@@ -61,8 +60,6 @@ def write_page(
         Cases at most, each about an image of its own.
     dataset, model, strategy : str, optional
         What to show, see :func:`medcal_nb.reader.cases.open_casebook`.
-    reader : str
-        Whose decisions they will be, up to 80 characters; asked on the page if left out.
     force : bool
         Replace a file that is there.
 
@@ -77,7 +74,7 @@ def write_page(
         If there is nothing to show, a name does not occur, or the page cannot be written.
     """
     book = open_casebook(source, dataset=dataset, model=model, strategy=strategy)
-    data = page_data(book, book.shown(size)) | {"reader": reader[:80]}
+    data = page_data(book, book.shown(size))
     n_pictures = sum(bool(case["image"]) for case in data["cases"])
     if not n_pictures and not any(case["question"] for case in data["cases"]):
         raise MedcalError(
@@ -132,7 +129,7 @@ def page_data(book: Casebook, cases: pd.DataFrame) -> dict:
     shown = [_case(book, case) for _, case in cases.iterrows()]
     data = {"about": book.about, "note": book.note, "cases": shown}
     digest = hashlib.sha256(json.dumps(data, sort_keys=True).encode())
-    return data | {"set": digest.hexdigest()[:16], "reader": ""}
+    return data | {"set": digest.hexdigest()[:16]}
 
 
 def _case(book: Casebook, case: pd.Series) -> dict:

@@ -11,7 +11,7 @@ const percents = (low, high) => `${Math.round(100 * low)} to ${percent(high)}`;
 const quoted = (text) => `“${text}”`;
 const SMALL = 256; // pixels: images of fewer are enlarged without smoothing
 
-let state = { reader: data.reader, rows: [] };
+let state = { reader: "", rows: [] };
 let place = 0;
 let since = performance.now(); // when the case, or the model's answer, was shown
 let doubted = ""; // a confidence of at most 1 that has been asked about
@@ -329,7 +329,7 @@ function enlarge() {
 
 function clear() {
   if (!confirm("Delete every decision about these cases from this browser?")) return;
-  state = { reader: data.reader, rows: [] };
+  state = { reader: "", rows: [] };
   save();
   go(0);
 }

@@ -212,8 +212,8 @@ def test_forty_answers_have_the_grades_of_the_package(opened, tmp_path):
     known = {"gold": table["gold"], "options": table["options"]} | kinds
     asked = table_of(len(table), answer=table["gold"], **known)
     asked.drop(columns="correct").to_parquet(tmp_path / "a.parquet")
-    write_page(tmp_path / "a.parquet", tmp_path / "a.html", size=99, reader="ada")
-    page = opened(tmp_path / "a.html", name="")
+    write_page(tmp_path / "a.parquet", tmp_path / "a.html", size=99)
+    page = opened(tmp_path / "a.html")
     expect(page.locator("#question")).to_be_focused()
     own = dict(zip(asked["item_id"], table["own"], strict=True))
     ids = page.evaluate("cases.map((one) => one.item_id)")

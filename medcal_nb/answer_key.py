@@ -120,17 +120,6 @@ def answer_key(text: object) -> str:
     return " ".join(forms or words)  # an answer that is nothing but "A" stays one
 
 
-def same_answer(one: object, other: object) -> bool:
-    """Tell whether two answers are the same.
-
-    Examples
-    --------
-    >>> same_answer("two nodules", "2 nodule"), same_answer("left lung", "lung")
-    (True, False)
-    """
-    return answer_key(one) == answer_key(other)
-
-
 def is_nothing(text: object) -> bool:
     """Tell whether a text stands for no answer: a word for nothing, or an error of a program.
 

@@ -11,7 +11,7 @@ from string import Template
 
 import pandas as pd
 
-from medcal_nb.answer_key import same_answer
+from medcal_nb.answer_key import option_index
 from medcal_nb.answers.columns import columns_of
 from medcal_nb.datasets import open_image, png_text
 from medcal_nb.errors import MedcalError
@@ -156,13 +156,13 @@ def _grades(case: pd.Series) -> dict:
     options = case["options"] or []
     answer = case["answer"]
     correct = None if pd.isna(case["correct"]) else bool(case["correct"])
-    named = [option for option in options if same_answer(option, answer)]
-    if len(named) == 1:
-        answer = named[0]
+    chosen = option_index(answer, options)
+    if chosen is not None:
+        answer = options[chosen]
     kind = case["question_type"] or "choice"
     right = [is_correct(option, golds, kind, options) for option in options]
-    if answer in options and correct is not None:
-        right[options.index(answer)] = correct  # the same answer has the same grade
+    if chosen is not None and correct is not None:
+        right[chosen] = correct  # the same answer has the same grade
     return {"answer": answer, "correct": correct, "right": right, "golds": golds}
 
 

@@ -16,7 +16,7 @@ another ("95% confidence interval"), of others ("the classifier's confidence"), 
 A number is on the scale that stands with it ("(0-10)", "8/10", "85 %"). One without is a
 probability where it has decimals and is not above 1, else a percentage; a bare ``1`` may be both
 and is missing, where no scale is given. On a scale that begins at 1, 1 is no confidence at all
-("4 (on a scale from 1 to 5)" is .75), but 1 to 100 are percentages. Ranges give their midpoint.
+("4 (on a scale from 1 to 5)" is .75), but 1 to 100 are percentages. Ranges are no number.
 Commas between digits are decimal marks.
 """
 
@@ -33,15 +33,14 @@ LIKELIHOOD = FILE["likelihood"]
 
 _NUMBER = r"(?:\d{1,3}(?:\.\d{1,9}|,\d{1,2}(?!\d))?|\.\d{1,9})"
 _PERCENT = rf"\s*(?:{WORDS['percent']})"
-#: One number or a range, and what it is a part of; then nothing that makes it another thing.
+#: A number, and what it is a part of; then nothing that makes it another thing.
 VALUE = (
     rf"(?P<before>%\s?)?(?P<a>{_NUMBER})(?P<percent>{_PERCENT})?"
-    rf"(?:\s*(?:-|~|to|and)\s*(?P<b>{_NUMBER})(?P<percent_b>{_PERCENT})?)?"
     r"(?:\s*(?:/|out\s+of)\s*(?P<of>100|10|5|1(?:\.0+)?)(?![\d/]))?"
     r"(?!\d|[.,]\d)"
 )
 _ENDS = re.compile(
-    r"\s*(?:$|[\n.,;:!)\]}|']|\((?!\s*(?:yes|no)\b)|[-±]\s"
+    r"\s*(?:$|[\n.,;:!)\]}|']|\((?!\s*(?:yes|no)\b)|±\s|-\s(?!\d)"
     r"|(?:because|since|as|confidence|answer|sure|certain|confident)\b|です)"
 )
 ABOUT = (
@@ -230,28 +229,23 @@ def number_of(match: re.Match[str], scale: str | None, form: str) -> Stated | No
 
     A scale that the reply names is that of a number that has none beside it.
     """
-    low = float(match["a"].replace(",", "."))
-    high = float((match["b"] or match["a"]).replace(",", "."))
-    is_percent = match["before"] or match["percent"] or match["percent_b"]
-    own = "percent" if is_percent else match["of"] or scale
+    value = float(match["a"].replace(",", "."))
+    own = "percent" if match["before"] or match["percent"] else match["of"] or scale
     rest = match.string[match.end() :]
     # "1. Look" begins a list; the end of a sentence may be cut off, as that of "0." is
-    is_list = low < 10 and re.match(r"[.):]\s+[^\W\d]", rest)
+    is_list = value < 10 and re.match(r"[.):]\s+[^\W\d]", rest)
     is_cut = (form == "sentence" and not rest) or (match["a"] in "01" and rest == ".")
     if not own and (is_list or is_cut):
         return None
-    # "0 to 100" is a scale
-    is_scale = low <= 1 < high or (match["a"], match["b"]) == ("0", "1")
-    if is_scale or low > high or not _ENDS.match(rest):
+    if not _ENDS.match(rest):
         return None
-    middle = (low + high) / 2
     if own:
         least, most = scale_of(own)
         unit = "percent" if most == 100 else "share"
-        share = round((middle - least) / (most - least), 12)
-        return Stated(share, unit, form) if least <= low and high <= most else None
-    is_decimal = high <= 1 and "." in match["a"].replace(",", ".")
-    return Stated(middle, "decimal" if is_decimal else "bare", form)
+        share = round((value - least) / (most - least), 12)
+        return Stated(share, unit, form) if least <= value <= most else None
+    is_decimal = value <= 1 and "." in match["a"].replace(",", ".")
+    return Stated(value, "decimal" if is_decimal else "bare", form)
 
 
 # --- likelihood words ----------------------------------------------------------------------------

@@ -94,7 +94,6 @@ def clean(text: str) -> str:
     text = _ends(strip_reasoning(text))
     # one letter can become eighteen in the normal form, so the ends are taken again
     text = _ends(unicodedata.normalize("NFKC", text)).translate(_SIGNS)
-    text = re.sub(r"\d", lambda digit: str(unicodedata.decimal(digit[0])), text)
     for pattern, plain in _MARKUP:
         text = re.sub(pattern, plain, text, flags=re.IGNORECASE | re.MULTILINE)
     return text.strip()

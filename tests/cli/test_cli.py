@@ -262,6 +262,19 @@ def test_calibrate_fits_on_some_rows_and_applies_to_others(medcal, table):
     assert not list(table.parent.glob("e*"))
 
 
+def test_calibrate_notes_images_of_two_names(medcal, tmp_path):
+    lines = ["id,image,dataset,confidence,correct"]
+    lines += [
+        f"q{i},im{i % 60},{'ab'[i // 60]},.{i % 40 + 50},{i % 3 % 2}"
+        for i in range(120)
+    ]
+    (tmp_path / "two.csv").write_text("\n".join(lines))
+    rows = ("--fit", "dataset == 'a'", "--apply", "dataset == 'b'")
+    code, _, err = medcal("calibrate", "two.csv", *rows, "--to", "c.csv")
+    assert code == 0
+    assert "60 images of source and target" in err
+
+
 @pytest.mark.slow
 def test_a_model_is_asked_in_two_parts_into_one_log(medcal):
     few = ("--model", "pocket-general", "--dataset", "pocketvqa-medical", "--n", 6)

@@ -57,7 +57,7 @@ def test_a_batch_gives_what_a_direct_run_gives(tmp_path, log, monkeypatch):
     monkeypatch.setattr(batch, "MOST_LINES", 7)
     folder, few = tmp_path / "batch", {"split": "test", "n": 6}
     items = load_items(DATASET, **few)
-    with Told(logprobs=True, several=True) as told:
+    with Told(logprobs=True) as told:
         waiting = exported(folder, NAMES, samples=3, **few)
         assert len(waiting) > 1
         assert all(len(lines_of([path])) <= 7 for path in waiting)

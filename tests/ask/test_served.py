@@ -303,13 +303,12 @@ def test_an_image_is_sent_as_it_is_where_that_shows_the_same():
             assert np.array_equal(shown, picture.open())
 
 
-def test_samples_go_in_one_request_and_equal_calls_are_asked_once():
+def test_samples_differ_and_equal_calls_are_asked_once():
     """Seeds follow each other, so that a part of the samples asked alone are the same ones."""
-    with Told(several=True, logprobs=True) as told:
+    with Told(logprobs=True) as told:
         model = faulty(told)
         calls = [Generate(prompt(), 5, seed="0|d|q", sample=i) for i in range(6)]
         replies = run(model, calls)
-        assert [body.get("n") for _, body in told.requests] == [6]
         later = run(model, calls[4:])
         assert [reply.text for reply in later] == [reply.text for reply in replies[4:]]
         assert len({reply.text for reply in replies}) == 6

@@ -20,8 +20,7 @@ class Told(Loopback):
 
     A fault is a status, bytes (a body), a pair (status and address to go to), a dictionary (of what
     another choice holds), a function of the handler, or "held": no answer until `free` is set.
-    It draws where `sampling`, and can give `logprobs`, `several` replies of a request, and
-    `scores` of words.
+    It draws where `sampling`, and can give `logprobs`, and `scores` of words.
     """
 
     def __init__(self, *, name="told", keeps=False, **can):
@@ -66,10 +65,8 @@ class Told(Loopback):
             return handler.send(fault)
         if isinstance(fault, int):
             message = f"fault {fault} for {handler.headers['Authorization']}"
-            after = [("Retry-After", "0.05")] if fault == 429 else []
-            return handler.send({"error": {"message": message}}, fault, after)
-        n = body.get("n", 1) if "several" in self.can else 1
-        page = {"choices": [self.choice(body, i) for i in range(n)]}
+            return handler.send({"error": {"message": message}}, fault)
+        page = {"choices": [self.choice(body)]}
         page["usage"] = {"prompt_tokens": 11, "completion_tokens": 1}
         if "scores" in self.can and "prompt_logprobs" in body:
             # each letter is a token of a half
@@ -81,10 +78,10 @@ class Told(Loopback):
             page["choices"][0].update(fault)
         return handler.send(page)
 
-    def choice(self, body, number):
-        """One of the replies to a request."""
+    def choice(self, body):
+        """The reply to a request."""
         is_drawn = self.sampling and body["temperature"] > 0
-        text = f"maybe {body['seed'] + number}" if is_drawn else "yes"
+        text = f"maybe {body['seed']}" if is_drawn else "yes"
         message = {"role": "assistant", "content": text}
         end = "length" if body["max_tokens"] == 1 else "stop"
         choice = {"finish_reason": end, "message": message}

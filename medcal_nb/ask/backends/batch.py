@@ -255,7 +255,7 @@ class _Batch(Backend):
                 outcomes: list[Outcome] = []
                 for (item, how), program in zip(todo, programs, strict=True):
                     send = partial(self._send, f"{item.item_id}|{how.name}")
-                    asked = rq.Asked(self.name, send, top=20, several=True, scores=True)
+                    asked = rq.Asked(self.name, send, top=20, scores=True)
                     outcome = portal.call(asked.follow, program)
                     outcomes.append([] if outcome == Failure(_WAITS) else outcome)
                 yield todo, outcomes

@@ -8,12 +8,10 @@ import asyncio
 import base64
 import hashlib
 import io
-import itertools
 import json
 import math
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, nullcontext, suppress
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -103,10 +101,7 @@ def chat(model: str, turns: Sequence[str], limit: int, **more: Any) -> Body:
 
 
 def seed_of(call: Generate) -> int:
-    """Return the seed of a sampled call for a server: that of the item + the sample's number.
-
-    A server that draws several samples of one request gives the n-th the request's seed + n.
-    """
+    """Return the seed of a sampled call for a server: that of the item + the sample's number."""
     digest = hashlib.blake2b(call.seed.encode(), digest_size=4).digest()
     return (int.from_bytes(digest, "little") >> 2) + call.sample
 
@@ -127,8 +122,6 @@ class Asked:
         What a call waits at before it is asked.
     top : int
         How many log-probabilities the server lists for each token.
-    several : bool
-        Whether it gives several samples of one request.
     scores : bool
         Whether it scores words that it is given.
     """
@@ -140,15 +133,13 @@ class Asked:
         *,
         gate: AbstractAsyncContextManager[None] = nullcontext(),
         top: int = 0,
-        several: bool = False,
         scores: bool = False,
     ) -> None:
         self.model = model
         self.send = send
         self.gate = gate
-        self.tasks: dict[Call, tuple[asyncio.Task, int]] = {}
+        self.tasks: dict[Call, asyncio.Task] = {}
         self.top = top
-        self.several = several
         self.scores = scores
 
     async def follow(self, program: Program) -> Outcome:
@@ -166,33 +157,21 @@ class Asked:
             return _failure(error)
 
     async def results(self, calls: Sequence[Call]) -> list[Result | Failure]:
-        """Answer calls, in order; samples of a prompt are one request where the server can."""
+        """Answer calls, in order."""
+        for call in calls:
+            if call not in self.tasks:
+                self.tasks[call] = asyncio.create_task(self._answer(call))
+        return [await self.tasks[call] for call in calls]
 
-        def request(call: Call) -> Call:
-            if self.several and isinstance(call, Generate):
-                return replace(call, sample=0)
-            return call
-
-        fresh = dict.fromkeys(call for call in calls if call not in self.tasks)
-        # samples of a prompt stand side by side
-        for _, group in itertools.groupby(fresh, request):
-            members = list(group)
-            task = asyncio.create_task(self._answer(members))
-            self.tasks |= {call: (task, i) for i, call in enumerate(members)}
-        return [(await task)[i] for task, i in map(self.tasks.__getitem__, calls)]
-
-    async def _answer(self, calls: list) -> Sequence[Result | Failure]:
-        """Answer what is one request: a call, or samples of a prompt."""
-        first = calls[0]
+    async def _answer(self, call: Any) -> Result | Failure:
+        """Answer a call; whatever a server answers in another form is that call's failure."""
         async with self.gate:
             try:
-                if isinstance(first, Labels):
-                    return [await self._labels(first)]
-                return await self._replies(calls)
-            except (
-                Exception
-            ) as error:  # whatever a server answers is that call's failure
-                return [_failure(error)] * len(calls)
+                if isinstance(call, Labels):
+                    return await self._labels(call)
+                return await self._replied(call)
+            except Exception as error:
+                return _failure(error)
 
     async def _chat(self, call: Asking, limit: int, *later: str, **more: Any) -> Body:
         """Ask for a reply to a call's prompt, or what it makes of later turns."""
@@ -200,17 +179,11 @@ class Asked:
             call, chat(self.model, (*call.prompt.turns, *later), limit, **more)
         )
 
-    async def _replies(self, calls: list[Generate]) -> list[Reply]:
-        call = calls[0]
+    async def _replied(self, call: Generate) -> Reply:
         more: Body = {"logprobs": True} if self.top else {}
         if call.seed:
             more |= {"seed": seed_of(call), "temperature": call.temperature}
-        if len(calls) > 1:
-            more["n"] = len(calls)
-        reply = await self._chat(call, call.max_new_tokens, **more)
-        return [
-            _reply(one, reply) for _, one in zip(calls, reply["choices"], strict=True)
-        ]
+        return _reply(await self._chat(call, call.max_new_tokens, **more))
 
     async def _labels(self, call: Labels) -> LabelProbabilities:
         """Ask how probable each label is: by first tokens, or word by word."""
@@ -316,8 +289,8 @@ def first_token_labels(
 
 def check_chat(reply: Body) -> Body:
     """Return a chat reply that holds text, or raise."""
-    texts = [choice["message"]["content"] for choice in reply["choices"]]
-    if not texts or not all(isinstance(text, str) for text in texts):
+    text = reply["choices"][0]["message"]["content"]
+    if not isinstance(text, str):
         raise ValueError("the reply holds no text")
     return reply
 
@@ -362,8 +335,9 @@ def _logprob(entry: Body, least: float = -math.inf) -> float:
     return min(0.0, float(value))
 
 
-def _reply(choice: Body, answer: Body) -> Reply:
-    """Read a reply of an answer: its own tokens, none of probability 0, the end token left out."""
+def _reply(answer: Body) -> Reply:
+    """Read a reply: its own tokens, none of probability 0, the end token left out."""
+    choice = answer["choices"][0]
     text = clean(choice["message"]["content"]).strip()
     entries = token_entries(choice)
     logprobs = [_logprob(one, -1e308) for one in entries]
@@ -374,6 +348,6 @@ def _reply(choice: Body, answer: Body) -> Reply:
             logprobs.pop()
     tokens = count(answer, "prompt_tokens")
     if not entries:
-        written = count(answer, "completion_tokens") // len(answer["choices"])
+        written = count(answer, "completion_tokens")
         return Reply(text, math.nan, tokens, written, end != "length")
     return Reply(text, math.fsum(logprobs), tokens, len(logprobs), end != "length")

@@ -2,8 +2,7 @@
 
 Anything that answers ``/v1/chat/completions`` with an image as a data URL can be asked: vLLM,
 SGLang, ``transformers serve``, llama.cpp, hosted APIs. What a server can do beyond that is found
-out by asking it once: log-probabilities, sampling, several samples of one request (``n``),
-log-probabilities of given words.
+out by asking it once: log-probabilities, sampling, log-probabilities of given words.
 """
 
 import asyncio
@@ -84,8 +83,8 @@ class ServedModel(Backend):
     """
 
     #: How often a request is tried, after pauses that double from so many seconds.
-    tries = 6
-    pause = 0.5
+    tries = 7
+    pause = 1.0
 
     def __init__(
         self,
@@ -137,12 +136,7 @@ class ServedModel(Backend):
         scores = await self._tried(words, top=top, scores=True)
         samples = [Generate(prompt, 12, "probe", i, 2.0) for i in range(5)]
         draws = len({reply.text for reply in await self._tried(samples)}) > 1
-        several = draws and await self._tried(samples[:2], several=True)
-        self.able: dict[str, Any] = {
-            "top": top,
-            "several": bool(several),
-            "scores": bool(scores),
-        }
+        self.able: dict[str, Any] = {"top": top, "scores": bool(scores)}
         self.cannot = {}
         if not draws:
             self.cannot["sample"] = (
@@ -271,17 +265,15 @@ class ServedModel(Backend):
         pause = 0.0
         for n in range(self.tries):
             await asyncio.sleep(pause)
-            pause = min(8.0, self.pause * 2**n)
+            pause = self.pause * 2**n
             try:
-                status, after, answer = await self.once(path, body)
+                status, answer = await self.once(path, body)
                 if status < 300:
                     page = json.loads(answer)
                     if self.key:  # however a server has written it
                         page = json.loads(self.masked(json.dumps(page)))
                     return read(page)
                 problem = f"HTTP {status}: {answer[:3000].decode(errors='replace')}"
-                if after.isdecimal():
-                    pause = max(pause, min(60.0, float(after)))
             except (
                 Exception
             ) as error:  # whatever a server sends is that request's failure
@@ -294,8 +286,8 @@ class ServedModel(Backend):
 
     async def once(
         self, path: str, body: Sequence[bytes] = ()
-    ) -> tuple[int, str, bytearray]:
-        """Return status, Retry-After and body, of which no more than so much is read."""
+    ) -> tuple[int, bytearray]:
+        """Return status and body, of which no more than so much is read."""
         size = {"Content-Length": str(sum(map(len, body)))}
         async with self.client.request(
             "POST" if body else "GET",
@@ -309,7 +301,7 @@ class ServedModel(Backend):
                 answer += part
                 if len(answer) > MOST_BYTES:
                     raise ValueError(f"a reply of more than {MOST_BYTES >> 20} MiB")
-            return reply.status, reply.headers.get("Retry-After", ""), answer
+            return reply.status, answer
 
 
 async def _each(parts: Sequence[bytes]) -> AsyncIterator[bytes]:

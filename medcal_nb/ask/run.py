@@ -8,12 +8,13 @@ so that a killed run, started again, asks what is missing in the same way.
 """
 
 import hashlib
-import json
+import inspect
+import sys
 import zlib
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import product
 from typing import Any
 
@@ -40,6 +41,11 @@ from medcal_nb.grading import is_correct
 #: Fields of an item that stand beside its answers.
 _CARRIED = columns_of("item")
 _MOST_LISTED = 20
+#: What is put to a model stands in these modules.
+_WORDS = [
+    inspect.getsource(sys.modules[f"medcal_nb.ask.{name}"])
+    for name in ("prompts", "rows", "strategies", "strategy")
+]
 
 
 @dataclass
@@ -50,7 +56,6 @@ class Summary:
     done_before: int = 0
     skipped: Counter = field(default_factory=Counter)
     failed: dict[str, str] = field(default_factory=dict)
-    again: str = "the same command asks them again"
 
     @property
     def exit_code(self) -> int:
@@ -67,7 +72,9 @@ class Summary:
         for item, why in [*self.failed.items()][:_MOST_LISTED]:
             lines.append(f"failed {item}: {why}")
         if self.failed:
-            lines.append(f"{len(self.failed)} items lack answers: {self.again}")
+            lines.append(
+                f"{len(self.failed)} items lack answers: the same command asks them again"
+            )
         return lines
 
 
@@ -87,11 +94,14 @@ def shard_of(items: list[Item], shard: tuple[int, int]) -> list[Item]:
     ]
 
 
-def fingerprint(backend: Backend, strategy: Strategy, plan: Plan) -> str:
-    """Name all that an answer depends on beside its item: model, revision, prompts, settings."""
-    words = strategy.words_hash(plan)
-    parts = [backend.name, backend.revision, plan.dataset, words]
-    return hashlib.blake2b(json.dumps(parts).encode(), digest_size=6).hexdigest()
+def fingerprint(backend: Backend, how: Strategy, plan: Plan) -> str:
+    """Name all that an answer depends on beside its item: model, revision, words, settings.
+
+    More samples are more of the same.
+    """
+    settings = replace(plan, samples=1)
+    parts = [backend.name, backend.revision, how.name, settings, *_WORDS]
+    return hashlib.blake2b(repr(parts).encode(), digest_size=6).hexdigest()
 
 
 def ask(

@@ -8,9 +8,7 @@ it gives several rows, its `rule` makes one graded answer of them.
 To add one, write a function here under :func:`strategy`: words, calls, parser, rule, family and
 source stand together, and its docstring says what is asked (the rule of one that gives several
 answers stands in :mod:`medcal_nb.answers.samples`).
-Nothing else is needed: a trial with replies that are stood in for (:func:`rehearse`) shows how
-often it asks and every word of its prompts. The words are few and plain: the pocket models know
-no others.
+Nothing else is needed. The words are few and plain: the pocket models know no others.
 """
 
 import math
@@ -19,7 +17,6 @@ from collections.abc import Callable, Sequence
 from medcal_nb.answers.samples import RULES
 from medcal_nb.ask import calls, prompts, rows
 from medcal_nb.ask.strategy import Plan, Program, Strategy, applies_always
-from medcal_nb.ask.strategy import rehearse as rehearse
 from medcal_nb.datasets import Item
 from medcal_nb.errors import check_known
 from medcal_nb.replies.confidence import parse_guesses, parse_likelihood

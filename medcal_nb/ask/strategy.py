@@ -1,12 +1,9 @@
-"""A strategy, the plan of a run, and a trial of what a strategy asks, without a model."""
+"""A strategy, and the plan of a run."""
 
-import hashlib
 from collections.abc import Callable
-from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
-from medcal_nb.ask import calls
-from medcal_nb.ask.calls import Backend, Call, Program, Result
+from medcal_nb.ask.calls import Backend, Program
 from medcal_nb.datasets import Item
 from medcal_nb.errors import MedcalError
 
@@ -72,19 +69,6 @@ class Strategy:
     rule: Callable | None
     applies: Callable[[Item, Plan], str | None]
 
-    def words_hash(self, plan: Plan) -> str:
-        """Return a hash of all that is put to a model, how long it may reply and how it is drawn.
-
-        More samples are more of the same.
-        """
-        plan = replace(plan, samples=1)
-        asked = [
-            rehearse(self, item, plan)
-            for item in _SPECIMENS
-            if not self.applies(item, plan)
-        ]
-        return hashlib.blake2b(repr(asked).encode(), digest_size=8).hexdigest()
-
     def skips(self, backend: Backend) -> str | None:
         """Return why a backend cannot be asked this way, or None where it can."""
         missing = min(self.needs - backend.can, default="")
@@ -95,42 +79,3 @@ class Strategy:
 
 def applies_always(item: Item, plan: Plan) -> None:
     """No reason why an item could not be asked."""
-
-
-_SO = Item(
-    "so",
-    "so",
-    "",
-    "general",
-    "",
-    "closed",
-    "Is it so?",
-    ("yes", "no"),
-    "no",
-    "test",
-    b"",
-)
-_SPECIMENS = (
-    _SO,
-    replace(_SO, item_id="which", question_type="choice", options=("yes", "no, but")),
-    replace(_SO, item_id="what", question_type="open", options=None, gold="one"),
-)
-
-
-def rehearse(how: Strategy, item: Item, plan: Plan) -> list[Call]:
-    """Return the calls that a strategy makes about an item, with results that are stood in."""
-    program = how.ask(item, plan)
-    calls_of_all_rounds: list[Call] = []
-    with suppress(StopIteration):
-        asked = next(program)
-        while asked:
-            calls_of_all_rounds += asked
-            asked = program.send([_stand_in(call, item) for call in asked])
-    return calls_of_all_rounds
-
-
-def _stand_in(call: Call, item: Item) -> Result:
-    if isinstance(call, calls.Generate):
-        return calls.Reply(item.options[0] if item.options else "<reply>")
-    names = call.labels if isinstance(call, calls.Labels) else call.texts
-    return calls.LabelProbabilities(dict.fromkeys(names, 1 / len(names)))

@@ -197,7 +197,6 @@ def _next_round(
             batch.read(path)
         items = load_items(**about["items"])
         summary = ask(batch, items, about["strategies"], log=log, **about["settings"])
-        summary.again = "the next round asks them again"
         is_due = bool(_requests(part))
         if is_due and not is_open:
             rounds.append(folder / f"round-{len(rounds) + 1:02}")
@@ -208,12 +207,7 @@ def _next_round(
 def _read_plan(folder: Path) -> dict[str, Any]:
     """What the plan says."""
     path = require_file(folder / _PLAN)
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise MedcalError(
-            f"{path}: no plan of a batch ({error}): export again"
-        ) from None
+    return json.loads(path.read_text(encoding="utf-8"))
 
 
 class _Batch(Backend):

@@ -50,10 +50,13 @@ def what_works(backend: Backend, strategies: str | list[str] = "all") -> list[st
     ['pocket-general can be asked p_true', 'not clip_zero_shot: the model gives no similarity']
     """
     able: list[str] = []
-    lines: dict[str, list[str]] = {}
+    reasons: list[str] = []
     for how in choose_strategies(strategies):
-        reason = how.skips(backend)
-        names = lines.setdefault(reason, []) if reason else able
-        names.append(how.name)
-    first = f"{backend.name} can be asked {', '.join(able) or 'none of these'}"
-    return [first, *(f"not {', '.join(names)}: {why}" for why, names in lines.items())]
+        if reason := how.skips(backend):
+            reasons.append(f"not {how.name}: {reason}")
+        else:
+            able.append(how.name)
+    return [
+        f"{backend.name} can be asked {', '.join(able) or 'none of these'}",
+        *reasons,
+    ]

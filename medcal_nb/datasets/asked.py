@@ -22,10 +22,8 @@ def one_line(value: Any) -> str:
 
 def image_of(image: Any) -> dict[str, Any]:
     """The bytes of an image that the hub stores in its rows, and their hash as its id."""
-    data = image
-    if isinstance(image, dict):
-        data = image.get("bytes")  # never a path of theirs
-    if not isinstance(data, bytes) or not data:
+    data = (image or {}).get("bytes")  # never a path of theirs
+    if not data:
         raise LeftOut("no image")
     return {"image": data, "image_id": hashlib.sha256(data).hexdigest()[:16]}
 

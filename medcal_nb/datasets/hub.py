@@ -73,8 +73,8 @@ def _plainly(what: Any, remedy: str = "fetch it again") -> Iterator[None]:
     except MedcalError:
         raise
     except Exception as error:
-        first = (str(error).strip().splitlines() or [""])[0][:200]
-        message = f"can't be read ({type(error).__name__}: {first})"
+        reason = " ".join(str(error).split())[:200]
+        message = f"can't be read ({type(error).__name__}: {reason})"
         raise MedcalError(f"{what}: {message}; {remedy}") from error
 
 
@@ -94,9 +94,12 @@ def fetch_set(name: str) -> Path:
     from huggingface_hub import snapshot_download
 
     repo = HUB_SETS[name]["repo"]
-    files = HUB_SETS[name]["files"]
-    wanted = {"repo_id": repo, "repo_type": "dataset", "allow_patterns": files}
-    wanted["ignore_patterns"] = ["*..*", "/*"]  # what might lead out of the folder
+    wanted = {
+        "repo_id": repo,
+        "repo_type": "dataset",
+        "allow_patterns": HUB_SETS[name]["files"],
+        "ignore_patterns": ["*..*", "/*"],  # what might lead out of the folder
+    }
     with _plainly(repo, _CONNECT):
         with suppress(Exception):  # nothing is asked where it is in the cache
             return Path(snapshot_download(**wanted, local_files_only=True))
@@ -180,7 +183,7 @@ def _cells(path: Path) -> Iterator[dict[str, Any]]:
 def _item_of(row: dict[str, Any], split: str, i: int, name: str) -> dict[str, Any]:
     """The item of a stored row."""
     item = {"item_id": f"{split}-{i}"}
-    item |= ASKED.get(name, asked_plainly)(row | {"split": split})
+    item |= ASKED.get(name, asked_plainly)(row)
     if "image" not in item:
         item |= image_of(row["image"])
     spec = HUB_SETS[name]

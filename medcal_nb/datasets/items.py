@@ -134,36 +134,26 @@ def open_image(image: "bytes | str | Path") -> "Image.Image":
     >>> shown.size, shown.mode
     ((4, 3), 'RGB')
     """
-    from PIL import Image, ImageOps, UnidentifiedImageError
+    from PIL import Image, ImageOps
 
     name = f"image of {len(image)} bytes" if isinstance(image, bytes) else str(image)
     try:
         data = image if isinstance(image, bytes) else Path(image).read_bytes()
-    except OSError as error:
-        reason = error.strerror or type(error).__name__
-        raise MedcalError(f"{name}: {reason}; check the image path") from None
-    try:
         if data[128:132] == b"DICM":
-            raise UnidentifiedImageError("DICOM")
+            raise ValueError("DICOM")
         with Image.open(io.BytesIO(data)) as opened:
-            frames = getattr(opened, "n_frames", 1)
-            mode = opened.mode
-            if frames > 1 or mode.startswith(("I", "F")):
-                raise MedcalError(
-                    f"{name}: has {frames} frame(s) of mode {mode}; one of 8 bits a channel is "
-                    "read: save the one that is meant, in the window you want"
-                )
+            if getattr(opened, "n_frames", 1) > 1 or opened.mode.startswith(("I", "F")):
+                raise ValueError("several frames, or more than 8 bits a channel")
             shown = ImageOps.exif_transpose(opened)
             if shown.has_transparency_data:
                 ground = Image.new("RGBA", shown.size, "white")
                 shown = Image.alpha_composite(ground, shown.convert("RGBA"))
             return shown.convert("RGB")
-    except MedcalError:
-        raise
     except Exception as error:  # of every kind, by what is damaged where
         raise MedcalError(
-            f"{name}: is no image, damaged, or too large to open safely ({error}); save it as PNG "
-            "or JPEG, a slice of DICOM with 8 bits a channel in the window you want"
+            f"{name}: is missing, no image, damaged, or too large to open safely ({error}); check "
+            "its path, or save it as PNG or JPEG: one frame of 8 bits a channel, of DICOM the "
+            "slice and the window you want"
         ) from None
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pandas as pd
 
 from medcal_nb.datasets.items import chosen
-from medcal_nb.errors import MedcalError, check_known
+from medcal_nb.errors import check_known
 from medcal_nb.files import check_shipped, checkout, read_manifest
 
 MANIFEST = "manifest.json"
@@ -23,7 +23,7 @@ def pocket_home() -> Path:
 def list_pocket() -> list[str]:
     """Return the names of the pocket models at hand, sorted."""
     return sorted(
-        name for name in _manifest(pocket_home()) if name.startswith("pocket-")
+        name for name in read_manifest(pocket_home()) if name.startswith("pocket-")
     )
 
 
@@ -36,7 +36,7 @@ def pocket_dir(name: str) -> Path:
         If there is no such model, or a file of it is missing or damaged.
     """
     check_known(name, list_pocket(), "pocket model")
-    for file in _manifest(pocket_home())[name]:
+    for file in read_manifest(pocket_home())[name]:
         path = _checked(name, file)
     return path.parent
 
@@ -82,29 +82,19 @@ def fresh_answers(dataset: str, model: str, strategy: str) -> pd.DataFrame:
     Raises
     ------
     MedcalError
-        If these answers were not recorded, saying how to record them.
+        If no answers of this model were recorded.
     """
     file = f"{dataset}--{model}.parquet"
     table = pd.read_parquet(_checked("fresh", file))
     table = table[table["strategy"] == strategy]
-    if table.empty:
-        raise MedcalError(
-            f"{file}: no answers by {strategy}: record them in a checkout: "
-            f"python -m data.pocket.factory record --model {model} --strategies {strategy}"
-        )
     table = table.drop(columns="number").reset_index(drop=True)
     options = table["option_probabilities"]
     return table.assign(option_probabilities=options.map(dict, na_action="ignore"))
-
-
-def _manifest(home: Path) -> dict[str, dict[str, str]]:
-    """Return file hashes by folder."""
-    return read_manifest(home)
 
 
 def _checked(folder: str, file: str) -> Path:
     """Return the path of a file of the manifest whose content is what the manifest says."""
     home = pocket_home()
     path = home / folder / file
-    expected = _manifest(home).get(folder, {}).get(file, "nothing")
+    expected = read_manifest(home).get(folder, {}).get(file, "nothing")
     return check_shipped(path, expected)

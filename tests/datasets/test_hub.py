@@ -154,7 +154,7 @@ def test_errors_of_the_hub_become_one_line(monkeypatch):
         raise ValueError("odd\nsecond line")
 
     monkeypatch.setattr("huggingface_hub.snapshot_download", fails)
-    says = r"can't be read \(ValueError: odd\).*; connect once.*gated.*hf auth login"
+    says = r"can't be read \(ValueError: odd second line\).*; connect once.*gated.*hf auth login"
     with pytest.raises(MedcalError, match=says) as refused:
         load_items("vqa-rad")
     assert str(refused.value).startswith("flaviagiammarino/vqa-rad: ")

@@ -96,7 +96,5 @@ def test_fresh_answers_are_many_and_of_no_split():
     assert set(called["question_type"]) == {"closed", "choice"}
     for row in called.iloc[::500].to_dict("records"):
         assert row["option_probabilities"][row["answer"]] == row["confidence"]
-    with pytest.raises(MedcalError, match="--model pocket-medical --strategies top_k"):
-        pocket.fresh_answers(dataset, model, "top_k")
     with pytest.raises(MedcalError, match=r"pocket-expert\.parquet: there is no such"):
         pocket.fresh_answers("pocketvqa-general", "pocket-expert", "verbalized")

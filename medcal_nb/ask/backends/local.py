@@ -4,12 +4,11 @@ What an image and its question have been computed to serves all that is asked ab
 (`prefix`); replies are those of whole prompts. Models of other types are asked through a server.
 """
 
-import ctypes
 import inspect
 import math
 import os
 from collections.abc import Generator, Iterable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -172,8 +171,6 @@ class LocalModel(Backend):
         """Open a batch: what its rounds of calls share is computed once."""
         import torch
 
-        if self.device.type == "cpu":
-            _keep_memory()
         try:
             yield _LocalSession(self, SharedPrefix(self))
         except torch.OutOfMemoryError as error:
@@ -278,18 +275,6 @@ def _message(i: int, text: str) -> dict[str, Any]:
     return {"role": "assistant" if i % 2 else "user", "content": content}
 
 
-@cache
-def _keep_memory(size: int = 1 << 30) -> None:
-    """Make glibc keep freed memory up to `size` bytes: large tensors come and go in every pass.
-
-    Otherwise each is mapped anew, and the pages it touches are given out one by one.
-    """
-    with suppress(AttributeError, OSError, TypeError):  # another C library
-        mallopt = ctypes.CDLL(None).mallopt
-        mallopt(-1, size)  # M_TRIM_THRESHOLD
-        mallopt(-3, size)  # M_MMAP_THRESHOLD
-
-
 def why(error: Exception) -> str:
     """Return what a library says in one line; it knows best what to do."""
     if "trust_remote_code" in str(error):
@@ -308,9 +293,8 @@ def find_device(wanted: str | None) -> Any:
     try:
         return torch.zeros(0, device=wanted).device
     except Exception as error:  # each kind of device has its own
-        message = str(error).partition("\n")[0]
         raise MedcalError(
-            f"--device {wanted}: no such device on this machine: {message}"
+            f"--device {wanted}: no such device on this machine: {why(error)}"
         ) from None
 
 

@@ -19,10 +19,6 @@ def plain(name: str) -> str:
     return re.sub(r"[-_.]+", "-", name).lower()
 
 
-def loaded(name):
-    return yaml.safe_load((ROOT / name).read_text())
-
-
 def installed_with(extras: tuple[str, ...] = ()) -> set[str]:
     """Distributions that come with ours and some of its extras, as pyproject.toml has them."""
     own = {"": PROJECT["dependencies"], **PROJECT["optional-dependencies"]}
@@ -45,7 +41,8 @@ def installed_with(extras: tuple[str, ...] = ()) -> set[str]:
 
 
 def test_one_version_everywhere():
-    versions = {medcal_nb.__version__, loaded("CITATION.cff")["version"]}
+    cited = yaml.safe_load((ROOT / "CITATION.cff").read_text())["version"]
+    versions = {medcal_nb.__version__, cited}
     assert versions == {PROJECT["version"]}
     newest = re.findall(r"(?m)^## (.+)$", (ROOT / "CHANGELOG.md").read_text())[0]
     assert newest == "Unreleased" or newest.startswith(f"[{PROJECT['version']}]")

@@ -143,6 +143,14 @@ def test_the_transfer_has_its_constant_and_its_control(two):
     assert first["brier_base"] == pytest.approx(y.mean() * (1 - y.mean()), abs=0.01)
 
 
+def test_groups_have_intervals_that_hold_together(two):
+    table = pd.DataFrame(two[3]["tables"]["by_modality"])
+    scores = row_of(two[3], "performance", model="other")
+    assert len(table) == 6
+    whole = scores["gap_high"] - scores["gap_low"]
+    assert (table["gap_high"] - table["gap_low"]).mean() > np.sqrt(3) * whole
+
+
 @pytest.mark.parametrize(
     ("column", "values", "query", "judged", "note"),
     [

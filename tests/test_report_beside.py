@@ -9,6 +9,7 @@ from medcal_nb.measure import Bootstrap
 from medcal_nb.report import write_report
 
 COLUMNS = ["model", "dataset", "item_id", "strategy", "confidence", "correct"]
+pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")
 
 
 def reported(rows, folder):
@@ -20,7 +21,6 @@ def reported(rows, folder):
     )
 
 
-@pytest.mark.filterwarnings("ignore::UserWarning")
 def test_the_page_says_where_a_model_stands(tmp_path):
     answers = load_answers("pocket").dropna(subset=["confidence", "correct"])
     chosen = answers["dataset"].eq("pocketvqa-medical")
@@ -39,7 +39,6 @@ def test_the_page_says_where_a_model_stands(tmp_path):
     assert (tmp_path / "report" / "figures" / "beside.svg").is_file()
 
 
-@pytest.mark.filterwarnings("ignore::UserWarning")
 @pytest.mark.parametrize(("n", "own"), [(60, {"dataset": "other"}), (20, {})])
 def test_of_a_few_or_no_questions_in_common_nothing_is_concluded(tmp_path, n, own):
     answers = load_answers("pocket").dropna(subset=["confidence", "correct"])

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from medcal_nb.answers.columns import KNOWN, RIGHT, TEXT, WRONG, of_file
+from medcal_nb.answers.columns import KNOWN, RIGHT, TEXT, WRONG, of_file, refuse
 from medcal_nb.answers.tables import read_source, write_table
 from medcal_nb.errors import MedcalError
 from medcal_nb.files import new_file
@@ -36,6 +36,8 @@ UNGRADABLE = "?"
 _ANSWERS = set(KNOWN["grades"]["answers"].split())
 _RIGHT = RIGHT - _ANSWERS
 _WRONG = WRONG - _ANSWERS | {UNGRADABLE}
+_GRADES = f"write 1 (right), 0 (wrong) or {UNGRADABLE} (cannot be graded)"
+_BACK = "put back what stood in this row"
 #: What of a plan need not be said.
 _USUAL = {
     "delta": 0.1,
@@ -161,27 +163,22 @@ class GradeSheet:
         """Take the grades of the sheet over; return how many there are."""
         if self.rows.empty:
             return 0
-        words = self.rows[GRADE].str.strip().str.casefold()
-        words = words[words != ""].dropna()
-        place = _keys(self.pool).get_indexer(_keys(self.rows))
-        is_new = pd.Series(place < 0, self.rows.index)
-        self._refuse(is_new, "is no answer of the pool", "item_id")
-        remedy = f"is no grade: write 1 (right), 0 (wrong) or {UNGRADABLE} (cannot be graded)"
-        self._refuse(~words.isin(_RIGHT | _WRONG), remedy, GRADE)
-        right = words.isin(_RIGHT).groupby(place[words.index])
-        is_twice = right.transform("nunique") > 1
-        self._refuse(is_twice, "has two grades; leave one", "item_id")
+        rows = self.rows
+        place = _keys(self.pool).get_indexer(_keys(rows))
+        refuse("item_id", rows["item_id"], place < 0, "is no answer of the pool", _BACK)
+        words = rows[GRADE].fillna("").str.strip().str.casefold()
+        is_filled = words != ""
+        is_odd = is_filled & ~words.isin(_RIGHT | _WRONG)
+        refuse(GRADE, rows[GRADE], is_odd, "is no grade", _GRADES)
+        right = words[is_filled].isin(_RIGHT).groupby(place[is_filled])
+        is_twice = (right.transform("nunique") > 1).reindex(
+            rows.index, fill_value=False
+        )
+        refuse("item_id", rows["item_id"], is_twice, "has two grades", "leave one")
         grades = right.first()
         self.grades[grades.index] = grades
         self.n_ungradable = int((words == UNGRADABLE).sum())
         return len(grades)
-
-    def _refuse(self, is_bad: pd.Series, problem: str, column: str) -> None:
-        """Name the first row of the sheet in which something is wrong."""
-        if is_bad.any():
-            row = is_bad.idxmax()
-            cell = self.rows[column][row]
-            raise MedcalError(f"row {row + 1} ({cell!r}) {problem}")
 
     def stand(self, batch: int) -> MethodCertificates:
         """Where the certificates stand, and so many answers to grade next."""

@@ -87,8 +87,8 @@ def test_what_the_first_run_fixed_stays(medcal, pool):
 
 
 DAMAGE = [
-    (lambda t: t.assign(correct=["ja", "x", "1", *t["correct"][3:]]), "row 1 ('ja') is no grade"),
-    (lambda t: t.assign(item_id=["q999", *t["item_id"][1:]]), "row 1 ('q999') is no answer"),
+    (lambda t: t.assign(correct=["ja", "x", "1", *t["correct"][3:]]), "value 'ja' is no grade"),
+    (lambda t: t.assign(item_id=["q999", *t["item_id"][1:]]), "value 'q999' is no answer"),
     (lambda t: pd.concat([t.assign(correct="1"), t[:1].assign(correct="0")]), "two grades"),
     (lambda t: t.rename(columns={"correct": "right"}), "no column 'correct'"),
     (lambda t: t.assign(certificate="risk=0.2"), "put it back"),

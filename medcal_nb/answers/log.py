@@ -73,7 +73,6 @@ class AnswerLog(contextlib.AbstractContextManager):
 
     def __init__(self, path: PathLike, *, read_only: bool = False) -> None:
         self.path = Path(path)
-        self.read_only = read_only
         with _explained(self.path):
             self._con = _open(self.path, read_only)
 
@@ -114,10 +113,6 @@ class AnswerLog(contextlib.AbstractContextManager):
         MedcalError
             Naming row (counted from 1), column, value and remedy.
         """
-        if self.read_only:
-            raise MedcalError(
-                f"{self.path}: opened to be read; open it without read_only to write"
-            )
         source = str(where or self.path)
         with of_file(source):
             stored = _stored(rows)

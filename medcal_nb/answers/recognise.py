@@ -41,7 +41,6 @@ _RUN = ("model", "dataset", "strategy")
 OWN = "as read: "
 
 _OF_MODELS = ("_confidence", "_conf", "_correct", "_answer", "_prediction")
-_UMLAUTS = str.maketrans({"ä": "ae", "ö": "oe", "ü": "ue", "ß": "ss"})
 _ANSWERS = frozenset(KNOWN["grades"]["answers"].split())
 _NUMBER = r"\s*[+-]?[\d.,]+(?:[eE][+-]?\d+)?\s*%?\s*"
 _MOST_WORDS = 50
@@ -89,7 +88,6 @@ def plain_column(name: object) -> str:
     ('konfidenz', 'is_correct')
     """
     text = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", str(name)).casefold()
-    text = unicodedata.normalize("NFC", text).translate(_UMLAUTS)
     text = re.sub(r"[\u0300-\u036f]", "", unicodedata.normalize("NFKD", text))
     return re.sub(r"[^a-z0-9]+", "_", text).strip("_")
 

@@ -75,7 +75,7 @@ def test_append_is_all_or_nothing(log):
     with pytest.raises(MedcalError, match="row 2, column 'confidence'"):
         log.append([row(3), row(4, confidence=1.5)])
     assert log.keys() == {("m", "d", "1", "verbalized", 0)}
-    refused = pytest.raises(MedcalError, match="to be read")
+    refused = pytest.raises(MedcalError, match="opened or written")
     with AnswerLog(log.path, read_only=True) as copy, refused:
         copy.append([row(5)])
 

@@ -6,7 +6,7 @@ import shutil
 import pandas as pd
 import pytest
 
-from data.pocket.factory.record import content_hash
+from data.pocket.factory.record import content_hash, enter_in_manifest
 from medcal_nb.ask.models import resolve_model
 from medcal_nb.datasets import load_items, pocket
 from medcal_nb.errors import MedcalError
@@ -98,3 +98,15 @@ def test_fresh_answers_are_many_and_of_no_split():
         assert row["option_probabilities"][row["answer"]] == row["confidence"]
     with pytest.raises(MedcalError, match=r"pocket-expert\.parquet: there is no such"):
         pocket.fresh_answers("pocketvqa-general", "pocket-expert", "verbalized")
+
+
+def test_damaged_answers_are_told(home):
+    folder, _ = home
+    enter_in_manifest(folder / "fresh")
+    name = "pocketvqa-general--pocket-general.parquet"
+    with (folder / "fresh" / name).open("ab") as file:
+        file.write(b"x")
+    with pytest.raises(MedcalError, match="is damaged"):
+        pocket.fresh_answers("pocketvqa-general", "pocket-general", "verbalized")
+    with pytest.raises(MedcalError, match=r"pocketvqa-general\.parquet: there is no"):
+        pocket.load("pocketvqa-general")

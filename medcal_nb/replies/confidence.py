@@ -69,11 +69,9 @@ _OF_OTHERS = re.compile(WORDS["others"] + r"\s*$")
 _BEGINS = re.compile(
     r"(?:^|[\n.,;:(|\-])\s*(?:(?:and|with|my|the|a|own|overall|estimated|answer)\s+){0,3}$"
 )
-_LOG = re.compile(
-    r"\blog[\s-]{0,2}prob(?:abilit(?:y|ies)|s)?\b[^\n:=\d-]{0,20}[:=]\s*(-?\d{1,3}(?:\.\d{1,12})?)(?![\d.,%/])"
-)
 _NEGATIVE = re.compile(
-    rf"(?:^|{_LABEL}\s*[:=])\s*(?P<value>-\d{{1,3}}(?:\.\d{{1,12}})?)\s*$", re.MULTILINE
+    rf"(?:^|(?:{_LABEL}|\blog[\s-]?prob\w*)\s*[:=])\s*(?P<value>-\d{{1,3}}(?:\.\d{{1,12}})?)\s*$",
+    re.MULTILINE,
 )
 _SCALE = re.compile(
     r"[(\[]\s*(?:(?:on\s+)?(?:a\s+)?scale\s*(?:of|from|:)?\s*)?[01](?:\.0)?\s*%?\s*(?:-|to)\s*"
@@ -177,11 +175,6 @@ def stated_number(text: str) -> Stated | None:
     """The one number that a reply states as its confidence, before its scale is known."""
     text = re.sub(r"[\"{}_]|(?<!\w)'|'(?!\w)", " ", clean(text).lower())
     text = in_digits(text).strip()
-    if logarithm := _LOG.search(text):
-        value = float(logarithm[1])
-        return (
-            Stated(round(math.exp(value), 12), "share", "label") if value <= 0 else None
-        )
     if negative := _NEGATIVE.search(text):
         return Stated(float(negative["value"]), "bare", "label")
     scale = None

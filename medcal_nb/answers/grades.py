@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from medcal_nb.answers.columns import KNOWN, RIGHT, TEXT, WRONG, of_file, refuse
-from medcal_nb.answers.tables import read_source, write_table
+from medcal_nb.answers.tables import read_columns, write_table
 from medcal_nb.errors import MedcalError
 from medcal_nb.files import new_file
 from medcal_nb.measure import MethodCertificates, certify_methods
@@ -263,11 +263,7 @@ def _hash(pool: pd.DataFrame) -> str:
 
 def read_sheet(path: Path) -> pd.DataFrame:
     """A sheet, all its cells as texts."""
-    rows = read_source(path)
-    for name in [*KEY, GRADE, PLAN]:
-        if name not in rows:
-            raise MedcalError(
-                f"{path}: no column '{name}': not a sheet of `medcal certify`, or a column of it "
-                "was renamed; put it back"
-            )
-    return rows.astype(TEXT)
+    problem = (
+        "not a sheet of `medcal certify`, or a column of it was renamed; put it back"
+    )
+    return read_columns(path, [*KEY, GRADE, PLAN], problem).astype(TEXT)

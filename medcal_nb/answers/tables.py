@@ -91,6 +91,15 @@ def read_source(path: PathLike) -> Any:
     return rows
 
 
+def read_columns(path: PathLike, names: Iterable[str], problem: str) -> pd.DataFrame:
+    """A table that has columns of these names; the problem where it lacks one."""
+    table = read_source(path)
+    for name in names:
+        if name not in table:
+            raise MedcalError(f"{path}: no column '{name}': {problem}")
+    return table
+
+
 def _reason(error: Exception) -> str:
     """What an error says, in one short line."""
     return " ".join(str(error).split())[:160]

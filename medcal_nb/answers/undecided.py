@@ -5,7 +5,7 @@ from pathlib import Path
 import pandas as pd
 
 from medcal_nb.answers.columns import TEXT, flags, of_file, texts
-from medcal_nb.answers.tables import read_source, write_table
+from medcal_nb.answers.tables import read_columns, write_table
 from medcal_nb.errors import MedcalError
 from medcal_nb.files import PathLike
 
@@ -161,11 +161,9 @@ def _cases(answers: pd.DataFrame) -> pd.DataFrame:
 
 def _read(path: PathLike) -> pd.DataFrame:
     """A file of `write_undecided`, as texts."""
-    table = read_source(path)
+    names = [*_CASE, "times", "correct"]
+    table = read_columns(path, names, "no file of undecided answers")
     with of_file(path):
-        for name in [*_CASE, "times", "correct"]:
-            if name not in table:
-                raise MedcalError(f"no column '{name}': no file of undecided answers")
         for name in _CASE:
             table[name] = texts(table[name], name).fillna("")
     return table

@@ -296,15 +296,17 @@ def calibration_figure(answers: pd.DataFrame) -> tuple[Figure, pd.DataFrame]:
         size = (2.5 * len(parts) + 0.5, 4.2)
         fig = Figure(figsize=size, layout="constrained")
         axes = fig.subplots(1, len(parts), squeeze=False)
+        below: Any = None  # the counts share one scale
         for above, (key, part) in zip(axes.flat, parts, strict=True):
             pair = arrays(part)
             table = measure.value_table(*pair, groups=image_labels(part))
             plots.calibration(table, ax=above)
             # as wide as the square, whatever room there is
-            below = above.inset_axes([0, -0.5, 1, 0.36], sharex=above)
+            place = [0, -0.5, 1, 0.36]
+            below = above.inset_axes(place, sharex=above, sharey=below)
             plots.outcomes(table, ax=below)
             above.set(title=fill(key["model"], 24), xlabel="", anchor="S")
-            below.set_ylabel("answers")
+            below.set_ylabel("answers:\nright, wrong")
             tables.append(table.assign(**key))
         marks, names = above.get_legend_handles_labels()
         bars, kinds = below.get_legend_handles_labels()

@@ -51,8 +51,6 @@ def _choice(question: Any, options: Any, gold: Any) -> dict[str, Any]:
     question = one_line(question)
     gold = one_line(gold)
     options = [o for o in dict.fromkeys(map(one_line, options)) if o]
-    if not question:
-        raise LeftOut("no question")
     if len(options) < 2:
         raise LeftOut("fewer than two options")
     if gold not in options:
@@ -99,10 +97,7 @@ def _asked_mmmu_pro(row: dict[str, Any], name: str) -> dict[str, Any]:
 
 
 def _asked_gqa(row: dict[str, Any]) -> dict[str, Any]:
-    types = row["types"]
-    if isinstance(types, str):
-        types = ast.literal_eval(types)
-    kind = types["detailed"]
+    kind = row["types"]["detailed"]
     image = row["imageId"]
     digits = vlcb.vlcb_hash("GQA", kind, row["question"], row["answer"], image)
     place = {"image": image, "image_id": image, "hashes": [digits]}

@@ -166,15 +166,12 @@ class _Files:
 
 def _cells(path: Path) -> Iterator[dict[str, Any]]:
     """Yield the rows of a TSV, whose cells may hold whole images."""
-    before = csv.field_size_limit(_LARGEST)
-    try:
-        with path.open(newline="", encoding="utf-8") as file:
-            for row in csv.DictReader(file, delimiter="\t", strict=True):
-                if None in row.values():
-                    raise ValueError("a row is cut off")
-                yield row
-    finally:
-        csv.field_size_limit(before)
+    csv.field_size_limit(_LARGEST)
+    with path.open(newline="", encoding="utf-8") as file:
+        for row in csv.DictReader(file, delimiter="\t", strict=True):
+            if None in row.values():
+                raise ValueError("a row is cut off")
+            yield row
 
 
 # --- rows ----------------------------------------------------------------------------------------

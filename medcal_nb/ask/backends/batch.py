@@ -148,10 +148,7 @@ def what_is_next(
     if not waiting:
         return []
     folder = Path(folder)
-    n = 0
-    for path in waiting:
-        with path.open("rb") as lines:
-            n += sum(1 for _ in lines)
+    n = sum(path.read_bytes().count(b"\n") for path in waiting)
     about = _read_plan(folder)
     run = ["vllm", "run-batch", "-i", "FILE", "-o", "RESULTS", "--model"]
     run.append(about["model"])
@@ -175,12 +172,9 @@ def _rounds(folder: Path) -> list[Path]:
     return sorted(folder.glob("round-[0-9]*"))
 
 
-def _results(place: Path) -> list[Path]:
-    return sorted(place.glob("results-*.jsonl"))
-
-
-def _requests(place: Path) -> list[Path]:
-    return sorted(place.glob("requests-*.jsonl"))
+def _lines(place: Path, kind: str) -> list[Path]:
+    """The files of a round that hold ``requests`` or ``results``, in order."""
+    return sorted(place.glob(f"{kind}-*.jsonl"))
 
 
 def _next_round(
@@ -188,20 +182,20 @@ def _next_round(
 ) -> tuple["Summary", list[Path]]:
     """Ask from the start; what waits for a reply is a new round, once the last one has results."""
     rounds = _rounds(folder)
-    is_open = bool(rounds) and not _results(rounds[-1])
+    is_open = bool(rounds) and not _lines(rounds[-1], "results")
     with TemporaryDirectory(dir=folder, prefix=".round-") as beside:
         part = Path(beside) / "round"
         part.mkdir()
         batch = _Batch(about, part, _images(folder))
-        for path in (path for place in rounds for path in _results(place)):
+        for path in sorted(folder.glob("round-[0-9]*/results-*.jsonl")):
             batch.read(path)
         items = load_items(**about["items"])
         summary = ask(batch, items, about["strategies"], log=log, **about["settings"])
-        is_due = bool(_requests(part))
+        is_due = bool(_lines(part, "requests"))
         if is_due and not is_open:
             rounds.append(folder / f"round-{len(rounds) + 1:02}")
             part.rename(rounds[-1])
-    return summary, _requests(rounds[-1]) if is_due else []
+    return summary, _lines(rounds[-1], "requests") if is_due else []
 
 
 def _read_plan(folder: Path) -> dict[str, Any]:
@@ -271,7 +265,7 @@ class _Batch(Backend):
                 "url": f"/v1{rq.CHAT}",
                 "body": body,
             }
-            self._write(b"".join((*rq.fill(line, self.url(picture)), b"\n")))
+            self._write(rq.fill(line, self.url(picture)) + b"\n")
             self.asked.add(digest)
         answer = json.dumps(record.get("error") or record.get("response"))[:200]
         raise MedcalError(f"the server answered {answer}" if record else _WAITS)
@@ -293,7 +287,7 @@ class _Batch(Backend):
         """Add a line to the last file, or to a new one where that has enough."""
         self.n_bytes += len(line)
         if self.n_lines % MOST_LINES == 0 or self.n_bytes > MOST_BYTES:
-            number = len(_requests(self.place))
+            number = len(_lines(self.place, "requests"))
             self.path = self.place / f"requests-{number:03}.jsonl"
             self.n_lines = 0
             self.n_bytes = len(line)

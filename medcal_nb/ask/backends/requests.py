@@ -79,10 +79,9 @@ def data_url(picture: Picture) -> bytes:
     return b"data:image/%b;base64,%b" % (kind.encode(), base64.b64encode(data))
 
 
-def fill(body: Body, url: bytes) -> tuple[bytes, bytes, bytes]:
-    """Write a body as JSON, in it the URL of the image; in parts of bytes."""
-    before, _, after = json.dumps(body).partition(IMAGE)
-    return before.encode(), url, after.encode()
+def fill(body: Body, url: bytes) -> bytes:
+    """Write a body as JSON, in it the URL of the image."""
+    return json.dumps(body).encode().replace(IMAGE.encode(), url, 1)
 
 
 def chat(model: str, turns: Sequence[str], limit: int, **more: Any) -> Body:

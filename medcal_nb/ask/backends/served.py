@@ -6,6 +6,7 @@ out by asking it once: log-probabilities, sampling, log-probabilities of given w
 """
 
 import asyncio
+import io
 import json
 import os
 import re
@@ -249,12 +250,11 @@ class ServedModel(Backend):
         """Return what a server or a library says, without the key."""
         return text.replace(self.key, "***") if self.key else text
 
-    async def ask(self, path: str, read: Callable, body: Sequence[bytes] = ()) -> Any:
+    async def ask(self, path: str, read: Callable, body: bytes = b"") -> Any:
         """Send a request, again after a pause where that can help.
 
-        `body` is posted, in parts, so that the requests that wait share the bytes of their image;
-        without it a page is got. Returns what `read` makes of the answer, a table of JSON; it
-        raises where that has another form.
+        `body` is posted; without it a page is got. Returns what `read` makes of the answer, a table
+        of JSON; it raises where that has another form.
 
         Raises
         ------
@@ -284,17 +284,13 @@ class ServedModel(Backend):
                 raise MedcalError(problem)
         raise MedcalError(f"{problem} ({self.tries} tries)")
 
-    async def once(
-        self, path: str, body: Sequence[bytes] = ()
-    ) -> tuple[int, bytearray]:
+    async def once(self, path: str, body: bytes = b"") -> tuple[int, bytearray]:
         """Return status and body, of which no more than so much is read."""
-        size = {"Content-Length": str(sum(map(len, body)))}
         async with self.client.request(
             "POST" if body else "GET",
             self.url + path,
             allow_redirects=False,
-            data=_each(body) if body else None,
-            headers=size if body else None,
+            data=io.BytesIO(body) if body else None,
         ) as reply:
             answer = bytearray()
             async for part in reply.content.iter_any():
@@ -302,11 +298,6 @@ class ServedModel(Backend):
                 if len(answer) > MOST_BYTES:
                     raise ValueError(f"a reply of more than {MOST_BYTES >> 20} MiB")
             return reply.status, answer
-
-
-async def _each(parts: Sequence[bytes]) -> AsyncIterator[bytes]:
-    for part in parts:
-        yield part
 
 
 def find(

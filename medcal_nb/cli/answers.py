@@ -164,10 +164,8 @@ def score(
     names = split_names(by)
     for name in names:
         check_known(name, answers.columns, "column for --by")
-    metrics = list(METRICS)
-    for metric, *_ in limits:
-        if metric not in metrics:
-            metrics.append(metric)
+    asked = [metric for metric, *_ in limits]
+    metrics = list(dict.fromkeys([*METRICS, *asked]))
     with _explained(file):
         table = measure.metrics_table(answers, by=names, metrics=metrics)
     bounded = with_bounds(table, answers, names)

@@ -147,8 +147,14 @@ def ask(
         _say_files(export, export_batch(export, model, methods, **about), to)
         return
     items = load_items(dataset, **about)
-    reach = {"device": device, "revision": revision, "served_as": served_as}
-    backend = resolve_model(model, concurrency=concurrency, timeout=timeout, **reach)
+    backend = resolve_model(
+        model,
+        concurrency=concurrency,
+        timeout=timeout,
+        device=device,
+        revision=revision,
+        served_as=served_as,
+    )
     say("\n".join([*_left_out(items), *what_works(backend, methods)]), err=True)
     how |= {"batch_size": batch_size, "shard": shard, "progress": True}
     with AnswerLog(to) as log:

@@ -1,7 +1,7 @@
 """``medcal reader``: cases of a model's answers as a page, to be read one at a time."""
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 from typer import Argument, Option
 
@@ -60,7 +60,13 @@ def reader(
     if certify:
         holds = f"{write_grading_page(answers, to, force=force)} answers to grade"
     else:
-        how: dict[str, Any] = {"dataset": dataset, "model": model, "strategy": strategy}
-        how |= {"size": size, "force": force}
-        holds = write_page(answers, to, **how)
+        holds = write_page(
+            answers,
+            to,
+            size=size,
+            dataset=dataset,
+            model=model,
+            strategy=strategy,
+            force=force,
+        )
     say(f"wrote {to}: {holds}")

@@ -107,8 +107,13 @@ def page_text(data: dict, name: str = "reader") -> str:
     page = Template((folder / "page.html").read_text(encoding="utf-8"))
     body = (folder / f"{name}.html").read_text(encoding="utf-8")
     text = json.dumps(data, allow_nan=False).replace("<", "\\u003c")
-    values = {"policy": policy, "style": style, "script": script}
-    return page.substitute(values, body=body, data=text)
+    return page.substitute(
+        policy=policy,
+        style=style,
+        script=script,
+        body=body,
+        data=text,
+    )
 
 
 def _hash(text: str) -> str:

@@ -28,7 +28,6 @@ from medcal_nb.wording import latex_table, show
 
 _HERE = Path(__file__).parent
 _NO_FOLDER = (".pdf", ".html", ".htm", ".docx", ".md", ".tex", ".json", ".csv", ".zip")
-_SHOWN = 200  # characters of a cell
 
 
 class ReportWarning(UserWarning):
@@ -213,7 +212,6 @@ def shown(section: Section, table: pd.DataFrame) -> tuple[list[str], list[list[s
         known["p_holm"] = table["p_holm"]
     columns = [name for name in section.columns if _holds(known, name)]
     texts = show(known[: section.most], columns)
-    texts = texts.map(lambda text: text[:_SHOWN])
     # an interval stands on one line
     texts = texts.replace(r"\[(\S+), (\S+)\]$", "[\\1,\u00a0\\2]", regex=True)
     head = list(texts)

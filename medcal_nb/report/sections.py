@@ -31,8 +31,6 @@ DELTA = 0.1
 SIDE_BY_SIDE = 2
 #: Entries named in a sentence.
 NAMED = 3
-#: Remarks on the page; report.json has all.
-NOTES = 8
 
 CURVE = """Accuracy at each confidence: a dot for each value that at least 1 % of the answers
 carry, or for each twentieth of the scale where values are many, its area by their number; 95 %
@@ -147,8 +145,6 @@ class Judged:
         self.where = ", ".join(datasets)
         if len(datasets) > NAMED:
             self.where = f"{len(datasets)} data sets"
-        if self.facts["file"].startswith(f"{self.where}."):  # it names none
-            self.where = "these answers"
 
     @property
     def method(self) -> str:
@@ -196,8 +192,7 @@ def lead(r: Judged) -> Section:
         f"confidence and a grade. Intervals are by {r.unit} ({facts['n_units']:,}); where answers "
         "share images that are not named, they are too narrow."
     )
-    notes = [note[:400] for note in facts["notes"][:NOTES]]
-    return Section(sentences=[about, read, *notes])
+    return Section(sentences=[about, read, *facts["notes"]])
 
 
 def limits(r: Judged) -> Section:

@@ -176,20 +176,18 @@ def _check_new_file(target: Path, *, sources: Iterable[PathLike], force: bool) -
 
 
 def require_file(path: PathLike) -> Path:
-    """The path of a regular file that is there and holds something.
+    """The path of a regular file that is there.
 
     Raises
     ------
     MedcalError
-        If it is no regular file, or is empty.
+        If it is no regular file.
     """
     path = Path(path)
     if not path.is_file():
         raise MedcalError(
             f"{path}: no such file, or no regular file (a folder, a pipe); name a file"
         )
-    if not path.stat().st_size:
-        raise MedcalError(f"{path}: the file is empty; nothing to read")
     return path
 
 

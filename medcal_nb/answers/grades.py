@@ -122,7 +122,6 @@ class GradeSheet:
             self.pool = _pool(answers)
             self.plan = self._planned(wanted)
             self.grades = self.pool["correct"].to_numpy(float, na_value=np.nan)
-            self.n_ungradable = 0
             self.n_filled = self._grades_of_rows()
 
     def _stored(self) -> bytes:
@@ -177,7 +176,6 @@ class GradeSheet:
         refuse("item_id", rows["item_id"], is_twice, "has two grades", "leave one")
         grades = right.first()
         self.grades[grades.index] = grades
-        self.n_ungradable = int((words == UNGRADABLE).sum())
         return len(grades)
 
     def stand(self, batch: int) -> MethodCertificates:

@@ -172,8 +172,6 @@ def _header(path: Path) -> tuple[str, list[str]]:
     """What stands between the cells of a table of text, and the names in its first row."""
     with path.open(encoding="utf-8-sig", errors="replace", newline="") as file:
         line = next(filter(str.strip, iter(lambda: file.readline(_BLOCK), "")), "")
-        if "\0" in line:
-            raise MedcalError("not a text file (UTF-16?); save it as UTF-8")
         mark = max(",;\t", key=line.count)
         if mark not in line and "|" in line:
             raise MedcalError(

@@ -33,8 +33,7 @@ def together(tables: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
     Warns
     -----
     UserWarning
-        Where two sources have a model of one name, or a model answered fewer than all items of a
-        data set that several sources have.
+        Where a model answered fewer than all items of a data set that several sources have.
     """
     parts = []
     for name, one in tables.items():
@@ -64,13 +63,8 @@ def together(tables: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
 
 
 def _remarks(table: pd.DataFrame) -> list[str]:
-    """Models that two sources have, and such as answered fewer items of a data set than others."""
+    """Models that answered fewer items of a data set than there are, of those in two sources."""
     sentences = []
-    for model, rows in table.groupby("model", sort=False):
-        sources = rows["_source"].unique()
-        if len(sources) > 1:
-            names = " and in ".join(sources)
-            sentences.append(f"model '{model}' is in {names}: are they one model?")
     for dataset, rows in table.groupby("dataset", sort=False):
         if rows["_source"].nunique() == 1:
             continue

@@ -115,8 +115,6 @@ def _say_stand(
             reached = f"{one.model}, {one.strategy}: {reached}"
         left = f"{budget - n_graded} left of {budget}"
         say(f"{n_graded} graded, {left}: {reached}{ENDS[one.state]}")
-    if sheet.n_ungradable:
-        note(f"{sheet.n_ungradable} answers could not be graded and count as wrong")
     if n_open:
         say(
             f"{sheet.path}: grade {n_open} answers in the column 'correct' (1, 0 or ?), then run "

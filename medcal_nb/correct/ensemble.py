@@ -43,6 +43,7 @@ BY = ("model", "dataset")
 
 _SIZE = 0.05  # of the tests behind a conclusion, all together
 _LEAST_SHARE = 0.8  # of the items that a member must have answered
+_ENOUGH = "80 % of the items"  # the same in words
 _ITEM = [*BY, "item_id", "image_id"]  # what an item is, and what intervals are by
 _ANSWER = ["strategy", "answer", "confidence", "correct"]
 _OPTIONS = ["question_type", "option_probabilities"]
@@ -348,15 +349,13 @@ def _answering(part: pd.DataFrame, where: str) -> list[str]:
     answered = part.dropna(subset=["answer", "confidence"])
     n_answered = answered["strategy"].value_counts()
     least = _LEAST_SHARE * part["item_id"].nunique()
-    enough = sorted(n_answered.index[n_answered >= least])
+    enough = sorted(
+        n_answered.index[n_answered >= least], key=lambda name: (name == EXPERT, name)
+    )
     few = sorted(set(part["strategy"]) - set(enough))
-    if EXPERT in enough:
-        enough.remove(EXPERT)
-        enough.append(EXPERT)
-    in_words = f"{100 * _LEAST_SHARE:.0f} % of the items"
     if few:
         warnings.warn(
-            f"ensembles: {where}: {', '.join(few)} answered less than {in_words}; left out",
+            f"ensembles: {where}: {', '.join(few)} answered less than {_ENOUGH}; left out",
             RecalibrationWarning,
             stacklevel=3,
         )
@@ -364,7 +363,7 @@ def _answering(part: pd.DataFrame, where: str) -> list[str]:
         names = ", ".join(enough) or "none"
         raise NotEnough(
             f"ensembles: {where}: an ensemble needs two elicitation methods that answered "
-            f"{in_words}; there is {names}"
+            f"{_ENOUGH}; there is {names}"
         )
     return enough
 

@@ -6,7 +6,7 @@ for each model and strategy.
 """
 
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,7 +17,7 @@ from medcal_nb.measure._check import check_choice, check_confidence, check_pair
 from medcal_nb.measure.resampling import choose_clip
 from medcal_nb.measure.rows import arrays, measured, refuse_shared, rows_by
 
-from .families import MAPS
+from .families import MAPS, Family
 
 #: Fewer labelled answers than this fit nothing: the map changes nothing.
 MIN_FIT = 5
@@ -125,19 +125,20 @@ def fit(
     check_choice(method, "method", MAPS)
     c, y = check_pair(confidence, correct)
     clip = choose_clip(c) if clip is None else clip
-    params, note = _fitted(method, c, y, clip)
+    values, note = _fitted(MAPS[method], c, y, clip)
     if note:
         warnings.warn(f"{method}: {note}", RecalibrationWarning, stacklevel=2)
+    params = dict(zip(MAPS[method].parameters, values, strict=True))
     return Recalibrator(name=method, params=params, clip=clip)
 
 
-def _fitted(method: str, c: np.ndarray, y: np.ndarray, clip: float) -> tuple[dict, str]:
-    """Parameters by name, and what the answers could not support, "" if nothing."""
-    family = MAPS[method]
-    names = family.parameters
+def _fitted(
+    family: Family, c: np.ndarray, y: np.ndarray, clip: float
+) -> tuple[Sequence, str]:
+    """The parameters, and what the answers could not support, "" if nothing."""
     if y.size < MIN_FIT:
         note = f"{y.size} labelled answers, fewer than {MIN_FIT}"
-        return dict(zip(names, family.unchanged, strict=True)), note
+        return family.unchanged, note
     features = family.features(c, clip)
     weights = np.ones((1, c.size))
     theta = family.fit(features, y[None], weights, None)[0]
@@ -150,9 +151,9 @@ def _fitted(method: str, c: np.ndarray, y: np.ndarray, clip: float) -> tuple[dic
             f"every confidence is {c[0]:.4g}: the map gives the share of right answers"
         )
     elif family.at_bound(theta[0]):
-        note = f"the likelihood has no maximum inside the bounds of {names[0]}"
-    values = [np.asarray(value).tolist() for value in theta]
-    return dict(zip(names, values, strict=True)), note
+        (name,) = family.parameters
+        note = f"the likelihood has no maximum inside the bounds of {name}"
+    return [np.asarray(value).tolist() for value in theta], note
 
 
 # --- graded answers -----------------------------------------------------------------------------

@@ -185,7 +185,7 @@ def _numbered(rows: pd.DataFrame, ci: Bootstrap) -> tuple[pd.DataFrame, Resample
     images = image_labels(rows)
     resamples = ci.of(images)
     number, _ = pd.factorize(images)
-    return rows.assign(**{IMAGE: number, UNIT: resamples.codes()}), resamples
+    return rows.assign(**{IMAGE: number, UNIT: resamples.codes}), resamples
 
 
 def _sides(

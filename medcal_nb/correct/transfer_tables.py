@@ -226,10 +226,9 @@ def skill_table(table: pd.DataFrame) -> pd.DataFrame:
     parts = []
     for ending, stage in STAGES.items():
         part = table[["model", "strategy", "method"]].assign(stage=stage)
-        for end in ("", "_low", "_high"):
-            part[f"brier{end}"] = table[f"brier_{ending}{end}"]
-        for end in ("", "_low", "_high"):
-            part[f"skill{end}"] = table[f"skill_{ending}{end}"]
+        for name in ("brier", "skill"):
+            for end in ("", "_low", "_high"):
+                part[f"{name}{end}"] = table[f"{name}_{ending}{end}"]
         parts.append(part)
     return pd.concat(parts, ignore_index=True)
 

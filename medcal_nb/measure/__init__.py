@@ -16,10 +16,7 @@ from .certify import (
     certify_table,
 )
 from .corp import corp_table
-from .decisions import (
-    best_threshold,
-    expected_cost_table,
-)
+from .decisions import expected_cost_table
 from .example import example_answers
 from .groups import difference_table, over_models, worst_group
 from .heterogeneity import heterogeneity_table
@@ -63,7 +60,6 @@ __all__ = [
     "auroc_table",
     "auroc_test",
     "beside_table",
-    "best_threshold",
     "brier_score",
     "brier_skill_score",
     "calibration_gap",

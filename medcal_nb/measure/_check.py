@@ -23,11 +23,11 @@ def warn(message: str) -> None:
     warnings.warn(message, MeasureWarning, stacklevel=2)
 
 
-def check_confidence(values: ArrayLike, name: str = "confidence") -> np.ndarray:
+def check_confidence(values: ArrayLike) -> np.ndarray:
     """A vector of probabilities in [0, 1], as floats, or ValueError by name and position."""
-    array = _vector(values, name)
+    array = _vector(values, "confidence")
     remedy = "percent? divide by 100" if array.max() > 1 else "probabilities start at 0"
-    refuse((array < 0) | (array > 1), array, name, "outside [0, 1]", remedy)
+    refuse((array < 0) | (array > 1), array, "confidence", "outside [0, 1]", remedy)
     return array
 
 

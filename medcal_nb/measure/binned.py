@@ -15,14 +15,9 @@ N_BINS = 15
 def bins_of(c: FloatArray, n_bins: int) -> NDArray[np.intp]:
     """(n,) bin (lo, hi] of each confidence; 0 goes to the first."""
     check_whole(n_bins, "n_bins", 1)
-    scaled = c * n_bins
-    index = np.maximum(np.ceil(scaled).astype(np.intp) - 1, 0)
-    # next to an edge, compare with the edges themselves: a confidence of 0.6 is the edge 9/15
-    near = np.flatnonzero(np.abs(scaled - np.rint(scaled)) < 1e-9)
-    edge = np.rint(scaled[near]).astype(np.intp)
-    is_within = c[near] <= edge / n_bins
-    index[near] = np.maximum(edge - is_within, 0)
-    return index
+    edges = np.arange(1, n_bins) / n_bins
+    # a confidence of 0.6 is the edge 9/15: it is compared with the edges themselves
+    return np.searchsorted(edges, c)
 
 
 def _ece(c: FloatArray, y: FloatArray, *, n_bins: int = N_BINS) -> Sums:

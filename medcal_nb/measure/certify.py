@@ -273,7 +273,8 @@ class _Pool:
             allowed = region.allowed[:reach]
             if not reach or allowed[-1] < 0:
                 return stand._replace(state="budget used")
-            graded = _until_missing(right[sample])
+            graded = right[sample]
+            graded = graded[np.cumsum(np.isnan(graded)) == 0]  # before one is missing
             errors = np.cumsum(1 - graded).astype(int)
             look = _look(errors, allowed, self.risk)
             looked_at[sample[: look.n]] = True
@@ -319,12 +320,6 @@ def _look(errors: NDArray, allowed: NDArray, risk: float) -> _Look:
     if passes[last]:
         return _Look(last + 1, "passed")
     return _Look(last + 1, "hopeless" if is_hopeless[last] else "out of reach")
-
-
-def _until_missing(graded: FloatArray) -> FloatArray:
-    """Grades before the first that is missing."""
-    missing = np.isnan(graded)
-    return graded[: missing.argmax()] if missing.any() else graded
 
 
 @lru_cache(maxsize=4096)
@@ -561,8 +556,6 @@ def certify_table(
     >>> table[["strategy", "grading", "coverage"]].round(2).to_numpy().tolist()[:2]
     [['p_true', 'from the top', 0.59], ['p_true', 'at random', 0.43]]
     """
-    check_level(risk, "risk")
-    check_level(delta, "delta")
     cells = list(product(budgets, gradings))
     trials = []
     for key, part in parts_by(graded[graded["correct"].notna()], by):
@@ -612,20 +605,13 @@ def _judged(
     """Whether a threshold was certified, its coverage and risk, and the answers graded."""
     threshold = np.inf
     n_graded = 0
-    if half.c.size and grading == FROM_THE_TOP:
-        stand = certify(
-            half.c,
-            half.y,
-            risk=risk,
-            delta=delta,
-            budget=budget,
-            groups=half.images,
-            seed=half.seed,
-        )
+    order = _order_of_grading(half.images, half.c.size, half.seed)
+    if order.size and grading == FROM_THE_TOP:
+        rule = _Rule(risk, delta, budget, half.seed, batch=1)
+        stand = _certified(half.c, half.y, order, rule)
         threshold = stand.threshold
         n_graded = stand.n_graded
-    elif half.c.size:
-        order = _order_of_grading(half.images, half.c.size, half.seed)
+    elif order.size:
         chosen = order[:budget]
         threshold, _ = selective_threshold(
             half.c[chosen], half.y[chosen], target=risk, delta=delta

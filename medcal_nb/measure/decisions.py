@@ -28,8 +28,8 @@ def expected_cost_table(
 
     .. math:: R (1 - c) > 1, \quad c < 1 - 1 / R,
 
-    the threshold of `best_threshold`. At the threshold, where a check costs what it saves, the
-    answer is kept; confidences within 1e-6 of it are at it. Checking all costs 1; checking none
+    that of Chow. At the threshold, where a check costs what it saves, the answer is kept;
+    confidences within 1e-6 of it are at it. Checking all costs 1; checking none
     costs R times the error rate. A decision curve shows the same at the threshold probability of
     an error :math:`p_t = 1 / R`: its net benefit is what deferring saves against checking none,
     divided by :math:`R (1 - p_t)`.
@@ -91,7 +91,7 @@ def _costs(
     graded: pd.DataFrame, ratio: float, drawn: Resamples, level: float
 ) -> dict[str, float]:
     """Expected costs of an answer at one ratio, with intervals."""
-    least = best_threshold(cost_wrong=ratio) - TOLERANCE
+    least = 1 - 1 / ratio - TOLERANCE
     is_kept = graded["confidence"].fillna(-1.0).to_numpy(float) >= least
     loss = ratio * (1 - graded["correct"].to_numpy(float))
     n = drawn.total(np.ones_like(loss))
@@ -108,42 +108,3 @@ def _costs(
     n_groups = drawn.effective()
     ends = with_ends(draws, level=level, n_groups=n_groups, bounds=bounds)
     return {"deferred": 1 - is_kept.mean()} | ends
-
-
-def best_threshold(*, cost_wrong: float = 1.0, cost_check: float = 1.0) -> float:
-    r"""The threshold that a calibrated confidence makes cheapest, from the costs alone.
-
-    .. math:: \tau^* = 1 - C_c / C_w
-
-    An answer is worth a check where its probability of an error, times the cost of a wrong answer
-    acted on, exceeds the cost of the check.
-
-    Parameters
-    ----------
-    cost_wrong, cost_check : float
-        Of a wrong answer acted on, and of the check of an answer.
-
-    Returns
-    -------
-    float
-        In [0, 1]; 0 (keep every answer) where a check costs more than it can save.
-
-    Raises
-    ------
-    ValueError
-        On costs below 0.
-
-    References
-    ----------
-    Chow, IEEE Transactions on Information Theory 1970, doi:10.1109/TIT.1970.1054406.
-
-    Examples
-    --------
-    >>> best_threshold(cost_wrong=5, cost_check=1)
-    0.8
-    """
-    if not (cost_wrong > 0 and cost_check >= 0):
-        raise ValueError(
-            f"costs: at least 0, wrong above it; got {cost_wrong!r}, {cost_check!r}"
-        )
-    return max(0.0, 1 - cost_check / cost_wrong)

@@ -133,7 +133,7 @@ def _difference(
     level: float,
 ) -> dict[str, float]:
     """A metric of both groups and its difference; `drawn` has their rows one after the other."""
-    codes_a, codes_b = np.split(drawn.codes(), [len(one)])
+    codes_a, codes_b = np.split(drawn.codes, [len(one)])
     sums = METRICS[name].sums
     draws_a = sums(*arrays(one)).resampled(drawn, codes_a)
     draws_b = sums(*arrays(other)).resampled(drawn, codes_b)

@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 from ._check import check_groups, check_images, check_level, check_pair, warn
 from .binned import N_BINS, bins_of, ece
 from .intervals import note_few
-from .resampling import Bootstrap, FloatArray, Interval, effective_number
+from .resampling import UNKNOWN, Bootstrap, FloatArray, Interval, effective_number
 
 DRAWS = 1000
 MOST_DRAWS = 50_000
@@ -129,7 +129,7 @@ def inverted_interval(
         warn(
             "all answers are of one image: nothing shows their sampling noise, no interval"
         )
-        return Interval(low=np.nan, estimate=np.nan, high=np.nan)
+        return UNKNOWN
     test = _Gaps(c, y, bins, images, n_draws, rng)
     note_few(test.worth, n_images < c.size)
 

@@ -108,7 +108,7 @@ def paired(
     """
     images = image_labels(graded)
     resamples = ci.of(images)
-    table = graded.assign(**{IMAGE: images, UNIT: resamples.codes()})
+    table = graded.assign(**{IMAGE: images, UNIT: resamples.codes})
     rows = []
     for key, part in table.groupby(list(by), sort=False, observed=True):
         codes = part[UNIT].to_numpy()

@@ -105,9 +105,9 @@ class Metric:
     name: str
     value: Callable[..., float]
     sums: Callable[..., Sums]
-    interval: str
-    outcomes: bool
-    bounds: tuple[float, float]
+    interval: str = "bootstrap"
+    outcomes: bool = False
+    bounds: tuple[float, float] = (0.0, 1.0)
 
     def resampled(
         self, confidence: FloatArray, correct: FloatArray, drawn: Resamples
@@ -137,36 +137,31 @@ METRICS: dict[str, Metric] = {}
 
 
 def register(
-    name: str,
-    *,
-    sums: Callable[..., Sums],
-    interval: str = "bootstrap",
-    outcomes: bool = False,
-    bounds: tuple[float, float] = (0.0, 1.0),
+    name: str, **known: Any
 ) -> Callable[[Callable[..., float]], Callable[..., float]]:
     """Enter the function below into `METRICS`; the function itself is left as it is.
 
     Parameters
     ----------
-    name, sums, interval, outcomes, bounds
-        As the attributes of `Metric`.
+    name : str
+    **known
+        The other attributes of `Metric`: sums, and those that differ from what most are.
+
+    Raises
+    ------
+    ValueError
+        On an unknown kind of interval.
 
     Examples
     --------
     >>> METRICS["accuracy"].interval
     'share'
     """
-    check_choice(interval, "interval", INTERVALS)
 
     def enter(value: Callable[..., float]) -> Callable[..., float]:
-        METRICS[name] = Metric(
-            name=name,
-            value=value,
-            sums=sums,
-            interval=interval,
-            outcomes=outcomes,
-            bounds=bounds,
-        )
+        metric = Metric(name=name, value=value, **known)
+        check_choice(metric.interval, "interval", INTERVALS)
+        METRICS[name] = metric
         return value
 
     return enter

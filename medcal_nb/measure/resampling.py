@@ -47,6 +47,9 @@ class Interval(NamedTuple):
         return f"{self.estimate:.3f} [{self.low:.3f}, {self.high:.3f}]"
 
 
+#: Where nothing can be said of a number.
+UNKNOWN = Interval(low=np.nan, estimate=np.nan, high=np.nan)
+
 # --- the cluster bootstrap ----------------------------------------------------------------
 
 
@@ -69,8 +72,10 @@ class Resamples:
         Row 0 is the sample itself, ones; the others sum to n_units.
     names : pandas.Index
         The distinct labels, sorted.
-    n_groups, n_units : int
-        Number of images, and of columns of `counts` (fewer where images are in parcels).
+    n_units : int
+        Number of columns of `counts`: of images, fewer where these are in parcels.
+    codes : (n,) array of int
+        Column of `counts` of each row.
 
     References
     ----------
@@ -79,7 +84,7 @@ class Resamples:
     Examples
     --------
     >>> drawn = Resamples(["a", "a", "b"], 1000, np.random.default_rng(0))
-    >>> drawn.counts.shape, drawn.codes()
+    >>> drawn.counts.shape, drawn.codes
     ((1001, 2), array([0, 0, 1]))
     """
 
@@ -88,12 +93,11 @@ class Resamples:
     ) -> None:
         image, names = pd.factorize(np.asarray(labels), sort=True)
         self.names = pd.Index(names)
-        self.n_groups = len(names)
-        self.n_units = self.n_groups
-        self._unit: NDArray[np.intp] = image
-        if self.n_groups > MOST_UNITS:
+        self.n_units = len(names)
+        self.codes: NDArray[np.intp] = image
+        if self.n_units > MOST_UNITS:
+            self.codes = rng.permutation(self.n_units)[image] % PARCELS
             self.n_units = PARCELS
-            self._unit = rng.permutation(self.n_groups)[image] % PARCELS
         size = (n_resamples, self.n_units)
         chosen = rng.integers(0, self.n_units, size, dtype=np.int32)
         # (n_units, 1 + n_resamples), the order in which scipy multiplies
@@ -101,10 +105,6 @@ class Resamples:
         self.counts = self._across.T
         for row, units in zip(self.counts[1:], chosen, strict=True):
             row[:] = np.bincount(units, minlength=self.n_units)
-
-    def codes(self) -> NDArray[np.intp]:
-        """(n,) column of `counts` of each row."""
-        return self._unit
 
     def sums(
         self,
@@ -122,9 +122,9 @@ class Resamples:
         values : (n,) array, optional
             What is added up; default 1.
         codes : (n,) array, optional
-            As `codes` returns them, where the rows are not those it was made with.
+            As the attribute, where the rows are not those it was made with.
         """
-        unit = self.codes() if codes is None else codes
+        unit = self.codes if codes is None else codes
         cell = np.broadcast_to(cell, unit.shape)
         weights = np.ones(len(unit)) if values is None else values
         # of many cells and images most are of no row: such a table is mostly zeros
@@ -149,7 +149,7 @@ class Resamples:
         Survey Sampling, 1965.
         """
         return effective_number(
-            np.bincount(self.codes() if codes is None else codes, weights)
+            np.bincount(self.codes if codes is None else codes, weights)
         )
 
 

@@ -28,6 +28,7 @@ from .mover import difference_interval, ratio_interval, strata_interval
 from .ranking import auroc_test
 from .registry import METRICS, Metric, Sums
 from .resampling import (
+    UNKNOWN,
     Bootstrap,
     FloatArray,
     Interval,
@@ -194,7 +195,7 @@ def _ends(
         return _delong(c, y, ids, level)
     if ids.max() == 0:
         warn("all answers are of one image: nothing shows their sampling noise")
-        return Interval(low=np.nan, estimate=np.nan, high=np.nan)
+        return UNKNOWN
     if kind == "strata":
         (if_right,) = metric.sums(c, np.ones_like(y)).features
         (if_wrong,) = metric.sums(c, np.zeros_like(y)).features

@@ -7,13 +7,6 @@ import pytest
 from medcal_nb import measure
 
 
-def test_the_best_threshold_by_hand():
-    assert measure.best_threshold(cost_wrong=10, cost_check=2) == 0.8
-    assert measure.best_threshold(cost_check=2) == 0
-    with pytest.raises(ValueError, match="costs: at least 0"):
-        measure.best_threshold(cost_check=-1)
-
-
 def test_expected_costs_by_hand():
     """Ten answers, two of them without a confidence, at 5 checks for a wrong one acted on."""
     confidence = [0.9] * 3 + [0.8] * 2 + [0.7] * 3 + [np.nan] * 2

@@ -23,7 +23,7 @@ def test_a_resample_by_sums_is_the_metric_on_the_rows_drawn(
     y = sample[1]
     drawn = Resamples(rng.permutation(np.arange(c.size) // 3), 3, rng)
     values = METRICS[name].resampled(c, y, drawn)
-    for value, weights in zip(values, drawn.counts[:, drawn.codes()], strict=True):
+    for value, weights in zip(values, drawn.counts[:, drawn.codes], strict=True):
         times = weights.astype(int)
         expected = METRICS[name].value(np.repeat(c, times), np.repeat(y, times))
         assert value == pytest.approx(expected, abs=1e-7)

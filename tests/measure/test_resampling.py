@@ -29,13 +29,13 @@ def test_resamples_row_0_is_the_sample_and_the_others_draw_as_many_images():
     assert drawn.counts.shape == (51, 2)
     assert (drawn.counts[0] == 1).all()
     assert (drawn.counts.sum(1) == 2).all()
-    assert list(drawn.codes()) == [1, 0, 0]
+    assert list(drawn.codes) == [1, 0, 0]
 
 
 def test_many_images_are_drawn_in_groups_that_give_the_same_spread(rng):
     values = rng.normal(size=20_000)
     drawn = Resamples(np.arange(values.size), 2000, rng)
-    assert (drawn.n_units, drawn.n_groups) == (512, 20_000)
+    assert (drawn.n_units, len(drawn.names)) == (512, 20_000)
     means = drawn.total(values) / drawn.total(np.ones(values.size))
     assert means[0] == pytest.approx(values.mean())
     assert means[1:].std() == pytest.approx(1 / np.sqrt(20_000), rel=0.15)

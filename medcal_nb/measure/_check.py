@@ -110,7 +110,9 @@ def _vector(values: ArrayLike, name: str) -> np.ndarray:
     """A one-dimensional float array of at least one number; <NA> of nullable columns is NaN."""
     try:
         if pd.api.types.is_extension_array_dtype(values):
-            values = pd.Series(values).to_numpy(float, na_value=np.nan)
+            column = pd.Series(values)  # of numpy's floats in pandas' dress, as wide
+            is_masked = pd.api.types.is_extension_array_dtype(column)
+            values = column.to_numpy(float, na_value=np.nan) if is_masked else column
         array = np.asarray(values)
         if array.dtype.kind != "f":  # floats as wide as they are stored
             array = array.astype(float)

@@ -41,6 +41,7 @@ _DRAWING = (
     "notebook.py",
     "plots.py",
     "wording.py",
+    "report/parts.py",
 )
 _KINDS = (".csv", ".md", ".png", ".svg")
 _FILES = (".sqlite", ".csv", ".tsv", ".xlsx", ".parquet", ".json", ".jsonl")

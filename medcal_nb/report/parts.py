@@ -302,11 +302,12 @@ def calibration_figure(answers: pd.DataFrame) -> tuple[Figure, pd.DataFrame]:
             table = measure.value_table(*pair, groups=image_labels(part))
             plots.calibration(table, ax=above)
             # as wide as the square, whatever room there is
-            place = [0, -0.5, 1, 0.36]
+            place = [0, -0.56, 1, 0.42]
             below = above.inset_axes(place, sharex=above, sharey=below)
             plots.outcomes(table, ax=below)
             above.set(title=fill(key["model"], 24), xlabel="", anchor="S")
-            below.set_ylabel("answers:\nright, wrong")
+            below.set_ylabel("answers:\ncorrect, wrong")
+            below.locator_params(axis="y", nbins=6)
             tables.append(table.assign(**key))
         marks, names = above.get_legend_handles_labels()
         bars, kinds = below.get_legend_handles_labels()

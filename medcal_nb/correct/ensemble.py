@@ -43,7 +43,7 @@ BY = ("model", "dataset")
 
 _SIZE = 0.05  # of the tests behind a conclusion, all together
 _LEAST_SHARE = 0.8  # of the items that a member must have answered
-_ENOUGH = "80 % of the items"  # the same in words
+_ENOUGH = f"{100 * _LEAST_SHARE:.0f} % of the items"
 _ITEM = [*BY, "item_id", "image_id"]  # what an item is, and what intervals are by
 _ANSWER = ["strategy", "answer", "confidence", "correct"]
 _OPTIONS = ["question_type", "option_probabilities"]
@@ -138,7 +138,7 @@ def make_members(rows: pd.DataFrame, strategies: Sequence[str]) -> Members:
     candidates = rows.drop_duplicates(["item_id", "key"])
     candidates = candidates[[*_ITEM, "key", "answer", "correct"]]
     candidates = candidates.sort_values("item_id", kind="stable", ignore_index=True)
-    # (candidates, members): what each member answered to the candidate's item, and how surely
+    # (candidates, members): what each member answered to the candidate's item, and its confidence
     by_item = rows.pivot(index="item_id", columns="strategy")
     by_item = by_item.loc[candidates["item_id"]].set_axis(candidates.index)
     own_key = by_item["key"][strategies]

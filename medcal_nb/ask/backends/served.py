@@ -108,7 +108,7 @@ class ServedModel(Backend):
         self.concurrency = concurrency
         self.timeout = timeout
         usual = self.tries
-        self.tries = 2  # a server that is not there is told soon
+        self.tries = 2  # a server that is not there is named soon
         try:
             with self.open() as portal:
                 portal.call(self._find_out, served_as)

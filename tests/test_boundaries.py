@@ -15,9 +15,8 @@ PACKAGE = Path(__file__).resolve().parents[1] / "medcal_nb"
 MODULES = sorted(PACKAGE.rglob("*.py"))
 # from the ground up: a room uses those of lower floors, never one of its own
 FLOORS = (
-    {"errors", "labels", "answer_key"},
-    {"files", "measure", "replies"},
-    {"grading"},
+    {"errors", "labels"},
+    {"files", "measure", "words"},
     {"logs", "wording"},
     {"correct", "answers", "datasets"},
     {"ask"},
@@ -27,7 +26,7 @@ FLOORS = (
     {"cli"},
 )
 # what could be published by itself
-APART = {"measure": {"errors"}, "correct": {"errors", "answer_key", "measure"}}
+APART = {"measure": {"errors"}, "correct": {"errors", "measure", "words"}}
 HEAVY = {"torch", "transformers", "open_clip", "netcal", "papermill", "matplotlib"}
 HEAVY |= {"seaborn", "nbconvert", "aiohttp", "ipywidgets"}
 

@@ -13,6 +13,10 @@ from medcal_nb.labels import LATEX, UNITS, label_of
 
 _BESIDE = ("_low", "_high", "_least", "_most")  # shown with the number they are of
 _TINY = 0.0001
+#: Significant digits of a number that is written to a file: what is left of it on any processor.
+DIGITS = 9
+#: P values, which are small by themselves and not by rounding.
+_P_VALUE = r"p(_\w+)?"
 _TYPESET = {  # in this order
     r"(?<![\w-])nan(?![\w-])": "–",
     r"(?<![\w.)\]])-(?=\d)": "−",
@@ -67,6 +71,43 @@ def show(table: pd.DataFrame, columns: list[str] | None = None) -> pd.DataFrame:
         else:
             shown[heading] = _cells(table, name)
     return _Shown(shown)
+
+
+def rounded(table: pd.DataFrame, digits: int = DIGITS) -> pd.DataFrame:
+    """Return a table with the digits of its numbers that are the same on every processor.
+
+    Parameters
+    ----------
+    table : DataFrame
+    digits : int
+        Significant ones of the largest number of a column, or of 1 where all are below it: the
+        others have as many places, so that what is a rounding error beside it is 0. Of a P value
+        (``p``, ``p_holm``, …) that would be 0 the first digit stays.
+
+    Returns
+    -------
+    DataFrame
+        Other columns are as they are.
+
+    Examples
+    --------
+    >>> table = pd.DataFrame({"cost": [0.1234567891, 3e-17], "p": [0.5, 1.23456789012e-20]})
+    >>> rounded(table).to_numpy().tolist()
+    [[0.12345679, 0.5], [0.0, 1e-20]]
+    """
+    numbers = {}
+    for name in table.select_dtypes("float").columns:
+        values = table[name].to_numpy(float)
+        largest = np.abs(values[np.isfinite(values)]).max(initial=1.0)
+        places = max(0, digits - len(f"{largest:.0f}"))
+        is_p = re.fullmatch(_P_VALUE, str(name))
+        column = []
+        for value in values.tolist():
+            is_tail = is_p and 0 < value < 10**-places
+            form = ".0e" if is_tail else f"z.{places}f"  # z: no minus before a zero
+            column.append(float(format(value, form)))
+        numbers[name] = column
+    return table.assign(**numbers)
 
 
 def _cells(table: pd.DataFrame, name: str) -> list[str]:

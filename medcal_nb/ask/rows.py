@@ -12,6 +12,8 @@ from medcal_nb.replies.parsing import parse_answer
 
 #: Between the replies of several turns in the column `raw`.
 TURN_MARK = "\n---\n"
+#: Of a probability that is logged: more are not the same on another processor.
+PLACES = 4
 
 
 def picture(item: Item, change: str = "") -> calls.Picture:
@@ -74,13 +76,16 @@ def row(
     ok: bool | None = None,
 ) -> calls.Row:
     """Write one answer row; texts are joined, tokens summed over what is behind it."""
-    if probabilities:
-        probabilities = {name: round(float(p), 9) for name, p in probabilities.items()}
+    shares = {}
+    for name, p in (probabilities or {}).items():
+        shares[name] = round(float(p), PLACES)
+    if confidence is not None:
+        confidence = round(float(confidence), PLACES)
     return {
         "sample": sample,
         "answer": answer,
-        "confidence": math.nan if confidence is None else round(float(confidence), 9),
-        "option_probabilities": probabilities or None,
+        "confidence": math.nan if confidence is None else confidence,
+        "option_probabilities": shares or None,
         "raw": TURN_MARK.join(r.text for r in replies if isinstance(r, calls.Reply)),
         "parse_ok": answer is not None if ok is None else ok,
         "prompt_tokens": sum(r.prompt_tokens for r in replies) or None,

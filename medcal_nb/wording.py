@@ -148,16 +148,34 @@ def between(table: pd.DataFrame, column: str) -> list[str]:
     ends = [f"{name}_least", f"{name}_most"]
     bounds = table[ends].astype(float)
     unit = UNITS.get(column, "")
-    if unit:
-        bounds = 100 * bounds
-    unit = unit.removeprefix("points")
     texts = []
     for least, most in bounds.itertuples(index=False):
-        text = f"{least:.0f} to {most:.0f}{unit}"
+        text = f"{least:.0f} to {most:.0f}"
+        if unit == "%":
+            text = f"{percent(least)} to {percent(most)}%"
+        elif unit:
+            text = f"{100 * least:.0f} to {100 * most:.0f}"
         if pd.isna(least):
             text = "–"
         texts.append(typeset(text))
     return texts
+
+
+def percent(share: float) -> str:
+    """Return a share in whole percent, or with the places that tell it from none and from all.
+
+    Examples
+    --------
+    >>> [percent(share) for share in (1.0, 0.996, 0.5, 0.0034, 1e-6, 0.0)]
+    ['100', '99.6', '50', '0.3', '< 0.01', '0']
+    """
+    number = 100 * share
+    for places in range(3):
+        text = f"{number:z.{places}f}"
+        is_exact = abs(number - float(text)) < 1e-7  # but for rounding
+        if is_exact or float(text) not in (0, 100):
+            return text
+    return "< 0.01" if number < 1 else "> 99.99"
 
 
 def estimate(
@@ -193,7 +211,7 @@ def estimate(
         unit = " percentage points"
     texts = []
     for number in numbers:
-        text = format(number, form)
+        text = f"{percent(number)}%" if form == ".0%" else format(number, form)
         texts.append(text)
     value, *ends = texts
     interval = " to ".join(ends)
@@ -230,18 +248,17 @@ def _cell(column: str, value: Any, *ends: float) -> str:
 
 def _number(column: str, value: float, *ends: float) -> str:
     """A number with its interval, few digits, in its unit."""
-    if 0 < value < _TINY and not ends:
-        return f"< {_TINY}"
     unit = UNITS.get(column)
-    digits = _digits(value, *ends)
-    numbers = np.array([value, *ends])
-    if unit:
-        numbers = 100 * numbers
-        digits = 0
-    form = f"z,.{digits}f"
+    if 0 < value < _TINY and not ends and not unit:
+        return f"< {_TINY}"
+    form = f"z,.{_digits(value, *ends)}f"
     texts = []
-    for number in numbers:
+    for number in (value, *ends):
         text = format(number, form)
+        if unit == "%":
+            text = percent(number)
+        elif unit:
+            text = f"{100 * number:z,.0f}"
         texts.append(text)
     text = texts.pop(0)
     if unit == "%":

@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 
 from medcal_nb.answers.recorded import load_recorded, load_replies
-from medcal_nb.replies import parse_confidence
+from medcal_nb.words import parse_confidence
 
 # of the answers that a study counts, those whose reply states a confidence
 STATED = {

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from medcal_nb.replies import parse_confidence
+from medcal_nb.words import parse_confidence
 
 # each method as published: its elicitation method here, and which labels it came with
 METHODS = {

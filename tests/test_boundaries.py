@@ -17,7 +17,7 @@ MODULES = sorted(PACKAGE.rglob("*.py"))
 FLOORS = (
     {"errors", "labels"},
     {"files", "measure", "words"},
-    {"logs", "wording"},
+    {"logs", "wording", "certify"},
     {"correct", "answers", "datasets"},
     {"ask"},
     {"plots", "notebook"},
@@ -26,7 +26,11 @@ FLOORS = (
     {"cli"},
 )
 # what could be published by itself
-APART = {"measure": {"errors"}, "correct": {"errors", "measure", "words"}}
+APART = {
+    "measure": {"errors"},
+    "certify": {"errors", "measure"},
+    "correct": {"errors", "measure", "words"},
+}
 HEAVY = {"torch", "transformers", "open_clip", "netcal", "papermill", "matplotlib"}
 HEAVY |= {"seaborn", "nbconvert", "aiohttp", "ipywidgets"}
 
@@ -110,5 +114,14 @@ def test_help_loads_no_library_and_tables_load_no_model():
     outside = loaded_by("errors", "cli") - set(sys.stdlib_module_names)
     outside -= loaded_by()  # an editable install
     assert outside <= {"medcal_nb", "typer", "annotated_doc", "shellingham"}
-    rooms = ("measure", "correct", "answers", "datasets", "ask", "run", "reader")
+    rooms = (
+        "measure",
+        "certify",
+        "correct",
+        "answers",
+        "datasets",
+        "ask",
+        "run",
+        "reader",
+    )
     assert not loaded_by(*rooms) & HEAVY

@@ -112,7 +112,7 @@ def test_differences_are_paired_and_corrected_by_holm(two):
 
 def test_numbers_are_those_of_the_study(five):
     answers = five.query(
-        "dataset == 'GMAI-MMBench' and strategy == 'verbalized' and model.str.contains('Qwen')"
+        "dataset == 'GMAI-MMBench' and strategy == 'self_probing' and model.str.contains('Qwen')"
     )
     own = report.performance(report.entries(answers), ci=Bootstrap()).iloc[0]
     published = json.loads((ROOT / "figures/results/02_metrics.json").read_text())

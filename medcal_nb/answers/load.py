@@ -28,8 +28,8 @@ from medcal_nb.answers.together import together
 from medcal_nb.answers.undecided import with_grades
 from medcal_nb.errors import MedcalError, check_known, did_you_mean
 from medcal_nb.files import FROM_A_CLONE, PathLike
-from medcal_nb.grading import grade_table
 from medcal_nb.logs import Log, detect
+from medcal_nb.words import grade_table
 
 
 def load_answers(source: PathLike | list[PathLike], **how: Any) -> pd.DataFrame:

@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from medcal_nb.answer_key import is_nothing
 from medcal_nb.answers.columns import (
     KNOWN,
     NAMES,
@@ -22,8 +21,7 @@ from medcal_nb.answers.columns import (
     flags,
 )
 from medcal_nb.errors import MedcalError, did_you_mean
-from medcal_nb.grading import grade_table
-from medcal_nb.replies import read_replies
+from medcal_nb.words import grade_table, is_nothing, read_replies
 
 #: Ours that are a column where the table has one of the name, else one value for all rows.
 COLUMN_OR_VALUE = columns_of("value")
@@ -298,7 +296,7 @@ def read_column(
     Returns
     -------
     DataFrame
-        As of `medcal_nb.replies.read_replies`, with the index of the table.
+        As of `medcal_nb.words.read_replies`, with the index of the table.
     """
     table = found.table
     taken = found.taken

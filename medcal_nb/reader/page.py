@@ -11,12 +11,10 @@ from string import Template
 
 import pandas as pd
 
-from medcal_nb.answer_key import option_index
 from medcal_nb.answers.columns import columns_of
 from medcal_nb.datasets import open_image, png_text
 from medcal_nb.errors import MedcalError
 from medcal_nb.files import new_file
-from medcal_nb.grading import is_correct
 from medcal_nb.reader.cases import (
     Casebook,
     error_rate,
@@ -24,6 +22,7 @@ from medcal_nb.reader.cases import (
     open_casebook,
     similar_answers,
 )
+from medcal_nb.words import is_correct, option_index
 
 #: Longest side of an image in pixels.
 LARGEST = 1500

@@ -13,8 +13,8 @@ from typer.testing import CliRunner
 
 from medcal_nb.cli import app
 from medcal_nb.errors import MedcalError
-from medcal_nb.grading import is_correct
 from medcal_nb.reader.page import page_data, page_text, picture, write_page
+from medcal_nb.words import is_correct
 from tests.reader_answers import table_of
 
 

@@ -1,7 +1,7 @@
 """The one grader: is an answer right, by which rule, and what can no rule decide?
 
 Answers and gold answers are compared as yes or no, as options, or as words
-(:func:`medcal_nb.answer_key.answer_key`), never by substring: "no" is not found in "normal", nor
+(:func:`medcal_nb.words.answer_key`), never by substring: "no" is not found in "normal", nor
 "lung" in "left lung". What no rule decides is neither right nor wrong: it is ungraded, and
 counted. The rules are those of `RULES`.
 """
@@ -15,16 +15,11 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from medcal_nb.answer_key import (
-    answer_key,
-    is_nothing,
-    is_refusal,
-    only_yes_no,
-    option_index,
-    option_letter,
-    yes_no,
-)
-from medcal_nb.replies.parsing import stated_answer
+from medcal_nb.words.key import answer_key, is_nothing
+from medcal_nb.words.lists import FILE
+from medcal_nb.words.options import option_index, option_letter
+from medcal_nb.words.parsing import stated_answer
+from medcal_nb.words.says import is_refusal, only_yes_no, yes_no
 
 #: What each rule says, in the order in which they are shown.
 RULES = {
@@ -57,10 +52,7 @@ _DENIALS = re.compile(
     r"\b(?:(?:negative for|free of|absence of|lack of)(?= )"
     r"|(?:(?:is|are|was) )?(?:ruled out|excluded)$)"
 )
-_DENYING = (
-    "no not non never neither absent absence isnt arent wasnt doesnt dont lack deny"
-)
-_DENYING = frozenset(_DENYING.split())
+_DENYING = frozenset(FILE["lists"]["denying"].split())
 _NORMAL = frozenset(
     ("normal", "unremarkable", "healthy", "clear", "negative", "benign")
 )

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from data.pocket.factory.turns import REPLIES
 from medcal_nb.ask import strategies
-from medcal_nb.replies import (
+from medcal_nb.words import (
     LIKELIHOOD,
     parse_answer,
     parse_confidence,

@@ -10,15 +10,7 @@ from typing import NamedTuple
 
 import pandas as pd
 
-from medcal_nb.answer_key import (
-    answer_key,
-    is_nothing,
-    is_refusal,
-    only_yes_no,
-    option_index,
-    yes_no,
-)
-from medcal_nb.replies.confidence import (
+from medcal_nb.words.confidence import (
     ABOUT,
     VALUE,
     Stated,
@@ -27,7 +19,10 @@ from medcal_nb.replies.confidence import (
     share_of,
     stated_number,
 )
-from medcal_nb.replies.parsing import clean, parse_answer, values_of
+from medcal_nb.words.key import answer_key, is_nothing
+from medcal_nb.words.options import option_index
+from medcal_nb.words.parsing import clean, parse_answer, values_of
+from medcal_nb.words.says import is_refusal, only_yes_no, yes_no
 
 #: The least replies of a run, and the least share of it, that make a doubtful form its form.
 _LEAST = 3
@@ -140,22 +135,21 @@ def _behind_answer(plain, options, kind):
     """An answer with the number behind it, or what it is if that is the form of its run."""
     for value in values_of(plain):
         match = _BEHIND.fullmatch(value)
-        answer = match and _named(match["part"], match["sep"].strip(), options, kind)
-        if not answer or is_refusal(value):
+        if match is None or is_refusal(value):
+            continue
+        answer = _named(match["part"], match["sep"].strip(), options, kind)
+        if not answer:
             continue
         number = number_of(match, None, "behind the answer")
         is_said = ":" in match["sep"]
         is_part = any(match["a"] in option for option in options)
         if number is None or is_part or (number.unit == "bare" and not is_said):
             continue
-        is_letter = kind is None and _LETTER.fullmatch(answer)
+        is_letter = _LETTER.fullmatch(answer) if kind is None else None
         if number.unit == "percent":
             # "yes, 90%" may be a finding, an option is none
-            is_said = (
-                is_said
-                or is_letter
-                or (kind == "choice" and "%" not in "".join(options))
-            )
+            is_choice = kind == "choice" and "%" not in "".join(options)
+            is_said = is_said or is_letter is not None or is_choice
         is_sure = is_said or match["sure"] or number.unit == "decimal"
         is_short = kind in ("closed", "choice") or is_letter or only_yes_no(answer)
         if is_sure and is_short and kind != "open":

@@ -7,8 +7,7 @@ from functools import lru_cache
 from medcal_nb.ask import calls, prompts
 from medcal_nb.ask.strategy import Plan
 from medcal_nb.datasets import Item
-from medcal_nb.replies.confidence import parse_confidence
-from medcal_nb.replies.parsing import parse_answer
+from medcal_nb.words import parse_answer, parse_confidence
 
 #: Between the replies of several turns in the column `raw`.
 TURN_MARK = "\n---\n"

@@ -36,7 +36,7 @@ from medcal_nb.ask.strategies import choose_strategies
 from medcal_nb.ask.strategy import Plan, Strategy
 from medcal_nb.datasets import Item, iter_items
 from medcal_nb.errors import MedcalError, printable
-from medcal_nb.grading import is_correct
+from medcal_nb.words import is_correct
 
 #: Fields of an item that stand beside its answers.
 _CARRIED = columns_of("item")

@@ -19,7 +19,7 @@ from medcal_nb.ask import calls, prompts, rows
 from medcal_nb.ask.strategy import Plan, Program, Strategy, applies_always
 from medcal_nb.datasets import Item
 from medcal_nb.errors import check_known
-from medcal_nb.replies.confidence import parse_guesses, parse_likelihood
+from medcal_nb.words import parse_guesses, parse_likelihood
 
 #: Every strategy by its name, in the order of the tables. Those that judge answers or ask about
 #: items of their own, and are asked by name only, stand in `APART`.

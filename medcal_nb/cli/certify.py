@@ -11,7 +11,7 @@ from medcal_nb.errors import MedcalError
 
 if TYPE_CHECKING:
     from medcal_nb.answers.grades import GradeSheet
-    from medcal_nb.measure import MethodCertificates
+    from medcal_nb.certify import MethodCertificates
 
 NO_CLEARANCE = (
     "This is a statistical statement about answers like these, not a clearance: not for use on "
@@ -137,8 +137,8 @@ def _watch(file: Path, threshold_file: Path, columns: list[str] | None) -> None:
 
     from medcal_nb.answers import load_answers
     from medcal_nb.answers.grades import METHOD
+    from medcal_nb.certify import watch
     from medcal_nb.files import require_file
-    from medcal_nb.measure import watch
 
     known = json.loads(require_file(threshold_file).read_text("utf-8"))
     threshold = known["threshold"]

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import pandas as pd
 from matplotlib.figure import Figure
 
-from medcal_nb import measure
+from medcal_nb import certify, measure
 from medcal_nb.labels import label_of
 from medcal_nb.measure import Bootstrap
 from medcal_nb.report import parts
@@ -319,7 +319,7 @@ def group(column: str, r: Judged) -> Section:
 
 def certified(r: Judged) -> Section:
     """Coverage of a certified threshold."""
-    table = measure.certify_table(
+    table = certify.certify_table(
         r.answers,
         [len(r.answers)],  # all of a half
         risk=RISK,

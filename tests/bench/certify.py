@@ -19,7 +19,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from medcal_nb import measure
+from medcal_nb import certify, measure
 from medcal_nb.answers import load_answers
 
 RISK = 0.2
@@ -40,7 +40,7 @@ def recorded(is_it: str = "==") -> pd.DataFrame:
 def trials(repeats: int, is_it: str = "==") -> pd.DataFrame:
     rule = {"risk": RISK, "delta": DELTA, "by": ["dataset", "model", "strategy"]}
     budgets = [100, 200, 400, 600]
-    return measure.certify_table(recorded(is_it), budgets, n_splits=repeats, **rule)
+    return certify.certify_table(recorded(is_it), budgets, n_splits=repeats, **rule)
 
 
 def others(repeats: int) -> pd.DataFrame:
@@ -104,7 +104,7 @@ def active(repeats: int) -> pd.DataFrame:
         exact = {"target": RISK, "delta": DELTA}
         few = [part[:budget] for part in whole]
         ends = {
-            "certify": measure.certify(*whole, seed=k, **rule).threshold,
+            "certify": certify.certify(*whole, seed=k, **rule).threshold,
             "active": active_threshold(*whole, rng=rng, **rule),
             "at random": measure.selective_threshold(*few, **exact).threshold,
             "all graded": measure.selective_threshold(*whole, **exact).threshold,
@@ -140,7 +140,7 @@ def null(repeats: int) -> pd.DataFrame:
         rule = {"risk": RISK, "delta": 0.1, "budget": budget}
         for k in range(repeats):
             c, y, images = null_pool(kind, n, np.random.default_rng([k, budget]))
-            passed.append(measure.certify(c, y, groups=images, seed=k, **rule).n > 0)
+            passed.append(certify.certify(c, y, groups=images, seed=k, **rule).n > 0)
         row = {"pool": n, "kind": kind, "budget": budget}
         rows.append(row | {"violated": np.mean(passed)})
     return pd.DataFrame(rows)

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from medcal_nb.measure import certify, watch
+from medcal_nb.certify import certify, watch
 
 PLAN = ["--risk", 0.2, "--delta", 0.1, "--budget", 60]
 SHEET = "mine.grades.csv"

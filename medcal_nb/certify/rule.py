@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.special import bdtrc
 from scipy.stats import binom
 
-from ._check import (
+from medcal_nb.measure._check import (
     check_confidence,
     check_groups,
     check_length,
@@ -19,9 +19,9 @@ from ._check import (
     check_whole,
     refuse,
 )
-from .resampling import Bootstrap, FloatArray, student
-from .rows import arrays, image_labels, parts_by
-from .selective import (
+from medcal_nb.measure.resampling import Bootstrap, FloatArray, student
+from medcal_nb.measure.rows import arrays, image_labels, parts_by
+from medcal_nb.measure.selective import (
     DELTA,
     errors_allowed,
     selective_threshold,

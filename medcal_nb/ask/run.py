@@ -8,8 +8,6 @@ so that a killed run, started again, asks what is missing in the same way.
 """
 
 import hashlib
-import inspect
-import sys
 import zlib
 from collections import Counter
 from collections.abc import Iterable, Iterator
@@ -26,9 +24,15 @@ from medcal_nb.answers.columns import columns_of
 from medcal_nb.ask.calls import (
     SAMPLE,
     Backend,
+    Call,
     Failure,
+    Generate,
+    LabelProbabilities,
+    Labels,
     Outcome,
     Program,
+    Reply,
+    Result,
     Row,
     Todo,
 )
@@ -41,10 +45,26 @@ from medcal_nb.words import is_correct
 #: Fields of an item that stand beside its answers.
 _CARRIED = columns_of("item")
 _MOST_LISTED = 20
-#: What is put to a model stands in these modules.
-_WORDS = [
-    inspect.getsource(sys.modules[f"medcal_nb.ask.{name}"])
-    for name in ("prompts", "rows", "strategies", "strategy")
+#: What names a method's words: it is put to these items.
+_EXAMPLES = [
+    Item(
+        item_id="example",
+        image_id="example",
+        dataset="example",
+        domain="medical",
+        modality="ct",
+        question_type=kind,
+        question="Which side is it?",
+        options=options,
+        gold="left",
+        split="test",
+        image=b"",
+    )
+    for kind, options in (
+        ("closed", ("yes", "no")),
+        ("choice", ("left", "right")),
+        ("open", None),
+    )
 ]
 
 
@@ -97,11 +117,38 @@ def shard_of(items: list[Item], shard: tuple[int, int]) -> list[Item]:
 def fingerprint(backend: Backend, how: Strategy, plan: Plan) -> str:
     """Name all that an answer depends on beside its item: model, revision, words, settings.
 
-    More samples are more of the same.
+    More samples are more of the same. A method's words are those that it puts to a model about
+    three example items: a comment, or a new method beside it, changes none.
     """
     settings = replace(plan, samples=1)
-    parts = [backend.name, backend.revision, how.name, settings, *_WORDS]
+    parts = [backend.name, backend.revision, how.name, settings]
+    parts += [_words(how, item, settings) for item in _EXAMPLES]
     return hashlib.blake2b(repr(parts).encode(), digest_size=6).hexdigest()
+
+
+def _words(how: Strategy, item: Item, plan: Plan) -> list[Any]:
+    """What a method puts to a model about an item, and what it reads in fixed replies."""
+    if reason := how.applies(item, plan):
+        return [reason]
+    words: list[Any] = []
+    program = how.ask(item, plan)
+    calls = next(program)
+    while True:
+        words += calls
+        try:
+            calls = program.send([_example_result(call) for call in calls])
+        except StopIteration as stop:
+            rows = stop.value
+            break
+    return words + [(row["answer"], row["confidence"]) for row in rows]
+
+
+def _example_result(call: Call) -> Result:
+    """The same for every call of its kind."""
+    if isinstance(call, Generate):
+        return Reply("Answer: left\nConfidence: 80%", -1.0, 9, 9)
+    names = call.labels if isinstance(call, Labels) else call.texts
+    return LabelProbabilities(dict.fromkeys(names, 1 / len(names)))
 
 
 def ask(

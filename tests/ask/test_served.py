@@ -11,6 +11,7 @@ import random
 import resource
 import sys
 import threading
+import time
 from pathlib import Path
 
 import numpy as np
@@ -40,6 +41,7 @@ KEY = "sk-very-secret"
 def short_pauses(monkeypatch):
     monkeypatch.setattr(ServedModel, "pause", 0.001)
     monkeypatch.setattr(ServedModel, "tries", 2)
+    monkeypatch.setattr(ServedModel, "held", 0.0)
 
 
 def prompt(seed=1, instruction=prompts.ANSWER, *later):
@@ -242,7 +244,7 @@ def test_a_server_that_sends_any_shape_of_page_fails_items_at_most(log):
 
 def test_the_key_is_told_nowhere(monkeypatch, tmp_path, log):
     monkeypatch.setenv("OPENAI_API_KEY", KEY + "\n")  # as read from a file
-    with Told(name=KEY) as told, pytest.raises(MedcalError, match="like the key"):
+    with Told(name=KEY) as told, pytest.raises(MedcalError, match="holds the key"):
         ServedModel(told.url)
     with Told() as told:
         model = faulty(told, 401)
@@ -250,8 +252,11 @@ def test_the_key_is_told_nowhere(monkeypatch, tmp_path, log):
         assert "for Bearer ***" in refused.reason
         for key in (b"sk-very-secret", b"sk-\\u0076ery-secret"):  # as JSON may have it
             told.faults = [b'{"choices": [{"message": {"content": "yes, %b"}}]}' % key]
-            ask(model, tiny_items(1, dataset=f"t{len(key)}"), "verbalized", log=log)
-        assert log.read()["raw"].tolist() == ["yes, ***"] * 2
+            ended = ask(
+                model, tiny_items(1, dataset=f"t{len(key)}"), "verbalized", log=log
+            )
+            assert "holds the key" in ended.failed["q0000"]
+        assert log.read().empty
         told.faults = [401] * 9
         with pytest.raises(MedcalError, match="fault 401") as refused:
             ServedModel(told.url)
@@ -264,6 +269,62 @@ def test_the_key_is_told_nowhere(monkeypatch, tmp_path, log):
             ServedModel(told.url)
         assert "sk-" not in str(refused.value)
         assert not told.requests
+
+
+@pytest.mark.parametrize("key", ["none", "y", "yes"])
+def test_a_word_for_no_key_rewrites_no_answer(key, monkeypatch, log):
+    monkeypatch.setenv("OPENAI_API_KEY", key)
+    reply = b'{"choices": [{"message": {"content": "Answer: %b"}}]}' % key.encode()
+    with Told() as told:
+        ask(faulty(told, reply), tiny_items(1), "verbalized", log=log)
+    assert log.read()["raw"].tolist() == [f"Answer: {key}"]
+
+
+def test_a_server_is_asked_again_when_it_says(monkeypatch):
+    monkeypatch.setattr(ServedModel, "patience", 5.0)
+    told_to_wait = [
+        lambda handler: handler.send({}, 429, [("Retry-After", "1")]),
+        lambda handler: handler.send({}, 503, [("Retry-After", "999999")]),
+    ]
+    with Told() as told:
+        model = faulty(told, told_to_wait[0])
+        started = time.monotonic()
+        (reply,) = run(model, [Generate(prompt(), 5)])
+        assert reply.text == "yes"
+        assert 1.0 <= time.monotonic() - started < 4.0
+        told.faults = [told_to_wait[1]]
+        (failed,) = run(model, [Generate(prompt(1, "Is it?"), 5)])
+    assert "asks to wait 999999 s" in failed.reason
+
+
+def test_a_limit_of_rates_costs_no_item(monkeypatch, log):
+    """A server that takes ten requests in half a second and refuses the others."""
+    monkeypatch.setattr(ServedModel, "pause", 0.05)
+    begun = []
+
+    def limited(handler):
+        now = time.monotonic()
+        begun[:] = [one for one in begun if now - one < 0.5]
+        if len(begun) >= 10:
+            return handler.send({}, 429)
+        begun.append(now)
+        return told.answer(handler, handler.asked, None)
+
+    with Told() as told:
+        model = faulty(told, *[limited] * 1000)
+        ended = ask(model, tiny_items(40), "verbalized", log=log)
+    assert (ended.rows, ended.failed) == (40, {})
+
+
+def test_what_has_ended_is_in_the_log_while_others_are_asked(monkeypatch, log):
+    monkeypatch.setattr(ServedModel, "held", 0.0)
+    with Told() as told:
+        model = faulty(told, "held", concurrency=2)
+        answered = model.stream(two_stage_of(9))
+        first = next(answered)
+        assert len(first[0]) < 9
+        told.free.set()
+        assert sum(len(todo) for todo, _ in answered) + len(first[0]) == 9
 
 
 @pytest.mark.parametrize(
@@ -365,9 +426,9 @@ def test_items_are_streamed_and_no_more_is_begun_than_is_needed():
     with Told(keeps=True) as told:
         model = faulty(told, "held", concurrency=4)
         told.connections = 0
-        for todo, ((row,),) in model.stream(batches()):
-            assert row["answer"] == "yes"
-            order.append(todo[0][0].item_id)
+        for todo, outcomes in model.stream(batches()):
+            assert {row["answer"] for (row,) in outcomes} == {"yes"}
+            order += [item.item_id for item, _ in todo]
             if len(order) == 59:
                 told.free.set()
         assert told.most <= 4

@@ -41,7 +41,7 @@ class Told(Loopback):
                     told.connections += 1
 
             def do_POST(self):
-                body = json.loads(self.body())
+                body = self.asked = json.loads(self.body())
                 with told.lock:
                     told.requests.append((self.path, body))
                     told.under_way += 1

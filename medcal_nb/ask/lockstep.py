@@ -32,7 +32,9 @@ def run_programs(
     def go_on(i: int, results: list[Any] | None) -> None:
         """Send a program its results; note what it asks next, or what became of it."""
         try:
-            waiting[i] = programs[i].send(results)
+            waiting[i] = (
+                next(programs[i]) if results is None else programs[i].send(results)
+            )
         except StopIteration as stop:
             outcomes[i] = stop.value
         except Exception as error:  # of a parser: that item's failure

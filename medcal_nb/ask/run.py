@@ -121,7 +121,7 @@ def fingerprint(backend: Backend, how: Strategy, plan: Plan) -> str:
     three example items: a comment, or a new method beside it, changes none.
     """
     settings = replace(plan, samples=1)
-    parts = [backend.name, backend.revision, how.name, settings]
+    parts: list[Any] = [backend.name, backend.revision, how.name, settings]
     parts += [_words(how, item, settings) for item in _EXAMPLES]
     return hashlib.blake2b(repr(parts).encode(), digest_size=6).hexdigest()
 

@@ -70,10 +70,16 @@ _EXAMPLES = [
 
 @dataclass
 class Summary:
-    """What a run did: rows written and there before, items skipped and failed, with reasons."""
+    """What a run did: rows written and there before, items skipped and failed, with reasons.
+
+    `cut` counts, by method, replies that their limit of tokens ended; `others` replies of a model
+    that a server calls otherwise than the one that was asked.
+    """
 
     rows: int = 0
     done_before: int = 0
+    cut: Counter = field(default_factory=Counter)
+    others: Counter = field(default_factory=Counter)
     skipped: Counter = field(default_factory=Counter)
     failed: dict[str, str] = field(default_factory=dict)
 
@@ -89,6 +95,13 @@ class Summary:
         ]
         for (name, reason), n in self.skipped.items():
             lines.append(f"skipped {name} for {n} items: {reason}")
+        for name, n in self.cut.items():
+            lines.append(
+                f"{n} replies under {name} were cut by the limit of tokens: what is not whole in "
+                "them is no answer (--max-new-tokens)"
+            )
+        for name, n in self.others.items():
+            lines.append(f"{n} replies came from {name}: column answered_by")
         for item, why in [*self.failed.items()][:_MOST_LISTED]:
             lines.append(f"failed {item}: {why}")
         if self.failed:
@@ -272,6 +285,11 @@ class Run:
     def _finished(self, row: Row, item: Item, name: str) -> Row:
         """Add to an answer row what it is about, its grade and where it comes from."""
         options = row.pop("options", item.options)
+        if n_cut := row.pop("n_cut"):
+            self.summary.cut[name] += n_cut
+        other = row.get("answered_by") or self.backend.name
+        if other != self.backend.name:
+            self.summary.others[other] += 1
         kind = item.question_type if options == item.options else "choice"
         about = {column: getattr(item, column) for column in _CARRIED} | row
         answer = about["answer"], about["gold"]

@@ -56,7 +56,12 @@ Samples = Annotated[
 Temperature = Annotated[
     float, Option(min=0.01, max=100, help="Draw them at this temperature.")
 ]
-Tokens = Annotated[int | None, Option(min=1, help="End a reply after so many tokens.")]
+Tokens = Annotated[
+    int | None,
+    Option(
+        min=1, help="End every reply after so many tokens; cut ones answer nothing."
+    ),
+]
 Letters = Annotated[
     bool, Option("--letters", help="Show the options of a question by letters.")
 ]

@@ -271,6 +271,21 @@ def test_the_key_is_told_nowhere(monkeypatch, tmp_path, log):
         assert not told.requests
 
 
+def test_replies_of_another_model_and_cut_ones_are_counted(log):
+    cut = {"finish_reason": "length", "message": {"content": "Let me think about"}}
+    with Told() as told:
+        model = faulty(told, cut, lambda handler: handler.send(page))
+        page = {"choices": [told.choice({"temperature": 0, "max_tokens": 9})]}
+        page["model"] = "another-model"
+        ended = ask(model, tiny_items(3), "verbalized", log=log)
+    answers = log.read()
+    assert answers["answer"].isna().sum() == 1
+    assert sorted(answers["answered_by"].dropna()) == ["another-model"]
+    said = "\n".join(ended.lines())
+    assert "1 replies under verbalized were cut by the limit of tokens" in said
+    assert "1 replies came from another-model" in said
+
+
 @pytest.mark.parametrize("key", ["none", "y", "yes"])
 def test_a_word_for_no_key_rewrites_no_answer(key, monkeypatch, log):
     monkeypatch.setenv("OPENAI_API_KEY", key)

@@ -345,8 +345,12 @@ def _reply(answer: Body) -> Reply:
         last = str(entries[-1].get("token"))
         if not last or not text.endswith(last.strip() or last):
             logprobs.pop()
-    tokens = count(answer, "prompt_tokens")
-    if not entries:
-        written = count(answer, "completion_tokens")
-        return Reply(text, math.nan, tokens, written, end != "length")
-    return Reply(text, math.fsum(logprobs), tokens, len(logprobs), end != "length")
+    n_new = len(logprobs) if entries else count(answer, "completion_tokens")
+    return Reply(
+        text,
+        math.fsum(logprobs) if entries else math.nan,
+        count(answer, "prompt_tokens"),
+        n_new,
+        finished=end != "length",
+        model=clean(str(answer.get("model") or ""))[:200],
+    )

@@ -277,7 +277,8 @@ def test_replies_of_another_model_and_cut_ones_are_counted(log):
         model = faulty(told, cut, lambda handler: handler.send(page))
         page = {"choices": [told.choice({"temperature": 0, "max_tokens": 9})]}
         page["model"] = "another-model"
-        ended = ask(model, tiny_items(3), "verbalized", log=log)
+        items = tiny_items(3, kinds=("closed",), per_image=1)
+        ended = ask(model, items, "verbalized", log=log)
     answers = log.read()
     assert answers["answer"].isna().sum() == 1
     assert sorted(answers["answered_by"].dropna()) == ["another-model"]
@@ -392,6 +393,21 @@ def test_samples_differ_and_equal_calls_are_asked_once():
         equal = run(model, [Generate(prompt(), 5), Labels(prompt(), ("yes", "no"))] * 3)
         assert len(told.requests) == 2
         assert equal == equal[:2] * 3
+
+
+def test_samples_come_in_one_request_where_the_server_gives_several():
+    calls = [Generate(prompt(), 5, seed="0|d|q", sample=i) for i in range(6)]
+    others = [Generate(prompt(), 5, seed="0|d|other", sample=i) for i in range(2)]
+    with Told() as told:
+        singly = run(faulty(told), calls)
+    with Told(many=True) as told:
+        model = faulty(told)
+        together = run(model, calls + others)
+        assert [body.get("n") for _, body in told.requests] == [6, 2]
+        later = run(model, calls[4:])  # those that an earlier run lacks
+    assert [reply.text for reply in together[:6]] == [reply.text for reply in singly]
+    assert [reply.text for reply in later] == [reply.text for reply in singly[4:]]
+    assert [reply.prompt_tokens for reply in together[:6]] == [11, 0, 0, 0, 0, 0]
 
 
 def two_stage_of(n):

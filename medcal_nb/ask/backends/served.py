@@ -160,8 +160,10 @@ class ServedModel(Backend):
         words = [Labels(prompt, ("yes, it is", "no, it is not"))]
         scores = await self._tried(words, top=top, scores=True)
         samples = [Generate(prompt, 12, "probe", i, 2.0) for i in range(5)]
-        draws = len({reply.text for reply in await self._tried(samples)}) > 1
-        self.able: dict[str, Any] = {"top": top, "scores": bool(scores)}
+        at_once = {reply.text for reply in await self._tried(samples, many=True)}
+        many = len(at_once) > 1
+        draws = many or len({one.text for one in await self._tried(samples)}) > 1
+        self.able: dict[str, Any] = {"top": top, "scores": bool(scores), "many": many}
         self.cannot = {}
         if not draws:
             self.cannot["sample"] = (

@@ -53,7 +53,7 @@ def take_reader(page: Page, home: Path, to: Path) -> None:
 def take_report(page: Page, home: Path, to: Path) -> None:
     """Show the first screen of the report on a model of the study."""
     answers = load_answers("vlcb").query("dataset == 'GMAI-MMBench'")
-    one = "model == 'Qwen3-VL-8B-Instruct' and strategy == 'verbalized'"
+    one = "model == 'Qwen3-VL-8B-Instruct' and strategy == 'self_probing'"
     write_table(answers.query(one), home / "answers.csv")
     write_report(home / "answers.csv", home / "report")
     page.goto((home / "report" / "report.html").as_uri())

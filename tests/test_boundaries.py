@@ -114,5 +114,14 @@ def test_help_loads_no_library_and_tables_load_no_model():
     outside = loaded_by("errors", "cli") - set(sys.stdlib_module_names)
     outside -= loaded_by()  # an editable install
     assert outside <= {"medcal_nb", "typer", "annotated_doc", "shellingham"}
-    rooms = ("measure", "certify", "correct", "answers", "datasets", "ask", "run", "reader")
+    rooms = (
+        "measure",
+        "certify",
+        "correct",
+        "answers",
+        "datasets",
+        "ask",
+        "run",
+        "reader",
+    )
     assert not loaded_by(*rooms) & HEAVY

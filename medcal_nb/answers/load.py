@@ -17,7 +17,6 @@ from medcal_nb.answers.recognise import (
     Recognised,
     check_enough,
     known_kinds,
-    listed,
     read_column,
     recognise,
 )
@@ -29,7 +28,7 @@ from medcal_nb.answers.undecided import with_grades
 from medcal_nb.errors import MedcalError, check_known, did_you_mean
 from medcal_nb.files import FROM_A_CLONE, PathLike
 from medcal_nb.logs import Log, detect
-from medcal_nb.words import grade_table
+from medcal_nb.words import grade_table, options_of
 
 
 def load_answers(source: PathLike | list[PathLike], **how: Any) -> pd.DataFrame:
@@ -266,7 +265,7 @@ def _grade(answers: pd.DataFrame, found: Recognised) -> None:
     if "question_type" in rows:
         asked = asked.assign(question_type=known_kinds(rows["question_type"]))
     if options := found.taken.get("options"):
-        asked = asked.assign(options=found.table[options].map(listed))
+        asked = asked.assign(options=options_of(found.table[options]))
     graded = grade_table(asked)
     right = graded["correct"]
     if right.count() >= LEAST and not right.any():

@@ -9,7 +9,7 @@ from medcal_nb.words.confidence import (
 )
 from medcal_nb.words.grading import RULES, Grade, grade, grade_table, is_correct
 from medcal_nb.words.key import NOTHING, answer_key, is_nothing
-from medcal_nb.words.options import option_index, option_letter
+from medcal_nb.words.options import Options, option_letter, options_of
 from medcal_nb.words.parsing import parse_answer
 from medcal_nb.words.says import yes_no
 from medcal_nb.words.table import read_replies
@@ -19,13 +19,14 @@ __all__ = [
     "NOTHING",
     "RULES",
     "Grade",
+    "Options",
     "answer_key",
     "grade",
     "grade_table",
     "is_correct",
     "is_nothing",
-    "option_index",
     "option_letter",
+    "options_of",
     "parse_answer",
     "parse_confidence",
     "parse_guesses",

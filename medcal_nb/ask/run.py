@@ -143,17 +143,21 @@ def _words(how: Strategy, item: Item, plan: Plan) -> list[Any]:
     """What a method puts to a model about an item, and what it reads in fixed replies."""
     if reason := how.applies(item, plan):
         return [reason]
-    words: list[Any] = []
+    calls, rows = calls_of(how, item, plan)
+    return calls + [(row["answer"], row["confidence"]) for row in rows]
+
+
+def calls_of(how: Strategy, item: Item, plan: Plan) -> tuple[list[Call], list[Row]]:
+    """Return all that a method asks about an item, and its rows, every reply the same."""
+    asked: list[Call] = []
     program = how.ask(item, plan)
     calls = next(program)
     while True:
-        words += calls
+        asked += calls
         try:
             calls = program.send([_example_result(call) for call in calls])
         except StopIteration as stop:
-            rows = stop.value
-            break
-    return words + [(row["answer"], row["confidence"]) for row in rows]
+            return asked, stop.value
 
 
 def _example_result(call: Call) -> Result:

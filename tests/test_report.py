@@ -343,10 +343,9 @@ def test_heaped_confidences_are_drawn_value_by_value():
     heaped = table_of(model="m", confidence=np.resize([0.8, 0.9, 1], 300))
     fig, values = report.calibration_figure(heaped)
     assert values["confidence"].tolist() == [0.8, 0.9, 1]
-    (above,) = fig.axes
-    (below,) = above.child_axes
-    bars = [bar.get_x() + bar.get_width() / 2 for bar in below.patches]
-    assert bars == pytest.approx([0.8, 0.9, 1] * 2)  # under their dots, up and down
+    above, below = fig.axes
+    bars = [bar.get_x() + bar.get_width() / 2 for bar in below.containers[0]]
+    assert bars == pytest.approx([0.8, 0.9, 1])  # under their dots
     assert list(below.get_xticks()) == list(above.get_xticks())
     assert below.get_xlim() == above.get_xlim()
     fig.draw_without_rendering()

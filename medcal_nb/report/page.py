@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import jinja2
+import matplotlib as mpl
 import pandas as pd
 from tqdm import tqdm
 
@@ -22,6 +23,7 @@ from medcal_nb.errors import MedcalError, NotEnough, check_known
 from medcal_nb.files import PathLike, file_hash, new_folder
 from medcal_nb.measure import Bootstrap
 from medcal_nb.measure.rows import image_labels, images_known
+from medcal_nb.plots import STYLE
 from medcal_nb.report import parts
 from medcal_nb.report.sections import Judged, Section, lead, sections_of
 from medcal_nb.wording import latex_table, show
@@ -172,8 +174,10 @@ def _write(folder: Path, report: Judged, sections: dict[str, Section]) -> None:
     for name, section in sections.items():
         if section.figure is not None:
             path = folder / "figures" / f"{name}.png"
-            for picture in (path, path.with_suffix(".svg")):
-                section.figure.savefig(picture, bbox_inches="tight", transparent=True)
+            how = {"bbox_inches": "tight", "transparent": True}
+            with mpl.style.context(STYLE):  # what is saved follows it, too
+                section.figure.savefig(path, **how)
+                section.figure.savefig(path.with_suffix(".svg"), **how)
             pictures[name] = base64.b64encode(path.read_bytes()).decode()
         table = section.table
         if table is None:

@@ -116,6 +116,35 @@ def test_a_confidence_that_the_limit_cut_in_two_is_none(name):
     assert row["option_probabilities"] == {"yes": 0.3}
 
 
+@pytest.mark.parametrize(
+    ("item", "text", "answer"),
+    [
+        (OPEN, "Let me think about", None),
+        (CLOSED, "Yes", "yes"),  # an option whole
+        (CLOSED, "Yes, there seems to be no", None),
+        (CHOICE, "Left lung and heart are", None),
+        (OPEN, "Answer: dark red\nThis is because", "dark red"),
+        (OPEN, "Answer: dark", None),
+    ],
+)
+def test_a_reply_that_the_limit_cut_is_an_answer_where_that_is_whole(
+    item, text, answer
+):
+    cut = says(text, finished=False)
+    for name in ("verbalized", "self_consistency", "two_stage"):
+        rows, _ = run(name, item, cut)
+        assert {row["answer"] for row in rows} == {answer}
+        assert all(row["n_cut"] for row in rows)
+
+    def judged(call):
+        return cut(call) if isinstance(call, Generate) else shares(call)
+
+    (row,), rounds = run("p_true", item, judged)
+    assert row["answer"] == answer
+    assert math.isnan(row["confidence"]) == (answer is None)
+    assert len(rounds) == (1 if answer is None else 2)  # nothing is asked of nothing
+
+
 def test_what_is_asked_again():
     rows, rounds = run("challenge", CLOSED, says("yes"))
     assert [row["answer"] for row in rows] == ["yes"] * 4

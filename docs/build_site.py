@@ -63,7 +63,7 @@ ENTRY = """
 """
 #: answers of the example
 EXAMPLE = (
-    "dataset == 'GMAI-MMBench' and strategy == 'verbalized' and "
+    "dataset == 'GMAI-MMBench' and strategy == 'self_probing' and "
     "model in ['InternVL3_5-14B-HF', 'Qwen3-VL-8B-Instruct']"
 )
 CODE = """<details><summary>Code</summary>

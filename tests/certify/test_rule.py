@@ -81,7 +81,7 @@ def recorded(five):
     [
         ("InternVL3_5-14B-HF", "p_true", 0.95, 0.19),
         ("Qwen3-VL-8B-Instruct", "probe_pik", 0.9, 0.145),
-        ("deepseek-vl2", "verbalized", 0, 0),
+        ("deepseek-vl2", "self_probing", 0, 0),
     ],
 )
 def test_what_400_grades_of_recorded_answers_certify(

@@ -31,7 +31,7 @@ API = {
     "tables": "measure.tables measure.registry measure.example",
     "intervals": "measure.inversion measure.intervals measure.resampling measure.planning",
     "auroc": "measure.ranking measure.readers",
-    "selective": "measure.selective measure.certify measure.watch",
+    "selective": "measure.selective certify.rule certify.methods certify.design certify.trials certify.watch",
     "decisions": "measure.decisions",
     "groups": "measure.groups measure.beside measure.heterogeneity",
     "maps": "correct.maps correct.crossfit correct.families",
@@ -63,7 +63,7 @@ ENTRY = """
 """
 #: answers of the example
 EXAMPLE = (
-    "dataset == 'GMAI-MMBench' and strategy == 'verbalized' and "
+    "dataset == 'GMAI-MMBench' and strategy == 'self_probing' and "
     "model in ['InternVL3_5-14B-HF', 'Qwen3-VL-8B-Instruct']"
 )
 CODE = """<details><summary>Code</summary>

@@ -15,10 +15,9 @@ PACKAGE = Path(__file__).resolve().parents[1] / "medcal_nb"
 MODULES = sorted(PACKAGE.rglob("*.py"))
 # from the ground up: a room uses those of lower floors, never one of its own
 FLOORS = (
-    {"errors", "labels", "answer_key"},
-    {"files", "measure", "replies"},
-    {"grading"},
-    {"logs", "wording"},
+    {"errors", "labels"},
+    {"files", "measure", "words"},
+    {"logs", "wording", "certify"},
     {"correct", "answers", "datasets"},
     {"ask"},
     {"plots", "notebook"},
@@ -27,7 +26,11 @@ FLOORS = (
     {"cli"},
 )
 # what could be published by itself
-APART = {"measure": {"errors"}, "correct": {"errors", "answer_key", "measure"}}
+APART = {
+    "measure": {"errors"},
+    "certify": {"errors", "measure"},
+    "correct": {"errors", "measure", "words"},
+}
 HEAVY = {"torch", "transformers", "open_clip", "netcal", "papermill", "matplotlib"}
 HEAVY |= {"seaborn", "nbconvert", "aiohttp", "ipywidgets"}
 
@@ -111,5 +114,14 @@ def test_help_loads_no_library_and_tables_load_no_model():
     outside = loaded_by("errors", "cli") - set(sys.stdlib_module_names)
     outside -= loaded_by()  # an editable install
     assert outside <= {"medcal_nb", "typer", "annotated_doc", "shellingham"}
-    rooms = ("measure", "correct", "answers", "datasets", "ask", "run", "reader")
+    rooms = (
+        "measure",
+        "certify",
+        "correct",
+        "answers",
+        "datasets",
+        "ask",
+        "run",
+        "reader",
+    )
     assert not loaded_by(*rooms) & HEAVY

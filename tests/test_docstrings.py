@@ -13,7 +13,16 @@ import pandas as pd
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
-ROOMS = ("measure", "correct", "answers", "datasets", "plots", "notebook", "run")
+ROOMS = (
+    "measure",
+    "certify",
+    "correct",
+    "answers",
+    "datasets",
+    "plots",
+    "notebook",
+    "run",
+)
 # tables whose columns are those of the file that is read
 AS_READ = {"load_answers", "read_answers", "load_items"}
 
@@ -44,7 +53,7 @@ def test_every_parameter_is_told(function):
     assert len(names) < 2 or names <= listed, sorted(names - listed)
 
 
-@pytest.mark.parametrize("function", exported("measure", "correct"))
+@pytest.mark.parametrize("function", exported("measure", "certify", "correct"))
 def test_every_function_has_an_example_and_a_formula_its_source(function):
     assert section(function, "Examples")
     assert ".. math" not in function.__doc__ or section(function, "References")
@@ -96,7 +105,9 @@ def returns_a_table(function):
     return is_table and function.__name__ not in AS_READ
 
 
-RETURNING = [f for f in exported("measure", "correct") if returns_a_table(f.values[0])]
+RETURNING = [
+    f for f in exported("measure", "certify", "correct") if returns_a_table(f.values[0])
+]
 
 
 @pytest.mark.parametrize("function", RETURNING)

@@ -11,7 +11,6 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from medcal_nb.answer_key import NOTHING, yes_no
 from medcal_nb.answers.columns import (
     ANSWER_COLUMNS,
     ANSWER_KEY,
@@ -33,8 +32,7 @@ from medcal_nb.answers.recognise import (
     sample_of,
 )
 from medcal_nb.errors import MedcalError
-from medcal_nb.grading import grade_table
-from medcal_nb.replies import scale_of
+from medcal_nb.words import NOTHING, grade_table, scale_of, yes_no
 
 #: What is assumed of answers where no column says it; a data set is called as its file.
 _USUAL = {

@@ -12,9 +12,9 @@ import pandas as pd
 
 from medcal_nb.answers.columns import KNOWN, RIGHT, TEXT, WRONG, of_file, refuse
 from medcal_nb.answers.tables import read_columns, write_table
+from medcal_nb.certify import MethodCertificates, certify_methods
 from medcal_nb.errors import MedcalError
 from medcal_nb.files import new_file
-from medcal_nb.measure import MethodCertificates, certify_methods
 
 #: What names an answer, and what else a person sees of it.
 METHOD = ["model", "strategy"]
@@ -90,7 +90,7 @@ class GradeSheet:
         As of `load_answers`; each model and elicitation method has a certificate. Those without a
         confidence are no part of the pool.
     risk, delta, budget, seed
-        As in `medcal_nb.measure.certify_methods`; the budget is of all grades together. None: what
+        As in `medcal_nb.certify.certify_methods`; the budget is of all grades together. None: what
         the sheet was begun with.
 
     Raises

@@ -43,8 +43,8 @@ def recorded_manifest() -> dict[str, dict[str, Any]]:
           of one text), ``inner`` (columns that answers do not carry), ``assumed`` (sentences), and
           where there are some ``counted`` (a query for the rows that a study counts) and
           ``left_out`` (sentences about the others),
-          ``items`` (a table that is joined by item), ``readings`` (a table of readings) and
-          ``logits`` (how columns of option logits begin)
+          ``items`` (a table that is joined by item), ``readings`` (a table of readings),
+          ``replies`` (a table of replies) and ``logits`` (how columns of option logits begin)
 
     Raises
     ------
@@ -68,7 +68,8 @@ def load_recorded(
         ``aneurysm_readers`` or ``pocket``: see `recorded_names`.
     complete : bool
         Also what published totals count and a study does not: the first sentences of
-        ``attrs["assumed"]`` say what that is.
+        ``attrs["assumed"]`` say what that is. Of ``vlcb`` also ``self_probing_recorded``: the
+        source's confidence for every reply, also for one that states none.
 
     Returns
     -------
@@ -148,10 +149,46 @@ def load_readings(name: str) -> pd.DataFrame:
     >>> readings.groupby("setting")["seconds"].median().to_dict()
     {'assisted': 110.5, 'unassisted': 94.0}
     """
+    return _beside(name, "readings")
+
+
+def load_replies(name: str) -> pd.DataFrame:
+    """Return what the models of a source wrote when asked how sure they are.
+
+    Parameters
+    ----------
+    name : str
+        ``vlcb``.
+
+    Returns
+    -------
+    DataFrame
+        One row a model and question:
+
+        - model, item_id: as in `load_recorded`
+        - reply: the text, at most 128 tokens of it
+
+    Raises
+    ------
+    MedcalError
+        If the source has no replies; see also `load_recorded`.
+
+    Examples
+    --------
+    >>> replies = load_replies("vlcb")
+    >>> len(replies), replies["reply"].iloc[0]
+    (150621, 'Confidence: 95%')
+    """
+    replies = _beside(name, "replies").rename(columns={"item": "item_id"})
+    return replies.astype({"item_id": TEXT})
+
+
+def _beside(name: str, kind: str) -> pd.DataFrame:
+    """Return the table of a kind that belongs to recorded answers."""
     source = _source(name)
-    if "readings" not in source:
-        raise MedcalError(f"recorded answers '{name}' have no table of readings")
-    return _read(source["readings"])
+    if kind not in source:
+        raise MedcalError(f"recorded answers '{name}' have no table of {kind}")
+    return _read(source[kind])
 
 
 def recorded_names() -> list[str]:

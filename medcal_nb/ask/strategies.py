@@ -19,7 +19,7 @@ from medcal_nb.ask import calls, prompts, rows
 from medcal_nb.ask.strategy import Plan, Program, Strategy, applies_always
 from medcal_nb.datasets import Item
 from medcal_nb.errors import check_known
-from medcal_nb.replies.confidence import parse_guesses, parse_likelihood
+from medcal_nb.words import parse_guesses, parse_likelihood
 
 #: Every strategy by its name, in the order of the tables. Those that judge answers or ask about
 #: items of their own, and are asked by name only, stand in `APART`.
@@ -316,13 +316,12 @@ P_TRUE = (
 def p_true(item: Item, plan: Plan) -> Program:
     """The answer, then whether it is right: the probability of yes is read."""
     first = yield from rows.ask(item, plan, "answer", prompts.ANSWER)
+    answer = rows.answer_of(item, first)
+    if answer is None and not first.finished:
+        return [rows.row([first], None)]  # nothing whole that could be right
     prompt = rows.prompt(item, P_TRUE.format(answer=rows.shown(item, first)))
     (judged,) = yield [calls.Labels(prompt, ("yes", "no"))]
-    return [
-        rows.row(
-            [first, judged], rows.parse(item, first.text), judged.probabilities["yes"]
-        )
-    ]
+    return [rows.row([first, judged], answer, judged.probabilities["yes"])]
 
 
 CLIP_TEXT = "{question} {option}"

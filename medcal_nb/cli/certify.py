@@ -11,7 +11,7 @@ from medcal_nb.errors import MedcalError
 
 if TYPE_CHECKING:
     from medcal_nb.answers.grades import GradeSheet
-    from medcal_nb.measure import MethodCertificates
+    from medcal_nb.certify import MethodCertificates
 
 NO_CLEARANCE = (
     "This is a statistical statement about answers like these, not a clearance: not for use on "
@@ -23,7 +23,9 @@ BATCH = 20
 ENDS = {
     "grading": "",
     "certified": "; no lower threshold can be certified",
-    "futile": "; the most confident answers are too often wrong: grading more is futile",
+    "refuted": "; more of the most confident answers are wrong than allowed",
+    "not shown": "; these answers cannot show it",
+    "too few cases": "; these are too few cases",
     "budget used": "; the budget is used: those left cannot certify a lower threshold",
 }
 
@@ -137,8 +139,8 @@ def _watch(file: Path, threshold_file: Path, columns: list[str] | None) -> None:
 
     from medcal_nb.answers import load_answers
     from medcal_nb.answers.grades import METHOD
+    from medcal_nb.certify import watch
     from medcal_nb.files import require_file
-    from medcal_nb.measure import watch
 
     known = json.loads(require_file(threshold_file).read_text("utf-8"))
     threshold = known["threshold"]

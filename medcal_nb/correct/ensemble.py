@@ -22,12 +22,12 @@ import pandas as pd
 from scipy.optimize import minimize
 from scipy.special import expit
 
-from medcal_nb.answer_key import answer_key
 from medcal_nb.errors import NotEnough
 from medcal_nb.measure import Bootstrap, holm
 from medcal_nb.measure.paired import means, paired
 from medcal_nb.measure.resampling import logit
 from medcal_nb.measure.rows import image_labels, parts_by
+from medcal_nb.words import answer_key
 
 from .crossfit import N_FOLDS, assign_folds, by_fold
 from .families import fit_smoothed

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from medcal_nb.errors import MedcalError
-from medcal_nb.grading import is_correct
+from medcal_nb.words import is_correct
 
 #: Members of a metric that is an object which may hold its value.
 _INNER = ("score", "correct", "acc")

@@ -8,13 +8,6 @@ expected calibration error that holds its level. Needs numpy, scipy and pandas.
 from ._check import MeasureWarning
 from .beside import beside_table
 from .binned import ece
-from .certify import (
-    Certificate,
-    MethodCertificates,
-    certify,
-    certify_methods,
-    certify_table,
-)
 from .corp import corp_table
 from .decisions import expected_cost_table
 from .example import example_answers
@@ -44,15 +37,12 @@ from .tables import (
     metrics_table,
     value_table,
 )
-from .watch import watch, watch_table
 
 __all__ = [
     "METRICS",
     "Bootstrap",
-    "Certificate",
     "Interval",
     "MeasureWarning",
-    "MethodCertificates",
     "Metric",
     "ReaderInterval",
     "accuracy",
@@ -65,9 +55,6 @@ __all__ = [
     "calibration_gap",
     "calibration_intercept",
     "calibration_slope",
-    "certify",
-    "certify_methods",
-    "certify_table",
     "choose_clip",
     "clustered_interval",
     "confidently_wrong",
@@ -91,8 +78,6 @@ __all__ = [
     "selective_threshold",
     "threshold_table",
     "value_table",
-    "watch",
-    "watch_table",
     "wilson_interval",
     "worst_group",
 ]

@@ -19,7 +19,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from medcal_nb import measure
+from medcal_nb import certify, measure
 from medcal_nb.answers import load_answers
 
 RISK = 0.2
@@ -40,7 +40,7 @@ def recorded(is_it: str = "==") -> pd.DataFrame:
 def trials(repeats: int, is_it: str = "==") -> pd.DataFrame:
     rule = {"risk": RISK, "delta": DELTA, "by": ["dataset", "model", "strategy"]}
     budgets = [100, 200, 400, 600]
-    return measure.certify_table(recorded(is_it), budgets, n_splits=repeats, **rule)
+    return certify.certify_table(recorded(is_it), budgets, n_splits=repeats, **rule)
 
 
 def others(repeats: int) -> pd.DataFrame:
@@ -104,7 +104,7 @@ def active(repeats: int) -> pd.DataFrame:
         exact = {"target": RISK, "delta": DELTA}
         few = [part[:budget] for part in whole]
         ends = {
-            "certify": measure.certify(*whole, seed=k, **rule).threshold,
+            "certify": certify.certify(*whole, seed=k, **rule).threshold,
             "active": active_threshold(*whole, rng=rng, **rule),
             "at random": measure.selective_threshold(*few, **exact).threshold,
             "all graded": measure.selective_threshold(*whole, **exact).threshold,
@@ -119,10 +119,10 @@ def active(repeats: int) -> pd.DataFrame:
     return table.groupby(["model", "budget", "way"], sort=False).mean().reset_index()
 
 
-def null_pool(kind: str, n: int, rng: np.random.Generator):
+def null_pool(kind: str, n: int, rng: np.random.Generator, risk: float = RISK):
     """Confidence, grades and images of a pool whose risk is just above the allowed one."""
     c = rng.random(n)
-    wrong = rng.random(n) < RISK + 0.0005
+    wrong = rng.random(n) < risk + 0.0005
     images = None
     if kind == "heaped":
         c = np.where(rng.random(n) < 0.6, 0.9, c.round(1))
@@ -135,14 +135,18 @@ def null_pool(kind: str, n: int, rng: np.random.Generator):
 def null(repeats: int) -> pd.DataFrame:
     rows = []
     kinds = ["continuous", "heaped", "clustered"]
-    for n, kind, budget in product([600, 2000], kinds, [50, 100, 400, 1000]):
-        passed = []
-        rule = {"risk": RISK, "delta": 0.1, "budget": budget}
+    cells = product([0.05, RISK], [600, 2000], kinds, [50, 100, 400, 1000])
+    for risk, n, kind, budget in cells:
+        ends = []
+        rule = {"risk": risk, "delta": 0.1, "budget": budget}
         for k in range(repeats):
-            c, y, images = null_pool(kind, n, np.random.default_rng([k, budget]))
-            passed.append(measure.certify(c, y, groups=images, seed=k, **rule).n > 0)
-        row = {"pool": n, "kind": kind, "budget": budget}
-        rows.append(row | {"violated": np.mean(passed)})
+            pool = null_pool(kind, n, np.random.default_rng([k, budget]), risk)
+            c, y, images = pool
+            ends.append(certify.certify(c, y, groups=images, seed=k, **rule))
+        states = pd.Series([end.state for end in ends]).value_counts(normalize=True)
+        row = {"risk": risk, "pool": n, "kind": kind, "budget": budget}
+        row |= {"starts": ends[0].starts, "violated": np.mean([e.n > 0 for e in ends])}
+        rows.append(row | {"refuted": states.get("refuted", 0.0)})
     return pd.DataFrame(rows)
 
 

@@ -137,7 +137,7 @@ def test_a_notebook_that_was_not_executed_is_refused(tmp_path):
 def test_what_90_percent_is_worth_is_counted_from_recorded_answers():
     """The first finding's numbers on GMAI-MMBench, from the recorded table itself."""
     table = pd.read_parquet(ROOT / "data" / "recorded" / "vlcb.parquet")
-    sure = table[table["verbalized"].between(0.8499, 0.9501)]
+    sure = table[table["self_probing"].between(0.8499, 0.9501)]
     sure = sure[sure["dataset"] == "GMAI-MMBench"].dropna(subset="correct")
     shares = 100 * sure.groupby("model")["correct"].mean()
     path = executed_lesson().parent / "results" / "07_teaching.json"

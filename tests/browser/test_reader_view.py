@@ -9,9 +9,9 @@ import pytest
 from playwright.sync_api import expect
 
 from medcal_nb.answers import load_answers
-from medcal_nb.grading import grade_table
 from medcal_nb.measure import wilson_interval
 from medcal_nb.reader import write_page
+from medcal_nb.words import grade_table
 from tests.browser.conftest import Complaints
 from tests.reader_answers import table_of, write_answers
 

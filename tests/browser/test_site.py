@@ -93,7 +93,15 @@ def test_no_link_inside_is_dead_and_no_other_host_is_asked(pages):
 def test_every_public_function_stands_once(pages):
     names = re.findall(r'<dt[^>]* id="(medcal_nb[\w.]+)"', "".join(pages.values()))
     shown = Counter(names)
-    for room in ("measure", "correct", "answers", "plots", "notebook", "report"):
+    for room in (
+        "measure",
+        "certify",
+        "correct",
+        "answers",
+        "plots",
+        "notebook",
+        "report",
+    ):
         module = importlib.import_module(f"medcal_nb.{room}")
         for name, value in vars(module).items():
             home = getattr(value, "__module__", None) or ""

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from data.pocket.factory import turns
-from medcal_nb.replies import (
+from medcal_nb.words import (
     parse_answer,
     parse_confidence,
     parse_guesses,

@@ -17,7 +17,7 @@ from medcal_nb.measure.resampling import fit_logistic, within
 ORACLES = pd.read_csv(Path(__file__).parent / "oracles" / "oracles.csv")
 CLIP = 0.005
 DATA = {
-    "qwen_verbalized": ("Qwen3-VL-8B-Instruct", "verbalized"),
+    "qwen_self_probing": ("Qwen3-VL-8B-Instruct", "self_probing"),
     "internvl_pik": ("InternVL3_5-14B-HF", "probe_pik"),
     "deepseek_bicr": ("deepseek-vl2", "probe_bicr"),
 }
@@ -103,8 +103,8 @@ def test_auroc_and_its_interval_are_those_of_proc(name, answers, of):
 
 
 def test_two_samples_differ_as_in_proc(answers):
-    of = partial(oracle, "qwen_verbalized against internvl_pik")
-    pairs = answers["qwen_verbalized"], answers["internvl_pik"]
+    of = partial(oracle, "qwen_self_probing against internvl_pik")
+    pairs = answers["qwen_self_probing"], answers["internvl_pik"]
     row = auroc_difference(*pairs, np.arange(2 * 4549), 0.95)
     width = row["difference_high"] - row["difference_low"]
     statistic = 2 * ndtri(0.975) * row["difference"] / width

@@ -39,6 +39,8 @@ def publish_vlcb(table, folder):
             rows = rows.dropna(subset=[confidence, labels])
             names = {labels: "ground_truth_correctness", confidence: "confidence_score"}
             names |= {"p_true_logit_no": "logit_a", "p_true_logit_yes": "logit_b"}
+            if method == "SELF_PROBING":
+                names["reply"] = "raw_response"
             part = rows.rename(columns=names)[[*names.values(), "dataset"]]
             part["hash_id"] = [f"{item:032x}" for item in rows["item"]]
             seed = "seed_42" if method == "BICR" else ""
@@ -53,8 +55,9 @@ def test_vlcb_comes_back(tmp_path):
     # with questions of POPE that repeat each other
     pope = table.loc[table["dataset"] == "POPE", "item"].unique()[-400:]
     table = table[table["item"].isin([*few, *pope])].reset_index(drop=True)
-    publish_vlcb(table, tmp_path)
-    made = prepared("vlcb", tmp_path, tmp_path / "out")
+    replies = table.merge(stored("vlcb_replies"), how="left", on=["model", "item"])
+    publish_vlcb(replies, tmp_path / "public")
+    made = prepared("vlcb", tmp_path / "public", tmp_path / "out")
     ranks = table["item"].rank(method="dense").astype("int32") - 1
     expected = table.assign(item=ranks)
     # a repeat counts only where the first one is there too
@@ -63,6 +66,11 @@ def test_vlcb_comes_back(tmp_path):
     labelled = expected["correct_first_labels"].notna()
     parts = (part.drop(columns="repeat")[labelled] for part in (made, expected))
     pd.testing.assert_frame_equal(*parts, check_dtype=False)
+    assert 0 < made["self_probing"].count() < made["self_probing_recorded"].count()
+    texts = prepared("vlcb_replies", tmp_path / "public", tmp_path / "out")
+    texts = texts.sort_values(["model", "item"])["reply"]
+    by_item = replies.dropna(subset="reply").sort_values(["model", "item"])["reply"]
+    assert texts.tolist() == by_item.tolist()
 
 
 def test_text_answers_come_back_and_values_above_1_do_not(tmp_path):

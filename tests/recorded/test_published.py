@@ -11,7 +11,7 @@ from medcal_nb.answers.recorded import load_readings, load_recorded, recorded_fo
 PUBLISHED = recorded_folder() / "published"
 TABLES = list(pd.read_csv(PUBLISHED / "vlcb.csv").itertuples())
 # those of other names than theirs
-VLCB = {"PTRUE": "p_true", "SELF_PROBING": "verbalized"}
+VLCB = {"PTRUE": "p_true", "SELF_PROBING": "self_probing_recorded"}
 VLCB |= {"II": "probe_internalinspector"}
 
 

@@ -15,7 +15,6 @@ from pathlib import Path
 import pandas as pd
 
 from medcal_nb import ask as asking
-from medcal_nb.answer_key import answer_key
 from medcal_nb.answers import AnswerLog
 from medcal_nb.answers.columns import as_json
 from medcal_nb.answers.samples import one_answer_an_item
@@ -34,6 +33,7 @@ from medcal_nb.ask.strategies import (
 from medcal_nb.ask.strategy import Plan, Program, Strategy
 from medcal_nb.datasets import Item, load_items
 from medcal_nb.files import file_hash
+from medcal_nb.words import answer_key
 
 from .record import HOME
 

@@ -24,6 +24,7 @@ from medcal_nb.files import file_hash
 SOURCES: dict[str, Callable[[Path], pd.DataFrame]] = {
     "vlcb": vlcb.read,
     "vlcb_items": vlcb_items.read,
+    "vlcb_replies": vlcb.read_replies,
     "vlm_uncertainty_bench": vlm_uncertainty_bench.read,
     "mmlu_pro_text": mmlu_pro_text.read,
     "viper": viper.read,

@@ -3,7 +3,7 @@
 import pandas as pd
 import pytest
 
-from medcal_nb.answer_key import NOTHING, answer_key, is_nothing
+from medcal_nb.words import NOTHING, answer_key, is_nothing
 
 NO_ANSWER = """NA|N/A|n/a|None|nan|NaN|null|-|–|?|unknown|Refused|#N/A|<NA>|Error: timeout|ERROR
 [ERROR] 429 rate limit|RateLimitError: 429|openai.APIError: x|API error 500|429 Too Many Requests

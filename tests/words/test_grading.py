@@ -8,8 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from medcal_nb.answer_key import answer_key
-from medcal_nb.grading import grade_table, is_correct
+from medcal_nb.words import answer_key, grade_table, is_correct
 
 SIDES = ["left lung", "right lung", "both lungs", "neither"]
 

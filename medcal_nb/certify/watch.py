@@ -7,10 +7,15 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
-from ._check import check_correct, check_groups, check_level, check_whole
-from .resampling import Bootstrap, FloatArray
-from .rows import arrays, image_labels, measured, rows_by
-from .selective import one_answer_an_image
+from medcal_nb.measure._check import (
+    check_correct,
+    check_groups,
+    check_level,
+    check_whole,
+)
+from medcal_nb.measure.resampling import Bootstrap, FloatArray
+from medcal_nb.measure.rows import arrays, image_labels, measured, rows_by
+from medcal_nb.measure.selective import one_answer_an_image
 
 #: Bets, as shares of the largest: each is the best where the risk has come so far from α to 1.
 BETS = (0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.7)

@@ -5,9 +5,8 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from medcal_nb.answer_key import answer_key
 from medcal_nb.errors import MedcalError
-from medcal_nb.replies import read_replies
+from medcal_nb.words import answer_key, read_replies
 
 # text of a reply, answer and confidence; replies of one run are read together
 TABLE = pd.read_csv(

@@ -4,18 +4,18 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from medcal_nb import measure
-from medcal_nb.measure.watch import BETS
+from medcal_nb import certify
+from medcal_nb.certify.watch import BETS
 
 
 def alarm_after(errors, **rule):
-    alarm = measure.watch(errors, risk=0.2, **rule)["alarm"].to_numpy()
+    alarm = certify.watch(errors, risk=0.2, **rule)["alarm"].to_numpy()
     return alarm.argmax() + 1 if alarm[-1] else np.inf
 
 
 def test_the_evidence_by_hand():
     errors = [0, 1, np.nan, 1, 0]
-    table = measure.watch(errors, risk=0.2, run_length=5)
+    table = certify.watch(errors, risk=0.2, run_length=5)
     evidence = np.zeros(len(BETS))
     for row, wrong in zip(table.itertuples(), errors, strict=True):
         if not np.isnan(wrong):
@@ -24,9 +24,9 @@ def test_the_evidence_by_hand():
     assert table["n"].tolist() == [1, 2, 2, 3, 4]
     assert table["errors"].tolist() == [0, 1, 1, 2, 2]
     assert table["alarm"].tolist() == [False, False, False, True, True]
-    long = measure.watch([1] * 3000, risk=0.2)
+    long = certify.watch([1] * 3000, risk=0.2)
     assert np.isfinite(long["evidence"]).all()
-    assert measure.watch([np.nan], risk=0.2)["evidence"].tolist() == [0]
+    assert certify.watch([np.nan], risk=0.2)["evidence"].tolist() == [0]
 
 
 def test_false_alarms_come_no_sooner_than_promised():
@@ -62,13 +62,13 @@ def test_orders_by_threshold_and_image(rng):
     after = good.assign(correct=rng.random(900) > np.repeat([0.1, 0.5, 0.1], 300))
     thresholds = pd.DataFrame({"model": models, "threshold": [0.6, 0.6, np.inf]})
     rule = {"risk": 0.2, "by": ["model"]}
-    table = measure.watch_table(good, after, thresholds, n_before=500, **rule)
+    table = certify.watch_table(good, after, thresholds, n_before=500, **rule)
     shifted, sound = table.itertuples(index=False)
     assert (shifted.model, sound.model) == ("shifted", "sound")
     assert sound.median_delay == np.inf
     assert sound.early < 0.05
     assert shifted.median_delay < 60
-    again = measure.watch_table(good, after, thresholds, n_before=500, **rule)
+    again = certify.watch_table(good, after, thresholds, n_before=500, **rule)
     pd.testing.assert_frame_equal(table, again)
 
 
@@ -82,4 +82,4 @@ def test_orders_by_threshold_and_image(rng):
 )
 def test_bad_input_is_refused(change, words):
     with pytest.raises(ValueError, match=words):
-        measure.watch(**({"errors": [0, 1], "risk": 0.2} | change))
+        certify.watch(**({"errors": [0, 1], "risk": 0.2} | change))

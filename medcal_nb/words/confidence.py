@@ -24,9 +24,11 @@ import math
 import re
 from typing import NamedTuple
 
-from medcal_nb.answer_key import in_digits, is_refusal
 from medcal_nb.errors import MedcalError
-from medcal_nb.replies.parsing import FILE, LED, SURE, WORDS, clean, trimmed
+from medcal_nb.words.key import in_digits
+from medcal_nb.words.lists import FILE, WORDS
+from medcal_nb.words.parsing import LED, SURE, clean, trimmed
+from medcal_nb.words.says import is_refusal
 
 #: Phrases of likelihood and what people take them to mean (sources in words.toml).
 LIKELIHOOD = FILE["likelihood"]

@@ -1,0 +1,26 @@
+"""Certifying: a threshold of the confidence from few grades, and how it fares in use.
+
+What is exported here is statistics: arrays and tables in, tables out; it needs numpy, scipy and
+pandas.
+"""
+
+from .design import usual_starts
+from .methods import MethodCertificates, certify_methods
+from .rule import Certificate, certify
+from .trials import certify_table
+from .watch import watch, watch_table
+
+__all__ = [
+    "Certificate",
+    "MethodCertificates",
+    "certify",
+    "certify_methods",
+    "certify_table",
+    "usual_starts",
+    "watch",
+    "watch_table",
+]
+
+
+def __dir__() -> list[str]:
+    return __all__

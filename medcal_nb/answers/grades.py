@@ -162,19 +162,7 @@ class GradeSheet:
         """Take the grades of the sheet over; return how many there are."""
         if self.rows.empty:
             return 0
-        rows = self.rows
-        place = _keys(self.pool).get_indexer(_keys(rows))
-        refuse("item_id", rows["item_id"], place < 0, "is no answer of the pool", _BACK)
-        words = rows[GRADE].fillna("").str.strip().str.casefold()
-        is_filled = words != ""
-        is_odd = is_filled & ~words.isin(_RIGHT | _WRONG)
-        refuse(GRADE, rows[GRADE], is_odd, "is no grade", _GRADES)
-        right = words[is_filled].isin(_RIGHT).groupby(place[is_filled])
-        is_twice = (right.transform("nunique") > 1).reindex(
-            rows.index, fill_value=False
-        )
-        refuse("item_id", rows["item_id"], is_twice, "has two grades", "leave one")
-        grades = right.first()
+        grades = grades_of(self.rows, self.pool)
         self.grades[grades.index] = grades
         return len(grades)
 
@@ -236,6 +224,26 @@ class GradeSheet:
         with new_file(to, force=True) as part:
             text = json.dumps(content, indent=1, ensure_ascii=False)
             part.write_text(f"{text}\n", encoding="utf-8")
+
+
+def grades_of(rows: pd.DataFrame, pool: pd.DataFrame) -> pd.Series:
+    """Whether answers are right, by their place in the pool, as the rows of a sheet say it.
+
+    Raises
+    ------
+    MedcalError
+        If a row is none of the pool, or its grade cannot be read, or is another than before.
+    """
+    place = _keys(pool).get_indexer(_keys(rows))
+    refuse("item_id", rows["item_id"], place < 0, "is no answer of the pool", _BACK)
+    words = rows[GRADE].fillna("").str.strip().str.casefold()
+    is_filled = words != ""
+    is_odd = is_filled & ~words.isin(_RIGHT | _WRONG)
+    refuse(GRADE, rows[GRADE], is_odd, "is no grade", _GRADES)
+    right = words[is_filled].isin(_RIGHT).groupby(place[is_filled])
+    is_twice = (right.transform("nunique") > 1).reindex(rows.index, fill_value=False)
+    refuse("item_id", rows["item_id"], is_twice, "has two grades", "leave one")
+    return right.first()
 
 
 def _keys(table: pd.DataFrame) -> pd.MultiIndex:

@@ -22,6 +22,7 @@ from medcal_nb.answers import (
     without_formulas,
     write_undecided,
 )
+from medcal_nb.answers.checks import with_checks
 from medcal_nb.answers.recorded import recorded_entry, recorded_names
 from medcal_nb.answers.together import together
 from medcal_nb.errors import MedcalError, NotEnough, check_known
@@ -50,6 +51,7 @@ def write_report(
     group: Sequence[str] = (),
     transfer_from: str = "",
     beside: PathLike = "",
+    checked: PathLike | None = None,
     **columns: Any,
 ) -> Path:
     """Write one page on a file of answers into a folder, whole or not at all.
@@ -73,6 +75,8 @@ def write_report(
     beside : path or str, optional
         Answers of others, such as ``vlcb``: the models of the file are compared with each of these
         on the questions that both answered.
+    checked : path, optional
+        A sheet of `medcal check` with a person's grades of a random share of the answers.
     **columns
         As of :func:`medcal_nb.answers.load_answers`.
 
@@ -103,6 +107,8 @@ def write_report(
         answers = in_order(load_answers(file, **columns))
         for name in group:
             check_known(name, answers.columns, "column")
+        if checked:
+            answers = with_checks(answers, checked)
         compared = None
         if beside:
             tables = {str(beside): load_answers(beside), str(file): answers}

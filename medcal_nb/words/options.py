@@ -27,6 +27,8 @@ from medcal_nb.words.lists import FILE
 
 #: "A: left lung", "(A) left lung", "A. left lung": a letter, its sign, and the text of the option.
 _LETTERED = re.compile(r"\s*[(\[]?\s*([A-Za-z])\s*([).:\]])\s*(?=\S)(.*)", re.DOTALL)
+#: The same, or "A (left lung)": what stands behind a letter.
+_MARKED = re.compile(r"\W*[A-Za-z]\s*[).:\](]+\s*(.*)", re.DOTALL)
 #: Where an option begins in a text of several.
 _BEGINS = re.compile(r"(?:^|(?<=[\s,;|]))[(\[]?([A-Z])(?:[)\]:]\s*|\.\s+)(?=\S)")
 _KEY = re.compile(
@@ -121,8 +123,8 @@ class Options:
         if letter is None or (begun and _LETTERED.match(self.texts[begun[0]])):
             return self._by_words(text, key, inside)
         # "B. left lung", "left lung (B)": the words beside a letter may be those of another option
-        marked = _LETTERED.match(text)
-        behind = self._inside(answer_key(marked[3])) if marked else []
+        marked = _MARKED.match(text)
+        behind = self._inside(answer_key(marked[1])) if marked else []
         beside = {option for option, start, _ in [*behind, *inside] if start == 0}
         return frozenset({letter} | beside)
 
@@ -327,7 +329,7 @@ def _text(value: Any) -> str:
 # --- a letter ------------------------------------------------------------------------------------
 
 _OPTION = "option|choice|answer|letter|opción|opção|réponse|antwort|вариант|选项|选|選"
-_ENDS = r"\s*(?:[.):,\]|;!-](?!\w)|[.):](?=\w)|$|\n|\(\d|\d{1,3}\s*(?:%|$)|(?:is|because|since)\b)"
+_ENDS = r"\s*(?:[.):,\]|;!-](?!\w)|[.):](?=\w)|$|\n|\(|\d{1,3}\s*(?:%|$)|(?:is|because|since)\b)"
 #: "(B)", "Option B", "B. left lung"; "I would choose B"; "left lung (B)".
 _LETTER_FORMS = [
     re.compile(form, re.IGNORECASE)
@@ -354,6 +356,17 @@ _REJECTING = frozenset(FILE["lists"]["rejecting"].split())
 _RULED_OUT = re.compile(
     r"\s(?:(?:is|are|was|can be|has been) )?(?:excluded|ruled out|unlikely|not likely|wrong)\b"
 )
+
+
+def is_list_of_options(text: str) -> bool:
+    """Whether a text goes through several options by their letters, and names none.
+
+    Examples
+    --------
+    >>> is_list_of_options("A: no. B: yes."), is_list_of_options("B: yes.")
+    (True, False)
+    """
+    return len(set(_LISTED.findall(text))) > 1
 
 
 def option_letter(text: str) -> str | None:

@@ -1,14 +1,12 @@
 """Which column of somebody's table is which of ours, where that is plain; else it is asked."""
 
-import contextlib
-import json
 import re
 import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from string import ascii_uppercase
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from medcal_nb.answers.columns import (
@@ -21,7 +19,7 @@ from medcal_nb.answers.columns import (
     flags,
 )
 from medcal_nb.errors import MedcalError, did_you_mean
-from medcal_nb.words import grade_table, is_nothing, read_replies
+from medcal_nb.words import grade_table, is_nothing, options_of, read_replies
 
 #: Ours that are a column where the table has one of the name, else one value for all rows.
 COLUMN_OR_VALUE = columns_of("value")
@@ -41,6 +39,8 @@ OWN = "as read: "
 _OF_MODELS = ("_confidence", "_conf", "_correct", "_answer", "_prediction")
 _ANSWERS = frozenset(KNOWN["grades"]["answers"].split())
 _NUMBER = r"\s*[+-]?[\d.,]+(?:[eE][+-]?\d+)?\s*%?\s*"
+#: A column of one option of each question.
+_OPTION_COLUMN = re.compile(r"([A-Z])|(?i:(?:option|opt|choice)s?[ _.]?([a-z]))")
 _MOST_WORDS = 50
 _MOST_LOOKED_AT = 5000
 
@@ -125,6 +125,7 @@ def recognise(
         named={*named},
     )
     _by_name(found, named)
+    _fill_options(found)
     _fill_from_replies(found, scale)
     if {"correct", "answer"} <= {*found.taken} and not {"correct", "gold"} & {*named}:
         _ask_for_gold(found)
@@ -265,6 +266,25 @@ def sample_of(raw: pd.DataFrame, names: Sequence[str]) -> pd.DataFrame:
     return raw[[*names]].iloc[::step].dropna()
 
 
+def _fill_options(found: Recognised) -> None:
+    """Take the options from columns A, B, C … (or option_a, option_b …) where there are such."""
+    if "options" in {*found.taken, *found.named}:
+        return
+    taken = {*found.taken.values()}
+    columns = {}
+    for name in found.table.columns.difference(taken, sort=False):
+        letter = _OPTION_COLUMN.fullmatch(str(name).strip())
+        if letter:
+            columns[name] = (letter[1] or letter[2]).upper()
+    letters = sorted(columns.values())
+    if len(letters) < 2 or letters != [*ascii_uppercase[: len(letters)]]:
+        return
+    table = found.table[[*columns]].rename(columns=columns)
+    table = table.astype(object).where(table.notna(), None)
+    found.add("options", table.to_dict("records"))
+    found.assumed.append(f"options from {len(letters)} columns, A to {letters[-1]}")
+
+
 # --- replies -------------------------------------------------------------------------------------
 
 
@@ -302,7 +322,7 @@ def read_column(
     taken = found.taken
     options = kinds = pd.Series(None, table.index, dtype=object)
     if "options" in taken:
-        options = table[taken["options"]].map(listed)
+        options = options_of(table[taken["options"]])
     if "question_type" in taken:
         kinds = known_kinds(table[taken["question_type"]])
     runs = [table[taken[name]] for name in _RUN if name in taken]
@@ -338,16 +358,6 @@ def _about_replies(read: pd.DataFrame, name: object) -> str:
         example = f"{row.reply[-60:]!r}: {row.answer or '–':.40}, {row.confidence:.3g}"
         examples.append(example)
     return f"{sentence} ({shown}); {'; '.join(examples)}"
-
-
-def listed(cell: Any) -> list | None:
-    """The options of a question: of a list, a table by letter, or one of these as JSON."""
-    if isinstance(cell, str):
-        with contextlib.suppress(ValueError, RecursionError):
-            cell = json.loads(cell)
-    if isinstance(cell, dict):
-        cell = [text for text in cell.values() if text is not None]
-    return [*cell] if isinstance(cell, list | tuple | np.ndarray) else None
 
 
 def known_kinds(values: pd.Series) -> pd.Series:

@@ -13,11 +13,11 @@ from pathlib import Path
 import pandas as pd
 
 from medcal_nb.answers import load_answers
-from medcal_nb.answers.recognise import listed
 from medcal_nb.datasets import load_items
 from medcal_nb.datasets.items import image_side
 from medcal_nb.errors import MedcalError, check_known
 from medcal_nb.measure import clustered_interval
+from medcal_nb.words import Options
 
 #: How many similar answers are counted, and how many a condition on likeness has to leave.
 NEAREST = 100
@@ -139,14 +139,11 @@ def in_folder(folder: Path, path: object) -> str | None:
     return str(whole) if whole.is_relative_to(folder) else None
 
 
-def _options(row: Mapping) -> list[str] | None:
-    """Return the answers to choose from, which a CSV file holds as JSON; None where open."""
-    options = listed(row["options"])
-    if options:
-        return [str(option) for option in options]
-    if row["question_type"] == "closed" and row["gold"] in ("yes", "no"):
-        return ["yes", "no"]
-    return None
+def _options(row: Mapping) -> Options | None:
+    """Return the answers to choose from, yes and no of a closed question; None where open."""
+    options = Options.read(row["options"])
+    is_closed = row["question_type"] == "closed" and row["gold"] in ("yes", "no")
+    return options or (Options.read(["yes", "no"]) if is_closed else None)
 
 
 def similar_answers(

@@ -22,7 +22,7 @@ from medcal_nb.reader.cases import (
     open_casebook,
     similar_answers,
 )
-from medcal_nb.words import is_correct, option_index
+from medcal_nb.words import Options, is_correct
 
 #: Longest side of an image in pixels.
 LARGEST = 1500
@@ -142,6 +142,7 @@ def _case(book: Casebook, case: pd.Series) -> dict:
     return {
         **case[[*_OF_CASE]],
         **_grades(case),
+        "options": [*case["options"].texts] if case["options"] else None,
         "image": picture(case["image"]),
         "confidence": float(case["confidence"]),
         "similar": error_rate(similar) if len(similar) else None,
@@ -156,18 +157,25 @@ def _grades(case: pd.Series) -> dict:
     it is right; ``right``, for each option; ``golds``, the answers that are right. What is not
     known is None, and nothing is right of an open question: its answers are graded when read in.
     """
-    golds = golds_of(case)
-    options = case["options"] or []
+    shown = case["options"]
+    golds = [_text_of(gold, shown) for gold in golds_of(case)]
+    options = shown.texts if shown else ()
     answer = case["answer"]
     correct = None if pd.isna(case["correct"]) else bool(case["correct"])
-    chosen = option_index(answer, options)
+    chosen = shown.index(answer) if shown else None
     if chosen is not None:
         answer = options[chosen]
     kind = case["question_type"] or "choice"
-    right = [is_correct(option, golds, kind, options) for option in options]
+    right = [is_correct(option, golds, kind, shown) for option in options]
     if chosen is not None and correct is not None:
         right[chosen] = correct  # the same answer has the same grade
     return {"answer": answer, "correct": correct, "right": right, "golds": golds}
+
+
+def _text_of(gold: str, options: Options | None) -> str:
+    """Return the text of the option that a gold answer names, else the gold answer."""
+    right = options.index(gold) if options else None
+    return gold if options is None or right is None else options.texts[right]
 
 
 def picture(image: bytes | str | None) -> str:

@@ -12,16 +12,23 @@ from pathlib import Path
 from typing import Any
 
 import jinja2
+import matplotlib as mpl
 import pandas as pd
 from tqdm import tqdm
 
-from medcal_nb.answers import load_answers, without_formulas, write_undecided
+from medcal_nb.answers import (
+    in_order,
+    load_answers,
+    without_formulas,
+    write_undecided,
+)
 from medcal_nb.answers.recorded import recorded_entry, recorded_names
 from medcal_nb.answers.together import together
 from medcal_nb.errors import MedcalError, NotEnough, check_known
 from medcal_nb.files import PathLike, file_hash, new_folder
 from medcal_nb.measure import Bootstrap
 from medcal_nb.measure.rows import image_labels, images_known
+from medcal_nb.plots import STYLE
 from medcal_nb.report import parts
 from medcal_nb.report.sections import Judged, Section, lead, sections_of
 from medcal_nb.wording import latex_table, show
@@ -93,7 +100,7 @@ def write_report(
     ):
         warnings.simplefilter("ignore")
         warnings.filterwarnings("always", category=UserWarning, module="medcal_nb")
-        answers = load_answers(file, **columns)
+        answers = in_order(load_answers(file, **columns))
         for name in group:
             check_known(name, answers.columns, "column")
         compared = None
@@ -177,8 +184,10 @@ def _write(folder: Path, report: Judged, sections: dict[str, Section]) -> None:
     for name, section in sections.items():
         if section.figure is not None:
             path = folder / "figures" / f"{name}.png"
-            for picture in (path, path.with_suffix(".svg")):
-                section.figure.savefig(picture, bbox_inches="tight", transparent=True)
+            how = {"bbox_inches": "tight", "transparent": True}
+            with mpl.style.context(STYLE):  # what is saved follows it, too
+                section.figure.savefig(path, **how)
+                section.figure.savefig(path.with_suffix(".svg"), **how)
             pictures[name] = base64.b64encode(path.read_bytes()).decode()
         table = section.table
         if table is None:

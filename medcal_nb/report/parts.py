@@ -310,13 +310,12 @@ def beside(compared: pd.DataFrame, *, ci: Bootstrap) -> tuple[Figure, pd.DataFra
         plots.forest(scores, "accuracy", ax=axes[0], **shown)
         line = {"calibrated": 0.0}
         plots.forest(scores, "gap", reference=line, ax=axes[1], **shown)
-        names = axes[0].get_legend_handles_labels()
-        fig.legend(*names, loc="outside lower center", ncols=3)
+        plots.title_and_key(fig, "Accuracy and overconfidence", ncols=3)
     return fig, pd.concat(tables, ignore_index=True)
 
 
 def calibration_figure(answers: pd.DataFrame) -> tuple[Figure, pd.DataFrame]:
-    """A calibration square for each entry, its correct and wrong answers below it.
+    """A reliability diagram for each entry, its correct and wrong answers below it.
 
     Parameters
     ----------
@@ -338,25 +337,21 @@ def calibration_figure(answers: pd.DataFrame) -> tuple[Figure, pd.DataFrame]:
     if not parts:
         raise NotEnough("No answer has both a confidence and a grade")
     with mpl.style.context(plots.STYLE):
-        size = (2.5 * len(parts) + 0.5, 4.2)
+        size = (max(2.5 * len(parts) + 0.5, 4.5), 4.4)
         fig = Figure(figsize=size, layout="constrained")
-        axes = fig.subplots(1, len(parts), squeeze=False)
-        below: Any = None  # the counts share one scale
-        for above, (key, part) in zip(axes.flat, parts, strict=True):
+        shared: dict[str, Any] = {"sharex": True, "sharey": "row", "squeeze": False}
+        axes = fig.subplots(2, len(parts), height_ratios=[2, 1], **shared)
+        for (above, below), (key, part) in zip(axes.T, parts, strict=True):
             pair = arrays(part)
             table = measure.value_table(*pair, groups=image_labels(part))
-            plots.calibration(table, ax=above)
-            # as wide as the square, whatever room there is
-            place = [0, -0.56, 1, 0.42]
-            below = above.inset_axes(place, sharex=above, sharey=below)
-            plots.outcomes(table, ax=below)
-            above.set(title=fill(key["model"], 24), xlabel="", anchor="S")
-            below.set_ylabel("answers:\ncorrect, wrong")
-            below.locator_params(axis="y", nbins=6)
+            name = key["model"]
+            plots.calibration(table, model=name, ax=above)
+            plots.outcomes(table, model=name, ax=below)
+            number = plots.number_of(table[["n"]].sum())
+            above.set(title=f"{fill(name, 24)}\n{number}", xlabel="")
+            below.set_box_aspect(0.5)  # as wide as the square above it
             tables.append(table.assign(**key))
-        marks, names = above.get_legend_handles_labels()
-        bars, kinds = below.get_legend_handles_labels()
-        marks += bars
-        names += kinds
-        fig.legend(marks, names, loc="outside lower left", ncols=1 + len(parts))
+        for ax in axes.flat:
+            ax.label_outer()
+        plots.title_and_key(fig, "Accuracy at each confidence", ncols=3)
     return fig, pd.concat(tables, ignore_index=True)

@@ -9,7 +9,8 @@ from medcal_nb.words.confidence import (
 )
 from medcal_nb.words.grading import RULES, Grade, grade, grade_table, is_correct
 from medcal_nb.words.key import NOTHING, answer_key, is_nothing
-from medcal_nb.words.options import option_index, option_letter
+from medcal_nb.words.measured import bench_sentence
+from medcal_nb.words.options import Options, option_letter, options_of
 from medcal_nb.words.parsing import parse_answer
 from medcal_nb.words.says import yes_no
 from medcal_nb.words.table import read_replies
@@ -19,13 +20,15 @@ __all__ = [
     "NOTHING",
     "RULES",
     "Grade",
+    "Options",
     "answer_key",
+    "bench_sentence",
     "grade",
     "grade_table",
     "is_correct",
     "is_nothing",
-    "option_index",
     "option_letter",
+    "options_of",
     "parse_answer",
     "parse_confidence",
     "parse_guesses",

@@ -17,7 +17,8 @@ import pandas as pd
 
 from medcal_nb.words.key import answer_key, is_nothing
 from medcal_nb.words.lists import FILE
-from medcal_nb.words.options import option_index, option_letter
+from medcal_nb.words.measured import bench_sentence
+from medcal_nb.words.options import Options, option_letter, options_of
 from medcal_nb.words.parsing import stated_answer
 from medcal_nb.words.says import is_refusal, only_yes_no, yes_no
 
@@ -91,7 +92,7 @@ def is_correct(
     answer: object,
     gold: object,
     question_type: str | None = None,
-    options: Sequence[str] | None = None,
+    options: Options | Sequence[str] | None = None,
 ) -> bool | None:
     """Decide whether an answer is right.
 
@@ -104,8 +105,8 @@ def is_correct(
     question_type : {"closed", "choice", "open"}, optional
         The gold answer of a closed question is read as yes or no by its first word; otherwise it
         is one where it is nothing else.
-    options : list of str, optional
-        The options of a question, in the order they were shown.
+    options : Options or what `Options.read` takes, optional
+        The options of a question.
 
     Returns
     -------
@@ -128,7 +129,7 @@ def grade(
     answer: object,
     gold: object,
     question_type: str | None = None,
-    options: Sequence[str] | None = None,
+    options: Options | Sequence[str] | None = None,
 ) -> Grade:
     """Grade an answer, and say by which rule.
 
@@ -144,9 +145,9 @@ def grade(
     """
     text = stated_answer(_text(answer))
     golds = [stated_answer(_text(one)) for one in _several(gold)]
-    shown = [_text(one) for one in _several(options)]
+    shown = Options.read(options)
     # an option may be called as nothing is
-    keys = {answer_key(one) for one in shown} - {""}
+    keys = {answer_key(one) for one in shown.texts} if shown else set()
     golds = [one for one in golds if answer_key(one) in keys or not is_nothing(one)]
     if not golds or not answer_key(text):
         return Grade(None, "empty")
@@ -181,7 +182,7 @@ def grade_table(table: pd.DataFrame) -> pd.DataFrame:
     names = [name for name in _ASKED if name in table]
     columns = []
     for name in names:
-        cells = table[name]
+        cells = options_of(table[name]) if name == "options" else table[name]
         columns.append(cells.map(_hashable) if cells.dtype == object else cells)
     cases = pd.MultiIndex.from_arrays(columns)
     codes, different = cases.factorize()
@@ -200,18 +201,21 @@ def _against(
     text: str,
     gold: str,
     question_type: str | None,
-    options: list[str],
+    options: Options | None,
 ) -> Grade:
     """Grade a text that is not empty against one gold answer."""
     wanted = yes_no(gold) if question_type == "closed" or only_yes_no(gold) else None
     stated = wanted and yes_no(_unmarked(text))
     if stated:
         return Grade(stated == wanted, "yes or no")
-    if any(options):
-        right = option_index(gold, options)
-        chosen = option_index(text, options)
-        if right is not None and chosen is not None:
-            return Grade(chosen == right, "option")
+    if options:
+        right = options.index(gold)
+        chosen = options.named(text)
+        if right is not None and chosen:
+            is_one = len(chosen) == 1
+            return (
+                Grade(right in chosen, "option") if is_one else Grade(None, "undecided")
+            )
         if right is None:  # a number of an option, it may be: of which count?
             is_same = answer_key(text) == answer_key(gold)
             return Grade(True, "same words") if is_same else Grade(None, "undecided")
@@ -219,7 +223,8 @@ def _against(
         return by_letter
     by_words = _by_words(_unmarked(text), gold)
     is_said = by_words.rule in ("same words", "denied")
-    return by_words if is_said or not wanted else Grade(None, "undecided")
+    is_open = not (wanted or options)
+    return by_words if is_said or is_open else Grade(None, "undecided")
 
 
 def _by_letter(text, gold):
@@ -331,4 +336,6 @@ def _summary(graded):
     counts = counts[counts > 0]
     rules = "; ".join(f"{RULES[rule]} ({count:,})" for rule, count in counts.items())
     n_graded = graded["correct"].count()
-    return f"{n_graded:,} of {len(graded):,} answers graded: {rules}."
+    return (
+        f"{n_graded:,} of {len(graded):,} answers graded: {rules}. {bench_sentence()}"
+    )

@@ -7,9 +7,12 @@ articles and plurals are gone, number words are digits, and British spelling is 
 import re
 import unicodedata
 
-from medcal_nb.words.lists import FILE
+from medcal_nb.words.lists import FILE, WORDS
 
-_ARTICLES = frozenset(("a", "an", "the"))
+#: Articles: "a mass". "A. fumigatus", "vitamin A", "hepatitis A virus" and "A" alone hold none.
+_ARTICLE = re.compile(
+    rf"\b((?:{WORDS['before_letter']})\s+a)\b|(?<![\w.-])(?:the|an|a)\s+(?=[^\W_])"
+)
 _NUMBER_WORDS: list[str] = FILE["lists"]["numbers"].split()
 _SMALL = _NUMBER_WORDS[:20]
 _TENS = _NUMBER_WORDS[20:]
@@ -73,9 +76,8 @@ def answer_key(text: object) -> str:
     text = in_digits(re.sub(r"(?<=\d),(?=\d{3}\b)", "", text))
     text = re.sub(r"\bx[\s-]?rays?\b", "xray", text)
     text = re.sub(r"(?<=\d)(?=[^\W\d_])", " ", text)
-    words = _WORD.findall(text)
-    forms = [_form(word) for word in words if word not in _ARTICLES]
-    return " ".join(forms or words)  # an answer that is nothing but "A" stays one
+    text = _ARTICLE.sub(lambda article: article[1] or "", text)
+    return " ".join(_form(word) for word in _WORD.findall(text))
 
 
 def is_nothing(text: object) -> bool:

@@ -1,11 +1,330 @@
-"""Which option of a question a short answer names."""
+"""The options of a question as a value, and which of them a text names.
 
+Options are letters (or the keys of a table) with their texts. They come as a list, a table by
+letter, a text ("A) left lung B) right lung") or one of these as JSON or as Python writes it; texts
+that carry their own letters ("A: left lung") are taken apart. A letter counts where it stands as a
+letter, and the words of an option that begin a text count before it: "C. difficile infection" is no
+choice of C.
+"""
+
+import ast
+import json
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
 from functools import lru_cache
+from itertools import pairwise
+from string import ascii_uppercase
+from typing import Any
 
-from medcal_nb.words.key import answer_key
+import numpy as np
+import pandas as pd
+
+from medcal_nb.errors import MedcalError
+from medcal_nb.words.key import answer_key, is_nothing
 from medcal_nb.words.lists import FILE
+
+#: "A: left lung", "(A) left lung", "A. left lung": a letter, its sign, and the text of the option.
+_LETTERED = re.compile(r"\s*[(\[]?\s*([A-Za-z])\s*([).:\]])\s*(?=\S)(.*)", re.DOTALL)
+#: Where an option begins in a text of several.
+_BEGINS = re.compile(r"(?:^|(?<=[\s,;|]))[(\[]?([A-Z])(?:[)\]:]\s*|\.\s+)(?=\S)")
+_KEY = re.compile(
+    r"(?:option|opt|choice|op)?[\s_]*[(\[]?([A-Za-z]|\d{1,2})[)\].:]*", re.I
+)
+_SPLITS = ("\n", "|", ";", "/")
+
+
+@dataclass(frozen=True)
+class Options:
+    """The options of a question.
+
+    Attributes
+    ----------
+    texts : tuple of str
+        In the order in which they were shown.
+    names : tuple of str
+        The letter of each, or its key in capitals: ``("A", "B")``, ``("1", "2")``.
+
+    Examples
+    --------
+    >>> Options.read({"B": "right lung", "A": "left lung"}).text_of("A")
+    'left lung'
+    >>> Options.read("A) left lung B) right lung").texts
+    ('left lung', 'right lung')
+    """
+
+    texts: tuple[str, ...]
+    names: tuple[str, ...]
+
+    def __len__(self) -> int:
+        return len(self.texts)
+
+    @classmethod
+    def read(cls, cell: Any) -> "Options | None":
+        """Options from what a cell holds, None where it holds nothing.
+
+        Parameters
+        ----------
+        cell : Options, str, list, tuple, ndarray, Series, mapping or None
+            A mapping is by letter or key; one of "label" and "text" holds two lists. Members that
+            are missing are no options.
+
+        Raises
+        ------
+        MedcalError
+            Where it holds something that is no options.
+        """
+        if isinstance(cell, Options):
+            return cell
+        value = _parsed(cell)
+        if value is None:
+            return None
+        if isinstance(value, Mapping):
+            pairs = _of_table(value)
+        else:
+            pairs = _of_list([_text(one) for one in value])
+        texts = tuple(text for text, _ in pairs)
+        names = tuple(name for _, name in pairs)
+        if len(set(names)) < len(names):
+            raise _no_options(cell)
+        return cls(texts, names) if pairs else None
+
+    def text_of(self, name: object) -> str | None:
+        """The text of the option of a letter or key, None where there is none."""
+        key = str(name).strip().upper()
+        return self.texts[self.names.index(key)] if key in self.names else None
+
+    def named(self, text: str) -> frozenset[int]:
+        """Which options a text may name, by their places: one, none, or several where in doubt.
+
+        An option is named by its words alone, by its letter ("B", "(b)", "B. left lung", "The
+        answer is B") or by its words among others, unless the words before reject it. Words that
+        begin the text go before a letter. An option inside a longer one ("lung" in "left lung") is
+        not meant by the longer one's words.
+
+        Examples
+        --------
+        >>> sides = Options.read(["left lung", "right lung"])
+        >>> sides.named("It is the right lung."), sides.named("B. left lung")
+        (frozenset({1}), frozenset({0, 1}))
+        """
+        key = answer_key(text)
+        same = self._same(text, key)
+        letter = self._of_letter(text)
+        if same:
+            # "B" may be the text of one option and the letter of another
+            is_bare = letter is not None and len(key) <= 2
+            return same | {letter} if is_bare and letter is not None else same
+        inside = self._inside(key)
+        begun = inside[0] if inside and inside[0][1] == 0 else None
+        if letter is None or (begun and _LETTERED.match(self.texts[begun[0]])):
+            return self._by_words(text, key, inside)
+        # "B. left lung", "left lung (B)": the words beside a letter may be those of another option
+        marked = _LETTERED.match(text)
+        behind = self._inside(answer_key(marked[3])) if marked else []
+        beside = {option for option, start, _ in [*behind, *inside] if start == 0}
+        return frozenset({letter} | beside)
+
+    def index(self, text: str) -> int | None:
+        """The place of the one option that a text names, or None.
+
+        Examples
+        --------
+        >>> Options.read(["C. difficile", "E. coli"]).index("C. difficile infection")
+        0
+        """
+        named = self.named(text)
+        return next(iter(named)) if len(named) == 1 else None
+
+    def _same(self, text: str, key: str) -> frozenset[int]:
+        """The options whose words are all of a text."""
+        same = [i for i, option in enumerate(self._keys) if option == key]
+        if len(same) > 1:  # options that differ in case or an article only
+            exact = [i for i in same if self.texts[i].strip() == text.strip()]
+            same = exact or same
+        return frozenset(same)
+
+    def _of_letter(self, text: str) -> int | None:
+        """The place of the option whose letter, or key, stands in a text as one."""
+        letter = option_letter(text)
+        if letter is None and any(name.isdigit() for name in self.names):
+            number = _NUMBER.fullmatch(text.strip())
+            letter = number[1] if number else None
+        return self.names.index(letter) if letter in self.names else None
+
+    def _inside(self, key: str) -> list[tuple[int, int, int]]:
+        """The options whose words stand in a key: place of the option, start and end of them."""
+        inside = []
+        for match in _any_of(self._keys).finditer(key):
+            for i, option in enumerate(self._keys):
+                if option == match[0]:
+                    inside.append((i, match.start(), match.end()))
+        return inside
+
+    def _by_words(
+        self, text: str, key: str, inside: list[tuple[int, int, int]]
+    ) -> frozenset[int]:
+        """The options named by their words among others, but for those that are rejected.
+
+        Of several the one that alone stands in the first sentence, if the text begins with it.
+        """
+        named = set()
+        last = 0
+        for option, start, end in inside:
+            before = key[last:start].split()[-3:]
+            ruled_out = _RULED_OUT.match(key, end)
+            last = ruled_out.end() if ruled_out else end
+            if not ruled_out and not _REJECTING & {*before}:
+                named.add(option)
+        first = _FIRST.match(text)
+        if len(named) > 1 and first and first.end() < len(text):
+            begun = self.named(first[0])
+            if len(begun) == 1 and inside[0][1] == 0:
+                return begun
+        return frozenset(named)
+
+    @property
+    def _keys(self) -> tuple[str, ...]:
+        return _keys_of(self.texts)
+
+
+def options_of(cells: pd.Series) -> pd.Series:
+    """The options of each row of a column: `Options`, or None where a cell holds nothing.
+
+    Raises
+    ------
+    MedcalError
+        Naming the row (counted from 1) of the first cell that holds no options.
+    """
+    known: dict[str, Options | None] = {}
+    read = []
+    for row, cell in enumerate(cells, 1):
+        key = repr(cell)
+        if key not in known:
+            try:
+                known[key] = Options.read(cell)
+            except MedcalError as error:
+                raise MedcalError(
+                    f"row {row}, column '{cells.name}': {error}"
+                ) from None
+        read.append(known[key])
+    return pd.Series(read, cells.index, dtype=object)
+
+
+# --- from a cell ---------------------------------------------------------------------------------
+
+
+def _no_options(cell: Any) -> MedcalError:
+    return MedcalError(
+        f"{str(cell)!r:.80} are no options; write a JSON list "
+        '(["left lung", "right lung"]) or a table by letter ({"A": "left lung"})'
+    )
+
+
+def _parsed(cell: Any) -> Mapping | list | None:
+    """A cell as a mapping or a list; None where it holds nothing."""
+    if isinstance(cell, str):
+        cell = _written(cell)
+    if isinstance(cell, np.ndarray | pd.Series | tuple):
+        cell = [*cell]
+    if isinstance(cell, Mapping | list):
+        return cell or None
+    if cell is None or (pd.api.types.is_scalar(cell) and pd.isna(cell)):
+        return None
+    raise _no_options(cell)
+
+
+def _written(cell: str) -> Mapping | list | None:
+    """Options from a text: JSON, a list as Python or numpy writes it, or a text of several."""
+    cell = cell.strip()
+    if not re.search(r"\w", cell) or is_nothing(cell):
+        return None
+    literal = re.sub(r"^array\((.*?)(?:,\s*dtype=[^)]*)?\)$", r"\1", cell, flags=re.S)
+    literal = re.sub(r"(?<=[\[,])\s*nan\b", " None", literal)
+    # numpy writes no commas between texts
+    literal = re.sub(r"(?<=['\"])\s+(?=['\"])", ", ", literal)
+    for read, text in ((json.loads, cell), (ast.literal_eval, literal)):
+        with suppress(ValueError, SyntaxError, RecursionError, MemoryError, TypeError):
+            value = read(text)
+            if isinstance(value, list | dict | tuple):
+                return value if isinstance(value, dict) else [*value]
+    if parts := _lettered_parts(cell):
+        return dict(parts)
+    for sign in _SPLITS:
+        texts = [part.strip() for part in cell.split(sign)]
+        if len(texts) > 1:
+            return [text for text in texts if text]
+    raise _no_options(cell)
+
+
+def _lettered_parts(text: str) -> list[tuple[str, str]]:
+    """The options of a text such as "A) left lung B) right lung", by their letters."""
+    marks = list(_BEGINS.finditer(text))
+    if not marks or marks[0].start() != 0:
+        return []
+    in_order: list[re.Match[str]] = []
+    for mark in marks:
+        is_next = mark[1] == ascii_uppercase[len(in_order)]
+        # "A. B. pertussis": an option is no empty text
+        is_filled = not in_order or text[in_order[-1].end() : mark.start()].strip(
+            " ,;|\n"
+        )
+        if is_next and is_filled and len(in_order) < len(ascii_uppercase) - 1:
+            in_order.append(mark)
+    chosen = in_order if len(in_order) > 1 else marks
+    letters = [mark[1] for mark in chosen]
+    if sorted(letters) != [*ascii_uppercase[: len(letters)]] or len(letters) < 2:
+        return []
+    ends = [(a.end(), b.start()) for a, b in pairwise(chosen)]
+    ends.append((chosen[-1].end(), len(text)))
+    texts = [text[start:end].strip(" \n\t,;|") for start, end in ends]
+    return list(zip(letters, texts, strict=True))
+
+
+def _of_table(table: Mapping) -> list[tuple[str, str]]:
+    """Texts with their keys from a mapping."""
+    if {*map(str, table)} == {"label", "text"}:
+        table = dict(zip(table["label"], table["text"], strict=False))
+    pairs = []
+    for key, value in table.items():
+        name = _KEY.fullmatch(str(key).strip())
+        text = _text(value)
+        if name is None:
+            raise _no_options(dict(table))
+        if text:
+            pairs.append((text, name[1].upper()))
+    # a table may carry its letters in the texts, too
+    own = [_LETTERED.match(text) for text, _ in pairs]
+    if pairs and all(
+        mark is not None and mark[1].upper() == name
+        for mark, (_, name) in zip(own, pairs, strict=True)
+    ):
+        pairs = [(mark[3].strip(), mark[1].upper()) for mark in own if mark]
+    return pairs
+
+
+def _of_list(texts: list[str]) -> list[tuple[str, str]]:
+    """Texts with their letters from a list, whose texts may carry them."""
+    own = [_LETTERED.match(text) for text in texts]
+    marks = [mark for mark in own if mark is not None]
+    letters = [mark[1].upper() for mark in marks]
+    if len(marks) == len(texts) and sorted(letters) == [*ascii_uppercase[: len(texts)]]:
+        return [(mark[3].strip(), mark[1].upper()) for mark in marks]
+    names = [*ascii_uppercase, *map(str, range(27, len(texts) + 1))]
+    return [(text, name) for text, name in zip(texts, names, strict=False) if text]
+
+
+def _text(value: Any) -> str:
+    """A member of options as text; "" where it is missing."""
+    if isinstance(value, str):
+        return value.strip()
+    return (
+        "" if value is None or (np.isscalar(value) and pd.isna(value)) else str(value)
+    )
+
+
+# --- a letter ------------------------------------------------------------------------------------
 
 _OPTION = "option|choice|answer|letter|opción|opção|réponse|antwort|вариант|选项|选|選"
 _ENDS = r"\s*(?:[.):,\]|;!-](?!\w)|[.):](?=\w)|$|\n|\(\d|\d{1,3}\s*(?:%|$)|(?:is|because|since)\b)"
@@ -25,15 +344,24 @@ _TWO = re.compile(
 _LISTED = re.compile(r"(?<!\w)([A-Z])[:.)]\s")
 #: "A is wrong" rejects it, and "A is …" may be an article gone astray.
 _ASTRAY = re.compile(r"\s*is\b(?!\s+(?:the\s+)?(?:correct|right|best|answer)\b)")
+_NUMBER = re.compile(
+    r"(?:(?:the|my|answer|is|option|choice|number)\W+){0,4}[(\[]?(\d{1,2})(?:[)\].:]\s*.*)?",
+    re.IGNORECASE | re.DOTALL,
+)
+#: The first sentence; the point of "E. coli" ends none.
+_FIRST = re.compile(r".+?(?<!\b[A-Z])[.!?;](?=\s)", re.DOTALL)
 _REJECTING = frozenset(FILE["lists"]["rejecting"].split())
+_RULED_OUT = re.compile(
+    r"\s(?:(?:is|are|was|can be|has been) )?(?:excluded|ruled out|unlikely|not likely|wrong)\b"
+)
 
 
-def option_letter(text: str, n: int = 26) -> str | None:
-    """Return the option letter that a short text names, among the first `n`, or None.
+def option_letter(text: str) -> str | None:
+    """Return the letter that a short text names as that of an option, or None.
 
     Examples
     --------
-    >>> option_letter("(b)", 4)
+    >>> option_letter("(b)")
     'B'
     """
     text = text.strip()[:500]
@@ -43,44 +371,18 @@ def option_letter(text: str, n: int = 26) -> str | None:
     for form in _LETTER_FORMS:
         if match := form.match(text):
             letter = match[match.lastindex or 0].upper()
-            is_one = ord(letter) - ord("A") < n and not _ASTRAY.match(text, match.end())
-            return letter if is_one else None
+            return None if _ASTRAY.match(text, match.end()) else letter
     return None
 
 
-def option_index(text: str, options: Sequence[str]) -> int | None:
-    """Return the index of the one option that a text names, or None.
-
-    It is named by its words alone, by its letter ("B", "(b)", "B. left lung", "The answer is B")
-    or by its words among others, unless the words before reject it. Where a letter and a text
-    disagree, the letter counts; two options are no choice. An option inside a longer one ("lung"
-    in "left lung") is not meant by the longer one's words.
-
-    Examples
-    --------
-    >>> option_index("It is the right lung.", ["left lung", "right lung"])
-    1
-    """
-    key = answer_key(text)
-    keys = [answer_key(option) for option in options]
-    same = [i for i, option in enumerate(keys) if option == key]
-    if len(same) > 1:  # options that differ in case or an article only
-        same = [i for i in same if options[i].strip() == text.strip()]
-    if len(same) == 1:
-        return same[0]
-    if letter := option_letter(text, len(options)):
-        return ord(letter) - ord("A")
-    inside = list(_any_of(tuple(keys)).finditer(key))
-    named = {match[0] for match in inside}
-    if len(named) != 1 or keys.count(inside[0][0]) != 1:
-        return None
-    before = key[: inside[0].start()].split()
-    is_rejected = _REJECTING & {*before[-3:]}
-    return None if is_rejected else keys.index(inside[0][0])
+@lru_cache(maxsize=4096)
+def _keys_of(texts: Sequence[str]) -> tuple[str, ...]:
+    """The keys of options."""
+    return tuple(answer_key(text) for text in texts)
 
 
 @lru_cache(maxsize=4096)
-def _any_of(keys):
+def _any_of(keys: Iterable[str]) -> re.Pattern[str]:
     """What finds any of several texts as whole words, a longer one before those inside it."""
-    longest = sorted(filter(None, keys), key=len, reverse=True)
+    longest = sorted({key for key in keys if key}, key=len, reverse=True)
     return re.compile(rf"(?<!\S)(?:{'|'.join(map(re.escape, longest))})(?!\S)(?<=\S)")

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 
 from medcal_nb.words.lists import FILE, WORDS
-from medcal_nb.words.options import option_index, option_letter
+from medcal_nb.words.options import Options, option_letter
 from medcal_nb.words.says import is_refusal, yes_no
 
 #: Replies that ran into a loop reach 80,000 characters; their ends are enough.
@@ -200,7 +200,10 @@ def stated_answer(text: str) -> str:
 
 
 def parse_answer(
-    text: str, *, question_type: str = "open", options: Sequence[str] | None = None
+    text: str,
+    *,
+    question_type: str = "open",
+    options: Options | Sequence[str] | None = None,
 ) -> str | None:
     r"""Read the answer out of a reply.
 
@@ -209,7 +212,7 @@ def parse_answer(
 
     - ``"closed"``: "yes" or "no", as :func:`medcal_nb.words.yes_no` reads them. A sentence
       that implies an answer without saying it ("There is a fracture.") gives None.
-    - ``"choice"``: the text of the option, as :func:`medcal_nb.words.option_index` finds it.
+    - ``"choice"``: the text of the option, as :meth:`medcal_nb.words.Options.index` finds it.
       Without `options` the bare letter or text.
     - ``"open"``: the answer in the reply's own words.
 
@@ -218,8 +221,8 @@ def parse_answer(
     text : str
         The reply. Anything but a string gives None.
     question_type : {"closed", "choice", "open"}
-    options : list of str, optional
-        The options of a choice question, in the order they were shown.
+    options : Options or what `Options.read` takes, optional
+        The options of a choice question.
 
     Returns
     -------
@@ -235,11 +238,12 @@ def parse_answer(
     'yes'
     """
     values = [value for value in values_of(clean(text)) if not is_refusal(value)]
-    if question_type == "choice" and options:
+    shown = Options.read(options) if question_type == "choice" else None
+    if shown:
         for value in values:
-            index = option_index(trimmed(value), options)
+            index = shown.index(trimmed(value))
             if index is not None:
-                return options[index]
+                return shown.texts[index]
         return None
     if question_type == "closed":
         return next(filter(None, (yes_no(_uncut(value)) for value in values)), None)

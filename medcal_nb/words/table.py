@@ -20,7 +20,7 @@ from medcal_nb.words.confidence import (
     stated_number,
 )
 from medcal_nb.words.key import answer_key, is_nothing
-from medcal_nb.words.options import option_index
+from medcal_nb.words.options import Options
 from medcal_nb.words.parsing import clean, parse_answer, values_of
 from medcal_nb.words.says import is_refusal, only_yes_no, yes_no
 
@@ -65,7 +65,7 @@ class _Read(NamedTuple):
 def read_replies(
     texts: Sequence[str],
     *,
-    options: Sequence[Sequence[str] | None] | None = None,
+    options: Sequence[Options | Sequence[str] | None] | None = None,
     kinds: Sequence[str | None] | None = None,
     scale: str | float | None = None,
 ) -> pd.DataFrame:
@@ -77,7 +77,7 @@ def read_replies(
         Replies of one model to one prompt. What is no string, empty or the error of a program says
         nothing.
     options : sequence, length n, optional
-        The options of each question as a list in the order they were shown, None where it has none.
+        The options of each question, as `Options.read` takes them, None where it has none.
     kinds : sequence of str, length n, optional
         The kind of each question: "closed", "choice" or "open".
     scale : str or float, optional
@@ -108,14 +108,14 @@ def read_replies(
     for text, shown, kind in zip(texts, options, kinds, strict=True):
         one = _Read()
         if isinstance(text, str) and not is_nothing(text):
-            one = _read(text, shown if isinstance(shown, list) else [], kind)
+            one = _read(text, Options.read(shown), kind)
         read.append(one)
     rows = _settled(read, scale)
     table = pd.DataFrame(rows, index, columns=list(_Row._fields), dtype=object)
     return table.astype({"confidence": float})
 
 
-def _read(text, options, kind):
+def _read(text: str, options: Options | None, kind: str | None) -> _Read:
     """One reply by itself."""
     plain = clean(text)
     if len({match[1].lower() for match in _SHARES.finditer(plain)}) > 1:
@@ -131,7 +131,9 @@ def _read(text, options, kind):
     return _behind_answer(plain, options, kind) or _Read(answer)
 
 
-def _behind_answer(plain, options, kind):
+def _behind_answer(
+    plain: str, options: Options | None, kind: str | None
+) -> _Read | None:
     """An answer with the number behind it, or what it is if that is the form of its run."""
     for value in values_of(plain):
         match = _BEHIND.fullmatch(value)
@@ -142,13 +144,14 @@ def _behind_answer(plain, options, kind):
             continue
         number = number_of(match, None, "behind the answer")
         is_said = ":" in match["sep"]
-        is_part = any(match["a"] in option for option in options)
+        texts = options.texts if options else ()
+        is_part = any(match["a"] in option for option in texts)
         if number is None or is_part or (number.unit == "bare" and not is_said):
             continue
         is_letter = _LETTER.fullmatch(answer) if kind is None else None
         if number.unit == "percent":
             # "yes, 90%" may be a finding, an option is none
-            is_choice = kind == "choice" and "%" not in "".join(options)
+            is_choice = kind == "choice" and "%" not in "".join(texts)
             is_said = is_said or is_letter is not None or is_choice
         is_sure = is_said or match["sure"] or number.unit == "decimal"
         is_short = kind in ("closed", "choice") or is_letter or only_yes_no(answer)
@@ -159,15 +162,17 @@ def _behind_answer(plain, options, kind):
     return None
 
 
-def _named(part, sep, options, kind):
+def _named(
+    part: str, sep: str, options: Options | None, kind: str | None
+) -> str | None:
     """The answer that stands before a number and is nothing but an answer, else None."""
     letter = _LETTER.fullmatch(part)
     if options:
         words = _MARKED.fullmatch(part)
-        keys = [answer_key(option) for option in options]
+        keys = [answer_key(option) for option in options.texts]
         is_one = letter or answer_key(words[1] if words else part) in keys
-        index = option_index(part, options) if is_one else None
-        return None if index is None else options[index]
+        index = options.index(part) if is_one else None
+        return None if index is None else options.texts[index]
     if only_yes_no(part):
         return yes_no(part)
     if kind == "closed":
@@ -175,28 +180,31 @@ def _named(part, sep, options, kind):
     if letter and kind is None:
         return letter[1].upper() if sep in (",", ";", "(", "[") else None
     # "the ratio is 0.6" is no answer with a confidence, nor is a sentence
-    is_words = sep and len(part.split()) <= 6
+    is_words = bool(sep) and len(part.split()) <= 6
     return part.strip() if is_words else None
 
 
-def _settled(read, scale):
+def _settled(read: list[_Read], scale: str | float | None) -> list[_Row]:
     """Replies of one run, where the run decides what a reply leaves open."""
     n_read = sum(one != _Read() for one in read)
     n_behind = sum(one.perhaps is not None or _is_behind(one.stated) for one in read)
     is_form = n_behind >= max(_LEAST, _SHARE * n_read)
     rows = []
     for one in read:
-        is_taken = is_form and one.perhaps is not None
-        rows.append(_Read(*one.perhaps) if is_taken else one)
+        if is_form and one.perhaps is not None:
+            answer, stated = one.perhaps
+            rows.append(_Read(answer, stated))
+        else:
+            rows.append(one)
     of_run = _scale_of_run(rows) if scale is None else scale
     return [_reply(one, of_run) for one in rows]
 
 
-def _is_behind(stated):
+def _is_behind(stated: Stated | None) -> bool:
     return stated is not None and stated.form == "behind the answer"
 
 
-def _scale_of_run(read):
+def _scale_of_run(read: list[_Read]) -> str | float | None:
     """The scale of numbers without one: 1, 100, None where the run does not say."""
     units = set()
     for one in read:
@@ -208,7 +216,7 @@ def _scale_of_run(read):
     return 1 if "decimal" in units else "percent"
 
 
-def _reply(one, scale):
+def _reply(one: _Read, scale: str | float | None) -> _Row:
     """A reply on the scale of its run."""
     if one.stated is None:
         return _Row(one.answer, one.word, None if one.word is None else "word")

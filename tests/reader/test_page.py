@@ -41,7 +41,7 @@ def test_every_option_is_graded_as_the_package_grades(book):
         assert case["correct"] == row["correct"]
         assert case["answer"] == row["answer"]
         kind = {"question_type": row["question_type"], "options": row["options"]}
-        wanted = [is_correct(one, row["gold"], **kind) for one in row["options"] or ()]
+        wanted = [is_correct(one, row["gold"], **kind) for one in case["options"] or ()]
         assert case["right"] == wanted
         assert case["golds"] == [row["gold"]]
         assert case["similar"]["n"] >= 20

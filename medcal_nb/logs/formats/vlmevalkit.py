@@ -27,7 +27,7 @@ def _read(log: Log) -> Iterator[dict]:
             "item_id": row["index"],
             "strategy": "generate",
             "question_type": kind,
-            "options": [*options.values()],
+            "options": options or None,
             "gold": gold,
             "answer": _text(row["prediction"]),
             "category": row.get("category"),

@@ -99,6 +99,6 @@ def test_a_member_of_a_log_that_is_named_is_looked_up_or_refused(tool_log):
     assert answers["image_id"].nunique() == 20
     assert set(answers["model"]) == {"mine"}
     with pytest.raises(
-        MedcalError, match="no 'scan' in its rows.*they hold doc_id, doc"
+        MedcalError, match=r"no 'scan' in its rows.*they hold doc_id, doc"
     ):
         load_answers(tool_log(), image_id="scan")

@@ -7,7 +7,12 @@ from typing import Any
 
 import pandas as pd
 
-from medcal_nb.answers.check import check_images, checked, refuse_contradictions
+from medcal_nb.answers.check import (
+    about_rows,
+    check_images,
+    checked,
+    refuse_contradictions,
+)
 from medcal_nb.answers.columns import (
     ANSWER_COLUMNS,
     ANSWER_KEY,
@@ -193,7 +198,7 @@ def read_answers(
         answers.attrs["is_numbered"] = "item_id" not in found.taken
         if "dataset" not in found.taken and "image_set" not in answers:
             answers["image_set"] = OF_FILE
-        answers.attrs["assumed"] += raw.attrs.get("unseen", [])
+        answers.attrs["assumed"] += [*raw.attrs.get("unseen", []), *about_rows(found)]
         _add_sources(answers, found)
         _grade(answers, found)
         if is_of_tool:

@@ -165,7 +165,7 @@ def test_grades_that_are_there_are_used_and_what_nobody_can_grade_is_wrong(
     medcal("certify", "mine.csv", *PLAN)
     sheet().assign(correct="?").to_csv(SHEET, index=False)
     _, out, _ = medcal("certify", "mine.csv")
-    assert "futile" in out
+    assert "Refuted" in out
 
 
 def test_a_threshold_is_watched_in_use(medcal, pool):

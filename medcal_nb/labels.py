@@ -17,6 +17,10 @@ UNITS: dict[str, str] = _TABLES["units"]
 BETTER: dict[str, str] = _TABLES["better"]
 #: Colour and mark in figures, in the order in which they stand.
 LOOKS: dict[str, list[str]] = _TABLES["looks"]
+#: What an axis calls a column, where a table calls it otherwise.
+AXES: dict[str, str] = _TABLES["axes"]
+#: How a mark is filled, by the conclusion that it stands for.
+FILLS: dict[str, str] = _TABLES["fills"]
 #: What pdflatex reads in the place of a sign.
 LATEX: dict[str, str] = _TABLES["latex"]
 

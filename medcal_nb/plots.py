@@ -1,7 +1,9 @@
 """Charts of tidy tables: each draws on axes and returns them; matplotlib does the rest.
 
-A column's interval stands in the columns ``<name>_low`` and ``<name>_high``. One model, method or
-condition has one colour and one mark in every figure (`look`), and stands in one order.
+A column's interval stands in the columns ``<name>_low`` and ``<name>_high``; why a row has no mark
+in ``left_out``. One model, method or condition has one colour and one mark in every figure
+(`look`), and stands in one order; an axis says what `labels.toml` calls its column. Each chart
+leaves on its axes what it drew (`drawn`): the saved figure is held against its table by it.
 """
 
 from __future__ import annotations
@@ -9,22 +11,28 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from itertools import cycle
 from pathlib import Path
+from typing import Any
 
 import matplotlib as mpl
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 
-from medcal_nb.labels import BETTER, LOOKS, UNITS, label_of
+from medcal_nb.labels import AXES, BETTER, FILLS, LOOKS, MODELS, UNITS, label_of
 
 __all__ = [
+    "axis_label",
     "calibration",
-    "dumbbell",
     "forest",
     "lines",
     "look",
+    "number_of",
     "outcomes",
+    "stacked",
+    "title_and_key",
     "use_style",
 ]
 
@@ -36,9 +44,11 @@ PALE = "#D9D9D9"
 _FURTHER_MODELS = ("#B71C1C", "#00A0B0", "#7C4DFF", "#D81B60", "#5D4037", "#37718E")
 _FURTHER = ("#52606D", "#E69F00", "#56B4E9", "#A6611A", "#A0A0A0", "#1F3A5F", "#6B8E23")
 _MARKS = "osD^vPX<>"
-_DASHES = ("-", "--", "-.", ":")
 _MARKS_OF_MODELS = "PX*<>h"
 _FILLS = ("full", "none", "left", "right", "top", "bottom")
+_SMALL = 6.5  # points, of numbers beside marks
+#: What a bar is, in a key.
+INTERVAL = "95 % CI"
 
 #: Share of the answers below which a confidence has no dot of its own.
 SHARE_OF_A_DOT = 0.01
@@ -76,11 +86,13 @@ def look(levels: Iterable, column: str | None = None) -> dict[object, tuple[str,
     {'gemma-3-27b-it': ('#000000', '^'), 'mine': ('#B71C1C', 'P')}
     """
     names = list(dict.fromkeys(levels))
-    others = [name for name in names if name not in LOOKS]
     looks: dict[object, tuple[str, str]] = {}
     for name, (colour, mark) in LOOKS.items():
-        if name in names:
-            looks[name] = (colour, mark)
+        # a report calls a model by its label
+        for called in (name, MODELS.get(name, name)):
+            if called in names:
+                looks[called] = (colour, mark)
+    others = [name for name in names if name not in looks]
     colours: tuple[str, ...] = _FURTHER
     marks = _MARKS
     for name in others:
@@ -112,6 +124,8 @@ def forest(
     label: str,
     hue: str | None = None,
     fill: str | None = None,
+    base: str | None = None,
+    n: str | None = None,
     reference: Mapping[str, float] | None = None,
     margin: float | None = None,
     ax: Axes | None = None,
@@ -121,13 +135,18 @@ def forest(
     Parameters
     ----------
     table : DataFrame
-        Columns `value`, `label`, `hue` and `fill`; ``<value>_low`` and ``<value>_high`` where
-        there is an interval.
+        Columns `value`, `label` and those named below; ``<value>_low`` and ``<value>_high`` where
+        there is an interval; ``left_out``, which is written where there is no value.
     value, label, hue : str
         Columns: the estimate, the row it stands in, its colour and mark.
     fill : str, optional
-        Column whose levels are how a mark is filled: whole, not, by halves; from the seventh on
-        they are told apart by their place alone.
+        Column whose levels are how a mark is filled, by `FILLS` of labels.toml where it has
+        them: of ``conclusion`` whole is shown, open is not. From the seventh level on they are
+        told apart by their place alone.
+    base : str, optional
+        Column that an estimate is to be compared with: a stroke across its row.
+    n : str, optional
+        Column of the answers or images behind a mark, written at the right.
     reference : dict of str to float, optional
         Where a line is drawn, by what is written above it: ``{"allowed": 0.2}``.
     margin : float, optional
@@ -146,80 +165,66 @@ def forest(
     'overconfidence (percentage points)'
     """
     ax = ax or plt.gca()
+    table = table.reset_index(drop=True)
     _name_rows(ax, look(table[label], label), label)
-    levels = _levels(table, hue)
-    kinds: dict[object, str] = {None: "full"}
-    if fill:
-        kinds = dict(zip(look(table[fill]), cycle(_FILLS)))
-    is_shared = table[label].duplicated().any()
-    # marks of a row stay nearer to one another than to the next row
-    half = min(0.33, 0.12 * (len(levels) - 1)) if is_shared else 0
-    lanes = iter(np.linspace(-half, half, len(levels) * len(kinds)))
-    for level, rows, colour, mark in levels:
+    lane, height = _lanes(table, label, hue, fill)
+    place = _places(ax, table[label], label) + lane
+    kinds = _kinds(table, fill)
+    for level, rows, colour, mark in _levels(table, hue):
         for kind, style in kinds.items():
+            # rows bear the names of their levels
+            is_named = kind == next(iter(kinds)) and hue not in (None, label)
             part = rows[rows[fill] == kind] if fill else rows
             ax.errorbar(
                 part[value],
-                _places(ax, part[label], label) + next(lanes),
+                place[part.index],
                 xerr=_arms(part, value),
                 fmt=mark,
                 fillstyle=style,
                 color=colour,
-                label=label_of(level, hue) if style == "full" else None,
+                label=label_of(level, hue) if is_named else None,
                 elinewidth=1,
             )
     if fill:
         for kind, style in kinds.items():
             ax.plot([], [], "o", color=INK, fillstyle=style, label=label_of(kind))
+    if base:
+        ends = place - height, place + height
+        key = label_of(base)
+        ax.vlines(table[base], *ends, color=INK, lw=1.1, zorder=1.5, label=key)
+    _write_beside(ax, table, value, label=label, n=n, place=place)
     _mark(ax, reference or {})
     if margin is not None:
         ax.set_xlim(ax.get_xlim())  # which the shade must not widen
-        ax.axvspan(ax.get_xlim()[0], margin, color=PALE, lw=0, zorder=-1)
-    if is_shared:
+        ax.axvspan(ax.get_xlim()[0], margin, color=PALE, alpha=0.6, lw=0, zorder=-1)
+    if table[label].duplicated().any():
         for between in np.arange(0.5, len(ax.get_yticks()) - 1):
             ax.axhline(between, color=PALE, lw=0.6, zorder=0)
     _name_axis(ax.xaxis, value)
+    _record(ax, table, x=value, label=label, hue=hue, fill=fill, base=base, n=n)
     return ax
 
 
-def dumbbell(
-    table: pd.DataFrame,
-    first: str,
-    second: str,
-    *,
-    label: str,
-    ax: Axes | None = None,
-) -> Axes:
-    """Two estimates of each label, joined by a line, each with its interval.
-
-    Parameters
-    ----------
-    table : DataFrame
-        Columns `first`, `second`, `label` and the ends of their intervals.
-    first, second, label : str
-        Columns; the first is drawn filled, the second open.
-    ax : Axes, optional
-        Where to draw; the current axes if not given.
-    """
-    ax = ax or plt.gca()
-    _name_rows(ax, look(table[label], label), label)
-    y = _places(ax, table[label], label)
-    between = "difference"
-    ax.hlines(y, table[first], table[second], color=PALE, lw=3, zorder=0, label=between)
-    for name, face, offset in ((first, INK, -0.14), (second, "white", 0.14)):
-        ax.errorbar(
-            table[name],
-            y + offset,
-            xerr=_arms(table, name),
-            fmt="o",
-            color=INK,
-            mfc=face,
-            elinewidth=0.8,
-            label=label_of(name),
-        )
-    _name_axis(ax.xaxis, first)
-    ax.set_xlabel(f"{label_of(first)} and {label_of(second)}{_unit(first)}")
-    return ax
+def _lanes(
+    table: pd.DataFrame, label: str, hue: str | None, fill: str | None
+) -> tuple[pd.Series, float]:
+    """How far below its row's middle each mark stands, and half of what it may take up."""
+    row = [label] if hue is None else [label, hue]
+    lane = pd.Series(0, table.index)
+    n_lanes = 1
+    # a level of fill has a lane of its own only where a colour stands twice in a row
+    columns = [hue, fill] if table.duplicated(row).any() else [hue]
+    for column in columns:
+        if column:
+            levels = [*(_kinds(table, fill) if column == fill else look(table[column]))]
+            lane = lane * len(levels) + table[column].astype(object).map(levels.index)
+            n_lanes *= len(levels)
+    if not table[label].duplicated().any() or n_lanes == 1:
+        return lane * 0.0, 0.3
+    # marks of a row stay nearer to one another than to the next row
+    half = min(0.38, 0.12 * (n_lanes - 1))
+    step = 2 * half / (n_lanes - 1)
+    return lane.astype(float) * step - half, 0.42 * step
 
 
 def lines(
@@ -228,6 +233,7 @@ def lines(
     y: str,
     *,
     hue: str | None = None,
+    fill: str | None = None,
     ax: Axes | None = None,
 ) -> Axes:
     """Lines of `y` over `x`, with the bands that ``<y>_low`` and ``<y>_high`` hold.
@@ -235,68 +241,82 @@ def lines(
     Parameters
     ----------
     table : DataFrame
-        Columns `x`, `y`, `hue`; rows of a line in any order.
+        Columns `x`, `y`, `hue` and `fill`; rows of a line in any order.
     x, y, hue : str
-        Columns: position, value, and what has a colour of its own.
+        Columns: position, value, and what has a colour and a mark of its own.
+    fill : str, optional
+        Column whose first level is drawn whole, the second dashed with open marks.
     ax : Axes, optional
         Where to draw; the current axes if not given.
     """
     ax = ax or plt.gca()
-    for i, (level, rows, colour, _) in enumerate(_levels(table, hue)):
-        part = rows.sort_values(x)
-        name = label_of(level, hue) if hue else None
-        form = _DASHES[i % len(_DASHES)]
-        ax.plot(part[x], part[y], form, color=colour, label=name)
-        if f"{y}_low" in part:
-            ends = part[f"{y}_low"], part[f"{y}_high"]
-            ax.fill_between(part[x], *ends, color=colour, alpha=0.12, lw=0)
+    kinds = _kinds(table, fill)
+    for level, rows, colour, mark in _levels(table, hue):
+        for k, (kind, style) in enumerate(kinds.items()):
+            part = rows[rows[fill] == kind] if fill else rows
+            part = part.sort_values(x)
+            ax.plot(
+                part[x],
+                part[y],
+                "-" if style == "full" else "--",
+                marker=mark,
+                fillstyle=style,
+                color=colour,
+                label=label_of(level, hue) if hue and k == 0 else None,
+            )
+            if f"{y}_low" in part:
+                ends = part[f"{y}_low"], part[f"{y}_high"]
+                ax.fill_between(part[x], *ends, color=colour, alpha=0.12, lw=0)
+    if fill:
+        for kind, style in kinds.items():
+            dash = "-o" if style == "full" else "--o"
+            ax.plot([], [], dash, color=INK, fillstyle=style, label=label_of(kind))
     _name_axis(ax.xaxis, x)
     _name_axis(ax.yaxis, y)
     ax.grid(axis="y")
+    _record(ax, table, x=x, y=y, hue=hue, fill=fill)
     return ax
 
 
-def calibration(table: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
+def calibration(
+    table: pd.DataFrame, *, model: str | None = None, ax: Axes | None = None
+) -> Axes:
     """Accuracy against confidence in a square: each value, or twentieths of the scale.
 
     Parameters
     ----------
     table : DataFrame
         Of :func:`medcal_nb.measure.value_table`: a dot for each confidence that at least 1 % of
-        the answers have; its area grows with them, bars are Wilson intervals.
+        the answers have; bars are Wilson intervals. From the mean confidence down to the accuracy
+        goes the overconfidence, with its number.
+    model : str, optional
+        Whose colour and mark the dots have.
     ax : Axes, optional
         Where to draw; the current axes if not given.
     """
-    import seaborn as sns
-
     ax = ax or plt.gca()
+    colour, mark = (INK, "o") if model is None else look([model], "model")[model]
     ax.plot([0, 1], [0, 1], "--", color=GREY, lw=0.9, zorder=1, label="calibrated")
-    shown = table[table["n"] >= SHARE_OF_A_DOT * table["n"].sum()]
+    n = table["n"]
+    shown = table[n >= SHARE_OF_A_DOT * n.sum()]
     ax.errorbar(
         shown["confidence"],
         shown["accuracy"],
         yerr=_arms(shown, "accuracy"),
-        fmt="none",
-        color=INK,
+        fmt=mark,
+        color=colour,
+        ms=3,
         elinewidth=0.9,
+        capsize=1.8,
         zorder=2,
-        label="95 % CI",
-    )
-    # an area grows with its answers, from none
-    sns.scatterplot(
-        shown,
-        x="confidence",
-        y="accuracy",
-        size="n",
-        size_norm=(0, shown["n"].max()),
-        sizes=(5, 85),
-        color=GREY,
-        zorder=1.5,  # behind the bars
         clip_on=False,
-        label=f"≥ {100 * SHARE_OF_A_DOT:g} % of answers (area: how many)",
-        legend=False,
-        ax=ax,
     )
+    key = f"value of ≥ {100 * SHARE_OF_A_DOT:g} % of answers, {INTERVAL}"
+    ax.errorbar([], [], yerr=[], fmt="o", color=INK, ms=3, elinewidth=0.9, label=key)
+    mean, accuracy = np.average(table[["confidence", "accuracy"]].fillna(0), 0, n)
+    ax.vlines(mean, accuracy, mean, color=GREY, lw=3, alpha=0.5, label="overconfidence")
+    points = f"{100 * (mean - accuracy):+.0f} points".replace("-", "−")
+    ax.text(0.02, 0.98, points, va="top", transform=ax.transAxes, fontsize=7)
     ticks = np.linspace(0, 1, 6)
     ax.set(
         xlim=(-0.04, 1.04),
@@ -308,38 +328,200 @@ def calibration(table: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     _name_axis(ax.xaxis, "confidence")
     _name_axis(ax.yaxis, "accuracy")
     ax.grid(False)
+    _record(ax, shown, x="confidence", y="accuracy", n="n")
     return ax
 
 
-def outcomes(table: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
-    """How many answers are correct (up) and wrong (down) at each confidence.
+def outcomes(
+    table: pd.DataFrame, *, model: str | None = None, ax: Axes | None = None
+) -> Axes:
+    """How many of the answers have each confidence, and how many of these are correct.
 
     Parameters
     ----------
     table : DataFrame
         Of :func:`medcal_nb.measure.value_table`.
+    model : str, optional
+        Whose colour the correct ones have.
     ax : Axes, optional
         Where to draw; the current axes if not given.
     """
     ax = ax or plt.gca()
-    correct = (table["n"] * table["accuracy"]).fillna(0).round()
-    wrong = table["n"] - correct
-    place = table["confidence"]
-    ax.bar(place, correct, 0.04, color=INK, label="correct")
-    ax.bar(place, -wrong, 0.04, color="white", edgecolor=INK, lw=0.7, label="wrong")
-    ax.axhline(0, color=INK, lw=0.6)
-    ax.yaxis.set_major_formatter(lambda value, _: f"{abs(value):,.0f}")
+    colour, _ = (INK, "o") if model is None else look([model], "model")[model]
+    share = table["n"] / table["n"].sum()
+    correct = (share * table["accuracy"]).fillna(0)
+    ax.bar(table["confidence"], share, 0.04, color="white", edgecolor=INK, lw=0.7)
+    ax.bar(table["confidence"], correct, 0.04, color=colour, edgecolor=INK, lw=0.7)
+    for name, face in (("correct", INK), ("wrong", "white")):
+        ax.fill([], [], facecolor=face, edgecolor=INK, lw=0.7, label=name)
     ticks = np.linspace(0, 1, 6)  # as of the diagram above it
-    ax.set(xlim=(-0.04, 1.04), xticks=ticks, ylabel="answers: correct, wrong")
+    ax.set(xlim=(-0.04, 1.04), xticks=ticks)
     _name_axis(ax.xaxis, "confidence")
+    _name_axis(ax.yaxis, "share")
     return ax
+
+
+def title_and_key(
+    fig: Figure, title: str, *, n: pd.Series | None = None, ncols: int = 4
+) -> None:
+    """Title and key of a figure, at the places that they have in every figure.
+
+    Parameters
+    ----------
+    fig : Figure
+        Whose axes are drawn.
+    title : str
+        What is shown: the name of the data, and of what is measured on them.
+    n : Series, optional
+        Answers or images of each mark, where they are not written beside the marks.
+    ncols : int
+        Columns of the key, in which what several axes have in common stands once.
+
+    Examples
+    --------
+    >>> fig = plt.figure()
+    >>> title_and_key(fig, "Accuracy on two tests", n=pd.Series([284, 1441]))
+    >>> fig.get_suptitle()
+    'Accuracy on two tests (n = 284 to 1,441)'
+    """
+    if n is not None:
+        title = f"{title} ({number_of(n)})"
+    fig.suptitle(title, x=0.01, ha="left")
+    keys: dict[str, Any] = {}
+    for ax in fig.axes:
+        for mark, name in zip(*ax.get_legend_handles_labels(), strict=True):
+            # what bars are stands in the key once
+            alone = mark if INTERVAL in name else getattr(mark, "lines", [mark])[0]
+            keys.setdefault(name, alone)
+    has_bars = any(part.has_xerr or part.has_yerr for part in _bars(fig))
+    if has_bars and not any(INTERVAL in name for name in keys):
+        keys[INTERVAL] = Line2D([], [], color=INK, lw=1, marker="|", ms=5)
+    if keys:
+        fig.legend(keys.values(), keys.keys(), loc="outside lower center", ncols=ncols)
+
+
+def number_of(n: pd.Series) -> str:
+    """Write how many answers or images there are: of one mark, or from the fewest to the most.
+
+    Examples
+    --------
+    >>> number_of(pd.Series([4549, 4549])), number_of(pd.Series([463, 4549]))
+    ('n = 4,549', 'n = 463 to 4,549')
+    """
+    fewest, most = int(n.min()), int(n.max())
+    return f"n = {fewest:,}" if fewest == most else f"n = {fewest:,} to {most:,}"
+
+
+def axis_label(column: str) -> str:
+    """What an axis of a column says: its words, its unit and which way is better.
+
+    Examples
+    --------
+    >>> axis_label("test_risk")
+    'wrong, of the answers retained (%, lower: better)'
+    """
+    words = AXES.get(column) or label_of(column).replace("_", " ")
+    return words + _unit(column)
+
+
+def stacked(
+    table: pd.DataFrame, columns: list[str], *, name: str, value: str
+) -> pd.DataFrame:
+    """Estimates that stand in columns side by side below each other, with their intervals.
+
+    Parameters
+    ----------
+    table : DataFrame
+    columns : list of str
+        The estimates.
+    name, value : str
+        Columns of the result: which estimate it is, and the estimate.
+
+    Examples
+    --------
+    >>> table = pd.DataFrame({"kind": ["x"], "accuracy": [0.5], "mean_confidence": [0.9]})
+    >>> both = stacked(table, ["accuracy", "mean_confidence"], name="metric", value="share")
+    >>> both.to_numpy().tolist()
+    [['x', 'accuracy', 0.5], ['x', 'mean_confidence', 0.9]]
+    """
+    ends = ("", "_low", "_high")
+    of_all = [column + end for column in columns for end in ends]
+    parts = []
+    for column in columns:
+        part = table.drop(columns=of_all, errors="ignore").assign(**{name: column})
+        for end in ends:
+            if column + end in table:
+                part[value + end] = table[column + end]
+        parts.append(part)
+    return pd.concat(parts, ignore_index=True)
+
+
+def _bars(fig: Figure) -> list:
+    """Every estimate with its bars."""
+    parts = [part for ax in fig.axes for part in ax.containers]
+    return [part for part in parts if hasattr(part, "has_xerr")]
+
+
+def _kinds(table: pd.DataFrame, fill: str | None) -> dict[object, str]:
+    """How a mark of each level of fill is filled: by its name, or by its place."""
+    if fill is None:
+        return {None: "full"}
+    levels = [*look(table[fill])]
+    kinds: dict[object, str] = {}
+    for level, style in FILLS.items():
+        if level in levels:
+            kinds[level] = style
+    return kinds or dict(zip(levels, cycle(_FILLS)))
+
+
+def _write_beside(
+    ax: Axes,
+    table: pd.DataFrame,
+    value: str,
+    *,
+    label: str,
+    n: str | None,
+    place: pd.Series,
+) -> None:
+    """The number behind each mark, right of the axes, and why there is no mark where one is not."""
+    small: dict[str, Any] = {"fontsize": _SMALL, "color": GREY}
+    at_row: dict[str, Any] = {"xycoords": ("axes fraction", "data"), "va": "center"}
+    if n:
+        small_head = small | {"xycoords": "axes fraction", "va": "bottom"}
+        ax.annotate(label_of(n), (1.02, 1.01), **small_head)
+        # once where all marks of a row have the same
+        is_one = table.groupby(label, observed=True)[n].transform("nunique") == 1
+        rows = place.mask(is_one, place.round()).rename("row")
+        for row, number in (
+            pd.concat([rows, table[n]], axis=1).drop_duplicates().to_numpy()
+        ):
+            if number > 0:
+                ax.annotate(f"{number:,.0f}", (1.02, row), **small, **at_row)
+    if "left_out" in table:
+        is_out = table[value].isna()
+        for reason, row in zip(table["left_out"][is_out], place[is_out], strict=True):
+            ax.annotate(reason, (0.5, row), ha="center", **small, **at_row)
+
+
+def _record(ax: Axes, table: pd.DataFrame, **columns: str | None) -> None:
+    """Leave on the axes what was drawn: columns by their part, marks, and rows without one."""
+    value = columns.get("y") or columns["x"]
+    is_drawn = table[value].notna()
+    named = {part: column for part, column in columns.items() if column}
+    drawn = named | {"marks": int(is_drawn.sum())}
+    if "left_out" in table:
+        drawn["left_out"] = table.loc[~is_drawn, "left_out"].value_counts().to_dict()
+    fill = columns.get("fill")
+    if fill:
+        drawn["fills"] = table.loc[is_drawn, fill].value_counts().to_dict()
+    vars(ax).setdefault("drawn", []).append(drawn)
 
 
 def _mark(ax: Axes, reference: Mapping[str, float]) -> None:
     """Lines across the rows, with their names above them."""
     places = list(reference.values())
     for place in places:
-        ax.axvline(place, color=GREY, lw=0.9, zorder=0)
+        ax.axvline(place, color=GREY, lw=0.9, zorder=0.6)  # on the grid
     if places:
         above = ax.secondary_xaxis("top")  # which a title makes room for
         above.set_xticks(places, list(reference))
@@ -370,7 +552,7 @@ def _places(ax: Axes, names: pd.Series, column: str) -> np.ndarray:
 
 def _name_axis(axis: mpl.axis.Axis, column: str) -> None:
     """Label an axis by its column, its unit and which way is better."""
-    axis.set_label_text(f"{label_of(column).replace('_', ' ')}{_unit(column)}")
+    axis.set_label_text(axis_label(column))
     if column in UNITS:
         axis.set_major_formatter(
             lambda value, _: f"{100 * value:.4g}".replace("-", "−")

@@ -44,7 +44,7 @@ def test_a_figure_says_what_its_line_is_and_which_way_is_better():
     plots.forest(table, "test_risk", label="target", reference=allowed, ax=ax)
     (above,) = ax.child_axes
     assert [text.get_text() for text in above.get_xticklabels()] == ["allowed: 20 %"]
-    assert ax.get_xlabel() == "risk (%, lower: better)"
+    assert ax.get_xlabel() == "wrong, of the answers retained (%, lower: better)"
     assert ax.lines[0].get_color() == plots.INK
     plt.close("all")
 
@@ -67,18 +67,82 @@ def test_marks_that_share_a_colour_are_told_apart_by_their_filling():
     plt.close("all")
 
 
+def test_the_filling_of_a_mark_is_its_conclusion_and_needs_no_place_of_its_own():
+    table = pd.DataFrame({"model": FIVE, "change": 0.1})
+    table["conclusion"] = ["better", "worse", *["no difference shown"] * 3]
+    ax = plt.figure().subplots()
+    plots.forest(table, "change", label="model", hue="model", fill="conclusion", ax=ax)
+    fills = {}
+    for bars in ax.containers:
+        for y in bars.lines[0].get_ydata():
+            fills[FIVE[int(y)]] = bars.lines[0].get_fillstyle()
+    assert [*fills.values()].count("none") == 3
+    assert fills[FIVE[0]] == fills[FIVE[1]] == "full"
+    # rows bear the models' names; a key says what a filling means
+    keys = ["better", "worse", "no difference shown"]
+    assert ax.get_legend_handles_labels()[1] == keys
+    plt.close("all")
+
+
+def test_a_mark_never_hides_its_interval():
+    row = {"model": "mine", "gap": 0.1, "gap_low": 0.0999, "gap_high": 0.1001}
+    with plt.style.context(plots.STYLE):
+        ax = plt.figure().subplots()
+        plots.forest(pd.DataFrame([row]), "gap", label="model", ax=ax)
+        mark, caps, _ = ax.containers[0].lines
+        # caps are as long as two of their radii, a mark as wide as its size
+        assert caps[0].get_markersize() > mark.get_markersize()
+    plt.close("all")
+
+
+def test_what_stands_behind_a_mark_beside_it_and_why_there_is_none_is_written():
+    table = pd.DataFrame({"model": FIVE[:3], "gap": [0.1, 0.2, None]})
+    table["n"] = [1234, 56, 0]
+    table["left_out"] = ["", "", "no threshold"]
+    table["floor"] = [0.05, 0.1, None]
+    ax = plt.figure().subplots()
+    plots.forest(table, "gap", label="model", n="n", base="floor", ax=ax)
+    assert [text.get_text() for text in ax.texts] == [
+        "answers",
+        "1,234",
+        "56",
+        "no threshold",
+    ]
+    strokes = [part for part in ax.collections if part.get_label() == "floor"]
+    assert len(strokes) == 1
+    (drawn,) = ax.drawn
+    assert drawn["marks"] == 2
+    assert drawn["left_out"] == {"no threshold": 1}
+    plt.close("all")
+
+
+def test_the_title_and_the_key_have_one_place_and_a_name_stands_in_it_once():
+    table = pd.DataFrame({"model": ["a", "b"], "gap": 0.1, "of": ["x", "x"]})
+    ends = table.assign(gap_low=0.0, gap_high=0.2)
+    fig, axes = plt.subplots(1, 2)
+    for ax in axes:
+        plots.forest(ends, "gap", label="model", hue="of", ax=ax)
+    plots.title_and_key(fig, "Gaps", n=pd.Series([20, 1300]))
+    assert fig.get_suptitle() == "Gaps (n = 20 to 1,300)"
+    (key,) = fig.legends
+    assert [text.get_text() for text in key.get_texts()] == ["x", "95 % CI"]
+    plt.close("all")
+
+
 def test_a_confidence_that_few_answers_have_is_no_dot():
     confidence = [0.9] * 300 + [0.5] * 4 + [0.1] * 2
     table = value_table(confidence, [1, 0] * 153)
     ax = plots.calibration(table, ax=plt.figure().subplots())
-    (dots,) = ax.collections[1:]
-    assert dots.get_offsets()[:, 0].tolist() == [0.5, 0.9]
+    assert ax.containers[0].lines[0].get_xdata().tolist() == [0.5, 0.9]
     plt.close("all")
 
 
 def test_rows_of_a_forest_bear_the_names_of_what_they_show():
     table = pd.DataFrame({"model": ["deepseek-vl2", "mine"], "accuracy": [0.5, 0.7]})
-    ax = plots.forest(table.assign(of=["a", "b"]), "accuracy", label="model", hue="of")
+    ax = plt.figure().subplots()
+    plots.forest(
+        table.assign(of=["a", "b"]), "accuracy", label="model", hue="of", ax=ax
+    )
     # one mark a row stands in its middle, whatever its colour
     assert [bars.lines[0].get_ydata().tolist() for bars in ax.containers] == [[0], [1]]
     assert [text.get_text() for text in ax.get_yticklabels()] == [

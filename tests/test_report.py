@@ -75,6 +75,23 @@ def row_of(numbers, table, **values):
     return rows.iloc[0]
 
 
+def test_the_order_of_rows_and_the_name_of_a_file_move_no_number(tmp_path):
+    table = pd.concat([table_of(model=f"m{seed}", seed=seed) for seed in range(2)])
+    for name, columns in (
+        ("keyed", table),
+        ("numbered", table.drop(columns="item_id")),
+    ):
+        numbers = []
+        for seed in range(2):
+            file = tmp_path / f"{name}-{seed}.csv"
+            columns.sample(frac=1, random_state=seed).to_csv(file, index=False)
+            page = write_report(file, tmp_path / f"{name}-{seed}", ci=Bootstrap(n=200))
+            text = (page.parent / "report.json").read_text("utf-8")
+            numbers.append(json.loads(text)["tables"])
+        assert numbers[0] == numbers[1], name
+        assert pd.DataFrame(numbers[0]["certified"])["certified"].between(0.01, 1).any()
+
+
 @pytest.mark.parametrize("model", [SCRIPT, "other"])
 def test_numbers_are_those_of_independent_code(two, model):
     rows = two[0][two[0]["model"] == model]
@@ -343,10 +360,9 @@ def test_heaped_confidences_are_drawn_value_by_value():
     heaped = table_of(model="m", confidence=np.resize([0.8, 0.9, 1], 300))
     fig, values = report.calibration_figure(heaped)
     assert values["confidence"].tolist() == [0.8, 0.9, 1]
-    (above,) = fig.axes
-    (below,) = above.child_axes
-    bars = [bar.get_x() + bar.get_width() / 2 for bar in below.patches]
-    assert bars == pytest.approx([0.8, 0.9, 1] * 2)  # under their dots, up and down
+    above, below = fig.axes
+    bars = [bar.get_x() + bar.get_width() / 2 for bar in below.containers[0]]
+    assert bars == pytest.approx([0.8, 0.9, 1])  # under their dots
     assert list(below.get_xticks()) == list(above.get_xticks())
     assert below.get_xlim() == above.get_xlim()
     fig.draw_without_rendering()

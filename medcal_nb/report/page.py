@@ -12,16 +12,23 @@ from pathlib import Path
 from typing import Any
 
 import jinja2
+import matplotlib as mpl
 import pandas as pd
 from tqdm import tqdm
 
-from medcal_nb.answers import load_answers, without_formulas, write_undecided
+from medcal_nb.answers import (
+    in_order,
+    load_answers,
+    without_formulas,
+    write_undecided,
+)
 from medcal_nb.answers.recorded import recorded_entry, recorded_names
 from medcal_nb.answers.together import together
 from medcal_nb.errors import MedcalError, NotEnough, check_known
 from medcal_nb.files import PathLike, file_hash, new_folder
 from medcal_nb.measure import Bootstrap
 from medcal_nb.measure.rows import image_labels, images_known
+from medcal_nb.plots import STYLE
 from medcal_nb.report import parts
 from medcal_nb.report.sections import Judged, Section, lead, sections_of
 from medcal_nb.wording import latex_table, show
@@ -93,15 +100,20 @@ def write_report(
     ):
         warnings.simplefilter("ignore")
         warnings.filterwarnings("always", category=UserWarning, module="medcal_nb")
-        answers = load_answers(file, **columns)
+        answers = in_order(load_answers(file, **columns))
         for name in group:
             check_known(name, answers.columns, "column")
         compared = None
+        paired: list[str] = []
         if beside:
-            tables = {str(beside): load_answers(beside), str(file): answers}
-            compared = parts.in_common(together(tables), answers)
+            others = load_answers(beside)
+            compared = parts.in_common(
+                together({str(beside): others, str(file): answers}), answers
+            )
+            paired = parts.pairing(answers, others, Path(beside).stem)
         entries = parts.entries(answers)
         source, judged, notes = parts.sides(entries, transfer_from)
+        notes += paired
         facts = _facts(str(file), answers, judged)
         report = Judged(judged, source, facts, ci, group, compared)
         sections = _computed(report)
@@ -130,6 +142,8 @@ def _facts(file: str, answers: pd.DataFrame, judged: pd.DataFrame) -> dict[str, 
         "citation": f"{entry['citation']} {entry['source']}".strip(),
         "n_read": len(answers),
         "grading": answers.attrs.get("grading", ""),
+        "grade_from": parts.counted(judged, "correct", "grade_from"),
+        "confidence_from": parts.counted(judged, "confidence", "confidence_from"),
         "unit": "image" if images_known(judged) else "answer",
         "n_units": len({*image_labels(judged)}),
         "date": date.today().isoformat(),
@@ -172,8 +186,10 @@ def _write(folder: Path, report: Judged, sections: dict[str, Section]) -> None:
     for name, section in sections.items():
         if section.figure is not None:
             path = folder / "figures" / f"{name}.png"
-            for picture in (path, path.with_suffix(".svg")):
-                section.figure.savefig(picture, bbox_inches="tight", transparent=True)
+            how = {"bbox_inches": "tight", "transparent": True}
+            with mpl.style.context(STYLE):  # what is saved follows it, too
+                section.figure.savefig(path, **how)
+                section.figure.savefig(path.with_suffix(".svg"), **how)
             pictures[name] = base64.b64encode(path.read_bytes()).decode()
         table = section.table
         if table is None:

@@ -28,6 +28,8 @@ COMPARED = ["brier", "gap", "auroc"]
 LEAST = 30
 #: Entries drawn.
 SQUARES = 4
+#: What names a question that was asked by a method.
+QUESTION = ["dataset", "strategy", "item_id"]
 #: Up to so many entries are compared two by two, more with the first alone.
 ALL_PAIRS = 5
 
@@ -95,6 +97,21 @@ def sides(
         answers = answers[is_test]
         notes.append(f"of the splits test alone is judged: {len(answers):,}")
     return source, answers, notes
+
+
+def counted(answers: pd.DataFrame, column: str, source: str) -> dict[str, int]:
+    """How many values of a column are from where, by what ``source`` says; most first.
+
+    Examples
+    --------
+    >>> rows = {"correct": [True, False, None], "grade_from": ["rule", None, None]}
+    >>> counted(pd.DataFrame(rows), "correct", "grade_from")
+    {'the file': 1, 'rule': 1}
+    """
+    known = answers[answers[column].notna()].reindex(columns=[source])
+    counts = known[source].astype(object).fillna("the file").value_counts(sort=False)
+    by_number = counts.sort_index().sort_values(ascending=False, kind="stable")
+    return {str(name): int(n) for name, n in by_number.items()}
 
 
 # --- parts --------------------------------------------------------------------------------
@@ -215,10 +232,50 @@ def by_group(answers: pd.DataFrame, column: str, *, ci: Bootstrap) -> pd.DataFra
 
 def in_common(answers: pd.DataFrame, own: pd.DataFrame) -> pd.DataFrame:
     """Answers by the methods and to the questions of one's own; ``is_own`` says whose they are."""
-    question = ["dataset", "strategy", "item_id"]
-    keys = own[question].drop_duplicates()
-    common = answers.merge(keys, on=question)
+    keys = own[QUESTION].drop_duplicates()
+    common = answers.merge(keys, on=QUESTION)
     return common.assign(is_own=common["model"].isin(own["model"]))
+
+
+def pairing(own: pd.DataFrame, others: pd.DataFrame, name: str) -> list[str]:
+    """Say which methods and questions of one's own stand beside others, and what does not.
+
+    Parameters
+    ----------
+    own, others : DataFrame
+        Graded answers.
+    name : str
+        What the others are called.
+
+    Returns
+    -------
+    list of str
+        A sentence a data set and method of one's own, and one for each model without any question
+        in common.
+    """
+    others = measured(others)
+    asked = pd.MultiIndex.from_frame(others[QUESTION])
+    own = measured(own)
+    is_common = pd.MultiIndex.from_frame(own[QUESTION]).isin(asked)
+    own = own.assign(is_common=is_common)
+    sentences = []
+    for (dataset, strategy), rows in own.groupby(["dataset", "strategy"], sort=False):
+        n = rows.loc[rows["is_common"], "item_id"].nunique()
+        sentence = f"beside {name}, {label_of(dataset)}, {label_of(strategy)}: "
+        if n:
+            sentences.append(f"{sentence}{n:,} questions in common")
+            continue
+        methods = others.loc[others["dataset"] == dataset, "strategy"].unique()
+        there = ", ".join(map(label_of, methods)) or "nothing of this data set"
+        sentences.append(
+            f"{sentence}no question in common, only equal methods are compared ({name} has {there})"
+        )
+    has_any = own.groupby("model", sort=False)["is_common"].any()
+    for model in has_any.index[~has_any]:
+        sentences.append(
+            f"beside {name}: {model} has no question in common, and is left out"
+        )
+    return sentences
 
 
 def beside(compared: pd.DataFrame, *, ci: Bootstrap) -> tuple[Figure, pd.DataFrame]:
@@ -250,7 +307,10 @@ def beside(compared: pd.DataFrame, *, ci: Bootstrap) -> tuple[Figure, pd.DataFra
         raise NotEnough("No question of the file was answered by the others")
     tables = []
     for model in models:
-        pair = pd.concat([others, known[known["model"] == model]])
+        rows = known[known["model"] == model]
+        if rows.merge(others[QUESTION], on=QUESTION).empty:
+            continue  # its questions are another's of the file
+        pair = pd.concat([others, rows])
         tables.append(measure.beside_table(pair, model, ci=ci))
     by = ["dataset", "strategy", "model"]
     metrics = ["accuracy", "gap"]
@@ -265,13 +325,12 @@ def beside(compared: pd.DataFrame, *, ci: Bootstrap) -> tuple[Figure, pd.DataFra
         plots.forest(scores, "accuracy", ax=axes[0], **shown)
         line = {"calibrated": 0.0}
         plots.forest(scores, "gap", reference=line, ax=axes[1], **shown)
-        names = axes[0].get_legend_handles_labels()
-        fig.legend(*names, loc="outside lower center", ncols=3)
+        plots.title_and_key(fig, "Accuracy and overconfidence", ncols=3)
     return fig, pd.concat(tables, ignore_index=True)
 
 
 def calibration_figure(answers: pd.DataFrame) -> tuple[Figure, pd.DataFrame]:
-    """A calibration square for each entry, its correct and wrong answers below it.
+    """A reliability diagram for each entry, its correct and wrong answers below it.
 
     Parameters
     ----------
@@ -293,25 +352,21 @@ def calibration_figure(answers: pd.DataFrame) -> tuple[Figure, pd.DataFrame]:
     if not parts:
         raise NotEnough("No answer has both a confidence and a grade")
     with mpl.style.context(plots.STYLE):
-        size = (2.5 * len(parts) + 0.5, 4.2)
+        size = (max(2.5 * len(parts) + 0.5, 4.5), 4.4)
         fig = Figure(figsize=size, layout="constrained")
-        axes = fig.subplots(1, len(parts), squeeze=False)
-        below: Any = None  # the counts share one scale
-        for above, (key, part) in zip(axes.flat, parts, strict=True):
+        shared: dict[str, Any] = {"sharex": True, "sharey": "row", "squeeze": False}
+        axes = fig.subplots(2, len(parts), height_ratios=[2, 1], **shared)
+        for (above, below), (key, part) in zip(axes.T, parts, strict=True):
             pair = arrays(part)
             table = measure.value_table(*pair, groups=image_labels(part))
-            plots.calibration(table, ax=above)
-            # as wide as the square, whatever room there is
-            place = [0, -0.56, 1, 0.42]
-            below = above.inset_axes(place, sharex=above, sharey=below)
-            plots.outcomes(table, ax=below)
-            above.set(title=fill(key["model"], 24), xlabel="", anchor="S")
-            below.set_ylabel("answers:\ncorrect, wrong")
-            below.locator_params(axis="y", nbins=6)
+            name = key["model"]
+            plots.calibration(table, model=name, ax=above)
+            plots.outcomes(table, model=name, ax=below)
+            number = plots.number_of(table[["n"]].sum())
+            above.set(title=f"{fill(name, 24)}\n{number}", xlabel="")
+            below.set_box_aspect(0.5)  # as wide as the square above it
             tables.append(table.assign(**key))
-        marks, names = above.get_legend_handles_labels()
-        bars, kinds = below.get_legend_handles_labels()
-        marks += bars
-        names += kinds
-        fig.legend(marks, names, loc="outside lower left", ncols=1 + len(parts))
+        for ax in axes.flat:
+            ax.label_outer()
+        plots.title_and_key(fig, "Accuracy at each confidence", ncols=3)
     return fig, pd.concat(tables, ignore_index=True)

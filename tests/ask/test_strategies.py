@@ -81,7 +81,7 @@ STATED = [
     ("linguistic", CLOSED, ["Answer: yes\nLikelihood: almost no chance"], "yes", 0.02),
     ("top_k", CHOICE, ["Guess 1: heart (30%)\nGuess 2: left (60%)"], "left", 0.6),
     ("two_stage", CHOICE, ["heart", "Confidence: 40%"], "heart", 0.4),
-    ("two_stage_other", CHOICE, ["It is the heart.", "Confidence: 40%"], "heart", 0.4),
+    ("self_probing", CHOICE, ["It is the heart.", "Confidence: 40%"], "heart", 0.4),
     ("describe_first", CLOSED, ["dark", "Answer: yes\nConfidence: 70%"], "yes", 0.7),
     ("sequence_probability", OPEN, ["dark red"], "dark red", math.exp(-0.5 / 2)),
 ]
@@ -93,10 +93,13 @@ def test_answer_and_confidence_of_replies(name, item, replies, answer, confidenc
     (row,), rounds = run(name, item, lambda call: Reply(next(texts), -0.5, 10, 2))
     stated = math.nan if confidence is None else confidence
     assert row["answer"] == answer
-    assert row["confidence"] == pytest.approx(stated, nan_ok=True)
+    assert row["confidence"] == pytest.approx(stated, abs=5e-5, nan_ok=True)
     assert row["parse_ok"] == (None not in (answer, confidence))
     assert row["raw"] == "\n---\n".join(replies)
     assert [row["prompt_tokens"], row["new_tokens"]] == [10 * n, 2 * n]
+    if name == "self_probing":  # a new prompt, which holds the answer
+        (turn,) = rounds[1][0].prompt.turns
+        assert "Proposed answer: heart." in turn
     if name in ("two_stage", "describe_first"):  # what it said stands before the second
         assert rounds[1][0].prompt.turns[1] == replies[0]
 
@@ -114,6 +117,35 @@ def test_a_confidence_that_the_limit_cut_in_two_is_none(name):
     cut = says("Guess 1: yes (30%)\nGuess 2: no (7", finished=False)
     (row,), _ = run("top_k", CLOSED, cut)
     assert row["option_probabilities"] == {"yes": 0.3}
+
+
+@pytest.mark.parametrize(
+    ("item", "text", "answer"),
+    [
+        (OPEN, "Let me think about", None),
+        (CLOSED, "Yes", "yes"),  # an option whole
+        (CLOSED, "Yes, there seems to be no", None),
+        (CHOICE, "Left lung and heart are", None),
+        (OPEN, "Answer: dark red\nThis is because", "dark red"),
+        (OPEN, "Answer: dark", None),
+    ],
+)
+def test_a_reply_that_the_limit_cut_is_an_answer_where_that_is_whole(
+    item, text, answer
+):
+    cut = says(text, finished=False)
+    for name in ("verbalized", "self_consistency", "two_stage"):
+        rows, _ = run(name, item, cut)
+        assert {row["answer"] for row in rows} == {answer}
+        assert all(row["n_cut"] for row in rows)
+
+    def judged(call):
+        return cut(call) if isinstance(call, Generate) else shares(call)
+
+    (row,), rounds = run("p_true", item, judged)
+    assert row["answer"] == answer
+    assert math.isnan(row["confidence"]) == (answer is None)
+    assert len(rounds) == (1 if answer is None else 2)  # nothing is asked of nothing
 
 
 def test_what_is_asked_again():
@@ -145,7 +177,7 @@ def test_option_probability_by_words_and_by_letters():
     row, call = asked(PLAN)
     assert call.labels == ("left lung", "heart", "left")
     probabilities = [*row["option_probabilities"].values()]
-    assert probabilities == pytest.approx([1 / 6, 1 / 3, 1 / 2])
+    assert probabilities == pytest.approx([1 / 6, 1 / 3, 1 / 2], abs=5e-5)
     _, call = asked(Plan(lettered=True))
     assert call.labels == ("A", "B", "C")
     assert "A. left lung\nB. heart\nC. left\n" in call.prompt.turns[0]

@@ -25,6 +25,8 @@ _BEFORE = re.compile(
     r"(?:show|demonstrate|reveal|depict|display|contain|indicate|have|has|with)\s"
     r"|^(?:there|it|this)\s(?:is|are|appear\sto\sbe|look\slike)\s|^(?:i|we)\s(?:can\s)?see\s"
     r"|^(?:(?:most|very)\s)?(?:likely|probably)\s"
+    r"|^(?:es\s)?handelt\ses\ssich\sum\s|^il\ss\s?agit\sd\s|^(?:el|le|la|il|o|die)\s"
+    r"diagnos\w+\s(?:es|est|e|ist)\s|^(?:leading|top|main|final|working)\sdiagnosis\s"
 )
 _OF_WHAT = re.compile(
     r"^(?:(?:definite|clear|any)\s)?(?:evidence|sign|indication|feature|suggestion)\sof\s"

@@ -16,11 +16,13 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from medcal_nb.words.claims import claim_of
+from medcal_nb.words.claims import Claim, claim_of
 from medcal_nb.words.key import answer_key, is_nothing
 from medcal_nb.words.lists import FILE
 from medcal_nb.words.meaning import (
+    Content,
     content_of,
+    content_words,
     differ,
     excluded_by,
     meaning_of,
@@ -69,6 +71,12 @@ _CLASS = re.compile(
 )
 #: "yes, left": an answer to a question with "or".
 _SAID_YES = re.compile(r"^\W*(?:yes|ja|oui|sí|sì)\s*,\s*(?=\w)", re.I)
+#: Words for whatever may be found, and lists of findings.
+_ANYTHING = frozenset(answer_key(word) for word in FILE["lists"]["anything"].split())
+_FINDINGS = frozenset(("diagnosis", "tumour", "histology", "fracture_name"))
+#: A list of several: "1. Sarcoidosis 2. Tuberculosis".
+_NUMBERED = re.compile(r"^\s*1[.)]\s.*\s2[.)]\s", re.DOTALL)
+_BRACKETS = re.compile(r"\s*\([^()]*\)?")
 #: A capital letter by itself.
 _ONE_LETTER = re.compile(r"(?<![\w.-])[A-HJ-Z](?![\w.'-])")
 #: "None of the above", "neither".
@@ -211,11 +219,13 @@ class _Case(NamedTuple):
 
     @property
     def places(self) -> list[str]:
-        """Where the answer may stand: what is stated, else the first sentence, and all of it."""
+        """Where the answer may stand: the label, else a conclusion, the first sentence, all."""
         parts = self.parts
-        if parts.stated is not None:
-            return [parts.stated]
-        return [part for part in (parts.first, parts.whole) if part]
+        if parts.label is not None:
+            return [parts.label]
+        if parts.concluded:
+            return [parts.concluded]
+        return [part for part in (parts.first, parts.whole) if part] or [""]
 
 
 def _against(case: _Case, gold: str) -> Grade:
@@ -242,29 +252,35 @@ def _against(case: _Case, gold: str) -> Grade:
 def _stated_yes_no(case: _Case) -> str | None:
     """What a reply says of yes and no."""
     parts = case.parts
-    if parts.stated is not None:
-        said = yes_no_to(case.question, _unmarked(parts.stated))
-        if said or parts.stated not in parts.whole[-len(parts.stated) - 3 :]:
-            return said
-    return yes_no_to(case.question, _unmarked(parts.whole))
+    if parts.label is not None:
+        return yes_no_to(case.question, _unmarked(parts.label))
+    said = yes_no_to(case.question, parts.concluded) if parts.concluded else None
+    return said or yes_no_to(case.question, _unmarked(parts.whole))
 
 
 def _by_option(case: _Case, options: Options, gold: str) -> Grade:
     """Grade by the option that a reply names."""
     right = options.index(gold)
+    places = case.places
     if right is None:  # a number of an option, it may be: of which count?
-        is_same = any(answer_key(part) == answer_key(gold) for part in case.places)
+        is_same = any(answer_key(part) == answer_key(gold) for part in places)
         return Grade(True, "same words") if is_same else Grade(None, "undecided")
-    for part in case.places:
-        if part == case.parts.first and is_list_of_options(case.parts.whole):
-            continue
+    is_list = is_list_of_options(case.parts.whole)
+    for part in places if not is_list or len(places) == 1 else places[1:]:
         named = options.named(part) or _meant(options, part)
         if named:
             is_one = len(named) == 1
             return (
                 Grade(right in named, "option") if is_one else Grade(None, "undecided")
             )
-    denied = _by_claim(case.places[0], options.texts[right])
+    ended = (
+        options.named(case.parts.last)
+        if case.parts.last and not is_list
+        else frozenset()
+    )
+    if len(ended) == 1:
+        return Grade(right in ended, "option")
+    denied = _by_claim(places[0], options.texts[right])
     return denied if denied and denied.rule == "denied" else Grade(None, "undecided")
 
 
@@ -325,18 +341,36 @@ def _of_a_class(text: str, gold: str) -> Grade:
 
 def _by_words(case: _Case, gold: str) -> Grade:
     """Grade by numbers, species and words, in the first part of a reply that decides."""
-    places = case.places
-    is_open = _OPEN.search(" ".join(places))
     wanted = _unmarked(gold)
-    for part in places:
-        if is_refusal(part):
-            return Grade(None, "no answer")
-        text = _SAID_YES.sub("", _unmarked(part))
-        for rule in _OF_WORDS:
-            graded = rule(text, wanted)
-            if graded and (not is_open or graded.rule in ("same words", "denied")):
-                return graded
-    return Grade(None, "undecided")
+    if is_refusal(case.places[0]):
+        return Grade(None, "no answer")
+    is_open = _OPEN.search(" ".join(case.places)) or _NUMBERED.search(case.places[-1])
+    for part in case.places:
+        graded = _by_rules(part, wanted)
+        if graded and (not is_open or graded.rule in ("same words", "denied")):
+            return graded
+    is_list = _NUMBERED.search(case.places[-1])
+    # what stands in brackets is beside the answer
+    bare = _BRACKETS.sub("", case.places[-1])
+    graded = (
+        _by_rules(bare, wanted)
+        if bare.strip() and not (_OPEN.search(bare) or is_list)
+        else None
+    )
+    if graded:
+        return graded
+    # a last sentence that says something else may be about something else
+    graded = (
+        _by_rules(case.parts.last, wanted) if case.parts.last and not is_open else None
+    )
+    return graded if graded and graded.correct else Grade(None, "undecided")
+
+
+def _by_rules(part: str, gold: str) -> Grade | None:
+    """What the first rule says that decides; None where none says anything."""
+    text = _SAID_YES.sub("", _unmarked(part))
+    grades = (rule(text, gold) for rule in _OF_WORDS)
+    return next((graded for graded in grades if graded), None)
 
 
 def _by_same(text: str, gold: str) -> Grade | None:
@@ -349,6 +383,10 @@ def _by_same(text: str, gold: str) -> Grade | None:
         return Grade(True, "same meaning")
     if gold.startswith(("[", "{")):
         return None
+    # "cancer of the lung" is "lung cancer"
+    words = [content_words(meaning_of(one)) for one in (key, wanted)]
+    if "of" in f"{key} {wanted}".split() and words[0] == words[1]:
+        return Grade(True, "same meaning")
     lists = [_members(one) for one in (text, gold)]
     is_same = len(lists[1]) > 1 and lists[0] == lists[1]
     return Grade(True, "same meaning") if is_same else None
@@ -409,6 +447,32 @@ def _words_beside(text: str) -> frozenset[str]:
     )
 
 
+def _by_nothing(text: str, gold: str) -> Grade | None:
+    """Grade where the gold answer, or the answer, says that nothing is there or all is well."""
+    claims = [claim_of(answer_key(one)) for one in (text, gold)]
+    contents = [content_of(meaning_of(" ".join(one.words))) for one in claims]
+    nothing = [_is_nothing(*one) for one in zip(claims, contents, strict=True)]
+    if nothing[0] and nothing[1]:
+        return Grade(True, "same meaning")
+    others = {*contents[1 - nothing[0]].members} & _FINDINGS
+    is_pure = not contents[0].others and not contents[1].others
+    if any(nothing) and others and is_pure and not claims[1 - nothing[0]].denials:
+        return Grade(False, "another of a list")
+    return None
+
+
+def _is_nothing(claim: Claim, content: Content) -> bool:
+    """Whether an answer says that nothing is there, or that all is well."""
+    is_well = content.members.get("sign") == {"normal"} and not claim.denials
+    is_none = (
+        claim.denials == 1
+        and bool(claim.words)
+        and not content.members
+        and content.others <= _ANYTHING
+    )
+    return (is_well or is_none) and not content.others - _ANYTHING
+
+
 def _by_species(text: str, gold: str) -> Grade | None:
     """Grade by names of organisms, "E. coli" or whole."""
     is_same = species_compared(text, gold)
@@ -449,6 +513,7 @@ def _by_lists(text: str, gold: str) -> Grade | None:
 _OF_WORDS: tuple[Callable[[str, str], Grade | None], ...] = (
     _by_same,
     _by_number,
+    _by_nothing,
     _by_species,
     _by_class,
     _by_claim,

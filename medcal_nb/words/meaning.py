@@ -43,20 +43,23 @@ _ANY_SAME = _any_of({*_SAME})
 
 
 @lru_cache(maxsize=65_536)
-def meaning_of(key: str) -> str:
+def meaning_of(key: str, *, is_whole: bool = True) -> str:
     """A key with one word for each meaning that several have.
 
     Parameters
     ----------
     key : str
         As of `medcal_nb.words.answer_key`.
+    is_whole : bool
+        It is all that is answered: "us" is ultrasound, "no abnormality" none.
 
     Examples
     --------
     >>> meaning_of("chest plain film"), meaning_of("rul")
     ('chest xray', 'right upper lobe')
     """
-    key = _ALONE.get(key, key)
+    if is_whole:
+        key = _ALONE.get(key, key)
     return _ANY_SAME.sub(lambda match: _SAME[match[0]], key)
 
 
@@ -84,6 +87,11 @@ def content_of(meaning: str) -> Content:
     rest = _ANY_MEMBER.sub(" ", meaning).split()
     others = frozenset(word for word in rest if word not in _FILLER | DETAIL)
     return Content({name: frozenset(words) for name, words in members.items()}, others)
+
+
+def content_words(meaning: str) -> frozenset[str]:
+    """The words of a meaning that say something."""
+    return frozenset(meaning.split()) - _FILLER
 
 
 def excluded_by(answer: Content, gold: Content) -> bool:

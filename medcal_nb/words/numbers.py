@@ -29,6 +29,7 @@ _UNITS: dict[str, tuple[str, float]] = {
     "per minute": ("rate", 1), "t": ("field", 1), "tesla": ("field", 1),
     "kv": ("voltage", 1), "kvp": ("voltage", 1), "°": ("angle", 1), "degrees": ("angle", 1),
     "mmhg": ("pressure", 1), "mgy·cm": ("dose", 1), "mgy*cm": ("dose", 1), "mgy cm": ("dose", 1),
+    "mgycm": ("dose", 1),
 }  # fmt: skip
 _UNIT = "|".join(re.escape(unit) for unit in sorted(_UNITS, key=len, reverse=True))
 _NUMBER = r"\d+(?:\.\d+)?|(?<!\d)\.\d+"

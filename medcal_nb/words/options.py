@@ -311,7 +311,11 @@ def _of_list(texts: list[str]) -> list[tuple[str, str]]:
     own = [_LETTERED.match(text) for text in texts]
     marks = [mark for mark in own if mark is not None]
     letters = [mark[1].upper() for mark in marks]
-    if len(marks) == len(texts) and sorted(letters) == [*ascii_uppercase[: len(texts)]]:
+    first = ascii_uppercase.index(min(letters, default="A"))
+    # "D: …", "E: …" go on from other options; "C. …", "D. …" may be names of organisms
+    is_plain = first == 0 or all(mark[2] in ":)" for mark in marks)
+    in_order = [*ascii_uppercase[first : first + len(texts)]]
+    if len(marks) == len(texts) and is_plain and sorted(letters) == in_order:
         return [(mark[3].strip(), mark[1].upper()) for mark in marks]
     names = [*ascii_uppercase, *map(str, range(27, len(texts) + 1))]
     return [(text, name) for text, name in zip(texts, names, strict=False) if text]
@@ -335,7 +339,8 @@ _LETTER_FORMS = [
     re.compile(form, re.IGNORECASE)
     for form in (
         rf"(?:(?:{_OPTION})\s*:?\s*)?(?:[(\[]\s*([A-Z])\s*[)\]]|([A-Z])(?={_ENDS}))",
-        r"(?:\W*(?:i|the|it|is|think|choose|pick|select|answer|option|correct|best|my|would|be|go"
+        r"(?:\W*(?:i|the|it|is|that|so|think|believe|choose|pick|select|answer|option|letter|suggests"
+        r"|correct|best|my|would|be|go"
         r"|with|say|most|likely)\W+){0,8}[(\[]?\s*([A-Z])\s*[)\]]?\W*$",
         r".*[^\W\d].*\(([A-Z])\)\W*$",
     )

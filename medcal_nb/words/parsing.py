@@ -139,7 +139,7 @@ _ANSWER = re.compile(
 _KEY = re.compile(rf"\s*(?:final[\s_]?)?{_LABEL}\s*", re.IGNORECASE)
 #: Where what states a confidence, or gives reasons, begins.
 _CUT = re.compile(
-    rf"[\s,;.|(\[{{'\"-]{{0,8}}(?:\b(?:with|my|and|a|an|the|i\s+am|i'm)\s{{1,4}}){{0,4}}"
+    rf"[\s,;.|(\[{{'\"-]{{0,8}}(?:\b(?:with|my|and|(?-i:a|an)|the|i\s+am|i'm)\s{{1,4}}){{0,4}}"
     rf"(?:(?:{SURE})[^\n:=\d]{{0,25}}(?:[:=]|[\s(]\d)"
     rf"|\(?\d{{1,3}}(?:[.,]\d+)?\s*%\s*(?:confiden\w*|sure|certain\w*)"
     rf"|\b(?:explanation|reasoning|reason|rationale|justification|note|because)\b\s*[:,]?\s)",
@@ -218,16 +218,20 @@ class Parts(NamedTuple):
         The reply, cleaned.
     whole : str
         All of it but what it says of its confidence.
-    stated : str, optional
-        What its last label says that is filled in, else what it concludes. "" where no label is.
-    first : str
-        Its first sentence, "" where there is only one.
+    label : str, optional
+        What its last label says that is filled in; "" where none is, None without a label.
+    concluded : str
+        What it concludes ("So it is a cyst."), "" where it does not.
+    first, last : str
+        Its first and last sentence, "" where there is only one.
     """
 
     text: str
     whole: str
-    stated: str | None
-    first: str
+    label: str | None
+    concluded: str = ""
+    first: str = ""
+    last: str = ""
 
 
 def answer_parts(reply: str, question: str = "") -> Parts:
@@ -235,7 +239,7 @@ def answer_parts(reply: str, question: str = "") -> Parts:
 
     Examples
     --------
-    >>> answer_parts("It is dark. So a cyst. I am 80% sure.").stated
+    >>> answer_parts("It is dark. So a cyst. I am 80% sure.").concluded
     'a cyst.'
     """
     text = clean(reply)
@@ -250,16 +254,11 @@ def answer_parts(reply: str, question: str = "") -> Parts:
             for value in labels
             if re.search(r"\w", value) and not _FORM.fullmatch(value)
         ]
-        return Parts(text, plain, filled[0] if filled else "", "")
+        return Parts(text, plain, filled[0] if filled else "")
     concluded = [match["rest"].strip() for match in _CONCLUDED.finditer(plain)]
-    first = _FIRST.match(plain)
-    is_words = first and re.search(r"[^\W\d]", first[0])
-    return Parts(
-        text,
-        plain,
-        concluded[-1] if concluded else None,
-        first[0] if first and is_words else "",
-    )
+    sentences = [one for one in _SENTENCE.split(plain) if re.search(r"[^\W\d]", one)]
+    first, last = (sentences[0], sentences[-1]) if len(sentences) > 1 else ("", "")
+    return Parts(text, plain, None, concluded[-1] if concluded else "", first, last)
 
 
 def without_confidence(text: str) -> str:
@@ -308,9 +307,8 @@ _CONCLUDED = re.compile(
     r"(?P<rest>(?:[^.\n]|\.(?=\S)|(?<=\b[A-Z])\.)+)",
     re.IGNORECASE,
 )
-_FIRST = re.compile(
-    r"(?:[^.\n]|\.(?=\S)|(?<=\b[A-Z])\.)+(?<!\b[A-Z])(?=\.\s+\S|\n\s*\S)"
-)
+#: Between sentences; the point of "E. coli" ends none.
+_SENTENCE = re.compile(r"(?<!\b[A-Z]\.)(?<!\b\d\.)(?<=[.!?])\s+(?=\S)|\n+")
 #: A form that is not filled in.
 _FORM = re.compile(
     r"[<(\[{]?\s*(?:yes\s*(?:/|or)\s*no"

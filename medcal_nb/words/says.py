@@ -38,7 +38,7 @@ _HEDGED = re.compile(WORDS["hedged"], re.IGNORECASE)
 _DENYING = frozenset(answer_key(word) for word in FILE["lists"]["denying"].split())
 _DENYING_CJK = re.compile(WORDS["denying_cjk"])
 _DENIALS = re.compile(WORDS["denials"])
-_SENTENCE = re.compile(r"(?<!\b[A-Z])(?<=[.!?;。])\s*(?=\S)|\n")
+_SENTENCE = re.compile(r"(?<!\b[A-Z]\.)(?<=[.!?;。])\s*(?=\S)|\n")
 _CJK = re.compile(r"[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]")
 _ASKING_CJK = re.compile(WORDS["asking_cjk"])
 _ASKING = frozenset(answer_key(word) for word in FILE["lists"]["asking"].split())
@@ -59,11 +59,11 @@ def yes_no(text: str) -> str | None:
     'no'
     """
     text = re.sub(r"^[\W_]+", "", text)
-    if not text or _BOTH.match(text) or is_refusal(text):
-        return None
     ended = [match["word"].lower() for match in _CONCLUDES.finditer(text)]
     if ended:
         return "yes" if ended[-1] in ("yes", "positive") else "no"
+    if not text or _BOTH.match(text) or is_refusal(text):
+        return None
     if _NO_WORD.match(text):
         return "no"
     if _YES_WORD.match(text):
@@ -86,6 +86,7 @@ def yes_no_to(question: str, text: str) -> str | None:
     >>> yes_no_to("Is there no mass?", "No."), yes_no_to("Is there no mass?", "No mass.")
     (None, 'yes')
     """
+    text = re.sub(r"^[^?\n]*\?[\"'\s]+(?=\S)", "", text)  # the question, once more
     word = None if _HEDGED.match(text.strip()) else yes_no(text)
     if not question:
         return word
@@ -131,7 +132,7 @@ def by_sentence(question: str, text: str) -> str | None:
                 said.add("yes" if parity else "no")
             continue
         denials = _denials(sentence)
-        if denials > 1 or (not denials and not _PRESENT.search(sentence)):
+        if denials > 1 or not (denials or _affirms(sentence, asked)):
             return None
         said.add("yes" if denials % 2 == parity else "no")
     return said.pop() if len(said) == 1 else None
@@ -146,7 +147,7 @@ class _Asked(NamedTuple):
 
 def asked_words(question: str) -> _Asked:
     """What a question asks about, and where; what follows it ("Answer yes or no.") goes."""
-    words = meaning_of(answer_key(question.split("?")[0])).split()
+    words = meaning_of(answer_key(question.split("?")[0]), is_whole=False).split()
     what: list[str] = []
     where: list[str] = []
     is_place = False
@@ -161,7 +162,7 @@ def asked_words(question: str) -> _Asked:
 
 def _is_about(sentence: str, asked: _Asked) -> bool:
     """Whether a sentence holds what is asked, and the place or no other one."""
-    words = meaning_of(answer_key(sentence)).split()
+    words = meaning_of(answer_key(sentence), is_whole=False).split()
     known = asked.what | asked.where
     held = {stem for stem in known for word in words if word.startswith(stem)}
     if not asked.what or not asked.what <= held:
@@ -174,6 +175,14 @@ def _is_about(sentence: str, asked: _Asked) -> bool:
     return asked.where <= held or not others
 
 
+def _affirms(sentence: str, asked: _Asked) -> bool:
+    """Whether a sentence says that something is there, or is little more than its name."""
+    words = meaning_of(answer_key(sentence), is_whole=False).split()
+    named = [word for word in words[:4] if word.startswith(tuple(asked.what))]
+    is_name = len(words) <= 10 and bool(named)
+    return _PRESENT.search(sentence) is not None or is_name
+
+
 def _stem(word: str) -> str:
     """The beginning of a word, which its forms have in common."""
     return word[: max(4, len(word) - 2)]
@@ -181,7 +190,7 @@ def _stem(word: str) -> str:
 
 def _denials(text: str) -> int:
     """How many words deny."""
-    key = _DENIALS.sub(" no ", answer_key(text))
+    key = _DENIALS.sub(" no ", meaning_of(answer_key(text), is_whole=False))
     return sum(word in _DENYING for word in key.split())
 
 

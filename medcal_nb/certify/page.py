@@ -111,10 +111,10 @@ class _Test(NamedTuple):
         for sequence in self.sequences:
             order = [number[case] for case in sequence["order"]]
             sequences.append(sequence | {"order": order})
-        known = {
-            number[case]: self.known[case] for case in number if case in self.known
-        }
-        return {"sequences": sequences, "known": known, **self.constants}
+        grades = {}
+        for name, known in (("known", self.known), ("of_table", self.of_table)):
+            grades[name] = {number[k]: known[k] for k in number if k in known}
+        return {"sequences": sequences, **grades, **self.constants}
 
 
 def test_of(run: Certification) -> _Test:
@@ -133,7 +133,12 @@ def test_of(run: Certification) -> _Test:
     items = table.drop_duplicates("item").sort_values("item")
     order = order_of_grading(items["image"], len(items), plan["seed"])
     parts = parts_by(table, METHOD)
-    rule = Rule(plan["risk"], plan["delta"] / len(parts), plan["budget"])
+    rule = Rule(
+        risk=plan["risk"],
+        delta=plan["delta"] / len(parts),
+        budget=plan["budget"],
+        starts=plan["starts"],
+    )
     sequences = []
     for _, part in parts:
         place = pd.Series(np.arange(len(part)), part["item"])

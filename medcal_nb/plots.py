@@ -328,7 +328,8 @@ def calibration(
     _name_axis(ax.xaxis, "confidence")
     _name_axis(ax.yaxis, "accuracy")
     ax.grid(False)
-    _record(ax, shown, x="confidence", y="accuracy", n="n")
+    too_few = len(table) - len(shown)
+    _record(ax, shown, too_few=too_few, x="confidence", y="accuracy", n="n")
     return ax
 
 
@@ -503,17 +504,25 @@ def _write_beside(
             ax.annotate(reason, (0.5, row), ha="center", **small, **at_row)
 
 
-def _record(ax: Axes, table: pd.DataFrame, **columns: str | None) -> None:
+def _record(
+    ax: Axes, table: pd.DataFrame, *, too_few: int = 0, **columns: str | None
+) -> None:
     """Leave on the axes what was drawn: columns by their part, marks, and rows without one."""
-    value = columns.get("y") or columns["x"]
-    is_drawn = table[value].notna()
     named = {part: column for part, column in columns.items() if column}
-    drawn = named | {"marks": int(is_drawn.sum())}
+    value = named.get("y", named["x"])
+    is_drawn = table[value].notna()
+    drawn: dict[str, Any] = {"columns": named, "marks": int(is_drawn.sum())}
+    low = f"{value}_low"
+    drawn["bars"] = low in table and bool(table[low].notna().any())
+    drawn["too_few"] = too_few
+    drawn["left_out"] = {}
     if "left_out" in table:
         drawn["left_out"] = table.loc[~is_drawn, "left_out"].value_counts().to_dict()
-    fill = columns.get("fill")
-    if fill:
-        drawn["fills"] = table.loc[is_drawn, fill].value_counts().to_dict()
+    for part in ("hue", "fill"):
+        drawn[part] = {}
+        if part in named:
+            counts = table.loc[is_drawn, named[part]].astype(str).value_counts()
+            drawn[part] = {name: int(n) for name, n in counts.items() if n}
     vars(ax).setdefault("drawn", []).append(drawn)
 
 

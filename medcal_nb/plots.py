@@ -46,6 +46,7 @@ _FURTHER = ("#52606D", "#E69F00", "#56B4E9", "#A6611A", "#A0A0A0", "#1F3A5F", "#
 _MARKS = "osD^vPX<>"
 _MARKS_OF_MODELS = "PX*<>h"
 _FILLS = ("full", "none", "left", "right", "top", "bottom")
+_FAR = 1e3  # beyond any axis
 _SMALL = 6.5  # points, of numbers beside marks
 #: What a bar is, in a key.
 INTERVAL = "95 % CI"
@@ -127,7 +128,7 @@ def forest(
     base: str | None = None,
     n: str | None = None,
     reference: Mapping[str, float] | None = None,
-    margin: float | None = None,
+    margin: Mapping[str, float] | None = None,
     ax: Axes | None = None,
 ) -> Axes:
     """Estimates with their intervals: a row for each label, the levels of hue below each other.
@@ -149,8 +150,8 @@ def forest(
         Column of the answers or images behind a mark, written at the right.
     reference : dict of str to float, optional
         Where a line is drawn, by what is written above it: ``{"allowed": 0.2}``.
-    margin : float, optional
-        The range up to it is shaded.
+    margin : dict of str to float, optional
+        Up to where the range is shaded, by what the key calls it.
     ax : Axes, optional
         Where to draw; the current axes if not given.
 
@@ -189,14 +190,15 @@ def forest(
         for kind, style in kinds.items():
             ax.plot([], [], "o", color=INK, fillstyle=style, label=label_of(kind))
     if base:
+        floor = table[base].where(table[value].notna())
         ends = place - height, place + height
-        key = label_of(base)
-        ax.vlines(table[base], *ends, color=INK, lw=1.1, zorder=1.5, label=key)
+        ax.vlines(floor, *ends, color=INK, lw=1.1, zorder=1.5)
+        ax.plot([], [], "|", color=INK, ms=9, mew=1.1, label=label_of(base))
     _write_beside(ax, table, value, label=label, n=n, place=place)
     _mark(ax, reference or {})
-    if margin is not None:
+    for key, end in (margin or {}).items():
         ax.set_xlim(ax.get_xlim())  # which the shade must not widen
-        ax.axvspan(ax.get_xlim()[0], margin, color=PALE, alpha=0.6, lw=0, zorder=-1)
+        ax.axvspan(-_FAR, end, color=PALE, alpha=0.6, lw=0, zorder=-1, label=key)
     if table[label].duplicated().any():
         for between in np.arange(0.5, len(ax.get_yticks()) - 1):
             ax.axhline(between, color=PALE, lw=0.6, zorder=0)
@@ -488,20 +490,23 @@ def _write_beside(
     small: dict[str, Any] = {"fontsize": _SMALL, "color": GREY}
     at_row: dict[str, Any] = {"xycoords": ("axes fraction", "data"), "va": "center"}
     if n:
-        small_head = small | {"xycoords": "axes fraction", "va": "bottom"}
-        ax.annotate(label_of(n), (1.02, 1.01), **small_head)
-        # once where all marks of a row have the same
-        is_one = table.groupby(label, observed=True)[n].transform("nunique") == 1
-        rows = place.mask(is_one, place.round()).rename("row")
-        for row, number in (
-            pd.concat([rows, table[n]], axis=1).drop_duplicates().to_numpy()
-        ):
+        at_head: dict[str, Any] = {"xycoords": "axes fraction", "va": "bottom"}
+        ax.annotate(label_of(n), (1.02, 1.01), **small, **at_head)
+        for row, number in _once(table[n], table[label], place):
             if number > 0:
                 ax.annotate(f"{number:,.0f}", (1.02, row), **small, **at_row)
     if "left_out" in table:
-        is_out = table[value].isna()
-        for reason, row in zip(table["left_out"][is_out], place[is_out], strict=True):
+        reasons = table["left_out"].where(table[value].isna(), "")
+        for row, reason in _once(reasons, table[label], place):
             ax.annotate(reason, (0.5, row), ha="center", **small, **at_row)
+
+
+def _once(texts: pd.Series, labels: pd.Series, place: pd.Series) -> list:
+    """Where each text stands: once in the middle of a row whose marks all have the same."""
+    is_one = texts.groupby(labels, observed=True).transform("nunique") == 1
+    rows = place.mask(is_one, place.round())
+    placed = pd.DataFrame({"row": rows, "text": texts})
+    return placed.drop_duplicates().to_numpy().tolist()
 
 
 def _record(

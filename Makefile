@@ -11,7 +11,7 @@ AUDIT  := .venv-audit
 LAB    := $(VENV)/share/jupyter/lab/settings
 export TOKENIZERS_PARALLELISM := false
 
-.PHONY: help setup study test coverage test-clusters test-vllm browser latex lab bench pocket figures verify site lesson-site lint audit clean
+.PHONY: help setup study test coverage test-clusters test-vllm browser latex lab bench pocket figures pictures verify site lesson-site lint audit clean
 
 help: ## show this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -102,6 +102,9 @@ pocket: $(STAMP) ## make items and recorded answers again from seeds (minutes); 
 
 figures: $(STAMP) ## run one notebook again: make figures NB=03
 	$(BIN)/medcal study --force $(NB)
+
+pictures: $(STAMP) browser ## take the screenshots of README (docs/img) of today's pages
+	$(BIN)/python -m docs.screenshots
 
 verify: $(STAMP) ## rerun the study in build/verify and compare every number with the published one
 	$(BIN)/medcal study --verify

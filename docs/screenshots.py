@@ -1,16 +1,18 @@
-"""Take a screenshot of README: ``python -m docs.screenshots lesson``, ``reader`` or ``report``.
+"""Take the screenshots of README: ``make pictures``, or ``python -m docs.screenshots report``.
 
-They show the real thing: the lesson's page, and the reader page and report of recorded answers.
+They show the real thing: the lesson's page, and the reader page and report of recorded answers. A
+picture holds the words that stand in it, so that a test can tell one of a page that has changed.
 """
 
 from __future__ import annotations
 
+import re
 import shutil
 import sys
 import tempfile
 from pathlib import Path
 
-from PIL import Image
+from PIL import Image, PngImagePlugin
 from playwright.sync_api import Page, sync_playwright
 
 from medcal_nb.answers import load_answers, write_table
@@ -60,27 +62,56 @@ def take_report(page: Page, home: Path, to: Path) -> None:
     _save(page, to)
 
 
+def words_of(picture: Path) -> str:
+    """Return the words that stand in a screenshot, as it says itself."""
+    with Image.open(picture) as image:
+        return str(image.info.get(_WORDS, ""))
+
+
+#: Where a PNG says what it shows.
+_WORDS = "Description"
+#: The words of a page that its window shows, in their order.
+_SEEN = """() => {
+  const texts = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
+  const range = document.createRange(), words = [];
+  while (texts.nextNode()) {
+    range.selectNodeContents(texts.currentNode);
+    const box = range.getBoundingClientRect();
+    if (box.width && box.bottom > 0 && box.top < innerHeight) words.push(range.toString());
+  }
+  return words.join(" ");
+}"""
+
+
 def _save(page: Page, to: Path) -> None:
     """Save what is seen with a palette, which keeps text sharp and files small."""
     page.screenshot(path=to)
+    text = re.sub(r"\d{4}-\d\d-\d\d", "today", page.evaluate(_SEEN))
+    about = PngImagePlugin.PngInfo()
+    about.add_itxt(_WORDS, " ".join(text.split()))
     with Image.open(to) as image:
         small = image.convert("RGB").quantize(256, dither=Image.Dither.NONE)
-    small.save(to, optimize=True)
+    small.save(to, optimize=True, pnginfo=about)
 
 
-def main(name: str) -> None:
-    """Take one."""
-    shots = {"lesson": take_lesson, "reader": take_reader, "report": take_report}
-    take = shots[name]
+#: What is taken, by name.
+SHOTS = {"lesson": take_lesson, "reader": take_reader, "report": take_report}
+PICTURES = ROOT / "docs" / "img"
+
+
+def main(names: list[str]) -> None:
+    """Take those that are named, or all."""
     chromium = shutil.which("chromium") or shutil.which("chromium-browser")
-    to = ROOT / "docs" / "img" / f"{name}.png"
-    with tempfile.TemporaryDirectory() as folder, sync_playwright() as playwright:
+    with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=chromium, args=ARGUMENTS)
-        page = browser.new_context(viewport=SIZE).new_page()
-        page.set_default_timeout(120_000)
-        take(page, Path(folder), to)
-    print(f"wrote {to}")
+        for name in names or SHOTS:
+            page = browser.new_context(viewport=SIZE).new_page()
+            page.set_default_timeout(120_000)
+            to = PICTURES / f"{name}.png"
+            with tempfile.TemporaryDirectory() as folder:
+                SHOTS[name](page, Path(folder), to)
+            print(f"wrote {to}")
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    main(sys.argv[1:])

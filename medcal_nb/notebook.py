@@ -17,12 +17,15 @@ import pandas as pd
 
 from medcal_nb.answers import without_formulas
 from medcal_nb.errors import MedcalError
-from medcal_nb.wording import show, typeset
+from medcal_nb.wording import rounded, show, typeset
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 _LIBRARIES = ("medcal-nb", "numpy", "pandas", "scipy", "matplotlib")
+#: Numbers of an SVG beyond two places, and ids made of a hash of such: clips, marks, pictures.
+_LONG = re.compile(r"-?\d+\.\d{3,}")
+_ID = re.compile(r"""(?<=["#])([a-z]+)[0-9a-f]{10}(?=[")])""")
 
 
 class Output:
@@ -115,7 +118,7 @@ class Output:
         self.findings.append(text)
         _say([text])
         if table is not None:
-            self._add(f"finding_{len(self.findings)}", table)
+            table = self._add(f"finding_{len(self.findings)}", table)
             display(show(table))
 
     def table(
@@ -123,7 +126,7 @@ class Output:
     ) -> pd.DataFrame:
         """Add a table to the results, and return it, or some of its columns, to be looked at."""
         self.tables[name] = table
-        return show(table, columns)
+        return show(rounded(table), columns)
 
     def save(self, fig: Figure, name: str, table: pd.DataFrame, caption: str) -> None:
         """Write a figure with the numbers that it shows, show it and close it.
@@ -134,7 +137,8 @@ class Output:
         name : str
             File name without extension, such as ``fig04_skill``.
         table : DataFrame
-            The numbers drawn, no more and no less; floats are written with six significant digits.
+            The numbers drawn, no more and no less; floats are written with six significant digits
+            at most.
         caption : str
             What a mark, a bar and a band is, n, by image or by answer, synthetic or real: it is
             the alternative text.
@@ -143,13 +147,16 @@ class Output:
         from matplotlib import pyplot as plt
 
         caption = typeset(caption)
-        self._add(name, table)
+        table = self._add(name, table)
         self.results["figures"][name] = _spec(fig)
         path = self.folder / name
         about = {"Software": None, "Description": caption}
         fig.savefig(path.with_suffix(".png"), metadata=about)
         undated = {"Date": None, "Description": caption}
-        fig.savefig(path.with_suffix(".svg"), metadata=undated)
+        drawing = io.StringIO()
+        fig.savefig(drawing, format="svg", metadata=undated)
+        text = settled_svg(drawing.getvalue())
+        path.with_suffix(".svg").write_text(text, encoding="utf-8")
         rows = without_formulas(table)
         rows.to_csv(path.with_suffix(".csv"), index=False, float_format="%.6g")
         picture = io.BytesIO()
@@ -164,11 +171,12 @@ class Output:
         paragraph = f'<p class="mathjax_ignore"><em>{text}</em></p>'
         display(HTML(paragraph))
 
-    def _add(self, name: str, table: pd.DataFrame) -> None:
-        """Hold a table for the results, once."""
+    def _add(self, name: str, table: pd.DataFrame) -> pd.DataFrame:
+        """Hold a table for the results, once; return it as it is written."""
         held = map(id, self.tables.values())
         if id(table) not in held:
             self.tables[name] = table
+        return rounded(table)
 
     def close(self) -> None:
         """Write ``results/<notebook>.json``, and show the first findings at the top."""
@@ -177,7 +185,7 @@ class Output:
         tables = {}
         for name, table in self.tables.items():
             # a missing number is null
-            text = table.to_json(orient="records", double_precision=15)
+            text = rounded(table).to_json(orient="records", double_precision=15)
             tables[name] = json.loads(text)
         folder = self.folder / "results"
         path = folder / f"{self.notebook}.json"
@@ -232,6 +240,35 @@ def published(notebook: str, folder: str = "") -> dict[str, Any]:
     for name, rows in results["tables"].items():
         tables[name] = pd.DataFrame(rows)
     return {"findings": results["findings"], "tables": tables}
+
+
+def settled_svg(text: str) -> str:
+    """Return an SVG of matplotlib that is the same on every processor.
+
+    Coordinates have two places (hundredths of a point), and ids, which are hashes of coordinates
+    to their last digit, are numbered in the order in which they occur.
+
+    Parameters
+    ----------
+    text : str
+        As ``Figure.savefig`` writes it.
+
+    Examples
+    --------
+    >>> settled_svg('<use x="1.004999" xlink:href="#m0123456789"/><g id="m0123456789"/>')
+    '<use x="1.00" xlink:href="#m1"/><g id="m1"/>'
+    """
+    numbers: dict[str, int] = {}
+
+    def numbered(match: re.Match) -> str:
+        n = numbers.setdefault(match[0], len(numbers) + 1)
+        return f"{match[1]}{n}"
+
+    def in_tag(match: re.Match) -> str:
+        tag = _LONG.sub(lambda number: f"{float(number[0]):z.2f}", match[0])
+        return _ID.sub(numbered, tag)
+
+    return re.sub("<[^>]+>", in_tag, text)  # texts between tags stay
 
 
 def page_of(executed: Path, notebook: str) -> str:

@@ -498,7 +498,8 @@ def _write_beside(
     if "left_out" in table:
         reasons = table["left_out"].where(table[value].isna(), "")
         for row, reason in _once(reasons, table[label], place):
-            ax.annotate(reason, (0.5, row), ha="center", **small, **at_row)
+            if reason:
+                ax.annotate(reason, (0.5, row), ha="center", **small, **at_row)
 
 
 def _once(texts: pd.Series, labels: pd.Series, place: pd.Series) -> list:

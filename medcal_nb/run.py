@@ -44,6 +44,9 @@ _DRAWING = (
     "report/parts.py",
 )
 _KINDS = (".csv", ".md", ".png", ".svg")
+# two in the last digit: of results (`medcal_nb.wording.rounded`), of a logged confidence
+_NEAR = 2e-8
+_NEAR_ASKED = 2e-4
 _FILES = (".sqlite", ".csv", ".tsv", ".xlsx", ".parquet", ".json", ".jsonl")
 # sums depend on the number of threads; a large model asked live can't do with one
 _ONE_THREAD = (
@@ -201,7 +204,7 @@ class Step:
         return _hash(_contents(self.figures, names))
 
     def _publish(self, stage: Path) -> None:
-        """Replace what is published by what a run wrote, but for the rounding of a processor.
+        """Replace what is published by what a run wrote, unless all of it is the same.
 
         Results are written before the files that they list: a run killed here is not taken for a
         whole one.
@@ -225,7 +228,7 @@ class Step:
             before.get("drawn_from") == drawn_from
             and listed.get(page) == files[page]
             and listed == _contents(self.figures, listed)
-            and not compare_results(before, now, tolerance=1e-9)
+            and not compare_results(before, now, asks=self.asks)
         ):
             return
         for name in listed.keys() - files.keys():
@@ -377,24 +380,25 @@ def verify_study(
     return differences
 
 
-def compare_results(
-    published: dict, again: dict, *, tolerance: float = 1e-6, asks: bool = False
-) -> list[str]:
+def compare_results(published: dict, again: dict, *, asks: bool = False) -> list[str]:
     """Return where two runs of a notebook differ in tables or in findings: a line each.
+
+    A number is the same where it is off by two in its last digit that is written, at most: that is
+    what another processor may round otherwise. What is the same is neither published again nor
+    told by ``medcal study --verify``.
 
     Parameters
     ----------
     published, again : dict
         Results of the notebook.
-    tolerance : float
-        How far a number may be off, relative to its size above 1.
     asks : bool
-        Whether models were asked: a number may then be off by 0.01, and findings are not compared.
+        Whether models were asked: confidences are then logged with four places, and findings are
+        not compared.
     """
     from pandas import DataFrame
     from pandas.testing import assert_frame_equal
 
-    near = 0.01 if asks else tolerance
+    near = _NEAR_ASKED if asks else _NEAR
     lines = []
     for name in published["tables"] | again["tables"]:
         try:

@@ -13,6 +13,10 @@ from medcal_nb.labels import LATEX, UNITS, label_of
 
 _BESIDE = ("_low", "_high", "_least", "_most")  # shown with the number they are of
 _TINY = 0.0001
+#: Significant digits of a number that is written to a file: what is left of it on any processor.
+DIGITS = 9
+#: P values, which are small by themselves and not by rounding.
+_P_VALUE = r"p(_\w+)?"
 _TYPESET = {  # in this order
     r"(?<![\w-])nan(?![\w-])": "–",
     r"(?<![\w.)\]])-(?=\d)": "−",
@@ -69,6 +73,43 @@ def show(table: pd.DataFrame, columns: list[str] | None = None) -> pd.DataFrame:
     return _Shown(shown)
 
 
+def rounded(table: pd.DataFrame, digits: int = DIGITS) -> pd.DataFrame:
+    """Return a table with the digits of its numbers that are the same on every processor.
+
+    Parameters
+    ----------
+    table : DataFrame
+    digits : int
+        Significant ones of the largest number of a column, or of 1 where all are below it: the
+        others have as many places, so that what is a rounding error beside it is 0. Of a P value
+        (``p``, ``p_holm``, …) that would be 0 the first digit stays.
+
+    Returns
+    -------
+    DataFrame
+        Other columns are as they are.
+
+    Examples
+    --------
+    >>> table = pd.DataFrame({"cost": [0.1234567891, 3e-17], "p": [0.5, 1.23456789012e-20]})
+    >>> rounded(table).to_numpy().tolist()
+    [[0.12345679, 0.5], [0.0, 1e-20]]
+    """
+    numbers = {}
+    for name in table.select_dtypes("float").columns:
+        values = table[name].to_numpy(float)
+        largest = np.abs(values[np.isfinite(values)]).max(initial=1.0)
+        places = max(0, digits - len(f"{largest:.0f}"))
+        is_p = re.fullmatch(_P_VALUE, str(name))
+        column = []
+        for value in values.tolist():
+            is_tail = is_p and 0 < value < 10**-places
+            form = ".0e" if is_tail else f"z.{places}f"  # z: no minus before a zero
+            column.append(float(format(value, form)))
+        numbers[name] = column
+    return table.assign(**numbers)
+
+
 def _cells(table: pd.DataFrame, name: str) -> list[str]:
     """Cells of a column, with the ends of its interval."""
     low = f"{name}_low"
@@ -107,16 +148,34 @@ def between(table: pd.DataFrame, column: str) -> list[str]:
     ends = [f"{name}_least", f"{name}_most"]
     bounds = table[ends].astype(float)
     unit = UNITS.get(column, "")
-    if unit:
-        bounds = 100 * bounds
-    unit = unit.removeprefix("points")
     texts = []
     for least, most in bounds.itertuples(index=False):
-        text = f"{least:.0f} to {most:.0f}{unit}"
+        text = f"{least:.0f} to {most:.0f}"
+        if unit == "%":
+            text = f"{percent(least)} to {percent(most)}%"
+        elif unit:
+            text = f"{100 * least:.0f} to {100 * most:.0f}"
         if pd.isna(least):
             text = "–"
         texts.append(typeset(text))
     return texts
+
+
+def percent(share: float) -> str:
+    """Return a share in whole percent, or with the places that tell it from none and from all.
+
+    Examples
+    --------
+    >>> [percent(share) for share in (1.0, 0.996, 0.5, 0.0034, 1e-6, 0.0)]
+    ['100', '99.6', '50', '0.3', '< 0.01', '0']
+    """
+    number = 100 * share
+    for places in range(3):
+        text = f"{number:z.{places}f}"
+        is_exact = abs(number - float(text)) < 1e-7  # but for rounding
+        if is_exact or float(text) not in (0, 100):
+            return text
+    return "< 0.01" if number < 1 else "> 99.99"
 
 
 def estimate(
@@ -152,7 +211,7 @@ def estimate(
         unit = " percentage points"
     texts = []
     for number in numbers:
-        text = format(number, form)
+        text = f"{percent(number)}%" if form == ".0%" else format(number, form)
         texts.append(text)
     value, *ends = texts
     interval = " to ".join(ends)
@@ -189,18 +248,17 @@ def _cell(column: str, value: Any, *ends: float) -> str:
 
 def _number(column: str, value: float, *ends: float) -> str:
     """A number with its interval, few digits, in its unit."""
-    if 0 < value < _TINY and not ends:
-        return f"< {_TINY}"
     unit = UNITS.get(column)
-    digits = _digits(value, *ends)
-    numbers = np.array([value, *ends])
-    if unit:
-        numbers = 100 * numbers
-        digits = 0
-    form = f"z,.{digits}f"
+    if 0 < value < _TINY and not ends and not unit:
+        return f"< {_TINY}"
+    form = f"z,.{_digits(value, *ends)}f"
     texts = []
-    for number in numbers:
+    for number in (value, *ends):
         text = format(number, form)
+        if unit == "%":
+            text = percent(number)
+        elif unit:
+            text = f"{100 * number:z,.0f}"
         texts.append(text)
     text = texts.pop(0)
     if unit == "%":

@@ -75,6 +75,23 @@ def row_of(numbers, table, **values):
     return rows.iloc[0]
 
 
+def test_the_order_of_rows_and_the_name_of_a_file_move_no_number(tmp_path):
+    table = pd.concat([table_of(model=f"m{seed}", seed=seed) for seed in range(2)])
+    for name, columns in (
+        ("keyed", table),
+        ("numbered", table.drop(columns="item_id")),
+    ):
+        numbers = []
+        for seed in range(2):
+            file = tmp_path / f"{name}-{seed}.csv"
+            columns.sample(frac=1, random_state=seed).to_csv(file, index=False)
+            page = write_report(file, tmp_path / f"{name}-{seed}", ci=Bootstrap(n=200))
+            text = (page.parent / "report.json").read_text("utf-8")
+            numbers.append(json.loads(text)["tables"])
+        assert numbers[0] == numbers[1], name
+        assert pd.DataFrame(numbers[0]["certified"])["certified"].between(0.01, 1).any()
+
+
 @pytest.mark.parametrize("model", [SCRIPT, "other"])
 def test_numbers_are_those_of_independent_code(two, model):
     rows = two[0][two[0]["model"] == model]

@@ -1,7 +1,7 @@
 """What came back: answers of recorded studies, of any file, and of a model that is being asked."""
 
 from medcal_nb.answers.columns import ANSWER_COLUMNS, GRADED_COLUMNS
-from medcal_nb.answers.load import load_answers, read_answers
+from medcal_nb.answers.load import in_order, load_answers, read_answers
 from medcal_nb.answers.log import AnswerLog
 from medcal_nb.answers.select import select
 from medcal_nb.answers.tables import is_log, without_formulas, write_table
@@ -11,6 +11,7 @@ __all__ = [
     "ANSWER_COLUMNS",
     "GRADED_COLUMNS",
     "AnswerLog",
+    "in_order",
     "is_log",
     "load_answers",
     "read_answers",

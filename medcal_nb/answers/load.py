@@ -8,6 +8,7 @@ import pandas as pd
 from medcal_nb.answers.check import check_images, checked, refuse_contradictions
 from medcal_nb.answers.columns import (
     ANSWER_COLUMNS,
+    ANSWER_KEY,
     NAMES,
     of_file,
 )
@@ -23,7 +24,7 @@ from medcal_nb.answers.recognise import (
 from medcal_nb.answers.recorded import load_recorded, recorded_names, typed
 from medcal_nb.answers.samples import one_answer_an_item
 from medcal_nb.answers.tables import is_log, read_source, table_of
-from medcal_nb.answers.together import together
+from medcal_nb.answers.together import OF_FILE, together
 from medcal_nb.answers.undecided import with_grades
 from medcal_nb.errors import MedcalError, check_known, did_you_mean
 from medcal_nb.files import FROM_A_CLONE, PathLike
@@ -98,6 +99,32 @@ def load_answers(source: PathLike | list[PathLike], **how: Any) -> pd.DataFrame:
     return table
 
 
+def in_order(answers: pd.DataFrame) -> pd.DataFrame:
+    """Answers in the order of their keys, with the index that they had.
+
+    What is drawn at random from them, and the last digit of a sum, then do not depend on the order
+    of a file.
+
+    Parameters
+    ----------
+    answers : DataFrame
+        As of `load_answers`. Where items were numbered here, for want of ids, rows stand in the
+        order of what they say.
+
+    Examples
+    --------
+    >>> table = pd.DataFrame({"item": ["b", "a"], "conf": [0.9, 0.6], "right": [1, 0]})
+    >>> table.to_csv("mine.csv", index=False)
+    >>> in_order(load_answers("mine.csv"))["item_id"].to_dict()
+    {1: 'a', 0: 'b'}
+    """
+    keys = ANSWER_KEY
+    if answers.attrs.get("is_numbered"):
+        keys = [name for name in ANSWER_KEY if name != "item_id"]
+        keys += ["image_id", "confidence", "correct", "answer"]
+    return answers.sort_values(keys, kind="stable")
+
+
 def read_answers(
     source: PathLike,
     *,
@@ -147,10 +174,13 @@ def read_answers(
         answers = checked(
             found.table,
             found.taken,
-            dataset=Path(source).name.split(".")[0],
+            dataset=Path(source).stem,
             scale=1 if is_of_tool or found.is_scored else scale,
         )
         answers.attrs["assumed"][:0] = found.assumed
+        answers.attrs["is_numbered"] = "item_id" not in found.taken
+        if "dataset" not in found.taken and "image_set" not in answers:
+            answers["image_set"] = OF_FILE
         _grade(answers, found)
         if is_of_tool:
             check_images(answers)

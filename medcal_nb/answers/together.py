@@ -9,6 +9,9 @@ from medcal_nb.answers.columns import ANSWER_KEY, columns_of
 from medcal_nb.errors import MedcalError
 
 _ITEM = ["dataset", "item_id"]
+#: ``image_set`` of answers whose data set is called as their file: intervals depend on the images,
+#: and not on what a file is called.
+OF_FILE = "the file"
 
 
 def together(tables: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
@@ -39,6 +42,8 @@ def together(tables: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
     for name, one in tables.items():
         part = one.assign(_source=name)
         part.attrs = {}
+        if "image_set" in part:  # another file holds other images
+            part["image_set"] = part["image_set"].mask(part["image_set"] == OF_FILE)
         parts.append(part)
     table = pd.concat(parts, ignore_index=True)
     twice = table[table.duplicated(ANSWER_KEY)]

@@ -130,13 +130,17 @@ class Similarity:
 
 @dataclass(frozen=True)
 class Reply:
-    """A reply: text, summed log-probability of its tokens (NaN where unknown), tokens."""
+    """A reply: text, summed log-probability of its tokens (NaN where unknown), tokens.
+
+    `finished` is False where the limit of tokens cut it; `model` is who a server says replied.
+    """
 
     text: str
     logprob: float = math.nan
     prompt_tokens: int = 0
     new_tokens: int = 0
     finished: bool = True
+    model: str = ""
 
 
 @dataclass(frozen=True)
@@ -162,8 +166,10 @@ Row: TypeAlias = dict[str, Any]
 Program: TypeAlias = Generator[list[Call], list[Any], list[Row]]
 #: What became of a program.
 Outcome: TypeAlias = list[Row] | Failure
-#: What is asked of a batch: items, each under a strategy.
-Todo: TypeAlias = list[tuple[Item, Any]]
+#: An item and the strategy under which it is asked.
+Pair: TypeAlias = tuple[Item, Any]
+#: What is asked of a batch.
+Todo: TypeAlias = list[Pair]
 
 
 class Backend(Protocol):

@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from medcal_nb.ask.calls import Call, Failure, Outcome, Program, Result
+from medcal_nb.errors import MedcalError
 
 
 def run_programs(
@@ -26,20 +27,38 @@ def run_programs(
     """
     outcomes: dict[int, Outcome] = {}
     known: dict[Call, Result | Failure] = {}
-    waiting = {i: next(program) for i, program in enumerate(programs)}
+    waiting: dict[int, list[Call]] = {}
+
+    def go_on(i: int, results: list[Any] | None) -> None:
+        """Send a program its results; note what it asks next, or what became of it."""
+        try:
+            waiting[i] = (
+                next(programs[i]) if results is None else programs[i].send(results)
+            )
+        except StopIteration as stop:
+            outcomes[i] = stop.value
+        except Exception as error:  # of a parser: that item's failure
+            outcomes[i] = Failure(_why(error))
+
+    for i in range(len(programs)):
+        go_on(i, None)
     while waiting:
         asked = dict.fromkeys(call for calls in waiting.values() for call in calls)
         fresh = [call for call in asked if call not in known]
         known.update(zip(fresh, answer(fresh), strict=True))
-        now = waiting
-        waiting = {}
+        now = dict(waiting)
+        waiting.clear()
         for i, calls in now.items():
             results = [known[call] for call in calls]
             if failures := [one for one in results if isinstance(one, Failure)]:
                 outcomes[i] = failures[0]
-                continue
-            try:
-                waiting[i] = programs[i].send(results)
-            except StopIteration as stop:
-                outcomes[i] = stop.value
+            else:
+                go_on(i, results)
     return [outcomes[i] for i in range(len(programs))]
+
+
+def _why(error: Exception) -> str:
+    """Return in a line what ended a program."""
+    if isinstance(error, MedcalError):
+        return str(error)
+    return " ".join(f"{type(error).__name__}: {error}".split())[:300]

@@ -1,6 +1,7 @@
 """What strategies share: calls about an item, rows of its replies, rules that grade rows."""
 
 import math
+import re
 from collections.abc import Callable, Generator, Sequence
 from functools import lru_cache
 
@@ -11,6 +12,8 @@ from medcal_nb.words import parse_answer, parse_confidence
 
 #: Between the replies of several turns in the column `raw`.
 TURN_MARK = "\n---\n"
+#: Of a probability that is logged: more are not the same on another processor.
+PLACES = 4
 
 
 def picture(item: Item, change: str = "") -> calls.Picture:
@@ -63,6 +66,25 @@ def parse(item: Item, text: str) -> str | None:
     return _parse(text, question_type=item.question_type, options=item.options)
 
 
+#: A line of the answer that has come to its end.
+_ANSWER_LINE = re.compile(r"^\W*answer\W*:.*\n", re.IGNORECASE | re.MULTILINE)
+
+
+def answer_of(item: Item, reply: calls.Reply) -> str | None:
+    """The answer that a reply states, or None.
+
+    A reply that its limit of tokens cut has one where the line "Answer: …" is whole, or where all
+    of it is an option.
+    """
+    answer = parse(item, reply.text)
+    if reply.finished or reply.text.strip().casefold() in map(
+        str.casefold, item.options or ()
+    ):
+        return answer
+    lines = _ANSWER_LINE.findall(reply.text)
+    return parse(item, lines[-1]) if lines else None
+
+
 def row(
     replies: Sequence[calls.Result],
     answer: str | None,
@@ -73,17 +95,23 @@ def row(
     ok: bool | None = None,
 ) -> calls.Row:
     """Write one answer row; texts are joined, tokens summed over what is behind it."""
-    if probabilities:
-        probabilities = {name: round(float(p), 9) for name, p in probabilities.items()}
-    return {
+    shares = {}
+    for name, p in (probabilities or {}).items():
+        shares[name] = round(float(p), PLACES)
+    if confidence is not None:
+        confidence = round(float(confidence), PLACES)
+    models = {getattr(reply, "model", "") for reply in replies} - {""}
+    by = {"answered_by": "; ".join(sorted(models))} if models else {}
+    return by | {
         "sample": sample,
         "answer": answer,
-        "confidence": math.nan if confidence is None else round(float(confidence), 9),
-        "option_probabilities": probabilities or None,
+        "confidence": math.nan if confidence is None else confidence,
+        "option_probabilities": shares or None,
         "raw": TURN_MARK.join(r.text for r in replies if isinstance(r, calls.Reply)),
         "parse_ok": answer is not None if ok is None else ok,
         "prompt_tokens": sum(r.prompt_tokens for r in replies) or None,
         "new_tokens": sum(getattr(r, "new_tokens", 0) for r in replies),
+        "n_cut": sum(not getattr(r, "finished", True) for r in replies),
     }
 
 
@@ -103,7 +131,7 @@ def stated(
     text = whole(replies[-1])
     if replies[answered] is replies[-1] and not text.strip("0123456789.,"):
         text = ""  # a number alone is the answer
-    answer = parse(item, replies[answered].text)
+    answer = answer_of(item, replies[answered])
     confidence = read(text)
     return [row(replies, answer, confidence, ok=None not in (answer, confidence))]
 
@@ -111,7 +139,7 @@ def stated(
 def unstated(item: Item, replies: Sequence[calls.Reply]) -> list[calls.Row]:
     """One row per reply that states an answer and no confidence."""
     return [
-        row([reply], parse(item, reply.text), sample=i)
+        row([reply], answer_of(item, reply), sample=i)
         for i, reply in enumerate(replies)
     ]
 

@@ -8,8 +8,6 @@ so that a killed run, started again, asks what is missing in the same way.
 """
 
 import hashlib
-import inspect
-import sys
 import zlib
 from collections import Counter
 from collections.abc import Iterable, Iterator
@@ -26,9 +24,15 @@ from medcal_nb.answers.columns import columns_of
 from medcal_nb.ask.calls import (
     SAMPLE,
     Backend,
+    Call,
     Failure,
+    Generate,
+    LabelProbabilities,
+    Labels,
     Outcome,
     Program,
+    Reply,
+    Result,
     Row,
     Todo,
 )
@@ -41,19 +45,41 @@ from medcal_nb.words import is_correct
 #: Fields of an item that stand beside its answers.
 _CARRIED = columns_of("item")
 _MOST_LISTED = 20
-#: What is put to a model stands in these modules.
-_WORDS = [
-    inspect.getsource(sys.modules[f"medcal_nb.ask.{name}"])
-    for name in ("prompts", "rows", "strategies", "strategy")
+#: What names a method's words: it is put to these items.
+_EXAMPLES = [
+    Item(
+        item_id="example",
+        image_id="example",
+        dataset="example",
+        domain="medical",
+        modality="ct",
+        question_type=kind,
+        question="Which side is it?",
+        options=options,
+        gold="left",
+        split="test",
+        image=b"",
+    )
+    for kind, options in (
+        ("closed", ("yes", "no")),
+        ("choice", ("left", "right")),
+        ("open", None),
+    )
 ]
 
 
 @dataclass
 class Summary:
-    """What a run did: rows written and there before, items skipped and failed, with reasons."""
+    """What a run did: rows written and there before, items skipped and failed, with reasons.
+
+    `cut` counts, by method, replies that their limit of tokens ended; `others` replies of a model
+    that a server calls otherwise than the one that was asked.
+    """
 
     rows: int = 0
     done_before: int = 0
+    cut: Counter = field(default_factory=Counter)
+    others: Counter = field(default_factory=Counter)
     skipped: Counter = field(default_factory=Counter)
     failed: dict[str, str] = field(default_factory=dict)
 
@@ -69,6 +95,13 @@ class Summary:
         ]
         for (name, reason), n in self.skipped.items():
             lines.append(f"skipped {name} for {n} items: {reason}")
+        for name, n in self.cut.items():
+            lines.append(
+                f"{n} replies under {name} were cut by the limit of tokens: what is not whole in "
+                "them is no answer (--max-new-tokens)"
+            )
+        for name, n in self.others.items():
+            lines.append(f"{n} replies came from {name}: column answered_by")
         for item, why in [*self.failed.items()][:_MOST_LISTED]:
             lines.append(f"failed {item}: {why}")
         if self.failed:
@@ -97,11 +130,42 @@ def shard_of(items: list[Item], shard: tuple[int, int]) -> list[Item]:
 def fingerprint(backend: Backend, how: Strategy, plan: Plan) -> str:
     """Name all that an answer depends on beside its item: model, revision, words, settings.
 
-    More samples are more of the same.
+    More samples are more of the same. A method's words are those that it puts to a model about
+    three example items: a comment, or a new method beside it, changes none.
     """
     settings = replace(plan, samples=1)
-    parts = [backend.name, backend.revision, how.name, settings, *_WORDS]
+    parts: list[Any] = [backend.name, backend.revision, how.name, settings]
+    parts += [_words(how, item, settings) for item in _EXAMPLES]
     return hashlib.blake2b(repr(parts).encode(), digest_size=6).hexdigest()
+
+
+def _words(how: Strategy, item: Item, plan: Plan) -> list[Any]:
+    """What a method puts to a model about an item, and what it reads in fixed replies."""
+    if reason := how.applies(item, plan):
+        return [reason]
+    calls, rows = calls_of(how, item, plan)
+    return calls + [(row["answer"], row["confidence"]) for row in rows]
+
+
+def calls_of(how: Strategy, item: Item, plan: Plan) -> tuple[list[Call], list[Row]]:
+    """Return all that a method asks about an item, and its rows, every reply the same."""
+    asked: list[Call] = []
+    program = how.ask(item, plan)
+    calls = next(program)
+    while True:
+        asked += calls
+        try:
+            calls = program.send([_example_result(call) for call in calls])
+        except StopIteration as stop:
+            return asked, stop.value
+
+
+def _example_result(call: Call) -> Result:
+    """The same for every call of its kind."""
+    if isinstance(call, Generate):
+        return Reply("Answer: left\nConfidence: 80%", -1.0, 9, 9)
+    names = call.labels if isinstance(call, Labels) else call.texts
+    return LabelProbabilities(dict.fromkeys(names, 1 / len(names)))
 
 
 def ask(
@@ -225,6 +289,11 @@ class Run:
     def _finished(self, row: Row, item: Item, name: str) -> Row:
         """Add to an answer row what it is about, its grade and where it comes from."""
         options = row.pop("options", item.options)
+        if n_cut := row.pop("n_cut"):
+            self.summary.cut[name] += n_cut
+        other = row.get("answered_by") or self.backend.name
+        if other != self.backend.name:
+            self.summary.others[other] += 1
         kind = item.question_type if options == item.options else "choice"
         about = {column: getattr(item, column) for column in _CARRIED} | row
         answer = about["answer"], about["gold"]

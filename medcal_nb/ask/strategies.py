@@ -316,13 +316,12 @@ P_TRUE = (
 def p_true(item: Item, plan: Plan) -> Program:
     """The answer, then whether it is right: the probability of yes is read."""
     first = yield from rows.ask(item, plan, "answer", prompts.ANSWER)
+    answer = rows.answer_of(item, first)
+    if answer is None and not first.finished:
+        return [rows.row([first], None)]  # nothing whole that could be right
     prompt = rows.prompt(item, P_TRUE.format(answer=rows.shown(item, first)))
     (judged,) = yield [calls.Labels(prompt, ("yes", "no"))]
-    return [
-        rows.row(
-            [first, judged], rows.parse(item, first.text), judged.probabilities["yes"]
-        )
-    ]
+    return [rows.row([first, judged], answer, judged.probabilities["yes"])]
 
 
 CLIP_TEXT = "{question} {option}"

@@ -8,7 +8,7 @@ from medcal_nb.datasets import Item
 from medcal_nb.errors import MedcalError
 
 #: New tokens allowed per kind of reply.
-LIMITS = {"answer": 24, "form": 48, "guesses": 64, "reasoning": 256, "description": 96}
+LIMITS = {"answer": 64, "form": 96, "guesses": 96, "reasoning": 512, "description": 96}
 
 
 @dataclass(frozen=True)
@@ -17,7 +17,7 @@ class Plan:
 
     `samples` replies are drawn at `temperature` by the sampled strategies; `lettered` reads
     option probabilities from letters instead of the options' own words; `max_new_tokens`
-    lowers every limit of `LIMITS`.
+    stands in place of every limit of `LIMITS`.
     """
 
     dataset: str = ""
@@ -35,7 +35,7 @@ class Plan:
 
     def limit(self, kind: str) -> int:
         """Return the number of new tokens allowed for a kind of reply."""
-        return min(LIMITS[kind], self.max_new_tokens or LIMITS[kind])
+        return self.max_new_tokens or LIMITS[kind]
 
 
 @dataclass(frozen=True)

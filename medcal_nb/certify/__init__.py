@@ -4,13 +4,10 @@ What is exported here is statistics: arrays and tables in, tables out; it needs 
 pandas.
 """
 
-from .rule import (
-    Certificate,
-    MethodCertificates,
-    certify,
-    certify_methods,
-    certify_table,
-)
+from .design import usual_starts
+from .methods import MethodCertificates, certify_methods
+from .rule import Certificate, certify
+from .trials import certify_table
 from .watch import watch, watch_table
 
 __all__ = [
@@ -19,6 +16,7 @@ __all__ = [
     "certify",
     "certify_methods",
     "certify_table",
+    "usual_starts",
     "watch",
     "watch_table",
 ]

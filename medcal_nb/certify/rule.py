@@ -1,48 +1,29 @@
 """Certify a threshold of the confidence by grading few answers, and say which to grade next."""
 
-from collections.abc import Iterator, Sequence
-from functools import lru_cache
-from itertools import product
+from __future__ import annotations
+
+from collections.abc import Sequence
 from typing import Literal, NamedTuple
 
 import numpy as np
-import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import bdtrc
-from scipy.stats import binom
 
 from medcal_nb.measure._check import (
     check_confidence,
     check_groups,
     check_length,
-    check_level,
     check_whole,
     refuse,
 )
-from medcal_nb.measure.resampling import Bootstrap, FloatArray, student
-from medcal_nb.measure.rows import arrays, image_labels, parts_by
-from medcal_nb.measure.selective import (
-    DELTA,
-    errors_allowed,
-    selective_threshold,
-    sizes_to_test,
-)
+from medcal_nb.measure.resampling import FloatArray
+from medcal_nb.measure.selective import DELTA
 
-State = Literal["grading", "certified", "futile", "budget used"]
+from .design import Design, Group, Rule
+from .ends import REFUTED, State, Tested, answers_to_show, sentence
 
-REGION_GROWTH = 1.03  # answers of a region, times those of the one before
-FIRST_COVERAGE = 0.06  # share of the pool in the first region, at least
-FIRST_MARGIN = 7  # and so many times the answers that certify without an error
-MOST_FIRST = 0.2  # but, of a small pool, at most this share of it
-LEAST_MARGIN = 2  # or so many times the answers that certify without an error
-MOST_OF_A_REGION = 2000  # grades of a region, at most
-LEFT_AFTER_WHOLE = 0.75  # share of the budget that would then still sample the pool
 HOPELESS = 0.002  # p value of "it could still be certified" at which it is given up
-GRADED_WHOLE = 4  # power of the share of grades by which delta is spent: late
-GRADED_IN_PART = 2  # sooner, for a grade that is saved is one more for the next region
-
-FROM_THE_TOP = "from the top"  # ways to choose the answers that are graded
-AT_RANDOM = "at random"
+BATCH = 20  # answers that are named at once: a visit
 
 
 class Certificate(NamedTuple):
@@ -56,6 +37,15 @@ class Certificate(NamedTuple):
     errors: int
     state: State
     sentence: str
+    starts: tuple[int, ...]
+    group: int
+    group_graded: int
+    group_errors: int
+    group_allowed: int
+    group_horizon: int
+    p_value: float
+    cases_needed: float
+    cases_rate: float
 
 
 def certify(
@@ -65,19 +55,21 @@ def certify(
     risk: float,
     delta: float = DELTA,
     budget: int | None = None,
+    starts: Sequence[int] | None = None,
     groups: ArrayLike | None = None,
     seed: int = 0,
-    batch: int = 1,
+    batch: int = BATCH,
 ) -> Certificate:
     r"""Lowest certified threshold, and which answers to grade next to certify a lower one.
 
     .. math:: P\bigl(\, P(y = 0 \mid c \ge \hat\tau) \le \alpha \,\bigr) \ge 1 - \delta
 
-    over the draw of the pool, whenever grading stops. Nested regions of the most confident answers
-    are fixed by the confidences, the budget and the seed. One after the other is graded in one
-    random order of the pool, in which a grade serves every region that holds it, until an exact
-    sequential binomial test certifies the region; the first that it does not certify ends the
-    sequence. A pure function: call it again with the grades that came in.
+    over the draw of the pool, whenever grading stops. Nested groups of the most confident answers
+    are fixed by the confidences, the budget, the starts and the seed. One after the other is graded
+    in one random order of the pool, in which a grade serves every group that holds it, until an
+    exact sequential binomial test certifies the group. The sequence begins at each start with its
+    share of delta, takes it along from group to group, and ends at a group that is not certified. A
+    pure function: call it again with the grades that came in.
 
     Parameters
     ----------
@@ -93,15 +85,18 @@ def certify(
         δ, the probability that the risk is exceeded all the same, in (0, 1). For k methods of
         which the best is taken it is δ / k for each.
     budget : int, optional
-        Most answers that are graded; as many as it takes if None. Like pool, seed, risk and delta
-        it is fixed before the first grade is seen: who tries several has no certificate.
+        Most answers that are graded; as many as it takes if None. Like pool, starts, seed, risk and
+        delta it is fixed before the first grade is seen: who tries several has no certificate.
+    starts : sequence of int, optional
+        Numbers of the most confident answers at which tests begin, each at δ / their number.
+        `plan_certificate` chooses them; `usual_starts` if None.
     groups : (n,) array, optional
         The image of each answer. One answer an image, drawn at random, is the pool then.
     seed : int
         Of the order of grading.
     batch : int
-        Answers that `next` names at least, as far as there are so many: those that would be next
-        if all before were right.
+        Answers that `next` names at most. Fewer are named at the end; the later ones suppose that
+        those before them are right.
 
     Returns
     -------
@@ -109,23 +104,34 @@ def certify(
         - next: positions to grade now, in an order that may be cut anywhere; empty at the end
         - threshold: lowest certified so far; infinite where none is
         - coverage: share of the pool at or above it
-        - n_graded: grades looked at so far
+        - n_graded: grades used so far
         - n, errors: grades, and wrong answers among them, that certified the threshold
-        - state: grading; at the end certified (no lower threshold can be), futile (none can be)
-          or budget used
+        - state: grading; at the end certified (no lower threshold can be), or, with none certified,
+          refuted, not shown or too few cases; or budget used
         - sentence: what a Methods section says of it
+        - starts: as they were used
+        - group, group_graded, group_errors: answers of the group on which the sequence stands or
+          ended, its grades, and wrong answers among them
+        - group_allowed, group_horizon: errors with which that group passes, among so many grades
+          of it
+        - p_value: exact P of at least so many errors if the risk were α; NaN without grades. At
+          most 0.05 where the state is refuted
+        - cases_needed, cases_rate: where it is not shown, size of a pool like this in which the
+          group would be certified with a chance of 0.8 if that share of it is wrong: the share
+          seen, or half of α where no number of cases would do; else NaN
 
     Raises
     ------
     ValueError
         On confidences outside [0, 1] or missing; on a grade that is neither 0, 1 nor NaN; on a
-        risk or delta outside (0, 1).
+        risk or delta outside (0, 1); on a start at which no number of errors is allowed.
 
     References
     ----------
-    Fixed sequence: Angelopoulos et al., Learn then Test, 2025, arXiv:2110.01052. Selective risk:
-    Geifman & El-Yaniv 2017, arXiv:1705.08500. Spending δ over looks: Lan & DeMets, Biometrika
-    1983, doi:10.1093/biomet/70.3.659. One order for all regions (permanent random numbers):
+    Fixed sequence: Angelopoulos et al., Learn then Test, 2025, arXiv:2110.01052. Shares of delta
+    that are handed on: Bretz et al., Statistics in Medicine 2009, doi:10.1002/sim.3495. Selective
+    risk: Geifman & El-Yaniv 2017, arXiv:1705.08500. Spending δ over looks: Lan & DeMets, Biometrika
+    1983, doi:10.1093/biomet/70.3.659. One order for all groups (permanent random numbers):
     Ohlsson 1995, doi:10.1002/9781118150504.ch9. Argument and simulations: docs/certify.md.
 
     Examples
@@ -134,30 +140,22 @@ def certify(
     >>> confidence = rng.uniform(0.5, 1, 5000)
     >>> right = rng.random(5000) < confidence
     >>> grades = np.full(5000, np.nan)
-    >>> stand = certify(confidence, grades, risk=0.2, budget=200, batch=20)
+    >>> stand = certify(confidence, grades, risk=0.2, budget=200)
     >>> while stand.next.size:
     ...     grades[stand.next] = right[stand.next]  # a person grades these
-    ...     stand = certify(confidence, grades, risk=0.2, budget=200, batch=20)
+    ...     stand = certify(confidence, grades, risk=0.2, budget=200)
     >>> stand.state, round(stand.threshold, 2), round(stand.coverage, 2), stand.n_graded
-    ('budget used', 0.78, 0.45, 189)
+    ('budget used', 0.78, 0.45, 184)
     """
     c = check_confidence(confidence)
-    order = _order_of_grading(groups, c.size, seed)
-    rule = _Rule(risk, delta, budget, seed, batch)
-    return _certified(c, _check_grades(grades, c.size), order, rule)
+    order = order_of_grading(groups, c.size, seed)
+    rule = Rule(risk, delta, budget, starts)
+    y = check_grades(grades, c.size)
+    n_filled = int(np.isfinite(y[order]).sum())
+    return certified(c, y, order, rule, seed=seed, batch=batch, n_filled=n_filled)
 
 
-class _Rule(NamedTuple):
-    """What `certify` is called with, besides the answers."""
-
-    risk: float
-    delta: float
-    budget: int | None
-    seed: int
-    batch: int
-
-
-def _check_grades(grades: ArrayLike, n: int) -> FloatArray:
+def check_grades(grades: ArrayLike, n: int) -> FloatArray:
     """Grades as floats of their own: 1, 0 and NaN."""
     y = np.array(grades, dtype=float)
     check_length(y, n, "grades")
@@ -166,7 +164,7 @@ def _check_grades(grades: ArrayLike, n: int) -> FloatArray:
     return y
 
 
-def _order_of_grading(groups: ArrayLike | None, n: int, seed: int) -> NDArray[np.intp]:
+def order_of_grading(groups: ArrayLike | None, n: int, seed: int) -> NDArray[np.intp]:
     """Positions of one answer of each image, in a random order."""
     rng = np.random.default_rng(seed)
     order = rng.permutation(n)
@@ -177,124 +175,169 @@ def _order_of_grading(groups: ArrayLike | None, n: int, seed: int) -> NDArray[np
     return rng.permutation(order[first])
 
 
-def _certified(
-    c: FloatArray, y: FloatArray, order: NDArray[np.intp], rule: _Rule
+def certified(
+    c: FloatArray,
+    y: FloatArray,
+    order: NDArray[np.intp],
+    rule: Rule,
+    *,
+    seed: int = 0,
+    batch: int = BATCH,
+    n_filled: int = 0,
 ) -> Certificate:
-    """What `certify` returns, of the answers graded in this order."""
-    pool = _Pool(c[order], rule)
-    batch = check_whole(rule.batch, "batch", 1)
+    """What `certify` returns, of the answers graded in this order.
+
+    `n_filled` grades are of the budget, whether or not they have been used yet.
+    """
+    check_whole(batch, "batch", 1)
+    design = Design(c[order], rule)
     right = y[order]
-    now = pool.test(right)
-    ahead = now.next
-    step = now
-    while step.next.size and ahead.size < batch:
-        right[step.next] = 1
-        step = pool.test(right)
-        ahead = np.append(ahead, step.next)
-    coverage = float((c >= now.threshold).mean())
-    sentence = _sentence(now, pool, coverage, c.size, rule.seed)
-    return now._replace(next=order[ahead], coverage=coverage, sentence=sentence)
+    walk = Walk(design, right)
+    left = design.budget - max(n_filled, walk.n_graded)
+    if walk.next.size and left <= 0:
+        walk.stop()
+    now = walk.certificate()
+    n_named = min(batch, left)
+    ahead = walk.next
+    while walk.next.size and ahead.size < n_named:
+        right[walk.next] = 1
+        walk = Walk(design, right)
+        ahead = np.append(ahead, walk.next)
+    now = now._replace(
+        next=order[ahead[: max(n_named, 0)]],
+        coverage=float((c >= now.threshold).mean()),
+    )
+    said = sentence(
+        now,
+        risk=design.risk,
+        delta=design.delta,
+        budget=design.budget,
+        n_pool=order.size,
+        seed=seed,
+    )
+    return now._replace(sentence=said)
 
 
-class _Region(NamedTuple):
-    """The answers of at least a confidence, tied ones together."""
+class Walk:
+    """The groups of a design, tested one after the other.
 
-    lowest: float
-    sample: NDArray[np.intp]  # those that are graded, in their order
-    allowed: NDArray[np.intp]  # errors with which it passes after each grade
+    Parameters
+    ----------
+    design : Design
+        Of the confidences in the order of grading.
+    right : (n,) array of 1, 0 and NaN
+        Grades in that order.
+    """
 
+    def __init__(self, design: Design, right: FloatArray) -> None:
+        self.threshold = np.inf
+        self.n = 0
+        self.errors = 0
+        self.n_graded = 0
+        self.state: State = "certified"
+        self.next: NDArray[np.intp] = np.array([], dtype=np.intp)
+        self.last = Tested(0, 0, 0, 0, 0)  # the group on which it stands or ended
+        self._design = design
+        self._right = right
+        self._looked_at = np.zeros(right.size, dtype=bool)
+        self._is_cut = False
+        self._failed: list[Tested] = []
+        self._go()
 
-class _Pool:
-    """What is fixed before a grade is seen: confidences in the order of grading, and regions."""
+    def _go(self) -> None:
+        n_open = 0  # starts whose share of delta has come as far as the group
+        n_begun = 0
+        for group in self._design.groups():
+            n_begun += group.opens
+            n_open += group.opens
+            if not n_open:
+                continue
+            allowed = self._design.allowed(group, n_open, n_begun)
+            ends = self._test(group, allowed)
+            if ends == "open":
+                self.state = "grading"
+                return
+            if ends != "passed":
+                n_open = 0
+        self._end()
 
-    def __init__(self, c: FloatArray, rule: _Rule) -> None:
-        self.c = c
-        self.risk = check_level(rule.risk, "risk")
-        self.delta = check_level(rule.delta, "delta")
-        self.budget = c.size
-        if rule.budget is not None:
-            self.budget = min(check_whole(rule.budget, "budget", 1), c.size)
+    def _test(self, group: Group, allowed: NDArray) -> str:
+        """Test a group as far as its grades go; return how that ends."""
+        # how far the grades that are left reach in this group
+        new = np.cumsum(~self._looked_at[group.sample])
+        left = self._design.budget - self.n_graded
+        reach = int(new.searchsorted(left, side="right"))
+        is_short = reach < group.sample.size
+        if not reach or allowed[reach - 1] < 0:
+            self._is_cut |= is_short
+            return "cut"
+        sample = group.sample[:reach]
+        graded = self._right[sample]
+        graded = graded[np.cumsum(np.isnan(graded)) == 0]  # before one is missing
+        errors = np.cumsum(1 - graded).astype(int)
+        look = _look(errors, allowed[:reach], self._design.risk)
+        self._looked_at[sample[: look.n]] = True
+        self.n_graded += int(new[: look.n].max(initial=0))
+        n_wrong = int(errors[look.n - 1]) if look.n else 0
+        tested = Tested(group.size, look.n, n_wrong, int(allowed[-1]), allowed.size)
+        if look.ends == "passed":
+            self.threshold, self.n, self.errors = group.lowest, look.n, n_wrong
+        elif look.ends == "open":
+            todo = sample[look.n : look.until]
+            self.next = todo[np.isnan(self._right[todo])]
+            self.last = tested
+        elif look.ends == "out of reach" and is_short:
+            self._is_cut = True
+            self.last = tested
+        else:
+            self._failed.append(tested)
+        return look.ends
 
-    def regions(self) -> Iterator[_Region]:
-        """The regions, each a little larger than the one before."""
-        ascending = np.sort(self.c)
-        n = ascending.size
-        # a larger one, graded whole, would leave too little of the budget for what is below it
-        left = LEFT_AFTER_WHOLE * self.budget
-        spent = self.budget - left
-        largest_whole = spent * n / (n - left)
-        largest_whole = min(largest_whole, MOST_OF_A_REGION)
-        whole = sizes_to_test(n, self.risk, self.delta, largest_whole)
-        sizes = self._sizes(n)
-        beyond = sizes >= REGION_GROWTH * whole.max(initial=0)
-        lowest = ascending[n - np.append(whole, sizes[beyond])]
-        for value in np.unique(lowest)[::-1]:
-            size = n - int(np.searchsorted(ascending, value))
-            horizon = min(size, self.budget, MOST_OF_A_REGION)
-            if whole.size and size <= largest_whole:
-                allowed = self._allowed_at_its_end(size)
-            else:
-                power = GRADED_WHOLE if size == horizon else GRADED_IN_PART
-                allowed = _errors_allowed(horizon, self.risk, self.delta, power)
-            yield _Region(
-                lowest=float(value),
-                sample=np.flatnonzero(self.c >= value)[:horizon],
-                allowed=allowed,
-            )
+    def _end(self) -> None:
+        """Find the state in which the sequence ended, and the group that decided it."""
+        if self._failed:
+            # of several the one that is the nearest to what was to be shown
+            by_p = max(self._failed, key=lambda one: one.p_value(self._design.risk))
+            self.last = self._failed[-1] if self.n else by_p
+        if self._is_cut:
+            self.state = "budget used"
+        elif not self.n and self._failed:
+            is_refuted = self.last.p_value(self._design.risk) <= REFUTED
+            self.state = "refuted" if is_refuted else "not shown"
+        elif not self.n:
+            self.state = "too few cases"
 
-    def _sizes(self, n: int) -> NDArray[np.intp]:
-        """Answers of the regions of which a part is graded, of n."""
-        without_error = np.log(self.delta) / np.log1p(-self.risk)
-        small = max(MOST_FIRST * n, LEAST_MARGIN * without_error)
-        first = min(FIRST_MARGIN * without_error, self.budget, small)
-        first = max(first, FIRST_COVERAGE * n)
-        first = np.ceil(min(first, n))
-        n_steps = np.ceil(np.log(n / first) / np.log(REGION_GROWTH))
-        growth = REGION_GROWTH ** np.arange(n_steps + 1)
-        sizes = np.round(first * growth)
-        return np.minimum(sizes, n).astype(np.intp)
+    def stop(self) -> None:
+        """End here, for nothing more may be graded."""
+        self.next = self.next[:0]
+        self.state = "budget used"
 
-    def _allowed_at_its_end(self, n: int) -> NDArray[np.intp]:
-        """Errors with which a region of n answers is sure to pass one test of all of them."""
-        most = errors_allowed(np.array([n]), self.risk, self.delta)
-        ungraded = np.arange(n)[::-1]
-        return np.maximum(most - ungraded, -1)
-
-    def test(self, right: FloatArray) -> Certificate:
-        """Test one region after the other; positions are those in the order of grading."""
-        none = np.array([], dtype=np.intp)
-        stand = Certificate(none, np.inf, 0.0, 0, 0, 0, "certified", "")
-        looked_at = np.zeros(right.size, dtype=bool)
-        for region in self.regions():
-            # how far the grades that are left reach in this region
-            new = np.cumsum(~looked_at[region.sample])
-            reach = int(new.searchsorted(self.budget - stand.n_graded, side="right"))
-            sample = region.sample[:reach]
-            allowed = region.allowed[:reach]
-            if not reach or allowed[-1] < 0:
-                return stand._replace(state="budget used")
-            graded = right[sample]
-            graded = graded[np.cumsum(np.isnan(graded)) == 0]  # before one is missing
-            errors = np.cumsum(1 - graded).astype(int)
-            look = _look(errors, allowed, self.risk)
-            looked_at[sample[: look.n]] = True
-            n_new = int(new[: look.n].max(initial=0))
-            stand = stand._replace(n_graded=stand.n_graded + n_new)
-            if look.ends == "open":
-                todo = sample[look.n : look.until]
-                todo = todo[np.isnan(right[todo])]
-                return stand._replace(next=todo, state="grading")
-            if look.ends == "out of reach" and reach < region.sample.size:
-                return stand._replace(state="budget used")
-            if look.ends != "passed":
-                return stand._replace(state="certified" if stand.n else "futile")
-            n_errors = int(errors[look.n - 1])
-            stand = stand._replace(threshold=region.lowest, n=look.n, errors=n_errors)
-        return stand
+    def certificate(self) -> Certificate:
+        """What stands; coverage and sentence follow from the pool."""
+        design = self._design
+        rate, cases = np.nan, np.nan
+        if self.state == "not shown":
+            rate, answers = answers_to_show(self.last.rate(), design.risk, design.delta)
+            cases = np.ceil(answers * design.c.size / self.last.group)
+        return Certificate(
+            next=self.next,
+            threshold=self.threshold,
+            coverage=0.0,
+            n_graded=self.n_graded,
+            n=self.n,
+            errors=self.errors,
+            state=self.state,
+            sentence="",
+            starts=design.starts,
+            p_value=self.last.p_value(design.risk),
+            cases_needed=cases,
+            cases_rate=rate,
+            **self.last._asdict(),
+        )
 
 
 class _Look(NamedTuple):
-    """How far a region's grades are looked at, and how that ends."""
+    """How far a group's grades are looked at, and how that ends."""
 
     n: int
     ends: Literal["passed", "hopeless", "out of reach", "open"]
@@ -302,15 +345,17 @@ class _Look(NamedTuple):
 
 
 def _look(errors: NDArray, allowed: NDArray, risk: float) -> _Look:
-    """Look at the grades of a region one by one; `errors` are those so far, after each."""
+    """Look at the grades of a group one by one; `errors` are those so far, after each."""
     n_seen = errors.size
     most = allowed[-1]
     passes = errors <= allowed[:n_seen]
-    # the risk is hardly as small as the share of errors with which the region would pass
+    ends = passes | (errors > most)
+    # the risk is hardly as small as the share of errors with which the group would pass
     hoped = min(risk, max(most, 1) / allowed.size)
-    n = np.arange(1, n_seen + 1)
-    is_hopeless = bdtrc(errors - 1, n, hoped) < HOPELESS
-    ends = passes | is_hopeless | (errors > most)
+    wrong = np.flatnonzero(np.diff(errors, prepend=0))
+    is_hopeless = np.zeros(n_seen, dtype=bool)
+    is_hopeless[wrong] = bdtrc(errors[wrong] - 1, wrong + 1, hoped) < HOPELESS
+    ends |= is_hopeless
     if not ends.any():
         n_wrong = errors[-1] if n_seen else 0
         would_pass = allowed[n_seen:] >= n_wrong
@@ -320,307 +365,3 @@ def _look(errors: NDArray, allowed: NDArray, risk: float) -> _Look:
     if passes[last]:
         return _Look(last + 1, "passed")
     return _Look(last + 1, "hopeless" if is_hopeless[last] else "out of reach")
-
-
-@lru_cache(maxsize=4096)
-def _errors_allowed(horizon: int, risk: float, delta: float, power: int) -> NDArray:
-    r"""Errors with which a region is certified after 1, 2, … grades; -1 where none may be.
-
-    At a risk of α the probability of ever being within the allowance up to grade n is at most
-    :math:`\delta (n / H)^k`, H the horizon and k the power. A larger risk makes it smaller.
-    """
-    most = int(binom.ppf(delta, horizon, risk)) + 2  # more are not allowed in one look
-    # p[e]: probability of e errors so far, and of not having been certified
-    p = np.zeros(most + 1)
-    p[0] = 1.0
-    allowed = np.full(horizon, -1)
-    spent = 0.0
-    for i in range(horizon):
-        p[1:] = p[1:] * (1 - risk) + p[:-1] * risk
-        p[0] *= 1 - risk
-        at_most = np.cumsum(p)
-        left = delta * ((i + 1) / horizon) ** power - spent
-        e = int(at_most.searchsorted(left, side="right")) - 1
-        if e >= 0:
-            spent += at_most[e]
-            p[: e + 1] = 0.0
-            allowed[i] = e
-    return allowed
-
-
-def _sentence(
-    stand: Certificate, pool: _Pool, coverage: float, n_answers: int, seed: int
-) -> str:
-    """What a Methods section says of a certificate."""
-    how = (
-        f"exact binomial tests of nested regions in a fixed sequence, "
-        f"{stand.n_graded} graded answers of {n_answers:,}, at most {pool.budget:,}, seed {seed}"
-    )
-    held = f"at most {pool.risk:.3g} with probability {1 - pool.delta:.3g}"
-    if not stand.n:
-        return f"No threshold of the confidence was certified to have a risk of {held} ({how})."
-    return (
-        f"Among answers like these with a confidence of at least {stand.threshold:.10g} "
-        f"({coverage:.1%} of all) the share that is wrong is {held}; {stand.errors} of {stand.n} "
-        f"drawn from them at random were wrong ({how})."
-    )
-
-
-# --- several methods of the same answers ------------------------------------------------------
-
-
-class MethodCertificates(NamedTuple):
-    """Where the certificates of several methods stand; `certify_methods` says what is what."""
-
-    next: NDArray[np.intp]
-    table: pd.DataFrame
-
-
-def certify_methods(
-    answers: pd.DataFrame,
-    *,
-    risk: float,
-    delta: float = DELTA,
-    budget: int | None = None,
-    by: Sequence[str] = ("strategy",),
-    seed: int = 0,
-    batch: int = 1,
-) -> MethodCertificates:
-    r"""`certify` for each confidence of the same answers: delta divided, grades shared.
-
-    .. math:: P\bigl(\, \exists m: P(y = 0 \mid c_m \ge \hat\tau_m) > \alpha \,\bigr) \le
-        \sum_{m=1}^{k} \delta / k = \delta
-
-    so that whichever threshold is taken afterwards holds. The methods have one random order of the
-    items, and a grade is of an answer, not of a method: rows of one item with the same answer
-    share it.
-
-    Parameters
-    ----------
-    answers : pandas.DataFrame
-        The pool: item_id, confidence, correct (1, 0, and NaN where nobody has graded yet), the
-        columns of `by`, and where known dataset, image_id and answer. Without the text of the
-        answer no grade is shared. Rows without a confidence belong to no pool.
-    risk, seed, batch
-        As in `certify`.
-    delta : float
-        δ, the probability that any of the thresholds fails, in (0, 1).
-    budget : int, optional
-        As in `certify`, of each method. What they share is graded once. Who stops earlier, after
-        so many grades in all, has thresholds that hold.
-    by : sequence of str
-        Columns whose combinations are the methods.
-
-    Returns
-    -------
-    MethodCertificates
-        - next: positions of rows to grade now, one row an answer, the methods in turn
-        - table: one row a method, described below
-
-        - the `by` columns
-        - n_pool: its answers
-        - delta: δ / k
-        - threshold, coverage, n_graded, n, errors, state, sentence: as in `certify`
-
-    Raises
-    ------
-    ValueError
-        On a column the table lacks, on two answers of one method to one item, and as `certify`.
-
-    References
-    ----------
-    Bonferroni's inequality, as in Angelopoulos et al., Learn then Test, 2025, arXiv:2110.01052.
-
-    Examples
-    --------
-    >>> rng = np.random.default_rng(0)
-    >>> items = pd.DataFrame({"item_id": range(2000), "answer": "yes"})
-    >>> sure = items.assign(strategy="p_true", confidence=rng.uniform(0.5, 1, 2000))
-    >>> sure["correct"] = (rng.random(2000) < sure["confidence"]).astype(float)
-    >>> blind = sure.assign(strategy="verbalized", confidence=rng.random(2000).round(1))
-    >>> both = pd.concat([sure, blind], ignore_index=True)
-    >>> stand = certify_methods(both, risk=0.2, budget=400)
-    >>> stand.table[["strategy", "coverage", "state"]].round(2).to_numpy().tolist()
-    [['p_true', 0.62, 'certified'], ['verbalized', 0.0, 'futile']]
-    """
-    table = _with_shared_grades(answers, by)
-    items = table.drop_duplicates("item").sort_values("item")
-    order = _order_of_grading(items["image"], len(items), seed)
-    parts = parts_by(table, by)
-    each = check_level(delta, "delta") / max(len(parts), 1)
-    rule = _Rule(risk, each, budget, seed, batch)
-    rows = []
-    asked = []
-    for key, part in parts:
-        stand = _of_method(part, order, rule)
-        row = key | {"n_pool": len(part), "delta": each} | stand._asdict()
-        following = part.iloc[row.pop("next")]
-        rows.append(row)
-        asked.append(following.assign(turn=np.arange(len(following))))
-    in_turn = pd.concat(asked).sort_values("turn", kind="stable")
-    once = in_turn.drop_duplicates("graded")["row"].to_numpy(np.intp)
-    return MethodCertificates(next=once, table=pd.DataFrame(rows))
-
-
-def _of_method(part: pd.DataFrame, order: NDArray[np.intp], rule: _Rule) -> Certificate:
-    """A method's certificate; positions are those in its rows."""
-    c = check_confidence(part["confidence"])
-    y = _check_grades(part["correct"], c.size)
-    # where each item is among the method's answers, in the order of grading
-    place = pd.Series(np.arange(c.size), part["item"])
-    in_order = place.reindex(order)
-    in_order = in_order.dropna()
-    return _certified(c, y, in_order.to_numpy(np.intp), rule)
-
-
-def _with_shared_grades(answers: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
-    """The answers with a confidence, the number of each item and of each answer to grade."""
-    table = answers.assign(row=np.arange(len(answers)), image=image_labels(answers))
-    table = table[table["confidence"].notna()]
-    item = [name for name in ("dataset", "item_id") if name in table]
-    by_item = table.groupby(item, dropna=False)
-    table["item"] = by_item.ngroup()
-    if table.duplicated(["item", *by]).any():
-        raise ValueError("a method has two answers to one item; leave one")
-    # without a text it is an answer of its own
-    table["text"] = table["row"]
-    if "answer" in table:
-        table["text"] = table["answer"].astype(object).fillna(table["row"])
-    by_answer = table.groupby(["item", "text"])
-    table["graded"] = by_answer.ngroup()
-    shared = by_answer["correct"].transform("first")
-    table["correct"] = shared.to_numpy(float, na_value=np.nan)
-    return table
-
-
-# --- trials on graded answers ----------------------------------------------------------------
-
-
-def certify_table(
-    graded: pd.DataFrame,
-    budgets: Sequence[int],
-    *,
-    risk: float,
-    delta: float = DELTA,
-    by: Sequence[str] = ("strategy",),
-    gradings: Sequence[str] = (FROM_THE_TOP, AT_RANDOM),
-    n_splits: int = 25,
-    ci: Bootstrap = Bootstrap(),
-) -> pd.DataFrame:
-    """What a number of grades certifies, chosen by `certify` and at random, on graded answers.
-
-    A random half of the images is the pool of which so many answers are graded; the threshold is
-    judged on the other half. Random grades are tested by `selective_threshold`.
-
-    Parameters
-    ----------
-    graded : pandas.DataFrame
-        Graded answers. Those without a confidence count as deferred.
-    budgets : sequence of int
-        Numbers of grades; the whole pool where they are more.
-    risk, delta : float
-        As in `certify`, for each row.
-    by : sequence of str
-        Columns whose combinations make the rows.
-    gradings : sequence of {"from the top", "at random"}
-        How the answers to grade are chosen.
-    n_splits : int
-        Random halves.
-    ci : Bootstrap
-        Its seed is that of the halves and of the orders of grading.
-
-    Returns
-    -------
-    pandas.DataFrame
-        One row a group, number of grades and way to choose them:
-
-        - the `by` columns
-        - budget: answers that may be graded
-        - grading: "from the top" or "at random"
-        - certified: share of the halves in which a threshold was certified
-        - coverage, coverage_low, coverage_high: of the other half, mean of all halves (0 without a
-          threshold), and its 95 % interval over halves (Student's t)
-        - risk: share wrong of what is retained there, mean of those with a threshold
-        - n_graded: answers graded, median
-
-    Raises
-    ------
-    ValueError
-        On a column the table lacks; on a risk or delta outside (0, 1).
-
-    Examples
-    --------
-    >>> from medcal_nb.measure import example_answers
-    >>> answers = example_answers(1000).query("domain == 'general'")
-    >>> table = certify_table(answers, [100], risk=0.2)
-    >>> table[["strategy", "grading", "coverage"]].round(2).to_numpy().tolist()[:2]
-    [['p_true', 'from the top', 0.59], ['p_true', 'at random', 0.43]]
-    """
-    cells = list(product(budgets, gradings))
-    trials = []
-    for key, part in parts_by(graded[graded["correct"].notna()], by):
-        for half in _halves(part, n_splits, ci):
-            for budget, grading in cells:
-                row = key | {"budget": budget, "grading": grading}
-                trials.append(row | _judged(half, grading, risk, delta, budget))
-    names = [*by, "budget", "grading"]
-    table = pd.DataFrame(trials).groupby(names, sort=False, dropna=False, observed=True)
-    means = table[["certified", "coverage", "risk"]].mean()
-    reach = student(0.95, n_splits - 1) * table["coverage"].sem()
-    means.insert(2, "coverage_low", (means["coverage"] - reach).clip(lower=0))
-    means.insert(3, "coverage_high", (means["coverage"] + reach).clip(upper=1))
-    means["n_graded"] = table["n_graded"].median().astype(int)
-    return means.reset_index()
-
-
-class _Half(NamedTuple):
-    """Confidence, grade and image of a pool, and the answers that it is judged on."""
-
-    c: FloatArray
-    y: FloatArray
-    images: NDArray
-    others: pd.DataFrame
-    seed: int
-
-
-def _halves(part: pd.DataFrame, n_splits: int, ci: Bootstrap) -> Iterator[_Half]:
-    """Random halves of the images; who has no confidence is in no pool."""
-    images = image_labels(part)
-    codes, n_images = check_groups(images, len(part))
-    rng = ci.stream(images)
-    pairs = part[["confidence", "correct"]]
-    has_confidence = part["confidence"].notna().to_numpy()
-    for seed in range(n_splits):
-        first = rng.permutation(n_images)[: n_images // 2]
-        is_first = np.isin(codes, first)
-        is_pool = is_first & has_confidence
-        c, y = arrays(pairs[is_pool])
-        others = pairs[~is_first]
-        yield _Half(c=c, y=y, images=codes[is_pool], others=others, seed=seed)
-
-
-def _judged(
-    half: _Half, grading: str, risk: float, delta: float, budget: int
-) -> dict[str, float]:
-    """Whether a threshold was certified, its coverage and risk, and the answers graded."""
-    threshold = np.inf
-    n_graded = 0
-    order = _order_of_grading(half.images, half.c.size, half.seed)
-    if order.size and grading == FROM_THE_TOP:
-        rule = _Rule(risk, delta, budget, half.seed, batch=1)
-        stand = _certified(half.c, half.y, order, rule)
-        threshold = stand.threshold
-        n_graded = stand.n_graded
-    elif order.size:
-        chosen = order[:budget]
-        threshold, _ = selective_threshold(
-            half.c[chosen], half.y[chosen], target=risk, delta=delta
-        )
-        n_graded = chosen.size
-    kept = half.others[half.others["confidence"] >= threshold]
-    return {
-        "certified": np.isfinite(threshold),
-        "coverage": len(kept) / max(len(half.others), 1),
-        "risk": 1 - kept["correct"].astype(float).mean(),
-        "n_graded": n_graded,
-    }

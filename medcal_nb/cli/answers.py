@@ -157,10 +157,10 @@ def score(
     Example: medcal score answers.csv --by model,modality --require "ece < 0.1"
     """
     from medcal_nb import measure
-    from medcal_nb.answers import load_answers, with_bounds
+    from medcal_nb.answers import in_order, load_answers, with_bounds
 
     limits = [_limit(text) for text in require or ()]
-    answers = _read(load_answers, file, columns)
+    answers = in_order(_read(load_answers, file, columns))
     names = split_names(by)
     for name in names:
         check_known(name, answers.columns, "column for --by")
@@ -225,12 +225,12 @@ def calibrate(
     """
     import numpy as np
 
-    from medcal_nb.answers import load_answers, select
+    from medcal_nb.answers import in_order, load_answers, select
     from medcal_nb.correct import MAPS, corrected, recalibrated
     from medcal_nb.correct.crossfit import warn_of_same_ids
 
     check_known(method, MAPS, "recalibration map")
-    answers = _read(load_answers, file, columns)
+    answers = in_order(_read(load_answers, file, columns))
     target = select(answers, apply) if apply else answers
     with _explained(file):
         if fit:
@@ -243,7 +243,7 @@ def calibrate(
             done = done.drop(columns="labels")
             done["strategy"] += f"+{method}"
     to = to or Path(f"{file.stem}_{method}.csv")
-    n = _write(done, to, file, force)
+    n = _write(done.sort_index(), to, file, force)  # as they stand in the file
     say(f"{to}: {n:,} of {len(target):,} answers recalibrated")
 
 

@@ -56,7 +56,12 @@ Samples = Annotated[
 Temperature = Annotated[
     float, Option(min=0.01, max=100, help="Draw them at this temperature.")
 ]
-Tokens = Annotated[int | None, Option(min=1, help="End a reply after so many tokens.")]
+Tokens = Annotated[
+    int | None,
+    Option(
+        min=1, help="End every reply after so many tokens; cut ones answer nothing."
+    ),
+]
 Letters = Annotated[
     bool, Option("--letters", help="Show the options of a question by letters.")
 ]
@@ -78,6 +83,19 @@ Concurrency = Annotated[
 ]
 Timeout = Annotated[
     float, Option(min=0.1, max=1e6, help="Give a request up after so many seconds.")
+]
+DryRun = Annotated[
+    bool,
+    Option("--dry-run", help="Print what would be sent, and its price; ask nothing."),
+]
+Price = Annotated[
+    tuple[float, float] | None,
+    Option(
+        help="Take these prices of a million tokens, sent and written, such as 2.5 10."
+    ),
+]
+ImageTokens = Annotated[
+    int, Option(min=0, help="Count so many tokens for an image in a dry run.")
 ]
 Export = Annotated[
     Path | None,
@@ -113,6 +131,9 @@ def ask(
     served_as: ServedAs = None,
     concurrency: Concurrency = 16,
     timeout: Timeout = 120,
+    dry_run: DryRun = False,
+    price: Price = None,
+    image_tokens: ImageTokens = 1000,
     export: Export = None,
     embed: Embed = False,
     collect: Collect = None,
@@ -133,15 +154,18 @@ def ask(
     from medcal_nb.datasets import load_items
 
     choose_strategies(methods)  # a misspelt name fails before anything is loaded
+    how = {"samples": samples, "temperature": temperature, "lettered": letters}
+    how |= {"max_new_tokens": max_new_tokens}
+    about = {"split": split, "n": n}
+    if dry_run:
+        _say_estimate(load_items(dataset, **about), methods, price, image_tokens, how)
+        return
     if not export and (to is None or not is_log(to)):
         raise MedcalError("--to: name the log to write, such as answers.sqlite")
     if collect:
         _collect(collect, to)
     if not model or not dataset:
         raise MedcalError("--model and --dataset are needed: what to ask, about what")
-    how = {"samples": samples, "temperature": temperature, "lettered": letters}
-    how |= {"max_new_tokens": max_new_tokens}
-    about = {"split": split, "n": n}
     if export:
         about |= how | {"dataset": dataset, "embed": embed}
         _say_files(export, export_batch(export, model, methods, **about), to)
@@ -160,6 +184,24 @@ def ask(
     with AnswerLog(to) as log:
         summary = run.ask(backend, items, methods, log=log, **how)
     _close(summary)
+
+
+def _say_estimate(
+    items: "pd.DataFrame",
+    methods: str,
+    price: tuple[float, float] | None,
+    image_tokens: int,
+    how: dict[str, Any],
+) -> None:
+    """Print what would be sent, and what that costs where prices are known."""
+    from medcal_nb.ask.estimate import estimate
+
+    about = estimate(items, methods, tokens_an_image=image_tokens, **how)
+    say("\n".join(about.lines()))
+    if price:
+        say(
+            f"price: about {about.price(*price):,.2f} at most, at {price[0]:g} and {price[1]:g}"
+        )
 
 
 def _collect(folder: Path, to: Path | None) -> None:

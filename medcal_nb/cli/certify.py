@@ -23,7 +23,9 @@ BATCH = 20
 ENDS = {
     "grading": "",
     "certified": "; no lower threshold can be certified",
-    "futile": "; the most confident answers are too often wrong: grading more is futile",
+    "refuted": "; more of the most confident answers are wrong than allowed",
+    "not shown": "; these answers cannot show it",
+    "too few cases": "; these are too few cases",
     "budget used": "; the budget is used: those left cannot certify a lower threshold",
 }
 

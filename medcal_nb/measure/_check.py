@@ -91,8 +91,9 @@ def check_whole(value: Any, name: str, least: int) -> int:
 def check_level(level: float, name: str = "level") -> float:
     """A share strictly between 0 and 1, such as 0.95."""
     if not 0 < level < 1:
+        remedy = f": {level / 100:g}?" if 1 <= level < 100 else ""
         raise ValueError(
-            f"{name} must be a share strictly between 0 and 1 (20 % is 0.2), got {level!r}"
+            f"{name} must be a share strictly between 0 and 1, and {level!r} is none{remedy}"
         )
     return float(level)
 

@@ -138,7 +138,7 @@ def sizes_to_test(
     start = min(START * n, START_ROOT * np.sqrt(n))
     if start > largest:
         return np.array([], dtype=np.intp)
-    _, needed = _answers_needed(n, target, delta)
+    _, needed = answers_needed(n, target, delta)
     if not needed.size:
         return needed
     first = np.searchsorted(needed, max(needed[0], start), side="right") - 1
@@ -147,16 +147,17 @@ def sizes_to_test(
 
 
 def errors_allowed(kept: NDArray, target: float, delta: float) -> NDArray[np.intp]:
-    """Errors with which so many answers, ascending, certify the risk; as `sizes_to_test`."""
+    """Errors with which so many answers, ascending, certify the risk; -1 where none may be."""
     if not kept.size:
         return kept
-    errors, needed = _answers_needed(int(kept[-1]), target, delta)
-    allowed: NDArray[np.intp] = errors[np.searchsorted(needed, kept, side="right") - 1]
+    errors, needed = answers_needed(int(kept[-1]), target, delta)
+    n_passing = np.searchsorted(needed, kept, side="right")
+    allowed: NDArray[np.intp] = np.append(-1, errors)[n_passing]
     return allowed
 
 
 @lru_cache(maxsize=256)
-def _answers_needed(n: int, target: float, delta: float) -> tuple[NDArray, NDArray]:
+def answers_needed(n: int, target: float, delta: float) -> tuple[NDArray, NDArray]:
     """Numbers of errors, and the fewest answers, up to n, on which they certify the risk.
 
     At most e errors in k answers have probability δ or less at a risk of α exactly where the

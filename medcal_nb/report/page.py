@@ -16,7 +16,12 @@ import matplotlib as mpl
 import pandas as pd
 from tqdm import tqdm
 
-from medcal_nb.answers import load_answers, without_formulas, write_undecided
+from medcal_nb.answers import (
+    in_order,
+    load_answers,
+    without_formulas,
+    write_undecided,
+)
 from medcal_nb.answers.recorded import recorded_entry, recorded_names
 from medcal_nb.answers.together import together
 from medcal_nb.errors import MedcalError, NotEnough, check_known
@@ -95,7 +100,7 @@ def write_report(
     ):
         warnings.simplefilter("ignore")
         warnings.filterwarnings("always", category=UserWarning, module="medcal_nb")
-        answers = load_answers(file, **columns)
+        answers = in_order(load_answers(file, **columns))
         for name in group:
             check_known(name, answers.columns, "column")
         compared = None

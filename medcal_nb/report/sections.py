@@ -20,7 +20,7 @@ from medcal_nb.labels import label_of
 from medcal_nb.measure import Bootstrap
 from medcal_nb.report import parts
 from medcal_nb.report.parts import ALL_PAIRS, LEAST
-from medcal_nb.wording import as_latex, between, estimate, typeset
+from medcal_nb.wording import as_latex, between, estimate, percent, typeset
 
 #: Columns that make subgroups where none is named.
 GROUPS = ["modality", "question_type", "dataset"]
@@ -173,7 +173,8 @@ def _overconfidence(row: pd.Series) -> str:
         )
     return (
         f"{estimate(row, 'gap', 'points')} for {row['model']} (mean confidence "
-        f"{row['mean_confidence']:.0%}, accuracy {row['accuracy']:.0%}, n = {row['n']:,})"
+        f"{percent(row['mean_confidence'])}%, accuracy {percent(row['accuracy'])}%, "
+        f"n = {row['n']:,})"
     )
 
 

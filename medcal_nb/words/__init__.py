@@ -9,6 +9,7 @@ from medcal_nb.words.confidence import (
 )
 from medcal_nb.words.grading import RULES, Grade, grade, grade_table, is_correct
 from medcal_nb.words.key import NOTHING, answer_key, is_nothing
+from medcal_nb.words.measured import bench_sentence
 from medcal_nb.words.options import Options, option_letter, options_of
 from medcal_nb.words.parsing import parse_answer
 from medcal_nb.words.says import yes_no
@@ -21,6 +22,7 @@ __all__ = [
     "Grade",
     "Options",
     "answer_key",
+    "bench_sentence",
     "grade",
     "grade_table",
     "is_correct",

@@ -17,6 +17,7 @@ import pandas as pd
 
 from medcal_nb.words.key import answer_key, is_nothing
 from medcal_nb.words.lists import FILE
+from medcal_nb.words.measured import bench_sentence
 from medcal_nb.words.options import Options, option_letter, options_of
 from medcal_nb.words.parsing import stated_answer
 from medcal_nb.words.says import is_refusal, only_yes_no, yes_no
@@ -335,4 +336,6 @@ def _summary(graded):
     counts = counts[counts > 0]
     rules = "; ".join(f"{RULES[rule]} ({count:,})" for rule, count in counts.items())
     n_graded = graded["correct"].count()
-    return f"{n_graded:,} of {len(graded):,} answers graded: {rules}."
+    return (
+        f"{n_graded:,} of {len(graded):,} answers graded: {rules}. {bench_sentence()}"
+    )

@@ -262,7 +262,22 @@ def short(weights):
     return {name: w[:-1] if "q_proj" in name else w for name, w in weights.items()}
 
 
-REFUSED = [(without_vision, "missing.*vision"), (short, "q_proj"), (None, "not load")]
+def with_a_layer_more(weights):
+    """As of a checkpoint whose config.json names fewer layers than it holds."""
+    last = max(name for name in weights if ".layers." in name)
+    return weights | {last.replace(".layers.", ".layers.9"): weights[last].clone()}
+
+
+def with_what_is_computed(weights):
+    return weights | {"model.text_model.rotary_emb.inv_freq": torch.ones(4)}
+
+
+REFUSED = [
+    (without_vision, "missing.*vision"),
+    (short, "q_proj"),
+    (with_a_layer_more, "1 weights have no place in the model"),
+    (None, "not load"),
+]
 
 
 @pytest.mark.parametrize(("change", "says"), REFUSED)
@@ -277,6 +292,19 @@ def test_weights_are_whole_and_come_from_safetensors_alone(saved, change, says):
         torch.save(weights, saved / "pytorch_model.bin")
     with pytest.raises(MedcalError, match=says):
         resolve_model(str(saved), device="cpu")
+
+
+def test_tables_that_are_computed_are_no_fault_of_a_checkpoint(saved):
+    path = saved / "model.safetensors"
+    weights = with_what_is_computed(load_file(path))
+    save_file(weights, path, metadata={"format": "pt"})
+    assert resolve_model(str(saved), device="cpu").can
+
+
+def test_a_path_s_letters_are_composed_in_a_model_s_name(saved, tmp_path):
+    folder = tmp_path / "ju\u0308rgen"
+    saved.rename(folder)
+    assert resolve_model(str(folder), device="cpu").name.endswith("j\u00fcrgen")
 
 
 def test_code_of_a_checkpoint_is_never_run(saved, tmp_path):

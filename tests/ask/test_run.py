@@ -11,11 +11,11 @@ import pytest
 
 from medcal_nb.answers import AnswerLog
 from medcal_nb.answers.samples import one_answer_an_item
-from medcal_nb.ask import run
+from medcal_nb.ask import rows, run, strategies
 from medcal_nb.ask.backends.local import LocalModel
 from medcal_nb.ask.models import resolve_model
 from medcal_nb.ask.run import ask
-from medcal_nb.ask.strategies import STRATEGIES
+from medcal_nb.ask.strategies import STRATEGIES, Plan
 from medcal_nb.errors import MedcalError
 from tests.ask.tiny import save_checkpoint, tiny_checkpoint, tiny_items
 
@@ -42,10 +42,39 @@ def test_answers_of_other_words_or_weights_are_no_answers(model, log, monkeypatc
         asked("verbalized")
     monkeypatch.undo()
     assert asked("self_consistency") == 0
-    monkeypatch.setattr(run, "_WORDS", ["how certain"])
+    monkeypatch.setattr(strategies, "VERBALIZED", "How certain are you?")
     with pytest.raises(MedcalError, match="under verbalized that were asked"):
         asked("verbalized")
+    assert asked("self_consistency") == 0  # whose words are the same
     pd.testing.assert_frame_equal(log.read(), before)
+
+
+def test_each_method_has_words_of_its_own_and_a_new_one_changes_none(model):
+    names = [run.fingerprint(model, how, Plan()) for how in STRATEGIES.values()]
+    shared = {"self_consistency", "semantic_entropy"}
+    assert len(set(names)) == len(names)
+    words = {
+        name: repr([run._words(how, item, Plan()) for item in run._EXAMPLES])
+        for name, how in STRATEGIES.items()
+        if name not in shared
+    }
+    assert len(set(words.values())) == len(words)
+    assert "object at 0x" not in "".join(words.values())  # the same in every process
+
+
+def test_a_reply_that_cannot_be_read_is_its_item_s_failure(model, log, monkeypatch):
+    parse = rows._parse
+
+    def odd(text, **more):
+        if text.startswith("Answer: left"):  # the example by which words are named
+            return parse(text, **more)
+        raise RecursionError("a parser's fault")
+
+    monkeypatch.setattr(rows, "_parse", odd)
+    ended = ask(model, tiny_items(3), "verbalized,option_probability", log=log, **FAST)
+    assert set(ended.failed) == {"q0000", "q0001", "q0002"}
+    assert "RecursionError: a parser's fault" in ended.failed["q0000"]
+    assert ended.rows == 2  # what needs no parser
 
 
 def test_every_strategy_writes_checked_answers(model, log):

@@ -11,6 +11,7 @@ import random
 import resource
 import sys
 import threading
+import time
 from pathlib import Path
 
 import numpy as np
@@ -40,6 +41,7 @@ KEY = "sk-very-secret"
 def short_pauses(monkeypatch):
     monkeypatch.setattr(ServedModel, "pause", 0.001)
     monkeypatch.setattr(ServedModel, "tries", 2)
+    monkeypatch.setattr(ServedModel, "held", 0.0)
 
 
 def prompt(seed=1, instruction=prompts.ANSWER, *later):
@@ -242,7 +244,7 @@ def test_a_server_that_sends_any_shape_of_page_fails_items_at_most(log):
 
 def test_the_key_is_told_nowhere(monkeypatch, tmp_path, log):
     monkeypatch.setenv("OPENAI_API_KEY", KEY + "\n")  # as read from a file
-    with Told(name=KEY) as told, pytest.raises(MedcalError, match="like the key"):
+    with Told(name=KEY) as told, pytest.raises(MedcalError, match="holds the key"):
         ServedModel(told.url)
     with Told() as told:
         model = faulty(told, 401)
@@ -250,8 +252,11 @@ def test_the_key_is_told_nowhere(monkeypatch, tmp_path, log):
         assert "for Bearer ***" in refused.reason
         for key in (b"sk-very-secret", b"sk-\\u0076ery-secret"):  # as JSON may have it
             told.faults = [b'{"choices": [{"message": {"content": "yes, %b"}}]}' % key]
-            ask(model, tiny_items(1, dataset=f"t{len(key)}"), "verbalized", log=log)
-        assert log.read()["raw"].tolist() == ["yes, ***"] * 2
+            ended = ask(
+                model, tiny_items(1, dataset=f"t{len(key)}"), "verbalized", log=log
+            )
+            assert "holds the key" in ended.failed["q0000"]
+        assert log.read().empty
         told.faults = [401] * 9
         with pytest.raises(MedcalError, match="fault 401") as refused:
             ServedModel(told.url)
@@ -264,6 +269,78 @@ def test_the_key_is_told_nowhere(monkeypatch, tmp_path, log):
             ServedModel(told.url)
         assert "sk-" not in str(refused.value)
         assert not told.requests
+
+
+def test_replies_of_another_model_and_cut_ones_are_counted(log):
+    cut = {"finish_reason": "length", "message": {"content": "Let me think about"}}
+    with Told() as told:
+        model = faulty(told, cut, lambda handler: handler.send(page))
+        page = {"choices": [told.choice({"temperature": 0, "max_tokens": 9})]}
+        page["model"] = "another-model"
+        items = tiny_items(3, kinds=("closed",), per_image=1)
+        ended = ask(model, items, "verbalized", log=log)
+    answers = log.read()
+    assert answers["answer"].isna().sum() == 1
+    assert sorted(answers["answered_by"].dropna()) == ["another-model"]
+    said = "\n".join(ended.lines())
+    assert "1 replies under verbalized were cut by the limit of tokens" in said
+    assert "1 replies came from another-model" in said
+
+
+@pytest.mark.parametrize("key", ["none", "y", "yes"])
+def test_a_word_for_no_key_rewrites_no_answer(key, monkeypatch, log):
+    monkeypatch.setenv("OPENAI_API_KEY", key)
+    reply = b'{"choices": [{"message": {"content": "Answer: %b"}}]}' % key.encode()
+    with Told() as told:
+        ask(faulty(told, reply), tiny_items(1), "verbalized", log=log)
+    assert log.read()["raw"].tolist() == [f"Answer: {key}"]
+
+
+def test_a_server_is_asked_again_when_it_says(monkeypatch):
+    monkeypatch.setattr(ServedModel, "patience", 5.0)
+    told_to_wait = [
+        lambda handler: handler.send({}, 429, [("Retry-After", "1")]),
+        lambda handler: handler.send({}, 503, [("Retry-After", "999999")]),
+    ]
+    with Told() as told:
+        model = faulty(told, told_to_wait[0])
+        started = time.monotonic()
+        (reply,) = run(model, [Generate(prompt(), 5)])
+        assert reply.text == "yes"
+        assert 1.0 <= time.monotonic() - started < 4.0
+        told.faults = [told_to_wait[1]]
+        (failed,) = run(model, [Generate(prompt(1, "Is it?"), 5)])
+    assert "asks to wait 999999 s" in failed.reason
+
+
+def test_a_limit_of_rates_costs_no_item(monkeypatch, log):
+    """A server that takes ten requests in half a second and refuses the others."""
+    monkeypatch.setattr(ServedModel, "pause", 0.05)
+    begun = []
+
+    def limited(handler):
+        now = time.monotonic()
+        begun[:] = [one for one in begun if now - one < 0.5]
+        if len(begun) >= 10:
+            return handler.send({}, 429)
+        begun.append(now)
+        return told.answer(handler, handler.asked, None)
+
+    with Told() as told:
+        model = faulty(told, *[limited] * 1000)
+        ended = ask(model, tiny_items(40), "verbalized", log=log)
+    assert (ended.rows, ended.failed) == (40, {})
+
+
+def test_what_has_ended_is_in_the_log_while_others_are_asked(monkeypatch, log):
+    monkeypatch.setattr(ServedModel, "held", 0.0)
+    with Told() as told:
+        model = faulty(told, "held", concurrency=2)
+        answered = model.stream(two_stage_of(9))
+        first = next(answered)
+        assert len(first[0]) < 9
+        told.free.set()
+        assert sum(len(todo) for todo, _ in answered) + len(first[0]) == 9
 
 
 @pytest.mark.parametrize(
@@ -318,6 +395,21 @@ def test_samples_differ_and_equal_calls_are_asked_once():
         assert equal == equal[:2] * 3
 
 
+def test_samples_come_in_one_request_where_the_server_gives_several():
+    calls = [Generate(prompt(), 5, seed="0|d|q", sample=i) for i in range(6)]
+    others = [Generate(prompt(), 5, seed="0|d|other", sample=i) for i in range(2)]
+    with Told() as told:
+        singly = run(faulty(told), calls)
+    with Told(many=True) as told:
+        model = faulty(told)
+        together = run(model, calls + others)
+        assert [body.get("n") for _, body in told.requests] == [6, 2]
+        later = run(model, calls[4:])  # those that an earlier run lacks
+    assert [reply.text for reply in together[:6]] == [reply.text for reply in singly]
+    assert [reply.text for reply in later] == [reply.text for reply in singly[4:]]
+    assert [reply.prompt_tokens for reply in together[:6]] == [11, 0, 0, 0, 0, 0]
+
+
 def two_stage_of(n):
     """Batches of one item each, as a run streams them."""
     how = STRATEGIES["two_stage"]
@@ -365,9 +457,9 @@ def test_items_are_streamed_and_no_more_is_begun_than_is_needed():
     with Told(keeps=True) as told:
         model = faulty(told, "held", concurrency=4)
         told.connections = 0
-        for todo, ((row,),) in model.stream(batches()):
-            assert row["answer"] == "yes"
-            order.append(todo[0][0].item_id)
+        for todo, outcomes in model.stream(batches()):
+            assert {row["answer"] for (row,) in outcomes} == {"yes"}
+            order += [item.item_id for item, _ in todo]
             if len(order) == 59:
                 told.free.set()
         assert told.most <= 4

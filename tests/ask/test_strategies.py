@@ -93,7 +93,7 @@ def test_answer_and_confidence_of_replies(name, item, replies, answer, confidenc
     (row,), rounds = run(name, item, lambda call: Reply(next(texts), -0.5, 10, 2))
     stated = math.nan if confidence is None else confidence
     assert row["answer"] == answer
-    assert row["confidence"] == pytest.approx(stated, nan_ok=True)
+    assert row["confidence"] == pytest.approx(stated, abs=5e-5, nan_ok=True)
     assert row["parse_ok"] == (None not in (answer, confidence))
     assert row["raw"] == "\n---\n".join(replies)
     assert [row["prompt_tokens"], row["new_tokens"]] == [10 * n, 2 * n]
@@ -114,6 +114,35 @@ def test_a_confidence_that_the_limit_cut_in_two_is_none(name):
     cut = says("Guess 1: yes (30%)\nGuess 2: no (7", finished=False)
     (row,), _ = run("top_k", CLOSED, cut)
     assert row["option_probabilities"] == {"yes": 0.3}
+
+
+@pytest.mark.parametrize(
+    ("item", "text", "answer"),
+    [
+        (OPEN, "Let me think about", None),
+        (CLOSED, "Yes", "yes"),  # an option whole
+        (CLOSED, "Yes, there seems to be no", None),
+        (CHOICE, "Left lung and heart are", None),
+        (OPEN, "Answer: dark red\nThis is because", "dark red"),
+        (OPEN, "Answer: dark", None),
+    ],
+)
+def test_a_reply_that_the_limit_cut_is_an_answer_where_that_is_whole(
+    item, text, answer
+):
+    cut = says(text, finished=False)
+    for name in ("verbalized", "self_consistency", "two_stage"):
+        rows, _ = run(name, item, cut)
+        assert {row["answer"] for row in rows} == {answer}
+        assert all(row["n_cut"] for row in rows)
+
+    def judged(call):
+        return cut(call) if isinstance(call, Generate) else shares(call)
+
+    (row,), rounds = run("p_true", item, judged)
+    assert row["answer"] == answer
+    assert math.isnan(row["confidence"]) == (answer is None)
+    assert len(rounds) == (1 if answer is None else 2)  # nothing is asked of nothing
 
 
 def test_what_is_asked_again():
@@ -145,7 +174,7 @@ def test_option_probability_by_words_and_by_letters():
     row, call = asked(PLAN)
     assert call.labels == ("left lung", "heart", "left")
     probabilities = [*row["option_probabilities"].values()]
-    assert probabilities == pytest.approx([1 / 6, 1 / 3, 1 / 2])
+    assert probabilities == pytest.approx([1 / 6, 1 / 3, 1 / 2], abs=5e-5)
     _, call = asked(Plan(lettered=True))
     assert call.labels == ("A", "B", "C")
     assert "A. left lung\nB. heart\nC. left\n" in call.prompt.turns[0]

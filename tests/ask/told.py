@@ -20,7 +20,7 @@ class Told(Loopback):
 
     A fault is a status, bytes (a body), a pair (status and address to go to), a dictionary (of what
     another choice holds), a function of the handler, or "held": no answer until `free` is set.
-    It draws where `sampling`, and can give `logprobs`, and `scores` of words.
+    It draws where `sampling`, and can give `logprobs`, `scores` of words, and `many` samples.
     """
 
     def __init__(self, *, name="told", keeps=False, **can):
@@ -41,7 +41,7 @@ class Told(Loopback):
                     told.connections += 1
 
             def do_POST(self):
-                body = json.loads(self.body())
+                body = self.asked = json.loads(self.body())
                 with told.lock:
                     told.requests.append((self.path, body))
                     told.under_way += 1
@@ -66,7 +66,9 @@ class Told(Loopback):
         if isinstance(fault, int):
             message = f"fault {fault} for {handler.headers['Authorization']}"
             return handler.send({"error": {"message": message}}, fault)
-        page = {"choices": [self.choice(body)]}
+        n = body.get("n", 1) if "many" in self.can else 1
+        page = {"choices": [self.choice(body, i) | {"index": i} for i in range(n)]}
+        page["choices"].reverse()  # their order is not theirs to keep
         page["usage"] = {"prompt_tokens": 11, "completion_tokens": 1}
         if "scores" in self.can and "prompt_logprobs" in body:
             # each letter is a token of a half
@@ -78,10 +80,10 @@ class Told(Loopback):
             page["choices"][0].update(fault)
         return handler.send(page)
 
-    def choice(self, body):
-        """The reply to a request."""
+    def choice(self, body, i=0):
+        """The reply to a request, or its sample number i."""
         is_drawn = self.sampling and body["temperature"] > 0
-        text = f"maybe {body['seed']}" if is_drawn else "yes"
+        text = f"maybe {body['seed'] + i}" if is_drawn else "yes"
         message = {"role": "assistant", "content": text}
         end = "length" if body["max_tokens"] == 1 else "stop"
         choice = {"finish_reason": end, "message": message}

@@ -119,10 +119,10 @@ def active(repeats: int) -> pd.DataFrame:
     return table.groupby(["model", "budget", "way"], sort=False).mean().reset_index()
 
 
-def null_pool(kind: str, n: int, rng: np.random.Generator):
+def null_pool(kind: str, n: int, rng: np.random.Generator, risk: float = RISK):
     """Confidence, grades and images of a pool whose risk is just above the allowed one."""
     c = rng.random(n)
-    wrong = rng.random(n) < RISK + 0.0005
+    wrong = rng.random(n) < risk + 0.0005
     images = None
     if kind == "heaped":
         c = np.where(rng.random(n) < 0.6, 0.9, c.round(1))
@@ -135,14 +135,18 @@ def null_pool(kind: str, n: int, rng: np.random.Generator):
 def null(repeats: int) -> pd.DataFrame:
     rows = []
     kinds = ["continuous", "heaped", "clustered"]
-    for n, kind, budget in product([600, 2000], kinds, [50, 100, 400, 1000]):
-        passed = []
-        rule = {"risk": RISK, "delta": 0.1, "budget": budget}
+    cells = product([0.05, RISK], [600, 2000], kinds, [50, 100, 400, 1000])
+    for risk, n, kind, budget in cells:
+        ends = []
+        rule = {"risk": risk, "delta": 0.1, "budget": budget}
         for k in range(repeats):
-            c, y, images = null_pool(kind, n, np.random.default_rng([k, budget]))
-            passed.append(certify.certify(c, y, groups=images, seed=k, **rule).n > 0)
-        row = {"pool": n, "kind": kind, "budget": budget}
-        rows.append(row | {"violated": np.mean(passed)})
+            pool = null_pool(kind, n, np.random.default_rng([k, budget]), risk)
+            c, y, images = pool
+            ends.append(certify.certify(c, y, groups=images, seed=k, **rule))
+        states = pd.Series([end.state for end in ends]).value_counts(normalize=True)
+        row = {"risk": risk, "pool": n, "kind": kind, "budget": budget}
+        row |= {"starts": ends[0].starts, "violated": np.mean([e.n > 0 for e in ends])}
+        rows.append(row | {"refuted": states.get("refuted", 0.0)})
     return pd.DataFrame(rows)
 
 

@@ -6,6 +6,7 @@ import re
 import numpy as np
 import pandas as pd
 import pytest
+from scipy.special import softmax
 
 from medcal_nb.answers import load_answers
 
@@ -57,6 +58,15 @@ def test_recipe_options(recipe):
         file.write("question,p_A,p_B,key\nq,0.9,0.1,B\nr,0.3,0.6,B\n")
     answers = recipe("options")
     assert answers["confidence"].to_dict() == {"q": 0.9, "r": 0.6}
+    assert answers["correct"].to_dict() == {"q": False, "r": True}
+
+
+def test_recipe_logits(recipe):
+    with open("scores.csv", "w") as file:
+        file.write("question,p_A,p_B,p_C,key\nq,900,898,-5,B\nr,-7,-1,-2,B\n")
+    answers = recipe("logits")
+    shares = softmax([[900, 898, -5], [-7, -1, -2]], axis=1)
+    assert answers["confidence"].tolist() == pytest.approx(shares.max(axis=1))
     assert answers["correct"].to_dict() == {"q": False, "r": True}
 
 

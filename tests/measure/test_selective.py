@@ -6,7 +6,7 @@ import pytest
 from scipy.stats import binom
 
 from medcal_nb import measure
-from medcal_nb.measure.selective import _answers_needed
+from medcal_nb.measure.selective import answers_needed
 
 
 def calibrated(n, rng):
@@ -43,12 +43,12 @@ def test_threshold_table_judges_on_other_images(rng):
 def test_thresholds_are_tested_where_one_more_error_is_allowed():
     """Against the binomial tail itself: enough answers, and not one fewer."""
     for target, delta in ((0.2, 0.1), (0.1, 0.05), (0.05, 0.1 / 6)):
-        errors, needed = _answers_needed(400, target, delta)
+        errors, needed = answers_needed(400, target, delta)
         assert errors.tolist() == list(range(len(errors)))
         assert (binom.cdf(errors, needed, target) <= delta).all()
         assert (binom.cdf(errors, needed - 1, target) > delta).all()
-    assert _answers_needed(400, 0.2, 0.1)[1][:3].tolist() == [11, 18, 25]
-    assert _answers_needed(10, 0.2, 0.1)[1].size == 0
+    assert answers_needed(400, 0.2, 0.1)[1][:3].tolist() == [11, 18, 25]
+    assert answers_needed(10, 0.2, 0.1)[1].size == 0
 
 
 WORLDS = {

@@ -2,10 +2,12 @@
 
 Each row comes in by `load_answers`, as a user's table would, as a run of its own: a reply says
 nothing about the scale or form of another. Of the part that is kept apart (``report``) only counts
-are printed.
+are printed; ``--write`` puts them where reports and `docs/grader.md` take them from.
 """
 
 import argparse
+import json
+import re
 import tempfile
 from pathlib import Path
 
@@ -15,6 +17,10 @@ from medcal_nb.answers import load_answers
 
 HERE = Path(__file__).parent
 PARTS = ("build", "report")
+#: Where the counts of the report's part are: for the package, and for who reads.
+COUNTS = HERE.parents[1] / "medcal_nb" / "words" / "bench.json"
+PAGE = HERE.parents[1] / "docs" / "grader.md"
+_TABLE = re.compile(r"(?<=<!-- counts -->\n).*(?=<!-- end -->)", re.DOTALL)
 #: A confidence is read rightly where it differs by less (0.667 of 0.6667).
 NEAR = 0.005
 #: Columns of the bench that a table of answers has, too.
@@ -38,11 +44,7 @@ def graded(rows: pd.DataFrame) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        The rows, and of each
-
-        - correct: whether the reply is right, missing where undecided
-        - read: the confidence that is read, NaN where none is
-        - verdict_error, confidence_error: what is wrong with them, "" where nothing is
+        As of `judged`.
     """
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "bench.csv"
@@ -52,7 +54,30 @@ def graded(rows: pd.DataFrame) -> pd.DataFrame:
             path, item_id="id", model="model", ungraded=True, **columns
         )
     answers = answers.set_index("item_id").reindex(rows.index)
-    rows = rows.assign(correct=answers["correct"], read=answers["confidence"])
+    return judged(rows, correct=answers["correct"], read=answers["confidence"])
+
+
+def judged(rows: pd.DataFrame, correct: pd.Series, read: pd.Series) -> pd.DataFrame:
+    """Compare what came of the rows with their labels.
+
+    Parameters
+    ----------
+    rows : DataFrame
+        As of `labelled`.
+    correct : Series of boolean
+        Whether each reply is right, missing where undecided.
+    read : Series of float
+        The confidence that is read, NaN where none is.
+
+    Returns
+    -------
+    DataFrame
+        The rows with both, and of each
+
+        - verdict_error: "wrong", "undecided" (though decidable), "decided" (though not), or ""
+        - confidence_error: "wrong", "missed", "invented", or ""
+    """
+    rows = rows.assign(correct=correct, read=read)
     return rows.assign(
         verdict_error=rows.apply(_verdict_error, axis=1),
         confidence_error=rows.apply(_confidence_error, axis=1),
@@ -65,7 +90,7 @@ def counts(rows: pd.DataFrame) -> dict[str, tuple[int, int]]:
     Parameters
     ----------
     rows : DataFrame
-        As of `graded`.
+        As of `judged`.
     """
     is_decidable = rows["decidable"] == "1"
     is_word = rows["confidence_word"] != ""
@@ -78,6 +103,7 @@ def counts(rows: pd.DataFrame) -> dict[str, tuple[int, int]]:
     n_decided = int(rows.loc[is_decidable, "correct"].notna().sum())
     words_read = int(rows.loc[is_word, "read"].notna().sum())
     return {
+        "decided": (int(rows["correct"].notna().sum()), len(rows)),
         "decided where decidable": (n_decided, n_decidable),
         "wrong verdicts": (int(verdict.get("wrong", 0)), n_decidable),
         "undecided though decidable": (int(verdict.get("undecided", 0)), n_decidable),
@@ -127,17 +153,40 @@ def _described(row):
     )
 
 
+def as_json(table: dict[str, tuple[int, int]]) -> str:
+    """The counts as the package has them."""
+    return json.dumps(table, indent=1) + "\n"
+
+
+def as_page(table: dict[str, tuple[int, int]], page: str) -> str:
+    """The page with the counts in its table."""
+    rows = [
+        f"| {name} | {count} of {n} | {count / n:.1%} |"
+        for name, (count, n) in table.items()
+    ]
+    text = "\n".join(["| | replies | share |", "|---|---|---|", *rows, ""])
+    return _TABLE.sub(text, page)
+
+
 def main() -> None:
     """Print the counts of a part, and of the one to build on each row that went wrong."""
     parser = argparse.ArgumentParser(prog="python -m tests.words.bench")
     parser.add_argument("part", choices=PARTS)
-    part = parser.parse_args().part
-    rows = graded(labelled(part))
-    if part == "build":
+    parser.add_argument(
+        "--write", action="store_true", help="report: write the counts, too"
+    )
+    options = parser.parse_args()
+    rows = graded(labelled(options.part))
+    if options.part == "build":
         is_off = (rows["verdict_error"] != "") | (rows["confidence_error"] != "")
         print(*rows[is_off].apply(_described, axis=1), sep="\n")
-    for name, (count, n) in counts(rows).items():
+    table = counts(rows)
+    for name, (count, n) in table.items():
         print(f"{name:<30}{count:>5} of {n:>4} ({count / n:.1%})")
+    if options.write and options.part == "report":
+        COUNTS.write_text(as_json(table), encoding="utf-8")
+        page = as_page(table, PAGE.read_text(encoding="utf-8"))
+        PAGE.write_text(page, encoding="utf-8")
 
 
 if __name__ == "__main__":

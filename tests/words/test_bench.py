@@ -4,7 +4,9 @@ import hashlib
 
 import pandas as pd
 
-from tests.words.bench import PARTS, labelled
+from medcal_nb.words import bench_sentence
+from tests.words import bench
+from tests.words.bench import COUNTS, PAGE, PARTS, labelled
 
 BENCH = pd.concat([labelled(part).assign(part=part) for part in PARTS])
 
@@ -32,3 +34,44 @@ def test_what_is_decided_has_an_answer():
 def test_confidences_are_shares():
     stated = BENCH.loc[BENCH["confidence"] != "", "confidence"].astype(float)
     assert stated.between(0, 1).all()
+
+
+def test_what_reports_say_of_the_grader_is_what_the_command_gives():
+    table = bench.counts(bench.graded(labelled("report")))
+    assert COUNTS.read_text(encoding="utf-8") == bench.as_json(table)
+    page = PAGE.read_text(encoding="utf-8")
+    assert bench.as_page(table, page) == page
+    decided, n = table["decided"]
+    erred = table["wrong verdicts"][0] + table["decided though not decidable"][0]
+    assert (
+        f"decides {1000 * decided / n:.0f} and errs in {1000 * erred / n:.0f}"
+        in bench_sentence()
+    )
+
+
+def test_each_kind_of_error_is_counted():
+    nothing = float("nan")
+    rows = pd.DataFrame(
+        columns=["verdict", "confidence", "confidence_word", "correct", "read"],
+        data=[
+            ("right", "0.8", "", True, 0.8),
+            ("right", "0.8", "", False, 0.7),
+            ("wrong", "0.8", "", pd.NA, nothing),
+            ("undecided", "", "", True, 0.5),
+            ("undecided", "", "high", pd.NA, 0.9),
+        ],
+    )
+    rows["decidable"] = rows["verdict"].map(
+        {"right": "1", "wrong": "1", "undecided": "0"}
+    )
+    assert bench.counts(bench.judged(rows, rows["correct"], rows["read"])) == {
+        "decided": (3, 5),
+        "decided where decidable": (2, 3),
+        "wrong verdicts": (1, 3),
+        "undecided though decidable": (1, 3),
+        "decided though not decidable": (1, 2),
+        "confidences read wrongly": (1, 3),
+        "confidences missed": (1, 3),
+        "confidences invented": (1, 1),
+        "words of confidence read": (1, 1),
+    }

@@ -7,6 +7,8 @@ What an image and its question have been computed to serves all that is asked ab
 import inspect
 import math
 import os
+import re
+import unicodedata
 from collections.abc import Generator, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import cache
@@ -42,6 +44,10 @@ MODEL_TYPES = (
     "qwen2_vl", "qwen2_5_vl", "qwen3_vl",
 )  # fmt: skip
 
+
+#: Weights that some checkpoints carry and no model reads: tables that are computed, and heads
+#: that predict several tokens at once.
+_HARMLESS = re.compile(r"inv_freq|position_ids|(^|\.)mtp\.")
 
 #: Calls that a model on this machine answers.
 Asking: TypeAlias = Generate | Labels
@@ -321,7 +327,9 @@ def find(
         place = str(pocket_dir(name))
     try:
         pair = _load(place, name, device, revision)
-        model = LocalModel(*pair, name=name, device=device)
+        # the log holds names composed; a path may be typed the other way
+        composed = unicodedata.normalize("NFC", name)
+        model = LocalModel(*pair, name=composed, device=device)
     except MedcalError:
         raise
     except Exception as error:  # of a configuration that fits no model, too
@@ -367,5 +375,13 @@ def _load(
         raise MedcalError(
             f"{name}: weights missing or of another shape: {len(keys)}, which would be random, "
             f"first {', '.join(keys[:3])}: fetch the checkpoint again, or name a whole one"
+        )
+    unused = sorted(
+        key for key in loaded["unexpected_keys"] if not _HARMLESS.search(key)
+    )
+    if unused:
+        raise MedcalError(
+            f"{name}: {len(unused)} weights have no place in the model that its config.json "
+            f"describes, first {', '.join(unused[:3])}: fetch the checkpoint again"
         )
     return model, processor

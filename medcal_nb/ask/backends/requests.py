@@ -12,6 +12,7 @@ import json
 import math
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, nullcontext, suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -123,6 +124,9 @@ class Asked:
         How many log-probabilities the server lists for each token.
     scores : bool
         Whether it scores words that it is given.
+    many : bool
+        Whether it gives several samples for one request, so that the image is sent, and paid for,
+        once.
     """
 
     def __init__(
@@ -133,13 +137,16 @@ class Asked:
         gate: AbstractAsyncContextManager[None] = nullcontext(),
         top: int = 0,
         scores: bool = False,
+        many: bool = False,
     ) -> None:
         self.model = model
         self.send = send
         self.gate = gate
-        self.tasks: dict[Call, asyncio.Task] = {}
+        #: of each call the request that answers it, and which of its replies does
+        self.tasks: dict[Call, tuple[asyncio.Task, int]] = {}
         self.top = top
         self.scores = scores
+        self.many = many
 
     async def follow(self, program: Program) -> Outcome:
         """Run a program to its end; return its rows, or the failure that ends it."""
@@ -157,20 +164,43 @@ class Asked:
 
     async def results(self, calls: Sequence[Call]) -> list[Result | Failure]:
         """Answer calls, in order."""
+        fresh = [call for call in dict.fromkeys(calls) if call not in self.tasks]
+        for group in self._groups(fresh):
+            task = asyncio.create_task(self._answer(group))
+            self.tasks |= {call: (task, i) for i, call in enumerate(group)}
+        results = []
         for call in calls:
-            if call not in self.tasks:
-                self.tasks[call] = asyncio.create_task(self._answer(call))
-        return [await self.tasks[call] for call in calls]
+            task, i = self.tasks[call]
+            results.append((await task)[i])
+        return results
 
-    async def _answer(self, call: Any) -> Result | Failure:
-        """Answer a call; whatever a server answers in another form is that call's failure."""
+    def _groups(self, calls: Sequence[Call]) -> list[list[Any]]:
+        """Put samples of one prompt that follow each other into one request."""
+        groups: list[list[Any]] = []
+        for call in calls:
+            last = groups[-1][-1] if groups else None
+            is_next = (
+                isinstance(call, Generate)
+                and isinstance(last, Generate)
+                and call.seed != ""
+                and replace(last, sample=call.sample) == call
+                and call.sample == last.sample + 1
+            )
+            if self.many and is_next:
+                groups[-1].append(call)
+            else:
+                groups.append([call])
+        return groups
+
+    async def _answer(self, group: list[Any]) -> list[Result | Failure]:
+        """Answer calls by one request; what has another form is a failure of them all."""
         async with self.gate:
             try:
-                if isinstance(call, Labels):
-                    return await self._labels(call)
-                return await self._replied(call)
+                if isinstance(group[0], Labels):
+                    return [await self._labels(group[0])]
+                return await self._replied(group)
             except Exception as error:
-                return _failure(error)
+                return [_failure(error)] * len(group)
 
     async def _chat(self, call: Asking, limit: int, *later: str, **more: Any) -> Body:
         """Ask for a reply to a call's prompt, or what it makes of later turns."""
@@ -178,11 +208,16 @@ class Asked:
             call, chat(self.model, (*call.prompt.turns, *later), limit, **more)
         )
 
-    async def _replied(self, call: Generate) -> Reply:
+    async def _replied(self, group: list[Generate]) -> list[Result | Failure]:
+        call = group[0]
         more: Body = {"logprobs": True} if self.top else {}
         if call.seed:
             more |= {"seed": seed_of(call), "temperature": call.temperature}
-        return _reply(await self._chat(call, call.max_new_tokens, **more))
+        if len(group) > 1:
+            more["n"] = len(group)
+        return [
+            *_replies(await self._chat(call, call.max_new_tokens, **more), len(group))
+        ]
 
     async def _labels(self, call: Labels) -> LabelProbabilities:
         """Ask how probable each label is: by first tokens, or word by word."""
@@ -334,9 +369,23 @@ def _logprob(entry: Body, least: float = -math.inf) -> float:
     return min(0.0, float(value))
 
 
-def _reply(answer: Body) -> Reply:
+def _replies(answer: Body, n: int) -> list[Reply]:
+    """Read the `n` replies of an answer; what they share stands with the first."""
+    choices = sorted(answer["choices"], key=lambda one: one.get("index") or 0)
+    if len(choices) < n:
+        raise MedcalError(f"asked for {n} replies, the server gave {len(choices)}")
+    written = count(answer, "completion_tokens")
+    shares = [written // n + (i < written % n) for i in range(n)]
+    prompt = [count(answer, "prompt_tokens")] + [0] * (n - 1)
+    model = clean(str(answer.get("model") or ""))[:200]
+    return [
+        _reply(choice, n_prompt, n_new, model)
+        for choice, n_prompt, n_new in zip(choices[:n], prompt, shares, strict=True)
+    ]
+
+
+def _reply(choice: Body, n_prompt: int, n_new: int, model: str) -> Reply:
     """Read a reply: its own tokens, none of probability 0, the end token left out."""
-    choice = answer["choices"][0]
     text = clean(choice["message"]["content"]).strip()
     entries = token_entries(choice)
     logprobs = [_logprob(one, -1e308) for one in entries]
@@ -345,8 +394,11 @@ def _reply(answer: Body) -> Reply:
         last = str(entries[-1].get("token"))
         if not last or not text.endswith(last.strip() or last):
             logprobs.pop()
-    tokens = count(answer, "prompt_tokens")
-    if not entries:
-        written = count(answer, "completion_tokens")
-        return Reply(text, math.nan, tokens, written, end != "length")
-    return Reply(text, math.fsum(logprobs), tokens, len(logprobs), end != "length")
+    return Reply(
+        text,
+        math.fsum(logprobs) if entries else math.nan,
+        n_prompt,
+        len(logprobs) if entries else n_new,
+        finished=end != "length",
+        model=model,
+    )

@@ -9,7 +9,9 @@ import asyncio
 import io
 import json
 import os
+import random
 import re
+import time
 from collections.abc import (
     AsyncIterator,
     Callable,
@@ -18,9 +20,11 @@ from collections.abc import (
     Iterator,
     Sequence,
 )
-from concurrent.futures import Future, as_completed, wait
 from contextlib import asynccontextmanager, contextmanager, suppress
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 from functools import cache, lru_cache
+from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any
 
 import aiohttp
@@ -34,6 +38,7 @@ from medcal_nb.ask.calls import (
     Generate,
     Labels,
     Outcome,
+    Pair,
     Picture,
     Program,
     Prompt,
@@ -44,7 +49,6 @@ from medcal_nb.ask.prompts import DESCRIBE
 from medcal_nb.errors import MedcalError
 
 if TYPE_CHECKING:
-    from anyio.abc import TaskStatus
     from anyio.from_thread import BlockingPortal
 
 #: Bytes of a reply that are read; more is a fault.
@@ -57,10 +61,25 @@ _CONNECT = 10.0
 _ADDRESS = re.compile(r"https?://[^@?#\s]+")
 
 #: Statuses below 500 after which asking again can help.
-_AGAIN = frozenset((408, 409, 425, 429))
+_AGAIN = frozenset((408, 409, 425))
+
+#: Statuses of a server that has too much to do: no try is spent on them.
+_LATER = frozenset((429, 503))
+
+#: The longest pause between two tries at a busy server that does not say how long, in seconds.
+_LONGEST = 60.0
+
+#: Characters from which on a key is masked in messages: shorter ones are no secrets.
+_MASKED = 4
+#: From here on an answer that holds it is refused; "none" and "EMPTY" may be answers.
+_SECRET = 12
 
 #: How many programs are begun for each request that may be under way.
 _AHEAD = 3
+
+
+class _Repeated(MedcalError):
+    """An answer repeats the key."""
 
 
 class ServedModel(Backend):
@@ -86,6 +105,10 @@ class ServedModel(Backend):
     #: How often a request is tried, after pauses that double from so many seconds.
     tries = 7
     pause = 1.0
+    #: What has ended is handed on after so many seconds.
+    held = 2.0
+    #: Seconds in which a server that limits rates may put a request off.
+    patience = 3600.0
 
     def __init__(
         self,
@@ -107,15 +130,16 @@ class ServedModel(Backend):
             )
         self.concurrency = concurrency
         self.timeout = timeout
-        usual = self.tries
+        usual = self.tries, self.patience
         self.tries = 2  # a server that is not there is named soon
+        self.patience = min(self.patience, 60.0)
         try:
             with self.open() as portal:
                 portal.call(self._find_out, served_as)
         except Exception as error:  # it may answer anything
             advice = "start the server with a model that sees images, or name it (--served-as)"
             raise MedcalError(f"{self.url}: {error}: {advice}") from error
-        self.tries = usual
+        self.tries, self.patience = usual
         self.can = WRITING - set(self.cannot)
 
     # --- finding out ------------------------------------------------------------------------------
@@ -128,16 +152,18 @@ class ServedModel(Backend):
         name = served_as or await self.ask(
             "/models", lambda page: page["data"][0]["id"]
         )
-        if not (name and isinstance(name, str)) or "***" in self.masked(name):
-            raise MedcalError("it lists no model, or calls it like the key")
+        if not (name and isinstance(name, str)):
+            raise MedcalError("it lists no model")
         self.name = rq.clean(name)
         prompt = Prompt(Picture("probe", grey_png()), (DESCRIBE,))
         reply, top = await self._listed(prompt)
         words = [Labels(prompt, ("yes, it is", "no, it is not"))]
         scores = await self._tried(words, top=top, scores=True)
         samples = [Generate(prompt, 12, "probe", i, 2.0) for i in range(5)]
-        draws = len({reply.text for reply in await self._tried(samples)}) > 1
-        self.able: dict[str, Any] = {"top": top, "scores": bool(scores)}
+        at_once = {reply.text for reply in await self._tried(samples, many=True)}
+        many = len(at_once) > 1
+        draws = many or len({one.text for one in await self._tried(samples)}) > 1
+        self.able: dict[str, Any] = {"top": top, "scores": bool(scores), "many": many}
         self.cannot = {}
         if not draws:
             self.cannot["sample"] = (
@@ -179,17 +205,36 @@ class ServedModel(Backend):
     def stream(
         self, batches: Iterable[tuple[Todo, list[Program]]]
     ) -> Generator[tuple[Todo, list[Outcome]], None, None]:
-        """Run the programs of many batches, as many requests under way as allowed."""
-        waiting: set[Future] = set()
+        """Run the programs of many batches, as many requests under way as allowed.
+
+        What has ended is handed on every two seconds: a kill loses no more.
+        """
+        ended: SimpleQueue[tuple[Pair, Outcome]] = SimpleQueue()
+        under_way = 0
         with self.open() as portal:
             self.room = asyncio.Semaphore(_AHEAD * self.concurrency)
             # items of an image stand side by side
             self.about = lru_cache(1)(lambda image: self.asked(**self.able))
-            for batch in batches:
-                running, _ = portal.start_task(self._run, *batch)
-                done, waiting = wait({running, *waiting}, timeout=0)
-                yield from (batch.result() for batch in done)
-            yield from (batch.result() for batch in as_completed(waiting))
+            held: list[tuple[Pair, Outcome]] = []
+            since = time.monotonic()
+            pairs = (pair for batch in batches for pair in zip(*batch, strict=True))
+            for pair, program in pairs:
+                portal.call(self._begin, pair, program, ended)
+                under_way += 1
+                while not ended.empty():
+                    held.append(ended.get())
+                if held and time.monotonic() - since >= self.held:
+                    yield _batch(held)
+                    under_way -= len(held)
+                    held, since = [], time.monotonic()
+            while under_way:
+                with suppress(Empty):
+                    held.append(ended.get(timeout=self.held))
+                is_last = len(held) == under_way
+                if held and (is_last or time.monotonic() - since >= self.held):
+                    yield _batch(held)
+                    under_way -= len(held)
+                    held, since = [], time.monotonic()
 
     def asked(self, **able: Any) -> rq.Asked:
         """Begin to ask about an image, which is read once."""
@@ -207,17 +252,22 @@ class ServedModel(Backend):
         """Send a request that shows the image of a data URL."""
         return await self.ask(rq.CHAT, rq.check_chat, rq.fill(body, url))
 
-    async def _run(
-        self, todo: Todo, programs: list[Program], *, task_status: "TaskStatus[None]"
-    ) -> tuple[Todo, list[Outcome]]:
-        """Run the programs of a batch, each begun when there is room; return what became."""
-        tasks = []
-        for (item, _), program in zip(todo, programs, strict=True):
-            await self.room.acquire()
-            tasks.append(asyncio.create_task(self.about(item.image_id).follow(program)))
-            tasks[-1].add_done_callback(lambda _: self.room.release())
-        task_status.started()  # the next batch may be
-        return todo, await asyncio.gather(*tasks)
+    async def _begin(
+        self, pair: Pair, program: Program, ended: "SimpleQueue[tuple[Pair, Outcome]]"
+    ) -> None:
+        """Begin a program once there is room; its outcome goes to a queue."""
+        await self.room.acquire()
+        item, _ = pair
+        task = asyncio.create_task(self.about(item.image_id).follow(program))
+
+        def end(done: asyncio.Task[Outcome]) -> None:
+            self.room.release()
+            if not done.cancelled():
+                ended.put((pair, done.result()))
+
+        self.under_way.add(task)
+        task.add_done_callback(self.under_way.discard)
+        task.add_done_callback(end)
 
     # --- requests ---------------------------------------------------------------------------------
 
@@ -237,6 +287,7 @@ class ServedModel(Backend):
         headers = {"Accept-Encoding": "identity", "Content-Type": "application/json"}
         own = {"Authorization": f"Bearer {self.key}"} if self.key else {}
         self.gate = asyncio.Semaphore(self.concurrency)
+        self.under_way: set[asyncio.Task[Outcome]] = set()
         async with aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(limit=self.concurrency),
             cookie_jar=aiohttp.DummyCookieJar(),
@@ -247,8 +298,8 @@ class ServedModel(Backend):
             yield
 
     def masked(self, text: str) -> str:
-        """Return what a server or a library says, without the key."""
-        return text.replace(self.key, "***") if self.key else text
+        """Return a message of a server or a library without the key."""
+        return text.replace(self.key, "***") if len(self.key) >= _MASKED else text
 
     async def ask(self, path: str, read: Callable, body: bytes = b"") -> Any:
         """Send a request, again after a pause where that can help.
@@ -261,31 +312,58 @@ class ServedModel(Backend):
         MedcalError
             When no try got an answer, or the server refuses.
         """
-        problem = ""
-        pause = 0.0
-        for n in range(self.tries):
-            await asyncio.sleep(pause)
-            pause = self.pause * 2**n
+        now = asyncio.get_running_loop().time
+        until = now() + self.patience
+        left = self.tries
+        pause = self.pause
+        while True:
+            wait: float | None = None
             try:
-                status, answer = await self.once(path, body)
+                status, answer, wait = await self.once(path, body)
                 if status < 300:
-                    page = json.loads(answer)
-                    if self.key:  # however a server has written it
-                        page = json.loads(self.masked(json.dumps(page)))
-                    return read(page)
+                    return read(self._untold(json.loads(answer)))
                 problem = f"HTTP {status}: {answer[:3000].decode(errors='replace')}"
-            except (
-                Exception
-            ) as error:  # whatever a server sends is that request's failure
+            except _Repeated:
+                raise
+            except Exception as error:  # whatever a server sends fails that request
                 status = 500
                 problem = f"{type(error).__name__}: {str(error) or 'not in time'}"
             problem = " ".join(self.masked(problem).split())[:300]
-            if status < 500 and status not in _AGAIN:
+            if status in _LATER:
+                # of many that wait, no two begin again together
+                wait = random.uniform(pause / 2, pause) if wait is None else wait
+                if now() + wait > until:
+                    raise MedcalError(
+                        f"{problem} (asks to wait {wait:.0f} s; given up after "
+                        f"{self.patience / 60:.0f} minutes)"
+                    )
+            elif status < 500 and status not in _AGAIN:
                 raise MedcalError(problem)
-        raise MedcalError(f"{problem} ({self.tries} tries)")
+            else:
+                left -= 1
+                if not left:
+                    raise MedcalError(f"{problem} ({self.tries} tries)")
+                wait = pause
+            await asyncio.sleep(wait)
+            pause = min(2 * pause, max(_LONGEST, self.pause))
 
-    async def once(self, path: str, body: bytes = b"") -> tuple[int, bytearray]:
-        """Return status and body, of which no more than so much is read."""
+    def _untold(self, page: Any) -> Any:
+        """Return a page that does not hold the key, or raise; a reply is never rewritten."""
+        if self._holds_key(json.dumps(page, ensure_ascii=False)):
+            raise _Repeated("the server's answer holds the key: it is not kept")
+        return page
+
+    def _holds_key(self, text: str) -> bool:
+        """Whether a text repeats a key that is a secret."""
+        return len(self.key) >= _SECRET and self.key in text
+
+    async def once(
+        self, path: str, body: bytes = b""
+    ) -> tuple[int, bytearray, float | None]:
+        """Return status, body, and the seconds that the server asks to wait.
+
+        No more than so much of the body is read.
+        """
         async with self.client.request(
             "POST" if body else "GET",
             self.url + path,
@@ -297,7 +375,23 @@ class ServedModel(Backend):
                 answer += part
                 if len(answer) > MOST_BYTES:
                     raise ValueError(f"a reply of more than {MOST_BYTES >> 20} MiB")
-            return reply.status, answer
+            return reply.status, answer, _seconds(reply.headers.get("Retry-After", ""))
+
+
+def _seconds(told: str) -> float | None:
+    """Return the seconds of a ``Retry-After``: a number, or a date; None where it is neither."""
+    with suppress(ValueError, TypeError):
+        return max(0.0, float(told))
+    with suppress(ValueError, TypeError):
+        until = parsedate_to_datetime(told)
+        return max(0.0, (until - datetime.now(UTC)).total_seconds())
+    return None
+
+
+def _batch(held: list[tuple[Pair, Outcome]]) -> tuple[Todo, list[Outcome]]:
+    """What was to do, and what became of it."""
+    todo = [pair for pair, _ in held]
+    return todo, [outcome for _, outcome in held]
 
 
 def find(

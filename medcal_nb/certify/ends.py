@@ -1,0 +1,121 @@
+"""How a certificate may end, with its numbers, and what is said of it: in this place alone."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal, NamedTuple
+
+import numpy as np
+from scipy.special import bdtr, bdtrc, betaincinv
+
+from medcal_nb.measure.selective import answers_needed
+
+from .design import without_error
+
+if TYPE_CHECKING:
+    from .rule import Certificate
+
+State = Literal[
+    "grading", "certified", "refuted", "not shown", "too few cases", "budget used"
+]
+
+#: Exact P of a risk as small as the allowed one at which it is refuted.
+REFUTED = 0.05
+#: Chance with which so many cases would show the risk.
+CHANCE = 0.8
+MOST_ANSWERS = 50_000  # of a group, at which it is asked how many would do
+
+
+class Tested(NamedTuple):
+    """A group of answers and what its grades have shown."""
+
+    group: int  # answers of the pool
+    group_graded: int
+    group_errors: int
+    group_allowed: (
+        int  # errors with which it would pass, of those that are graded at most
+    )
+    group_horizon: int  # grades of it at most
+
+    def p_value(self, risk: float) -> float:
+        """Exact P of at least so many errors if the risk were the allowed one."""
+        if not self.group_graded:
+            return np.nan
+        return float(bdtrc(self.group_errors - 1, self.group_graded, risk))
+
+    def rate(self) -> float:
+        """Median-unbiased share wrong: grading stops at an error, so that the plain one is high."""
+        n_right = self.group_graded - self.group_errors
+        if not self.group_errors:
+            return 0.0
+        return float(betaincinv(self.group_errors, n_right + 1, 0.5))
+
+
+def answers_to_show(
+    rate: float, risk: float, delta: float, chance: float = CHANCE
+) -> tuple[float, float]:
+    """Share wrong, and answers of a group that show the risk with this chance at that share.
+
+    One exact binomial test. Where 50,000 answers do not do, the share is half of the risk.
+    """
+    errors, needed = answers_needed(MOST_ANSWERS, risk, delta)
+    is_enough = bdtr(errors, needed, rate) >= chance
+    if not is_enough.any():
+        return answers_to_show(risk / 2, risk, delta, chance)
+    return rate, float(needed[is_enough.argmax()])
+
+
+def sentence(
+    stand: Certificate,
+    *,
+    risk: float,
+    delta: float,
+    budget: int,
+    n_pool: int,
+    seed: int,
+) -> str:
+    """What a Methods section says of a certificate, and of grading that goes on."""
+    held = f"at most {risk:.3g} with probability {1 - delta:.3g}"
+    starts = "one start" if len(stand.starts) == 1 else f"{len(stand.starts)} starts"
+    how = (
+        f"exact binomial tests of nested groups in a fixed sequence, {starts}, "
+        f"{stand.n_graded} grades used of {n_pool:,} cases, at most {budget:,}, seed {seed}"
+    )
+    if stand.n:
+        return (
+            f"Among answers like these with a confidence of at least {stand.threshold:.10g} "
+            f"({stand.coverage:.1%} of all) the share that is wrong is {held}; {stand.errors} of "
+            f"{stand.n} drawn from them at random were wrong ({how})."
+        )
+    none = f"No threshold of the confidence was certified to have a risk of {held}"
+    return f"{none} ({how}). {_why(stand, risk, delta, budget, n_pool)}".rstrip()
+
+
+def _why(
+    stand: Certificate, risk: float, delta: float, budget: int, n_pool: int
+) -> str:
+    """Why nothing is certified."""
+    if stand.state == "too few cases":
+        return (
+            f"Too few cases: this takes {without_error(risk, delta):,} graded answers without an "
+            f"error, and here are {n_pool:,} cases, of which {budget:,} may be graded."
+        )
+    if stand.state == "budget used":
+        return f"Budget used: {stand.n_graded} of {budget:,} grades."
+    if stand.state == "grading":
+        return ""
+    seen = (
+        f"of the {stand.group:,} most confident answers {stand.group_graded:,} were graded and "
+        f"{stand.group_errors:,} wrong"
+    )
+    if stand.state == "refuted":
+        return (
+            f"Refuted: {seen}, more than a risk of {risk:.3g} gives by chance "
+            f"(exact P = {stand.p_value:.2g})."
+        )
+    return (
+        f"Not shown: {seen}; to show it, at most {stand.group_allowed:,} of "
+        f"{stand.group_horizon:,} could have been. The risk may well be within {risk:.3g} "
+        f"(exact P = {stand.p_value:.2g}). If {stand.cases_rate:.1%} of such answers are wrong, "
+        f"about {stand.cases_needed:,.0f} cases like these would show it with a chance of "
+        f"{CHANCE:.0%}."
+    )

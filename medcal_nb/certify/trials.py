@@ -1,0 +1,201 @@
+"""What a number of grades certifies: trials on answers that are graded already."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+from itertools import product
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from medcal_nb.measure._check import check_groups
+from medcal_nb.measure.resampling import Bootstrap, FloatArray
+from medcal_nb.measure.rows import image_labels, parts_by
+from medcal_nb.measure.selective import DELTA, selective_threshold
+
+from .design import Design, Rule
+from .rule import Walk, order_of_grading
+
+FROM_THE_TOP = "from the top"  # ways to choose the answers that are graded
+AT_RANDOM = "at random"
+
+
+def certify_table(
+    graded: pd.DataFrame,
+    budgets: Sequence[int],
+    *,
+    risk: float,
+    delta: float = DELTA,
+    by: Sequence[str] = ("strategy",),
+    gradings: Sequence[str] = (FROM_THE_TOP, AT_RANDOM),
+    n_splits: int = 25,
+    n_resamples: int = 100,
+    ci: Bootstrap = Bootstrap(),
+) -> pd.DataFrame:
+    """What a number of grades certifies, chosen by `certify` and at random, on graded answers.
+
+    A random half of the images is the pool of which so many answers are graded; the threshold is
+    judged on the other half. Random grades are tested by `selective_threshold`. Halves of the same
+    answers say nothing of other answers: for the interval, images are drawn anew with replacement,
+    one half of each resample is the pool, and what halving alone would scatter is taken off.
+
+    Parameters
+    ----------
+    graded : pandas.DataFrame
+        Graded answers. Those without a confidence count as deferred.
+    budgets : sequence of int
+        Numbers of grades; the whole pool where they are more.
+    risk, delta : float
+        As in `certify`, for each row.
+    by : sequence of str
+        Columns whose combinations make the rows.
+    gradings : sequence of {"from the top", "at random"}
+        How the answers to grade are chosen.
+    n_splits : int
+        Random halves.
+    n_resamples : int
+        Samples of the images for the interval; 0: none, its ends are NaN.
+    ci : Bootstrap
+        Its seed is that of the halves, of the resamples and of the orders of grading.
+
+    Returns
+    -------
+    pandas.DataFrame
+        One row a group, number of grades and way to choose them:
+
+        - the `by` columns
+        - budget: answers that may be graded
+        - grading: "from the top" or "at random"
+        - certified: share of the halves in which a threshold was certified
+        - coverage, coverage_low, coverage_high: of the other half, mean of all halves (0 without a
+          threshold), and its 95 % interval over populations
+        - risk: share wrong of what is retained there, mean of those with a threshold
+        - n_graded: grades used, median
+
+    Raises
+    ------
+    ValueError
+        On a column the table lacks; on a risk or delta outside (0, 1).
+
+    Examples
+    --------
+    >>> from medcal_nb.measure import example_answers
+    >>> answers = example_answers(1000).query("domain == 'general'")
+    >>> table = certify_table(answers, [100], risk=0.2, n_resamples=50)
+    >>> table[["strategy", "grading", "coverage"]].round(2).to_numpy().tolist()[:2]
+    [['p_true', 'from the top', 0.59], ['p_true', 'at random', 0.43]]
+    """
+    cells = list(product(budgets, gradings))
+    rows = []
+    for key, part in parts_by(graded[graded["correct"].notna()], by):
+        answers = _Answers.of(part)
+        rng = ci.stream(image_labels(part))
+        halves = [answers.halved(rng, seed) for seed in range(n_splits)]
+        samples = [
+            answers.resampled(rng).halved(rng, seed) for seed in range(n_resamples)
+        ]
+        for budget, grading in cells:
+            judged = partial(_judged, grading=grading, rule=Rule(risk, delta, budget))
+            trials = pd.DataFrame([judged(half) for half in halves])
+            elsewhere = [judged(half)["coverage"] for half in samples]
+            low, high = _over_populations(trials["coverage"], np.array(elsewhere))
+            row = key | {"budget": budget, "grading": grading}
+            row |= trials[["certified", "coverage", "risk"]].mean().to_dict()
+            row |= {"coverage_low": low, "coverage_high": high}
+            rows.append(row | {"n_graded": int(trials["n_graded"].median())})
+    names = ["certified", "coverage", "coverage_low", "coverage_high", "risk"]
+    return pd.DataFrame(rows, columns=[*by, "budget", "grading", *names, "n_graded"])
+
+
+class _Answers(NamedTuple):
+    """Confidence (NaN where there is none), grade and number of the image of each answer."""
+
+    c: FloatArray
+    y: FloatArray
+    images: NDArray[np.intp]
+
+    @classmethod
+    def of(cls, part: pd.DataFrame) -> _Answers:
+        images, _ = check_groups(image_labels(part), len(part))
+        pairs = part[["confidence", "correct"]].to_numpy(float, na_value=np.nan)
+        return cls(c=pairs[:, 0], y=pairs[:, 1], images=images)
+
+    def resampled(self, rng: np.random.Generator) -> _Answers:
+        """As many images, drawn with replacement; each is an image of its own."""
+        rows = np.argsort(self.images, kind="stable")
+        size = np.bincount(self.images)
+        first = size.cumsum() - size
+        chosen = rng.integers(0, size.size, size.size)
+        images = np.repeat(np.arange(size.size), size[chosen])
+        # place of each answer within its image
+        place = np.arange(images.size) - np.repeat(
+            size[chosen].cumsum() - size[chosen], size[chosen]
+        )
+        taken = rows[np.repeat(first[chosen], size[chosen]) + place]
+        return _Answers(c=self.c[taken], y=self.y[taken], images=images)
+
+    def halved(self, rng: np.random.Generator, seed: int) -> _Half:
+        """A random half of the images as a pool; who has no confidence is in no pool."""
+        n_images = int(self.images.max()) + 1
+        first = rng.permutation(n_images)[: n_images // 2]
+        is_first = np.isin(self.images, first)
+        is_pool = is_first & ~np.isnan(self.c)
+        c = self.c[is_pool]
+        return _Half(
+            c=c,
+            y=self.y[is_pool],
+            order=order_of_grading(self.images[is_pool], c.size, seed),
+            other_c=self.c[~is_first],
+            other_y=self.y[~is_first],
+        )
+
+
+class _Half(NamedTuple):
+    """A pool with its order of grading, and the answers that it is judged on."""
+
+    c: FloatArray
+    y: FloatArray
+    order: NDArray[np.intp]
+    other_c: FloatArray
+    other_y: FloatArray
+
+
+def _judged(half: _Half, *, grading: str, rule: Rule) -> dict[str, float]:
+    """Whether a threshold was certified, its coverage and risk, and the grades used."""
+    threshold = np.inf
+    n_graded = 0
+    order = half.order
+    if order.size and grading == FROM_THE_TOP:
+        design = Design(half.c[order], rule)
+        walk = Walk(design, half.y[order])
+        threshold = walk.threshold
+        n_graded = walk.n_graded
+    elif order.size:
+        chosen = order[: rule.budget]
+        threshold, _ = selective_threshold(
+            half.c[chosen], half.y[chosen], target=rule.risk, delta=rule.delta
+        )
+        n_graded = chosen.size
+    is_retained = half.other_c >= threshold
+    n_retained = is_retained.sum()
+    return {
+        "certified": np.isfinite(threshold),
+        "coverage": n_retained / max(half.other_c.size, 1),
+        "risk": 1 - half.other_y[is_retained].mean() if n_retained else np.nan,
+        "n_graded": n_graded,
+    }
+
+
+def _over_populations(halves: pd.Series, samples: FloatArray) -> tuple[float, float]:
+    """95 % interval of the mean coverage, from one half of each resample."""
+    if not samples.size:
+        return np.nan, np.nan
+    spread = samples.var(ddof=1)
+    left = max(spread - halves.var(ddof=1), 0.0)
+    share = np.sqrt(left / spread) if spread else 0.0
+    low, high = np.quantile((samples - samples.mean()) * share, [0.025, 0.975])
+    mean = halves.mean()
+    return float(max(mean + low, 0)), float(min(mean + high, 1))

@@ -1,0 +1,45 @@
+"""How numbers are written: what a reader sees of them, and what a file holds."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from medcal_nb.wording import between, estimate, percent, rounded, show
+
+
+@pytest.mark.parametrize("n", [1, 3, 250, 1_000, 4_549, 100_000])
+def test_a_share_that_is_neither_none_nor_all_is_never_written_so(n):
+    for k in {0, 1, n // 3, n - 1, n}:
+        share = k / n
+        text = percent(share)
+        assert (text == "0") == (k == 0)
+        assert (text == "100") == (k == n)
+        if text[0] not in "<>":
+            assert abs(float(text) - 100 * share) <= 0.5
+
+
+def test_every_way_to_write_a_share_tells_it_from_none_and_all():
+    row = {"accuracy": 0.996, "accuracy_low": 0.981, "accuracy_high": 0.9994}
+    row |= {"accuracy_least": 0.0034, "accuracy_most": 0.996}
+    table = pd.DataFrame([row])
+    assert show(table).to_numpy().tolist() == [["99.6 % [98, 99.9]", "0.3 to 99.6 %"]]
+    assert between(table, "accuracy_bounds") == ["0.3 to 99.6 %"]
+    assert (
+        estimate(table.iloc[0], "accuracy", ".0%") == "99.6 % (95 % CI 98 % to 99.9 %)"
+    )
+    tiny = pd.DataFrame({"accuracy": [1e-7, 0.0]})
+    assert show(tiny)["accuracy"].tolist() == ["< 0.01 %", "0 %"]
+
+
+def test_numbers_that_differ_by_rounding_are_written_alike(rng):
+    values = rng.normal(size=2000) * 10.0 ** rng.integers(-6, 5, 2000)
+    noise = 1 + 1e-15 * rng.normal(size=2000)
+    table = pd.DataFrame({"x": values, "p": np.abs(values) / 1e40})
+    other = pd.DataFrame({"x": values * noise, "p": np.abs(values * noise) / 1e40})
+    pd.testing.assert_frame_equal(rounded(table), rounded(other), rtol=0, atol=0)
+    assert np.allclose(rounded(table)["x"], values, rtol=0, atol=1e-4)
+    assert (rounded(table)["p"] > 0).all()
+    gone = rounded(pd.DataFrame({"x": [-3e-12, 0.5, np.nan, np.inf]}))["x"]
+    assert gone.tolist()[:2] == [0.0, 0.5]
+    assert not np.signbit(gone[0])
+    assert gone.isna().tolist() == [False, False, True, False]

@@ -125,6 +125,7 @@ def forest(
     label: str,
     hue: str | None = None,
     fill: str | None = None,
+    lane: str | None = None,
     base: str | None = None,
     n: str | None = None,
     reference: Mapping[str, float] | None = None,
@@ -144,6 +145,8 @@ def forest(
         Column whose levels are how a mark is filled, by `FILLS` of labels.toml where it has
         them: of ``conclusion`` whole is shown, open is not. From the seventh level on they are
         told apart by their place alone.
+    lane : str, optional
+        Column whose levels stand below each other in a row; those of hue and fill if not given.
     base : str, optional
         Column that an estimate is to be compared with: a stroke across its row.
     n : str, optional
@@ -168,8 +171,8 @@ def forest(
     ax = ax or plt.gca()
     table = table.reset_index(drop=True)
     _name_rows(ax, look(table[label], label), label)
-    lane, height = _lanes(table, label, hue, fill)
-    place = _places(ax, table[label], label) + lane
+    below, height = _lanes(table, label, [lane] if lane else [hue, fill])
+    place = _places(ax, table[label], label) + below
     kinds = _kinds(table, fill)
     for level, rows, colour, mark in _levels(table, hue):
         for kind, style in kinds.items():
@@ -208,20 +211,20 @@ def forest(
 
 
 def _lanes(
-    table: pd.DataFrame, label: str, hue: str | None, fill: str | None
+    table: pd.DataFrame, label: str, columns: list[str | None]
 ) -> tuple[pd.Series, float]:
     """How far below its row's middle each mark stands, and half of what it may take up."""
-    row = [label] if hue is None else [label, hue]
     lane = pd.Series(0, table.index)
     n_lanes = 1
-    # a level of fill has a lane of its own only where a colour stands twice in a row
-    columns = [hue, fill] if table.duplicated(row).any() else [hue]
+    row = [label]
     for column in columns:
-        if column:
-            levels = [*(_kinds(table, fill) if column == fill else look(table[column]))]
+        # a level has a lane of its own only where there are several marks without one
+        if column and column != label and table.duplicated(row).any():
+            levels = [*look(table[column])]
             lane = lane * len(levels) + table[column].astype(object).map(levels.index)
             n_lanes *= len(levels)
-    if not table[label].duplicated().any() or n_lanes == 1:
+            row.append(column)
+    if n_lanes == 1:
         return lane * 0.0, 0.3
     # marks of a row stay nearer to one another than to the next row
     half = min(0.38, 0.12 * (n_lanes - 1))

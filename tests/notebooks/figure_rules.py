@@ -63,9 +63,10 @@ def _axes(spec: dict, drawn: list[dict], table: pd.DataFrame) -> list[str]:
             columns = {part["columns"].get(axis) for part in panel["drawn"]} - {None}
             words = {axis_label(column) for column in columns}
             wanted |= words
-            said.add(panel[axis])
-            if panel["drawn"] and panel[axis] and words and panel[axis] not in words:
-                lines.append(f"an axis says {panel[axis]!r}, its column {words}")
+            label = " ".join(panel[axis].split())  # it may be broken into lines
+            said.add(label)
+            if label and words and label not in words:
+                lines.append(f"an axis says {label!r}, its column {words}")
         lines += [f"no axis says {word!r}" for word in wanted - said]
     return lines
 

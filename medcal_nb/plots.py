@@ -241,7 +241,7 @@ def lines(
     fill: str | None = None,
     ax: Axes | None = None,
 ) -> Axes:
-    """Lines of `y` over `x`, with the bands that ``<y>_low`` and ``<y>_high`` hold.
+    """Lines of `y` over `x`, with the intervals that ``<y>_low`` and ``<y>_high`` hold.
 
     Parameters
     ----------
@@ -260,18 +260,16 @@ def lines(
         for k, (kind, style) in enumerate(kinds.items()):
             part = rows[rows[fill] == kind] if fill else rows
             part = part.sort_values(x)
-            ax.plot(
+            ax.errorbar(
                 part[x],
                 part[y],
-                "-" if style == "full" else "--",
-                marker=mark,
+                yerr=_arms(part, y),
+                fmt=f"{'-' if style == 'full' else '--'}{mark}",
                 fillstyle=style,
                 color=colour,
+                elinewidth=0.8,
                 label=label_of(level, hue) if hue and k == 0 else None,
             )
-            if f"{y}_low" in part:
-                ends = part[f"{y}_low"], part[f"{y}_high"]
-                ax.fill_between(part[x], *ends, color=colour, alpha=0.12, lw=0)
     if fill:
         for kind, style in kinds.items():
             dash = "-o" if style == "full" else "--o"

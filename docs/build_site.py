@@ -33,7 +33,7 @@ API = {
     "auroc": "measure.ranking measure.readers",
     "selective": "measure.selective certify.rule certify.methods certify.design certify.trials certify.watch",
     "decisions": "measure.decisions",
-    "groups": "measure.groups measure.beside measure.heterogeneity",
+    "groups": "measure.groups measure.trend measure.beside measure.heterogeneity",
     "maps": "correct.maps correct.crossfit correct.families",
     "transfer": "correct.transfer correct.transfer_tables",
     "ensembles": "correct.ensemble correct.ablation",

@@ -21,7 +21,7 @@ from medcal_nb.answers.recognise import (
     read_column,
     recognise,
 )
-from medcal_nb.answers.recorded import load_recorded, recorded_names, typed
+from medcal_nb.answers.recorded import load_recorded, old_names, recorded_names, typed
 from medcal_nb.answers.samples import one_answer_an_item
 from medcal_nb.answers.tables import is_log, read_source, table_of
 from medcal_nb.answers.together import OF_FILE, together
@@ -93,7 +93,7 @@ def load_answers(source: PathLike | list[PathLike], **how: Any) -> pd.DataFrame:
         hint = did_you_mean(name, recorded) if recorded else f"; {FROM_A_CLONE}"
         raise MedcalError(f"{name}: no such file, and no recorded answers{hint}")
     answers = typed(read_answers(source, **how))
-    assumed = answers.attrs["assumed"] + _missing(answers)
+    assumed = answers.attrs["assumed"] + old_names(answers) + _missing(answers)
     table = one_answer_an_item(answers, name).drop(columns="sample", errors="ignore")
     table.attrs = answers.attrs | {"assumed": assumed}
     return table

@@ -38,6 +38,7 @@ from .tables import (
     metrics_table,
     value_table,
 )
+from .trend import accuracy_trend_table, group_means
 
 __all__ = [
     "METRICS",
@@ -47,6 +48,7 @@ __all__ = [
     "Metric",
     "ReaderInterval",
     "accuracy",
+    "accuracy_trend_table",
     "auroc",
     "auroc_table",
     "auroc_test",
@@ -65,6 +67,7 @@ __all__ = [
     "ece_interval",
     "example_answers",
     "expected_cost_table",
+    "group_means",
     "heterogeneity_table",
     "holm",
     "log_loss",

@@ -22,6 +22,7 @@ from medcal_nb.files import (
     read_manifest,
     recorded_folder,
 )
+from medcal_nb.labels import MODELS
 from medcal_nb.measure.decimals import shortest_decimals
 
 
@@ -117,6 +118,29 @@ def load_recorded(
     left_out = source["left_out"] if counted else []
     answers.attrs["assumed"] = [*left_out, *source["assumed"]]
     return answers
+
+
+def old_names(answers: pd.DataFrame) -> list[str]:
+    """Say where a table has a name of before: VLCB's self-probing was called verbalized.
+
+    Parameters
+    ----------
+    answers : DataFrame
+        With model and strategy.
+
+    Returns
+    -------
+    list of str
+        A sentence where a model of VLCB has verbalized confidence; none where there is none.
+    """
+    is_old = answers["strategy"].eq("verbalized") & answers["model"].isin(MODELS)
+    if not is_old.any():
+        return []
+    models = ", ".join(answers.loc[is_old, "model"].unique())
+    return [
+        f"verbalized of {models}: if recorded by VLCB, it is self_probing_recorded now (asked in a "
+        "new prompt, with a number also where the reply states none)"
+    ]
 
 
 def load_readings(name: str) -> pd.DataFrame:

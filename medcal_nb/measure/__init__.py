@@ -37,6 +37,7 @@ from .tables import (
     metrics_table,
     value_table,
 )
+from .trend import accuracy_trend_table, group_means
 
 __all__ = [
     "METRICS",
@@ -46,6 +47,7 @@ __all__ = [
     "Metric",
     "ReaderInterval",
     "accuracy",
+    "accuracy_trend_table",
     "auroc",
     "auroc_table",
     "auroc_test",
@@ -64,6 +66,7 @@ __all__ = [
     "ece_interval",
     "example_answers",
     "expected_cost_table",
+    "group_means",
     "heterogeneity_table",
     "holm",
     "log_loss",

@@ -104,11 +104,16 @@ def write_report(
         for name in group:
             check_known(name, answers.columns, "column")
         compared = None
+        paired: list[str] = []
         if beside:
-            tables = {str(beside): load_answers(beside), str(file): answers}
-            compared = parts.in_common(together(tables), answers)
+            others = load_answers(beside)
+            compared = parts.in_common(
+                together({str(beside): others, str(file): answers}), answers
+            )
+            paired = parts.pairing(answers, others, Path(beside).stem)
         entries = parts.entries(answers)
         source, judged, notes = parts.sides(entries, transfer_from)
+        notes += paired
         facts = _facts(str(file), answers, judged)
         report = Judged(judged, source, facts, ci, group, compared)
         sections = _computed(report)
@@ -137,6 +142,8 @@ def _facts(file: str, answers: pd.DataFrame, judged: pd.DataFrame) -> dict[str, 
         "citation": f"{entry['citation']} {entry['source']}".strip(),
         "n_read": len(answers),
         "grading": answers.attrs.get("grading", ""),
+        "grade_from": parts.counted(judged, "correct", "grade_from"),
+        "confidence_from": parts.counted(judged, "confidence", "confidence_from"),
         "unit": "image" if images_known(judged) else "answer",
         "n_units": len({*image_labels(judged)}),
         "date": date.today().isoformat(),

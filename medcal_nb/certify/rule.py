@@ -208,6 +208,7 @@ def certified(
         ahead = np.append(ahead, walk.next)
     now = now._replace(
         next=order[ahead[: max(n_named, 0)]],
+        sample=order[now.sample],
         coverage=float((c >= now.threshold).mean()),
     )
     said = sentence(

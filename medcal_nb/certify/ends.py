@@ -50,18 +50,14 @@ class Tested(NamedTuple):
         return float(betaincinv(self.group_errors, n_right + 1, 0.5))
 
 
-def answers_to_show(
-    rate: float, risk: float, delta: float, chance: float = CHANCE
-) -> tuple[float, float]:
-    """Share wrong, and answers of a group that show the risk with this chance at that share.
+def fewest_answers(rate: float, risk: float, delta: float) -> float:
+    """Fewest answers of a group that show the risk with a chance of 0.8 if this share is wrong.
 
-    One exact binomial test. Where 50,000 answers do not do, the share is half of the risk.
+    One exact binomial test; infinite where 50,000 do not do.
     """
     errors, needed = answers_needed(MOST_ANSWERS, risk, delta)
-    is_enough = bdtr(errors, needed, rate) >= chance
-    if not is_enough.any():
-        return answers_to_show(risk / 2, risk, delta, chance)
-    return rate, float(needed[is_enough.argmax()])
+    is_enough = bdtr(errors, needed, rate) >= CHANCE
+    return float(needed[is_enough.argmax()]) if is_enough.any() else np.inf
 
 
 def sentence(

@@ -32,7 +32,8 @@ API = {
     "intervals": "measure.inversion measure.intervals measure.resampling measure.planning",
     "auroc": "measure.ranking measure.readers",
     "selective": "measure.selective",
-    "certify": "certify.plan certify.rule certify.methods certify.retained certify.watch",
+    "certify": "certify.plan certify.rule certify.design certify.methods certify.trials "
+    "certify.retained certify.watch",
     "decisions": "measure.decisions",
     "groups": "measure.groups measure.trend measure.beside measure.heterogeneity",
     "maps": "correct.maps correct.crossfit correct.families",

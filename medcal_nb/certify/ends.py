@@ -18,8 +18,9 @@ State = Literal[
     "grading", "certified", "refuted", "not shown", "too few cases", "budget used"
 ]
 
-#: Exact P of a risk as small as the allowed one at which it is refuted.
-REFUTED = 0.05
+#: Exact P of a risk as small as the allowed one at which it is refuted. Grading stops at errors: of
+#: pools at the border 8 to 12 % end with a P of .05 or less, 1 to 3 % with one of .01.
+REFUTED = 0.01
 #: Chance with which so many cases would show the risk.
 CHANCE = 0.8
 MOST_ANSWERS = 50_000  # of a group, at which it is asked how many would do
@@ -110,7 +111,7 @@ def _why(
         )
     return (
         f"Not shown: {seen}; to show it, at most {stand.group_allowed:,} of "
-        f"{stand.group_horizon:,} could have been. The risk may well be within {risk:.3g} "
+        f"{stand.group_horizon:,} could have been. The risk may still be within {risk:.3g} "
         f"(exact P = {stand.p_value:.2g}). If {stand.cases_rate:.1%} of such answers are wrong, "
         f"about {stand.cases_needed:,.0f} cases like these would show it with a chance of "
         f"{CHANCE:.0%}."

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 from scipy.optimize import brentq
 from scipy.special import bdtrc
 from scipy.stats import rankdata
@@ -182,13 +182,29 @@ class _Pool(NamedTuple):
         """Probability that an answer is wrong, by rank, as the pilot drawn anew shows it."""
         n = self.pilot_rank.size
         chosen = np.sort(rng.integers(0, n, n))
-        # single grades say nothing of the top: means of at least so many, which need not grow
-        n_bins = int(np.clip(n // GRADES_A_BIN, 1, MOST_BINS))
-        bins = np.array_split(chosen, n_bins)
-        ranks = [self.pilot_rank[one].mean() for one in bins]
-        shares = [self.pilot_wrong[one].mean() for one in bins]
+        bins = _bins(self.pilot_rank[chosen])
+        size = np.bincount(bins)
+        ranks = np.bincount(bins, self.pilot_rank[chosen]) / size
+        shares = np.bincount(bins, self.pilot_wrong[chosen]) / size
         p: FloatArray = np.interp(self.rank, ranks, shares)
         return p
+
+
+def _bins(ranks: FloatArray) -> NDArray[np.intp]:
+    """Number of the bin of each rank, ascending; answers that are tied are in one.
+
+    Single grades say nothing of the top: a bin has at least so many, if there are so many. Ties
+    that have as many are a bin of their own.
+    """
+    _, place, size = np.unique(ranks, return_inverse=True, return_counts=True)
+    least = max(GRADES_A_BIN, ranks.size / MOST_BINS)
+    before = size.cumsum() - size
+    is_new = np.diff(before // least, prepend=-1) > 0
+    is_large = size >= least
+    is_new |= is_large
+    is_new[1:] |= is_large[:-1]
+    bins: NDArray[np.intp] = (is_new.cumsum() - 1)[place]
+    return bins
 
 
 class _Draw(NamedTuple):

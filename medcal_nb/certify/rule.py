@@ -116,7 +116,7 @@ def certify(
         - group_allowed, group_horizon: errors with which that group passes, among so many grades
           of it
         - p_value: exact P of at least so many errors if the risk were α; NaN without grades. At
-          most 0.05 where the state is refuted
+          most 0.01 where the state is refuted
         - cases_needed, cases_rate: where it is not shown, size of a pool like this in which the
           group would be certified with a chance of 0.8 if that share of it is wrong: the share
           seen, or half of α where no number of cases would do; else NaN

@@ -32,9 +32,10 @@ SIDE_BY_SIDE = 2
 #: Entries named in a sentence.
 NAMED = 3
 
-CURVE = """Accuracy at each confidence: a dot for each value that at least 1 % of the answers
-carry, or for each twentieth of the scale where values are many, its area by their number; 95 %
-CIs. Dashed: calibrated. Below: correct answers up, wrong ones down, at the same confidences."""
+CURVE = """Accuracy at each confidence that at least 1 % of the answers carry, or in each
+twentieth of the scale where values are many; 95 % CIs. Dashed: calibrated. Grey bar: from mean
+confidence down to accuracy. Below: share of the answers at each confidence, the correct ones
+filled."""
 METRICS = """Overconfidence, in percentage points: mean confidence minus accuracy
 (calibration-in-the-large), of numbers before rounding. Slope: 1 is ideal, below it confidences are
 too extreme. ECE: 15 bins of equal width. Brier skill score: 1 − Brier score / that of giving every
@@ -266,7 +267,7 @@ def calibration(r: Judged) -> Section:
         sentences=[CURVE],
         table=table,
         figure=fig,
-        alt="Accuracy against confidence; below, correct answers up and wrong ones down",
+        alt="Accuracy against confidence; below, the share of answers at each, correct and wrong",
     )
 
 

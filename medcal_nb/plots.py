@@ -259,7 +259,7 @@ def lines(
     for level, rows, colour, mark in _levels(table, hue):
         for k, (kind, style) in enumerate(kinds.items()):
             part = rows[rows[fill] == kind] if fill else rows
-            part = part.sort_values(x)
+            part = part.sort_values(x, kind="stable")
             ax.errorbar(
                 part[x],
                 part[y],
@@ -366,7 +366,12 @@ def outcomes(
 
 
 def title_and_key(
-    fig: Figure, title: str, *, n: pd.Series | None = None, ncols: int = 4
+    fig: Figure,
+    title: str,
+    *,
+    n: pd.Series | None = None,
+    names: Mapping[str, str] | None = None,
+    ncols: int = 4,
 ) -> None:
     """Title and key of a figure, at the places that they have in every figure.
 
@@ -378,6 +383,9 @@ def title_and_key(
         What is shown: the name of the data, and of what is measured on them.
     n : Series, optional
         Answers or images of each mark, where they are not written beside the marks.
+    names : dict of str to str, optional
+        What the key calls a level that the data of this figure have another name for:
+        ``{"refitted": "recalibrated on these"}``.
     ncols : int
         Columns of the key, in which what several axes have in common stands once.
 
@@ -392,11 +400,13 @@ def title_and_key(
         title = f"{title} ({number_of(n)})"
     fig.suptitle(title, x=0.01, ha="left")
     keys: dict[str, Any] = {}
+    names = names or {}
+    vars(fig)["names"] = dict(names)
     for ax in fig.axes:
         for mark, name in zip(*ax.get_legend_handles_labels(), strict=True):
             # what bars are stands in the key once
             alone = mark if INTERVAL in name else getattr(mark, "lines", [mark])[0]
-            keys.setdefault(name, alone)
+            keys.setdefault(names.get(name, name), alone)
     has_bars = any(part.has_xerr or part.has_yerr for part in _bars(fig))
     if has_bars and not any(INTERVAL in name for name in keys):
         keys[INTERVAL] = Line2D([], [], color=INK, lw=1, marker="|", ms=5)

@@ -261,11 +261,15 @@ def _read(
 ) -> "pd.DataFrame":
     """Answers of a file; what was assumed is noted, what is undecided written beside the output."""
     from medcal_nb.answers import write_undecided
+    from medcal_nb.answers.columns import RULE
+    from medcal_nb.words import bench_sentence
 
     answers = read(file, **_named(columns))
     lines = list(answers.attrs.get("assumed", ()))
     if "grading" in answers.attrs:
         lines.append(answers.attrs["grading"])
+    if (answers["grade_from"] == RULE).any():
+        lines.append(bench_sentence())
     for line in [*lines, *write_undecided(answers, beside or Path(file.name))]:
         note(line)
     return answers

@@ -12,15 +12,15 @@ from medcal_nb.errors import MedcalError
 
 #: Version of regions and tests: what was begun with another one is not gone on with.
 RULE = 3
-_USUAL = {"delta": 0.1, "budget": 400}
-_NAMES = ("risk", *_USUAL)
+USUAL: dict[str, Any] = {"delta": 0.1, "budget": 400, "starts": None}
+_NAMES = ("risk", *USUAL)
 _ORDINALS = {2: "second", 3: "third", 4: "fourth", 5: "fifth"}
 
 
 def plan_of(
     ledger: Ledger, pool: Pool, file: Path, wanted: dict[str, Any], rows: str = ""
 ) -> Entry:
-    """The plan of a ledger, its first line; begun where there is none.
+    """The plan of a ledger; begun where there is none, or where nothing has been graded.
 
     Parameters
     ----------
@@ -31,7 +31,7 @@ def plan_of(
     file : path
         Where they are.
     wanted : dict
-        ``risk``, ``delta`` and ``budget``, as far as they are said.
+        ``risk``, ``delta``, ``budget`` and ``starts``, as far as they are said.
     rows : str
         The query by which the answers were taken from their table.
 
@@ -50,13 +50,15 @@ def plan_of(
             )
     if not ledger.entries:
         return _begun(ledger, pool, file, wanted, rows)
-    plan = ledger.entries[0]
+    plan = ledger.plan
     if plan["rule"] != RULE:
         raise MedcalError(
             f"{ledger.path}: was begun by rule {plan['rule']}, this version of medcal has rule "
             f"{RULE}: go on with the version that it was begun with"
         )
     this = {name: plan[name] for name in _NAMES} | wanted
+    if ledger.is_open and _signature(plan) != _signature({**this, "pool": pool.hash}):
+        return _begun(ledger, pool, file, this, rows)
     if plan["pool"] != pool.hash:
         if shared(plan["marks"], marks_of(pool)) < SAME:
             raise MedcalError(
@@ -66,7 +68,7 @@ def plan_of(
         raise _refused(ledger, pool, file, this, _altered(ledger, pool))
     for name, value in wanted.items():
         if value != plan[name]:
-            why = f"was begun with {name}={plan[name]:g}, not {value:g}"
+            why = f"was begun with {name}={_shown(plan[name])}, not {_shown(value)}"
             raise _refused(ledger, pool, file, this, why)
     return plan
 
@@ -80,12 +82,13 @@ def _begun(
             f"{file}: to be begun: say --risk, the share of wrong answers that you accept among "
             "those that pass, such as 0.1"
         )
-    plan = _USUAL | wanted
+    plan = USUAL | wanted
     marks = marks_of(pool)
     for path in sorted(file.parent.glob("*.certificate.jsonl")):
         other = Ledger(path)
-        begun = other.entries[0] if other.entries else {}
-        part = shared(begun["marks"], marks) if "marks" in begun else 0.0
+        if path == ledger.path or not other.entries or other.chain.faults:
+            continue
+        part = shared(other.plan["marks"], marks)
         if part >= SAME:
             why = (
                 f"was begun with {part:.0%} of the answers of {file} (if they are others, name "
@@ -102,20 +105,24 @@ def _begun(
         "marks": marks,
     }
     ledger.append({"kind": lines.PLAN, "rule": RULE, **plan, **answers})
-    return ledger.entries[0]
+    return ledger.plan
 
 
 def plans_on(ledger: Ledger) -> list[tuple]:
-    """Different plans on the answers of a ledger, the first one and those refused."""
-    plans: dict[tuple, None] = {}
-    for entry in ledger.entries:
-        if entry["kind"] in (lines.PLAN, lines.OTHER_PLAN):
-            plans[_signature(entry)] = None
-    return [*plans]
+    """Different plans on the answers of a ledger: the one that holds, and those refused."""
+    plans = [ledger.plan, *ledger.of_kind(lines.OTHER_PLAN)]
+    return [*dict.fromkeys(map(_signature, plans))]
 
 
 def _signature(plan: Entry) -> tuple:
-    return (*(plan[name] for name in _NAMES), plan["pool"])
+    starts = tuple(plan["starts"] or ())
+    return (plan["risk"], plan["delta"], plan["budget"], starts, plan["pool"])
+
+
+def _shown(value: float | list[int] | None) -> str:
+    if isinstance(value, list):
+        return ",".join(map(str, value))
+    return "usual" if value is None else f"{value:g}"
 
 
 def _refused(
@@ -124,7 +131,7 @@ def _refused(
     """Count another plan in the ledger of the answers; the error that says so."""
     ledger.require_whole()
     where = "go on with the file that it was begun with, without options"
-    if _signature(ledger.entries[0]) == _signature({**plan, "pool": pool.hash}):
+    if _signature(ledger.plan) == _signature({**plan, "pool": pool.hash}):
         return MedcalError(f"{ledger.path}: {why}: {where}")
     other = {"kind": lines.OTHER_PLAN, **plan, "pool": pool.hash, "file": file.name}
     if _signature(other) not in plans_on(ledger):

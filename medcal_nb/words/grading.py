@@ -28,7 +28,6 @@ from medcal_nb.words.meaning import (
     meaning_of,
     says_more,
 )
-from medcal_nb.words.measured import bench_sentence
 from medcal_nb.words.numbers import codes, compared, quantities
 from medcal_nb.words.options import (
     Options,
@@ -569,6 +568,4 @@ def _summary(graded: pd.DataFrame) -> str:
     counts = counts[counts > 0]
     rules = "; ".join(f"{RULES[rule]} ({count:,})" for rule, count in counts.items())
     n_graded = graded["correct"].count()
-    return (
-        f"{n_graded:,} of {len(graded):,} answers graded: {rules}. {bench_sentence()}"
-    )
+    return f"{n_graded:,} of {len(graded):,} answers graded: {rules}."

@@ -35,6 +35,7 @@ from .resampling import Bootstrap, Interval, choose_clip
 from .selective import selective_threshold, threshold_table
 from .tables import (
     metrics_table,
+    missing_table,
     value_table,
 )
 from .trend import accuracy_trend_table, group_means
@@ -72,6 +73,7 @@ __all__ = [
     "log_loss",
     "mean_confidence",
     "metrics_table",
+    "missing_table",
     "mrmc_auroc",
     "mrmc_table",
     "observed_expected_ratio",

@@ -28,10 +28,11 @@ ROOT = Path(__file__).resolve().parents[1]
 #: modules of medcal_nb by the page that holds their functions, in the order in which they are read
 API = {
     "metrics": "measure.metrics measure.binned measure.corp measure._check",
-    "tables": "measure.tables measure.registry measure.example",
+    "tables": "measure.tables measure.stated measure.registry measure.example",
     "intervals": "measure.inversion measure.intervals measure.resampling measure.planning",
     "auroc": "measure.ranking measure.readers",
-    "selective": "measure.selective certify.rule certify.methods certify.design certify.trials certify.watch",
+    "selective": "measure.selective certify.rule certify.methods certify.design certify.trials "
+    "certify.watch",
     "decisions": "measure.decisions",
     "groups": "measure.groups measure.trend measure.beside measure.heterogeneity",
     "maps": "correct.maps correct.crossfit correct.families",

@@ -5,7 +5,6 @@ import re
 from pathlib import Path
 from unittest.mock import patch
 
-import numpy as np
 import pytest
 
 from medcal_nb import measure
@@ -73,7 +72,7 @@ ALIKE = {  # a metric of each kind of interval, and what is summed for it
     "gap": (lambda c, y: difference_of(c, y), "difference"),
     "observed_expected": (lambda c, y: ratio_of(y, c), "ratio"),
     "brier": (lambda c, y: mean_of((c - y) ** 2), "strata"),
-    "log_loss": (lambda c, y: METRICS["log_loss"].sums(c, y), "bootstrap"),
+    "slope": (lambda c, y: METRICS["slope"].sums(c, y), "bootstrap"),
     "ece": (lambda c, y: METRICS["ece"].sums(c, y), "inversion"),
     "auroc": (lambda c, y: METRICS["auroc"].sums(c, y), "delong"),
 }
@@ -85,7 +84,8 @@ def test_a_new_metric_has_the_interval_of_its_kind(name):
     """Whatever it is called: `metrics_table` reads the kind and the metric's own sums."""
     sums, kind = ALIKE[name]
     assert {kind for _, kind in ALIKE.values()} == set(INTERVALS)
-    registered = measure.register("mine", sums=sums, interval=kind, bounds=(-1, np.inf))
+    known = {"bounds": METRICS[name].bounds, "outcomes": METRICS[name].outcomes}
+    registered = measure.register("mine", sums=sums, interval=kind, **known)
     registered(lambda c, y, **options: sums(c, y).value())
     answers = measure.example_answers()
     names = ["mine", name]

@@ -108,7 +108,7 @@ def test_what_stands_behind_a_mark_beside_it_and_why_there_is_none_is_written():
         "56",
         "no threshold",
     ]
-    strokes = [part for part in ax.collections if part.get_label() == "floor"]
+    strokes = [part for part in ax.lines if part.get_label() == "floor"]
     assert len(strokes) == 1
     (drawn,) = ax.drawn
     assert drawn["marks"] == 2

@@ -97,7 +97,7 @@ def certify_methods(
     >>> stand.table[["strategy", "coverage", "state"]].round(2).to_numpy().tolist()
     [['p_true', 0.62, 'certified'], ['verbalized', 0.0, 'refuted']]
     """
-    table = _with_shared_grades(answers, by)
+    table = with_shared_grades(answers, by)
     items = table.drop_duplicates("item").sort_values("item")
     order = order_of_grading(items["image"], len(items), seed)
     parts = parts_by(table, by)
@@ -129,7 +129,7 @@ def _of_method(
     return certified(c, y, in_order.to_numpy(np.intp), rule, seed=seed, batch=batch)
 
 
-def _with_shared_grades(answers: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
+def with_shared_grades(answers: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
     """The answers with a confidence, the number of each item and of each answer to grade."""
     table = answers.assign(row=np.arange(len(answers)), image=image_labels(answers))
     table = table[table["confidence"].notna()]

@@ -320,6 +320,9 @@ def _keeps(
         at_worst = f", the worst taken of {row['n_ungraded']:,.0f} ungraded answers,"
     is_kept = value < bound if sign == "<" else value > bound
     name = ", ".join(str(row[column]) for column in by) or "all answers"
+    if math.isnan(value):
+        note(f"{name}: no limit of {metric} is kept, as it has no interval here")
+        return False
     note(
         f"{name}: {end} end of the 95 % CI of {metric}{at_worst} is {value:.4g}, "
         f"{'' if is_kept else 'not '}{sign} {bound:g}"

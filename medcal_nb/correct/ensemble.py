@@ -24,8 +24,8 @@ from scipy.special import expit
 
 from medcal_nb.errors import NotEnough
 from medcal_nb.measure import Bootstrap, holm
-from medcal_nb.measure.paired import Mean, means, paired
-from medcal_nb.measure.resampling import logit, two_sided_p
+from medcal_nb.measure.paired import means, paired
+from medcal_nb.measure.resampling import logit
 from medcal_nb.measure.rows import image_labels, parts_by
 from medcal_nb.words import answer_key
 
@@ -427,15 +427,8 @@ def ensemble_change_table(
     compared = means(
         brier="loss", rival_brier="rival_loss", change=("loss", "rival_loss")
     )
-
-    def statistic(part: pd.DataFrame, mean: Mean) -> dict:
-        row = compared(part, mean)
-        n_images = part["image_id"].nunique() or len(part)
-        row["p"] = two_sided_p(row["change"], n_groups=n_images)
-        return row
-
     by = [*BY, "ensemble", "recalibration", "rival", "rival_is"]
-    table = paired(both, by, statistic, ci=ci)
+    table = paired(both, by, compared, tested="change", ci=ci)
     by_rival = table.groupby("rival")["p"]
     table["p_holm"] = by_rival.transform(lambda p: holm(p.to_numpy()))
     direction = np.where(table["change"] < 0, "better", "worse")

@@ -6,9 +6,11 @@ from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
-from .paired import with_ends
-from .resampling import Bootstrap, Resamples
+from ._check import check_groups
+from .mover import shares_interval
+from .resampling import Bootstrap
 from .rows import image_labels, parts_by
 
 TOLERANCE = 1e-6  # confidences so close to a threshold are at it
@@ -43,7 +45,7 @@ def expected_cost_table(
     by : sequence of str
         Columns that make the groups.
     ci : Bootstrap
-        Level, number of resamples and seed of the intervals, by image.
+        Its level is that of the intervals, by image; nothing is drawn (`mover`).
 
     Returns
     -------
@@ -80,31 +82,40 @@ def expected_cost_table(
         raise ValueError(f"ratios: checks for a wrong answer, above 1; got {ratios!r}")
     rows = []
     for key, part in parts_by(graded[graded["correct"].notna()], by):
-        drawn = ci.of(image_labels(part))
+        images = image_labels(part)
+        codes, _ = check_groups(images, images.size)
         for ratio in ratios:
             row = {"ratio": ratio, "n": len(part)}
-            rows.append(key | row | _costs(part, ratio, drawn, ci.level))
+            rows.append(key | row | _costs(part, ratio, codes, ci.level))
     return pd.DataFrame(rows)
 
 
 def _costs(
-    graded: pd.DataFrame, ratio: float, drawn: Resamples, level: float
+    graded: pd.DataFrame, ratio: float, images: NDArray[np.intp], level: float
 ) -> dict[str, float]:
-    """Expected costs of an answer at one ratio, with intervals."""
+    """Expected costs of an answer at one ratio, with intervals: shares times what each costs."""
     least = 1 - 1 / ratio - TOLERANCE
     is_kept = graded["confidence"].fillna(-1.0).to_numpy(float) >= least
-    loss = ratio * (1 - graded["correct"].to_numpy(float))
-    n = drawn.total(np.ones_like(loss))
-    deferring = drawn.total(np.where(is_kept, loss, 1)) / n
-    none = drawn.total(loss) / n
-    cheaper = none if none[0] < 1 else 1.0
-    draws = {
-        "deferring": deferring,
-        "checking_all": 1.0,
-        "checking_none": none,
-        "saving": cheaper - deferring,
-    }
-    bounds = {"deferring": (0, ratio), "checking_none": (0, ratio)}
-    n_groups = drawn.effective()
-    ends = with_ends(draws, level=level, n_groups=n_groups, bounds=bounds)
-    return {"deferred": 1 - is_kept.mean()} | ends
+    wrong = 1 - graded["correct"].to_numpy(float)
+    deferred = 1.0 - is_kept
+    wrong_kept = wrong * is_kept
+    wrong_deferred = wrong * deferred
+    of_deferring = [(deferred, 1.0), (wrong_kept, ratio)]
+    of_none = [(wrong, ratio)]
+    # checking none costs less than checking all, or not
+    saved = [(deferred, -1.0), (wrong_deferred, ratio)]
+    base = 0.0
+    if ratio * wrong.mean() >= 1:
+        saved = [(deferred, -1.0), (wrong_kept, -ratio)]
+        base = 1.0
+    row = {"deferred": deferred.mean(), "checking_all": 1.0}
+    for name, terms, start in (
+        ("deferring", of_deferring, 0.0),
+        ("checking_none", of_none, 0.0),
+        ("saving", saved, base),
+    ):
+        found = shares_interval(terms, images, level)
+        row[name] = start + found.estimate
+        row[f"{name}_low"] = start + found.low
+        row[f"{name}_high"] = start + found.high
+    return row

@@ -9,12 +9,14 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
-from ._check import check_choice
+from ._check import check_choice, check_groups
+from .closed import Pair, closed_difference
 from .intervals import holm
 from .mover import student_half
 from .ranking import auroc_difference
-from .registry import METRICS
+from .registry import METRICS, Metric
 from .resampling import (
     Bootstrap,
     Interval,
@@ -50,7 +52,8 @@ def difference_table(
     column : str
         Its values are the groups.
     metrics : sequence of str
-        Of `METRICS`: means, functions of means, and "auroc" (as `auroc_test`).
+        Of `METRICS`, without "ece". Accuracy, overconfidence, O:E and Brier score by MOVER, which
+        holds where errors are rare; "auroc" as `auroc_test`; others by the bootstrap.
     reference : optional
         A value of the column: every other group minus this one. None: every two groups.
     by : sequence of str
@@ -68,7 +71,7 @@ def difference_table(
         - a, b, n_a, n_b: the groups and their answers
         - value_a, value_b: of the metric
         - difference: a − b, with unadjusted _low, _high
-        - p: two-sided, by Student's t
+        - p: two-sided; 0.05 or less exactly where the 95 % interval leaves 0 out
         - p_holm: Holm over all rows
         - differs: p_holm ≤ 1 − ci.level
 
@@ -91,16 +94,11 @@ def difference_table(
     for key, part in parts_by(measured(graded), by):
         for a, one, b, other in _pairs(part, column, reference):
             images = np.concatenate([image_labels(one), image_labels(other)])
-            drawn = ci.of(images)
+            both = (arrays(one), arrays(other))
             pair = {"a": a, "b": b, "n_a": len(one), "n_b": len(other)}
             for name in metrics:
-                row = key | {"metric": name} | pair
-                if name == "auroc":
-                    both = (arrays(one), arrays(other))
-                    row |= auroc_difference(*both, images, ci.level)
-                else:
-                    row |= _difference(name, one, other, drawn, ci.level)
-                rows.append(row)
+                row = _difference(METRICS[name], *both, images, ci)
+                rows.append(key | {"metric": name} | pair | row)
     names = ["metric", "a", "b", "n_a", "n_b", "value_a", "value_b", "difference"]
     names += ["difference_low", "difference_high", "p"]
     return with_holm(pd.DataFrame(rows, columns=[*by, *names]), ci.level)
@@ -126,20 +124,27 @@ def _pairs(
 
 
 def _difference(
-    name: str,
-    one: pd.DataFrame,
-    other: pd.DataFrame,
-    drawn: Resamples,
-    level: float,
+    metric: Metric, one: Pair, other: Pair, images: NDArray, ci: Bootstrap
 ) -> dict[str, float]:
-    """A metric of both groups and its difference; `drawn` has their rows one after the other."""
-    codes_a, codes_b = np.split(drawn.codes, [len(one)])
-    sums = METRICS[name].sums
-    draws_a = sums(*arrays(one)).resampled(drawn, codes_a)
-    draws_b = sums(*arrays(other)).resampled(drawn, codes_b)
+    """A metric of both groups and its difference; `images` of the rows of one, then the other."""
+    if metric.interval == "delong":
+        return auroc_difference(one, other, images, ci.level)
+    if metric.interval == "bootstrap":
+        return _resampled_difference(metric, one, other, ci.of(images), ci.level)
+    codes, _ = check_groups(images, images.size)
+    return closed_difference(metric, one, other, codes, ci.level)
+
+
+def _resampled_difference(
+    metric: Metric, one: Pair, other: Pair, drawn: Resamples, level: float
+) -> dict[str, float]:
+    """By the bootstrap; `drawn` has the rows of both one after the other."""
+    codes_a, codes_b = np.split(drawn.codes, [one[0].size])
+    draws_a = metric.sums(*one).resampled(drawn, codes_a)
+    draws_b = metric.sums(*other).resampled(drawn, codes_b)
     draws = draws_a - draws_b
     n_groups = min(drawn.effective(codes_a), drawn.effective(codes_b))
-    least, most = METRICS[name].bounds
+    least, most = metric.bounds
     low, high = percentile_ends(draws, level=level, n_groups=n_groups)
     return {
         "value_a": draws_a[0],

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pandas as pd
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from ._check import check_correct, check_groups, check_level, warn
 from .registry import Metric
@@ -13,10 +13,14 @@ from .resampling import (
     FloatArray,
     Interval,
     Resamples,
+    cautious_effect,
     effective_number,
     percentile_ends,
     student,
 )
+
+#: An intraclass correlation of one half counts as so many groups that hold the rarer outcome.
+PRIOR_IMAGES = 5
 
 
 def metric_interval(
@@ -145,7 +149,9 @@ def clustered_interval(
        \frac{(n - 1) \sum_g (k_g - m_g \hat p)^2}{n^2 \hat p (1 - \hat p)}\right)
 
     with :math:`k_g` of :math:`m_g` items right in group g of G, and t the quantiles of Student's
-    distribution. It is Wilson's own interval where every group is one item. Where all items are
+    distribution. Few groups with the rarer outcome may show no likeness by chance: unless more is
+    seen, deff is averaged with that of an intraclass correlation of one half, which counts as
+    five such groups. It is Wilson's own interval where every group is one item. Where all items are
     alike (or all are of one group) the data say nothing of their likeness within groups, and
     :math:`\mathrm{deff} = \sum_g m_g^2 / n`, that of groups alike through and through.
 
@@ -184,18 +190,35 @@ def clustered_interval(
     if np.size(correct) == 0:
         return 0.0, 1.0
     y = check_correct(correct)
-    codes, n_groups = check_groups(groups, len(y))
-    n = len(y)
-    share = y.mean()
-    worth = effective_number(np.bincount(codes))
-    if n_groups > 1:
-        if 0 < share < 1:
-            spread = np.bincount(codes, y - share)
-            seen = n_groups / (n_groups - 1) * (spread**2).sum()
-            alone = n**2 * share * (1 - share) / (n - 1)
-            worth = n / max(1, seen / alone)
-        of_answers = student(level, n - 1)
-        of_groups = student(level, n_groups - 1)
-        worth *= (of_answers / of_groups) ** 2
-    low, high = wilson_interval(share * worth, worth, level=level)
+    codes, _ = check_groups(groups, len(y))
+    return share_interval(y, codes, level)
+
+
+def share_interval(
+    y: FloatArray, codes: NDArray[np.intp], level: float
+) -> tuple[float, float]:
+    """`clustered_interval` of checked arrays, groups numbered from 0 without a gap."""
+    worth = _worth(y, codes, level)
+    low, high = wilson_interval(y.mean() * worth, worth, level=level)
     return float(low), float(high)
+
+
+def _worth(y: FloatArray, codes: NDArray[np.intp], level: float) -> float:
+    """How many independent items these are worth for a share."""
+    share = y.mean()
+    n = y.size
+    sizes = np.bincount(codes)
+    n_groups = sizes.size
+    worth = effective_number(sizes)
+    if n_groups == 1:
+        return worth
+    if 0 < share < 1:
+        spread = np.bincount(codes, y - share)
+        seen = n_groups / (n_groups - 1) * (spread**2).sum()
+        alone = n**2 * share * (1 - share) / (n - 1)
+        rarer = y if share < 0.5 else 1 - y
+        n_known = np.unique(codes[rarer > 0]).size
+        worth = n / cautious_effect(seen / alone, sizes, n_known, PRIOR_IMAGES)
+    # a spread is estimated from groups, not from answers
+    ratio: float = student(level, n - 1) / student(level, n_groups - 1)
+    return worth * ratio**2

@@ -11,14 +11,20 @@ from numpy.typing import ArrayLike, NDArray
 from ._check import check_groups, check_images, check_level, check_pair, warn
 from .binned import N_BINS, bins_of, ece
 from .intervals import note_few
-from .resampling import UNKNOWN, Bootstrap, FloatArray, Interval, effective_number
+from .resampling import (
+    UNKNOWN,
+    Bootstrap,
+    FloatArray,
+    Interval,
+    cautious_effect,
+    effective_number,
+)
 
 DRAWS = 1000
 MOST_DRAWS = 50_000
 IN_TAIL = 20  # draws that a tail holds at the least
 HALVINGS = 20
 CHANCE = 0.16
-PRIOR_CORRELATION = 0.5
 FEW_FOR_SIDES = 100
 PRIOR_IMAGES = 2
 AT_BOUND = 0.5  # of the variance that a bin shows, the least it has at the upper end
@@ -260,21 +266,10 @@ class _Gaps:
         roots = np.sqrt(np.maximum(values, 0))
         self.noise = (vectors * roots) @ vectors.T @ self.noise
         total = self.weight @ sandwich @ self.weight
-        caution = self._caution(total / if_alone, n_of_image)
-        self.noise *= np.sqrt(caution)
-
-    def _caution(self, effect: float, sizes: NDArray[np.intp]) -> float:
-        """How much more variance is assumed than few images show.
-
-        The design effect that they show is averaged with that of answers with an intraclass
-        correlation of one half, which counts as two images: by chance few images show none.
-        """
-        mean_size = sizes.sum() / self.worth  # as an answer sees it
-        expected = 1 + (mean_size - 1) * PRIOR_CORRELATION
-        effect = max(effect, 1.0)
-        both = self.worth * effect + PRIOR_IMAGES * expected
-        averaged = both / (self.worth + PRIOR_IMAGES)
-        return max(1.0, averaged / effect)
+        # how much more variance is assumed than few images show
+        effect = max(total / if_alone, 1.0)
+        assumed = cautious_effect(effect, n_of_image, self.worth, PRIOR_IMAGES)
+        self.noise *= np.sqrt(assumed / effect)
 
     def _widen(self, rng: np.random.Generator) -> None:
         """Student's t in place of the normal: the spread itself is known from few images."""

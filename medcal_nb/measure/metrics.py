@@ -281,7 +281,13 @@ def _log_loss(c: FloatArray, y: FloatArray) -> Sums:
     return mean_of(-np.log(likely))
 
 
-@register("log_loss", sums=_log_loss, bounds=(0.0, np.inf))
+@register(
+    "log_loss",
+    sums=_log_loss,
+    interval="strata",
+    bounds=(0.0, np.inf),
+    is_endless=True,
+)
 def log_loss(confidence: ArrayLike, correct: ArrayLike) -> float:
     r"""Mean negative log-likelihood in nats, :math:`-\frac1n \sum_i \ln P_{c_i}(y_i)`.
 
@@ -296,7 +302,8 @@ def log_loss(confidence: ArrayLike, correct: ArrayLike) -> float:
     Returns
     -------
     float
-        In [0, 27.6]; ln 2 is what a constant ½ scores. Proper.
+        In [0, 27.6]; ln 2 is what a constant ½ scores. Proper. Its tables have no interval where
+        a confidence is 0 or 1.
 
     Raises
     ------

@@ -7,7 +7,8 @@ each mean beside it Student's; the method of variance estimates recovery (MOVER)
 .. math:: \hat g \pm \sqrt{v^\top R\, v}, \qquad v_j = \frac{\partial g}{\partial \theta_j}
    \,(\text{distance from } \hat\theta_j \text{ to its end on that side})
 
-with R the correlations of the parts by image. Source: Zou, Psychological Methods 2007,
+with R the correlations of the parts by image; `images` are the numbers of the answers' images,
+from 0 without a gap. Source: Zou, Psychological Methods 2007,
 doi:10.1037/1082-989X.12.4.399; Zou & Donner, Statistics in Medicine 2008, doi:10.1002/sim.3095.
 """
 
@@ -19,7 +20,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from .intervals import clustered_interval
+from .intervals import share_interval
 from .resampling import FloatArray, Interval, effective_number, student, within
 
 #: A correlation seen on so many images with the rarer outcome counts half.
@@ -100,9 +101,29 @@ def strata_interval(
     return joined(value, parts, slopes, known)
 
 
+def shares_interval(
+    terms: Sequence[tuple[FloatArray, float]], images: NDArray[np.intp], level: float
+) -> Interval:
+    """Interval of a sum of shares times what each costs.
+
+    `terms` are (n,) arrays of 0 and 1, each with its factor. No end passes 0 and all factors.
+    """
+    parts = []
+    factors = []
+    for counted, factor in terms:
+        parts.append(share_part(counted, images, level))
+        factors.append(factor)
+    value = sum(f * part.value for f, part in zip(factors, parts, strict=True))
+    rarest, _ = min(terms, key=lambda term: term[0].sum())
+    ends = joined(value, parts, factors, correlations(parts, rarest, images))
+    least = min(0.0, *factors)
+    most = max(0.0, *factors)
+    return Interval(*np.clip(ends, least, most))
+
+
 def share_part(y: FloatArray, images: NDArray[np.intp], level: float) -> Part:
     """The share of 1 among outcomes, with `clustered_interval`."""
-    low, high = clustered_interval(y, images, level=level)
+    low, high = share_interval(y, images, level)
     share = y.mean()
     pull = np.bincount(images, y - share) / y.size
     return Part(low=low, value=share, high=high, pull=pull)

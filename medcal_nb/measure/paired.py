@@ -10,7 +10,14 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from .registry import METRICS
-from .resampling import UNBOUNDED, Bootstrap, FloatArray, Resamples, percentile_ends
+from .resampling import (
+    UNBOUNDED,
+    Bootstrap,
+    FloatArray,
+    Resamples,
+    percentile_ends,
+    two_sided_p,
+)
 from .rows import image_labels
 
 Mean = Callable[[FloatArray], FloatArray]
@@ -82,6 +89,7 @@ def paired(
     by: Sequence[str],
     statistic: Callable,
     *,
+    tested: str = "",
     ci: Bootstrap = Bootstrap(),
 ) -> pd.DataFrame:
     """One row per group: statistics with intervals of the bootstrap by image.
@@ -98,13 +106,15 @@ def paired(
         ``statistic(part, mean) -> {name: draws}``, where ``mean(values)`` is the mean of one
         number a row in the sample and in each resample, (1 + ci.n,); a plain number among the
         values gets no interval.
+    tested : str, optional
+        Name of a value whose two-sided P value of being 0 is the column p.
     ci : Bootstrap
         Level, number of resamples and seed of the intervals, by image.
 
     Returns
     -------
     DataFrame
-        The ``by`` columns, n, n_images and, per name, its value with ``_low`` and ``_high``.
+        The ``by`` columns, n, n_images and, per name, its value with ``_low`` and ``_high``; p.
     """
     images = image_labels(graded)
     resamples = ci.of(images)
@@ -116,5 +126,8 @@ def paired(
         row = dict(zip(by, key, strict=True))
         row |= {"n": len(part), "n_images": part[IMAGE].nunique()}
         n_groups = resamples.effective(codes)
-        rows.append(row | with_ends(values, level=ci.level, n_groups=n_groups))
+        row |= with_ends(values, level=ci.level, n_groups=n_groups)
+        if tested:
+            row["p"] = two_sided_p(values[tested], n_groups=n_groups)
+        rows.append(row)
     return pd.DataFrame(rows)

@@ -157,16 +157,16 @@ def auroc_difference(
 
     `images` are those of the first, then those of the second. Where the two share images they are
     compared image by image (paired), else as two samples, whose variances add (R's pROC, unpaired
-    DeLong).
+    DeLong), with degrees of freedom by Satterthwaite.
     """
     n = one[0].size
     codes, n_images = check_groups(images, n + other[0].size)
     codes_a, codes_b = np.split(codes, [n])
     a = _components(*one, codes_a, n_images)
     b = _components(*other, codes_b, n_images)
-    n_groups = a.n_groups + b.n_groups - 1
-    if np.isin(codes_a, codes_b).any():
-        n_groups = min(a.n_groups, b.n_groups)
+    n_groups = min(a.n_groups, b.n_groups)
+    if n_groups > 1 and not np.isin(codes_a, codes_b).any():
+        n_groups = 1 + _joint_degrees(a, b)
     both = _Components(area=a.area - b.area, parts=a.parts - b.parts, n_groups=n_groups)
     test = _tested(both, both.area, level, bounds=UNBOUNDED)
     return {
@@ -177,6 +177,14 @@ def auroc_difference(
         "difference_high": test["high"],
         "p": test["p"],
     }
+
+
+def _joint_degrees(a: _Components, b: _Components) -> float:
+    """Degrees of freedom of two samples' variance together (Satterthwaite)."""
+    variances = np.array([(of.parts**2).sum() for of in (a, b)])
+    degrees = np.array([a.n_groups - 1, b.n_groups - 1])
+    each = (variances**2 / degrees).sum()
+    return variances.sum() ** 2 / each if each > 0 else degrees.sum()
 
 
 def auroc_table(

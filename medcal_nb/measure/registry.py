@@ -100,6 +100,8 @@ class Metric:
         is known.
     bounds : tuple of float
         Least and largest value that it can have.
+    is_endless : bool
+        Whether one answer of confidence 0 or 1 may cost endlessly much: no interval holds then.
     """
 
     name: str
@@ -108,6 +110,7 @@ class Metric:
     interval: str = "bootstrap"
     outcomes: bool = False
     bounds: tuple[float, float] = (0.0, 1.0)
+    is_endless: bool = False
 
     def resampled(
         self, confidence: FloatArray, correct: FloatArray, drawn: Resamples

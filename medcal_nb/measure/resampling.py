@@ -8,6 +8,7 @@ then serves all resamples: no row of a table is ever copied.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -30,7 +31,8 @@ NUMBERS_AT_ONCE = (
 )
 UNBOUNDED = (-np.inf, np.inf)
 TAIL = 0.025  # of the resamples, beyond which quantiles are not read off them
-GROWTH = 1.5
+GROWTH = 1.5  # of the distance beyond it, for a loss near its minimum
+PRIOR_CORRELATION = 0.5
 LEAST_P = 1e-12
 LEAST_CLIP = 1e-6
 MOST_CLIP = 0.005
@@ -159,6 +161,31 @@ def effective_number(sizes: NDArray) -> float:
     return sizes.sum() ** 2 / square if square > 0 else 0.0
 
 
+def cautious_effect(
+    seen: float, sizes: NDArray, n_known: float, n_prior: float
+) -> float:
+    r"""Design effect that is assumed where so many images show this one, never less than it.
+
+    By chance few images show none. What they show is averaged with the effect of an intraclass
+    correlation of one half, which counts as `n_prior` images,
+
+    .. math:: \max\left(d, \frac{k d + K (1 + (\bar m - 1) / 2)}{k + K}\right), \qquad
+       \bar m = \sum m_g^2 / \sum m_g
+
+    with images of m answers; k are those that show d.
+
+    Examples
+    --------
+    >>> cautious_effect(1.0, np.full(60, 5), 3, 5), cautious_effect(4.0, np.full(60, 5), 3, 5)
+    (2.25, 4.0)
+    """
+    seen = max(seen, 1.0)
+    typical = (sizes**2).sum() / sizes.sum()  # as an answer sees it
+    expected = 1 + (typical - 1) * PRIOR_CORRELATION
+    averaged = (n_known * seen + n_prior * expected) / (n_known + n_prior)
+    return float(max(seen, averaged))
+
+
 @dataclass(frozen=True)
 class Bootstrap:
     """How intervals are made: their level, the number of resamples, the seed of all of them.
@@ -280,16 +307,38 @@ def percentile_ends(
     factors: Hesterberg, The American Statistician 2015, doi:10.1080/00031305.2015.1089789.
     """
     tail = (1 - check_level(level)) / 2
-    known = draws[1:][~np.isnan(draws[1:])]
-    if not known.size:
+    known = _known(draws)
+    if not known.size or n_groups <= 1:
         return np.nan, np.nan
-    low, middle, high = np.quantile(known, [tail, 0.5, 1 - tail])
-    if low == high:
+    below, above = _distances(known, tail, n_groups)
+    if below + above == 0:
         return np.nan, np.nan
-    wider = stretch(n_groups, level)
-    below = wider * (middle - low)
-    above = wider * (high - middle)
     return within(draws[0], below, above, bounds)
+
+
+def _known(draws: FloatArray) -> FloatArray:
+    """The resamples that have a value, ascending."""
+    resampled = draws[1:]
+    return np.sort(resampled[~np.isnan(resampled)])
+
+
+def _distances(
+    known: FloatArray, tail: float, n_groups: float, growth: float = 1.0
+) -> tuple[float, float]:
+    """How far the ends at a tail probability lie below and above the estimate.
+
+    Read off the resamples as far as their TAIL; beyond it distances grow as Student's quantile
+    does, to the power `growth`.
+    """
+    seen = max(tail, TAIL)
+    low, middle, high = np.quantile(known, [seen, 0.5, 1 - seen])
+    level = 1 - 2 * seen
+    wider = stretch(n_groups, level)
+    if tail < seen:
+        degrees = n_groups - 1
+        ratio = student(1 - 2 * tail, degrees) / student(level, degrees)
+        wider *= ratio**growth
+    return wider * (middle - low), wider * (high - middle)
 
 
 def within(
@@ -325,7 +374,7 @@ def _gone(distance: float, ahead: float, behind: float) -> float:
 
 
 def two_sided_p(draws: FloatArray, *, n_groups: float) -> float:
-    """P value of "the number is 0": t with n_groups − 1 degrees, by the resamples' spread.
+    """P value of "the number is 0": below 1 − level where its interval leaves 0 out.
 
     `draws` and `n_groups` are as in `percentile_ends`, of one number. NaN where nothing varies.
     """
@@ -335,21 +384,15 @@ def two_sided_p(draws: FloatArray, *, n_groups: float) -> float:
 
 
 def p_above(draws: FloatArray, *, n_groups: float, null: float) -> float:
-    """P value against the number being above `null`, by Student's t as `two_sided_p`."""
-    from scipy.special import stdtr
+    """P value against a number being above `null`: the tail at which its interval ends there.
 
-    if n_groups <= 1:
-        return np.nan
-    below = null - draws[0]
-    spread = np.nanstd(draws[1:])
-    if not spread > 1e-12:
-        return (1 + np.sign(below)) / 2
-    error = spread * np.sqrt(n_groups / (n_groups - 1))
-    return stdtr(n_groups - 1, below / error)
+    One half where it is not above it; arguments and results as of `p_below`.
+    """
+    return _p_beyond(-draws, n_groups, -null, growth=1.0)
 
 
 def p_below(draws: FloatArray, *, n_groups: float, null: float) -> float:
-    """P value against a loss being below `null`: the level at which its interval ends there.
+    """P value against a loss being below `null`: the tail at which its interval ends there.
 
     The spread of a loss near its minimum grows with the loss, so that a loss that is small by
     chance seems well known, and a t test rejects too often, the more so the smaller the level.
@@ -366,33 +409,43 @@ def p_below(draws: FloatArray, *, n_groups: float, null: float) -> float:
     Returns
     -------
     float
-        NaN for one image; 0, ½ or 1 where no resample differs from the sample.
+        One half where it is not below `null`; NaN for one image; 0, ½ or 1 where no resample
+        differs from the sample.
+    """
+    return _p_beyond(draws, n_groups, null, growth=GROWTH)
+
+
+def _p_beyond(draws: FloatArray, n_groups: float, null: float, growth: float) -> float:
+    """The tail at which the upper end of an interval lies at the null value."""
+    if n_groups <= 1:
+        return np.nan
+    away = null - draws[0]
+    if not np.nanstd(draws[1:]) > 1e-12:
+        return (1 - np.sign(away)) / 2
+    known = _known(draws)
+
+    def left(tail: float) -> float:
+        """How far the upper end stays below the null value."""
+        return away - _distances(known, tail, n_groups, growth)[1]
+
+    return tail_of(left)
+
+
+def tail_of(left: Callable[[float], float]) -> float:
+    """The tail probability at which the end of an interval is reached; one half at the estimate.
+
+    `left` says how far the end at a tail probability stays away from the value that is tested.
     """
     from scipy.optimize import brentq
-    from scipy.special import stdtrit
 
-    if n_groups <= 1 or not np.nanstd(draws[1:]) > 1e-12:
-        return 1 - p_above(draws, n_groups=n_groups, null=null)
-    resampled = draws[1:]
-    known = np.sort(resampled[~np.isnan(resampled)])
-    shares = np.linspace(0, 1, known.size)
-
-    def end(log_tail: float) -> float:
-        """The upper end that is exceeded with this probability, less the null value."""
-        tail = np.exp(log_tail)
-        seen = max(tail, TAIL)
-        middle, high = np.interp([0.5, 1 - seen], shares, known)
-        far, near = stdtrit(n_groups - 1, [tail, seen])
-        growth = (far / near) ** GROWTH
-        wider = stretch(n_groups, 1 - 2 * seen)
-        distance = wider * (high - middle) * growth
-        return draws[0] + distance - null
-
-    least = np.log(LEAST_P)
-    most = np.log(0.5 - 1e-9)
-    if draws[0] >= null or end(least) < 0:
-        return 0.5 if draws[0] >= null else LEAST_P
-    return np.exp(brentq(end, least, most))
+    ends = np.log([LEAST_P, 0.5 - 1e-9])
+    if not left(np.exp(ends[1])) > 0:
+        return 0.5
+    if left(LEAST_P) > 0:
+        return LEAST_P
+    # bisected on the scale of logarithms: small P values have as many digits as others
+    log_tail = brentq(lambda log_tail: left(np.exp(log_tail)), *ends, xtol=1e-7)
+    return float(np.exp(log_tail))
 
 
 # --- log-odds -----------------------------------------------------------------------------

@@ -18,26 +18,23 @@ from ._check import (
     warn,
 )
 from .binned import bins_of
+from .closed import closed_interval
 from .intervals import (
     clustered_interval,
     metric_interval,
     note_few,
 )
 from .inversion import inverted_interval
-from .mover import difference_interval, ratio_interval, strata_interval
-from .ranking import auroc_test
-from .registry import METRICS, Metric, Sums
+from .registry import METRICS
 from .resampling import (
-    UNKNOWN,
     Bootstrap,
     FloatArray,
-    Interval,
     choose_clip,
     effective_number,
 )
 from .rows import image_labels, images_known, measured, parts_by
 
-SCORE_METRICS = ("accuracy", "mean_confidence", "ece", "brier", "log_loss", "auroc")
+SCORE_METRICS = ("accuracy", "mean_confidence", "ece", "brier", "auroc")
 _IMAGE = "_image"
 HEAPS = 20
 HEAPED = 0.9  # of the answers, in so few values
@@ -169,62 +166,14 @@ def scores(
             if drawn is None:  # shared by all
                 drawn = ci.of(images)
             ends = metric_interval(metric, c, y, drawn, level=ci.level)
+        elif metric.interval == "inversion":
+            cell = np.asarray(metric.sums(c, y).cell)
+            rng = ci.stream(images)
+            ends = inverted_interval(c, y, cell, ids, level=ci.level, rng=rng)
         else:
-            ends = _ends(metric, c, y, ids, ci.level, ci.stream(images))
-            ends = Interval(*np.clip(ends, *metric.bounds))
+            ends = closed_interval(metric, c, y, ids, ci.level)
         row |= {f"{name}_low": ends.low, f"{name}_high": ends.high}
     return row
-
-
-def _ends(
-    metric: Metric,
-    c: FloatArray,
-    y: FloatArray,
-    ids: NDArray[np.intp],
-    level: float,
-    rng: np.random.Generator,
-) -> Interval:
-    """The interval of a metric's kind; what it is of, its own sums say."""
-    kind = metric.interval
-    sums = metric.sums(c, y)
-    if kind == "share":
-        return _share(sums, ids, level)
-    if kind == "inversion":
-        return inverted_interval(c, y, np.asarray(sums.cell), ids, level=level, rng=rng)
-    if kind == "delong":
-        return _delong(c, y, ids, level)
-    if ids.max() == 0:
-        warn("all answers are of one image: nothing shows their sampling noise")
-        return UNKNOWN
-    if kind == "strata":
-        (if_right,) = metric.sums(c, np.ones_like(y)).features
-        (if_wrong,) = metric.sums(c, np.zeros_like(y)).features
-        return strata_interval([if_right, if_wrong], y, ids, level)
-    first, second = sums.features
-    if kind == "difference":
-        return difference_interval(first, second, ids, level)
-    return ratio_interval(first, second, ids, level)
-
-
-def _delong(
-    c: FloatArray, y: FloatArray, ids: NDArray[np.intp], level: float
-) -> Interval:
-    """The interval of an AUROC."""
-    test = auroc_test(c, y, groups=ids, level=level)
-    if np.isnan(test["p"]):
-        warn("AUROC: one image holds an outcome, or nothing varies: no interval")
-    return Interval(low=test["low"], estimate=test["auroc"], high=test["high"])
-
-
-def _share(sums: Sums, ids: NDArray[np.intp], level: float) -> Interval:
-    """Wilson's interval, by image, of a mean of 0 and 1, or of those that are counted."""
-    hits = sums.features[0]
-    if len(sums.features) > 1:
-        counted = sums.features[1] > 0
-        hits = hits[counted]
-        ids = ids[counted]
-    low, high = clustered_interval(hits, ids, level=level)
-    return Interval(low=low, estimate=hits.mean(), high=high)
 
 
 @contextmanager

@@ -99,6 +99,21 @@ def sides(
     return source, answers, notes
 
 
+def counted(answers: pd.DataFrame, column: str, source: str) -> dict[str, int]:
+    """How many values of a column are from where, by what ``source`` says; most first.
+
+    Examples
+    --------
+    >>> rows = {"correct": [True, False, None], "grade_from": ["rule", None, None]}
+    >>> counted(pd.DataFrame(rows), "correct", "grade_from")
+    {'the file': 1, 'rule': 1}
+    """
+    known = answers[answers[column].notna()].reindex(columns=[source])
+    counts = known[source].astype(object).fillna("the file").value_counts(sort=False)
+    by_number = counts.sort_index().sort_values(ascending=False, kind="stable")
+    return {str(name): int(n) for name, n in by_number.items()}
+
+
 # --- parts --------------------------------------------------------------------------------
 
 

@@ -67,13 +67,20 @@ BESIDE = """Each model on the questions that it and the models of this file both
 set and elicitation method. Difference: a − b on the questions of the pair, 95 % CIs, paired by
 image where it is known. P value (Holm): corrected for all rows. Answers of the two sources may have
 been asked for and graded in other ways."""
-METHODS = """{graded} Confidence, read as the probability that the answer is correct: {how}.
+METHODS = """Grades: {graded}. Confidence, read as the probability that the answer is correct: {how}
+({where}).
 Intervals are 95 % CIs by {unit}: Wilson's for shares and Obuchowski's for the AUROC (by answer
 DeLong's); inversion of a test for the ECE; percentile bootstrap ({n:,} resamples) for the
 others. P values of differences were corrected by Holm's method. Thresholds were certified by Learn
 then Test with exact binomial tails, on one answer of each image. Confidences of exactly 0 or 100 %
 were moved inwards (column clip) for slope, intercept and recalibration alone. Random numbers start
 from seed {seed}. Software: {software}."""
+#: Where grades may be from, in words.
+GRADED = {
+    "rule": "by rule against gold answers, whatever the confidence",
+    "a person": "by a person, where no rule decides",
+    "the file": "as the file has them",
+}
 FILES = """Every table of this page lies in tables as CSV and LaTeX, whole, the figures in figures,
 every number in report.json."""
 BIBTEX = """@misc{{medcal,
@@ -351,17 +358,18 @@ def cost(r: Judged) -> Section:
 def methods(r: Judged) -> Section:
     """What was done, as an appendix says it."""
     facts = r.facts
-    graded = "Grades are those of the file."
+    graded = "; ".join(
+        f"{GRADED.get(k, k)} ({n:,})" for k, n in facts["grade_from"].items()
+    )
     if facts["grading"]:
-        graded = (
-            "Answers were graded by rule against their gold answers, whatever their confidence: "
-            f"{facts['grading']}"
-        )
+        graded += f". {facts['grading'].removesuffix('.')}"
+    where = "; ".join(f"from {k} ({n:,})" for k, n in facts["confidence_from"].items())
     how = ", ".join(r.methods) or "the file does not name the elicitation method"
     software = ", ".join(f"{name} {text}" for name, text in facts["versions"].items())
     text = METHODS.format(
-        graded=graded,
+        graded=graded or "none",
         how=how,
+        where=where or "none",
         unit=r.unit,
         n=r.ci.n,
         seed=r.ci.seed,

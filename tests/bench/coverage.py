@@ -1,11 +1,16 @@
 """How often intervals cover the true value, in worlds where it is known.
 
+    python -m tests.bench.coverage all [--repeats 240]
     python -m tests.bench.coverage ece [--repeats 200] [--seed 2027]
         [--worlds calibrated …] [--confidences continuous discrete] [--out build/bench]
     python -m tests.bench.coverage images [--metrics brier auroc slope risk ece …]
         [--confidences continuous tens bimodal] [--images 9 23 70 398] […]
     python -m tests.bench.coverage rare [--metrics gap observed_expected brier …]
         [--confidences independent dependent reversed] [--worlds 0.95 0.98 0.995] […]
+
+*all* makes docs/coverage.csv and its table in docs/intervals.md: every interval that tables and
+reports print, in worlds where errors are many or rare (accuracy about .7 and .97), answers alone or
+five to an image of which half share one fate, confidences continuous or heaped (one in ten is 1).
 
 *ece* makes the table of docs/ece_interval.md: samples from a pool of answers, ours beside the
 percentile bootstrap by image. In all but the last two worlds gaps point one way; in those the
@@ -26,6 +31,7 @@ import warnings
 from functools import partial
 from itertools import product
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -102,14 +108,21 @@ def covered(interval, sample, repeats, true) -> dict[str, float]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         ends = np.array([interval(*sample()) for _ in range(repeats)], dtype=float)
+    return shares(ends, true)
+
+
+def shares(ends: np.ndarray, true: float) -> dict[str, float]:
+    """How often (samples, 2) ends hold the true value, and on which side they miss it."""
     low, high = ends[~np.isnan(ends[:, 0])].T
+    if not low.size:
+        return {"truth": true, "coverage": np.nan, "no_interval": 1.0}
     return {
         "truth": true,
         "coverage": ((low <= true + 1e-9) & (true - 1e-9 <= high)).mean(),
         "missed_above": (low > true).mean(),
         "missed_below": (high < true).mean(),
         "mean_width": (high - low).mean(),
-        "no_interval": 1 - low.size / repeats,
+        "no_interval": 1 - low.size / len(ends),
     }
 
 
@@ -236,9 +249,165 @@ DESIGNS = {
 }
 
 
+# --- every interval --------------------------------------------------------------------------
+
+ERRORS = ["many", "rare"]
+PER_IMAGE = {"alone": 1, "shared": 5}
+HEAPS = [0.5, 0.7, 0.8, 0.85, 0.9, 0.95, 1.0]
+HEAP_SHARES = [0.05, 0.1, 0.2, 0.15, 0.25, 0.15, 0.1]
+ANSWERS = [100, 300]
+SLOW = ["slope", "intercept"]  # of which a third of the samples is looked at
+CHECKS = 5  # that a wrong answer costs
+DIFFERENCES = ["accuracy", "gap", "brier", "brier_skill", "auroc"]
+COSTS = ["deferring", "checking_none", "saving"]
+POOL = 20_000
+
+
+class Pool(NamedTuple):
+    """Answers to sample from: confidence, and the chance of being right."""
+
+    c: np.ndarray
+    p: np.ndarray
+
+
+def pool_of(errors: str, kind: str) -> Pool:
+    """Overconfident answers, or such of which 3 % are wrong, the less the surer they are."""
+    rng = np.random.default_rng(1)
+    c = rng.beta(5, 1.3, POOL)
+    if kind == "heaped":
+        c = rng.choice(HEAPS, POOL, p=HEAP_SHARES)
+    if errors == "many":
+        return Pool(c=c, p=true_accuracy(c, 0.6, 0.0))
+    doubt = 1.1 - c
+    return Pool(c=c, p=1 - 0.03 * doubt / doubt.mean())
+
+
+def sampled(pool: Pool, n: int, per_image: int, rng) -> pd.DataFrame:
+    """Answers; half of the images share one fate, and some the confidence."""
+    images = np.arange(n) // per_image
+    chosen = rng.integers(0, POOL, n)
+    fate = rng.random(n)
+    if per_image > 1:
+        is_one = (rng.random(n) < 0.5)[images]  # (n,) whether its image is
+        fate = np.where(is_one, rng.random(n)[images], fate)
+        alike = rng.random(n) < 0.3
+        chosen = np.where(alike, chosen[images * per_image], chosen)
+    answers = pd.DataFrame({"item_id": np.arange(n), "image_id": images})
+    answers["confidence"] = pool.c[chosen]
+    answers["correct"] = (fate < pool.p[chosen]).astype(float)
+    return answers
+
+
+def other_method(pool: Pool, answers: pd.DataFrame, rng) -> pd.DataFrame:
+    """A second confidence and answer to the same questions: half of them are the first's."""
+    again = sampled(pool, len(answers), 1, rng)
+    is_new = rng.random(len(answers)) < 0.5
+    columns = ["confidence", "correct"]
+    values = np.where(is_new[:, None], again[columns], answers[columns])
+    return answers.assign(confidence=values[:, 0], correct=values[:, 1])
+
+
+def truths(pool: Pool) -> dict[str, float]:
+    """Every number on endlessly many answers."""
+    c, p = pool
+    true = {name: limit(name, c, p) for name in METRICS}
+    is_kept = c >= 1 - 1 / CHECKS - 1e-6
+    wrong = 1 - p
+    true["deferring"] = np.where(is_kept, CHECKS * wrong, 1).mean()
+    true["checking_none"] = CHECKS * wrong.mean()
+    true["saving"] = min(1.0, true["checking_none"]) - true["deferring"]
+    true["risk"] = wrong[c >= KEPT_FROM].mean()
+    for name in DIFFERENCES:
+        for design in ("paired", "two samples"):
+            true[f"{name}, {design}"] = 0.0
+    return true
+
+
+def intervals_of(pool: Pool, n: int, per_image: int, is_slow: bool, rng) -> dict:
+    """Name -> ends, of every number of one sample."""
+    ci = measure.Bootstrap(seed=int(rng.integers(2**32)), n=1000)
+    answers = sampled(pool, n, per_image, rng)
+    c = answers["confidence"].to_numpy()
+    y = answers["correct"].to_numpy()
+    images = answers["image_id"].to_numpy()
+    ends = {}
+    for name in METRICS:
+        if is_slow or name not in SLOW:
+            row = scores(inside(name, c), y, images, [name], ci)
+            ends[name] = (
+                row.get(f"{name}_low", np.nan),
+                row.get(f"{name}_high", np.nan),
+            )
+    kept = c >= KEPT_FROM
+    ends["risk"] = measure.clustered_interval(1 - y[kept], images[kept])
+    costs = measure.expected_cost_table(answers, ratios=[CHECKS], ci=ci).iloc[0]
+    for name in COSTS:
+        ends[name] = costs[f"{name}_low"], costs[f"{name}_high"]
+    two = sampled(pool, n, per_image, rng)
+    others = {
+        "paired": other_method(pool, answers, rng),
+        "two samples": two.assign(image_id=two["image_id"] + n),
+    }
+    for design, other in others.items():
+        both = pd.concat([answers.assign(arm="a"), other.assign(arm="b")])
+        table = measure.difference_table(both, "arm", metrics=DIFFERENCES, ci=ci)
+        for row in table.to_dict("records"):
+            name = f"{row['metric']}, {design}"
+            ends[name] = row["difference_low"], row["difference_high"]
+    return ends
+
+
+def every_cell(errors, images, kind, n, *, repeats, seed) -> pd.DataFrame:
+    """One row for every number."""
+    pool = pool_of(errors, kind)
+    rng = np.random.default_rng([seed, n, PER_IMAGE[images]])
+    samples = []
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        for k in range(repeats):
+            of_sample = intervals_of(pool, n, PER_IMAGE[images], k % 3 == 0, rng)
+            samples.append(of_sample)
+    rows = []
+    for name, true in truths(pool).items():
+        ends = np.array([one[name] for one in samples if name in one], dtype=float)
+        row = {"number": name, "errors": errors, "images": images}
+        row |= {"confidences": kind, "n": n, "samples": len(ends)}
+        rows.append(row | shares(ends, true))
+    return pd.DataFrame(rows)
+
+
+def as_markdown(table: pd.DataFrame) -> str:
+    """The table of docs/intervals.md: coverage with 100 and 300 answers, by world."""
+    given = table["coverage"].map("{:.3f}".format).str.lstrip("0")
+    rare = table["no_interval"] > 0.2  # of the samples have none
+    given = given.where(~rare, given + "*").where(table["no_interval"] < 1, "–")
+    wide = table.assign(text=given).pivot_table(
+        index="number",
+        columns=["errors", "images", "confidences"],
+        values="text",
+        aggfunc=" ".join,
+        sort=False,
+    )
+    heads = [", ".join(column) for column in wide]
+    lines = ["| | " + " | ".join(heads) + " |", "|---" * (1 + len(heads)) + "|"]
+    for name, row in wide.iterrows():
+        lines.append(f"| {name.replace('_', ' ')} | " + " | ".join(row) + " |")
+    return "\n".join(lines)
+
+
+def every_interval(repeats: int, seed: int, to: Path) -> None:
+    """All cells, written after each."""
+    tables = []
+    for cell in product(ERRORS, PER_IMAGE, ["continuous", "heaped"], ANSWERS):
+        tables.append(every_cell(*cell, repeats=repeats, seed=seed))
+        table = pd.concat(tables, ignore_index=True)
+        table.to_csv(to, index=False, float_format="%.4g")
+    print(as_markdown(table))
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("design", choices=DESIGNS)
+    parser.add_argument("design", choices=["all", *DESIGNS])
     for name in ("--metrics", "--confidences", "--worlds"):
         parser.add_argument(name, nargs="+")
     parser.add_argument("--images", nargs="+", type=int)
@@ -247,6 +416,10 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("build/bench"))
     options = parser.parse_args()
     options.out.mkdir(parents=True, exist_ok=True)
+    if options.design == "all":
+        to = options.out / "coverage.csv"
+        every_interval(options.repeats, options.seed, to)
+        return
     cell, names, kinds, worlds, sizes = DESIGNS[options.design]
     rows = []
     for one in product(

@@ -173,6 +173,21 @@ def test_a_gate_fails_where_an_interval_does_not_keep_it(medcal, table):
         assert words in err
 
 
+def test_what_has_no_interval_keeps_no_limit(medcal, table):
+    """The log loss of answers that are said to be certain."""
+    answers = pd.read_csv(table)
+    answers.loc[0, "p"] = 1.0
+    answers.to_csv("certain.csv", index=False)
+    gate = ("--by", "", "--require", "log_loss < 99")
+    assert medcal("score", table, *gate)[0] == 0
+    code, out, err = medcal("score", "certain.csv", *gate)
+    assert code == 1
+    assert "no limit of log_loss is kept, as it has no interval here" in err
+    assert "confidence 0 or 1 costs has no bound" in err
+    assert "log loss" in out
+    assert "log" not in medcal("score", "certain.csv")[1]
+
+
 def test_what_is_ungraded_stands_between_bounds_and_counts_against_a_gate(
     medcal, table
 ):

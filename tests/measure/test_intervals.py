@@ -116,8 +116,41 @@ def test_shares_at_their_edges():
 
 def test_two_groups_are_worth_less_than_their_items():
     grades, groups = [1, 1, 1, 0, 1, 0, 0, 0], [0, 0, 0, 0, 1, 1, 1, 1]
-    # k - m p is 1 and -1: deff = 2 · 7 · 2 / (8² · ¼)
-    worth = 8 / 1.75 * (stdtrit(7, 0.975) / stdtrit(1, 0.975)) ** 2
+    # k - m p is 1 and -1: deff = 2 · 7 · 2 / (8² · ¼) = 1.75; one half correlated it would be 2.5,
+    # which counts as five groups
+    effect = (2 * 1.75 + 5 * 2.5) / 7
+    worth = 8 / effect * (stdtrit(7, 0.975) / stdtrit(1, 0.975)) ** 2
     low, high = measure.wilson_interval(worth / 2, worth)
     interval = measure.clustered_interval(grades, groups)
     assert interval == pytest.approx((float(low), float(high)))
+
+
+def test_groups_alike_through_and_through_are_worth_one_item_each():
+    """What is seen is more than what is assumed: nothing is taken off it."""
+    grades, groups = (
+        np.repeat([1, 1, 0, 1, 0, 1, 1, 1, 1, 1], 5),
+        np.repeat(range(10), 5),
+    )
+    # deff = 10/9 · 49 · 25 · 1.6 / (50² · 0.16)
+    effect = 10 / 9 * 49 * 25 * 1.6 / 400
+    worth = 50 / effect * (stdtrit(49, 0.975) / stdtrit(9, 0.975)) ** 2
+    low, high = measure.wilson_interval(0.8 * worth, worth)
+    interval = measure.clustered_interval(grades, groups)
+    assert interval == pytest.approx((float(low), float(high)))
+
+
+def test_few_errors_are_not_taken_for_independent():
+    """Three errors on three of sixty images of five: the effect is (3 + 5 · 3) / 8, not 1."""
+    y = np.ones(300)
+    y[[0, 50, 100]] = 0
+    seen = np.bincount(np.repeat(range(60), 5), y - 0.99)
+    effect = 60 / 59 * (seen**2).sum() * 299 / (300**2 * 0.99 * 0.01)
+    assert effect < 1.05
+    worth = 300 / ((3 * max(effect, 1) + 5 * 3) / 8)
+    worth *= (stdtrit(299, 0.975) / stdtrit(59, 0.975)) ** 2
+    low, high = measure.wilson_interval(0.99 * worth, worth)
+    interval = measure.clustered_interval(y, np.repeat(range(60), 5))
+    assert interval == pytest.approx((float(low), float(high)))
+    # errors or right answers: the rarer counts
+    flipped = measure.clustered_interval(1 - y, np.repeat(range(60), 5))
+    assert flipped == pytest.approx((1 - high, 1 - low))

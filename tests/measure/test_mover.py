@@ -31,6 +31,90 @@ def test_they_hold_where_errors_are_rare(name, kind, world, size):
     assert row["coverage"] > 0.93 - 0.038
 
 
+@pytest.mark.parametrize("kind", ["continuous", "heaped"])
+def test_they_hold_where_few_errors_share_images(kind):
+    """Accuracy .97, images of five of which half share one fate: .86 to .89 without a prior."""
+    pool = coverage.pool_of("rare", kind)
+    true = coverage.truths(pool)
+    rng = np.random.default_rng(3)
+    names = ["accuracy", *NAMES]
+    covered = dict.fromkeys(names, 0)
+    for _ in range(200):
+        rows = coverage.sampled(pool, 300, 5, rng)
+        row = measure.metrics_table(rows, by=[], metrics=names).iloc[0]
+        for name in names:
+            low, high = row[f"{name}_low"], row[f"{name}_high"]
+            covered[name] += low <= true[name] <= high
+    # the bar is 0.93; two Monte-Carlo errors of a 95 % share over 200 repeats are 0.031
+    assert min(covered.values()) / 200 > 0.93 - 0.031, covered
+
+
+@pytest.mark.parametrize("per_image", [1, 5])
+def test_differences_and_costs_hold_where_errors_are_rare(per_image):
+    """Two samples of 100 answers, three of which are wrong; the bootstrap's .83 to .92."""
+    pool = coverage.pool_of("rare", "heaped")
+    true = coverage.truths(pool)
+    rng = np.random.default_rng(4)
+    covered = dict.fromkeys(["gap", "brier", "deferring", "saving"], 0)
+    for _ in range(120):
+        one, other = (coverage.sampled(pool, 100, per_image, rng) for _ in range(2))
+        other["image_id"] += 100
+        both = pd.concat([one.assign(arm="a"), other.assign(arm="b")])
+        how = {"metrics": ["gap", "brier"]}
+        table = measure.difference_table(both, "arm", **how)
+        for row in table.to_dict("records"):
+            within = row["difference_low"] <= 0 <= row["difference_high"]
+            covered[row["metric"]] += within
+            # one construction: the P value says what the interval says
+            assert (row["p"] > 0.05) == within
+        costs = measure.expected_cost_table(one, ratios=[5]).iloc[0]
+        for name in ("deferring", "saving"):
+            low, high = costs[f"{name}_low"], costs[f"{name}_high"]
+            covered[name] += low <= true[name] <= high
+    # two Monte-Carlo errors of a 95 % share over 120 repeats are 0.04
+    assert min(covered.values()) / 120 > 0.93 - 0.04, covered
+
+
+def test_a_paired_difference_by_hand(rng):
+    """Newcombe's: the distances of Wilson's ends, and the correlation of the outcomes."""
+    y = (rng.random(200) < 0.7).astype(float)
+    z = np.where(rng.random(200) < 0.2, 1 - y, y)
+    rows = pd.DataFrame({"item_id": range(200), "confidence": 0.5})
+    both = pd.concat([rows.assign(arm="a", correct=y), rows.assign(arm="b", correct=z)])
+    (row,) = measure.difference_table(both, "arm", metrics=["accuracy"]).to_dict(
+        "records"
+    )
+    correlation = np.corrcoef(y, z)[0, 1]
+    # seen on so many images with the rarer outcome, of all that there are in both
+    wrong = 2 - y - z
+    images = wrong.sum() ** 2 / (wrong**2).sum()
+    correlation *= images / (images + 2)
+    ends = []
+    for outcome in (y, z):
+        low, high = measure.wilson_interval(outcome.sum(), 200)
+        ends.append((outcome.mean() - low, high - outcome.mean()))
+    (a_down, a_up), (b_down, b_up) = ends
+    difference = y.mean() - z.mean()
+    low = np.sqrt(a_down**2 + b_up**2 - 2 * correlation * a_down * b_up)
+    high = np.sqrt(a_up**2 + b_down**2 - 2 * correlation * a_up * b_down)
+    seen = row["difference_low"], row["difference_high"]
+    assert seen == pytest.approx((difference - low, difference + high))
+
+
+def test_log_loss_has_no_interval_where_an_answer_is_said_to_be_certain(sample):
+    c, y = sample
+    low, high = interval("log_loss", c, y)
+    assert low < measure.log_loss(c, y) < high
+    for certain in (0.0, 1.0):
+        c[7] = certain
+        with pytest.warns(MeasureWarning, match="confidence 0 or 1 costs has no bound"):
+            assert np.isnan(interval("log_loss", c, y)).all()
+    assert measure.log_loss(c, y) > 0
+    assert "log_loss" not in measure.metrics_table(
+        pd.DataFrame({"confidence": c, "correct": y}), by=[]
+    )
+
+
 def interval(name, c, y, images=None):
     rows = pd.DataFrame({"confidence": c, "correct": y})
     if images is not None:

@@ -99,12 +99,26 @@ def test_ends_within_bounds_are_those_of_the_log_odds():
 
 
 def test_p_values_are_those_of_a_t_test():
+    """Of resamples without skewness."""
     rng = np.random.default_rng(5)
     x = rng.normal(0.6, 1, size=15)
-    draws = Resamples(np.arange(15), 20_000, rng).counts @ x / 15
+    away = rng.normal(0, x.std() / np.sqrt(15), 20_000)
+    draws = x.mean() + np.concatenate([[0.0], away, -away])
     expected = stats.ttest_1samp(x, 0)
     assert two_sided_p(draws, n_groups=15) == pytest.approx(expected.pvalue, rel=0.1)
     assert np.isnan(two_sided_p(draws, n_groups=1))
+
+
+@pytest.mark.parametrize("level", [0.5, 0.9, 0.95, 0.99, 0.999])
+def test_an_interval_and_its_p_value_never_disagree(level):
+    """Also of skewed resamples, beyond their tail, and whichever side the number is on."""
+    rng = np.random.default_rng(8)
+    skewed = np.append(0.0, rng.chisquare(2, 1000) - 1.5)
+    low, high = percentile_ends(skewed, level=level, n_groups=20)
+    for end in (low, high):
+        assert two_sided_p(skewed - end, n_groups=20) == pytest.approx(1 - level)
+        assert two_sided_p(end - skewed, n_groups=20) == pytest.approx(1 - level)
+    assert two_sided_p(skewed, n_groups=20) == 1
 
 
 def test_p_values_against_a_margin_are_those_of_the_ends_of_intervals():
@@ -117,7 +131,7 @@ def test_p_values_against_a_margin_are_those_of_the_ends_of_intervals():
         tail = (1 - level) / 2
         assert below(even, null=float(high)) == pytest.approx(tail)
         above = p_above(even, n_groups=40, null=float(low))
-        assert above == pytest.approx(tail, rel=0.1)
+        assert above == pytest.approx(tail)
     skewed = np.append(1.0, rng.chisquare(1, 4000))
     high = float(percentile_ends(skewed, n_groups=40)[1])
     assert below(skewed, null=high) == pytest.approx(0.025)

@@ -288,7 +288,6 @@ def points(
     y: str,
     *,
     hue: str | None = None,
-    fill: str | None = None,
     diagonal: str = "",
     ax: Axes | None = None,
 ) -> Axes:
@@ -297,24 +296,19 @@ def points(
     Parameters
     ----------
     table : DataFrame
-        Columns `x`, `y`, `hue` and `fill`.
+        Columns `x`, `y` and `hue`.
     x, y, hue : str
         Columns: the two numbers, and what has a colour and a mark of its own.
-    fill : str, optional
-        Column whose first level has whole marks, the second open ones.
     diagonal : str
         What is written of the line on which both are equal; both are then shares, in a square.
     ax : Axes, optional
         Where to draw; the current axes if not given.
     """
     ax = ax or plt.gca()
-    kinds = _kinds(table, fill)
     for level, rows, colour, mark in _levels(table, hue):
-        for kind, style in kinds.items():
-            part = rows[rows[fill] == kind] if fill else rows
-            name = label_of(level, hue) if hue and len(part) else None
-            how: dict[str, Any] = {"color": colour, "fillstyle": style, "label": name}
-            ax.plot(part[x], part[y], mark, ms=3.5, clip_on=False, zorder=2, **how)
+        name = label_of(level, hue) if hue else None
+        how: dict[str, Any] = {"color": colour, "label": name, "clip_on": False}
+        ax.plot(rows[x], rows[y], mark, ms=3.5, zorder=2, **how)
     if diagonal:
         ax.plot([0, 1], [0, 1], "--", color=GREY, lw=0.9, zorder=1, label=diagonal)
         ticks = np.linspace(0, 1, 6)
@@ -322,7 +316,7 @@ def points(
         ax.set(xlim=ends, ylim=ends, xticks=ticks, yticks=ticks, aspect="equal")
     _name_axis(ax.xaxis, x)
     _name_axis(ax.yaxis, y)
-    _record(ax, table, x=x, y=y, hue=hue, fill=fill)
+    _record(ax, table, x=x, y=y, hue=hue)
     return ax
 
 

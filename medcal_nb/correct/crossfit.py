@@ -182,8 +182,8 @@ def answer_costs(
     >>> answers = example_answers(900, strategies=["verbalized"])
     >>> sides = answers.query("domain == 'general'"), answers.query("domain == 'medical'")
     >>> costs = answer_costs(*sides, rng=np.random.default_rng(0))
-    >>> round(costs["cost"].mean(), 3)
-    0.054
+    >>> round(float(costs["cost"].mean()), 3)
+    0.055
     """
     table = corrected(source, target, method=method, rng=rng)
     table["loss"] = (table["confidence"] - table["correct"].astype(float)) ** 2

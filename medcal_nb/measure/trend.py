@@ -49,9 +49,10 @@ def group_means(
     pandas.DataFrame
         One row a group:
 
-        - the `kind` column and the `group` column
+        - the `group` column; where kinds are asked for, theirs before it
         - n, n_images: answers and images
-        - accuracy and the `value` column: their means
+        - accuracy: share of right answers
+        - the `value` column: its mean
         - accuracy_var, covariance: of the two means, by image; NaN for a single image
 
     Examples
@@ -59,7 +60,7 @@ def group_means(
     >>> from medcal_nb.measure import example_answers
     >>> means = group_means(example_answers(), "confidence", "domain")
     >>> means[["domain", "n", "accuracy", "confidence"]].round(2).to_numpy().tolist()
-    [['general', 400, 0.79, 0.79], ['medical', 400, 0.65, 0.84]]
+    [['general', 200, 0.76, 0.77], ['medical', 200, 0.56, 0.76]]
     """
     columns = [group] if kind is None else [kind, group]
     rows = []
@@ -132,8 +133,8 @@ def accuracy_trend_table(
         - n: answers
         - accuracy_min, accuracy_max, value_min, value_max: of groups
         - reliability: share of the spread of accuracies (within kinds) that is not noise
-        - accuracy_slope: with _low, _high; NaN where the reliability is below 0.5, and of fewer than
-          6 groups
+        - accuracy_slope: with _low, _high; NaN where the reliability is below 0.5, and with fewer
+          than 6 groups
         - accuracy_slope_as_measured: by least squares, with the noise in it
         - offset: of groups not of the reference, at equal accuracy, with _low, _high; NaN without
           `kind`
@@ -157,7 +158,7 @@ def accuracy_trend_table(
     >>> trend = accuracy_trend_table(table, "confidence", "subject")
     >>> trend[["n_groups", "accuracy_slope"]].round(2)
        n_groups  accuracy_slope
-    0        12             0.5
+    0        12            0.46
     """
     parts_by(graded[:0], [value, "correct", group, *([] if kind is None else [kind])])
     if kind is not None:

@@ -260,7 +260,7 @@ def lines(
     for level, rows, colour, mark in _levels(table, hue):
         for k, (kind, style) in enumerate(kinds.items()):
             part = rows[rows[fill] == kind] if fill else rows
-            part = part.sort_values(x)
+            part = part.sort_values(x, kind="stable")
             ax.errorbar(
                 part[x],
                 part[y],

@@ -39,6 +39,7 @@ STATISTICS = (
     "ends",
     "methods",
     "plan",
+    "retained",
     "rule",
     "trials",
     "watch",

@@ -40,7 +40,7 @@ def write_undecided(answers: pd.DataFrame, to: PathLike) -> list[str]:
 
     Examples
     --------
-    >>> table = {"item_id": [1, 2], "answer": ["left lung", "no"], "gold": ["lung", "no"]}
+    >>> table = {"item_id": [1, 2], "answer": ["an opacity", "no"], "gold": ["lung", "no"]}
     >>> pd.DataFrame(table | {"confidence": 0.9}).to_csv("mine.csv", index=False)
     >>> from medcal_nb.answers import load_answers
     >>> write_undecided(load_answers("mine.csv"), "mine.csv")  # doctest: +ELLIPSIS

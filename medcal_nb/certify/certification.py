@@ -64,7 +64,7 @@ class Certification:
         The table of answers; ledger, sheet, sittings and threshold lie beside it.
     answers : pandas.DataFrame
         As of `load_answers`; each model and elicitation method has a certificate.
-    risk, delta, budget
+    risk, delta, budget, starts
         As in `certify_methods`; the budget is of all grades together. None: what the ledger was
         begun with.
     rows : str
@@ -98,6 +98,7 @@ class Certification:
         risk: float | None = None,
         delta: float | None = None,
         budget: int | None = None,
+        starts: list[int] | None = None,
         rows: str = "",
         read_only: bool = False,
     ) -> None:
@@ -108,7 +109,7 @@ class Certification:
         self.ledger.require_whole()
         if not self.ledger.entries:
             _require_no_remains(self.places)
-        said = {"risk": risk, "delta": delta, "budget": budget}
+        said = {"risk": risk, "delta": delta, "budget": budget, "starts": starts}
         wanted = {name: value for name, value in said.items() if value is not None}
         self.plan = plan_of(self.ledger, self.pool, file, wanted, rows)
         take_grades_of_file(self.ledger, self.pool, file)
@@ -147,6 +148,7 @@ class Certification:
             risk=self.plan["risk"],
             delta=self.plan["delta"],
             budget=self.plan["budget"],
+            starts=self.plan["starts"],
             by=METHOD,
             seed=self.plan["seed"],
             batch=batch,
@@ -213,7 +215,7 @@ def threshold_of(ledger: Ledger, stand: MethodCertificates) -> dict[str, Any]:
     table = stand.table.sort_values("coverage", ascending=False, kind="stable")
     first, *others = _plain(table)
     plan = ledger.entries[0]
-    fixed = {name: plan[name] for name in ("risk", "delta", "budget", "seed", "pool")}
+    fixed = {name: plan[name] for name in ("risk", "budget", "seed", "pool")}
     # of several methods, delta is each one's part
     return {
         "ledger": ledger.path.name,

@@ -22,6 +22,7 @@ class MethodCertificates(NamedTuple):
 
     next: NDArray[np.intp]
     table: pd.DataFrame
+    samples: Sequence[NDArray[np.intp]] = ()
 
 
 def certify_methods(
@@ -68,13 +69,14 @@ def certify_methods(
     MethodCertificates
         - next: positions of rows to grade now, one row an answer, the methods in turn
         - table: one row a method, described below
+        - samples: of each method the positions of the rows that certified its threshold
 
         - the `by` columns
         - n_pool: its answers
         - delta: δ / k
-        - the fields of `certify`, but for next: threshold, coverage, n_graded, n, errors, state,
-          sentence, starts, group, group_graded, group_errors, group_allowed, group_horizon,
-          p_value, cases_needed
+        - threshold, coverage, n_graded, n, errors, state, sentence, starts, group, group_graded,
+          group_errors, group_allowed, group_horizon, p_value, cases_needed, cases_rate: as in
+          `certify`
 
     Raises
     ------
@@ -105,15 +107,17 @@ def certify_methods(
     rule = Rule(risk, each, budget, starts)
     rows = []
     asked = []
+    samples = []
     for key, part in parts:
         stand = _of_method(part, order, rule, seed=seed, batch=batch)
         row = key | {"n_pool": len(part), "delta": each} | stand._asdict()
         following = part.iloc[row.pop("next")]
+        samples.append(part["row"].to_numpy(np.intp)[row.pop("sample")])
         rows.append(row)
         asked.append(following.assign(turn=np.arange(len(following))))
     in_turn = pd.concat(asked).sort_values("turn", kind="stable")
     once = in_turn.drop_duplicates("graded")["row"].to_numpy(np.intp)
-    return MethodCertificates(next=once, table=pd.DataFrame(rows))
+    return MethodCertificates(next=once, table=pd.DataFrame(rows), samples=samples)
 
 
 def _of_method(

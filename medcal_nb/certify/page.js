@@ -166,8 +166,11 @@ byId("own").addEventListener("submit", (event) => {
 });
 addEventListener("keydown", (event) => {
   if (event.ctrlKey || event.metaKey || event.altKey || event.target.matches("input")) return;
-  if (event.key.toLowerCase() === "b") back();
-  else if (event.key in WORDS) grade(event.key);
+  const isBack = event.key.toLowerCase() === "b";
+  if (!isBack && !(event.key in WORDS)) return;
+  event.preventDefault(); // the key is no letter of a field that is shown next
+  if (isBack) back();
+  else grade(event.key);
 });
 byId("most").textContent = test.budget_in_all - test.n_known;
 const last = stored("who");

@@ -111,10 +111,10 @@ class _Test(NamedTuple):
         for sequence in self.sequences:
             order = [number[case] for case in sequence["order"]]
             sequences.append(sequence | {"order": order})
-        known = {
-            number[case]: self.known[case] for case in number if case in self.known
-        }
-        return {"sequences": sequences, "known": known, **self.constants}
+        grades = {}
+        for name, known in (("known", self.known), ("of_table", self.of_table)):
+            grades[name] = {number[k]: known[k] for k in number if k in known}
+        return {"sequences": sequences, **grades, **self.constants}
 
 
 def test_of(run: Certification) -> _Test:
@@ -133,7 +133,12 @@ def test_of(run: Certification) -> _Test:
     items = table.drop_duplicates("item").sort_values("item")
     order = order_of_grading(items["image"], len(items), plan["seed"])
     parts = parts_by(table, METHOD)
-    rule = Rule(plan["risk"], plan["delta"] / len(parts), plan["budget"])
+    rule = Rule(
+        risk=plan["risk"],
+        delta=plan["delta"] / len(parts),
+        budget=plan["budget"],
+        starts=plan["starts"],
+    )
     sequences = []
     for _, part in parts:
         place = pd.Series(np.arange(len(part)), part["item"])
@@ -145,7 +150,6 @@ def test_of(run: Certification) -> _Test:
             float((of_all >= group.lowest).mean()) for group in design.groups()
         ]
         sequences.append(sequence)
-    _leave_unasked_out(sequences)
     graded = table[table["correct"].notna()]
     rows = dict(zip(table["graded"], table["row"], strict=True))
     of_table = {case: run.grades_of_table[row] for case, row in rows.items()}
@@ -167,22 +171,8 @@ def test_of(run: Certification) -> _Test:
     )
 
 
-def _leave_unasked_out(sequences: list[dict[str, Any]]) -> None:
-    """Leave out what no method asks; an answer that another one asks is of the budget, too."""
-    asked = set()
-    for one in sequences:
-        pairs = zip(one["order"], one["first"], strict=True)
-        asked |= {case for case, first in pairs if first >= 0}
-    for one in sequences:
-        pairs = zip(one["order"], one["first"], strict=True)
-        stays = [(case, first) for case, first in pairs if case in asked]
-        never = len(one["groups"])
-        one["order"] = [case for case, _ in stays]
-        one["first"] = [first if first >= 0 else never for _, first in stays]
-
-
 def _sequence(design: Design, cases: np.ndarray) -> dict[str, Any]:
-    """Order, groups and allowances of one method; an answer that is never asked has no group."""
+    """Order, groups and allowances of one method, of the answers that it may ask."""
     first = np.full(cases.size, -1)
     groups = []
     n_begun = 0
@@ -197,7 +187,12 @@ def _sequence(design: Design, cases: np.ndarray) -> dict[str, Any]:
             steps.append((allowed.searchsorted(errors) + 1).tolist())
         horizon = group.sample.size
         groups.append({"horizon": horizon, "opens": group.opens, "steps": steps})
-    return {"order": cases.tolist(), "first": first.tolist(), "groups": groups}
+    is_asked = first >= 0
+    return {
+        "order": cases[is_asked].tolist(),
+        "first": first[is_asked].tolist(),
+        "groups": groups,
+    }
 
 
 def _cases(run: Certification, rows: list[int]) -> tuple[list[dict], str]:

@@ -12,8 +12,8 @@ from medcal_nb.errors import MedcalError
 
 #: Version of regions and tests: what was begun with another one is not gone on with.
 RULE = 3
-_USUAL = {"delta": 0.1, "budget": 400}
-_NAMES = ("risk", *_USUAL)
+USUAL: dict[str, Any] = {"delta": 0.1, "budget": 400, "starts": None}
+_NAMES = ("risk", *USUAL)
 _ORDINALS = {2: "second", 3: "third", 4: "fourth", 5: "fifth"}
 
 
@@ -31,7 +31,7 @@ def plan_of(
     file : path
         Where they are.
     wanted : dict
-        ``risk``, ``delta`` and ``budget``, as far as they are said.
+        ``risk``, ``delta``, ``budget`` and ``starts``, as far as they are said.
     rows : str
         The query by which the answers were taken from their table.
 
@@ -66,7 +66,7 @@ def plan_of(
         raise _refused(ledger, pool, file, this, _altered(ledger, pool))
     for name, value in wanted.items():
         if value != plan[name]:
-            why = f"was begun with {name}={plan[name]:g}, not {value:g}"
+            why = f"was begun with {name}={_shown(plan[name])}, not {_shown(value)}"
             raise _refused(ledger, pool, file, this, why)
     return plan
 
@@ -80,7 +80,7 @@ def _begun(
             f"{file}: to be begun: say --risk, the share of wrong answers that you accept among "
             "those that pass, such as 0.1"
         )
-    plan = _USUAL | wanted
+    plan = USUAL | wanted
     marks = marks_of(pool)
     for path in sorted(file.parent.glob("*.certificate.jsonl")):
         other = Ledger(path)
@@ -115,7 +115,14 @@ def plans_on(ledger: Ledger) -> list[tuple]:
 
 
 def _signature(plan: Entry) -> tuple:
-    return (*(plan[name] for name in _NAMES), plan["pool"])
+    starts = tuple(plan["starts"] or ())
+    return (plan["risk"], plan["delta"], plan["budget"], starts, plan["pool"])
+
+
+def _shown(value: float | list[int] | None) -> str:
+    if isinstance(value, list):
+        return ",".join(map(str, value))
+    return "usual" if value is None else f"{value:g}"
 
 
 def _refused(

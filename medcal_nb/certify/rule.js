@@ -58,10 +58,7 @@ function standOf(sequence, gradeOf, rule) {
     const steps = group.steps[open - 1];
     const isCut = !reach || allowedAfter(reach, steps) < 0;
     const { ends, next } = isCut ? { ends: "failed" } : look(sample, reach, steps, gradeOf, looked, rule);
-    if (ends === "open") {
-      const graded = sequence.order.filter((k) => gradeOf(k) !== undefined);
-      return graded.length < rule.budget ? { passed, next } : { passed };
-    }
+    if (ends === "open") return looked.size < rule.budget ? { passed, next } : { passed };
     if (ends === "passed") passed = number;
     else open = 0;
   }

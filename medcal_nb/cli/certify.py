@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from medcal_nb.cli._app import app, note, say
+from medcal_nb.cli._app import app, note, say, split_names
 from medcal_nb.cli.answers import Columns, _explained, _named
 from medcal_nb.errors import MedcalError
 
@@ -49,6 +49,13 @@ def certify(
         int | None,
         typer.Option(min=1, help="Grade at most so many answers; 400 if left out."),
     ] = None,
+    starts: Annotated[
+        str,
+        typer.Option(
+            metavar="N,N",
+            help="Begin tests at so many of the most confident answers, as --plan says.",
+        ),
+    ] = "",
     batch: Annotated[
         int | None,
         typer.Option(
@@ -62,6 +69,29 @@ def certify(
             metavar="QUERY", help="Take the models and methods where it holds."
         ),
     ] = "",
+    plan: Annotated[
+        bool,
+        typer.Option(
+            "--plan", help="Say what can be expected, before a grade; begin nothing."
+        ),
+    ] = False,
+    wrong: Annotated[
+        float | None,
+        typer.Option(
+            min=0,
+            max=1,
+            help="For --plan, suppose that of the most confident fifth this share is wrong.",
+        ),
+    ] = None,
+    accuracy: Annotated[
+        float | None,
+        typer.Option(
+            min=0, max=1, help="For --plan, suppose that of all this share is right."
+        ),
+    ] = None,
+    seconds: Annotated[
+        float, typer.Option(min=0, help="For --plan, so long a grade takes.")
+    ] = 30,
     page: Annotated[
         bool,
         typer.Option(
@@ -109,8 +139,17 @@ def certify(
         if check:
             _say_check(*replay(file, answers))
             return
+        if plan:
+            _say_plan(answers, delta, budget, wrong, accuracy, seconds)
+            return
         run = Certification(
-            file, answers, risk=risk, delta=delta, budget=budget, rows=rows
+            file,
+            answers,
+            risk=risk,
+            delta=delta,
+            budget=budget,
+            starts=_numbers(starts),
+            rows=rows,
         )
         stand = run.stand(batch or BATCH)
     for name, n in run.n_of_sittings.items():
@@ -142,6 +181,46 @@ def _answers_of(file: Path, columns: list[str] | None, rows: str) -> "pd.DataFra
     return select(answers, rows) if rows else answers
 
 
+def _numbers(text: str) -> list[int] | None:
+    """Numbers of a list written with commas; None without any."""
+    names = split_names(text)
+    if not all(name.isdecimal() for name in names):
+        raise MedcalError(f"--starts {text}: write whole numbers, such as 77,248")
+    return sorted({int(name) for name in names}) or None
+
+
+def _say_plan(
+    answers: "pd.DataFrame",
+    delta: float | None,
+    budget: int | None,
+    wrong: float | None,
+    accuracy: float | None,
+    seconds: float,
+) -> None:
+    """Print what can be expected of a certificate, by allowed risk."""
+    from medcal_nb.certify.plans import USUAL
+    from medcal_nb.certify.pool import METHOD, pool_of
+    from medcal_nb.certify.result import plan_lines, plan_of_pool
+
+    supposed, table = plan_of_pool(
+        pool_of(answers),
+        delta=delta or USUAL["delta"],
+        budget=budget or USUAL["budget"],
+        wrong=wrong,
+        accuracy=accuracy,
+        seconds=seconds,
+    )
+    parts = table.groupby(METHOD, sort=False)
+    for line, (_, part) in zip(supposed, parts, strict=True):
+        say(line)
+        for text in plan_lines(part):
+            say(f"  {text}")
+    say(
+        "Simulated, by what was supposed (--wrong, --accuracy); what comes may be otherwise. "
+        "Choose one risk and begin: medcal certify FILE --risk R"
+    )
+
+
 def _say_check(faults: list[str], facts: list[str]) -> None:
     """Print what a ledger holds and what was altered; exit with 1 where something was."""
     for fact in facts:
@@ -158,6 +237,7 @@ def _say_stand(
 ) -> None:
     """Print where grading stands, a line a method, and at the end what may be quoted."""
     from medcal_nb.certify.graders import agreements
+    from medcal_nb.certify.result import worth_of
 
     table = stand.table
     budget = run.plan["budget"]
@@ -183,6 +263,8 @@ def _say_stand(
         say(f"or grade all in one sitting: medcal certify {file} --page")
         return
     for sentence in table["sentence"]:
+        say(sentence)
+    for sentence in worth_of(stand, run.pool, run.grades, run.plan["risk"]):
         say(sentence)
     if len(table) > 1:
         say(

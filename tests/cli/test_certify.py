@@ -411,3 +411,77 @@ def test_a_damaged_threshold_or_ledger_is_said_so(medcal, use, text):
         assert code in (1, 2)
         assert "unforeseen" not in err
         assert "line 1" in out + err or "bring the ledger back" in err, (out, err)
+
+
+def test_a_plan_is_said_before_a_grade_and_begins_nothing(medcal, pool):
+    words = ["--wrong", 0.02, "--accuracy", 0.85]
+    code, out, _ = medcal("certify", "mine.csv", "--plan", *words)
+    assert code == 0
+    assert "300 cases; supposed that of the most confident fifth 2.0% are wrong" in out
+    for least in (230, 114, 45, 22, 11):
+        assert f"takes {least} answers without an error" in out
+    # without a guess: as if the confidences were right
+    top = pool["confidence"].nlargest(60)
+    out = medcal("certify", "mine.csv", "--plan")[1]
+    assert f"{1 - top.mean():.1%} are wrong and of all" in out
+    assert not list(Path().glob("*.jsonl"))
+
+
+def test_starts_are_declared_and_another_choice_is_another_plan(medcal, pool):
+    medcal("certify", "mine.csv", *PLAN, "--starts", "40,22")
+    assert ledger()[0]["starts"] == [22, 40]
+    err = medcal("certify", "mine.csv", "--starts", "30")[2]
+    assert "was begun with starts=22,40, not 30: second plan" in err
+    assert "write whole numbers" in medcal("certify", "mine.csv", "--starts", "x")[2]
+
+
+def test_what_is_right_missed_and_over_called_is_said(medcal, pool):
+    graded = pool.rename(columns={"right": "correct"})
+    graded["answer"] = np.where(np.arange(300) % 3 > 0, "yes", "no")
+    graded.to_csv("mine.csv")
+    out = medcal("certify", "mine.csv", "--risk", 0.2)[1]
+    known = json.loads(Path("mine.threshold.json").read_text("utf-8"))
+    n, errors = known["n"], known["errors"]
+    assert f"{n} drawn at random were graded: {1 - errors / n:.0%} (95 % CI" in out
+    assert "the rest missed" in out
+    assert "the rest over-called" in out
+    assert "costs less than 5 checks" in out
+
+
+def test_of_a_table_that_is_graded_in_part_the_rest_is_asked(medcal, pool):
+    graded = pool.rename(columns={"right": "correct"}).astype({"correct": "Int64"})
+    whole = graded.copy()
+    Path("whole").mkdir()
+    whole.to_csv("whole/mine.csv")
+    medcal("certify", "whole/mine.csv", *PLAN)
+    graded.loc[graded.index[::2], "correct"] = pd.NA
+    graded.to_csv("mine.csv")
+    out = medcal("certify", "mine.csv", *PLAN, "--batch", 1)[1]
+    for _ in range(60):
+        if "run this again" not in out:
+            break
+        rows = sheet()
+        assert set(rows["item_id"]) <= set(graded.index[::2])
+        fill(rows, pool).to_csv(SHEET, index=False)
+        out = medcal("certify", "mine.csv", "--batch", 1)[1]
+    ends = [
+        json.loads(Path(p, "mine.threshold.json").read_text()) for p in ("", "whole")
+    ]
+    assert ends[0]["threshold"] == ends[1]["threshold"]
+    assert ends[0]["n_graded"] == ends[1]["n_graded"]
+
+
+def test_a_run_that_is_killed_loses_no_grade(medcal, pool):
+    """Killed after each write in turn, the next run goes on as if nothing had been."""
+    medcal("certify", "mine.csv", *PLAN)
+    fill(sheet(), pool).to_csv(SHEET, index=False)
+    before = {path: path.read_bytes() for path in Path().iterdir()}
+    medcal("certify", "mine.csv")
+    whole = Path("mine.certificate.jsonl").read_bytes()
+    begun = before[Path("mine.certificate.jsonl")]
+    for n_bytes in range(len(begun), len(whole), 577):
+        for path, content in before.items():
+            path.write_bytes(content)
+        Path("mine.certificate.jsonl").write_bytes(whole[:n_bytes])
+        assert "20 graded, 40 left of 60" in medcal("certify", "mine.csv")[1]
+        assert medcal("certify", "mine.csv", "--check")[0] == 0

@@ -36,6 +36,7 @@ from .selective import selective_threshold, threshold_table
 from .stated import stated_table
 from .tables import (
     metrics_table,
+    missing_table,
     value_table,
 )
 from .trend import accuracy_trend_table, group_means
@@ -73,6 +74,7 @@ __all__ = [
     "log_loss",
     "mean_confidence",
     "metrics_table",
+    "missing_table",
     "mrmc_auroc",
     "mrmc_table",
     "observed_expected_ratio",

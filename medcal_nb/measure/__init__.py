@@ -33,7 +33,6 @@ from .readers import ReaderInterval, mrmc_auroc, mrmc_table
 from .registry import METRICS, Metric, register
 from .resampling import Bootstrap, Interval, choose_clip
 from .selective import selective_threshold, threshold_table
-from .stated import stated_table
 from .tables import (
     metrics_table,
     missing_table,
@@ -82,7 +81,6 @@ __all__ = [
     "precision_sample_size",
     "register",
     "selective_threshold",
-    "stated_table",
     "threshold_table",
     "value_table",
     "wilson_interval",

@@ -353,7 +353,10 @@ def _grade(answers: pd.DataFrame, found: Recognised) -> None:
     rows = answers[pd.Series(is_open, answers.index)]
     if rows.empty or not {"answer", "gold"} <= {*rows}:
         return
-    asked = rows[["answer", "gold"]]
+    asked = rows[[name for name in ("answer", "gold", "question") if name in rows]]
+    if found.replies:  # a whole reply says more than what was read of it
+        replies = found.table[found.replies].reindex(rows.index)
+        asked = asked.assign(answer=replies.where(replies.notna(), asked["answer"]))
     if "question_type" in rows:
         asked = asked.assign(question_type=known_kinds(rows["question_type"]))
     if options := found.taken.get("options"):

@@ -16,11 +16,13 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from medcal_nb import certify, measure
+from medcal_nb.answers.columns import RULE
 from medcal_nb.labels import label_of
 from medcal_nb.measure import Bootstrap
 from medcal_nb.report import parts
 from medcal_nb.report.parts import ALL_PAIRS, LEAST
 from medcal_nb.wording import as_latex, between, estimate, percent, typeset
+from medcal_nb.words import bench_sentence
 
 #: Columns that make subgroups where none is named.
 GROUPS = ["modality", "question_type", "dataset"]
@@ -364,6 +366,8 @@ def methods(r: Judged) -> Section:
     )
     if facts["grading"]:
         graded += f". {facts['grading'].removesuffix('.')}"
+    if RULE in facts["grade_from"]:
+        graded += f". {bench_sentence().removesuffix('.')}"
     where = "; ".join(f"from {k} ({n:,})" for k, n in facts["confidence_from"].items())
     how = ", ".join(r.methods) or "the file does not name the elicitation method"
     software = ", ".join(f"{name} {text}" for name, text in facts["versions"].items())

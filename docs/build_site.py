@@ -31,9 +31,11 @@ API = {
     "tables": "measure.tables measure.registry measure.example",
     "intervals": "measure.inversion measure.intervals measure.resampling measure.planning",
     "auroc": "measure.ranking measure.readers",
-    "selective": "measure.selective certify.rule certify.methods certify.design certify.trials certify.watch",
+    "selective": "measure.selective",
+    "certify": "certify.plan certify.rule certify.design certify.methods certify.trials "
+    "certify.retained certify.watch",
     "decisions": "measure.decisions",
-    "groups": "measure.groups measure.beside measure.heterogeneity",
+    "groups": "measure.groups measure.trend measure.beside measure.heterogeneity",
     "maps": "correct.maps correct.crossfit correct.families",
     "transfer": "correct.transfer correct.transfer_tables",
     "ensembles": "correct.ensemble correct.ablation",

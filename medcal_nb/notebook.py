@@ -53,7 +53,8 @@ class Output:
     on_top : int
         How many findings are shown at the top; 3.
     results : dict
-        What is written: ``parameters``, ``versions``, ``findings``, ``tables``.
+        What is written: ``parameters``, ``versions``, ``findings``, ``tables``, and of each figure
+        what it draws and says, so that it can be held against its table.
 
     Examples
     --------
@@ -67,7 +68,7 @@ class Output:
     >>> out.close()
     <IPython.core.display.HTML object>
     >>> sorted(json.loads((out.folder / "results/99_example.json").read_text()))
-    ['findings', 'parameters', 'tables', 'versions']
+    ['figures', 'findings', 'parameters', 'tables', 'versions']
     >>> list(out.tables)
     ['finding_1']
     """
@@ -92,6 +93,7 @@ class Output:
             "versions": versions,
             "findings": self.findings,
             "tables": self.tables,
+            "figures": {},
         }
         (self.folder / "results").mkdir(parents=True, exist_ok=True)
         plt.ioff()  # a figure is shown once, by `save`, not by the cell that draws it
@@ -135,7 +137,8 @@ class Output:
         name : str
             File name without extension, such as ``fig04_skill``.
         table : DataFrame
-            The numbers drawn; floats are written with six significant digits at most.
+            The numbers drawn, no more and no less; floats are written with six significant digits
+            at most.
         caption : str
             What a mark, a bar and a band is, n, by image or by answer, synthetic or real: it is
             the alternative text.
@@ -145,6 +148,7 @@ class Output:
 
         caption = typeset(caption)
         table = self._add(name, table)
+        self.results["figures"][name] = _spec(fig)
         path = self.folder / name
         about = {"Software": None, "Description": caption}
         fig.savefig(path.with_suffix(".png"), metadata=about)
@@ -188,6 +192,21 @@ class Output:
         results = self.results | {"tables": tables}
         text = json.dumps(results, indent=1, ensure_ascii=False)
         path.write_text(f"{text}\n", encoding="utf-8")
+
+
+def _spec(fig: Figure) -> dict[str, Any]:
+    """What a figure draws, as `plots` left it on the axes, and the words on it."""
+    panels = []
+    for ax in fig.axes:
+        panel = {"title": ax.get_title("left"), "x": ax.get_xlabel()}
+        panel |= {"y": ax.get_ylabel(), "drawn": vars(ax).get("drawn", [])}
+        panels.append(panel | {"texts": [text.get_text() for text in ax.texts]})
+    keys = [ax.get_legend() for ax in fig.axes]
+    key = []
+    for legend in [*fig.legends, *filter(None, keys)]:
+        key += [text.get_text() for text in legend.get_texts()]
+    names = vars(fig).get("names", {})
+    return {"title": fig.get_suptitle(), "key": key, "names": names, "panels": panels}
 
 
 def published(notebook: str, folder: str = "") -> dict[str, Any]:

@@ -31,6 +31,7 @@ __all__ = [
     "look",
     "number_of",
     "outcomes",
+    "points",
     "stacked",
     "title_and_key",
     "use_style",
@@ -46,6 +47,7 @@ _FURTHER = ("#52606D", "#E69F00", "#56B4E9", "#A6611A", "#A0A0A0", "#1F3A5F", "#
 _MARKS = "osD^vPX<>"
 _MARKS_OF_MODELS = "PX*<>h"
 _FILLS = ("full", "none", "left", "right", "top", "bottom")
+_FAR = 1e3  # beyond any axis
 _SMALL = 6.5  # points, of numbers beside marks
 #: What a bar is, in a key.
 INTERVAL = "95 % CI"
@@ -124,10 +126,11 @@ def forest(
     label: str,
     hue: str | None = None,
     fill: str | None = None,
+    lane: str | None = None,
     base: str | None = None,
     n: str | None = None,
     reference: Mapping[str, float] | None = None,
-    margin: float | None = None,
+    margin: Mapping[str, float] | None = None,
     ax: Axes | None = None,
 ) -> Axes:
     """Estimates with their intervals: a row for each label, the levels of hue below each other.
@@ -143,14 +146,16 @@ def forest(
         Column whose levels are how a mark is filled, by `FILLS` of labels.toml where it has
         them: of ``conclusion`` whole is shown, open is not. From the seventh level on they are
         told apart by their place alone.
+    lane : str, optional
+        Column whose levels stand below each other in a row; those of hue and fill if not given.
     base : str, optional
         Column that an estimate is to be compared with: a stroke across its row.
     n : str, optional
         Column of the answers or images behind a mark, written at the right.
     reference : dict of str to float, optional
         Where a line is drawn, by what is written above it: ``{"allowed": 0.2}``.
-    margin : float, optional
-        The range up to it is shaded.
+    margin : dict of str to float, optional
+        Up to where the range is shaded, by what the key calls it.
     ax : Axes, optional
         Where to draw; the current axes if not given.
 
@@ -167,8 +172,8 @@ def forest(
     ax = ax or plt.gca()
     table = table.reset_index(drop=True)
     _name_rows(ax, look(table[label], label), label)
-    lane, height = _lanes(table, label, hue, fill)
-    place = _places(ax, table[label], label) + lane
+    below, height = _lanes(table, label, [lane] if lane else [hue, fill])
+    place = _places(ax, table[label], label) + below
     kinds = _kinds(table, fill)
     for level, rows, colour, mark in _levels(table, hue):
         for kind, style in kinds.items():
@@ -189,14 +194,15 @@ def forest(
         for kind, style in kinds.items():
             ax.plot([], [], "o", color=INK, fillstyle=style, label=label_of(kind))
     if base:
+        floor = table[base].where(table[value].notna())
         ends = place - height, place + height
-        key = label_of(base)
-        ax.vlines(table[base], *ends, color=INK, lw=1.1, zorder=1.5, label=key)
+        ax.vlines(floor, *ends, color=INK, lw=1.1, zorder=1.5)
+        ax.plot([], [], "|", color=INK, ms=9, mew=1.1, label=label_of(base))
     _write_beside(ax, table, value, label=label, n=n, place=place)
     _mark(ax, reference or {})
-    if margin is not None:
+    for key, end in (margin or {}).items():
         ax.set_xlim(ax.get_xlim())  # which the shade must not widen
-        ax.axvspan(ax.get_xlim()[0], margin, color=PALE, alpha=0.6, lw=0, zorder=-1)
+        ax.axvspan(-_FAR, end, color=PALE, alpha=0.6, lw=0, zorder=-1, label=key)
     if table[label].duplicated().any():
         for between in np.arange(0.5, len(ax.get_yticks()) - 1):
             ax.axhline(between, color=PALE, lw=0.6, zorder=0)
@@ -206,20 +212,20 @@ def forest(
 
 
 def _lanes(
-    table: pd.DataFrame, label: str, hue: str | None, fill: str | None
+    table: pd.DataFrame, label: str, columns: list[str | None]
 ) -> tuple[pd.Series, float]:
     """How far below its row's middle each mark stands, and half of what it may take up."""
-    row = [label] if hue is None else [label, hue]
     lane = pd.Series(0, table.index)
     n_lanes = 1
-    # a level of fill has a lane of its own only where a colour stands twice in a row
-    columns = [hue, fill] if table.duplicated(row).any() else [hue]
+    row = [label]
     for column in columns:
-        if column:
-            levels = [*(_kinds(table, fill) if column == fill else look(table[column]))]
+        # a level has a lane of its own only where there are several marks without one
+        if column and column != label and table.duplicated(row).any():
+            levels = [*look(table[column])]
             lane = lane * len(levels) + table[column].astype(object).map(levels.index)
             n_lanes *= len(levels)
-    if not table[label].duplicated().any() or n_lanes == 1:
+            row.append(column)
+    if n_lanes == 1:
         return lane * 0.0, 0.3
     # marks of a row stay nearer to one another than to the next row
     half = min(0.38, 0.12 * (n_lanes - 1))
@@ -236,7 +242,7 @@ def lines(
     fill: str | None = None,
     ax: Axes | None = None,
 ) -> Axes:
-    """Lines of `y` over `x`, with the bands that ``<y>_low`` and ``<y>_high`` hold.
+    """Lines of `y` over `x`, with the intervals that ``<y>_low`` and ``<y>_high`` hold.
 
     Parameters
     ----------
@@ -254,19 +260,17 @@ def lines(
     for level, rows, colour, mark in _levels(table, hue):
         for k, (kind, style) in enumerate(kinds.items()):
             part = rows[rows[fill] == kind] if fill else rows
-            part = part.sort_values(x)
-            ax.plot(
+            part = part.sort_values(x, kind="stable")
+            ax.errorbar(
                 part[x],
                 part[y],
-                "-" if style == "full" else "--",
-                marker=mark,
+                yerr=_arms(part, y),
+                fmt=f"{'-' if style == 'full' else '--'}{mark}",
                 fillstyle=style,
                 color=colour,
+                elinewidth=0.8,
                 label=label_of(level, hue) if hue and k == 0 else None,
             )
-            if f"{y}_low" in part:
-                ends = part[f"{y}_low"], part[f"{y}_high"]
-                ax.fill_between(part[x], *ends, color=colour, alpha=0.12, lw=0)
     if fill:
         for kind, style in kinds.items():
             dash = "-o" if style == "full" else "--o"
@@ -275,6 +279,44 @@ def lines(
     _name_axis(ax.yaxis, y)
     ax.grid(axis="y")
     _record(ax, table, x=x, y=y, hue=hue, fill=fill)
+    return ax
+
+
+def points(
+    table: pd.DataFrame,
+    x: str,
+    y: str,
+    *,
+    hue: str | None = None,
+    diagonal: str = "",
+    ax: Axes | None = None,
+) -> Axes:
+    """A mark for each row at its `x` and `y`.
+
+    Parameters
+    ----------
+    table : DataFrame
+        Columns `x`, `y` and `hue`.
+    x, y, hue : str
+        Columns: the two numbers, and what has a colour and a mark of its own.
+    diagonal : str
+        What is written of the line on which both are equal; both are then shares, in a square.
+    ax : Axes, optional
+        Where to draw; the current axes if not given.
+    """
+    ax = ax or plt.gca()
+    for level, rows, colour, mark in _levels(table, hue):
+        name = label_of(level, hue) if hue else None
+        how: dict[str, Any] = {"color": colour, "label": name, "clip_on": False}
+        ax.plot(rows[x], rows[y], mark, ms=3.5, zorder=2, **how)
+    if diagonal:
+        ax.plot([0, 1], [0, 1], "--", color=GREY, lw=0.9, zorder=1, label=diagonal)
+        ticks = np.linspace(0, 1, 6)
+        ends = (-0.04, 1.04)
+        ax.set(xlim=ends, ylim=ends, xticks=ticks, yticks=ticks, aspect="equal")
+    _name_axis(ax.xaxis, x)
+    _name_axis(ax.yaxis, y)
+    _record(ax, table, x=x, y=y, hue=hue)
     return ax
 
 
@@ -328,7 +370,8 @@ def calibration(
     _name_axis(ax.xaxis, "confidence")
     _name_axis(ax.yaxis, "accuracy")
     ax.grid(False)
-    _record(ax, shown, x="confidence", y="accuracy", n="n")
+    too_few = len(table) - len(shown)
+    _record(ax, shown, too_few=too_few, x="confidence", y="accuracy", n="n")
     return ax
 
 
@@ -362,7 +405,12 @@ def outcomes(
 
 
 def title_and_key(
-    fig: Figure, title: str, *, n: pd.Series | None = None, ncols: int = 4
+    fig: Figure,
+    title: str,
+    *,
+    n: pd.Series | None = None,
+    names: Mapping[str, str] | None = None,
+    ncols: int = 4,
 ) -> None:
     """Title and key of a figure, at the places that they have in every figure.
 
@@ -374,6 +422,9 @@ def title_and_key(
         What is shown: the name of the data, and of what is measured on them.
     n : Series, optional
         Answers or images of each mark, where they are not written beside the marks.
+    names : dict of str to str, optional
+        What the key calls a level that the data of this figure have another name for:
+        ``{"refitted": "recalibrated on these"}``.
     ncols : int
         Columns of the key, in which what several axes have in common stands once.
 
@@ -388,11 +439,13 @@ def title_and_key(
         title = f"{title} ({number_of(n)})"
     fig.suptitle(title, x=0.01, ha="left")
     keys: dict[str, Any] = {}
+    names = names or {}
+    vars(fig)["names"] = dict(names)
     for ax in fig.axes:
         for mark, name in zip(*ax.get_legend_handles_labels(), strict=True):
             # what bars are stands in the key once
             alone = mark if INTERVAL in name else getattr(mark, "lines", [mark])[0]
-            keys.setdefault(name, alone)
+            keys.setdefault(names.get(name, name), alone)
     has_bars = any(part.has_xerr or part.has_yerr for part in _bars(fig))
     if has_bars and not any(INTERVAL in name for name in keys):
         keys[INTERVAL] = Line2D([], [], color=INK, lw=1, marker="|", ms=5)
@@ -487,33 +540,45 @@ def _write_beside(
     small: dict[str, Any] = {"fontsize": _SMALL, "color": GREY}
     at_row: dict[str, Any] = {"xycoords": ("axes fraction", "data"), "va": "center"}
     if n:
-        small_head = small | {"xycoords": "axes fraction", "va": "bottom"}
-        ax.annotate(label_of(n), (1.02, 1.01), **small_head)
-        # once where all marks of a row have the same
-        is_one = table.groupby(label, observed=True)[n].transform("nunique") == 1
-        rows = place.mask(is_one, place.round()).rename("row")
-        for row, number in (
-            pd.concat([rows, table[n]], axis=1).drop_duplicates().to_numpy()
-        ):
+        at_head: dict[str, Any] = {"xycoords": "axes fraction", "va": "bottom"}
+        ax.annotate(label_of(n), (1.02, 1.01), **small, **at_head)
+        for row, number in _once(table[n], table[label], place):
             if number > 0:
                 ax.annotate(f"{number:,.0f}", (1.02, row), **small, **at_row)
     if "left_out" in table:
-        is_out = table[value].isna()
-        for reason, row in zip(table["left_out"][is_out], place[is_out], strict=True):
-            ax.annotate(reason, (0.5, row), ha="center", **small, **at_row)
+        reasons = table["left_out"].where(table[value].isna(), "")
+        for row, reason in _once(reasons, table[label], place):
+            if reason:
+                ax.annotate(reason, (0.5, row), ha="center", **small, **at_row)
 
 
-def _record(ax: Axes, table: pd.DataFrame, **columns: str | None) -> None:
+def _once(texts: pd.Series, labels: pd.Series, place: pd.Series) -> list:
+    """Where each text stands: once in the middle of a row whose marks all have the same."""
+    is_one = texts.groupby(labels, observed=True).transform("nunique") == 1
+    rows = place.mask(is_one, place.round())
+    placed = pd.DataFrame({"row": rows, "text": texts})
+    return placed.drop_duplicates().to_numpy().tolist()
+
+
+def _record(
+    ax: Axes, table: pd.DataFrame, *, too_few: int = 0, **columns: str | None
+) -> None:
     """Leave on the axes what was drawn: columns by their part, marks, and rows without one."""
-    value = columns.get("y") or columns["x"]
-    is_drawn = table[value].notna()
     named = {part: column for part, column in columns.items() if column}
-    drawn = named | {"marks": int(is_drawn.sum())}
+    value = named.get("y", named["x"])
+    is_drawn = table[value].notna()
+    drawn: dict[str, Any] = {"columns": named, "marks": int(is_drawn.sum())}
+    low = f"{value}_low"
+    drawn["bars"] = low in table and bool(table[low].notna().any())
+    drawn["too_few"] = too_few
+    drawn["left_out"] = {}
     if "left_out" in table:
         drawn["left_out"] = table.loc[~is_drawn, "left_out"].value_counts().to_dict()
-    fill = columns.get("fill")
-    if fill:
-        drawn["fills"] = table.loc[is_drawn, fill].value_counts().to_dict()
+    for part in ("hue", "fill"):
+        drawn[part] = {}
+        if part in named:
+            counts = table.loc[is_drawn, named[part]].astype(str).value_counts()
+            drawn[part] = {name: int(n) for name, n in counts.items() if n}
     vars(ax).setdefault("drawn", []).append(drawn)
 
 

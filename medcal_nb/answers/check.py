@@ -19,6 +19,7 @@ from medcal_nb.answers.columns import (
     KNOWN,
     ROUNDING,
     TEXT,
+    WRONG,
     columns_of,
     fault,
     numbers,
@@ -92,7 +93,7 @@ def checked(
     _check_names(out, taken)
     word = ""
     if "confidence" in out:
-        by = [out["model"], out["strategy"]]
+        by = [out["model"], out["strategy"], out["dataset"]]
         shares, word = confidences(out["confidence"], scale, by, taken["confidence"])
         out["confidence"] = pd.Series(shares, raw.index)
     out.setdefault("confidence", pd.Series(np.nan, raw.index))
@@ -212,7 +213,7 @@ def confidences(
         As the user said; else found where it is plain: all within 0 to 1, all with a percent sign,
         or plainly percent.
     by : sequence of Series
-        Whose answers they are, by which method: all use one scale.
+        Whose answers they are, by which method, to which data set: all use one scale.
     column : str
         What the user calls it.
 
@@ -307,6 +308,7 @@ def refuse_contradictions(answers: pd.DataFrame, found: Recognised) -> None:
 
 
 _SUMS = frozenset(KNOWN["rows"]["sums"].split())
+_PARTS = frozenset(KNOWN["rows"]["parts"].split())
 _BESIDE = frozenset(KNOWN["rows"]["beside"].split())
 _RUNS = frozenset(KNOWN["rows"]["runs"].split())
 
@@ -345,12 +347,12 @@ def is_sum(text: str) -> bool:
 
     Examples
     --------
-    >>> is_sum("Total (n = 200)"), is_sum("Mean ± SD:"), is_sum("total_12")
+    >>> is_sum("Total (n = 200)"), is_sum("Subtotal of gpt"), is_sum("total_12")
     (True, True, False)
     """
     text = re.sub(r"\(.*?\)|\[.*?\]|\bn\s*=\s*\d+", " ", text.casefold())
     words = set(re.findall(r"\w+|∑", text))
-    return bool(words & _SUMS) and words <= _SUMS | _BESIDE
+    return bool(words & _PARTS) or (bool(words & _SUMS) and words <= _SUMS | _BESIDE)
 
 
 def _check_class(rows: pd.DataFrame, model: str) -> None:
@@ -403,7 +405,7 @@ def _check_grades(answers: pd.DataFrame, theirs: str) -> list[str]:
 
 
 def check_images(table: pd.DataFrame) -> None:
-    """Refuse a data set of which some answers name their image and some do not."""
+    """Refuse a data set of which some answers name no image, or two names may be of one."""
     if "image_id" not in table:
         return
     lacking = table["image_id"].isna()
@@ -416,6 +418,55 @@ def check_images(table: pd.DataFrame) -> None:
             "the first alone is filled); name it in every row, or leave it out by image_id= "
             "(nothing)"
         )
+    for _, names in table["image_id"].dropna().groupby(table["dataset"]):
+        _refuse_alike(names.unique())
+
+
+def _refuse_alike(names: Sequence[str]) -> None:
+    """Refuse two images of a data set whose names differ by case or by what stands before them."""
+    known: dict[str, str] = {}
+    pairs = []
+    for name in names:
+        path = re.sub(r"^[a-z]:", "", name.replace("\\", "/").casefold())
+        other = known.setdefault(path.lstrip("./"), name)
+        if other != name:
+            pairs.append((other, name))
+    for path, name in known.items():
+        _, *behind = path.split("/")
+        for n in range(len(behind)):
+            tail = "/".join(behind[n:])
+            if tail in known:
+                pairs.append((known[tail], name))
+    if pairs:
+        one, other = pairs[0]
+        raise MedcalError(
+            f"images {one!r} and {other!r} differ by case or folder alone ({len(pairs):,} such "
+            "pairs): one image? Write one name for one image, and other names for two"
+        )
+
+
+def about_rows(found: Recognised) -> list[str]:
+    """Say which columns may mean that a row is more than one answer, or none: they are not used."""
+    sentences = []
+    for name in found.table.columns.difference([*found.taken.values()], sort=False):
+        plain = plain_column(name)
+        if plain not in _WEIGHTS | _EXCLUDED:
+            continue
+        cells = found.table[name].dropna().astype(str).str.strip().str.casefold()
+        n_marked = (~cells.isin(WRONG) & (cells != "")).sum()
+        if plain in _WEIGHTS and cells.nunique() > 1:
+            sentences.append(
+                f"column '{name}' is not used: every row counts as one answer"
+            )
+        if plain in _EXCLUDED and n_marked:
+            sentences.append(
+                f"column '{name}' is not used: the {n_marked:,} rows it marks count"
+            )
+    return sentences
+
+
+_WEIGHTS = frozenset(KNOWN["rows"]["weights"].split())
+_EXCLUDED = frozenset(KNOWN["rows"]["excluded"].split())
 
 
 def _check_repeats(found: Recognised) -> None:

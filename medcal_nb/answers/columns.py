@@ -35,6 +35,9 @@ RIGHT = frozenset(KNOWN["grades"]["right"].split())
 WRONG = frozenset(KNOWN["grades"]["wrong"].split())
 
 _PLAIN_NUMBERS = ("float16", "float32", "float64", "int32", "int64")
+#: Where a grade may be from (``grade_from``), beside columns and metrics.
+RULE = "rule"
+PERSON = "a person"
 #: How far outside its limits a number may lie: sums of rounded parts do.
 ROUNDING = 1e-6
 
@@ -336,6 +339,8 @@ COLUMNS = {
     "gold": Column(golds, "item always cell"),
     "confidence": Column(_as_it_is, "reply always cell"),
     "correct": Column(flags, "reply always cell"),
+    "grade_from": Column(texts, "reply"),
+    "confidence_from": Column(texts, "reply"),
     "option_probabilities": Column(option_tables, "reply"),
     "raw": Column(texts, "reply"),
     "parse_ok": Column(flags, "reply"),

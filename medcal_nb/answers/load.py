@@ -1,34 +1,46 @@
 """The door: answers of a recorded study or of any file, as one checked table."""
 
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import pandas as pd
 
-from medcal_nb.answers.check import check_images, checked, refuse_contradictions
+from medcal_nb.answers.check import (
+    about_rows,
+    check_images,
+    checked,
+    refuse_contradictions,
+)
 from medcal_nb.answers.columns import (
     ANSWER_COLUMNS,
     ANSWER_KEY,
     NAMES,
+    PERSON,
+    RULE,
+    TEXT,
     of_file,
 )
 from medcal_nb.answers.log import AnswerLog
 from medcal_nb.answers.recognise import (
+    COLUMN_OR_VALUE,
     LEAST,
+    OWN,
     Recognised,
     check_enough,
     known_kinds,
     read_column,
     recognise,
 )
-from medcal_nb.answers.recorded import load_recorded, recorded_names, typed
+from medcal_nb.answers.recorded import load_recorded, old_names, recorded_names, typed
 from medcal_nb.answers.samples import one_answer_an_item
 from medcal_nb.answers.tables import is_log, read_source, table_of
 from medcal_nb.answers.together import OF_FILE, together
 from medcal_nb.answers.undecided import with_grades
 from medcal_nb.errors import MedcalError, check_known, did_you_mean
 from medcal_nb.files import FROM_A_CLONE, PathLike
-from medcal_nb.logs import Log, detect
+from medcal_nb.logs import Log, at, detect
 from medcal_nb.words import grade_table, options_of
 
 
@@ -55,6 +67,9 @@ def load_answers(source: PathLike | list[PathLike], **how: Any) -> pd.DataFrame:
         - confidence: of the answer to be right, 0 to 1, NaN where there is none
         - correct: nullable boolean, missing where ungraded
         - gold: a text, or a JSON list of texts that count as right
+        - grade_from, confidence_from: where they are from: a column of the file, a metric of a
+          log, ``rule`` (this package's grader) or ``a person``; a column, ``reply`` or
+          ``probabilities``. An answers log keeps both
         - n_answers: where a method gave several to an item, how many
 
         ``attrs["assumed"]`` is a list of sentences: what was taken for what, what was assumed,
@@ -93,7 +108,7 @@ def load_answers(source: PathLike | list[PathLike], **how: Any) -> pd.DataFrame:
         hint = did_you_mean(name, recorded) if recorded else f"; {FROM_A_CLONE}"
         raise MedcalError(f"{name}: no such file, and no recorded answers{hint}")
     answers = typed(read_answers(source, **how))
-    assumed = answers.attrs["assumed"] + _missing(answers)
+    assumed = answers.attrs["assumed"] + old_names(answers) + _missing(answers)
     table = one_answer_an_item(answers, name).drop(columns="sample", errors="ignore")
     table.attrs = answers.attrs | {"assumed": assumed}
     return table
@@ -103,7 +118,8 @@ def in_order(answers: pd.DataFrame) -> pd.DataFrame:
     """Answers in the order of their keys, with the index that they had.
 
     What is drawn at random from them, and the last digit of a sum, then do not depend on the order
-    of a file.
+    of a file. Nor does it depend on its name, after which a data set may be called: ``image_set``,
+    which names images in its place, is then "the file".
 
     Parameters
     ----------
@@ -122,6 +138,8 @@ def in_order(answers: pd.DataFrame) -> pd.DataFrame:
     if answers.attrs.get("is_numbered"):
         keys = [name for name in ANSWER_KEY if name != "item_id"]
         keys += ["image_id", "confidence", "correct", "answer"]
+    if answers.attrs.get("is_called_as_file") and "image_set" not in answers:
+        answers = answers.assign(image_set=OF_FILE)
     return answers.sort_values(keys, kind="stable")
 
 
@@ -143,7 +161,8 @@ def read_answers(
         The scale of the confidence where it is neither 0 to 1 nor plainly percent: ``"percent"``,
         its upper end (``10``), both (``"1-5"``) or ``"log"`` for log-probabilities.
     grade : str, optional
-        Which metric of a log tells right from wrong, where it holds several.
+        Which metric of a log tells right from wrong, where it holds several, or graded replies
+        with their confidence in them.
     grades : path, optional
         A file of `write_undecided` in which a person has graded what no rule could.
     ungraded : bool
@@ -151,7 +170,8 @@ def read_answers(
     **columns : str
         Which column of the file is which of ours, where its name does not say: ``item_id="case"``.
         For ``model``, ``dataset``, ``domain``, ``split`` and ``strategy`` also one value for all
-        rows. ``""``: there is none.
+        rows. ``""``: there is none. Of the log of a tool: a member of its rows, also one within
+        another (``image_id="doc.image"``).
 
     Returns
     -------
@@ -163,11 +183,11 @@ def read_answers(
     if is_log(source):
         return _of_log(source, columns)
     is_table = bool(columns.get("confidence"))
-    raw = open_table(source, grade, is_table=is_table)
+    raw = open_table(source, grade, is_table=is_table, named=columns)
     is_of_tool = "reader" in raw.attrs
     with of_file(source):
         if is_of_tool:
-            found = _of_tool(raw, columns, scale)
+            found = _of_tool(raw, {*columns}, scale, is_named=bool(grade))
         else:
             found = recognise(raw, columns, scale=scale)
             check_enough(found, ungraded=ungraded)
@@ -179,14 +199,20 @@ def read_answers(
         )
         answers.attrs["assumed"][:0] = found.assumed
         answers.attrs["is_numbered"] = "item_id" not in found.taken
-        if "dataset" not in found.taken and "image_set" not in answers:
-            answers["image_set"] = OF_FILE
+        answers.attrs["is_called_as_file"] = "dataset" not in found.taken
+        answers.attrs["assumed"] += [*raw.attrs.get("unseen", []), *about_rows(found)]
+        _add_sources(answers, found)
         _grade(answers, found)
         if is_of_tool:
             check_images(answers)
         else:
             refuse_contradictions(answers, found)
-    return with_grades(answers, grades) if grades else answers
+    if grades:
+        is_open = answers["correct"].isna()
+        answers = with_grades(answers, grades)
+        by_hand = is_open & answers["correct"].notna()
+        answers["grade_from"] = answers["grade_from"].mask(by_hand, PERSON)
+    return answers
 
 
 def open_table(
@@ -194,6 +220,7 @@ def open_table(
     grade: str | None = None,
     *,
     is_table: bool = False,
+    named: Mapping[str, str] = MappingProxyType({}),
 ) -> pd.DataFrame:
     """What stands in a file as a table; the log of another tool with our columns.
 
@@ -203,6 +230,8 @@ def open_table(
         As of `read_answers`.
     is_table : bool
         It is a table, even where it looks like the log of a tool.
+    named : mapping
+        Of the log of a tool: ours that are named members of its rows, or one value for all.
 
     Returns
     -------
@@ -228,9 +257,29 @@ def open_table(
         if not rows:
             raise MedcalError("no answers in it")
         raw = table_of(rows)
+        # a column that is said not to be there grades nothing
+        no_grades = named.get("correct") == ""
+        is_ungraded = [no_grades or "correct" not in row for row in rows]
+        for ours, theirs in named.items():
+            raw[ours] = _named_in_log(ours, theirs, raw, value)
     raw.attrs["reader"] = reader.name
-    raw.attrs["ungraded"] = ["correct" not in row for row in rows]
+    raw.attrs["ungraded"] = is_ungraded
     return raw
+
+
+def _named_in_log(ours: str, theirs: str, raw: pd.DataFrame, rows: list[dict]) -> Any:
+    """What the user named in the log of a tool: a member of its rows, or one value for all."""
+    if not theirs:
+        return None
+    if theirs in raw:
+        return raw[theirs]
+    cells = [at(row, theirs) for row in rows] if len(rows) == len(raw) else []
+    if any(cell is not None for cell in cells):
+        return pd.Series(cells, raw.index, dtype=object)
+    if ours in COLUMN_OR_VALUE:
+        return theirs
+    names = ", ".join(dict.fromkeys([*map(str, rows[0]), *raw]))
+    raise MedcalError(f"no '{theirs}' in its rows, which was named; they hold {names}")
 
 
 def _leave_out(source: str, how: dict[str, Any]) -> None:
@@ -252,25 +301,33 @@ def _of_log(path: PathLike, columns: dict[str, str]) -> pd.DataFrame:
 
 
 def _of_tool(
-    raw: pd.DataFrame, columns: dict[str, str], scale: str | float | None
+    raw: pd.DataFrame, named: set[str], scale: str | float | None, *, is_named: bool
 ) -> Recognised:
-    """What is what in the log of a tool, which says it itself but for what the user names."""
-    table = raw.assign(**columns)
-    taken = {name: name for name in [*ANSWER_COLUMNS, "options"] if name in table}
+    """What is what in the log of a tool, which says it itself but for what the user names.
+
+    Its metric counts for every answer that it graded if the user named it (`is_named`).
+    """
+    taken = {name: name for name in [*ANSWER_COLUMNS, "options"] if name in raw}
     found = Recognised(
-        table=table,
+        table=raw,
         taken=taken,
-        named={*columns},
+        named=named,
     )
-    is_sure = "confidence" in table and table["confidence"].notna().any()
-    if "answer" in table and not is_sure:
-        _read_replies(found, scale)
+    is_sure = "confidence" in raw and raw["confidence"].notna().any()
+    if "answer" in raw and not is_sure:
+        _read_replies(found, scale, is_named=is_named)
     found.assumed.insert(0, f"read as {raw.attrs['reader']}")
     return found
 
 
-def _read_replies(found: Recognised, scale: str | float | None) -> None:
-    """Add the confidence that replies of a tool's log state, and the answers it did not grade."""
+def _read_replies(
+    found: Recognised, scale: str | float | None, *, is_named: bool
+) -> None:
+    """Add the confidence that replies of a tool's log state, and the answers to be graded here.
+
+    These are the answers that it did not grade, and, unless the user named the metric, those that
+    it graded with their confidence in them: "No. Confidence: 80 %" is no "no" to a metric.
+    """
     table = found.table
     replies = table["answer"]
     if "raw" in table:
@@ -280,9 +337,14 @@ def _read_replies(found: Recognised, scale: str | float | None) -> None:
         found.assumed.clear()
         return
     is_ungraded = pd.Series(table.attrs["ungraded"], table.index)
-    answer = table["answer"].mask(is_ungraded, read["answer"])
-    found.table = table.assign(answer=answer, confidence=read["confidence"])
-    found.taken["confidence"] = "confidence"
+    is_open = is_ungraded
+    if not is_named and "gold" in table:
+        is_whole = read["confidence"].notna() & (replies == table["answer"])
+        is_open = is_ungraded | (is_whole & table["gold"].notna())
+    table = table.assign(answer=table["answer"].mask(is_open, read["answer"]))
+    table.attrs["ungraded"] = is_open.tolist()
+    found.table = table.drop(columns="confidence", errors="ignore")
+    found.add("confidence", read["confidence"])
 
 
 def _grade(answers: pd.DataFrame, found: Recognised) -> None:
@@ -291,7 +353,10 @@ def _grade(answers: pd.DataFrame, found: Recognised) -> None:
     rows = answers[pd.Series(is_open, answers.index)]
     if rows.empty or not {"answer", "gold"} <= {*rows}:
         return
-    asked = rows[["answer", "gold"]]
+    asked = rows[[name for name in ("answer", "gold", "question") if name in rows]]
+    if found.replies:  # a whole reply says more than what was read of it
+        replies = found.table[found.replies].reindex(rows.index)
+        asked = asked.assign(answer=replies.where(replies.notna(), asked["answer"]))
     if "question_type" in rows:
         asked = asked.assign(question_type=known_kinds(rows["question_type"]))
     if options := found.taken.get("options"):
@@ -303,8 +368,34 @@ def _grade(answers: pd.DataFrame, found: Recognised) -> None:
             f"not one of {len(right):,} answers is its gold answer; write both in the same words, "
             "or grade them in a column 'correct'"
         )
+    both = rows["correct"].notna() & right.notna()
+    if both.any():
+        n_other = (rows["correct"] != right)[both].sum()
+        metric = rows["grade_from"].dropna().iloc[0]
+        answers.attrs["assumed"].append(
+            f"{rows['correct'].count():,} answers that {metric} graded with their confidence in "
+            f"them are graded anew by rule: {n_other:,} of {both.sum():,} grades differ "
+            "(grade=NAME keeps those of a metric)"
+        )
     answers.loc[rows.index, "correct"] = right
+    by_rule = pd.Series(RULE, rows.index).where(right.notna())
+    answers.loc[rows.index, "grade_from"] = by_rule
     answers.attrs["grading"] = graded.attrs["grading"]
+
+
+def _add_sources(answers: pd.DataFrame, found: Recognised) -> None:
+    """Add where grades and confidences are from, as far as the file does not say it itself."""
+    for name, ours in (("grade_from", "correct"), ("confidence_from", "confidence")):
+        theirs = found.taken.get(ours, "")
+        source = f"column '{theirs}'"
+        if theirs.startswith(OWN):
+            source = "reply"
+        elif name == "confidence_from" and "option_probabilities" in found.taken:
+            source = "probabilities"
+        known = pd.Series(source, answers.index, dtype=TEXT)
+        if name in answers:
+            known = answers[name].fillna(known)
+        answers[name] = known.where(answers[ours].notna())
 
 
 def _missing(answers: pd.DataFrame) -> list[str]:
@@ -316,6 +407,10 @@ def _missing(answers: pd.DataFrame) -> list[str]:
     n_lacking = answers["confidence"].isna().sum()
     if n_lacking:
         sentences.append(f"{n_lacking:,} {n} have no confidence")
+    grades = answers["correct"].dropna()
+    if len(grades) >= LEAST and grades.nunique() == 1:
+        word = "right" if grades.all() else "wrong"
+        sentences.append(f"all {len(grades):,} grades say {word}: look at some of them")
     n_ungraded = answers["correct"].isna().sum()
     if 0 < n_ungraded < len(answers):
         sentences.append(f"{n_ungraded:,} {n} are not graded")

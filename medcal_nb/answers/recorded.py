@@ -22,6 +22,7 @@ from medcal_nb.files import (
     read_manifest,
     recorded_folder,
 )
+from medcal_nb.labels import MODELS
 from medcal_nb.measure.decimals import shortest_decimals
 
 
@@ -119,6 +120,29 @@ def load_recorded(
     return answers
 
 
+def old_names(answers: pd.DataFrame) -> list[str]:
+    """Say where a table has a name of before: VLCB's self-probing was called verbalized.
+
+    Parameters
+    ----------
+    answers : DataFrame
+        With model and strategy.
+
+    Returns
+    -------
+    list of str
+        A sentence where a model of VLCB has verbalized confidence; none where there is none.
+    """
+    is_old = answers["strategy"].eq("verbalized") & answers["model"].isin(MODELS)
+    if not is_old.any():
+        return []
+    models = ", ".join(answers.loc[is_old, "model"].unique())
+    return [
+        f"verbalized of {models}: if recorded by VLCB, it is self_probing_recorded now (asked in a "
+        "new prompt, with a number also where the reply states none)"
+    ]
+
+
 def load_readings(name: str) -> pd.DataFrame:
     """Return the readings of cases behind a source of marks, also those without a mark.
 
@@ -177,7 +201,7 @@ def load_replies(name: str) -> pd.DataFrame:
     --------
     >>> replies = load_replies("vlcb")
     >>> len(replies), replies["reply"].iloc[0]
-    (150621, 'Confidence: 95%')
+    (150621, 'Confidence: 90%')
     """
     replies = _beside(name, "replies").rename(columns={"item": "item_id"})
     return replies.astype({"item_id": TEXT})

@@ -33,6 +33,8 @@ _LARGE = 512 << 20  # bytes of text that only a file of their order may hold
 _MOST_CELLS = 30_000_000  # of a sheet, empty ones between others included
 _TOO_LARGE = "unpacks to far more than its size; not read, for safety"
 _BLOCK = 16 << 20  # bytes of CSV parsed at a time; also the longest row there may be
+#: A row of a sheet that a filter, or a person, hides.
+_HIDDEN = re.compile(rb"""<(?:\w+:)?row\b[^>]*\bhidden=["'](?:1|true)["']""")
 #: What a spreadsheet runs, the ' before it included, and what only begins so.
 _FORMULA = r"'*[=+\-@\t\r]"
 _NUMBER = r"[+-]?[\d.]+(?:[eE][+-]?\d+)?"
@@ -177,6 +179,7 @@ def _header(path: Path) -> tuple[str, list[str]]:
             raise MedcalError(
                 "cells between '|'; save it with commas, semicolons or tabs between them"
             )
+        csv.field_size_limit(_BLOCK)  # a reply may be long
         # a name in quotation marks may go over lines
         rows = csv.reader(itertools.chain([line], file), delimiter=mark)
         names = next(rows, [])
@@ -200,6 +203,9 @@ def _read_parquet(path: Path) -> pd.DataFrame:
     file = pq.ParquetFile(path)
     schema = file.schema_arrow
     _check_names(schema.names)
+    most = max(_MOST_CELLS, _MOST_TIMES * path.stat().st_size)
+    if file.metadata.num_rows * len(schema.names) > most:
+        raise MedcalError(_TOO_LARGE)
     # lists may hold endless values in a few bytes
     about = file.metadata
     most = _MOST_TIMES * about.num_rows + _SMALL
@@ -278,12 +284,21 @@ def _read_packed(path: Path) -> list[dict]:
 
 def _parsed(text: bytes, where: str = "") -> Any:
     try:
-        return json.loads(text.decode("utf-8-sig"))
+        return json.loads(text.decode("utf-8-sig"), object_pairs_hook=_object)
     except (ValueError, RecursionError) as error:
         raise MedcalError(
             f"{where}not JSON in UTF-8, cut off or damaged ({_reason(error)}); mend it, or name "
             "JSON over several lines .json"
         ) from None
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict:
+    """An object of JSON: of a key that stands twice, JSON does not say which counts."""
+    value = dict(pairs)
+    if len(value) < len(pairs):
+        ((name, _),) = Counter(key for key, _ in pairs).most_common(1)
+        raise MedcalError(f"an object has two members '{name}'; leave one")
+    return value
 
 
 # --- Excel and packed files ----------------------------------------------------------------------
@@ -320,6 +335,10 @@ def _read_sheet(path: Path) -> pd.DataFrame:
             )
         (sheet,) = book.worksheets
         sheet.reset_dimensions()  # what a file declares need not be true
+        n_hidden = 0
+        for member in archive.namelist():
+            if re.fullmatch(r"xl/worksheets/[^/]+\.xml", member):
+                n_hidden += len(_HIDDEN.findall(archive.read(member)))
         lines = _lines(sheet)
         names = next(lines, [])
         while names and names[-1] is None:
@@ -335,7 +354,10 @@ def _read_sheet(path: Path) -> pd.DataFrame:
                 )
             rows.append(dict(zip(map(str, names), line, strict=False)))
     _check_names(names)
-    return table_of(rows)
+    table = table_of(rows)
+    if n_hidden:
+        table.attrs["unseen"] = [f"{n_hidden:,} hidden rows of the sheet are read, too"]
+    return table
 
 
 def _lines(sheet: Any) -> Iterator[list]:

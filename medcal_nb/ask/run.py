@@ -20,7 +20,7 @@ import pandas as pd
 from tqdm.auto import tqdm
 
 from medcal_nb.answers import AnswerLog
-from medcal_nb.answers.columns import columns_of
+from medcal_nb.answers.columns import RULE, columns_of
 from medcal_nb.ask.calls import (
     SAMPLE,
     Backend,
@@ -301,4 +301,5 @@ class Run:
         by = {"strategy": name, "model": self.backend.name}
         by["run_id"] = self.run_ids[name]
         extra = self.backend.provenance | item.extra
+        by["grade_from"] = RULE
         return extra | about | by | {"correct": correct}

@@ -190,8 +190,8 @@ def two_stage(item: Item, plan: Plan) -> Program:
     return rows.stated(item, [first, second])
 
 
-TWO_STAGE_OTHER = """\
-Someone else gave this answer: {answer}.
+SELF_PROBING = """\
+Proposed answer: {answer}.
 How sure are you that this answer is right, from 0% to 100%?
 Reply in this form:
 Confidence: ...%"""
@@ -200,12 +200,12 @@ Confidence: ...%"""
 @strategy(
     family="second turn",
     needs=(calls.GENERATE,),
-    source="arXiv 2606.03437",
+    source=f"{_XIONG} (self-probing)",
 )
-def two_stage_other(item: Item, plan: Plan) -> Program:
-    """The answer, then the confidence in it as someone else's."""
+def self_probing(item: Item, plan: Plan) -> Program:
+    """The answer, then in a new prompt how likely it is, as a proposed one."""
     first = yield from rows.ask(item, plan, "answer", prompts.ANSWER)
-    instruction = TWO_STAGE_OTHER.format(answer=rows.shown(item, first))
+    instruction = SELF_PROBING.format(answer=rows.shown(item, first))
     second = yield from rows.ask(item, plan, "form", instruction)
     return rows.stated(item, [first, second])
 
@@ -380,7 +380,7 @@ def self_consistency(item: Item, plan: Plan) -> Program:
     source="Farquhar et al. 2024, doi 10.1038/s41586-024-07421-0",
 )
 def semantic_entropy(item: Item, plan: Plan) -> Program:
-    """The answer N times, sampled: the entropy over groups of meaning."""
+    """The answer N times, sampled: the entropy over groups of equal words, without entailment."""
     return _samples(item, plan)
 
 

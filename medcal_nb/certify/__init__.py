@@ -6,6 +6,8 @@ pandas.
 
 from .design import usual_starts
 from .methods import MethodCertificates, certify_methods
+from .plan import plan_certificate
+from .retained import retained_table
 from .rule import Certificate, certify
 from .trials import certify_table
 from .watch import watch, watch_table
@@ -16,6 +18,8 @@ __all__ = [
     "certify",
     "certify_methods",
     "certify_table",
+    "plan_certificate",
+    "retained_table",
     "usual_starts",
     "watch",
     "watch_table",

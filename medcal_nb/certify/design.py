@@ -89,18 +89,26 @@ def usual_starts(
 
 
 def starts_at(
-    n: int, errors: Sequence[int], *, risk: float, delta: float, budget: int | None
+    n: int,
+    errors: Sequence[int],
+    *,
+    risk: float,
+    delta: float = DELTA,
+    budget: int | None = None,
+    is_first_usual: bool = True,
 ) -> tuple[int, ...]:
     """Starts whose groups may hold so many errors at their share of delta.
 
-    The first is no smaller than a single start would be. Empty where the pool is too small.
+    The first is no smaller than a single start would be, where that is usual. Empty where the pool
+    is too small.
     """
     each = delta / len(errors)
     _, needed = answers_needed(n, risk, each)
     if needed.size <= errors[-1]:
         return ()
     sizes = needed[list(errors)]
-    sizes[0] = max(sizes[0], _one_start(n, risk, delta, _budget(n, budget)))
+    if is_first_usual:
+        sizes[0] = max(sizes[0], _one_start(n, risk, delta, _budget(n, budget)))
     is_apart = (sizes[1:] > sizes[:-1]).all()
     return tuple(int(size) for size in sizes) if is_apart else ()
 

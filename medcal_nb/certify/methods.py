@@ -22,6 +22,7 @@ class MethodCertificates(NamedTuple):
 
     next: NDArray[np.intp]
     table: pd.DataFrame
+    samples: Sequence[NDArray[np.intp]] = ()
 
 
 def certify_methods(
@@ -68,13 +69,14 @@ def certify_methods(
     MethodCertificates
         - next: positions of rows to grade now, one row an answer, the methods in turn
         - table: one row a method, described below
+        - samples: of each method the positions of the rows that certified its threshold
 
         - the `by` columns
         - n_pool: its answers
         - delta: δ / k
-        - the fields of `certify`, but for next: threshold, coverage, n_graded, n, errors, state,
-          sentence, starts, group, group_graded, group_errors, group_allowed, group_horizon,
-          p_value, cases_needed
+        - threshold, coverage, n_graded, n, errors, state, sentence, starts, group, group_graded,
+          group_errors, group_allowed, group_horizon, p_value, cases_needed, cases_rate: as in
+          `certify`
 
     Raises
     ------
@@ -97,7 +99,7 @@ def certify_methods(
     >>> stand.table[["strategy", "coverage", "state"]].round(2).to_numpy().tolist()
     [['p_true', 0.62, 'certified'], ['verbalized', 0.0, 'refuted']]
     """
-    table = _with_shared_grades(answers, by)
+    table = with_shared_grades(answers, by)
     items = table.drop_duplicates("item").sort_values("item")
     order = order_of_grading(items["image"], len(items), seed)
     parts = parts_by(table, by)
@@ -105,15 +107,17 @@ def certify_methods(
     rule = Rule(risk, each, budget, starts)
     rows = []
     asked = []
+    samples = []
     for key, part in parts:
         stand = _of_method(part, order, rule, seed=seed, batch=batch)
         row = key | {"n_pool": len(part), "delta": each} | stand._asdict()
         following = part.iloc[row.pop("next")]
+        samples.append(part["row"].to_numpy(np.intp)[row.pop("sample")])
         rows.append(row)
         asked.append(following.assign(turn=np.arange(len(following))))
     in_turn = pd.concat(asked).sort_values("turn", kind="stable")
     once = in_turn.drop_duplicates("graded")["row"].to_numpy(np.intp)
-    return MethodCertificates(next=once, table=pd.DataFrame(rows))
+    return MethodCertificates(next=once, table=pd.DataFrame(rows), samples=samples)
 
 
 def _of_method(
@@ -129,7 +133,7 @@ def _of_method(
     return certified(c, y, in_order.to_numpy(np.intp), rule, seed=seed, batch=batch)
 
 
-def _with_shared_grades(answers: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
+def with_shared_grades(answers: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
     """The answers with a confidence, the number of each item and of each answer to grade."""
     table = answers.assign(row=np.arange(len(answers)), image=image_labels(answers))
     table = table[table["confidence"].notna()]

@@ -20,7 +20,7 @@ from medcal_nb.measure.resampling import FloatArray
 from medcal_nb.measure.selective import DELTA
 
 from .design import Design, Group, Rule
-from .ends import REFUTED, State, Tested, answers_to_show, sentence
+from .ends import REFUTED, State, Tested, fewest_answers, sentence
 
 HOPELESS = 0.002  # p value of "it could still be certified" at which it is given up
 BATCH = 20  # answers that are named at once: a visit
@@ -46,6 +46,7 @@ class Certificate(NamedTuple):
     p_value: float
     cases_needed: float
     cases_rate: float
+    sample: NDArray[np.intp]
 
 
 def certify(
@@ -115,10 +116,12 @@ def certify(
         - group_allowed, group_horizon: errors with which that group passes, among so many grades
           of it
         - p_value: exact P of at least so many errors if the risk were α; NaN without grades. At
-          most 0.05 where the state is refuted
+          most 0.01 where the state is refuted
         - cases_needed, cases_rate: where it is not shown, size of a pool like this in which the
           group would be certified with a chance of 0.8 if that share of it is wrong: the share
           seen, or half of α where no number of cases would do; else NaN
+        - sample: positions of the n answers that certified the threshold, in their order: a random
+          sample of those that it retains
 
     Raises
     ------
@@ -205,6 +208,7 @@ def certified(
         ahead = np.append(ahead, walk.next)
     now = now._replace(
         next=order[ahead[: max(n_named, 0)]],
+        sample=order[now.sample],
         coverage=float((c >= now.threshold).mean()),
     )
     said = sentence(
@@ -236,6 +240,7 @@ class Walk:
         self.n_graded = 0
         self.state: State = "certified"
         self.next: NDArray[np.intp] = np.array([], dtype=np.intp)
+        self.sample = self.next  # answers that certified the threshold
         self.last = Tested(0, 0, 0, 0, 0)  # the group on which it stands or ended
         self._design = design
         self._right = right
@@ -282,6 +287,7 @@ class Walk:
         tested = Tested(group.size, look.n, n_wrong, int(allowed[-1]), allowed.size)
         if look.ends == "passed":
             self.threshold, self.n, self.errors = group.lowest, look.n, n_wrong
+            self.sample = sample[: look.n]
         elif look.ends == "open":
             todo = sample[look.n : look.until]
             self.next = todo[np.isnan(self._right[todo])]
@@ -317,7 +323,11 @@ class Walk:
         design = self._design
         rate, cases = np.nan, np.nan
         if self.state == "not shown":
-            rate, answers = answers_to_show(self.last.rate(), design.risk, design.delta)
+            rate = self.last.rate()
+            answers = fewest_answers(rate, design.risk, design.delta)
+            if np.isinf(answers):
+                rate = design.risk / 2
+                answers = fewest_answers(rate, design.risk, design.delta)
             cases = np.ceil(answers * design.c.size / self.last.group)
         return Certificate(
             next=self.next,
@@ -332,8 +342,15 @@ class Walk:
             p_value=self.last.p_value(design.risk),
             cases_needed=cases,
             cases_rate=rate,
+            sample=self.sample,
             **self.last._asdict(),
         )
+
+
+def hoped_for(allowed: NDArray, risk: float) -> float:
+    """Share of errors with which a group would pass: the risk is hardly as small as that."""
+    share: float = max(allowed[-1], 1) / allowed.size
+    return min(risk, share)
 
 
 class _Look(NamedTuple):
@@ -347,11 +364,9 @@ class _Look(NamedTuple):
 def _look(errors: NDArray, allowed: NDArray, risk: float) -> _Look:
     """Look at the grades of a group one by one; `errors` are those so far, after each."""
     n_seen = errors.size
-    most = allowed[-1]
     passes = errors <= allowed[:n_seen]
-    ends = passes | (errors > most)
-    # the risk is hardly as small as the share of errors with which the group would pass
-    hoped = min(risk, max(most, 1) / allowed.size)
+    ends = passes | (errors > allowed[-1])
+    hoped = hoped_for(allowed, risk)
     wrong = np.flatnonzero(np.diff(errors, prepend=0))
     is_hopeless = np.zeros(n_seen, dtype=bool)
     is_hopeless[wrong] = bdtrc(errors[wrong] - 1, wrong + 1, hoped) < HOPELESS

@@ -190,11 +190,17 @@ def _judged(half: _Half, *, grading: str, rule: Rule) -> dict[str, float]:
 
 
 def _over_populations(halves: pd.Series, samples: FloatArray) -> tuple[float, float]:
-    """95 % interval of the mean coverage, from one half of each resample."""
+    """95 % interval of the mean coverage, from one half of each resample.
+
+    What halving alone scatters is taken off, but never so much that less is left than half the
+    standard deviation of the halves: where the order of grading decides, the difference of two
+    spreads is noise, and would say that nothing varies.
+    """
     if not samples.size:
         return np.nan, np.nan
     spread = samples.var(ddof=1)
-    left = max(spread - halves.var(ddof=1), 0.0)
+    halving = halves.var(ddof=1)
+    left = min(max(spread - halving, halving / 4), spread)
     share = np.sqrt(left / spread) if spread else 0.0
     low, high = np.quantile((samples - samples.mean()) * share, [0.025, 0.975])
     mean = halves.mean()

@@ -5,20 +5,20 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from medcal_nb.cli._app import app, note, say
+from medcal_nb.cli._app import app, note, say, split_names
 from medcal_nb.cli.answers import Columns, _explained, _named
 from medcal_nb.errors import MedcalError
 
 if TYPE_CHECKING:
-    from medcal_nb.answers.grades import GradeSheet
+    import pandas as pd
+
     from medcal_nb.certify import MethodCertificates
+    from medcal_nb.certify.certification import Certification
 
 NO_CLEARANCE = (
     "This is a statistical statement about answers like these, not a clearance: not for use on "
     "patients."
 )
-#: So many answers are graded before the next run.
-BATCH = 20
 #: Why no more is graded.
 ENDS = {
     "grading": "",
@@ -49,9 +49,19 @@ def certify(
         int | None,
         typer.Option(min=1, help="Grade at most so many answers; 400 if left out."),
     ] = None,
-    seed: Annotated[
+    starts: Annotated[
+        str,
+        typer.Option(
+            metavar="N,N",
+            help="Begin tests at so many of the most confident answers, as --plan says.",
+        ),
+    ] = "",
+    batch: Annotated[
         int | None,
-        typer.Option(min=0, help="Draw the order of grading from this; 0 if left out."),
+        typer.Option(
+            min=1,
+            help="Ask for so many grades at a time: 20 in the sheet, all on the page, if left out.",
+        ),
     ] = None,
     rows: Annotated[
         str,
@@ -59,6 +69,46 @@ def certify(
             metavar="QUERY", help="Take the models and methods where it holds."
         ),
     ] = "",
+    plan: Annotated[
+        bool,
+        typer.Option(
+            "--plan", help="Say what can be expected, before a grade; begin nothing."
+        ),
+    ] = False,
+    wrong: Annotated[
+        float | None,
+        typer.Option(
+            min=0,
+            max=1,
+            help="For --plan, suppose that of the most confident fifth this share is wrong.",
+        ),
+    ] = None,
+    accuracy: Annotated[
+        float | None,
+        typer.Option(
+            min=0, max=1, help="For --plan, suppose that of all this share is right."
+        ),
+    ] = None,
+    seconds: Annotated[
+        float, typer.Option(min=0, help="For --plan, so long a grade takes.")
+    ] = 30,
+    page: Annotated[
+        bool,
+        typer.Option(
+            "--page", help="Write NAME.grading.html: grade in one sitting, by keys."
+        ),
+    ] = False,
+    own_answer: Annotated[
+        bool,
+        typer.Option(
+            "--own-answer",
+            help="On the page, the grader answers before the model's is shown.",
+        ),
+    ] = False,
+    check: Annotated[
+        bool,
+        typer.Option("--check", help="Replay the ledger and name what was altered."),
+    ] = False,
     watch: Annotated[
         Path | None,
         typer.Option(
@@ -70,42 +120,129 @@ def certify(
     """Certify a threshold by grading few answers: which to grade next, and what holds by now.
 
     The next answers are written to NAME.grades.csv. Fill its column 'correct' (1, 0, or ? for what
-    cannot be graded, which counts as wrong) and run the same command again. Answers, risk, delta,
-    budget and seed are fixed by the first run. Of several models or methods each is certified at
-    its part of delta, and they share grades and budget: any may be used.
+    cannot be graded, which counts as wrong) and run the same command again; or grade all in one
+    sitting on a page (--page). The first run fixes answers, risk, delta and budget in a ledger,
+    NAME.certificate.jsonl, which keeps every grade and refuses another plan on the same answers.
 
     Example: medcal certify answers.csv --risk 0.2
     """
-    from medcal_nb.answers import load_answers, select
-    from medcal_nb.answers.grades import GradeSheet
+    from medcal_nb.certify.certification import Certification
+    from medcal_nb.certify.check import check as replay
+    from medcal_nb.certify.rule import BATCH
 
-    name = file.stem
-    to = file.with_name(f"{name}.threshold.json")
     if watch:
-        _watch(watch, to, columns)
+        _watch(watch, file, columns)
         return
+    rows = rows or _rows_of(file)
     with _explained(file):
-        answers = load_answers(file, ungraded=True, **_named(columns))
-        for line in answers.attrs.get("assumed", ()):
-            note(line)
-        answers = select(answers, rows) if rows else answers
-        path = file.with_name(f"{name}.grades.csv")
-        sheet = GradeSheet(
-            path, answers, risk=risk, delta=delta, budget=budget, seed=seed
+        answers = _answers_of(file, columns, rows)
+        if check:
+            _say_check(*replay(file, answers))
+            return
+        if plan:
+            _say_plan(answers, delta, budget, wrong, accuracy, seconds)
+            return
+        run = Certification(
+            file,
+            answers,
+            risk=risk,
+            delta=delta,
+            budget=budget,
+            starts=_numbers(starts),
+            rows=rows,
         )
-        stand = sheet.stand(BATCH)
-    n_open = sheet.write_next(stand)
-    sheet.write_threshold(stand, to)
-    _say_stand(sheet, stand, n_open, to)
+        stand = run.stand(batch or BATCH)
+    for name, n in run.n_of_sittings.items():
+        say(f"{name}: {n} new grades")
+    if page or own_answer:
+        run.write_threshold(stand)
+        _write_page(run, own_answer, batch)
+        return
+    n_open = run.write_sheet(stand)
+    run.write_threshold(stand)
+    _say_stand(run, stand, n_open, file)
+
+
+def _rows_of(file: Path) -> str:
+    """The query that a ledger was begun with."""
+    from medcal_nb.certify.certification import Places
+    from medcal_nb.certify.ledger import Ledger
+
+    ledger = Ledger(Places.beside(file).ledger)
+    is_read = ledger.entries and not ledger.chain.faults
+    return str(ledger.plan["rows"]) if is_read else ""
+
+
+def _answers_of(file: Path, columns: list[str] | None, rows: str) -> "pd.DataFrame":
+    from medcal_nb.answers import load_answers, select
+
+    answers = load_answers(file, ungraded=True, **_named(columns))
+    for line in answers.attrs.get("assumed", ()):
+        note(line)
+    return select(answers, rows) if rows else answers
+
+
+def _numbers(text: str) -> list[int] | None:
+    """Numbers of a list written with commas; None without any."""
+    names = split_names(text)
+    if not all(name.isdecimal() for name in names):
+        raise MedcalError(f"--starts {text}: write whole numbers, such as 77,248")
+    return sorted({int(name) for name in names}) or None
+
+
+def _say_plan(
+    answers: "pd.DataFrame",
+    delta: float | None,
+    budget: int | None,
+    wrong: float | None,
+    accuracy: float | None,
+    seconds: float,
+) -> None:
+    """Print what can be expected of a certificate, by allowed risk."""
+    from medcal_nb.certify.plans import USUAL
+    from medcal_nb.certify.pool import METHOD, pool_of
+    from medcal_nb.certify.result import plan_lines, plan_of_pool
+
+    supposed, table = plan_of_pool(
+        pool_of(answers),
+        delta=delta or USUAL["delta"],
+        budget=budget or USUAL["budget"],
+        wrong=wrong,
+        accuracy=accuracy,
+        seconds=seconds,
+    )
+    parts = table.groupby(METHOD, sort=False)
+    for line, (_, part) in zip(supposed, parts, strict=True):
+        say(line)
+        for text in plan_lines(part):
+            say(f"  {text}")
+    say(
+        "Simulated, by what was supposed (--wrong, --accuracy); what comes may be otherwise. "
+        "Choose one risk and begin: medcal certify FILE --risk R"
+    )
+
+
+def _say_check(faults: list[str], facts: list[str]) -> None:
+    """Print what a ledger holds and what was altered; exit with 1 where something was."""
+    for fact in facts:
+        say(fact)
+    for fault in faults:
+        say(f"ALTERED: {fault}")
+    if faults:
+        raise typer.Exit(1)
+    say("the ledger is whole, and gives what was said")
 
 
 def _say_stand(
-    sheet: "GradeSheet", stand: "MethodCertificates", n_open: int, to: Path
+    run: "Certification", stand: "MethodCertificates", n_open: int, file: Path
 ) -> None:
     """Print where grading stands, a line a method, and at the end what may be quoted."""
+    from medcal_nb.certify.graders import agreements
+    from medcal_nb.certify.result import worth_of
+
     table = stand.table
-    budget = sheet.plan.budget
-    n_graded = max(table["n_graded"].max(), sheet.n_filled)
+    budget = run.plan["budget"]
+    n_graded = run.n_graded(stand)
     for one in table.itertuples():
         reached = "nothing certified so far"
         if one.n:
@@ -117,56 +254,66 @@ def _say_stand(
             reached = f"{one.model}, {one.strategy}: {reached}"
         left = f"{budget - n_graded} left of {budget}"
         say(f"{n_graded} graded, {left}: {reached}{ENDS[one.state]}")
+    for agreement in agreements(run.ledger):
+        say(f"{agreement}.")
     if n_open:
         say(
-            f"{sheet.path}: grade {n_open} answers in the column 'correct' (1, 0 or ?), then run "
-            "this again"
+            f"{run.places.sheet}: grade {n_open} answers in the column 'correct' (1, 0 or ?), then "
+            "run this again"
         )
+        say(f"or grade all in one sitting: medcal certify {file} --page")
         return
     for sentence in table["sentence"]:
+        say(sentence)
+    if (table["state"] == "too few cases").all():
+        say(
+            f"Nobody has graded, so another risk may be begun: `medcal certify {file} --plan` says "
+            "what is within reach."
+        )
+    for sentence in worth_of(stand, run.pool, run.grades, run.plan["risk"]):
         say(sentence)
     if len(table) > 1:
         say(
             f"{len(table)} methods were tested, each with a probability of {table['delta'][0]:.3g} "
-            f"to fail: all hold with probability {1 - sheet.plan.delta:.3g}."
+            f"to fail: all hold with probability {1 - run.plan['delta']:.3g}."
         )
-    say(f"{NO_CLEARANCE} For a program: {to}")
+    say(f"{NO_CLEARANCE} For a program: {run.places.threshold}")
+    say(f"Ledger: {run.places.ledger}, head {run.ledger.head[:16]}")
 
 
-def _watch(file: Path, threshold_file: Path, columns: list[str] | None) -> None:
-    """Print whether the risk of the answers retained in use has become too large."""
-    import json
+def _write_page(run: "Certification", own_answer: bool, batch: int | None) -> None:
+    """Write the page on which the certificate is graded in one sitting."""
+    from medcal_nb.certify.page import write_page
 
-    from medcal_nb.answers import load_answers
-    from medcal_nb.answers.grades import METHOD
-    from medcal_nb.certify import watch
-    from medcal_nb.files import require_file
-
-    known = json.loads(require_file(threshold_file).read_text("utf-8"))
-    threshold = known["threshold"]
-    if threshold is None:
-        raise MedcalError(
-            f"{threshold_file}: no threshold was certified, so none is in use"
-        )
-    answers = load_answers(file, **_named(columns))
-    if len(answers[METHOD].drop_duplicates()) > 1:
-        own = [known[name] for name in METHOD]
-        answers = answers[(answers[METHOD] == own).all(axis=1)]
-    kept = answers[answers["confidence"] >= threshold]
-    if kept.empty:
-        raise MedcalError(
-            f"{file}: no answer has a confidence of at least {threshold:.3g}"
-        )
-    wrong = 1 - kept["correct"].to_numpy(float, na_value=float("nan"))
-    table = watch(wrong, risk=known["risk"])
-    last = table.iloc[-1]
+    holds = write_page(run, own_answer=own_answer, only=batch)
+    say(f"wrote {run.places.page}: {holds}")
     say(
-        f"{len(kept):,} answers retained at {threshold:.3g}, {last['n']:.0f} graded, "
-        f"{last['errors']:.0f} wrong (allowed {known['risk']:.1%}); evidence "
-        f"{last['evidence']:.3g} of 1,000"
+        "Open it in a browser and grade until it stops. Put the file that it downloads beside "
+        f"{run.places.page.name} and run `medcal certify` again."
     )
-    if last["alarm"]:
-        n = table.loc[table["alarm"], "n"].iloc[0]
-        say(f"ALARM after {n:.0f} graded answers: use this threshold no longer")
+
+
+def _watch(use: Path, file: Path, columns: list[str] | None) -> None:
+    """Print whether the risk of the answers retained in use has become too large."""
+    from medcal_nb.answers import load_answers
+    from medcal_nb.certify.certification import Places, read_threshold, watch_in_use
+
+    places = Places.beside(file)
+    known = read_threshold(places.threshold)
+    if known["threshold"] is None:
+        raise MedcalError(
+            f"{places.threshold}: no threshold was certified, so none is in use"
+        )
+    answers = load_answers(use, **_named(columns))
+    seen = watch_in_use(places, known, answers, use)
+    say(
+        f"{seen['n_retained']:,} answers retained at {known['threshold']:.3g}, "
+        f"{seen['n_graded']} graded, {seen['errors']} wrong (allowed {known['risk']:.1%}); "
+        f"evidence {seen['evidence']:.3g} of 1,000"
+    )
+    if seen["alarm_after"] is not None:
+        say(
+            f"ALARM after {seen['alarm_after']} graded answers: use this threshold no longer"
+        )
         raise typer.Exit(1)
     say("no alarm")

@@ -31,7 +31,7 @@ def check(
     Example: medcal check answers.csv --cases 200
     """
     from medcal_nb.answers import load_answers
-    from medcal_nb.answers.checks import write_checks
+    from medcal_nb.report.checks import write_checks
 
     to = to or file.with_name(f"{file.stem}.checked.csv")
     answers = _read(load_answers, file, columns)

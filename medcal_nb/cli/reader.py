@@ -42,10 +42,6 @@ def reader(
     size: Annotated[
         int, Option(min=1, max=200, help="Put so many cases on the page.")
     ] = 20,
-    certify: Annotated[
-        bool,
-        Option("--certify", help="ANSWERS is a sheet of medcal certify: grade it."),
-    ] = False,
     force: Force = False,
 ) -> None:
     """Write cases as one page to read them: your answer first, then the model's.
@@ -55,18 +51,15 @@ def reader(
 
     Example: medcal reader pocket --to cases.html
     """
-    from medcal_nb.reader import write_grading_page, write_page
+    from medcal_nb.reader import write_page
 
-    if certify:
-        holds = f"{write_grading_page(answers, to, force=force)} answers to grade"
-    else:
-        holds = write_page(
-            answers,
-            to,
-            size=size,
-            dataset=dataset,
-            model=model,
-            strategy=strategy,
-            force=force,
-        )
+    holds = write_page(
+        answers,
+        to,
+        size=size,
+        dataset=dataset,
+        model=model,
+        strategy=strategy,
+        force=force,
+    )
     say(f"wrote {to}: {holds}")

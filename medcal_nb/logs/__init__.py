@@ -1,5 +1,5 @@
 """Logs of evaluation tools, by name: who knows a file, and the rows that it holds."""
 
-from medcal_nb.logs.registry import Log, Reader, detect, has, readers
+from medcal_nb.logs.registry import Log, Reader, at, detect, has, readers
 
-__all__ = ["Log", "Reader", "detect", "has", "readers"]
+__all__ = ["Log", "Reader", "at", "detect", "has", "readers"]

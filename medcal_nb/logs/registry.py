@@ -33,12 +33,15 @@ class Log:
         The metric that says whether an answer is right, where there are several.
     row : int
         The row that was read last, counted from 1; 0 before the first.
+    metric : str
+        The metric, or those that agree, by which the last answer was graded.
     """
 
     path: Path
     value: list[dict]
     wanted: str | None = None
     row: int = 0
+    metric: str = ""
 
     def rows(self) -> Iterator[dict]:
         """The rows, None where a value is missing."""
@@ -69,7 +72,9 @@ class Log:
         """
         names = ", ".join(sorted(map(str, metrics)))
         name = self.wanted or main
+        self.metric = names
         if name in metrics:
+            self.metric = str(name)
             return _verdict(metrics[name])
         if self.wanted and metrics:
             raise MedcalError(
@@ -152,6 +157,8 @@ class Reader:
                 known = {
                     k: v for k, v in row.items() if v is not None or k == "correct"
                 }
+                if known.get("correct") is not None:
+                    known["grade_from"] = f"metric {log.metric}".strip()
                 rows.append(about | known)
         except MedcalError:
             raise

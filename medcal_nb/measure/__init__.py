@@ -36,8 +36,10 @@ from .resampling import Bootstrap, Interval, choose_clip
 from .selective import selective_threshold, threshold_table
 from .tables import (
     metrics_table,
+    missing_table,
     value_table,
 )
+from .trend import accuracy_trend_table, group_means
 
 __all__ = [
     "METRICS",
@@ -47,6 +49,7 @@ __all__ = [
     "Metric",
     "ReaderInterval",
     "accuracy",
+    "accuracy_trend_table",
     "answers_to_check",
     "auroc",
     "auroc_table",
@@ -68,11 +71,13 @@ __all__ = [
     "erring_grader_table",
     "example_answers",
     "expected_cost_table",
+    "group_means",
     "heterogeneity_table",
     "holm",
     "log_loss",
     "mean_confidence",
     "metrics_table",
+    "missing_table",
     "mrmc_auroc",
     "mrmc_table",
     "observed_expected_ratio",

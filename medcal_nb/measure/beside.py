@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pandas as pd
 
+from medcal_nb.errors import NotEnough
+
 from ._check import check_choice
 from .groups import difference_table, with_holm
 from .resampling import Bootstrap
@@ -52,7 +54,9 @@ def beside_table(
     Raises
     ------
     ValueError
-        If the model does not occur, or no question was answered by it and another.
+        If the model does not occur.
+    NotEnough
+        If no question was answered by it and another.
 
     Examples
     --------
@@ -84,5 +88,5 @@ def beside_table(
             )
         )
     if not tables:
-        raise ValueError(f"no question was answered by {model!r} and another model")
+        raise NotEnough(f"no question was answered by {model!r} and another model")
     return with_holm(pd.concat(tables, ignore_index=True), ci.level)

@@ -8,7 +8,6 @@
     write_page("answers.sqlite", "cases.html")
 """
 
-from medcal_nb.reader.grade import write_grading_page
 from medcal_nb.reader.page import write_page
 
-__all__ = ["write_grading_page", "write_page"]
+__all__ = ["write_page"]

@@ -6,6 +6,7 @@ import base64
 import hashlib
 import json
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from string import Template
 
@@ -24,6 +25,9 @@ from medcal_nb.reader.cases import (
 )
 from medcal_nb.words import Options, is_correct
 
+_FOLDER = Path(__file__).parent
+BODY = _FOLDER / "reader.html"
+SCRIPT = _FOLDER / "reader.js"
 #: Longest side of an image in pixels.
 LARGEST = 1500
 #: What a page shows of an item: not its gold answer, nor what all cases share.
@@ -81,36 +85,37 @@ def write_page(
             "NAME:FOLDER, or a column question"
         )
     with new_file(to, sources=[source], force=force) as part:
-        part.write_text(page_text(data), encoding="utf-8")
+        text = page_text(data, body=BODY, scripts=[SCRIPT])
+        part.write_text(text, encoding="utf-8")
     words = "{n} cases of {dataset}, {pictures} with an image, answers of {model} by {strategy}"
     counts = {"n": len(data["cases"]), "pictures": n_pictures}
     return words.format(**counts, **book.about)
 
 
-def page_text(data: dict, name: str = "reader") -> str:
+def page_text(data: dict, *, body: Path, scripts: Sequence[Path]) -> str:
     """Return the page of some data: no word of theirs can become markup or script.
 
     Parameters
     ----------
     data : dict
-    name : str
-        Of the page and its script: reader or grade.
+    body : path
+        What the page shows, HTML.
+    scripts : sequence of path
+        JavaScript, one after the other; the page allows no other.
     """
-    folder = Path(__file__).parent
-    style = (folder / "reader.css").read_text(encoding="utf-8")
-    script = (folder / f"{name}.js").read_text(encoding="utf-8")
+    style = (_FOLDER / "reader.css").read_text(encoding="utf-8")
+    script = "\n".join(path.read_text(encoding="utf-8") for path in scripts)
     policy = (
         f"default-src 'none'; img-src data:; style-src '{_hash(style)}'; "
         f"script-src '{_hash(script)}'; base-uri 'none'; form-action 'none'"
     )
-    page = Template((folder / "page.html").read_text(encoding="utf-8"))
-    body = (folder / f"{name}.html").read_text(encoding="utf-8")
+    page = Template((_FOLDER / "page.html").read_text(encoding="utf-8"))
     text = json.dumps(data, allow_nan=False).replace("<", "\\u003c")
     return page.substitute(
         policy=policy,
         style=style,
         script=script,
-        body=body,
+        body=body.read_text(encoding="utf-8"),
         data=text,
     )
 

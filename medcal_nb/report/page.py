@@ -22,7 +22,6 @@ from medcal_nb.answers import (
     without_formulas,
     write_undecided,
 )
-from medcal_nb.answers.checks import with_checks
 from medcal_nb.answers.recorded import recorded_entry, recorded_names
 from medcal_nb.answers.together import together
 from medcal_nb.errors import MedcalError, NotEnough, check_known
@@ -31,6 +30,7 @@ from medcal_nb.measure import Bootstrap
 from medcal_nb.measure.rows import image_labels, images_known
 from medcal_nb.plots import STYLE
 from medcal_nb.report import parts
+from medcal_nb.report.checks import with_checks
 from medcal_nb.report.sections import Judged, Section, lead, sections_of
 from medcal_nb.wording import latex_table, show
 
@@ -110,11 +110,16 @@ def write_report(
         if checked:
             answers = with_checks(answers, checked)
         compared = None
+        paired: list[str] = []
         if beside:
-            tables = {str(beside): load_answers(beside), str(file): answers}
-            compared = parts.in_common(together(tables), answers)
+            others = load_answers(beside)
+            compared = parts.in_common(
+                together({str(beside): others, str(file): answers}), answers
+            )
+            paired = parts.pairing(answers, others, Path(beside).stem)
         entries = parts.entries(answers)
         source, judged, notes = parts.sides(entries, transfer_from)
+        notes += paired
         facts = _facts(str(file), answers, judged)
         report = Judged(judged, source, facts, ci, group, compared)
         sections = _computed(report)
@@ -143,6 +148,8 @@ def _facts(file: str, answers: pd.DataFrame, judged: pd.DataFrame) -> dict[str, 
         "citation": f"{entry['citation']} {entry['source']}".strip(),
         "n_read": len(answers),
         "grading": answers.attrs.get("grading", ""),
+        "grade_from": parts.counted(judged, "correct", "grade_from"),
+        "confidence_from": parts.counted(judged, "confidence", "confidence_from"),
         "unit": "image" if images_known(judged) else "answer",
         "n_units": len({*image_labels(judged)}),
         "date": date.today().isoformat(),

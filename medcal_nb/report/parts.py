@@ -28,6 +28,8 @@ COMPARED = ["brier", "gap", "auroc"]
 LEAST = 30
 #: Entries drawn.
 SQUARES = 4
+#: What names a question that was asked by a method.
+QUESTION = ["dataset", "strategy", "item_id"]
 #: Up to so many entries are compared two by two, more with the first alone.
 ALL_PAIRS = 5
 
@@ -95,6 +97,21 @@ def sides(
         answers = answers[is_test]
         notes.append(f"of the splits test alone is judged: {len(answers):,}")
     return source, answers, notes
+
+
+def counted(answers: pd.DataFrame, column: str, source: str) -> dict[str, int]:
+    """How many values of a column are from where, by what ``source`` says; most first.
+
+    Examples
+    --------
+    >>> rows = {"correct": [True, False, None], "grade_from": ["rule", None, None]}
+    >>> counted(pd.DataFrame(rows), "correct", "grade_from")
+    {'the file': 1, 'rule': 1}
+    """
+    known = answers[answers[column].notna()].reindex(columns=[source])
+    counts = known[source].astype(object).fillna("the file").value_counts(sort=False)
+    by_number = counts.sort_index().sort_values(ascending=False, kind="stable")
+    return {str(name): int(n) for name, n in by_number.items()}
 
 
 # --- parts --------------------------------------------------------------------------------
@@ -217,10 +234,50 @@ def by_group(answers: pd.DataFrame, column: str, *, ci: Bootstrap) -> pd.DataFra
 
 def in_common(answers: pd.DataFrame, own: pd.DataFrame) -> pd.DataFrame:
     """Answers by the methods and to the questions of one's own; ``is_own`` says whose they are."""
-    question = ["dataset", "strategy", "item_id"]
-    keys = own[question].drop_duplicates()
-    common = answers.merge(keys, on=question)
+    keys = own[QUESTION].drop_duplicates()
+    common = answers.merge(keys, on=QUESTION)
     return common.assign(is_own=common["model"].isin(own["model"]))
+
+
+def pairing(own: pd.DataFrame, others: pd.DataFrame, name: str) -> list[str]:
+    """Say which methods and questions of one's own stand beside others, and what does not.
+
+    Parameters
+    ----------
+    own, others : DataFrame
+        Graded answers.
+    name : str
+        What the others are called.
+
+    Returns
+    -------
+    list of str
+        A sentence a data set and method of one's own, and one for each model without any question
+        in common.
+    """
+    others = measured(others)
+    asked = pd.MultiIndex.from_frame(others[QUESTION])
+    own = measured(own)
+    is_common = pd.MultiIndex.from_frame(own[QUESTION]).isin(asked)
+    own = own.assign(is_common=is_common)
+    sentences = []
+    for (dataset, strategy), rows in own.groupby(["dataset", "strategy"], sort=False):
+        n = rows.loc[rows["is_common"], "item_id"].nunique()
+        sentence = f"beside {name}, {label_of(dataset)}, {label_of(strategy)}: "
+        if n:
+            sentences.append(f"{sentence}{n:,} questions in common")
+            continue
+        methods = others.loc[others["dataset"] == dataset, "strategy"].unique()
+        there = ", ".join(map(label_of, methods)) or "nothing of this data set"
+        sentences.append(
+            f"{sentence}no question in common, only equal methods are compared ({name} has {there})"
+        )
+    has_any = own.groupby("model", sort=False)["is_common"].any()
+    for model in has_any.index[~has_any]:
+        sentences.append(
+            f"beside {name}: {model} has no question in common, and is left out"
+        )
+    return sentences
 
 
 def beside(compared: pd.DataFrame, *, ci: Bootstrap) -> tuple[Figure, pd.DataFrame]:
@@ -252,7 +309,10 @@ def beside(compared: pd.DataFrame, *, ci: Bootstrap) -> tuple[Figure, pd.DataFra
         raise NotEnough("No question of the file was answered by the others")
     tables = []
     for model in models:
-        pair = pd.concat([others, known[known["model"] == model]])
+        rows = known[known["model"] == model]
+        if rows.merge(others[QUESTION], on=QUESTION).empty:
+            continue  # its questions are another's of the file
+        pair = pd.concat([others, rows])
         tables.append(measure.beside_table(pair, model, ci=ci))
     by = ["dataset", "strategy", "model"]
     metrics = ["accuracy", "gap"]

@@ -16,11 +16,13 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from medcal_nb import certify, measure
+from medcal_nb.answers.columns import RULE
 from medcal_nb.labels import label_of
 from medcal_nb.measure import Bootstrap
 from medcal_nb.report import parts
 from medcal_nb.report.parts import ALL_PAIRS, LEAST
 from medcal_nb.wording import as_latex, between, estimate, percent, typeset
+from medcal_nb.words import bench_sentence
 
 #: Columns that make subgroups where none is named.
 GROUPS = ["modality", "question_type", "dataset"]
@@ -32,9 +34,10 @@ SIDE_BY_SIDE = 2
 #: Entries named in a sentence.
 NAMED = 3
 
-CURVE = """Accuracy at each confidence: a dot for each value that at least 1 % of the answers
-carry, or for each twentieth of the scale where values are many, its area by their number; 95 %
-CIs. Dashed: calibrated. Below: correct answers up, wrong ones down, at the same confidences."""
+CURVE = """Accuracy at each confidence that at least 1 % of the answers carry, or in each
+twentieth of the scale where values are many; 95 % CIs. Dashed: calibrated. Grey bar: from mean
+confidence down to accuracy. Below: share of the answers at each confidence, the correct ones
+filled."""
 METRICS = """Overconfidence, in percentage points: mean confidence minus accuracy
 (calibration-in-the-large), of numbers before rounding. Slope: 1 is ideal, below it confidences are
 too extreme. ECE: 15 bins of equal width. Brier skill score: 1 − Brier score / that of giving every
@@ -75,13 +78,20 @@ ERRING = """Whoever graded may err. If {right:.0%} of these grades were right, e
 alike and whatever the confidence: {cases}. If all errors were of one kind, accuracy and
 overconfidence could be {wrong:.0f} points off either way. medcal check draws a share to grade by
 hand, medcal report --checked corrects by it."""
-METHODS = """{graded} Confidence, read as the probability that the answer is correct: {how}.
+METHODS = """Grades: {graded}. Confidence, read as the probability that the answer is correct: {how}
+({where}).
 Intervals are 95 % CIs by {unit}: Wilson's for shares and Obuchowski's for the AUROC (by answer
 DeLong's); inversion of a test for the ECE; percentile bootstrap ({n:,} resamples) for the
 others. P values of differences were corrected by Holm's method. Thresholds were certified by Learn
 then Test with exact binomial tails, on one answer of each image. Confidences of exactly 0 or 100 %
 were moved inwards (column clip) for slope, intercept and recalibration alone. Random numbers start
 from seed {seed}. Software: {software}."""
+#: Where grades may be from, in words.
+GRADED = {
+    "rule": "by rule against gold answers, whatever the confidence",
+    "a person": "by a person, where no rule decides",
+    "the file": "as the file has them",
+}
 FILES = """Every table of this page lies in tables as CSV and LaTeX, whole, the figures in figures,
 every number in report.json."""
 BIBTEX = """@misc{{medcal,
@@ -267,7 +277,7 @@ def calibration(r: Judged) -> Section:
         sentences=[CURVE],
         table=table,
         figure=fig,
-        alt="Accuracy against confidence; below, correct answers up and wrong ones down",
+        alt="Accuracy against confidence; below, the share of answers at each, correct and wrong",
     )
 
 
@@ -399,17 +409,20 @@ def cost(r: Judged) -> Section:
 def methods(r: Judged) -> Section:
     """What was done, as an appendix says it."""
     facts = r.facts
-    graded = "Grades are those of the file."
+    graded = "; ".join(
+        f"{GRADED.get(k, k)} ({n:,})" for k, n in facts["grade_from"].items()
+    )
     if facts["grading"]:
-        graded = (
-            "Answers were graded by rule against their gold answers, whatever their confidence: "
-            f"{facts['grading']}"
-        )
+        graded += f". {facts['grading'].removesuffix('.')}"
+    if RULE in facts["grade_from"]:
+        graded += f". {bench_sentence().removesuffix('.')}"
+    where = "; ".join(f"from {k} ({n:,})" for k, n in facts["confidence_from"].items())
     how = ", ".join(r.methods) or "the file does not name the elicitation method"
     software = ", ".join(f"{name} {text}" for name, text in facts["versions"].items())
     text = METHODS.format(
-        graded=graded,
+        graded=graded or "none",
         how=how,
+        where=where or "none",
         unit=r.unit,
         n=r.ci.n,
         seed=r.ci.seed,

@@ -149,6 +149,7 @@ def test_a_table_of_a_log_comes_back_as_it_was(log, tmp_path, kind):
         log.append([row(k, sample=k % 2, note=note, **same)])
     write_table(log.read(), tmp_path / f"a.{kind}", sources=[log.path])
     again = read_answers(tmp_path / f"a.{kind}")
+    again = again.drop(columns=["grade_from", "confidence_from"])
     pd.testing.assert_frame_equal(again, log.read(), check_dtype=False)
     with AnswerLog(tmp_path / "b.sqlite") as other:
         other.append(again.sample(frac=1, random_state=1))

@@ -81,7 +81,7 @@ STATED = [
     ("linguistic", CLOSED, ["Answer: yes\nLikelihood: almost no chance"], "yes", 0.02),
     ("top_k", CHOICE, ["Guess 1: heart (30%)\nGuess 2: left (60%)"], "left", 0.6),
     ("two_stage", CHOICE, ["heart", "Confidence: 40%"], "heart", 0.4),
-    ("two_stage_other", CHOICE, ["It is the heart.", "Confidence: 40%"], "heart", 0.4),
+    ("self_probing", CHOICE, ["It is the heart.", "Confidence: 40%"], "heart", 0.4),
     ("describe_first", CLOSED, ["dark", "Answer: yes\nConfidence: 70%"], "yes", 0.7),
     ("sequence_probability", OPEN, ["dark red"], "dark red", math.exp(-0.5 / 2)),
 ]
@@ -97,6 +97,9 @@ def test_answer_and_confidence_of_replies(name, item, replies, answer, confidenc
     assert row["parse_ok"] == (None not in (answer, confidence))
     assert row["raw"] == "\n---\n".join(replies)
     assert [row["prompt_tokens"], row["new_tokens"]] == [10 * n, 2 * n]
+    if name == "self_probing":  # a new prompt, which holds the answer
+        (turn,) = rounds[1][0].prompt.turns
+        assert "Proposed answer: heart." in turn
     if name in ("two_stage", "describe_first"):  # what it said stands before the second
         assert rounds[1][0].prompt.turns[1] == replies[0]
 

@@ -4,12 +4,18 @@
     python -m tests.bench.certify others [--repeats 20]
     python -m tests.bench.certify active [--repeats 40]
     python -m tests.bench.certify null [--repeats 1000]
+    python -m tests.bench.certify null_of_starts [--repeats 1000]
+    python -m tests.bench.certify starts [--repeats 200]
+    python -m tests.bench.certify plans [--repeats 20]
 
 *trials*: every model and method of GMAI-MMBench, a random half as the pool, judged on the other.
 *others*: the same of GQA, POPE and MMMU-Pro, whose halves are hardly larger than the budget.
 *active*: beside active, anytime-valid risk control (Xu, Karampatziakis & Mineiro 2024,
 arXiv:2406.10490) and beside Learn then Test on a pool that is graded whole, on the same halves.
-*null*: pools whose risk is just above the allowed one everywhere.
+*null*: pools whose risk is just above the allowed one everywhere; *null_of_starts*: at a risk of
+.05 from three starts, each of which could be violated.
+*starts*: pools that are better than the allowed risk, from one start and from several.
+*plans*: what a plan expects of recorded answers, beside what samples of them give.
 """
 
 import argparse
@@ -21,9 +27,13 @@ import pandas as pd
 
 from medcal_nb import certify, measure
 from medcal_nb.answers import load_answers
+from medcal_nb.certify import usual_starts
+from medcal_nb.certify.design import starts_at
 
 RISK = 0.2
 DELTA = 0.1 / 7  # of seven methods the best is taken
+KINDS = ["trials", "others", "active", "null", "null_of_starts"]
+KINDS += ["starts", "plans"]
 PAIRS = [
     ("InternVL3_5-14B-HF", "p_true"),
     ("Qwen3-VL-8B-Instruct", "probe_pik"),
@@ -132,13 +142,12 @@ def null_pool(kind: str, n: int, rng: np.random.Generator, risk: float = RISK):
     return c, 1.0 - wrong, images
 
 
-def null(repeats: int) -> pd.DataFrame:
+def null(repeats: int, risk: float = RISK, starts=None) -> pd.DataFrame:
     rows = []
     kinds = ["continuous", "heaped", "clustered"]
-    cells = product([0.05, RISK], [600, 2000], kinds, [50, 100, 400, 1000])
-    for risk, n, kind, budget in cells:
+    for n, kind, budget in product([600, 2000], kinds, [50, 100, 400, 1000]):
         ends = []
-        rule = {"risk": risk, "delta": 0.1, "budget": budget}
+        rule = {"risk": risk, "delta": 0.1, "budget": budget, "starts": starts}
         for k in range(repeats):
             pool = null_pool(kind, n, np.random.default_rng([k, budget]), risk)
             c, y, images = pool
@@ -150,9 +159,83 @@ def null(repeats: int) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
+def null_of_starts(repeats: int) -> pd.DataFrame:
+    risk = 0.05
+    three = starts_at(2000, (0, 6, 16), risk=risk, is_first_usual=False)
+    return null(repeats, risk, three)
+
+
+WORLDS = {  # share wrong of the answers, from the most confident, as a part of the allowed risk
+    "all at half": (1, 0.5),
+    "all at a fifth": (1, 0.2),
+    "top 30 % at half": (0.3, 0.5),
+    "top 30 % at a fifth": (0.3, 0.2),
+}
+
+
+def starts(repeats: int) -> pd.DataFrame:
+    rows = []
+    for n, risk, world in product([300, 1000, 2000], [0.02, 0.05, 0.1, 0.2], WORLDS):
+        share, part = WORLDS[world]
+        rule = {"risk": risk, "delta": 0.1, "budget": 400}
+        ways = {"one": usual_starts(n, **rule)[:1], "usual": usual_starts(n, **rule)}
+        wrong = np.where(np.arange(n) < share * n, part * risk, 0.4)
+        for (way, at), k in product(ways.items(), range(repeats)):
+            right = np.random.default_rng([k, n]).random(n) >= wrong
+            end = certify.certify(
+                np.linspace(1, 0, n), right, starts=at, seed=k, **rule
+            )
+            row = {"pool": n, "risk": risk, "world": world, "way": way, "starts": at}
+            row |= {"certified": end.n > 0, "coverage": end.coverage}
+            rows.append(row | {"n_graded": end.n_graded})
+    table = pd.DataFrame(rows)
+    cells = ["pool", "risk", "world", "way", "starts"]
+    return table.groupby(cells, sort=False).mean().reset_index()
+
+
+PLANNED = [  # data set, model and method: good, fair and none to be had
+    ("GMAI-MMBench", "InternVL3_5-14B-HF", "p_true"),
+    ("GMAI-MMBench", "Qwen3-VL-8B-Instruct", "probe_pik"),
+    ("GMAI-MMBench", "deepseek-vl2", "p_true"),
+    ("POPE", "Qwen3-VL-8B-Instruct", "p_true"),
+    ("POPE", "gemma-3-27b-it", "p_true"),
+    ("GQA", "InternVL3_5-14B-HF", "p_true"),
+]
+
+
+def plans(repeats: int) -> pd.DataFrame:
+    answers = load_answers("vlcb").dropna(subset=["confidence", "correct"])
+    answers = answers.set_index(["dataset", "model", "strategy"]).sort_index()
+    rows = []
+    risks = [0.02, 0.05, 0.1, 0.2]
+    for name in PLANNED:
+        pair = answers.loc[name, ["confidence", "correct"]].to_numpy(float)
+        c, y = pair.T
+        plan = certify.plan_certificate(
+            c, pilot=y, risks=risks, budget=400, n_draws=100
+        )
+        # other samples of such answers
+        pools = [
+            np.random.default_rng(k).choice(pair, len(pair)) for k in range(repeats)
+        ]
+        for row in plan.to_dict("records"):
+            rule = {"risk": row["risk"], "budget": 400, "starts": row["starts"]}
+            ends = [
+                certify.certify(*pool.T, seed=k, **rule) for k, pool in enumerate(pools)
+            ]
+            row |= dict(zip(["dataset", "model", "strategy"], name, strict=True))
+            row["certified"] = np.mean([end.n > 0 for end in ends])
+            row["coverage_got"] = np.mean([end.coverage for end in ends])
+            row["n_graded_got"] = np.median([end.n_graded for end in ends])
+            rows.append(row)
+    names = ["dataset", "model", "strategy", "risk", "starts", "chance", "certified"]
+    names += ["coverage", "coverage_got", "n_graded", "n_graded_got"]
+    return pd.DataFrame(rows)[names]
+
+
 def main(words: list[str] | None = None) -> pd.DataFrame:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("what", choices=["trials", "others", "active", "null"])
+    parser.add_argument("what", choices=KINDS)
     parser.add_argument("--repeats", type=int, default=100)
     parser.add_argument("--out", type=Path, default=Path("build/bench"))
     asked = parser.parse_args(words)

@@ -9,7 +9,7 @@
     python -m tests.bench.coverage rare [--metrics gap observed_expected brier …]
         [--confidences independent dependent reversed] [--worlds 0.95 0.98 0.995] […]
 
-*all* makes docs/coverage.csv and its table in docs/intervals.md: every interval that tables and
+*all* makes docs/coverage.csv (from build/bench) and its table in docs/intervals.md: every interval that tables and
 reports print, in worlds where errors are many or rare (accuracy about .7 and .97), answers alone or
 five to an image of which half share one fate, confidences continuous or heaped (one in ten is 1).
 

@@ -83,3 +83,13 @@ def test_orders_by_threshold_and_image(rng):
 def test_bad_input_is_refused(change, words):
     with pytest.raises(ValueError, match=words):
         certify.watch(**({"errors": [0, 1], "risk": 0.2} | change))
+
+
+@pytest.mark.parametrize("change", [{"run_length": 1}, {"n_before": -1}, {"risk": 20}])
+def test_bounds_of_a_watch_over_orders(change):
+    graded = pd.DataFrame({"item_id": [1, 2], "confidence": 0.9, "correct": 1})
+    thresholds = pd.DataFrame({"threshold": [0.5]})
+    how = {"risk": 0.2, "run_length": 2, "n_before": 0}
+    assert len(certify.watch_table(graded, graded, thresholds, **how)) == 1
+    with pytest.raises(ValueError, match=next(iter(change))):
+        certify.watch_table(graded, graded, thresholds, **how | change)

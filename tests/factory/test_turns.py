@@ -61,7 +61,7 @@ def test_own_answers_are_judged_by_visibility_and_wrong_ones_not_taught():
         text, is_reply, learn = drawn("two_stage", seed)[1][1]
         assert is_reply
         assert learn == (text == "kidney")
-        _, rest = drawn("two_stage_other", seed)
+        _, rest = drawn("someone_elses", seed)
         judged.add(("kidney." in rest[0][0], rest[1][0]))
         _, rest = drawn("challenge", seed)
         assert rest[1][1:] == (True, False)

@@ -5,6 +5,7 @@ import pandas as pd
 import pytest
 
 from medcal_nb import measure
+from medcal_nb.errors import NotEnough
 
 OTHERS = ["InternVL3_5-14B-HF", "deepseek-vl2"]
 
@@ -55,5 +56,5 @@ def test_who_answered_nothing_in_common_is_told(answers):
         measure.beside_table(answers, "nobody")
     alone = answers[answers["model"].eq("mine")].assign(item_id="x", dataset="other")
     apart = pd.concat([answers[answers["model"] != "mine"], alone])
-    with pytest.raises(ValueError, match="no question was answered by 'mine'"):
+    with pytest.raises(NotEnough, match="no question was answered by 'mine'"):
         measure.beside_table(apart, "mine")

@@ -13,7 +13,14 @@ from typer.testing import CliRunner
 
 from medcal_nb.cli import app
 from medcal_nb.errors import MedcalError
-from medcal_nb.reader.page import page_data, page_text, picture, write_page
+from medcal_nb.reader.page import (
+    BODY,
+    SCRIPT,
+    page_data,
+    page_text,
+    picture,
+    write_page,
+)
 from medcal_nb.words import is_correct
 from tests.reader_answers import table_of
 
@@ -26,7 +33,7 @@ def data_of(page):
 
 
 def test_the_page_runs_its_own_script_alone_and_asks_no_host(book):
-    page = page_text(page_data(book, book.shown(3)))
+    page = page_text(page_data(book, book.shown(3)), body=BODY, scripts=[SCRIPT])
     (policy,) = re.findall(r'Content-Security-Policy" content="([^"]*)"', page)
     assert policy.startswith("default-src 'none'; img-src data:; ")
     script = page.rpartition("<script>")[2].rpartition("</script>")[0]

@@ -16,7 +16,7 @@ CARD_STRATEGIES = (
     "linguistic",
     "top_k",
     "two_stage",
-    "two_stage_other",
+    "self_probing",
     "describe_first",
     "p_true",
     "blank_image",

@@ -28,7 +28,7 @@ REPLIES = {
     "top_k": "Guess {i}: {answer} ({percent}%)",
     "describe": "{description}",
     "two_stage": "Confidence: {percent}%",
-    "two_stage_other": "Confidence: {percent}%",
+    "someone_elses": "Confidence: {percent}%",
     "challenge": "{answer}",
     "p_true": "{yes_or_no}",
 }
@@ -50,6 +50,11 @@ TWO_GUESSES = (
     "Give your 2 best guesses.\nReply in this form:\nGuess 1: ...\nGuess 2: ..."
 )
 OTHERS = "Others gave these answers: {votes}.\n"
+SOMEONE_ELSES = """\
+Someone else gave this answer: {answer}.
+How sure are you that this answer is right, from 0% to 100%?
+Reply in this form:
+Confidence: ...%"""
 DESCRIBE_FULLY = "Describe the image in full."
 CHECK = "Look at the image and give yes or no."
 NAME_LETTERS = "Give the letter of the option."
@@ -94,7 +99,7 @@ GENERAL_FORMATS = {
     "top_k": 0.06,
     "describe": 0.03,
     "two_stage": 0.04,
-    "two_stage_other": 0.03,
+    "someone_elses": 0.03,
     "p_true": 0.03,
     "challenge": 0.02,
     "votes": 0.01,
@@ -264,7 +269,7 @@ def texts():
     """Return every instruction and reply form, for building a vocabulary."""
     asked = (prompts.ANSWER, prompts.LETTER, prompts.DESCRIBE, words.VERBALIZED)
     asked += (words.VERBALIZED_COT, words.LINGUISTIC, words.TOP_K, words.TWO_STAGE)
-    asked += (words.P_TRUE, words.TWO_STAGE_OTHER, *words.CHALLENGES, *words.REWORDINGS)
+    asked += (words.P_TRUE, SOMEONE_ELSES, *words.CHALLENGES, *words.REWORDINGS)
     listed = "Options: , . - A. B. C. D. E. F. G. H."
     return [*asked, OTHERS, listed, *REPLIES.values(), *OWN_TEXTS, "modality"]
 
@@ -386,13 +391,13 @@ def _two_stage(asked, annotator, rng):
     ]
 
 
-def _two_stage_other(asked, annotator, rng):
+def _someone_elses(asked, annotator, rng):
     sure = _confidence(asked, annotator)
     right = rng.random() < 0.5
     shown = asked.gold if right else _other(asked, rng)
     percent = annotator.tens(sure if shown == asked.gold else 1 - sure)
-    reply = REPLIES["two_stage_other"].format(percent=percent)
-    return _single(asked, words.TWO_STAGE_OTHER.format(answer=shown), reply)
+    reply = REPLIES["someone_elses"].format(percent=percent)
+    return _single(asked, SOMEONE_ELSES.format(answer=shown), reply)
 
 
 def _p_true(asked, annotator, rng):
@@ -518,7 +523,7 @@ _WRITERS = {
     "top_k": _top_k,
     "describe": _describe,
     "two_stage": _two_stage,
-    "two_stage_other": _two_stage_other,
+    "someone_elses": _someone_elses,
     "p_true": _p_true,
     "challenge": _challenge,
     "votes": _votes,

@@ -5,15 +5,14 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from medcal_nb.answers.columns import TEXT, of_file
-from medcal_nb.answers.grades import GRADE, KEY, SHOWN, UNGRADABLE, grades_of
-from medcal_nb.answers.tables import read_columns, write_table
+from medcal_nb.answers import write_table
+from medcal_nb.answers.columns import TEXT, of_file, refuse
+from medcal_nb.answers.tables import read_columns
+from medcal_nb.certify.pool import KEY
+from medcal_nb.certify.sheets import GRADE, RIGHT_GRADE, SHOWN, UNGRADABLE, read_grades
 from medcal_nb.errors import MedcalError
 from medcal_nb.files import PathLike
 from medcal_nb.measure import answers_to_check
-
-#: What the person who grades must not know.
-_HIDDEN = {"confidence"}
 
 
 def write_checks(answers: pd.DataFrame, to: PathLike, *, n: int, seed: int = 0) -> int:
@@ -48,9 +47,8 @@ def write_checks(answers: pd.DataFrame, to: PathLike, *, n: int, seed: int = 0) 
             "no answer has a confidence and a grade, so there is none to check"
         )
     rows = answers_to_check(answers, n, rng=np.random.default_rng(seed))
-    shown = [name for name in SHOWN if name not in _HIDDEN]
-    sheet = answers.loc[rows].reindex(columns=[*KEY, *shown]).dropna(axis=1, how="all")
-    sheet = sheet.astype(TEXT)
+    sheet = answers.loc[rows].reindex(columns=[*KEY, *SHOWN])
+    sheet = sheet.dropna(axis=1, how="all").astype(TEXT)
     sheet[GRADE] = None
     write_table(sheet, to)
     return len(sheet)
@@ -76,9 +74,15 @@ def with_checks(answers: pd.DataFrame, sheet: PathLike) -> pd.DataFrame:
         "not a sheet of `medcal check`, or a column of it was renamed; put it back"
     )
     rows = read_columns(sheet, [*KEY, GRADE], problem).astype(TEXT)
-    is_open = rows[GRADE].fillna("").str.strip() == UNGRADABLE
-    checked = np.full(len(answers), np.nan)
     with of_file(sheet):
-        grades = grades_of(rows[~is_open], answers)
-    checked[grades.index] = grades
+        keys = pd.MultiIndex.from_frame(answers[KEY])
+        place = keys.get_indexer(pd.MultiIndex.from_frame(rows[KEY]))
+        remedy = "put back what stood in this row"
+        items = rows["item_id"]
+        refuse("item_id", items, place < 0, "is no answer of the file", remedy)
+        refuse("item_id", items, rows.duplicated(KEY), "occurs twice", "leave one")
+        grades = read_grades(rows).replace(UNGRADABLE, None)
+    is_graded = grades.notna().to_numpy(bool)
+    checked = np.full(len(answers), np.nan)
+    checked[place[is_graded]] = grades[is_graded] == RIGHT_GRADE
     return answers.assign(checked=checked)

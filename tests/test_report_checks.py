@@ -5,8 +5,8 @@ import pandas as pd
 import pytest
 
 from medcal_nb.answers import load_answers
-from medcal_nb.answers.checks import with_checks, write_checks
 from medcal_nb.errors import MedcalError
+from medcal_nb.report.checks import with_checks, write_checks
 
 
 @pytest.fixture
@@ -45,7 +45,7 @@ def test_a_sheet_of_other_answers_is_refused(answers, tmp_path):
     write_checks(answers, path, n=30)
     sheet = pd.read_csv(path, dtype=str).assign(correct="1")
     sheet.assign(item_id="elsewhere").to_csv(path, index=False)
-    with pytest.raises(MedcalError, match="is no answer of the pool"):
+    with pytest.raises(MedcalError, match="is no answer of the file"):
         with_checks(answers, path)
     sheet.assign(correct="perhaps").to_csv(path, index=False)
     with pytest.raises(MedcalError, match="is no grade"):

@@ -1,0 +1,156 @@
+"""What a certificate and a plan say to somebody who has to decide by them, in sentences."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from medcal_nb.certify import MethodCertificates, plan_certificate, retained_table
+from medcal_nb.certify.pool import METHOD, Pool
+from medcal_nb.measure.rows import image_labels, parts_by
+
+_HOURS_BELOW_MINUTES = 1.0
+
+
+def worth_of(
+    stand: MethodCertificates, pool: Pool, grades: np.ndarray, risk: float
+) -> Iterator[str]:
+    """Of each certified threshold: what was right, missed and over-called, and what it may cost.
+
+    Parameters
+    ----------
+    stand : MethodCertificates
+        Where the certificates stand.
+    pool : Pool
+        Their answers.
+    grades : (n,) array of 1, 0 and NaN
+        Of the rows of the pool.
+    risk : float
+        The allowed one, in (0, 1).
+
+    Yields
+    ------
+    str
+        A sentence.
+    """
+    for one, sample in zip(stand.table.itertuples(), stand.samples, strict=True):
+        if not one.n:
+            continue
+        rows = pool.rows.iloc[sample]
+        whose = f"{one.model}, {one.strategy}: " if len(stand.table) > 1 else ""
+        table = retained_table(
+            grades[sample],
+            answer=rows["answer"] if rows["answer"].notna().all() else None,
+            groups=image_labels(rows),
+        )
+        share = {row["measure"]: row for row in table.to_dict("records")}
+        right = share["right"]
+        yield (
+            f"{whose}Of the answers at a confidence of {one.threshold:.10g} and more, "
+            f"{right['n']:,.0f} drawn at random were graded: {_percents(right)} were right."
+        )
+        if "sensitivity" in share:
+            yield (
+                f"{whose}Of these with a question for yes or no: sensitivity "
+                f"{_percents(share['sensitivity'])}, the other findings were missed; specificity "
+                f"{_percents(share['specificity'])}, the others were over-called; right were of "
+                f"the answers yes {_percents(share['ppv'])}, of the answers no "
+                f"{_percents(share['npv'])}."
+            )
+        yield (
+            f"{whose}To let these pass is cheaper than to check each of them only if a wrong "
+            f"answer costs less than {1 / risk:.3g} checks (at a risk of {risk:.3g}, the most that "
+            "the certificate allows)."
+        )
+
+
+def _percents(share: dict[str, Any]) -> str:
+    """A share with its interval; how little it rests on, where it is of none."""
+    if not share["n"]:
+        return "(none graded)"
+    low, high = share["value_low"], share["value_high"]
+    return (
+        f"{share['value']:.0%} (95 % CI {low:.0%} to {high:.0%}, n = {share['n']:,.0f})"
+    )
+
+
+def plan_of_pool(
+    pool: Pool,
+    *,
+    delta: float,
+    budget: int,
+    wrong: float | None,
+    accuracy: float | None,
+    seconds: float,
+) -> tuple[list[str], pd.DataFrame]:
+    """What can be expected of a certificate of each method, before a grade is seen.
+
+    Parameters
+    ----------
+    pool : Pool
+        The answers.
+    delta, budget, seconds
+        As in `plan_certificate`; delta is of all methods together.
+    wrong, accuracy : float, optional
+        The guess, as there. What is left out follows from the confidences, as if they were
+        right: one minus the mean of the most confident fifth, the mean of all.
+
+    Returns
+    -------
+    lines : list of str
+        What was supposed.
+    table : pandas.DataFrame
+        Of `plan_certificate`, under the columns model and strategy.
+    """
+    parts = parts_by(pool.rows, METHOD)
+    lines = []
+    tables = []
+    for key, part in parts:
+        one_an_image = part.assign(image=image_labels(part)).drop_duplicates("image")
+        confidence = np.sort(one_an_image["confidence"].to_numpy(float))
+        fifth = confidence[-max(len(confidence) // 5, 1) :]
+        of_top = 1 - fifth.mean() if wrong is None else wrong
+        of_all = confidence.mean() if accuracy is None else accuracy
+        of_all = min(of_all, 1 - of_top)
+        lines.append(
+            f"{', '.join(key.values())}: {len(confidence):,} cases; supposed that of the most "
+            f"confident fifth {of_top:.1%} are wrong and of all {1 - of_all:.1%}"
+        )
+        plan = plan_certificate(
+            confidence,
+            delta=delta / len(parts),
+            budget=budget,
+            wrong=of_top,
+            accuracy=of_all,
+            seconds=seconds,
+        )
+        tables.append(plan.assign(**key))
+    return lines, pd.concat(tables, ignore_index=True)
+
+
+def plan_lines(table: pd.DataFrame) -> Iterator[str]:
+    """A plan as lines to be printed, one a risk."""
+    for row in table.to_dict("records"):
+        begin = f"at most {row['risk']:.0%} wrong: "
+        least = f"takes {row['without_error']:,} answers without an error"
+        more = ""
+        if np.isfinite(row["cases_needed"]):
+            more = f"; {row['cases_needed']:,.0f} cases like these would do in 8 of 10 tries"
+        if not len(row["starts"]):
+            yield f"{begin}out of reach, {least}{more}"
+            continue
+        yield (
+            f"{begin}chance of a threshold {row['chance']:.0%}; {row['coverage']:.0%} of the "
+            f"answers pass on average (nine of ten times {row['coverage_low']:.0%} to "
+            f"{row['coverage_high']:.0%}); {row['n_graded']:,.0f} grades, {_time(row['hours'])}; "
+            f"{least}{more}"
+        )
+
+
+def _time(hours: float) -> str:
+    if hours < _HOURS_BELOW_MINUTES:
+        return f"{60 * hours:.0f} minutes"
+    return f"{hours:.1f} hours"

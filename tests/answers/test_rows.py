@@ -1,0 +1,119 @@
+"""Rows that are no single answers, and names that may be of one thing, are said or asked about."""
+
+import json
+
+import numpy as np
+import openpyxl
+import pandas as pd
+import pytest
+
+from medcal_nb.answers import load_answers
+from medcal_nb.errors import MedcalError
+
+N = 40
+TABLE = pd.DataFrame(
+    {
+        "item_id": [f"q{k}" for k in range(N)],
+        "confidence": np.linspace(0.5, 1, N).round(3),
+        "correct": [1, 1, 0, 1] * (N // 4),
+    }
+)
+
+
+def load(tmp_path, **columns):
+    path = tmp_path / "in.csv"
+    TABLE.assign(**columns).to_csv(path, index=False)
+    return load_answers(path)
+
+
+@pytest.mark.parametrize(
+    ("column", "cells", "sentence"),
+    [
+        ("weight", np.linspace(1, 2, N), "column 'weight' is not used: every row counts as one"),
+        ("Anzahl", [1, 9] * (N // 2), "column 'Anzahl' is not used: every row counts as one"),
+        ("exclude", [1, 0] * (N // 2), "column 'exclude' is not used: the 20 rows it marks"),
+        ("excluded", ["yes", ""] * (N // 2), "column 'excluded' is not used: the 20 rows"),
+    ],
+)  # fmt: skip
+def test_columns_that_would_change_what_a_row_counts_are_named(
+    tmp_path, column, cells, sentence
+):
+    assumed = load(tmp_path, **{column: cells}).attrs["assumed"]
+    assert any(text.startswith(sentence) for text in assumed)
+
+
+@pytest.mark.parametrize("column", ["weight", "exclude"])
+def test_columns_that_change_nothing_are_not(tmp_path, column):
+    assumed = load(tmp_path, **{column: 0}).attrs["assumed"]
+    assert not any("is not used" in text for text in assumed)
+
+
+def test_hidden_rows_of_a_sheet_are_counted(tmp_path):
+    path = tmp_path / "in.xlsx"
+    TABLE.to_excel(path, index=False)
+    assert not any("hidden" in text for text in load_answers(path).attrs["assumed"])
+    book = openpyxl.load_workbook(path)
+    for row in range(5, 15):
+        book.active.row_dimensions[row].hidden = True
+    book.save(path)
+    answers = load_answers(path)
+    assert len(answers) == N
+    assert "10 hidden rows of the sheet are read, too" in answers.attrs["assumed"]
+
+
+def test_a_subtotal_is_no_answer(tmp_path):
+    names = [*TABLE["item_id"][:-1], "Subtotal of gpt"]
+    with pytest.raises(MedcalError, match="row 40 is 'Subtotal of gpt', no answer"):
+        load(tmp_path, item_id=names)
+
+
+def test_each_data_set_has_its_scale(tmp_path):
+    percent = np.r_[TABLE["confidence"][:20] * 100, TABLE["confidence"][20:] * 10]
+    names = ["a"] * 20 + ["b"] * 20
+    with pytest.raises(MedcalError, match="is the largest: percent, another scale"):
+        load(tmp_path, confidence=percent, dataset=names)
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [("im1.png", "IM1.PNG"), ("im1.png", "/data/im1.png"), ("x\\im1.png", "x/im1.png"),
+     ("data/im1.png", "C:\\data\\im1.png"), ("im1.png", "./im1.png")],
+)  # fmt: skip
+def test_images_that_differ_by_case_or_folder_alone_are_asked_about(
+    tmp_path, one, other
+):
+    with pytest.raises(MedcalError, match=r"differ by case or folder alone \(1 such"):
+        load(tmp_path, image_id=[one, other] * (N // 2))
+
+
+def test_images_of_one_name_in_several_folders_are_several(tmp_path):
+    names = [f"case{k}/slice.png" for k in range(N)]
+    assert load(tmp_path, image_id=names)["image_id"].nunique() == N
+    sets = {"dataset": ["a", "b"] * (N // 2), "image_id": ["im1", "IM1"] * (N // 2)}
+    assert load(tmp_path, **sets)["image_id"].nunique() == 2
+
+
+@pytest.mark.parametrize("kind", ["json", "jsonl"])
+def test_a_key_that_stands_twice_is_refused(tmp_path, kind):
+    row = json.dumps({"item_id": 1, "confidence": 0.5, "correct": 1})
+    path = tmp_path / f"in.{kind}"
+    path.write_text(row.replace('"correct"', '"confidence": 0.9, "correct"'), "utf-8")
+    with pytest.raises(MedcalError, match="two members 'confidence'; leave one"):
+        load_answers(path)
+
+
+def test_a_long_reply_is_read(tmp_path):
+    replies = ["x " * 70_000 + "Confidence: 80%"] + ["Confidence: 80%"] * (N - 1)
+    path = tmp_path / "in.csv"
+    table = TABLE.drop(columns="confidence").assign(reply=replies)
+    table[["reply", "item_id", "correct"]].to_csv(path, index=False)
+    assert load_answers(path)["confidence"].eq(0.8).all()
+
+
+def test_a_file_that_unpacks_to_endless_rows_is_refused(tmp_path):
+    path = tmp_path / "in.parquet"
+    row = pd.DataFrame({"item_id": ["q"], "confidence": [0.5], "correct": [1]})
+    many = row.loc[np.zeros(12_000_000, int)]
+    many.to_parquet(path, index=False)
+    with pytest.raises(MedcalError, match="unpacks to far more than its size"):
+        load_answers(path)

@@ -1,0 +1,155 @@
+"""What a saved figure may say of the table beside it."""
+
+import re
+from collections import Counter
+
+import pandas as pd
+
+from medcal_nb.labels import FILLS, label_of
+from medcal_nb.plots import INTERVAL, axis_label
+
+LONGEST = 60  # characters of a title, without its n
+#: Conclusions whose words mean nothing else on a figure.
+CONCLUSIONS = set(FILLS) - {"better", "worse", "reversed"}
+
+
+def broken_rules(spec: dict, table: pd.DataFrame) -> list[str]:
+    """Name what a figure says that its table does not; none for an honest figure.
+
+    `spec` is what `Output.save` wrote of the figure, `table` the CSV beside it.
+    """
+    drawn = [part for panel in spec["panels"] for part in panel["drawn"]]
+    if not drawn:
+        return ["nothing is drawn by `plots`"]
+    lacking = {name for part in drawn for name in part["columns"].values()} - {*table}
+    if lacking:
+        return [f"columns that the table lacks: {sorted(lacking)}"]
+    rules = (_rows, _axes, _key, _conclusions, _left_out, _number, _title)
+    return [line for rule in rules for line in rule(spec, drawn, table)]
+
+
+def _value(part: dict) -> str:
+    return part["columns"].get("y", part["columns"]["x"])
+
+
+def _rows(spec: dict, drawn: list[dict], table: pd.DataFrame) -> list[str]:
+    """Each row of the table is drawn once, or has a reason."""
+    marks = Counter()
+    for part in drawn:
+        n_drawn = part["marks"] + part["too_few"]
+        marks[_value(part)] += n_drawn
+    counts = table[list(marks)].notna().sum()
+    lines = [
+        f"{name}: {n} drawn, {counts[name]} in the table"
+        for name, n in marks.items()
+        if n != counts[name]
+    ]
+    if table[list(marks)].isna().all(axis=1).sum() != _n_left_out(drawn):
+        lines.append("rows that are not drawn, and have no reason")
+    return lines
+
+
+def _n_left_out(drawn: list[dict]) -> int:
+    return sum(sum(part["left_out"].values()) for part in drawn)
+
+
+def _axes(spec: dict, drawn: list[dict], table: pd.DataFrame) -> list[str]:
+    """An axis says what its column is called; an inner one may be silent."""
+    lines = []
+    for axis in ("x", "y"):
+        said = set()
+        wanted = set()
+        for panel in spec["panels"]:
+            columns = {part["columns"].get(axis) for part in panel["drawn"]} - {None}
+            words = {axis_label(column) for column in columns}
+            wanted |= words
+            label = " ".join(panel[axis].split())  # it may be broken into lines
+            said.add(label)
+            if label and words and label not in words:
+                lines.append(f"an axis says {label!r}, its column {words}")
+        lines += [f"no axis says {word!r}" for word in wanted - said]
+    return lines
+
+
+def _key(spec: dict, drawn: list[dict], table: pd.DataFrame) -> list[str]:
+    """What has a colour, a filling, a stroke or a bar is in the key."""
+    wanted = set()
+    for part in drawn:
+        columns = part["columns"]
+        if columns.get("hue") != columns.get("label"):
+            wanted |= {label_of(level, columns["hue"]) for level in part["hue"]}
+        wanted |= {label_of(level) for level in part["fill"]}
+        wanted |= {label_of(columns["base"])} if "base" in columns else set()
+    wanted = {spec["names"].get(name, name) for name in wanted}
+    lines = [f"not in the key: {name}" for name in sorted(wanted - {*spec["key"]})]
+    has_bars = any(part["bars"] for part in drawn)
+    if has_bars and not any(INTERVAL in name for name in spec["key"]):
+        lines.append("no key says what a bar is")
+    return lines
+
+
+def _conclusions(spec: dict, drawn: list[dict], table: pd.DataFrame) -> list[str]:
+    """A conclusion on a figure is that of the column `conclusion`, mark by mark."""
+    words = [spec["title"], *spec["key"]]
+    for panel in spec["panels"]:
+        words += [panel["title"], panel["x"], *panel["texts"]]
+    text = " · ".join(words)
+    fills = Counter()
+    for part in drawn:
+        if part["columns"].get("fill") == "conclusion":
+            fills.update(part["fill"])
+    said = {name for name in CONCLUSIONS if re.search(rf"\b{name}\b", text)}
+    said = {name for name in said if not any(name in o and name != o for o in said)}
+    lines = [f"says {name!r}, and no mark has it" for name in said - {*fills}]
+    if fills and fills != Counter(table["conclusion"].dropna()):
+        lines.append(f"fillings {dict(fills)} are not the column's")
+    return lines
+
+
+def _left_out(spec: dict, drawn: list[dict], table: pd.DataFrame) -> list[str]:
+    """Reasons, and how many rows have each, are those of the column `left_out`."""
+    counted = Counter()
+    for part in drawn:
+        counted.update(part["left_out"])
+    known = Counter()
+    if "left_out" in table:
+        known = Counter(table["left_out"].dropna())
+        known.pop("", None)
+    words = [spec["title"], *spec["key"]]
+    words += [panel[at] for panel in spec["panels"] for at in ("title", "x", "y")]
+    lines = []
+    if counted != known:
+        lines.append(f"left out {dict(counted)}, in the table {dict(known)}")
+    if any("left out" in text for text in words):
+        lines.append("says 'left out' in words of its own")
+    return lines
+
+
+def _number(spec: dict, drawn: list[dict], table: pd.DataFrame) -> list[str]:
+    """The answers or images behind a mark are on the figure, as the table has them."""
+    titles = [spec["title"], *(panel["title"] for panel in spec["panels"])]
+    said = []
+    for title in titles:
+        said += re.findall(r"n = ([\d,]+)(?: to ([\d,]+))?", title)
+    if not said:
+        beside = any("n" in part["columns"] for part in drawn)
+        return [] if beside else ["no n on the figure"]
+    columns = [name for name in table if re.match("n(_|$)", name)]
+    known = set()
+    for name in columns:
+        known |= {*table[name].dropna()}
+        if "model" in table:  # of a model's values, all its answers
+            known |= {*table.groupby("model")[name].sum()}
+    wrong = []
+    for ends in said:
+        numbers = [int(end.replace(",", "")) for end in ends if end]
+        wrong += [n for n in numbers if n not in known]
+    return [f"n = {n} is in no column of the table" for n in wrong]
+
+
+def _title(spec: dict, drawn: list[dict], table: pd.DataFrame) -> list[str]:
+    """A title says what is shown, at the place that it has in every figure."""
+    title = re.sub(r" \(n = [^)]*\)$", "", spec["title"])
+    if not title:
+        return ["no title"]
+    return [f"a title of {len(title)} characters"] if len(title) > LONGEST else []

@@ -40,8 +40,8 @@ def take_reader(page: Page, home: Path, to: Path) -> None:
     """Show a case of the reader page with the model's answer."""
     write_page("pocket", home / "cases.html")
     page.goto((home / "cases.html").as_uri())
-    page.keyboard.type("you")
-    page.keyboard.press("Enter")
+    page.locator("#reader").fill("you")
+    page.locator("#reader").press("Enter")
     while not page.locator("#take").is_enabled() or page.locator("#model").is_hidden():
         # to a case on which the first answer is not the model's
         page.keyboard.press("n")

@@ -205,7 +205,8 @@ def _spec(fig: Figure) -> dict[str, Any]:
     key = []
     for legend in [*fig.legends, *filter(None, keys)]:
         key += [text.get_text() for text in legend.get_texts()]
-    return {"title": fig.get_suptitle(), "key": key, "panels": panels}
+    names = vars(fig).get("names", {})
+    return {"title": fig.get_suptitle(), "key": key, "names": names, "panels": panels}
 
 
 def published(notebook: str, folder: str = "") -> dict[str, Any]:

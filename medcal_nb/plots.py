@@ -31,6 +31,7 @@ __all__ = [
     "look",
     "number_of",
     "outcomes",
+    "points",
     "stacked",
     "title_and_key",
     "use_style",
@@ -259,7 +260,7 @@ def lines(
     for level, rows, colour, mark in _levels(table, hue):
         for k, (kind, style) in enumerate(kinds.items()):
             part = rows[rows[fill] == kind] if fill else rows
-            part = part.sort_values(x)
+            part = part.sort_values(x, kind="stable")
             ax.errorbar(
                 part[x],
                 part[y],
@@ -278,6 +279,44 @@ def lines(
     _name_axis(ax.yaxis, y)
     ax.grid(axis="y")
     _record(ax, table, x=x, y=y, hue=hue, fill=fill)
+    return ax
+
+
+def points(
+    table: pd.DataFrame,
+    x: str,
+    y: str,
+    *,
+    hue: str | None = None,
+    diagonal: str = "",
+    ax: Axes | None = None,
+) -> Axes:
+    """A mark for each row at its `x` and `y`.
+
+    Parameters
+    ----------
+    table : DataFrame
+        Columns `x`, `y` and `hue`.
+    x, y, hue : str
+        Columns: the two numbers, and what has a colour and a mark of its own.
+    diagonal : str
+        What is written of the line on which both are equal; both are then shares, in a square.
+    ax : Axes, optional
+        Where to draw; the current axes if not given.
+    """
+    ax = ax or plt.gca()
+    for level, rows, colour, mark in _levels(table, hue):
+        name = label_of(level, hue) if hue else None
+        how: dict[str, Any] = {"color": colour, "label": name, "clip_on": False}
+        ax.plot(rows[x], rows[y], mark, ms=3.5, zorder=2, **how)
+    if diagonal:
+        ax.plot([0, 1], [0, 1], "--", color=GREY, lw=0.9, zorder=1, label=diagonal)
+        ticks = np.linspace(0, 1, 6)
+        ends = (-0.04, 1.04)
+        ax.set(xlim=ends, ylim=ends, xticks=ticks, yticks=ticks, aspect="equal")
+    _name_axis(ax.xaxis, x)
+    _name_axis(ax.yaxis, y)
+    _record(ax, table, x=x, y=y, hue=hue)
     return ax
 
 
@@ -366,7 +405,12 @@ def outcomes(
 
 
 def title_and_key(
-    fig: Figure, title: str, *, n: pd.Series | None = None, ncols: int = 4
+    fig: Figure,
+    title: str,
+    *,
+    n: pd.Series | None = None,
+    names: Mapping[str, str] | None = None,
+    ncols: int = 4,
 ) -> None:
     """Title and key of a figure, at the places that they have in every figure.
 
@@ -378,6 +422,9 @@ def title_and_key(
         What is shown: the name of the data, and of what is measured on them.
     n : Series, optional
         Answers or images of each mark, where they are not written beside the marks.
+    names : dict of str to str, optional
+        What the key calls a level that the data of this figure have another name for:
+        ``{"refitted": "recalibrated on these"}``.
     ncols : int
         Columns of the key, in which what several axes have in common stands once.
 
@@ -392,11 +439,13 @@ def title_and_key(
         title = f"{title} ({number_of(n)})"
     fig.suptitle(title, x=0.01, ha="left")
     keys: dict[str, Any] = {}
+    names = names or {}
+    vars(fig)["names"] = dict(names)
     for ax in fig.axes:
         for mark, name in zip(*ax.get_legend_handles_labels(), strict=True):
             # what bars are stands in the key once
             alone = mark if INTERVAL in name else getattr(mark, "lines", [mark])[0]
-            keys.setdefault(name, alone)
+            keys.setdefault(names.get(name, name), alone)
     has_bars = any(part.has_xerr or part.has_yerr for part in _bars(fig))
     if has_bars and not any(INTERVAL in name for name in keys):
         keys[INTERVAL] = Line2D([], [], color=INK, lw=1, marker="|", ms=5)

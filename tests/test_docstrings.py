@@ -53,6 +53,12 @@ def test_every_parameter_is_told(function):
     assert len(names) < 2 or names <= listed, sorted(names - listed)
 
 
+@pytest.mark.parametrize("function", exported(*ROOMS))
+def test_a_signature_is_short_enough_for_a_tooltip(function):
+    # without `from __future__ import annotations` ArrayLike is a line of its own
+    assert len(str(inspect.signature(function))) < 320
+
+
 @pytest.mark.parametrize("function", exported("measure", "certify", "correct"))
 def test_every_function_has_an_example_and_a_formula_its_source(function):
     assert section(function, "Examples")

@@ -21,6 +21,7 @@ from medcal_nb.measure import Bootstrap
 from medcal_nb.notebook import published
 from medcal_nb.report import write_report
 from medcal_nb.wording import latex, latex_table
+from medcal_nb.words import bench_sentence
 
 ROOT = Path(__file__).resolve().parents[1]
 SCRIPT = "<script>document.title='pwned'</script>"
@@ -278,6 +279,9 @@ def test_how_replies_were_graded_is_said(tmp_path):
     assert numbers["grading"].startswith("80 of 120 answers graded: read as yes or no")
     assert numbers["grading"] in text
     assert "40 of 120 answers are not graded" in text
+    assert bench_sentence() in text
+    _, text, _ = report_of(table_of(60), tmp_path, "as the file has them")
+    assert bench_sentence() not in text
 
 
 def test_names_from_outside_are_text_everywhere(two):

@@ -118,7 +118,8 @@ def in_order(answers: pd.DataFrame) -> pd.DataFrame:
     """Answers in the order of their keys, with the index that they had.
 
     What is drawn at random from them, and the last digit of a sum, then do not depend on the order
-    of a file.
+    of a file. Nor does it depend on its name, after which a data set may be called: ``image_set``,
+    which names images in its place, is then "the file".
 
     Parameters
     ----------
@@ -137,6 +138,8 @@ def in_order(answers: pd.DataFrame) -> pd.DataFrame:
     if answers.attrs.get("is_numbered"):
         keys = [name for name in ANSWER_KEY if name != "item_id"]
         keys += ["image_id", "confidence", "correct", "answer"]
+    if answers.attrs.get("is_called_as_file") and "image_set" not in answers:
+        answers = answers.assign(image_set=OF_FILE)
     return answers.sort_values(keys, kind="stable")
 
 
@@ -196,8 +199,7 @@ def read_answers(
         )
         answers.attrs["assumed"][:0] = found.assumed
         answers.attrs["is_numbered"] = "item_id" not in found.taken
-        if "dataset" not in found.taken and "image_set" not in answers:
-            answers["image_set"] = OF_FILE
+        answers.attrs["is_called_as_file"] = "dataset" not in found.taken
         answers.attrs["assumed"] += [*raw.attrs.get("unseen", []), *about_rows(found)]
         _add_sources(answers, found)
         _grade(answers, found)
@@ -352,7 +354,10 @@ def _grade(answers: pd.DataFrame, found: Recognised) -> None:
     rows = answers[pd.Series(is_open, answers.index)]
     if rows.empty or not {"answer", "gold"} <= {*rows}:
         return
-    asked = rows[["answer", "gold"]]
+    asked = rows[[name for name in ("answer", "gold", "question") if name in rows]]
+    if found.replies:  # a whole reply says more than what was read of it
+        replies = found.table[found.replies].reindex(rows.index)
+        asked = asked.assign(answer=replies.where(replies.notna(), asked["answer"]))
     if "question_type" in rows:
         asked = asked.assign(question_type=known_kinds(rows["question_type"]))
     if options := found.taken.get("options"):

@@ -59,12 +59,15 @@ class Recognised:
         What was left open, in sentences.
     named : set of str
         Ours of which the user said what they are.
+    replies : str, optional
+        The column of replies that answers were read from.
     """
 
     table: pd.DataFrame
     taken: dict[str, str]
     assumed: list[str] = field(default_factory=list)
     named: set[str] = field(default_factory=set)
+    replies: str | None = None
 
     def add(self, ours: str, values: Any) -> None:
         """Take one of ours from elsewhere than a column of the file."""
@@ -303,6 +306,10 @@ def _fill_from_replies(found: Recognised, scale: str | float | None) -> None:
         wanted.discard("confidence")
     for name in wanted:
         found.add(name, read[name])
+    if "answer" in wanted:
+        found.replies = theirs
+        if "raw" not in taken:
+            found.add("raw", found.table[theirs])
 
 
 def read_column(

@@ -75,7 +75,7 @@ class Certification:
     Attributes
     ----------
     plan : dict
-        The first line of the ledger.
+        That of the ledger.
     grades : (n,) array of 1, 0 and NaN
         Of the rows of the pool.
     grades_of_table : (n,) array of 1, 0 and NaN
@@ -214,7 +214,7 @@ def threshold_of(ledger: Ledger, stand: MethodCertificates) -> dict[str, Any]:
     """The threshold that retains most, the others, and the ledger that they follow from."""
     table = stand.table.sort_values("coverage", ascending=False, kind="stable")
     first, *others = _plain(table)
-    plan = ledger.entries[0]
+    plan = ledger.plan
     fixed = {name: plan[name] for name in ("risk", "budget", "seed", "pool")}
     # of several methods, delta is each one's part
     return {

@@ -51,7 +51,7 @@ def check(file: Path, answers: pd.DataFrame) -> tuple[list[str], list[str]]:
     facts = _facts(ledger)
     with of_file(file):
         pool = pool_of(answers)
-    if ledger.entries[0]["pool"] != pool.hash:
+    if ledger.plan["pool"] != pool.hash:
         names = ", ".join(altered_items(ledger, pool)) or "none of those graded"
         return [f"{file}: answers were altered: {names}"], facts
     try:
@@ -85,7 +85,7 @@ def check(file: Path, answers: pd.DataFrame) -> tuple[list[str], list[str]]:
 
 def _facts(ledger: Ledger) -> list[str]:
     """What a ledger holds, in sentences."""
-    plan = ledger.entries[0]
+    plan = ledger.plan
     n_others = len(plans_on(ledger)) - 1
     grades = ledger.of_kind(lines.GRADE)
     n_changes = sum("was" in entry for entry in grades)

@@ -22,6 +22,7 @@ OF_THE_FILE = "grades of the file"
 GRADE = "grade"
 END = "end"
 WATCH = "watch"
+PAGE = "page"
 #: The first line of a sitting at the page.
 SITTING = "sitting"
 #: What a line of each kind holds.
@@ -43,6 +44,7 @@ _HOLDS: dict[str, dict[str, type]] = {
     GRADE: {"row": str, "grade": str, "time": str},
     END: {"methods": list},
     WATCH: {"file": str},
+    PAGE: {"file": str},
     SITTING: {"who": str},
 }
 
@@ -208,6 +210,21 @@ class Ledger:
     def head(self) -> str:
         """Hash of its last line; empty before the first."""
         return self.chain.hashes[-1] if self.chain.hashes else ""
+
+    @property
+    def plan(self) -> Entry:
+        """The plan that holds: the last one that was begun, before the first grade."""
+        return self.of_kind(PLAN)[-1]
+
+    @property
+    def plan_hash(self) -> str:
+        """Hash of its line."""
+        return self.chain.hashes[self.entries.index(self.plan)]
+
+    @property
+    def is_open(self) -> bool:
+        """Whether nothing has been graded, on a page neither, so that the plan may be changed."""
+        return not any(self.of_kind(kind) for kind in (OF_THE_FILE, GRADE, PAGE))
 
     def of_kind(self, kind: str) -> list[Entry]:
         """Its lines of one kind, in their order."""

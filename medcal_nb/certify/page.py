@@ -13,6 +13,7 @@ import pandas as pd
 
 from medcal_nb.certify.certification import Certification
 from medcal_nb.certify.design import Design, Rule
+from medcal_nb.certify.ledger import PAGE
 from medcal_nb.certify.methods import with_shared_grades
 from medcal_nb.certify.pool import METHOD
 from medcal_nb.certify.rule import HOPELESS, order_of_grading
@@ -75,7 +76,7 @@ def write_page(
     tables = test.as_json(number)
     data = {
         "name": run.places.ledger.name.removesuffix(".certificate.jsonl"),
-        "plan": run.ledger.chain.hashes[0],
+        "plan": run.ledger.plan_hash,
         "own": own_answer,
         "cases": cases,
         # not to be read in passing
@@ -86,6 +87,7 @@ def write_page(
     with new_file(run.places.page, force=True) as part:
         text = page_text(data, body=_FOLDER / "page.html", scripts=scripts)
         part.write_text(text, encoding="utf-8")
+    run.ledger.append({"kind": PAGE, "file": run.places.page.name})
     return f"{len(cases)} answers that may be asked, {note}"
 
 

@@ -20,7 +20,7 @@ _ORDINALS = {2: "second", 3: "third", 4: "fourth", 5: "fifth"}
 def plan_of(
     ledger: Ledger, pool: Pool, file: Path, wanted: dict[str, Any], rows: str = ""
 ) -> Entry:
-    """The plan of a ledger, its first line; begun where there is none.
+    """The plan of a ledger; begun where there is none, or where nothing has been graded.
 
     Parameters
     ----------
@@ -50,13 +50,15 @@ def plan_of(
             )
     if not ledger.entries:
         return _begun(ledger, pool, file, wanted, rows)
-    plan = ledger.entries[0]
+    plan = ledger.plan
     if plan["rule"] != RULE:
         raise MedcalError(
             f"{ledger.path}: was begun by rule {plan['rule']}, this version of medcal has rule "
             f"{RULE}: go on with the version that it was begun with"
         )
     this = {name: plan[name] for name in _NAMES} | wanted
+    if ledger.is_open and _signature(plan) != _signature({**this, "pool": pool.hash}):
+        return _begun(ledger, pool, file, this, rows)
     if plan["pool"] != pool.hash:
         if shared(plan["marks"], marks_of(pool)) < SAME:
             raise MedcalError(
@@ -84,8 +86,9 @@ def _begun(
     marks = marks_of(pool)
     for path in sorted(file.parent.glob("*.certificate.jsonl")):
         other = Ledger(path)
-        begun = other.entries[0] if other.entries else {}
-        part = shared(begun["marks"], marks) if "marks" in begun else 0.0
+        if path == ledger.path or not other.entries or other.chain.faults:
+            continue
+        part = shared(other.plan["marks"], marks)
         if part >= SAME:
             why = (
                 f"was begun with {part:.0%} of the answers of {file} (if they are others, name "
@@ -102,16 +105,13 @@ def _begun(
         "marks": marks,
     }
     ledger.append({"kind": lines.PLAN, "rule": RULE, **plan, **answers})
-    return ledger.entries[0]
+    return ledger.plan
 
 
 def plans_on(ledger: Ledger) -> list[tuple]:
-    """Different plans on the answers of a ledger, the first one and those refused."""
-    plans: dict[tuple, None] = {}
-    for entry in ledger.entries:
-        if entry["kind"] in (lines.PLAN, lines.OTHER_PLAN):
-            plans[_signature(entry)] = None
-    return [*plans]
+    """Different plans on the answers of a ledger: the one that holds, and those refused."""
+    plans = [ledger.plan, *ledger.of_kind(lines.OTHER_PLAN)]
+    return [*dict.fromkeys(map(_signature, plans))]
 
 
 def _signature(plan: Entry) -> tuple:
@@ -131,7 +131,7 @@ def _refused(
     """Count another plan in the ledger of the answers; the error that says so."""
     ledger.require_whole()
     where = "go on with the file that it was begun with, without options"
-    if _signature(ledger.entries[0]) == _signature({**plan, "pool": pool.hash}):
+    if _signature(ledger.plan) == _signature({**plan, "pool": pool.hash}):
         return MedcalError(f"{ledger.path}: {why}: {where}")
     other = {"kind": lines.OTHER_PLAN, **plan, "pool": pool.hash, "file": file.name}
     if _signature(other) not in plans_on(ledger):

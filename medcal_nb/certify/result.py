@@ -54,10 +54,10 @@ def worth_of(
         )
         if "sensitivity" in share:
             yield (
-                f"{whose}Among these, where the question is yes or no: of what was there "
-                f"{_percents(share['sensitivity'])} was reported (the rest missed), of what was "
-                f"not {_percents(share['specificity'])} was denied (the rest over-called); of "
-                f"the answers yes {_percents(share['ppv'])} were right, of the answers no "
+                f"{whose}Of these with a question for yes or no: sensitivity "
+                f"{_percents(share['sensitivity'])}, the other findings were missed; specificity "
+                f"{_percents(share['specificity'])}, the others were over-called; right were of "
+                f"the answers yes {_percents(share['ppv'])}, of the answers no "
                 f"{_percents(share['npv'])}."
             )
         yield (

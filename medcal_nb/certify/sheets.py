@@ -112,12 +112,9 @@ def take_sitting(ledger: Ledger, pool: Pool, path: Path) -> int:
     MedcalError
         If it is of another certificate, a line of it was altered, or an answer is not of the pool.
     """
-    chain = read_chain(path.read_bytes(), before=ledger.chain.hashes[0])
+    chain = read_chain(path.read_bytes(), before=ledger.plan_hash)
     first = chain.entries[0] if chain.entries else {}
-    if (
-        first.get("kind") != lines.SITTING
-        or first.get("before") != ledger.chain.hashes[0]
-    ):
+    if first.get("kind") != lines.SITTING or first.get("before") != ledger.plan_hash:
         raise MedcalError(
             f"{path}: is no sitting of this certificate; move it out of this folder"
         )

@@ -40,7 +40,7 @@ def certify_table(
     A random half of the images is the pool of which so many answers are graded; the threshold is
     judged on the other half. Random grades are tested by `selective_threshold`. Halves of the same
     answers say nothing of other answers: for the interval, images are drawn anew with replacement,
-    and one half of each resample is the pool.
+    one half of each resample is the pool, and what halving alone would scatter is taken off.
 
     Parameters
     ----------
@@ -71,7 +71,7 @@ def certify_table(
         - grading: "from the top" or "at random"
         - certified: share of the halves in which a threshold was certified
         - coverage, coverage_low, coverage_high: of the other half, mean of all halves (0 without a
-          threshold), and the limits within which 95 % of such pools lie over populations
+          threshold), and its 95 % interval over populations
         - risk: share wrong of what is retained there, mean of those with a threshold
         - n_graded: grades used, median
 
@@ -101,9 +101,7 @@ def certify_table(
             judged = partial(_judged, grading=grading, rule=Rule(risk, delta, budget))
             trials = pd.DataFrame([judged(half) for half in halves])
             elsewhere = [judged(half)["coverage"] for half in samples]
-            low, high = _over_populations(
-                trials["coverage"].mean(), np.array(elsewhere)
-            )
+            low, high = _over_populations(trials["coverage"], np.array(elsewhere))
             row = key | {"budget": budget, "grading": grading}
             row |= trials[["certified", "coverage", "risk"]].mean().to_dict()
             row |= {"coverage_low": low, "coverage_high": high}
@@ -191,9 +189,19 @@ def _judged(half: _Half, *, grading: str, rule: Rule) -> dict[str, float]:
     }
 
 
-def _over_populations(mean: float, samples: FloatArray) -> tuple[float, float]:
-    """Limits within which 95 % of pools lie, from one half of each resample, about the mean."""
+def _over_populations(halves: pd.Series, samples: FloatArray) -> tuple[float, float]:
+    """95 % interval of the mean coverage, from one half of each resample.
+
+    What halving alone scatters is taken off, but never so much that less is left than half the
+    standard deviation of the halves: where the order of grading decides, the difference of two
+    spreads is noise, and would say that nothing varies.
+    """
     if not samples.size:
         return np.nan, np.nan
-    low, high = np.quantile(samples - samples.mean(), [0.025, 0.975])
+    spread = samples.var(ddof=1)
+    halving = halves.var(ddof=1)
+    left = min(max(spread - halving, halving / 4), spread)
+    share = np.sqrt(left / spread) if spread else 0.0
+    low, high = np.quantile((samples - samples.mean()) * share, [0.025, 0.975])
+    mean = halves.mean()
     return float(max(mean + low, 0)), float(min(mean + high, 1))

@@ -1,5 +1,7 @@
 """Watch a threshold in use: has the risk of the answers retained become too large?"""
 
+from __future__ import annotations
+
 from collections.abc import Sequence
 from typing import NamedTuple
 

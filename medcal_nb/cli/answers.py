@@ -187,6 +187,11 @@ def _printed(table: "pd.DataFrame", form: str) -> str:
         return table.to_csv(index=False).rstrip()
     if form == "json":
         return table.to_json(orient="records", double_precision=15, indent=1)
+    if "n_ungraded" in table:  # where too much is ungraded, bounds alone
+        is_open = table["n_ungraded"].notna()
+        for name in ("accuracy", "gap"):
+            of_metric = [name, f"{name}_low", f"{name}_high"]
+            table = table.assign(**{one: table[one].mask(is_open) for one in of_metric})
     shown = show(table)
     if len(shown) <= _SIDE_BY_SIDE:
         return shown.T.to_string(header=False)
@@ -230,7 +235,8 @@ def calibrate(
     from medcal_nb.correct.crossfit import warn_of_same_ids
 
     check_known(method, MAPS, "recalibration map")
-    answers = in_order(_read(load_answers, file, columns))
+    read = _read(load_answers, file, columns)
+    answers = in_order(read)
     target = select(answers, apply) if apply else answers
     with _explained(file):
         if fit:
@@ -243,7 +249,9 @@ def calibrate(
             done = done.drop(columns="labels")
             done["strategy"] += f"+{method}"
     to = to or Path(f"{file.stem}_{method}.csv")
-    n = _write(done.sort_index(), to, file, force)  # as they stand in the file
+    done = done.sort_index()  # as they stand in the file
+    added = answers.columns.difference(read.columns)
+    n = _write(done.drop(columns=added), to, file, force)
     say(f"{to}: {n:,} of {len(target):,} answers recalibrated")
 
 
@@ -258,11 +266,15 @@ def _read(
 ) -> "pd.DataFrame":
     """Answers of a file; what was assumed is noted, what is undecided written beside the output."""
     from medcal_nb.answers import write_undecided
+    from medcal_nb.answers.columns import RULE
+    from medcal_nb.words import bench_sentence
 
     answers = read(file, **_named(columns))
     lines = list(answers.attrs.get("assumed", ()))
     if "grading" in answers.attrs:
         lines.append(answers.attrs["grading"])
+    if (answers["grade_from"] == RULE).any():
+        lines.append(bench_sentence())
     for line in [*lines, *write_undecided(answers, beside or Path(file.name))]:
         note(line)
     return answers

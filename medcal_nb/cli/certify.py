@@ -168,8 +168,9 @@ def _rows_of(file: Path) -> str:
     from medcal_nb.certify.certification import Places
     from medcal_nb.certify.ledger import Ledger
 
-    entries = Ledger(Places.beside(file).ledger).entries
-    return str(entries[0].get("rows", "")) if entries else ""
+    ledger = Ledger(Places.beside(file).ledger)
+    is_read = ledger.entries and not ledger.chain.faults
+    return str(ledger.plan["rows"]) if is_read else ""
 
 
 def _answers_of(file: Path, columns: list[str] | None, rows: str) -> "pd.DataFrame":
@@ -264,6 +265,11 @@ def _say_stand(
         return
     for sentence in table["sentence"]:
         say(sentence)
+    if (table["state"] == "too few cases").all():
+        say(
+            f"Nobody has graded, so another risk may be begun: `medcal certify {file} --plan` says "
+            "what is within reach."
+        )
     for sentence in worth_of(stand, run.pool, run.grades, run.plan["risk"]):
         say(sentence)
     if len(table) > 1:

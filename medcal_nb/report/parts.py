@@ -136,7 +136,9 @@ def performance(answers: pd.DataFrame, *, ci: Bootstrap) -> pd.DataFrame:
         - few: whether there are fewer than 30 answers or known images
         - n_ungraded, accuracy_least, …: of `medcal_nb.answers.with_bounds`
     """
-    table = measure.metrics_table(answers, by=["model"], metrics="all", ci=ci)
+    # no interval of the log loss holds: one wrong answer of confidence 1 makes it infinite
+    metrics = [name for name in measure.METRICS if name != "log_loss"]
+    table = measure.metrics_table(answers, by=["model"], metrics=metrics, ci=ci)
     n_images = table["n_images"]
     images = n_images.where(n_images > 0, LEAST)
     fewest = np.minimum(table["n"], images)

@@ -16,11 +16,13 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from medcal_nb import certify, measure
+from medcal_nb.answers.columns import RULE
 from medcal_nb.labels import label_of
 from medcal_nb.measure import Bootstrap
 from medcal_nb.report import parts
 from medcal_nb.report.parts import ALL_PAIRS, LEAST
 from medcal_nb.wording import as_latex, between, estimate, percent, typeset
+from medcal_nb.words import bench_sentence
 
 #: Columns that make subgroups where none is named.
 GROUPS = ["modality", "question_type", "dataset"]
@@ -32,9 +34,10 @@ SIDE_BY_SIDE = 2
 #: Entries named in a sentence.
 NAMED = 3
 
-CURVE = """Accuracy at each confidence: a dot for each value that at least 1 % of the answers
-carry, or for each twentieth of the scale where values are many, its area by their number; 95 %
-CIs. Dashed: calibrated. Below: correct answers up, wrong ones down, at the same confidences."""
+CURVE = """Accuracy at each confidence that at least 1 % of the answers carry, or in each
+twentieth of the scale where values are many; 95 % CIs. Dashed: calibrated. Grey bar: from mean
+confidence down to accuracy. Below: share of the answers at each confidence, the correct ones
+filled."""
 METRICS = """Overconfidence, in percentage points: mean confidence minus accuracy
 (calibration-in-the-large), of numbers before rounding. Slope: 1 is ideal, below it confidences are
 too extreme. ECE: 15 bins of equal width. Brier skill score: 1 − Brier score / that of giving every
@@ -266,7 +269,7 @@ def calibration(r: Judged) -> Section:
         sentences=[CURVE],
         table=table,
         figure=fig,
-        alt="Accuracy against confidence; below, correct answers up and wrong ones down",
+        alt="Accuracy against confidence; below, the share of answers at each, correct and wrong",
     )
 
 
@@ -363,6 +366,8 @@ def methods(r: Judged) -> Section:
     )
     if facts["grading"]:
         graded += f". {facts['grading'].removesuffix('.')}"
+    if RULE in facts["grade_from"]:
+        graded += f". {bench_sentence().removesuffix('.')}"
     where = "; ".join(f"from {k} ({n:,})" for k, n in facts["confidence_from"].items())
     how = ", ".join(r.methods) or "the file does not name the elicitation method"
     software = ", ".join(f"{name} {text}" for name, text in facts["versions"].items())

@@ -52,19 +52,26 @@ ABOUT = (
 _LABEL = rf"(?:(?P<sure>{WORDS['confidence']})|{WORDS['probability']})"
 _STATED = re.compile(
     rf"{_LABEL}(?P<in>[^\n:=|\d.;?]{{0,60}}?)\s*(?:(?P<sign>[:=|?]|->|=>|\s-\s|\n)"
-    rf"|\b(?:is|was|would\s+be)\b|[是为はは는은])?\s*{ABOUT}{VALUE}"
+    rf"|(?P<link>\b(?:à|al?)\b)|\b(?:is|was|would\s+be|beträgt)\b|[是为はは는은≈])?"
+    rf"\s*{ABOUT}{VALUE}"
 )
 #: What may stand between a label and its sign, and behind a word that a number is tied to.
 _OWN = re.compile(WORDS["own"])
-_SURE = r"(?:sure|certain|confident)"
+_SURE = r"(?:sure|certain|confident|sicher)"
 _TIED = re.compile(
-    rf"(?:\b(?P<led>i\s+am|i'm|with)\s+|(?:^|[\n(;]|[.,]\s|\s-\s)\s*){ABOUT}{VALUE}"
+    r"(?:\b(?P<led>i\s+am|i'm|with|ich\s+bin(?:\s+mir)?(?:\s+zu)?)\s+"
+    rf"|(?P<begins>(?:^|[\n;]|[.]\s)\s*)|(?:\(|,\s|\s-\s)\s*){ABOUT}{VALUE}"
     # "(95% confidence)" may be of an interval
-    rf"\s*(?:{_SURE}|(?(led)confidence|{_SURE}))\b(?P<in>[^\n:=.,;)]{{0,60}})"
+    rf"\s*(?:{_SURE}|(?(led)(?:confidence|positive)|{_SURE})"
+    rf"|(?(begins)(?:confidence|certainty)(?=\W*(?:$|\n))|{_SURE}))\b(?P<in>[^\n:=.,;)]{{0,60}})"
 )
 _SAY = r"(?:(?:i'd|i\s+would|i'll)\s+(?:say|estimate|guess|put\s+it\s+at)\s+|maybe\s+|it's\s+)?"
 _ALONE = re.compile(
     rf"[\s\"'(\[]*{_SAY}{ABOUT}{VALUE}(?:\s*{_SURE}(?:\s+of\s+it)?)?[\s.\"')\]]*"
+)
+_CLOSES = re.compile(r"\s*(?:$|[.;)\n]|\((?:because|since)\b)")
+_FINAL = re.compile(
+    r"\b(?:final|finally|overall|revised|updated|adjusted)\W+(?:my\W+)?$"
 )
 #: What makes a confidence one of somebody else, and where a probability of the own answer begins.
 _OF_OTHERS = re.compile(WORDS["others"] + r"\s*$")
@@ -186,21 +193,29 @@ def stated_number(text: str) -> Stated | None:
         text = _SCALE.sub(" ", text)
     if alone := _ALONE.fullmatch(text):
         return number_of(alone, scale, "alone")
-    labelled = []
-    others = []
+    labelled: list[Stated | None] = []
+    others: list[Stated | None] = []
+    final = None
     for match in _STATED.finditer(text):
-        own = _is_own(match)
+        # "sûr à 65 %" ends a sentence
+        is_end = _CLOSES.match(text, match.end()) is not None
+        own = None if match["link"] and not is_end else _is_own(match)
         between = text[match.end("sure") : match.start("a")]
         if own and (match["sign"] or between.isspace()):
             labelled.append(number_of(match, scale, "label"))
-        elif match["sure"] or (own and own["right"]):
+            if _FINAL.search(text[: match.start()]):  # of several the final one
+                final = labelled[-1]
+        elif not (match["link"] and not own) and (
+            match["sure"] or (own and own["right"])
+        ):
             others.append(own and number_of(match, scale, "sentence"))
     for match in _TIED.finditer(text):
         is_own = _OWN.fullmatch(match["in"])
         if match.start() == 0:  # "I am 90% sure that it is a cyst"
             is_own = is_own or LED.match(text)
         others.append(is_own and number_of(match, scale, "sentence"))
-    return _the_one(list(filter(None, labelled))) or _the_one(others)
+    labelled = [one for one in labelled if one]
+    return final or _the_one(labelled) or _the_one(others)
 
 
 def _is_own(match):
@@ -229,7 +244,8 @@ def number_of(match: re.Match[str], scale: str | None, form: str) -> Stated | No
     rest = match.string[match.end() :]
     # "1. Look" begins a list; the end of a sentence may be cut off, as that of "0." is
     is_list = value < 10 and re.match(r"[.):]\s+[^\W\d]", rest)
-    is_cut = (form == "sentence" and not rest) or (match["a"] in "01" and rest == ".")
+    is_last = not match.string[match.end("a") :]
+    is_cut = (form == "sentence" and is_last) or (match["a"] in "01" and rest == ".")
     if not own and (is_list or is_cut):
         return None
     if not _ENDS.match(rest):
@@ -255,6 +271,10 @@ _PHRASE = re.compile(
     r"(?P<wrong>[^.;\n]{0,20}\b(?:wrong|incorrect|mistaken|false)\b)?"
 )
 _PHRASES = {phrase.replace("-", " "): value for phrase, value in _PHRASES.items()}
+#: "high (clear signs)", "high confidence": a level, and what follows it.
+_LEVEL = re.compile(
+    r"^((?:very |extremely |fairly )?(?:high|medium|moderate|low))\b(?!\s*(?:to|-)).*"
+)
 _LIKELIHOOD_LABEL = re.compile(rf"{_LABEL}[^\n:=]{{0,30}}[:=]\s*(?P<value>[^\n]*)")
 
 
@@ -294,8 +314,18 @@ def parse_likelihood(text: str) -> float | None:
 
 
 def labelled_likelihood(text: str) -> float | None:
-    """The same of the words after a label alone ("Confidence: very likely")."""
-    return _likelihood(_labelled(clean(text).lower()))
+    """The same of the words after a label alone ("Confidence: very likely", "Confidence: high").
+
+    Examples
+    --------
+    >>> labelled_likelihood("Confidence: High"), parse_likelihood("high") is None
+    (0.9, True)
+    """
+    said = _labelled(clean(text).lower())
+    levels = {_LEVEL.sub(r"\1", part.strip(" .!*|")) for part in said}
+    if len(levels) == 1 and (phrase := FILE["levels"].get(levels.pop())):
+        return LIKELIHOOD[phrase]
+    return _likelihood(said)
 
 
 def _labelled(text):

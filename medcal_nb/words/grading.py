@@ -1,83 +1,85 @@
 """The one grader: is an answer right, by which rule, and what can no rule decide?
 
-Answers and gold answers are compared as yes or no, as options, or as words
+Answers and gold answers are compared as yes or no, as options, as numbers, or as words
 (:func:`medcal_nb.words.answer_key`), never by substring: "no" is not found in "normal", nor
-"lung" in "left lung". What no rule decides is neither right nor wrong: it is ungraded, and
-counted. The rules are those of `RULES`.
+"lung" in "left lung". An answer is wrong only where a rule says so: another option, yes for no,
+another number, denied, another member of a list whose members exclude one another. What no rule
+decides is neither right nor wrong: it is ungraded, and counted. The rules are those of `RULES`.
 """
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 
+from medcal_nb.words.claims import Claim, claim_of
 from medcal_nb.words.key import answer_key, is_nothing
 from medcal_nb.words.lists import FILE
-from medcal_nb.words.measured import bench_sentence
-from medcal_nb.words.options import Options, option_letter, options_of
-from medcal_nb.words.parsing import stated_answer
-from medcal_nb.words.says import is_refusal, only_yes_no, yes_no
+from medcal_nb.words.meaning import (
+    Content,
+    content_of,
+    content_words,
+    differ,
+    excluded_by,
+    meaning_of,
+    says_more,
+)
+from medcal_nb.words.numbers import codes, compared, quantities
+from medcal_nb.words.options import (
+    Options,
+    is_list_of_options,
+    option_letter,
+    options_of,
+)
+from medcal_nb.words.parsing import Parts, answer_parts, stated_answer
+from medcal_nb.words.says import is_refusal, only_yes_no, yes_no, yes_no_to
+from medcal_nb.words.shares import likeliest
+from medcal_nb.words.species import species_compared
 
 #: What each rule says, in the order in which they are shown.
 RULES = {
-    "yes or no": "read as yes or no, by the first word or the one that ends a clause",
+    "yes or no": "read as yes or no, by the first word, the one that ends a clause, or a sentence "
+    "that affirms or denies what is asked",
     "option": "read as one of the options, by its words or its letter",
     "letter": "the same or another letter of an option",
     "same words": "the same words, without case, marks, articles and plurals",
+    "same meaning": "other words for the same, or the same with a detail more",
+    "number": "the same or another number, in whatever unit",
     "denied": "one says what the other denies",
-    "other words": "at most four words, other than those of the gold answer",
+    "another of a list": "another side, organ, modality, finding, species …, and no word beside",
     "no answer": "ungraded: a refusal, an error, or a word for nothing",
     "undecided": "ungraded: no rule decides, as where the words of one are a part of the other's",
     "empty": "ungraded: no answer, or no gold answer",
 }
 
-#: An answer of more words that differs from the gold one may say the same in other words.
-MOST_WORDS = 4
-
 #: Columns of a table that say how an answer is graded, where they are there.
-_ASKED = (
-    "answer",
-    "gold",
-    "question_type",
-    "options",
-)
+_ASKED = ("answer", "gold", "question_type", "options", "question")
 
 #: "B", "(b)", "B)", "B. right lung": a letter, and what stands behind it.
 _LETTER = re.compile(r"\W*([A-Za-z])(?:\s*[).:](?:\s*(.*))?|\W*)$", re.DOTALL)
-#: Of keys: words that deny, that call a thing normal, and units of which one stands for another.
-_DENIALS = re.compile(
-    r"\b(?:(?:negative for|free of|absence of|lack of)(?= )"
-    r"|(?:(?:is|are|was) )?(?:ruled out|excluded)$)"
+#: Two answers are no choice; neither is "lymphoma cannot be excluded".
+_OPEN = re.compile(FILE["open"].replace("\n", ""), re.IGNORECASE)
+#: "class B", "Child-Pugh B", "Stanford type B": a letter behind a word for classes.
+_CLASS = re.compile(
+    r"\b(?:class|type|grade|stage|category|group|pugh|stanford|score|answer|option)\s+([A-Z])\b",
+    re.I,
 )
-_DENYING = frozenset(FILE["lists"]["denying"].split())
-_NORMAL = frozenset(
-    ("normal", "unremarkable", "healthy", "clear", "negative", "benign")
-)
-_UNITS = frozenset(("mm", "cm", "m", "ml", "l", "mg", "g", "kg", "%"))
-_SEEN = "seen|visible|present|identified|noted|shown|evident|detected|demonstrated|observed|found"
-_PICTURE = (
-    r"(?:(?:chest|brain|abdominal|axial|coronal|sagittal|frontal|lateral|ct|mri|mr|ultrasound|xray)\s)*"
-    r"(?:image|scan|picture|photo|photograph|film|study|slice|view|figure|patient|ct|mri|xray|ultrasound)"
-)
-#: "the image shows", "there is", "I see"; "evidence of"; "is seen"; "in this image".
-_BEFORE = re.compile(
-    r"^(?:(?:most|likely|main|primary|final)\s)*(?:diagnosis|finding|abnormality|modality|answer)\s"
-    r"(?:is|are|would\sbe)\s"
-    rf"|^(?:(?:in|on)\s)?(?:(?:this|these|that)\s)?(?:{_PICTURE}\s)?(?:(?:doe|do|did)\s)?"
-    r"(?:show|demonstrate|reveal|depict|display|contain|indicate|have|has|with)\s"
-    r"|^(?:there|it|this)\s(?:is|are|appear\sto\sbe|look\slike)\s|^(?:i|we)\s(?:can\s)?see\s"
-    r"|^(?:(?:most|very)\s)?(?:likely|probably)\s"
-)
-_OF_WHAT = re.compile(
-    r"^(?:(?:definite|clear|any)\s)?(?:evidence|sign|indication|feature|suggestion)\sof\s"
-    r"|^any\s|^(?:(?:most|very)\s)?(?:likely|probably)\s"
-)
-_BEHIND = re.compile(rf"\s(?:(?:is|are|was|were|can\sbe)\s)?(?:{_SEEN})$|\s(?:is|are)$")
-_WHERE = re.compile(rf"\s(?:in|on)\s(?:(?:this|these|that)\s)?{_PICTURE}$")
+#: "yes, left": an answer to a question with "or".
+_SAID_YES = re.compile(r"^\W*(?:yes|ja|oui|sí|sì)\s*,\s*(?=\w)", re.I)
+#: Words for whatever may be found, and lists of findings.
+_ANYTHING = frozenset(answer_key(word) for word in FILE["lists"]["anything"].split())
+_FINDINGS = frozenset(("diagnosis", "tumour", "histology", "fracture_name"))
+#: A list of several: "1. Sarcoidosis 2. Tuberculosis".
+_NUMBERED = re.compile(r"^\s*1[.)]\s.*\s2[.)]\s", re.DOTALL)
+_BRACKETS = re.compile(r"\s*\([^()]*\)?")
+#: A capital letter by itself.
+_ONE_LETTER = re.compile(r"(?<![\w.-])[A-HJ-Z](?![\w.'-])")
+#: "None of the above", "neither".
+_NONE = re.compile(r"\W*(?:none|neither)\b", re.I)
 _WHOLE = re.compile(r"\s*([+-]?\d+)\.0+\s*\Z", re.ASCII)
 
 
@@ -93,6 +95,7 @@ def is_correct(
     gold: object,
     question_type: str | None = None,
     options: Options | Sequence[str] | None = None,
+    question: str | None = None,
 ) -> bool | None:
     """Decide whether an answer is right.
 
@@ -107,6 +110,8 @@ def is_correct(
         is one where it is nothing else.
     options : Options or what `Options.read` takes, optional
         The options of a question.
+    question : str, optional
+        The question: a sentence that affirms or denies what it asks is a yes or a no.
 
     Returns
     -------
@@ -120,9 +125,11 @@ def is_correct(
     >>> is_correct("B", "right lung", options=["left lung", "right lung"])
     True
     >>> is_correct("pneumonia", "cardiomegaly"), is_correct("pneumothorax (left)", "pneumothorax")
-    (False, None)
+    (False, True)
+    >>> is_correct("glioma", "glioblastoma") is None
+    True
     """
-    return grade(answer, gold, question_type, options).correct
+    return grade(answer, gold, question_type, options, question).correct
 
 
 def grade(
@@ -130,12 +137,13 @@ def grade(
     gold: object,
     question_type: str | None = None,
     options: Options | Sequence[str] | None = None,
+    question: str | None = None,
 ) -> Grade:
     """Grade an answer, and say by which rule.
 
     Parameters
     ----------
-    answer, gold, question_type, options
+    answer, gold, question_type, options, question
         As of :func:`is_correct`.
 
     Examples
@@ -143,7 +151,7 @@ def grade(
     >>> grade("The answer is B.", "B")
     Grade(correct=True, rule='letter')
     """
-    text = stated_answer(_text(answer))
+    text = _text(answer)
     golds = [stated_answer(_text(one)) for one in _several(gold)]
     shown = Options.read(options)
     # an option may be called as nothing is
@@ -151,9 +159,12 @@ def grade(
     golds = [one for one in golds if answer_key(one) in keys or not is_nothing(one)]
     if not golds or not answer_key(text):
         return Grade(None, "empty")
-    if is_nothing(text) and answer_key(text) not in keys:
+    asked = question if isinstance(question, str) else ""
+    case = _Case(answer_parts(text, asked), asked, question_type, shown)
+    answers = [one for one in case.places if re.search(r"\w", one)]
+    if all(is_nothing(one) and answer_key(one) not in keys for one in answers):
         return Grade(None, "no answer")
-    grades = [_against(text, one, question_type, shown) for one in golds]
+    grades = [_against(case, one) for one in golds]
     return min(grades, key=lambda one: (True, None, False).index(one.correct))
 
 
@@ -163,8 +174,8 @@ def grade_table(table: pd.DataFrame) -> pd.DataFrame:
     Parameters
     ----------
     table : DataFrame
-        Columns ``answer`` and ``gold``, and ``question_type`` and ``options`` where they are known.
-        A gold answer may be a list of texts, or one written as JSON.
+        Columns ``answer`` and ``gold``, and ``question_type``, ``options`` and ``question`` where
+        they are known. A gold answer may be a list of texts, or one written as JSON.
 
     Returns
     -------
@@ -197,119 +208,332 @@ def grade_table(table: pd.DataFrame) -> pd.DataFrame:
 # --- one answer against one gold answer ----------------------------------------------------------
 
 
-def _against(
-    text: str,
-    gold: str,
-    question_type: str | None,
-    options: Options | None,
-) -> Grade:
-    """Grade a text that is not empty against one gold answer."""
-    wanted = yes_no(gold) if question_type == "closed" or only_yes_no(gold) else None
-    stated = wanted and yes_no(_unmarked(text))
-    if stated:
+class _Case(NamedTuple):
+    """A reply that is not empty, with what is known of its question ("" where it is not)."""
+
+    parts: Parts
+    question: str
+    kind: str | None
+    options: Options | None
+
+    @property
+    def places(self) -> list[str]:
+        """Where the answer may stand: the label, else a conclusion, the first sentence, all."""
+        parts = self.parts
+        if parts.label is not None:
+            return [parts.label]
+        if parts.concluded:
+            return [parts.concluded]
+        return [part for part in (parts.first, parts.whole) if part] or [""]
+
+
+def _against(case: _Case, gold: str) -> Grade:
+    """Grade a reply against one gold answer."""
+    options = case.options
+    wanted = yes_no(gold) if case.kind == "closed" or only_yes_no(gold) else None
+    if (of_shares := likeliest(case.parts.text, options)) and (options or wanted):
+        if options and (right := options.index(gold)) is not None:
+            return Grade(options.names[right] == of_shares.name, "option")
+        return (
+            Grade(of_shares.name == wanted, "yes or no")
+            if wanted
+            else Grade(None, "undecided")
+        )
+    if wanted and (stated := _stated_yes_no(case)):
         return Grade(stated == wanted, "yes or no")
     if options:
-        right = options.index(gold)
-        chosen = options.named(text)
-        if right is not None and chosen:
-            is_one = len(chosen) == 1
+        return _by_option(case, options, gold)
+    if wanted and only_yes_no(gold):
+        # "none" for "no"
+        same = _by_same(case.places[0], gold) if case.kind != "closed" else None
+        if same:
+            return same
+        return Grade(None, "no answer" if is_refusal(case.parts.whole) else "undecided")
+    return _by_letter(case.places[0], gold) or _by_words(case, gold)
+
+
+def _stated_yes_no(case: _Case) -> str | None:
+    """What a reply says of yes and no."""
+    parts = case.parts
+    if parts.label is not None:
+        return yes_no_to(case.question, _unmarked(parts.label))
+    said = yes_no_to(case.question, parts.concluded) if parts.concluded else None
+    return said or yes_no_to(case.question, _unmarked(parts.whole))
+
+
+def _by_option(case: _Case, options: Options, gold: str) -> Grade:
+    """Grade by the option that a reply names."""
+    right = options.index(gold)
+    places = case.places
+    if right is None:  # a number of an option, it may be: of which count?
+        is_same = any(answer_key(part) == answer_key(gold) for part in places)
+        return Grade(True, "same words") if is_same else Grade(None, "undecided")
+    is_list = is_list_of_options(case.parts.whole)
+    for part in places if not is_list or len(places) == 1 else places[1:]:
+        named = options.named(part) or _meant(options, part)
+        if named:
+            is_one = len(named) == 1
             return (
-                Grade(right in chosen, "option") if is_one else Grade(None, "undecided")
+                Grade(right in named, "option") if is_one else Grade(None, "undecided")
             )
-        if right is None:  # a number of an option, it may be: of which count?
-            is_same = answer_key(text) == answer_key(gold)
-            return Grade(True, "same words") if is_same else Grade(None, "undecided")
-    elif by_letter := _by_letter(text, gold):
-        return by_letter
-    by_words = _by_words(_unmarked(text), gold)
-    is_said = by_words.rule in ("same words", "denied")
-    is_open = not (wanted or options)
-    return by_words if is_said or is_open else Grade(None, "undecided")
+    ended = (
+        options.named(case.parts.last)
+        if case.parts.last and not is_list
+        else frozenset()
+    )
+    if len(ended) == 1:
+        return Grade(right in ended, "option")
+    denied = _by_claim(places[0], options.texts[right])
+    return denied if denied and denied.rule == "denied" else Grade(None, "undecided")
 
 
-def _by_letter(text, gold):
+def _meant(options: Options, text: str) -> frozenset[int]:
+    """The options that a text means in other words, or by another number."""
+    claim = claim_of(answer_key(text))
+    meaning = meaning_of(" ".join(claim.words))
+    same = set()
+    for i, option in enumerate(options.texts):
+        is_number = quantities(option) and quantities(text) and compared(text, option)
+        if is_number or (
+            not claim.denials and meaning == meaning_of(answer_key(option))
+        ):
+            same.add(i)
+    if not same and _NONE.match(text):
+        same = {i for i, option in enumerate(options.texts) if _NONE.match(option)}
+    return frozenset(same)
+
+
+def _by_letter(text: str, gold: str) -> Grade | None:
     """Grade by letters of options that are not known; None where letters play no part."""
+    same = _by_same(text, gold)
+    if same and same.rule == "same meaning":  # "L" for "left"
+        return None
     letter = option_letter(text)
     marked = _LETTER.match(gold)
     if marked is None:
         # nobody says what a letter stands for
         is_unknown = letter and len(answer_key(text)) == 1 < len(answer_key(gold))
         return Grade(None, "undecided") if is_unknown else None
+    behind = marked[2] or ""
+    if species_compared(text, gold) is not None:  # "C. difficile" is no letter
+        return None
     if letter is None:
-        return None if marked[2] else Grade(None, "undecided")
+        return None if behind else _of_a_class(text, gold)
     is_same = letter == marked[1].upper()
     shown = _LETTER.match(text)
     words = answer_key(shown[2] or "") if shown else ""
-    expected = answer_key(marked[2] or "")
+    expected = answer_key(behind)
+    if (
+        expected
+        and len(answer_key(text)) == 1
+        and not re.match(r"\W*[A-Za-z]\s*[):]", gold)
+    ):
+        return Grade(None, "undecided")  # "B" for "B. henselae"
     if words and expected and (words == expected) != is_same:
         return Grade(None, "undecided")
     return Grade(is_same, "letter")
 
 
-def _by_words(text, gold):
-    """Grade by the words of both."""
+def _of_a_class(text: str, gold: str) -> Grade:
+    """Grade "Child-Pugh B" for "B": the one letter behind a word for classes."""
+    classes = {match.upper() for match in _CLASS.findall(text)}
+    if len(classes) != 1:
+        return Grade(None, "undecided")
+    return Grade(classes == {gold.strip().upper()}, "letter")
+
+
+def _by_words(case: _Case, gold: str) -> Grade:
+    """Grade by numbers, species and words, in the first part of a reply that decides."""
+    wanted = _unmarked(gold)
+    if is_refusal(case.places[0]):
+        return Grade(None, "no answer")
+    is_open = _OPEN.search(" ".join(case.places)) or _NUMBERED.search(case.places[-1])
+    for part in case.places:
+        graded = _by_rules(part, wanted)
+        if graded and (not is_open or graded.rule in ("same words", "denied")):
+            return graded
+    is_list = _NUMBERED.search(case.places[-1])
+    # what stands in brackets is beside the answer
+    bare = _BRACKETS.sub("", case.places[-1])
+    graded = (
+        _by_rules(bare, wanted)
+        if bare.strip() and not (_OPEN.search(bare) or is_list)
+        else None
+    )
+    if graded:
+        return graded
+    # a last sentence that says something else may be about something else
+    graded = (
+        _by_rules(case.parts.last, wanted) if case.parts.last and not is_open else None
+    )
+    return graded if graded and graded.correct else Grade(None, "undecided")
+
+
+def _by_rules(part: str, gold: str) -> Grade | None:
+    """What the first rule says that decides; None where none says anything."""
+    text = _SAID_YES.sub("", _unmarked(part))
+    grades = (rule(text, gold) for rule in _OF_WORDS)
+    return next((graded for graded in grades if graded), None)
+
+
+def _by_same(text: str, gold: str) -> Grade | None:
+    """The same words, in whatever order where both are lists."""
     key = answer_key(text)
-    wanted = answer_key(_unmarked(gold))
+    wanted = answer_key(gold)
     if key == wanted:
         return Grade(True, "same words")
-    if is_refusal(text):
-        return Grade(None, "no answer")
-    claim = _claim(key)
-    expected = _claim(wanted)
-    most = max(claim.denials, expected.denials)
-    if claim.words and claim.words == expected.words and most < 2:
-        is_same = claim.denials == expected.denials
-        return Grade(is_same, "same words" if is_same else "denied")
-    if _may_be_same(key, wanted) or (_is_normal(claim) and _is_normal(expected)):
+    if meaning_of(key) == meaning_of(wanted):
+        return Grade(True, "same meaning")
+    if gold.startswith(("[", "{")):
+        return None
+    # "cancer of the lung" is "lung cancer"
+    words = [content_words(meaning_of(one)) for one in (key, wanted)]
+    if "of" in f"{key} {wanted}".split() and words[0] == words[1]:
+        return Grade(True, "same meaning")
+    lists = [_members(one) for one in (text, gold)]
+    is_same = len(lists[1]) > 1 and lists[0] == lists[1]
+    return Grade(True, "same meaning") if is_same else None
+
+
+def _members(text: str) -> frozenset[str]:
+    """The meanings of what a list names."""
+    parts = re.split(r",\s|;|\n|\band\b|\bund\b|\bet\b|&", text)
+    return frozenset(meaning_of(answer_key(part)) for part in parts if answer_key(part))
+
+
+def _by_number(text: str, gold: str) -> Grade | None:
+    """Grade by numbers, where the gold answer holds any."""
+    if differ(
+        content_of(meaning_of(answer_key(text))),
+        content_of(meaning_of(answer_key(gold))),
+    ):
+        return None  # "HER2 negative" for "HER2 positive"
+    if named := codes(gold):
+        answered = codes(text)
+        if answered == named:
+            return Grade(True, "number")
+        is_other = answered and not answered & named and len(answered) == len(named)
+        return Grade(False, "number") if is_other else Grade(None, "undecided")
+    if not quantities(gold):
+        return None
+    is_same = compared(text, gold)
+    if answer_key(text).split()[:1] == ["no"] or is_same is None:
         return Grade(None, "undecided")
-    is_short = len(key.split()) <= MOST_WORDS
-    return Grade(False, "other words") if is_short else Grade(None, "undecided")
+    words = re.findall(r"[^\W\d_]{3,}", gold)
+    if (
+        is_same
+        and len(words) > 2
+        and not {*answer_key(gold).split()} <= {*answer_key(text).split()}
+    ):
+        return Grade(None, "undecided")  # a sentence with a number in it
+    return Grade(is_same, "number")
 
 
-def _may_be_same(key, gold):
-    """Whether different answers may mean the same: a part of the other, other units, initials."""
-    words = {*key.split()}
-    wanted = {*gold.split()}
-    if words <= wanted or words >= wanted or key.startswith("not "):
-        return True
-    units = _UNITS & words
-    others = _UNITS & wanted
-    if units and others and units != others:
-        return True
-    short, long = sorted((key, gold), key=len)
-    initials = "".join(word[0] for word in long.split())
-    return len(short) > 1 and short == initials
+def _by_class(text: str, gold: str) -> Grade | None:
+    """Grade by the one letter that both hold: "hepatitis B", "Kerley A lines", "type B"."""
+    letters = [frozenset(_ONE_LETTER.findall(one)) for one in (text, gold)]
+    if len(letters[0]) != 1 or len(letters[1]) != 1:
+        return None
+    words = [_words_beside(one) for one in (text, gold)]
+    if not (words[0] <= words[1] or words[0] >= words[1]):
+        return None
+    if letters[0] == letters[1]:
+        return Grade(True, "same meaning") if words[0] >= words[1] else None
+    return Grade(False, "another of a list")
 
 
-def _is_normal(claim):
-    """Whether an answer denies a finding, or says that all is well."""
-    return claim.words and (claim.denials or _NORMAL & {*claim.words})
+def _words_beside(text: str) -> frozenset[str]:
+    """The words beside a letter, but for those that say that it is one."""
+    words = {*answer_key(_ONE_LETTER.sub(" ", text)).split()}
+    return frozenset(
+        words - {"type", "class", "it", "is", "deficiency", "category", "group"}
+    )
 
 
-class _Claim(NamedTuple):
-    """What an answer is about, and how many words of it deny that."""
+def _by_nothing(text: str, gold: str) -> Grade | None:
+    """Grade where the gold answer, or the answer, says that nothing is there or all is well."""
+    claims = [claim_of(answer_key(one)) for one in (text, gold)]
+    contents = [content_of(meaning_of(" ".join(one.words))) for one in claims]
+    nothing = [_is_nothing(*one) for one in zip(claims, contents, strict=True)]
+    if nothing[0] and nothing[1]:
+        return Grade(True, "same meaning")
+    finding = int(nothing[0])  # the place of the one that is something
+    others = {*contents[finding].members} & _FINDINGS
+    is_pure = not contents[0].others and not contents[1].others
+    is_none = any(nothing) or answer_key(gold) == "none"
+    if is_none and others and is_pure and not claims[finding].denials:
+        return Grade(False, "another of a list")
+    return None
 
-    words: list[str]
-    denials: int
+
+def _is_nothing(claim: Claim, content: Content) -> bool:
+    """Whether an answer says that nothing is there, or that all is well."""
+    is_well = content.members.get("sign") == {"normal"} and not claim.denials
+    is_none = (
+        claim.denials == 1
+        and bool(claim.words)
+        and not content.members
+        and content.others <= _ANYTHING
+    )
+    return (is_well or is_none) and not content.others - _ANYTHING
 
 
-def _claim(key):
-    """Take a key apart: what stands before and behind a finding goes, "no" and "without" count."""
-    words = _DENIALS.sub("no", key).replace("without", "no with").split()
-    about = [word for word in words if word not in _DENYING]
-    plain = " ".join(about)
-    for pattern in (_BEFORE, _OF_WHAT, _BEHIND, _WHERE, _BEHIND):
-        plain = pattern.sub("", plain) or plain
-    return _Claim(plain.split(), len(words) - len(about))
+def _by_species(text: str, gold: str) -> Grade | None:
+    """Grade by names of organisms, "E. coli" or whole."""
+    is_same = species_compared(text, gold)
+    if is_same is None:
+        return None
+    return Grade(is_same, "same meaning" if is_same else "another of a list")
 
 
-def _unmarked(text):
+def _by_claim(text: str, gold: str) -> Grade | None:
+    """Grade by what both affirm or deny."""
+    claims = [claim_of(answer_key(one)) for one in (text, gold)]
+    if max(one.denials for one in claims) > 1:
+        return Grade(None, "undecided")
+    meanings = [meaning_of(" ".join(one.words)) for one in claims]
+    answer, wanted = claims
+    if wanted.words and (meanings[0] == meanings[1] or answer.words == wanted.words):
+        is_same = answer.denials == wanted.denials
+        rule = "same words" if answer.words == wanted.words else "same meaning"
+        return Grade(is_same, rule if is_same else "denied")
+    if answer.denials or wanted.denials:
+        return Grade(None, "undecided")
+    return None
+
+
+def _by_lists(text: str, gold: str) -> Grade | None:
+    """Grade by lists whose members exclude one another, and by details."""
+    meanings = [
+        meaning_of(" ".join(claim_of(answer_key(one)).words)) for one in (text, gold)
+    ]
+    if says_more(*meanings):
+        return Grade(True, "same meaning")
+    contents = [content_of(meaning) for meaning in meanings]
+    if excluded_by(*contents):
+        return Grade(False, "another of a list")
+    return None
+
+
+_OF_WORDS: tuple[Callable[[str, str], Grade | None], ...] = (
+    _by_same,
+    _by_number,
+    _by_nothing,
+    _by_species,
+    _by_class,
+    _by_claim,
+    _by_lists,
+)
+
+
+def _unmarked(text: str) -> str:
     """A text without the letter of an option before it."""
     marked = _LETTER.match(text)
-    return marked[2] if marked and marked[2] else text
+    is_species = marked and species_compared(text, text) is not None
+    return marked[2] if marked and marked[2] and not is_species else text
 
 
-def _text(value):
+def _text(value: Any) -> str:
     """A value as text; numbers as whole ones where they are, what is missing as ""."""
     if not isinstance(value, str):
         value = "" if pd.isna(value) else str(value)
@@ -317,25 +541,31 @@ def _text(value):
     return whole[1] if whole else value
 
 
-def _several(value):
-    """What a cell holds: one value, or those of a list, which may be written as JSON."""
+def _several(value: Any) -> list:
+    """What a cell holds: one value, or those of a list, which may be written as JSON.
+
+    A list of numbers is one value: a box, a point, a range.
+    """
+    listed = value
     if isinstance(value, str) and value.startswith("["):
         with suppress(ValueError, RecursionError):
-            value = json.loads(value)
-    return value if isinstance(value, (list, tuple, np.ndarray)) else [value]
+            listed = json.loads(value)
+    if not isinstance(listed, list | tuple | np.ndarray):
+        return [value]
+    if len(listed) > 1 and not any(isinstance(one, str) for one in listed):
+        return [value if isinstance(value, str) else json.dumps([*listed])]
+    return [*listed]
 
 
-def _hashable(value):
+def _hashable(value: Any) -> Any:
     """A value of a cell as one that can be compared and counted."""
     return tuple(value) if isinstance(value, (list, np.ndarray)) else value
 
 
-def _summary(graded):
+def _summary(graded: pd.DataFrame) -> str:
     """How many answers of a table were graded, and by which rules."""
     counts = graded["graded_by"].value_counts(sort=False)
     counts = counts[counts > 0]
     rules = "; ".join(f"{RULES[rule]} ({count:,})" for rule, count in counts.items())
     n_graded = graded["correct"].count()
-    return (
-        f"{n_graded:,} of {len(graded):,} answers graded: {rules}. {bench_sentence()}"
-    )
+    return f"{n_graded:,} of {len(graded):,} answers graded: {rules}."

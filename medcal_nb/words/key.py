@@ -11,8 +11,29 @@ from medcal_nb.words.lists import FILE, WORDS
 
 #: Articles: "a mass". "A. fumigatus", "vitamin A", "hepatitis A virus" and "A" alone hold none.
 _ARTICLE = re.compile(
-    rf"\b((?:{WORDS['before_letter']})\s+a)\b|(?<![\w.-])(?:the|an|a)\s+(?=[^\W_])"
+    rf"\b((?:{WORDS['before_letter']})\s+a)\b|(?<![\w.-])(?:the|an|a)[*_]*\s+(?=[^\W_])"
 )
+_UMLAUTS = str.maketrans({"ä": "ae", "ö": "oe", "ü": "ue", "ø": "oe"})
+#: Of Latin, Greek and Cyrillic letters; marks of other scripts are letters of their own.
+_ACCENT = re.compile(r"[\u0300-\u036f]")
+#: "1,5 cm"; "5,000" is five thousand, "5,6,7" are three numbers.
+_DECIMAL_COMMA = re.compile(r"(?<!\d,)\b(\d+),(\d{1,2})(?![\d,])")
+#: Roman numerals: of grades any, elsewhere those that are no letters.
+_ROMAN = re.compile(
+    rf"\b(?:(?P<of>(?:{WORDS['before_numeral']})[\s-]*)(?P<any>iv|v|vi{{0,3}}|i{{1,3}})"
+    r"|(?P<plain>ii|iii|vi|vii|viii|ix)|^\W*(?P<alone>iv)\W*$)(?P<sub>[a-f]?)\b"
+)
+_ARABIC = {
+    "i": 1,
+    "ii": 2,
+    "iii": 3,
+    "iv": 4,
+    "v": 5,
+    "vi": 6,
+    "vii": 7,
+    "viii": 8,
+    "ix": 9,
+}
 _NUMBER_WORDS: list[str] = FILE["lists"]["numbers"].split()
 _SMALL = _NUMBER_WORDS[:20]
 _TENS = _NUMBER_WORDS[20:]
@@ -26,6 +47,8 @@ _HUNDRED = re.compile(
 )
 _FORMS: dict[str, str] = FILE["forms"]
 _PLURALS = (
+    (re.compile(r"(\w*thor)aces"), r"\1ax"),
+    (re.compile(r"(\w{2,}om)ata"), r"\1a"),
     (re.compile(r"(\w{2,})ies"), r"\1y"),
     (re.compile(r"(?=\w{5})(\w+(?:ss|sh|ch|x|z))es"), r"\1"),
     (re.compile(r"(\w{2,}[^suiao])s"), r"\1"),
@@ -70,14 +93,28 @@ def answer_key(text: object) -> str:
     >>> answer_key("twenty-one oedematous metastases")
     '21 edematous metastasis'
     """
-    text = unicodedata.normalize("NFKC", str(text)).casefold().replace("’", "'")
+    text = _ARTICLE.sub(lambda article: article[1] or "", spelled(str(text)))
+    text = re.sub(r"\bx[\s-]?rays?\b", "xray", text)
+    text = re.sub(r"(?<=\d)(?=[^\W\d_])", " ", text)
+    return " ".join(_form(word) for word in _WORD.findall(text))
+
+
+def spelled(text: str) -> str:
+    """A text in small letters without accents, with its numbers in Arabic digits.
+
+    Examples
+    --------
+    >>> spelled("Grade III, 1,5 cm; twenty-one Ödeme")
+    'grade 3, 1.5 cm; 21 oedeme'
+    """
+    text = unicodedata.normalize("NFKC", text).casefold().replace("’", "'")
+    text = _ACCENT.sub("", unicodedata.normalize("NFD", text.translate(_UMLAUTS)))
+    text = unicodedata.normalize("NFC", text)
     text = re.sub(r"(?<=\w)'(?=s\b|t\b|re\b|ve\b|ll\b|d\b|m\b)", "", text)
     text = re.sub(r"(?<=\w)\((?:s|e|es|ae)\)", "", text)
     text = in_digits(re.sub(r"(?<=\d),(?=\d{3}\b)", "", text))
-    text = re.sub(r"\bx[\s-]?rays?\b", "xray", text)
-    text = re.sub(r"(?<=\d)(?=[^\W\d_])", " ", text)
-    text = _ARTICLE.sub(lambda article: article[1] or "", text)
-    return " ".join(_form(word) for word in _WORD.findall(text))
+    text = _DECIMAL_COMMA.sub(r"\1.\2", text)
+    return _ROMAN.sub(_in_arabic, text)
 
 
 def is_nothing(text: object) -> bool:
@@ -102,6 +139,11 @@ def in_digits(text: str) -> str:
     """
     text = _BELOW_100.sub(_below_100, text)
     return _HUNDRED.sub(_hundred, text)
+
+
+def _in_arabic(match: re.Match[str]) -> str:
+    numeral = match["any"] or match["plain"] or match["alone"]
+    return f"{match['of'] or ''}{_ARABIC[numeral]}{match['sub']}"
 
 
 def _below_100(match):

@@ -27,6 +27,8 @@ from medcal_nb.words.lists import FILE
 
 #: "A: left lung", "(A) left lung", "A. left lung": a letter, its sign, and the text of the option.
 _LETTERED = re.compile(r"\s*[(\[]?\s*([A-Za-z])\s*([).:\]])\s*(?=\S)(.*)", re.DOTALL)
+#: The same, or "A (left lung)": what stands behind a letter.
+_MARKED = re.compile(r"\W*[A-Za-z]\s*[).:\](]+\s*(.*)", re.DOTALL)
 #: Where an option begins in a text of several.
 _BEGINS = re.compile(r"(?:^|(?<=[\s,;|]))[(\[]?([A-Z])(?:[)\]:]\s*|\.\s+)(?=\S)")
 _KEY = re.compile(
@@ -121,8 +123,8 @@ class Options:
         if letter is None or (begun and _LETTERED.match(self.texts[begun[0]])):
             return self._by_words(text, key, inside)
         # "B. left lung", "left lung (B)": the words beside a letter may be those of another option
-        marked = _LETTERED.match(text)
-        behind = self._inside(answer_key(marked[3])) if marked else []
+        marked = _MARKED.match(text)
+        behind = self._inside(answer_key(marked[1])) if marked else []
         beside = {option for option, start, _ in [*behind, *inside] if start == 0}
         return frozenset({letter} | beside)
 
@@ -309,7 +311,11 @@ def _of_list(texts: list[str]) -> list[tuple[str, str]]:
     own = [_LETTERED.match(text) for text in texts]
     marks = [mark for mark in own if mark is not None]
     letters = [mark[1].upper() for mark in marks]
-    if len(marks) == len(texts) and sorted(letters) == [*ascii_uppercase[: len(texts)]]:
+    first = ascii_uppercase.index(min(letters, default="A"))
+    # "D: …", "E: …" go on from other options; "C. …", "D. …" may be names of organisms
+    is_plain = first == 0 or all(mark[2] in ":)" for mark in marks)
+    in_order = [*ascii_uppercase[first : first + len(texts)]]
+    if len(marks) == len(texts) and is_plain and sorted(letters) == in_order:
         return [(mark[3].strip(), mark[1].upper()) for mark in marks]
     names = [*ascii_uppercase, *map(str, range(27, len(texts) + 1))]
     return [(text, name) for text, name in zip(texts, names, strict=False) if text]
@@ -327,13 +333,14 @@ def _text(value: Any) -> str:
 # --- a letter ------------------------------------------------------------------------------------
 
 _OPTION = "option|choice|answer|letter|opción|opção|réponse|antwort|вариант|选项|选|選"
-_ENDS = r"\s*(?:[.):,\]|;!-](?!\w)|[.):](?=\w)|$|\n|\(\d|\d{1,3}\s*(?:%|$)|(?:is|because|since)\b)"
+_ENDS = r"\s*(?:[.):,\]|;!-](?!\w)|[.):](?=\w)|$|\n|\(|\d{1,3}\s*(?:%|$)|(?:is|because|since)\b)"
 #: "(B)", "Option B", "B. left lung"; "I would choose B"; "left lung (B)".
 _LETTER_FORMS = [
     re.compile(form, re.IGNORECASE)
     for form in (
         rf"(?:(?:{_OPTION})\s*:?\s*)?(?:[(\[]\s*([A-Z])\s*[)\]]|([A-Z])(?={_ENDS}))",
-        r"(?:\W*(?:i|the|it|is|think|choose|pick|select|answer|option|correct|best|my|would|be|go"
+        r"(?:\W*(?:i|the|it|is|that|so|think|believe|choose|pick|select|answer|option|letter|suggests"
+        r"|correct|best|my|would|be|go"
         r"|with|say|most|likely)\W+){0,8}[(\[]?\s*([A-Z])\s*[)\]]?\W*$",
         r".*[^\W\d].*\(([A-Z])\)\W*$",
     )
@@ -354,6 +361,17 @@ _REJECTING = frozenset(FILE["lists"]["rejecting"].split())
 _RULED_OUT = re.compile(
     r"\s(?:(?:is|are|was|can be|has been) )?(?:excluded|ruled out|unlikely|not likely|wrong)\b"
 )
+
+
+def is_list_of_options(text: str) -> bool:
+    """Whether a text goes through several options by their letters, and names none.
+
+    Examples
+    --------
+    >>> is_list_of_options("A: no. B: yes."), is_list_of_options("B: yes.")
+    (True, False)
+    """
+    return len(set(_LISTED.findall(text))) > 1
 
 
 def option_letter(text: str) -> str | None:

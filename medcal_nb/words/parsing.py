@@ -12,6 +12,7 @@ import re
 import unicodedata
 from collections.abc import Sequence
 from contextlib import suppress
+from typing import NamedTuple
 
 from medcal_nb.words.lists import FILE, WORDS
 from medcal_nb.words.options import Options, option_letter
@@ -72,10 +73,17 @@ _MARKUP = (
     (r"\\%", "%"),
     (r"\\[()]", " "),
     (r"\\n", "\n"),
-    (r"</\s*[\w:-]{1,30}\s*>|<\s*br\s*/?\s*>", "\n"),
+    (
+        r"<(b|i|u|em|strong|code|span|mark|small)\b[^<>\n]{0,60}>([^<>]{1,200})</\1>",
+        r"\2",
+    ),
+    (r"</\s*[\w:-]{1,30}\s*>|<\s*br\s*/?\s*>|\[/[a-z]{3,12}\]", "\n"),
     (r"<\s*(\d[\d.,]{0,8}\s*%?)\s*>", r"\1"),
     (r"<\s*([a-z][\w:-]{0,29})\s*>", r"\n\1: "),
-    (r"\*+|_{2,}|~~|\$|^#+\s*|^>\s*|```\w*", ""),
+    (
+        r"\*+|_{2,}|~~|\$|^#+\s*|^>\s*|```\w*|`|[\U0001f000-\U0001faff\u2728\u2b50]",
+        "",
+    ),
     (r"\A\s*(?:assistant|model)\s*\n", ""),
     (r"[^\S\n]+", " "),
     (r"\s*\n\s*", "\n"),
@@ -89,7 +97,22 @@ def clean(text: str) -> str:
     text = _ends(unicodedata.normalize("NFKC", text)).translate(_SIGNS)
     for pattern, plain in _MARKUP:
         text = re.sub(pattern, plain, text, flags=re.IGNORECASE | re.MULTILINE)
-    return text.strip()
+    return _TABLE.sub(_lines_of_table, text.strip())
+
+
+#: A table of one row: names, a rule, values.
+_TABLE = re.compile(
+    r"^\|([^\n]+)\|\n\|[\s:|-]+\|\n\|([^\n]+)\|(?=\n(?!\|)|\Z)", re.MULTILINE
+)
+
+
+def _lines_of_table(match: re.Match[str]) -> str:
+    """A table of one row as a line for each column: "Answer: yes"."""
+    names, values = (part.split("|") for part in match.groups())
+    return "\n".join(
+        f"{name.strip()}: {value.strip()}"
+        for name, value in zip(names, values, strict=False)
+    )
 
 
 def _ends(text):
@@ -116,7 +139,7 @@ _ANSWER = re.compile(
 _KEY = re.compile(rf"\s*(?:final[\s_]?)?{_LABEL}\s*", re.IGNORECASE)
 #: Where what states a confidence, or gives reasons, begins.
 _CUT = re.compile(
-    rf"[\s,;.|(\[{{'\"-]{{0,8}}(?:\b(?:with|my|and|a|an|the|i\s+am|i'm)\s{{1,4}}){{0,4}}"
+    rf"[\s,;.|(\[{{'\"-]{{0,8}}(?:\b(?:with|my|and|(?-i:a|an)|the|i\s+am|i'm)\s{{1,4}}){{0,4}}"
     rf"(?:(?:{SURE})[^\n:=\d]{{0,25}}(?:[:=]|[\s(]\d)"
     rf"|\(?\d{{1,3}}(?:[.,]\d+)?\s*%\s*(?:confiden\w*|sure|certain\w*)"
     rf"|\b(?:explanation|reasoning|reason|rationale|justification|note|because)\b\s*[:,]?\s)",
@@ -184,6 +207,115 @@ def values_of(text: str) -> list[str]:
     lines = [line for line in text.split("\n") if re.search(r"\w", _uncut(line))]
     first = [re.sub(r"^[^?]*\?\s+(?=\w)", "", line) for line in lines[:1]]
     return first + lines[1:][-1:]
+
+
+class Parts(NamedTuple):
+    """The places of a reply where its answer may stand, without what it says of its confidence.
+
+    Attributes
+    ----------
+    text : str
+        The reply, cleaned.
+    whole : str
+        All of it but what it says of its confidence.
+    label : str, optional
+        What its last label says that is filled in; "" where none is, None without a label.
+    concluded : str
+        What it concludes ("So it is a cyst."), "" where it does not.
+    first, last : str
+        Its first and last sentence, "" where there is only one.
+    """
+
+    text: str
+    whole: str
+    label: str | None
+    concluded: str = ""
+    first: str = ""
+    last: str = ""
+
+
+def answer_parts(reply: str, question: str = "") -> Parts:
+    """Take a reply apart, from which the question goes that it may repeat.
+
+    Examples
+    --------
+    >>> answer_parts("It is dark. So a cyst. I am 80% sure.").concluded
+    'a cyst.'
+    """
+    text = clean(reply)
+    asked = question.strip()
+    if asked and text.casefold().startswith(asked.casefold()):
+        text = text[len(asked) :].strip() or text
+    labels = [trimmed(value) for value in labelled_values(text)]
+    plain = without_confidence(text)
+    if labels:
+        filled = [
+            value
+            for value in labels
+            if re.search(r"\w", value) and not _FORM.fullmatch(value)
+        ]
+        return Parts(text, plain, filled[0] if filled else "")
+    concluded = [match["rest"].strip() for match in _CONCLUDED.finditer(plain)]
+    sentences = [one for one in _SENTENCE.split(plain) if re.search(r"[^\W\d]", one)]
+    first, last = (sentences[0], sentences[-1]) if len(sentences) > 1 else ("", "")
+    return Parts(text, plain, None, concluded[-1] if concluded else "", first, last)
+
+
+def without_confidence(text: str) -> str:
+    """A cleaned text without the clauses that state a confidence.
+
+    Examples
+    --------
+    >>> without_confidence("45%, confidence 60%"), without_confidence("I am 90% sure it is a cyst")
+    ('45%', 'a cyst')
+    """
+    pieces = _CLAUSE.split(text)
+    kept = []
+    for i, piece in enumerate(pieces):
+        if i % 2:  # what stands between clauses
+            kept.append(piece)
+            continue
+        led = LED.match(piece.strip())
+        clause = piece.strip()[led.end() :] if led else piece
+        clause = _CUT.split(clause, maxsplit=1)[0]
+        is_first = not any(re.search(r"\w", one) for one in kept)
+        is_sure = _SURE_OF.search(clause) or (
+            not is_first and _SHARE_ALONE.fullmatch(clause)
+        )
+        kept.append("" if is_sure else clause)
+    plain = re.sub(r"(?:[,;(|.\s-]*\n)+", "\n", "".join(kept))
+    return re.sub(r"\(\s*\)", "", plain).lstrip(" \t\n,;|").rstrip(" \t\n,;(|-")
+
+
+#: What separates clauses; the points of "E. coli" and of numbers do not.
+_CLAUSE = re.compile(r"(\n|;|\(|\)|,\s|(?<!\b[A-Z])[.!?](?=\s|$)|\s[-–—|]+\s|\|)")
+_SURE = WORDS["confidence"] + "|" + WORDS["sure"]
+_LEVEL = WORDS["level"]
+_SURE_OF = re.compile(
+    rf"(?:{_SURE})[^\n]*?(?:{_LEVEL})|(?:{_LEVEL})[^\n]*?(?:{_SURE})", re.IGNORECASE
+)
+#: "80%", "0.8", "85/100", "I'd say 80%": a number that is no answer behind one.
+_SHARE_ALONE = re.compile(
+    r"[\s\"']*(?:(?:i'd|i would) say |(?:about|around|roughly|approximately) |~|p ?[=:] ?)*"
+    rf"(?:\d{{1,3}}(?:[.,]\d+)?\s*(?:{WORDS['percent']})|[01]?[.,]\d+|\d{{1,3}}\s?/\s?100?"
+    r"|\d+ (?:in|of|out of) 10+)(?:\s*(?:sure|certain|confident|confidence|certainty))?[\s.\"']*",
+    re.IGNORECASE,
+)
+#: What a reply ends its reasons with.
+_CONCLUDED = re.compile(
+    rf"(?:^|[.\n:,;]\s*)(?:{WORDS['concluding']})\b[,:]?\s+"
+    r"(?P<rest>(?:[^.\n]|\.(?=\S)|(?<=\b[A-Z])\.)+)",
+    re.IGNORECASE,
+)
+#: Between sentences; the point of "E. coli" ends none.
+_SENTENCE = re.compile(r"(?<!\b[A-Z]\.)(?<!\b\d\.)(?<=[.!?])\s+(?=\S)|\n+")
+#: A form that is not filled in.
+_FORM = re.compile(
+    r"[<(\[{]?\s*(?:yes\s*(?:/|or)\s*no"
+    r"|(?:your |final |the )?(?:answer|diagnosis|choice)(?: here)?"
+    r"|option letter|letter|x+|confidence\W*|\.{2,}|…)\s*[>)\]}]?\W*",
+    re.IGNORECASE,
+)
 
 
 def stated_answer(text: str) -> str:

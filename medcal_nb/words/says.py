@@ -1,35 +1,22 @@
-"""Whether a short answer says yes or no, or declines to answer."""
+"""Whether an answer says yes or no, by a word or by a sentence, or declines to answer."""
 
 import re
+from typing import NamedTuple
+
+from medcal_nb.words.key import answer_key
+from medcal_nb.words.lists import FILE, WORDS
+from medcal_nb.words.meaning import DETAIL, content_of, excluded_by, meaning_of
 
 # words for yes and no, of Latin, Cyrillic and other scripts, and signs that begin an answer
-_YES = (
-    "yes|yeah|yep|yup|true"
-    "|oui|ja|jawohl|sí|si|sì|sim|tak|evet|kyllä|ano|igen|ya|vâng"
-    "|да|так"
-    "|نعم|हाँ|हां|ใช่|ναι|כן"
+_YES = WORDS["yes"]
+_NO = WORDS["no"]
+_CJK_YES = WORDS["yes_cjk"]
+_CJK_NO = WORDS["no_cjk"]
+_REFUSAL = re.compile(rf"\W*(?:{WORDS['refusal']})", re.IGNORECASE)
+_YES_WORD = re.compile(
+    rf"(?:{_YES})(?![\w-])|(?:{_CJK_YES})|y(?=[\s.)(]*(?:$|[(]))", re.I
 )
-_NO = (
-    "no|nope|nah|false"
-    "|non|nein|nee|não|nao|nie|hayır|hayir|nej|nei|ei|nem|tidak|không"
-    "|нет|ні"
-    "|لا|नहीं|ไม่|όχι|לא"
-)
-_CJK_YES = "是的|是|有|对|對|能|はい|ええ|예|네|그렇습니다"
-_CJK_NO = "不是|没有|沒有|不能|不|否|无|無|いいえ|いえ|ない|아니요|아니오|아뇨|아니"
-_REFUSAL = re.compile(
-    r"\W*(?:i(?:'m|\s+am)\s+(?:sorry|unable|not\s+(?:able|sure))"
-    r"|(?:i\s+)?do(?:\s+not|n't)\s+know"
-    r"|(?:i\s+)?(?:can(?:'t|\s?not)|could(?:n't|\s+not))\b"
-    r"|sorry\b|as\s+an\s+ai|(?:un|not\s+)able\s+to"
-    r"|(?:it\s+is\s+)?(?:not\s+possible|impossible)\s+to"
-    r"|n/a\b|not?\s+(?:answer|idea|response|sure)\b"
-    r"|(?:unknown|unsure|unclear|undetermined|indeterminate)\W*$"
-    r"|无法|不能|抱歉|je\s+ne\s+peux|ich\s+kann\s+nicht|no\s+puedo|não\s+posso|не\s+могу)",
-    re.IGNORECASE,
-)
-_YES_WORD = re.compile(rf"(?:{_YES})(?![\w-])|(?:{_CJK_YES})|y(?=[\s.)]*$)", re.I)
-_NO_WORD = re.compile(rf"(?:{_NO})(?![\w-])|(?:{_CJK_NO})|n(?=[\s.)]*$)", re.I)
+_NO_WORD = re.compile(rf"(?:{_NO})(?![\w-])|(?:{_CJK_NO})|n(?=[\s.)(]*(?:$|[(]))", re.I)
 _BOTH = re.compile(
     r"\byes\s*(?:/|or|and|\||\?)\s*no\b|\bno\s*(?:/|or|and|\|)\s*yes\b", re.I
 )
@@ -37,6 +24,27 @@ _INSIDE = re.compile(
     r"(?<![\w-])(?<!not )(yes|no)(?=\s*(?:[.,;:!)\]\"']|\n|$))", re.IGNORECASE
 )
 _ONLY_YES_NO = re.compile(rf"\W*(?:{_YES}|{_NO}|{_CJK_YES}|{_CJK_NO})\W*", re.I)
+
+#: What an answer ends with: "so yes", "I would say no", "the answer is negative".
+_CONCLUDES = re.compile(
+    r"(?:\b(?:so|hence|therefore|thus|answer|say|lean|bet|mean|settle on|conclusion|strictly"
+    r"|final(?:ly)?|presumably|majority[^:.]*|overall)[,:]?\s+"
+    r"(?:the answer )?(?:is |would be |to |towards )?|[:.?!]\s+)"
+    r"(?P<word>yes|no|positive|negative)\b(?!\s+(?:or|and|/))"
+    r"(?=\s*(?:$|[.,;:!)(\n-]|\d|since|because|it |there ))",
+    re.IGNORECASE,
+)
+_HEDGED = re.compile(WORDS["hedged"], re.IGNORECASE)
+_DENYING = frozenset(answer_key(word) for word in FILE["lists"]["denying"].split())
+_DENYING_CJK = re.compile(WORDS["denying_cjk"])
+_DENIALS = re.compile(WORDS["denials"])
+_SENTENCE = re.compile(r"(?<!\b[A-Z]\.)(?<=[.!?;。])\s*(?=\S)|\n")
+_CJK = re.compile(r"[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]")
+_ASKING_CJK = re.compile(WORDS["asking_cjk"])
+_ASKING = frozenset(answer_key(word) for word in FILE["lists"]["asking"].split())
+_PLACING = frozenset(FILE["lists"]["placing"].split())
+_MODALITIES = frozenset(("ct", "mri", "xray", "ultrasou", "pet"))
+_PRESENT = re.compile(WORDS["present"], re.IGNORECASE)
 
 
 def yes_no(text: str) -> str | None:
@@ -51,7 +59,10 @@ def yes_no(text: str) -> str | None:
     'no'
     """
     text = re.sub(r"^[\W_]+", "", text)
-    if not text or _BOTH.match(text):
+    ended = [match["word"].lower() for match in _CONCLUDES.finditer(text)]
+    if ended:
+        return "yes" if ended[-1] in ("yes", "positive") else "no"
+    if not text or _BOTH.match(text) or is_refusal(text):
         return None
     if _NO_WORD.match(text):
         return "no"
@@ -59,6 +70,138 @@ def yes_no(text: str) -> str | None:
         return "yes"
     inside = {match[1].lower() for match in _INSIDE.finditer(text)}
     return inside.pop() if len(inside) == 1 and not _BOTH.search(text) else None
+
+
+def yes_no_to(question: str, text: str) -> str | None:
+    """Return "yes", "no" or None for an answer to a question, which may be a sentence.
+
+    Beside a word for it (`yes_no`) a sentence counts that holds what is asked and affirms or denies
+    it ("The heart is not enlarged."), in the languages of `yes_no`. To a question that is negated,
+    or asks whether all is well, "no effusion" may be a yes: there such a sentence counts alone.
+
+    Examples
+    --------
+    >>> yes_no_to("Is the heart enlarged?", "The heart is not enlarged.")
+    'no'
+    >>> yes_no_to("Is there no mass?", "No."), yes_no_to("Is there no mass?", "No mass.")
+    (None, 'yes')
+    """
+    text = re.sub(r"^[^?\n]*\?[\"'\s]+(?=\S)", "", text)  # the question, once more
+    word = None if _HEDGED.match(text.strip()) else yes_no(text)
+    if not question:
+        return word
+    behind = _behind_word(text)
+    # "No effusion" denies one finding, "No, …" what is asked; "…, so no" concludes
+    is_apart = behind is None or not behind[:1].isspace() or _CONCLUDES.search(text)
+    is_negated = _denials(question) > 0 and "n't" not in question
+    known = {*_ASKING, *_DENYING, *DETAIL}
+    is_general = not {*answer_key(behind or "").split()} - known  # "No evidence of it."
+    if word and (is_apart or is_general) and not is_negated:
+        return word
+    return by_sentence(question, text)
+
+
+def _behind_word(text: str) -> str | None:
+    """What follows a word for yes or no that begins a text, None where none does or nothing."""
+    text = re.sub(r"^[\W_]+", "", text)
+    match = _NO_WORD.match(text) or _YES_WORD.match(text)
+    rest = text[match.end() :] if match else ""
+    return rest if re.search(r"\w", rest) else None
+
+
+def by_sentence(question: str, text: str) -> str | None:
+    """Return "yes" or "no" where the sentences that hold what is asked affirm or deny it."""
+    if _HEDGED.search(text) or _BOTH.search(text):
+        return None
+    if _CJK.search(question):
+        return _by_characters(question, text)
+    asked = asked_words(question)
+    parity = _denials(question) % 2
+    said = set()
+    about = content_of(meaning_of(answer_key(question.split("?")[0])))
+    for sentence in _SENTENCE.split(text):
+        if "?" in sentence:  # what is asked, once more
+            continue
+        if not _is_about(sentence, asked):
+            # "hyperdense", where hypodense is asked about
+            other = content_of(meaning_of(answer_key(sentence)))
+            known = other._replace(others=other.others - about.others - _ASKING)
+            if not _denials(sentence) and excluded_by(
+                known, about._replace(others=frozenset())
+            ):
+                said.add("yes" if parity else "no")
+            continue
+        denials = _denials(sentence)
+        if denials > 1 or not (denials or _affirms(sentence, asked)):
+            return None
+        said.add("yes" if denials % 2 == parity else "no")
+    return said.pop() if len(said) == 1 else None
+
+
+class _Asked(NamedTuple):
+    """The stems of what a question asks about, and of where."""
+
+    what: frozenset[str]
+    where: frozenset[str]
+
+
+def asked_words(question: str) -> _Asked:
+    """What a question asks about, and where; what follows it ("Answer yes or no.") goes."""
+    words = meaning_of(answer_key(question.split("?")[0]), is_whole=False).split()
+    what: list[str] = []
+    where: list[str] = []
+    is_place = False
+    for word in words:
+        is_place = is_place or (word in _PLACING and bool(what))
+        if word not in _ASKING | _DENYING and len(word) > 1:
+            (where if is_place else what).append(_stem(word))
+    # "Does the CT show a mass?" is about the mass, "Is this a CT?" about the CT
+    about = [stem for stem in what if stem not in _MODALITIES]
+    return _Asked(frozenset(about or what), frozenset(where) - _MODALITIES)
+
+
+def _is_about(sentence: str, asked: _Asked) -> bool:
+    """Whether a sentence holds what is asked, and the place or no other one."""
+    words = meaning_of(answer_key(sentence), is_whole=False).split()
+    known = asked.what | asked.where
+    held = {stem for stem in known for word in words if word.startswith(stem)}
+    if not asked.what or not asked.what <= held:
+        return False
+    others = [
+        word
+        for word in words
+        if word not in _ASKING | _DENYING | DETAIL and not word.startswith(tuple(known))
+    ]
+    return asked.where <= held or not others
+
+
+def _affirms(sentence: str, asked: _Asked) -> bool:
+    """Whether a sentence says that something is there, or is little more than its name."""
+    words = meaning_of(answer_key(sentence), is_whole=False).split()
+    named = [word for word in words[:4] if word.startswith(tuple(asked.what))]
+    is_name = len(words) <= 10 and bool(named)
+    return _PRESENT.search(sentence) is not None or is_name
+
+
+def _stem(word: str) -> str:
+    """The beginning of a word, which its forms have in common."""
+    return word[: max(4, len(word) - 2)]
+
+
+def _denials(text: str) -> int:
+    """How many words deny."""
+    key = _DENIALS.sub(" no ", meaning_of(answer_key(text), is_whole=False))
+    return sum(word in _DENYING for word in key.split())
+
+
+def _by_characters(question: str, text: str) -> str | None:
+    """The same where words have no blanks between them."""
+    asked = _ASKING_CJK.sub("", re.sub(r"\W", "", question))
+    sentences = [one for one in _SENTENCE.split(text) if asked and asked in one]
+    if len(sentences) != 1:
+        return None
+    n = len(_DENYING_CJK.findall(sentences[0]))
+    return None if n > 1 else ("no" if n else "yes")
 
 
 def is_refusal(text: str) -> bool:

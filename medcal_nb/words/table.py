@@ -20,9 +20,11 @@ from medcal_nb.words.confidence import (
     stated_number,
 )
 from medcal_nb.words.key import answer_key, is_nothing
+from medcal_nb.words.lists import WORDS
 from medcal_nb.words.options import Options
 from medcal_nb.words.parsing import clean, parse_answer, values_of
 from medcal_nb.words.says import is_refusal, only_yes_no, yes_no
+from medcal_nb.words.shares import likeliest
 
 #: The least replies of a run, and the least share of it, that make a doubtful form its form.
 _LEAST = 3
@@ -35,6 +37,12 @@ _BEHIND = re.compile(
     r"(?P<sure>\s*(?:sure|certain|confident|confidence|certainty|probability)\b)?[\s)\].\"]*",
     re.IGNORECASE,
 )
+_ENDING = re.compile(
+    r"(?P<apart>[.;!?]\s+\(?|\n|\()\s*(?:(?:i'd|i would)\s+say\s+)?"
+    rf"{ABOUT}{VALUE}[\s)\].]*\Z",
+    re.IGNORECASE,
+)
+_MEASURED = re.compile(WORDS["measured"], re.IGNORECASE)
 _LETTER = re.compile(r"\W*(?:option\s+)?([A-Z])\W*", re.IGNORECASE)
 #: "B) left lung": the letter of an option before its words.
 _MARKED = re.compile(r"\W*[A-Z]\s*[).:]\s*(.+)", re.IGNORECASE)
@@ -91,7 +99,8 @@ def read_replies(
         - answer: text, missing where none is given
         - confidence: in [0, 1], NaN where none is stated, or in doubt
         - form: how the confidence is stated: "label", "sentence", "alone", "behind the answer",
-          "word" (by the table `LIKELIHOOD`); "no scale" where a number may be on several
+          "word" (by the table `LIKELIHOOD`), "shares" (of all options: that of the likeliest);
+          "no scale" where a number may be on several
 
     Examples
     --------
@@ -118,9 +127,12 @@ def read_replies(
 def _read(text: str, options: Options | None, kind: str | None) -> _Read:
     """One reply by itself."""
     plain = clean(text)
+    kind = "choice" if options else kind
+    if (options or kind == "closed") and (best := likeliest(plain, options)):
+        name = options.text_of(best.name) if options else best.name
+        return _Read(name, Stated(best.share, "share", "shares"))
     if len({match[1].lower() for match in _SHARES.finditer(plain)}) > 1:
         return _Read()
-    kind = "choice" if options else kind
     answer = parse_answer(text, question_type=kind or "open", options=options)
     word = labelled_likelihood(text)
     stated = stated_number(text)
@@ -128,7 +140,23 @@ def _read(text: str, options: Options | None, kind: str | None) -> _Read:
         stated = None
     if stated or word is not None:
         return _Read(answer, stated, word)
+    number = _ending(plain)
+    if number and answer:
+        return _Read(answer, number)
     return _behind_answer(plain, options, kind) or _Read(answer)
+
+
+def _ending(plain: str) -> Stated | None:
+    """The number that ends a reply, apart from its answer: "A cyst. 80%", "A cyst (80%)"."""
+    match = _ENDING.search(plain, max(0, len(plain) - 80))
+    rest = plain[: match.start()] if match else ""
+    is_measured = "%" in rest or _MEASURED.search(rest) is not None
+    if match is None or is_measured or not re.search(r"[^\W\d]", rest):
+        return None
+    number = number_of(match, None, "behind the answer")
+    # "a mass (40%)" in a sentence of what is seen
+    is_long = match["apart"] == "(" and len(rest.split()) > 6
+    return None if number is None or number.unit == "bare" or is_long else number
 
 
 def _behind_answer(

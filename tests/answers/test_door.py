@@ -142,7 +142,7 @@ CASES = {
     "what is missing": (HEAD + "1,.5,1\n2,.5,1\n3,,0\n", {},
      {"said": "1 of 3 answers have no confidence"}),
     "what is not graded": (
-     "id,answer,gold,p\n1,yes,yes,.9\n2,lung (left),lung,.9\n", {},
+     "id,answer,gold,p\n1,yes,yes,.9\n2,opacity,lung,.9\n", {},
      {"said": "1 of 2 answers are not graded"}),
     # --- what is asked or refused
     "in sentences of many forms": (lines("id,pred,label,prob", range(60),
@@ -159,8 +159,8 @@ CASES = {
     "a grade that contradicts": (lines("id,answer,gold,correct,conf", range(60), YES_NO, GOLD,
      [int(YES_NO[i] != GOLD[i]) for i in range(60)], [0.9] * 60),
      {}, "60 of 60 grades in 'correct' contradict"),
-    "gold answers in other words": (lines("id,answer,gold,conf", range(60), YES_NO,
-     ["present" if gold == "yes" else "absent" for gold in GOLD], [0.9] * 60),
+    "gold answers in other words": (lines("id,answer,gold,conf", range(60),
+     ["left", "MRI"] * 30, ["right", "ct"] * 30, [0.9] * 60),
      {}, "not one of 60 answers is its gold answer; .*same words"),
     "1 to 10": (HEAD + "1,3,1\n2,5,0\n", {}, "row 2, column 'confidence': value '5'.*scale=10"),
     "1 to 10 with a half": (HEAD + "1,7.5,1\n2,10,0\n", {}, "'10' is the largest.*scale=10"),

@@ -3,18 +3,24 @@
 import pandas as pd
 import pytest
 
-from medcal_nb.answers import load_answers, read_answers, write_undecided
+from medcal_nb.answers import (
+    AnswerLog,
+    load_answers,
+    read_answers,
+    write_undecided,
+)
 from medcal_nb.errors import MedcalError
+from medcal_nb.measure.rows import image_labels
 
 ROWS = pd.DataFrame(
     {
         "item_id": list("abcdef"),
         "question": ["Where?", "Where?", "What?", "What?", "Is it?", "Where?"],
         "answer": [
-            "left lung",
-            "left lung",
-            "=CT scan",
-            "-ve, as seen",
+            "an opacity",
+            "an opacity",
+            "=CT view",
+            "-ve, as reported",
             "yes",
             "heart",
         ],
@@ -36,6 +42,17 @@ def fill(path, grades):
     mended = cases["gold"].str.removeprefix("'").map(grades)
     cases["correct"] = mended.fillna(cases["correct"])
     cases.to_csv(path, index=False)
+
+
+def test_two_files_in_one_log_share_no_images_by_their_numbers(tmp_path):
+    with AnswerLog(tmp_path / "log.sqlite") as log:
+        for name in "ab":
+            file = tmp_path / f"{name}.csv"
+            file.write_text("id,image,conf,correct\n1,7,0.5,1\n2,7,0.9,0\n", "utf-8")
+            log.append(read_answers(file))
+    assert len({*image_labels(load_answers(tmp_path / "log.sqlite"))}) == 2
+    both = load_answers([tmp_path / "a.csv", tmp_path / "b.csv"])
+    assert len({*image_labels(both)}) == 2
 
 
 def test_what_is_graded_by_hand_comes_back_in_steps(mine):

@@ -80,6 +80,7 @@ def _key(spec: dict, drawn: list[dict], table: pd.DataFrame) -> list[str]:
             wanted |= {label_of(level, columns["hue"]) for level in part["hue"]}
         wanted |= {label_of(level) for level in part["fill"]}
         wanted |= {label_of(columns["base"])} if "base" in columns else set()
+    wanted = {spec["names"].get(name, name) for name in wanted}
     lines = [f"not in the key: {name}" for name in sorted(wanted - {*spec["key"]})]
     has_bars = any(part["bars"] for part in drawn)
     if has_bars and not any(INTERVAL in name for name in spec["key"]):
@@ -136,10 +137,9 @@ def _number(spec: dict, drawn: list[dict], table: pd.DataFrame) -> list[str]:
     columns = [name for name in table if re.match("n(_|$)", name)]
     known = set()
     for name in columns:
-        known |= {table[name].min(), table[name].max(), table[name].sum()}
-        if "model" in table:
-            sums = table.groupby("model")[name].sum()
-            known |= {*sums}
+        known |= {*table[name].dropna()}
+        if "model" in table:  # of a model's values, all its answers
+            known |= {*table.groupby("model")[name].sum()}
     wrong = []
     for ends in said:
         numbers = [int(end.replace(",", "")) for end in ends if end]

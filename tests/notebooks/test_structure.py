@@ -75,6 +75,13 @@ def test_parameters_are_literals_with_a_comment_and_used(notebook):
     assert (name, value) == ("OUT", "")
 
 
+def test_rows_that_tie_stay_in_order(notebook):
+    # another processor sorts ties otherwise, unless the sort is stable, as that by several columns
+    for source in sources_of(notebook):
+        for call in re.findall(r"sort_values\((?!\[)[^()]*\)", source):
+            assert 'kind="stable"' in call, call
+
+
 def test_figures_carry_the_number_of_their_notebook(notebook):
     code = "\n".join(sources_of(notebook))
     names = re.findall(r"out\.save\(\s*\w+,\s*f?[\"']([^\"']+)", code)

@@ -57,7 +57,7 @@ def test_of_300_replies_none_is_read_wrongly_and_nine_in_ten_are_read():
     assert table.loc[wrong, ["text", "answer", "read_answer"]].empty
     unread = table["text"][(table["answer"] != "") & ~answered]
     assert unread.tolist() == ["The stenosis is 50%.", "95% certain: no"]
-    forms = {"label", "sentence", "behind the answer", "word", "no scale"}
+    forms = {"label", "sentence", "behind the answer", "word", "shares", "no scale"}
     assert set(table["read_form"].dropna()) == forms
 
 

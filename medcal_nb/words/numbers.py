@@ -1,0 +1,210 @@
+"""Numbers of short answers: with units, as ranges, lists and boxes, and in names ("L5", "B12").
+
+Two numbers are the same in whatever unit they are written. A number that is another one is wrong; a
+number that lies in a range, lacks its unit, or a box that overlaps another is neither.
+"""
+
+import json
+import re
+from contextlib import suppress
+from typing import NamedTuple
+
+from medcal_nb.words.key import spelled
+
+# what a unit is of, and how much of it: lengths in mm, volumes in ml, masses in g, times in days
+_UNITS: dict[str, tuple[str, float]] = {
+    "mm": ("length", 1), "cm": ("length", 10), "m": ("length", 1000), "millimeters": ("length", 1),
+    "millimetres": ("length", 1), "centimeters": ("length", 10), "centimetres": ("length", 10),
+    "ml": ("volume", 1), "cc": ("volume", 1), "dl": ("volume", 100), "l": ("volume", 1000),
+    "mg": ("mass", 0.001), "g": ("mass", 1), "kg": ("mass", 1000),
+    "day": ("time", 1), "days": ("time", 1), "d": ("time", 1), "week": ("time", 7),
+    "weeks": ("time", 7), "wks": ("time", 7), "wk": ("time", 7), "w": ("time", 7),
+    "month": ("time", 30.4375), "months": ("time", 30.4375), "year": ("time", 365.25),
+    "years": ("time", 365.25), "yrs": ("time", 365.25), "year-old": ("time", 365.25),
+    "h": ("clock", 3600), "hours": ("clock", 3600), "min": ("clock", 60), "minutes": ("clock", 60),
+    "s": ("clock", 1), "sec": ("clock", 1), "seconds": ("clock", 1), "ms": ("clock", 0.001),
+    "%": ("share", 1), "percent": ("share", 1), "per cent": ("share", 1), "prozent": ("share", 1),
+    "hu": ("density", 1), "hounsfield units": ("density", 1), "hounsfield": ("density", 1),
+    "bpm": ("rate", 1), "/min": ("rate", 1), "beats per minute": ("rate", 1),
+    "per minute": ("rate", 1), "t": ("field", 1), "tesla": ("field", 1),
+    "kv": ("voltage", 1), "kvp": ("voltage", 1), "°": ("angle", 1), "degrees": ("angle", 1),
+    "mmhg": ("pressure", 1), "mgy·cm": ("dose", 1), "mgy*cm": ("dose", 1), "mgy cm": ("dose", 1),
+    "mgycm": ("dose", 1),
+}  # fmt: skip
+_UNIT = "|".join(re.escape(unit) for unit in sorted(_UNITS, key=len, reverse=True))
+_NUMBER = r"\d+(?:\.\d+)?|(?<!\d)\.\d+"
+_TO = r"\s?(?:-|–|to|bis)\s?"
+_QUANTITY = re.compile(
+    rf"(?<![\w.])(?P<sign>minus |[-−](?=\d))?(?P<low>{_NUMBER})"
+    rf"(?:\s?(?P<inner>{_UNIT})(?![^\W\d]))?"
+    rf"(?:{_TO}(?P<high>{_NUMBER})(?:\s?(?P<unit>{_UNIT})(?![^\W\d]))?)?(?P<letter>(?<=\d)[a-f]\b)?"
+)
+_BETWEEN = re.compile(rf"\bbetween ({_NUMBER}) and (?={_NUMBER})")
+#: "3+4=7", "7 (3+4)": parts and their sum.
+_SUM = re.compile(r"(?:\d+\s*\(\s*)?(\d+)\s*\+\s*(\d+)(?:\s*=\s*\d+)?\)?")
+#: What is no number of the answer: "4th", "of 10".
+_ASIDE = re.compile(r"\b\d+(?:st|nd|rd|th)\b|(?<=\d)\s?(?:/|out of|of)\s?10+\b")
+_TIMES = re.compile(r"(?<=[\d\s])[x×](?=[\d\s])")
+#: Bounds are no numbers: "more than 5".
+_BOUND = re.compile(
+    r"[<>≤≥]|\b(?:more|less|fewer|greater|larger|smaller|at least|at most|over|under|up to|below"
+    r"|above)\b"
+)
+#: Names that end in a number or a letter behind one: "L5", "B12", "V600E", of stages "pT2".
+_CODE = re.compile(
+    r"(?<![A-Za-z\d])[pcy]?(?:(?=[TNM]\d)|(?!pT|pN|cM|cT|cN))([A-Za-z]{1,5}-?\d{1,4}[A-Za-z]?)"
+)
+_STAGES = re.compile(r"(?<=\d)(?=[pcy]?[TNM]\d)")
+
+
+class Quantity(NamedTuple):
+    """A number with its unit, or a range: its ends, what the unit is of, a letter behind it."""
+
+    low: float
+    high: float
+    kind: str
+    letter: str
+
+
+def quantities(text: str) -> list[Quantity]:
+    """The numbers of a text, lengths in millimetres and times in days.
+
+    Examples
+    --------
+    >>> quantities("5.5 cm") == quantities("55 mm"), len(quantities("3.2 x 2.1 cm"))
+    (True, 2)
+    """
+    plain = re.sub(r"(?<=\d[wdhm])(?=\d)", " ", spelled(text))  # "12w6d"
+    plain = _BETWEEN.sub(r"\1-", _TIMES.sub(" ", _ASIDE.sub(" ", plain)))
+    matches = list(_QUANTITY.finditer(plain))
+    units = [match["unit"] or match["inner"] or "" for match in matches]
+    if len(units) > 1 and not any(units[:-1]):
+        units = units[-1:] * len(units)  # "3.2 x 2.1 cm"
+    several = []
+    for match, unit in zip(matches, units, strict=True):
+        kind, factor = _UNITS.get(unit, ("", 1.0))
+        low = float(match["low"]) * (-1 if match["sign"] else 1)
+        high = float(match["high"]) if match["high"] else low
+        ends = [round(end * factor, 6) for end in (low, high)]
+        several.append(Quantity(ends[0], ends[1], kind, match["letter"] or ""))
+    if len(several) > 1 and {one.kind for one in several} == {"time"}:
+        total = sum(one.low for one in several)  # "12 weeks 6 days"
+        return [Quantity(total, total, "time", "")]
+    return several
+
+
+def codes(text: str) -> frozenset[str]:
+    """The names that end in a number, in small letters: "L5", "V600E", "T2" of "pT2".
+
+    Examples
+    --------
+    >>> sorted(codes("L4/L5")), sorted(codes("pT2 pN0"))
+    (['l4', 'l5'], ['n0', 't2'])
+    """
+    apart = _STAGES.sub(" ", text)
+    return frozenset(code.casefold().replace("-", "") for code in _CODE.findall(apart))
+
+
+def compared(text: str, gold: str) -> bool | None:
+    """Whether the numbers of an answer are those of the gold answer; None where that is open.
+
+    Both hold numbers. True, they are the same ones; False, others.
+
+    Examples
+    --------
+    >>> compared("0.5 cm", "5 mm"), compared("80%", "70-99%"), compared("4+3", "3+4")
+    (True, None, False)
+    """
+    if boxed := _coordinates(gold):
+        return _box(numbers_listed(text), boxed)
+    sums = [_SUM.search(one) for one in (text, gold)]
+    if all(sums):
+        parts = [one.groups() for one in sums if one]
+        return parts[0] == parts[1]
+    if sums[0]:  # "4 + 4 = 8" for 7
+        text = _SUM.sub(str(int(sums[0][1]) + int(sums[0][2])), text)
+    answer = quantities(text)
+    wanted = quantities(gold)
+    if _BOUND.search(spelled(text)) and not _BOUND.search(spelled(gold)):
+        return None
+    if len(answer) != len(wanted) or not answer:
+        return None
+    pairs = [_one(a, b) for a, b in zip(answer, wanted, strict=True)]
+    if all(pairs):
+        return True
+    return False if False in pairs and None not in pairs else None
+
+
+def _one(answer: Quantity, gold: Quantity) -> bool | None:
+    """Whether two numbers or ranges are the same."""
+    if answer.kind != gold.kind:
+        # a number without its unit may be in another one
+        if not gold.kind and answer[:2] == gold[:2]:
+            return True
+        is_open = not answer.kind and answer[:2] == gold[:2]
+        is_other = {answer.kind, gold.kind} <= {"", "share", "angle", "rate", "density"}
+        return False if is_other and not is_open else None
+    if answer[:2] == gold[:2]:
+        is_less = gold.letter and not answer.letter
+        return None if is_less else not gold.letter or answer.letter == gold.letter
+    # ranges that share more than an end
+    is_apart = answer.high <= gold.low or gold.high <= answer.low
+    is_range = answer.low < answer.high or gold.low < gold.high
+    if is_range and not is_apart:
+        return None
+    is_end = is_range and (answer.low == answer.high or gold.low == gold.high)
+    touches = answer.high == gold.low or gold.high == answer.low
+    return None if is_end and touches else False
+
+
+# --- lists, boxes, points ------------------------------------------------------------------------
+
+
+def _coordinates(text: str) -> list[float] | None:
+    """The numbers of a list, or an object, of numbers alone."""
+    with suppress(ValueError, RecursionError):
+        value = json.loads(text)
+        values = [*value.values()] if isinstance(value, dict) else value
+        if isinstance(values, list) and len(values) > 1:
+            is_numbers = all(type(one) in (int, float) for one in values)
+            return [float(one) for one in values] if is_numbers else None
+    return None
+
+
+def numbers_listed(text: str) -> list[float]:
+    """All numbers of a text, a range of whole ones as its members; names before "=" go.
+
+    Examples
+    --------
+    >>> numbers_listed("x1=10, y1=20"), numbers_listed("slices 5-7")
+    ([10.0, 20.0], [5.0, 6.0, 7.0])
+    """
+    plain = re.sub(r'"?conf\w*"?\W+[\d.]+\s*%?', " ", spelled(text)).replace('"', " ")
+    plain = re.sub(r"[a-z]\w*\s*[=:]", " ", plain)
+    plain = re.sub(r"[a-z_]+", " ", plain)
+    listed: list[float] = []
+    for match in re.finditer(rf"({_NUMBER})(?:\s?[-–]\s?({_NUMBER}))?", plain):
+        low, high = float(match[1]), float(match[2] or match[1])
+        if low < high <= low + 100 and low.is_integer() and high.is_integer():
+            listed += [low + i for i in range(int(high - low) + 1)]
+        else:
+            listed += [low] if match[2] is None else [low, high]
+    return listed
+
+
+def _box(answer: list[float], gold: list[float]) -> bool | None:
+    """Whether a list of numbers is another: a box that overlaps, or a point near by, is open."""
+    if not answer:
+        return None
+    if answer == gold:
+        return True
+    if len(answer) == len(gold) == 4:
+        across = min(answer[2], gold[2]) - max(answer[0], gold[0])
+        down = min(answer[3], gold[3]) - max(answer[1], gold[1])
+        return False if across <= 0 or down <= 0 else None
+    if len(answer) == len(gold) == 2:
+        is_far = any(
+            abs(a - b) > 2 + 0.1 * abs(b) for a, b in zip(answer, gold, strict=True)
+        )
+        return False if is_far else None
+    return None if {*answer} & {*gold} else False

@@ -1,0 +1,87 @@
+"""A reply that gives each option, or yes and no, a probability: the likeliest is its answer."""
+
+import re
+from typing import NamedTuple
+
+from medcal_nb.words.key import answer_key
+from medcal_nb.words.options import Options
+
+_NUMBER = r"(?P<number>\d{1,3}(?:\.\d+)?|\.\d+)\s*(?P<percent>%)?"
+#: A name and its number: "A: 10%", "TB 40%", "P(yes)=15%", "Normal (0.05)", "| CT | 5% |".
+_PAIR = re.compile(
+    rf"(?P<name>[^\n:=|,;/{{}}]{{1,60}}?)[\"')\s]*(?:[:=(|-]\s*|\s){_NUMBER}(?![\d.]*\w)",
+    re.IGNORECASE,
+)
+#: How far from one the sum of rounded shares may be.
+_ROUNDED = 0.035
+
+
+class Likeliest(NamedTuple):
+    """The name that has the largest share, and this share."""
+
+    name: str
+    share: float
+
+
+def likeliest(text: str, options: Options | None) -> Likeliest | None:
+    """The likeliest option of a cleaned reply that gives all of them shares which add up to one.
+
+    Parameters
+    ----------
+    text : str
+    options : Options or None
+        None: yes and no are the options.
+
+    Returns
+    -------
+    Likeliest or None
+        The letter of an option, or "yes" or "no". None where the text is no such reply, and where
+        two share the first place.
+
+    Examples
+    --------
+    >>> likeliest("P(yes)=15%, P(no)=85%", None)
+    Likeliest(name='no', share=0.85)
+    >>> likeliest("A: 10%, B: 70%, C: 20%", Options.read(["TB", "cancer", "abscess"])).name
+    'B'
+    """
+    names = _names(options)
+    shares: dict[str, float] = {}
+    for match in _PAIR.finditer(text):
+        words = re.sub(
+            r"^\W*(?:p\s*\(|answer\s|option\s|stage\s)?\W*",
+            "",
+            match["name"],
+            flags=re.I,
+        )
+        name = names.get(answer_key(words) or words)
+        if name is None:
+            continue
+        if name in shares:
+            return None
+        shares[name] = float(match["number"])
+    total = sum(shares.values())
+    whole = 100.0 if total > 2 else 1.0
+    if (
+        len(shares) < min(2, len({*names.values()}))
+        or abs(total / whole - 1) > _ROUNDED
+    ):
+        return None
+    first, second = sorted(shares.values(), reverse=True)[:2]
+    best = max(shares, key=lambda name: shares[name])
+    return Likeliest(best, round(first / whole, 9)) if first > second else None
+
+
+def _names(options: Options | None) -> dict[str, str]:
+    """What each option may be called, in small letters, and its letter."""
+    if options is None:
+        return {"yes": "yes", "no": "no", "ye": "yes"}
+    names = {
+        answer_key(text): letter
+        for text, letter in zip(options.texts, options.names, strict=True)
+    }
+    return names | {
+        answer_key(letter): letter
+        for letter in options.names
+        if answer_key(letter) not in names
+    }

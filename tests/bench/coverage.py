@@ -9,9 +9,10 @@
     python -m tests.bench.coverage rare [--metrics gap observed_expected brier …]
         [--confidences independent dependent reversed] [--worlds 0.95 0.98 0.995] […]
 
-*all* makes docs/coverage.csv (from build/bench) and its table in docs/intervals.md: every interval that tables and
-reports print, in worlds where errors are many or rare (accuracy about .7 and .97), answers alone or
-five to an image of which half share one fate, confidences continuous or heaped (one in ten is 1).
+*all* makes the numbers of docs/coverage.csv and their table in docs/intervals.md: every interval
+that tables and reports print, in worlds where errors are many or rare (accuracy about .7 and .97),
+answers alone or five to an image of which half share one fate, confidences continuous or heaped
+(one in ten is 1).
 
 *checked* makes the table of grades that err in docs/intervals.md: the same worlds, 800 answers with
 the grades of a grader who takes 4 % of the right answers for wrong and 10 % of the wrong for right,

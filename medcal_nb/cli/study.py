@@ -50,7 +50,7 @@ def study(
     """Run the notebooks that are stale, and publish their figures, results and pages.
 
     With parameters of your own it writes to build/, never to figures/. --verify exits with 1 where
-    a number differs by more than 1e-6 or, where models are asked, by 0.01.
+    a number differs by more than 2e-8 or, where models are asked, by 2e-4.
 
     Example: medcal study 04 -p METHOD=isotonic
     """

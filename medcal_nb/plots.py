@@ -31,6 +31,7 @@ __all__ = [
     "look",
     "number_of",
     "outcomes",
+    "points",
     "stacked",
     "title_and_key",
     "use_style",
@@ -278,6 +279,44 @@ def lines(
     _name_axis(ax.yaxis, y)
     ax.grid(axis="y")
     _record(ax, table, x=x, y=y, hue=hue, fill=fill)
+    return ax
+
+
+def points(
+    table: pd.DataFrame,
+    x: str,
+    y: str,
+    *,
+    hue: str | None = None,
+    diagonal: str = "",
+    ax: Axes | None = None,
+) -> Axes:
+    """A mark for each row at its `x` and `y`.
+
+    Parameters
+    ----------
+    table : DataFrame
+        Columns `x`, `y` and `hue`.
+    x, y, hue : str
+        Columns: the two numbers, and what has a colour and a mark of its own.
+    diagonal : str
+        What is written of the line on which both are equal; both are then shares, in a square.
+    ax : Axes, optional
+        Where to draw; the current axes if not given.
+    """
+    ax = ax or plt.gca()
+    for level, rows, colour, mark in _levels(table, hue):
+        name = label_of(level, hue) if hue else None
+        how: dict[str, Any] = {"color": colour, "label": name, "clip_on": False}
+        ax.plot(rows[x], rows[y], mark, ms=3.5, zorder=2, **how)
+    if diagonal:
+        ax.plot([0, 1], [0, 1], "--", color=GREY, lw=0.9, zorder=1, label=diagonal)
+        ticks = np.linspace(0, 1, 6)
+        ends = (-0.04, 1.04)
+        ax.set(xlim=ends, ylim=ends, xticks=ticks, yticks=ticks, aspect="equal")
+    _name_axis(ax.xaxis, x)
+    _name_axis(ax.yaxis, y)
+    _record(ax, table, x=x, y=y, hue=hue)
     return ax
 
 

@@ -49,6 +49,23 @@ def test_a_figure_says_what_its_line_is_and_which_way_is_better():
     plt.close("all")
 
 
+def test_points_have_the_colours_of_their_kinds_and_a_square_where_both_are_shares():
+    table = pd.DataFrame(
+        {"accuracy": [0.2, 0.6, 0.4], "mean_confidence": [0.9, 0.9, 0.8]}
+    ).assign(domain=["general", "general", "medical"])
+    ax = plt.figure().subplots()
+    names = ("accuracy", "mean_confidence")
+    plots.points(table, *names, hue="domain", diagonal="calibrated", ax=ax)
+    general, medical, line = ax.lines
+    assert general.get_xydata().tolist() == [[0.2, 0.9], [0.6, 0.9]]
+    looks = plots.look(["general", "medical"])
+    assert [general.get_color(), medical.get_color()] == [c for c, _ in looks.values()]
+    assert line.get_label() == "calibrated"
+    assert ax.get_aspect() == 1
+    assert ax.get_xlabel() == "accuracy (%)"
+    plt.close("all")
+
+
 def test_completion_offers_functions_alone():
     assert all(callable(getattr(plots, name)) for name in dir(plots))
 

@@ -307,15 +307,14 @@ def _of_tool(
 
     Its metric counts for every answer that it graded if the user named it (`is_named`).
     """
-    table = raw
-    taken = {name: name for name in [*ANSWER_COLUMNS, "options"] if name in table}
+    taken = {name: name for name in [*ANSWER_COLUMNS, "options"] if name in raw}
     found = Recognised(
-        table=table,
+        table=raw,
         taken=taken,
         named=named,
     )
-    is_sure = "confidence" in table and table["confidence"].notna().any()
-    if "answer" in table and not is_sure:
+    is_sure = "confidence" in raw and raw["confidence"].notna().any()
+    if "answer" in raw and not is_sure:
         _read_replies(found, scale, is_named=is_named)
     found.assumed.insert(0, f"read as {raw.attrs['reader']}")
     return found
@@ -379,9 +378,8 @@ def _grade(answers: pd.DataFrame, found: Recognised) -> None:
             "(grade=NAME keeps those of a metric)"
         )
     answers.loc[rows.index, "correct"] = right
-    answers.loc[rows.index, "grade_from"] = pd.Series(RULE, rows.index).where(
-        right.notna()
-    )
+    by_rule = pd.Series(RULE, rows.index).where(right.notna())
+    answers.loc[rows.index, "grade_from"] = by_rule
     answers.attrs["grading"] = graded.attrs["grading"]
 
 

@@ -201,7 +201,7 @@ def load_replies(name: str) -> pd.DataFrame:
     --------
     >>> replies = load_replies("vlcb")
     >>> len(replies), replies["reply"].iloc[0]
-    (150621, 'Confidence: 95%')
+    (150621, 'Confidence: 90%')
     """
     replies = _beside(name, "replies").rename(columns={"item": "item_id"})
     return replies.astype({"item_id": TEXT})

@@ -28,7 +28,7 @@ def write_undecided(answers: pd.DataFrame, to: PathLike) -> list[str]:
     Returns
     -------
     list of str
-        Empty where all that has an answer and a gold answer is graded, and nothing was graded here;
+        Empty where every reply is graded, and where nothing was graded here;
         else a sentence on what to do with the file. Its columns are ``question``, ``reply``,
         ``gold``, ``times`` (how often the case occurs) and ``correct``, to be filled with 1 or 0
         and taken back by ``grades=``. What has been filled in a file that is there stays in it.
@@ -49,7 +49,7 @@ def write_undecided(answers: pd.DataFrame, to: PathLike) -> list[str]:
     if "grading" not in answers.attrs:
         return []
     cases = _cases(answers)[answers["correct"].isna()]
-    cases = cases.dropna(subset=["reply", "gold"])
+    cases = cases.dropna(subset="reply")
     if cases.empty:
         return []
     found = cases.fillna("").value_counts(_CASE).rename("times").reset_index()

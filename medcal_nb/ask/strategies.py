@@ -380,7 +380,7 @@ def self_consistency(item: Item, plan: Plan) -> Program:
     source="Farquhar et al. 2024, doi 10.1038/s41586-024-07421-0",
 )
 def semantic_entropy(item: Item, plan: Plan) -> Program:
-    """The answer N times, sampled: the entropy over groups of meaning."""
+    """The answer N times, sampled: the entropy over groups of equal words, without entailment."""
     return _samples(item, plan)
 
 

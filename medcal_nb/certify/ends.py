@@ -19,8 +19,8 @@ State = Literal[
 ]
 
 #: Exact P of a risk as small as the allowed one at which it is refuted. Grading stops at errors: of
-#: pools at the border 8 to 12 % end with a P of .05 or less, 1 to 3 % with one of .01.
-REFUTED = 0.01
+#: pools at the border 8 to 12 % end with a P of .05 or less, 4 to 6 % with one of .02.
+REFUTED = 0.02
 #: Chance with which so many cases would show the risk.
 CHANCE = 0.8
 MOST_ANSWERS = 50_000  # of a group, at which it is asked how many would do
@@ -112,7 +112,19 @@ def _why(
     return (
         f"Not shown: {seen}; to show it, at most {stand.group_allowed:,} of "
         f"{stand.group_horizon:,} could have been. The risk may still be within {risk:.3g} "
-        f"(exact P = {stand.p_value:.2g}). If {stand.cases_rate:.1%} of such answers are wrong, "
+        f"(exact P = {stand.p_value:.2g}). {_more(stand, risk)}"
+    )
+
+
+def _more(stand: Certificate, risk: float) -> str:
+    """How many cases would do, and if what."""
+    would = (
         f"about {stand.cases_needed:,.0f} cases like these would show it with a chance of "
-        f"{CHANCE:.0%}."
+        f"{CHANCE:.0%}"
+    )
+    if stand.cases_rate != risk / 2:
+        return f"If {stand.cases_rate:.1%} of such answers are wrong, {would}."
+    return (
+        f"If as many are wrong among more, no number of cases will show it; if only "
+        f"{stand.cases_rate:.1%} are, {would}."
     )

@@ -97,7 +97,7 @@ def certify_methods(
     >>> both = pd.concat([sure, blind], ignore_index=True)
     >>> stand = certify_methods(both, risk=0.2, budget=400)
     >>> stand.table[["strategy", "coverage", "state"]].round(2).to_numpy().tolist()
-    [['p_true', 0.62, 'certified'], ['verbalized', 0.0, 'refuted']]
+    [['p_true', 0.62, 'certified'], ['verbalized', 0.0, 'not shown']]
     """
     table = with_shared_grades(answers, by)
     items = table.drop_duplicates("item").sort_values("item")

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
+from numpy.random import Generator
 from numpy.typing import ArrayLike, NDArray
 from scipy.optimize import brentq
 from scipy.special import bdtrc
@@ -32,9 +32,9 @@ SECONDS_AN_HOUR = 3600
 
 
 def plan_certificate(
-    pool: int | ArrayLike,
+    pool: ArrayLike,
     *,
-    risks: Sequence[float] = RISKS,
+    risks: ArrayLike = RISKS,
     delta: float = DELTA,
     budget: int | None = None,
     wrong: float | None = None,
@@ -42,7 +42,7 @@ def plan_certificate(
     pilot: ArrayLike | None = None,
     seconds: float = 30,
     n_draws: int = 200,
-    rng: np.random.Generator | None = None,
+    rng: Generator | None = None,
 ) -> pd.DataFrame:
     """Chance of a certified threshold, coverage, grades and hours, for several risks allowed.
 
@@ -56,7 +56,7 @@ def plan_certificate(
     pool : int or (n,) array
         Number of answers, one an image, or their confidences in [0, 1]: of tied ones none can be
         retained without the others.
-    risks : sequence of float
+    risks : (k,) array
         Shares wrong that might be allowed, each in (0, 1).
     delta : float
         As in `certify`; of k methods δ / k.
@@ -119,7 +119,7 @@ def plan_certificate(
     draws = [_Draw.of(answers.c, p, rng) for p in shares]
     p_wrong = np.mean(shares, axis=0)
     rows = []
-    for risk in risks:
+    for risk in np.atleast_1d(np.asarray(risks, dtype=float)).tolist():
         least = without_error(check_level(risk, "risk"), delta)
         row = {"risk": risk, "without_error": least}
         row |= _best_of_starts(draws, p_wrong, Rule(risk, delta, budget))
@@ -158,10 +158,10 @@ class _Pool(NamedTuple):
     pilot_wrong: FloatArray
 
     @classmethod
-    def of(cls, pool: int | ArrayLike, pilot: ArrayLike | None) -> _Pool:
+    def of(cls, pool: ArrayLike, pilot: ArrayLike | None) -> _Pool:
         """Check and sort; tied answers have one rank, the mean of theirs."""
         if np.ndim(pool) == 0:
-            c = np.linspace(1, 0, check_whole(pool, "pool", 1))
+            c = np.linspace(1, 0, check_whole(np.asarray(pool).item(), "pool", 1))
         else:
             c = check_confidence(pool)
         rank = rankdata(-c)

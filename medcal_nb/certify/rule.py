@@ -112,11 +112,12 @@ def certify(
         - sentence: what a Methods section says of it
         - starts: as they were used
         - group, group_graded, group_errors: answers of the group on which the sequence stands or
-          ended, its grades, and wrong answers among them
+          ended, those of its sample that are graded in their order, whether or not its test went on
+          so far, and wrong answers among them
         - group_allowed, group_horizon: errors with which that group passes, among so many grades
           of it
         - p_value: exact P of at least so many errors if the risk were α; NaN without grades. At
-          most 0.01 where the state is refuted
+          most 0.02 where the state is refuted
         - cases_needed, cases_rate: where it is not shown, size of a pool like this in which the
           group would be certified with a chance of 0.8 if that share of it is wrong: the share
           seen, or half of α where no number of cases would do; else NaN
@@ -284,7 +285,11 @@ class Walk:
         self._looked_at[sample[: look.n]] = True
         self.n_graded += int(new[: look.n].max(initial=0))
         n_wrong = int(errors[look.n - 1]) if look.n else 0
-        tested = Tested(group.size, look.n, n_wrong, int(allowed[-1]), allowed.size)
+        # what else is graded in its order tells of it, too, if not for the test
+        all_wrong = int(errors[-1]) if errors.size else 0
+        tested = Tested(
+            group.size, graded.size, all_wrong, int(allowed[-1]), allowed.size
+        )
         if look.ends == "passed":
             self.threshold, self.n, self.errors = group.lowest, look.n, n_wrong
             self.sample = sample[: look.n]

@@ -4,27 +4,21 @@ Everything here takes arrays and tables and returns them; it knows no notebook, 
 """
 
 from .ablation import image_ablation
-from .crossfit import corrected
+from .crossfit import answer_costs, corrected
 from .ensemble import ensemble_answers, ensemble_change_table, single_answer
 from .families import MAPS, Family, register
 from .maps import RecalibrationWarning, Recalibrator, fit, recalibrated
 from .transfer import CONCLUSIONS, TransferStudy, transfer_study
-from .transfer_tables import (
-    ALL_MODELS,
-    share_removed,
-    skill_table,
-    transfer_contrast,
-    transfer_counts,
-)
+from .transfer_tables import share_removed, skill_table, transfer_counts
 
 __all__ = [
-    "ALL_MODELS",
     "CONCLUSIONS",
     "MAPS",
     "Family",
     "RecalibrationWarning",
     "Recalibrator",
     "TransferStudy",
+    "answer_costs",
     "corrected",
     "ensemble_answers",
     "ensemble_change_table",
@@ -35,7 +29,6 @@ __all__ = [
     "share_removed",
     "single_answer",
     "skill_table",
-    "transfer_contrast",
     "transfer_counts",
     "transfer_study",
 ]

@@ -153,6 +153,49 @@ def corrected(
     return pd.concat(parts, ignore_index=True)
 
 
+def answer_costs(
+    source: pd.DataFrame,
+    target: pd.DataFrame,
+    *,
+    method: str = "platt",
+    rng: np.random.Generator,
+) -> pd.DataFrame:
+    """What a map fitted elsewhere costs on each answer, against one fitted on the target.
+
+    Parameters
+    ----------
+    source, target, method, rng
+        As of `corrected`.
+
+    Returns
+    -------
+    DataFrame
+        One row per answer of the target with a confidence and a grade:
+
+        - the columns of `target`: the confidence as elicited
+        - cost: squared distance of the transferred confidence from 1 (right) or 0 (wrong) minus
+          that of the refitted one; its mean over answers is the transfer cost of these maps
+
+    Examples
+    --------
+    >>> from medcal_nb.measure import example_answers
+    >>> answers = example_answers(900, strategies=["verbalized"])
+    >>> sides = answers.query("domain == 'general'"), answers.query("domain == 'medical'")
+    >>> costs = answer_costs(*sides, rng=np.random.default_rng(0))
+    >>> round(float(costs["cost"].mean()), 3)
+    0.055
+    """
+    table = corrected(source, target, method=method, rng=rng)
+    table["loss"] = (table["confidence"] - table["correct"].astype(float)) ** 2
+    key = [*BY, "dataset", "item_id"]
+    costs = table[table["labels"] == "raw"].drop(columns=["labels", "loss"])
+    for labels in ("source", "target"):
+        losses = table.loc[table["labels"] == labels, [*key, "loss"]]
+        costs = costs.merge(losses.rename(columns={"loss": labels}), on=key)
+    costs["cost"] = costs.pop("source") - costs.pop("target")
+    return costs
+
+
 def warn_of_same_ids(source: pd.DataFrame, target: pd.DataFrame) -> None:
     """Warn where images of source and target may be the same ones, under two data sets' names.
 

@@ -64,7 +64,7 @@ class Losses:
         Of the sample first, then of its resamples. Brier scores: uncorrected, base (one number for
         all, the share correct of the other folds), transferred, known (the source's map with its
         intercept set by the accuracy of the other folds), refitted (cross-fitted on the target).
-        cost: transferred minus refitted. gap: mean confidence as elicited minus accuracy.
+        cost: transferred minus refitted.
         distance: mean squared distance of the refitted confidences from those of the sample.
     theta_source, theta_target : parameter sets
         Of the source's map, and of those of the five folds, in the sample.
@@ -163,8 +163,6 @@ def _losses(
         "transferred": brier_of_counts(transferred, whole, whole_right),
         "known": brier_of_counts(known, total, right),
         "refitted": brier_of_counts(refitted, total, right),
-        "gap": (whole @ target.confidence - whole_right.sum(axis=1))
-        / whole.sum(axis=1),
         "distance": _distance(family, refitted, features, target.total[0], start),
     }
     draws["cost"] = draws["transferred"] - draws["refitted"]

@@ -60,18 +60,15 @@ class TransferStudy:
         See :func:`transfer_study`.
     draws : dict of str to (rows, 1 + B) array
         Of the sample first and then of its resamples: Brier scores by stage ("uncorrected",
-        "base", "transferred", "known", "refitted"), the transfer "cost", the "gap", mean
-        confidence as elicited minus accuracy, and the "distance" of refits from the refit.
+        "base", "transferred", "known", "refitted"), the transfer "cost", and the "distance" of
+        refits from the refit.
     ci : Bootstrap
         What the resamples follow from.
-    source_images : Index
-        What is drawn again of the source.
     """
 
     table: pd.DataFrame
     draws: Mapping[str, np.ndarray]
     ci: Bootstrap
-    source_images: pd.Index
 
 
 def transfer_study(
@@ -176,7 +173,6 @@ def transfer_study(
         table=conclude(pd.DataFrame(rows), stacked, margin, ci.level),
         draws=stacked,
         ci=ci,
-        source_images=of_source.names,
     )
 
 

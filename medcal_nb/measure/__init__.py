@@ -33,9 +33,9 @@ from .readers import ReaderInterval, mrmc_auroc, mrmc_table
 from .registry import METRICS, Metric, register
 from .resampling import Bootstrap, Interval, choose_clip
 from .selective import selective_threshold, threshold_table
-from .stated import stated_table
 from .tables import (
     metrics_table,
+    missing_table,
     value_table,
 )
 from .trend import accuracy_trend_table, group_means
@@ -73,6 +73,7 @@ __all__ = [
     "log_loss",
     "mean_confidence",
     "metrics_table",
+    "missing_table",
     "mrmc_auroc",
     "mrmc_table",
     "observed_expected_ratio",
@@ -80,7 +81,6 @@ __all__ = [
     "precision_sample_size",
     "register",
     "selective_threshold",
-    "stated_table",
     "threshold_table",
     "value_table",
     "wilson_interval",

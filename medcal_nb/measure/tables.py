@@ -199,6 +199,49 @@ def _warn_once(heard: dict[str, dict[str, str]]) -> None:
 # --- one group, bin by bin ----------------------------------------------------------------
 
 
+def missing_table(graded: pd.DataFrame, by: Sequence[str] = ()) -> pd.DataFrame:
+    """How many graded answers carry no confidence, and how often these are right.
+
+    Who states no confidence may be right more or less often than who does, so that leaving these
+    answers out is a choice, as is deferring them.
+
+    Parameters
+    ----------
+    graded : pandas.DataFrame
+        With confidence and correct; answers without a grade are left out.
+    by : sequence of str
+        Columns of the groups.
+
+    Returns
+    -------
+    pandas.DataFrame
+        One row a group:
+
+        - the `by` columns
+        - n, n_missing: answers with a grade, and those of them without a confidence
+        - share_missing: n_missing / n
+        - accuracy: of those with a confidence
+        - accuracy_missing: of those without
+
+    Examples
+    --------
+    >>> table = pd.DataFrame({"confidence": [0.9, None, 0.8, None], "correct": [1, 0, 1, 1]})
+    >>> missing_table(table).to_numpy().tolist()
+    [[4.0, 2.0, 0.5, 1.0, 0.5]]
+    """
+    rows = []
+    for key, part in parts_by(graded.dropna(subset="correct"), by):
+        is_missing = part["confidence"].isna()
+        right = part["correct"].astype(float)
+        row = {"n": len(part), "n_missing": int(is_missing.sum())}
+        row |= {
+            "share_missing": is_missing.mean(),
+            "accuracy": right[~is_missing].mean(),
+        }
+        rows.append(key | row | {"accuracy_missing": right[is_missing].mean()})
+    return pd.DataFrame(rows)
+
+
 def value_table(
     confidence: ArrayLike,
     correct: ArrayLike,

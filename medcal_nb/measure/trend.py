@@ -16,7 +16,13 @@ LEAST_GROUPS = 6
 #: The least share of the spread of accuracies that is not the noise of few questions.
 LEAST_RELIABILITY = 0.5
 _ESTIMATES = [
-    *["reliability", "slope_as_measured", "slope", "slope_low", "slope_high"],
+    *[
+        "reliability",
+        "accuracy_slope_as_measured",
+        "accuracy_slope",
+        "accuracy_slope_low",
+        "accuracy_slope_high",
+    ],
     *["offset", "offset_low", "offset_high"],
 ]
 
@@ -43,9 +49,10 @@ def group_means(
     pandas.DataFrame
         One row a group:
 
-        - the `kind` column and the `group` column
+        - the `group` column; where kinds are asked for, theirs before it
         - n, n_images: answers and images
-        - accuracy and the `value` column: their means
+        - accuracy: share of right answers
+        - the `value` column: its mean
         - accuracy_var, covariance: of the two means, by image; NaN for a single image
 
     Examples
@@ -53,7 +60,7 @@ def group_means(
     >>> from medcal_nb.measure import example_answers
     >>> means = group_means(example_answers(), "confidence", "domain")
     >>> means[["domain", "n", "accuracy", "confidence"]].round(2).to_numpy().tolist()
-    [['general', 400, 0.79, 0.79], ['medical', 400, 0.65, 0.84]]
+    [['general', 200, 0.76, 0.77], ['medical', 200, 0.56, 0.76]]
     """
     columns = [group] if kind is None else [kind, group]
     rows = []
@@ -82,6 +89,7 @@ def accuracy_trend_table(
     kind: str | None = None,
     reference: object = None,
     by: Sequence[str] = (),
+    least: int = 10,
     level: float = 0.95,
 ) -> pd.DataFrame:
     r"""Slope of a number on groups' accuracy, and how far one kind lies off at equal accuracy.
@@ -110,6 +118,8 @@ def accuracy_trend_table(
         The value of `kind` that the other is compared with; needed with `kind`.
     by : sequence of str
         Columns within whose combinations all this is done (model).
+    least : int
+        Groups of answers to fewer images are left out.
     level : float
         Of the intervals.
 
@@ -123,8 +133,9 @@ def accuracy_trend_table(
         - n: answers
         - accuracy_min, accuracy_max, value_min, value_max: of groups
         - reliability: share of the spread of accuracies (within kinds) that is not noise
-        - slope: with _low, _high; NaN where the reliability is below 0.5 or groups are fewer than 6
-        - slope_as_measured: by least squares, with the noise in it
+        - accuracy_slope: with _low, _high; NaN where the reliability is below 0.5, and with fewer
+          than 6 groups
+        - accuracy_slope_as_measured: by least squares, with the noise in it
         - offset: of groups not of the reference, at equal accuracy, with _low, _high; NaN without
           `kind`
 
@@ -144,17 +155,20 @@ def accuracy_trend_table(
     >>> table = pd.DataFrame({"correct": rng.random(2400) < share, "item_id": range(2400)})
     >>> table["subject"] = np.repeat(list("abcdefghijkl"), 200)
     >>> table["confidence"] = 0.6 + 0.5 * (share - 0.5)
-    >>> accuracy_trend_table(table, "confidence", "subject")[["n_groups", "slope"]].round(2)
-       n_groups  slope
-    0        12    0.5
+    >>> trend = accuracy_trend_table(table, "confidence", "subject")
+    >>> trend[["n_groups", "accuracy_slope"]].round(2)
+       n_groups  accuracy_slope
+    0        12            0.46
     """
+    parts_by(graded[:0], [value, "correct", group, *([] if kind is None else [kind])])
+    if kind is not None:
+        check_choice(reference, "reference", list(graded[kind].unique()))
     rows = []
-    for key, part in parts_by(graded, by):
+    for key, part in parts_by(graded.dropna(subset=[value, "correct", group]), by):
         means = group_means(part, value, group, kind=kind)
-        means = means.dropna(subset=["accuracy_var"])
+        means = means[means["n_images"] >= least]
         is_compared = np.zeros(len(means))
         if kind is not None:
-            check_choice(reference, "reference", list(means[kind].unique()))
             is_compared = (means[kind] != reference).to_numpy(float)
         row = {"n_groups": len(means), "n_compared": int(is_compared.sum())}
         row |= {"n": int(means["n"].sum())}
@@ -163,20 +177,20 @@ def accuracy_trend_table(
                 f"{name}_min": means[column].min(),
                 f"{name}_max": means[column].max(),
             }
-        rows.append(key | row | _trend(means, value, is_compared, level))
+        rows.append(key | row | trend(means, value, is_compared, level))
     return pd.DataFrame(rows)
 
 
-def _trend(
+def trend(
     means: pd.DataFrame, value: str, is_compared: np.ndarray, level: float
 ) -> dict[str, float]:
     """Slope and offset of groups, corrected for the noise of their accuracy."""
     row = dict.fromkeys(_ESTIMATES, np.nan)
-    if len(means) < LEAST_GROUPS:
+    if len(means) < LEAST_GROUPS or means["accuracy"].nunique() == 1:
         return row
     y = means[value].to_numpy(float)
     noise = means["accuracy_var"].sum()
-    names = ["constant", "slope", "offset"]
+    names = ["constant", "accuracy_slope", "offset"]
     z = np.column_stack([np.ones(len(y)), means["accuracy"], is_compared])
     if is_compared.all() or not is_compared.any():
         z = z[:, :2]
@@ -185,7 +199,7 @@ def _trend(
     # of the spread of accuracies within kinds, what is not noise
     reliability = 1 - noise * np.linalg.inv(moments)[1, 1]
     row["reliability"] = reliability
-    row["slope_as_measured"] = np.linalg.solve(moments, products)[1]
+    row["accuracy_slope_as_measured"] = np.linalg.solve(moments, products)[1]
     if reliability < LEAST_RELIABILITY:
         return row
     known = moments.copy()

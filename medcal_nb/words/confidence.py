@@ -52,7 +52,7 @@ ABOUT = (
 _LABEL = rf"(?:(?P<sure>{WORDS['confidence']})|{WORDS['probability']})"
 _STATED = re.compile(
     rf"{_LABEL}(?P<in>[^\n:=|\d.;?]{{0,60}}?)\s*(?:(?P<sign>[:=|?]|->|=>|\s-\s|\n)"
-    rf"|(?P<link>\b(?:of|at|equals|à|al?)\b)|\b(?:is|was|would\s+be|beträgt)\b|[是为はは는은≈])?"
+    rf"|(?P<link>\b(?:à|al?)\b)|\b(?:is|was|would\s+be|beträgt)\b|[是为はは는은≈])?"
     rf"\s*{ABOUT}{VALUE}"
 )
 #: What may stand between a label and its sign, and behind a word that a number is tied to.
@@ -197,7 +197,7 @@ def stated_number(text: str) -> Stated | None:
     others: list[Stated | None] = []
     final = None
     for match in _STATED.finditer(text):
-        # "with a confidence of 95%, the mean lies between …" is no reply's
+        # "sûr à 65 %" ends a sentence
         is_end = _CLOSES.match(text, match.end()) is not None
         own = None if match["link"] and not is_end else _is_own(match)
         between = text[match.end("sure") : match.start("a")]

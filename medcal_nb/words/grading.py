@@ -244,6 +244,10 @@ def _against(case: _Case, gold: str) -> Grade:
     if options:
         return _by_option(case, options, gold)
     if wanted and only_yes_no(gold):
+        # "none" for "no"
+        same = _by_same(case.places[0], gold) if case.kind != "closed" else None
+        if same:
+            return same
         return Grade(None, "no answer" if is_refusal(case.parts.whole) else "undecided")
     return _by_letter(case.places[0], gold) or _by_words(case, gold)
 
@@ -453,9 +457,11 @@ def _by_nothing(text: str, gold: str) -> Grade | None:
     nothing = [_is_nothing(*one) for one in zip(claims, contents, strict=True)]
     if nothing[0] and nothing[1]:
         return Grade(True, "same meaning")
-    others = {*contents[1 - nothing[0]].members} & _FINDINGS
+    finding = int(nothing[0])  # the place of the one that is something
+    others = {*contents[finding].members} & _FINDINGS
     is_pure = not contents[0].others and not contents[1].others
-    if any(nothing) and others and is_pure and not claims[1 - nothing[0]].denials:
+    is_none = any(nothing) or answer_key(gold) == "none"
+    if is_none and others and is_pure and not claims[finding].denials:
         return Grade(False, "another of a list")
     return None
 

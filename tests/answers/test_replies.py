@@ -79,3 +79,11 @@ def test_replies_without_a_confidence_are_no_confidence(tmp_path):
     message = "no column 'confidence'.*; 0 of 24 replies in 'reply' state a confidence"
     with pytest.raises(MedcalError, match=message):
         answers_of(tmp_path, reply=GOLD)
+
+
+@pytest.mark.parametrize(("kind", "right"), [("closed", 24), ("open", 0)])
+def test_the_kind_of_a_question_decides_how_it_is_graded(tmp_path, kind, right):
+    gold = ["No opacity of that kind, as reported"] * 24
+    columns = {"answer": ["no"] * 24, "confidence": SURE, "question_type": kind}
+    answers = answers_of(tmp_path, gold=gold, **columns)
+    assert answers["correct"].sum() == right

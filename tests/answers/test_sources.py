@@ -48,10 +48,10 @@ def tool_log(tmp_path):
 
 def test_grades_of_rules_persons_and_columns_stay_what_they_are_in_a_log(tmp_path):
     file = tmp_path / "a.csv"
-    table = {"item": range(4), "reply": ["Yes. Confidence: 80%"] * 3 + ["a large mass"]}
+    table = {"item": range(4), "reply": ["Yes. Confidence: 80%"] * 3 + ["an opacity"]}
     table["gold"] = ["yes", "no", "yes", "mass"]
     pd.DataFrame(table).to_csv(file, index=False)
-    case = {"question": "", "reply": "a large mass", "gold": "mass", "times": 1}
+    case = {"question": "", "reply": "an opacity", "gold": "mass", "times": 1}
     by_hand = tmp_path / "hand.csv"
     pd.DataFrame([case | {"correct": 1}]).to_csv(by_hand, index=False)
     answers = from_log(tmp_path, file, grades=by_hand)

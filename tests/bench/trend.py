@@ -17,16 +17,15 @@ import numpy as np
 import pandas as pd
 from scipy.special import ndtri
 
-from medcal_nb.measure import accuracy_trend_table
+from medcal_nb.measure.trend import trend
 
 N_QUESTIONS = 57
 MEAN, SPREAD, OWN, COUPLING = 0.30, 0.12, 0.02, 0.03
 
 
-def exam(rng, subjects, *, slope, n_models, n_questions=N_QUESTIONS):
-    """Answers of one exam; `subjects` are the numbers of medical and of other ones."""
+def draw(rng, subjects, *, slope, n_models, n_questions=N_QUESTIONS):
+    """Right answers and confidences, (subjects, questions, models), the medical ones first."""
     n_groups = sum(subjects)
-    medical = np.arange(n_groups) < subjects[0]
     share = np.clip(rng.normal(MEAN, SPREAD, n_groups), 0.05, 0.95)
     level = 0.9 + slope * (share - MEAN) + rng.normal(0, OWN, n_groups)
     shape = (n_groups, n_questions, n_models)
@@ -34,37 +33,52 @@ def exam(rng, subjects, *, slope, n_models, n_questions=N_QUESTIONS):
     noise = np.sqrt(0.4) * shared + np.sqrt(0.6) * rng.normal(size=shape)
     right = noise < ndtri(share)[:, None, None]
     sure = level[:, None, None] + COUPLING * (right - share[:, None, None])
-    sure = sure + rng.normal(0, 0.1, shape)
-    group, question, _ = np.indices(shape).reshape(3, -1)
+    return right.astype(float), sure + rng.normal(0, 0.1, shape)
+
+
+def exam(rng, subjects, **how):
+    """The same as a table of answers."""
+    right, sure = draw(rng, subjects, **how)
+    group, question, _ = np.indices(right.shape).reshape(3, -1)
     return pd.DataFrame(
         {
             "subject": group,
-            "domain": np.where(medical, "medical", "other")[group],
-            "item_id": group * n_questions + question,
-            "correct": right.ravel(),
+            "domain": np.where(group < subjects[0], "medical", "other"),
+            "item_id": group * right.shape[1] + question,
+            "correct": right.ravel().astype(bool),
             "confidence": sure.ravel(),
         }
     )
 
 
+def means_of(right, sure):
+    """Means of subjects and their variances by question, as of `measure.group_means`."""
+    n = right.shape[1]
+    means = {"accuracy": right.mean((1, 2)), "confidence": sure.mean((1, 2))}
+    # (subjects, questions)
+    away = right.mean(2) - means["accuracy"][:, None]
+    of_sure = sure.mean(2) - means["confidence"][:, None]
+    pairs = n * (n - 1)
+    means["accuracy_var"] = (away**2).sum(1) / pairs
+    means["covariance"] = (away * of_sure).sum(1) / pairs
+    return pd.DataFrame(means)
+
+
 def cell(repeats, seed, subjects, slope, n_models):
     """Coverage in one world, and the mean estimates."""
+    is_medical = (np.arange(sum(subjects)) < subjects[0]).astype(float)
     rows = []
     for k in range(repeats):
         rng = np.random.default_rng([seed, k])
-        answers = exam(rng, subjects, slope=slope, n_models=n_models)
-        rows.append(
-            accuracy_trend_table(
-                answers, "confidence", "subject", kind="domain", reference="other"
-            )
-        )
-    table = pd.concat(rows)
-    covers = {}
-    for name, true in (("slope", slope), ("offset", 0)):
+        means = means_of(*draw(rng, subjects, slope=slope, n_models=n_models))
+        rows.append(trend(means, "confidence", is_medical, 0.95))
+    table = pd.DataFrame(rows)
+    covers = {"slope given": table["accuracy_slope"].notna().mean()}
+    for name, true in (("accuracy_slope", slope), ("offset", 0)):
         inside = table[f"{name}_low"].le(true) & table[f"{name}_high"].ge(true)
         covers[f"{name} covered"] = inside[table[name].notna()].mean()
         covers[f"mean {name}"] = table[name].mean()
-    covers["mean slope as measured"] = table["slope_as_measured"].mean()
+    covers["mean slope as measured"] = table["accuracy_slope_as_measured"].mean()
     covers["reliability"] = table["reliability"].mean()
     covers["offset width"] = (table["offset_high"] - table["offset_low"]).mean()
     return covers

@@ -43,7 +43,7 @@ def test_what_is_refuted_is_refuted_by_the_exact_test():
     for rule, end in of_state("refuted"):
         p = binom.sf(end.group_errors - 1, end.group_graded, rule["risk"])
         assert p == pytest.approx(end.p_value)
-        assert p <= 0.01
+        assert p <= 0.02
         assert end.threshold == np.inf
         assert "Refuted" in end.sentence
         words = f"{end.group_graded:,} were graded and {end.group_errors:,} wrong"
@@ -54,7 +54,7 @@ def test_what_is_not_shown_may_well_be_and_so_many_cases_would_show_it():
     for rule, end in of_state("not shown"):
         risk = rule["risk"]
         p = binom.sf(end.group_errors - 1, end.group_graded, risk)
-        assert p > 0.01
+        assert p > 0.02
         assert "may still be" in end.sentence
         assert "Refuted" not in end.sentence
         # what the group could have had passes the test, and one more does not

@@ -72,7 +72,7 @@ def test_a_plan_follows_from_its_generator():
         ({"pilot": np.ones(50)}, "needs one guess"),
         ({"wrong": 0.5}, "tells nothing"),
         ({"wrong": 2}, "wrong must be a share"),
-        ({"risks": [5]}, "5 is none: 0.05?"),
+        ({"risks": [5]}, "is none: 0.05?"),
         ({"pool": 0}, "pool must be"),
     ],
 )

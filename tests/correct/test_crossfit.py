@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from medcal_nb.correct import corrected, fit, transfer_study
+from medcal_nb.correct import answer_costs, corrected, fit, transfer_study
 from medcal_nb.measure import Bootstrap, brier_score
 
 from .worlds import graded
@@ -20,6 +20,21 @@ def test_stages_are_the_maps_of_the_study(rng):
     np.testing.assert_allclose(transferred.confidence, expected)
     table = transfer_study(g, m, ci=Bootstrap(n=2)).table
     assert table.brier_transferred[0] == pytest.approx(brier_score(expected, m.correct))
+
+
+def test_the_cost_of_an_answer_is_the_difference_of_two_losses(rng):
+    g = graded(rng, 400, "general", slope=0.6)
+    m = graded(rng, 300, "medical", slope=0.5, shift=-1, per_image=3)
+    costs = answer_costs(g, m, rng=np.random.default_rng(1))
+    stages = corrected(g, m, rng=np.random.default_rng(1)).groupby("labels")
+    loss = {k: (t.confidence - t.correct.astype(float)) ** 2 for k, t in stages}
+    expected = loss["source"].to_numpy() - loss["target"].to_numpy()
+    np.testing.assert_allclose(costs["cost"], expected)
+    np.testing.assert_allclose(costs["confidence"], m["confidence"])
+    table = transfer_study(g, m, ci=Bootstrap(n=2)).table
+    # the same but for how images are dealt into folds
+    assert costs["cost"].mean() == pytest.approx(table.cost[0], abs=2e-3)
+    assert costs["cost"].mean() > 0.01
 
 
 def test_without_a_source_answers_have_their_own_map(rng):

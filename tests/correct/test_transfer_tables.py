@@ -5,8 +5,7 @@ import pandas as pd
 import pytest
 from scipy.special import expit
 
-from medcal_nb.correct import share_removed, transfer_contrast, transfer_study
-from medcal_nb.correct.transfer_tables import interval_of_models
+from medcal_nb.correct import share_removed, transfer_study
 from medcal_nb.measure import Bootstrap
 
 from .worlds import graded, sides
@@ -54,9 +53,9 @@ def test_the_share_over_models_is_of_the_summed_cost(prior_shift):
     # the second model is a copy: the share is no better known than one
     width = both.share_removed_high - both.share_removed_low
     assert width == pytest.approx(one.share_removed_high - one.share_removed_low)
-
-
-# --- a contrast of two targets --------------------------------------------------------------------
+    # a cost that is not clearly above the margin has no share
+    none = share_removed(study, margin=1).iloc[0]
+    assert np.isnan([none.share_removed, none.share_constant_high]).all()
 
 
 def several(rng, n, name, shifts, per_image=2):
@@ -66,59 +65,6 @@ def several(rng, n, name, shifts, per_image=2):
         how = {"slope": 0.6, "shift": shift, "per_image": per_image, "model": f"m{k}"}
         parts.append(graded(rng, n, name, **how))
     return pd.concat(parts, ignore_index=True)
-
-
-def studies(rng, shifts, others):
-    source = several(rng, 900, "source", np.zeros(len(shifts)))
-    targets = [several(rng, 300, f"t{i}", s) for i, s in enumerate((shifts, others))]
-    return [transfer_study(source, target, ci=CI) for target in targets]
-
-
-def test_a_contrast_is_the_difference_of_two_costs_on_common_resamples(rng):
-    one, other = studies(rng, [-1.5, -1.2, -0.9], [0, 0, 0])
-    table = transfer_contrast(one, other)
-    assert table["model"].tolist() == ["m0", "m1", "m2", "all models"]
-    np.testing.assert_allclose(table["cost_one"][:3], one.table["cost"])
-    np.testing.assert_allclose(table["cost_other"][:3], other.table["cost"])
-    costs = table["cost_one"] - table["cost_other"]
-    np.testing.assert_allclose(table["cost_difference"], costs)
-    gaps = one.draws["gap"][:, 0] - other.draws["gap"][:, 0]
-    np.testing.assert_allclose(table["gap_difference"][:3], gaps)
-    for value in ("cost", "gap"):
-        contrast = table[f"{value}_difference"]
-        assert contrast.iloc[3] == pytest.approx(contrast[:3].mean())
-        # a shift costs, and is overconfidence
-        assert (table[f"{value}_difference_low"][:3] > 0).all()
-    same = transfer_contrast(one, one)
-    assert (same["cost_difference"] == 0).all()
-
-
-def test_what_is_not_paired_is_no_contrast(rng):
-    source = graded(rng, 300, "source")
-    target = graded(rng, 100, "target")
-    one = transfer_study(source, target, ci=CI)
-    with pytest.raises(ValueError, match="different sources"):
-        transfer_contrast(one, transfer_study(source[:200], target, ci=CI))
-    with pytest.raises(ValueError, match="or of other resamples"):
-        transfer_contrast(one, transfer_study(source, target, ci=Bootstrap(n=50)))
-    with pytest.raises(ValueError, match="no model, strategy and method in common"):
-        transfer_contrast(one, transfer_study(source, target, method="isotonic", ci=CI))
-
-
-@pytest.mark.parametrize("n_models", [3, 5])
-@pytest.mark.parametrize("by_model", [0.0, 1.0])
-@pytest.mark.parametrize("common", [0.0, 1.0])
-def test_models_as_a_sample_cover_the_mean_of_all_models(n_models, by_model, common):
-    """Differences of models, their own noise and one they share; resamples know the noise."""
-    rng = np.random.default_rng([n_models, int(by_model), int(common)])
-    inside = []
-    for _ in range(1000):
-        truth = by_model * rng.normal(size=n_models)
-        noise = rng.normal(size=(n_models, 201)) + common * rng.normal(size=201)
-        low, high = interval_of_models(truth[:, None] + noise, 0.95)
-        inside.append(low <= 0 <= high)
-    # Monte Carlo error .007
-    assert np.mean(inside) > 0.93
 
 
 # --- what a perfect map would be charged ----------------------------------------------------------

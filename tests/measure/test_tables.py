@@ -140,3 +140,17 @@ def test_many_confidences_stand_together_by_twentieths(sample):
     table = measure.value_table(c, y)
     assert len(table) < 20 < np.unique(c).size
     pd.testing.assert_frame_equal(table, measure.value_table(c, y, n_bins=20))
+
+
+def test_who_states_no_confidence_is_counted_with_its_accuracy():
+    table = pd.DataFrame(
+        {
+            "model": list("aaaab"),
+            "confidence": [0.9, np.nan, np.nan, 0.5, np.nan],
+            "correct": pd.array([1, 0, 1, None, 1], "boolean"),
+        }
+    )
+    missing = measure.missing_table(table, by=["model"]).set_index("model")
+    assert missing.loc["a"].tolist() == [3, 2, pytest.approx(2 / 3), 1, 0.5]
+    assert missing.loc["b", ["n", "n_missing"]].tolist() == [1, 1]
+    assert np.isnan(missing.loc["b", "accuracy"])

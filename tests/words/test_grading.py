@@ -25,6 +25,7 @@ GRADES = [
     ("open", "ct", ["CT", "computed tomography"], True),
     ("open", "MRI", ["CT", "computed tomography"], False),
     ("open", "CT", [], None),
+    ("open", "MRI", ["CT", "glioma"], None),  # wrong for one, open for the other
 ]
 
 

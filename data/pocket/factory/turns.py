@@ -269,7 +269,7 @@ def texts():
     """Return every instruction and reply form, for building a vocabulary."""
     asked = (prompts.ANSWER, prompts.LETTER, prompts.DESCRIBE, words.VERBALIZED)
     asked += (words.VERBALIZED_COT, words.LINGUISTIC, words.TOP_K, words.TWO_STAGE)
-    asked += (words.P_TRUE, words.TWO_STAGE_OTHER, *words.CHALLENGES, *words.REWORDINGS)
+    asked += (words.P_TRUE, SOMEONE_ELSES, *words.CHALLENGES, *words.REWORDINGS)
     listed = "Options: , . - A. B. C. D. E. F. G. H."
     return [*asked, OTHERS, listed, *REPLIES.values(), *OWN_TEXTS, "modality"]
 

@@ -1,0 +1,122 @@
+"""What an answer says of yes and no to its question, by a word or by a sentence."""
+
+import pandas as pd
+import pytest
+
+from medcal_nb.words import grade_table, is_correct
+from medcal_nb.words.options import Options
+from medcal_nb.words.says import yes_no_to
+from medcal_nb.words.shares import likeliest
+from medcal_nb.words.species import species_compared
+
+# question | answer | what it says, nothing where it says neither
+SAID = """Is the heart enlarged? | The heart is not enlarged. | no
+Is the heart enlarged? | The heart is enlarged. | yes
+Is there a pneumothorax? | No evidence of it. | no
+Is there a pneumothorax? | No, but an effusion. | no
+Is there a pneumothorax? | No effusion. |
+Is there a pneumothorax? | There is no fracture. There is a pneumothorax. | yes
+Is there fluid in the pleural space? | There is fluid in the stomach. |
+Is there no fracture? | No. |
+Is there no fracture? | No fracture. | yes
+Is there no fracture? | There is a fracture. | no
+Isn't there a nodule? | No. | no
+Are the lungs clear? | No. | no
+Is there pneumonia? | Pneumonia cannot be excluded. |
+Is there pneumonia? | I cannot exclude it, but I would say no. | no
+Is there a mass? | Yes, I mean no. | no
+Is it coronal? | Yes or no? No. | no
+Is the mass hypodense? | The mass is hyperdense. | no
+Is this an MRI? | This is a CT scan. | no
+Liegt ein Pleuraerguss vor? | Kein Pleuraerguss nachweisbar. | no
+Ist das Herz verbreitert? | Das Herz ist nicht verbreitert. | no
+L'aorte est-elle dilatée ? | Aucune dilatation de l'aorte. | no
+¿Hay signos de neumonía? | Sin signos de neumonía. | no
+¿Se ve un tumor? | No lo sé. |
+Il fegato è ingrandito? | Il fegato non è ingrandito. | no
+Existem nódulos? | Nenhum nódulo. | no
+Увеличено ли сердце? | Сердце не увеличено. | no
+Is er een pneumothorax? | Geen pneumothorax. | no
+是否有胸腔积液？ | 未见胸腔积液。 | no"""
+
+
+@pytest.mark.parametrize("line", SAID.split("\n"))
+def test_a_sentence_answers_its_question(line):
+    question, text, said = (part.strip() for part in line.split("|"))
+    assert yes_no_to(question, text) == (said or None)
+
+
+# answer | gold answer | right, wrong, or nothing where that is open
+PAIRS = """MR | MRI | right
+plain film | X-ray | right
+Oedem | Ödem | right
+pneumothoraces | pneumothorax | right
+Grade II | Grade 2 | right
+1,5 cm | 1.5 cm | right
+15 mm | 1.5 cm | right
+15 mm | 15 cm | wrong
+15 | 15 mm |
+none | no | right
+both | bilateral | right
+stroke | infarct | right
+axial | transverse | right
+cancer of the lung | lung cancer | right
+[84, 63] | [84, 63] | right
+84 | [84, 63] |
+[15, 25, 35, 45] | [10, 20, 30, 40] |
+[12, 14, 40, 52] | [200, 210, 260, 275] | wrong
+80 % | 70-99 % |
+BI-RADS 4 | BI-RADS 4a |
+BI-RADS 4b | BI-RADS 4a | wrong
+HER2 negative | HER2 positive | wrong
+keine Pneumonie | Pneumonie | wrong
+right lower lobe pneumonia | pneumonia | right
+pneumonia | right lower lobe pneumonia |
+opaque heart | lung |
+heart | lung | wrong
+glioma | glioblastoma |
+normal study | pneumonia | wrong
+cardiomegaly | none | wrong
+no abnormality | none | right
+Hepatitis C | Hepatitis B | wrong
+not without effusion | effusion |
+pneumonia or atelectasis | pneumonia |
+1. Sarcoidosis 2. Tuberculosis | tuberculosis | """
+
+
+@pytest.mark.parametrize("line", PAIRS.split("\n"))
+def test_what_is_written_otherwise_is_right_or_open_never_wrong(line):
+    text, gold, verdict = (part.strip() for part in line.split("|"))
+    assert is_correct(text, gold) is {"right": True, "wrong": False, "": None}[verdict]
+
+
+def test_of_shares_the_largest_is_the_answer_and_a_tie_is_none():
+    sides = Options.read(["left", "right"])
+    assert likeliest("A: 20%\nB: 80%", sides) == ("B", 0.8)
+    assert likeliest("left 0.5, right 0.5", sides) is None
+    assert likeliest("A: 20%, B: 30%", sides) is None
+    assert likeliest("A: 100%", sides) is None
+
+
+@pytest.mark.parametrize(
+    ("text", "gold", "same"),
+    [
+        ("Escherichia coli", "E. coli", True),
+        ("Staph aureus", "S. aureus", True),
+        ("S. epidermidis", "S. aureus", False),
+        ("Klebsiella", "E. coli", False),
+        ("Echinococcus", "E. granulosus", None),
+        ("M. tuberculosis or M. kansasii", "M. tuberculosis", None),
+        ("not E. coli", "E. coli", None),
+    ],
+)
+def test_a_species_is_one_by_its_letter_or_its_genus(text, gold, same):
+    assert species_compared(text, gold) is same
+
+
+def test_every_rule_is_told_with_how_often_it_graded():
+    rows = {"answer": ["yes", "CT", "CT", "3"], "gold": ["yes", "CT", "MRI", "3 mm"]}
+    sentence = grade_table(pd.DataFrame(rows)).attrs["grading"]
+    assert sentence.startswith("3 of 4 answers graded: read as yes or no")
+    assert "plurals (1)" in sentence
+    assert "no word beside (1)" in sentence

@@ -98,11 +98,8 @@ def _filled(rows: pd.DataFrame, pool: Pool) -> list[tuple[int, str, str]]:
     remedy = "put back what stood in this row"
     items = rows["item_id"]
     refuse("item_id", items, place < 0, "is no answer of the pool", remedy)
-    words = rows[GRADE].fillna("").str.strip().str.casefold()
-    is_filled = (words != "").to_numpy(bool)
-    grades = words.map(_WORDS)
-    is_odd = is_filled & grades.isna().to_numpy(bool)
-    refuse(GRADE, rows[GRADE], is_odd, "is no grade", _HOW)
+    grades = read_grades(rows)
+    is_filled = grades.notna().to_numpy(bool)
     who = pd.Series("", rows.index)
     if WHO in rows:
         who = rows[WHO].fillna("").str.strip()
@@ -110,6 +107,21 @@ def _filled(rows: pd.DataFrame, pool: Pool) -> list[tuple[int, str, str]]:
     refuse("item_id", items, n_grades > 1, "has two grades", "leave one")
     filled = pd.DataFrame({"row": place, "grade": grades, "who": who})[is_filled]
     return [*filled.drop_duplicates().itertuples(index=False, name=None)]
+
+
+def read_grades(rows: pd.DataFrame) -> pd.Series:
+    """Grades of a sheet's rows: 1, 0, ? or missing, whatever words they were written in.
+
+    Raises
+    ------
+    MedcalError
+        If a word is no grade.
+    """
+    words = rows[GRADE].fillna("").str.strip().str.casefold()
+    grades = words.map(_WORDS)
+    is_odd = ((words != "") & grades.isna()).to_numpy(bool)
+    refuse(GRADE, rows[GRADE], is_odd, "is no grade", _HOW)
+    return grades
 
 
 def take_sitting(ledger: Ledger, pool: Pool, path: Path) -> int:

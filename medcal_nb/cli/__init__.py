@@ -11,11 +11,11 @@ import os
 import sys
 import traceback
 
-from medcal_nb.cli import answers, ask, certify, reader, study
+from medcal_nb.cli import answers, ask, certify, check, reader, study
 from medcal_nb.cli._app import app, note
 from medcal_nb.errors import MedcalError
 
-__all__ = ["answers", "app", "ask", "certify", "main", "reader", "study"]
+__all__ = ["answers", "app", "ask", "certify", "check", "main", "reader", "study"]
 
 app.command(rich_help_panel="Read")(reader.reader)
 

@@ -92,6 +92,13 @@ def report(
             help="Compare with vlcb (the study's five) or a file, on the same questions.",
         ),
     ] = "",
+    checked: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="SHEET",
+            help="Correct for errors of the grades by what a person graded of `medcal check`.",
+        ),
+    ] = None,
     force: Force = False,
 ) -> None:
     """Write one page on how well a confidence is calibrated, with every number beside it.
@@ -108,6 +115,7 @@ def report(
             group=split_names(group),
             transfer_from=transfer_from,
             beside=beside,
+            checked=checked,
             **_named(columns),
         )
     say(str(page))

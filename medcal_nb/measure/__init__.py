@@ -8,6 +8,7 @@ expected calibration error that holds its level. Needs numpy, scipy and pandas.
 from ._check import MeasureWarning
 from .beside import beside_table
 from .binned import ece
+from .checked import answers_to_check, checked_table, erring_grader_table
 from .corp import corp_table
 from .decisions import expected_cost_table
 from .example import example_answers
@@ -49,6 +50,7 @@ __all__ = [
     "ReaderInterval",
     "accuracy",
     "accuracy_trend_table",
+    "answers_to_check",
     "auroc",
     "auroc_table",
     "auroc_test",
@@ -58,6 +60,7 @@ __all__ = [
     "calibration_gap",
     "calibration_intercept",
     "calibration_slope",
+    "checked_table",
     "choose_clip",
     "clustered_interval",
     "confidently_wrong",
@@ -65,6 +68,7 @@ __all__ = [
     "difference_table",
     "ece",
     "ece_interval",
+    "erring_grader_table",
     "example_answers",
     "expected_cost_table",
     "group_means",

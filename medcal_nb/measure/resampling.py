@@ -9,6 +9,7 @@ then serves all resamples: no row of a table is ever copied.
 from __future__ import annotations
 
 from collections.abc import Callable
+from copy import copy
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -107,6 +108,16 @@ class Resamples:
         self.counts = self._across.T
         for row, units in zip(self.counts[1:], chosen, strict=True):
             row[:] = np.bincount(units, minlength=self.n_units)
+
+    def beside(self, other: Resamples) -> Resamples:
+        """Two samples, each drawn by itself: the rows of this one, then those of the other."""
+        both = copy(self)
+        both.names = self.names.append(other.names)
+        both.n_units = self.n_units + other.n_units
+        both.codes = np.concatenate([self.codes, self.n_units + other.codes])
+        both._across = np.concatenate([self._across, other._across])
+        both.counts = both._across.T
+        return both
 
     def sums(
         self,

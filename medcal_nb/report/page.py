@@ -30,6 +30,7 @@ from medcal_nb.measure import Bootstrap
 from medcal_nb.measure.rows import image_labels, images_known
 from medcal_nb.plots import STYLE
 from medcal_nb.report import parts
+from medcal_nb.report.checks import with_checks
 from medcal_nb.report.sections import Judged, Section, lead, sections_of
 from medcal_nb.wording import latex_table, show
 
@@ -50,6 +51,7 @@ def write_report(
     group: Sequence[str] = (),
     transfer_from: str = "",
     beside: PathLike = "",
+    checked: PathLike | None = None,
     **columns: Any,
 ) -> Path:
     """Write one page on a file of answers into a folder, whole or not at all.
@@ -73,6 +75,8 @@ def write_report(
     beside : path or str, optional
         Answers of others, such as ``vlcb``: the models of the file are compared with each of these
         on the questions that both answered.
+    checked : path, optional
+        A sheet of `medcal check` with a person's grades of a random share of the answers.
     **columns
         As of :func:`medcal_nb.answers.load_answers`.
 
@@ -103,6 +107,8 @@ def write_report(
         answers = in_order(load_answers(file, **columns))
         for name in group:
             check_known(name, answers.columns, "column")
+        if checked:
+            answers = with_checks(answers, checked)
         compared = None
         paired: list[str] = []
         if beside:

@@ -136,9 +136,9 @@ def performance(answers: pd.DataFrame, *, ci: Bootstrap) -> pd.DataFrame:
         - few: whether there are fewer than 30 answers or known images
         - n_ungraded, accuracy_least, …: of `medcal_nb.answers.with_bounds`
     """
-    # no interval of the log loss holds: one wrong answer of confidence 1 makes it infinite
-    metrics = [name for name in measure.METRICS if name != "log_loss"]
-    table = measure.metrics_table(answers, by=["model"], metrics=metrics, ci=ci)
+    # one of which one answer may decide is asked for by name
+    names = [m.name for m in measure.METRICS.values() if not m.is_endless]
+    table = measure.metrics_table(answers, by=["model"], metrics=names, ci=ci)
     n_images = table["n_images"]
     images = n_images.where(n_images > 0, LEAST)
     fewest = np.minimum(table["n"], images)

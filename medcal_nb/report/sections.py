@@ -70,6 +70,14 @@ BESIDE = """Each model on the questions that it and the models of this file both
 set and elicitation method. Difference: a − b on the questions of the pair, 95 % CIs, paired by
 image where it is known. P value (Holm): corrected for all rows. Answers of the two sources may have
 been asked for and graded in other ways."""
+CHECKED = f"""Grades of the file, corrected by a person's grades of a random share of the answers
+(prediction-powered inference, by {{unit}}; the ECE is that of the share alone). Overconfidence in
+percentage points. More to check: answers until a 95 % CI is {measure.checked.WIDTH} wide; a dash:
+not by checking more."""
+ERRING = """Whoever graded may err. If {right:.0%} of these grades were right, errors either way
+alike and whatever the confidence: {cases}. If all errors were of one kind, accuracy and
+overconfidence could be {wrong:.0f} points off either way. medcal check draws a share to grade by
+hand, medcal report --checked corrects by it."""
 METHODS = """Grades: {graded}. Confidence, read as the probability that the answer is correct: {how}
 ({where}).
 Intervals are 95 % CIs by {unit}: Wilson's for shares and Obuchowski's for the AUROC (by answer
@@ -273,6 +281,46 @@ def calibration(r: Judged) -> Section:
     )
 
 
+def grader(r: Judged) -> Section:
+    """What errors of the grades do: by what a person checked, or what they could do."""
+    title = "What if grades are wrong?"
+    if "checked" not in r.answers:
+        return Section(title, [_erring(r)])
+    columns = ["model", "metric", "n", "n_checked", "agreement", "by_grader"]
+    return Section(
+        title,
+        table=measure.checked_table(r.answers, by=["model"], ci=r.ci),
+        caption=CHECKED.format(unit=r.unit),
+        columns=[*columns, "corrected", "n_more"],
+        most=40,
+    )
+
+
+def _erring(r: Judged) -> str:
+    """What a grader who errs as often as `GRADER_RIGHT` says would hide, in a sentence."""
+    right = measure.checked.GRADER_RIGHT
+    table = measure.erring_grader_table(r.concluded, by=["model"], right=right)
+    cases = []
+    for model, part in table.groupby("model", sort=False, observed=True):
+        rows = part.set_index("metric")
+        gap = rows.loc["gap"]
+        area = rows.loc["auroc"]
+        case = "such a grader cannot have given these grades"
+        if pd.notna(gap["corrected"]):
+            case = (
+                f"overconfidence {100 * gap['corrected']:.0f} points in place of "
+                f"{100 * gap['by_grader']:.0f}"
+            )
+        if pd.notna(area["corrected"]):
+            case += (
+                f", AUROC {area['corrected']:.2f} in place of {area['by_grader']:.2f}"
+            )
+        cases.append(f"{model}: {case}")
+    named = "; ".join(cases[:NAMED])
+    text = ERRING.format(right=right, wrong=100 * (1 - right), cases=named)
+    return typeset(text)
+
+
 def comparison(r: Judged) -> Section:
     """Entries two by two."""
     columns = ["metric", "a", "b", "n_a", "n_b", "value_a", "value_b"]
@@ -408,6 +456,7 @@ def sections_of(r: Judged) -> dict[str, Callable[[Judged], Section]]:
         first.append(comparison)
     if len(r.firm):  # of others nothing can be concluded
         first.insert(0, quote)
+        first.append(grader)
         if r.compared is not None:
             first.append(beside)
         if r.source is not None:

@@ -1,6 +1,7 @@
 """How often intervals cover the true value, in worlds where it is known.
 
     python -m tests.bench.coverage all [--repeats 240]
+    python -m tests.bench.coverage checked [--repeats 200]
     python -m tests.bench.coverage ece [--repeats 200] [--seed 2027]
         [--worlds calibrated …] [--confidences continuous discrete] [--out build/bench]
     python -m tests.bench.coverage images [--metrics brier auroc slope risk ece …]
@@ -8,9 +9,14 @@
     python -m tests.bench.coverage rare [--metrics gap observed_expected brier …]
         [--confidences independent dependent reversed] [--worlds 0.95 0.98 0.995] […]
 
-*all* makes docs/coverage.csv and its table in docs/intervals.md: every interval that tables and
-reports print, in worlds where errors are many or rare (accuracy about .7 and .97), answers alone or
-five to an image of which half share one fate, confidences continuous or heaped (one in ten is 1).
+*all* makes the numbers of docs/coverage.csv and their table in docs/intervals.md: every interval
+that tables and reports print, in worlds where errors are many or rare (accuracy about .7 and .97),
+answers alone or five to an image of which half share one fate, confidences continuous or heaped
+(one in ten is 1).
+
+*checked* makes the table of grades that err in docs/intervals.md: the same worlds, 800 answers with
+the grades of a grader who takes 4 % of the right answers for wrong and 10 % of the wrong for right,
+and a person's grades of 100 or 200 of them.
 
 *ece* makes the table of docs/ece_interval.md: samples from a pool of answers, ours beside the
 percentile bootstrap by image. In all but the last two worlds gaps point one way; in those the
@@ -376,6 +382,67 @@ def every_cell(errors, images, kind, n, *, repeats, seed) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
+# --- grades that err -------------------------------------------------------------------------
+
+CHECKED = [100, 200]
+GRADED = 800
+CORRECTED = ["accuracy", "gap", "brier", "ece", "auroc"]
+
+
+def graded_twice(pool: Pool, n_checked: int, per_image: int, rng, errors=(0.04, 0.1)):
+    """Answers with the grades of a grader, the right ones, and a person's of the first images.
+
+    The grader errs in such shares of the right and of the wrong answers.
+    """
+    answers = sampled(pool, GRADED, per_image, rng)
+    right = answers["correct"].to_numpy()
+    errs = rng.random(GRADED) < np.where(right == 1, *errors)
+    is_checked = answers["image_id"] * per_image < n_checked
+    answers["checked"] = np.where(is_checked, right, np.nan)
+    return answers.assign(correct=np.where(errs, 1 - right, right), right=right)
+
+
+def checked_cell(errors, images, n_checked, *, repeats, seed) -> pd.DataFrame:
+    """One row for every number, corrected, and by the grader's grades."""
+    pool = pool_of(errors, "continuous")
+    true = truths(pool)
+    rng = np.random.default_rng([seed, n_checked, PER_IMAGE[images]])
+    ends = {}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        for _ in range(repeats):
+            ci = measure.Bootstrap(seed=int(rng.integers(2**32)), n=500)
+            answers = graded_twice(pool, n_checked, PER_IMAGE[images], rng)
+            table = measure.checked_table(answers, by=[], ci=ci)
+            naive = measure.metrics_table(answers, by=[], metrics=CORRECTED, ci=ci)
+            for row in table.to_dict("records"):
+                name = row["metric"]
+                own = row["corrected_low"], row["corrected_high"]
+                grader = naive.loc[0, [f"{name}_low", f"{name}_high"]]
+                ends.setdefault((name, "corrected"), []).append(own)
+                ends.setdefault((name, "grader's"), []).append(grader)
+    rows = []
+    for (name, grades), of_samples in ends.items():
+        row = {"number": name, "grades": grades, "errors": errors, "images": images}
+        row["n_checked"] = n_checked
+        row |= shares(np.array(of_samples, dtype=float), true[name])
+        rows.append(row)
+    return pd.DataFrame(rows)
+
+
+def every_checked(repeats: int, seed: int, to: Path) -> None:
+    """All cells, written after each."""
+    tables = []
+    for cell in product(ERRORS, PER_IMAGE, CHECKED):
+        tables.append(checked_cell(*cell, repeats=repeats, seed=seed))
+        table = pd.concat(tables, ignore_index=True)
+        table.to_csv(to, index=False, float_format="%.4g")
+    columns = ["errors", "images", "n_checked"]
+    values = ["coverage", "mean_width"]
+    wide = table.pivot_table(values, ["number", "grades"], columns, sort=False)
+    print(wide.round(3).to_string())
+
+
 def as_markdown(table: pd.DataFrame) -> str:
     """The table of docs/intervals.md: coverage with 100 and 300 answers, by world."""
     given = table["coverage"].map("{:.3f}".format).str.lstrip("0")
@@ -405,9 +472,16 @@ def every_interval(repeats: int, seed: int, to: Path) -> None:
     print(as_markdown(table))
 
 
+#: Designs that have all of their cells in one run, and the file of each.
+WHOLE = {
+    "all": (every_interval, "coverage.csv"),
+    "checked": (every_checked, "coverage_checked.csv"),
+}
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("design", choices=["all", *DESIGNS])
+    parser.add_argument("design", choices=[*WHOLE, *DESIGNS])
     for name in ("--metrics", "--confidences", "--worlds"):
         parser.add_argument(name, nargs="+")
     parser.add_argument("--images", nargs="+", type=int)
@@ -416,9 +490,9 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("build/bench"))
     options = parser.parse_args()
     options.out.mkdir(parents=True, exist_ok=True)
-    if options.design == "all":
-        to = options.out / "coverage.csv"
-        every_interval(options.repeats, options.seed, to)
+    if options.design in WHOLE:
+        make, name = WHOLE[options.design]
+        make(options.repeats, options.seed, options.out / name)
         return
     cell, names, kinds, worlds, sizes = DESIGNS[options.design]
     rows = []

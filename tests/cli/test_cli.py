@@ -14,7 +14,7 @@ from medcal_nb.correct import fit
 from medcal_nb.errors import MedcalError
 from medcal_nb.measure import METRICS, metrics_table
 
-COMMANDS = "report import score calibrate certify ask reader study doctor"
+COMMANDS = "report import score calibrate certify check ask reader study doctor"
 
 
 @pytest.fixture
@@ -35,10 +35,10 @@ def table(tmp_path):
     return path
 
 
-def test_there_are_nine_commands_and_each_shows_an_example(medcal):
+def test_there_are_ten_commands_and_each_shows_an_example(medcal):
     commands = typer.main.get_command(cli.app).commands
     assert set(commands) == set(COMMANDS.split())
-    assert sum(len(one.params) for one in commands.values()) < 80
+    assert sum(len(one.params) for one in commands.values()) < 90
     for name in commands:
         code, out, _ = medcal(name, "--help")
         assert code == 0
@@ -176,7 +176,7 @@ def test_a_gate_fails_where_an_interval_does_not_keep_it(medcal, table):
 def test_what_has_no_interval_keeps_no_limit(medcal, table):
     """The log loss of answers that are said to be certain."""
     answers = pd.read_csv(table)
-    answers.loc[0, "p"] = 1.0
+    answers.loc[0, "conf"] = 100
     answers.to_csv("certain.csv", index=False)
     gate = ("--by", "", "--require", "log_loss < 99")
     assert medcal("score", table, *gate)[0] == 0
@@ -185,7 +185,7 @@ def test_what_has_no_interval_keeps_no_limit(medcal, table):
     assert "no limit of log_loss is kept, as it has no interval here" in err
     assert "confidence 0 or 1 costs has no bound" in err
     assert "log loss" in out
-    assert "log" not in medcal("score", "certain.csv")[1]
+    assert "log loss" not in medcal("score", "certain.csv")[1]
 
 
 def test_what_is_ungraded_stands_between_bounds_and_counts_against_a_gate(

@@ -1,0 +1,88 @@
+"""A sheet of a random share of the answers, for a person to grade beside what graded them all."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+
+from medcal_nb.answers import write_table
+from medcal_nb.answers.columns import TEXT, of_file, refuse
+from medcal_nb.answers.tables import read_columns
+from medcal_nb.certify.pool import KEY
+from medcal_nb.certify.sheets import GRADE, RIGHT_GRADE, SHOWN, UNGRADABLE, read_grades
+from medcal_nb.errors import MedcalError
+from medcal_nb.files import PathLike
+from medcal_nb.measure import answers_to_check
+
+
+def write_checks(answers: pd.DataFrame, to: PathLike, *, n: int, seed: int = 0) -> int:
+    """Write a sheet of so many answers, whole images drawn at random, for a person to grade.
+
+    Neither the grade nor the confidence of an answer is shown. Rows are in a random order of
+    images: whoever stops early has graded a random share, too.
+
+    Parameters
+    ----------
+    answers : DataFrame
+        As of `load_answers`; those with a confidence and a grade are drawn from.
+    to : path
+        A table that is not there yet.
+    n : int
+        Answers at least.
+    seed : int
+        Draws the images.
+
+    Returns
+    -------
+    int
+        Rows of the sheet.
+
+    Raises
+    ------
+    MedcalError
+        If no answer has a confidence and a grade.
+    """
+    if not answers[["confidence", GRADE]].notna().all(axis=1).any():
+        raise MedcalError(
+            "no answer has a confidence and a grade, so there is none to check"
+        )
+    rows = answers_to_check(answers, n, rng=np.random.default_rng(seed))
+    sheet = answers.loc[rows].reindex(columns=[*KEY, *SHOWN])
+    sheet = sheet.dropna(axis=1, how="all").astype(TEXT)
+    sheet[GRADE] = None
+    write_table(sheet, to)
+    return len(sheet)
+
+
+def with_checks(answers: pd.DataFrame, sheet: PathLike) -> pd.DataFrame:
+    """Answers with the person's grades of a sheet in the column ``checked``.
+
+    Parameters
+    ----------
+    answers : DataFrame
+        Those that the sheet was drawn from.
+    sheet : path
+        Of `write_checks`, its column ``correct`` filled with 1, 0, or ? for what cannot be graded,
+        as far as somebody got. What is ? or empty is not checked.
+
+    Raises
+    ------
+    MedcalError
+        If the sheet is of other answers, or a grade cannot be read.
+    """
+    problem = (
+        "not a sheet of `medcal check`, or a column of it was renamed; put it back"
+    )
+    rows = read_columns(sheet, [*KEY, GRADE], problem).astype(TEXT)
+    with of_file(sheet):
+        keys = pd.MultiIndex.from_frame(answers[KEY])
+        place = keys.get_indexer(pd.MultiIndex.from_frame(rows[KEY]))
+        remedy = "put back what stood in this row"
+        items = rows["item_id"]
+        refuse("item_id", items, place < 0, "is no answer of the file", remedy)
+        refuse("item_id", items, rows.duplicated(KEY), "occurs twice", "leave one")
+        grades = read_grades(rows).replace(UNGRADABLE, None)
+    is_graded = grades.notna().to_numpy(bool)
+    checked = np.full(len(answers), np.nan)
+    checked[place[is_graded]] = grades[is_graded] == RIGHT_GRADE
+    return answers.assign(checked=checked)

@@ -18,6 +18,7 @@ from medcal_nb.certify.pool import METHOD, pool_of
 from medcal_nb.certify.rule import BATCH
 from medcal_nb.certify.sheets import (
     grades_of,
+    has_grades,
     take_grades_of_file,
     take_sheet,
     take_sitting,
@@ -111,7 +112,14 @@ class Certification:
             _require_no_remains(self.places)
         said = {"risk": risk, "delta": delta, "budget": budget, "starts": starts}
         wanted = {name: value for name, value in said.items() if value is not None}
-        self.plan = plan_of(self.ledger, self.pool, file, wanted, rows)
+        is_open = (
+            self.ledger.is_open
+            and not has_grades(self.places.sheet)
+            and not self.places.sittings()
+        )
+        self.plan = plan_of(
+            self.ledger, self.pool, file, wanted, rows=rows, is_open=is_open
+        )
         take_grades_of_file(self.ledger, self.pool, file)
         self._sheet = take_sheet(self.ledger, self.pool, self.places.sheet)
         self.n_of_sittings = {

@@ -18,7 +18,13 @@ _ORDINALS = {2: "second", 3: "third", 4: "fourth", 5: "fifth"}
 
 
 def plan_of(
-    ledger: Ledger, pool: Pool, file: Path, wanted: dict[str, Any], rows: str = ""
+    ledger: Ledger,
+    pool: Pool,
+    file: Path,
+    wanted: dict[str, Any],
+    *,
+    rows: str = "",
+    is_open: bool = False,
 ) -> Entry:
     """The plan of a ledger; begun where there is none, or where nothing has been graded.
 
@@ -34,6 +40,8 @@ def plan_of(
         ``risk``, ``delta``, ``budget`` and ``starts``, as far as they are said.
     rows : str
         The query by which the answers were taken from their table.
+    is_open : bool
+        Nothing has been graded yet, so that another plan may take the place of the first.
 
     Raises
     ------
@@ -57,7 +65,7 @@ def plan_of(
             f"{RULE}: go on with the version that it was begun with"
         )
     this = {name: plan[name] for name in _NAMES} | wanted
-    if ledger.is_open and _signature(plan) != _signature({**this, "pool": pool.hash}):
+    if is_open and _signature(plan) != _signature({**this, "pool": pool.hash}):
         return _begun(ledger, pool, file, this, rows)
     if plan["pool"] != pool.hash:
         if shared(plan["marks"], marks_of(pool)) < SAME:

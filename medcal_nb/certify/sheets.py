@@ -28,6 +28,9 @@ _ANSWERS = set(KNOWN["grades"]["answers"].split())
 _WORDS = dict.fromkeys(RIGHT - _ANSWERS, RIGHT_GRADE)
 _WORDS |= dict.fromkeys(WRONG - _ANSWERS, WRONG_GRADE)
 _WORDS |= {UNGRADABLE: UNGRADABLE}
+_NO_SHEET = (
+    "not a sheet of `medcal certify`, or a column of it was renamed; put it back"
+)
 _HOW = f"write 1 (right), 0 (wrong) or {UNGRADABLE} (cannot be graded)"
 
 
@@ -56,6 +59,14 @@ def take_grades_of_file(ledger: Ledger, pool: Pool, file: Path) -> None:
     ledger.append({"kind": lines.OF_THE_FILE, "grades": now})
 
 
+def has_grades(path: Path) -> bool:
+    """Whether somebody has filled a grade into a sheet, taken in yet or not."""
+    if not path.exists():
+        return False
+    words = read_columns(path, [GRADE], _NO_SHEET)[GRADE].astype(TEXT)
+    return bool((words.fillna("").str.strip() != "").any())
+
+
 def take_sheet(ledger: Ledger, pool: Pool, path: Path) -> pd.DataFrame:
     """Enter the grades of a sheet, and return its rows as texts.
 
@@ -67,10 +78,7 @@ def take_sheet(ledger: Ledger, pool: Pool, path: Path) -> pd.DataFrame:
     """
     if not path.exists():
         return pd.DataFrame()
-    problem = (
-        "not a sheet of `medcal certify`, or a column of it was renamed; put it back"
-    )
-    rows = read_columns(path, [*KEY, GRADE], problem).astype(TEXT)
+    rows = read_columns(path, [*KEY, GRADE], _NO_SHEET).astype(TEXT)
     with of_file(path):
         filled = _filled(rows, pool)
         known = latest(ledger)

@@ -316,7 +316,7 @@ def points(
         ax.set(xlim=ends, ylim=ends, xticks=ticks, yticks=ticks, aspect="equal")
     _name_axis(ax.xaxis, x)
     _name_axis(ax.yaxis, y)
-    _record(ax, table, x=x, y=y, hue=hue)
+    _record(ax, table, x=x, y=y, hue=hue, has_bars=False)
     return ax
 
 
@@ -561,7 +561,12 @@ def _once(texts: pd.Series, labels: pd.Series, place: pd.Series) -> list:
 
 
 def _record(
-    ax: Axes, table: pd.DataFrame, *, too_few: int = 0, **columns: str | None
+    ax: Axes,
+    table: pd.DataFrame,
+    *,
+    too_few: int = 0,
+    has_bars: bool = True,
+    **columns: str | None,
 ) -> None:
     """Leave on the axes what was drawn: columns by their part, marks, and rows without one."""
     named = {part: column for part, column in columns.items() if column}
@@ -569,7 +574,7 @@ def _record(
     is_drawn = table[value].notna()
     drawn: dict[str, Any] = {"columns": named, "marks": int(is_drawn.sum())}
     low = f"{value}_low"
-    drawn["bars"] = low in table and bool(table[low].notna().any())
+    drawn["bars"] = has_bars and low in table and bool(table[low].notna().any())
     drawn["too_few"] = too_few
     drawn["left_out"] = {}
     if "left_out" in table:

@@ -281,7 +281,7 @@ def _read(
     lines = list(answers.attrs.get("assumed", ()))
     if "grading" in answers.attrs:
         lines.append(answers.attrs["grading"])
-    if (answers["grade_from"] == RULE).any():
+    if "grade_from" in answers and (answers["grade_from"] == RULE).any():
         lines.append(bench_sentence())
     for line in [*lines, *write_undecided(answers, beside or Path(file.name))]:
         note(line)

@@ -9,7 +9,7 @@ import pytest
 import typer
 
 from medcal_nb import cli, run
-from medcal_nb.answers import AnswerLog, load_answers
+from medcal_nb.answers import AnswerLog, in_order, load_answers
 from medcal_nb.correct import fit
 from medcal_nb.errors import MedcalError
 from medcal_nb.measure import METRICS, metrics_table
@@ -145,7 +145,7 @@ def test_score_prints_the_table_of_metrics(medcal, table):
     lines = out.splitlines()
     names = lines[0].split(",")
     direct = metrics_table(
-        load_answers(table, image_id="scan"),
+        in_order(load_answers(table, image_id="scan")),
         by=["model"],
         metrics=[name for name in names if name in METRICS],
     )

@@ -49,6 +49,12 @@ class Places(NamedTuple):
             page=file.with_name(f"{file.stem}.grading.html"),
         )
 
+    def rows(self) -> str:
+        """The query that the ledger was begun with; none where it is damaged or missing."""
+        ledger = Ledger(self.ledger)
+        is_read = ledger.entries and not ledger.chain.faults
+        return str(ledger.plan["rows"]) if is_read else ""
+
     def sittings(self) -> list[Path]:
         """What grading pages downloaded, as browsers name it."""
         begin = self.ledger.name.removesuffix("certificate.jsonl") + "sitting"

@@ -126,14 +126,14 @@ def certify(
 
     Example: medcal certify answers.csv --risk 0.2
     """
-    from medcal_nb.certify.certification import Certification
+    from medcal_nb.certify.certification import Certification, Places
     from medcal_nb.certify.check import check as replay
     from medcal_nb.certify.rule import BATCH
 
     if watch:
         _watch(watch, file, columns)
         return
-    rows = rows or _rows_of(file)
+    rows = rows or Places.beside(file).rows()
     with _explained(file):
         answers = _answers_of(file, columns, rows)
         if check:
@@ -161,16 +161,6 @@ def certify(
     n_open = run.write_sheet(stand)
     run.write_threshold(stand)
     _say_stand(run, stand, n_open, file)
-
-
-def _rows_of(file: Path) -> str:
-    """The query that a ledger was begun with."""
-    from medcal_nb.certify.certification import Places
-    from medcal_nb.certify.ledger import Ledger
-
-    ledger = Ledger(Places.beside(file).ledger)
-    is_read = ledger.entries and not ledger.chain.faults
-    return str(ledger.plan["rows"]) if is_read else ""
 
 
 def _answers_of(file: Path, columns: list[str] | None, rows: str) -> "pd.DataFrame":

@@ -24,6 +24,7 @@ from medcal_nb.answers import (
 )
 from medcal_nb.answers.recorded import recorded_entry, recorded_names
 from medcal_nb.answers.together import together
+from medcal_nb.certify.check import quoted
 from medcal_nb.errors import MedcalError, NotEnough, check_known
 from medcal_nb.files import PathLike, file_hash, new_folder
 from medcal_nb.measure import Bootstrap
@@ -105,6 +106,7 @@ def write_report(
         warnings.simplefilter("ignore")
         warnings.filterwarnings("always", category=UserWarning, module="medcal_nb")
         answers = in_order(load_answers(file, **columns))
+        certificate = quoted(Path(file), answers) if Path(file).is_file() else []
         for name in group:
             check_known(name, answers.columns, "column")
         if checked:
@@ -120,7 +122,7 @@ def write_report(
         entries = parts.entries(answers)
         source, judged, notes = parts.sides(entries, transfer_from)
         notes += paired
-        facts = _facts(str(file), answers, judged)
+        facts = _facts(str(file), answers, judged) | {"certificate": certificate}
         report = Judged(judged, source, facts, ci, group, compared)
         sections = _computed(report)
         for warning in caught:

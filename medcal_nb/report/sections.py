@@ -375,6 +375,11 @@ def group(column: str, r: Judged) -> Section:
     )
 
 
+def certificate(r: Judged) -> Section:
+    """What the ledger beside the file holds: threshold or end, and its head."""
+    return Section("Was a threshold certified?", r.facts["certificate"])
+
+
 def certified(r: Judged) -> Section:
     """Coverage of a certified threshold."""
     table = certify.certify_table(
@@ -448,10 +453,11 @@ def file(r: Judged) -> Section:
 
 def sections_of(r: Judged) -> dict[str, Callable[[Judged], Section]]:
     """The page in its order: what writes each section, by its name."""
+    of_ledger = [certificate] if r.facts["certificate"] else []
     if not r.scores["n"].any():
-        return _by_name([limits, performance, methods, file])
+        return _by_name([limits, performance, *of_ledger, methods, file])
     first = [performance, calibration]
-    last = [certified, cost, methods]
+    last = [*of_ledger, certified, cost, methods]
     if len(r.firm) > 1:
         first.append(comparison)
     if len(r.firm):  # of others nothing can be concluded

@@ -138,7 +138,8 @@ def test_numbers_are_those_of_the_study(five):
     theirs = scores[scores["model"].str.contains("Qwen")].iloc[0].drop("model")
     names = theirs.index.intersection(own.index)
     assert {"accuracy", "slope_low", "ece_high", "auroc"} <= {*names}
-    assert dict(own[names]) == pytest.approx(dict(theirs[names]), abs=1e-9)
+    # published with eight places
+    assert dict(own[names]) == pytest.approx(dict(theirs[names]), abs=1e-8)
 
 
 def test_a_number_is_rounded_alike_wherever_it_stands(tmp_path):

@@ -110,7 +110,9 @@ def counted(answers: pd.DataFrame, column: str, source: str) -> dict[str, int]:
     """
     known = answers[answers[column].notna()].reindex(columns=[source])
     counts = known[source].astype(object).fillna("the file").value_counts(sort=False)
-    by_number = counts.sort_index(ascending=False).sort_values(ascending=False, kind="stable")
+    by_number = counts.sort_index(ascending=False).sort_values(
+        ascending=False, kind="stable"
+    )
     return {str(name): int(n) for name, n in by_number.items()}
 
 

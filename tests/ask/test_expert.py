@@ -71,7 +71,9 @@ def test_a_decision_is_that_of_the_pipeline_of_transformers(log, tmp_path):
         request = {"state": "image", "assets": {"image": open_image(image)}}
         theirs = decide(request | {"questions": {"q": question}})["q"]["probabilities"]
         ours = [row.option_probabilities[level] for level in LEVELS]
-        assert ours == pytest.approx(list(theirs.values()), abs=1e-4)  # as they are logged
+        assert ours == pytest.approx(
+            list(theirs.values()), abs=1e-4
+        )  # as they are logged
         assert row.question_type == "score"
         assert row.correct == (row.answer == row.gold)
 

@@ -150,7 +150,9 @@ def with_candidates(items: pd.DataFrame, graded: pd.DataFrame) -> pd.DataFrame:
         return tuple({answer_key(answer): answer for answer in said[::-1]}.values())
 
     stated = graded.dropna(subset=["answer", "confidence"])
-    named = {item: different(said) for item, said in stated.groupby("item_id")["answer"]}
+    named = {
+        item: different(said) for item, said in stated.groupby("item_id")["answer"]
+    }
     n_asked = items["item_id"].map(graded.groupby("item_id")["strategy"].nunique())
     options = items["options"].where(
         items["options"].notna(), items["item_id"].map(named)

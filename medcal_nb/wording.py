@@ -247,8 +247,10 @@ def _cell(column: str, value: Any, *ends: float) -> str:
 
 
 def _number(column: str, value: float, *ends: float) -> str:
-    """A number with its interval, few digits, in its unit."""
+    """A number with its interval, where it has one, few digits, in its unit."""
     unit = UNITS.get(column)
+    if None in ends:
+        ends = ()
     if 0 < value < _TINY and not ends and not unit:
         return f"< {_TINY}"
     form = f"z,.{_digits(value, *ends)}f"

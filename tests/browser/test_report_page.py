@@ -31,7 +31,8 @@ def address(tmp_path_factory):
         "answer": np.resize(["yes", "no"], 1200),
     }
     right = rng.random(1200) < confidence
-    table = pd.DataFrame(rows).assign(gold=np.where(right, rows["answer"], "maybe"))
+    other = np.where(rows["answer"] == "yes", "no", "yes")
+    table = pd.DataFrame(rows).assign(gold=np.where(right, rows["answer"], other))
     table.to_csv(folder / "answers.csv", index=False)
     few = Bootstrap(n=100)
     page = write_report(folder / "answers.csv", folder / "report", ci=few)

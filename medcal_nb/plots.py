@@ -304,11 +304,14 @@ def points(
     ax : Axes, optional
         Where to draw; the current axes if not given.
     """
+    import seaborn as sns  # half a second, for these figures alone
+
     ax = ax or plt.gca()
     for level, rows, colour, mark in _levels(table, hue):
         name = label_of(level, hue) if hue else None
-        how: dict[str, Any] = {"color": colour, "label": name, "clip_on": False}
-        ax.plot(rows[x], rows[y], mark, ms=3.5, zorder=2, **how)
+        how: dict[str, Any] = {"color": colour, "marker": mark, "label": name}
+        how |= {"s": 15, "linewidth": 0, "clip_on": False, "zorder": 2}
+        sns.scatterplot(rows, x=x, y=y, legend=False, ax=ax, **how)
     if diagonal:
         ax.plot([0, 1], [0, 1], "--", color=GREY, lw=0.9, zorder=1, label=diagonal)
         ticks = np.linspace(0, 1, 6)

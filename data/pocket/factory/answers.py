@@ -149,7 +149,8 @@ def with_candidates(items: pd.DataFrame, graded: pd.DataFrame) -> pd.DataFrame:
     def different(said: pd.Series) -> tuple[str, ...]:
         return tuple({answer_key(answer): answer for answer in said[::-1]}.values())
 
-    stated = graded.dropna(subset=["answer", "confidence"])
+    # where every reply was cut, there is no answer in any row
+    stated = graded.reindex(columns=["item_id", "answer", "confidence"]).dropna()
     named = {
         item: different(said) for item, said in stated.groupby("item_id")["answer"]
     }

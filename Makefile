@@ -11,7 +11,7 @@ AUDIT  := .venv-audit
 LAB    := $(VENV)/share/jupyter/lab/settings
 export TOKENIZERS_PARALLELISM := false
 
-.PHONY: help setup study test coverage test-clusters test-vllm browser latex lab bench pocket figures pictures verify site lesson-site lint audit clean
+.PHONY: help setup study test coverage test-processors test-clusters test-vllm browser latex lab bench pocket figures pictures verify site lesson-site lint audit clean
 
 help: ## show this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -40,6 +40,9 @@ test: $(STAMP) browser ## run all tests, the browser ones included
 coverage: $(STAMP) ## run the tests without browsers, and print which lines none of them runs
 	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile --ignore tests/browser \
 	  --cov medcal_nb --cov-report term-missing:skip-covered
+
+test-processors: $(STAMP) ## run the study under an older instruction set too, and compare every published byte
+	MEDCAL_PROCESSORS=1 $(BIN)/python -m pytest tests/notebooks/test_processors.py
 
 test-clusters: $(STAMP) $(SNAKE)/.installed ## run the study's graph for clusters by Snakemake (its own environment)
 	MEDCAL_SNAKEMAKE=$(CURDIR)/$(SNAKE)/bin/snakemake $(BIN)/python -m pytest tests/test_clusters.py

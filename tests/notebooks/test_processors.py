@@ -1,11 +1,20 @@
 """The study writes the same bytes on an older processor and with more threads."""
 
+import os
+
 import numpy as np
 import pytest
 
 from tests.notebooks.conftest import run_small
 
-pytestmark = [pytest.mark.notebooks, pytest.mark.slow]
+pytestmark = [
+    pytest.mark.notebooks,
+    pytest.mark.slow,
+    pytest.mark.skipif(
+        not os.environ.get("MEDCAL_PROCESSORS"),
+        reason="make test-processors runs the study twice",
+    ),
+]
 
 
 def published(run):

@@ -39,7 +39,7 @@ API = {
     "maps": "correct.maps correct.crossfit correct.families",
     "transfer": "correct.transfer correct.transfer_tables",
     "ensembles": "correct.ensemble correct.ablation",
-    "answers": "answers.load answers.log answers.tables answers.select answers.undecided",
+    "answers": "answers.load answers.log answers.select answers.undecided tables.sources",
     "asking": "ask.run ask.models ask.strategy",
     "methods": "ask.strategies",
     "plots": "plots",

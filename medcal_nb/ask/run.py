@@ -20,7 +20,6 @@ import pandas as pd
 from tqdm.auto import tqdm
 
 from medcal_nb.answers import AnswerLog
-from medcal_nb.answers.columns import RULE, columns_of
 from medcal_nb.ask.calls import (
     SAMPLE,
     Backend,
@@ -40,6 +39,7 @@ from medcal_nb.ask.strategies import choose_strategies
 from medcal_nb.ask.strategy import Plan, Strategy
 from medcal_nb.datasets import Item, iter_items
 from medcal_nb.errors import MedcalError, printable
+from medcal_nb.tables.columns import RULE, columns_of
 from medcal_nb.words import is_correct
 
 #: Fields of an item that stand beside its answers.

@@ -16,7 +16,6 @@ import pandas as pd
 
 from medcal_nb import ask as asking
 from medcal_nb.answers import AnswerLog
-from medcal_nb.answers.columns import as_json
 from medcal_nb.answers.samples import one_answer_an_item
 from medcal_nb.ask.calls import BLANK, LABELS, Backend, Generate, Labels, Prompt
 from medcal_nb.ask.models import resolve_model
@@ -33,6 +32,7 @@ from medcal_nb.ask.strategies import (
 from medcal_nb.ask.strategy import Plan, Program, Strategy
 from medcal_nb.datasets import Item, load_items
 from medcal_nb.files import file_hash
+from medcal_nb.tables.columns import as_json
 from medcal_nb.words import answer_key
 
 from .record import HOME

@@ -301,5 +301,7 @@ class Run:
         by = {"strategy": name, "model": self.backend.name}
         by["run_id"] = self.run_ids[name]
         extra = self.backend.provenance | item.extra
+        if "image_file" in extra:  # of one's own: shown to whoever grades the answer
+            extra |= {"question": item.question, "image": extra.pop("image_file")}
         by["grade_from"] = RULE
         return extra | about | by | {"correct": correct}

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 from typer import Option
 
-from medcal_nb.cli._app import app, say
+from medcal_nb.cli._app import app, assigned, note, say
 from medcal_nb.errors import MedcalError
 
 if TYPE_CHECKING:
@@ -32,7 +32,20 @@ Model = Annotated[
 ]
 Dataset = Annotated[
     str,
-    Option(help="Ask about this data set, or NAME:FOLDER for a copy of it on disk."),
+    Option(
+        help="Ask about this data set, NAME:FOLDER for a copy of it on disk, or a table of your "
+        "own: mine.csv with columns image, question, gold (.xlsx, .parquet, .jsonl)."
+    ),
+]
+Columns = Annotated[
+    list[str] | None,
+    Option(
+        "-c",
+        "--column",
+        metavar="NAME=COL",
+        help="Say what a column of your table holds where its name does not: image=scan, "
+        "question=text; gold= for none. May repeat.",
+    ),
 ]
 Methods = Annotated[
     str,
@@ -116,6 +129,7 @@ List = Annotated[
 def ask(
     model: Model = "",
     dataset: Dataset = "",
+    columns: Columns = None,
     methods: Methods = "verbalized",
     to: To = None,
     split: Split = None,
@@ -139,24 +153,22 @@ def ask(
     collect: Collect = None,
     list_: List = None,
 ) -> None:
-    """Put items to a model under elicitation methods; a rerun asks what is missing.
+    """Put questions to a model under elicitation methods; a rerun asks what is missing.
 
-    Example: medcal ask --model Qwen/Qwen3-VL-4B-Instruct --dataset vqa-rad --to a.sqlite
+    Example: medcal ask --model http://127.0.0.1:8000/v1 --dataset mine.csv --to a.sqlite
     """
     if list_:
         say("\n".join(_LISTS[list_]()))
         return
-    from medcal_nb.answers import AnswerLog, is_log
-    from medcal_nb.ask import run
+    from medcal_nb.answers import is_log
     from medcal_nb.ask.backends.batch import export_batch
-    from medcal_nb.ask.models import resolve_model, what_works
     from medcal_nb.ask.strategies import choose_strategies
     from medcal_nb.datasets import load_items
 
     choose_strategies(methods)  # a misspelt name fails before anything is loaded
     how = {"samples": samples, "temperature": temperature, "lettered": letters}
     how |= {"max_new_tokens": max_new_tokens}
-    about = {"split": split, "n": n}
+    about = {"split": split, "n": n, "columns": assigned(columns, "--column")}
     if dry_run:
         _say_estimate(load_items(dataset, **about), methods, price, image_tokens, how)
         return
@@ -170,19 +182,31 @@ def ask(
         about |= how | {"dataset": dataset, "embed": embed}
         _say_files(export, export_batch(export, model, methods, **about), to)
         return
-    items = load_items(dataset, **about)
-    backend = resolve_model(
-        model,
-        concurrency=concurrency,
-        timeout=timeout,
-        device=device,
-        revision=revision,
-        served_as=served_as,
-    )
+    reach = {"concurrency": concurrency, "timeout": timeout, "device": device}
+    reach |= {"revision": revision, "served_as": served_as}
+    how |= {"batch_size": batch_size, "shard": shard}
+    _ask(model, load_items(dataset, **about), methods, to, reach, how)
+
+
+def _ask(
+    model: str,
+    items: "pd.DataFrame",
+    methods: str,
+    to: Path | None,
+    reach: dict[str, Any],
+    how: dict[str, Any],
+) -> None:
+    """Ask what the log lacks, and say what was done."""
+    from medcal_nb.answers import AnswerLog
+    from medcal_nb.ask import run
+    from medcal_nb.ask.models import resolve_model, what_works
+
+    for line in items.attrs.get("assumed", ()):
+        note(line)
+    backend = resolve_model(model, **reach)
     say("\n".join([*_left_out(items), *what_works(backend, methods)]), err=True)
-    how |= {"batch_size": batch_size, "shard": shard, "progress": True}
     with AnswerLog(to) as log:
-        summary = run.ask(backend, items, methods, log=log, **how)
+        summary = run.ask(backend, items, methods, log=log, progress=True, **how)
     _close(summary)
 
 

@@ -37,6 +37,8 @@ CHAT = "/chat/completions"
 
 #: Stands for the URL of the image in a body.
 IMAGE = "@@image@@"
+#: What an unforeseen error says of a server.
+_FORM = "the server answered in another form: "
 
 #: The body of a request, and what came back for it: JSON.
 Body = dict[str, Any]
@@ -160,7 +162,7 @@ class Asked:
         except StopIteration as stop:
             return stop.value
         except Exception as error:  # of a parser, for example
-            return _failure(error)
+            return Failure.of(error, _FORM)
 
     async def results(self, calls: Sequence[Call]) -> list[Result | Failure]:
         """Answer calls, in order."""
@@ -200,7 +202,7 @@ class Asked:
                     return [await self._labels(group[0])]
                 return await self._replied(group)
             except Exception as error:
-                return [_failure(error)] * len(group)
+                return [Failure.of(error, _FORM)] * len(group)
 
     async def _chat(self, call: Asking, limit: int, *later: str, **more: Any) -> Body:
         """Ask for a reply to a call's prompt, or what it makes of later turns."""
@@ -260,14 +262,6 @@ class Asked:
         for label, one in zip(ways.values(), scored, strict=True):
             mass[label] += math.exp(math.fsum(p for _, p in one)) if one else 0.0
         return mass
-
-
-def _failure(error: Exception) -> Failure:
-    """Return why a call or a program has no answer."""
-    if isinstance(error, MedcalError):
-        return Failure(str(error))
-    message = f"the server answered in another form: {type(error).__name__}: {error}"
-    return Failure(" ".join(message.split())[:300])
 
 
 # --- replies -------------------------------------------------------------------------------------

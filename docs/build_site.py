@@ -40,7 +40,7 @@ API = {
     "transfer": "correct.transfer correct.transfer_tables",
     "ensembles": "correct.ensemble correct.ablation",
     "answers": "answers.load answers.log answers.select answers.undecided tables.sources",
-    "asking": "ask.run ask.models ask.strategy",
+    "asking": "ask.run ask.about ask.models ask.strategy",
     "methods": "ask.strategies",
     "plots": "plots",
     "notebook": "notebook",

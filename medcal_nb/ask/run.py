@@ -12,7 +12,7 @@ import zlib
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import closing
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from itertools import product
 from typing import Any
 
@@ -87,6 +87,14 @@ class Summary:
     def exit_code(self) -> int:
         """0 where nothing failed, 2 where everything did, else 1."""
         return 0 if not self.failed else 1 if self.rows else 2
+
+    def add(self, other: "Summary") -> None:
+        """Add what another run did."""
+        for one in fields(self):
+            mine = getattr(self, one.name)
+            more = getattr(other, one.name)
+            both = mine | more if one.name == "failed" else mine + more
+            setattr(self, one.name, both)
 
     def lines(self) -> list[str]:
         """Return the summary in lines for a reader."""
@@ -171,7 +179,7 @@ def _example_result(call: Call) -> Result:
 def ask(
     backend: Backend,
     items: pd.DataFrame,
-    strategies: str | list[str],
+    strategies: str | list[str] | list[Strategy],
     *,
     log: AnswerLog,
     batch_size: int = 64,
@@ -192,7 +200,7 @@ def ask(
         The items of one data set, a row a question: ``item_id``, ``image_id``, ``dataset``,
         ``domain``, ``modality``, ``question_type`` ("closed", "choice" or "open"), ``question``,
         ``options``, ``gold``, ``split`` and ``image`` (bytes of an image, or its path).
-    strategies : str or list of str
+    strategies : str, list of str or of Strategy
         Names, ``"a,b"`` or ``"all"``.
     log : AnswerLog
         Where answers go, one transaction per batch.
@@ -237,7 +245,7 @@ class Run:
     def __init__(
         self,
         backend: Backend,
-        strategies: str | list[str],
+        strategies: str | list[str] | list[Strategy],
         plan: Plan,
         log: AnswerLog,
     ) -> None:
@@ -301,7 +309,8 @@ class Run:
         by = {"strategy": name, "model": self.backend.name}
         by["run_id"] = self.run_ids[name]
         extra = self.backend.provenance | item.extra
+        extra.pop("about", None)  # the row says whose answer it is
         if "image_file" in extra:  # of one's own: shown to whoever grades the answer
             extra |= {"question": item.question, "image": extra.pop("image_file")}
-        by["grade_from"] = RULE
-        return extra | about | by | {"correct": correct}
+        # an answer of another model has its grade already
+        return extra | {"grade_from": RULE, "correct": correct} | about | by

@@ -12,6 +12,8 @@ from medcal_nb.errors import MedcalError
 if TYPE_CHECKING:
     import pandas as pd
 
+    from medcal_nb.ask.strategy import Strategy
+
 Lists = Literal["methods", "models", "datasets"]
 
 
@@ -47,10 +49,18 @@ Columns = Annotated[
         "question=text; gold= for none. May repeat.",
     ),
 ]
+About = Annotated[
+    Path | None,
+    Option(
+        metavar="FILE",
+        help="Ask about the answers of other models in this log or table: is each right?",
+    ),
+]
 Methods = Annotated[
     str,
     Option(
-        help="Ask by these elicitation methods, such as 'verbalized,p_true', or by 'all'."
+        help="Ask by these elicitation methods, such as 'verbalized,p_true', or by 'all'; "
+        "verbalized if left out, and p_true about answers of others."
     ),
 ]
 To = Annotated[Path | None, Option(help="Write answers to this log (.sqlite).")]
@@ -130,7 +140,8 @@ def ask(
     model: Model = "",
     dataset: Dataset = "",
     columns: Columns = None,
-    methods: Methods = "verbalized",
+    about: About = None,
+    methods: Methods = "",
     to: To = None,
     split: Split = None,
     n: Items = None,
@@ -162,15 +173,15 @@ def ask(
         return
     from medcal_nb.answers import is_log
     from medcal_nb.ask.backends.batch import export_batch
-    from medcal_nb.ask.strategies import choose_strategies
     from medcal_nb.datasets import load_items
 
-    choose_strategies(methods)  # a misspelt name fails before anything is loaded
+    asked = _chosen(methods, about)  # a misspelt name fails before anything is loaded
     how = {"samples": samples, "temperature": temperature, "lettered": letters}
     how |= {"max_new_tokens": max_new_tokens}
-    about = {"split": split, "n": n, "columns": assigned(columns, "--column")}
+    which = {"split": split, "n": n, "columns": assigned(columns, "--column")}
     if dry_run:
-        _say_estimate(load_items(dataset, **about), methods, price, image_tokens, how)
+        items = _with_answers(load_items(dataset, **which), about)
+        _say_estimate(items, asked, price, image_tokens, how)
         return
     if not export and (to is None or not is_log(to)):
         raise MedcalError("--to: name the log to write, such as answers.sqlite")
@@ -179,40 +190,66 @@ def ask(
     if not model or not dataset:
         raise MedcalError("--model and --dataset are needed: what to ask, about what")
     if export:
-        about |= how | {"dataset": dataset, "embed": embed}
-        _say_files(export, export_batch(export, model, methods, **about), to)
+        if about:
+            raise MedcalError("--export: asks about questions, not about answers")
+        which |= how | {"dataset": dataset, "embed": embed}
+        names = [one.name for one in asked]
+        _say_files(export, export_batch(export, model, names, **which), to)
         return
     reach = {"concurrency": concurrency, "timeout": timeout, "device": device}
     reach |= {"revision": revision, "served_as": served_as}
     how |= {"batch_size": batch_size, "shard": shard}
-    _ask(model, load_items(dataset, **about), methods, to, reach, how)
+    items = _with_answers(load_items(dataset, **which), about)
+    _ask(model, items, asked, to, reach, how)
+
+
+def _chosen(methods: str, about: Path | None) -> "list[Strategy]":
+    """The methods of these names: about questions, or about the answers of others."""
+    from medcal_nb.ask.about import choose_methods
+    from medcal_nb.ask.strategies import choose_strategies
+
+    if about is None:
+        return choose_strategies(methods or "verbalized")
+    return choose_methods(methods or "p_true")
+
+
+def _with_answers(items: "pd.DataFrame", about: Path | None) -> "pd.DataFrame":
+    """The items, or those that others answered with the answers."""
+    from medcal_nb.answers import load_answers
+    from medcal_nb.ask.about import judged_items
+
+    if about is None:
+        return items
+    return judged_items(items, load_answers(about, ungraded=True))
 
 
 def _ask(
     model: str,
     items: "pd.DataFrame",
-    methods: str,
+    asked: "list[Strategy]",
     to: Path | None,
     reach: dict[str, Any],
     how: dict[str, Any],
 ) -> None:
     """Ask what the log lacks, and say what was done."""
     from medcal_nb.answers import AnswerLog
-    from medcal_nb.ask import run
+    from medcal_nb.ask.about import ask_about
     from medcal_nb.ask.models import resolve_model, what_works
+    from medcal_nb.ask.run import ask
 
     for line in items.attrs.get("assumed", ()):
         note(line)
     backend = resolve_model(model, **reach)
-    say("\n".join([*_left_out(items), *what_works(backend, methods)]), err=True)
+    say("\n".join([*_left_out(items), *what_works(backend, asked)]), err=True)
+    put = ask_about if "about" in items else ask
     with AnswerLog(to) as log:
-        summary = run.ask(backend, items, methods, log=log, progress=True, **how)
+        summary = put(backend, items, asked, log=log, progress=True, **how)
     _close(summary)
 
 
 def _say_estimate(
     items: "pd.DataFrame",
-    methods: str,
+    asked: "list[Strategy]",
     price: tuple[float, float] | None,
     image_tokens: int,
     how: dict[str, Any],
@@ -220,7 +257,7 @@ def _say_estimate(
     """Print what would be sent, and what that costs where prices are known."""
     from medcal_nb.ask.estimate import estimate
 
-    about = estimate(items, methods, tokens_an_image=image_tokens, **how)
+    about = estimate(items, asked, tokens_an_image=image_tokens, **how)
     say("\n".join(about.lines()))
     if price:
         say(

@@ -299,13 +299,22 @@ def _close(summary: Any) -> None:
 
 
 def _methods() -> list[str]:
+    from medcal_nb.ask.about import METHODS
     from medcal_nb.ask.strategies import STRATEGIES
 
     return [
+        *map(_line_of, STRATEGIES.values()),
+        "",
+        "about the answers of other models (--about):",
+        *map(_line_of, METHODS.values()),
+    ]
+
+
+def _line_of(method: "Strategy") -> str:
+    return (
         f"{method.name:22}{method.asks}\n{'':22}needs {', '.join(sorted(method.needs))}; "
         f"{method.source}"
-        for method in STRATEGIES.values()
-    ]
+    )
 
 
 def _models() -> list[str]:

@@ -21,6 +21,7 @@ from medcal_nb.logs.typed import (
     readings,
     shares_of,
 )
+from medcal_nb.wording import percent
 
 #: How far a vendor's number may be from a meaning and still be it: replies have two decimals.
 _CLOSE = 0.0101
@@ -141,7 +142,8 @@ def about_vendor(answers: pd.DataFrame) -> list[str]:
         differences.append({name: abs(value - number) for name, value in read.items()})
     agree = (pd.DataFrame(differences) <= _CLOSE).mean()
     meaning = agree.idxmax()
-    what = f"{MEANINGS[str(meaning)]}, in {agree.max():.0%} of {len(known):,} answers"
+    share = percent(agree.max())
+    what = f"{MEANINGS[str(meaning)]}, in {share}% of {len(known):,} answers"
     if agree.max() < _MOST:
         what = "none of the four things that vendors call so"
     sentences.append(

@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 from medcal_nb.datasets import Item, open_image
+from medcal_nb.errors import MedcalError
 from medcal_nb.logs.typed import Decision
 
 if TYPE_CHECKING:
@@ -181,6 +182,14 @@ class Failure:
     """A call that got no answer, and why; the item is reported and asked again next time."""
 
     reason: str
+
+    @classmethod
+    def of(cls, error: Exception, meaning: str = "") -> "Failure":
+        """What ended a call or a program, in a line; `meaning` says what an error stands for."""
+        if isinstance(error, MedcalError):
+            return cls(str(error))
+        line = " ".join(f"{meaning}{type(error).__name__}: {error}".split())
+        return cls(line[:300])
 
 
 Call: TypeAlias = Generate | Labels | Similarity | Decide

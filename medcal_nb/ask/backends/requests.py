@@ -39,6 +39,8 @@ CHAT = "/chat/completions"
 
 #: Stands for the URL of the image in a body.
 IMAGE = "@@image@@"
+#: What an unforeseen error says of a server.
+_FORM = "the server answered in another form: "
 
 #: The body of a request, and what came back for it: JSON.
 Body = dict[str, Any]
@@ -177,7 +179,7 @@ class Asked:
         except StopIteration as stop:
             return stop.value
         except Exception as error:  # of a parser, for example
-            return _failure(error)
+            return Failure.of(error, _FORM)
 
     async def results(self, calls: Sequence[Call]) -> list[Result | Failure]:
         """Answer calls, in order."""
@@ -232,7 +234,7 @@ class Asked:
                     raise MedcalError("no typed decisions can be asked for here")
                 return [*await self.decide(calls)]
             except Exception as error:
-                return [_failure(error)] * len(calls)
+                return [Failure.of(error, _FORM)] * len(calls)
 
     def _groups(self, calls: Sequence[Call]) -> list[list[Any]]:
         """Put samples of one prompt that follow each other into one request."""
@@ -260,7 +262,7 @@ class Asked:
                     return [await self._labels(group[0])]
                 return await self._replied(group)
             except Exception as error:
-                return [_failure(error)] * len(group)
+                return [Failure.of(error, _FORM)] * len(group)
 
     async def _chat(self, call: Asking, limit: int, *later: str, **more: Any) -> Body:
         """Ask for a reply to a call's prompt, or what it makes of later turns."""
@@ -325,14 +327,6 @@ class Asked:
 def _is_refused(result: Result | Failure) -> bool:
     """Whether a server found fault with what it was asked: it may be one question of many."""
     return isinstance(result, Failure) and result.reason.startswith(_FAULTS)
-
-
-def _failure(error: Exception) -> Failure:
-    """Return why a call or a program has no answer."""
-    if isinstance(error, MedcalError):
-        return Failure(str(error))
-    message = f"the server answered in another form: {type(error).__name__}: {error}"
-    return Failure(" ".join(message.split())[:300])
 
 
 # --- replies -------------------------------------------------------------------------------------

@@ -6,6 +6,7 @@ What comes back stands in a log like any answers: ``model`` is who was asked, ``
 ``confidence`` the probability that it is right.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
@@ -16,13 +17,16 @@ from medcal_nb.answers import AnswerLog
 from medcal_nb.ask import calls, rows
 from medcal_nb.ask.run import Summary, ask
 from medcal_nb.ask.strategies import P_TRUE, SELF_PROBING, STRATEGIES
-from medcal_nb.ask.strategy import Plan, Program, Strategy
+from medcal_nb.ask.strategy import Plan, Program, Strategy, applies_always
 from medcal_nb.datasets import Item
 from medcal_nb.errors import MedcalError, check_known
 from medcal_nb.words import parse_confidence
 
 #: What is known of the answer that an item asks about, as its column ``about`` holds it.
 _OF_ANSWER = ["model", "strategy", "answer", "correct", "grade_from"]
+
+
+_IS_RIGHT = "Is the proposed answer right?"
 
 
 def _answer(item: Item) -> str:
@@ -54,6 +58,20 @@ def p_true_blank(item: Item, plan: Plan) -> Program:
     return _p_true(item, calls.BLANK)
 
 
+def decision(item: Item, plan: Plan) -> Program:
+    """The same as a typed decision: its probability of yes."""
+    question = (
+        f"{item.question.strip()}\nProposed answer: {_answer(item)}.\n{_IS_RIGHT}"
+    )
+    call = calls.Decide(rows.picture(item), question, ("yes", "no"), "noul")
+    (result,) = yield [call]
+    row = rows.decided(result)
+    shares = row["option_probabilities"] or {}
+    # of a question that was refused there is none
+    row |= {"confidence": shares.get("yes", math.nan), "option_probabilities": None}
+    return _judged(item, row | {"confidence_from": "probability of yes"})
+
+
 def self_probing(item: Item, plan: Plan) -> Program:
     """How likely the answer that another model gave is to be right, in words."""
     text = SELF_PROBING.format(answer=_answer(item))
@@ -69,6 +87,7 @@ METHODS: dict[str, Strategy] = {}
 for _how, _own, _need in (
     (p_true, "p_true", calls.LABELS),
     (p_true_blank, "p_true", calls.LABELS),
+    (decision, "decision", calls.DECISIONS),
     (self_probing, "self_probing", calls.GENERATE),
 ):
     METHODS[_how.__name__] = replace(
@@ -77,6 +96,7 @@ for _how, _own, _need in (
         asks=str(_how.__doc__),
         needs=frozenset({_need}),
         ask=_how,
+        applies=applies_always,  # to open questions, too
     )
 
 

@@ -61,5 +61,6 @@ def what_works(
             able.append(how.name)
     return [
         f"{backend.name} can be asked {', '.join(able) or 'none of these'}",
+        *backend.offers,
         *reasons,
     ]

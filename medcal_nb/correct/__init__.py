@@ -8,6 +8,7 @@ from .crossfit import answer_costs, corrected
 from .ensemble import ensemble_answers, ensemble_change_table, single_answer
 from .families import MAPS, Family, register
 from .maps import RecalibrationWarning, Recalibrator, fit, recalibrated
+from .opinion import second_opinion, second_opinion_table
 from .transfer import CONCLUSIONS, TransferStudy, transfer_study
 from .transfer_tables import share_removed, skill_table, transfer_counts
 
@@ -26,6 +27,8 @@ __all__ = [
     "image_ablation",
     "recalibrated",
     "register",
+    "second_opinion",
+    "second_opinion_table",
     "share_removed",
     "single_answer",
     "skill_table",

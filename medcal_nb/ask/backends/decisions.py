@@ -266,7 +266,7 @@ class LocalDecisions:
 
         backend = self.backend
         parts = {"tokenizer": backend.tokenizer, "processor": backend.processor}
-        decide = DecisionPipeline(model=backend.model, **parts)
+        decide: Any = DecisionPipeline(model=backend.model, **parts)
         # not written for Idefics3's images; texts of the other methods are not escaped either
         decide.decision_config.sanitize_control_tokens = False
         return decide

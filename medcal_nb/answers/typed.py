@@ -10,7 +10,6 @@ from typing import Any
 
 import pandas as pd
 
-from medcal_nb.answers.columns import fault
 from medcal_nb.answers.recognise import Recognised, plain_column
 from medcal_nb.errors import MedcalError
 from medcal_nb.logs.typed import (
@@ -21,6 +20,8 @@ from medcal_nb.logs.typed import (
     readings,
     shares_of,
 )
+from medcal_nb.tables.columns import fault
+from medcal_nb.wording import percent
 
 #: How far a vendor's number may be from a meaning and still be it: replies have two decimals.
 _CLOSE = 0.0101
@@ -141,7 +142,8 @@ def about_vendor(answers: pd.DataFrame) -> list[str]:
         differences.append({name: abs(value - number) for name, value in read.items()})
     agree = (pd.DataFrame(differences) <= _CLOSE).mean()
     meaning = agree.idxmax()
-    what = f"{MEANINGS[str(meaning)]}, in {agree.max():.0%} of {len(known):,} answers"
+    share = percent(agree.max())
+    what = f"{MEANINGS[str(meaning)]}, in {share}% of {len(known):,} answers"
     if agree.max() < _MOST:
         what = "none of the four things that vendors call so"
     sentences.append(

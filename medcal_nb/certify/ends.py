@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import bdtr, bdtrc, betaincinv
 
+from medcal_nb.measure.decimals import percent
 from medcal_nb.measure.selective import answers_needed
 
 from .design import without_error
@@ -101,8 +102,8 @@ def sentence(
     if stand.n:
         return (
             f"Among answers like these with a confidence of at least {stand.threshold:.10g} "
-            f"({stand.coverage:.1%} of all) the share that is wrong is {held}; {stand.errors} of "
-            f"{stand.n} drawn from them at random were wrong ({how})."
+            f"({percent(stand.coverage, 1)}% of all) the share that is wrong is {held}; "
+            f"{stand.errors} of {stand.n} drawn from them at random were wrong ({how})."
         )
     none = f"No threshold of the confidence was certified to have a risk of {held}"
     return f"{none} ({how}). {_why(stand, risk, delta, budget, n_pool)}".rstrip()
@@ -144,11 +145,11 @@ def _more(stand: Certificate, risk: float) -> str:
     """How many cases would do, and if what."""
     would = (
         f"about {stand.cases_needed:,.0f} cases like these would show it with a chance of "
-        f"{CHANCE:.0%}"
+        f"{percent(CHANCE)}%"
     )
     if stand.cases_rate != risk / 2:
-        return f"If {stand.cases_rate:.1%} of such answers are wrong, {would}."
+        return f"If {percent(stand.cases_rate, 1)}% of such answers are wrong, {would}."
     return (
         f"If as many are wrong among more, no number of cases will show it; if only "
-        f"{stand.cases_rate:.1%} are, {would}."
+        f"{percent(stand.cases_rate, 1)}% are, {would}."
     )

@@ -243,6 +243,7 @@ def _say_stand(
     """Print where grading stands, a line a method, and at the end what may be quoted."""
     from medcal_nb.certify.graders import agreements
     from medcal_nb.certify.result import worth_of
+    from medcal_nb.wording import percent
 
     table = stand.table
     budget = run.plan["budget"]
@@ -252,7 +253,7 @@ def _say_stand(
         if one.n:
             reached = (
                 f"certified down to a confidence of {one.threshold:.10g}, which retains "
-                f"{one.coverage:.1%} of {one.n_pool:,} answers"
+                f"{percent(one.coverage, 1)}% of {one.n_pool:,} answers"
             )
         if len(table) > 1:
             reached = f"{one.model}, {one.strategy}: {reached}"
@@ -301,6 +302,7 @@ def _watch(use: Path, file: Path, columns: list[str] | None) -> None:
     """Print whether the risk of the answers retained in use has become too large."""
     from medcal_nb.answers import load_answers
     from medcal_nb.certify.certification import Places, read_threshold, watch_in_use
+    from medcal_nb.wording import percent
 
     places = Places.beside(file)
     known = read_threshold(places.threshold)
@@ -312,8 +314,8 @@ def _watch(use: Path, file: Path, columns: list[str] | None) -> None:
     seen = watch_in_use(places, known, answers, use)
     say(
         f"{seen['n_retained']:,} answers retained at {known['threshold']:.3g}, "
-        f"{seen['n_graded']} graded, {seen['errors']} wrong (allowed {known['risk']:.1%}); "
-        f"evidence {seen['evidence']:.3g} of 1,000"
+        f"{seen['n_graded']} graded, {seen['errors']} wrong (allowed "
+        f"{percent(known['risk'], 1)}%); evidence {seen['evidence']:.3g} of 1,000"
     )
     if seen["alarm_after"] is not None:
         say(

@@ -30,10 +30,10 @@ API = {
     "tables": "measure.tables measure.registry measure.example",
     "intervals": "measure.inversion measure.intervals measure.resampling measure.planning",
     "auroc": "measure.ranking measure.readers",
-    "selective": "measure.selective",
+    "selective": "measure.selective measure.risk_coverage",
     "certify": "certify.plan certify.rule certify.design certify.methods certify.trials "
     "certify.retained certify.watch",
-    "decisions": "measure.decisions",
+    "decisions": "measure.decisions measure.rows",
     "groups": "measure.groups measure.trend measure.beside measure.heterogeneity",
     "maps": "correct.maps correct.crossfit correct.families",
     "transfer": "correct.transfer correct.transfer_tables",

@@ -10,7 +10,7 @@ from .beside import beside_table
 from .binned import ece
 from .checked import answers_to_check, checked_table, erring_grader_table
 from .corp import corp_table
-from .decisions import expected_cost_table
+from .decisions import deferral_table, expected_cost_table, surest_errors
 from .example import example_answers
 from .groups import difference_table, over_models, worst_group
 from .heterogeneity import heterogeneity_table
@@ -33,6 +33,8 @@ from .ranking import auroc, auroc_table, auroc_test
 from .readers import ReaderInterval, mrmc_auroc, mrmc_table
 from .registry import METRICS, Metric, register
 from .resampling import Bootstrap, Interval, choose_clip
+from .risk_coverage import risk_coverage_table
+from .rows import image_labels
 from .selective import selective_threshold, threshold_table
 from .tables import (
     metrics_table,
@@ -65,6 +67,7 @@ __all__ = [
     "clustered_interval",
     "confidently_wrong",
     "corp_table",
+    "deferral_table",
     "difference_table",
     "ece",
     "ece_interval",
@@ -74,6 +77,7 @@ __all__ = [
     "group_means",
     "heterogeneity_table",
     "holm",
+    "image_labels",
     "log_loss",
     "mean_confidence",
     "metrics_table",
@@ -84,7 +88,9 @@ __all__ = [
     "over_models",
     "precision_sample_size",
     "register",
+    "risk_coverage_table",
     "selective_threshold",
+    "surest_errors",
     "threshold_table",
     "value_table",
     "wilson_interval",

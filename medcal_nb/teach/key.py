@@ -142,7 +142,9 @@ def _of_mammograms() -> dict[str, str]:
         counts = np.append(ill, healthy).astype(int)
         correct = np.repeat(np.repeat([1, 0], ill.size), counts)
         texts[f"ece_{place}"] = f"{gap:.3f}"
-        texts[f"auroc_{place}"] = f"{auroc(np.repeat(np.tile(says, 2), counts), correct):.3f}"
+        texts[f"auroc_{place}"] = (
+            f"{auroc(np.repeat(np.tile(says, 2), counts), correct):.3f}"
+        )
     return texts
 
 

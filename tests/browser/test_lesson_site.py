@@ -137,7 +137,10 @@ def test_the_page_and_the_key_in_the_repository_are_today_s(tmp_path, five):
     folder = ROOT / "docs" / "lesson"
     words = [
         re.sub(r"data:image/png;base64,[\w+/=]+", "", page.read_text(encoding="utf-8"))
-        for page in (write_lesson_site(executed_lesson(), tmp_path), folder / "index.html")
+        for page in (
+            write_lesson_site(executed_lesson(), tmp_path),
+            folder / "index.html",
+        )
     ]
     assert words[0] == words[1], stale
     key = (folder / "key.md").read_text(encoding="utf-8")

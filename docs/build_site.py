@@ -27,7 +27,7 @@ ROOT = Path(__file__).resolve().parents[1]
 #: modules of medcal_nb by the page that holds their functions, in the order in which they are read
 API = {
     "metrics": "measure.metrics measure.binned measure.corp measure._check",
-    "tables": "measure.tables measure.registry measure.example",
+    "tables": "measure.tables measure.registry measure.checked measure.example",
     "intervals": "measure.inversion measure.intervals measure.resampling measure.planning",
     "auroc": "measure.ranking measure.readers",
     "selective": "measure.selective measure.risk_coverage",

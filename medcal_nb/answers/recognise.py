@@ -19,6 +19,7 @@ from medcal_nb.answers.columns import (
     flags,
 )
 from medcal_nb.errors import MedcalError, did_you_mean
+from medcal_nb.wording import percent
 from medcal_nb.words import grade_table, is_nothing, options_of, read_replies
 
 #: Ours that are a column where the table has one of the name, else one value for all rows.
@@ -252,10 +253,10 @@ def _ask_for_gold(found: Recognised) -> None:
     share = grade_table(known)["correct"].fillna(False).mean()
     if known.empty or share <= 0.1:
         return
-    shown = f"as right answers {share:.0%}"
+    shown = f"as right answers {percent(share)}%"
     if is_grade(known["gold"]):
         right = flags(known["gold"], theirs)
-        shown = f"as grades {right.mean():.0%} are right, {shown}"
+        shown = f"as grades {percent(right.mean())}% are right, {shown}"
     raise MedcalError(
         f"column '{theirs}' holds the words of the answers: {shown}; write "
         f"correct={theirs} if it says whether an answer is right, gold={theirs} if it is the right "

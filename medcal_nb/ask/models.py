@@ -58,5 +58,6 @@ def what_works(backend: Backend, strategies: str | list[str] = "all") -> list[st
             able.append(how.name)
     return [
         f"{backend.name} can be asked {', '.join(able) or 'none of these'}",
+        *backend.offers,
         *reasons,
     ]

@@ -25,6 +25,8 @@ from medcal_nb.ask.calls import (
     SAMPLE,
     Backend,
     Call,
+    Decide,
+    Decided,
     Failure,
     Generate,
     LabelProbabilities,
@@ -40,6 +42,7 @@ from medcal_nb.ask.strategies import choose_strategies
 from medcal_nb.ask.strategy import Plan, Strategy
 from medcal_nb.datasets import Item, iter_items
 from medcal_nb.errors import MedcalError, printable
+from medcal_nb.logs.typed import Decision
 from medcal_nb.words import is_correct
 
 #: Fields of an item that stand beside its answers.
@@ -72,14 +75,15 @@ _EXAMPLES = [
 class Summary:
     """What a run did: rows written and there before, items skipped and failed, with reasons.
 
-    `cut` counts, by method, replies that their limit of tokens ended; `others` replies of a model
-    that a server calls otherwise than the one that was asked.
+    `cut` counts, by method, replies that their limit of tokens ended, `refused` questions that were
+    refused; `others` replies of a model that a server calls otherwise than the one that was asked.
     """
 
     rows: int = 0
     done_before: int = 0
     cut: Counter = field(default_factory=Counter)
     others: Counter = field(default_factory=Counter)
+    refused: Counter = field(default_factory=Counter)
     skipped: Counter = field(default_factory=Counter)
     failed: dict[str, str] = field(default_factory=dict)
 
@@ -99,6 +103,10 @@ class Summary:
             lines.append(
                 f"{n} replies under {name} were cut by the limit of tokens: what is not whole in "
                 "them is no answer (--max-new-tokens)"
+            )
+        for name, n in self.refused.items():
+            lines.append(
+                f"{n} questions were refused under {name}: they have no answer"
             )
         for name, n in self.others.items():
             lines.append(f"{n} replies came from {name}: column answered_by")
@@ -164,6 +172,9 @@ def _example_result(call: Call) -> Result:
     """The same for every call of its kind."""
     if isinstance(call, Generate):
         return Reply("Answer: left\nConfidence: 80%", -1.0, 9, 9)
+    if isinstance(call, Decide):
+        shares = dict.fromkeys(call.options, 1 / len(call.options))
+        return Decided(Decision(call.options[0], shares))
     names = call.labels if isinstance(call, Labels) else call.texts
     return LabelProbabilities(dict.fromkeys(names, 1 / len(names)))
 
@@ -291,6 +302,8 @@ class Run:
         options = row.pop("options", item.options)
         if n_cut := row.pop("n_cut"):
             self.summary.cut[name] += n_cut
+        if row.get("refused"):
+            self.summary.refused[name] += 1
         other = row.get("answered_by") or self.backend.name
         if other != self.backend.name:
             self.summary.others[other] += 1

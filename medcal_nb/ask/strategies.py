@@ -303,6 +303,28 @@ def option_probability(item: Item, plan: Plan) -> Program:
     return [rows.likeliest(result, options)]
 
 
+def _kind_of_decision(item: Item) -> str:
+    """A question of yes or no, one with levels, or a choice."""
+    if {option.casefold() for option in item.options or ()} == {"yes", "no"}:
+        return "noul"
+    return "score" if item.question_type == "score" else "choice"
+
+
+@strategy(
+    family="likelihood",
+    needs=(calls.DECISIONS,),
+    source="System One and Decisions APIs 2026 (docs/decisions.md)",
+    applies=has_options,
+)
+def decision(item: Item, plan: Plan) -> Program:
+    """Nothing in words: a typed decision, which is a probability of each option."""
+    kind = _kind_of_decision(item)
+    options = tuple(item.options or ())
+    call = calls.Decide(rows.picture(item), item.question.strip(), options, kind)
+    (result,) = yield [call]
+    return [rows.decided(result)]
+
+
 P_TRUE = (
     "Proposed answer: {answer}.\nIs the proposed answer right? Answer yes or no only."
 )

@@ -9,7 +9,7 @@ from transformers import pipeline
 from data.pocket.factory import model as architecture
 from data.pocket.factory import tokenizer as words
 from data.pocket.factory import training
-from data.pocket.factory.answers import LEVELS, as_expert, with_candidates
+from data.pocket.factory.answers import LEVELS, as_expert, with_candidates, with_levels
 from medcal_nb.answers.samples import one_answer_an_item
 from medcal_nb.ask.backends.local import LocalModel
 from medcal_nb.ask.models import resolve_model
@@ -62,8 +62,8 @@ def test_a_decision_is_that_of_the_pipeline_of_transformers(log, tmp_path):
     architecture.save_pocket(model, architecture.new_processor(tokenizer), folder)
     items = tiny_items(5, kinds=("open",)).assign(question="How many masses are there?")
     items["gold"] = ["one", "two", "three", "red", ["one", "two"]]
-    done = ask(resolve_model(str(folder)), items, "decision", log=log)
-    assert (done.rows, done.skipped) == (3, {("decision", "no answer is a level"): 2})
+    done = ask(resolve_model(str(folder)), with_levels(items), "decision", log=log)
+    assert (done.rows, done.failed) == (3, {})
     decide = pipeline("decision", model=str(folder))
     question = {"type": "score", "criteria": list(LEVELS)}
     question["instructions"] = "How many masses are there?"

@@ -18,9 +18,9 @@ from medcal_nb import ask as asking
 from medcal_nb.answers import AnswerLog
 from medcal_nb.answers.columns import as_json
 from medcal_nb.answers.samples import one_answer_an_item
-from medcal_nb.ask.calls import BLANK, LABELS, Backend, Generate, Labels, Prompt
+from medcal_nb.ask.calls import BLANK, LABELS, Backend, Decide, Generate, Labels
 from medcal_nb.ask.models import resolve_model
-from medcal_nb.ask.rows import likeliest, picture, prompt, row
+from medcal_nb.ask.rows import likeliest, prompt, row
 from medcal_nb.ask.run import ask
 from medcal_nb.ask.strategies import (
     APART,
@@ -50,33 +50,15 @@ _COLUMNS = [
 ]
 
 
-DECISION = """
-
-{question}
-A. one
-B. two
-C. three
-Answer with the letter of the level that fits best (A to C) only."""
-
-#: What the letters of `DECISION` stand for, from the lowest level.
+#: The answers that are levels, from the lowest.
 LEVELS = ("one", "two", "three")
 
 
-def _has_level(item: Item, plan: Plan) -> str | None:
-    return None if item.gold in LEVELS else "no answer is a level"
-
-
-@strategy(
-    family="apart",
-    needs=(LABELS,),
-    source="as transformers' decision pipeline puts it",
-    applies=_has_level,
-)
-def decision(item: Item, plan: Plan) -> Program:
-    """A typed decision: the probabilities of the levels of a scale are read from their letters."""
-    turn = DECISION.format(question=item.question)
-    (result,) = yield [Labels(Prompt(picture(item), (turn,)), ("A", "B", "C"))]
-    return [likeliest(result, LEVELS) | {"question_type": "score", "options": LEVELS}]
+def with_levels(items: pd.DataFrame) -> pd.DataFrame:
+    """Return the items whose answer is a level, as questions with levels."""
+    counted = items[items["gold"].isin(LEVELS)]
+    options = pd.Series([LEVELS] * len(counted), counted.index, dtype=object)
+    return counted.assign(question_type="score", options=options)
 
 
 @strategy(
@@ -112,7 +94,9 @@ def blanked(base: Strategy) -> Strategy:
     return replace(base, name=f"{base.name}_blank", ask=ask)
 
 
-def _with_blank(call: Generate | Labels) -> Generate | Labels:
+def _with_blank(call: Generate | Labels | Decide) -> Generate | Labels | Decide:
+    if isinstance(call, Decide):
+        return replace(call, picture=replace(call.picture, change=BLANK))
     picture = replace(call.prompt.picture, change=BLANK)
     return replace(call, prompt=replace(call.prompt, picture=picture))
 
@@ -213,6 +197,8 @@ def _ask_all(log: AnswerLog) -> None:
                 dataset = about["dataset"]
                 part = {"split": about.get("split"), "n": about.get("n")}
                 items = load_items(dataset, **part, seed=jobs["seed"])
+                if job.get("levels"):
+                    items = with_levels(items)
                 if "of" in job:
                     of = log.read(model=model, dataset=dataset)
                     of = of[of["strategy"].isin(job["of"])]

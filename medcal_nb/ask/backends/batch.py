@@ -23,6 +23,7 @@ from anyio.from_thread import start_blocking_portal
 from medcal_nb.answers import AnswerLog
 from medcal_nb.ask.backends import requests as rq
 from medcal_nb.ask.calls import (
+    DECISIONS,
     WRITING,
     Backend,
     Failure,
@@ -213,7 +214,7 @@ class _Batch(Backend):
         self.embeds = about["embed"]
         self.name = about["model"]
         self.can = WRITING
-        self.cannot = {}
+        self.cannot = {DECISIONS: "batches are of replies: ask a server directly"}
         self.provenance = {"server": "batch"}
         self.results: dict[str, str] = {}
         self.asked: set[str] = set()

@@ -195,9 +195,9 @@
     const column = select("column", "Subgroup", [["", "all answers"], ...controls.columns]);
     const value = select("value", "is", [["", "–"]]);
     const passes = slider("threshold", "Unchecked from", { max: 0 }, (v) => { state.step = v; threshold = part.steps[v]?.[0]; });
-    const allowed = slider("risk", "Wrong of these, at most", { max: controls.risks.length - 1 }, (v) => { state.risk = v; });
-    const price = slider("ratio", "Checks per missed error, R", { min: 1.5, max: 50, step: 0.5 }, (v) => { state.ratio = v; });
-    const right = slider("share", "Share right, if it were", { max: 20 }, (v) => { state.share = v ? Math.min(v / 20, 0.99) : null; });
+    const allowed = slider("risk", "Allowed wrong", { max: controls.risks.length - 1 }, (v) => { state.risk = v; });
+    const price = slider("ratio", "Checks per missed error", { min: 1.5, max: 50, step: 0.5 }, (v) => { state.ratio = v; });
+    const right = slider("share", "If right were", { max: 20 }, (v) => { state.share = v ? Math.min(v / 20, 0.99) : null; });
 
     const buttons = make(root, "div", { class: "buttons" });
     const button = (text, act) => {

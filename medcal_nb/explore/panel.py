@@ -13,7 +13,7 @@ from typing import Any
 
 import pandas as pd
 
-from medcal_nb.errors import MedcalError, check_known
+from medcal_nb.errors import check_known
 from medcal_nb.explore.parts import BINS, SEED, Choice, Explored
 from medcal_nb.files import new_file
 from medcal_nb.reader.cases import in_folder
@@ -95,17 +95,24 @@ class Panel:
             told.value = f"<pre>{html.escape(json.dumps(reply))}</pre>"
 
         asked.observe(answer, "value")
-        data = self._data([self.explored.first()]) | {"bridge": name}
+        display(bridge, HTML(self.html(name)))
+
+    def html(self, bridge: str = "") -> str:
+        """Return the panel with its first choice as HTML for a notebook.
+
+        Parameters
+        ----------
+        bridge : str
+            Class of the widgets by which its script asks for other choices.
+        """
+        data = self._data([self.explored.first()]) | {"bridge": bridge}
         text = json.dumps(data).replace("<", "\\u003c")
         style, script = _parts()
-        display(
-            bridge,
-            HTML(
-                '<div class="medcal-explore"><p><i>A panel to explore these answers stands here: '
-                "run this cell in JupyterLab (<code>make lab</code>).</i></p>"
-                f'<script type="application/json">{text}</script></div>'
-                f'<style>{style}</style><script type="module">{script}</script>'
-            ),
+        return (
+            '<div class="medcal-explore"><p><i>A panel to explore these answers stands here: '
+            "run this cell in JupyterLab (<code>make lab</code>).</i></p>"
+            f'<script type="application/json">{text}</script></div>'
+            f'<style>{style}</style><script type="module">{script}</script>'
         )
 
 

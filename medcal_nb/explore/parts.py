@@ -98,7 +98,7 @@ class Explored:
         images, _ = pd.factorize(self._labels, sort=True)
         for name, value in _NAMES.items():
             named = rows[name] if name in rows else pd.Series(value, rows.index)
-            rows[name] = named.astype(object).fillna(value)
+            rows[name] = named.astype(object).fillna(value).astype(str)
         self.answers = rows
         numbers = {
             "confidence": rows["confidence"].astype(float).round(DIGITS),
@@ -123,7 +123,7 @@ class Explored:
         """
         strategies = {}
         for model, part in self.answers.groupby("model")["strategy"]:
-            strategies[str(model)] = _named(part, "strategy")
+            strategies[model] = _named(part, "strategy")
         maps = [("", "none"), *((name, label_of(name)) for name in correct.MAPS)]
         values = {}
         for column, texts in self._groups.items():
@@ -200,7 +200,7 @@ class Explored:
 
     def _uncorrected(self, choice: Choice) -> dict[str, Any]:
         """Calibration of a choice before any map."""
-        return _calibration(self._rows(choice), n_bins=None)
+        return self._calibration(self._rows(choice), n_bins=None)
 
     def _part(self, choice: Choice) -> dict[str, Any]:
         """Return what the panel shows of a choice.
@@ -241,7 +241,7 @@ class Explored:
             "n_images": n_images,
             "unit": self.unit,
             "before": self._before(choice._replace(map="")),
-            "after": None if after is None else _calibration(after, n_bins=BINS),
+            "after": None if after is None else self._calibration(after, n_bins=BINS),
             "steps": _numbers(steps),
             "wrong": int((1 - rows["correct"]).sum()),
             "certified": self._certified(choice._replace(map="")),
@@ -266,6 +266,23 @@ class Explored:
             certified.append([threshold, round(share, 6)] if coverage else None)
         return certified
 
+    def _calibration(self, rows: pd.DataFrame, n_bins: int | None) -> dict[str, Any]:
+        """Accuracy at each confidence, and scores with the interval of the ECE."""
+        stated = rows.dropna(subset="confidence")
+        if stated.empty:
+            return {"dots": [], "scores": {}}
+        c, y, images = (stated[name] for name in ("confidence", "correct", "image_id"))
+        # by their names, from which its random numbers follow
+        labels = self._labels[stated.index]
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", measure.MeasureWarning)  # shown as a dash
+            error = measure.ece_interval(c, y, groups=labels)
+            scores = {name: score(c, y) for name, score in _SCORES.items()}
+        scores |= {"ece": error.estimate, "ece_low": error.low, "ece_high": error.high}
+        dots = measure.value_table(c, y, n_bins=n_bins, groups=images)
+        known = {name: _number(value) for name, value in scores.items()}
+        return {"dots": _numbers(dots), "scores": known}
+
     def _errors(self, shown: pd.DataFrame) -> list[dict[str, Any]]:
         """The surest wrong answers, as texts."""
         errors = []
@@ -279,23 +296,7 @@ class Explored:
 
 def _named(values: pd.Series, column: str) -> list[tuple[str, str]]:
     """Names of models or methods, each with its label, in the order of the figures."""
-    return [(str(name), label_of(name, column)) for name in look(values, column)]
-
-
-def _calibration(rows: pd.DataFrame, n_bins: int | None) -> dict[str, Any]:
-    """Accuracy at each confidence, and scores with the interval of the ECE."""
-    stated = rows.dropna(subset="confidence")
-    if stated.empty:
-        return {"dots": [], "scores": {}}
-    c, y, images = (stated[name] for name in ("confidence", "correct", "image_id"))
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", measure.MeasureWarning)  # shown as a dash
-        error = measure.ece_interval(c, y, groups=images)
-        scores = {name: score(c, y) for name, score in _SCORES.items()}
-    scores |= {"ece": error.estimate, "ece_low": error.low, "ece_high": error.high}
-    dots = measure.value_table(c, y, n_bins=n_bins, groups=images)
-    known = {name: _number(value) for name, value in scores.items()}
-    return {"dots": _numbers(dots), "scores": known}
+    return [(name, label_of(name, column)) for name in look(values, column)]
 
 
 def _numbers(table: pd.DataFrame) -> list[list[float | None]]:

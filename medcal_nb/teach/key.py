@@ -28,10 +28,11 @@ drew or answered yourself is your own. `make lesson-site` computes this key.
 **1 · What does "90 %" mean?** Of all answers that are called 90 % sure, about 90 % are right. The
 names: calibrated, overconfident, too extreme, too timid, half right, upside down.
 
-**2 · Luck.** Three samples of 100 answers: ECE {luck}. With 2,000 answers: {many}. The true one is 0.
+**2 · Luck.** Three samples of 100 answers: ECE {luck}. With 2,000 answers: {many}. The
+true one is 0.
 
-**3 · Bins.** The same 200 answers: ECE {few_bins} in 5 bins, {many_bins} in 30: fewer answers in each
-bin, more luck in each gap.
+**3 · Bins.** The same 200 answers: ECE {few_bins} in 5 bins, {many_bins} in 30: fewer answers in
+each bin, more luck in each gap.
 
 **4 · And I?** Your own. The model: right in {model_right} of 20, mean confidence {model_sure} %.
 
@@ -49,10 +50,11 @@ bin, more luck in each gap.
 **8 · Elsewhere.** Where 46 % have a cancer: ECE {ece_here}, AUROC {auroc_here}. Where 5 % do: ECE
 {ece_there}, AUROC {auroc_there}.
 
-**9 · Threshold.** From 80 % on, 1 − 1/5; then {kept} % are kept. If it is worth R checks: from 1 − 1/R.
+**9 · Threshold.** From 80 % on, 1 − 1/5; then {kept} % are kept. If it is worth R checks:
+from 1 − 1/R.
 
-**10 · Real models.** Of the answers called about 90 % sure, {medical} % were right on medical questions
-(GMAI-MMBench), {everyday} % on everyday ones (GQA).
+**10 · Real models.** Of the answers called about 90 % sure, {medical} % were right on medical
+questions (GMAI-MMBench), {everyday} % on everyday ones (GQA).
 
 ## The exercises
 

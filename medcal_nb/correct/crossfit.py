@@ -175,9 +175,11 @@ def before_and_after(
     Returns
     -------
     DataFrame
-        Two rows per graded answer: its columns, ``labels`` being "raw", with the confidence as
-        elicited, and "target", with the one recalibrated (`corrected`); where there is none it
-        stays missing.
+        Two rows per graded answer:
+
+        - the columns of `graded`: the confidence is as elicited or recalibrated (`corrected`);
+          where there is none it stays missing
+        - labels: "raw" (as elicited) or "target" (recalibrated)
 
     Raises
     ------

@@ -125,11 +125,16 @@ def deferral_table(
         One row a group, whose sentence is `medcal_nb.wording.deferral_sentence`:
 
         - the `by` columns
-        - threshold, ratio: as given
+        - threshold, ratio: those asked for
         - n: graded answers
         - n_retained, coverage: those that pass, and their share
-        - n_wrong, risk: wrong ones of these, and their share with _low, _high
-        - deferred, deferring, checking_all, checking_none, saving: as of `expected_cost_table`
+        - n_wrong: wrong ones of these
+        - risk: their share, with _low, _high
+        - deferred: share of answers
+        - deferring: cost of an answer, with _low, _high
+        - checking_all: 1
+        - checking_none: with _low, _high
+        - saving: of deferring, as of `expected_cost_table`, with _low, _high
 
     Raises
     ------
@@ -182,7 +187,9 @@ def surest_errors(
     Returns
     -------
     pandas.DataFrame
-        Rows of `graded`, from the highest confidence on; equal ones in the order of the table.
+        Rows from the highest confidence on; equal ones in the order of the table:
+
+        - the columns of `graded`
 
     Raises
     ------

@@ -9,7 +9,7 @@ import pandas as pd
 from medcal_nb.ask.calls import Call, Decide, Generate, Similarity
 from medcal_nb.ask.run import calls_of, ordered_items
 from medcal_nb.ask.strategies import choose_strategies
-from medcal_nb.ask.strategy import Plan
+from medcal_nb.ask.strategy import Plan, Strategy
 
 #: Characters of an English text to a token, as tokenizers of large models have it.
 _CHARACTERS = 4.0
@@ -64,7 +64,7 @@ class Estimate:
 
 def estimate(
     items: pd.DataFrame,
-    strategies: str | list[str],
+    strategies: str | list[str] | list[Strategy],
     *,
     tokens_an_image: int = 1000,
     **plan: Any,

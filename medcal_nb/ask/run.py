@@ -12,7 +12,7 @@ import zlib
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import closing
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from itertools import product
 from typing import Any
 
@@ -20,7 +20,6 @@ import pandas as pd
 from tqdm.auto import tqdm
 
 from medcal_nb.answers import AnswerLog
-from medcal_nb.answers.columns import RULE, columns_of
 from medcal_nb.ask.calls import (
     SAMPLE,
     Backend,
@@ -43,6 +42,7 @@ from medcal_nb.ask.strategy import Plan, Strategy
 from medcal_nb.datasets import Item, iter_items
 from medcal_nb.errors import MedcalError, printable
 from medcal_nb.logs.typed import Decision
+from medcal_nb.tables.columns import RULE, columns_of
 from medcal_nb.words import is_correct
 
 #: Fields of an item that stand beside its answers.
@@ -91,6 +91,14 @@ class Summary:
     def exit_code(self) -> int:
         """0 where nothing failed, 2 where everything did, else 1."""
         return 0 if not self.failed else 1 if self.rows else 2
+
+    def add(self, other: "Summary") -> None:
+        """Add what another run did."""
+        for one in fields(self):
+            mine = getattr(self, one.name)
+            more = getattr(other, one.name)
+            both = mine | more if one.name == "failed" else mine + more
+            setattr(self, one.name, both)
 
     def lines(self) -> list[str]:
         """Return the summary in lines for a reader."""
@@ -182,7 +190,7 @@ def _example_result(call: Call) -> Result:
 def ask(
     backend: Backend,
     items: pd.DataFrame,
-    strategies: str | list[str],
+    strategies: str | list[str] | list[Strategy],
     *,
     log: AnswerLog,
     batch_size: int = 64,
@@ -203,7 +211,7 @@ def ask(
         The items of one data set, a row a question: ``item_id``, ``image_id``, ``dataset``,
         ``domain``, ``modality``, ``question_type`` ("closed", "choice" or "open"), ``question``,
         ``options``, ``gold``, ``split`` and ``image`` (bytes of an image, or its path).
-    strategies : str or list of str
+    strategies : str, list of str or of Strategy
         Names, ``"a,b"`` or ``"all"``.
     log : AnswerLog
         Where answers go, one transaction per batch.
@@ -248,7 +256,7 @@ class Run:
     def __init__(
         self,
         backend: Backend,
-        strategies: str | list[str],
+        strategies: str | list[str] | list[Strategy],
         plan: Plan,
         log: AnswerLog,
     ) -> None:
@@ -314,5 +322,8 @@ class Run:
         by = {"strategy": name, "model": self.backend.name}
         by["run_id"] = self.run_ids[name]
         extra = self.backend.provenance | item.extra
-        by["grade_from"] = RULE
-        return extra | about | by | {"correct": correct}
+        extra.pop("about", None)  # the row says whose answer it is
+        if "image_file" in extra:  # of one's own: shown to whoever grades the answer
+            extra |= {"question": item.question, "image": extra.pop("image_file")}
+        # an answer of another model has its grade already
+        return extra | {"grade_from": RULE, "correct": correct} | about | by

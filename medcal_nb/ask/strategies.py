@@ -60,8 +60,10 @@ def strategy(
     return enter
 
 
-def choose_strategies(names: str | list[str]) -> list[Strategy]:
+def choose_strategies(names: str | list[str] | list[Strategy]) -> list[Strategy]:
     """Return the strategies named by a list or by ``"a,b"``; ``"all"`` is every one.
+
+    Strategies themselves stay as they are.
 
     Raises
     ------
@@ -78,9 +80,14 @@ def choose_strategies(names: str | list[str]) -> list[Strategy]:
     if list(names) == ["all"]:
         return list(STRATEGIES.values())
     known = STRATEGIES | APART
-    for name in names or [""]:
-        check_known(name, known, "elicitation method")
-    return [known[name] for name in dict.fromkeys(names)]
+    chosen: list[Strategy] = []
+    for one in names or [""]:
+        if isinstance(one, str):
+            check_known(one, known, "elicitation method")
+        how = known[one] if isinstance(one, str) else one
+        if how not in chosen:
+            chosen.append(how)
+    return chosen
 
 
 # --- stated: answer and confidence in words ------------------------------------------------------

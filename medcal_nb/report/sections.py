@@ -16,11 +16,11 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from medcal_nb import certify, measure
-from medcal_nb.answers.columns import RULE
 from medcal_nb.labels import label_of
 from medcal_nb.measure import Bootstrap
 from medcal_nb.report import parts
 from medcal_nb.report.parts import ALL_PAIRS, LEAST
+from medcal_nb.tables.columns import RULE
 from medcal_nb.wording import as_latex, between, estimate, percent, typeset
 from medcal_nb.words import bench_sentence
 
@@ -286,7 +286,7 @@ def grader(r: Judged) -> Section:
     title = "What if grades are wrong?"
     if "checked" not in r.answers:
         return Section(title, [_erring(r)])
-    columns = ["model", "metric", "n", "n_checked", "agreement", "by_grader"]
+    columns = ["model", "metric", "n", "n_checked", "graded_alike", "by_grader"]
     return Section(
         title,
         table=measure.checked_table(r.answers, by=["model"], ci=r.ci),

@@ -11,7 +11,7 @@ once it is whole; nothing is ever replaced or removed.
 import hashlib
 import json
 import shlex
-from collections.abc import Generator, Iterable
+from collections.abc import Generator, Iterable, Mapping
 from contextlib import suppress
 from functools import lru_cache, partial
 from pathlib import Path
@@ -56,6 +56,7 @@ def export_batch(
     dataset: str,
     split: str | None = None,
     n: int | None = None,
+    columns: Mapping[str, str] | None = None,
     embed: bool = False,
     **settings: int | float | bool | None,
 ) -> list[Path]:
@@ -68,7 +69,7 @@ def export_batch(
     model : str
         The model's name at the server that will run the batch; it is taken to be a vLLM.
     strategies : str or list of str
-    dataset, split, n
+    dataset, split, n, columns
         The items, as :func:`medcal_nb.datasets.load_items` finds them again.
     embed : bool
         Write images into the requests, as base64; else requests name files of ``images``.
@@ -87,6 +88,8 @@ def export_batch(
     """
     folder = Path(folder)
     items: dict[str, Any] = {"name": dataset, "split": split, "n": n}
+    if columns:
+        items["columns"] = dict(columns)
     load_items(**items)  # a misspelt name leaves nothing behind
     about = {
         "model": model,

@@ -38,7 +38,9 @@ def test_a_part_is_what_the_public_functions_give(answers):
     graded["confidence"] = graded["confidence"].round(6)
     rng = np.random.default_rng(0)
     both = correct.before_and_after(graded, method="isotonic", rng=rng)
-    both = both[both["modality"] == "ct"].round({"confidence": 6})  # as a page holds them
+    both = both[both["modality"] == "ct"].round(
+        {"confidence": 6}
+    )  # as a page holds them
     before, after = (both[both["labels"] == name] for name in ("raw", "target"))
     assert part["n"] == len(before)
     for name, rows in (("before", before), ("after", after)):

@@ -8,6 +8,7 @@ from .crossfit import answer_costs, corrected
 from .ensemble import ensemble_answers, ensemble_change_table, single_answer
 from .families import MAPS, Family, register
 from .maps import RecalibrationWarning, Recalibrator, fit, recalibrated
+from .needed import label_draws, label_table, labels_needed_table
 from .transfer import CONCLUSIONS, TransferStudy, transfer_study
 from .transfer_tables import share_removed, skill_table, transfer_counts
 
@@ -24,6 +25,9 @@ __all__ = [
     "ensemble_change_table",
     "fit",
     "image_ablation",
+    "label_draws",
+    "label_table",
+    "labels_needed_table",
     "recalibrated",
     "register",
     "share_removed",

@@ -466,8 +466,10 @@ def risk_coverage(
         # of an estimate and its ends the estimate is the median, the band reaches to the ends
         how |= {"estimator": "median", "errorbar": ("pi", 100), "err_kws": {"lw": 0}}
         sns.lineplot(long, x="coverage", y="value", legend=False, ax=ax, lw=1.2, **how)
-        base = rows["base_risk"].iloc[0]
-        ax.axhline(base, ls=":", color=colour, lw=1, zorder=1)
+    bases = table.drop_duplicates("base_risk")  # one, if curves are of the same answers
+    for _, rows, colour, _ in _levels(bases, hue if len(bases) > 1 else None):
+        for base in rows["base_risk"]:
+            ax.axhline(base, ls=":", color=colour, lw=1, zorder=1)
     ax.plot([], [], ":", color=INK, lw=1, label=label_of("base_risk"))
     ax.fill([], [], color=INK, alpha=0.2, lw=0, label=INTERVAL)
     if allowed is not None:

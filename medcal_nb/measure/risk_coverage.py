@@ -20,7 +20,7 @@ from .resampling import FloatArray, gathered
 from .rows import image_labels, parts_by
 
 #: Points of a curve; of more different confidences neighbours are put together.
-POINTS = 200
+POINTS = 100
 
 
 def _by_descending(
@@ -277,7 +277,7 @@ def risk_coverage_table(
     Returns
     -------
     pandas.DataFrame
-        One row a group and confidence that occurs, or where more than 200 differ, a cell of
+        One row a group and confidence that occurs, or where more than 100 differ, a cell of
         neighbours; from the highest on:
 
         - the `by` columns

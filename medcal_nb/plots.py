@@ -673,8 +673,8 @@ def _write_beside(
     small: dict[str, Any] = {"fontsize": _SMALL, "color": GREY}
     at_row: dict[str, Any] = {"xycoords": ("axes fraction", "data"), "va": "center"}
     beside: dict[str, Any] = {"textcoords": "offset points"}
+    at_head: dict[str, Any] = {"xycoords": "axes fraction", "va": "bottom"}
     if n:
-        at_head: dict[str, Any] = {"xycoords": "axes fraction", "va": "bottom"}
         ax.annotate(label_of(n), (1, 1.01), (4, 0), **beside, **small, **at_head)
         for row, number in _once(table[n], table[label], place):
             if number > 0:
@@ -682,6 +682,9 @@ def _write_beside(
                 ax.annotate(text, (1, row), (4, 0), **beside, **small, **at_row)
     if words is not None:
         right = 36 if n else 4  # of the numbers
+        ax.annotate(
+            label_of(words.name), (1, 1.01), (right, 0), **beside, **small, **at_head
+        )
         for row, word in _once(words.fillna(""), table[label], place):
             ax.annotate(word, (1, row), (right, 0), **beside, **small, **at_row)
     if "left_out" in table:

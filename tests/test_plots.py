@@ -99,7 +99,10 @@ def test_the_filling_of_a_mark_is_its_conclusion_and_needs_no_place_of_its_own()
     assert [*fills.values()].count("none") == 3
     assert [fills[FIVE[0]], fills[FIVE[1]]] == ["full", "full"]
     # rows bear the models' names, and what was concluded stands beside them
-    assert [text.get_text() for text in ax.texts] == [*table["conclusion"]]
+    assert [text.get_text() for text in ax.texts] == [
+        "conclusion",
+        *table["conclusion"],
+    ]
     assert ax.get_legend_handles_labels()[1] == []
     plt.close("all")
 

@@ -10,7 +10,6 @@ from typing import Any
 
 import pandas as pd
 
-from medcal_nb.answers.columns import fault
 from medcal_nb.answers.recognise import Recognised, plain_column
 from medcal_nb.errors import MedcalError
 from medcal_nb.logs.typed import (
@@ -21,6 +20,7 @@ from medcal_nb.logs.typed import (
     readings,
     shares_of,
 )
+from medcal_nb.tables.columns import fault
 from medcal_nb.wording import percent
 
 #: How far a vendor's number may be from a meaning and still be it: replies have two decimals.

@@ -7,6 +7,7 @@ call                 what it asks                                 needs (in ``ba
 ===================  ===========================================  ==========================
 :class:`Generate`    a reply, greedy or sampled                   generate, sample
 :class:`Labels`      probabilities of a few allowed answers       labels
+:class:`Decide`      a typed decision: a probability an option     decisions
 :class:`Similarity`  similarity of an image with some sentences   similarity
 ===================  ===========================================  ==========================
 
@@ -24,6 +25,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 from medcal_nb.datasets import Item, open_image
 from medcal_nb.errors import MedcalError
+from medcal_nb.logs.typed import Decision
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -34,6 +36,7 @@ TURNS = "turns"
 LABELS = "labels"
 LOGPROBS = "logprobs"
 SIMILARITY = "similarity"
+DECISIONS = "decisions"
 
 #: What a model that writes can be asked for.
 WRITING = frozenset({GENERATE, SAMPLE, TURNS, LABELS, LOGPROBS})
@@ -130,6 +133,19 @@ class Similarity:
 
 
 @dataclass(frozen=True)
+class Decide:
+    """Ask for a typed decision about an image: a probability of each option, and no text.
+
+    `kind` is ``noul`` (yes or no), ``choice`` or ``score`` (levels, from the lowest).
+    """
+
+    picture: Picture
+    question: str
+    options: tuple[str, ...]
+    kind: str = "choice"
+
+
+@dataclass(frozen=True)
 class Reply:
     """A reply: text, summed log-probability of its tokens (NaN where unknown), tokens.
 
@@ -153,6 +169,15 @@ class LabelProbabilities:
 
 
 @dataclass(frozen=True)
+class Decided:
+    """A typed decision, or that the question was refused."""
+
+    decision: Decision
+    prompt_tokens: int = 0
+    model: str = ""
+
+
+@dataclass(frozen=True)
 class Failure:
     """A call that got no answer, and why; the item is reported and asked again next time."""
 
@@ -167,8 +192,8 @@ class Failure:
         return cls(line[:300])
 
 
-Call: TypeAlias = Generate | Labels | Similarity
-Result: TypeAlias = Reply | LabelProbabilities
+Call: TypeAlias = Generate | Labels | Similarity | Decide
+Result: TypeAlias = Reply | LabelProbabilities | Decided
 #: An answer row, before it is graded.
 Row: TypeAlias = dict[str, Any]
 #: What a strategy's `ask` makes: it yields calls, is sent results, returns answer rows.
@@ -196,6 +221,8 @@ class Backend(Protocol):
         Which weights it holds, where it knows.
     provenance : dict
         Columns that stand in every row of its answers.
+    offers : list of str
+        What more was found out about it, in sentences.
     """
 
     name: str
@@ -203,6 +230,7 @@ class Backend(Protocol):
     cannot: dict[str, str]
     revision: str | None = None
     provenance: dict[str, str]
+    offers: list[str] = []  # noqa: RUF012 (never changed in place)
 
     def stream(
         self, batches: Iterable[tuple[Todo, list[Program]]]

@@ -16,11 +16,11 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from medcal_nb import certify, measure
-from medcal_nb.answers.columns import RULE
 from medcal_nb.labels import label_of
 from medcal_nb.measure import Bootstrap
 from medcal_nb.report import parts
 from medcal_nb.report.parts import ALL_PAIRS, LEAST
+from medcal_nb.tables.columns import RULE
 from medcal_nb.wording import as_latex, between, estimate, percent, typeset
 from medcal_nb.words import bench_sentence
 

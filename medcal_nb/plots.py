@@ -416,12 +416,12 @@ def _dots(
 
 
 def _scores(scores: pd.DataFrame, hue: str) -> str:
-    """ECE, slope and n of each level, a line each."""
+    """ECE, slope and n before and after."""
     lines = []
-    for level in look(scores[hue]):
+    for when, level in zip(("before", "after"), look(scores[hue]), strict=True):
         row = scores[scores[hue] == level].iloc[0]
         numbers = f"ECE {row['ece']:.3f}, slope {row['slope']:.2f}, n = {row['n']:,}"
-        lines.append(f"{label_of(level, hue)}:\n{numbers}".replace("-", "−"))
+        lines.append(f"{when}: {numbers}".replace("-", "−"))
     return "\n".join(lines)
 
 

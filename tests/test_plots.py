@@ -227,7 +227,7 @@ def test_before_and_after_stand_in_one_square_with_their_scores():
     both = pd.concat([table, after])
     plots.calibration(both, hue="stage", scores=scores, curve=lambda c: c / 2, ax=ax)
     (text,) = [one.get_text() for one in ax.texts]
-    assert "uncorrected:\nECE 0.300, slope −0.50, n = 10" in text
+    assert "before: ECE 0.300, slope −0.50, n = 10" in text
     (line,) = [one for one in ax.lines if one.get_label() == "the map"]
     assert line.get_ydata()[-1] == 0.5
     assert ax.drawn[0]["hue"] == {"uncorrected": 1, "refitted": 1}

@@ -28,6 +28,7 @@ from .metrics import (
     mean_confidence,
     observed_expected_ratio,
 )
+from .peers import netcal_table
 from .planning import precision_sample_size
 from .ranking import auroc, auroc_table, auroc_test
 from .readers import ReaderInterval, mrmc_auroc, mrmc_table
@@ -99,6 +100,7 @@ __all__ = [
     "missing_table",
     "mrmc_auroc",
     "mrmc_table",
+    "netcal_table",
     "observed_expected_ratio",
     "over_models",
     "precision_sample_size",

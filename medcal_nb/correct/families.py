@@ -6,7 +6,8 @@ Resampling rows is reweighting them, so all fits of a family run together; one f
 A family is one object and one call of :func:`register`; lists and help follow.
 """
 
-from collections.abc import Callable
+import warnings
+from collections.abc import Callable, Iterable
 from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from io import StringIO
@@ -163,6 +164,29 @@ def _netcal(kind: str) -> Family:
         fit=fit,
         apply=apply,
     )
+
+
+def installed_maps(names: Iterable[str]) -> list[str]:
+    """The maps of these names that can be fitted here; those of a package that lacks are left out.
+
+    Warns
+    -----
+    UserWarning
+        Naming those left out, and what they need.
+
+    Examples
+    --------
+    >>> installed_maps(["platt", "isotonic"])
+    ['platt', 'isotonic']
+    """
+    there = []
+    for name in names:
+        try:
+            family(name)
+            there.append(name)
+        except MedcalError as error:
+            warnings.warn(f"left out: {error}", stacklevel=2)
+    return there
 
 
 def fit_smoothed(

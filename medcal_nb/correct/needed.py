@@ -50,7 +50,7 @@ def label_draws(
 
         - model, strategy, draw
         - labels: how many answers of the target were labelled
-        - map: "refitted" on these; "constant", their accuracy for every answer; "transferred",
+        - stage: "refitted" on these; "constant", their accuracy for every answer; "transferred",
           fitted on the source, whatever the labels
         - brier: on the other half
         - n: answers of the target
@@ -66,7 +66,7 @@ def label_draws(
     >>> answers = example_answers(900, strategies=["verbalized"])
     >>> sides = answers.query("domain == 'general'"), answers.query("domain == 'medical'")
     >>> draws = label_draws(*sides, sizes=[20, 100], n_draws=5, rng=np.random.default_rng(0))
-    >>> draws.groupby(["labels", "map"])["brier"].mean().round(2).to_list()
+    >>> draws.groupby(["labels", "stage"])["brier"].mean().round(2).to_list()
     [0.27, 0.25, 0.28, 0.25, 0.23, 0.28]
     """
     rows = []
@@ -87,7 +87,7 @@ def label_draws(
                 given = {"refitted": refitted(c), "constant": own[1].mean()}
                 given["transferred"] = transferred(c)
                 for name, confidence in given.items():
-                    row = {"draw": draw, "labels": labels, "map": name}
+                    row = {"draw": draw, "labels": labels, "stage": name}
                     brier = ((confidence - y) ** 2).mean()
                     rows.append(key | row | {"brier": brier, "n": len(judge)})
     return pd.DataFrame(rows)
@@ -115,17 +115,17 @@ def label_table(draws: pd.DataFrame) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        One row per model, strategy, map and size: model, strategy, map, labels, n, brier with
+        One row per model, strategy, map and size: model, strategy, stage, labels, n, brier with
         _low, _high (2.5 and 97.5 % of the draws).
 
     Examples
     --------
     >>> draws = pd.DataFrame({"model": "m", "strategy": "s", "draw": [0, 1], "labels": 20})
-    >>> draws = draws.assign(map="constant", brier=[0.2, 0.3], n=100)
+    >>> draws = draws.assign(stage="constant", brier=[0.2, 0.3], n=100)
     >>> label_table(draws)[["labels", "brier"]].round(2).to_numpy().tolist()
     [[20.0, 0.25]]
     """
-    keys = ["model", "strategy", "map", "labels", "n"]
+    keys = ["model", "strategy", "stage", "labels", "n"]
     brier = draws.groupby(keys, sort=False, observed=True)["brier"]
     table = brier.mean().to_frame()
     table["brier_low"] = brier.quantile(0.025)
@@ -168,7 +168,7 @@ def labels_needed_table(draws: pd.DataFrame) -> pd.DataFrame:
         ["model", "strategy", "n"], sort=False, observed=True
     ):
         names = dict(zip(("model", "strategy", "n"), key, strict=True))
-        wide = part.pivot(index=["draw", "labels"], columns="map", values="brier")
+        wide = part.pivot(index=["draw", "labels"], columns="stage", values="brier")
         for rival in RIVALS:
             gain = (wide[rival] - wide["refitted"]).unstack("labels")
             each = [_first(one) for _, one in gain.iterrows()]

@@ -38,14 +38,14 @@ CURVE = """Accuracy at each confidence that at least 1 % of the answers carry, o
 twentieth of the scale where values are many; 95 % CIs. Dashed: calibrated. Grey bar: from mean
 confidence down to accuracy. Below: share of the answers at each confidence, the correct ones
 filled."""
-METRICS = """Overconfidence, in percentage points: mean confidence minus accuracy
-(calibration-in-the-large), of numbers before rounding. Slope: 1 is ideal, below it confidences are
-too extreme. ECE: 15 bins of equal width; beside it that of a perfect forecaster with these
+METRICS = """Overconfidence, in percentage points: mean confidence minus accuracy (calibration-
+in-the-large), of numbers before rounding. Slope: 1 is ideal, below it confidences are too
+extreme. ECE: 15 bins of equal width; beside it that of a perfect forecaster with these
 confidences and this n, answers independent. Brier skill score: 1 − Brier score / that of giving
 every answer the accuracy; below 0 confidence is worse than that one number. AUROC: chance that a
-correct answer carries more confidence than a wrong one; 0.5 is none. AURC: area under the risk–coverage
-curve, lower is better. O:E, intercept
-and errors at ≥ 90 % confidence: tables/performance.csv."""
+correct answer carries more confidence than a wrong one; 0.5 is none. AURC: area under the
+risk–coverage curve, lower is better. O:E, intercept and errors at ≥ 90 % confidence:
+tables/performance.csv."""
 QUOTED = {
     "brier": "Brier score",
     "brier_skill": "Brier skill score over giving every answer the accuracy",
@@ -62,7 +62,8 @@ control, between data sets of the source: without them a loss on the target cann
 from that on any other data set."""
 RECALIBRATED = """Platt scaling fitted on the answers' own labels, cross-fitted: each answer by a
 map that has not seen its image. Change: Brier score recalibrated minus uncorrected, below 0 it
-gains; 95 % CIs by {unit}, of these maps. An entry of answers on fewer than five images is left out."""
+gains; 95 % CIs by {unit}, of these maps. An entry of answers on fewer than five images is left
+out."""
 RISK_COVERAGE = """Answers are retained from the most confident downwards: share wrong of those
 retained, over the share of all answers that is retained. AURC above is the mean of the curve over
 all numbers of answers with a confidence, answers of one confidence in random order. What is read

@@ -26,7 +26,8 @@ from medcal_nb.report import write_report
 ROOT = Path(__file__).resolve().parents[1]
 #: modules of medcal_nb by the page that holds their functions, in the order in which they are read
 API = {
-    "metrics": "measure.metrics measure.binned measure.corp measure._check",
+    "metrics": "measure.metrics measure.binned measure.smooth measure.peers measure.corp "
+    "measure._check",
     "tables": "measure.tables measure.registry measure.checked measure.example",
     "intervals": "measure.inversion measure.intervals measure.resampling measure.planning",
     "auroc": "measure.ranking measure.readers",
@@ -36,7 +37,7 @@ API = {
     "decisions": "measure.decisions measure.rows",
     "groups": "measure.groups measure.trend measure.beside measure.heterogeneity",
     "maps": "correct.maps correct.crossfit correct.families",
-    "transfer": "correct.transfer correct.transfer_tables",
+    "transfer": "correct.transfer correct.transfer_tables correct.needed",
     "ensembles": "correct.ensemble correct.ablation",
     "answers": "answers.load answers.log answers.select answers.undecided tables.sources",
     "asking": "ask.run ask.about ask.models ask.strategy",

@@ -34,8 +34,11 @@ def expected_cost_table(
     that of Chow. At the threshold, where a check costs what it saves, the answer is kept;
     confidences within 1e-6 of it are at it. Checking all costs 1; checking none
     costs R times the error rate. A decision curve shows the same at the threshold probability of
-    an error :math:`p_t = 1 / R`: its net benefit is what deferring saves against checking none,
-    divided by :math:`R (1 - p_t)`.
+    an error :math:`p_t = 1 / R`. Its net benefit, errors caught minus needless checks at their
+    odds, is what deferring saves against checking none, divided by R − 1:
+
+    .. math:: \frac{n_\mathrm{deferred, wrong}}{n}
+       - \frac{n_\mathrm{deferred, right}}{n} \frac{p_t}{1 - p_t}
 
     Parameters
     ----------
@@ -61,6 +64,8 @@ def expected_cost_table(
         - checking_all: 1
         - checking_none: with _low, _high
         - saving: of deferring, against the cheaper of checking all and none, with _low, _high
+        - net_benefit: of deferring, with _low, _high; that of checking none is 0
+        - net_benefit_all: of checking all
 
     Raises
     ------
@@ -230,6 +235,8 @@ def _costs(
     wrong_deferred = wrong * deferred
     of_deferring = [(deferred, 1.0), (wrong_kept, ratio)]
     of_none = [(wrong, ratio)]
+    odds = 1 / (ratio - 1)
+    benefit = [(wrong_deferred, 1.0), (deferred - wrong_deferred, -odds)]
     # checking none costs less than checking all, or not
     saved = [(deferred, -1.0), (wrong_deferred, ratio)]
     base = 0.0
@@ -237,10 +244,12 @@ def _costs(
         saved = [(deferred, -1.0), (wrong_kept, -ratio)]
         base = 1.0
     row = {"deferred": deferred.mean(), "checking_all": 1.0}
+    row |= {"net_benefit_all": wrong.mean() - odds * (1 - wrong.mean())}
     for name, terms, start in (
         ("deferring", of_deferring, 0.0),
         ("checking_none", of_none, 0.0),
         ("saving", saved, base),
+        ("net_benefit", benefit, 0.0),
     ):
         found = shares_interval(terms, images, level)
         row[name] = start + found.estimate

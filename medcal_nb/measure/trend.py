@@ -16,13 +16,18 @@ LEAST_GROUPS = 6
 #: The least share of the spread of accuracies that is not the noise of few questions.
 LEAST_RELIABILITY = 0.5
 _TINY = 1e-9
-_ESTIMATES = ["reliability", "accuracy_slope_as_measured"]
-for _name in ("accuracy_slope", "offset"):
-    _ESTIMATES += [_name, f"{_name}_low", f"{_name}_high"]
+_ESTIMATES = ["accuracy_slope", "accuracy_slope_low", "accuracy_slope_high"]
+_ESTIMATES += ["offset", "offset_low", "offset_high"]
+_ESTIMATES += ["accuracy_slope_as_measured", "reliability"]
 
 
 def group_means(
-    graded: pd.DataFrame, value: str, group: str, *, kind: str | None = None
+    graded: pd.DataFrame,
+    value: str,
+    group: str,
+    *,
+    kind: str | None = None,
+    level: float = 0.95,
 ) -> pd.DataFrame:
     """Mean of a number and accuracy of each group of answers, and how sure both are.
 
@@ -37,6 +42,8 @@ def group_means(
         Its values are the groups (subject).
     kind : str, optional
         Column that says what kind a group is of (domain); a group of two kinds is two groups.
+    level : float
+        Of the interval.
 
     Returns
     -------
@@ -46,7 +53,7 @@ def group_means(
         - the `group` column; where kinds are asked for, theirs before it
         - n, n_images: answers and images
         - accuracy: share of right answers
-        - the `value` column: its mean
+        - the `value` column: its mean, with _low, _high: Student's t by image
         - accuracy_var, covariance: of the two means, by image; NaN for a single image
 
     Examples
@@ -57,22 +64,29 @@ def group_means(
     [['general', 200, 0.76, 0.77], ['medical', 200, 0.56, 0.76]]
     """
     columns = [group] if kind is None else [kind, group]
+    graded = graded.dropna(subset=[value, "correct", *columns])
+    image, _ = pd.factorize(image_labels(graded))
     rows = []
-    for key, part in parts_by(
-        graded.dropna(subset=[value, "correct", *columns]), columns
-    ):
+    for key, part in parts_by(graded.assign(_image=image), columns):
         right = part["correct"].to_numpy(float)
         number = part[value].to_numpy(float)
-        images, _ = pd.factorize(image_labels(part))
+        images, _ = pd.factorize(part["_image"])
         away = np.array([right - right.mean(), number - number.mean()]) / len(part)
         # sums by image, (2, images)
         pull = np.array([np.bincount(images, weights=one) for one in away])
         n_images = pull.shape[1]
         small = n_images / (n_images - 1) if n_images > 1 else np.nan
+        half = stdtrit(n_images - 1, (1 + level) / 2) * np.sqrt(
+            small * pull[1] @ pull[1]
+        )
         row = {"n": len(part), "n_images": n_images, "accuracy": right.mean()}
-        row |= {value: number.mean(), "accuracy_var": small * (pull[0] @ pull[0])}
+        row |= {value: number.mean()}
+        row |= {f"{value}_low": number.mean() - half}
+        row |= {f"{value}_high": number.mean() + half}
+        row |= {"accuracy_var": small * (pull[0] @ pull[0])}
         rows.append(key | row | {"covariance": small * (pull[0] @ pull[1])})
-    return pd.DataFrame(rows)
+    names = ["n", "n_images", "accuracy", value, f"{value}_low", f"{value}_high"]
+    return pd.DataFrame(rows, columns=[*columns, *names, "accuracy_var", "covariance"])
 
 
 def accuracy_trend_table(
@@ -137,14 +151,15 @@ def accuracy_trend_table(
         - n_groups, n_compared: groups, and those that are not of the reference
         - n: answers
         - share_missing: of graded answers, the share that has no number
-        - accuracy_min, accuracy_max, value_min, value_max: of groups, as they are
-        - reliability: share of the spread of accuracies (within kinds) that is not noise
         - accuracy_slope: with _low, _high; NaN where the reliability is below 0.5, and with fewer
           than 6 groups
-        - accuracy_slope_as_measured: by least squares, with the noise in it
-        - slope_min, slope_max: of the slopes within one level of `within` each; with `within`
         - offset: of groups not of the reference, at equal accuracy, with _low, _high; NaN without
           `kind`, the ends also where a kind has a single group
+        - accuracy_slope_as_measured: by least squares, with the noise in it
+        - reliability: share of the spread of accuracies (within kinds) that is not noise
+        - accuracy_min, accuracy_max, value_min, value_max: of groups, as they are
+        - slope_min, slope_median, slope_max: of the slopes in each level of `within` by itself;
+          with `within`
 
     Raises
     ------
@@ -183,19 +198,20 @@ def accuracy_trend_table(
         row["n_compared"] = int(means["compared"].sum())
         row["n"] = int(means["n"].sum())
         row["share_missing"] = asked[value].isna().mean()
+        ranges = {}
         for name, column in (("accuracy", "accuracy"), ("value", value)):
-            row[f"{name}_min"] = means[column].min()
-            row[f"{name}_max"] = means[column].max()
+            ranges[f"{name}_min"] = means[column].min()
+            ranges[f"{name}_max"] = means[column].max()
         for column in levels:
             alone = pd.DataFrame(
                 trend(_means(one, value, keys, least), value, level)
                 for _, one in parts_by(part, column)
             )
-            row["slope_min"] = alone["accuracy_slope"].min()
-            row["slope_max"] = alone["accuracy_slope"].max()
+            for name in ("min", "median", "max"):
+                ranges[f"slope_{name}"] = alone["accuracy_slope"].agg(name)
             levelled = _levelled(part.merge(means[keys]), value, column)
             means = _means(levelled, value, keys, least)
-        rows.append(key | row | trend(means, value, level))
+        rows.append(key | row | trend(means, value, level) | ranges)
     return pd.DataFrame(rows)
 
 

@@ -41,7 +41,7 @@ coverage: $(STAMP) ## run the tests without browsers, and print which lines none
 	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile --ignore tests/browser \
 	  --cov medcal_nb --cov-report term-missing:skip-covered
 
-test-processors: $(STAMP) ## run the study under an older instruction set too, and compare every published byte
+test-processors: $(STAMP) ## run the study under an older instruction set, and compare it with what is published (minutes)
 	MEDCAL_PROCESSORS=1 $(BIN)/python -m pytest tests/notebooks/test_processors.py
 
 test-clusters: $(STAMP) $(SNAKE)/.installed ## run the study's graph for clusters by Snakemake (its own environment)

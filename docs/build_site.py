@@ -28,7 +28,7 @@ ROOT = Path(__file__).resolve().parents[1]
 #: modules of medcal_nb by the page that holds their functions, in the order in which they are read
 API = {
     "metrics": "measure.metrics measure.binned measure.corp measure._check",
-    "tables": "measure.tables measure.registry measure.example",
+    "tables": "measure.tables measure.registry measure.checked measure.example",
     "intervals": "measure.inversion measure.intervals measure.resampling measure.planning",
     "auroc": "measure.ranking measure.readers",
     "selective": "measure.selective",
@@ -39,8 +39,8 @@ API = {
     "maps": "correct.maps correct.crossfit correct.families",
     "transfer": "correct.transfer correct.transfer_tables",
     "ensembles": "correct.ensemble correct.ablation",
-    "answers": "answers.load answers.log answers.tables answers.select answers.undecided",
-    "asking": "ask.run ask.models ask.strategy",
+    "answers": "answers.load answers.log answers.select answers.undecided tables.sources",
+    "asking": "ask.run ask.about ask.models ask.strategy",
     "methods": "ask.strategies",
     "plots": "plots",
     "notebook": "notebook",

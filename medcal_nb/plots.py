@@ -20,6 +20,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.transforms import ScaledTranslation
 
 from medcal_nb.labels import AXES, BETTER, FILLS, LOOKS, MODELS, UNITS, label_of
 
@@ -46,9 +47,10 @@ _FURTHER_MODELS = ("#B71C1C", "#00A0B0", "#7C4DFF", "#D81B60", "#5D4037", "#3771
 _FURTHER = ("#52606D", "#E69F00", "#56B4E9", "#A6611A", "#A0A0A0", "#1F3A5F", "#6B8E23")
 _MARKS = "osD^vPX<>"
 _MARKS_OF_MODELS = "PX*<>h"
-_FILLS = ("full", "none", "left", "right", "top", "bottom")
+_FILLS = ("full", "none")
 _FAR = 1e3  # beyond any axis
 _SMALL = 6.5  # points, of numbers beside marks
+_ASIDE = 2.2  # points, between marks of two lines at one place
 #: What a bar is, in a key.
 INTERVAL = "95 % CI"
 
@@ -143,9 +145,8 @@ def forest(
     value, label, hue : str
         Columns: the estimate, the row it stands in, its colour and mark.
     fill : str, optional
-        Column whose levels are how a mark is filled, by `FILLS` of labels.toml where it has
-        them: of ``conclusion`` whole is shown, open is not. From the seventh level on they are
-        told apart by their place alone.
+        Column whose levels are how a mark is filled: the first whole, the second open. Of a
+        ``conclusion`` whole is shown, open is not (`FILLS`), and its words stand at the right.
     lane : str, optional
         Column whose levels stand below each other in a row; those of hue and fill if not given.
     base : str, optional
@@ -190,7 +191,8 @@ def forest(
                 label=label_of(level, hue) if is_named else None,
                 elinewidth=1,
             )
-    if fill:
+    is_written = _is_conclusion(kinds)
+    if fill and not is_written:
         for kind, style in kinds.items():
             ax.plot([], [], "o", color=INK, fillstyle=style, label=label_of(kind))
     if base:
@@ -198,7 +200,8 @@ def forest(
         ends = place - height, place + height
         ax.vlines(floor, *ends, color=INK, lw=1.1, zorder=1.5)
         ax.plot([], [], "|", color=INK, ms=9, mew=1.1, label=label_of(base))
-    _write_beside(ax, table, value, label=label, n=n, place=place)
+    words = table[fill] if is_written else None
+    _write_beside(ax, table, value, label=label, n=n, words=words, place=place)
     _mark(ax, reference or {})
     for key, end in (margin or {}).items():
         ax.set_xlim(ax.get_xlim())  # which the shade must not widen
@@ -257,7 +260,13 @@ def lines(
     """
     ax = ax or plt.gca()
     kinds = _kinds(table, fill)
-    for level, rows, colour, mark in _levels(table, hue):
+    levels = _levels(table, hue)
+    places = [frozenset(rows[x]) for _, rows, _, _ in levels]
+    # marks at the same places stand side by side, so that none hides another's interval
+    step = _ASIDE if len(set(places)) == 1 else 0
+    for i, (level, rows, colour, mark) in enumerate(levels):
+        aside = step * (i - (len(levels) - 1) / 2) / 72
+        moved = ScaledTranslation(aside, 0, ax.get_figure().dpi_scale_trans)
         for k, (kind, style) in enumerate(kinds.items()):
             part = rows[rows[fill] == kind] if fill else rows
             part = part.sort_values(x, kind="stable")
@@ -269,8 +278,14 @@ def lines(
                 fillstyle=style,
                 color=colour,
                 elinewidth=0.8,
+                transform=ax.transData + moved,
                 label=label_of(level, hue) if hue and k == 0 else None,
             )
+    for end in (y, f"{y}_low", f"{y}_high"):
+        # matplotlib takes no limits from what was moved
+        if end in table:
+            ax.update_datalim(table[[x, end]].to_numpy(float))
+    ax.autoscale_view()
     if fill:
         for kind, style in kinds.items():
             dash = "-o" if style == "full" else "--o"
@@ -461,9 +476,11 @@ def title_and_key(
             keys.setdefault(names.get(name, name), alone)
     has_bars = any(part.has_xerr or part.has_yerr for part in _bars(fig))
     if has_bars and not any(INTERVAL in name for name in keys):
-        keys[INTERVAL] = Line2D([], [], color=INK, lw=1, marker="|", ms=5)
+        bar = Line2D([], [], color=INK, lw=1, marker="|", ms=5)
+        keys[names.get(INTERVAL, INTERVAL)] = bar
     if keys:
         fig.legend(keys.values(), keys.keys(), loc="outside lower center", ncols=ncols)
+    _level_titles(fig)
 
 
 def number_of(n: pd.Series) -> str:
@@ -522,6 +539,18 @@ def stacked(
     return pd.concat(parts, ignore_index=True)
 
 
+def _level_titles(fig: Figure) -> None:
+    """Bring titles of a row of panels to one height, whatever stands below them."""
+    fig.draw_without_rendering()
+    heights = pd.Series(
+        {ax: ax.title.get_position()[1] for ax in fig.axes}, dtype=float
+    )
+    rows = [ax.get_subplotspec().rowspan.start for ax in fig.axes]
+    highest = heights.groupby(rows).transform("max")
+    for ax, height in highest[heights < highest].items():
+        ax.set_title(ax.get_title("left"), y=height)
+
+
 def _bars(fig: Figure) -> list:
     """Every estimate with its bars."""
     parts = [part for ax in fig.axes for part in ax.containers]
@@ -532,12 +561,17 @@ def _kinds(table: pd.DataFrame, fill: str | None) -> dict[object, str]:
     """How a mark of each level of fill is filled: by its name, or by its place."""
     if fill is None:
         return {None: "full"}
-    levels = [*look(table[fill])]
+    levels = [*look(table[fill].dropna())]
     kinds: dict[object, str] = {}
     for level, style in FILLS.items():
         if level in levels:
             kinds[level] = style
     return kinds or dict(zip(levels, cycle(_FILLS)))
+
+
+def _is_conclusion(kinds: Mapping[object, str]) -> bool:
+    """Whether a filling says what was concluded, which a mark then has beside it in words."""
+    return any(kind in FILLS for kind in kinds)
 
 
 def _write_beside(
@@ -547,17 +581,30 @@ def _write_beside(
     *,
     label: str,
     n: str | None,
+    words: pd.Series | None,
     place: pd.Series,
 ) -> None:
-    """The number behind each mark, right of the axes, and why there is no mark where one is not."""
+    """The number behind each mark and what was concluded of it, right of the axes.
+
+    Where there is no mark, it says why.
+    """
     small: dict[str, Any] = {"fontsize": _SMALL, "color": GREY}
     at_row: dict[str, Any] = {"xycoords": ("axes fraction", "data"), "va": "center"}
+    beside: dict[str, Any] = {"textcoords": "offset points"}
+    at_head: dict[str, Any] = {"xycoords": "axes fraction", "va": "bottom"}
     if n:
-        at_head: dict[str, Any] = {"xycoords": "axes fraction", "va": "bottom"}
-        ax.annotate(label_of(n), (1.02, 1.01), **small, **at_head)
+        ax.annotate(label_of(n), (1, 1.01), (4, 0), **beside, **small, **at_head)
         for row, number in _once(table[n], table[label], place):
             if number > 0:
-                ax.annotate(f"{number:,.0f}", (1.02, row), **small, **at_row)
+                text = f"{number:,.0f}"
+                ax.annotate(text, (1, row), (4, 0), **beside, **small, **at_row)
+    if words is not None:
+        right = 36 if n else 4  # of the numbers
+        ax.annotate(
+            label_of(words.name), (1, 1.01), (right, 0), **beside, **small, **at_head
+        )
+        for row, word in _once(words.fillna(""), table[label], place):
+            ax.annotate(word, (1, row), (right, 0), **beside, **small, **at_row)
     if "left_out" in table:
         reasons = table["left_out"].where(table[value].isna(), "")
         for row, reason in _once(reasons, table[label], place):

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from medcal_nb.labels import LATEX, UNITS, label_of
+from medcal_nb.measure.decimals import percent
 
 _BESIDE = ("_low", "_high", "_least", "_most")  # shown with the number they are of
 _TINY = 0.0001
@@ -161,23 +162,6 @@ def between(table: pd.DataFrame, column: str) -> list[str]:
     return texts
 
 
-def percent(share: float) -> str:
-    """Return a share in whole percent, or with the places that tell it from none and from all.
-
-    Examples
-    --------
-    >>> [percent(share) for share in (1.0, 0.996, 0.5, 0.0034, 1e-6, 0.0)]
-    ['100', '99.6', '50', '0.3', '< 0.01', '0']
-    """
-    number = 100 * share
-    for places in range(3):
-        text = f"{number:z.{places}f}"
-        is_exact = abs(number - float(text)) < 1e-7  # but for rounding
-        if is_exact or float(text) not in (0, 100):
-            return text
-    return "< 0.01" if number < 1 else "> 99.99"
-
-
 def estimate(
     row: pd.Series, name: str, form: str = ".2f", *, level: float = 0.95
 ) -> str:
@@ -190,8 +174,8 @@ def estimate(
     name : str
         The column.
     form : str
-        As in a format: ``.3f`` for a score, ``.0%`` for a share of answers; ``points`` for a
-        difference of shares.
+        As in a format: ``.3f`` for a score; ``percent`` for a share of answers; ``points`` for
+        a difference of shares.
     level : float
         Of the interval.
 
@@ -211,11 +195,11 @@ def estimate(
         unit = " percentage points"
     texts = []
     for number in numbers:
-        text = f"{percent(number)}%" if form == ".0%" else format(number, form)
+        text = f"{percent(number)}%" if form == "percent" else format(number, form)
         texts.append(text)
     value, *ends = texts
     interval = " to ".join(ends)
-    interval = f"{level:.0%} CI {interval}"
+    interval = f"{percent(level)}% CI {interval}"
     return typeset(f"{value}{unit} ({interval})")
 
 

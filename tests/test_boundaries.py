@@ -17,7 +17,7 @@ MODULES = sorted(PACKAGE.rglob("*.py"))
 FLOORS = (
     {"errors", "labels"},
     {"files", "measure", "words"},
-    {"logs", "wording"},
+    {"logs", "tables", "wording"},
     {"correct", "answers", "datasets"},
     {"ask"},
     {"plots", "notebook"},

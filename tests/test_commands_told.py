@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import typer
 
+from medcal_nb.ask.about import choose_methods
 from medcal_nb.ask.strategies import choose_strategies
 from medcal_nb.cli import app
 from medcal_nb.datasets import dataset_names
@@ -41,6 +42,8 @@ def test_command_and_options_are_known(place, line):
     assert used <= options | {"--help"}
     values = dict(itertools.pairwise(words))
     if "--methods" in values and values["--methods"] not in ("all", "…"):
-        assert choose_strategies(values["--methods"])
-    if words[0] == "ask" and "--dataset" in values and values["--dataset"] != "D":
+        choose = choose_methods if "--about" in values else choose_strategies
+        assert choose(values["--methods"])
+    own = ("D", "mine.csv")
+    if words[0] == "ask" and values.get("--dataset", "D") not in own:
         assert values["--dataset"] in dataset_names()

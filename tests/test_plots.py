@@ -107,10 +107,34 @@ def test_the_filling_of_a_mark_is_its_conclusion_and_needs_no_place_of_its_own()
         for y in bars.lines[0].get_ydata():
             fills[FIVE[int(y)]] = bars.lines[0].get_fillstyle()
     assert [*fills.values()].count("none") == 3
-    assert [fills[FIVE[0]], fills[FIVE[1]]] == ["full", "left"]
-    # rows bear the models' names; a key says what a filling means
-    keys = ["better", "worse", "no difference shown"]
-    assert ax.get_legend_handles_labels()[1] == keys
+    assert [fills[FIVE[0]], fills[FIVE[1]]] == ["full", "full"]
+    # rows bear the models' names, and what was concluded stands beside them
+    assert [text.get_text() for text in ax.texts] == [
+        "conclusion",
+        *table["conclusion"],
+    ]
+    assert ax.get_legend_handles_labels()[1] == []
+    plt.close("all")
+
+
+def test_titles_of_a_row_are_level_and_marks_at_one_place_stand_side_by_side():
+    table = pd.DataFrame({"model": FIVE[:2], "confidence": 0.5, "accuracy": 0.5})
+    table = table.assign(accuracy_low=0.4, accuracy_high=0.6)
+    with plt.style.context(plots.STYLE):
+        fig, (left, right) = plt.subplots(1, 2)
+        line = {"half": 0.5}
+        plots.forest(table, "accuracy", label="model", reference=line, ax=left)
+        plots.lines(table, "confidence", "accuracy", hue="model", ax=right)
+        for ax in (left, right):
+            ax.set_title("a title")
+        plots.title_and_key(fig, "Two panels")
+        fig.canvas.draw()
+        first, second = (ax._left_title.get_window_extent() for ax in (left, right))
+        assert first.y0 == second.y0
+        marks = [bars.lines[0] for bars in right.containers]
+        places = [mark.get_transform().transform((0.5, 0.5)) for mark in marks]
+        assert 2 < (places[1] - places[0])[0] * 72 / fig.dpi < 3
+        assert right.dataLim.intervalx.tolist() == [0.5, 0.5]
     plt.close("all")
 
 

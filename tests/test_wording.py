@@ -1,10 +1,18 @@
 """How numbers are written: what a reader sees of them, and what a file holds."""
 
+import re
+
 import numpy as np
 import pandas as pd
 import pytest
 
+from medcal_nb.run import ROOT
 from medcal_nb.wording import between, estimate, percent, rounded, show
+
+#: A format that writes 99.6 % as 100 %.
+ROUNDS_TO_ALL = re.compile(r"\.\d%|\{100 \* [^}]*f\} ?%")
+SOURCES = [*ROOT.glob("medcal_nb/**/*.py"), *ROOT.glob("notebooks/*.ipynb")]
+SOURCES += [*ROOT.glob("docs/*.py")]
 
 
 @pytest.mark.parametrize("n", [1, 3, 250, 1_000, 4_549, 100_000])
@@ -25,10 +33,22 @@ def test_every_way_to_write_a_share_tells_it_from_none_and_all():
     assert show(table).to_numpy().tolist() == [["99.6 % [98, 99.9]", "0.3 to 99.6 %"]]
     assert between(table, "accuracy_bounds") == ["0.3 to 99.6 %"]
     assert (
-        estimate(table.iloc[0], "accuracy", ".0%") == "99.6 % (95 % CI 98 % to 99.9 %)"
+        estimate(table.iloc[0], "accuracy", "percent")
+        == "99.6 % (95 % CI 98 % to 99.9 %)"
     )
     tiny = pd.DataFrame({"accuracy": [1e-7, 0.0]})
     assert show(tiny)["accuracy"].tolist() == ["< 0.01 %", "0 %"]
+
+
+def test_no_share_is_written_by_a_format_that_rounds_it_to_none_or_all():
+    assert len(SOURCES) > 150
+    assert ROUNDS_TO_ALL.search('f"{share:.0%}"')
+    assert ROUNDS_TO_ALL.search('f"{100 * share:.0f} %"')
+    lines = {}
+    for path in SOURCES:
+        by_format = ROUNDS_TO_ALL.findall(path.read_text("utf-8"))
+        lines |= {path.name: by_format} if by_format else {}
+    assert lines == {}
 
 
 def test_numbers_that_differ_by_rounding_are_written_alike(rng):

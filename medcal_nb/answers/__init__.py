@@ -1,11 +1,11 @@
 """What came back: answers of recorded studies, of any file, and of a model that is being asked."""
 
-from medcal_nb.answers.columns import ANSWER_COLUMNS, GRADED_COLUMNS
 from medcal_nb.answers.load import in_order, load_answers, read_answers
-from medcal_nb.answers.log import AnswerLog
+from medcal_nb.answers.log import AnswerLog, is_log
 from medcal_nb.answers.select import select
-from medcal_nb.answers.tables import is_log, without_formulas, write_table
 from medcal_nb.answers.undecided import with_bounds, write_undecided
+from medcal_nb.tables import without_formulas, write_table
+from medcal_nb.tables.columns import ANSWER_COLUMNS, GRADED_COLUMNS
 
 __all__ = [
     "ANSWER_COLUMNS",

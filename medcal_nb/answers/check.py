@@ -11,7 +11,14 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from medcal_nb.answers.columns import (
+from medcal_nb.answers.recognise import (
+    LEAST,
+    OWN,
+    Recognised,
+    sample_of,
+)
+from medcal_nb.errors import MedcalError
+from medcal_nb.tables.columns import (
     ANSWER_COLUMNS,
     ANSWER_KEY,
     COLUMNS,
@@ -25,14 +32,7 @@ from medcal_nb.answers.columns import (
     numbers,
     refuse,
 )
-from medcal_nb.answers.recognise import (
-    LEAST,
-    OWN,
-    Recognised,
-    plain_column,
-    sample_of,
-)
-from medcal_nb.errors import MedcalError
+from medcal_nb.tables.match import plain_column
 from medcal_nb.words import NOTHING, grade_table, scale_of, yes_no
 
 #: What is assumed of answers where no column says it; a data set is called as its file.

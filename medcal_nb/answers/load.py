@@ -13,16 +13,7 @@ from medcal_nb.answers.check import (
     checked,
     refuse_contradictions,
 )
-from medcal_nb.answers.columns import (
-    ANSWER_COLUMNS,
-    ANSWER_KEY,
-    NAMES,
-    PERSON,
-    RULE,
-    TEXT,
-    of_file,
-)
-from medcal_nb.answers.log import AnswerLog
+from medcal_nb.answers.log import AnswerLog, is_log
 from medcal_nb.answers.recognise import (
     COLUMN_OR_VALUE,
     LEAST,
@@ -35,12 +26,22 @@ from medcal_nb.answers.recognise import (
 )
 from medcal_nb.answers.recorded import load_recorded, old_names, recorded_names, typed
 from medcal_nb.answers.samples import one_answer_an_item
-from medcal_nb.answers.tables import is_log, read_source, table_of
 from medcal_nb.answers.together import OF_FILE, together
+from medcal_nb.answers.typed import about_vendor, fill_from_decisions
 from medcal_nb.answers.undecided import with_grades
 from medcal_nb.errors import MedcalError, check_known, did_you_mean
 from medcal_nb.files import FROM_A_CLONE, PathLike
 from medcal_nb.logs import Log, at, detect
+from medcal_nb.tables import read_source, table_of
+from medcal_nb.tables.columns import (
+    ANSWER_COLUMNS,
+    ANSWER_KEY,
+    NAMES,
+    PERSON,
+    RULE,
+    TEXT,
+    of_file,
+)
 from medcal_nb.words import grade_table, options_of
 
 
@@ -108,7 +109,8 @@ def load_answers(source: PathLike | list[PathLike], **how: Any) -> pd.DataFrame:
         hint = did_you_mean(name, recorded) if recorded else f"; {FROM_A_CLONE}"
         raise MedcalError(f"{name}: no such file, and no recorded answers{hint}")
     answers = typed(read_answers(source, **how))
-    assumed = answers.attrs["assumed"] + old_names(answers) + _missing(answers)
+    assumed = answers.attrs["assumed"] + old_names(answers)
+    assumed += about_vendor(answers) + _missing(answers)
     table = one_answer_an_item(answers, name).drop(columns="sample", errors="ignore")
     table.attrs = answers.attrs | {"assumed": assumed}
     return table
@@ -190,6 +192,7 @@ def read_answers(
             found = _of_tool(raw, {*columns}, scale, is_named=bool(grade))
         else:
             found = recognise(raw, columns, scale=scale)
+            fill_from_decisions(found)
             check_enough(found, ungraded=ungraded)
         answers = checked(
             found.table,

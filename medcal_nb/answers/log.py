@@ -16,10 +16,10 @@ from typing import Any
 import pandas as pd
 
 from medcal_nb.answers.check import checked
-from medcal_nb.answers.columns import ANSWER_COLUMNS, KEY, as_json, each, of_file
-from medcal_nb.answers.tables import table_of
 from medcal_nb.errors import MedcalError
 from medcal_nb.files import PathLike, require_file
+from medcal_nb.tables import table_of
+from medcal_nb.tables.columns import ANSWER_COLUMNS, KEY, as_json, each, of_file
 
 _APPLICATION_ID = 0x4D43414D  # marks the file as ours, and its form as this one
 BUSY_SECONDS = 30.0
@@ -48,6 +48,17 @@ _REMEDIES = {
     "malformed|decode|corrupt": _DAMAGED,
     "not a database|no such table|no such column": _FOREIGN,
 }
+
+
+def is_log(path: PathLike) -> bool:
+    """True for a name that ends as those of answers logs do: .sqlite, .sqlite3 or .db.
+
+    Examples
+    --------
+    >>> is_log("answers.sqlite"), is_log("answers.csv")
+    (True, False)
+    """
+    return Path(path).suffix.lower() in (".sqlite", ".sqlite3", ".db")
 
 
 class AnswerLog(contextlib.AbstractContextManager):

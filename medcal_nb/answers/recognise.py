@@ -1,15 +1,13 @@
 """Which column of somebody's table is which of ours, where that is plain; else it is asked."""
 
-import re
-import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from string import ascii_uppercase
 from typing import Any
 
 import pandas as pd
 
-from medcal_nb.answers.columns import (
+from medcal_nb.errors import MedcalError
+from medcal_nb.tables.columns import (
     KNOWN,
     NAMES,
     RIGHT,
@@ -18,7 +16,14 @@ from medcal_nb.answers.columns import (
     columns_of,
     flags,
 )
-from medcal_nb.errors import MedcalError, did_you_mean
+from medcal_nb.tables.match import (
+    lacking,
+    match_columns,
+    option_columns,
+    options_by_letter,
+    plain_column,
+)
+from medcal_nb.wording import percent
 from medcal_nb.words import grade_table, is_nothing, options_of, read_replies
 
 #: Ours that are a column where the table has one of the name, else one value for all rows.
@@ -39,8 +44,6 @@ OWN = "as read: "
 _OF_MODELS = ("_confidence", "_conf", "_correct", "_answer", "_prediction")
 _ANSWERS = frozenset(KNOWN["grades"]["answers"].split())
 _NUMBER = r"\s*[+-]?[\d.,]+(?:[eE][+-]?\d+)?\s*%?\s*"
-#: A column of one option of each question.
-_OPTION_COLUMN = re.compile(r"([A-Z])|(?i:(?:option|opt|choice)s?[ _.]?([a-z]))")
 _MOST_WORDS = 50
 _MOST_LOOKED_AT = 5000
 
@@ -80,19 +83,6 @@ class Recognised:
         return self.taken.get("confidence", "").startswith(OWN)
 
 
-def plain_column(name: object) -> str:
-    """A column's name in small letters without accents, its words joined by ``_``.
-
-    Examples
-    --------
-    >>> plain_column("Konfidenz (%)"), plain_column("isCorrect")
-    ('konfidenz', 'is_correct')
-    """
-    text = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", str(name)).casefold()
-    text = re.sub(r"[\u0300-\u036f]", "", unicodedata.normalize("NFKD", text))
-    return re.sub(r"[^a-z0-9]+", "_", text).strip("_")
-
-
 def recognise(
     raw: pd.DataFrame,
     named: Mapping[str, str],
@@ -121,7 +111,7 @@ def recognise(
     """
     for ours, theirs in named.items():
         if theirs and theirs not in raw and ours not in COLUMN_OR_VALUE:
-            raise _lacking(f"no column '{theirs}', which was named", theirs, raw)
+            raise lacking(f"no column '{theirs}', which was named", theirs, raw)
     found = Recognised(
         table=raw,
         taken={},
@@ -138,23 +128,10 @@ def recognise(
 def _by_name(found: Recognised, named: Mapping[str, str]) -> None:
     """Take each of ours from the column that is named, or called, so; a value is for all rows."""
     raw = found.table
+    found.taken |= match_columns(raw, NAMES, named, _fits)
     for ours, theirs in named.items():
-        if theirs in raw:
-            found.taken[ours] = theirs
-        elif theirs:
+        if theirs and theirs not in raw:
             found.add(ours, theirs)
-    free = [name for name in raw if name not in found.taken.values()]
-    for ours in NAMES:
-        candidates = [] if ours in named else _candidates(ours, free, raw)
-        if len(candidates) > 1:
-            names = ", ".join(map(repr, candidates))
-            raise MedcalError(
-                f"{len(candidates)} columns may be the {ours}: {names}; name one: "
-                f"{ours}={candidates[0]}, or {ours}= (nothing)"
-            )
-        if candidates:
-            found.taken[ours] = candidates[0]
-            free.remove(candidates[0])
 
 
 def check_enough(found: Recognised, *, ungraded: bool = False) -> None:
@@ -173,7 +150,7 @@ def check_enough(found: Recognised, *, ungraded: bool = False) -> None:
             "answer=COLUMN and gold=COLUMN"
         )
     if problem:
-        raise _lacking("; ".join([problem, *found.assumed]), "confidence", found.table)
+        raise lacking("; ".join([problem, *found.assumed]), "confidence", found.table)
 
 
 def _refuse_wide(raw: pd.DataFrame) -> None:
@@ -187,23 +164,6 @@ def _refuse_wide(raw: pd.DataFrame) -> None:
                 "with columns model, confidence and answer or correct (in pandas: melt, or "
                 "wide_to_long)"
             )
-
-
-def _lacking(problem: str, name: str, raw: pd.DataFrame) -> MedcalError:
-    shown = ", ".join(map(str, raw.columns[:40]))
-    near = did_you_mean(name, raw.columns)
-    return MedcalError(f"{problem}{near}; columns are {shown}")
-
-
-def _candidates(ours: str, free: list[str], raw: pd.DataFrame) -> list[str]:
-    """The columns that one of ours may be taken from: of the first line of names that has any."""
-    for line in NAMES[ours]:
-        words = line.split()
-        there = [name for name in free if plain_column(name) in words]
-        fitting = [name for name in there if _fits(ours, name, raw[name])]
-        if fitting:
-            return fitting
-    return []
 
 
 def _fits(ours: str, name: str, values: pd.Series) -> bool:
@@ -252,10 +212,10 @@ def _ask_for_gold(found: Recognised) -> None:
     share = grade_table(known)["correct"].fillna(False).mean()
     if known.empty or share <= 0.1:
         return
-    shown = f"as right answers {share:.0%}"
+    shown = f"as right answers {percent(share)}%"
     if is_grade(known["gold"]):
         right = flags(known["gold"], theirs)
-        shown = f"as grades {right.mean():.0%} are right, {shown}"
+        shown = f"as grades {percent(right.mean())}% are right, {shown}"
     raise MedcalError(
         f"column '{theirs}' holds the words of the answers: {shown}; write "
         f"correct={theirs} if it says whether an answer is right, gold={theirs} if it is the right "
@@ -273,19 +233,11 @@ def _fill_options(found: Recognised) -> None:
     """Take the options from columns A, B, C … (or option_a, option_b …) where there are such."""
     if "options" in {*found.taken, *found.named}:
         return
-    taken = {*found.taken.values()}
-    columns = {}
-    for name in found.table.columns.difference(taken, sort=False):
-        letter = _OPTION_COLUMN.fullmatch(str(name).strip())
-        if letter:
-            columns[name] = (letter[1] or letter[2]).upper()
-    letters = sorted(columns.values())
-    if len(letters) < 2 or letters != [*ascii_uppercase[: len(letters)]]:
-        return
-    table = found.table[[*columns]].rename(columns=columns)
-    table = table.astype(object).where(table.notna(), None)
-    found.add("options", table.to_dict("records"))
-    found.assumed.append(f"options from {len(letters)} columns, A to {letters[-1]}")
+    letters = option_columns(found.table, found.taken.values())
+    if letters:
+        found.add("options", options_by_letter(found.table, letters))
+        last = max(letters.values())
+        found.assumed.append(f"options from {len(letters)} columns, A to {last}")
 
 
 # --- replies -------------------------------------------------------------------------------------

@@ -15,7 +15,6 @@ import numpy as np
 import pandas as pd
 from scipy.special import softmax
 
-from medcal_nb.answers.columns import GRADED_COLUMNS, TEXT
 from medcal_nb.errors import MedcalError, check_known
 from medcal_nb.files import (
     check_shipped,
@@ -24,6 +23,7 @@ from medcal_nb.files import (
 )
 from medcal_nb.labels import MODELS
 from medcal_nb.measure.decimals import shortest_decimals
+from medcal_nb.tables.columns import GRADED_COLUMNS, TEXT
 
 
 def recorded_manifest() -> dict[str, dict[str, Any]]:

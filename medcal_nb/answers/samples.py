@@ -11,8 +11,8 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import pandas as pd
 
-from medcal_nb.answers.columns import ANSWER_KEY, columns_of
 from medcal_nb.errors import MedcalError
+from medcal_nb.tables.columns import ANSWER_KEY, columns_of
 from medcal_nb.words import answer_key
 
 #: Position of the answer's row, confidence, option probabilities or None.

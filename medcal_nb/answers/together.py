@@ -5,8 +5,8 @@ from collections.abc import Mapping
 
 import pandas as pd
 
-from medcal_nb.answers.columns import ANSWER_KEY, columns_of
 from medcal_nb.errors import MedcalError
+from medcal_nb.tables.columns import ANSWER_KEY, columns_of
 
 _ITEM = ["dataset", "item_id"]
 #: ``image_set`` of answers whose data set is called as their file: intervals depend on the images,

@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pandas as pd
 
-from medcal_nb.answers.columns import TEXT, flags, of_file, texts
-from medcal_nb.answers.tables import read_columns, write_table
 from medcal_nb.errors import MedcalError
 from medcal_nb.files import PathLike
+from medcal_nb.tables import read_columns, write_table
+from medcal_nb.tables.columns import TEXT, flags, of_file, texts
 
 #: Share of answers without a grade above which numbers are shown between their bounds.
 UNGRADED = 0.02

@@ -7,6 +7,7 @@ call                 what it asks                                 needs (in ``ba
 ===================  ===========================================  ==========================
 :class:`Generate`    a reply, greedy or sampled                   generate, sample
 :class:`Labels`      probabilities of a few allowed answers       labels
+:class:`Decide`      a typed decision: a probability an option     decisions
 :class:`Similarity`  similarity of an image with some sentences   similarity
 ===================  ===========================================  ==========================
 
@@ -23,6 +24,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 from medcal_nb.datasets import Item, open_image
+from medcal_nb.errors import MedcalError
+from medcal_nb.logs.typed import Decision
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -33,6 +36,7 @@ TURNS = "turns"
 LABELS = "labels"
 LOGPROBS = "logprobs"
 SIMILARITY = "similarity"
+DECISIONS = "decisions"
 
 #: What a model that writes can be asked for.
 WRITING = frozenset({GENERATE, SAMPLE, TURNS, LABELS, LOGPROBS})
@@ -129,6 +133,19 @@ class Similarity:
 
 
 @dataclass(frozen=True)
+class Decide:
+    """Ask for a typed decision about an image: a probability of each option, and no text.
+
+    `kind` is ``noul`` (yes or no), ``choice`` or ``score`` (levels, from the lowest).
+    """
+
+    picture: Picture
+    question: str
+    options: tuple[str, ...]
+    kind: str = "choice"
+
+
+@dataclass(frozen=True)
 class Reply:
     """A reply: text, summed log-probability of its tokens (NaN where unknown), tokens.
 
@@ -152,14 +169,31 @@ class LabelProbabilities:
 
 
 @dataclass(frozen=True)
+class Decided:
+    """A typed decision, or that the question was refused."""
+
+    decision: Decision
+    prompt_tokens: int = 0
+    model: str = ""
+
+
+@dataclass(frozen=True)
 class Failure:
     """A call that got no answer, and why; the item is reported and asked again next time."""
 
     reason: str
 
+    @classmethod
+    def of(cls, error: Exception, meaning: str = "") -> "Failure":
+        """What ended a call or a program, in a line; `meaning` says what an error stands for."""
+        if isinstance(error, MedcalError):
+            return cls(str(error))
+        line = " ".join(f"{meaning}{type(error).__name__}: {error}".split())
+        return cls(line[:300])
 
-Call: TypeAlias = Generate | Labels | Similarity
-Result: TypeAlias = Reply | LabelProbabilities
+
+Call: TypeAlias = Generate | Labels | Similarity | Decide
+Result: TypeAlias = Reply | LabelProbabilities | Decided
 #: An answer row, before it is graded.
 Row: TypeAlias = dict[str, Any]
 #: What a strategy's `ask` makes: it yields calls, is sent results, returns answer rows.
@@ -187,6 +221,8 @@ class Backend(Protocol):
         Which weights it holds, where it knows.
     provenance : dict
         Columns that stand in every row of its answers.
+    offers : list of str
+        What more was found out about it, in sentences.
     """
 
     name: str
@@ -194,6 +230,7 @@ class Backend(Protocol):
     cannot: dict[str, str]
     revision: str | None = None
     provenance: dict[str, str]
+    offers: list[str] = []  # noqa: RUF012 (never changed in place)
 
     def stream(
         self, batches: Iterable[tuple[Todo, list[Program]]]

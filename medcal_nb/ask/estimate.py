@@ -6,10 +6,10 @@ from typing import Any
 
 import pandas as pd
 
-from medcal_nb.ask.calls import Call, Generate, Similarity
+from medcal_nb.ask.calls import Call, Decide, Generate, Similarity
 from medcal_nb.ask.run import calls_of, ordered_items
 from medcal_nb.ask.strategies import choose_strategies
-from medcal_nb.ask.strategy import Plan
+from medcal_nb.ask.strategy import Plan, Strategy
 
 #: Characters of an English text to a token, as tokenizers of large models have it.
 _CHARACTERS = 4.0
@@ -26,7 +26,8 @@ class Estimate:
     requests : int
         How many requests are sent at most, each with an image; equal ones are sent once.
     at_once : int
-        How many where a server gives all samples of a question for one request.
+        How many where a server gives all samples of a question, or all typed decisions about an
+        image, for one request.
     text_tokens, image_tokens : int
         Tokens that are sent: of texts, at four characters each, and of images.
     most_new_tokens : int
@@ -51,7 +52,8 @@ class Estimate:
         requests = f"{self.requests:,} requests at most"
         if self.at_once < self.requests:
             requests += (
-                f" ({self.at_once:,} where a server gives all samples for one request)"
+                f" ({self.at_once:,} where a server gives all samples, or all decisions about an "
+                "image, for one request)"
             )
         return [
             f"{self.questions:,} questions about {self.images:,} images: {requests}",
@@ -62,7 +64,7 @@ class Estimate:
 
 def estimate(
     items: pd.DataFrame,
-    strategies: str | list[str],
+    strategies: str | list[str] | list[Strategy],
     *,
     tokens_an_image: int = 1000,
     **plan: Any,
@@ -100,22 +102,29 @@ def estimate(
     at_once = [
         call for call in sent if not (isinstance(call, Generate) and call.sample)
     ]
+    n_alone = sum(not isinstance(call, Decide) for call in at_once)
+    n_decided = sum(
+        any(isinstance(call, Decide) for call in about) for about in calls.values()
+    )
     return Estimate(
         questions=len(items),
         images=len(calls),
         requests=len(sent),
-        at_once=len(at_once),
+        at_once=n_alone + n_decided,
         text_tokens=round(sum(map(_characters, at_once)) / _CHARACTERS),
-        image_tokens=tokens_an_image * len(at_once),
+        image_tokens=tokens_an_image * (n_alone + n_decided),
         most_new_tokens=sum(_most_new(sent)),
     )
 
 
 def _characters(call: Call) -> int:
+    if isinstance(call, Decide):
+        return len(call.question) + sum(map(len, call.options))
     texts = call.texts if isinstance(call, Similarity) else call.prompt.turns
     return sum(map(len, texts))
 
 
 def _most_new(calls: Iterable[Call]) -> Iterable[int]:
     for call in calls:
-        yield call.max_new_tokens if isinstance(call, Generate) else 1
+        if not isinstance(call, Decide):
+            yield call.max_new_tokens if isinstance(call, Generate) else 1

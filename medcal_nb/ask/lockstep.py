@@ -4,7 +4,6 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from medcal_nb.ask.calls import Call, Failure, Outcome, Program, Result
-from medcal_nb.errors import MedcalError
 
 
 def run_programs(
@@ -38,7 +37,7 @@ def run_programs(
         except StopIteration as stop:
             outcomes[i] = stop.value
         except Exception as error:  # of a parser: that item's failure
-            outcomes[i] = Failure(_why(error))
+            outcomes[i] = Failure.of(error)
 
     for i in range(len(programs)):
         go_on(i, None)
@@ -55,10 +54,3 @@ def run_programs(
             else:
                 go_on(i, results)
     return [outcomes[i] for i in range(len(programs))]
-
-
-def _why(error: Exception) -> str:
-    """Return in a line what ended a program."""
-    if isinstance(error, MedcalError):
-        return str(error)
-    return " ".join(f"{type(error).__name__}: {error}".split())[:300]

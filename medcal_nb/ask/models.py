@@ -5,6 +5,7 @@ from typing import Any
 from medcal_nb.ask.backends import clip, local, served
 from medcal_nb.ask.calls import Backend
 from medcal_nb.ask.strategies import choose_strategies
+from medcal_nb.ask.strategy import Strategy
 
 
 def resolve_model(name: str, **reach: Any) -> Backend:
@@ -34,7 +35,9 @@ def resolve_model(name: str, **reach: Any) -> Backend:
     )
 
 
-def what_works(backend: Backend, strategies: str | list[str] = "all") -> list[str]:
+def what_works(
+    backend: Backend, strategies: str | list[str] | list[Strategy] = "all"
+) -> list[str]:
     """Tell in lines which elicitation methods a model can be asked, and why not the others.
 
     Parameters
@@ -58,5 +61,6 @@ def what_works(backend: Backend, strategies: str | list[str] = "all") -> list[st
             able.append(how.name)
     return [
         f"{backend.name} can be asked {', '.join(able) or 'none of these'}",
+        *backend.offers,
         *reasons,
     ]

@@ -8,6 +8,7 @@ from functools import lru_cache
 from medcal_nb.ask import calls, prompts
 from medcal_nb.ask.strategy import Plan
 from medcal_nb.datasets import Item
+from medcal_nb.logs.typed import CHOSEN
 from medcal_nb.words import parse_answer, parse_confidence
 
 #: Between the replies of several turns in the column `raw`.
@@ -151,6 +152,26 @@ def likeliest(
     shares = dict(zip(options, result.probabilities.values(), strict=True))
     best = max(shares, key=shares.__getitem__)
     return row([result], best, shares[best], probabilities=shares, sample=sample)
+
+
+def decided(result: calls.Decided) -> calls.Row:
+    """Write the row of a typed decision; a question that was refused has no answer."""
+    decision = result.decision
+    extra = {
+        "label_mass": decision.label_mass,
+        "vendor_number": decision.vendor_number,
+    }
+    known: calls.Row = {
+        name: round(p, PLACES) for name, p in extra.items() if p is not None
+    }
+    if decision.answer is None:
+        return row([result], None) | {"refused": True}
+    known |= {"confidence_from": CHOSEN}
+    shares = decision.probabilities
+    return (
+        row([result], decision.answer, decision.confidence, probabilities=shares)
+        | known
+    )
 
 
 def shown(item: Item, reply: calls.Reply) -> str:

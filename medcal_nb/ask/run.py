@@ -12,7 +12,7 @@ import zlib
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import closing
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from itertools import product
 from typing import Any
 
@@ -20,11 +20,12 @@ import pandas as pd
 from tqdm.auto import tqdm
 
 from medcal_nb.answers import AnswerLog
-from medcal_nb.answers.columns import RULE, columns_of
 from medcal_nb.ask.calls import (
     SAMPLE,
     Backend,
     Call,
+    Decide,
+    Decided,
     Failure,
     Generate,
     LabelProbabilities,
@@ -40,6 +41,8 @@ from medcal_nb.ask.strategies import choose_strategies
 from medcal_nb.ask.strategy import Plan, Strategy
 from medcal_nb.datasets import Item, iter_items
 from medcal_nb.errors import MedcalError, printable
+from medcal_nb.logs.typed import Decision
+from medcal_nb.tables.columns import RULE, columns_of
 from medcal_nb.words import is_correct
 
 #: Fields of an item that stand beside its answers.
@@ -72,14 +75,15 @@ _EXAMPLES = [
 class Summary:
     """What a run did: rows written and there before, items skipped and failed, with reasons.
 
-    `cut` counts, by method, replies that their limit of tokens ended; `others` replies of a model
-    that a server calls otherwise than the one that was asked.
+    `cut` counts, by method, replies that their limit of tokens ended, `refused` questions that were
+    refused; `others` replies of a model that a server calls otherwise than the one that was asked.
     """
 
     rows: int = 0
     done_before: int = 0
     cut: Counter = field(default_factory=Counter)
     others: Counter = field(default_factory=Counter)
+    refused: Counter = field(default_factory=Counter)
     skipped: Counter = field(default_factory=Counter)
     failed: dict[str, str] = field(default_factory=dict)
 
@@ -87,6 +91,14 @@ class Summary:
     def exit_code(self) -> int:
         """0 where nothing failed, 2 where everything did, else 1."""
         return 0 if not self.failed else 1 if self.rows else 2
+
+    def add(self, other: "Summary") -> None:
+        """Add what another run did."""
+        for one in fields(self):
+            mine = getattr(self, one.name)
+            more = getattr(other, one.name)
+            both = mine | more if one.name == "failed" else mine + more
+            setattr(self, one.name, both)
 
     def lines(self) -> list[str]:
         """Return the summary in lines for a reader."""
@@ -99,6 +111,10 @@ class Summary:
             lines.append(
                 f"{n} replies under {name} were cut by the limit of tokens: what is not whole in "
                 "them is no answer (--max-new-tokens)"
+            )
+        for name, n in self.refused.items():
+            lines.append(
+                f"{n} questions were refused under {name}: they have no answer"
             )
         for name, n in self.others.items():
             lines.append(f"{n} replies came from {name}: column answered_by")
@@ -164,6 +180,9 @@ def _example_result(call: Call) -> Result:
     """The same for every call of its kind."""
     if isinstance(call, Generate):
         return Reply("Answer: left\nConfidence: 80%", -1.0, 9, 9)
+    if isinstance(call, Decide):
+        shares = dict.fromkeys(call.options, 1 / len(call.options))
+        return Decided(Decision(call.options[0], shares))
     names = call.labels if isinstance(call, Labels) else call.texts
     return LabelProbabilities(dict.fromkeys(names, 1 / len(names)))
 
@@ -171,7 +190,7 @@ def _example_result(call: Call) -> Result:
 def ask(
     backend: Backend,
     items: pd.DataFrame,
-    strategies: str | list[str],
+    strategies: str | list[str] | list[Strategy],
     *,
     log: AnswerLog,
     batch_size: int = 64,
@@ -192,7 +211,7 @@ def ask(
         The items of one data set, a row a question: ``item_id``, ``image_id``, ``dataset``,
         ``domain``, ``modality``, ``question_type`` ("closed", "choice" or "open"), ``question``,
         ``options``, ``gold``, ``split`` and ``image`` (bytes of an image, or its path).
-    strategies : str or list of str
+    strategies : str, list of str or of Strategy
         Names, ``"a,b"`` or ``"all"``.
     log : AnswerLog
         Where answers go, one transaction per batch.
@@ -237,7 +256,7 @@ class Run:
     def __init__(
         self,
         backend: Backend,
-        strategies: str | list[str],
+        strategies: str | list[str] | list[Strategy],
         plan: Plan,
         log: AnswerLog,
     ) -> None:
@@ -291,6 +310,8 @@ class Run:
         options = row.pop("options", item.options)
         if n_cut := row.pop("n_cut"):
             self.summary.cut[name] += n_cut
+        if row.get("refused"):
+            self.summary.refused[name] += 1
         other = row.get("answered_by") or self.backend.name
         if other != self.backend.name:
             self.summary.others[other] += 1
@@ -301,5 +322,8 @@ class Run:
         by = {"strategy": name, "model": self.backend.name}
         by["run_id"] = self.run_ids[name]
         extra = self.backend.provenance | item.extra
-        by["grade_from"] = RULE
-        return extra | about | by | {"correct": correct}
+        extra.pop("about", None)  # the row says whose answer it is
+        if "image_file" in extra:  # of one's own: shown to whoever grades the answer
+            extra |= {"question": item.question, "image": extra.pop("image_file")}
+        # an answer of another model has its grade already
+        return extra | {"grade_from": RULE, "correct": correct} | about | by

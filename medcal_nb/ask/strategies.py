@@ -60,8 +60,10 @@ def strategy(
     return enter
 
 
-def choose_strategies(names: str | list[str]) -> list[Strategy]:
+def choose_strategies(names: str | list[str] | list[Strategy]) -> list[Strategy]:
     """Return the strategies named by a list or by ``"a,b"``; ``"all"`` is every one.
+
+    Strategies themselves stay as they are.
 
     Raises
     ------
@@ -78,9 +80,14 @@ def choose_strategies(names: str | list[str]) -> list[Strategy]:
     if list(names) == ["all"]:
         return list(STRATEGIES.values())
     known = STRATEGIES | APART
-    for name in names or [""]:
-        check_known(name, known, "elicitation method")
-    return [known[name] for name in dict.fromkeys(names)]
+    chosen: list[Strategy] = []
+    for one in names or [""]:
+        if isinstance(one, str):
+            check_known(one, known, "elicitation method")
+        how = known[one] if isinstance(one, str) else one
+        if how not in chosen:
+            chosen.append(how)
+    return chosen
 
 
 # --- stated: answer and confidence in words ------------------------------------------------------
@@ -301,6 +308,28 @@ def option_probability(item: Item, plan: Plan) -> Program:
     options = item.options or ()
     (result,) = yield [option_call(item, plan, options)]
     return [rows.likeliest(result, options)]
+
+
+def _kind_of_decision(item: Item) -> str:
+    """A question of yes or no, one with levels, or a choice."""
+    if {option.casefold() for option in item.options or ()} == {"yes", "no"}:
+        return "noul"
+    return "score" if item.question_type == "score" else "choice"
+
+
+@strategy(
+    family="likelihood",
+    needs=(calls.DECISIONS,),
+    source="System One and Decisions APIs 2026 (docs/decisions.md)",
+    applies=has_options,
+)
+def decision(item: Item, plan: Plan) -> Program:
+    """Nothing in words: a typed decision, which is a probability of each option."""
+    kind = _kind_of_decision(item)
+    options = tuple(item.options or ())
+    call = calls.Decide(rows.picture(item), item.question.strip(), options, kind)
+    (result,) = yield [call]
+    return [rows.decided(result)]
 
 
 P_TRUE = (

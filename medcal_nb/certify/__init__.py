@@ -5,10 +5,11 @@ pandas.
 """
 
 from .design import usual_starts
+from .ends import Certificate
 from .methods import MethodCertificates, certify_methods
 from .plan import plan_certificate
 from .retained import retained_table
-from .rule import Certificate, certify
+from .rule import certify
 from .trials import certify_table
 from .watch import watch, watch_table
 

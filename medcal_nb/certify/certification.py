@@ -9,7 +9,6 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from medcal_nb.answers.columns import of_file
 from medcal_nb.certify import MethodCertificates, certify_methods, watch
 from medcal_nb.certify import ledger as lines
 from medcal_nb.certify.ledger import Entry, Ledger
@@ -26,6 +25,7 @@ from medcal_nb.certify.sheets import (
 )
 from medcal_nb.errors import MedcalError
 from medcal_nb.files import new_file, require_file
+from medcal_nb.tables.columns import of_file
 
 #: What an end holds of each method.
 _OF_AN_END = [*METHOD, "state", "threshold", "coverage", "n_graded", "n", "errors"]

@@ -8,7 +8,6 @@ from typing import Any
 import pandas as pd
 
 from medcal_nb.answers import select
-from medcal_nb.answers.columns import of_file
 from medcal_nb.certify import ledger as lines
 from medcal_nb.certify.certification import (
     Certification,
@@ -22,6 +21,7 @@ from medcal_nb.certify.plans import altered_items, plans_on
 from medcal_nb.certify.pool import METHOD, pool_of
 from medcal_nb.errors import MedcalError
 from medcal_nb.files import require_file
+from medcal_nb.tables.columns import of_file
 
 
 def check(file: Path, answers: pd.DataFrame) -> tuple[list[str], list[str]]:

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.special import bdtr, bdtrc, betaincinv
 
+from medcal_nb.measure.decimals import percent
 from medcal_nb.measure.selective import answers_needed
 
 from .design import without_error
-
-if TYPE_CHECKING:
-    from .rule import Certificate
 
 State = Literal[
     "grading", "certified", "refuted", "not shown", "too few cases", "budget used"
@@ -24,6 +23,29 @@ REFUTED = 0.02
 #: Chance with which so many cases would show the risk.
 CHANCE = 0.8
 MOST_ANSWERS = 50_000  # of a group, at which it is asked how many would do
+
+
+class Certificate(NamedTuple):
+    """Where a certificate stands; `certify` says what each field is."""
+
+    next: NDArray[np.intp]
+    threshold: float
+    coverage: float
+    n_graded: int
+    n: int
+    errors: int
+    state: State
+    sentence: str
+    starts: tuple[int, ...]
+    group: int
+    group_graded: int
+    group_errors: int
+    group_allowed: int
+    group_horizon: int
+    p_value: float
+    cases_needed: float
+    cases_rate: float
+    sample: NDArray[np.intp]
 
 
 class Tested(NamedTuple):
@@ -80,8 +102,8 @@ def sentence(
     if stand.n:
         return (
             f"Among answers like these with a confidence of at least {stand.threshold:.10g} "
-            f"({stand.coverage:.1%} of all) the share that is wrong is {held}; {stand.errors} of "
-            f"{stand.n} drawn from them at random were wrong ({how})."
+            f"({percent(stand.coverage, 1)}% of all) the share that is wrong is {held}; "
+            f"{stand.errors} of {stand.n} drawn from them at random were wrong ({how})."
         )
     none = f"No threshold of the confidence was certified to have a risk of {held}"
     return f"{none} ({how}). {_why(stand, risk, delta, budget, n_pool)}".rstrip()
@@ -100,9 +122,12 @@ def _why(
         return f"Budget used: {stand.n_graded} of {budget:,} grades."
     if stand.state == "grading":
         return ""
+    # a batch, or a table that has its grades already, holds some that no test looked at
+    beyond = stand.group_graded > stand.n_graded
+    more = " (more than the tests used)" if beyond else ""
     seen = (
-        f"of the {stand.group:,} most confident answers {stand.group_graded:,} were graded and "
-        f"{stand.group_errors:,} wrong"
+        f"of the {stand.group:,} most confident answers {stand.group_graded:,} were graded{more} "
+        f"and {stand.group_errors:,} wrong"
     )
     if stand.state == "refuted":
         return (
@@ -120,11 +145,11 @@ def _more(stand: Certificate, risk: float) -> str:
     """How many cases would do, and if what."""
     would = (
         f"about {stand.cases_needed:,.0f} cases like these would show it with a chance of "
-        f"{CHANCE:.0%}"
+        f"{percent(CHANCE)}%"
     )
     if stand.cases_rate != risk / 2:
-        return f"If {stand.cases_rate:.1%} of such answers are wrong, {would}."
+        return f"If {percent(stand.cases_rate, 1)}% of such answers are wrong, {would}."
     return (
         f"If as many are wrong among more, no number of cases will show it; if only "
-        f"{stand.cases_rate:.1%} are, {would}."
+        f"{percent(stand.cases_rate, 1)}% are, {would}."
     )

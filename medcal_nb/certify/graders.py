@@ -10,6 +10,7 @@ import numpy as np
 from medcal_nb.certify.ledger import Ledger
 from medcal_nb.certify.sheets import RIGHT_GRADE, latest
 from medcal_nb.measure import wilson_interval
+from medcal_nb.wording import percent
 
 
 class Agreement(NamedTuple):
@@ -43,7 +44,8 @@ class Agreement(NamedTuple):
         kappa = "" if np.isnan(self.kappa) else f", Cohen's kappa {self.kappa:.2f}"
         text = (
             f"{one} and {other} agreed on {self.n_agreed} of {self.n} answers "
-            f"({self.n_agreed / self.n:.0%}, 95 % CI {self.low:.0%} to {self.high:.0%}{kappa})"
+            f"({percent(self.n_agreed / self.n)}%, 95 % CI {percent(self.low)}% to "
+            f"{percent(self.high)}%{kappa})"
         )
         if not self.differing:
             return text

@@ -26,27 +26,45 @@ PAGE = "page"
 #: The first line of a sitting at the page.
 SITTING = "sitting"
 #: What a line of each kind holds.
-_HOLDS: dict[str, dict[str, type]] = {
+_HOLDS: dict[str, dict[str, Any]] = {
     PLAN: {
         "time": str,
         "rule": int,
         "risk": float,
         "delta": float,
         "budget": int,
+        "starts": list | None,
         "rows": str,
         "n_answers": int,
         "pool": str,
         "seed": int,
         "marks": dict,
     },
-    OTHER_PLAN: {"risk": float, "delta": float, "budget": int, "pool": str},
+    OTHER_PLAN: {
+        "risk": float,
+        "delta": float,
+        "budget": int,
+        "starts": list | None,
+        "pool": str,
+    },
     OF_THE_FILE: {"grades": str},
-    GRADE: {"row": str, "grade": str, "time": str},
+    GRADE: {
+        "time": str,
+        "item_id": str,
+        "case": str,
+        "row": str,
+        "grade": str,
+        "who": str,
+    },
     END: {"methods": list},
     WATCH: {"file": str},
     PAGE: {"file": str},
     SITTING: {"who": str},
 }
+#: Of a plan, by which two pools are told from each other.
+_MARKS = {"limit": str, "marks": list}
+#: What the page writes of a grade: the rest follows from the pool.
+_OF_A_SITTING = ("row", "grade", "time")
 
 
 class Chain(NamedTuple):
@@ -114,8 +132,9 @@ def read_chain(text: bytes, before: str = "") -> Chain:
             entry = json.loads(line)
         except (ValueError, RecursionError):
             entry = None
-        if not _is_line(entry):
-            faults.append(f"line {number} is no line of a ledger")
+        is_sitting = bool(entries) and entries[0]["kind"] == SITTING
+        if fault := _fault_of(entry, is_sitting=is_sitting):
+            faults.append(f"line {number} is no line of a ledger: {fault}")
             entry = {"kind": "", "before": before}
         if entry.get("before") != before:
             faults.append(
@@ -129,14 +148,28 @@ def read_chain(text: bytes, before: str = "") -> Chain:
     return Chain(entries, hashes, faults, len(whole))
 
 
-def _is_line(entry: object) -> bool:
-    """Whether it is an object that holds what a line of its kind holds."""
+def _fault_of(entry: object, *, is_sitting: bool) -> str:
+    """Why it is no object that holds what a line of its kind holds; empty where it is."""
     if not isinstance(entry, dict):
-        return False
-    holds = _HOLDS.get(str(entry.get("kind")))
-    if holds is None:
-        return False
-    return all(isinstance(entry.get(name), kind) for name, kind in holds.items())
+        return "it is no object of JSON"
+    kind = str(entry.get("kind"))
+    if kind not in _HOLDS:
+        return f"its kind is {kind:.20}"
+    holds = _HOLDS[kind]
+    if kind == GRADE and is_sitting:
+        holds = {name: holds[name] for name in _OF_A_SITTING}
+    lacking = _lacking(entry, holds)
+    if kind == PLAN and not lacking:
+        lacking = _lacking(entry["marks"], _MARKS)
+    return f"its '{lacking}' is missing or of another type" if lacking else ""
+
+
+def _lacking(values: dict, holds: dict[str, Any]) -> str:
+    """The first name whose value is missing or of another type; empty without one."""
+    for name, of_type in holds.items():
+        if name not in values or not isinstance(values[name], of_type):
+            return name
+    return ""
 
 
 def chained(entries: Iterable[Mapping[str, Any]], before: str) -> list[str]:

@@ -14,7 +14,8 @@ from medcal_nb.measure.rows import image_labels, parts_by
 from medcal_nb.measure.selective import DELTA
 
 from .design import Rule
-from .rule import BATCH, Certificate, certified, check_grades, order_of_grading
+from .ends import Certificate
+from .rule import BATCH, certified, check_grades, order_of_grading
 
 
 class MethodCertificates(NamedTuple):

@@ -9,6 +9,7 @@ from medcal_nb.certify import ledger as lines
 from medcal_nb.certify.ledger import Entry, Ledger
 from medcal_nb.certify.pool import METHOD, SAME, Pool, marks_of, shared
 from medcal_nb.errors import MedcalError
+from medcal_nb.wording import percent
 
 #: Version of regions and tests: what was begun with another one is not gone on with.
 RULE = 3
@@ -99,8 +100,8 @@ def _begun(
         part = shared(other.plan["marks"], marks)
         if part >= SAME:
             why = (
-                f"was begun with {part:.0%} of the answers of {file} (if they are others, name "
-                "them: a column item_id or image_id)"
+                f"was begun with {percent(part)}% of the answers of {file} (if they are others, "
+                "name them: a column item_id or image_id)"
             )
             raise _refused(other, pool, file, plan, why)
     sizes = pool.rows.value_counts(METHOD).sort_index().reset_index(name="n")

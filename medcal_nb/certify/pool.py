@@ -8,8 +8,8 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from medcal_nb.answers.columns import TEXT
 from medcal_nb.errors import MedcalError
+from medcal_nb.tables.columns import TEXT
 
 #: What names an answer, and the elicitation method that it belongs to.
 METHOD = ["model", "strategy"]

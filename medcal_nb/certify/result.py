@@ -11,6 +11,7 @@ import pandas as pd
 from medcal_nb.certify import MethodCertificates, plan_certificate, retained_table
 from medcal_nb.certify.pool import METHOD, Pool
 from medcal_nb.measure.rows import image_labels, parts_by
+from medcal_nb.wording import percent
 
 _HOURS_BELOW_MINUTES = 1.0
 
@@ -73,7 +74,8 @@ def _percents(share: dict[str, Any]) -> str:
         return "(none graded)"
     low, high = share["value_low"], share["value_high"]
     return (
-        f"{share['value']:.0%} (95 % CI {low:.0%} to {high:.0%}, n = {share['n']:,.0f})"
+        f"{percent(share['value'])}% (95 % CI {percent(low)}% to {percent(high)}%, "
+        f"n = {share['n']:,.0f})"
     )
 
 
@@ -117,7 +119,7 @@ def plan_of_pool(
         of_all = min(of_all, 1 - of_top)
         lines.append(
             f"{', '.join(key.values())}: {len(confidence):,} cases; supposed that of the most "
-            f"confident fifth {of_top:.1%} are wrong and of all {1 - of_all:.1%}"
+            f"confident fifth {percent(of_top, 1)}% are wrong and of all {percent(1 - of_all, 1)}%"
         )
         plan = plan_certificate(
             confidence,
@@ -134,7 +136,7 @@ def plan_of_pool(
 def plan_lines(table: pd.DataFrame) -> Iterator[str]:
     """A plan as lines to be printed, one a risk."""
     for row in table.to_dict("records"):
-        begin = f"at most {row['risk']:.0%} wrong: "
+        begin = f"at most {percent(row['risk'])}% wrong: "
         least = f"takes {row['without_error']:,} answers without an error"
         more = ""
         if np.isfinite(row["cases_needed"]):
@@ -142,11 +144,12 @@ def plan_lines(table: pd.DataFrame) -> Iterator[str]:
         if not len(row["starts"]):
             yield f"{begin}out of reach, {least}{more}"
             continue
+        names = ("chance", "coverage", "coverage_low", "coverage_high")
+        chance, coverage, low, high = (percent(row[name]) for name in names)
         yield (
-            f"{begin}chance of a threshold {row['chance']:.0%}; {row['coverage']:.0%} of the "
-            f"answers pass on average (nine of ten times {row['coverage_low']:.0%} to "
-            f"{row['coverage_high']:.0%}); {row['n_graded']:,.0f} grades, {_time(row['hours'])}; "
-            f"{least}{more}"
+            f"{begin}chance of a threshold {chance}%; {coverage}% of the answers pass on average "
+            f"(nine of ten times {low}% to {high}%); {row['n_graded']:,.0f} grades, "
+            f"{_time(row['hours'])}; {least}{more}"
         )
 
 

@@ -20,33 +20,17 @@ from medcal_nb.measure.resampling import FloatArray
 from medcal_nb.measure.selective import DELTA
 
 from .design import Design, Group, Rule
-from .ends import REFUTED, State, Tested, fewest_answers, sentence
+from .ends import (
+    REFUTED,
+    Certificate,
+    State,
+    Tested,
+    fewest_answers,
+    sentence,
+)
 
 HOPELESS = 0.002  # p value of "it could still be certified" at which it is given up
 BATCH = 20  # answers that are named at once: a visit
-
-
-class Certificate(NamedTuple):
-    """Where a certificate stands; `certify` says what each field is."""
-
-    next: NDArray[np.intp]
-    threshold: float
-    coverage: float
-    n_graded: int
-    n: int
-    errors: int
-    state: State
-    sentence: str
-    starts: tuple[int, ...]
-    group: int
-    group_graded: int
-    group_errors: int
-    group_allowed: int
-    group_horizon: int
-    p_value: float
-    cases_needed: float
-    cases_rate: float
-    sample: NDArray[np.intp]
 
 
 def certify(

@@ -8,12 +8,12 @@ import numpy as np
 import pandas as pd
 
 from medcal_nb.answers import write_table
-from medcal_nb.answers.columns import KNOWN, RIGHT, TEXT, WRONG, of_file, refuse
-from medcal_nb.answers.tables import read_columns
 from medcal_nb.certify import ledger as lines
 from medcal_nb.certify.ledger import Entry, Ledger, read_chain
 from medcal_nb.certify.pool import KEY, Pool
 from medcal_nb.errors import MedcalError
+from medcal_nb.tables import read_columns
+from medcal_nb.tables.columns import KNOWN, RIGHT, TEXT, WRONG, of_file, refuse
 
 #: What a person sees of an answer: not its confidence, which would sway.
 SHOWN = ["image_id", "image", "question", "raw", "answer", "gold"]

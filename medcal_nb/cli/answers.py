@@ -274,7 +274,7 @@ def _read(
 ) -> "pd.DataFrame":
     """Answers of a file; what was assumed is noted, what is undecided written beside the output."""
     from medcal_nb.answers import write_undecided
-    from medcal_nb.answers.columns import RULE
+    from medcal_nb.tables.columns import RULE
     from medcal_nb.words import bench_sentence
 
     answers = read(file, **_named(columns))

@@ -6,11 +6,13 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 from typer import Option
 
-from medcal_nb.cli._app import app, say
+from medcal_nb.cli._app import app, assigned, note, say
 from medcal_nb.errors import MedcalError
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from medcal_nb.ask.strategy import Strategy
 
 Lists = Literal["methods", "models", "datasets"]
 
@@ -32,12 +34,33 @@ Model = Annotated[
 ]
 Dataset = Annotated[
     str,
-    Option(help="Ask about this data set, or NAME:FOLDER for a copy of it on disk."),
+    Option(
+        help="Ask about this data set, NAME:FOLDER for a copy of it on disk, or a table of your "
+        "own: mine.csv with columns image, question, gold (.xlsx, .parquet, .jsonl)."
+    ),
+]
+Columns = Annotated[
+    list[str] | None,
+    Option(
+        "-c",
+        "--column",
+        metavar="NAME=COL",
+        help="Say what a column of your table holds where its name does not: image=scan, "
+        "question=text; gold= for none. May repeat.",
+    ),
+]
+About = Annotated[
+    Path | None,
+    Option(
+        metavar="FILE",
+        help="Ask about the answers of other models in this log or table: is each right?",
+    ),
 ]
 Methods = Annotated[
     str,
     Option(
-        help="Ask by these elicitation methods, such as 'verbalized,p_true', or by 'all'."
+        help="Ask by these elicitation methods, such as 'verbalized,p_true', or by 'all'; "
+        "verbalized if left out, and p_true about answers of others."
     ),
 ]
 To = Annotated[Path | None, Option(help="Write answers to this log (.sqlite).")]
@@ -116,7 +139,9 @@ List = Annotated[
 def ask(
     model: Model = "",
     dataset: Dataset = "",
-    methods: Methods = "verbalized",
+    columns: Columns = None,
+    about: About = None,
+    methods: Methods = "",
     to: To = None,
     split: Split = None,
     n: Items = None,
@@ -139,26 +164,24 @@ def ask(
     collect: Collect = None,
     list_: List = None,
 ) -> None:
-    """Put items to a model under elicitation methods; a rerun asks what is missing.
+    """Put questions to a model under elicitation methods; a rerun asks what is missing.
 
-    Example: medcal ask --model Qwen/Qwen3-VL-4B-Instruct --dataset vqa-rad --to a.sqlite
+    Example: medcal ask --model http://127.0.0.1:8000/v1 --dataset mine.csv --to a.sqlite
     """
     if list_:
         say("\n".join(_LISTS[list_]()))
         return
-    from medcal_nb.answers import AnswerLog, is_log
-    from medcal_nb.ask import run
+    from medcal_nb.answers import is_log
     from medcal_nb.ask.backends.batch import export_batch
-    from medcal_nb.ask.models import resolve_model, what_works
-    from medcal_nb.ask.strategies import choose_strategies
     from medcal_nb.datasets import load_items
 
-    choose_strategies(methods)  # a misspelt name fails before anything is loaded
+    asked = _chosen(methods, about)  # a misspelt name fails before anything is loaded
     how = {"samples": samples, "temperature": temperature, "lettered": letters}
     how |= {"max_new_tokens": max_new_tokens}
-    about = {"split": split, "n": n}
+    which = {"split": split, "n": n, "columns": assigned(columns, "--column")}
     if dry_run:
-        _say_estimate(load_items(dataset, **about), methods, price, image_tokens, how)
+        items = _with_answers(load_items(dataset, **which), about)
+        _say_estimate(items, asked, price, image_tokens, how)
         return
     if not export and (to is None or not is_log(to)):
         raise MedcalError("--to: name the log to write, such as answers.sqlite")
@@ -167,28 +190,66 @@ def ask(
     if not model or not dataset:
         raise MedcalError("--model and --dataset are needed: what to ask, about what")
     if export:
-        about |= how | {"dataset": dataset, "embed": embed}
-        _say_files(export, export_batch(export, model, methods, **about), to)
+        if about:
+            raise MedcalError("--export: asks about questions, not about answers")
+        which |= how | {"dataset": dataset, "embed": embed}
+        names = [one.name for one in asked]
+        _say_files(export, export_batch(export, model, names, **which), to)
         return
-    items = load_items(dataset, **about)
-    backend = resolve_model(
-        model,
-        concurrency=concurrency,
-        timeout=timeout,
-        device=device,
-        revision=revision,
-        served_as=served_as,
-    )
-    say("\n".join([*_left_out(items), *what_works(backend, methods)]), err=True)
-    how |= {"batch_size": batch_size, "shard": shard, "progress": True}
+    reach = {"concurrency": concurrency, "timeout": timeout, "device": device}
+    reach |= {"revision": revision, "served_as": served_as}
+    how |= {"batch_size": batch_size, "shard": shard}
+    items = _with_answers(load_items(dataset, **which), about)
+    _ask(model, items, asked, to, reach, how)
+
+
+def _chosen(methods: str, about: Path | None) -> "list[Strategy]":
+    """The methods of these names: about questions, or about the answers of others."""
+    from medcal_nb.ask.about import choose_methods
+    from medcal_nb.ask.strategies import choose_strategies
+
+    if about is None:
+        return choose_strategies(methods or "verbalized")
+    return choose_methods(methods or "p_true")
+
+
+def _with_answers(items: "pd.DataFrame", about: Path | None) -> "pd.DataFrame":
+    """The items, or those that others answered with the answers."""
+    from medcal_nb.answers import load_answers
+    from medcal_nb.ask.about import judged_items
+
+    if about is None:
+        return items
+    return judged_items(items, load_answers(about, ungraded=True))
+
+
+def _ask(
+    model: str,
+    items: "pd.DataFrame",
+    asked: "list[Strategy]",
+    to: Path | None,
+    reach: dict[str, Any],
+    how: dict[str, Any],
+) -> None:
+    """Ask what the log lacks, and say what was done."""
+    from medcal_nb.answers import AnswerLog
+    from medcal_nb.ask.about import ask_about
+    from medcal_nb.ask.models import resolve_model, what_works
+    from medcal_nb.ask.run import ask
+
+    for line in items.attrs.get("assumed", ()):
+        note(line)
+    backend = resolve_model(model, **reach)
+    say("\n".join([*_left_out(items), *what_works(backend, asked)]), err=True)
+    put = ask_about if "about" in items else ask
     with AnswerLog(to) as log:
-        summary = run.ask(backend, items, methods, log=log, **how)
+        summary = put(backend, items, asked, log=log, progress=True, **how)
     _close(summary)
 
 
 def _say_estimate(
     items: "pd.DataFrame",
-    methods: str,
+    asked: "list[Strategy]",
     price: tuple[float, float] | None,
     image_tokens: int,
     how: dict[str, Any],
@@ -196,7 +257,7 @@ def _say_estimate(
     """Print what would be sent, and what that costs where prices are known."""
     from medcal_nb.ask.estimate import estimate
 
-    about = estimate(items, methods, tokens_an_image=image_tokens, **how)
+    about = estimate(items, asked, tokens_an_image=image_tokens, **how)
     say("\n".join(about.lines()))
     if price:
         say(
@@ -238,13 +299,22 @@ def _close(summary: Any) -> None:
 
 
 def _methods() -> list[str]:
+    from medcal_nb.ask.about import METHODS
     from medcal_nb.ask.strategies import STRATEGIES
 
     return [
+        *map(_line_of, STRATEGIES.values()),
+        "",
+        "about the answers of other models (--about):",
+        *map(_line_of, METHODS.values()),
+    ]
+
+
+def _line_of(method: "Strategy") -> str:
+    return (
         f"{method.name:22}{method.asks}\n{'':22}needs {', '.join(sorted(method.needs))}; "
         f"{method.source}"
-        for method in STRATEGIES.values()
-    ]
+    )
 
 
 def _models() -> list[str]:

@@ -30,91 +30,105 @@ ENDS = {
 }
 
 
+# what an option is called, what it takes and what it does
+File = Annotated[
+    Path, typer.Argument(metavar="FILE", help="A table of answers, graded or not.")
+]
+Risk = Annotated[
+    float | None,
+    typer.Option(help="Allow this share of wrong answers among those retained."),
+]
+Delta = Annotated[
+    float | None,
+    typer.Option(
+        help="Let a certificate fail with at most this probability; 0.1 if left out."
+    ),
+]
+Budget = Annotated[
+    int | None,
+    typer.Option(min=1, help="Grade at most so many answers; 400 if left out."),
+]
+Starts = Annotated[
+    str,
+    typer.Option(
+        metavar="N,N",
+        help="Begin tests at so many of the most confident answers, as --plan says.",
+    ),
+]
+Batch = Annotated[
+    int | None,
+    typer.Option(
+        min=1,
+        help="Ask for so many grades at a time: 20 in the sheet, all on the page, if left out.",
+    ),
+]
+Rows = Annotated[
+    str,
+    typer.Option(metavar="QUERY", help="Take the models and methods where it holds."),
+]
+Plan = Annotated[
+    bool,
+    typer.Option(
+        "--plan", help="Say what can be expected, before a grade; begin nothing."
+    ),
+]
+Wrong = Annotated[
+    float | None,
+    typer.Option(
+        min=0,
+        max=1,
+        help="For --plan, suppose that of the most confident fifth this share is wrong.",
+    ),
+]
+Accuracy = Annotated[
+    float | None,
+    typer.Option(
+        min=0, max=1, help="For --plan, suppose that of all this share is right."
+    ),
+]
+Seconds = Annotated[
+    float, typer.Option(min=0, help="For --plan, so long a grade takes.")
+]
+Page = Annotated[
+    bool,
+    typer.Option(
+        "--page", help="Write NAME.grading.html: grade in one sitting, by keys."
+    ),
+]
+OwnAnswer = Annotated[
+    bool,
+    typer.Option(
+        "--own-answer",
+        help="On the page, the grader answers before the model's is shown.",
+    ),
+]
+Check = Annotated[
+    bool,
+    typer.Option("--check", help="Replay the ledger and name what was altered."),
+]
+Watch = Annotated[
+    Path | None,
+    typer.Option(metavar="FILE", help="Watch graded answers in use, in their order."),
+]
+
+
 @app.command(rich_help_panel="Answers")
 def certify(
-    file: Annotated[
-        Path, typer.Argument(metavar="FILE", help="A table of answers, graded or not.")
-    ],
-    risk: Annotated[
-        float | None,
-        typer.Option(help="Allow this share of wrong answers among those retained."),
-    ] = None,
-    delta: Annotated[
-        float | None,
-        typer.Option(
-            help="Let a certificate fail with at most this probability; 0.1 if left out."
-        ),
-    ] = None,
-    budget: Annotated[
-        int | None,
-        typer.Option(min=1, help="Grade at most so many answers; 400 if left out."),
-    ] = None,
-    starts: Annotated[
-        str,
-        typer.Option(
-            metavar="N,N",
-            help="Begin tests at so many of the most confident answers, as --plan says.",
-        ),
-    ] = "",
-    batch: Annotated[
-        int | None,
-        typer.Option(
-            min=1,
-            help="Ask for so many grades at a time: 20 in the sheet, all on the page, if left out.",
-        ),
-    ] = None,
-    rows: Annotated[
-        str,
-        typer.Option(
-            metavar="QUERY", help="Take the models and methods where it holds."
-        ),
-    ] = "",
-    plan: Annotated[
-        bool,
-        typer.Option(
-            "--plan", help="Say what can be expected, before a grade; begin nothing."
-        ),
-    ] = False,
-    wrong: Annotated[
-        float | None,
-        typer.Option(
-            min=0,
-            max=1,
-            help="For --plan, suppose that of the most confident fifth this share is wrong.",
-        ),
-    ] = None,
-    accuracy: Annotated[
-        float | None,
-        typer.Option(
-            min=0, max=1, help="For --plan, suppose that of all this share is right."
-        ),
-    ] = None,
-    seconds: Annotated[
-        float, typer.Option(min=0, help="For --plan, so long a grade takes.")
-    ] = 30,
-    page: Annotated[
-        bool,
-        typer.Option(
-            "--page", help="Write NAME.grading.html: grade in one sitting, by keys."
-        ),
-    ] = False,
-    own_answer: Annotated[
-        bool,
-        typer.Option(
-            "--own-answer",
-            help="On the page, the grader answers before the model's is shown.",
-        ),
-    ] = False,
-    check: Annotated[
-        bool,
-        typer.Option("--check", help="Replay the ledger and name what was altered."),
-    ] = False,
-    watch: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="FILE", help="Watch graded answers in use, in their order."
-        ),
-    ] = None,
+    file: File,
+    risk: Risk = None,
+    delta: Delta = None,
+    budget: Budget = None,
+    starts: Starts = "",
+    batch: Batch = None,
+    rows: Rows = "",
+    plan: Plan = False,
+    wrong: Wrong = None,
+    accuracy: Accuracy = None,
+    seconds: Seconds = 30,
+    page: Page = False,
+    own_answer: OwnAnswer = False,
+    check: Check = False,
+    watch: Watch = None,
     columns: Columns = None,
 ) -> None:
     """Certify a threshold by grading few answers: which to grade next, and what holds by now.
@@ -229,6 +243,7 @@ def _say_stand(
     """Print where grading stands, a line a method, and at the end what may be quoted."""
     from medcal_nb.certify.graders import agreements
     from medcal_nb.certify.result import worth_of
+    from medcal_nb.wording import percent
 
     table = stand.table
     budget = run.plan["budget"]
@@ -238,7 +253,7 @@ def _say_stand(
         if one.n:
             reached = (
                 f"certified down to a confidence of {one.threshold:.10g}, which retains "
-                f"{one.coverage:.1%} of {one.n_pool:,} answers"
+                f"{percent(one.coverage, 1)}% of {one.n_pool:,} answers"
             )
         if len(table) > 1:
             reached = f"{one.model}, {one.strategy}: {reached}"
@@ -287,6 +302,7 @@ def _watch(use: Path, file: Path, columns: list[str] | None) -> None:
     """Print whether the risk of the answers retained in use has become too large."""
     from medcal_nb.answers import load_answers
     from medcal_nb.certify.certification import Places, read_threshold, watch_in_use
+    from medcal_nb.wording import percent
 
     places = Places.beside(file)
     known = read_threshold(places.threshold)
@@ -298,8 +314,8 @@ def _watch(use: Path, file: Path, columns: list[str] | None) -> None:
     seen = watch_in_use(places, known, answers, use)
     say(
         f"{seen['n_retained']:,} answers retained at {known['threshold']:.3g}, "
-        f"{seen['n_graded']} graded, {seen['errors']} wrong (allowed {known['risk']:.1%}); "
-        f"evidence {seen['evidence']:.3g} of 1,000"
+        f"{seen['n_graded']} graded, {seen['errors']} wrong (allowed "
+        f"{percent(known['risk'], 1)}%); evidence {seen['evidence']:.3g} of 1,000"
     )
     if seen["alarm_after"] is not None:
         say(

@@ -24,6 +24,7 @@ from scipy.special import expit
 
 from medcal_nb.errors import NotEnough
 from medcal_nb.measure import Bootstrap, holm
+from medcal_nb.measure.decimals import percent
 from medcal_nb.measure.paired import means, paired
 from medcal_nb.measure.resampling import logit
 from medcal_nb.measure.rows import image_labels, parts_by
@@ -43,7 +44,7 @@ BY = ("model", "dataset")
 
 _SIZE = 0.05  # of the tests behind a conclusion, all together
 _LEAST_SHARE = 0.8  # of the items that a member must have answered
-_ENOUGH = f"{100 * _LEAST_SHARE:.0f} % of the items"
+_ENOUGH = f"{percent(_LEAST_SHARE)} % of the items"
 _ITEM = [*BY, "item_id", "image_id"]  # what an item is, and what intervals are by
 _ANSWER = ["strategy", "answer", "confidence", "correct"]
 _OPTIONS = ["question_type", "option_probabilities"]

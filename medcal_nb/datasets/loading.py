@@ -1,8 +1,10 @@
-"""Item tables by name: the synthetic benchmark and public sets through one door."""
+"""Item tables by name: one's own, the synthetic benchmark and public sets through one door."""
 
+from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from medcal_nb.errors import check_known
+from medcal_nb.errors import MedcalError, check_known
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -43,7 +45,12 @@ def dataset_lines() -> list[str]:
 
 
 def load_items(
-    name: str, *, split: str | None = None, n: int | None = None, seed: int = 0
+    name: str,
+    *,
+    split: str | None = None,
+    n: int | None = None,
+    seed: int = 0,
+    columns: Mapping[str, str] | None = None,
 ) -> "pd.DataFrame":
     """The item table of a dataset.
 
@@ -51,11 +58,14 @@ def load_items(
     ----------
     name : str
         A name of :func:`dataset_names`, such as ``pocketvqa-medical``; a public set read from a
-        copy on disk is ``NAME:FOLDER``, such as ``vqa-rad:/data/vqa_rad``.
+        copy on disk is ``NAME:FOLDER``, such as ``vqa-rad:/data/vqa_rad``. Or a table of one's own,
+        such as ``mine.csv``, as :func:`medcal_nb.datasets.own.load` reads it.
     split : {"fit", "test"}, optional
         Both by default.
     n, seed : int, optional
         Keep `n` items, drawn at random by `seed`.
+    columns : mapping, optional
+        Of a table of one's own: which of its columns is which of ours, where its name does not say.
 
     Returns
     -------
@@ -76,6 +86,14 @@ def load_items(
     """
     if split is not None:
         check_known(split, ["fit", "test"], "split")
+    from medcal_nb.datasets import own
+
+    if Path(name).suffix.lower() in own.SUFFIXES:
+        return own.load(Path(name), split=split, n=n, seed=seed, columns=columns)
+    if columns:
+        raise MedcalError(
+            f"{name}: says itself what is what: leave out {', '.join(columns)}"
+        )
     if name in _EMBEDDED:
         from medcal_nb.datasets import pocket
 

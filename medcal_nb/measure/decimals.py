@@ -1,4 +1,4 @@
-"""Numbers as they were written: a confidence of 0.9 stored in 32 bits is 0.9, not 0.89999998."""
+"""Numbers as they were written, and shares as they are: 0.9 in 32 bits is 0.9, 0.9996 no 100 %."""
 
 from __future__ import annotations
 
@@ -43,3 +43,29 @@ def shortest_decimals(values: ArrayLike) -> NDArray[np.float64]:
         was_single = doubles == decimals.astype(np.float32)
     was_single &= doubles != decimals
     return np.where(was_single, decimals, doubles) if was_single.any() else doubles
+
+
+def percent(share: float, places: int = 0) -> str:
+    """Return a share in percent, with the places that tell it from none and from all.
+
+    Parameters
+    ----------
+    share : float
+        In [0, 1]; NaN gives ``nan``.
+    places : int
+        After the point, at least; more, up to two, where the share would look like none or all.
+
+    Examples
+    --------
+    >>> [percent(share) for share in (1.0, 0.996, 0.5, 0.0034, 1e-6, 0.0)]
+    ['100', '99.6', '50', '0.3', '< 0.01', '0']
+    >>> percent(0.5, 1), percent(0.9996, 1)
+    ('50.0', '99.96')
+    """
+    number = 100 * share
+    for more in range(places, 3):
+        text = f"{number:z.{more}f}"
+        is_exact = abs(number - float(text)) < 1e-7  # but for rounding
+        if is_exact or float(text) not in (0, 100):
+            return text
+    return "< 0.01" if number < 1 else "> 99.99"

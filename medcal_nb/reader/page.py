@@ -12,7 +12,6 @@ from string import Template
 
 import pandas as pd
 
-from medcal_nb.answers.columns import columns_of
 from medcal_nb.datasets import open_image, png_text
 from medcal_nb.errors import MedcalError
 from medcal_nb.files import new_file
@@ -23,6 +22,7 @@ from medcal_nb.reader.cases import (
     open_casebook,
     similar_answers,
 )
+from medcal_nb.tables.columns import columns_of
 from medcal_nb.words import Options, is_correct
 
 _FOLDER = Path(__file__).parent

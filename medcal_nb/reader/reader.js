@@ -6,8 +6,14 @@ const byId = (id) => document.getElementById(id);
 const data = JSON.parse(byId("data").textContent);
 const KEY = `medcal-reader:${data.set}`;
 const cases = data.cases;
-const percent = (share) => `${Math.round(100 * share)}\u00a0%`;
-const percents = (low, high) => `${Math.round(100 * low)} to ${percent(high)}`;
+// with the places that tell a share from none and from all, as the study writes it
+const inPercent = (share) => {
+  const texts = [0, 1, 2].map((places) => (100 * share).toFixed(places));
+  const isSo = (text) => Math.abs(text - 100 * share) < 1e-7 || (text > 0 && text < 100);
+  return texts.find(isSo) ?? (share < 0.5 ? "< 0.01" : "> 99.99");
+};
+const percent = (share) => `${inPercent(share)}\u00a0%`;
+const percents = (low, high) => `${inPercent(low)} to ${percent(high)}`;
 const quoted = (text) => `“${text}”`;
 const SMALL = 256; // pixels: images of fewer are enlarged without smoothing
 

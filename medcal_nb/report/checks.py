@@ -6,13 +6,13 @@ import numpy as np
 import pandas as pd
 
 from medcal_nb.answers import write_table
-from medcal_nb.answers.columns import TEXT, of_file, refuse
-from medcal_nb.answers.tables import read_columns
 from medcal_nb.certify.pool import KEY
 from medcal_nb.certify.sheets import GRADE, RIGHT_GRADE, SHOWN, UNGRADABLE, read_grades
 from medcal_nb.errors import MedcalError
 from medcal_nb.files import PathLike
 from medcal_nb.measure import answers_to_check
+from medcal_nb.tables import read_columns
+from medcal_nb.tables.columns import TEXT, of_file, refuse
 
 
 def write_checks(answers: pd.DataFrame, to: PathLike, *, n: int, seed: int = 0) -> int:

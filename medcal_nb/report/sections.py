@@ -16,11 +16,11 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from medcal_nb import certify, measure
-from medcal_nb.answers.columns import RULE
 from medcal_nb.labels import label_of
 from medcal_nb.measure import Bootstrap
 from medcal_nb.report import parts
 from medcal_nb.report.parts import ALL_PAIRS, LEAST
+from medcal_nb.tables.columns import RULE
 from medcal_nb.wording import as_latex, between, estimate, percent, typeset
 from medcal_nb.words import bench_sentence
 
@@ -59,7 +59,7 @@ conclusion at a margin of 0.005, after Holm's correction. Rows after the first t
 control, between data sets of the source: without them a loss on the target cannot be distinguished
 from that on any other data set."""
 CERTIFIED = """Threshold certified on random halves for a risk (share wrong among the answers
-retained) of at most {risk:.0%}, exceeded with a probability of at most δ = {delta} for all rows
+retained) of at most {risk}%, exceeded with a probability of at most δ = {delta} for all rows
 together, and judged on the other halves: mean coverage, 0 where none is certified. It rests on the
 graded answers of a half."""
 COST = """Expected cost of an answer, in checks, with 95 % CIs, if a wrong answer acted on costs as
@@ -74,7 +74,7 @@ CHECKED = f"""Grades of the file, corrected by a person's grades of a random sha
 (prediction-powered inference, by {{unit}}; the ECE is that of the share alone). Overconfidence in
 percentage points. More to check: answers until a 95 % CI is {measure.checked.WIDTH} wide; a dash:
 not by checking more."""
-ERRING = """Whoever graded may err. If {right:.0%} of these grades were right, errors either way
+ERRING = """Whoever graded may err. If {right}% of these grades were right, errors either way
 alike and whatever the confidence: {cases}. If all errors were of one kind, accuracy and
 overconfidence could be {wrong:.0f} points off either way. medcal check draws a share to grade by
 hand, medcal report --checked corrects by it."""
@@ -317,7 +317,7 @@ def _erring(r: Judged) -> str:
             )
         cases.append(f"{model}: {case}")
     named = "; ".join(cases[:NAMED])
-    text = ERRING.format(right=right, wrong=100 * (1 - right), cases=named)
+    text = ERRING.format(right=percent(right), wrong=100 * (1 - right), cases=named)
     return typeset(text)
 
 
@@ -394,7 +394,7 @@ def certified(r: Judged) -> Section:
     return Section(
         "How many answers could be retained?",
         table=table,
-        caption=CERTIFIED.format(risk=RISK, delta=DELTA),
+        caption=CERTIFIED.format(risk=percent(RISK), delta=DELTA),
         columns=["model", "n_graded", "certified", "coverage", "risk"],
     )
 

@@ -3,7 +3,7 @@
 import re
 from typing import NamedTuple
 
-from medcal_nb.words.key import answer_key
+from medcal_nb.words.key import answer_key, spelled
 from medcal_nb.words.lists import FILE, WORDS
 from medcal_nb.words.meaning import DETAIL, content_of, excluded_by, meaning_of
 
@@ -35,6 +35,8 @@ _CONCLUDES = re.compile(
     re.IGNORECASE,
 )
 _HEDGED = re.compile(WORDS["hedged"], re.IGNORECASE)
+#: Of questions: "no" and "not" turn what yes means, "without" and "noncontrast" do not.
+_NEGATED = re.compile(WORDS["negated"])
 _DENYING = frozenset(answer_key(word) for word in FILE["lists"]["denying"].split())
 _DENYING_CJK = re.compile(WORDS["denying_cjk"])
 _DENIALS = re.compile(WORDS["denials"])
@@ -76,15 +78,18 @@ def yes_no_to(question: str, text: str) -> str | None:
     """Return "yes", "no" or None for an answer to a question, which may be a sentence.
 
     Beside a word for it (`yes_no`) a sentence counts that holds what is asked and affirms or denies
-    it ("The heart is not enlarged."), in the languages of `yes_no`. To a question that is negated,
-    or asks whether all is well, "no effusion" may be a yes: there such a sentence counts alone.
+    it ("The heart is not enlarged."), in the languages of `yes_no`. To a question that is negated
+    "no mass" is a yes: where words follow, they must say the same as the word for yes or no. A word
+    alone is taken as it stands, as whoever wrote the gold answer took it.
 
     Examples
     --------
     >>> yes_no_to("Is the heart enlarged?", "The heart is not enlarged.")
     'no'
     >>> yes_no_to("Is there no mass?", "No."), yes_no_to("Is there no mass?", "No mass.")
-    (None, 'yes')
+    ('no', 'yes')
+    >>> yes_no_to("Is there no mass?", "No, there is no mass.") is None
+    True
     """
     text = re.sub(r"^[^?\n]*\?[\"'\s]+(?=\S)", "", text)  # the question, once more
     word = None if _HEDGED.match(text.strip()) else yes_no(text)
@@ -92,13 +97,19 @@ def yes_no_to(question: str, text: str) -> str | None:
         return word
     behind = _behind_word(text)
     # "No effusion" denies one finding, "No, …" what is asked; "…, so no" concludes
-    is_apart = behind is None or not behind[:1].isspace() or _CONCLUDES.search(text)
-    is_negated = _denials(question) > 0 and "n't" not in question
+    is_apart = behind is None or behind[0] not in " \t" or _CONCLUDES.search(text)
     known = {*_ASKING, *_DENYING, *DETAIL}
-    is_general = not {*answer_key(behind or "").split()} - known  # "No evidence of it."
-    if word and (is_apart or is_general) and not is_negated:
-        return word
-    return by_sentence(question, text)
+    # "No evidence of it."
+    is_general = not {*answer_key(behind or "").split()} - known
+    if not _denials(question) or "n't" in question:
+        is_answer = word and (is_apart or is_general)
+        return word if is_answer else by_sentence(question, text)
+    if not (word and is_apart):
+        return by_sentence(question, text)
+    said = by_sentence(question, behind) if behind else word
+    # "Is there no mass?", "No, the lungs are clear."
+    is_open = said is None and _NEGATED.search(spelled(question)) is not None
+    return word if said == word or (said is None and not is_open) else None
 
 
 def _behind_word(text: str) -> str | None:
@@ -147,11 +158,13 @@ class _Asked(NamedTuple):
 
 def asked_words(question: str) -> _Asked:
     """What a question asks about, and where; what follows it ("Answer yes or no.") goes."""
-    words = meaning_of(answer_key(question.split("?")[0]), is_whole=False).split()
+    key = meaning_of(answer_key(question.split("?")[0]), is_whole=False)
     what: list[str] = []
     where: list[str] = []
     is_place = False
-    for word in words:
+    for word in _DENIALS.sub(" no ", key).split():
+        if word in _DENYING and not is_place:  # "Are the lungs free of masses?"
+            what, where = [], what
         is_place = is_place or (word in _PLACING and bool(what))
         if word not in _ASKING | _DENYING and len(word) > 1:
             (where if is_place else what).append(_stem(word))

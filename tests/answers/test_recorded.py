@@ -149,7 +149,7 @@ def test_an_unanswered_question_has_no_grade_and_no_confidence_lies_above_1(read
     answers = read("mmlu_pro_text").query("model in ['phi-4', 'gpt-4.1']")
     assert (answers["correct"].isna() == ~answers["answered"]).all()
     left_out = recorded_manifest()["mmlu_pro_text"]["left_out"]
-    assert left_out == {"verbalized": 20, "linguistic": 631}
+    assert left_out == {"verbalized_cot": 20, "decisiveness": 631}
     health = answers[answers["domain"] == "medical"]
     assert set(health["modality"]) == {"health"}
     assert health["item_id"].nunique() == 818

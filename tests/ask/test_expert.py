@@ -9,12 +9,18 @@ from transformers import pipeline
 from data.pocket.factory import model as architecture
 from data.pocket.factory import tokenizer as words
 from data.pocket.factory import training
-from data.pocket.factory.answers import LEVELS, as_expert, with_candidates
+from data.pocket.factory.answers import (
+    LEVELS,
+    beside_the_judged,
+    with_candidates,
+    with_levels,
+)
 from medcal_nb.answers.samples import one_answer_an_item
+from medcal_nb.ask.about import about
 from medcal_nb.ask.backends.local import LocalModel
 from medcal_nb.ask.models import resolve_model
 from medcal_nb.ask.run import ask
-from medcal_nb.ask.strategies import APART, Plan
+from medcal_nb.ask.strategies import APART, Plan, choose_strategies
 from medcal_nb.datasets import open_image
 from tests.ask.test_strategies import CHOICE, CLOSED, OPEN, any_answer, run, shares
 from tests.ask.tiny import tiny_checkpoint, tiny_items
@@ -43,11 +49,12 @@ def test_an_expert_s_judgements_lie_beside_the_answers_and_are_asked_once(log):
     judged = with_candidates(tiny_items(6), one_answer_an_item(log.read(), "log"))
     experts = ["expert", "expert_blank"]
     expert = LocalModel(*tiny_checkpoint("gemma3"), name="wise", device="cpu")
-    judge = as_expert(expert, "tiny")
-    first = ask(judge, judged, experts, log=log)
+    judged["about_model"] = "tiny"
+    methods = [about(how, "tiny") for how in choose_strategies(experts)]
+    first = ask(expert, judged, methods, log=log)
     assert first.rows == 2 * len(judged) >= 8
-    assert ask(judge, judged, experts, log=log).rows == 0
-    rows = log.read().query("strategy in @experts")
+    assert ask(expert, judged, methods, log=log).rows == 0
+    rows = beside_the_judged(log.read()).query("strategy in @experts")
     assert set(rows["model"]) == {"tiny"}
     assert set(rows["expert"]) == {"wise"}
     assert rows["confidence"].between(0, 1).all()
@@ -62,8 +69,8 @@ def test_a_decision_is_that_of_the_pipeline_of_transformers(log, tmp_path):
     architecture.save_pocket(model, architecture.new_processor(tokenizer), folder)
     items = tiny_items(5, kinds=("open",)).assign(question="How many masses are there?")
     items["gold"] = ["one", "two", "three", "red", ["one", "two"]]
-    done = ask(resolve_model(str(folder)), items, "decision", log=log)
-    assert (done.rows, done.skipped) == (3, {("decision", "no answer is a level"): 2})
+    done = ask(resolve_model(str(folder)), with_levels(items), "decision", log=log)
+    assert (done.rows, done.failed) == (3, {})
     decide = pipeline("decision", model=str(folder))
     question = {"type": "score", "criteria": list(LEVELS)}
     question["instructions"] = "How many masses are there?"

@@ -81,7 +81,7 @@ def test_every_strategy_writes_checked_answers(model, log):
     summary = ask(model, tiny_items(7), "all", log=log, **FAST)
     answers = log.read()
     assert len(answers) == summary.rows
-    without = ("option_probability", "blank_image", "none_of_the_above")
+    without = ("option_probability", "decision", "blank_image", "none_of_the_above")
     skipped = {name: n for (name, _), n in summary.skipped.items()}
     assert skipped == dict.fromkeys(without, 2) | {"clip_zero_shot": 7}
     assert set(answers["strategy"]) == set(STRATEGIES) - {"clip_zero_shot"}

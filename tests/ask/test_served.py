@@ -23,7 +23,7 @@ from medcal_nb.ask import prompts, strategies
 from medcal_nb.ask.backends.local import LocalModel
 from medcal_nb.ask.backends.requests import first_token_labels
 from medcal_nb.ask.backends.served import ServedModel
-from medcal_nb.ask.calls import Generate, Labels, Picture, Prompt
+from medcal_nb.ask.calls import Decide, Generate, Labels, Picture, Prompt
 from medcal_nb.ask.models import resolve_model, what_works
 from medcal_nb.ask.run import ask
 from medcal_nb.ask.strategies import STRATEGIES, Plan
@@ -62,6 +62,19 @@ def faulty(told, *faults, **how):
     return model
 
 
+DECISIONS = [
+    Decide(noise_picture(1), "Which organ is shown?", ("heart", "lung", "none")),
+    Decide(noise_picture(1), "Is there a mass?", ("yes", "no"), "noul"),
+    Decide(noise_picture(2), "What is the side?", ("left", "right"), "score"),
+]
+
+
+def plain_decision(result):
+    """The numbers of a decision; where it was asked, and how, may differ."""
+    decision = result.decision
+    return decision.answer, pytest.approx(decision.probabilities, abs=1e-5)
+
+
 @pytest.mark.serve
 def test_a_real_server_gives_the_replies_of_this_machine(tmp_path, log):
     folder = tiny.save_checkpoint(tmp_path / "llava", "llava")
@@ -74,14 +87,19 @@ def test_a_real_server_gives_the_replies_of_this_machine(tmp_path, log):
     calls = [Generate(prompt(seed, *way), 7) for seed in (1, 2) for way in ways]
     with tiny.running(command, env, tmp_path / "serve.log") as url:
         model = resolve_model(url)
-        assert (model.name, model.can) == (str(folder), {"generate", "turns"})
+        assert model.name == str(folder)
+        assert model.can == {"generate", "turns", "decisions"}
+        assert model.offers == ["typed decisions by /v1/systemone, the image in assets"]
         theirs = run(model, calls)
         done = ask(model, tiny_items(3), "all", log=log, **few)
+        decided = run(model, DECISIONS)
         asked = set(log.read()["strategy"])
     with LocalModel(
         *tiny.tiny_checkpoint("llava"), name="", device="cpu"
     ).session() as here:
         ours = here.run(calls)
+        for a, b in zip(here.run(DECISIONS), decided, strict=True):
+            assert (b.decision.answer, b.decision.probabilities) == plain_decision(a)
     for a, b in zip(theirs, ours, strict=True):
         assert (a.text, a.prompt_tokens) == (b.text, b.prompt_tokens)
         assert math.isnan(a.logprob)

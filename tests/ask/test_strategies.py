@@ -8,11 +8,21 @@ from types import SimpleNamespace
 import pytest
 
 from medcal_nb.ask import strategies
-from medcal_nb.ask.calls import Failure, Generate, LabelProbabilities, Labels, Reply
+from medcal_nb.ask.calls import (
+    Decide,
+    Decided,
+    Failure,
+    Generate,
+    LabelProbabilities,
+    Labels,
+    Reply,
+    Similarity,
+)
 from medcal_nb.ask.lockstep import run_programs
 from medcal_nb.ask.strategies import APART, STRATEGIES, Plan
 from medcal_nb.datasets import iter_items
 from medcal_nb.errors import MedcalError
+from medcal_nb.logs.typed import Decision
 from tests.ask.tiny import tiny_items
 
 PLAN = Plan(dataset="tiny", samples=4)
@@ -46,6 +56,8 @@ def shares(call, weights=None):
 def any_answer(call):
     if isinstance(call, Generate):
         return Reply("Answer: yes\nConfidence: 80%", -1.0, 5, 3)
+    if isinstance(call, Decide):
+        return Decided(Decision("yes", {"yes": 0.8, "no": 0.2}))
     return shares(call)
 
 
@@ -58,7 +70,8 @@ def test_rows_and_calls_are_as_declared(name):
             needed |= {"generate"} | ({"sample"} if call.seed else set())
             needed |= {"turns"} if len(call.prompt.turns) > 1 else set()
         else:
-            needed.add("labels" if isinstance(call, Labels) else "similarity")
+            kinds = {Labels: "labels", Similarity: "similarity", Decide: "decisions"}
+            needed.add(kinds[type(call)])
     assert how.needs - {"logprobs"} == needed
     assert ("logprobs" in how.needs) == (name == "sequence_probability")
     assert [row["sample"] for row in rows] == list(range(len(rows)))

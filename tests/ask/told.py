@@ -43,10 +43,12 @@ class Told(Loopback):
             def do_POST(self):
                 body = self.asked = json.loads(self.body())
                 with told.lock:
+                    is_chat = self.path.endswith("/chat/completions")
                     told.requests.append((self.path, body))
                     told.under_way += 1
                     told.most = max(told.most, told.under_way)
-                    fault = told.faults.pop(0) if told.faults and told.armed else None
+                    is_due = bool(told.faults) and told.armed and is_chat
+                    fault = told.faults.pop(0) if is_due else None
                 if fault == "held":
                     told.free.wait(60)
                 with told.lock:  # before the answer: after it the next may come
@@ -57,6 +59,8 @@ class Told(Loopback):
 
     def answer(self, handler, body, fault):
         """Send the answer to a request, or what a fault has in its place."""
+        if not handler.path.endswith("/chat/completions"):
+            return handler.send({"error": {"message": "no such path"}}, 404)
         if callable(fault):
             return fault(handler)
         if isinstance(fault, tuple):

@@ -11,6 +11,7 @@ from playwright.sync_api import expect
 from medcal_nb.answers import load_answers
 from medcal_nb.measure import wilson_interval
 from medcal_nb.reader import write_page
+from medcal_nb.wording import percent
 from medcal_nb.words import grade_table
 from tests.browser.conftest import Complaints
 from tests.reader_answers import table_of, write_answers
@@ -111,6 +112,9 @@ def test_twenty_cases_by_keys_end_in_a_summary_and_in_answers(cases, opened, tmp
             f"{mean} %",
             f"{((confidence - correct) ** 2).mean():.3f}",
         ]
+    shares = [1, 0.996, 0.0034, 1e-6, 0]
+    written = page.evaluate("(shares) => shares.map(inPercent)", shares)
+    assert written == [percent(share) for share in shares]
 
 
 def test_by_hand_no_confidence_is_recorded_that_nobody_gave(cases, opened, tmp_path):

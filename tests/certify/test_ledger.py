@@ -8,16 +8,17 @@ from medcal_nb.certify.ledger import Ledger, read_chain
 from medcal_nb.errors import MedcalError
 
 PLAN = {"kind": "plan", "rule": 3, "risk": 0.2, "delta": 0.1, "budget": 400, "rows": ""}
-PLAN |= {"n_answers": 9, "pool": "0f", "seed": 1, "marks": {}}
+PLAN |= {"n_answers": 9, "pool": "0f", "seed": 1, "starts": None}
+PLAN |= {"marks": {"limit": "g", "marks": []}}
+GRADE = {"kind": "grade", "item_id": "1", "case": "a", "row": "0f", "who": ""}
 WATCH = {"kind": "watch", "file": "use.csv"}
 
 
 @pytest.fixture
 def ledger(tmp_path):
     ledger = Ledger(tmp_path / "a.certificate.jsonl")
-    grade = {"kind": "grade", "row": "0f"}
-    ledger.append(PLAN, grade | {"grade": "1"})
-    ledger.append(grade | {"grade": "0"}, {"kind": "end", "methods": []})
+    ledger.append(PLAN, GRADE | {"grade": "1"})
+    ledger.append(GRADE | {"grade": "0"}, {"kind": "end", "methods": []})
     return ledger
 
 
@@ -96,3 +97,20 @@ def test_another_file_is_no_ledger(tmp_path, text):
     path.write_text(text)
     with pytest.raises(MedcalError, match=r"line 1|no ledger"):
         Ledger(path).require_whole()
+
+
+@pytest.mark.parametrize("kind", ["plan", "grade"])
+def test_a_line_that_lacks_a_field_is_named_whatever_field_it_is(tmp_path, kind):
+    # made by hand: every hash is right
+    whole = {"plan": PLAN, "grade": GRADE | {"grade": "1"}}
+    for name in [*whole[kind], "limit"]:
+        lines = json.loads(json.dumps(whole))
+        for values in (lines[kind], lines["plan"]["marks"]):
+            values.pop(name, None)
+        path = tmp_path / f"{kind}-{name}.certificate.jsonl"
+        Ledger(path).append(*lines.values())
+        number = 1 if kind == "plan" or name == "limit" else 2
+        with pytest.raises(
+            MedcalError, match=f"line {number} is no .*bring the ledger"
+        ):
+            Ledger(path).require_whole()

@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 
 from medcal_nb.certify import certify, watch
+from medcal_nb.wording import percent
 
 PLAN = ["--risk", 0.2, "--delta", 0.1, "--budget", 60]
 SHEET = "mine.grades.csv"
@@ -457,7 +458,9 @@ def test_what_is_right_missed_and_over_called_is_said(medcal, pool):
     out = medcal("certify", "mine.csv", "--risk", 0.2)[1]
     known = json.loads(Path("mine.threshold.json").read_text("utf-8"))
     n, errors = known["n"], known["errors"]
-    assert f"{n} drawn at random were graded: {1 - errors / n:.0%} (95 % CI" in out
+    assert (
+        f"{n} drawn at random were graded: {percent(1 - errors / n)}% (95 % CI" in out
+    )
     assert "sensitivity " in out
     assert "the others were over-called" in out
     assert "costs less than 5 checks" in out

@@ -1,6 +1,7 @@
 """The command line: what each command gives, and how it says what is wrong."""
 
 import json
+from pathlib import Path
 from unittest.mock import Mock
 
 import numpy as np
@@ -297,3 +298,20 @@ def test_a_model_is_asked_in_two_parts_into_one_log(medcal):
         assert medcal("ask", *few, "--shard", part, "--to", "a.sqlite")[0] == 0
     assert len(load_answers("a.sqlite")) == 6
     assert medcal("ask", *few, "--shard", "3/2", "--to", "a.sqlite")[0] == 2
+
+
+def test_the_report_of_typed_decisions_says_what_the_vendor_s_number_is(medcal):
+    probabilities = ['{"left": 0.7, "right": 0.3}', '{"left": 0.4, "right": 0.6}'] * 30
+    table = {
+        "choice": ["left", "right"] * 30,
+        "probabilities": probabilities,
+        "gold": "left",
+    }
+    table["confidence"] = [0.4, 0.2] * 30
+    pd.DataFrame(table).to_csv("sold.csv", index=False)
+    assert medcal("import", "sold.csv", "--to", "sold.sqlite")[0] == 0
+    assert medcal("report", "sold.sqlite", "--to", "page")[0] == 0
+    text = Path("page/report.html").read_text(encoding="utf-8")
+    assert "in the column vendor_number and is not scored" in text
+    assert "(k p - 1) / (k - 1)" in text
+    assert "from the probability of the chosen option (60)" in text

@@ -93,10 +93,10 @@ def test_real_replies_keep_their_accuracy(recipe, real_dir):
     replies.to_csv("replies.csv", index=False)
     answers = recipe("vqa_rad")
     grades = answers.groupby("model")["correct"].value_counts(dropna=False)
-    # wrong, right, ungraded
+    # wrong, right, ungraded; four of llama's say it by a sentence ("There is no fat in it.")
     assert grades.unstack(fill_value=0).T.to_dict("list") == {
         "gemini-2.5-pro": [266, 827, 100],
-        "llama3.2-vision_11b": [469, 718, 6],
+        "llama3.2-vision_11b": [472, 719, 2],
         "llava_13b": [524, 669, 0],
     }
     begins = answers["answer"].str.match(r"\W*(?:yes|no(?![a-z]))", case=False)

@@ -25,20 +25,16 @@ class StudyRun(NamedTuple):
     outcomes: dict
 
 
-def run_small(folder):
-    """The whole study in a folder of its own, at small sizes but for four chapters."""
+@pytest.fixture(scope="session")
+def study_run(tmp_path_factory):
+    """The whole study, once, in a folder of its own, at small sizes but for four chapters."""
+    folder = tmp_path_factory.mktemp("study")
     known = {name for step in steps_of() for name in step.defaults}
     sizes = {name: value for name, value in SMALL.items() if name in known}
     small = [step.name for step in steps_of() if step.name not in AS_PUBLISHED]
     steps = steps_of(small, assignments=sizes, to=folder)
     steps += steps_of(AS_PUBLISHED, to=folder)
     return StudyRun(steps, run_study(steps, force=True))
-
-
-@pytest.fixture(scope="session")
-def study_run(tmp_path_factory):
-    """What `run_small` ran, once."""
-    return run_small(tmp_path_factory.mktemp("study"))
 
 
 @pytest.fixture

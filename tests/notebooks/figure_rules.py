@@ -10,7 +10,7 @@ from medcal_nb.plots import INTERVAL, axis_label
 
 LONGEST = 60  # characters of a title, without its n
 #: Conclusions whose words mean nothing else on a figure.
-CONCLUSIONS = set(FILLS) - {"better", "worse", "reversed"}
+CONCLUSIONS = set(FILLS) - {"better", "worse"}
 
 
 def broken_rules(spec: dict, table: pd.DataFrame) -> list[str]:
@@ -72,8 +72,9 @@ def _axes(spec: dict, drawn: list[dict], table: pd.DataFrame) -> list[str]:
 
 
 def _key(spec: dict, drawn: list[dict], table: pd.DataFrame) -> list[str]:
-    """What has a colour, a filling, a stroke or a bar is in the key."""
+    """What has a colour, a filling, a stroke or a bar is in the key, or written beside its mark."""
     wanted = set()
+    beside = {text for panel in spec["panels"] for text in panel["texts"]}
     for part in drawn:
         columns = part["columns"]
         if columns.get("hue") != columns.get("label"):
@@ -81,7 +82,8 @@ def _key(spec: dict, drawn: list[dict], table: pd.DataFrame) -> list[str]:
         wanted |= {label_of(level) for level in part["fill"]}
         wanted |= {label_of(columns["base"])} if "base" in columns else set()
     wanted = {spec["names"].get(name, name) for name in wanted}
-    lines = [f"not in the key: {name}" for name in sorted(wanted - {*spec["key"]})]
+    wanted -= {*spec["key"], *beside}
+    lines = [f"not in the key: {name}" for name in sorted(wanted)]
     has_bars = any(part["bars"] for part in drawn)
     if has_bars and not any(INTERVAL in name for name in spec["key"]):
         lines.append("no key says what a bar is")

@@ -64,7 +64,7 @@ def renamed_axis(fig, ax):
 
 
 def renamed_fill(fig, ax):
-    texts = {text.get_text(): text for text in fig.legends[0].get_texts()}
+    texts = {text.get_text(): text for text in ax.texts}
     texts["non-inferior"].set_text("non-inferior: all of the bar in the shade")
 
 

@@ -113,3 +113,10 @@ def test_numbers_that_prose_tells_of_the_study_are_on_its_page(notebook):
     published = NUMBER.findall("\n".join([*computed, parameters_of(notebook)]))
     for paragraph in told_by_hand(notebook):
         assert set(NUMBER.findall(paragraph)) <= set(published), paragraph
+
+
+def test_a_chapter_on_answers_of_real_models_says_who_graded_them(notebook):
+    if '"vlcb"' in parameters_of(notebook) or notebook.stem.startswith("00"):
+        text = " ".join("\n".join(sources_of(notebook, "markdown")).split())
+        graded = r"(?i)a language model graded|graded by an LLM|who graded them"
+        assert re.search(graded, text)

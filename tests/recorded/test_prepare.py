@@ -81,9 +81,9 @@ def test_text_answers_come_back_and_values_above_1_do_not(tmp_path):
     made = prepared("mmlu_pro_text", tmp_path, tmp_path / "out")
     assert made["correct"].fillna("none").tolist() == [True, False, "none"]
     assert made["domain"].tolist() == ["general", "medical", "general"]
-    assert made["verbalized"].isna().tolist() == [False, True, False]
+    assert made["verbalized_cot"].isna().tolist() == [False, True, False]
     manifest = json.loads((tmp_path / "out" / "manifest.json").read_text())
-    left_out = {"verbalized": 1, "linguistic": 1}
+    left_out = {"verbalized_cot": 1, "decisiveness": 1}
     assert manifest["mmlu_pro_text"]["left_out"] == left_out
 
 

@@ -72,20 +72,21 @@ def test_vlm_uncertainty_bench():
 # name in the authors' table; in how many cells there is a number, and in how many 32 bits made no
 # new ties (ten closed models give no probabilities)
 TEXT = {
-    "verbalized": ("verbal_numerical_confidence", 1_162, 1_162),
-    "linguistic": ("verbal_linguistic_confidence", 1_162, 1_024),
+    "verbalized_cot": ("verbal_numerical_confidence", 1_162, 1_162),
+    "decisiveness": ("verbal_linguistic_confidence", 1_162, 1_024),
     "token_probability": ("logit_perplexity_confidence", 1_022, 569),
 }
 
 
 @pytest.fixture(scope="module")
 def mmlu():
-    """Each published cell and its rows: those with an answer and both stated confidences.
+    """Each published cell and its rows: those with an answer, a stated and a rated confidence.
 
     LLM-Calibration-Study: 84 LLMs on 14 categories of MMLU-Pro.
     """
     stored = pd.read_parquet(recorded_folder() / "mmlu_pro_text.parquet")
-    counted = stored[stored["answered"]].dropna(subset=["verbalized", "linguistic"])
+    both = ["verbalized_cot", "decisiveness"]
+    counted = stored[stored["answered"]].dropna(subset=both)
     published = pd.read_csv(PUBLISHED / "mmlu_pro_text.csv", index_col=0)
     published.index = published.index.str.lower()
     cells = []

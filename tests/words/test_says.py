@@ -17,7 +17,15 @@ Is there a pneumothorax? | No, but an effusion. | no
 Is there a pneumothorax? | No effusion. |
 Is there a pneumothorax? | There is no fracture. There is a pneumothorax. | yes
 Is there fluid in the pleural space? | There is fluid in the stomach. |
-Is there no fracture? | No. |
+Is there no fracture? | No. | no
+Is there no fracture? | No, there is no fracture. |
+Is there no fracture? | No, there is a fracture. | no
+Is there no fracture? | Yes, no fracture. | yes
+Is there no fracture? | No, the bones are intact. |
+Is this a noncontrast CT? | No. | no
+Are the lungs free of consolidation? | Yes, they are clear. | yes
+Are the lungs free of consolidation? | Yes, there is a consolidation. |
+Are the lungs free of consolidation? | No consolidation. | yes
 Is there no fracture? | No fracture. | yes
 Is there no fracture? | There is a fracture. | no
 Isn't there a nodule? | No. | no

@@ -7,7 +7,6 @@ the code that asks have changed.
 
 import hashlib
 import tomllib
-from copy import copy
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
@@ -16,16 +15,17 @@ import pandas as pd
 
 from medcal_nb import ask as asking
 from medcal_nb.answers import AnswerLog
-from medcal_nb.answers.columns import as_json
 from medcal_nb.answers.samples import one_answer_an_item
-from medcal_nb.ask.calls import BLANK, LABELS, Backend, Generate, Labels, Prompt
+from medcal_nb.ask.about import about as about_answers
+from medcal_nb.ask.calls import BLANK, LABELS, Decide, Generate, Labels
 from medcal_nb.ask.models import resolve_model
-from medcal_nb.ask.rows import likeliest, picture, prompt, row
+from medcal_nb.ask.rows import likeliest, prompt, row
 from medcal_nb.ask.run import ask
 from medcal_nb.ask.strategies import (
     APART,
     P_TRUE,
     STRATEGIES,
+    choose_strategies,
     has_options,
     option_call,
     strategy,
@@ -33,6 +33,7 @@ from medcal_nb.ask.strategies import (
 from medcal_nb.ask.strategy import Plan, Program, Strategy
 from medcal_nb.datasets import Item, load_items
 from medcal_nb.files import file_hash
+from medcal_nb.tables.columns import as_json
 from medcal_nb.words import answer_key
 
 from .record import HOME
@@ -50,33 +51,15 @@ _COLUMNS = [
 ]
 
 
-DECISION = """
-
-{question}
-A. one
-B. two
-C. three
-Answer with the letter of the level that fits best (A to C) only."""
-
-#: What the letters of `DECISION` stand for, from the lowest level.
+#: The answers that are levels, from the lowest.
 LEVELS = ("one", "two", "three")
 
 
-def _has_level(item: Item, plan: Plan) -> str | None:
-    return None if item.gold in LEVELS else "no answer is a level"
-
-
-@strategy(
-    family="apart",
-    needs=(LABELS,),
-    source="as transformers' decision pipeline puts it",
-    applies=_has_level,
-)
-def decision(item: Item, plan: Plan) -> Program:
-    """A typed decision: the probabilities of the levels of a scale are read from their letters."""
-    turn = DECISION.format(question=item.question)
-    (result,) = yield [Labels(Prompt(picture(item), (turn,)), ("A", "B", "C"))]
-    return [likeliest(result, LEVELS) | {"question_type": "score", "options": LEVELS}]
+def with_levels(items: pd.DataFrame) -> pd.DataFrame:
+    """Return the items whose answer is a level, as questions with levels."""
+    counted = items[items["gold"].isin(LEVELS)]
+    options = pd.Series([LEVELS] * len(counted), counted.index, dtype=object)
+    return counted.assign(question_type="score", options=options)
 
 
 @strategy(
@@ -112,7 +95,9 @@ def blanked(base: Strategy) -> Strategy:
     return replace(base, name=f"{base.name}_blank", ask=ask)
 
 
-def _with_blank(call: Generate | Labels) -> Generate | Labels:
+def _with_blank(call: Generate | Labels | Decide) -> Generate | Labels | Decide:
+    if isinstance(call, Decide):
+        return replace(call, picture=replace(call.picture, change=BLANK))
     picture = replace(call.prompt.picture, change=BLANK)
     return replace(call, prompt=replace(call.prompt, picture=picture))
 
@@ -121,12 +106,16 @@ for _base in [*STRATEGIES.values(), *APART.values()]:
     APART[f"{_base.name}_blank"] = blanked(_base)
 
 
-def as_expert(backend: Backend, model: str) -> Backend:
-    """Return a model whose judgements stand beside the answers of another one."""
-    judge = copy(backend)
-    judge.name = model
-    judge.provenance = {"expert": backend.name}
-    return judge
+def beside_the_judged(answers: pd.DataFrame) -> pd.DataFrame:
+    """Return judgements as answers of the model whose answers they are about."""
+    if "about_model" not in answers:
+        return answers
+    judged = answers["about_model"].notna()
+    return answers.assign(
+        expert=answers["model"].where(judged),
+        model=answers["about_model"].where(judged, answers["model"]),
+        strategy=answers["strategy"].str.partition(" about ")[0],
+    )
 
 
 def with_candidates(items: pd.DataFrame, graded: pd.DataFrame) -> pd.DataFrame:
@@ -192,7 +181,8 @@ def record_answers(log: Path | None = None, *, to: Path = RECORDED) -> Path:
 
 def graded_table(answers: pd.DataFrame) -> pd.DataFrame:
     """Return one row a model, data set, item and strategy, without replies, in order."""
-    graded = one_answer_an_item(answers, "the log").reindex(columns=_COLUMNS)
+    graded = one_answer_an_item(beside_the_judged(answers), "the log")
+    graded = graded.reindex(columns=_COLUMNS)
     options = graded["option_probabilities"]
     graded["option_probabilities"] = options.map(as_json, na_action="ignore")
     counts = ["n_answers", "prompt_tokens", "new_tokens"]
@@ -206,19 +196,22 @@ def _ask_all(log: AnswerLog) -> None:
     reach = cache(resolve_model)
     for job in jobs["ask"]:
         for model in job["models"]:
-            backend = reach(model)
-            if "expert" in job:
-                backend = as_expert(reach(job["expert"]), model)
+            backend = reach(job.get("expert", model))
+            methods = choose_strategies(job["strategies"])
             for about in job["items"]:
                 dataset = about["dataset"]
                 part = {"split": about.get("split"), "n": about.get("n")}
                 items = load_items(dataset, **part, seed=jobs["seed"])
+                if job.get("levels"):
+                    items = with_levels(items)
                 if "of" in job:
                     of = log.read(model=model, dataset=dataset)
                     of = of[of["strategy"].isin(job["of"])]
                     items = with_candidates(items, one_answer_an_item(of, "the log"))
+                    items["about_model"] = model
+                    methods = [about_answers(how, model) for how in methods]
                 plan = {"seed": jobs["seed"], "progress": True}
-                ask(backend, items, job["strategies"], log=log, **plan)
+                ask(backend, items, methods, log=log, **plan)
 
 
 def _fingerprint() -> str:

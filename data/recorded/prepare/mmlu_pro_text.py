@@ -12,8 +12,8 @@ import numpy as np
 import pandas as pd
 
 CONFIDENCES = {
-    "verbal_numerical_confidence": "verbalized",
-    "verbal_linguistic_confidence": "linguistic",
+    "verbal_numerical_confidence": "verbalized_cot",
+    "verbal_linguistic_confidence": "decisiveness",
     "logit_perplexity_confidence": "token_probability",
 }
 _BEFORE = "mmlu_pro_"

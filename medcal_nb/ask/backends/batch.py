@@ -11,7 +11,7 @@ once it is whole; nothing is ever replaced or removed.
 import hashlib
 import json
 import shlex
-from collections.abc import Generator, Iterable
+from collections.abc import Generator, Iterable, Mapping
 from contextlib import suppress
 from functools import lru_cache, partial
 from pathlib import Path
@@ -23,6 +23,7 @@ from anyio.from_thread import start_blocking_portal
 from medcal_nb.answers import AnswerLog
 from medcal_nb.ask.backends import requests as rq
 from medcal_nb.ask.calls import (
+    DECISIONS,
     WRITING,
     Backend,
     Failure,
@@ -55,6 +56,7 @@ def export_batch(
     dataset: str,
     split: str | None = None,
     n: int | None = None,
+    columns: Mapping[str, str] | None = None,
     embed: bool = False,
     **settings: int | float | bool | None,
 ) -> list[Path]:
@@ -67,7 +69,7 @@ def export_batch(
     model : str
         The model's name at the server that will run the batch; it is taken to be a vLLM.
     strategies : str or list of str
-    dataset, split, n
+    dataset, split, n, columns
         The items, as :func:`medcal_nb.datasets.load_items` finds them again.
     embed : bool
         Write images into the requests, as base64; else requests name files of ``images``.
@@ -86,6 +88,8 @@ def export_batch(
     """
     folder = Path(folder)
     items: dict[str, Any] = {"name": dataset, "split": split, "n": n}
+    if columns:
+        items["columns"] = dict(columns)
     load_items(**items)  # a misspelt name leaves nothing behind
     about = {
         "model": model,
@@ -213,7 +217,7 @@ class _Batch(Backend):
         self.embeds = about["embed"]
         self.name = about["model"]
         self.can = WRITING
-        self.cannot = {}
+        self.cannot = {DECISIONS: "batches are of replies: ask a server directly"}
         self.provenance = {"server": "batch"}
         self.results: dict[str, str] = {}
         self.asked: set[str] = set()

@@ -6,6 +6,7 @@ from typing import Any
 
 from medcal_nb.ask.backends.local import find_device, why
 from medcal_nb.ask.calls import (
+    DECISIONS,
     SIMILARITY,
     WRITING,
     Backend,
@@ -44,7 +45,7 @@ class ClipModel(Backend):
         self.name = name
         self.device = device
         self.can = frozenset({SIMILARITY})
-        self.cannot = dict.fromkeys(WRITING, _ONLY)
+        self.cannot = dict.fromkeys(WRITING | {DECISIONS}, _ONLY)
         self.provenance = {}
 
     def stream(

@@ -17,11 +17,14 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
+from medcal_nb.ask.backends.decisions import LocalDecisions
 from medcal_nb.ask.backends.prefix import Encoded, SharedPrefix
 from medcal_nb.ask.backends.rows import Row, is_nested, uniforms
 from medcal_nb.ask.calls import (
+    DECISIONS,
     WRITING,
     Backend,
+    Decide,
     Failure,
     Generate,
     LabelProbabilities,
@@ -71,8 +74,10 @@ class LocalModel(Backend):
         self.processor = processor
         self.name = name
         self.device = model.device
-        self.can = WRITING
-        self.cannot = {}
+        self.decisions = LocalDecisions(self)
+        why_none = self.decisions.missing()
+        self.can = WRITING if why_none else WRITING | {DECISIONS}
+        self.cannot = {DECISIONS: why_none} if why_none else {}
         self.provenance = {}
         text = model.config.get_text_config()
         #: token positions kept in memory at once
@@ -193,8 +198,16 @@ class _LocalSession:
         self.backend = backend
         self.engine = engine
 
-    def run(self, calls: list[Asking]) -> list[Result | Failure]:
+    def run(self, calls: list[Asking | Decide]) -> list[Result | Failure]:
         """Answer `calls`, in order."""
+        deciding = [call for call in calls if isinstance(call, Decide)]
+        decided = self.backend.decisions.run(deciding)
+        others = [call for call in calls if not isinstance(call, Decide)]
+        results = decided | dict(zip(others, self._written(others), strict=True))
+        return [results[call] for call in calls]
+
+    def _written(self, calls: list[Asking]) -> list[Result | Failure]:
+        """Answer calls for words, in order."""
         backend = self.backend
         encoded: dict[Prompt, Encoded | Failure] = {}
         shown = []

@@ -16,9 +16,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from medcal_nb.ask.backends.decisions import MOST_QUESTIONS
 from medcal_nb.ask.backends.rows import is_nested
 from medcal_nb.ask.calls import (
     Call,
+    Decide,
     Failure,
     Generate,
     LabelProbabilities,
@@ -37,11 +39,16 @@ CHAT = "/chat/completions"
 
 #: Stands for the URL of the image in a body.
 IMAGE = "@@image@@"
+#: What an unforeseen error says of a server.
+_FORM = "the server answered in another form: "
 
 #: The body of a request, and what came back for it: JSON.
 Body = dict[str, Any]
 #: Calls that are put to a server.
 Asking = Generate | Labels
+
+#: Statuses of a request that the server will not take as it is.
+_FAULTS = ("HTTP 400", "HTTP 413", "HTTP 422")
 
 #: What a label may have beyond what the first token tells, as a share of all labels.
 UNDECIDED = 5e-4
@@ -127,6 +134,11 @@ class Asked:
     many : bool
         Whether it gives several samples for one request, so that the image is sent, and paid for,
         once.
+    decide : callable, optional
+        From questions about one picture to their typed decisions, by one request.
+    gathers : bool
+        Questions for typed decisions wait until `send_decisions` is called, so that one request
+        has all of them.
     """
 
     def __init__(
@@ -138,12 +150,19 @@ class Asked:
         top: int = 0,
         scores: bool = False,
         many: bool = False,
+        decide: Callable[[Sequence[Decide]], Awaitable[Sequence[Result]]] | None = None,
+        gathers: bool = False,
     ) -> None:
+        self.decide = decide
+        self.gathers = gathers
+        #: questions that wait, by their picture, and what will hold their decisions
+        self.waiting: dict[Picture, tuple[asyncio.Future, list[Decide]]] = {}
+        self.under_way: set[asyncio.Task] = set()
         self.model = model
         self.send = send
         self.gate = gate
         #: of each call the request that answers it, and which of its replies does
-        self.tasks: dict[Call, tuple[asyncio.Task, int]] = {}
+        self.tasks: dict[Call, tuple[asyncio.Future, int]] = {}
         self.top = top
         self.scores = scores
         self.many = many
@@ -160,19 +179,62 @@ class Asked:
         except StopIteration as stop:
             return stop.value
         except Exception as error:  # of a parser, for example
-            return _failure(error)
+            return Failure.of(error, _FORM)
 
     async def results(self, calls: Sequence[Call]) -> list[Result | Failure]:
         """Answer calls, in order."""
         fresh = [call for call in dict.fromkeys(calls) if call not in self.tasks]
+        for call in fresh:
+            if isinstance(call, Decide):
+                self._wait(call)
+        if not self.gathers:
+            self.send_decisions()
+        fresh = [call for call in fresh if not isinstance(call, Decide)]
         for group in self._groups(fresh):
             task = asyncio.create_task(self._answer(group))
             self.tasks |= {call: (task, i) for i, call in enumerate(group)}
         results = []
         for call in calls:
-            task, i = self.tasks[call]
-            results.append((await task)[i])
+            answered, i = self.tasks[call]
+            results.append((await answered)[i])
         return results
+
+    def _wait(self, call: Decide) -> None:
+        """Let a question wait for the others about its picture."""
+        made = asyncio.get_running_loop().create_future
+        future, asked = self.waiting.setdefault(call.picture, (made(), []))
+        self.tasks[call] = (future, len(asked))
+        asked.append(call)
+
+    def send_decisions(self) -> None:
+        """Send the questions that wait, and from here on each as it comes."""
+        self.gathers = False
+        for future, asked in self.waiting.values():
+            task = asyncio.create_task(self._decided(future, asked))
+            self.under_way.add(task)
+            task.add_done_callback(self.under_way.discard)
+        self.waiting = {}
+
+    async def _decided(self, future: asyncio.Future, asked: list[Decide]) -> None:
+        """Ask for decisions; where a request with several fails, each by itself."""
+        results: list[Result | Failure] = []
+        for start in range(0, len(asked), MOST_QUESTIONS):
+            part = asked[start : start + MOST_QUESTIONS]
+            found = await self._decisions(part)
+            if len(part) > 1 and _is_refused(found[0]):
+                alone = [await self._decisions([call]) for call in part]
+                found = [one for (one,) in alone]
+            results += found
+        future.set_result(results)
+
+    async def _decisions(self, calls: list[Decide]) -> list[Result | Failure]:
+        async with self.gate:
+            try:
+                if self.decide is None:
+                    raise MedcalError("no typed decisions can be asked for here")
+                return [*await self.decide(calls)]
+            except Exception as error:
+                return [Failure.of(error, _FORM)] * len(calls)
 
     def _groups(self, calls: Sequence[Call]) -> list[list[Any]]:
         """Put samples of one prompt that follow each other into one request."""
@@ -200,7 +262,7 @@ class Asked:
                     return [await self._labels(group[0])]
                 return await self._replied(group)
             except Exception as error:
-                return [_failure(error)] * len(group)
+                return [Failure.of(error, _FORM)] * len(group)
 
     async def _chat(self, call: Asking, limit: int, *later: str, **more: Any) -> Body:
         """Ask for a reply to a call's prompt, or what it makes of later turns."""
@@ -262,12 +324,9 @@ class Asked:
         return mass
 
 
-def _failure(error: Exception) -> Failure:
-    """Return why a call or a program has no answer."""
-    if isinstance(error, MedcalError):
-        return Failure(str(error))
-    message = f"the server answered in another form: {type(error).__name__}: {error}"
-    return Failure(" ".join(message.split())[:300])
+def _is_refused(result: Result | Failure) -> bool:
+    """Whether a server found fault with what it was asked: it may be one question of many."""
+    return isinstance(result, Failure) and result.reason.startswith(_FAULTS)
 
 
 # --- replies -------------------------------------------------------------------------------------

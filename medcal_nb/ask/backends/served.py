@@ -23,17 +23,21 @@ from collections.abc import (
 from contextlib import asynccontextmanager, contextmanager, suppress
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from functools import cache, lru_cache
+from functools import cache, partial
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any
 
 import aiohttp
 
+from medcal_nb.ask.backends import decisions as typed
 from medcal_nb.ask.backends import requests as rq
 from medcal_nb.ask.calls import (
+    DECISIONS,
     WRITING,
     Backend,
     Call,
+    Decide,
+    Decided,
     Failure,
     Generate,
     Labels,
@@ -62,6 +66,9 @@ _ADDRESS = re.compile(r"https?://[^@?#\s]+")
 
 #: Statuses below 500 after which asking again can help.
 _AGAIN = frozenset((408, 409, 425))
+
+#: The status of what a server will not do however often it is asked.
+_NEVER = 501
 
 #: Statuses of a server that has too much to do: no try is spent on them.
 _LATER = frozenset((429, 503))
@@ -140,7 +147,7 @@ class ServedModel(Backend):
             advice = "start the server with a model that sees images, or name it (--served-as)"
             raise MedcalError(f"{self.url}: {error}: {advice}") from error
         self.tries, self.patience = usual
-        self.can = WRITING - set(self.cannot)
+        self.can = (WRITING | {DECISIONS}) - set(self.cannot)
 
     # --- finding out ------------------------------------------------------------------------------
 
@@ -155,16 +162,44 @@ class ServedModel(Backend):
         if not (name and isinstance(name, str)):
             raise MedcalError("it lists no model")
         self.name = rq.clean(name)
-        prompt = Prompt(Picture("probe", grey_png()), (DESCRIBE,))
+        picture = Picture("probe", grey_png())
+        self.form, why_none = await self._find_form(picture)
+        self.able: dict[str, Any] = {}
+        self.cannot = {} if self.form else {DECISIONS: why_none}
+        self.provenance = {"server": self.masked(self.url)[:200]}
+        try:
+            await self._find_out_writing(Prompt(picture, (DESCRIBE,)))
+        except MedcalError as error:
+            if self.form is None:
+                raise
+            # a model that decides and does nothing else
+            self.cannot |= dict.fromkeys(
+                WRITING, f"the server writes no replies: {error}"
+            )
+
+    async def _find_form(self, picture: Picture) -> tuple[typed.Form | None, str]:
+        """Find out how typed decisions are asked here, and note it."""
+
+        async def send(path: str, body: bytes) -> rq.Body:
+            return await self.ask(path, dict, body)
+
+        url = rq.data_url(picture).decode()
+        form, why_none = await typed.find_form(self.name, send, url)
+        if form:
+            self.offers = [f"typed decisions by /v1{form.path}, the image {form.image}"]
+        return form, why_none
+
+    async def _find_out_writing(self, prompt: Prompt) -> None:
+        """Ask for replies: log-probabilities, samples, and where nothing else tells, words."""
         reply, top = await self._listed(prompt)
         words = [Labels(prompt, ("yes, it is", "no, it is not"))]
-        scores = await self._tried(words, top=top, scores=True)
+        # decisions take the place of labels that are probed word by word
+        scores = [] if self.form else await self._tried(words, top=top, scores=True)
         samples = [Generate(prompt, 12, "probe", i, 2.0) for i in range(5)]
         at_once = {reply.text for reply in await self._tried(samples, many=True)}
         many = len(at_once) > 1
         draws = many or len({one.text for one in await self._tried(samples)}) > 1
-        self.able: dict[str, Any] = {"top": top, "scores": bool(scores), "many": many}
-        self.cannot = {}
+        self.able = {"top": top, "scores": bool(scores), "many": many}
         if not draws:
             self.cannot["sample"] = (
                 "the server gives the same reply at every temperature and seed"
@@ -173,13 +208,7 @@ class ServedModel(Backend):
             self.cannot["logprobs"] = "the server returns no log-probabilities"
         if top < 2:
             self.cannot["labels"] = "the server lists no likely first tokens of a reply"
-        server = {
-            "server": self.url,
-            "server_version": rq.version_of(reply),
-        }
-        self.provenance = {
-            name: self.masked(text)[:200] for name, text in server.items()
-        }
+        self.provenance["server_version"] = self.masked(rq.version_of(reply))[:200]
 
     async def _listed(self, prompt: Prompt) -> tuple[rq.Body, int]:
         """Return a reply, and how many log-probabilities stand at its first token.
@@ -213,8 +242,8 @@ class ServedModel(Backend):
         under_way = 0
         with self.open() as portal:
             self.room = asyncio.Semaphore(_AHEAD * self.concurrency)
-            # items of an image stand side by side
-            self.about = lru_cache(1)(lambda image: self.asked(**self.able))
+            self.about: rq.Asked | None = None
+            self.image: str | None = None
             held: list[tuple[Pair, Outcome]] = []
             since = time.monotonic()
             pairs = (pair for batch in batches for pair in zip(*batch, strict=True))
@@ -227,6 +256,7 @@ class ServedModel(Backend):
                     yield _batch(held)
                     under_way -= len(held)
                     held, since = [], time.monotonic()
+            portal.call(self._end_image)
             while under_way:
                 with suppress(Empty):
                     held.append(ended.get(timeout=self.held))
@@ -246,19 +276,44 @@ class ServedModel(Backend):
         async def send(call: rq.Asking, body: rq.Body) -> rq.Body:
             return await self.post(body, await shown(call.prompt.picture))
 
-        return rq.Asked(self.name, send, gate=self.gate, **able)
+        async def decide(calls: Sequence[Decide]) -> list[Decided]:
+            url = (await shown(calls[0].picture)).decode()
+            form = self.form
+            assert form is not None  # nothing else asks for decisions
+            body = form.body(self.name, calls, url)
+            return await self.ask(form.path, partial(typed.read_reply, calls), body)
+
+        return rq.Asked(
+            self.name,
+            send,
+            gate=self.gate,
+            decide=decide if self.form else None,
+            **able,
+        )
 
     async def post(self, body: rq.Body, url: bytes) -> rq.Body:
         """Send a request that shows the image of a data URL."""
         return await self.ask(rq.CHAT, rq.check_chat, rq.fill(body, url))
 
+    async def _end_image(self) -> None:
+        """Send the questions about an image that wait for each other."""
+        if self.about is not None:
+            self.about.send_decisions()
+
     async def _begin(
         self, pair: Pair, program: Program, ended: "SimpleQueue[tuple[Pair, Outcome]]"
     ) -> None:
         """Begin a program once there is room; its outcome goes to a queue."""
-        await self.room.acquire()
         item, _ = pair
-        task = asyncio.create_task(self.about(item.image_id).follow(program))
+        # items of an image stand side by side
+        if self.about is None or item.image_id != self.image:
+            await self._end_image()
+            self.image = item.image_id
+            self.about = self.asked(gathers=True, **self.able)
+        if self.room.locked():
+            self.about.send_decisions()
+        await self.room.acquire()
+        task = asyncio.create_task(self.about.follow(program))
 
         def end(done: asyncio.Task[Outcome]) -> None:
             self.room.release()
@@ -337,7 +392,7 @@ class ServedModel(Backend):
                         f"{problem} (asks to wait {wait:.0f} s; given up after "
                         f"{self.patience / 60:.0f} minutes)"
                     )
-            elif status < 500 and status not in _AGAIN:
+            elif status not in _AGAIN and (status < 500 or status == _NEVER):
                 raise MedcalError(problem)
             else:
                 left -= 1

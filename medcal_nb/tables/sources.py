@@ -22,9 +22,9 @@ import pyarrow.compute as pc
 import pyarrow.csv
 import pyarrow.parquet as pq
 
-from medcal_nb.answers.columns import TEXT, as_json, each, of_file, refuse
 from medcal_nb.errors import MedcalError
 from medcal_nb.files import PathLike, new_file, require_file
+from medcal_nb.tables.columns import TEXT, as_json, each, of_file, refuse
 
 #: How many times its size a packed file may unpack to; real ones pack to a tenth or less.
 _MOST_TIMES = 100
@@ -38,17 +38,6 @@ _HIDDEN = re.compile(rb"""<(?:\w+:)?row\b[^>]*\bhidden=["'](?:1|true)["']""")
 #: What a spreadsheet runs, the ' before it included, and what only begins so.
 _FORMULA = r"'*[=+\-@\t\r]"
 _NUMBER = r"[+-]?[\d.]+(?:[eE][+-]?\d+)?"
-
-
-def is_log(path: PathLike) -> bool:
-    """True for a name that ends as those of answers logs do: .sqlite, .sqlite3 or .db.
-
-    Examples
-    --------
-    >>> is_log("answers.sqlite"), is_log("answers.csv")
-    (True, False)
-    """
-    return Path(path).suffix.lower() in (".sqlite", ".sqlite3", ".db")
 
 
 def read_source(path: PathLike) -> Any:

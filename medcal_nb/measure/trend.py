@@ -178,7 +178,8 @@ def accuracy_trend_table(
     >>> table = pd.DataFrame({"correct": rng.random(2400) < share, "item_id": range(2400)})
     >>> table["subject"] = np.repeat(list("abcdefghijkl"), 200)
     >>> table["confidence"] = 0.6 + 0.5 * (share - 0.5)
-    >>> trend = accuracy_trend_table(table, "confidence", "subject")
+    >>> table["model"] = "m"
+    >>> trend = accuracy_trend_table(table, "confidence", "subject", within="model")
     >>> trend[["n_groups", "accuracy_slope"]].round(2)
        n_groups  accuracy_slope
     0        12            0.46

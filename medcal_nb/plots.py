@@ -307,17 +307,20 @@ def points(
     y: str,
     *,
     hue: str | None = None,
+    hollow: Iterable = (),
     diagonal: str = "",
     ax: Axes | None = None,
 ) -> Axes:
-    """A mark for each row at its `x` and `y`.
+    """A mark for each row at its `x` and `y`, with the interval of `y` where there is one.
 
     Parameters
     ----------
     table : DataFrame
-        Columns `x`, `y` and `hue`.
+        Columns `x`, `y` and `hue`; ``<y>_low`` and ``<y>_high`` where there is an interval.
     x, y, hue : str
         Columns: the two numbers, and what has a colour and a mark of its own.
+    hollow : iterable
+        Levels of hue whose marks are outlines: to be told from the others without colour.
     diagonal : str
         What is written of the line on which both are equal; both are then shares, in a square.
     ax : Axes, optional
@@ -330,7 +333,14 @@ def points(
         name = label_of(level, hue) if hue else None
         how: dict[str, Any] = {"color": colour, "marker": mark, "label": name}
         how |= {"s": 15, "linewidth": 0, "clip_on": False, "zorder": 2}
+        if level in hollow:
+            how |= {"facecolor": "white", "edgecolor": colour, "linewidth": 1.1}
+            how |= {"zorder": 2.1}
         sns.scatterplot(rows, x=x, y=y, legend=False, ax=ax, **how)
+        if (arms := _arms(rows, y)) is not None:
+            place = rows[x], rows[y], arms
+            thin: dict[str, Any] = {"elinewidth": 0.7, "capsize": 0, "zorder": 1.9}
+            ax.errorbar(*place, fmt="none", ecolor=colour, **thin)
     if diagonal:
         ax.plot([0, 1], [0, 1], "--", color=GREY, lw=0.9, zorder=1, label=diagonal)
         ticks = np.linspace(0, 1, 6)
@@ -338,7 +348,7 @@ def points(
         ax.set(xlim=ends, ylim=ends, xticks=ticks, yticks=ticks, aspect="equal")
     _name_axis(ax.xaxis, x)
     _name_axis(ax.yaxis, y)
-    _record(ax, table, x=x, y=y, hue=hue, has_bars=False)
+    _record(ax, table, x=x, y=y, hue=hue)
     return ax
 
 
@@ -624,10 +634,9 @@ def stacked(
 def _level_titles(fig: Figure) -> None:
     """Bring titles of a row of panels to one height, whatever stands below them."""
     fig.draw_without_rendering()
-    heights = pd.Series(
-        {ax: ax.title.get_position()[1] for ax in fig.axes}, dtype=float
-    )
-    rows = [ax.get_subplotspec().rowspan.start for ax in fig.axes]
+    panels = [ax for ax in fig.axes if ax.get_subplotspec()]
+    heights = pd.Series({ax: ax.title.get_position()[1] for ax in panels}, dtype=float)
+    rows = [ax.get_subplotspec().rowspan.start for ax in panels]
     highest = heights.groupby(rows).transform("max")
     for ax, height in highest[heights < highest].items():
         ax.set_title(ax.get_title("left"), y=height)
@@ -707,7 +716,6 @@ def _record(
     table: pd.DataFrame,
     *,
     too_few: int = 0,
-    has_bars: bool = True,
     **columns: str | None,
 ) -> None:
     """Leave on the axes what was drawn: columns by their part, marks, and rows without one."""
@@ -716,7 +724,7 @@ def _record(
     is_drawn = table[value].notna()
     drawn: dict[str, Any] = {"columns": named, "marks": int(is_drawn.sum())}
     low = f"{value}_low"
-    drawn["bars"] = has_bars and low in table and bool(table[low].notna().any())
+    drawn["bars"] = low in table and bool(table[low].notna().any())
     drawn["too_few"] = too_few
     drawn["left_out"] = {}
     if "left_out" in table:

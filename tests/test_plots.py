@@ -54,15 +54,25 @@ def test_points_have_the_colours_of_their_kinds_and_a_square_where_both_are_shar
     table = pd.DataFrame(
         {"accuracy": [0.2, 0.6, 0.4], "mean_confidence": [0.9, 0.9, 0.8]}
     ).assign(domain=["general", "general", "medical"])
-    ax = plt.figure().subplots()
+    table["mean_confidence_low"] = table["mean_confidence"] - 0.1
+    table["mean_confidence_high"] = 1.0
+    fig = plt.figure()
+    ax = fig.subplots()
     names = ("accuracy", "mean_confidence")
-    plots.points(table, *names, hue="domain", diagonal="calibrated", ax=ax)
+    how = {"hue": "domain", "hollow": ["medical"], "diagonal": "calibrated"}
+    plots.points(table, *names, **how, ax=ax)
+    plots.title_and_key(fig, "Two kinds")
+    assert fig.legends[0].get_texts()[-1].get_text() == plots.INTERVAL
     (line,) = ax.lines
-    general, medical = ax.collections
+    general, bars, medical, _ = ax.collections
+    ends = [part[:, 1].tolist() for part in bars.get_segments()]
+    assert ends == [pytest.approx([0.8, 1.0])] * 2
     assert general.get_offsets().tolist() == [[0.2, 0.9], [0.6, 0.9]]
     looks = plots.look(["general", "medical"])
-    colours = [to_hex(part.get_facecolor()[0]).upper() for part in (general, medical)]
+    faces = [to_hex(part.get_facecolor()[0]) for part in (general, medical)]
+    colours = [faces[0].upper(), to_hex(medical.get_edgecolor()[0]).upper()]
     assert colours == [colour.upper() for colour, _ in looks.values()]
+    assert faces[1] == "#ffffff"
     assert line.get_label() == "calibrated"
     assert ax.get_aspect() == 1
     assert ax.get_xlabel() == "accuracy (%)"

@@ -170,11 +170,15 @@ def answer_costs(
     Returns
     -------
     DataFrame
-        One row per answer of the target with a confidence and a grade:
+        One row per graded answer of the target:
 
         - the columns of `target`: the confidence as elicited
+        - map_gap: transferred minus refitted confidence; NaN, as the cost, where there is no
+          confidence
         - cost: squared distance of the transferred confidence from 1 (right) or 0 (wrong) minus
-          that of the refitted one; its mean over answers is the transfer cost of these maps
+          that of the refitted one; its mean over answers is the transfer cost of these maps. A
+          right answer costs 2 `map_gap` less than a wrong one: where confidence does not follow
+          accuracy, the slope of the cost on accuracy is −2 times the mean gap, whatever is asked
 
     Examples
     --------
@@ -186,13 +190,15 @@ def answer_costs(
     0.055
     """
     table = corrected(source, target, method=method, rng=rng)
-    table["loss"] = (table["confidence"] - table["correct"].astype(float)) ** 2
     key = [*BY, "dataset", "item_id"]
-    costs = table[table["labels"] == "raw"].drop(columns=["labels", "loss"])
-    for labels in ("source", "target"):
-        losses = table.loc[table["labels"] == labels, [*key, "loss"]]
-        costs = costs.merge(losses.rename(columns={"loss": labels}), on=key)
-    costs["cost"] = costs.pop("source") - costs.pop("target")
+    recalibrated = table.pivot(index=key, columns="labels", values="confidence")
+    ends = recalibrated[["source", "target"]].add_prefix("_")
+    costs = target.dropna(subset="correct").merge(ends.reset_index(), "left", on=key)
+    right = costs["correct"].astype(float)
+    transferred = costs.pop("_source")
+    refitted = costs.pop("_target")
+    costs["map_gap"] = transferred - refitted
+    costs["cost"] = (transferred - right) ** 2 - (refitted - right) ** 2
     return costs
 
 

@@ -35,6 +35,18 @@ def test_the_cost_of_an_answer_is_the_difference_of_two_losses(rng):
     # the same but for how images are dealt into folds
     assert costs["cost"].mean() == pytest.approx(table.cost[0], abs=2e-3)
     assert costs["cost"].mean() > 0.01
+    maps = {k: t["confidence"].to_numpy() for k, t in stages}
+    np.testing.assert_allclose(costs["map_gap"], maps["source"] - maps["target"])
+
+
+def test_a_graded_answer_without_a_confidence_has_no_cost_and_stays(rng):
+    g = graded(rng, 400, "general", slope=0.6)
+    m = graded(rng, 300, "medical", slope=0.5)
+    m.loc[m.index[::3], "confidence"] = np.nan
+    m.loc[m.index[1], "correct"] = np.nan
+    costs = answer_costs(g, m, rng=rng)
+    assert costs["item_id"].tolist() == m["item_id"].drop(m.index[1]).tolist()
+    assert costs["cost"].isna().equals(costs["confidence"].isna())
 
 
 def test_without_a_source_answers_have_their_own_map(rng):

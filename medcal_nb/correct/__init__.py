@@ -4,7 +4,7 @@ Everything here takes arrays and tables and returns them; it knows no notebook, 
 """
 
 from .ablation import image_ablation
-from .crossfit import answer_costs, corrected
+from .crossfit import answer_costs, before_and_after, corrected
 from .ensemble import ensemble_answers, ensemble_change_table, single_answer
 from .families import MAPS, Family, installed_maps, register
 from .maps import RecalibrationWarning, Recalibrator, fit, recalibrated
@@ -20,6 +20,7 @@ __all__ = [
     "Recalibrator",
     "TransferStudy",
     "answer_costs",
+    "before_and_after",
     "corrected",
     "cost_table",
     "ensemble_answers",

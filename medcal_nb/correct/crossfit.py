@@ -10,6 +10,7 @@ import pandas as pd
 from medcal_nb.errors import NotEnough
 from medcal_nb.measure.resampling import choose_clip
 from medcal_nb.measure.rows import (
+    CROSS_FITTED,
     arrays,
     image_labels,
     images_known,
@@ -150,7 +151,57 @@ def corrected(
         raise NotEnough(
             f"no model and strategy has answers on {N_FOLDS} images or more"
         )
-    return pd.concat(parts, ignore_index=True)
+    table = pd.concat(parts, ignore_index=True)
+    table.attrs[CROSS_FITTED] = True
+    return table
+
+
+def before_and_after(
+    graded: pd.DataFrame, *, method: str = "platt", rng: np.random.Generator
+) -> pd.DataFrame:
+    """Answers before and after recalibration, below each other: cross-fitted by image.
+
+    `metrics_table` with ``by=["labels"]`` has what a map changes in one table.
+
+    Parameters
+    ----------
+    graded : DataFrame
+        Graded answers; a map for each model and strategy.
+    method : str
+        One of ``MAPS``.
+    rng : numpy.random.Generator
+        Draws the images of each fold.
+
+    Returns
+    -------
+    DataFrame
+        Two rows per graded answer:
+
+        - the columns of `graded`: the confidence is as elicited or recalibrated (`corrected`);
+          where there is none it stays missing
+        - labels: "raw" (as elicited) or "target" (recalibrated)
+
+    Raises
+    ------
+    ValueError
+        If there is no answer with a confidence and a grade, or too few images.
+
+    Examples
+    --------
+    >>> from medcal_nb.measure import example_answers, metrics_table
+    >>> both = before_and_after(example_answers(), rng=np.random.default_rng(0))
+    >>> table = metrics_table(both, by=["labels"], metrics=["gap"], intervals=False)
+    >>> table["gap"].abs().round(2).tolist()
+    [0.11, 0.0]
+    """
+    after = corrected(None, graded, method=method, rng=rng)
+    mapped = after[[*BY]].drop_duplicates()
+    before = graded[graded["correct"].notna()].merge(mapped, on=[*BY])
+    unstated = before[before["confidence"].isna()]
+    parts = [before.assign(labels="raw"), after, unstated.assign(labels="target")]
+    both = pd.concat(parts, ignore_index=True)
+    both.attrs = after.attrs
+    return both
 
 
 def answer_costs(

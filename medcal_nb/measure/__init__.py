@@ -10,7 +10,7 @@ from .beside import beside_table
 from .binned import adaptive_ece, ece, ece_floor
 from .checked import answers_to_check, checked_table, erring_grader_table
 from .corp import corp_table
-from .decisions import expected_cost_table
+from .decisions import deferral_table, expected_cost_table, surest_errors
 from .example import example_answers
 from .groups import difference_table, over_models, worst_group
 from .heterogeneity import heterogeneity_table
@@ -43,6 +43,7 @@ from .risk_coverage import (
     e_aurc,
     risk_coverage_table,
 )
+from .rows import image_labels
 from .selective import selective_threshold, threshold_table
 from .smooth import ici, smooth_ece
 from .tables import (
@@ -82,6 +83,7 @@ __all__ = [
     "clustered_interval",
     "confidently_wrong",
     "corp_table",
+    "deferral_table",
     "difference_table",
     "e_aurc",
     "ece",
@@ -94,6 +96,7 @@ __all__ = [
     "heterogeneity_table",
     "holm",
     "ici",
+    "image_labels",
     "log_loss",
     "mean_confidence",
     "metrics_table",
@@ -108,6 +111,7 @@ __all__ = [
     "risk_coverage_table",
     "selective_threshold",
     "smooth_ece",
+    "surest_errors",
     "threshold_table",
     "value_table",
     "wilson_interval",

@@ -14,7 +14,7 @@ import pandas as pd
 from numpy.typing import ArrayLike
 
 from ._check import check_groups, check_level
-from .intervals import clustered_interval
+from .intervals import share_interval
 from .registry import Sums, evaluate, register
 from .resampling import FloatArray, gathered
 from .rows import image_labels, parts_by
@@ -308,16 +308,16 @@ def risk_coverage_table(
         has = part["confidence"].notna().to_numpy()
         codes, _ = check_groups(image_labels(part), len(part))
         correct = part["correct"].to_numpy(float)
-        wrong = 1 - correct[has]
         c = part["confidence"].to_numpy(float)[has]
+        order = np.argsort(-c, kind="stable")
+        c = c[order]
+        wrong = 1 - correct[has][order]
+        # images as they come: those of the first n answers are numbered without a gap
+        images, _ = pd.factorize(codes[has][order])
         cell = gathered(c, POINTS) if has.any() else np.array([], int)
-        for one in np.unique(cell)[::-1]:
-            retained = cell >= one
-            low, high = clustered_interval(
-                wrong[retained], codes[has][retained], level=level
-            )
-            row = {"threshold": c[retained].min(), "n": int(retained.sum())}
-            row |= {"coverage": retained.sum() / len(part)}
-            row |= {"risk": wrong[retained].mean(), "risk_low": low, "risk_high": high}
+        for n in np.flatnonzero(np.diff(cell, append=-1)) + 1:
+            low, high = share_interval(wrong[:n], images[:n], level)
+            row = {"threshold": c[n - 1], "n": int(n), "coverage": n / len(part)}
+            row |= {"risk": wrong[:n].mean(), "risk_low": low, "risk_high": high}
             rows.append(key | row | {"base_risk": 1 - correct.mean()})
     return pd.DataFrame(rows)

@@ -8,6 +8,8 @@ STAMP  := $(VENV)/.installed
 VLLM   := .venv-vllm
 SNAKE  := .venv-snakemake
 AUDIT  := .venv-audit
+# the address that the site is published at; empty: none is known
+SITE   ?=
 LAB    := $(VENV)/share/jupyter/lab/settings
 export TOKENIZERS_PARALLELISM := false
 
@@ -112,12 +114,12 @@ pictures: $(STAMP) browser ## take the screenshots of README (docs/img) of today
 verify: $(STAMP) ## rerun the study in build/verify and compare every number with the published one
 	$(BIN)/medcal study --verify
 
-site: $(STAMP) ## build the site from what the study published: build/site/index.html
-	$(BIN)/python docs/build_site.py
+site: $(STAMP) ## build the site from what the study published: build/site/index.html; SITE= is its address
+	$(BIN)/python docs/build_site.py --address "$(SITE)"
 
-lesson-site: $(STAMP) ## write the lesson as a page for any browser: build/lesson/index.html
+lesson-site: $(STAMP) ## write the lesson as a page for any browser, and its key: docs/lesson
 	$(BIN)/medcal study 07
-	$(BIN)/python -m medcal_nb.teach.lesson_site build/study/07_teaching.ipynb build/lesson
+	$(BIN)/python -m medcal_nb.teach.lesson_site build/study/07_teaching.ipynb docs/lesson
 
 lint: $(STAMP) ## check style, types of what a notebook calls, declared dependencies
 	$(BIN)/ruff check .

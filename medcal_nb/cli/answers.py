@@ -217,7 +217,9 @@ def calibrate(
     method: Annotated[
         str,
         typer.Option(
-            metavar="MAP", help="Recalibrate by this map: platt, log_odds, isotonic."
+            metavar="MAP",
+            help="Recalibrate by this map: platt, log_odds, isotonic, "
+            "or one of netcal, as netcal:BetaCalibration.",
         ),
     ] = "platt",
     fit: Query = "",
@@ -239,10 +241,14 @@ def calibrate(
     import numpy as np
 
     from medcal_nb.answers import in_order, load_answers, select
-    from medcal_nb.correct import MAPS, corrected, recalibrated
+    from medcal_nb.correct import corrected, recalibrated
     from medcal_nb.correct.crossfit import warn_of_same_ids
+    from medcal_nb.correct.families import family
 
-    check_known(method, MAPS, "recalibration map")
+    try:
+        family(method)
+    except ValueError as error:
+        raise MedcalError(str(error)) from None
     read = _read(load_answers, file, columns)
     answers = in_order(read)
     target = select(answers, apply) if apply else answers
@@ -256,7 +262,7 @@ def calibrate(
             done = corrected(None, target, method=method, rng=rng)
             done = done.drop(columns="labels")
             done["strategy"] += f"+{method}"
-    to = to or Path(f"{file.stem}_{method}.csv")
+    to = to or Path(f"{file.stem}_{method.replace(':', '_')}.csv")
     done = done.sort_index()  # as they stand in the file
     added = answers.columns.difference(read.columns)
     n = _write(done.drop(columns=added), to, file, force)

@@ -33,7 +33,7 @@ API = {
     "auroc": "measure.ranking measure.readers",
     "selective": "measure.selective measure.risk_coverage",
     "certify": "certify.plan certify.rule certify.design certify.methods certify.trials "
-    "certify.retained certify.watch",
+    "certify.retained certify.watch certify.ends",
     "decisions": "measure.decisions measure.rows",
     "groups": "measure.groups measure.trend measure.beside measure.heterogeneity",
     "maps": "correct.maps correct.crossfit correct.families",
@@ -45,6 +45,7 @@ API = {
     "plots": "plots",
     "notebook": "notebook",
     "report": "report.page report.parts",
+    "explore": "explore.panel",
 }
 MODULE = """
 .. automodule:: {module}

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from medcal_nb.cli._app import Force, app, assigned, note, say, split_names
+from medcal_nb.cli._app import Force, app, assigned, note, say, split_names, working
 from medcal_nb.errors import MedcalError, NotEnough, check_known
 
 if TYPE_CHECKING:
@@ -174,7 +174,7 @@ def score(
         check_known(name, answers.columns, "column for --by")
     asked = [metric for metric, *_ in limits]
     metrics = list(dict.fromkeys([*METRICS, *asked]))
-    with _explained(file):
+    with _explained(file), working("score"):
         table = measure.metrics_table(answers, by=names, metrics=metrics)
     bounded = with_bounds(table, answers, names)
     if bounded["n_ungraded"].any():
@@ -252,7 +252,7 @@ def calibrate(
     read = _read(load_answers, file, columns)
     answers = in_order(read)
     target = select(answers, apply) if apply else answers
-    with _explained(file):
+    with _explained(file), working("calibrate"):
         if fit:
             source = select(answers, fit)
             warn_of_same_ids(source, target)
@@ -283,7 +283,8 @@ def _read(
     from medcal_nb.tables.columns import RULE
     from medcal_nb.words import bench_sentence
 
-    answers = read(file, **_named(columns))
+    with working("reading"):
+        answers = read(file, **_named(columns))
     lines = list(answers.attrs.get("assumed", ()))
     if "grading" in answers.attrs:
         lines.append(answers.attrs["grading"])

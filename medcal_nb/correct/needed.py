@@ -46,7 +46,7 @@ def label_draws(
     Returns
     -------
     DataFrame
-        One row per model, strategy, draw, size and map:
+        One row per model, strategy, draw, size and stage:
 
         - model, strategy, draw
         - labels: how many answers of the target were labelled
@@ -115,8 +115,10 @@ def label_table(draws: pd.DataFrame) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        One row per model, strategy, map and size: model, strategy, stage, labels, n, brier with
-        _low, _high (2.5 and 97.5 % of the draws).
+        One row per model, strategy, stage and size:
+
+        - model, strategy, stage, labels, n: as in the draws
+        - brier: mean of the draws, with _low, _high (2.5 and 97.5 % of them)
 
     Examples
     --------

@@ -100,6 +100,7 @@ def test_every_public_function_stands_once(pages):
         "plots",
         "notebook",
         "report",
+        "explore",
     ):
         module = importlib.import_module(f"medcal_nb.{room}")
         for name, value in vars(module).items():

@@ -199,9 +199,7 @@ def before_and_after(
     before = graded[graded["correct"].notna()].merge(mapped, on=[*BY])
     unstated = before[before["confidence"].isna()]
     parts = [before.assign(labels="raw"), after, unstated.assign(labels="target")]
-    both = pd.concat(parts, ignore_index=True)
-    both.attrs = after.attrs
-    return both
+    return pd.concat(parts, ignore_index=True)  # half of it has seen no grade
 
 
 def answer_costs(

@@ -75,7 +75,7 @@ def test_before_and_after_has_every_graded_answer_twice_and_warns_a_certificate(
     ours = both[(both["labels"] == "target") & both["confidence"].notna()]
     assert ours["confidence"].tolist() == after["confidence"].tolist()
     # what a map made of these grades is not certified by them without a word
-    one = both[both["labels"] == "target"].dropna(subset="confidence")
+    one = after[after["confidence"].notna()]
     grades = one["correct"].astype(float)
     for certificate in (
         lambda: measure.selective_threshold(one["confidence"], grades, target=0.2),
@@ -88,5 +88,5 @@ def test_before_and_after_has_every_graded_answer_twice_and_warns_a_certificate(
             certificate()
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        raw = answers.dropna(subset="confidence")
+        raw = both[both["labels"] == "raw"].dropna(subset="confidence")
         measure.selective_threshold(raw["confidence"], raw["correct"], target=0.2)

@@ -9,6 +9,7 @@ import pandas as pd
 from scipy.special import stdtrit
 
 from ._check import check_choice
+from .paired import IMAGE
 from .rows import image_labels, parts_by
 
 #: The least groups that have a trend.
@@ -65,12 +66,12 @@ def group_means(
     """
     columns = [group] if kind is None else [kind, group]
     graded = graded.dropna(subset=[value, "correct", *columns])
-    image, _ = pd.factorize(image_labels(graded))
+    graded = _numbered(graded)
     rows = []
-    for key, part in parts_by(graded.assign(_image=image), columns):
+    for key, part in parts_by(graded[[value, "correct", *columns, IMAGE]], columns):
         right = part["correct"].to_numpy(float)
         number = part[value].to_numpy(float)
-        images, _ = pd.factorize(part["_image"])
+        images, _ = pd.factorize(part[IMAGE])
         away = np.array([right - right.mean(), number - number.mean()]) / len(part)
         # sums by image, (2, images)
         pull = np.array([np.bincount(images, weights=one) for one in away])
@@ -190,7 +191,11 @@ def accuracy_trend_table(
     if kind is not None:
         check_choice(reference, "reference", list(graded[kind].unique()))
     rows = []
-    graded = graded.dropna(subset=["correct", *keys])
+    graded = _numbered(graded.dropna(subset=["correct", *keys]))
+    # millions of rows are split by model: numbers are, texts are not
+    texts = [*dict.fromkeys([*keys, *levels, *by])]
+    graded = graded[[*dict.fromkeys([value, "correct", *texts, IMAGE])]]
+    graded = graded.assign(**{name: graded[name].astype("category") for name in texts})
     compared = 0.0 if kind is None else (graded[kind] != reference).astype(float)
     for key, asked in parts_by(graded.assign(compared=compared, shift=compared), by):
         part = asked.dropna(subset=[value])
@@ -214,6 +219,13 @@ def accuracy_trend_table(
             means = _means(levelled, value, keys, least)
         rows.append(key | row | trend(means, value, level) | ranges)
     return pd.DataFrame(rows)
+
+
+def _numbered(graded: pd.DataFrame) -> pd.DataFrame:
+    """Answers with the number of their image, which they keep where they have one."""
+    if IMAGE in graded:
+        return graded
+    return graded.assign(**{IMAGE: pd.factorize(image_labels(graded))[0]})
 
 
 def _means(part: pd.DataFrame, value: str, keys: list[str], least: int) -> pd.DataFrame:

@@ -191,15 +191,15 @@ def _printed(table: "pd.DataFrame", form: str) -> str:
     """A table for a program, as CSV or JSON, or for a person."""
     from medcal_nb.wording import show
 
-    if form == "csv":
-        return table.to_csv(index=False).rstrip()
-    if form == "json":
-        return table.to_json(orient="records", double_precision=15, indent=1)
     if "n_ungraded" in table:  # where too much is ungraded, bounds alone
         is_open = table["n_ungraded"].notna()
         for name in ("accuracy", "gap"):
             of_metric = [name, f"{name}_low", f"{name}_high"]
             table = table.assign(**{one: table[one].mask(is_open) for one in of_metric})
+    if form == "csv":
+        return table.to_csv(index=False).rstrip()
+    if form == "json":
+        return table.to_json(orient="records", double_precision=15, indent=1)
     shown = show(table)
     if len(shown) <= _SIDE_BY_SIDE:
         return shown.T.to_string(header=False)

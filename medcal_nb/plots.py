@@ -532,10 +532,9 @@ def stacked(
 def _level_titles(fig: Figure) -> None:
     """Bring titles of a row of panels to one height, whatever stands below them."""
     fig.draw_without_rendering()
-    heights = pd.Series(
-        {ax: ax.title.get_position()[1] for ax in fig.axes}, dtype=float
-    )
-    rows = [ax.get_subplotspec().rowspan.start for ax in fig.axes]
+    panels = [ax for ax in fig.axes if ax.get_subplotspec()]
+    heights = pd.Series({ax: ax.title.get_position()[1] for ax in panels}, dtype=float)
+    rows = [ax.get_subplotspec().rowspan.start for ax in panels]
     highest = heights.groupby(rows).transform("max")
     for ax, height in highest[heights < highest].items():
         ax.set_title(ax.get_title("left"), y=height)

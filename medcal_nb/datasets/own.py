@@ -207,6 +207,11 @@ def _asked(
     if "gold" in taken:
         right = golds(raw[taken["gold"]], taken["gold"]).astype(object)
     known = kinds.str.casefold().eq("open")
+    if "options" in taken:
+        is_odd = [one is not None and not _differ(one) for one in options]
+        problem = "are fewer than two different options"
+        remedy = "write each option once, or none for an open question"
+        refuse(taken["options"], raw[taken["options"]], is_odd, problem, remedy)
     cells = zip(questions, options, right, known, strict=True)
     for row, (question, shown, gold, is_open) in enumerate(cells):
         several = _several(gold)
@@ -230,6 +235,11 @@ def _asked(
         }
 
 
+def _differ(shown: Options) -> bool:
+    """Whether these are options to choose from: two or more, none of them twice."""
+    return len({*map(one_line, shown.texts)}) == len(shown) > 1
+
+
 def _several(gold: object) -> list[str]:
     """The right answers of a cell: none, one, or those of a JSON list of texts."""
     if not isinstance(gold, str) or not gold.strip():
@@ -247,8 +257,6 @@ def _several(gold: object) -> list[str]:
 def _choice(shown: Options, several: list[str]) -> tuple[str, list[str], list[str]]:
     """The kind of a question with options, their texts, and the right ones of them."""
     options = [*map(one_line, shown.texts)]
-    if len(set(options)) < max(2, len(options)):
-        raise ValueError("has fewer than two different options")
     places = [shown.index(one) for one in several]
     if None in places:
         raise ValueError(f"is not one of the options {', '.join(options):.100}")

@@ -106,7 +106,7 @@ def checked_table(
         - the `by` columns
         - metric: "accuracy", "gap", "brier", "ece", "auroc"
         - n, n_checked: answers, and those checked
-        - agreement: share of the latter that grader and person grade alike
+        - graded_alike: share of the latter that grader and person grade alike
         - by_grader: the metric by the grader's grades of all answers
         - corrected: by the right grades, with _low, _high
         - weight: λ; 0: of those checked alone
@@ -150,7 +150,7 @@ def checked_table(
                 f"{n_checked} answers were checked, fewer than {LEAST}: grade more of the sheet"
             )
         alike = answers.grader[is_checked] == answers.person[is_checked]
-        first = {"n": len(part), "n_checked": n_checked, "agreement": alike.mean()}
+        first = {"n": len(part), "n_checked": n_checked, "graded_alike": alike.mean()}
         labels = image_labels(part)
         for name in METRICS_CHECKED:
             row = {"metric": name} | first
@@ -165,7 +165,7 @@ def checked_table(
             ends = np.clip([row["low"], row["high"]], *METRICS[name].bounds)
             row |= dict(zip(("corrected_low", "corrected_high"), ends, strict=True))
             rows.append(key | row)
-    names = ["metric", "n", "n_checked", "agreement", "by_grader"]
+    names = ["metric", "n", "n_checked", "graded_alike", "by_grader"]
     names += ["corrected", "corrected_low", "corrected_high", "weight", "n_more"]
     return pd.DataFrame(rows, columns=[*by, *names])
 

@@ -286,7 +286,7 @@ def grader(r: Judged) -> Section:
     title = "What if grades are wrong?"
     if "checked" not in r.answers:
         return Section(title, [_erring(r)])
-    columns = ["model", "metric", "n", "n_checked", "agreement", "by_grader"]
+    columns = ["model", "metric", "n", "n_checked", "graded_alike", "by_grader"]
     return Section(
         title,
         table=measure.checked_table(r.answers, by=["model"], ci=r.ci),

@@ -11,7 +11,7 @@ A number is a confidence where it has its word, in one of four forms:
 
 The first form goes before the others. Everything else is missing: numbers without a word, with
 another ("95% confidence interval"), of others ("the classifier's confidence"), bounds ("less than
-10%"), negated ones, two that differ.
+10%"), negated ones, two in sentences that differ. Of several as asked for the last one counts.
 
 A number is on the scale that stands with it ("(0-10)", "8/10", "85 %"). One without is a
 probability where it has decimals and is not above 1, else a percentage; a bare ``1`` may be both
@@ -22,6 +22,7 @@ Commas between digits are decimal marks.
 
 import math
 import re
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from medcal_nb.errors import MedcalError
@@ -38,7 +39,7 @@ _PERCENT = rf"\s*(?:{WORDS['percent']})"
 #: A number, and what it is a part of; then nothing that makes it another thing.
 VALUE = (
     rf"(?P<before>%\s?)?(?P<a>{_NUMBER})(?P<percent>{_PERCENT})?"
-    r"(?:\s*(?:/|out\s+of)\s*(?P<of>100|10|5|1(?:\.0+)?)(?![\d/]))?"
+    r"(?:\s*(?:/|out\s+of|in)\s*(?P<of>100|10|5|1(?:\.0+)?)(?![\d/]))?"
     r"(?!\d|[.,]\d)"
 )
 _ENDS = re.compile(
@@ -46,12 +47,12 @@ _ENDS = re.compile(
     r"|(?:because|since|as|confidence|answer|sure|certain|confident)\b|です)"
 )
 ABOUT = (
-    r"(?:(?:somewhere|about|around|approximately|approx\.|roughly|between|circa|約|约|약|~|≈"
+    r"(?:(?:somewhere|about|around|approximately|approx\.|roughly|between|circa|only|just|now|約|约|약|~|≈"
     r"|very|high|medium|moderate|low|[(\[])\s*){0,3}"
 )
 _LABEL = rf"(?:(?P<sure>{WORDS['confidence']})|{WORDS['probability']})"
 _STATED = re.compile(
-    rf"{_LABEL}(?P<in>[^\n:=|\d.;?]{{0,60}}?)\s*(?:(?P<sign>[:=|?]|->|=>|\s-\s|\n)"
+    rf"{_LABEL}(?P<in>[^\n:=|\d.;?]{{0,60}}?)\s*(?:(?P<sign>[:=|?\]≈~]|->|=>|\s-\s|\n)"
     rf"|(?P<link>\b(?:à|al?)\b)|\b(?:is|was|would\s+be|beträgt)\b|[是为はは는은≈])?"
     rf"\s*{ABOUT}{VALUE}"
 )
@@ -60,10 +61,10 @@ _OWN = re.compile(WORDS["own"])
 _SURE = r"(?:sure|certain|confident|sicher)"
 _TIED = re.compile(
     r"(?:\b(?P<led>i\s+am|i'm|with|ich\s+bin(?:\s+mir)?(?:\s+zu)?)\s+"
-    rf"|(?P<begins>(?:^|[\n;]|[.]\s)\s*)|(?:\(|,\s|\s-\s)\s*){ABOUT}{VALUE}"
+    rf"|(?P<begins>(?:^|[\n;]|[,.!?]\s)\s*)|(?:\(|\s-\s)\s*){ABOUT}{VALUE}"
     # "(95% confidence)" may be of an interval
-    rf"\s*(?:{_SURE}|(?(led)(?:confidence|positive)|{_SURE})"
-    rf"|(?(begins)(?:confidence|certainty)(?=\W*(?:$|\n))|{_SURE}))\b(?P<in>[^\n:=.,;)]{{0,60}})"
+    rf"\s*(?:{_SURE}|(?(led)(?:confidence|certainty|positive)|{_SURE})"
+    rf"|(?(begins)(?:confidence|certainty)(?=\W*(?:$|\n))|{_SURE}))\b(?P<in>[^\n:=.,;)!]{{0,60}})"
 )
 _SAY = r"(?:(?:i'd|i\s+would|i'll)\s+(?:say|estimate|guess|put\s+it\s+at)\s+|maybe\s+|it's\s+)?"
 _ALONE = re.compile(
@@ -186,14 +187,10 @@ def stated_number(text: str) -> Stated | None:
     text = in_digits(text).strip()
     if negative := _NEGATIVE.search(text):
         return Stated(float(negative["value"]), "bare", "label")
-    scale = None
-    if hint := _SCALE.search(text):
-        ends = re.findall(r"\d+", hint[0].replace(".0", ""))
-        scale = "percent" if ends[-1] == "100" else "-".join(ends)
-        text = _SCALE.sub(" ", text)
+    text, scale = _without_scale(text)
     if alone := _ALONE.fullmatch(text):
         return number_of(alone, scale, "alone")
-    labelled: list[Stated | None] = []
+    labelled: list[Stated] = []
     others: list[Stated | None] = []
     final = None
     for match in _STATED.finditer(text):
@@ -202,9 +199,11 @@ def stated_number(text: str) -> Stated | None:
         own = None if match["link"] and not is_end else _is_own(match)
         between = text[match.end("sure") : match.start("a")]
         if own and (match["sign"] or between.isspace()):
-            labelled.append(number_of(match, scale, "label"))
+            stated = number_of(match, scale, "label")
+            if stated:
+                labelled.append(stated)
             if _FINAL.search(text[: match.start()]):  # of several the final one
-                final = labelled[-1]
+                final = stated
         elif not (match["link"] and not own) and (
             match["sure"] or (own and own["right"])
         ):
@@ -214,8 +213,26 @@ def stated_number(text: str) -> Stated | None:
         if match.start() == 0:  # "I am 90% sure that it is a cyst"
             is_own = is_own or LED.match(text)
         others.append(is_own and number_of(match, scale, "sentence"))
-    labelled = [one for one in labelled if one]
-    return final or _the_one(labelled) or _the_one(others)
+    return final or _last(labelled, text) or _the_one(others)
+
+
+def _without_scale(text: str) -> tuple[str, str | None]:
+    """A text without the scale that it names, and this scale."""
+    hint = _SCALE.search(text)
+    if hint is None:
+        return text, None
+    ends = re.findall(r"\d+", hint[0].replace(".0", ""))
+    scale = "percent" if ends[-1] == "100" else "-".join(ends)
+    return _SCALE.sub(" ", text), scale
+
+
+def _last(labelled: list[Stated], text: str) -> Stated | None:
+    """The last of several as asked for, which may be cut off: "Confidence: 95 … Confidence: 9"."""
+    # "Yes: 80%. No: 20%" are shares of two answers
+    is_split = len(labelled) == 2 and sum(share_of(one) or 0 for one in labelled) == 1
+    if is_split or (len(labelled) > 1 and text[-1].isdigit()):
+        return _the_one(labelled)
+    return labelled[-1] if labelled else None
 
 
 def _is_own(match):
@@ -227,11 +244,10 @@ def _is_own(match):
     return _OWN.fullmatch(match["in"])
 
 
-def _the_one(stated):
+def _the_one(stated: Sequence[Stated | None]) -> Stated | None:
     """The one of several statements that all say the same; None where they differ."""
-    if not all(stated) or len({share_of(one) for one in stated}) != 1:
-        return None
-    return stated[0]
+    shares = {share_of(one) if one else None for one in stated}
+    return stated[0] if all(stated) and len(shares) == 1 else None
 
 
 def number_of(match: re.Match[str], scale: str | None, form: str) -> Stated | None:

@@ -18,7 +18,7 @@ import pandas as pd
 
 from medcal_nb.words.claims import Claim, claim_of
 from medcal_nb.words.key import answer_key, is_nothing
-from medcal_nb.words.lists import FILE
+from medcal_nb.words.lists import FILE, WORDS
 from medcal_nb.words.meaning import (
     Content,
     content_of,
@@ -76,9 +76,36 @@ _FINDINGS = frozenset(("diagnosis", "tumour", "histology", "fracture_name"))
 #: A list of several: "1. Sarcoidosis 2. Tuberculosis".
 _NUMBERED = re.compile(r"^\s*1[.)]\s.*\s2[.)]\s", re.DOTALL)
 _BRACKETS = re.compile(r"\s*\([^()]*\)?")
+#: How a reply ends that cannot decide, or that is cut off within a sentence.
+_UNSETTLED = re.compile(WORDS["unsettled"], re.I)
+_CUT_OFF = re.compile(
+    r"\b(?:the|an?|of|in|on|is|are|be|would|could|and|or|with|to|by|for|as|that|which|from)\s*$",
+    re.I,
+)
+#: "A) Glioma: …": an option, and what speaks for or against it.
+_DISCUSSED = re.compile(r"\W*[A-H]\s*[).]\s*[^:\n]{1,60}:\s")
+#: What is rejected for the answer: "a cyst, not an abscess", "rather than an abscess".
+_REJECTED = re.compile(
+    r"(?:,?\s+(?:rather than|more likely than|instead of)|,\s+(?:and\s+|but\s+)?not)\s+"
+    r"(?P<what>[^.;]+)$",
+    re.I,
+)
+#: "not an abscess but a cyst", "Not the right; the left"
+_INSTEAD = re.compile(
+    r"^\W*(?:(?:it|this)\s+is\s+)?(?:not|kein\w*|no|non|pas)\s[^,;.]*?(?:,?\s+(?:but|sondern|sino|mais|ma)(?:\s+rather)?|;)\s+",
+    re.I,
+)
+#: Reasons, and what a finding comes with, behind it.
+_BECAUSE = re.compile(
+    r"(?:,?\s+(?:because|since|given|due to|as (?:the|there|it|this|in))\b"
+    r"|,?\s+(?:i\.e\.|that is,|namely)).*$",
+    re.I | re.S,
+)
+_WITH = re.compile(r"\s+(?:with|and (?:maybe|possibly|perhaps))\s.*$", re.I | re.S)
 #: A capital letter by itself.
 _ONE_LETTER = re.compile(r"(?<![\w.-])[A-HJ-Z](?![\w.'-])")
 #: "None of the above", "neither".
+_NO_OPTION = re.compile(r"\W*none of (?:the above|the options|these|them)\b", re.I)
 _NONE = re.compile(r"\W*(?:none|neither)\b", re.I)
 _WHOLE = re.compile(r"\s*([+-]?\d+)\.0+\s*\Z", re.ASCII)
 
@@ -217,6 +244,23 @@ class _Case(NamedTuple):
     options: Options | None
 
     @property
+    def is_unsettled(self) -> bool:
+        """Whether it ends by saying that it cannot decide, or is cut off before it answers."""
+        parts = self.parts
+        if parts.label is not None:  # "Confidence: 80%\nAnswer: N"
+            is_one = len(parts.label) == 1 and not self.options
+            return (
+                is_one
+                and parts.text.count("\n") > 0
+                and parts.text.endswith(parts.label)
+            )
+        is_discussion = self.options is not None and _DISCUSSED.match(parts.text)
+        return bool(
+            _UNSETTLED.search(parts.whole)
+            or (is_discussion and _CUT_OFF.search(parts.whole))
+        )
+
+    @property
     def places(self) -> list[str]:
         """Where the answer may stand: the label, else a conclusion, the first sentence, all."""
         parts = self.parts
@@ -231,7 +275,10 @@ def _against(case: _Case, gold: str) -> Grade:
     """Grade a reply against one gold answer."""
     options = case.options
     wanted = yes_no(gold) if case.kind == "closed" or only_yes_no(gold) else None
-    if (of_shares := likeliest(case.parts.text, options)) and (options or wanted):
+    if case.is_unsettled:
+        return Grade(None, "no answer")
+    of_shares = None if case.parts.label else likeliest(case.parts.text, options)
+    if of_shares and (options or wanted):
         if options and (right := options.index(gold)) is not None:
             return Grade(options.names[right] == of_shares.name, "option")
         return (
@@ -269,13 +316,19 @@ def _by_option(case: _Case, options: Options, gold: str) -> Grade:
         is_same = any(answer_key(part) == answer_key(gold) for part in places)
         return Grade(True, "same words") if is_same else Grade(None, "undecided")
     is_list = is_list_of_options(case.parts.whole)
-    for part in places if not is_list or len(places) == 1 else places[1:]:
+    if is_list and (said := _verdicts(case.parts.whole)):
+        return Grade(options.names[right] == said, "option")
+    shorter = [] if is_list else _shorter(places[-1])
+    for part in [
+        *(places if not is_list or len(places) == 1 else places[1:]),
+        *shorter,
+    ]:
         named = options.named(part) or _meant(options, part)
-        if named:
-            is_one = len(named) == 1
-            return (
-                Grade(right in named, "option") if is_one else Grade(None, "undecided")
-            )
+        if len(named) == 1:
+            return Grade(right in named, "option")
+        # "Cancer (arising in a polyp)" is read without its brackets, "A (polyp)" is not
+        if named and (is_list or option_letter(part)):
+            return Grade(None, "undecided")
     ended = (
         options.named(case.parts.last)
         if case.parts.last and not is_list
@@ -283,8 +336,20 @@ def _by_option(case: _Case, options: Options, gold: str) -> Grade:
     )
     if len(ended) == 1:
         return Grade(right in ended, "option")
-    denied = _by_claim(places[0], options.texts[right])
-    return denied if denied and denied.rule == "denied" else Grade(None, "undecided")
+    if _NO_OPTION.match(places[0]):
+        return Grade(False, "denied")
+    for rule in (_by_claim, _by_lists):  # denied, or outside of the options
+        graded = rule(places[0], options.texts[right])
+        if graded and graded.correct is False:
+            return graded
+    return Grade(None, "undecided")
+
+
+def _verdicts(text: str) -> str | None:
+    """The one letter that a list of options says yes to: "A: no. B: yes."."""
+    said = re.findall(r"\b([A-Z])\W{1,3}(yes|no)\b", text, re.I)
+    letters = [letter.upper() for letter, word in said if word.lower() == "yes"]
+    return letters[0] if len(letters) == 1 and len(said) > 1 else None
 
 
 def _meant(options: Options, text: str) -> frozenset[int]:
@@ -294,9 +359,9 @@ def _meant(options: Options, text: str) -> frozenset[int]:
     same = set()
     for i, option in enumerate(options.texts):
         is_number = quantities(option) and quantities(text) and compared(text, option)
-        if is_number or (
-            not claim.denials and meaning == meaning_of(answer_key(option))
-        ):
+        same_meaning = meaning_of(answer_key(option))
+        is_meant = meaning == same_meaning or says_more(meaning, same_meaning)
+        if is_number or (not claim.denials and is_meant):
             same.add(i)
     if not same and _NONE.match(text):
         same = {i for i, option in enumerate(options.texts) if _NONE.match(option)}
@@ -349,31 +414,63 @@ def _by_words(case: _Case, gold: str) -> Grade:
         return Grade(None, "no answer")
     is_open = _OPEN.search(" ".join(case.places)) or _NUMBERED.search(case.places[-1])
     for part in case.places:
-        graded = _by_rules(part, wanted)
+        graded = _by_rules(part, wanted, case.question)
         if graded and (not is_open or graded.rule in ("same words", "denied")):
             return graded
-    is_list = _NUMBERED.search(case.places[-1])
-    # what stands in brackets is beside the answer
-    bare = _BRACKETS.sub("", case.places[-1])
-    graded = (
-        _by_rules(bare, wanted)
-        if bare.strip() and not (_OPEN.search(bare) or is_list)
-        else None
-    )
-    if graded:
-        return graded
+    if is_open and _NUMBERED.search(case.places[-1]):
+        return _of_a_list(case.places[-1], wanted)
+    for part in _shorter(case.places[-1]):
+        graded = _by_rules(part, wanted, case.question)
+        if graded and not _OPEN.search(part):
+            return graded
+    rejected = _REJECTED.search(case.places[-1])
+    if rejected and _is_of(rejected["what"], wanted):
+        return Grade(False, "denied")
     # a last sentence that says something else may be about something else
     graded = (
-        _by_rules(case.parts.last, wanted) if case.parts.last and not is_open else None
+        _by_rules(case.parts.last, wanted, case.question)
+        if case.parts.last and not _OPEN.search(" ".join(case.places))
+        else None
     )
     return graded if graded and graded.correct else Grade(None, "undecided")
 
 
-def _by_rules(part: str, gold: str) -> Grade | None:
-    """What the first rule says that decides; None where none says anything."""
+def _shorter(part: str) -> list[str]:
+    """A part without what stands beside its answer: brackets, what is rejected, reasons."""
+    shorter = []
+    for pattern in (_BRACKETS, _REJECTED, _INSTEAD, _BECAUSE, _WITH):
+        text = pattern.sub("", part)
+        if text != part and re.search(r"\w", text):
+            shorter.append(text)
+        part = text
+    return shorter
+
+
+def _is_of(text: str, gold: str) -> bool:
+    """Whether a text means the gold answer, or the last word of it."""
+    meanings = [
+        meaning_of(" ".join(claim_of(answer_key(one)).words)) for one in (text, gold)
+    ]
+    return bool(meanings[0]) and (
+        meanings[0] == meanings[1] or meanings[1].endswith(" " + meanings[0])
+    )
+
+
+def _of_a_list(text: str, gold: str) -> Grade:
+    """Grade "1. Effusion 2. Fracture" for "effusion, fracture"."""
+    lines = re.split(r"(?:^|\s)\d[.)]\s", text)
+    same = _by_same(", ".join(line.strip() for line in lines if line.strip()), gold)
+    return same if same and len(_members(gold)) > 1 else Grade(None, "undecided")
+
+
+def _by_rules(part: str, gold: str, question: str = "") -> Grade | None:
+    """What the first rule says that decides; None where none does."""
     text = _SAID_YES.sub("", _unmarked(part))
-    grades = (rule(text, gold) for rule in _OF_WORDS)
-    return next((graded for graded in grades if graded), None)
+    grades = [rule(text, gold) for rule in _OF_WORDS]
+    first = next((graded for graded in grades if graded), None)
+    if first is None and question:
+        return _by_lists(text, gold, question)
+    return first if first and first.correct is not None else None
 
 
 def _by_same(text: str, gold: str) -> Grade | None:
@@ -412,6 +509,8 @@ def _by_number(text: str, gold: str) -> Grade | None:
         answered = codes(text)
         if answered == named:
             return Grade(True, "number")
+        if {one.rstrip("abcdef") for one in answered} == named:
+            return Grade(None, "undecided")  # "T3b" for "T3"
         is_other = answered and not answered & named and len(answered) == len(named)
         return Grade(False, "number") if is_other else Grade(None, "undecided")
     if not quantities(gold):
@@ -497,19 +596,28 @@ def _by_claim(text: str, gold: str) -> Grade | None:
         is_same = answer.denials == wanted.denials
         rule = "same words" if answer.words == wanted.words else "same meaning"
         return Grade(is_same, rule if is_same else "denied")
+    # "no pneumothorax" for "tension pneumothorax"
+    is_head = meanings[0] and meanings[1].endswith(f" {meanings[0]}")
+    if is_head and answer.denials > wanted.denials:
+        return Grade(False, "denied")
     if answer.denials or wanted.denials:
         return Grade(None, "undecided")
     return None
 
 
-def _by_lists(text: str, gold: str) -> Grade | None:
-    """Grade by lists whose members exclude one another, and by details."""
+def _by_lists(text: str, gold: str, question: str = "") -> Grade | None:
+    """Grade by lists whose members exclude one another, and by details.
+
+    Words of the question say nothing new.
+    """
     meanings = [
         meaning_of(" ".join(claim_of(answer_key(one)).words)) for one in (text, gold)
     ]
-    if says_more(*meanings):
+    asked = content_of(meaning_of(answer_key(question), is_whole=False)).others
+    if says_more(meanings[0], meanings[1], asked):
         return Grade(True, "same meaning")
     contents = [content_of(meaning) for meaning in meanings]
+    contents = [one._replace(others=one.others - asked) for one in contents]
     if excluded_by(*contents):
         return Grade(False, "another of a list")
     return None

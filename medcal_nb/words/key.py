@@ -51,6 +51,7 @@ _PLURALS = (
     (re.compile(r"(\w{2,}om)ata"), r"\1a"),
     (re.compile(r"(\w{2,})ies"), r"\1y"),
     (re.compile(r"(?=\w{5})(\w+(?:ss|sh|ch|x|z))es"), r"\1"),
+    (re.compile(r"(\w{2,}(?:ni|om|ri|ll))as"), r"\1a"),
     (re.compile(r"(\w{2,}[^suiao])s"), r"\1"),
 )
 #: What stands where there is no answer, no gold answer, no confidence: signs and words for nothing,

@@ -122,8 +122,8 @@ def differ(answer: Content, gold: Content) -> bool:
     return any(not answer.members[name] & gold.members[name] for name in common)
 
 
-def says_more(answer: str, gold: str) -> bool:
-    """Whether a meaning is another one with details (a side, a place, a degree) beside.
+def says_more(answer: str, gold: str, asked: frozenset[str] = frozenset()) -> bool:
+    """Whether a meaning is another one with details (a side, a place, what is asked) beside.
 
     Examples
     --------
@@ -135,4 +135,4 @@ def says_more(answer: str, gold: str) -> bool:
         return False
     rest = content_of(answer[: inside.start()] + " " + answer[inside.end() :])
     own = content_of(gold)
-    return not rest.others and not rest.members.keys() & own.members.keys()
+    return not rest.others - asked and not rest.members.keys() & own.members.keys()

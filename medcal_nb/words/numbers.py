@@ -48,7 +48,7 @@ _TIMES = re.compile(r"(?<=[\d\s])[x×](?=[\d\s])")
 #: Bounds are no numbers: "more than 5".
 _BOUND = re.compile(
     r"[<>≤≥]|\b(?:more|less|fewer|greater|larger|smaller|at least|at most|over|under|up to|below"
-    r"|above)\b"
+    r"|above|several|or more|plus)\b"
 )
 #: Names that end in a number or a letter behind one: "L5", "B12", "V600E", of stages "pT2".
 _CODE = re.compile(
@@ -57,13 +57,25 @@ _CODE = re.compile(
 _STAGES = re.compile(r"(?<=\d)(?=[pcy]?[TNM]\d)")
 
 
+#: "14:05", "2:05 pm": a time of day.
+_CLOCK = re.compile(r"\b(\d{1,2}):(\d\d)\b(?:\s?([ap])\.?m\b\.?)?")
+
+
+def _minutes(match: re.Match[str]) -> str:
+    """A time of day as minutes from midnight."""
+    hour = int(match[1]) % 12 if match[3] else int(match[1])
+    hour += 12 if match[3] == "p" else 0
+    return f"{60 * hour + int(match[2])} minutes"
+
+
 class Quantity(NamedTuple):
-    """A number with its unit, or a range: its ends, what the unit is of, a letter behind it."""
+    """A number or range: ends, what the unit is of, a letter behind it, ends as written."""
 
     low: float
     high: float
     kind: str
     letter: str
+    plain: tuple[float, float] = (0.0, 0.0)
 
 
 def quantities(text: str) -> list[Quantity]:
@@ -75,6 +87,8 @@ def quantities(text: str) -> list[Quantity]:
     (True, 2)
     """
     plain = re.sub(r"(?<=\d[wdhm])(?=\d)", " ", spelled(text))  # "12w6d"
+    plain = _CLOCK.sub(_minutes, plain)
+    plain = re.sub(r"(?<=\d) (?=\d{3}(?!\d))", "", plain)  # "150 000"
     plain = _BETWEEN.sub(r"\1-", _TIMES.sub(" ", _ASIDE.sub(" ", plain)))
     matches = list(_QUANTITY.finditer(plain))
     units = [match["unit"] or match["inner"] or "" for match in matches]
@@ -86,7 +100,8 @@ def quantities(text: str) -> list[Quantity]:
         low = float(match["low"]) * (-1 if match["sign"] else 1)
         high = float(match["high"]) if match["high"] else low
         ends = [round(end * factor, 6) for end in (low, high)]
-        several.append(Quantity(ends[0], ends[1], kind, match["letter"] or ""))
+        letter = match["letter"] or ""
+        several.append(Quantity(ends[0], ends[1], kind, letter, (low, high)))
     if len(several) > 1 and {one.kind for one in several} == {"time"}:
         total = sum(one.low for one in several)  # "12 weeks 6 days"
         return [Quantity(total, total, "time", "")]
@@ -132,6 +147,9 @@ def compared(text: str, gold: str) -> bool | None:
     pairs = [_one(a, b) for a, b in zip(answer, wanted, strict=True)]
     if all(pairs):
         return True
+    if len(answer) > 1 and sorted(answer) == sorted(wanted):
+        # "8 x 12 mm" is "12 x 8 mm"
+        return True if _TIMES.search(text) and _TIMES.search(gold) else None
     return False if False in pairs and None not in pairs else None
 
 
@@ -139,8 +157,12 @@ def _one(answer: Quantity, gold: Quantity) -> bool | None:
     """Whether two numbers or ranges are the same."""
     if answer.kind != gold.kind:
         # a number without its unit may be in another one
-        if not gold.kind and answer[:2] == gold[:2]:
+        if not gold.kind and answer.plain == gold.plain:
             return True
+        if {answer.kind, gold.kind} == {"", "share"} and _as_share(answer) == _as_share(
+            gold
+        ):
+            return True  # "0.35" is 35 %
         is_open = not answer.kind and answer[:2] == gold[:2]
         is_other = {answer.kind, gold.kind} <= {"", "share", "angle", "rate", "density"}
         return False if is_other and not is_open else None
@@ -155,6 +177,12 @@ def _one(answer: Quantity, gold: Quantity) -> bool | None:
     is_end = is_range and (answer.low == answer.high or gold.low == gold.high)
     touches = answer.high == gold.low or gold.high == answer.low
     return None if is_end and touches else False
+
+
+def _as_share(one: Quantity) -> tuple[float, float]:
+    """The ends of a share, of whole numbers and decimals alike."""
+    factor = 1 if one.kind else 100
+    return round(factor * one.low, 6), round(factor * one.high, 6)
 
 
 # --- lists, boxes, points ------------------------------------------------------------------------

@@ -32,7 +32,7 @@ _MARKED = re.compile(r"\W*[A-Za-z]\s*[).:\](]+\s*(.*)", re.DOTALL)
 #: Where an option begins in a text of several.
 _BEGINS = re.compile(r"(?:^|(?<=[\s,;|]))[(\[]?([A-Z])(?:[)\]:]\s*|\.\s+)(?=\S)")
 _KEY = re.compile(
-    r"(?:option|opt|choice|op)?[\s_]*[(\[]?([A-Za-z]|\d{1,2})[)\].:]*", re.I
+    r"(?:option|opt|choice|op)?[\s_]*[(\[]?([A-Za-z]|\d{1,2}|[ivx]{1,4})[)\].:]*", re.I
 )
 _SPLITS = ("\n", "|", ";", "/")
 

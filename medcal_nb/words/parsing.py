@@ -7,6 +7,7 @@ what is None. Confidences are read by :mod:`medcal_nb.words.confidence`; the wor
 are read by lie in ``words.toml``.
 """
 
+import html
 import json
 import re
 import unicodedata
@@ -78,6 +79,8 @@ _MARKUP = (
         r"\2",
     ),
     (r"</\s*[\w:-]{1,30}\s*>|<\s*br\s*/?\s*>|\[/[a-z]{3,12}\]", "\n"),
+    (r"(?<=\d)·(?=\d)", "."),
+    (r"<+\s*([A-Z])\s*>+(?!\w)", r"\1"),
     (r"<\s*(\d[\d.,]{0,8}\s*%?)\s*>", r"\1"),
     (r"<\s*([a-z][\w:-]{0,29})\s*>", r"\n\1: "),
     (
@@ -92,7 +95,7 @@ _MARKUP = (
 
 def clean(text: str) -> str:
     """Strip reasoning, mark-up and typography; keep case, words and lines."""
-    text = _ends(strip_reasoning(text))
+    text = html.unescape(_ends(strip_reasoning(text)))
     # one letter can become eighteen in the normal form, so the ends are taken again
     text = _ends(unicodedata.normalize("NFKC", text)).translate(_SIGNS)
     for pattern, plain in _MARKUP:

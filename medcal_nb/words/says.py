@@ -18,7 +18,16 @@ _YES_WORD = re.compile(
 )
 _NO_WORD = re.compile(rf"(?:{_NO})(?![\w-])|(?:{_CJK_NO})|n(?=[\s.)(]*(?:$|[(]))", re.I)
 _BOTH = re.compile(
-    r"\byes\s*(?:/|or|and|\||\?)\s*no\b|\bno\s*(?:/|or|and|\|)\s*yes\b", re.I
+    r"\b(?:yes|ja|oui|s[iíì]|sim|да)\s*(?:/|or|and|oder|ou|o|или|\||\?)\s*(?:no|nein|non|não|нет)\b"
+    r"|\bno\s*(?:/|or|and|\|)\s*yes\b",
+    re.I,
+)
+#: Yes and no by turns, and nothing else.
+_TURNS = re.compile(rf"\W*(?:(?:{_YES}|{_NO})\b\W*){{2,}}", re.I)
+_OR_NOT = re.compile(r"\s+or not(?=\s*\?|\s*$)", re.I)
+#: What was thought before: "(previously: yes, 60%)".
+_BEFORE = re.compile(
+    r"\((?:previously|initially|before|earlier|formerly|was)\b[^()]*\)", re.I
 )
 _INSIDE = re.compile(
     r"(?<![\w-])(?<!not )(yes|no)(?=\s*(?:[.,;:!)\]\"']|\n|$))", re.IGNORECASE
@@ -28,12 +37,15 @@ _ONLY_YES_NO = re.compile(rf"\W*(?:{_YES}|{_NO}|{_CJK_YES}|{_CJK_NO})\W*", re.I)
 #: What an answer ends with: "so yes", "I would say no", "the answer is negative".
 _CONCLUDES = re.compile(
     r"(?:\b(?:so|hence|therefore|thus|answer|say|lean|bet|mean|settle on|conclusion|strictly"
-    r"|final(?:ly)?|presumably|majority[^:.]*|overall)[,:]?\s+"
+    r"|actually|on (?:second thought|reflection)|final(?:ly)?|presumably|majority[^:.]*"
+    r"|overall)[,:]?\s+"
     r"(?:the answer )?(?:is |would be |to |towards )?|[:.?!]\s+)"
     r"(?P<word>yes|no|positive|negative)\b(?!\s+(?:or|and|/))"
     r"(?=\s*(?:$|[.,;:!)(\n-]|\d|since|because|it |there ))",
     re.IGNORECASE,
 )
+#: Behind a word for yes or no: a sign or a new line, or nothing but a number.
+_APART = re.compile(r"\s*(?:[^\w\s]|\n|[\d.,%\s]*$)|(?=\S)")
 _HEDGED = re.compile(WORDS["hedged"], re.IGNORECASE)
 #: Of questions: "no" and "not" turn what yes means, "without" and "noncontrast" do not.
 _NEGATED = re.compile(WORDS["negated"])
@@ -60,7 +72,11 @@ def yes_no(text: str) -> str | None:
     >>> yes_no("No evidence of a fracture.")
     'no'
     """
-    text = re.sub(r"^[\W_]+", "", text)
+    text = _BEFORE.sub("", re.sub(r"^[\W_]+", "", text))
+    if _TURNS.fullmatch(text) and "?" not in text:
+        words = {_NO_WORD.match(word) is None for word in re.findall(r"\w+", text)}
+        if len(words) > 1:
+            return None
     ended = [match["word"].lower() for match in _CONCLUDES.finditer(text)]
     if ended:
         return "yes" if ended[-1] in ("yes", "positive") else "no"
@@ -92,12 +108,17 @@ def yes_no_to(question: str, text: str) -> str | None:
     True
     """
     text = re.sub(r"^[^?\n]*\?[\"'\s]+(?=\S)", "", text)  # the question, once more
+    question = _OR_NOT.sub("", question)
     word = None if _HEDGED.match(text.strip()) else yes_no(text)
     if not question:
         return word
     behind = _behind_word(text)
     # "No effusion" denies one finding, "No, …" what is asked; "…, so no" concludes
-    is_apart = behind is None or behind[0] not in " \t" or _CONCLUDES.search(text)
+    is_apart = (
+        behind is None
+        or _APART.match(behind) is not None
+        or _CONCLUDES.search(text) is not None
+    )
     known = {*_ASKING, *_DENYING, *DETAIL}
     # "No evidence of it."
     is_general = not {*answer_key(behind or "").split()} - known
@@ -168,6 +189,7 @@ def asked_words(question: str) -> _Asked:
         is_place = is_place or (word in _PLACING and bool(what))
         if word not in _ASKING | _DENYING and len(word) > 1:
             (where if is_place else what).append(_stem(word))
+    what, where = what or where, where if what else []
     # "Does the CT show a mass?" is about the mass, "Is this a CT?" about the CT
     about = [stem for stem in what if stem not in _MODALITIES]
     return _Asked(frozenset(about or what), frozenset(where) - _MODALITIES)
@@ -204,6 +226,7 @@ def _stem(word: str) -> str:
 def _denials(text: str) -> int:
     """How many words deny."""
     key = _DENIALS.sub(" no ", meaning_of(answer_key(text), is_whole=False))
+    key = re.sub(r"\bneither\b(.*?)\bnor\b", r"no\1", key)
     return sum(word in _DENYING for word in key.split())
 
 

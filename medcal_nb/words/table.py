@@ -22,7 +22,7 @@ from medcal_nb.words.confidence import (
 from medcal_nb.words.key import answer_key, is_nothing
 from medcal_nb.words.lists import WORDS
 from medcal_nb.words.options import Options
-from medcal_nb.words.parsing import clean, parse_answer, values_of
+from medcal_nb.words.parsing import clean, labelled_values, parse_answer, values_of
 from medcal_nb.words.says import is_refusal, only_yes_no, yes_no
 from medcal_nb.words.shares import likeliest
 
@@ -37,9 +37,10 @@ _BEHIND = re.compile(
     r"(?P<sure>\s*(?:sure|certain|confident|confidence|certainty|probability)\b)?[\s)\].\"]*",
     re.IGNORECASE,
 )
+#: "A cyst. 80%", "A cyst (80%)", "a cyst, 0.8": a number that ends a reply, apart from its answer.
 _ENDING = re.compile(
-    r"(?P<apart>[.;!?]\s+\(?|\n|\()\s*(?:(?:i'd|i would)\s+say\s+)?"
-    rf"{ABOUT}{VALUE}[\s)\].]*\Z",
+    r"(?P<apart>[.;!?]\s+\(?|\n|\(|,\s|\s-\s)[\s\"']*(?:(?:i'd|i would)\s+say\s+)?"
+    rf"{ABOUT}{VALUE}[\s)\].\"']*\Z",
     re.IGNORECASE,
 )
 _MEASURED = re.compile(WORDS["measured"], re.IGNORECASE)
@@ -128,7 +129,12 @@ def _read(text: str, options: Options | None, kind: str | None) -> _Read:
     """One reply by itself."""
     plain = clean(text)
     kind = "choice" if options else kind
-    if (options or kind == "closed") and (best := likeliest(plain, options)):
+    is_labelled = bool(labelled_values(plain))
+    if (
+        (options or kind == "closed")
+        and (best := likeliest(plain, options))
+        and not is_labelled
+    ):
         name = options.text_of(best.name) if options else best.name
         return _Read(name, Stated(best.share, "share", "shares"))
     if len({match[1].lower() for match in _SHARES.finditer(plain)}) > 1:
@@ -140,15 +146,19 @@ def _read(text: str, options: Options | None, kind: str | None) -> _Read:
         stated = None
     if stated or word is not None:
         return _Read(answer, stated, word)
-    number = _ending(plain)
-    if number and answer:
+    # a number behind one of "30%", "50%" may be the other one
+    is_share = options is not None and "%" in "".join(options.texts)
+    number = _ending(plain, kind if answer and not is_share else None)
+    if number and not is_refusal(plain):
         return _Read(answer, number)
     return _behind_answer(plain, options, kind) or _Read(answer)
 
 
-def _ending(plain: str) -> Stated | None:
+def _ending(plain: str, kind: str | None) -> Stated | None:
     """The number that ends a reply, apart from its answer: "A cyst. 80%", "A cyst (80%)"."""
     match = _ENDING.search(plain, max(0, len(plain) - 80))
+    if match and kind not in ("open", "choice") and match["apart"][0] in ", -":
+        return None  # "yes, 90%" may be a finding
     rest = plain[: match.start()] if match else ""
     is_measured = "%" in rest or _MEASURED.search(rest) is not None
     if match is None or is_measured or not re.search(r"[^\W\d]", rest):

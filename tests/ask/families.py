@@ -1,8 +1,9 @@
 """Tiny random checkpoints of the model families, with their real classes.
 
 What a family's architecture does to asking (positions, masks, image tokens, templates) shows on
-a checkpoint of a few thousand weights as on one of billions. The four differ in what matters:
-images in tiles, positions of three kinds, a sliding window, none of these. The sizes, the words
+a checkpoint of a few thousand weights as on one of billions. The seven differ in what matters:
+images in tiles, positions of three kinds, a sliding window, embeddings of each layer, layers that
+sum up what came before in one state, none of these. The sizes, the words
 and the template are ours, classes and layouts those of transformers.
 """
 
@@ -19,6 +20,8 @@ _SPECIAL = [
     "<pad>", "<unk>", "<s>", "</s>", "<image>", "<|image_pad|>", "<|video_pad|>",
     "<|vision_start|>", "<|vision_end|>", "<start_of_image>", "<end_of_image>",
     "<image_soft_token>", "<fake_token_around_image>", "<global-img>",
+    "<|image_start|>", "<|image_end|>", "<|img_thumbnail|>", "<|audio|>",
+    "<|audio_start|>", "<|audio_end|>",
     *(f"<row_{i}_col_{j}>" for i in range(1, 7) for j in range(1, 7)),
 ]  # fmt: skip
 
@@ -153,12 +156,92 @@ def _idefics(tf, words):
     return config, tf.Idefics3Processor(images, words, **how)
 
 
+def _qwen3_5(tf, words):
+    number = words.convert_tokens_to_ids
+    rope = {"rope_type": "default", "rope_theta": 10000.0, "mrope_section": [1, 1, 2]}
+    rope |= {"mrope_interleaved": True, "partial_rotary_factor": 1.0}
+    linear = {"linear_key_head_dim": 8, "linear_value_head_dim": 8}
+    linear |= {"linear_num_key_heads": 2, "linear_num_value_heads": 4}
+    layers = ["linear_attention", "full_attention"]
+    text = _text("qwen3_5_text", words, rope_parameters=rope, head_dim=8, **linear)
+    vision = {
+        "depth": 2, "hidden_size": 32, "intermediate_size": 48, "num_heads": 2,
+        "patch_size": 8, "out_hidden_size": 32, "num_position_embeddings": 64,
+    }  # fmt: skip
+    config = tf.Qwen3_5Config(
+        text_config=text | {"layer_types": layers},
+        vision_config=vision,
+        tie_word_embeddings=False,
+        image_token_id=number("<|image_pad|>"),
+        video_token_id=number("<|video_pad|>"),
+        vision_start_token_id=number("<|vision_start|>"),
+        vision_end_token_id=number("<|vision_end|>"),
+    )
+    size = {"shortest_edge": 16 * 16 * 4, "longest_edge": 16 * 16 * 16}
+    images = tf.Qwen2VLImageProcessor(patch_size=8, merge_size=2, size=size)
+    video = tf.Qwen3VLVideoProcessor(patch_size=8)
+    shown = _template("<|vision_start|><|image_pad|><|vision_end|>")
+    return config, tf.Qwen3VLProcessor(images, words, video, **shown)
+
+
+def _lfm2(tf, words):
+    number = words.convert_tokens_to_ids
+    layers = {
+        "layer_types": ["conv", "full_attention"],
+        "block_auto_adjust_ff_dim": False,
+    }
+    config = tf.Lfm2VlConfig(
+        text_config=_text("lfm2", words, **layers),
+        vision_config=_vision("siglip2_vision_model", num_patches=64),
+        image_token_id=number("<image>"),
+        projector_hidden_size=32,
+    )
+    how = {"tile_size": 32, "min_image_tokens": 2, "max_image_tokens": 8}
+    how |= {"encoder_patch_size": 8, "downsample_factor": 2, "max_num_patches": 64}
+    images = tf.Lfm2VlImageProcessor(**how)
+    return config, tf.Lfm2VlProcessor(images, words, **_template("<image>", "<s>"))
+
+
+def _gemma4(tf, words):
+    number = words.convert_tokens_to_ids
+    shown = {"boi_token": "<start_of_image>", "eoi_token": "<end_of_image>"}
+    shown |= {"image_token": "<image_soft_token>", "audio_token": "<|audio|>"}
+    shown |= {"boa_token": "<|audio_start|>", "eoa_token": "<|audio_end|>"}
+    for name, token in shown.items():
+        setattr(words, name, token)
+        setattr(words, f"{name}_id", number(token))
+    more = {"head_dim": 8, "global_head_dim": 8, "sliding_window": 512}
+    more |= {"layer_types": ["sliding_attention", "full_attention"]}
+    more |= {"vocab_size_per_layer_input": len(words), "hidden_size_per_layer_input": 8}
+    vision = _vision("gemma4_vision", head_dim=16, num_key_value_heads=2)
+    config = tf.Gemma4Config(
+        text_config=_text("gemma4_text", words, **more),
+        vision_config=vision
+        | {"pooling_kernel_size": 2, "position_embedding_size": 64},
+        audio_config=None,
+        boi_token_id=number("<start_of_image>"),
+        eoi_token_id=number("<end_of_image>"),
+        image_token_id=number("<image_soft_token>"),
+        audio_token_id=number("<|audio|>"),
+    )
+    images = tf.Gemma4ImageProcessor(
+        patch_size=8, pooling_kernel_size=2, max_soft_tokens=70
+    )
+    video = tf.Gemma4VideoProcessor(patch_size=8, pooling_kernel_size=2)
+    hears = tf.Gemma4AudioFeatureExtractor()
+    how = {"image_seq_length": 4} | _template("<image_soft_token>", "<s>")
+    return config, tf.Gemma4Processor(hears, images, words, video, **how)
+
+
 #: What makes a family's configuration and processor.
 FAMILIES = {
     "qwen2_5_vl": _qwen,
     "llava": _llava,
     "gemma3": _gemma,
     "idefics3": _idefics,
+    "qwen3_5": _qwen3_5,
+    "lfm2_vl": _lfm2,
+    "gemma4": _gemma4,
 }
 
 

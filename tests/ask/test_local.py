@@ -71,7 +71,20 @@ def same(ours, theirs):
             assert a.logprob == pytest.approx(b.logprob, abs=1e-3)
 
 
-@pytest.mark.parametrize("family", FAMILIES)
+RECURRENT = list(local.RECURRENT_TYPES)
+
+
+@pytest.mark.parametrize("family", RECURRENT)
+def test_where_no_prefix_can_be_shared_prompts_of_a_batch_change_nothing(family):
+    model = backend(family)
+    calls = some_calls()[3:15:3]
+    assert {type(call) for call in calls} == {Generate, Labels}
+    together = answer(model, calls)
+    same(together, [answer(model, [call])[0] for call in calls])
+    same(together, answer(backend(family, max_positions=300), calls))
+
+
+@pytest.mark.parametrize("family", [name for name in FAMILIES if name not in RECURRENT])
 def test_a_shared_prefix_gives_what_whole_prompts_give(family):
     model, calls = backend(family), some_calls()
     followed = []
@@ -161,8 +174,9 @@ def test_a_question_that_holds_the_image_token_fails_alone():
         same([results[first], results[last]], answer(model, [first, last]))
 
 
-def test_greedy_text_and_likelihood_equal_generate_alone():
-    ours = backend()
+@pytest.mark.parametrize("family", ["idefics3", *RECURRENT])
+def test_greedy_text_and_likelihood_equal_generate_alone(family):
+    ours = backend(family)
     (reply,) = answer(ours, [Generate(prompt(noise_picture(3)), 8)])
     inputs = ours.read(ours.show(prompt(noise_picture(3))), noise_picture(3))
     how = {"return_dict_in_generate": True, "output_logits": True}
@@ -176,8 +190,9 @@ def test_greedy_text_and_likelihood_equal_generate_alone():
     assert reply.logprob == pytest.approx(expected, abs=1e-4)
 
 
-def test_labels_equal_a_forward_pass_over_prompt_and_label():
-    ours = backend()
+@pytest.mark.parametrize("family", ["idefics3", *RECURRENT])
+def test_labels_equal_a_forward_pass_over_prompt_and_label(family):
+    ours = backend(family)
     picture, labels = noise_picture(4), ("heart", "left", "left lung")
     (result,) = answer(ours, [Labels(prompt(picture), labels)])
     scores = []

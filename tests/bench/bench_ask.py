@@ -26,13 +26,13 @@ import pandas as pd
 import torch
 
 from medcal_nb.ask.backends.local import LocalModel, _LocalSession
+from medcal_nb.ask.backends.whole import read_together
 from medcal_nb.ask.calls import Failure, Generate, LabelProbabilities, Labels, Reply
 from medcal_nb.ask.lockstep import run_programs
 from medcal_nb.ask.models import resolve_model
 from medcal_nb.ask.run import ordered_items
 from medcal_nb.ask.strategies import STRATEGIES, Plan
 from medcal_nb.datasets import load_items
-from tests.ask.whole import read_together
 
 
 @dataclass

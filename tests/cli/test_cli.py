@@ -132,6 +132,20 @@ def test_verify_fails_where_a_number_differs(medcal, monkeypatch):
     assert "leave out -p" in err
 
 
+def test_the_order_of_rows_and_the_name_of_a_file_move_no_score(medcal, table):
+    named = ["case", "scan", "conf", "right"]
+    columns = zip(["item_id", "image_id", "confidence", "correct"], named, strict=True)
+    words = [word for pair in columns for word in ("-c", "=".join(pair))]
+    rows = pd.read_csv(table)
+    scores = []
+    for seed, name in enumerate(("first", "gemini-2.5-pro")):
+        rows.sample(frac=1, random_state=seed).to_csv(f"{name}.csv", index=False)
+        code, out, err = medcal("score", f"{name}.csv", *words, "--json")
+        assert code == 0, err
+        scores.append(out.replace(name, "the file"))
+    assert scores[0] == scores[1]
+
+
 def test_lists_name_methods_models_and_data_sets(medcal):
     assert "verbalized_cot" in medcal("ask", "--list", "methods")[1]
     assert "pocket-general" in medcal("ask", "--list", "models")[1]

@@ -148,7 +148,14 @@ FAULTS = [
     ({"question": "Is it?", "gold": "yes"}, "row 2, column 'question'.*asked twice"),
     ({"options": "lung | heart"}, "row 1, column 'gold': value 'Yes' is not one of"),
     ({"options": "heart", "gold": "heart"}, "row 1, column 'options'.*no options"),
-    ({"options": "heart | heart", "gold": "heart"}, "row 1, .*two different options"),
+    (
+        {"options": "heart | heart", "gold": "heart"},
+        "row 1, column 'options'.*two different options",
+    ),
+    (
+        {"options": '["heart"]', "gold": "heart"},
+        "row 1, column 'options'.*two different options",
+    ),
     ({"image_id": "p1"}, "row 1, column 'image_id': value 'p1' names several images"),
     ({"item_id": ["1", "2", "2", "3"]}, "row 3, column 'item_id'.*another row, too"),
     ({"split": ["fit", "train", "fit", "fit"]}, "row 2, column 'split'.*is no split"),

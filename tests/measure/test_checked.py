@@ -48,7 +48,7 @@ def test_corrected_numbers_hold_where_the_grader_s_do_not(per_image):
 def test_a_grader_that_does_not_err_is_taken_at_its_word(rng):
     rows = graded(rng, errors=(0, 0))
     table = corrected(rows)
-    assert table["agreement"].eq(1).all()
+    assert table["graded_alike"].eq(1).all()
     for name in MEANS:
         row = table.loc[name]
         assert row["weight"] == pytest.approx(1, abs=0.05)
@@ -85,7 +85,7 @@ def test_a_mean_is_corrected_by_hand(rng):
     assert row["corrected"] == pytest.approx(wanted)
     assert row["by_grader"] == pytest.approx(by_grader.mean())
     agreement = (rows["correct"] == rows["checked"])[is_checked].mean()
-    assert row["agreement"] == pytest.approx(agreement)
+    assert row["graded_alike"] == pytest.approx(agreement)
     own = rows[is_checked]
     images = own["image_id"].to_numpy()
     alone = measure.ece_interval(own["confidence"], own["checked"], groups=images)

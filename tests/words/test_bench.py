@@ -1,7 +1,5 @@
 """The bench is what its page says: its parts, its labels."""
 
-import hashlib
-
 import pandas as pd
 
 from medcal_nb.words import bench_sentence
@@ -11,13 +9,10 @@ from tests.words.bench import COUNTS, PAGE, PARTS, labelled
 BENCH = pd.concat([labelled(part).assign(part=part) for part in PARTS])
 
 
-def test_a_third_of_each_kind_is_kept_apart():
-    for _, rows in BENCH.groupby("kind"):
-        by_hash = sorted(
-            rows.index, key=lambda name: hashlib.sha256(f"57:{name}".encode()).digest()
-        )
-        third = {*by_hash[: round(len(rows) / 3)]}
-        assert {*rows.index[rows["part"] == "report"]} == third
+def test_each_kind_of_the_part_kept_apart_has_replies_that_nobody_could_decide():
+    kept = BENCH[BENCH["part"] == "report"]
+    assert len(kept) >= 350
+    assert (kept["decidable"] == "0").mean() > 0.15
 
 
 def test_no_case_stands_twice():

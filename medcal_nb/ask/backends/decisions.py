@@ -237,6 +237,30 @@ def _tokens(reply: Body) -> int:
 # --- here ----------------------------------------------------------------------------------------
 
 
+class _Processor:
+    """A processor that keeps what it makes of images apart from the tokens.
+
+    The pipeline takes whatever is as wide as the prompt is long for tokens: of an image of 64
+    pixels and 64 tokens too (transformers 5.24, ``read_marks``).
+    """
+
+    def __init__(self, processor: Any) -> None:
+        self.processor = processor
+        self.pixels: Body = {}
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.processor, name)
+
+    def apply_chat_template(self, *given: Any, **how: Any) -> Body:
+        """Return tokens alone; the rest is in `pixels`."""
+        inputs = dict(self.processor.apply_chat_template(*given, **how))
+        shape = inputs["input_ids"].shape
+        self.pixels = {
+            name: inputs.pop(name) for name in [*inputs] if inputs[name].shape != shape
+        }
+        return inputs
+
+
 class LocalDecisions:
     """Typed decisions of a model on this machine, through transformers' pipeline of that name.
 
@@ -266,7 +290,7 @@ class LocalDecisions:
 
         backend = self.backend
         parts = {"tokenizer": backend.tokenizer, "processor": backend.processor}
-        decide = DecisionPipeline(model=backend.model, **parts)
+        decide: Any = DecisionPipeline(model=backend.model, **parts)
         # not written for Idefics3's images; texts of the other methods are not escaped either
         decide.decision_config.sanitize_control_tokens = False
         return decide
@@ -291,23 +315,23 @@ class LocalDecisions:
         if refusal := self.backend.refusal(Prompt(call.picture, (text,))):
             return refusal
         request = {"state": _SHOWN, "assets": {_SHOWN: image}}
+        request["questions"] = {"q1": system_one(call)}
+        seen: list[Any] = []
+        hook = self.backend.model.register_forward_hook(
+            lambda model, given, output: seen.append(output)
+        )
         try:
-            inputs = self.decide.preprocess(
-                request | {"questions": {"q1": system_one(call)}}
-            )
-            seen: list[Any] = []
-            hook = self.backend.model.register_forward_hook(
-                lambda model, given, output: seen.append(output)
-            )
-            try:
-                answers = self.decide.postprocess(self.decide.forward(inputs))
-            finally:
-                hook.remove()
-            ((tokens, (question,)),) = inputs["prompts"]
+            shown = _Processor(self.backend.processor)
+            config = self.decide.decision_config
+            ((tokens, (question,)),) = config.prepare_inputs(request, shown)
+            inputs = {"prompts": [(tokens | shown.pixels, [question])]}
+            answers = self.decide.postprocess(self.decide.forward(inputs))
             mass = self._label_mass(question.labels, seen[-1])
             decision = with_options(call, read_decision(answers["q1"], mass))
-        except (ValueError, MedcalError) as error:
+        except Exception as error:  # of a processor, a template, a head
             return Failure.of(error)
+        finally:
+            hook.remove()
         return Decided(decision, int(tokens["input_ids"].shape[-1]))
 
     def _label_mass(self, labels: Sequence[str], output: Any) -> float | None:

@@ -1,7 +1,8 @@
-"""Local models: checkpoints of the types in `MODEL_TYPES`, whose prompts share a prefix.
+"""Local models: checkpoints of the types in `MODEL_TYPES` and `RECURRENT_TYPES`.
 
-What an image and its question have been computed to serves all that is asked about them
-(`prefix`); replies are those of whole prompts. Models of other types are asked through a server.
+Of the first, what an image and its question have been computed to serves all that is asked about
+them (`prefix`), and replies are those of whole prompts; of the others each prompt is asked whole.
+Models of other types are asked through a server.
 """
 
 import inspect
@@ -20,6 +21,7 @@ import numpy as np
 from medcal_nb.ask.backends.decisions import LocalDecisions
 from medcal_nb.ask.backends.prefix import Encoded, SharedPrefix
 from medcal_nb.ask.backends.rows import Row, is_nested, uniforms
+from medcal_nb.ask.backends.whole import WholePrompts
 from medcal_nb.ask.calls import (
     DECISIONS,
     WRITING,
@@ -44,8 +46,10 @@ from medcal_nb.errors import MedcalError
 #: computed once serves every continuation.
 MODEL_TYPES = (
     "idefics3", "smolvlm", "llava", "llava_next", "llava_onevision", "internvl", "gemma3",
-    "qwen2_vl", "qwen2_5_vl", "qwen3_vl",
+    "qwen2_vl", "qwen2_5_vl", "qwen3_vl", "gemma4",
 )  # fmt: skip
+#: Model types with layers that sum up what came before in one state, which no other prompt can use.
+RECURRENT_TYPES = ("qwen3_5", "lfm2_vl")
 
 
 #: Weights that some checkpoints carry and no model reads: tables that are computed, and heads
@@ -57,7 +61,7 @@ Asking: TypeAlias = Generate | Labels
 
 
 class LocalModel(Backend):
-    """An image-text-to-text checkpoint of one of the `MODEL_TYPES`, on this machine.
+    """An image-text-to-text checkpoint of a known type, on this machine.
 
     Parameters
     ----------
@@ -183,7 +187,9 @@ class LocalModel(Backend):
         import torch
 
         try:
-            yield _LocalSession(self, SharedPrefix(self))
+            is_recurrent = self.model.config.model_type in RECURRENT_TYPES
+            engine = WholePrompts if is_recurrent else SharedPrefix
+            yield _LocalSession(self, engine(self))
         except torch.OutOfMemoryError as error:
             raise MedcalError(
                 f"{self.name}: out of memory on {self.device}: lower --batch-size and run the same "
@@ -194,7 +200,9 @@ class LocalModel(Backend):
 class _LocalSession:
     """Turns calls into rows of tokens, and rows back into results."""
 
-    def __init__(self, backend: LocalModel, engine: SharedPrefix) -> None:
+    def __init__(
+        self, backend: LocalModel, engine: SharedPrefix | WholePrompts
+    ) -> None:
         self.backend = backend
         self.engine = engine
 
@@ -367,10 +375,11 @@ def _load(
     half = device.type == "cuda" and not name.startswith("pocket-")
     common: dict[str, Any] = {"revision": revision, "trust_remote_code": False}
     kind = AutoConfig.from_pretrained(checkpoint, **common).model_type
-    if kind not in MODEL_TYPES:
+    known = (*MODEL_TYPES, *RECURRENT_TYPES)
+    if kind not in known:
         raise MedcalError(
             f"{name}: models of type {kind} are not asked on this machine: serve it (vllm serve, "
-            f"transformers serve) and give the URL; asked here are {', '.join(MODEL_TYPES)}"
+            f"transformers serve) and give the URL; asked here are {', '.join(known)}"
         )
     processor = AutoProcessor.from_pretrained(checkpoint, **common)
     # with `output_loading_info` it is a pair, of which its signature knows nothing

@@ -24,6 +24,7 @@ def select(table: pd.DataFrame, query: str) -> pd.DataFrame:
     query : str
         Columns compared with values: ``"dataset == 'GQA' and not confidence < 0.5"``. Comparisons
         (``in`` too), ``and``, ``or``, ``not``, numbers, texts and lists of them; nothing else.
+        Empty: all rows.
 
     Returns
     -------
@@ -48,6 +49,8 @@ def select(table: pd.DataFrame, query: str) -> pd.DataFrame:
     Traceback (most recent call last):
     medcal_nb.errors.MedcalError: 'domain.str.len()' in a query: it holds comparisons of columns ...
     """
+    if not query:
+        return table
     try:
         tree = ast.parse(query.strip(), mode="eval")
         _check(tree, table)

@@ -8,7 +8,7 @@ from IPython.core.interactiveshell import InteractiveShell
 
 from medcal_nb.errors import NotEnough
 from medcal_nb.run import ROOT, steps_of
-from tests.notebooks.worlds import WORLDS, answers_of
+from tests.notebooks.worlds import WORLDS, answers_of, replies_of
 
 CHAPTERS = ["02_metrics", "03_modalities", "04_transfer", "05_fusion", "06_deferral"]
 #: No threshold is certified in 06 alone, images are resampled by 04 as by 02, 03 and 05,
@@ -50,6 +50,24 @@ def test_a_chapter_runs_on_it(chapter, world, tmp_path, monkeypatch):
         run_cells(chapter, overrides)
         results = tmp_path / "results" / f"{chapter}.json"
         assert json.loads(results.read_text("utf-8"))["findings"]
+
+
+@pytest.mark.notebooks
+@pytest.mark.slow
+@pytest.mark.parametrize("share_right", [0.7, 1.0])
+def test_your_answers_runs_on_three_columns(share_right, tmp_path, monkeypatch):
+    replies_of(share_right).to_csv(tmp_path / "replies.csv", index=False)
+    own = {"ANSWERS": str(tmp_path / "replies.csv"), "ROWS": "", "N_RESAMPLES": 50}
+    monkeypatch.setenv("MPLBACKEND", "Agg")
+    run_cells("10_your_answers", own | {"OUT": str(tmp_path)})
+    written = (tmp_path / "results" / "10_your_answers.json").read_text("utf-8")
+    results = json.loads(written)
+    (scores,) = results["tables"]["finding_1"]
+    assert (scores["n"], scores["n_images"]) == (90, 30)
+    assert (scores["accuracy"] == 1) == (share_right == 1)
+    (group,) = results["tables"]["fig10_groups"]
+    assert group["group"] == "not stated"
+    assert "MMMU" not in written
 
 
 def run_cells(chapter, overrides):

@@ -1,4 +1,4 @@
-"""Five small tables of a user, on each of which one thing is as it may be and seldom is."""
+"""Small tables of a user, on each of which one thing is as it may be and seldom is."""
 
 import numpy as np
 import pandas as pd
@@ -28,3 +28,16 @@ def answers_of(world: str, n_items: int = 120, seed: int = 0) -> pd.DataFrame:
     answers["confidence"] = rng.choice([0.6, 0.7, 0.8, 0.9, 0.95, 1.0], len(answers))
     answers["dataset"] = "set-" + answers["domain"]
     return answers.drop(columns=["image_id"] if world == "no images" else [])
+
+
+def replies_of(share_right: float, n: int = 90, seed: int = 0) -> pd.DataFrame:
+    """The least that is read: an image, what the model wrote and the right answer."""
+    rng = np.random.default_rng(seed)
+    is_right = rng.random(n) < share_right
+    stated = rng.choice(["70", "80", "90", "95"], n)
+    replies = [
+        f"{answer}. Confidence: {c} %"
+        for answer, c in zip(np.where(is_right, "yes", "no"), stated)
+    ]
+    images = [f"scan{i // 3}.png" for i in range(n)]
+    return pd.DataFrame({"image_id": images, "output": replies, "gold": "yes"})

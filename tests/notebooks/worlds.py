@@ -37,7 +37,7 @@ def replies_of(share_right: float, n: int = 90, seed: int = 0) -> pd.DataFrame:
     stated = rng.choice(["70", "80", "90", "95"], n)
     replies = [
         f"{answer}. Confidence: {c} %"
-        for answer, c in zip(np.where(is_right, "yes", "no"), stated)
+        for answer, c in zip(np.where(is_right, "yes", "no"), stated, strict=True)
     ]
     images = [f"scan{i // 3}.png" for i in range(n)]
     return pd.DataFrame({"image_id": images, "output": replies, "gold": "yes"})

@@ -8,6 +8,8 @@ STAMP  := $(VENV)/.installed
 VLLM   := .venv-vllm
 SNAKE  := .venv-snakemake
 AUDIT  := .venv-audit
+# the address that the site is published at; empty: none is known
+SITE   ?=
 LAB    := $(VENV)/share/jupyter/lab/settings
 export TOKENIZERS_PARALLELISM := false
 
@@ -88,7 +90,8 @@ lab: $(STAMP) ## open a copy of the notebooks (build/lab/notebooks) in JupyterLa
 	  test ! $$file -nt $$copy || \
 	    echo "notebooks/$$file has changed since it was copied: remove build/lab/notebooks/$$file to have it"; \
 	done
-	$(BIN)/jupyter lab --ip=127.0.0.1 --ServerApp.root_dir=build/lab/notebooks \
+	@mkdir -p build/lab/data && cp -r docs build/lab && cp data/README.md build/lab/data # what notebooks link to
+	$(BIN)/jupyter lab --ip=127.0.0.1 --ServerApp.root_dir=build/lab --LabApp.default_url=/lab/tree/notebooks \
 	  $$(test "$$(id -u)" = 0 && echo --allow-root)
 
 bench: $(STAMP) ## measure speed against peers, side by side; tables go to build/bench
@@ -112,12 +115,12 @@ pictures: $(STAMP) browser ## take the screenshots of README (docs/img) of today
 verify: $(STAMP) ## rerun the study in build/verify and compare every number with the published one
 	$(BIN)/medcal study --verify
 
-site: $(STAMP) ## build the site from what the study published: build/site/index.html
-	$(BIN)/python docs/build_site.py
+site: $(STAMP) ## build the site from what the study published: build/site/index.html; SITE= is its address
+	$(BIN)/python docs/build_site.py --address "$(SITE)"
 
-lesson-site: $(STAMP) ## write the lesson as a page for any browser: build/lesson/index.html
+lesson-site: $(STAMP) ## write the lesson as a page for any browser, and its key: docs/lesson
 	$(BIN)/medcal study 07
-	$(BIN)/python -m medcal_nb.teach.lesson_site build/study/07_teaching.ipynb build/lesson
+	$(BIN)/python -m medcal_nb.teach.lesson_site build/study/07_teaching.ipynb docs/lesson
 
 lint: $(STAMP) ## check style, types of what a notebook calls, declared dependencies
 	$(BIN)/ruff check .

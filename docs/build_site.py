@@ -22,29 +22,30 @@ from sphinx.cmd.build import main as sphinx_build
 from medcal_nb.answers import load_answers, select, write_table
 from medcal_nb.errors import MedcalError
 from medcal_nb.report import write_report
-from medcal_nb.teach.lesson_site import write_lesson_site
 
 ROOT = Path(__file__).resolve().parents[1]
 #: modules of medcal_nb by the page that holds their functions, in the order in which they are read
 API = {
-    "metrics": "measure.metrics measure.binned measure.corp measure._check",
+    "metrics": "measure.metrics measure.binned measure.smooth measure.peers measure.corp "
+    "measure._check",
     "tables": "measure.tables measure.registry measure.checked measure.example",
     "intervals": "measure.inversion measure.intervals measure.resampling measure.planning",
     "auroc": "measure.ranking measure.readers",
-    "selective": "measure.selective",
+    "selective": "measure.selective measure.risk_coverage",
     "certify": "certify.plan certify.rule certify.design certify.methods certify.trials "
-    "certify.retained certify.watch",
-    "decisions": "measure.decisions",
+    "certify.retained certify.watch certify.ends",
+    "decisions": "measure.decisions measure.rows",
     "groups": "measure.groups measure.trend measure.beside measure.heterogeneity",
     "maps": "correct.maps correct.crossfit correct.families",
-    "transfer": "correct.transfer correct.transfer_tables",
-    "ensembles": "correct.ensemble correct.ablation",
+    "transfer": "correct.transfer correct.transfer_tables correct.needed",
+    "ensembles": "correct.ensemble correct.opinion correct.ablation",
     "answers": "answers.load answers.log answers.select answers.undecided tables.sources",
     "asking": "ask.run ask.about ask.models ask.strategy",
     "methods": "ask.strategies",
     "plots": "plots",
     "notebook": "notebook",
     "report": "report.page report.parts",
+    "explore": "explore.panel",
 }
 MODULE = """
 .. automodule:: {module}
@@ -81,8 +82,11 @@ CODE = """<details><summary>Code</summary>
 ON_SITE = {
     "notebooks/07_teaching.ipynb": "lesson/index.md",
     "figures/07_teaching.md": "lesson/index.md",
+    "docs/lesson/index.html": "lesson/index.md",
     "medcal_nb/measure/metrics.py": "api/metrics.rst",
 }
+#: What pages call the site's address; `make site SITE=…` says what it is.
+ADDRESS = "https://host/medcal"
 FINDINGS = re.compile(r"<blockquote[^>]*><p>(.*?)</p></blockquote>\n*")
 
 
@@ -90,9 +94,7 @@ def main(argv: list[str] | None = None) -> int:
     """Gather the pages and build them; return the exit code."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--figures", type=Path, default=ROOT / "figures")
-    parser.add_argument(
-        "--lesson", type=Path, default=ROOT / "build/study/07_teaching.ipynb"
-    )
+    parser.add_argument("--address", default="", help="Where the site will be.")
     parser.add_argument("--out", type=Path, default=ROOT / "build" / "site")
     options = parser.parse_args(argv)
     source = options.out.with_name(f"{options.out.name}-source")
@@ -102,8 +104,12 @@ def main(argv: list[str] | None = None) -> int:
     try:
         print("site: chapters, functions, pages", flush=True)
         gather(source, options.figures)
+        if options.address:
+            for page in source.rglob("*.md"):
+                text = page.read_text("utf-8")
+                write(page, text.replace(ADDRESS, options.address.rstrip("/")))
         print("site: the lesson and an example report", flush=True)
-        write_whole(whole, options.lesson)
+        write_whole(whole)
         print("site: setting them with Sphinx", flush=True)
         settings = ["-b", "html", "-q", "-W", "--keep-going"]
         done = sphinx_build([*settings, str(source), str(options.out)])
@@ -253,11 +259,10 @@ def copy_linked(page: Path, source: Path) -> None:
                 shutil.copy(file, place)
 
 
-def write_whole(folder: Path, lesson: Path) -> None:
+def write_whole(folder: Path) -> None:
     """Write the pages that are whole by themselves, each with a link to the start page."""
-    if not lesson.is_file():
-        raise MedcalError(f"{lesson}: not there: run `medcal study 07`")
-    write_lesson_site(lesson, folder / "lesson")
+    (folder / "lesson").mkdir(parents=True)
+    shutil.copy(ROOT / "docs" / "lesson" / "index.html", folder / "lesson")
     answers = select(load_answers("vlcb"), EXAMPLE).dropna(axis="columns", how="all")
     write_table(answers, folder / "answers.csv")
     with warnings.catch_warnings():

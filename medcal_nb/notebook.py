@@ -28,6 +28,10 @@ _LONG = re.compile(r"-?\d+\.\d{3,}")
 _ID = re.compile(r"""(?<=["#])([a-z]+)[0-9a-f]{10}(?=[")])""")
 
 
+#: What a page shows of what brings a script along.
+INTERACTIVE = "Interactive: it stands here when this cell is run in JupyterLab."
+
+
 class Output:
     """Where a notebook writes: figures as PNG, SVG and CSV, its results as one JSON file.
 
@@ -321,7 +325,10 @@ def _on_page(output: Any) -> Any:
     text = data.get("text/html")
     if text is None:
         return None
-    text = re.sub(r"(?s)<(style|script)\b.*?</\1>", "", text)
+    if "<script" in text:  # what needs it would be dead here
+        output.data = {"text/html": f"<p><em>{INTERACTIVE}</em></p>"}
+        return output
+    text = re.sub(r"(?s)<style\b.*?</style>", "", text)
     # a row of a table on one line; an empty line would end the block, and $ begin a formula
     text = re.sub(r"\s+(?=<(td|th|/tr)\b)", "", text)
     text = re.sub(r"\n\s*\n", "\n", text)

@@ -8,9 +8,10 @@ leaves on its axes what it drew (`drawn`): the saved figure is held against its 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from itertools import cycle
 from pathlib import Path
+from textwrap import fill
 from typing import Any
 
 import matplotlib as mpl
@@ -33,6 +34,7 @@ __all__ = [
     "number_of",
     "outcomes",
     "points",
+    "risk_coverage",
     "stacked",
     "title_and_key",
     "use_style",
@@ -56,6 +58,8 @@ INTERVAL = "95 % CI"
 
 #: Share of the answers below which a confidence has no dot of its own.
 SHARE_OF_A_DOT = 0.01
+#: Up to so many points of a risk–coverage curve have marks.
+FEW_POINTS = 20
 #: The look of the study's figures.
 STYLE = Path(__file__).with_name("house.mplstyle")
 
@@ -303,17 +307,20 @@ def points(
     y: str,
     *,
     hue: str | None = None,
+    hollow: Iterable = (),
     diagonal: str = "",
     ax: Axes | None = None,
 ) -> Axes:
-    """A mark for each row at its `x` and `y`.
+    """A mark for each row at its `x` and `y`, with the interval of `y` where there is one.
 
     Parameters
     ----------
     table : DataFrame
-        Columns `x`, `y` and `hue`.
+        Columns `x`, `y` and `hue`; ``<y>_low`` and ``<y>_high`` where there is an interval.
     x, y, hue : str
         Columns: the two numbers, and what has a colour and a mark of its own.
+    hollow : iterable
+        Levels of hue whose marks are outlines: to be told from the others without colour.
     diagonal : str
         What is written of the line on which both are equal; both are then shares, in a square.
     ax : Axes, optional
@@ -326,7 +333,14 @@ def points(
         name = label_of(level, hue) if hue else None
         how: dict[str, Any] = {"color": colour, "marker": mark, "label": name}
         how |= {"s": 15, "linewidth": 0, "clip_on": False, "zorder": 2}
+        if level in hollow:
+            how |= {"facecolor": "white", "edgecolor": colour, "linewidth": 1.1}
+            how |= {"zorder": 2.1}
         sns.scatterplot(rows, x=x, y=y, legend=False, ax=ax, **how)
+        if (arms := _arms(rows, y)) is not None:
+            place = rows[x], rows[y], arms
+            thin: dict[str, Any] = {"elinewidth": 0.7, "capsize": 0, "zorder": 1.9}
+            ax.errorbar(*place, fmt="none", ecolor=colour, **thin)
     if diagonal:
         ax.plot([0, 1], [0, 1], "--", color=GREY, lw=0.9, zorder=1, label=diagonal)
         ticks = np.linspace(0, 1, 6)
@@ -334,62 +348,150 @@ def points(
         ax.set(xlim=ends, ylim=ends, xticks=ticks, yticks=ticks, aspect="equal")
     _name_axis(ax.xaxis, x)
     _name_axis(ax.yaxis, y)
-    _record(ax, table, x=x, y=y, hue=hue, has_bars=False)
+    _record(ax, table, x=x, y=y, hue=hue)
     return ax
 
 
 def calibration(
-    table: pd.DataFrame, *, model: str | None = None, ax: Axes | None = None
+    table: pd.DataFrame,
+    *,
+    model: str | None = None,
+    hue: str | None = None,
+    scores: pd.DataFrame | None = None,
+    curve: Callable | None = None,
+    ax: Axes | None = None,
 ) -> Axes:
-    """Accuracy against confidence in a square: each value, or twentieths of the scale.
+    """Reliability diagram: accuracy against confidence, each value, or twentieths of the scale.
 
     Parameters
     ----------
     table : DataFrame
         Of :func:`medcal_nb.measure.value_table`: a dot for each confidence that at least 1 % of
-        the answers have; bars are Wilson intervals. From the mean confidence down to the accuracy
-        goes the overconfidence, with its number.
+        the answers have; bars are Wilson intervals. Without `hue`, from the mean confidence down
+        to the accuracy goes the overconfidence, with its number.
     model : str, optional
         Whose colour and mark the dots have.
+    hue : str, optional
+        Column of what is shown in one square, before and after recalibration; in the table for
+        each level that of :func:`medcal_nb.measure.value_table`.
+    scores : DataFrame, optional
+        Of :func:`medcal_nb.measure.metrics_table` by `hue`: n, ece and slope stand in the square.
+    curve : callable, optional
+        A map, such as :func:`medcal_nb.correct.fit` returns, drawn over all confidences.
     ax : Axes, optional
         Where to draw; the current axes if not given.
     """
     ax = ax or plt.gca()
-    colour, mark = (INK, "o") if model is None else look([model], "model")[model]
     ax.plot([0, 1], [0, 1], "--", color=GREY, lw=0.9, zorder=1, label="calibrated")
-    n = table["n"]
-    shown = table[n >= SHARE_OF_A_DOT * n.sum()]
-    ax.errorbar(
-        shown["confidence"],
-        shown["accuracy"],
-        yerr=_arms(shown, "accuracy"),
-        fmt=mark,
-        color=colour,
-        ms=3,
-        elinewidth=0.9,
-        capsize=1.8,
-        zorder=2,
-        clip_on=False,
-    )
-    key = f"value of ≥ {100 * SHARE_OF_A_DOT:g} % of answers, {INTERVAL}"
-    ax.errorbar([], [], yerr=[], fmt="o", color=INK, ms=3, elinewidth=0.9, label=key)
-    mean, accuracy = np.average(table[["confidence", "accuracy"]].fillna(0), 0, n)
-    ax.vlines(mean, accuracy, mean, color=GREY, lw=3, alpha=0.5, label="overconfidence")
-    points = f"{100 * (mean - accuracy):+.0f} points".replace("-", "−")
-    ax.text(0.02, 0.98, points, va="top", transform=ax.transAxes, fontsize=7)
+    looks = {None: (INK, "o") if model is None else look([model], "model")[model]}
+    shown = _dots(ax, table, looks if hue is None else look(table[hue]), hue)
+    if curve is not None:
+        grid = np.linspace(0, 1, 201)
+        ax.plot(grid, curve(grid), color=GREY, lw=1.2, zorder=1.5, label="the map")
+    text = _scores(scores, hue) if scores is not None and hue else ""
+    if hue is None:
+        values = table[["confidence", "accuracy"]].fillna(0)
+        mean, accuracy = np.average(values, 0, table["n"])
+        grey: dict[str, Any] = {"color": GREY, "lw": 3, "alpha": 0.5}
+        ax.vlines(mean, accuracy, mean, label="overconfidence", **grey)
+        text = f"{100 * (mean - accuracy):+.0f} points".replace("-", "−")
+    ax.text(0.02, 0.98, text, va="top", transform=ax.transAxes, fontsize=7)
     ticks = np.linspace(0, 1, 6)
-    ax.set(
-        xlim=(-0.04, 1.04),
-        ylim=(-0.04, 1.04),
-        xticks=ticks,
-        yticks=ticks,
-        aspect="equal",
-    )
+    ends = (-0.04, 1.04)
+    ax.set(xlim=ends, ylim=ends, xticks=ticks, yticks=ticks, aspect="equal")
     _name_axis(ax.xaxis, "confidence")
     _name_axis(ax.yaxis, "accuracy")
     ax.grid(False)
     too_few = len(table) - len(shown)
-    _record(ax, shown, too_few=too_few, x="confidence", y="accuracy", n="n")
+    _record(ax, shown, too_few=too_few, x="confidence", y="accuracy", n="n", hue=hue)
+    return ax
+
+
+def _dots(
+    ax: Axes, table: pd.DataFrame, looks: Mapping, hue: str | None
+) -> pd.DataFrame:
+    """Draw the confidences of enough answers of each level with their accuracy; return them."""
+    parts = []
+    for level, (colour, mark) in looks.items():
+        part = table if hue is None else table[table[hue] == level]
+        shown = part[part["n"] >= SHARE_OF_A_DOT * part["n"].sum()]
+        how: dict[str, Any] = {"ms": 3, "elinewidth": 0.9, "capsize": 1.8, "zorder": 2}
+        how |= {"yerr": _arms(shown, "accuracy"), "fmt": mark, "color": colour}
+        how |= {"clip_on": False, "label": label_of(level, hue) if hue else None}
+        ax.errorbar(shown["confidence"], shown["accuracy"], **how)
+        parts.append(shown)
+    key = f"value of ≥ {100 * SHARE_OF_A_DOT:g} % of answers, {INTERVAL}"
+    ax.errorbar([], [], yerr=[], fmt="o", color=INK, ms=3, elinewidth=0.9, label=key)
+    return pd.concat(parts)
+
+
+def _scores(scores: pd.DataFrame, hue: str) -> str:
+    """ECE, slope and n before and after."""
+    lines = []
+    for when, level in zip(("before", "after"), look(scores[hue]), strict=True):
+        row = scores[scores[hue] == level].iloc[0]
+        numbers = f"ECE {row['ece']:.3f}, slope {row['slope']:.2f}, n = {row['n']:,}"
+        lines.append(f"{when}: {numbers}".replace("-", "−"))
+    return "\n".join(lines)
+
+
+def risk_coverage(
+    table: pd.DataFrame,
+    *,
+    hue: str | None = None,
+    allowed: float | None = None,
+    certified: float = 0.0,
+    ax: Axes | None = None,
+) -> Axes:
+    """Risk–coverage curves: the share wrong over the share of answers that are retained.
+
+    Parameters
+    ----------
+    table : DataFrame
+        Of :func:`medcal_nb.measure.risk_coverage_table`. Bands are its intervals, the dotted line
+        is the share wrong of all answers; a curve of at most 20 confidences has a mark at each.
+    hue : str, optional
+        Column of what has a curve of its own.
+    allowed : float, optional
+        The risk that is allowed: a line across.
+    certified : float
+        Coverage up to which the allowed risk is certified, which is shaded.
+    ax : Axes, optional
+        Where to draw; the current axes if not given.
+    """
+    import seaborn as sns  # half a second, for these figures alone
+
+    ax = ax or plt.gca()
+    for level, rows, colour, mark in _levels(table, hue):
+        if rows.empty:
+            continue
+        ends = ["risk", "risk_low", "risk_high"]
+        long = rows.melt("coverage", ends, value_name="value")
+        how: dict[str, Any] = {
+            "color": colour,
+            "label": label_of(level, hue) if hue else None,
+        }
+        if len(rows) <= FEW_POINTS:
+            how |= {"marker": mark, "markersize": 4, "markeredgewidth": 0}
+        # of an estimate and its ends the estimate is the median, the band reaches to the ends
+        how |= {"estimator": "median", "errorbar": ("pi", 100), "err_kws": {"lw": 0}}
+        sns.lineplot(long, x="coverage", y="value", legend=False, ax=ax, lw=1.2, **how)
+    bases = table.drop_duplicates("base_risk")  # one, if curves are of the same answers
+    for _, rows, colour, _ in _levels(bases, hue if len(bases) > 1 else None):
+        for base in rows["base_risk"]:
+            ax.axhline(base, ls=":", color=colour, lw=1, zorder=1)
+    ax.plot([], [], ":", color=INK, lw=1, label=label_of("base_risk"))
+    ax.fill([], [], color=INK, alpha=0.2, lw=0, label=INTERVAL)
+    if allowed is not None:
+        ax.axhline(allowed, ls="--", color=GREY, lw=0.9, zorder=1, label="allowed")
+    if certified:
+        corner = ([0, certified, certified, 0], [0, 0, allowed, allowed])
+        ax.fill(*corner, color=PALE, lw=0, zorder=0, label="certified")
+    ax.set(xlim=(0, 1), ylim=(0, None))
+    _name_axis(ax.xaxis, "coverage")
+    _name_axis(ax.yaxis, "risk")
+    ax.set_ylabel(fill(ax.get_ylabel(), 36))
+    _record(ax, table, x="coverage", y="risk", hue=hue)
     return ax
 
 
@@ -614,7 +716,6 @@ def _record(
     table: pd.DataFrame,
     *,
     too_few: int = 0,
-    has_bars: bool = True,
     **columns: str | None,
 ) -> None:
     """Leave on the axes what was drawn: columns by their part, marks, and rows without one."""
@@ -623,7 +724,7 @@ def _record(
     is_drawn = table[value].notna()
     drawn: dict[str, Any] = {"columns": named, "marks": int(is_drawn.sum())}
     low = f"{value}_low"
-    drawn["bars"] = has_bars and low in table and bool(table[low].notna().any())
+    drawn["bars"] = low in table and bool(table[low].notna().any())
     drawn["too_few"] = too_few
     drawn["left_out"] = {}
     if "left_out" in table:

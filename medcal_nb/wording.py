@@ -203,6 +203,44 @@ def estimate(
     return typeset(f"{value}{unit} ({interval})")
 
 
+def deferral_sentence(row: pd.Series) -> str:
+    """Return what passes at a threshold, what of it is wrong, and what that costs.
+
+    Parameters
+    ----------
+    row : Series
+        Of :func:`medcal_nb.measure.deferral_table`.
+
+    Examples
+    --------
+    >>> from medcal_nb.measure import deferral_table, example_answers
+    >>> row = deferral_table(example_answers(), threshold=0.9).iloc[0]
+    >>> first, second = deferral_sentence(row).split("; ", 1)
+    >>> first
+    'Of 400 answers 102 (26 %) pass unchecked at a confidence of at least 90 %'
+    >>> second[:56]
+    '17 of these (17 %, 95 % CI 10 to 26) are wrong. An answe'
+    """
+    n_retained = row["n_retained"]
+    share = percent(row["coverage"])
+    text = (
+        f"Of {row['n']:,.0f} answers {n_retained:,.0f} ({share}%) pass unchecked at a "
+        f"confidence of at least {100 * row['threshold']:.4g}%"
+    )
+    if n_retained:
+        low = percent(row["risk_low"])
+        high = percent(row["risk_high"])
+        text += (
+            f"; {row['n_wrong']:,.0f} of these ({percent(row['risk'])}%, 95% CI {low} to {high}) "
+            "are wrong"
+        )
+    text += (
+        f". An answer costs {row['deferring']:.2f} checks if a wrong one that passes costs "
+        f"{row['ratio']:g}; checking all 1.00, checking none {row['checking_none']:.2f}."
+    )
+    return typeset(text)
+
+
 def typeset(text: str) -> str:
     """A text on one line, with minus signs, a space before percent, and a dash for no number."""
     line = " ".join(text.split())

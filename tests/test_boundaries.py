@@ -23,7 +23,7 @@ FLOORS = (
     {"plots", "notebook"},
     {"reader"},
     {"certify"},
-    {"report", "teach"},
+    {"explore", "report", "teach"},
     {"run"},
     {"cli"},
 )

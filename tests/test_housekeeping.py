@@ -64,3 +64,13 @@ def test_a_table_needs_no_torch_and_less_than_700_megabytes():
     assert not installed_with(("study",)) & {"torch", "netcal"}
     files = [file for name in names for file in metadata.files(name) or ()]
     assert sum(file.size or 0 for file in files) < 650e6
+
+
+def test_what_notebooks_link_to_is_copied_beside_them_for_lab():
+    makefile = (ROOT / "Makefile").read_text()
+    assert "cp -r docs build/lab && cp data/README.md build/lab/data" in makefile
+    for notebook in (ROOT / "notebooks").glob("*.ipynb"):
+        links = re.findall(r"\]\(\.\./([^)\s#]+)", notebook.read_text("utf-8"))
+        for link in links:
+            assert (ROOT / link).is_file()
+            assert link.startswith("docs/") or link == "data/README.md", link

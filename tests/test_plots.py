@@ -7,7 +7,7 @@ from matplotlib.colors import to_hex
 
 from medcal_nb import plots
 from medcal_nb.labels import MODELS
-from medcal_nb.measure import value_table
+from medcal_nb.measure import risk_coverage_table, value_table
 from medcal_nb.wording import show
 
 FIVE = [name for name in plots.LOOKS if name in MODELS]
@@ -54,15 +54,25 @@ def test_points_have_the_colours_of_their_kinds_and_a_square_where_both_are_shar
     table = pd.DataFrame(
         {"accuracy": [0.2, 0.6, 0.4], "mean_confidence": [0.9, 0.9, 0.8]}
     ).assign(domain=["general", "general", "medical"])
-    ax = plt.figure().subplots()
+    table["mean_confidence_low"] = table["mean_confidence"] - 0.1
+    table["mean_confidence_high"] = 1.0
+    fig = plt.figure()
+    ax = fig.subplots()
     names = ("accuracy", "mean_confidence")
-    plots.points(table, *names, hue="domain", diagonal="calibrated", ax=ax)
+    how = {"hue": "domain", "hollow": ["medical"], "diagonal": "calibrated"}
+    plots.points(table, *names, **how, ax=ax)
+    plots.title_and_key(fig, "Two kinds")
+    assert fig.legends[0].get_texts()[-1].get_text() == plots.INTERVAL
     (line,) = ax.lines
-    general, medical = ax.collections
+    general, bars, medical, _ = ax.collections
+    ends = [part[:, 1].tolist() for part in bars.get_segments()]
+    assert ends == [pytest.approx([0.8, 1.0])] * 2
     assert general.get_offsets().tolist() == [[0.2, 0.9], [0.6, 0.9]]
     looks = plots.look(["general", "medical"])
-    colours = [to_hex(part.get_facecolor()[0]).upper() for part in (general, medical)]
+    faces = [to_hex(part.get_facecolor()[0]) for part in (general, medical)]
+    colours = [faces[0].upper(), to_hex(medical.get_edgecolor()[0]).upper()]
     assert colours == [colour.upper() for colour, _ in looks.values()]
+    assert faces[1] == "#ffffff"
     assert line.get_label() == "calibrated"
     assert ax.get_aspect() == 1
     assert ax.get_xlabel() == "accuracy (%)"
@@ -199,3 +209,36 @@ def test_a_table_shows_two_digits_of_a_small_number_and_none_of_zero():
     row = {"brier": 0.0523, "brier_low": 0.049, "brier_high": 0.0561}
     shown = show(pd.DataFrame([row | {"cost": 0.0}])).to_numpy().tolist()
     assert shown == [["0.052 [0.049, 0.056]", "0"]]
+
+
+def test_a_risk_coverage_curve_has_its_points_its_base_and_what_is_certified():
+    answers = pd.DataFrame(
+        {"confidence": [0.9, 0.9, 0.5, 0.5], "correct": [1, 1, 1, 0]}
+    )
+    table = risk_coverage_table(answers.assign(model="a"))
+    ax = plt.figure().subplots()
+    plots.risk_coverage(table, hue="model", allowed=0.2, certified=0.5, ax=ax)
+    curve, base, *_ = ax.lines
+    assert curve.get_xydata().tolist() == [[0.5, 0.0], [1.0, 0.25]]
+    assert set(base.get_ydata()) == {0.25}
+    _, keys = ax.get_legend_handles_labels()
+    assert {"a", "allowed", "certified", plots.INTERVAL} <= set(keys)
+    corners = ax.patches[-1].get_xy().max(axis=0)
+    assert corners.tolist() == [0.5, 0.2]
+    plt.close("all")
+
+
+def test_before_and_after_stand_in_one_square_with_their_scores():
+    table = value_table([0.9] * 10, [1] * 6 + [0] * 4).assign(stage="uncorrected")
+    after = value_table([0.6] * 10, [1] * 6 + [0] * 4).assign(stage="refitted")
+    scores = pd.DataFrame({"stage": ["uncorrected", "refitted"], "n": [10, 10]})
+    scores = scores.assign(ece=[0.3, 0.0], slope=[-0.5, 1.0])
+    ax = plt.figure().subplots()
+    both = pd.concat([table, after])
+    plots.calibration(both, hue="stage", scores=scores, curve=lambda c: c / 2, ax=ax)
+    (text,) = [one.get_text() for one in ax.texts]
+    assert "before: ECE 0.300, slope −0.50, n = 10" in text
+    (line,) = [one for one in ax.lines if one.get_label() == "the map"]
+    assert line.get_ydata()[-1] == 0.5
+    assert ax.drawn[0]["hue"] == {"uncorrected": 1, "refitted": 1}
+    plt.close("all")

@@ -36,12 +36,14 @@ from medcal_nb.tables import read_source, table_of
 from medcal_nb.tables.columns import (
     ANSWER_COLUMNS,
     ANSWER_KEY,
+    KNOWN,
     NAMES,
     PERSON,
     RULE,
     TEXT,
     of_file,
 )
+from medcal_nb.tables.match import plain_column
 from medcal_nb.words import grade_table, options_of
 
 
@@ -350,6 +352,15 @@ def _read_replies(
     found.add("confidence", read["confidence"])
 
 
+def _question_column(found: Recognised) -> str | None:
+    """The column of the questions' texts, by a name that it often goes by."""
+    (others,) = KNOWN["asked"]["question"]
+    # a prompt says more than what is asked
+    names = {*others.split()} - {"prompt"}
+    columns = (one for one in found.table if plain_column(one) in names)
+    return next(columns, None)
+
+
 def _grade(answers: pd.DataFrame, found: Recognised) -> None:
     """Say whether answers are their gold answers, where no column does."""
     is_open = found.table.attrs.get("ungraded", "correct" not in found.taken)
@@ -357,6 +368,8 @@ def _grade(answers: pd.DataFrame, found: Recognised) -> None:
     if rows.empty or not {"answer", "gold"} <= {*rows}:
         return
     asked = rows[[name for name in ("answer", "gold", "question") if name in rows]]
+    if "question" not in asked and (question := _question_column(found)):
+        asked = asked.assign(question=found.table[question].reindex(rows.index))
     if found.replies:  # a whole reply says more than what was read of it
         replies = found.table[found.replies].reindex(rows.index)
         asked = asked.assign(answer=replies.where(replies.notna(), asked["answer"]))

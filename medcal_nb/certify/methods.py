@@ -10,7 +10,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from medcal_nb.measure._check import check_confidence, check_level
-from medcal_nb.measure.rows import image_labels, parts_by
+from medcal_nb.measure.rows import image_labels, parts_by, warn_of_cross_fitted
 from medcal_nb.measure.selective import DELTA
 
 from .design import Rule
@@ -100,6 +100,7 @@ def certify_methods(
     >>> stand.table[["strategy", "coverage", "state"]].round(2).to_numpy().tolist()
     [['p_true', 0.62, 'certified'], ['verbalized', 0.0, 'not shown']]
     """
+    warn_of_cross_fitted(answers)
     table = with_shared_grades(answers, by)
     items = table.drop_duplicates("item").sort_values("item")
     order = order_of_grading(items["image"], len(items), seed)

@@ -17,6 +17,7 @@ from medcal_nb.measure._check import (
     refuse,
 )
 from medcal_nb.measure.resampling import FloatArray
+from medcal_nb.measure.rows import warn_of_cross_fitted
 from medcal_nb.measure.selective import DELTA
 
 from .design import Design, Group, Rule
@@ -135,6 +136,7 @@ def certify(
     >>> stand.state, round(stand.threshold, 2), round(stand.coverage, 2), stand.n_graded
     ('budget used', 0.78, 0.45, 184)
     """
+    warn_of_cross_fitted(confidence)
     c = check_confidence(confidence)
     order = order_of_grading(groups, c.size, seed)
     rule = Rule(risk, delta, budget, starts)

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from medcal_nb.measure._check import check_groups
 from medcal_nb.measure.resampling import Bootstrap, FloatArray
-from medcal_nb.measure.rows import image_labels, parts_by
+from medcal_nb.measure.rows import image_labels, parts_by, warn_of_cross_fitted
 from medcal_nb.measure.selective import DELTA, selective_threshold
 
 from .design import Design, Rule
@@ -88,6 +88,7 @@ def certify_table(
     >>> table[["strategy", "grading", "coverage"]].round(2).to_numpy().tolist()[:2]
     [['p_true', 'from the top', 0.59], ['p_true', 'at random', 0.43]]
     """
+    warn_of_cross_fitted(graded)
     cells = list(product(budgets, gradings))
     rows = []
     for key, part in parts_by(graded[graded["correct"].notna()], by):

@@ -11,11 +11,21 @@ import os
 import sys
 import traceback
 
-from medcal_nb.cli import answers, ask, certify, check, reader, study
+from medcal_nb.cli import answers, ask, certify, check, explore, reader, study
 from medcal_nb.cli._app import app, note
 from medcal_nb.errors import MedcalError
 
-__all__ = ["answers", "app", "ask", "certify", "check", "main", "reader", "study"]
+__all__ = [
+    "answers",
+    "app",
+    "ask",
+    "certify",
+    "check",
+    "explore",
+    "main",
+    "reader",
+    "study",
+]
 
 app.command(rich_help_panel="Read")(reader.reader)
 

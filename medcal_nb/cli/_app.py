@@ -1,5 +1,10 @@
 """What every command shares: the application, and how it speaks."""
 
+import contextlib
+import sys
+import threading
+import time
+from collections.abc import Iterator
 from typing import Annotated
 
 import typer
@@ -16,6 +21,9 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+
+#: Seconds of work that nothing is said of.
+SILENT = 3
 
 Force = Annotated[bool, typer.Option("--force", help="Replace what is there already.")]
 
@@ -39,6 +47,31 @@ def say(text: str, *, err: bool = False) -> None:
 def note(text: str) -> None:
     """Print a remark on standard error."""
     say(f"medcal: {text}", err=True)
+
+
+@contextlib.contextmanager
+def working(what: str) -> Iterator[None]:
+    """Show in a terminal, from the third second on, that work goes on, and since when."""
+    if not sys.stderr.isatty():
+        yield
+        return
+    done = threading.Event()
+    began = time.monotonic()
+
+    def tell() -> None:
+        while not done.wait(1):
+            seconds = time.monotonic() - began
+            if seconds > SILENT:
+                print(f"\r{what}: {seconds:.0f} s", end="", file=sys.stderr, flush=True)
+
+    teller = threading.Thread(target=tell, daemon=True)
+    teller.start()
+    try:
+        yield
+    finally:
+        done.set()
+        teller.join()
+        print("\r\033[K", end="", file=sys.stderr, flush=True)  # an empty line again
 
 
 def split_names(text: str) -> list[str]:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from medcal_nb.cli._app import Force, app, assigned, note, say, split_names
+from medcal_nb.cli._app import Force, app, assigned, note, say, split_names, working
 from medcal_nb.errors import MedcalError, NotEnough, check_known
 
 if TYPE_CHECKING:
@@ -174,7 +174,7 @@ def score(
         check_known(name, answers.columns, "column for --by")
     asked = [metric for metric, *_ in limits]
     metrics = list(dict.fromkeys([*METRICS, *asked]))
-    with _explained(file):
+    with _explained(file), working("score"):
         table = measure.metrics_table(answers, by=names, metrics=metrics)
     bounded = with_bounds(table, answers, names)
     if bounded["n_ungraded"].any():
@@ -191,15 +191,15 @@ def _printed(table: "pd.DataFrame", form: str) -> str:
     """A table for a program, as CSV or JSON, or for a person."""
     from medcal_nb.wording import show
 
-    if form == "csv":
-        return table.to_csv(index=False).rstrip()
-    if form == "json":
-        return table.to_json(orient="records", double_precision=15, indent=1)
     if "n_ungraded" in table:  # where too much is ungraded, bounds alone
         is_open = table["n_ungraded"].notna()
         for name in ("accuracy", "gap"):
             of_metric = [name, f"{name}_low", f"{name}_high"]
             table = table.assign(**{one: table[one].mask(is_open) for one in of_metric})
+    if form == "csv":
+        return table.to_csv(index=False).rstrip()
+    if form == "json":
+        return table.to_json(orient="records", double_precision=15, indent=1)
     shown = show(table)
     if len(shown) <= _SIDE_BY_SIDE:
         return shown.T.to_string(header=False)
@@ -217,7 +217,9 @@ def calibrate(
     method: Annotated[
         str,
         typer.Option(
-            metavar="MAP", help="Recalibrate by this map: platt, log_odds, isotonic."
+            metavar="MAP",
+            help="Recalibrate by this map: platt, log_odds, isotonic, "
+            "or one of netcal, as netcal:BetaCalibration.",
         ),
     ] = "platt",
     fit: Query = "",
@@ -239,14 +241,18 @@ def calibrate(
     import numpy as np
 
     from medcal_nb.answers import in_order, load_answers, select
-    from medcal_nb.correct import MAPS, corrected, recalibrated
+    from medcal_nb.correct import corrected, recalibrated
     from medcal_nb.correct.crossfit import warn_of_same_ids
+    from medcal_nb.correct.families import family
 
-    check_known(method, MAPS, "recalibration map")
+    try:
+        family(method)
+    except ValueError as error:
+        raise MedcalError(str(error)) from None
     read = _read(load_answers, file, columns)
     answers = in_order(read)
     target = select(answers, apply) if apply else answers
-    with _explained(file):
+    with _explained(file), working("calibrate"):
         if fit:
             source = select(answers, fit)
             warn_of_same_ids(source, target)
@@ -256,7 +262,7 @@ def calibrate(
             done = corrected(None, target, method=method, rng=rng)
             done = done.drop(columns="labels")
             done["strategy"] += f"+{method}"
-    to = to or Path(f"{file.stem}_{method}.csv")
+    to = to or Path(f"{file.stem}_{method.replace(':', '_')}.csv")
     done = done.sort_index()  # as they stand in the file
     added = answers.columns.difference(read.columns)
     n = _write(done.drop(columns=added), to, file, force)
@@ -277,7 +283,8 @@ def _read(
     from medcal_nb.tables.columns import RULE
     from medcal_nb.words import bench_sentence
 
-    answers = read(file, **_named(columns))
+    with working("reading"):
+        answers = read(file, **_named(columns))
     lines = list(answers.attrs.get("assumed", ()))
     if "grading" in answers.attrs:
         lines.append(answers.attrs["grading"])

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from medcal_nb.cli._app import app, note, say, split_names
+from medcal_nb.cli._app import app, note, say, split_names, working
 from medcal_nb.cli.answers import Columns, _explained, _named
 from medcal_nb.errors import MedcalError
 
@@ -165,7 +165,8 @@ def certify(
             starts=_numbers(starts),
             rows=rows,
         )
-        stand = run.stand(batch or BATCH)
+        with working("certify"):
+            stand = run.stand(batch or BATCH)
     for name, n in run.n_of_sittings.items():
         say(f"{name}: {n} new grades")
     if page or own_answer:

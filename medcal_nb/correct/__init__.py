@@ -4,12 +4,14 @@ Everything here takes arrays and tables and returns them; it knows no notebook, 
 """
 
 from .ablation import image_ablation
-from .crossfit import answer_costs, corrected
+from .crossfit import answer_costs, before_and_after, corrected
 from .ensemble import ensemble_answers, ensemble_change_table, single_answer
-from .families import MAPS, Family, register
+from .families import MAPS, Family, installed_maps, register
 from .maps import RecalibrationWarning, Recalibrator, fit, recalibrated
+from .needed import label_draws, label_table, labels_needed_table
+from .opinion import second_opinion, second_opinion_table
 from .transfer import CONCLUSIONS, TransferStudy, transfer_study
-from .transfer_tables import share_removed, skill_table, transfer_counts
+from .transfer_tables import cost_table, share_removed, skill_table, transfer_counts
 
 __all__ = [
     "CONCLUSIONS",
@@ -19,13 +21,21 @@ __all__ = [
     "Recalibrator",
     "TransferStudy",
     "answer_costs",
+    "before_and_after",
     "corrected",
+    "cost_table",
     "ensemble_answers",
     "ensemble_change_table",
     "fit",
     "image_ablation",
+    "installed_maps",
+    "label_draws",
+    "label_table",
+    "labels_needed_table",
     "recalibrated",
     "register",
+    "second_opinion",
+    "second_opinion_table",
     "share_removed",
     "single_answer",
     "skill_table",

@@ -10,6 +10,7 @@ import pandas as pd
 from medcal_nb.errors import NotEnough
 from medcal_nb.measure.resampling import choose_clip
 from medcal_nb.measure.rows import (
+    CROSS_FITTED,
     arrays,
     image_labels,
     images_known,
@@ -150,7 +151,55 @@ def corrected(
         raise NotEnough(
             f"no model and strategy has answers on {N_FOLDS} images or more"
         )
-    return pd.concat(parts, ignore_index=True)
+    table = pd.concat(parts, ignore_index=True)
+    table.attrs[CROSS_FITTED] = True
+    return table
+
+
+def before_and_after(
+    graded: pd.DataFrame, *, method: str = "platt", rng: np.random.Generator
+) -> pd.DataFrame:
+    """Answers before and after recalibration, below each other: cross-fitted by image.
+
+    `metrics_table` with ``by=["labels"]`` has what a map changes in one table.
+
+    Parameters
+    ----------
+    graded : DataFrame
+        Graded answers; a map for each model and strategy.
+    method : str
+        One of ``MAPS``.
+    rng : numpy.random.Generator
+        Draws the images of each fold.
+
+    Returns
+    -------
+    DataFrame
+        Two rows per graded answer:
+
+        - the columns of `graded`: the confidence is as elicited or recalibrated (`corrected`);
+          where there is none it stays missing
+        - labels: "raw" (as elicited) or "target" (recalibrated)
+
+    Raises
+    ------
+    ValueError
+        If there is no answer with a confidence and a grade, or too few images.
+
+    Examples
+    --------
+    >>> from medcal_nb.measure import example_answers, metrics_table
+    >>> both = before_and_after(example_answers(), rng=np.random.default_rng(0))
+    >>> table = metrics_table(both, by=["labels"], metrics=["gap"], intervals=False)
+    >>> table["gap"].abs().round(2).tolist()
+    [0.11, 0.0]
+    """
+    after = corrected(None, graded, method=method, rng=rng)
+    mapped = after[[*BY]].drop_duplicates()
+    before = graded[graded["correct"].notna()].merge(mapped, on=[*BY])
+    unstated = before[before["confidence"].isna()]
+    parts = [before.assign(labels="raw"), after, unstated.assign(labels="target")]
+    return pd.concat(parts, ignore_index=True)  # half of it has seen no grade
 
 
 def answer_costs(
@@ -170,11 +219,15 @@ def answer_costs(
     Returns
     -------
     DataFrame
-        One row per answer of the target with a confidence and a grade:
+        One row per graded answer of the target:
 
         - the columns of `target`: the confidence as elicited
+        - map_gap: transferred minus refitted confidence; NaN, as the cost, where there is no
+          confidence
         - cost: squared distance of the transferred confidence from 1 (right) or 0 (wrong) minus
-          that of the refitted one; its mean over answers is the transfer cost of these maps
+          that of the refitted one; its mean over answers is the transfer cost of these maps. A
+          right answer costs 2 `map_gap` less than a wrong one: where confidence does not follow
+          accuracy, the slope of the cost on accuracy is −2 times the mean gap, whatever is asked
 
     Examples
     --------
@@ -186,13 +239,15 @@ def answer_costs(
     0.055
     """
     table = corrected(source, target, method=method, rng=rng)
-    table["loss"] = (table["confidence"] - table["correct"].astype(float)) ** 2
     key = [*BY, "dataset", "item_id"]
-    costs = table[table["labels"] == "raw"].drop(columns=["labels", "loss"])
-    for labels in ("source", "target"):
-        losses = table.loc[table["labels"] == labels, [*key, "loss"]]
-        costs = costs.merge(losses.rename(columns={"loss": labels}), on=key)
-    costs["cost"] = costs.pop("source") - costs.pop("target")
+    recalibrated = table.pivot(index=key, columns="labels", values="confidence")
+    ends = recalibrated[["source", "target"]].add_prefix("_")
+    costs = target.dropna(subset="correct").merge(ends.reset_index(), "left", on=key)
+    right = costs["correct"].astype(float)
+    transferred = costs.pop("_source")
+    refitted = costs.pop("_target")
+    costs["map_gap"] = transferred - refitted
+    costs["cost"] = (transferred - right) ** 2 - (refitted - right) ** 2
     return costs
 
 

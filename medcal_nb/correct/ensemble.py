@@ -19,7 +19,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-from scipy.optimize import minimize
 from scipy.special import expit
 
 from medcal_nb.errors import NotEnough
@@ -33,6 +32,7 @@ from medcal_nb.words import answer_key
 from .crossfit import N_FOLDS, assign_folds, by_fold
 from .families import fit_smoothed
 from .maps import RecalibrationWarning, fit
+from .opinion import penalised_logistic
 
 AVERAGE = "average"
 WITH_EXPERT = "average + expert"
@@ -200,28 +200,15 @@ def learn_weights(members: Members) -> tuple[np.ndarray, np.ndarray]:
     """
     log_odds = logit(members.p.to_numpy(), CLIP)  # (candidates, members)
     y = members.candidates["correct"].to_numpy(float)
-    size = log_odds.shape[1]
-
-    def loss(theta: np.ndarray) -> tuple[float, np.ndarray]:
-        eta = log_odds @ theta[:-1] + theta[-1]
-        away = theta[:-1] - 1 / size
-        residual = expit(eta) - y
-        likelihood = np.logaddexp(0, eta) - y * eta
-        penalty = away @ away / 2
-        slope = residual @ log_odds + away
-        slopes = np.append(slope, residual.sum())
-        return likelihood.sum() + penalty, slopes
-
-    start = np.append(np.full(size, 1 / size), 0.0)
-    bounds = [(0, None)] * size + [(None, None)]
-    fitted = minimize(loss, start, jac=True, method="L-BFGS-B", bounds=bounds)
-    lead = _weighted(members, fitted.x)
+    equal = 1 / log_odds.shape[1]
+    theta = penalised_logistic(log_odds, y, ridge=1.0, centre=equal, least=0.0)
+    lead = _weighted(members, theta)
     eta = lead["confidence"].to_numpy(float)
     features = np.column_stack([eta, np.ones_like(eta)])
     right = lead["correct"].to_numpy(float)
     weights = np.ones((1, len(eta)))
     platt = fit_smoothed(features, right[None], weights)
-    return fitted.x, platt[0]
+    return theta, platt[0]
 
 
 def _weighted(members: Members, theta: np.ndarray) -> pd.DataFrame:

@@ -6,11 +6,16 @@ Resampling rows is reweighting them, so all fits of a family run together; one f
 A family is one object and one call of :func:`register`; lists and help follow.
 """
 
-from collections.abc import Callable
+import warnings
+from collections.abc import Callable, Iterable
+from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass
+from io import StringIO
 
 import numpy as np
 
+from medcal_nb.errors import MedcalError
+from medcal_nb.measure._check import check_choice
 from medcal_nb.measure.resampling import fit_logistic, logit, probability
 
 #: A parameter set that a fit begins with.
@@ -19,6 +24,17 @@ Start = np.ndarray | None
 #: Newton's last step in fits, and in those of resamples, which begin with the sample's.
 EXACTLY = 1e-6
 NEARLY = 1e-3
+#: Maps of one confidence in the package netcal, by its names.
+NETCAL = (
+    "TemperatureScaling",
+    "LogisticCalibration",
+    "BetaCalibration",
+    "HistogramBinning",
+    "IsotonicRegression",
+    "BBQ",
+    "ENIR",
+    "NearIsotonicRegression",
+)
 T_MIN = 0.02
 T_MAX = 50.0
 
@@ -79,6 +95,98 @@ def register(family: Family) -> Family:
     """
     MAPS[family.name] = family
     return family
+
+
+def family(name: str) -> Family:
+    """The family of a name: one of ``MAPS``, or ``netcal:CLASS`` for a map of the package netcal.
+
+    Raises
+    ------
+    ValueError
+        On an unknown name.
+    MedcalError
+        Where netcal is not installed.
+
+    Examples
+    --------
+    >>> family("platt").parameters
+    ('slope', 'intercept')
+    """
+    package, _, kind = name.partition(":")
+    if package == "netcal" and kind:
+        return _netcal(kind)
+    check_choice(name, "method", MAPS)
+    return MAPS[name]
+
+
+def _netcal(kind: str) -> Family:
+    """A class of ``netcal.scaling`` or ``netcal.binning``, with that package's own settings."""
+    try:
+        from netcal import binning, scaling
+    except ImportError:
+        raise MedcalError(
+            f"netcal:{kind} needs the package netcal: pip install 'medcal-nb[netcal]'"
+        ) from None
+    check_choice(kind, "method netcal:", NETCAL)
+    kind_of_map = getattr(scaling, kind, None) or getattr(binning, kind)
+
+    def fit(
+        confidence: np.ndarray,
+        right: np.ndarray,
+        weights: np.ndarray,
+        start: Start = None,
+    ) -> list[tuple]:
+        maps = []
+        for row, row_right in zip(weights, right, strict=True):
+            # netcal knows no weights: a row stands there as often as it was drawn
+            n_right = row_right.round().astype(int)
+            n_wrong = row.round().astype(int) - n_right
+            drawn = np.append(
+                np.repeat(confidence, n_right), np.repeat(confidence, n_wrong)
+            )
+            outcome = np.repeat([1, 0], [n_right.sum(), n_wrong.sum()])
+            with (
+                redirect_stdout(StringIO()),
+                redirect_stderr(StringIO()),
+            ):  # its progress
+                maps.append((kind_of_map().fit(drawn, outcome),))
+        return maps
+
+    def apply(maps: list[tuple], confidence: np.ndarray) -> np.ndarray:
+        rows = [one.transform(confidence) if one else confidence for (one,) in maps]
+        return np.stack(rows).reshape(len(maps), -1)
+
+    return Family(
+        name=f"netcal:{kind}",
+        parameters=("map",),
+        unchanged=(None,),
+        features=lambda confidence, clip: np.clip(confidence, clip, 1 - clip),
+        fit=fit,
+        apply=apply,
+    )
+
+
+def installed_maps(names: Iterable[str]) -> list[str]:
+    """The maps of these names that can be fitted here; those of a package that lacks are left out.
+
+    Warns
+    -----
+    UserWarning
+        Naming those left out, and what they need.
+
+    Examples
+    --------
+    >>> installed_maps(["platt", "isotonic"])
+    ['platt', 'isotonic']
+    """
+    there = []
+    for name in names:
+        try:
+            family(name)
+            there.append(name)
+        except MedcalError as error:
+            warnings.warn(f"left out: {error}", stacklevel=2)
+    return there
 
 
 def fit_smoothed(

@@ -13,11 +13,11 @@ import numpy as np
 import pandas as pd
 
 from medcal_nb.errors import NotEnough
-from medcal_nb.measure._check import check_choice, check_confidence, check_pair
+from medcal_nb.measure._check import check_confidence, check_pair
 from medcal_nb.measure.resampling import choose_clip
 from medcal_nb.measure.rows import arrays, measured, refuse_shared, rows_by
 
-from .families import MAPS, Family
+from .families import Family, family
 
 #: Fewer labelled answers than this fit nothing: the map changes nothing.
 MIN_FIT = 5
@@ -35,7 +35,7 @@ class Recalibrator:
     Attributes
     ----------
     name : str
-        The family: one of ``MAPS``.
+        The family: one of ``MAPS``, or a map of netcal.
     params : dict
         The fitted numbers.
     clip : float
@@ -63,10 +63,10 @@ class Recalibrator:
         ValueError
             If a value is missing or outside [0, 1].
         """
-        family = MAPS[self.name]
-        features = family.features(check_confidence(confidence), self.clip)
-        values = tuple(self.params[name] for name in family.parameters)
-        return family.apply([values], features)[0]
+        own = family(self.name)
+        features = own.features(check_confidence(confidence), self.clip)
+        values = tuple(self.params[name] for name in own.parameters)
+        return own.apply([values], features)[0]
 
 
 def fit(
@@ -84,13 +84,14 @@ def fit(
     - ``platt``: :math:`\sigma(a \operatorname{logit}(c) + b)`, by maximum likelihood of Platt's
       targets, (r + 1) / (r + 2) of r right answers and 1 / (w + 2) of w wrong ones (Platt 1999)
     - ``isotonic``: the best non-decreasing map, within 1 / (n + 2) of 0 and 1 (Zadrozny 2002)
+    - ``netcal:BetaCalibration`` and the other maps of netcal, by the names of its classes
 
     Parameters
     ----------
     confidence : array of shape (n,), in [0, 1]
     correct : array of shape (n,), 0 or 1
     method : str
-        One of ``MAPS``.
+        One of ``MAPS``, or a map of netcal.
     clip : float, optional
         Confidences are moved into [clip, 1 - clip] first: a confidence of 100 % has no finite
         log-odds. By default :func:`medcal_nb.measure.resampling.choose_clip` chooses.
@@ -122,13 +123,13 @@ def fit(
     >>> recalibrate([0.9, 0.7]).round(2)
     array([0.69, 0.58])
     """
-    check_choice(method, "method", MAPS)
+    asked = family(method)
     c, y = check_pair(confidence, correct)
     clip = choose_clip(c) if clip is None else clip
-    values, note = _fitted(MAPS[method], c, y, clip)
+    values, note = _fitted(asked, c, y, clip)
     if note:
         warnings.warn(f"{method}: {note}", RecalibrationWarning, stacklevel=2)
-    params = dict(zip(MAPS[method].parameters, values, strict=True))
+    params = dict(zip(asked.parameters, values, strict=True))
     return Recalibrator(name=method, params=params, clip=clip)
 
 

@@ -16,13 +16,12 @@ import numpy as np
 import pandas as pd
 
 from medcal_nb.measure import METRICS, Bootstrap, auroc_test, holm
-from medcal_nb.measure._check import check_choice
 from medcal_nb.measure.paired import with_ends
 from medcal_nb.measure.resampling import Resamples, choose_clip, p_above, p_below
 from medcal_nb.measure.rows import image_labels, refuse_shared
 
 from .crossfit import IMAGE, N_FOLDS, assign_folds, pairs
-from .families import MAPS, Family
+from .families import Family, family
 from .maps import BY
 from .resampled import Losses, Side, pair_losses
 
@@ -155,7 +154,7 @@ def transfer_study(
     >>> study.table["conclusion"].tolist()
     ['inferior']
     """
-    check_choice(method, "method", MAPS)
+    asked = family(method)
     source, of_source = _numbered(source, ci)
     target, of_target = _numbered(target, ci)
     if len(of_source.names.intersection(of_target.names)):
@@ -163,7 +162,7 @@ def transfer_study(
     rows = []
     of_pairs = []
     for key, left, right in _sides(source, target, of_source, of_target, ci.seed):
-        row, draws = _compared(left, right, MAPS[method], ci.level)
+        row, draws = _compared(left, right, asked, ci.level)
         rows.append(key | {"method": method} | row)
         of_pairs.append(draws)
     stacked = {}

@@ -4,11 +4,15 @@ The resamples of a :class:`~medcal_nb.correct.TransferStudy` are common to all i
 methods, and to other studies of the same images and resampling.
 """
 
+from collections.abc import Sequence
+
 import numpy as np
 import pandas as pd
 
-from medcal_nb.measure.paired import with_ends
+from medcal_nb.measure import Bootstrap
+from medcal_nb.measure.paired import means, paired, with_ends
 
+from .crossfit import answer_costs
 from .transfer import CONCLUSIONS, STAGES, TransferStudy
 
 
@@ -70,6 +74,60 @@ def share_removed(study: TransferStudy, *, margin: float = 0.005) -> pd.DataFram
         row |= with_ends(removed, **how)
         rows.append(row)
     return pd.DataFrame(rows)
+
+
+def cost_table(
+    source: pd.DataFrame,
+    target: pd.DataFrame,
+    *,
+    methods: Sequence[str],
+    seed: int = 0,
+    ci: Bootstrap = Bootstrap(),
+) -> pd.DataFrame:
+    """Transfer costs of several maps, each fitted once: also of maps that take long to fit.
+
+    Parameters
+    ----------
+    source, target : DataFrame
+        Graded answers that share no image.
+    methods : sequence of str
+        Of ``MAPS``, or maps of netcal.
+    seed : int
+        Of the folds, the same for all maps.
+    ci : Bootstrap
+        Of the intervals by image, of these maps: that they were fitted on few answers is not in
+        them, as it is in those of :func:`transfer_study`.
+
+    Returns
+    -------
+    DataFrame
+        One row per model, strategy and map:
+
+        - model, strategy, method
+        - n, n_images: answers and images of the target
+        - cost: Brier score transferred minus refitted (cross-fitted), with _low, _high
+
+    Raises
+    ------
+    ValueError
+        If a table is empty, or source and target share an image.
+
+    Examples
+    --------
+    >>> from medcal_nb.measure import Bootstrap, example_answers
+    >>> answers = example_answers(900, strategies=["verbalized"])
+    >>> sides = answers.query("domain == 'general'"), answers.query("domain == 'medical'")
+    >>> table = cost_table(*sides, methods=["platt", "isotonic"], ci=Bootstrap(n=200))
+    >>> table[["method", "cost"]].round(2).to_numpy().tolist()
+    [['platt', 0.05], ['isotonic', 0.05]]
+    """
+    tables = []
+    for method in methods:
+        rng = np.random.default_rng(seed)
+        costs = answer_costs(source, target, method=method, rng=rng)
+        table = paired(costs, ["model", "strategy"], means(cost="cost"), ci=ci)
+        tables.append(table.assign(method=method))
+    return pd.concat(tables, ignore_index=True)
 
 
 def skill_table(table: pd.DataFrame) -> pd.DataFrame:

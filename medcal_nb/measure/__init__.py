@@ -7,10 +7,10 @@ expected calibration error that holds its level. Needs numpy, scipy and pandas.
 
 from ._check import MeasureWarning
 from .beside import beside_table
-from .binned import ece
+from .binned import adaptive_ece, ece, ece_floor
 from .checked import answers_to_check, checked_table, erring_grader_table
 from .corp import corp_table
-from .decisions import expected_cost_table
+from .decisions import deferral_table, expected_cost_table, surest_errors
 from .example import example_answers
 from .groups import difference_table, over_models, worst_group
 from .heterogeneity import heterogeneity_table
@@ -28,12 +28,24 @@ from .metrics import (
     mean_confidence,
     observed_expected_ratio,
 )
+from .peers import netcal_table
 from .planning import precision_sample_size
 from .ranking import auroc, auroc_table, auroc_test
 from .readers import ReaderInterval, mrmc_auroc, mrmc_table
 from .registry import METRICS, Metric, register
 from .resampling import Bootstrap, Interval, choose_clip
+from .risk_coverage import (
+    accuracy_at_50,
+    accuracy_at_80,
+    accuracy_at_90,
+    accuracy_at_coverage,
+    aurc,
+    e_aurc,
+    risk_coverage_table,
+)
+from .rows import image_labels
 from .selective import selective_threshold, threshold_table
+from .smooth import ici, smooth_ece
 from .tables import (
     metrics_table,
     missing_table,
@@ -49,8 +61,14 @@ __all__ = [
     "Metric",
     "ReaderInterval",
     "accuracy",
+    "accuracy_at_50",
+    "accuracy_at_80",
+    "accuracy_at_90",
+    "accuracy_at_coverage",
     "accuracy_trend_table",
+    "adaptive_ece",
     "answers_to_check",
+    "aurc",
     "auroc",
     "auroc_table",
     "auroc_test",
@@ -65,8 +83,11 @@ __all__ = [
     "clustered_interval",
     "confidently_wrong",
     "corp_table",
+    "deferral_table",
     "difference_table",
+    "e_aurc",
     "ece",
+    "ece_floor",
     "ece_interval",
     "erring_grader_table",
     "example_answers",
@@ -74,17 +95,23 @@ __all__ = [
     "group_means",
     "heterogeneity_table",
     "holm",
+    "ici",
+    "image_labels",
     "log_loss",
     "mean_confidence",
     "metrics_table",
     "missing_table",
     "mrmc_auroc",
     "mrmc_table",
+    "netcal_table",
     "observed_expected_ratio",
     "over_models",
     "precision_sample_size",
     "register",
+    "risk_coverage_table",
     "selective_threshold",
+    "smooth_ece",
+    "surest_errors",
     "threshold_table",
     "value_table",
     "wilson_interval",

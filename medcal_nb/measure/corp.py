@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from .rows import arrays, measured, parts_by
+from .smooth import isotonic_share
 
 
 def corp_table(
@@ -57,16 +58,13 @@ def corp_table(
     >>> table.drop(columns=["domain", "n"]).round(2).to_numpy().tolist()
     [[0.16, 0.01, 0.03, 0.18], [0.27, 0.05, 0.03, 0.25]]
     """
-    from scipy.optimize import isotonic_regression
-
     rows = []
     for key, part in parts_by(measured(graded), by):
         c, y = arrays(part)
         _, cell = np.unique(c, return_inverse=True)
         n = np.bincount(cell)
-        share = np.bincount(cell, y) / n
         # answers of one confidence stay together
-        fitted = isotonic_regression(share, weights=n).x[cell]
+        fitted = isotonic_share(n, np.bincount(cell, y))[cell]
         brier = ((c - y) ** 2).mean()
         refitted = ((fitted - y) ** 2).mean()
         uncertainty = y.mean() * (1 - y.mean())

@@ -28,6 +28,7 @@ from .rows import arrays, image_labels, measured, parts_by
 from .tables import metrics_table
 
 LEVEL = 0.95  # of the intervals over models
+UNPAIRED = ("inversion", "none")  # kinds of intervals of which there is no difference
 
 
 def difference_table(
@@ -52,8 +53,8 @@ def difference_table(
     column : str
         Its values are the groups.
     metrics : sequence of str
-        Of `METRICS`, without "ece". Accuracy, overconfidence, O:E and Brier score by MOVER, which
-        holds where errors are rare; "auroc" as `auroc_test`; others by the bootstrap.
+        Of `METRICS`, without ECEs and ICI. Accuracy, overconfidence, O:E and Brier score by
+        MOVER, which holds where errors are rare; "auroc" as `auroc_test`; others by the bootstrap.
     reference : optional
         A value of the column: every other group minus this one. None: every two groups.
     by : sequence of str
@@ -87,7 +88,7 @@ def difference_table(
     >>> table[["a", "b", "differs"]].to_numpy().tolist()
     [['medical', 'general', True]]
     """
-    comparable = [m.name for m in METRICS.values() if m.interval != "inversion"]
+    comparable = [m.name for m in METRICS.values() if m.interval not in UNPAIRED]
     for name in metrics:
         check_choice(name, "metrics", comparable)
     rows = []

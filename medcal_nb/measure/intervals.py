@@ -217,7 +217,7 @@ def _worth(y: FloatArray, codes: NDArray[np.intp], level: float) -> float:
         seen = n_groups / (n_groups - 1) * (spread**2).sum()
         alone = n**2 * share * (1 - share) / (n - 1)
         rarer = y if share < 0.5 else 1 - y
-        n_known = np.unique(codes[rarer > 0]).size
+        n_known = int(np.count_nonzero(np.bincount(codes, rarer)))
         worth = n / cautious_effect(seen / alone, sizes, n_known, PRIOR_IMAGES)
     # a spread is estimated from groups, not from answers
     ratio: float = student(level, n - 1) / student(level, n_groups - 1)

@@ -32,6 +32,7 @@ INTERVALS = (
     "strata",
     "delong",
     "inversion",
+    "none",
 )
 
 
@@ -94,7 +95,8 @@ class Metric:
         where errors are rare (`mover`): "difference" (of a mean and the share right,
         `difference_of`), "ratio" (of the share right and a mean, `ratio_of`) and "strata" (a mean
         loss, `mean_of`: of right and of wrong answers); "inversion" (`ece_interval`, over the
-        cells), which has no difference; "delong" (`auroc_test`).
+        cells), which has no difference; "delong" (`auroc_test`); "none", where none is known to
+        hold its level.
     outcomes : bool
         Whether it compares right with wrong answers, so that the rarer outcome decides how much
         is known.

@@ -6,8 +6,14 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 import pandas as pd
+from numpy.typing import ArrayLike
 
 from medcal_nb.errors import NotEnough
+
+from ._check import warn
+
+#: In ``attrs`` of a table or column: maps have seen the grades of its other answers.
+CROSS_FITTED = "cross_fitted"
 
 
 def measured(graded: pd.DataFrame) -> pd.DataFrame:
@@ -24,8 +30,26 @@ def arrays(graded: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
 def image_labels(graded: pd.DataFrame, column: str = "image_id") -> np.ndarray:
     """Return the image of each row with its data set's name; the item where none is known.
 
-    Data sets that share their images have one name in ``image_set``, which then stands for the
-    data set's. Ids are written alike whatever their type: 7, numpy's 7, 7.0 and "7.0" are one id.
+    Every interval by image counts these. Data sets that share their images have one name in
+    ``image_set``, which then stands for the data set's. Ids are written alike whatever their
+    type: 7, numpy's 7, 7.0 and "7.0" are one id.
+
+    Parameters
+    ----------
+    graded : pandas.DataFrame
+        Answers.
+    column : str
+        Whose ids stand for the image.
+
+    Returns
+    -------
+    (n,) array of str
+
+    Examples
+    --------
+    >>> rows = {"dataset": "d", "item_id": [1, 2, 3], "image_id": ["a", "a", None]}
+    >>> image_labels(pd.DataFrame(rows)).tolist()
+    ['d/a', 'd/a', 'd/3']
     """
     item = graded.get("item_id", pd.Series(graded.index, graded.index))
     named = graded.get(column, item)
@@ -38,6 +62,16 @@ def image_labels(graded: pd.DataFrame, column: str = "image_id") -> np.ndarray:
             sets = graded["image_set"].fillna(sets)
         names = _texts(sets) + "/" + names
     return names.to_numpy(object)
+
+
+def warn_of_cross_fitted(values: pd.DataFrame | ArrayLike) -> None:
+    """Warn where confidences that a certificate is asked for have seen the grades it counts."""
+    if getattr(values, "attrs", {}).get(CROSS_FITTED):
+        warn(
+            "cross-fitted confidences have seen the grades of these answers, so that a certificate "
+            "of them promises too much: certify the uncorrected confidence, or fit the map on "
+            "other answers (recalibrated)"
+        )
 
 
 def images_known(graded: pd.DataFrame) -> bool:

@@ -25,6 +25,7 @@ from .rows import (
     parts_by,
     refuse_shared,
     rows_by,
+    warn_of_cross_fitted,
 )
 
 #: Probability that a certified threshold does not hold its risk.
@@ -107,6 +108,7 @@ def selective_threshold(
     >>> round(threshold, 2), round(coverage, 2)
     (0.64, 0.76)
     """
+    warn_of_cross_fitted(confidence)
     c, y = check_pair(confidence, correct)
     target = check_level(target, RISK_ALLOWED)
     delta = check_level(delta, "delta")
@@ -253,6 +255,7 @@ def threshold_table(
     >>> table[["threshold", "test_coverage", "test_risk"]].round(2).to_numpy().tolist()
     [[0.65, 0.7, 0.19]]
     """
+    warn_of_cross_fitted(fit)
     refuse_shared(fit, test, "fit and test")
     if fit.empty:
         raise NotEnough("fit: no answers, so that no threshold can be certified")

@@ -17,7 +17,7 @@ from ._check import (
     check_pair,
     warn,
 )
-from .binned import bins_of
+from .binned import bins_of, ece_floor
 from .closed import closed_interval
 from .intervals import (
     clustered_interval,
@@ -80,12 +80,13 @@ def metrics_table(
         - n_missing: answers left out
         - n_images: different images; 0 if they are unknown and intervals are by answer
         - clip: where slope or intercept is asked for, how far 0 and 1 were moved for it
+        - ece_floor: where the ECE is asked for, that of a perfect forecaster (`ece_floor`)
         - each of `metrics`: in the order asked for, with _low, _high
 
         The kind of its interval is that of the metric (`Metric.interval`): shares by
         `clustered_interval`; overconfidence, O:E and Brier score by theirs joined with those of
-        means (`mover`); ECE by `ece_interval`, AUROC by `auroc_test`;
-        the others by the bootstrap. NaN where a metric is
+        means (`mover`); ECEs by `ece_interval`, AUROC by `auroc_test`;
+        the others by the bootstrap. NaN where none is known to hold, and where a metric is
         undefined, with a `MeasureWarning` that names the group and the reason.
 
     Raises
@@ -138,6 +139,8 @@ def _in_order(table: pd.DataFrame, names: list[str], intervals: bool) -> pd.Data
         last.append(name)
         if intervals:
             last += [f"{name}_low", f"{name}_high"]
+        if name == "ece":
+            last.append("ece_floor")
     first = [column for column in table if column not in last]
     return table.reindex(columns=[*first, *last])
 
@@ -160,7 +163,9 @@ def scores(
     for name in names:
         metric = METRICS[name]
         row[name] = metric.value(c, y)
-        if ci is None or np.isnan(row[name]):
+        if name == "ece":
+            row["ece_floor"] = ece_floor(c)
+        if ci is None or np.isnan(row[name]) or metric.interval == "none":
             continue
         if metric.interval == "bootstrap":
             if drawn is None:  # shared by all

@@ -9,26 +9,26 @@ import pandas as pd
 from scipy.special import stdtrit
 
 from ._check import check_choice
+from .paired import IMAGE
 from .rows import image_labels, parts_by
 
 #: The least groups that have a trend.
 LEAST_GROUPS = 6
 #: The least share of the spread of accuracies that is not the noise of few questions.
 LEAST_RELIABILITY = 0.5
-_ESTIMATES = [
-    *[
-        "reliability",
-        "accuracy_slope_as_measured",
-        "accuracy_slope",
-        "accuracy_slope_low",
-        "accuracy_slope_high",
-    ],
-    *["offset", "offset_low", "offset_high"],
-]
+_TINY = 1e-9
+_ESTIMATES = ["accuracy_slope", "accuracy_slope_low", "accuracy_slope_high"]
+_ESTIMATES += ["offset", "offset_low", "offset_high"]
+_ESTIMATES += ["accuracy_slope_as_measured", "reliability"]
 
 
 def group_means(
-    graded: pd.DataFrame, value: str, group: str, *, kind: str | None = None
+    graded: pd.DataFrame,
+    value: str,
+    group: str,
+    *,
+    kind: str | None = None,
+    level: float = 0.95,
 ) -> pd.DataFrame:
     """Mean of a number and accuracy of each group of answers, and how sure both are.
 
@@ -43,6 +43,8 @@ def group_means(
         Its values are the groups (subject).
     kind : str, optional
         Column that says what kind a group is of (domain); a group of two kinds is two groups.
+    level : float
+        Of the interval.
 
     Returns
     -------
@@ -52,7 +54,7 @@ def group_means(
         - the `group` column; where kinds are asked for, theirs before it
         - n, n_images: answers and images
         - accuracy: share of right answers
-        - the `value` column: its mean
+        - the `value` column: its mean, with _low, _high: Student's t by image
         - accuracy_var, covariance: of the two means, by image; NaN for a single image
 
     Examples
@@ -63,22 +65,29 @@ def group_means(
     [['general', 200, 0.76, 0.77], ['medical', 200, 0.56, 0.76]]
     """
     columns = [group] if kind is None else [kind, group]
+    graded = graded.dropna(subset=[value, "correct", *columns])
+    graded = _numbered(graded)
     rows = []
-    for key, part in parts_by(
-        graded.dropna(subset=[value, "correct", *columns]), columns
-    ):
+    for key, part in parts_by(graded[[value, "correct", *columns, IMAGE]], columns):
         right = part["correct"].to_numpy(float)
         number = part[value].to_numpy(float)
-        images, _ = pd.factorize(image_labels(part))
+        images, _ = pd.factorize(part[IMAGE])
         away = np.array([right - right.mean(), number - number.mean()]) / len(part)
         # sums by image, (2, images)
         pull = np.array([np.bincount(images, weights=one) for one in away])
         n_images = pull.shape[1]
         small = n_images / (n_images - 1) if n_images > 1 else np.nan
+        half = stdtrit(n_images - 1, (1 + level) / 2) * np.sqrt(
+            small * pull[1] @ pull[1]
+        )
         row = {"n": len(part), "n_images": n_images, "accuracy": right.mean()}
-        row |= {value: number.mean(), "accuracy_var": small * (pull[0] @ pull[0])}
+        row |= {value: number.mean()}
+        row |= {f"{value}_low": number.mean() - half}
+        row |= {f"{value}_high": number.mean() + half}
+        row |= {"accuracy_var": small * (pull[0] @ pull[0])}
         rows.append(key | row | {"covariance": small * (pull[0] @ pull[1])})
-    return pd.DataFrame(rows)
+    names = ["n", "n_images", "accuracy", value, f"{value}_low", f"{value}_high"]
+    return pd.DataFrame(rows, columns=[*columns, *names, "accuracy_var", "covariance"])
 
 
 def accuracy_trend_table(
@@ -89,6 +98,7 @@ def accuracy_trend_table(
     kind: str | None = None,
     reference: object = None,
     by: Sequence[str] = (),
+    within: str | None = None,
     least: int = 10,
     level: float = 0.95,
 ) -> pd.DataFrame:
@@ -102,13 +112,20 @@ def accuracy_trend_table(
     Slope 0: the number is the same whether a group is easy or hard; 1: a confidence moves as
     accuracy does. Accuracy is measured on few answers, whose noise pulls a slope towards 0
     (attenuation), and the same answers make both means, whose noise is then correlated (the
-    coupling of a confidence or a cost with its accuracy). Both are known by image and taken off the
-    normal equations (method of moments; Fuller 1987):
+    coupling of a confidence or a cost with its accuracy). Both are known by image, and what is left
+    of them beside the constant and the kind is taken off the normal equations (method of moments;
+    Fuller 1987):
 
-    .. math:: (Z'Z - D)\,\theta = Z'y - d, \quad D_{aa} = \sum_g \widehat{var}(a_g), \quad
-       d_a = \sum_g \widehat{cov}(a_g, y_g)
+    .. math:: (Z'Z - D)\,\theta = Z'y - d, \quad
+       D_{aa} = \sum_g (1 - h_g)\, \widehat{var}(a_g), \quad
+       d_a = \sum_g (1 - h_g)\, \widehat{cov}(a_g, y_g)
 
-    Intervals are Student's t with k − p degrees, for groups that scatter alike.
+    with h the leverage of a group from (1, m). Groups of each kind scatter in their own way: the
+    variance of a coefficient is the sum of what each kind gives it, from residuals e of a variance
+
+    .. math:: s_k^2 = \sum_{g \in k} e_g^2 \,/\, \nu_k, \quad \nu_k = \sum_{g \in k} (1 - h_g)
+
+    with h here from all of Z; Student's t has the degrees of Welch and Satterthwaite.
 
     Parameters
     ----------
@@ -118,6 +135,9 @@ def accuracy_trend_table(
         The value of `kind` that the other is compared with; needed with `kind`.
     by : sequence of str
         Columns within whose combinations all this is done (model).
+    within : str, optional
+        Column whose levels (models) are moved to the mean of all before groups are compared (fixed
+        effects): else a group looks harder where a weaker model has more of its answers.
     least : int
         Groups of answers to fewer images are left out.
     level : float
@@ -131,13 +151,16 @@ def accuracy_trend_table(
         - the `by` columns
         - n_groups, n_compared: groups, and those that are not of the reference
         - n: answers
-        - accuracy_min, accuracy_max, value_min, value_max: of groups
-        - reliability: share of the spread of accuracies (within kinds) that is not noise
+        - share_missing: of graded answers, the share that has no number
         - accuracy_slope: with _low, _high; NaN where the reliability is below 0.5, and with fewer
           than 6 groups
-        - accuracy_slope_as_measured: by least squares, with the noise in it
         - offset: of groups not of the reference, at equal accuracy, with _low, _high; NaN without
-          `kind`
+          `kind`, the ends also where a kind has a single group
+        - accuracy_slope_as_measured: by least squares, with the noise in it
+        - reliability: share of the spread of accuracies (within kinds) that is not noise
+        - accuracy_min, accuracy_max, value_min, value_max: of groups, as they are
+        - slope_min, slope_median, slope_max: of the slopes in each level of `within` by itself;
+          with `within`
 
     Raises
     ------
@@ -146,7 +169,8 @@ def accuracy_trend_table(
 
     References
     ----------
-    Fuller, Measurement Error Models, 1987, section 2.2.
+    Fuller, Measurement Error Models, 1987, section 2.2; Welch, Biometrika 1947,
+    doi:10.1093/biomet/34.1-2.28.
 
     Examples
     --------
@@ -155,70 +179,135 @@ def accuracy_trend_table(
     >>> table = pd.DataFrame({"correct": rng.random(2400) < share, "item_id": range(2400)})
     >>> table["subject"] = np.repeat(list("abcdefghijkl"), 200)
     >>> table["confidence"] = 0.6 + 0.5 * (share - 0.5)
-    >>> trend = accuracy_trend_table(table, "confidence", "subject")
+    >>> table["model"] = "m"
+    >>> trend = accuracy_trend_table(table, "confidence", "subject", within="model")
     >>> trend[["n_groups", "accuracy_slope"]].round(2)
        n_groups  accuracy_slope
     0        12            0.46
     """
-    parts_by(graded[:0], [value, "correct", group, *([] if kind is None else [kind])])
+    keys = [group] if kind is None else [kind, group]
+    levels = [] if within is None else [within]
+    parts_by(graded[:0], [value, "correct", *keys, *levels])
     if kind is not None:
         check_choice(reference, "reference", list(graded[kind].unique()))
     rows = []
-    for key, part in parts_by(graded.dropna(subset=[value, "correct", group]), by):
-        means = group_means(part, value, group, kind=kind)
-        means = means[means["n_images"] >= least]
-        is_compared = np.zeros(len(means))
-        if kind is not None:
-            is_compared = (means[kind] != reference).to_numpy(float)
-        row = {"n_groups": len(means), "n_compared": int(is_compared.sum())}
-        row |= {"n": int(means["n"].sum())}
+    graded = _numbered(graded.dropna(subset=["correct", *keys]))
+    # millions of rows are split by model: numbers are, texts are not
+    texts = [*dict.fromkeys([*keys, *levels, *by])]
+    graded = graded[[*dict.fromkeys([value, "correct", *texts, IMAGE])]]
+    graded = graded.assign(**{name: graded[name].astype("category") for name in texts})
+    compared = 0.0 if kind is None else (graded[kind] != reference).astype(float)
+    for key, asked in parts_by(graded.assign(compared=compared, shift=compared), by):
+        part = asked.dropna(subset=[value])
+        means = _means(part, value, keys, least)
+        row: dict[str, float] = {"n_groups": len(means)}
+        row["n_compared"] = int(means["compared"].sum())
+        row["n"] = int(means["n"].sum())
+        row["share_missing"] = asked[value].isna().mean()
+        ranges = {}
         for name, column in (("accuracy", "accuracy"), ("value", value)):
-            row |= {
-                f"{name}_min": means[column].min(),
-                f"{name}_max": means[column].max(),
-            }
-        rows.append(key | row | trend(means, value, is_compared, level))
+            ranges[f"{name}_min"] = means[column].min()
+            ranges[f"{name}_max"] = means[column].max()
+        for column in levels:
+            alone = pd.DataFrame(
+                trend(_means(one, value, keys, least), value, level)
+                for _, one in parts_by(part, column)
+            )
+            for name in ("min", "median", "max"):
+                ranges[f"slope_{name}"] = alone["accuracy_slope"].agg(name)
+            levelled = _levelled(part.merge(means[keys]), value, column)
+            means = _means(levelled, value, keys, least)
+        rows.append(key | row | trend(means, value, level) | ranges)
     return pd.DataFrame(rows)
 
 
-def trend(
-    means: pd.DataFrame, value: str, is_compared: np.ndarray, level: float
-) -> dict[str, float]:
-    """Slope and offset of groups, corrected for the noise of their accuracy."""
+def _numbered(graded: pd.DataFrame) -> pd.DataFrame:
+    """Answers with the number of their image, which they keep where they have one."""
+    if IMAGE in graded:
+        return graded
+    return graded.assign(**{IMAGE: pd.factorize(image_labels(graded))[0]})
+
+
+def _means(part: pd.DataFrame, value: str, keys: list[str], least: int) -> pd.DataFrame:
+    """Means of the groups that have enough images: for `trend`."""
+    *kinds, group = keys
+    means = group_means(part, value, group, kind=kinds[0] if kinds else None)
+    by_group = part.groupby(keys, observed=True)[["compared", "shift"]].mean()
+    means = means.assign(**by_group.reset_index(drop=True))
+    return means[means["n_images"] >= least]
+
+
+def _levelled(part: pd.DataFrame, value: str, within: str) -> pd.DataFrame:
+    """Answers with every level of a column moved to the mean of all."""
+    numbers = part[["correct", "shift", value]].astype(float)
+    of_level = numbers.groupby(part[within], observed=True).transform("mean")
+    return part.assign(**(numbers - of_level + numbers.mean()))
+
+
+def trend(means: pd.DataFrame, value: str, level: float) -> dict[str, float]:
+    """Slope and offset over groups, corrected for the noise of their accuracy.
+
+    `means` has, beside those of `group_means`, whether a group is of the kind that is compared
+    (compared: 0 or 1), and the same with levels taken off (shift).
+    """
     row = dict.fromkeys(_ESTIMATES, np.nan)
     if len(means) < LEAST_GROUPS or means["accuracy"].nunique() == 1:
         return row
     y = means[value].to_numpy(float)
-    noise = means["accuracy_var"].sum()
-    names = ["constant", "accuracy_slope", "offset"]
-    z = np.column_stack([np.ones(len(y)), means["accuracy"], is_compared])
-    if is_compared.all() or not is_compared.any():
-        z = z[:, :2]
+    constant = np.ones(len(y))
+    around = np.column_stack([constant, means["shift"]])
+    if means["compared"].nunique() == 1:
+        around = around[:, :1]
+    z = np.column_stack([around, means["accuracy"]])
     moments = z.T @ z
     products = z.T @ y
+    free = 1 - _leverage(around)
+    noise = free @ means["accuracy_var"]
     # of the spread of accuracies within kinds, what is not noise
-    reliability = 1 - noise * np.linalg.inv(moments)[1, 1]
+    reliability = 1 - noise * np.linalg.inv(moments)[-1, -1]
     row["reliability"] = reliability
-    row["accuracy_slope_as_measured"] = np.linalg.solve(moments, products)[1]
+    row["accuracy_slope_as_measured"] = np.linalg.solve(moments, products)[-1]
     if reliability < LEAST_RELIABILITY:
         return row
     known = moments.copy()
-    known[1, 1] -= noise
-    products[1] -= means["covariance"].sum()
+    known[-1, -1] -= noise
+    products[-1] -= free @ means["covariance"]
     theta = np.linalg.solve(known, products)
-    spreads = _standard_errors(y - z @ theta, moments, known)
-    half = stdtrit(len(y) - len(theta), (1 + level) / 2) * spreads
-    for k in range(1, len(theta)):
-        row[names[k]] = theta[k]
-        row[f"{names[k]}_low"] = theta[k] - half[k]
-        row[f"{names[k]}_high"] = theta[k] + half[k]
+    pull = np.linalg.solve(known, z.T)  # (coefficients, groups)
+    half = _half_widths(y - z @ theta, pull, _leverage(z), means["compared"], level)
+    if means["compared"].value_counts().min() == 1:
+        half[1] = np.nan
+    for name, k in (("accuracy_slope", -1), ("offset", 1))[: z.shape[1] - 1]:
+        row[name] = theta[k]
+        row[f"{name}_low"] = theta[k] - half[k]
+        row[f"{name}_high"] = theta[k] + half[k]
     return row
 
 
-def _standard_errors(
-    residuals: np.ndarray, moments: np.ndarray, known: np.ndarray
+def _leverage(z: np.ndarray) -> np.ndarray:
+    """(n,) diagonal of the projection on the columns of z."""
+    q, _ = np.linalg.qr(z)
+    return (q**2).sum(axis=1)
+
+
+def _half_widths(
+    residuals: np.ndarray,
+    pull: np.ndarray,
+    leverage: np.ndarray,
+    compared: pd.Series,
+    level: float,
 ) -> np.ndarray:
-    """Standard errors of coefficients from groups that scatter alike."""
-    inverse = np.linalg.inv(known)
-    variance = (residuals @ residuals) / (len(residuals) - len(known))
-    return np.sqrt(variance * np.diag(inverse @ moments @ inverse))
+    """Half widths of intervals of coefficients, from kinds that scatter each in its own way."""
+    parts = []
+    degrees = []
+    for kind in compared.unique():
+        of_kind = (compared == kind).to_numpy()
+        # a single group's residual is 0: it says nothing of its scatter, nor pulls at the slope
+        nu = max((1 - leverage[of_kind]).sum(), _TINY)
+        spread = (residuals[of_kind] ** 2).sum() / nu
+        parts.append(spread * (pull[:, of_kind] ** 2).sum(axis=1))
+        degrees.append(nu)
+    of_kinds = np.array(parts)  # (kinds, coefficients)
+    variance = of_kinds.sum(axis=0)
+    freedom = variance**2 / (of_kinds**2 / np.array(degrees)[:, None]).sum(axis=0)
+    return stdtrit(freedom, (1 + level) / 2) * np.sqrt(variance)

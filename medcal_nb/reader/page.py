@@ -92,7 +92,9 @@ def write_page(
     return words.format(**counts, **book.about)
 
 
-def page_text(data: dict, *, body: Path, scripts: Sequence[Path]) -> str:
+def page_text(
+    data: dict, *, body: Path, scripts: Sequence[Path], styles: Sequence[Path] = ()
+) -> str:
     """Return the page of some data: no word of theirs can become markup or script.
 
     Parameters
@@ -102,8 +104,11 @@ def page_text(data: dict, *, body: Path, scripts: Sequence[Path]) -> str:
         What the page shows, HTML.
     scripts : sequence of path
         JavaScript, one after the other; the page allows no other.
+    styles : sequence of path
+        CSS that follows that of all pages.
     """
-    style = (_FOLDER / "reader.css").read_text(encoding="utf-8")
+    sheets = [_FOLDER / "reader.css", *styles]
+    style = "\n".join(path.read_text(encoding="utf-8") for path in sheets)
     script = "\n".join(path.read_text(encoding="utf-8") for path in scripts)
     policy = (
         f"default-src 'none'; img-src data:; style-src '{_hash(style)}'; "
@@ -183,7 +188,7 @@ def _text_of(gold: str, options: Options | None) -> str:
     return gold if options is None or right is None else options.texts[right]
 
 
-def picture(image: bytes | str | None) -> str:
+def picture(image: bytes | str | None, largest: int = LARGEST) -> str:
     """Return the pixels of an image, and nothing else that its file tells, as a data URI.
 
     Empty where there is no image, or none that can be shown; larger ones become smaller.
@@ -194,6 +199,6 @@ def picture(image: bytes | str | None) -> str:
         opened = open_image(image)
     except MedcalError:
         return ""
-    if max(opened.size) > LARGEST:
-        opened.thumbnail((LARGEST, LARGEST))
+    if max(opened.size) > largest:
+        opened.thumbnail((largest, largest))
     return "data:image/png;base64," + png_text(opened)

@@ -21,6 +21,7 @@ from medcal_nb.answers import select, with_bounds
 from medcal_nb.errors import MedcalError, NotEnough
 from medcal_nb.labels import label_of
 from medcal_nb.measure import Bootstrap
+from medcal_nb.measure.paired import means, paired
 from medcal_nb.measure.rows import arrays, image_labels, measured, parts_by
 
 COMPARED = ["brier", "gap", "auroc"]
@@ -168,6 +169,97 @@ def comparison(answers: pd.DataFrame, *, ci: Bootstrap) -> pd.DataFrame:
     return measure.difference_table(
         answers, "model", metrics=COMPARED, reference=reference, ci=ci
     )
+
+
+def recalibrated(
+    answers: pd.DataFrame, *, ci: Bootstrap
+) -> tuple[Figure, pd.DataFrame]:
+    """What Platt scaling on the answers' own labels, cross-fitted by image, gains.
+
+    Returns
+    -------
+    figure : Figure
+        Reliability diagrams before and after, of the first entries.
+    table : DataFrame
+        One row an entry: model, n, n_images, brier_uncorrected, brier_refitted and refit_change,
+        the second minus the first, each with _low, _high.
+
+    Raises
+    ------
+    NotEnough
+        If no entry has answers on five images.
+    """
+    own = measured(answers)
+    refitted = correct.corrected(None, own, rng=np.random.default_rng(ci.seed))
+    keys = ["model", "strategy", "dataset", "item_id"]
+    both = own.merge(
+        refitted[[*keys, "confidence"]], on=keys, suffixes=("", "_refitted")
+    )
+    for name, column in (
+        ("uncorrected", "confidence"),
+        ("refitted", "confidence_refitted"),
+    ):
+        away = both[column].astype(float) - both["correct"].astype(float)
+        both[f"brier_{name}"] = away**2
+    scores = ("brier_refitted", "brier_uncorrected")
+    statistic = means(
+        brier_uncorrected=scores[1], brier_refitted=scores[0], refit_change=scores
+    )
+    table = paired(both, ["model"], statistic, ci=ci)
+    stages = {"uncorrected": own, "refitted": refitted}
+    rows = pd.concat(stages, names=["stage"]).reset_index(level=0)
+    return _before_and_after(rows, [*table["model"]][:SQUARES]), table
+
+
+def _before_and_after(rows: pd.DataFrame, models: list) -> Figure:
+    """A reliability diagram with both stages for each of these entries."""
+    with mpl.style.context(plots.STYLE):
+        size = (max(2.5 * len(models) + 0.5, 4.5), 3.6)
+        fig = Figure(figsize=size, layout="constrained")
+        axes = fig.subplots(1, len(models), sharey=True, squeeze=False)[0]
+        for ax, model in zip(axes, models, strict=True):
+            own = rows[rows["model"] == model]
+            tables = []
+            for key, part in parts_by(own, "stage"):
+                table = measure.value_table(*arrays(part), groups=image_labels(part))
+                tables.append(table.assign(**key))
+            names = ["ece", "slope"]
+            scores = measure.metrics_table(
+                own, by=["stage"], metrics=names, intervals=False
+            )
+            values = pd.concat(tables)
+            plots.calibration(values, hue="stage", scores=scores, ax=ax)
+            ax.set_title(fill(str(model), 24))
+            ax.label_outer()
+        called = {"refitted": "recalibrated on other folds"}
+        heading = "Before and after recalibration"
+        plots.title_and_key(fig, heading, names=called, ncols=2)
+    return fig
+
+
+def risk_coverage_figure(answers: pd.DataFrame) -> tuple[Figure, pd.DataFrame]:
+    """Risk–coverage curves of the first entries, and the table of all.
+
+    Returns
+    -------
+    figure : Figure
+    table : DataFrame
+        Of :func:`medcal_nb.measure.risk_coverage_table`.
+
+    Raises
+    ------
+    NotEnough
+        If no answer has a confidence and a grade.
+    """
+    table = measure.risk_coverage_table(answers)
+    if table.empty:
+        raise NotEnough("No answer has both a confidence and a grade")
+    drawn = table[table["model"].isin(table["model"].unique()[:SQUARES])]
+    with mpl.style.context(plots.STYLE):
+        fig = Figure(figsize=(5.5, 3.6), layout="constrained")
+        plots.risk_coverage(drawn, hue="model", ax=fig.subplots())
+        plots.title_and_key(fig, "Risk and coverage", ncols=2)
+    return fig, table
 
 
 def transfer(

@@ -38,12 +38,14 @@ CURVE = """Accuracy at each confidence that at least 1 % of the answers carry, o
 twentieth of the scale where values are many; 95 % CIs. Dashed: calibrated. Grey bar: from mean
 confidence down to accuracy. Below: share of the answers at each confidence, the correct ones
 filled."""
-METRICS = """Overconfidence, in percentage points: mean confidence minus accuracy
-(calibration-in-the-large), of numbers before rounding. Slope: 1 is ideal, below it confidences are
-too extreme. ECE: 15 bins of equal width. Brier skill score: 1 − Brier score / that of giving every
-answer the accuracy; below 0 confidence is worse than that one number. AUROC: chance that a correct
-answer carries more confidence than a wrong one; 0.5 is none. O:E, intercept
-and errors at ≥ 90 % confidence: tables/performance.csv."""
+METRICS = """Overconfidence, in percentage points: mean confidence minus accuracy (calibration-
+in-the-large), of numbers before rounding. Slope: 1 is ideal, below it confidences are too
+extreme. ECE: 15 bins of equal width; beside it that of a perfect forecaster with these
+confidences and this n, answers independent. Brier skill score: 1 − Brier score / that of giving
+every answer the accuracy; below 0 confidence is worse than that one number. AUROC: chance that a
+correct answer carries more confidence than a wrong one; 0.5 is none. AURC: area under the
+risk–coverage curve, lower is better. O:E, intercept and errors at ≥ 90 % confidence:
+tables/performance.csv."""
 QUOTED = {
     "brier": "Brier score",
     "brier_skill": "Brier skill score over giving every answer the accuracy",
@@ -58,6 +60,14 @@ intercept set by it. Refitted: cross-fitted on the target. Transfer cost: transf
 conclusion at a margin of 0.005, after Holm's correction. Rows after the first transfer are the
 control, between data sets of the source: without them a loss on the target cannot be distinguished
 from that on any other data set."""
+RECALIBRATED = """Platt scaling fitted on the answers' own labels, cross-fitted: each answer by a
+map that has not seen its image. Change: Brier score recalibrated minus uncorrected, below 0 it
+gains; 95 % CIs by {unit}, of these maps. An entry of answers on fewer than five images is left
+out."""
+RISK_COVERAGE = """Answers are retained from the most confident downwards: share wrong of those
+retained, over the share of all answers that is retained. AURC above is the mean of the curve over
+all numbers of answers with a confidence, answers of one confidence in random order. What is read
+off a curve that has seen every grade is no promise for other answers."""
 CERTIFIED = """Threshold certified on random halves for a risk (share wrong among the answers
 retained) of at most {risk}%, exceeded with a probability of at most δ = {delta} for all rows
 together, and judged on the other halves: mean coverage, 0 where none is certified. It rests on the
@@ -259,7 +269,8 @@ def performance(r: Judged) -> Section:
     """Metrics of each entry."""
     columns = ["model", "n", "n_missing", *r.images]
     columns += ["accuracy", "accuracy_bounds", "mean_confidence", "gap", "gap_bounds"]
-    columns += ["slope", "ece", "brier", "brier_skill", "auroc"]
+    columns += ["slope", "ece", "ece_floor", "brier", "brier_skill", "auroc"]
+    columns += ["aurc", "accuracy_at_80"]
     return Section(
         sentences=[METRICS],
         table=r.performance,
@@ -278,6 +289,32 @@ def calibration(r: Judged) -> Section:
         table=table,
         figure=fig,
         alt="Accuracy against confidence; below, the share of answers at each, correct and wrong",
+    )
+
+
+def recalibrated(r: Judged) -> Section:
+    """What a map fitted on the answers' own labels gains."""
+    fig, table = parts.recalibrated(r.concluded, ci=r.ci)
+    columns = ["model", "n", *r.images, "brier_uncorrected", "brier_refitted"]
+    return Section(
+        "Recalibrated",
+        table=table,
+        caption=RECALIBRATED.format(unit=r.unit),
+        columns=[*columns, "refit_change"],
+        figure=fig,
+        alt="Accuracy against confidence, before and after recalibration on other folds",
+    )
+
+
+def risk_coverage(r: Judged) -> Section:
+    """The risk–coverage curves, and their numbers."""
+    fig, table = parts.risk_coverage_figure(r.answers)
+    return Section(
+        "What does each further answer cost?",
+        sentences=[RISK_COVERAGE],
+        table=table,
+        figure=fig,
+        alt="Share wrong of the answers retained, over the share retained, by model",
     )
 
 
@@ -457,12 +494,12 @@ def sections_of(r: Judged) -> dict[str, Callable[[Judged], Section]]:
     if not r.scores["n"].any():
         return _by_name([limits, performance, *of_ledger, methods, file])
     first = [performance, calibration]
-    last = [*of_ledger, certified, cost, methods]
+    last = [risk_coverage, *of_ledger, certified, cost, methods]
     if len(r.firm) > 1:
         first.append(comparison)
     if len(r.firm):  # of others nothing can be concluded
         first.insert(0, quote)
-        first.append(grader)
+        first += [recalibrated, grader]
         if r.compared is not None:
             first.append(beside)
         if r.source is not None:

@@ -71,4 +71,10 @@ def _shown(output: dict) -> str:
 if __name__ == "__main__":
     import sys
 
-    print(write_lesson_site(*sys.argv[1:3]))
+    from medcal_nb.answers.recorded import load_recorded
+    from medcal_nb.teach.key import answer_key
+
+    page = write_lesson_site(*sys.argv[1:3])
+    key = page.with_name("key.md")
+    key.write_text(answer_key(load_recorded("vlcb")), encoding="utf-8")
+    print(page, key, sep="\n")

@@ -4,6 +4,7 @@ Run by ``make test-vllm``, which makes an environment of its own for it and name
 ``MEDCAL_VLLM``; skipped elsewhere.
 """
 
+import math
 import os
 import subprocess
 
@@ -12,13 +13,16 @@ import pytest
 
 from medcal_nb.answers import AnswerLog
 from medcal_nb.answers.samples import one_answer_an_item
+from medcal_nb.ask.backends import requests as rq
 from medcal_nb.ask.backends.batch import collect_batch, export_batch
 from medcal_nb.ask.backends.served import ServedModel
+from medcal_nb.ask.calls import Decide
 from medcal_nb.ask.models import resolve_model
 from medcal_nb.ask.run import ask
 from medcal_nb.datasets import dataset_names, load_items
 from medcal_nb.datasets.pocket import pocket_dir
-from tests.ask.tiny import running
+from tests.ask.tiny import noise_picture, running
+from tests.ask.tiny_lfm2 import save_lfm2
 
 PYTHON = os.environ.get("MEDCAL_VLLM", "")
 ENV = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"} | {
@@ -97,7 +101,11 @@ def test_all_strategies_give_what_the_model_on_this_machine_gives(local, tmp_pat
         running(command("api_server"), ENV, tmp_path / "vllm.log") as url,
         AnswerLog(tmp_path / "a.sqlite") as log,
     ):
-        served = asked(ServedModel(url), log)
+        model = ServedModel(url)
+        served = asked(model, log)
+    assert model.cannot["decisions"].startswith("/v1/systemone: HTTP 501: ")
+    # of these the engine decides nothing: its architecture is none of those that it asks
+    local = local[local["strategy"] != "decision"]
     assert_equal(local, served)
     assert set(served["strategy"]) == set(local["strategy"])
     assert served["server_version"].str.startswith("vllm-").all()
@@ -119,4 +127,44 @@ def test_a_batch_gives_what_a_direct_run_gives(local, tmp_path):
             summary, waiting = collect_batch(folder, log)
             assert not summary.failed, summary.lines()
         assert not waiting
-        assert_equal(local, log.read())
+        assert_equal(local[local["strategy"] != "decision"], log.read())
+
+
+def test_typed_decisions_are_the_probabilities_of_the_same_prompt(tmp_path):
+    """The engine's decisions about an image, and its log-probabilities of the option letters."""
+    save_lfm2(tmp_path)
+    line = [
+        PYTHON,
+        "-m",
+        "vllm.entrypoints.openai.api_server",
+        "--model",
+        str(tmp_path),
+    ]
+    line += ["--served-model-name", "tiny", "--enforce-eager", "--dtype", "float32"]
+    line += ["--max-model-len", "1024", "--max-logprobs", "300"]
+    picture = noise_picture(1)
+    call = Decide(picture, "Which organ?", ("heart", "lung", "none"))
+    # as the engine words it (LiquidStrategy)
+    text = (
+        "An image.\n\n\nQUESTION:\nWhich organ?\n\nOptions:\nA heart\nB lung\nC none\n\n"
+        "Reply with the option code only."
+    )
+    listing = {"logprobs": True, "top_logprobs": 268}
+    body = rq.fill(rq.chat("tiny", [text], 1, **listing), rq.data_url(picture))
+    with running(line, ENV, tmp_path / "vllm.log") as url:
+        model = ServedModel(url)
+        with model.open() as portal:
+            (decided,) = portal.call(model.asked(**model.able).results, [call])
+            reply = portal.call(model.ask, rq.CHAT, dict, body)
+    assert model.offers == ["typed decisions by /v1/systemone, the image in images"]
+    (entry,) = rq.token_entries(reply["choices"][0])
+    listed = {one["token"]: math.exp(one["logprob"]) for one in entry["top_logprobs"]}
+    shares = np.array([listed[letter] for letter in "ABC"])
+    decision = decided.decision
+    ours = [*decision.probabilities.values()]
+    assert ours == pytest.approx(shares / shares.sum(), abs=1e-4)
+    assert decision.label_mass == pytest.approx(shares.sum(), rel=1e-3)
+    assert decision.vendor_number == pytest.approx(
+        max(ours) * decision.label_mass, rel=1e-4
+    )
+    assert decided.prompt_tokens == reply["usage"]["prompt_tokens"]

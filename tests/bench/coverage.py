@@ -265,7 +265,7 @@ ANSWERS = [100, 300]
 SLOW = ["slope", "intercept"]  # of which a third of the samples is looked at
 CHECKS = 5  # that a wrong answer costs
 DIFFERENCES = ["accuracy", "gap", "brier", "brier_skill", "auroc"]
-COSTS = ["deferring", "checking_none", "saving"]
+COSTS = ["deferring", "checking_none", "saving", "net_benefit"]
 POOL = 20_000
 
 
@@ -322,6 +322,8 @@ def truths(pool: Pool) -> dict[str, float]:
     true["deferring"] = np.where(is_kept, CHECKS * wrong, 1).mean()
     true["checking_none"] = CHECKS * wrong.mean()
     true["saving"] = min(1.0, true["checking_none"]) - true["deferring"]
+    caught = np.where(is_kept, 0, wrong - p / (CHECKS - 1))
+    true["net_benefit"] = caught.mean()
     true["risk"] = wrong[c >= KEPT_FROM].mean()
     for name in DIFFERENCES:
         for design in ("paired", "two samples"):

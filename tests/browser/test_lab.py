@@ -110,3 +110,33 @@ def test_exercises_quiz_and_lab_by_keyboard_leave_the_notebook_alone(page, lab):
     for number in view.locator(".numbers > div").all():
         label, value = (part.bounding_box() for part in number.locator("div").all())
         assert label["y"] + label["height"] <= value["y"]  # below its label, not on it
+
+
+EXPLORER = """
+import pandas as pd
+from medcal_nb.measure import example_answers
+from medcal_nb.explore import explore
+explore(example_answers(5000))
+"""
+
+
+def test_the_explorer_asks_the_kernel_and_leaves_the_notebook_alone(page, lab):
+    lab.write("explorer", EXPLORER)
+    lab.run("explorer")
+    panel = page.locator(".medcal-explore[data-live]")
+    panel.get_by_text("pass unchecked at").wait_for()
+    cells = page.locator(".jp-Cell").count()
+    elicited = panel.evaluate("root => root.medcal.part().steps")
+    choose = panel.get_by_label("Recalibration")
+    choose.focus()
+    choose.select_option("platt")  # which the kernel computes
+    panel.locator("figcaption", has_text="Platt").wait_for()
+    assert panel.evaluate("root => root.medcal.part().steps") != elicited
+    passes = panel.get_by_label("Unchecked from")
+    passes.focus()
+    for key in ("End", "ArrowLeft", "a", "b", "d", "d", "x", "j"):
+        page.keyboard.press(key)
+    last = panel.evaluate("root => root.medcal.part().steps.length") - 2
+    assert panel.evaluate("root => root.medcal.state.step") == last
+    assert float(panel.get_attribute("data-milliseconds")) < 300
+    assert page.locator(".jp-Cell").count() == cells

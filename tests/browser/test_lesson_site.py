@@ -3,6 +3,7 @@
 import base64
 import csv
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +18,7 @@ from medcal_nb.measure import auroc, brier_score, ece, log_loss
 from medcal_nb.measure.binned import bins_of
 from medcal_nb.measure.inversion import inverted_interval
 from medcal_nb.teach import lesson as parts
+from medcal_nb.teach.key import answer_key
 from medcal_nb.teach.lab import LEVELS, answers, mean_ece
 from medcal_nb.teach.lesson_site import write_lesson_site
 from tests.browser.conftest import PATIENCE, Complaints
@@ -127,6 +129,27 @@ def test_exercises_tell_the_numbers_of_the_lab_above_them(lesson):
         for size in sizes:
             how = {"n": of, "bins": of} | {control: size}
             assert f" {mean_ece(start['right'], **how):.3f} " in why
+
+
+def test_the_page_and_the_key_in_the_repository_are_today_s(tmp_path, five):
+    """But for the pixels of its figures, which differ from machine to machine."""
+    stale = "stale: run `make lesson-site`"
+    folder = ROOT / "docs" / "lesson"
+    words = [
+        re.sub(r"data:image/png;base64,[\w+/=]+", "", page.read_text(encoding="utf-8"))
+        for page in (
+            write_lesson_site(executed_lesson(), tmp_path),
+            folder / "index.html",
+        )
+    ]
+    assert words[0] == words[1], stale
+    key = (folder / "key.md").read_text(encoding="utf-8")
+    assert answer_key(five) == key, stale
+    # the key's numbers of real models are those of the lesson's finding
+    results = executed_lesson().parent / "results" / "07_teaching.json"
+    first = json.loads(results.read_text(encoding="utf-8"))["findings"][0]
+    (ends,) = re.findall(r"\d+ to \d+ %", first)
+    assert f"{ends} were right on medical\nquestions" in key
 
 
 def test_a_notebook_that_was_not_executed_is_refused(tmp_path):

@@ -14,7 +14,6 @@ import pytest
 
 from medcal_nb.notebook import page_of
 from tests.browser.conftest import Complaints
-from tests.teach.executed import executed_lesson
 
 ROOT = Path(__file__).resolve().parents[2]
 HOSTILE = """
@@ -65,7 +64,7 @@ def site(builder, tmp_path_factory):
     page = page_of(folder / "hostile.ipynb", "../notebooks/09_people.ipynb")
     with (figures / "09_people.md").open("a", encoding="utf-8") as chapter:
         chapter.write(f"\n{page}\n")
-    options = ["--figures", str(figures), "--lesson", str(executed_lesson())]
+    options = ["--figures", str(figures), "--address", "https://example.org/m"]
     assert builder([*options, "--out", str(folder / "site")]) == 0
     return folder / "site"
 
@@ -101,6 +100,7 @@ def test_every_public_function_stands_once(pages):
         "plots",
         "notebook",
         "report",
+        "explore",
     ):
         module = importlib.import_module(f"medcal_nb.{room}")
         for name, value in vars(module).items():

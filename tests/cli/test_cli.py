@@ -216,6 +216,10 @@ def test_what_is_ungraded_stands_between_bounds_and_counts_against_a_gate(
     (row,) = json.loads(medcal(*words, "--json")[1])
     bounds = [row["n_ungraded"], row["accuracy_least"], row["accuracy_most"]]
     assert bounds == pytest.approx([100, least, most])
+    assert row["accuracy"] is None
+    assert row["gap"] is None
+    graded = metrics_table(load_answers("open.csv"), by=[], metrics=["accuracy"])
+    (row,) = graded.to_dict("records")
     end = row["accuracy_low"]
     for limit, status in ((end - 0.01, 1), (end + least - row["accuracy"] - 0.01, 0)):
         gate = ("--require", f"accuracy > {limit:.6f}")

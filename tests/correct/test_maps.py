@@ -1,5 +1,6 @@
 """Recalibration maps: closed forms, known truths, peers, refusals; then whole tables of them."""
 
+import sys
 import warnings
 
 import numpy as np
@@ -9,6 +10,7 @@ from scipy.special import logit as true_logit
 
 from medcal_nb.correct import RecalibrationWarning, fit, recalibrated
 from medcal_nb.correct.crossfit import assign_folds
+from medcal_nb.errors import MedcalError
 
 from .worlds import draw, graded
 
@@ -51,6 +53,37 @@ def test_isotonic_equals_scikit_learn_but_for_certainty(rng):
     assert peer.max() == 1.0  # it claims certainty
     ours = fit(c, y, method="isotonic")(c)
     np.testing.assert_allclose(ours, np.clip(peer, 1 / 503, 502 / 503), atol=1e-9)
+
+
+@pytest.mark.parametrize("kind", ["BetaCalibration", "HistogramBinning", "ENIR"])
+def test_a_map_of_netcal_is_netcals(rng, kind):
+    from netcal import binning, scaling
+
+    c, y = draw(rng, 400, slope=0.5, shift=-0.3)
+    peer = getattr(scaling, kind, None) or getattr(binning, kind)
+    expected = peer().fit(c, y).transform(c).ravel()
+    ours = fit(c, y, method=f"netcal:{kind}")(c)
+    np.testing.assert_allclose(ours, expected, rtol=1e-4)  # the order of rows counts
+
+
+def test_where_netcal_and_this_package_have_one_map_it_is_the_same(rng):
+    c, y = draw(rng, 500, slope=0.5, shift=-0.3)
+    c = np.clip(c, 0.01, 0.99)
+    for ours, netcal, tolerance in [
+        ("log_odds", "TemperatureScaling", 1e-5),
+        ("isotonic", "IsotonicRegression", 2 / 500),  # ours never claims certainty
+        ("platt", "LogisticCalibration", 5e-3),  # ours has Platt's targets
+    ]:
+        other = fit(c, y, method=f"netcal:{netcal}")(c)
+        np.testing.assert_allclose(fit(c, y, method=ours)(c), other, atol=tolerance)
+
+
+def test_a_map_of_netcal_that_cannot_be_had_is_refused_by_name(monkeypatch):
+    with pytest.raises(ValueError, match="did you mean 'BetaCalibration'"):
+        fit([0.5] * 9, [1] * 9, method="netcal:BetaCalibrate")
+    monkeypatch.setitem(sys.modules, "netcal", None)
+    with pytest.raises(MedcalError, match=r"pip install 'medcal-nb\[netcal\]'"):
+        fit([0.5] * 9, [1] * 9, method="netcal:BetaCalibration")
 
 
 def test_folds_are_even_and_whole(rng):

@@ -267,6 +267,18 @@ def test_inspect(tmp_path, kind):
     assert answers["gold"][("b", 0)] == '["A","B"]'
 
 
+def test_inspect_choices_are_the_options(tmp_path):
+    """A reply with its confidence is graded anew: the words of a choice are its letter."""
+    text = "Answer: pleural effusion\nConfidence: 80%"
+    reply = {"choices": [{"message": {"content": text}}]}
+    more = {"choices": ["pneumonia", "pleural effusion"], "output": reply}
+    more["scores"] = {"choice": {"value": "I", "answer": text}}
+    sample = inspect_sample("a", "I", target="B", **more)
+    (tmp_path / "log.json").write_text(json.dumps(INSPECT | {"samples": [sample]}))
+    (right,) = load_answers(tmp_path / "log.json")["correct"]
+    assert right
+
+
 def test_inspect_scorers_that_differ_are_named(tmp_path):
     sample = inspect_sample("a", "C", scores={"s": {"value": "C"}, "t": {"value": "I"}})
     path = written(tmp_path / "a.json", INSPECT | {"samples": [sample]})

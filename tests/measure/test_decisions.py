@@ -23,6 +23,37 @@ def test_expected_costs_by_hand():
         measure.expected_cost_table(graded, ratios=[1, 5])
 
 
+def test_what_passes_at_any_threshold_by_hand():
+    """Ten answers, two without a confidence, three of a threshold's seven on one image."""
+    confidence = [0.9] * 3 + [0.8] * 4 + [0.7] + [np.nan] * 2
+    graded = pd.DataFrame({"item_id": range(10), "confidence": confidence})
+    graded["image_id"] = [0, 0, 0, 1, 2, 3, 4, 5, 6, 7]
+    graded["correct"] = [1, 1, 0, 1, 0, 1, 1, 1, 0, 1]
+    row = measure.deferral_table(graded, threshold=0.8, ratio=4).iloc[0]
+    assert row[["n", "n_retained", "n_wrong"]].tolist() == [10, 7, 2]
+    assert row["coverage"] == pytest.approx(0.7)
+    kept = graded[graded["confidence"] >= 0.8]
+    ends = measure.clustered_interval(1 - kept["correct"], kept["image_id"])
+    assert row[["risk_low", "risk_high"]].tolist() == pytest.approx(list(ends))
+    assert row["deferring"] == pytest.approx((2 * 4 + 3) / 10)
+    # at 1 − 1/R it is the row of expected costs
+    chow = measure.deferral_table(graded, threshold=0.75, ratio=4).iloc[0]
+    costs = measure.expected_cost_table(graded, ratios=[4]).iloc[0]
+    assert chow[costs.index].tolist() == costs.tolist()
+    none = measure.deferral_table(graded, threshold=0.95).iloc[0]
+    assert none["n_retained"] == 0
+    assert np.isnan(none["risk"])
+    with pytest.raises(ValueError, match="above 1"):
+        measure.deferral_table(graded, threshold=0.8, ratio=1)
+    # the curve has the same numbers at its thresholds
+    curve = measure.risk_coverage_table(graded, by=[]).set_index("threshold")
+    assert curve.loc[0.8, ["n", "coverage", "risk_low"]].tolist() == pytest.approx(
+        [7, 0.7, ends[0]]
+    )
+    surest = measure.surest_errors(graded, n=2)
+    assert surest.index.tolist() == [2, 4]
+
+
 @pytest.mark.parametrize(("step", "deferred"), [(0, 0), (5e-7, 0), (2e-6, 1)])
 def test_a_confidence_at_the_threshold_is_kept(step, deferred):
     """80 % is kept at 5 checks, however it is rounded."""

@@ -15,7 +15,8 @@ from tests.bench import coverage
 
 
 @pytest.mark.parametrize("decimals", [1, 2])
-@pytest.mark.parametrize("name", sorted(METRICS))
+# whose bins are those of the sample, in resamples, too
+@pytest.mark.parametrize("name", sorted(METRICS.keys() - {"adaptive_ece"}))
 def test_a_resample_by_sums_is_the_metric_on_the_rows_drawn(
     name, decimals, sample, rng
 ):

@@ -27,6 +27,8 @@ Y = np.array([1.0, 0.0, 1.0, 0.0])
         (measure.calibration_gap, {}, 0.15),
         (measure.brier_score, {}, (0.05**2 + 0.85**2 + 0.35**2 + 0.15**2) / 4),
         (measure.log_loss, {}, -math.log(0.95 * 0.15 * 0.65 * 0.85) / 4),
+        # (.15, .65), (.85, .95): |.5 − .4| and |.5 − .9|, half each
+        (measure.adaptive_ece, {"n_bins": 2}, (0.1 + 0.4) / 2),
         # two wrong answers, none of them stated at 0.9
         (measure.confidently_wrong, {}, 0.0),
     ],
@@ -67,3 +69,15 @@ def test_a_brier_score_taken_apart_by_hand():
     brier = (0.64 + 0.25 + 0.25 + 0.01) / 4
     expected = [4, brier, brier - refitted, 3 / 16 - refitted, 3 / 16]
     assert row.tolist() == pytest.approx(expected)
+
+
+def test_the_floor_is_the_error_of_perfect_forecasters(rng):
+    """287 answers of a perfect model show .063 on average, in the noise of 400 draws."""
+    c = np.random.default_rng(5).beta(5, 2, 287).round(2)
+    drawn = [measure.ece(c, rng.random(287) < c) for _ in range(400)]
+    spread = np.std(drawn) / 20
+    assert measure.ece_floor(c) == pytest.approx(np.mean(drawn), abs=3 * spread + 0.001)
+    assert 0.055 < measure.ece_floor(c) < 0.07
+    row = pd.DataFrame({"confidence": c, "correct": rng.random(287) < c})
+    row = measure.metrics_table(row, by=[], metrics=["ece"]).iloc[0]
+    assert row["ece_floor"] == measure.ece_floor(c)

@@ -124,10 +124,10 @@ def test_expected_costs_are_those_of_dcurves_net_benefit(name, answers, of):
     for k, t in enumerate(thresholds):
         everything = of(f"net_benefit all at {t:g}")
         assert all_gained[k] == pytest.approx(everything, abs=1e-9)
+        assert table["net_benefit_all"][k] == pytest.approx(everything, abs=1e-9)
         if np.abs(1 - c - t).min() > 1e-9:  # nobody is at the threshold
-            assert gained[k] == pytest.approx(
-                of(f"net_benefit risk at {t:g}"), abs=1e-9
-            )
+            expected = pytest.approx(of(f"net_benefit risk at {t:g}"), abs=1e-9)
+            assert [gained[k], table["net_benefit"][k]] == [expected, expected]
 
 
 def test_heterogeneity_is_that_of_metafor():
@@ -172,3 +172,23 @@ def test_the_calibration_error_is_that_of_netcal(rng):
     correct = (rng.random(500) < confidence**2).astype(int)
     theirs = ECE(15).measure(confidence, correct)
     assert measure.ece(confidence, correct) == pytest.approx(theirs, rel=1e-9)
+
+
+def test_errors_without_bins_are_those_of_their_definitions(name, answers):
+    """Smooth ECE is as large as the width of its kernel, reflected at 0 and 1 again and again."""
+    from scipy.stats import norm
+    from sklearn.isotonic import IsotonicRegression
+
+    c, y = answers[name]
+    c = c.round(2)
+    width = measure.smooth_ece(c, y)
+    values, cell = np.unique(c, return_inverse=True)
+    residual = np.bincount(cell, y - c) / c.size
+    places = (np.arange(2000)[:, None] + 0.5) / 2000
+    height = np.zeros(2000)
+    for turn in range(-8, 9, 2):
+        for image in (values + turn, turn - values):
+            height += norm.pdf(places, image, width) @ residual
+    assert np.abs(height).mean() == pytest.approx(width, abs=1e-4)
+    curve = IsotonicRegression(out_of_bounds="clip").fit(c, y).predict(c)
+    assert measure.ici(c, y) == pytest.approx(np.abs(curve - c).mean(), abs=1e-9)

@@ -44,10 +44,12 @@ def test_metrics_table_equals_the_metrics(graded):
         part = arrays(graded[graded["model"] == row["model"]])
         for name, metric in METRICS.items():
             assert row[name] == pytest.approx(metric.value(*part))
-            assert row[f"{name}_low"] <= row[f"{name}_high"]
+            has_ends = row[f"{name}_low"] <= row[f"{name}_high"]
+            assert has_ends == (metric.interval != "none")
     expected = ["model", "dataset", "strategy", "n", "n_missing", "n_images", "clip"]
     for name in METRICS:
         expected += [name, f"{name}_low", f"{name}_high"]
+        expected += ["ece_floor"] * (name == "ece")
     assert table.columns.tolist() == expected
 
 

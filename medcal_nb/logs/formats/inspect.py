@@ -37,6 +37,7 @@ def _answer(sample, log):
         "item_id": sample["id"],
         "sample": int(sample.get("epoch") or 1) - 1,
         "question_type": "choice" if sample.get("choices") else "open",
+        "options": sample.get("choices") or None,
         "raw": raw or None,
         "gold": gold.strip() if isinstance(gold, str) else gold or None,
         "answer": texts[0] if texts else raw or None,

@@ -1,0 +1,231 @@
+"""The panel of `explore`: in JupyterLab, where its script asks the kernel, and as a page."""
+
+from __future__ import annotations
+
+import html
+import json
+import os
+import warnings
+from collections.abc import Callable, Iterable, Sequence
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from medcal_nb.errors import check_known
+from medcal_nb.explore.parts import BINS, SEED, Choice, Explored
+from medcal_nb.files import new_file
+from medcal_nb.reader.cases import in_folder
+from medcal_nb.reader.page import page_text, picture
+
+_FOLDER = Path(__file__).parent
+_STYLE = _FOLDER / "explore.css"
+_SCRIPT = _FOLDER / "explore.js"
+#: Longest side of an image on the panel, in pixels.
+LARGEST = 192
+#: Choices beyond which a page names no subgroups by itself: it would take minutes.
+MOST_CHOICES = 1000
+
+
+class Panel:
+    """A panel on graded answers, shown by JupyterLab where a cell ends with it.
+
+    Parameters
+    ----------
+    answers : pandas.DataFrame
+        Of :func:`medcal_nb.answers.load_answers`, or any table with confidence and correct.
+    images : path, optional
+        Folder that paths in a column ``image`` are of; without it no image is shown.
+    """
+
+    def __init__(
+        self, answers: pd.DataFrame, images: str | os.PathLike | None = None
+    ) -> None:
+        self.explored = Explored(answers)
+        self._columns = answers.columns
+        self._images = None if images is None else Path(images).resolve()
+
+    def _pictures(self, parts: Iterable[dict[str, Any]]) -> dict[str, str]:
+        """Images of the errors of some parts, each once: addresses that hold them, by row."""
+        if self._images is None or "image" not in self.explored.answers:
+            return {}
+        rows = {error["row"] for part in parts for error in part["errors"]}
+        paths = self.explored.answers["image"].iloc[sorted(rows)]
+        pictures = {}
+        for row, path in paths.items():
+            file = in_folder(self._images, path)
+            pictures[str(row)] = picture(file, largest=LARGEST)
+        return pictures
+
+    def _data(self, choices: Iterable[Choice], load: str = "") -> dict[str, Any]:
+        """What the script needs: controls, the parts of some choices, the cell to copy."""
+        parts = {_key(choice): self.explored.part(choice) for choice in choices}
+        return {
+            "controls": self.explored.controls(),
+            "parts": parts,
+            "pictures": self._pictures(parts.values()),
+            "first": self.explored.first(),
+            "cell": (_FOLDER / "cell.txt").read_text(encoding="utf-8"),
+            "load": load,
+            "named": [name in self._columns for name in ("model", "strategy")],
+            "seed": SEED,
+            "bins": BINS,
+        }
+
+    def _ipython_display_(self) -> None:
+        """Show the panel, and two hidden widgets by which its script asks for other choices."""
+        import ipywidgets
+        from IPython.display import HTML, display
+
+        asked = ipywidgets.Textarea()
+        told = ipywidgets.HTML()
+        bridge = ipywidgets.VBox([asked, told], layout={"display": "none"})
+        name = f"medcal-explore-{bridge.model_id}"
+        bridge.add_class(name)
+
+        def answer(change: dict[str, Any]) -> None:
+            question = json.loads(change["new"])
+            choice = Choice(*question["choice"])
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # said on the panel
+                part = self.explored.part(choice)
+                reply = {"id": question["id"], "part": part}
+                reply |= {"pictures": self._pictures([part])}
+            told.value = f"<pre>{html.escape(json.dumps(reply))}</pre>"
+
+        asked.observe(answer, "value")
+        display(bridge, HTML(self.html(name)))
+
+    def html(self, bridge: str = "") -> str:
+        """Return the panel with its first choice as HTML for a notebook.
+
+        Parameters
+        ----------
+        bridge : str
+            Class of the widgets by which its script asks for other choices.
+        """
+        data = self._data([self.explored.first()]) | {"bridge": bridge}
+        text = json.dumps(data).replace("<", "\\u003c")
+        style, script = _parts()
+        return (
+            '<div class="medcal-explore"><p><i>A panel to explore these answers stands here: '
+            "run this cell in JupyterLab (<code>make lab</code>).</i></p>"
+            f'<script type="application/json">{text}</script></div>'
+            f'<style>{style}</style><script type="module">{script}</script>'
+        )
+
+
+def _key(choice: Choice) -> str:
+    """A choice as JavaScript writes it."""
+    return json.dumps(choice, ensure_ascii=False, separators=(",", ":"))
+
+
+@cache
+def _parts() -> tuple[str, str]:
+    """Style and script of the panel."""
+    style, script = (path.read_text(encoding="utf-8") for path in (_STYLE, _SCRIPT))
+    return style, script
+
+
+def explore(answers: pd.DataFrame, *, images: str | os.PathLike | None = None) -> Panel:
+    """Return a panel to explore graded answers with; JupyterLab shows it.
+
+    Model, method, map and subgroup are chosen; threshold, allowed risk, checks per missed error
+    and the share of right answers are moved. It shows calibration before and after the map, risk
+    and coverage with what is certified, what passes and what of it is wrong, and the ten surest
+    errors; its button copies the cell that draws the same from public functions.
+
+    It is for looking: a threshold, map or subgroup that was chosen by looking is certified anew
+    (:mod:`medcal_nb.certify`). The certificate shown is of the confidences before any map, for a
+    map has seen the grades.
+
+    Parameters
+    ----------
+    answers : pandas.DataFrame
+        Of :func:`medcal_nb.answers.load_answers`, or any table with columns confidence (in
+        [0, 1]) and correct (1 right, 0 wrong). Answers without a grade are left out, those
+        without a confidence count as checked. Subgroups are columns of 2 to 20 values.
+    images : path, optional
+        Folder that paths in a column ``image`` are of; without it no image is shown.
+
+    Raises
+    ------
+    MedcalError
+        If a column is lacking, or no answer has both a confidence and a grade.
+
+    Examples
+    --------
+    >>> from medcal_nb.measure import example_answers
+    >>> panel = explore(example_answers())
+    >>> choice = panel.explored.first()._replace(map="platt")
+    >>> panel.explored.part(choice)["after"]["scores"]["accuracy"]
+    0.645
+    """
+    return Panel(answers, images)
+
+
+def write_page(
+    answers: pd.DataFrame,
+    to: str | os.PathLike,
+    *,
+    columns: Sequence[str] | None = None,
+    images: str | os.PathLike | None = None,
+    load: str = "",
+    sources: Sequence[str | os.PathLike] = (),
+    force: bool = False,
+    progress: Callable[[Sequence[Choice]], Iterable[Choice]] = iter,
+) -> str:
+    """Write the panel of `explore` as one page that needs no kernel and asks no host.
+
+    Parameters
+    ----------
+    answers : pandas.DataFrame
+        As of `explore`. Questions, replies and ids of the surest errors are on the page.
+    to : path
+        The page, ``.html``.
+    columns : sequence of str, optional
+        Columns of the subgroups; if None all of 2 to 20 values, unless that is more than 1,000
+        choices.
+    images : path, optional
+        Folder of the images; only then images are on the page, which can be sent to others.
+    load : str
+        Arguments of `load_answers` in the cell to copy, as Python writes them.
+    sources : sequence of path
+        Files that are never replaced.
+    force : bool
+        Replace a file that is there.
+    progress : callable
+        Wraps the list of choices while they are computed.
+
+    Returns
+    -------
+    str
+        What the page holds.
+
+    Raises
+    ------
+    MedcalError
+        As of `explore`; if a column is none of subgroups, or the page cannot be written.
+    """
+    panel = Panel(answers, images)
+    known = [name for name, _ in panel.explored.controls()["columns"]]
+    for name in columns or ():
+        check_known(name, known, "column of 2 to 20 values")
+    choices = [*panel.explored.choices(known if columns is None else [*columns])]
+    note = ""
+    if columns is None and len(choices) > MOST_CHOICES:
+        note = f"; without subgroups, {len(choices):,} choices: name columns"
+        choices = [*panel.explored.choices([])]
+    with new_file(to, sources=sources, force=force) as part:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # said on the panel
+            data = panel._data(progress(choices), load)
+        names = {choice.column for choice in choices}
+        controls = data["controls"]
+        controls["columns"] = [one for one in controls["columns"] if one[0] in names]
+        text = page_text(
+            data, body=_FOLDER / "explore.html", scripts=[_SCRIPT], styles=[_STYLE]
+        )
+        part.write_text(text, encoding="utf-8")
+    return f"{len(choices):,} choices of {len(panel.explored.answers):,} graded answers{note}"

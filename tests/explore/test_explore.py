@@ -1,0 +1,144 @@
+"""The panel's numbers are the package's; what it copies draws the same; odd tables are answered."""
+
+import json
+import re
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from medcal_nb import correct, measure
+from medcal_nb.cli import main
+from medcal_nb.errors import MedcalError
+from medcal_nb.explore import Panel, explore, write_page
+from medcal_nb.explore.parts import DELTA, RISKS, Choice, Explored
+
+
+@pytest.fixture(scope="module")
+def answers():
+    """Two models, two methods; images with several answers; some without confidence or grade."""
+    table = measure.example_answers(240).reset_index(drop=True)
+    table["modality"] = np.resize(["ct", "mri", "ct"], len(table))
+    table["image_id"] = "i" + (table.index // 2 % 97).astype(str)
+    table["question"] = "what is <b>it</b>?"
+    table.loc[table.index[::31], "confidence"] = np.nan
+    table["correct"] = table["correct"].astype(object)
+    table.loc[table.index[::53], "correct"] = None
+    return table
+
+
+def test_a_part_is_what_the_public_functions_give(answers):
+    explored = Explored(answers)
+    first = explored.first()
+    choice = first._replace(map="isotonic", column="modality", value="ct")
+    part = explored.part(choice)
+    own = (answers["model"] == first.model) & (answers["strategy"] == first.strategy)
+    graded = answers[own & answers["correct"].notna()]
+    graded = graded.assign(correct=graded["correct"].astype(float))
+    graded["confidence"] = graded["confidence"].round(6)
+    rng = np.random.default_rng(0)
+    both = correct.before_and_after(graded, method="isotonic", rng=rng)
+    both = both[both["modality"] == "ct"].round(
+        {"confidence": 6}
+    )  # as a page holds them
+    before, after = (both[both["labels"] == name] for name in ("raw", "target"))
+    assert part["n"] == len(before)
+    for name, rows in (("before", before), ("after", after)):
+        stated = rows.dropna(subset="confidence")
+        pair = stated["confidence"], stated["correct"]
+        images = measure.image_labels(stated)
+        scores = part[name]["scores"]
+        assert scores["brier"] == pytest.approx(measure.brier_score(*pair), abs=1e-6)
+        assert scores["auroc"] == pytest.approx(measure.auroc(*pair), abs=1e-6)
+        ece = measure.ece_interval(*pair, groups=images)
+        ends = [scores[f"ece{end}"] for end in ("_low", "", "_high")]
+        assert ends == pytest.approx([ece.low, ece.estimate, ece.high], abs=1e-5)
+    assert len(part["steps"]) > 5
+    for threshold, n, wrong, low, high in part["steps"]:
+        row = measure.deferral_table(after, threshold=threshold).iloc[0]
+        counts = [row["n_retained"], row["n_wrong"]]
+        assert [n, wrong] == counts
+        assert [low, high] == pytest.approx([row["risk_low"], row["risk_high"]])
+    stated = before.dropna(subset="confidence")
+    for risk, found in zip(RISKS, part["certified"], strict=True):
+        threshold, coverage = measure.selective_threshold(
+            stated["confidence"],
+            stated["correct"],
+            target=risk,
+            delta=DELTA,
+            groups=measure.image_labels(stated),
+        )
+        share = coverage * len(stated) / len(before)
+        assert (found is None) == (coverage == 0)
+        if found:
+            assert found == pytest.approx([threshold, share], abs=1e-6)
+    surest = measure.surest_errors(after)
+    shown = [error["confidence"] for error in part["errors"]]
+    assert shown == pytest.approx(surest["confidence"].tolist(), abs=1e-6)
+
+
+N = 40
+PLAIN = {"confidence": np.tile([0.5, 0.9], N // 2), "correct": np.resize([1, 0, 0], N)}
+
+
+@pytest.mark.parametrize(
+    ("columns", "words"),
+    [
+        ({}, ""),
+        ({"correct": 1}, ""),
+        ({"confidence": 0.7}, ""),
+        ({"model": None, "image_id": "one"}, "No map: fewer than 5 images."),
+        ({"group": [["a", "b"], ["c"]] * (N // 2)}, ""),
+        ({"model": 7, "site": np.resize([1, 2, 3], N)}, ""),
+    ],
+)
+def test_any_table_of_answers_is_shown(columns, words):
+    panel = explore(pd.DataFrame(PLAIN | columns))
+    first = panel.explored.first()
+    part = panel.explored.part(first._replace(map="platt"))
+    assert words in part["note"]
+    json.dumps(part, allow_nan=False)
+    controls = panel.explored.controls()
+    for column in ("group", "site"):
+        assert (column in controls["values"]) == (column in columns)
+        if column in columns:
+            value, _ = controls["values"][column][0]
+            assert panel.explored.part(Choice(*first[:3], column, value))["n"] < N
+
+
+def test_what_cannot_be_shown_is_said(answers, tmp_path):
+    with pytest.raises(MedcalError, match="confidence"):
+        explore(pd.DataFrame({"correct": [1]}))
+    with pytest.raises(MedcalError, match="no answer has both"):
+        explore(pd.DataFrame({"confidence": [0.5], "correct": [None]}))
+    with pytest.raises(MedcalError, match="modality"):
+        write_page(answers, tmp_path / "a.html", columns=["modalty"])
+
+
+def test_no_name_of_a_table_becomes_markup(answers):
+    html = Panel(answers.assign(model="</script><b>x")).html("bridge")
+    assert "<b>" not in html
+    (text,) = re.findall(r'(?s)<script type="application/json">(.*?)</script>', html)
+    data = json.loads(text)
+    assert list(data["parts"]) == [json.dumps(data["first"], separators=(",", ":"))]
+    assert data["first"][0] == "</script><b>x"
+
+
+def test_the_command_writes_a_page_and_its_images_only_if_asked(
+    tmp_path, monkeypatch, capsys
+):
+    from PIL import Image
+
+    monkeypatch.chdir(tmp_path)
+    Image.new("RGB", (400, 300), "red").save("scan.png")
+    table = pd.DataFrame(PLAIN | {"image": "scan.png", "item_id": range(N)})
+    table.to_csv("answers.csv", index=False)
+    for more, has_image in (([], False), (["--images", "."], True)):
+        argv = ["medcal", "explore", "answers.csv", "--to", "page.html", "--force"]
+        monkeypatch.setattr("sys.argv", [*argv, *more])
+        with pytest.raises(SystemExit) as end:
+            main()
+        assert end.value.code in (0, None), capsys.readouterr().err
+        page = (tmp_path / "page.html").read_text("utf-8")
+        assert ("data:image/png" in page) == has_image
+    assert "wrote page.html: 4 choices of 40 graded answers" in capsys.readouterr().out

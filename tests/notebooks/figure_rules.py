@@ -85,7 +85,9 @@ def _key(spec: dict, drawn: list[dict], table: pd.DataFrame) -> list[str]:
     wanted -= {*spec["key"], *beside}
     lines = [f"not in the key: {name}" for name in sorted(wanted)]
     has_bars = any(part["bars"] for part in drawn)
-    if has_bars and not any(INTERVAL in name for name in spec["key"]):
+    # of draws, say, a figure names what its bars hold
+    bar = spec["names"].get(INTERVAL, INTERVAL)
+    if has_bars and not any(bar in name for name in spec["key"]):
         lines.append("no key says what a bar is")
     return lines
 
@@ -140,8 +142,10 @@ def _number(spec: dict, drawn: list[dict], table: pd.DataFrame) -> list[str]:
     known = set()
     for name in columns:
         known |= {*table[name].dropna()}
-        if "model" in table:  # of a model's values, all its answers
-            known |= {*table.groupby("model")[name].sum()}
+        # of the values of a model or stage, or of all, the answers together
+        known.add(table[name].sum())
+        for of in {"model", "stage"} & {*table}:
+            known |= {*table.groupby(of)[name].sum()}
     wrong = []
     for ends in said:
         numbers = [int(end.replace(",", "")) for end in ends if end]

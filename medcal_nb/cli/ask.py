@@ -53,7 +53,7 @@ About = Annotated[
     Path | None,
     Option(
         metavar="FILE",
-        help="Ask about the answers of other models in this log or table: is each right?",
+        help="Ask about the answers of other models in this log or table, whether each is right.",
     ),
 ]
 Methods = Annotated[

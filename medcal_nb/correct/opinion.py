@@ -168,11 +168,11 @@ def second_opinion_table(
 
         - model, opinion, n, accuracy
         - auroc, auroc_low, auroc_high
-        - auroc_gain, with _low, _high: minus that of `beside`, paired by image (DeLong)
+        - auroc_gain, auroc_gain_low, auroc_gain_high: minus that of `beside`, paired by image (DeLong)
         - auroc_within: by pairs of a right and a wrong answer of one stratum (with `within`)
         - coverage: the largest share of the most confident answers of which at most `risk` are
           wrong, ties passing together
-        - coverage_gain, with _low, _high: minus that of `beside`, resampled by image
+        - coverage_gain, coverage_gain_low, coverage_gain_high: minus that of `beside`, resampled by image
 
     Examples
     --------

@@ -140,6 +140,8 @@ def deferral_table(
         - checking_all: 1
         - checking_none: with _low, _high
         - saving: of deferring, as of `expected_cost_table`, with _low, _high
+        - net_benefit, net_benefit_low, net_benefit_high, net_benefit_all: as of
+          `expected_cost_table`
 
     Raises
     ------

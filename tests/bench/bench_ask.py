@@ -144,7 +144,7 @@ def agreement(ours, theirs):
             a, b = ([*one[call].probabilities.values()] for one in (ours, theirs))
             counts["labels"] += 1
             counts["labels_close"] += np.allclose(a, b, atol=1e-3, rtol=0)
-        elif not call.seed:
+        elif isinstance(call, Generate) and not call.seed:
             counts["greedy"] += 1
             counts["greedy_equal"] += ours[call].text == theirs[call].text
     return counts

@@ -168,11 +168,13 @@ def second_opinion_table(
 
         - model, opinion, n, accuracy
         - auroc, auroc_low, auroc_high
-        - auroc_gain, auroc_gain_low, auroc_gain_high: minus that of `beside`, paired by image (DeLong)
+        - auroc_gain, auroc_gain_low, auroc_gain_high: minus that of `beside`, paired by image
+          (DeLong)
         - auroc_within: by pairs of a right and a wrong answer of one stratum (with `within`)
         - coverage: the largest share of the most confident answers of which at most `risk` are
           wrong, ties passing together
-        - coverage_gain, coverage_gain_low, coverage_gain_high: minus that of `beside`, resampled by image
+        - coverage_gain, coverage_gain_low, coverage_gain_high: minus that of `beside`, resampled
+          by image
 
     Examples
     --------
@@ -180,7 +182,7 @@ def second_opinion_table(
     >>> one = example_answers(600, strategies=["verbalized"]).assign(model="one")
     >>> two = example_answers(600, strategies=["p_true"]).assign(model="two")
     >>> both = second_opinion(one, two, rng=np.random.default_rng(0))
-    >>> table = second_opinion_table(both, ci=Bootstrap(n=100))
+    >>> table = second_opinion_table(both, within=["n_others"], ci=Bootstrap(n=100))
     >>> table.loc[table["opinion"] == "own methods", "auroc_gain"].item()
     0.0
     """

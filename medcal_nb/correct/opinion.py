@@ -103,7 +103,6 @@ def second_opinion(
     ['best method', 'own methods', 'with others', 'mean, no labels']
     """
     check_choice(about, "about", ABOUT)
-    others = others.assign(dataset=others["dataset"].astype(object))
     parts = []
     for key, rows in parts_by(answers.dropna(subset="correct"), ["model"]):
         own = rows.pivot(index=_ITEM, columns="strategy", values="confidence")
@@ -122,15 +121,20 @@ def second_opinion(
             continue
         images = image_labels(items.reset_index())
         fold = assign_folds(images, N_FOLDS, rng=rng)
-        combined = _combined(own, views, items["correct"].to_numpy(float), fold, ridge)
-        if about == "answer":
-            combined["mean, no labels"] = own.join(views).mean(axis=1)
+        y = items["correct"].to_numpy(float)
+        numbers = own.join(views)
+        combined = {
+            "best method": _best_method(own, y, fold),
+            "own methods": _cross_fitted(_features(own), y, fold, ridge),
+            "with others": _cross_fitted(_features(own, views), y, fold, ridge),
+            "mean, no labels": numbers.mean(axis=1).to_numpy(float)
+            if about == "answer"
+            else _standardised_mean(numbers),
+        }
         kept = items.reset_index().reindex(columns=[*_ITEM, "image_id", "correct"])
-        missing = own.join(views).isna().to_numpy().mean()
+        missing = numbers.isna().to_numpy().mean()
         for opinion in OPINIONS:
-            part = kept.assign(
-                opinion=opinion, confidence=np.asarray(combined[opinion])
-            )
+            part = kept.assign(opinion=opinion, confidence=combined[opinion])
             parts.append(part.assign(**key, n_others=views.shape[1], missing=missing))
     if not parts:
         return pd.DataFrame(columns=[*_ITEM, *_COLUMNS])
@@ -328,29 +332,23 @@ def _flat(wide: pd.DataFrame) -> pd.DataFrame:
     return wide.set_axis([" ".join(map(str, names)) for names in wide], axis=1)
 
 
-def _combined(
-    own: pd.DataFrame, views: pd.DataFrame, y: Features, fold: NDArray, ridge: float
-) -> dict[str, Features]:
-    """By opinion: confidences (n,), fitted on the other folds."""
-    methods = _features(own)
-    all_of_them = np.hstack([methods, _features(views)])
-    log_odds = logit(own.join(views), CLIP)
+def _standardised_mean(numbers: pd.DataFrame) -> Features:
+    """(n,) mean of standardised log-odds, those that are missing aside, between 0 and 1."""
+    log_odds = logit(numbers, CLIP)
     spread = np.nanstd(log_odds, axis=0)
     z = (log_odds - np.nanmean(log_odds, axis=0)) / np.where(spread > 0, spread, 1)
-    return {
-        "best method": _best_method(own, y, fold),
-        "own methods": _cross_fitted(methods, y, fold, ridge),
-        "with others": _cross_fitted(all_of_them, y, fold, ridge),
-        "mean, no labels": expit(np.nanmean(z, axis=1)),
-    }
+    return np.asarray(expit(np.nanmean(z, axis=1)), float)
 
 
-def _features(numbers: pd.DataFrame) -> Features:
-    """(n, d) log-odds, 0 where missing, and a column of each that misses some."""
-    is_missing = numbers.isna().to_numpy()
-    log_odds = np.where(is_missing, 0.0, logit(numbers.fillna(0.5), CLIP))
-    some = is_missing.any(axis=0)
-    return np.hstack([log_odds, is_missing[:, some].astype(float)])
+def _features(*tables: pd.DataFrame) -> Features:
+    """(n, d) log-odds of each table, 0 where missing, and a column of each that misses some."""
+    parts = []
+    for numbers in tables:
+        is_missing = numbers.isna().to_numpy()
+        log_odds = np.where(is_missing, 0.0, logit(numbers.fillna(0.5), CLIP))
+        some = is_missing.any(axis=0)
+        parts += [log_odds, is_missing[:, some].astype(float)]
+    return np.hstack(parts)
 
 
 def _cross_fitted(

@@ -150,9 +150,11 @@ class Output:
         from IPython.display import HTML, display
         from matplotlib import pyplot as plt
 
+        from medcal_nb.figure_spec import figure_spec
+
         caption = typeset(caption)
         table = self._add(name, table)
-        self.results["figures"][name] = _spec(fig)
+        self.results["figures"][name] = figure_spec(fig)
         path = self.folder / name
         about = {"Software": None, "Description": caption}
         fig.savefig(path.with_suffix(".png"), metadata=about)
@@ -196,21 +198,6 @@ class Output:
         results = self.results | {"tables": tables}
         text = json.dumps(results, indent=1, ensure_ascii=False)
         path.write_text(f"{text}\n", encoding="utf-8")
-
-
-def _spec(fig: Figure) -> dict[str, Any]:
-    """What a figure draws, as `plots` left it on the axes, and the words on it."""
-    panels = []
-    for ax in fig.axes:
-        panel = {"title": ax.get_title("left"), "x": ax.get_xlabel()}
-        panel |= {"y": ax.get_ylabel(), "drawn": vars(ax).get("drawn", [])}
-        panels.append(panel | {"texts": [text.get_text() for text in ax.texts]})
-    keys = [ax.get_legend() for ax in fig.axes]
-    key = []
-    for legend in [*fig.legends, *filter(None, keys)]:
-        key += [text.get_text() for text in legend.get_texts()]
-    names = vars(fig).get("names", {})
-    return {"title": fig.get_suptitle(), "key": key, "names": names, "panels": panels}
 
 
 def published(notebook: str, folder: str = "") -> dict[str, Any]:

@@ -26,7 +26,14 @@ _LIBRARIES = ("medcal-nb", "numpy", "pandas", "scipy", "matplotlib")
 #: Numbers of an SVG beyond two places, and ids made of a hash of such: clips, marks, pictures.
 _LONG = re.compile(r"-?\d+\.\d{3,}")
 _ID = re.compile(r"""(?<=["#])([a-z]+)[0-9a-f]{10}(?=[")])""")
+_HEADING = re.compile(r"(?m)^## .*$")
+_FOLDED = """<details><summary>Code</summary>
 
+{blocks}
+
+</details>"""
+# what papermill puts in where nothing else is set
+_NOTHING_SET = '# Parameters\nOUT = ""'
 
 #: What a page shows of what brings a script along.
 INTERACTIVE = "Interactive: it stands here when this cell is run in JupyterLab."
@@ -264,7 +271,7 @@ def settled_svg(text: str) -> str:
 
 
 def page_of(executed: Path, notebook: str) -> str:
-    """Return an executed notebook as a page without its code, and take local paths out of it.
+    """Return an executed notebook as a page, its code folded, and take local paths out of it.
 
     Parameters
     ----------
@@ -275,7 +282,8 @@ def page_of(executed: Path, notebook: str) -> str:
     Returns
     -------
     str
-        Markdown: texts, tables, what was printed, and figures by relative path.
+        Markdown: texts, tables, what was printed, and figures by relative path; at the end of
+        each section its code, folded, each cell with the value that it ends in.
     """
     import nbformat
     from nbconvert import MarkdownExporter
@@ -287,6 +295,7 @@ def page_of(executed: Path, notebook: str) -> str:
         if "injected-parameters" in tags:
             part.source = re.sub("(?m)^OUT = .*$", 'OUT = ""', part.source)
     nbformat.write(content, executed)
+    code = _code_by_section(content.cells)
     for cell in content.cells:
         outputs = map(_on_page, cell.get("outputs", ()))
         cell.outputs = [*filter(None, outputs)]
@@ -295,8 +304,33 @@ def page_of(executed: Path, notebook: str) -> str:
     page = re.sub(r"\]\((\d\d_\w+)\.ipynb", r"](\1.md", page)  # chapters beside it
     page = page.strip()
     page = re.sub(r"\n\s*\n\s*\n", "\n\n", page)
-    head = f"Executed [{executed.stem}]({notebook}), without its code."
-    return f"{head}\n\n{page}\n"
+    head = f"Executed [{executed.stem}]({notebook}), each section's code folded at its end."
+    parts = [head]
+    for part in re.split(r"(?m)^(?=## )", page):
+        parts.append(part.strip())
+        heading = _HEADING.match(part)
+        blocks = code[heading[0] if heading else ""]
+        if blocks:
+            parts.append(_FOLDED.format(blocks="\n\n".join(blocks)))
+    return "\n\n".join(parts) + "\n"
+
+
+def _code_by_section(cells: list[Any]) -> dict[str, list[str]]:
+    """Blocks of Markdown by the heading they stand under: code, and text that a cell ends in."""
+    code: dict[str, list[str]] = {"": []}
+    heading = ""
+    for cell in cells:
+        if cell.cell_type != "code":
+            for heading in _HEADING.findall(cell.source):
+                code[heading] = []
+        elif cell.source.strip() not in ("", _NOTHING_SET):
+            code[heading].append(f"```python\n{cell.source.strip()}\n```")
+            for output in cell.outputs:
+                data = output.get("data", {})
+                is_plain = data and data.keys() <= {"text/plain"}
+                if output["output_type"] == "execute_result" and is_plain:
+                    code[heading].append(f"```text\n{data['text/plain']}\n```")
+    return code
 
 
 def _on_page(output: Any) -> Any:

@@ -1,5 +1,6 @@
 """What text from outside means: answer and confidence of a reply, and whether it is right."""
 
+from medcal_nb.words.case import RULES, Grade
 from medcal_nb.words.confidence import (
     LIKELIHOOD,
     parse_confidence,
@@ -7,7 +8,7 @@ from medcal_nb.words.confidence import (
     parse_likelihood,
     scale_of,
 )
-from medcal_nb.words.grading import RULES, Grade, grade, grade_table, is_correct
+from medcal_nb.words.grading import grade, grade_table, is_correct
 from medcal_nb.words.key import NOTHING, answer_key, is_nothing
 from medcal_nb.words.measured import bench_sentence
 from medcal_nb.words.options import Options, option_letter, options_of

@@ -53,7 +53,7 @@ def test_a_model_s_name_runs_no_script(chromium, page, lab):
     expect(page.get_by_label("model", exact=True)).to_have_value(NAME)
     assert page.get_by_text(NAME).count() >= 5
     assert page.locator(".jp-OutputArea-output img").count() == 1
-    assert page.locator("[data-mime-type$='stderr']").count() == 0
+    assert page.locator("[data-mime-type$='stderr']").all_inner_texts() == []
     assert page.evaluate("window.PWN") is None
 
     page.keyboard.press("Control+s")

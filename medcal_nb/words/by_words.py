@@ -1,0 +1,283 @@
+"""Grades by numbers, species and words: what is the same, and what excludes what.
+
+Each rule takes an answer and a gold answer and says right, wrong, or that the two are open
+(`Grade.correct` is None); it is None where the rule says nothing.
+"""
+
+import re
+from collections.abc import Callable
+
+from medcal_nb.words.case import Case, Grade, unmarked
+from medcal_nb.words.claims import Claim, claim_of
+from medcal_nb.words.key import answer_key
+from medcal_nb.words.lists import FILE
+from medcal_nb.words.meaning import (
+    Content,
+    content_of,
+    content_words,
+    differ,
+    excluded_by,
+    meaning_of,
+    says_more,
+)
+from medcal_nb.words.numbers import codes, compared, quantities
+from medcal_nb.words.says import is_refusal
+from medcal_nb.words.species import species_compared
+
+#: Two answers are no choice; neither is "lymphoma cannot be excluded".
+_OPEN = re.compile(FILE["open"].replace("\n", ""), re.IGNORECASE)
+#: "yes, left": an answer to a question with "or".
+_SAID_YES = re.compile(r"^\W*(?:yes|ja|oui|sí|sì)\s*,\s*(?=\w)", re.I)
+#: Words for whatever may be found, and lists of findings.
+_ANYTHING = frozenset(answer_key(word) for word in FILE["lists"]["anything"].split())
+_FINDINGS = frozenset(("diagnosis", "tumour", "histology", "fracture_name"))
+#: A list of several: "1. Sarcoidosis 2. Tuberculosis".
+_NUMBERED = re.compile(r"^\s*1[.)]\s.*\s2[.)]\s", re.DOTALL)
+_BRACKETS = re.compile(r"\s*\([^()]*\)?")
+#: What is rejected for the answer: "a cyst, not an abscess", "rather than an abscess".
+_REJECTED = re.compile(
+    r"(?:,?\s+(?:rather than|more likely than|instead of)|,\s+(?:and\s+|but\s+)?not)\s+"
+    r"(?P<what>[^.;]+)$",
+    re.I,
+)
+#: "not an abscess but a cyst", "Not the right; the left"
+_INSTEAD = re.compile(
+    r"^\W*(?:(?:it|this)\s+is\s+)?(?:not|kein\w*|no|non|pas)\s[^,;.]*?(?:,?\s+(?:but|sondern|sino|mais|ma)(?:\s+rather)?|;)\s+",
+    re.I,
+)
+#: Reasons, and what a finding comes with, behind it.
+_BECAUSE = re.compile(
+    r"(?:,?\s+(?:because|since|given|due to|as (?:the|there|it|this|in))\b"
+    r"|,?\s+(?:i\.e\.|that is,|namely)).*$",
+    re.I | re.S,
+)
+_WITH = re.compile(r"\s+(?:with|and (?:maybe|possibly|perhaps))\s.*$", re.I | re.S)
+#: A capital letter by itself.
+_ONE_LETTER = re.compile(r"(?<![\w.-])[A-HJ-Z](?![\w.'-])")
+
+
+def by_words(case: Case, gold: str) -> Grade:
+    """Grade by numbers, species and words, in the first part of a reply that decides."""
+    wanted = unmarked(gold)
+    if is_refusal(case.places[0]):
+        return Grade(None, "no answer")
+    is_open = _OPEN.search(" ".join(case.places)) or _NUMBERED.search(case.places[-1])
+    for part in case.places:
+        graded = by_rules(part, wanted, case.question)
+        if graded and (not is_open or graded.rule in ("same words", "denied")):
+            return graded
+    if is_open and _NUMBERED.search(case.places[-1]):
+        return _of_a_list(case.places[-1], wanted)
+    for part in shorter_parts(case.places[-1]):
+        graded = by_rules(part, wanted, case.question)
+        if graded and not _OPEN.search(part):
+            return graded
+    rejected = _REJECTED.search(case.places[-1])
+    if rejected and _is_of(rejected["what"], wanted):
+        return Grade(False, "denied")
+    # a last sentence that says something else may be about something else
+    graded = (
+        by_rules(case.parts.last, wanted, case.question)
+        if case.parts.last and not _OPEN.search(" ".join(case.places))
+        else None
+    )
+    return graded if graded and graded.correct else Grade(None, "undecided")
+
+
+def shorter_parts(part: str) -> list[str]:
+    """A part without what stands beside its answer: brackets, what is rejected, reasons."""
+    shorter = []
+    for pattern in (_BRACKETS, _REJECTED, _INSTEAD, _BECAUSE, _WITH):
+        text = pattern.sub("", part)
+        if text != part and re.search(r"\w", text):
+            shorter.append(text)
+        part = text
+    return shorter
+
+
+def _is_of(text: str, gold: str) -> bool:
+    """Whether a text means the gold answer, or the last word of it."""
+    meanings = [
+        meaning_of(" ".join(claim_of(answer_key(one)).words)) for one in (text, gold)
+    ]
+    return bool(meanings[0]) and (
+        meanings[0] == meanings[1] or meanings[1].endswith(" " + meanings[0])
+    )
+
+
+def _of_a_list(text: str, gold: str) -> Grade:
+    """Grade "1. Effusion 2. Fracture" for "effusion, fracture"."""
+    lines = re.split(r"(?:^|\s)\d[.)]\s", text)
+    same = by_same(", ".join(line.strip() for line in lines if line.strip()), gold)
+    return same if same and len(_members(gold)) > 1 else Grade(None, "undecided")
+
+
+def by_rules(part: str, gold: str, question: str = "") -> Grade | None:
+    """What the first rule says that decides; None where none does."""
+    text = _SAID_YES.sub("", unmarked(part))
+    grades = [rule(text, gold) for rule in _OF_WORDS]
+    first = next((graded for graded in grades if graded), None)
+    if first is None and question:
+        return by_lists(text, gold, question)
+    return first if first and first.correct is not None else None
+
+
+def by_same(text: str, gold: str) -> Grade | None:
+    """The same words, in whatever order where both are lists."""
+    key = answer_key(text)
+    wanted = answer_key(gold)
+    if key == wanted:
+        return Grade(True, "same words")
+    if meaning_of(key) == meaning_of(wanted):
+        return Grade(True, "same meaning")
+    if gold.startswith(("[", "{")):
+        return None
+    # "cancer of the lung" is "lung cancer"
+    words = [content_words(meaning_of(one)) for one in (key, wanted)]
+    if "of" in f"{key} {wanted}".split() and words[0] == words[1]:
+        return Grade(True, "same meaning")
+    lists = [_members(one) for one in (text, gold)]
+    is_same = len(lists[1]) > 1 and lists[0] == lists[1]
+    return Grade(True, "same meaning") if is_same else None
+
+
+def _members(text: str) -> frozenset[str]:
+    """The meanings of what a list names."""
+    parts = re.split(r",\s|;|\n|\band\b|\bund\b|\bet\b|&", text)
+    return frozenset(meaning_of(answer_key(part)) for part in parts if answer_key(part))
+
+
+def _by_number(text: str, gold: str) -> Grade | None:
+    """Grade by numbers, where the gold answer holds any."""
+    if differ(
+        content_of(meaning_of(answer_key(text))),
+        content_of(meaning_of(answer_key(gold))),
+    ):
+        return None  # "HER2 negative" for "HER2 positive"
+    if named := codes(gold):
+        answered = codes(text)
+        if answered == named:
+            return Grade(True, "number")
+        if {one.rstrip("abcdef") for one in answered} == named:
+            return Grade(None, "undecided")  # "T3b" for "T3"
+        is_other = answered and not answered & named and len(answered) == len(named)
+        return Grade(False, "number") if is_other else Grade(None, "undecided")
+    if not quantities(gold):
+        return None
+    is_same = compared(text, gold)
+    if answer_key(text).split()[:1] == ["no"] or is_same is None:
+        return Grade(None, "undecided")
+    words = re.findall(r"[^\W\d_]{3,}", gold)
+    if (
+        is_same
+        and len(words) > 2
+        and not {*answer_key(gold).split()} <= {*answer_key(text).split()}
+    ):
+        return Grade(None, "undecided")  # a sentence with a number in it
+    return Grade(is_same, "number")
+
+
+def _by_class(text: str, gold: str) -> Grade | None:
+    """Grade by the one letter that both hold: "hepatitis B", "Kerley A lines", "type B"."""
+    letters = [frozenset(_ONE_LETTER.findall(one)) for one in (text, gold)]
+    if len(letters[0]) != 1 or len(letters[1]) != 1:
+        return None
+    words = [_words_beside(one) for one in (text, gold)]
+    if not (words[0] <= words[1] or words[0] >= words[1]):
+        return None
+    if letters[0] == letters[1]:
+        return Grade(True, "same meaning") if words[0] >= words[1] else None
+    return Grade(False, "another of a list")
+
+
+def _words_beside(text: str) -> frozenset[str]:
+    """The words beside a letter, but for those that say that it is one."""
+    words = {*answer_key(_ONE_LETTER.sub(" ", text)).split()}
+    return frozenset(
+        words - {"type", "class", "it", "is", "deficiency", "category", "group"}
+    )
+
+
+def _by_nothing(text: str, gold: str) -> Grade | None:
+    """Grade where the gold answer, or the answer, says that nothing is there or all is well."""
+    claims = [claim_of(answer_key(one)) for one in (text, gold)]
+    contents = [content_of(meaning_of(" ".join(one.words))) for one in claims]
+    nothing = [_is_nothing(*one) for one in zip(claims, contents, strict=True)]
+    if nothing[0] and nothing[1]:
+        return Grade(True, "same meaning")
+    finding = int(nothing[0])  # the place of the one that is something
+    others = {*contents[finding].members} & _FINDINGS
+    is_pure = not contents[0].others and not contents[1].others
+    is_none = any(nothing) or answer_key(gold) == "none"
+    if is_none and others and is_pure and not claims[finding].denials:
+        return Grade(False, "another of a list")
+    return None
+
+
+def _is_nothing(claim: Claim, content: Content) -> bool:
+    """Whether an answer says that nothing is there, or that all is well."""
+    is_well = content.members.get("sign") == {"normal"} and not claim.denials
+    is_none = (
+        claim.denials == 1
+        and bool(claim.words)
+        and not content.members
+        and content.others <= _ANYTHING
+    )
+    return (is_well or is_none) and not content.others - _ANYTHING
+
+
+def _by_species(text: str, gold: str) -> Grade | None:
+    """Grade by names of organisms, "E. coli" or whole."""
+    is_same = species_compared(text, gold)
+    if is_same is None:
+        return None
+    return Grade(is_same, "same meaning" if is_same else "another of a list")
+
+
+def by_claim(text: str, gold: str) -> Grade | None:
+    """Grade by what both affirm or deny."""
+    claims = [claim_of(answer_key(one)) for one in (text, gold)]
+    if max(one.denials for one in claims) > 1:
+        return Grade(None, "undecided")
+    meanings = [meaning_of(" ".join(one.words)) for one in claims]
+    answer, wanted = claims
+    if wanted.words and (meanings[0] == meanings[1] or answer.words == wanted.words):
+        is_same = answer.denials == wanted.denials
+        rule = "same words" if answer.words == wanted.words else "same meaning"
+        return Grade(is_same, rule if is_same else "denied")
+    # "no pneumothorax" for "tension pneumothorax"
+    is_head = meanings[0] and meanings[1].endswith(f" {meanings[0]}")
+    if is_head and answer.denials > wanted.denials:
+        return Grade(False, "denied")
+    if answer.denials or wanted.denials:
+        return Grade(None, "undecided")
+    return None
+
+
+def by_lists(text: str, gold: str, question: str = "") -> Grade | None:
+    """Grade by lists whose members exclude one another, and by details.
+
+    Words of the question say nothing new.
+    """
+    meanings = [
+        meaning_of(" ".join(claim_of(answer_key(one)).words)) for one in (text, gold)
+    ]
+    asked = content_of(meaning_of(answer_key(question), is_whole=False)).others
+    if says_more(meanings[0], meanings[1], asked):
+        return Grade(True, "same meaning")
+    contents = [content_of(meaning) for meaning in meanings]
+    contents = [one._replace(others=one.others - asked) for one in contents]
+    if excluded_by(*contents):
+        return Grade(False, "another of a list")
+    return None
+
+
+_OF_WORDS: tuple[Callable[[str, str], Grade | None], ...] = (
+    by_same,
+    _by_number,
+    _by_nothing,
+    _by_species,
+    _by_class,
+    by_claim,
+    by_lists,
+)

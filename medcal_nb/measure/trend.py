@@ -66,7 +66,13 @@ def group_means(
     """
     columns = [group] if kind is None else [kind, group]
     graded = graded.dropna(subset=[value, "correct", *columns])
-    graded = _numbered(graded)
+    return _group_means(_numbered(graded), value, columns, level)
+
+
+def _group_means(
+    graded: pd.DataFrame, value: str, columns: list[str], level: float = 0.95
+) -> pd.DataFrame:
+    """As `group_means`, by any columns, of answers with numbered images and nothing missing."""
     by_group = graded.groupby(columns, sort=True, observed=True)
     code = by_group.ngroup().to_numpy()
     n = np.bincount(code)
@@ -217,12 +223,16 @@ def accuracy_trend_table(
             ranges[f"{name}_min"] = means[column].min()
             ranges[f"{name}_max"] = means[column].max()
         for column in levels:
-            alone = pd.DataFrame(
-                trend(_means(one, value, keys, least), value, level)
-                for _, one in parts_by(part, column)
+            alone = _means(part, value, [column, *keys], least)
+            slopes = pd.Series(
+                [
+                    trend(one, value, level)["accuracy_slope"]
+                    for _, one in parts_by(alone, column)
+                ],
+                dtype=float,
             )
             for name in ("min", "median", "max"):
-                ranges[f"slope_{name}"] = alone["accuracy_slope"].agg(name)
+                ranges[f"slope_{name}"] = slopes.agg(name)
             levelled = _levelled(part.merge(means[keys]), value, column)
             means = _means(levelled, value, keys, least)
         rows.append(key | row | trend(means, value, level) | ranges)
@@ -236,11 +246,12 @@ def _numbered(graded: pd.DataFrame) -> pd.DataFrame:
     return graded.assign(**{IMAGE: pd.factorize(image_labels(graded))[0]})
 
 
-def _means(part: pd.DataFrame, value: str, keys: list[str], least: int) -> pd.DataFrame:
+def _means(
+    part: pd.DataFrame, value: str, columns: list[str], least: int
+) -> pd.DataFrame:
     """Means of the groups that have enough images: for `trend`."""
-    *kinds, group = keys
-    means = group_means(part, value, group, kind=kinds[0] if kinds else None)
-    by_group = part.groupby(keys, observed=True)[["compared", "shift"]].mean()
+    means = _group_means(part, value, columns)
+    by_group = part.groupby(columns, observed=True)[["compared", "shift"]].mean()
     means = means.assign(**by_group.reset_index(drop=True))
     return means[means["n_images"] >= least]
 

@@ -404,7 +404,7 @@ def calibration(
         values = table[["confidence", "accuracy"]].fillna(0)
         mean, accuracy = np.average(values, 0, table["n"])
         grey: dict[str, Any] = {"color": GREY, "lw": 3, "alpha": 0.5}
-        ax.vlines(mean, accuracy, mean, label="overconfidence", **grey)
+        ax.vlines(mean, accuracy, mean, label="overconfidence (points)", **grey)
         text = f"{100 * (mean - accuracy):+.0f} points".replace("-", "−")
     ax.text(0.02, 0.98, text, va="top", transform=ax.transAxes, fontsize=7)
     ticks = np.linspace(0, 1, 6)

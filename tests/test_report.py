@@ -90,6 +90,8 @@ def test_the_order_of_rows_and_the_name_of_a_file_move_no_number(tmp_path):
             page = write_report(file, tmp_path / f"{name}-{seed}", ci=Bootstrap(n=200))
             text = (page.parent / "report.json").read_text("utf-8")
             numbers.append(json.loads(text)["tables"])
+            if name == "numbered":
+                numbers[-1].pop("surest")  # which names rows by their place
         assert numbers[0] == numbers[1], name
         assert pd.DataFrame(numbers[0]["certified"])["certified"].between(0.01, 1).any()
 

@@ -201,6 +201,7 @@ def _write(folder: Path, report: Judged, sections: dict[str, Section]) -> None:
             with mpl.style.context(STYLE):  # what is saved follows it, too
                 for ending in (".png", ".svg", ".pdf"):
                     section.figure.savefig(path.with_suffix(ending), transparent=True)
+                    section.figure.set_layout_engine("none")  # it is laid out once
             pictures[name] = base64.b64encode(path.read_bytes()).decode()
         table = section.table
         if table is None:

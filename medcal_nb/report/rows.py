@@ -20,7 +20,7 @@ from medcal_nb.reader.page import picture
 #: Longest side of an image on the page, in pixels.
 LARGEST = 192
 #: What a row of the surest errors shows.
-SHOWN = ("model", "question", "answer", "gold", "confidence", "dataset", "item_id")
+SHOWN = ("model", "question", "answer", "gold", "confidence", "item_id")
 _BOX = {"boxstyle": "square,pad=0.5", "facecolor": "white", "edgecolor": plots.GREY}
 _ARROW = {"arrowstyle": "->", "color": plots.GREY}
 
@@ -102,7 +102,8 @@ def surest(
     NotEnough
         If no answer with a confidence is wrong.
     """
-    errors = measure.surest_errors(answers)
+    # equal confidences in the order of their questions, not of the file
+    errors = measure.surest_errors(answers.sort_values(["item_id", "model"]))
     if errors.empty:
         raise NotEnough("No answer with a confidence is wrong")
     pictures = []

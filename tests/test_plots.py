@@ -254,8 +254,8 @@ def test_a_column_that_a_table_lacks_is_named_with_the_nearest():
     table = pd.DataFrame({"model": ["a"], "gap": [0.1], "n": [9]})
     with pytest.raises(MedcalError, match="no column 'modle'; did you mean 'model'"):
         plots.forest(table, "gap", label="model", hue="modle")
-    with pytest.raises(MedcalError, match="no column 'gpa'; did you mean 'gap'"):
-        plots.lines(table, "n", "gpa")
+    with pytest.raises(MedcalError, match="no column 'gapp'; did you mean 'gap'"):
+        plots.lines(table, "n", "gapp")
     with pytest.raises(MedcalError, match="no column 'confidence'"):
         plots.calibration(table)  # answers, not their `value_table`
     plt.close("all")

@@ -8,6 +8,7 @@ import json
 import platform
 import re
 import sys
+import time
 import warnings
 from base64 import b64encode
 from importlib.metadata import version
@@ -44,7 +45,7 @@ class Output:
     """Where a notebook writes: figures as PNG, SVG and CSV, its results as one JSON file.
 
     The first three findings are shown where the output was made, at the top of the notebook, once
-    it is closed.
+    it is closed; until then what runs, and for how long the notebook has.
 
     Parameters
     ----------
@@ -89,6 +90,7 @@ class Output:
 
     def __init__(self, notebook: str, folder: str = "", **parameters: Any) -> None:
         # `report` and `score` show tables, and need no figures of it
+        from IPython import get_ipython
         from matplotlib import pyplot as plt
 
         self.notebook = notebook
@@ -112,6 +114,10 @@ class Output:
         warnings.showwarning = _note
         waiting = ["Findings stand here when the notebook has run."]
         _say(waiting, display_id=f"findings-{notebook}")
+        self._started = time.monotonic()
+        self._notebook = get_ipython()
+        if self._notebook is not None:
+            self._notebook.events.register("pre_run_cell", self._say_what_runs)
 
     def finding(self, text: str, table: pd.DataFrame | None = None) -> None:
         """Show a sentence, the numbers that it rests on below it, and add both to the results.
@@ -195,6 +201,9 @@ class Output:
 
     def close(self) -> None:
         """Write ``results/<notebook>.json``, and show the first findings at the top."""
+        if self._notebook is not None:
+            self._notebook.events.unregister("pre_run_cell", self._say_what_runs)
+            self._notebook = None
         leading = self.findings[: self.on_top]
         _say(leading, display_id=f"findings-{self.notebook}", update=True)
         tables = {}
@@ -207,6 +216,13 @@ class Output:
         results = self.results | {"tables": tables}
         text = json.dumps(results, indent=1, ensure_ascii=False)
         path.write_text(f"{text}\n", encoding="utf-8")
+
+    def _say_what_runs(self, info: Any) -> None:
+        """Show in the place of the findings which cell runs, by its first line, and how long."""
+        first = info.raw_cell.strip().partition("\n")[0]
+        minutes, seconds = divmod(int(time.monotonic() - self._started), 60)
+        text = f"Running, {minutes} min {seconds} s so far. Now: {first}"
+        _say([text], display_id=f"findings-{self.notebook}", update=True)
 
 
 def published(notebook: str, folder: str = "") -> dict[str, Any]:

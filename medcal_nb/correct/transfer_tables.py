@@ -104,7 +104,7 @@ def cost_table(
         One row per model, strategy and map:
 
         - model, strategy, method
-        - n, n_images: answers and images of the target
+        - n, n_images: answers with a confidence, and images, of the target
         - cost: Brier score transferred minus refitted (cross-fitted), with _low, _high
 
     Raises
@@ -125,6 +125,7 @@ def cost_table(
     for method in methods:
         rng = np.random.default_rng(seed)
         costs = answer_costs(source, target, method=method, rng=rng)
+        costs = costs.dropna(subset="cost")  # answers without a confidence
         table = paired(costs, ["model", "strategy"], means(cost="cost"), ci=ci)
         tables.append(table.assign(method=method))
     return pd.concat(tables, ignore_index=True)

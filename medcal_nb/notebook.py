@@ -159,6 +159,7 @@ class Output:
         path = self.folder / name
         about = {"Software": None, "Description": caption}
         fig.savefig(path.with_suffix(".png"), metadata=about)
+        fig.set_layout_engine("none")  # laid out once: that takes as long as drawing
         undated = {"Date": None, "Description": caption}
         drawing = io.StringIO()
         fig.savefig(drawing, format="svg", metadata=undated)

@@ -99,7 +99,9 @@ def look(levels: Iterable, column: str | None = None) -> dict[object, tuple[str,
     >>> look(["mine", "gemma-3-27b-it"], "model")
     {'gemma-3-27b-it': ('#000000', '^'), 'mine': ('#B71C1C', 'P')}
     """
-    names = list(dict.fromkeys(levels))
+    # a column of a million answers says its few names at once
+    different = levels.unique() if isinstance(levels, pd.Series) else levels
+    names = list(dict.fromkeys(different))
     looks: dict[object, tuple[str, str]] = {}
     for name, (colour, mark) in LOOKS.items():
         # a report calls a model by its label

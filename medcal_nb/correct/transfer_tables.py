@@ -105,7 +105,9 @@ def cost_table(
 
         - model, strategy, method
         - n, n_images: answers with a confidence, and images, of the target
-        - cost: Brier score transferred minus refitted (cross-fitted), with _low, _high
+        - brier: Brier score transferred, with _low, _high
+        - cost: that minus the score refitted (cross-fitted), with _low, _high: a map that can do
+          little has a poor refit, and a small cost
 
     Raises
     ------
@@ -126,7 +128,8 @@ def cost_table(
         rng = np.random.default_rng(seed)
         costs = answer_costs(source, target, method=method, rng=rng)
         costs = costs.dropna(subset="cost")  # answers without a confidence
-        table = paired(costs, ["model", "strategy"], means(cost="cost"), ci=ci)
+        scores = means(brier="loss", cost="cost")
+        table = paired(costs, ["model", "strategy"], scores, ci=ci)
         tables.append(table.assign(method=method))
     return pd.concat(tables, ignore_index=True)
 

@@ -155,11 +155,11 @@ class Output:
 
         caption = typeset(caption)
         table = self._add(name, table)
-        self.results["figures"][name] = figure_spec(fig)
         path = self.folder / name
         about = {"Software": None, "Description": caption}
         fig.savefig(path.with_suffix(".png"), metadata=about)
         fig.set_layout_engine("none")  # laid out once: that takes as long as drawing
+        self.results["figures"][name] = figure_spec(fig)
         undated = {"Date": None, "Description": caption}
         drawing = io.StringIO()
         fig.savefig(drawing, format="svg", metadata=undated)

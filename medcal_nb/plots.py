@@ -658,10 +658,10 @@ def stacked(
 
 
 def _letter_titles(fig: Figure) -> None:
-    """A letter before each title of a figure of several panels."""
-    if len(fig.axes) == 1:
-        return
+    """A letter before each title, where there are several."""
     titled = [ax for ax in fig.axes if ax.get_title("left")]
+    if len(titled) == 1:
+        return
     for letter, ax in zip(ascii_lowercase, titled, strict=False):
         ax.set_title(f"{letter}  {ax.get_title('left')}", loc="left")
 

@@ -7,6 +7,7 @@ import io
 import json
 import platform
 import re
+import sys
 import warnings
 from base64 import b64encode
 from importlib.metadata import version
@@ -150,12 +151,15 @@ class Output:
         from IPython.display import HTML, display
         from matplotlib import pyplot as plt
 
+        from medcal_nb.figure_spec import figure_spec
+
         caption = typeset(caption)
         table = self._add(name, table)
-        self.results["figures"][name] = _spec(fig)
+        self.results["figures"][name] = figure_spec(fig)
         path = self.folder / name
         about = {"Software": None, "Description": caption}
         fig.savefig(path.with_suffix(".png"), metadata=about)
+        fig.set_layout_engine("none")  # laid out once: that takes as long as drawing
         undated = {"Date": None, "Description": caption}
         drawing = io.StringIO()
         fig.savefig(drawing, format="svg", metadata=undated)
@@ -196,21 +200,6 @@ class Output:
         results = self.results | {"tables": tables}
         text = json.dumps(results, indent=1, ensure_ascii=False)
         path.write_text(f"{text}\n", encoding="utf-8")
-
-
-def _spec(fig: Figure) -> dict[str, Any]:
-    """What a figure draws, as `plots` left it on the axes, and the words on it."""
-    panels = []
-    for ax in fig.axes:
-        panel = {"title": ax.get_title("left"), "x": ax.get_xlabel()}
-        panel |= {"y": ax.get_ylabel(), "drawn": vars(ax).get("drawn", [])}
-        panels.append(panel | {"texts": [text.get_text() for text in ax.texts]})
-    keys = [ax.get_legend() for ax in fig.axes]
-    key = []
-    for legend in [*fig.legends, *filter(None, keys)]:
-        key += [text.get_text() for text in legend.get_texts()]
-    names = vars(fig).get("names", {})
-    return {"title": fig.get_suptitle(), "key": key, "names": names, "panels": panels}
 
 
 def published(notebook: str, folder: str = "") -> dict[str, Any]:
@@ -315,7 +304,7 @@ def page_of(executed: Path, notebook: str) -> str:
 def _on_page(output: Any) -> Any:
     """What a page shows of an output: a saved figure, HTML, what was printed; None of others."""
     if output["output_type"] == "stream":
-        return output
+        return output if output["name"] == "stdout" else None
     about = output.get("metadata", {})
     figure = about.get("medcal")
     if figure:
@@ -349,9 +338,12 @@ def _say(texts: list[str], **where: Any) -> None:
 
 
 def _note(message: Warning | str, *place: Any, **more: Any) -> None:
-    """Print a warning as a line for a reader, without the place in the code that gave it."""
+    """Write a warning as a line, without the place in the code that gave it.
+
+    It is of the notebook that is run, not of the page: a page says in its own words what it means.
+    """
     words = str(message).split()
-    print("Note:", *words)
+    print("Note:", *words, file=sys.stderr)
 
 
 def _checkout() -> Path:

@@ -20,7 +20,7 @@ BESIDE = {
     "ask": "--dataset items.csv --methods self_consistency --dry-run",
 }
 PLAN = ["certify", "answers.csv", "--plan"]
-OF_PLANS = ("--wrong", "--accuracy", "--seconds")
+OF_PLANS = ("--wrong", "--accuracy")
 #: Numbers in a text, and options that do another thing beside others.
 MORE = [
     ["score", "answers.csv", "--require", "ece < N"],

@@ -10,13 +10,19 @@ from medcal_nb.errors import NotEnough
 from medcal_nb.run import ROOT, steps_of
 from tests.notebooks.worlds import WORLDS, answers_of, replies_of
 
-CHAPTERS = ["02_metrics", "03_modalities", "04_transfer", "05_fusion", "06_deferral"]
+CHAPTERS = [
+    "02_metrics",
+    "03_modalities",
+    "04_transfer",
+    "05_second_opinion",
+    "06_deferral",
+]
 #: No threshold is certified in 06 alone, images are resampled by 04 as by 02, 03 and 05,
 #: and 03 compares no methods.
 CASES = [(chapter, world) for chapter in CHAPTERS for world in WORLDS]
 for chapter in CHAPTERS[:-1]:
     CASES.remove((chapter, "nothing certified"))
-for chapter in ("02_metrics", "03_modalities", "05_fusion"):
+for chapter in ("02_metrics", "03_modalities", "05_second_opinion"):
     CASES.remove((chapter, "one image each"))
 CASES.remove(("03_modalities", "one method"))
 #: The profile that a user copies.
@@ -35,7 +41,7 @@ def test_a_chapter_runs_on_it(chapter, world, tmp_path, monkeypatch):
     answers_of(world).to_csv(tmp_path / "answers.csv", index=False)
     (step,) = steps_of([chapter], profile=IMPORTED, to=tmp_path)
     own = OWN | {"ANSWERS": str(tmp_path / "answers.csv"), "OUT": str(tmp_path)}
-    if chapter == "05_fusion":
+    if chapter == "05_second_opinion":
         own |= ONE_KIND
     known = step.defaults.keys() | {"OUT"}
     overrides = step.overrides | {key: own[key] for key in own.keys() & known}

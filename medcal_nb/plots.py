@@ -25,6 +25,7 @@ from matplotlib.lines import Line2D
 from matplotlib.text import Annotation
 from matplotlib.transforms import ScaledTranslation
 
+from medcal_nb.errors import check_known
 from medcal_nb.labels import AXES, BETTER, FILLS, LOOKS, MODELS, UNITS, label_of
 from medcal_nb.wording import percent
 
@@ -122,6 +123,13 @@ def look(levels: Iterable, column: str | None = None) -> dict[object, tuple[str,
     return looks
 
 
+def _need(table: pd.DataFrame, *columns: str | None) -> None:
+    """Refuse a name that is no column of the table."""
+    for column in columns:
+        if column is not None:
+            check_known(column, table.columns, "column of the table")
+
+
 def _levels(table: pd.DataFrame, hue: str | None) -> list[tuple]:
     """Each level of hue with its rows, colour and mark; all rows in ink where there is none."""
     if hue is None:
@@ -183,6 +191,7 @@ def forest(
     >>> forest(table, "gap", label="model").get_xlabel()
     'overconfidence (percentage points)'
     """
+    _need(table, value, label, hue, fill, lane, base, n)
     ax = ax or plt.gca()
     table = table.reset_index(drop=True)
     _name_rows(ax, look(table[label], label), label)
@@ -342,6 +351,7 @@ def points(
     """
     import seaborn as sns  # half a second, for these figures alone
 
+    _need(table, x, y, hue)
     ax = ax or plt.gca()
     for level, rows, colour, mark in _levels(table, hue):
         name = label_of(level, hue) if hue else None
@@ -394,6 +404,7 @@ def calibration(
     ax : Axes, optional
         Where to draw; the current axes if not given.
     """
+    _need(table, "confidence", "accuracy", "n", hue)
     ax = ax or plt.gca()
     ax.plot([0, 1], [0, 1], "--", color=GREY, lw=0.9, zorder=1, label="calibrated")
     looks = {None: (INK, "o") if model is None else look([model], "model")[model]}
@@ -474,6 +485,7 @@ def risk_coverage(
     """
     import seaborn as sns  # half a second, for these figures alone
 
+    _need(table, "coverage", "risk", "risk_low", "risk_high", hue)
     ax = ax or plt.gca()
     for level, rows, colour, mark in _levels(table, hue):
         if rows.empty:

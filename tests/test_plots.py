@@ -6,6 +6,7 @@ from matplotlib import pyplot as plt
 from matplotlib.colors import to_hex
 
 from medcal_nb import plots
+from medcal_nb.errors import MedcalError
 from medcal_nb.labels import MODELS
 from medcal_nb.measure import risk_coverage_table, value_table
 from medcal_nb.wording import show
@@ -231,6 +232,20 @@ def test_a_risk_coverage_curve_has_its_points_its_base_and_what_is_certified():
     corners = ax.patches[-1].get_xy().max(axis=0)
     assert corners.tolist() == [0.5, 0.2]
     plt.close("all")
+
+
+def test_a_column_that_is_not_there_is_named_with_the_nearest_one():
+    table = pd.DataFrame({"accuracy": [0.5], "model": ["a"]})
+    draws = [
+        lambda: plots.forest(table, "acuracy", label="model"),
+        lambda: plots.forest(table, "accuracy", label="model", hue="modle"),
+        lambda: plots.points(table, "acuracy", "accuracy"),
+        lambda: plots.calibration(table),
+        lambda: plots.risk_coverage(table),
+    ]
+    for draw in draws:
+        with pytest.raises(MedcalError, match="no column of the table"):
+            draw()
 
 
 def test_before_and_after_stand_in_one_square_with_their_scores():

@@ -234,20 +234,6 @@ def test_a_risk_coverage_curve_has_its_points_its_base_and_what_is_certified():
     plt.close("all")
 
 
-def test_a_column_that_is_not_there_is_named_with_the_nearest_one():
-    table = pd.DataFrame({"accuracy": [0.5], "model": ["a"]})
-    draws = [
-        lambda: plots.forest(table, "acuracy", label="model"),
-        lambda: plots.forest(table, "accuracy", label="model", hue="modle"),
-        lambda: plots.points(table, "acuracy", "accuracy"),
-        lambda: plots.calibration(table),
-        lambda: plots.risk_coverage(table),
-    ]
-    for draw in draws:
-        with pytest.raises(MedcalError, match="no column of the table"):
-            draw()
-
-
 def test_before_and_after_stand_in_one_square_with_their_scores():
     table = value_table([0.9] * 10, [1] * 6 + [0] * 4).assign(stage="uncorrected")
     after = value_table([0.6] * 10, [1] * 6 + [0] * 4).assign(stage="refitted")
@@ -261,4 +247,15 @@ def test_before_and_after_stand_in_one_square_with_their_scores():
     (line,) = [one for one in ax.lines if one.get_label() == "the map"]
     assert line.get_ydata()[-1] == 0.5
     assert ax.drawn[0]["hue"] == {"uncorrected": 1, "refitted": 1}
+    plt.close("all")
+
+
+def test_a_column_that_a_table_lacks_is_named_with_the_nearest():
+    table = pd.DataFrame({"model": ["a"], "gap": [0.1], "n": [9]})
+    with pytest.raises(MedcalError, match="no column 'modle'; did you mean 'model'"):
+        plots.forest(table, "gap", label="model", hue="modle")
+    with pytest.raises(MedcalError, match="no column 'gapp'; did you mean 'gap'"):
+        plots.lines(table, "n", "gapp")
+    with pytest.raises(MedcalError, match="no column 'confidence'"):
+        plots.calibration(table)  # answers, not their `value_table`
     plt.close("all")

@@ -90,7 +90,7 @@ lab: $(STAMP) ## open a copy of the notebooks (build/lab/notebooks) in JupyterLa
 	  test ! $$file -nt $$copy || \
 	    echo "notebooks/$$file has changed since it was copied: remove build/lab/notebooks/$$file to have it"; \
 	done
-	@mkdir -p build/lab/data && cp -r docs build/lab && cp data/README.md build/lab/data # what notebooks link to
+	@mkdir -p build/lab/data && cp -r docs build/lab && cp data/README.md data/*.csv build/lab/data # what notebooks link to
 	$(BIN)/jupyter lab --ip=127.0.0.1 --ServerApp.root_dir=build/lab --LabApp.default_url=/lab/tree/notebooks \
 	  $$(test "$$(id -u)" = 0 && echo --allow-root)
 

@@ -91,6 +91,7 @@ _MARKUP = (
     (r"[^\S\n]+", " "),
     (r"\s*\n\s*", "\n"),
 )
+_PLAIN = [(re.compile(pattern, re.I | re.M), plain) for pattern, plain in _MARKUP]
 
 
 def clean(text: str) -> str:
@@ -98,8 +99,8 @@ def clean(text: str) -> str:
     text = html.unescape(_ends(strip_reasoning(text)))
     # one letter can become eighteen in the normal form, so the ends are taken again
     text = _ends(unicodedata.normalize("NFKC", text)).translate(_SIGNS)
-    for pattern, plain in _MARKUP:
-        text = re.sub(pattern, plain, text, flags=re.IGNORECASE | re.MULTILINE)
+    for pattern, plain in _PLAIN:
+        text = pattern.sub(plain, text)
     return _TABLE.sub(_lines_of_table, text.strip())
 
 

@@ -1,6 +1,7 @@
 """Tables as people and spreadsheets write them: what comes in, what is asked, what is refused."""
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -461,3 +462,17 @@ def test_a_percent_sign_that_ends_after_many_rows_is_refused(tmp_path):
     table.assign(model="m", correct=1).to_csv(tmp_path / "a.csv", index=False)
     with pytest.raises(MedcalError, match=r"row 1, .*'80%' is the largest: percent"):
         load_answers(tmp_path / "a.csv")
+
+
+def test_the_raw_replies_to_try_it_on_are_read_and_graded():
+    file = Path(__file__).resolve().parents[2] / "data" / "raw_answers.csv"
+    replies = pd.read_csv(file)["output"]
+    answers = load_answers(file)
+    assert len(answers) == 300
+    stated = replies.str.extract(r"confidence: (\d+)%")[0].astype(float) / 100
+    np.testing.assert_allclose(answers["confidence"].astype(float), stated)
+    is_right = replies.str.extract("answer: (.*)")[0] == answers["gold"]
+    is_graded = answers["correct"].notna()
+    assert is_graded.mean() > 0.9
+    answers_once = replies.str.count("answer: ") == 1
+    assert (answers["correct"] == is_right)[is_graded & answers_once].all()

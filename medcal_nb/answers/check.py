@@ -198,7 +198,7 @@ _UNSURE = re.compile(
 
 def _check_direction(theirs: str) -> None:
     """Refuse as a confidence what grows as a model is less sure, by its name."""
-    if _UNSURE.search(theirs):
+    if _UNSURE.search(theirs) and "confiden" not in theirs.casefold():
         raise MedcalError(
             f"column '{theirs}' is taken as confidence, but says by its name how unsure an answer "
             "is; write a column with the probability that the answer is right (of an uncertainty "

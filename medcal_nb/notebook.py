@@ -9,6 +9,7 @@ import platform
 import re
 import warnings
 from base64 import b64encode
+from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,7 +17,8 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from medcal_nb.answers import without_formulas
-from medcal_nb.errors import MedcalError
+from medcal_nb.errors import MedcalError, NotEnough, check_known
+from medcal_nb.files import literals
 from medcal_nb.wording import rounded, show, typeset
 
 if TYPE_CHECKING:
@@ -26,6 +28,12 @@ _LIBRARIES = ("medcal-nb", "numpy", "pandas", "scipy", "matplotlib")
 #: Numbers of an SVG beyond two places, and ids made of a hash of such: clips, marks, pictures.
 _LONG = re.compile(r"-?\d+\.\d{3,}")
 _ID = re.compile(r"""(?<=["#])([a-z]+)[0-9a-f]{10}(?=[")])""")
+
+
+# a number that could not be computed, in a sentence
+_NO_NUMBER = re.compile(r"\binf\b|(?<!\w)–(?!\w)")
+#: How papermill begins the cell of the parameters that it sets.
+_SET = "# Parameters\n"
 
 
 #: What a page shows of what brings a script along.
@@ -59,6 +67,13 @@ class Output:
     results : dict
         What is written: ``parameters``, ``versions``, ``findings``, ``tables``, and of each figure
         what it draws and says, so that it can be held against its table.
+    left_out : dict of str to str
+        What the answers lack, by the section that it leaves out; in ``results``, too.
+
+    Raises
+    ------
+    MedcalError
+        If papermill set a parameter that no notebook has.
 
     Examples
     --------
@@ -100,10 +115,68 @@ class Output:
             "figures": {},
         }
         (self.folder / "results").mkdir(parents=True, exist_ok=True)
+        self.left_out: dict[str, str] = {}
+        self._lacking = ""
+        self._n_findings = 0
+        _attend(self._cell)
         plt.ioff()  # a figure is shown once, by `save`, not by the cell that draws it
         warnings.showwarning = _note
         waiting = ["Findings stand here when the notebook has run."]
         _say(waiting, display_id=f"findings-{notebook}")
+
+    def section(
+        self, title: str, needs: Mapping[str, bool | pd.DataFrame] | None = None
+    ) -> None:
+        """Begin a section, or leave it out where the answers lack what it needs.
+
+        The cells from here to the next call of ``section`` or ``close`` then do nothing, in
+        JupyterLab as by papermill, and the page says "Left out: no …".
+
+        Parameters
+        ----------
+        title : str
+            As its heading says it.
+        needs : dict, optional
+            By what it is called after "no": rows, which must be some, or whether it is there.
+
+        Raises
+        ------
+        NotEnough
+            If something lacks where no notebook runs, so that no cell can be left out.
+
+        Examples
+        --------
+        >>> answers = pd.DataFrame({"domain": ["medical", "medical"]})
+        >>> out = Output("99_example", "figures")
+        <IPython.core.display.HTML object>
+        >>> out.section("By domain", {"second domain": answers["domain"].nunique() > 1})
+        Traceback (most recent call last):
+        medcal_nb.errors.NotEnough: By domain: left out: no second domain
+        """
+        self._lacking = ""
+        for name, rows in (needs or {}).items():
+            is_there = not rows.empty if isinstance(rows, pd.DataFrame) else rows
+            if not is_there:
+                self._lacking = name
+                if isinstance(rows, pd.DataFrame) and "lacks" in rows.attrs:
+                    reason, *_ = rows.attrs["lacks"].split("; there are")
+                    self._lacking += f" ({reason})"
+                break
+        if not self._lacking:
+            return
+        if _shell() is None:
+            raise NotEnough(f"{title}: left out: no {self._lacking}")
+        self.left_out[title] = self._lacking
+        _say([f"Left out: no {self._lacking}."])
+
+    def _cell(self, lines: list[str]) -> list[str]:
+        """What is run of a cell: nothing in a section that is left out."""
+        text = "".join(lines)
+        if text.startswith(("import ", "from ")):  # the notebook begins anew
+            self._lacking = ""
+        if not self._lacking or "out.section(" in text or "out.close()" in text:
+            return lines
+        return [f"{'left out: no ' + self._lacking!r}\n"]
 
     def finding(self, text: str, table: pd.DataFrame | None = None) -> None:
         """Show a sentence, the numbers that it rests on below it, and add both to the results.
@@ -115,14 +188,24 @@ class Output:
         table : DataFrame, optional
             Its estimates with intervals, n, methods: shown as by :func:`medcal_nb.wording.show`;
             ``finding_1``, ``finding_2``, … of the results, unless it is there by another name.
+
+        Notes
+        -----
+        A sentence one of whose numbers could not be computed is no finding: it is in ``left_out``,
+        and its table stands alone.
         """
         from IPython.display import display
 
         text = typeset(text)
-        self.findings.append(text)
-        _say([text])
+        self._n_findings += 1
+        if _NO_NUMBER.search(text):
+            self.left_out[text] = "number"
+            _say(["Left out: no number for a sentence; too few answers, or all alike."])
+        else:
+            self.findings.append(text)
+            _say([text])
         if table is not None:
-            table = self._add(f"finding_{len(self.findings)}", table)
+            table = self._add(f"finding_{self._n_findings}", table)
             display(show(table))
 
     def table(
@@ -184,6 +267,7 @@ class Output:
 
     def close(self) -> None:
         """Write ``results/<notebook>.json``, and show the first findings at the top."""
+        self._lacking = ""
         leading = self.findings[: self.on_top]
         _say(leading, display_id=f"findings-{self.notebook}", update=True)
         tables = {}
@@ -194,8 +278,42 @@ class Output:
         folder = self.folder / "results"
         path = folder / f"{self.notebook}.json"
         results = self.results | {"tables": tables}
+        if self.left_out:
+            results["left_out"] = self.left_out
         text = json.dumps(results, indent=1, ensure_ascii=False)
         path.write_text(f"{text}\n", encoding="utf-8")
+
+
+def _shell() -> Any:
+    """The IPython that runs the cells of a notebook; None where none does."""
+    from IPython import get_ipython
+
+    return get_ipython()
+
+
+def _attend(transform: Any) -> None:
+    """Let each cell that comes pass here, in place of the output of an earlier notebook."""
+    shell = _shell()
+    if shell is None:
+        return
+    passing = shell.input_transformers_cleanup
+    passing[:] = [one for one in passing if not hasattr(one, "__self__")]
+    passing.append(transform)
+    cells = shell.user_ns.get("In", [])
+    for cell in cells:
+        if cell.startswith(_SET):
+            _check_parameters(cell)
+
+
+def _check_parameters(cell: str) -> None:
+    """Refuse parameters, set by papermill, that no notebook has."""
+    known = {"NOTEBOOKS"}  # of a profile
+    for path in _checkout().glob("notebooks/*.ipynb"):
+        for one in json.loads(path.read_text(encoding="utf-8"))["cells"]:
+            if "parameters" in one["metadata"].get("tags", ()):
+                known |= literals("".join(one["source"])).keys()
+    for name in literals(cell):
+        check_known(name, known, "parameter")
 
 
 def _spec(fig: Figure) -> dict[str, Any]:

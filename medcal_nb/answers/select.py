@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import warnings
 
 import pandas as pd
 
@@ -15,7 +16,7 @@ _ALLOWED = (
 )
 
 
-def select(table: pd.DataFrame, query: str) -> pd.DataFrame:
+def select(table: pd.DataFrame, query: str, *, own: str = "") -> pd.DataFrame:
     """Return the rows of a table that a query names; a value that no row has is an error.
 
     Parameters
@@ -25,11 +26,15 @@ def select(table: pd.DataFrame, query: str) -> pd.DataFrame:
         Columns compared with values: ``"dataset == 'GQA' and not confidence < 0.5"``. Comparisons
         (``in`` too), ``and``, ``or``, ``not``, numbers, texts and lists of them; nothing else.
         Empty: all rows.
+    own : {"", "all", "none"}
+        What answers of one's own (a file that `load_answers` read) give for a query that does not
+        fit them, as one about the data of this study: an error, all rows or none. All rows are
+        taken with a warning, and a name that is nearly one of theirs is an error all the same.
 
     Returns
     -------
     DataFrame
-        The rows where it holds.
+        The rows where it holds; ``attrs["lacks"]`` says why there are none.
 
     Raises
     ------
@@ -51,6 +56,52 @@ def select(table: pd.DataFrame, query: str) -> pd.DataFrame:
     """
     if not query:
         return table
+    try:
+        return _rows(table, query)
+    except MedcalError as error:
+        reason = str(error)
+        is_near = "did you mean" in reason
+        if not own or not table.attrs.get("is_own") or (own == "all" and is_near):
+            raise
+    if own == "all":
+        warnings.warn(f"{reason}: all answers are taken", UserWarning, stacklevel=2)
+        return table
+    rows = table.iloc[:0].copy()
+    rows.attrs = table.attrs | {"lacks": reason}
+    return rows
+
+
+def known_or_first(table: pd.DataFrame, column: str, name: str) -> str:
+    """Return a name if a row has it; of answers of one's own else the most frequent one.
+
+    Parameters
+    ----------
+    table : DataFrame
+        As of `load_answers`.
+    column : str
+        Such as ``strategy``.
+    name : str
+
+    Raises
+    ------
+    MedcalError
+        If no row has it, and the answers are no file's.
+
+    Examples
+    --------
+    >>> table = pd.DataFrame({"strategy": ["p_true", "p_true", "verbalized"]})
+    >>> known_or_first(table, "strategy", "verbalized")
+    'verbalized'
+    """
+    names = table[column].dropna()
+    if table.attrs.get("is_own") and not names.eq(name).any():
+        return str(names.value_counts(sort=False).idxmax())
+    check_known(name, names.unique(), f"row has {column}")
+    return name
+
+
+def _rows(table: pd.DataFrame, query: str) -> pd.DataFrame:
+    """Rows where a query holds; one that names what the table does not hold is an error."""
     try:
         tree = ast.parse(query.strip(), mode="eval")
         _check(tree, table)

@@ -7,6 +7,7 @@ import io
 import json
 import platform
 import re
+import sys
 import warnings
 from base64 import b64encode
 from collections.abc import Mapping
@@ -233,12 +234,15 @@ class Output:
         from IPython.display import HTML, display
         from matplotlib import pyplot as plt
 
+        from medcal_nb.figure_spec import figure_spec
+
         caption = typeset(caption)
         table = self._add(name, table)
-        self.results["figures"][name] = _spec(fig)
+        self.results["figures"][name] = figure_spec(fig)
         path = self.folder / name
         about = {"Software": None, "Description": caption}
         fig.savefig(path.with_suffix(".png"), metadata=about)
+        fig.set_layout_engine("none")  # laid out once: that takes as long as drawing
         undated = {"Date": None, "Description": caption}
         drawing = io.StringIO()
         fig.savefig(drawing, format="svg", metadata=undated)
@@ -284,6 +288,7 @@ class Output:
         path.write_text(f"{text}\n", encoding="utf-8")
 
 
+<<<<<<< HEAD
 def _shell() -> Any:
     """The IPython that runs the cells of a notebook; None where none does."""
     from IPython import get_ipython
@@ -331,6 +336,8 @@ def _spec(fig: Figure) -> dict[str, Any]:
     return {"title": fig.get_suptitle(), "key": key, "names": names, "panels": panels}
 
 
+=======
+>>>>>>> main
 def published(notebook: str, folder: str = "") -> dict[str, Any]:
     """Return what another notebook found: its sentences, and its tables by name.
 
@@ -433,7 +440,7 @@ def page_of(executed: Path, notebook: str) -> str:
 def _on_page(output: Any) -> Any:
     """What a page shows of an output: a saved figure, HTML, what was printed; None of others."""
     if output["output_type"] == "stream":
-        return output
+        return output if output["name"] == "stdout" else None
     about = output.get("metadata", {})
     figure = about.get("medcal")
     if figure:
@@ -467,9 +474,12 @@ def _say(texts: list[str], **where: Any) -> None:
 
 
 def _note(message: Warning | str, *place: Any, **more: Any) -> None:
-    """Print a warning as a line for a reader, without the place in the code that gave it."""
+    """Write a warning as a line, without the place in the code that gave it.
+
+    It is of the notebook that is run, not of the page: a page says in its own words what it means.
+    """
     words = str(message).split()
-    print("Note:", *words)
+    print("Note:", *words, file=sys.stderr)
 
 
 def _checkout() -> Path:

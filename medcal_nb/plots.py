@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from itertools import cycle
 from pathlib import Path
+from string import ascii_lowercase
 from textwrap import fill
 from typing import Any
 
@@ -21,9 +22,11 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.text import Annotation
 from matplotlib.transforms import ScaledTranslation
 
 from medcal_nb.labels import AXES, BETTER, FILLS, LOOKS, MODELS, UNITS, label_of
+from medcal_nb.wording import percent
 
 __all__ = [
     "axis_label",
@@ -50,9 +53,12 @@ _FURTHER = ("#52606D", "#E69F00", "#56B4E9", "#A6611A", "#A0A0A0", "#1F3A5F", "#
 _MARKS = "osD^vPX<>"
 _MARKS_OF_MODELS = "PX*<>h"
 _FILLS = ("full", "none")
+#: What a filling says of a conclusion, in a key.
+_SHOWN = {"full": "shown after Holm's correction", "none": "not shown after it"}
 _FAR = 1e3  # beyond any axis
 _SMALL = 6.5  # points, of numbers beside marks
 _ASIDE = 2.2  # points, between marks of two lines at one place
+_ROOM = 0.12  # of an axis on either side, for marks that stand beside their place
 #: What a bar is, in a key.
 INTERVAL = "95 % CI"
 
@@ -93,7 +99,9 @@ def look(levels: Iterable, column: str | None = None) -> dict[object, tuple[str,
     >>> look(["mine", "gemma-3-27b-it"], "model")
     {'gemma-3-27b-it': ('#000000', '^'), 'mine': ('#B71C1C', 'P')}
     """
-    names = list(dict.fromkeys(levels))
+    # a column of a million answers says its few names at once
+    different = levels.unique() if isinstance(levels, pd.Series) else levels
+    names = list(dict.fromkeys(different))
     looks: dict[object, tuple[str, str]] = {}
     for name, (colour, mark) in LOOKS.items():
         # a report calls a model by its label
@@ -150,7 +158,8 @@ def forest(
         Columns: the estimate, the row it stands in, its colour and mark.
     fill : str, optional
         Column whose levels are how a mark is filled: the first whole, the second open. Of a
-        ``conclusion`` whole is shown, open is not (`FILLS`), and its words stand at the right.
+        ``conclusion`` whole is shown, open is not (`FILLS`): so says the key, and its words stand
+        at the right.
     lane : str, optional
         Column whose levels stand below each other in a row; those of hue and fill if not given.
     base : str, optional
@@ -196,9 +205,11 @@ def forest(
                 elinewidth=1,
             )
     is_written = _is_conclusion(kinds)
-    if fill and not is_written:
-        for kind, style in kinds.items():
-            ax.plot([], [], "o", color=INK, fillstyle=style, label=label_of(kind))
+    names = {label_of(kind): style for kind, style in kinds.items() if fill}
+    if is_written:
+        names = {_SHOWN[style]: style for style in kinds.values()}
+    for name, style in names.items():
+        ax.plot([], [], "o", color=INK, fillstyle=style, label=name)
     if base:
         floor = table[base].where(table[value].notna())
         ends = place - height, place + height
@@ -289,6 +300,8 @@ def lines(
         # matplotlib takes no limits from what was moved
         if end in table:
             ax.update_datalim(table[[x, end]].to_numpy(float))
+    if step:
+        ax.set_xmargin(_ROOM)
     ax.autoscale_view()
     if fill:
         for kind, style in kinds.items():
@@ -311,12 +324,13 @@ def points(
     diagonal: str = "",
     ax: Axes | None = None,
 ) -> Axes:
-    """A mark for each row at its `x` and `y`, with the interval of `y` where there is one.
+    """A mark for each row at its `x` and `y`, with their intervals where there are such.
 
     Parameters
     ----------
     table : DataFrame
-        Columns `x`, `y` and `hue`; ``<y>_low`` and ``<y>_high`` where there is an interval.
+        Columns `x`, `y` and `hue`; ``<x>_low``, ``<x>_high``, ``<y>_low`` and ``<y>_high`` where
+        there is an interval.
     x, y, hue : str
         Columns: the two numbers, and what has a colour and a mark of its own.
     hollow : iterable
@@ -337,10 +351,9 @@ def points(
             how |= {"facecolor": "white", "edgecolor": colour, "linewidth": 1.1}
             how |= {"zorder": 2.1}
         sns.scatterplot(rows, x=x, y=y, legend=False, ax=ax, **how)
-        if (arms := _arms(rows, y)) is not None:
-            place = rows[x], rows[y], arms
-            thin: dict[str, Any] = {"elinewidth": 0.7, "capsize": 0, "zorder": 1.9}
-            ax.errorbar(*place, fmt="none", ecolor=colour, **thin)
+        thin: dict[str, Any] = {"elinewidth": 0.7, "capsize": 0, "zorder": 1.9}
+        thin |= {"xerr": _arms(rows, x), "yerr": _arms(rows, y)}
+        ax.errorbar(rows[x], rows[y], fmt="none", ecolor=colour, **thin)
     if diagonal:
         ax.plot([0, 1], [0, 1], "--", color=GREY, lw=0.9, zorder=1, label=diagonal)
         ticks = np.linspace(0, 1, 6)
@@ -393,7 +406,7 @@ def calibration(
         values = table[["confidence", "accuracy"]].fillna(0)
         mean, accuracy = np.average(values, 0, table["n"])
         grey: dict[str, Any] = {"color": GREY, "lw": 3, "alpha": 0.5}
-        ax.vlines(mean, accuracy, mean, label="overconfidence", **grey)
+        ax.vlines(mean, accuracy, mean, label="overconfidence (points)", **grey)
         text = f"{100 * (mean - accuracy):+.0f} points".replace("-", "−")
     ax.text(0.02, 0.98, text, va="top", transform=ax.transAxes, fontsize=7)
     ticks = np.linspace(0, 1, 6)
@@ -455,7 +468,7 @@ def risk_coverage(
     allowed : float, optional
         The risk that is allowed: a line across.
     certified : float
-        Coverage up to which the allowed risk is certified, which is shaded.
+        Coverage up to which the allowed risk is certified, which is hatched.
     ax : Axes, optional
         Where to draw; the current axes if not given.
     """
@@ -470,6 +483,7 @@ def risk_coverage(
         how: dict[str, Any] = {
             "color": colour,
             "label": label_of(level, hue) if hue else None,
+            "clip_on": False,  # the last mark lies on the frame
         }
         if len(rows) <= FEW_POINTS:
             how |= {"marker": mark, "markersize": 4, "markeredgewidth": 0}
@@ -483,10 +497,13 @@ def risk_coverage(
     ax.plot([], [], ":", color=INK, lw=1, label=label_of("base_risk"))
     ax.fill([], [], color=INK, alpha=0.2, lw=0, label=INTERVAL)
     if allowed is not None:
-        ax.axhline(allowed, ls="--", color=GREY, lw=0.9, zorder=1, label="allowed")
+        name = f"allowed: {percent(allowed)} %"
+        ax.axhline(allowed, ls="--", color=GREY, lw=0.9, zorder=1, label=name)
     if certified:
         corner = ([0, certified, certified, 0], [0, 0, allowed, allowed])
-        ax.fill(*corner, color=PALE, lw=0, zorder=0, label="certified")
+        # hatched: a plain one would be a band
+        hatched: dict[str, Any] = {"facecolor": "none", "hatch": "////", "lw": 0.8}
+        ax.fill(*corner, edgecolor=GREY, zorder=0, label="certified", **hatched)
     ax.set(xlim=(0, 1), ylim=(0, None))
     _name_axis(ax.xaxis, "coverage")
     _name_axis(ax.yaxis, "risk")
@@ -529,10 +546,11 @@ def title_and_key(
     title: str,
     *,
     n: pd.Series | None = None,
+    of: str = "answers",
     names: Mapping[str, str] | None = None,
     ncols: int = 4,
 ) -> None:
-    """Title and key of a figure, at the places that they have in every figure.
+    """Title, letters of panels and key of a figure, where they stand in every figure.
 
     Parameters
     ----------
@@ -542,6 +560,8 @@ def title_and_key(
         What is shown: the name of the data, and of what is measured on them.
     n : Series, optional
         Answers or images of each mark, where they are not written beside the marks.
+    of : str
+        What `n` counts, and which of them: written below the title.
     names : dict of str to str, optional
         What the key calls a level that the data of this figure have another name for:
         ``{"refitted": "recalibrated on these"}``.
@@ -552,12 +572,15 @@ def title_and_key(
     --------
     >>> fig = plt.figure()
     >>> title_and_key(fig, "Accuracy on two tests", n=pd.Series([284, 1441]))
-    >>> fig.get_suptitle()
-    'Accuracy on two tests (n = 284 to 1,441)'
+    >>> [text.get_text() for text in fig.findobj(Annotation)]
+    ['n = 284 to 1,441 answers']
     """
+    heading = fig.suptitle(title, x=0.01, ha="left")
     if n is not None:
-        title = f"{title} ({number_of(n)})"
-    fig.suptitle(title, x=0.01, ha="left")
+        heading.set_text(f"{title}\n")  # an empty line, for what stands below it
+        below: dict[str, Any] = {"va": "bottom", "fontsize": 8, "color": GREY}
+        number = f"{number_of(n)} {of}"
+        fig.add_artist(Annotation(number, (0, 0), xycoords=heading, **below))
     keys: dict[str, Any] = {}
     names = names or {}
     vars(fig)["names"] = dict(names)
@@ -572,7 +595,10 @@ def title_and_key(
         keys[names.get(INTERVAL, INTERVAL)] = bar
     if keys:
         fig.legend(keys.values(), keys.keys(), loc="outside lower center", ncols=ncols)
+    _letter_titles(fig)
+    fig.draw_without_rendering()
     _level_titles(fig)
+    _shift_names_of_lines(fig)
 
 
 def number_of(n: pd.Series) -> str:
@@ -631,9 +657,30 @@ def stacked(
     return pd.concat(parts, ignore_index=True)
 
 
+def _letter_titles(fig: Figure) -> None:
+    """A letter before each title of a figure of several panels."""
+    if len(fig.axes) == 1:
+        return
+    titled = [ax for ax in fig.axes if ax.get_title("left")]
+    for letter, ax in zip(ascii_lowercase, titled, strict=False):
+        ax.set_title(f"{letter}  {ax.get_title('left')}", loc="left")
+
+
+def _shift_names_of_lines(fig: Figure) -> None:
+    """Let the name of a line begin, or end, at it where it would leave its axes."""
+    for ax in fig.axes:
+        frame = ax.get_window_extent()
+        for above in ax.child_axes:
+            for name in above.get_xticklabels():
+                box = name.get_window_extent()
+                if box.x0 < frame.x0:
+                    name.set_ha("left")
+                elif box.x1 > frame.x1:
+                    name.set_ha("right")
+
+
 def _level_titles(fig: Figure) -> None:
     """Bring titles of a row of panels to one height, whatever stands below them."""
-    fig.draw_without_rendering()
     panels = [ax for ax in fig.axes if ax.get_subplotspec()]
     heights = pd.Series({ax: ax.title.get_position()[1] for ax in panels}, dtype=float)
     rows = [ax.get_subplotspec().rowspan.start for ax in panels]
@@ -694,7 +741,7 @@ def _write_beside(
         ax.annotate(
             label_of(words.name), (1, 1.01), (right, 0), **beside, **small, **at_head
         )
-        for row, word in _once(words.fillna(""), table[label], place):
+        for row, word in zip(place, words.fillna(""), strict=True):
             ax.annotate(word, (1, row), (right, 0), **beside, **small, **at_row)
     if "left_out" in table:
         reasons = table["left_out"].where(table[value].isna(), "")

@@ -17,7 +17,7 @@ MODULES = sorted(PACKAGE.rglob("*.py"))
 FLOORS = (
     {"errors", "labels"},
     {"files", "measure", "words"},
-    {"logs", "tables", "wording"},
+    {"logs", "tables", "wording", "figure_spec"},
     {"correct", "answers", "datasets"},
     {"ask"},
     {"plots", "notebook"},

@@ -113,7 +113,8 @@ def test_the_filling_of_a_mark_is_its_conclusion_and_needs_no_place_of_its_own()
         "conclusion",
         *table["conclusion"],
     ]
-    assert ax.get_legend_handles_labels()[1] == []
+    keys = ax.get_legend_handles_labels()[1]
+    assert keys == ["shown after Holm's correction", "not shown after it"]
     plt.close("all")
 
 
@@ -176,8 +177,12 @@ def test_the_title_and_the_key_have_one_place_and_a_name_stands_in_it_once():
     fig, axes = plt.subplots(1, 2)
     for ax in axes:
         plots.forest(ends, "gap", label="model", hue="of", ax=ax)
-    plots.title_and_key(fig, "Gaps", n=pd.Series([20, 1300]))
-    assert fig.get_suptitle() == "Gaps (n = 20 to 1,300)"
+        ax.set_title("a title", loc="left")
+    plots.title_and_key(fig, "Gaps", n=pd.Series([20, 1300]), of="marks")
+    assert fig.get_suptitle().strip() == "Gaps"
+    (number,) = fig.artists
+    assert number.get_text() == "n = 20 to 1,300 marks"
+    assert [ax._left_title.get_text()[0] for ax in axes] == ["a", "b"]
     (key,) = fig.legends
     assert [text.get_text() for text in key.get_texts()] == ["x", "95 % CI"]
     plt.close("all")
@@ -222,7 +227,7 @@ def test_a_risk_coverage_curve_has_its_points_its_base_and_what_is_certified():
     assert curve.get_xydata().tolist() == [[0.5, 0.0], [1.0, 0.25]]
     assert set(base.get_ydata()) == {0.25}
     _, keys = ax.get_legend_handles_labels()
-    assert {"a", "allowed", "certified", plots.INTERVAL} <= set(keys)
+    assert {"a", "allowed: 20 %", "certified", plots.INTERVAL} <= set(keys)
     corners = ax.patches[-1].get_xy().max(axis=0)
     assert corners.tolist() == [0.5, 0.2]
     plt.close("all")

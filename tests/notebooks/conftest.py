@@ -15,7 +15,7 @@ SMALL["UNMATCHED"] = {
     "vlm_uncertainty_bench": ["dataset == 'mmbench'", "dataset == 'oodcv'"]
 }
 #: Chapters that take about as long at small sizes: run as they are published.
-AS_PUBLISHED = ["02_metrics", "03_modalities", "05_fusion", "06_deferral"]
+AS_PUBLISHED = ["02_metrics", "03_modalities", "05_second_opinion", "06_deferral"]
 
 
 class StudyRun(NamedTuple):

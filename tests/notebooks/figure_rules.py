@@ -2,13 +2,14 @@
 
 import re
 from collections import Counter
+from string import ascii_lowercase
 
 import pandas as pd
 
-from medcal_nb.labels import FILLS, label_of
-from medcal_nb.plots import INTERVAL, axis_label
+from medcal_nb.labels import FILLS, LOOKS, label_of
+from medcal_nb.plots import INTERVAL, axis_label, look
 
-LONGEST = 60  # characters of a title, without its n
+LONGEST = 60  # characters of a title
 #: Conclusions whose words mean nothing else on a figure.
 CONCLUSIONS = set(FILLS) - {"better", "worse"}
 
@@ -24,7 +25,8 @@ def broken_rules(spec: dict, table: pd.DataFrame) -> list[str]:
     lacking = {name for part in drawn for name in part["columns"].values()} - {*table}
     if lacking:
         return [f"columns that the table lacks: {sorted(lacking)}"]
-    rules = (_rows, _axes, _key, _conclusions, _left_out, _number, _title)
+    rules = (_rows, _axes, _key, _swatches, _conclusions, _left_out, _number, _title)
+    rules += (_panels, _frame)
     return [line for rule in rules for line in rule(spec, drawn, table)]
 
 
@@ -89,7 +91,28 @@ def _key(spec: dict, drawn: list[dict], table: pd.DataFrame) -> list[str]:
     bar = spec["names"].get(INTERVAL, INTERVAL)
     if has_bars and not any(bar in name for name in spec["key"]):
         lines.append("no key says what a bar is")
+    if has_bars and not any(panel["bars"] for panel in spec["panels"]):
+        lines.append("bars are in the key, and none can be seen")
     return lines
+
+
+def _swatches(spec: dict, drawn: list[dict], table: pd.DataFrame) -> list[str]:
+    """Each swatch of the key looks unlike the others, and stands for what is drawn."""
+    names = {}
+    for name, swatch in zip(spec["key"], spec["looks"], strict=True):
+        names.setdefault(swatch, []).append(name)
+    lines = [f"look alike in the key: {alike}" for alike in names.values() if alike[1:]]
+    for part in drawn:
+        column = part["columns"].get("hue")
+        if column and column != part["columns"].get("label"):
+            missing = {*table[column].dropna().astype(str)}
+            missing -= {level for other in drawn for level in other["hue"]}
+            called = {label_of(level, column) for level in missing}
+            called = {spec["names"].get(name, name) for name in called}
+            lines += [
+                f"in the key, not drawn: {name}" for name in called & {*spec["key"]}
+            ]
+    return sorted({*lines})
 
 
 def _conclusions(spec: dict, drawn: list[dict], table: pd.DataFrame) -> list[str]:
@@ -131,7 +154,7 @@ def _left_out(spec: dict, drawn: list[dict], table: pd.DataFrame) -> list[str]:
 
 def _number(spec: dict, drawn: list[dict], table: pd.DataFrame) -> list[str]:
     """The answers or images behind a mark are on the figure, as the table has them."""
-    titles = [spec["title"], *(panel["title"] for panel in spec["panels"])]
+    titles = [spec["n"], *(panel["title"] for panel in spec["panels"])]
     said = []
     for title in titles:
         said += re.findall(r"n = ([\d,]+)(?: to ([\d,]+))?", title)
@@ -155,7 +178,30 @@ def _number(spec: dict, drawn: list[dict], table: pd.DataFrame) -> list[str]:
 
 def _title(spec: dict, drawn: list[dict], table: pd.DataFrame) -> list[str]:
     """A title says what is shown, at the place that it has in every figure."""
-    title = re.sub(r" \(n = [^)]*\)$", "", spec["title"])
+    title = spec["title"]
     if not title:
         return ["no title"]
     return [f"a title of {len(title)} characters"] if len(title) > LONGEST else []
+
+
+def _panels(spec: dict, drawn: list[dict], table: pd.DataFrame) -> list[str]:
+    """Titles of several panels have letters in their order; models stand in one order."""
+    titles = [panel["title"] for panel in spec["panels"] if panel["title"]]
+    lines = []
+    if len(spec["panels"]) > 1:
+        wanted = ascii_lowercase[: max(len(titles), 1)]
+        letters = "".join(title[0] for title in titles if title[1:3] == "  ")
+        if letters != wanted:
+            lines.append(f"letters of panels: {letters!r}, not {wanted!r}")
+    known = {label_of(name, "model"): i for i, name in enumerate(look(LOOKS))}
+    first = [title.split("\n")[0].split("  ")[-1] for title in titles]
+    order = [known[name] for name in first if name in known]
+    if order != sorted(order):
+        lines.append("models of panels stand in an order of their own")
+    return lines
+
+
+def _frame(spec: dict, drawn: list[dict], table: pd.DataFrame) -> list[str]:
+    """The frame cuts no mark."""
+    n = sum(panel["clipped"] for panel in spec["panels"])
+    return [f"{n} marks are cut by the frame"] if n else []

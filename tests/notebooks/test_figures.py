@@ -81,7 +81,7 @@ def no_key(fig, ax):
 
 
 def other_n(fig, ax):
-    fig.suptitle("Overconfidence by model (n = 4,549)")
+    ax.set_title("n = 4,549 answers")
 
 
 def no_title(fig, ax):
@@ -92,9 +92,38 @@ def long_title(fig, ax):
     fig.suptitle("A title " * 10)
 
 
+def narrow(fig, ax):
+    ax.set_xlim(0.1, 0.5)
+
+
+def twins(fig, ax):
+    fig.legends.clear()
+    fig.legend([ax.lines[0]] * 2, ["95 % CI", "certified"])
+
+
+def no_bars(fig, ax):
+    for part in [*ax.collections]:
+        part.remove()
+
+
+def no_letters(fig, ax):
+    ax.set_title("All models")
+    fig.add_axes((0.8, 0.8, 0.1, 0.1), title="By model")
+
+
+def own_order(fig, ax):
+    ax.set_title("a  Gemma-3-27B")
+    fig.add_axes((0.8, 0.8, 0.1, 0.1), title="b  InternVL3.5-14B")
+
+
 @pytest.mark.parametrize(
     ("change", "words"),
     [
+        (narrow, "1 marks are cut by the frame"),
+        (twins, "look alike in the key: ['95 % CI', 'certified']"),
+        (no_bars, "bars are in the key, and none can be seen"),
+        (no_letters, "letters of panels: '', not 'ab'"),
+        (own_order, "models of panels stand in an order of their own"),
         (renamed_axis, "an axis says 'answers graded'"),
         (renamed_fill, "not in the key: non-inferior"),
         (verdict, "says 'no discrimination', and no mark has it"),
@@ -107,6 +136,11 @@ def long_title(fig, ax):
 )
 def test_a_figure_that_says_something_else_is_noticed(tmp_path, change, words):
     assert words in " · ".join(saved(tmp_path, change=change))
+
+
+def test_a_swatch_of_what_is_not_drawn_is_noticed(tmp_path):
+    table = table_of().assign(method=["x", "y", "x", "z"])
+    assert saved(tmp_path, table=table) == ["in the key, not drawn: z"]
 
 
 def without_row(table):

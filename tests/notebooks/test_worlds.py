@@ -15,7 +15,7 @@ from tests.notebooks.worlds import WORLDS, replies_of
 CASES = {
     "02_metrics": ["three columns", "five models, the same images", "all right"],
 }
-CHAPTERS = ["02_metrics", "03_modalities", "04_transfer", "05_fusion", "06_deferral"]
+CHAPTERS = ["02_metrics", "03_modalities", "04_transfer", "05_second_opinion", "06_deferral"]
 #: The part of 05 that is of no table of a user, on one kind of images.
 ONE_KIND = {"SYNTHETIC_TARGET": "modality in ['ct'] and split in ['test']"}
 #: The profile that a user copies.
@@ -54,7 +54,7 @@ def test_a_chapter_runs_by_the_profile(chapter, tmp_path, monkeypatch):
     (step,) = steps_of([chapter], profile=IMPORTED, to=tmp_path)
     table = WORLDS["two domains"]()
     own = step.overrides
-    if chapter == "05_fusion":
+    if chapter == "05_second_opinion":
         own = own | ONE_KIND
     results = run_on(table, chapter, own, tmp_path, monkeypatch)
     assert results["findings"]

@@ -288,7 +288,6 @@ class Output:
         path.write_text(f"{text}\n", encoding="utf-8")
 
 
-<<<<<<< HEAD
 def _shell() -> Any:
     """The IPython that runs the cells of a notebook; None where none does."""
     from IPython import get_ipython
@@ -302,7 +301,9 @@ def _attend(transform: Any) -> None:
     if shell is None:
         return
     passing = shell.input_transformers_cleanup
-    passing[:] = [one for one in passing if not hasattr(one, "__self__")]
+    passing[:] = [
+        one for one in passing if not isinstance(getattr(one, "__self__", None), Output)
+    ]
     passing.append(transform)
     cells = shell.user_ns.get("In", [])
     for cell in cells:
@@ -321,23 +322,6 @@ def _check_parameters(cell: str) -> None:
         check_known(name, known, "parameter")
 
 
-def _spec(fig: Figure) -> dict[str, Any]:
-    """What a figure draws, as `plots` left it on the axes, and the words on it."""
-    panels = []
-    for ax in fig.axes:
-        panel = {"title": ax.get_title("left"), "x": ax.get_xlabel()}
-        panel |= {"y": ax.get_ylabel(), "drawn": vars(ax).get("drawn", [])}
-        panels.append(panel | {"texts": [text.get_text() for text in ax.texts]})
-    keys = [ax.get_legend() for ax in fig.axes]
-    key = []
-    for legend in [*fig.legends, *filter(None, keys)]:
-        key += [text.get_text() for text in legend.get_texts()]
-    names = vars(fig).get("names", {})
-    return {"title": fig.get_suptitle(), "key": key, "names": names, "panels": panels}
-
-
-=======
->>>>>>> main
 def published(notebook: str, folder: str = "") -> dict[str, Any]:
     """Return what another notebook found: its sentences, and its tables by name.
 

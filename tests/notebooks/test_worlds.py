@@ -15,7 +15,13 @@ from tests.notebooks.worlds import WORLDS, replies_of
 CASES = {
     "02_metrics": ["three columns", "five models, the same images", "all right"],
 }
-CHAPTERS = ["02_metrics", "03_modalities", "04_transfer", "05_second_opinion", "06_deferral"]
+CHAPTERS = [
+    "02_metrics",
+    "03_modalities",
+    "04_transfer",
+    "05_second_opinion",
+    "06_deferral",
+]
 #: The part of 05 that is of no table of a user, on one kind of images.
 ONE_KIND = {"SYNTHETIC_TARGET": "modality in ['ct'] and split in ['test']"}
 #: The profile that a user copies.

@@ -34,7 +34,8 @@ def select(table: pd.DataFrame, query: str, *, own: str = "") -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        The rows where it holds; ``attrs["lacks"]`` says why there are none.
+        The rows where it holds. ``attrs["lacks"]`` says why there are none, ``attrs["called"]``
+        names the data sets where all are taken.
 
     Raises
     ------
@@ -65,7 +66,9 @@ def select(table: pd.DataFrame, query: str, *, own: str = "") -> pd.DataFrame:
             raise
     if own == "all":
         warnings.warn(f"{reason}: all answers are taken", UserWarning, stacklevel=2)
-        return table
+        rows = table.copy(deep=False)
+        rows.attrs = table.attrs | {"called": " and ".join(table["dataset"].unique())}
+        return rows
     rows = table.iloc[:0].copy()
     rows.attrs = table.attrs | {"lacks": reason}
     return rows
@@ -98,6 +101,44 @@ def known_or_first(table: pd.DataFrame, column: str, name: str) -> str:
         return str(names.value_counts(sort=False).idxmax())
     check_known(name, names.unique(), f"row has {column}")
     return name
+
+
+def known_names(table: pd.DataFrame, column: str, names: list[str]) -> list[str]:
+    """Return those of several names that rows have; of one's own else the most frequent ones.
+
+    Parameters
+    ----------
+    table, column
+        As of `known_or_first`.
+    names : list of str
+        Of answers of one's own, those that no row has are left out with a warning; where none is
+        left, as many are taken, the most frequent first.
+
+    Raises
+    ------
+    MedcalError
+        If no row has one of them, and the answers are no file's.
+
+    Examples
+    --------
+    >>> table = pd.DataFrame({"strategy": ["p_true", "p_true", "verbalized"]})
+    >>> table.attrs["is_own"] = True
+    >>> known_names(table, "strategy", ["self_probing", "probe_pik"])
+    ['p_true', 'verbalized']
+    """
+    frequent = table[column].value_counts()
+    if not table.attrs.get("is_own"):
+        for name in names:
+            check_known(name, frequent.index, f"row has {column}")
+    known = [name for name in names if name in frequent.index]
+    lacking = [name for name in names if name not in known]
+    if known and lacking:
+        warnings.warn(
+            f"no row has {column} {', '.join(lacking)}: left out",
+            UserWarning,
+            stacklevel=2,
+        )
+    return known or [str(name) for name in frequent.index[: len(names)]]
 
 
 def _rows(table: pd.DataFrame, query: str) -> pd.DataFrame:

@@ -71,7 +71,10 @@ def test_a_query_about_other_data_takes_all_or_none_of_ones_own():
     own = ROWS.copy()
     own.attrs["is_own"] = True
     with pytest.warns(UserWarning, match="all answers are taken"):
-        assert len(select(own, "dataset == 'POPE'", own="all")) == 3
+        rows = select(own, "dataset == 'POPE'", own="all")
+    assert len(rows) == 3
+    assert rows.attrs["called"] == "GQA and a\nb and @x `y`"
+    assert "called" not in own.attrs
     none = select(own, "dataset == 'POPE'", own="none")
     assert none.empty
     assert none.attrs["lacks"].startswith("no row has dataset 'POPE'")

@@ -29,7 +29,7 @@ def select(table: pd.DataFrame, query: str, *, own: str = "") -> pd.DataFrame:
     own : {"", "all", "none"}
         What answers of one's own (a file that `load_answers` read) give for a query that does not
         fit them, as one about the data of this study: an error, all rows or none. All rows are
-        taken with a warning, and a name that is nearly one of theirs is an error all the same.
+        taken with a warning, and a value that is nearly one of theirs is an error all the same.
 
     Returns
     -------
@@ -61,7 +61,8 @@ def select(table: pd.DataFrame, query: str, *, own: str = "") -> pd.DataFrame:
         return _rows(table, query)
     except MedcalError as error:
         reason = str(error)
-        is_near = "did you mean" in reason
+        # 'image_set', which the study has, is near to 'image_id', and no slip
+        is_near = reason.startswith("no row has") and "did you mean" in reason
         if not own or not table.attrs.get("is_own") or (own == "all" and is_near):
             raise
     if own == "all":

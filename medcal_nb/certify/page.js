@@ -118,7 +118,7 @@ function show() {
   if (place === null) return;
   const one = data.cases[place];
   byId("question").textContent = one.question || "(no question in the table)";
-  byId("where").textContent = one.image ? "" : `No image on this page: ${one.where}.`;
+  byId("where").textContent = one.image ? "" : `Look it up in your viewer, no image is on this page: ${one.where}.`;
   Object.assign(byId("image"), { src: one.image || "data:,", alt: "Image of this case", hidden: !one.image });
   const isAsked = data.own && !(place in grades) && !own;
   byId("own").hidden = !isAsked;

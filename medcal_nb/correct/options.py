@@ -88,8 +88,8 @@ def at_temperature(answers: pd.DataFrame, temperature: float) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        The columns of `answers`; the confidence is the answer's probability, missing where there
-        are no probabilities or the answer has none.
+        The columns of `answers`, among them answer and option_probabilities; confidence is the
+        answer's probability, missing where there are no probabilities or the answer has none.
 
     Raises
     ------

@@ -29,9 +29,7 @@ CASES.remove(("03_modalities", "one method"))
 IMPORTED = ROOT / "notebooks" / "params" / "imported.yaml"
 #: What a user writes into the profile, and sizes at which a chapter runs in seconds.
 OWN = {"MODEL": "first", "N_RESAMPLES": 50, "N_SPLITS": 3, "N_BEFORE": 50}
-OWN |= {"BUDGETS": [30, 50], "BUDGET": 50}
-#: The part of 05 that is of no table of a user, on one kind of images; 03 compares kinds.
-ONE_KIND = {"SYNTHETIC_TARGET": "modality in ['ct'] and split in ['test']"}
+OWN |= {"BUDGETS": [30, 50], "BUDGET": 50, "SPENT": [30, 50]}
 
 
 @pytest.mark.notebooks
@@ -41,8 +39,6 @@ def test_a_chapter_runs_on_it(chapter, world, tmp_path, monkeypatch):
     answers_of(world).to_csv(tmp_path / "answers.csv", index=False)
     (step,) = steps_of([chapter], profile=IMPORTED, to=tmp_path)
     own = OWN | {"ANSWERS": str(tmp_path / "answers.csv"), "OUT": str(tmp_path)}
-    if chapter == "05_second_opinion":
-        own |= ONE_KIND
     known = step.defaults.keys() | {"OUT"}
     overrides = step.overrides | {key: own[key] for key in own.keys() & known}
     monkeypatch.setenv("MPLBACKEND", "Agg")

@@ -7,6 +7,7 @@ import io
 import json
 import platform
 import re
+import sys
 import warnings
 from base64 import b64encode
 from importlib.metadata import version
@@ -158,6 +159,7 @@ class Output:
         path = self.folder / name
         about = {"Software": None, "Description": caption}
         fig.savefig(path.with_suffix(".png"), metadata=about)
+        fig.set_layout_engine("none")  # laid out once: that takes as long as drawing
         undated = {"Date": None, "Description": caption}
         drawing = io.StringIO()
         fig.savefig(drawing, format="svg", metadata=undated)
@@ -302,7 +304,7 @@ def page_of(executed: Path, notebook: str) -> str:
 def _on_page(output: Any) -> Any:
     """What a page shows of an output: a saved figure, HTML, what was printed; None of others."""
     if output["output_type"] == "stream":
-        return output
+        return output if output["name"] == "stdout" else None
     about = output.get("metadata", {})
     figure = about.get("medcal")
     if figure:
@@ -336,9 +338,12 @@ def _say(texts: list[str], **where: Any) -> None:
 
 
 def _note(message: Warning | str, *place: Any, **more: Any) -> None:
-    """Print a warning as a line for a reader, without the place in the code that gave it."""
+    """Write a warning as a line, without the place in the code that gave it.
+
+    It is of the notebook that is run, not of the page: a page says in its own words what it means.
+    """
     words = str(message).split()
-    print("Note:", *words)
+    print("Note:", *words, file=sys.stderr)
 
 
 def _checkout() -> Path:

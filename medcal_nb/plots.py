@@ -99,7 +99,9 @@ def look(levels: Iterable, column: str | None = None) -> dict[object, tuple[str,
     >>> look(["mine", "gemma-3-27b-it"], "model")
     {'gemma-3-27b-it': ('#000000', '^'), 'mine': ('#B71C1C', 'P')}
     """
-    names = list(dict.fromkeys(levels))
+    # a column of a million answers says its few names at once
+    different = levels.unique() if isinstance(levels, pd.Series) else levels
+    names = list(dict.fromkeys(different))
     looks: dict[object, tuple[str, str]] = {}
     for name, (colour, mark) in LOOKS.items():
         # a report calls a model by its label
@@ -404,7 +406,7 @@ def calibration(
         values = table[["confidence", "accuracy"]].fillna(0)
         mean, accuracy = np.average(values, 0, table["n"])
         grey: dict[str, Any] = {"color": GREY, "lw": 3, "alpha": 0.5}
-        ax.vlines(mean, accuracy, mean, label="overconfidence", **grey)
+        ax.vlines(mean, accuracy, mean, label="overconfidence (points)", **grey)
         text = f"{100 * (mean - accuracy):+.0f} points".replace("-", "−")
     ax.text(0.02, 0.98, text, va="top", transform=ax.transAxes, fontsize=7)
     ticks = np.linspace(0, 1, 6)
@@ -656,10 +658,10 @@ def stacked(
 
 
 def _letter_titles(fig: Figure) -> None:
-    """A letter before each title of a figure of several panels."""
-    if len(fig.axes) == 1:
-        return
+    """A letter before each title, where there are several."""
     titled = [ax for ax in fig.axes if ax.get_title("left")]
+    if len(titled) == 1:
+        return
     for letter, ax in zip(ascii_lowercase, titled, strict=False):
         ax.set_title(f"{letter}  {ax.get_title('left')}", loc="left")
 

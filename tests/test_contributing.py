@@ -72,6 +72,7 @@ ALIKE = {  # a metric of each kind of interval, and what is summed for it
     "gap": (lambda c, y: difference_of(c, y), "difference"),
     "observed_expected": (lambda c, y: ratio_of(y, c), "ratio"),
     "brier": (lambda c, y: mean_of((c - y) ** 2), "strata"),
+    "brier_skill": (lambda c, y: METRICS["brier_skill"].sums(c, y), "skill"),
     "slope": (lambda c, y: METRICS["slope"].sums(c, y), "bootstrap"),
     "ece": (lambda c, y: METRICS["ece"].sums(c, y), "inversion"),
     "auroc": (lambda c, y: METRICS["auroc"].sums(c, y), "delong"),

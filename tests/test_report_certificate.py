@@ -8,7 +8,7 @@ import pytest
 
 from medcal_nb.answers import load_answers, select
 from medcal_nb.certify.certification import Certification
-from medcal_nb.certify.check import check
+from medcal_nb.certify.check import check, quoted
 from medcal_nb.certify.ledger import Ledger
 from tests.test_report import report_of, table_of
 
@@ -64,10 +64,20 @@ def test_a_ledger_that_does_not_hold_is_not_quoted(table, tmp_path, how):
     if how == "missing":
         path.unlink()
     head = Ledger(path).head if how in ("altered", "other answers") else "of at least"
+    file = tmp_path / "answers.csv"
+    table.to_csv(file, index=False)
+    lines = quoted(file, load_answers(file))
+    assert len(lines) == (how != "missing")
+    for line in lines:
+        assert "answers.certificate.jsonl is damaged, or of other answers: " in line
+        assert head not in line
+        assert str(tmp_path) not in line
+
+
+def test_a_report_names_a_ledger_that_does_not_hold(table, tmp_path):
+    (tmp_path / "answers.certificate.jsonl").write_bytes(b"")
     _, text, numbers = report_of(table, tmp_path)
-    is_named = "answers.certificate.jsonl is damaged, or of other answers: " in text
-    assert is_named == (how != "missing")
-    assert len(numbers["certificate"]) == is_named
-    assert head not in text
-    assert str(tmp_path) not in "".join(numbers["certificate"])
+    (line,) = numbers["certificate"]
+    assert "answers.certificate.jsonl is damaged" in line
+    assert line in text
     assert "performance" in numbers["tables"]

@@ -13,6 +13,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import closing
 from dataclasses import dataclass, field, fields, replace
+from functools import lru_cache
 from itertools import product
 from typing import Any
 
@@ -48,6 +49,8 @@ from medcal_nb.words import is_correct
 #: Fields of an item that stand beside its answers.
 _CARRIED = columns_of("item")
 _MOST_LISTED = 20
+#: Methods and samples bring the same answer to a question many times.
+_is_correct = lru_cache(maxsize=1 << 14)(is_correct)
 #: What names a method's words: it is put to these items.
 _EXAMPLES = [
     Item(
@@ -318,7 +321,7 @@ class Run:
         kind = item.question_type if options == item.options else "choice"
         about = {column: getattr(item, column) for column in _CARRIED} | row
         answer = about["answer"], about["gold"]
-        correct = is_correct(*answer, kind, options)
+        correct = _is_correct(*answer, kind, options and tuple(options))
         by = {"strategy": name, "model": self.backend.name}
         by["run_id"] = self.run_ids[name]
         extra = self.backend.provenance | item.extra

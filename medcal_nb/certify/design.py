@@ -148,7 +148,7 @@ class Group(NamedTuple):
 
     lowest: float  # confidence
     size: int  # answers of the pool
-    sample: NDArray[np.intp]  # those that are graded, in their order
+    horizon: int  # how many of them are graded, at most
     opens: int  # starts that begin here
     is_whole: bool  # one test at its end, when all are graded
 
@@ -216,19 +216,23 @@ class Design:
         ascending = np.sort(self.c)
         n = ascending.size
         lowest = np.unique(ascending[n - self.sizes()])[::-1]
-        starts = np.array(self.starts)
-        before = 0
-        for value in lowest:
-            size = n - int(np.searchsorted(ascending, value))
-            horizon = min(size, self.budget, MOST_OF_A_GROUP)
+        sizes = n - np.searchsorted(ascending, lowest)
+        begun = np.searchsorted(self.starts, sizes, side="right")
+        opens = np.diff(begun, prepend=0)
+        for value, size, n_opened in zip(
+            lowest.tolist(), sizes.tolist(), opens.tolist(), strict=True
+        ):
             yield Group(
-                lowest=float(value),
+                lowest=value,
                 size=size,
-                sample=np.flatnonzero(self.c >= value)[:horizon],
-                opens=int(((starts > before) & (starts <= size)).sum()),
+                horizon=min(size, self.budget, MOST_OF_A_GROUP),
+                opens=n_opened,
                 is_whole=size <= self.largest_whole,
             )
-            before = size
+
+    def sample(self, group: Group) -> NDArray[np.intp]:
+        """The answers of a group that are graded, in their order."""
+        return np.flatnonzero(self.c >= group.lowest)[: group.horizon]
 
     def allowed(self, group: Group, n_open: int, n_begun: int) -> NDArray[np.intp]:
         """Errors with which a group passes after each grade; -1 where none may be.
@@ -247,7 +251,7 @@ class Design:
             most = errors_allowed(np.array([group.size]), self.risk, level)
             ungraded = np.arange(group.size)[::-1]
             return np.maximum(most - ungraded, -1)
-        horizon = group.sample.size
+        horizon = group.horizon
         power = GRADED_WHOLE if group.size == horizon else GRADED_IN_PART
         # what passes with fewer shares of delta must pass with more
         passing = [

@@ -6,6 +6,12 @@ const byId = (id) => document.getElementById(id);
 const data = JSON.parse(byId("data").textContent);
 const test = JSON.parse(atob(data.test));
 const KEY = `medcal-certify:${data.set}`;
+// with one place at least, and those that tell a share from none and from all, as the study writes it
+const percent = (share) => {
+  const texts = [1, 2].map((places) => (100 * share).toFixed(places));
+  const isSo = (text) => Math.abs(text - 100 * share) < 1e-7 || (text > 0 && text < 100);
+  return `${texts.find(isSo) ?? (share < 0.5 ? "< 0.01" : "> 99.99")}\u00a0%`;
+};
 const WORDS = { 1: "right", 0: "wrong", "?": "cannot be graded" };
 const BUTTONS = { g1: "1", g0: "0", gx: "?" };
 const caseOfRow = new Map(data.cases.map((one, k) => [one.row, k]));
@@ -88,9 +94,8 @@ function nextCase() {
 function outcome(stands, isOpen) {
   const shares = stands.map((one, s) => test.sequences[s].coverages[one.passed] ?? 0);
   const share = Math.max(0, ...shares);
-  const percent = `${(100 * share).toFixed(1)}\u00a0%`;
   const end = share
-    ? `By your grades, a threshold is certified; ${percent} of all answers are at or above it.`
+    ? `By your grades, a threshold is certified; ${percent(share)} of all answers are at or above it.`
     : "By your grades, no threshold is certified.";
   return isOpen ? `${end} More could be certified with more grades than were planned or sent here.` : end;
 }

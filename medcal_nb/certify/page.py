@@ -179,16 +179,15 @@ def _sequence(design: Design, cases: np.ndarray) -> dict[str, Any]:
     groups = []
     n_begun = 0
     for number, group in enumerate(design.groups()):
-        new = group.sample[first[group.sample] < 0]
-        first[new] = number
+        asked = design.sample(group)
+        first[asked[first[asked] < 0]] = number
         n_begun += group.opens
         steps = []
         for n_open in range(1, n_begun + 1):
             allowed = design.allowed(group, n_open, n_begun)
             errors = np.arange(allowed[-1] + 1)
             steps.append((allowed.searchsorted(errors) + 1).tolist())
-        horizon = group.sample.size
-        groups.append({"horizon": horizon, "opens": group.opens, "steps": steps})
+        groups.append({"horizon": group.horizon, "opens": group.opens, "steps": steps})
     is_asked = first >= 0
     return {
         "order": cases[is_asked].tolist(),

@@ -256,14 +256,15 @@ class Walk:
     def _test(self, group: Group, allowed: NDArray) -> str:
         """Test a group as far as its grades go; return how that ends."""
         # how far the grades that are left reach in this group
-        new = np.cumsum(~self._looked_at[group.sample])
+        of_group = self._design.sample(group)
+        new = np.cumsum(~self._looked_at[of_group])
         left = self._design.budget - self.n_graded
         reach = int(new.searchsorted(left, side="right"))
-        is_short = reach < group.sample.size
+        is_short = reach < group.horizon
         if not reach or allowed[reach - 1] < 0:
             self._is_cut |= is_short
             return "cut"
-        sample = group.sample[:reach]
+        sample = of_group[:reach]
         graded = self._right[sample]
         graded = graded[np.cumsum(np.isnan(graded)) == 0]  # before one is missing
         errors = np.cumsum(1 - graded).astype(int)

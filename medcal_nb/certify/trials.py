@@ -22,6 +22,7 @@ from .rule import Walk, order_of_grading
 
 FROM_THE_TOP = "from the top"  # ways to choose the answers that are graded
 AT_RANDOM = "at random"
+_IMAGE = "_image"  # a column of answers: the name of their image
 
 
 def certify_table(
@@ -92,9 +93,12 @@ def certify_table(
     warn_of_cross_fitted(graded)
     cells = list(product(budgets, gradings))
     rows = []
-    for key, part in parts_by(graded[graded["correct"].notna()], by):
+    graded = graded[graded["correct"].notna()]
+    # a name is made once, and not for each group again
+    graded = graded.assign(**{_IMAGE: image_labels(graded)})
+    for key, part in parts_by(graded, by):
         answers = _Answers.of(part)
-        rng = ci.stream(image_labels(part))
+        rng = ci.stream(part[_IMAGE])
         halves = [answers.halved(rng, seed) for seed in range(n_splits)]
         samples = [
             answers.resampled(rng).halved(rng, seed) for seed in range(n_resamples)
@@ -183,7 +187,7 @@ class _Answers(NamedTuple):
 
     @classmethod
     def of(cls, part: pd.DataFrame) -> _Answers:
-        images, _ = check_groups(image_labels(part), len(part))
+        images, _ = check_groups(part[_IMAGE], len(part))
         pairs = part[["confidence", "correct"]].to_numpy(float, na_value=np.nan)
         return cls(c=pairs[:, 0], y=pairs[:, 1], images=images)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -21,7 +21,8 @@ from medcal_nb.measure.selective import one_answer_an_image
 
 #: Bets, as shares of the largest: each is the best where the risk has come so far from α to 1.
 BETS = (0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.7)
-LARGEST_LOG = 700.0  # of a number that can be written
+LARGEST = 1e300  # evidence that is told from more
+BLOCK = 64  # answers whose wealth is multiplied up at once
 ORDERS = 100
 
 
@@ -78,9 +79,8 @@ def watch(errors: ArrayLike, *, risk: float, run_length: int = 1000) -> pd.DataF
     x = np.asarray(errors, dtype=float)
     is_graded = ~np.isnan(x)
     wrong = check_correct(x[is_graded]) if is_graded.any() else x[:0]
-    logs = np.minimum(_log_evidence(wrong, risk), LARGEST_LOG)
     # row 0: before the first graded answer
-    evidence = np.append(0.0, np.exp(logs))
+    evidence = np.append(0.0, _evidence(wrong, risk))
     n = is_graded.cumsum()
     return pd.DataFrame(
         {
@@ -92,20 +92,28 @@ def watch(errors: ArrayLike, *, risk: float, run_length: int = 1000) -> pd.DataF
     )
 
 
-def _log_evidence(wrong: FloatArray, risk: float) -> FloatArray:
-    """(n,) log of the mean of the bets' evidence after each answer."""
+def _evidence(wrong: FloatArray, risk: float) -> FloatArray:
+    """(…, n) mean of the bets' evidence after each answer of (…, n) outcomes.
+
+    Of a block of answers it is products and sums alone; so few answers can make neither as large as
+    no float is.
+    """
     bets = np.array(BETS)[:, None] / risk  # (bets, 1)
-    won = np.log1p(bets * (1 - risk))
-    lost = np.log1p(-bets * risk)
-    # (bets, n) logs of the wealth of a bet that never starts anew
-    after_each = np.where(wrong == 1, won, lost)
-    wealth = after_each.cumsum(axis=1)
-    before = wealth - after_each
-    # the sum over all starts s of the wealth won since
-    since = np.logaddexp.accumulate(-before, axis=1)
-    total = np.logaddexp.reduce(wealth + since, axis=0)
-    mean: FloatArray = total - np.log(len(BETS))
-    return mean
+    won = 1 + bets * (1 - risk)
+    lost = 1 - bets * risk
+    means = []
+    carried: FloatArray = np.zeros(1)  # (…, bets, 1) evidence before the block
+    for first in range(0, wrong.shape[-1], BLOCK):
+        block = wrong[..., None, first : first + BLOCK]
+        after_each = np.where(block == 1, won, lost)  # (…, bets, answers)
+        with np.errstate(over="ignore"):
+            wealth = after_each.cumprod(axis=-1)
+            # the sum over all starts s of the wealth won since
+            since = (after_each / wealth).cumsum(axis=-1)
+            evidence = np.minimum(wealth * (carried + since), LARGEST)
+        means.append(evidence.mean(axis=-2))
+        carried = evidence[..., -1:]
+    return np.concatenate([wrong[..., :0], *means], axis=-1)
 
 
 def watch_table(
@@ -180,12 +188,12 @@ def watch_table(
         if not good.wrong.size or not other.wrong.size:
             continue
         rng = ci.stream(image_labels(second[name]))
-        alarms = []
+        orders = []
         for _ in range(ORDERS):
             earlier = rng.choice(good.one_an_image(rng), n_before)
             later = rng.permutation(other.one_an_image(rng))
-            alarms.append(_alarm(np.append(earlier, later), risk, run_length))
-        delays = np.array(alarms) - n_before
+            orders.append(np.append(earlier, later))
+        delays = _alarms(np.array(orders), risk, run_length) - n_before
         late = delays[delays > 0]
         row = dict(zip(by, name, strict=True)) | {"threshold": threshold}
         row["early"] = np.mean(delays <= 0)
@@ -196,25 +204,25 @@ def watch_table(
 
 
 class _Retained(NamedTuple):
-    """Confidences, outcomes and images of the answers that a threshold retains."""
+    """Outcomes of the answers that a threshold retains, and what draws one of each image."""
 
-    c: FloatArray
     wrong: FloatArray
-    images: NDArray
+    draw: Callable[[np.random.Generator], NDArray | slice]
 
     def one_an_image(self, rng: np.random.Generator) -> FloatArray:
         """Whether one random answer of each image is wrong."""
-        return self.wrong[one_answer_an_image(self.c, self.wrong, self.images, rng)]
+        return self.wrong[self.draw(rng)]
 
 
 def _retained(graded: pd.DataFrame, threshold: float) -> _Retained:
     kept = graded[graded["confidence"] >= threshold]
     c, correct = arrays(kept)
     images, _ = check_groups(image_labels(kept), c.size)
-    return _Retained(c=c, wrong=1 - correct, images=images)
+    wrong = 1 - correct
+    return _Retained(wrong, draw=one_answer_an_image(c, wrong, images))
 
 
-def _alarm(wrong: FloatArray, risk: float, run_length: int) -> float:
-    """Answers until an alarm; infinite where there is none."""
-    is_alarm = _log_evidence(wrong, risk) >= np.log(run_length)
-    return is_alarm.argmax() + 1 if is_alarm.any() else np.inf
+def _alarms(wrong: FloatArray, risk: float, run_length: int) -> FloatArray:
+    """(orders,) answers until an alarm in orders of (orders, n); infinite where there is none."""
+    is_alarm = _evidence(wrong, risk) >= run_length
+    return np.where(is_alarm.any(axis=1), is_alarm.argmax(axis=1) + 1, np.inf)

@@ -18,25 +18,18 @@ def reader(
         ),
     ],
     to: To,
-    model: Annotated[
-        str | None,
+    rows: Annotated[
+        str,
         Option(
-            metavar="NAME",
-            help="Show the answers of this model; one is chosen if left out.",
+            metavar="QUERY",
+            help="Show answers where it holds: of one model and method, else one is chosen.",
         ),
-    ] = None,
+    ] = "",
     dataset: Annotated[
         str | None,
         Option(
             metavar="NAME",
             help="Show this data set; NAME:FOLDER says where its images are.",
-        ),
-    ] = None,
-    strategy: Annotated[
-        str | None,
-        Option(
-            metavar="NAME",
-            help="Show this elicitation method; one is chosen if left out.",
         ),
     ] = None,
     size: Annotated[
@@ -57,9 +50,8 @@ def reader(
         answers,
         to,
         size=size,
+        rows=rows,
         dataset=dataset,
-        model=model,
-        strategy=strategy,
         force=force,
     )
     say(f"wrote {to}: {holds}")

@@ -72,36 +72,36 @@ def label_draws(
     rows = []
     for key, learn, judge in pairs(source, target):
         learned = arrays(learn)
-        clip = choose_clip(np.append(learned[0], judge["confidence"].to_numpy(float)))
-        transferred = fit(*learned, method=method, clip=clip)
+        c, y = arrays(judge)
+        images, image = np.unique(images_of(judge), return_inverse=True)
+        clip = choose_clip(np.append(learned[0], c))
+        transferred = fit(*learned, method=method, clip=clip)(c)
         for draw in range(n_draws):
-            half, rest = _halved(judge, rng)
+            half, rest = _halved(image, len(images), rng)
             for labels in sizes:
                 if labels > len(half):
                     continue
-                own = arrays(half[:labels])
+                own = half[:labels]
                 with warnings.catch_warnings():
                     warnings.simplefilter("ignore", RecalibrationWarning)
-                    refitted = fit(*own, method=method, clip=clip)
-                c, y = arrays(rest)
-                given = {"refitted": refitted(c), "constant": own[1].mean()}
-                given["transferred"] = transferred(c)
-                for name, confidence in given.items():
+                    refitted = fit(c[own], y[own], method=method, clip=clip)
+                stages = {"refitted": refitted(c[rest]), "constant": y[own].mean()}
+                stages["transferred"] = transferred[rest]
+                for name, confidence in stages.items():
                     row = {"draw": draw, "labels": labels, "stage": name}
-                    brier = ((confidence - y) ** 2).mean()
+                    brier = ((confidence - y[rest]) ** 2).mean()
                     rows.append(key | row | {"brier": brier, "n": len(judge)})
     return pd.DataFrame(rows)
 
 
 def _halved(
-    rows: pd.DataFrame, rng: np.random.Generator
-) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Rows of a random half of the images, in random order, and the others."""
-    images, code = np.unique(images_of(rows), return_inverse=True)
-    place = rng.permutation(len(images))[code]
-    order = np.lexsort((rng.random(len(rows)), place))
-    is_first = place < len(images) / 2
-    return rows.iloc[order[is_first[order]]], rows[~is_first]
+    image: np.ndarray, n_images: int, rng: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray]:
+    """Places of the answers of a random half of the images, in random order, and of the others."""
+    place = rng.permutation(n_images)[image]
+    order = np.lexsort((rng.random(len(image)), place))
+    is_first = place < n_images / 2
+    return order[is_first[order]], np.flatnonzero(~is_first)
 
 
 def label_table(draws: pd.DataFrame) -> pd.DataFrame:

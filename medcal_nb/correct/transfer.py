@@ -180,6 +180,8 @@ def _numbered(rows: pd.DataFrame, ci: Bootstrap) -> tuple[pd.DataFrame, Resample
     images = image_labels(rows)
     resamples = ci.of(images)
     number, _ = pd.factorize(images)
+    own = [name for name in ("item_id", "image_id", *_NEEDED) if name in rows]
+    rows = rows[[*dict.fromkeys(own)]]
     return rows.assign(**{IMAGE: number, UNIT: resamples.codes}), resamples
 
 

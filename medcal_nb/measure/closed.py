@@ -19,6 +19,7 @@ from .mover import (
     difference_interval,
     joined,
     ratio_interval,
+    skill_interval,
     strata_interval,
 )
 from .ranking import auroc_test
@@ -56,14 +57,15 @@ def closed_interval(
             "samples hold one: no interval"
         )
         return UNKNOWN
-    elif kind == "strata":
-        (if_right,) = metric.sums(c, np.ones_like(y)).features
-        (if_wrong,) = metric.sums(c, np.zeros_like(y)).features
-        ends = strata_interval([if_right, if_wrong], y, images, level)
+    elif kind in ("strata", "skill"):
+        if_right, *_ = metric.sums(c, np.ones_like(y)).features
+        if_wrong, *_ = metric.sums(c, np.zeros_like(y)).features
+        join = strata_interval if kind == "strata" else skill_interval
+        ends = join([if_right, if_wrong], y, images, level)
     else:
         first, second = sums.features
-        join = difference_interval if kind == "difference" else ratio_interval
-        ends = join(first, second, images, level)
+        of_two = difference_interval if kind == "difference" else ratio_interval
+        ends = of_two(first, second, images, level)
     return Interval(*np.clip(ends, *metric.bounds))
 
 

@@ -239,22 +239,21 @@ def _costs(
     of_none = [(wrong, ratio)]
     odds = 1 / (ratio - 1)
     benefit = [(wrong_deferred, 1.0), (deferred - wrong_deferred, -odds)]
-    # checking none costs less than checking all, or not
-    saved = [(deferred, -1.0), (wrong_deferred, ratio)]
-    base = 0.0
-    if ratio * wrong.mean() >= 1:
-        saved = [(deferred, -1.0), (wrong_kept, -ratio)]
-        base = 1.0
+    # deferring against checking all, and against checking none
+    against_all = [(deferred, -1.0), (wrong_kept, -ratio)]
+    against_none = [(deferred, -1.0), (wrong_deferred, ratio)]
     row = {"deferred": deferred.mean(), "checking_all": 1.0}
     row |= {"net_benefit_all": wrong.mean() - odds * (1 - wrong.mean())}
-    for name, terms, start in (
-        ("deferring", of_deferring, 0.0),
-        ("checking_none", of_none, 0.0),
-        ("saving", saved, base),
-        ("net_benefit", benefit, 0.0),
+    for name, kinds in (
+        ("deferring", [(of_deferring, 0.0)]),
+        ("checking_none", [(of_none, 0.0)]),
+        ("saving", [(against_all, 1.0), (against_none, 0.0)]),
+        ("net_benefit", [(benefit, 0.0)]),
     ):
-        found = shares_interval(terms, images, level)
-        row[name] = start + found.estimate
-        row[f"{name}_low"] = start + found.low
-        row[f"{name}_high"] = start + found.high
+        ends = []
+        for terms, start in kinds:
+            ends.append(start + np.array(shares_interval(terms, images, level)))
+        # a sample may take the dearer of the two for the cheaper: the least of each end
+        low, value, high = np.min(ends, axis=0)
+        row |= {name: value, f"{name}_low": low, f"{name}_high": high}
     return row

@@ -53,8 +53,9 @@ def difference_table(
     column : str
         Its values are the groups.
     metrics : sequence of str
-        Of `METRICS`, without ECEs and ICI. Accuracy, overconfidence, O:E and Brier score by
-        MOVER, which holds where errors are rare; "auroc" as `auroc_test`; others by the bootstrap.
+        Of `METRICS`, without ECEs and ICI. Accuracy, overconfidence, O:E, Brier score and
+        its skill by MOVER, which holds where errors are rare; "auroc" as `auroc_test`; others by
+        the bootstrap.
     reference : optional
         A value of the column: every other group minus this one. None: every two groups.
     by : sequence of str

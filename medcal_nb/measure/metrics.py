@@ -234,7 +234,7 @@ def _brier_skill(c: FloatArray, y: FloatArray) -> Sums:
 @register(
     "brier_skill",
     sums=_brier_skill,
-    outcomes=True,
+    interval="skill",
     bounds=(-np.inf, 1.0),
 )
 def brier_skill_score(confidence: ArrayLike, correct: ArrayLike) -> float:

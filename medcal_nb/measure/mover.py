@@ -21,7 +21,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .intervals import share_interval
-from .resampling import FloatArray, Interval, effective_number, student, within
+from .resampling import (
+    UNKNOWN,
+    FloatArray,
+    Interval,
+    effective_number,
+    student,
+    within,
+)
 
 #: A correlation seen on so many images with the rarer outcome counts half.
 PRIOR_IMAGES = 2
@@ -85,20 +92,64 @@ def strata_interval(
     `losses` are two (n,) arrays, of each answer if it is right and if it is wrong. Where few are
     of a kind, their mean is known as far as the losses go that answers of that kind could have.
     """
-    share = share_part(y, images, level)
-    parts = [share]
+    share, *strata = strata_parts(losses, y, images, level)
+    right, wrong = (part.value for part in strata)
+    share_wrong = 1 - share.value
+    value = share.value * right + share_wrong * wrong
+    parts = [share, *strata]
+    slopes = [right - wrong, share.value, share_wrong]
+    known = correlations(parts, y, images)
+    return joined(value, parts, slopes, known)
+
+
+def skill_interval(
+    losses: Sequence[FloatArray],
+    y: FloatArray,
+    images: NDArray[np.intp],
+    level: float,
+) -> Interval:
+    r"""Interval of one minus a mean loss over the variance of the outcomes.
+
+    .. math:: 1 - \frac{p L_1 + q L_0}{p q} = 1 - \frac{L_1}{q} - \frac{L_0}{p}, \quad q = 1 - p
+
+    with the mean losses among right and among wrong answers, as of `strata_interval`. Where few are
+    wrong it is far from linear in their share: that is gone along to its ends. NaN where all
+    outcomes are alike.
+    """
+    if y.min() == y.max():
+        return UNKNOWN
+    share, *strata = strata_parts(losses, y, images, level)
+    right, wrong = (part.value for part in strata)
+
+    def skill(p: FloatArray | float) -> FloatArray:
+        return np.asarray(1 - right / (1 - p) - wrong / p)
+
+    # concave in p: its largest value may lie between the ends
+    best = np.sqrt(wrong) / max(np.sqrt(wrong) + np.sqrt(right), 1e-300)
+    tried = skill(np.clip([share.low, best, share.high], share.low, share.high))
+    value = float(skill(share.value))
+    rate = wrong / share.value**2 - right / (1 - share.value) ** 2
+    by_share = Part(tried.min(), value, tried.max(), rate * share.pull)
+    parts = [by_share, *strata]
+    slopes = [1.0, -1 / (1 - share.value), -1 / share.value]
+    return joined(value, parts, slopes, correlations(parts, y, images))
+
+
+def strata_parts(
+    losses: Sequence[FloatArray],
+    y: FloatArray,
+    images: NDArray[np.intp],
+    level: float,
+) -> list[Part]:
+    """The share right, and the mean losses among right and among wrong answers."""
+    parts = [share_part(y, images, level)]
     for loss, of in zip(losses, (y, 1 - y), strict=True):
         part = mean_part(loss, images, level, of)
         half = part.high - part.value
         bounds = loss.min(), loss.max()
         low, high = within(part.value, half, half, bounds)
         parts.append(part._replace(low=low, high=high))
-    right, wrong = (part.value for part in parts[1:])
-    share_wrong = 1 - share.value
-    value = share.value * right + share_wrong * wrong
-    slopes = [right - wrong, share.value, share_wrong]
-    known = correlations(parts, y, images)
-    return joined(value, parts, slopes, known)
+    return parts
 
 
 def shares_interval(

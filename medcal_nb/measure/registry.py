@@ -30,6 +30,7 @@ INTERVALS = (
     "difference",
     "ratio",
     "strata",
+    "skill",
     "delong",
     "inversion",
     "none",
@@ -94,7 +95,8 @@ class Metric:
         0 and 1, `mean_of`, or of those counted, `ratio_of`: Wilson's, by image); those that hold
         where errors are rare (`mover`): "difference" (of a mean and the share right,
         `difference_of`), "ratio" (of the share right and a mean, `ratio_of`) and "strata" (a mean
-        loss, `mean_of`: of right and of wrong answers); "inversion" (`ece_interval`, over the
+        loss, `mean_of`: of right and of wrong answers) and "skill" (of that loss against the
+        variance of the outcomes); "inversion" (`ece_interval`, over the
         cells), which has no difference; "delong" (`auroc_test`); "none", where none is known to
         hold its level.
     outcomes : bool

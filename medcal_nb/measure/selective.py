@@ -6,7 +6,7 @@ otherwise. Coverage is the share of answers kept, risk the share of these that a
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -112,7 +112,7 @@ def selective_threshold(
     c, y = check_pair(confidence, correct)
     target = check_level(target, RISK_ALLOWED)
     delta = check_level(delta, "delta")
-    tested = one_answer_an_image(c, y, groups, np.random.default_rng(0))
+    tested = one_answer_an_image(c, y, groups)(np.random.default_rng(0))
     values, kept, errors = descending(c[tested], y[tested])
     last = _last_certified(kept, errors, target, delta)
     if last is None:
@@ -178,19 +178,16 @@ def answers_needed(n: int, target: float, delta: float) -> tuple[NDArray, NDArra
 
 
 def one_answer_an_image(
-    c: NDArray,
-    y: NDArray,
-    groups: ArrayLike | None,
-    rng: np.random.Generator,
-) -> NDArray | slice:
-    """Rows of one random answer of each image; all rows where each is an image of its own."""
+    c: NDArray, y: NDArray, groups: ArrayLike | None
+) -> Callable[[np.random.Generator], NDArray | slice]:
+    """What draws rows of one random answer of each image; all rows where each is an image."""
     codes, n_groups = check_groups(groups, c.size)
     if n_groups == c.size:
-        return slice(None)
+        return lambda rng: slice(None)
     order = np.lexsort((y, c, codes))  # the choice must not hang on the order of rows
     size = np.bincount(codes)
     first = size.cumsum() - size
-    return order[first + rng.integers(0, size)]
+    return lambda rng: order[first + rng.integers(0, size)]
 
 
 def descending(c: NDArray, y: NDArray) -> tuple[NDArray, NDArray, NDArray]:

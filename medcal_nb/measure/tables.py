@@ -84,8 +84,8 @@ def metrics_table(
         - each of `metrics`: in the order asked for, with _low, _high
 
         The kind of its interval is that of the metric (`Metric.interval`): shares by
-        `clustered_interval`; overconfidence, O:E and Brier score by theirs joined with those of
-        means (`mover`); ECEs by `ece_interval`, AUROC by `auroc_test`;
+        `clustered_interval`; overconfidence, O:E, Brier score and its skill by theirs joined with
+        those of means (`mover`); ECEs by `ece_interval`, AUROC by `auroc_test`;
         the others by the bootstrap. NaN where none is known to hold, and where a metric is
         undefined, with a `MeasureWarning` that names the group and the reason.
 

@@ -66,28 +66,42 @@ def group_means(
     """
     columns = [group] if kind is None else [kind, group]
     graded = graded.dropna(subset=[value, "correct", *columns])
-    graded = _numbered(graded)
-    rows = []
-    for key, part in parts_by(graded[[value, "correct", *columns, IMAGE]], columns):
-        right = part["correct"].to_numpy(float)
-        number = part[value].to_numpy(float)
-        images, _ = pd.factorize(part[IMAGE])
-        away = np.array([right - right.mean(), number - number.mean()]) / len(part)
-        # sums by image, (2, images)
-        pull = np.array([np.bincount(images, weights=one) for one in away])
-        n_images = pull.shape[1]
-        small = n_images / (n_images - 1) if n_images > 1 else np.nan
-        half = stdtrit(n_images - 1, (1 + level) / 2) * np.sqrt(
-            small * pull[1] @ pull[1]
-        )
-        row = {"n": len(part), "n_images": n_images, "accuracy": right.mean()}
-        row |= {value: number.mean()}
-        row |= {f"{value}_low": number.mean() - half}
-        row |= {f"{value}_high": number.mean() + half}
-        row |= {"accuracy_var": small * (pull[0] @ pull[0])}
-        rows.append(key | row | {"covariance": small * (pull[0] @ pull[1])})
-    names = ["n", "n_images", "accuracy", value, f"{value}_low", f"{value}_high"]
-    return pd.DataFrame(rows, columns=[*columns, *names, "accuracy_var", "covariance"])
+    return _group_means(_numbered(graded), value, columns, level)
+
+
+def _group_means(
+    graded: pd.DataFrame, value: str, columns: list[str], level: float = 0.95
+) -> pd.DataFrame:
+    """As `group_means`, by any columns, of answers with numbered images and nothing missing."""
+    by_group = graded.groupby(columns, sort=True, observed=True)
+    code = by_group.ngroup().to_numpy()
+    n = np.bincount(code)
+    values = graded[["correct", value]].to_numpy(float).T  # (2, answers)
+    accuracy, mean = (np.bincount(code, one) / n for one in values)
+    away = (values - np.array([accuracy, mean])[:, code]) / n[code]
+    n_images, moments = _of_images(code, graded[IMAGE], away)
+    half = stdtrit(n_images - 1, (1 + level) / 2) * np.sqrt(moments[2])
+    means = by_group.size().index.to_frame(index=False)
+    return means.assign(
+        **{"n": n, "n_images": n_images, "accuracy": accuracy, value: mean},
+        **{f"{value}_low": mean - half, f"{value}_high": mean + half},
+        **{"accuracy_var": moments[0], "covariance": moments[1]},
+    )
+
+
+def _of_images(
+    code: np.ndarray, images: pd.Series, away: np.ndarray
+) -> tuple[np.ndarray, list[np.ndarray]]:
+    """Images of each group, and variance, covariance and variance of its two means, by image."""
+    image, _ = pd.factorize(images)
+    n_known = image.max(initial=0) + 1
+    cell, cells = pd.factorize(code * n_known + image)
+    of_group = cells // n_known
+    n_images = np.bincount(of_group)
+    small = n_images / np.where(n_images > 1, n_images - 1, np.nan)
+    right, number = (np.bincount(cell, one) for one in away)
+    products = (right**2, right * number, number**2)
+    return n_images, [small * np.bincount(of_group, one) for one in products]
 
 
 def accuracy_trend_table(
@@ -209,12 +223,16 @@ def accuracy_trend_table(
             ranges[f"{name}_min"] = means[column].min()
             ranges[f"{name}_max"] = means[column].max()
         for column in levels:
-            alone = pd.DataFrame(
-                trend(_means(one, value, keys, least), value, level)
-                for _, one in parts_by(part, column)
+            alone = _means(part, value, [column, *keys], least)
+            slopes = pd.Series(
+                [
+                    trend(one, value, level)["accuracy_slope"]
+                    for _, one in parts_by(alone, column)
+                ],
+                dtype=float,
             )
             for name in ("min", "median", "max"):
-                ranges[f"slope_{name}"] = alone["accuracy_slope"].agg(name)
+                ranges[f"slope_{name}"] = slopes.agg(name)
             levelled = _levelled(part.merge(means[keys]), value, column)
             means = _means(levelled, value, keys, least)
         rows.append(key | row | trend(means, value, level) | ranges)
@@ -228,11 +246,12 @@ def _numbered(graded: pd.DataFrame) -> pd.DataFrame:
     return graded.assign(**{IMAGE: pd.factorize(image_labels(graded))[0]})
 
 
-def _means(part: pd.DataFrame, value: str, keys: list[str], least: int) -> pd.DataFrame:
+def _means(
+    part: pd.DataFrame, value: str, columns: list[str], least: int
+) -> pd.DataFrame:
     """Means of the groups that have enough images: for `trend`."""
-    *kinds, group = keys
-    means = group_means(part, value, group, kind=kinds[0] if kinds else None)
-    by_group = part.groupby(keys, observed=True)[["compared", "shift"]].mean()
+    means = _group_means(part, value, columns)
+    by_group = part.groupby(columns, observed=True)[["compared", "shift"]].mean()
     means = means.assign(**by_group.reset_index(drop=True))
     return means[means["n_images"] >= least]
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from medcal_nb.answers import load_answers
+from medcal_nb.answers import load_answers, select
 from medcal_nb.datasets import load_items
 from medcal_nb.datasets.items import image_side
 from medcal_nb.errors import MedcalError, check_known
@@ -56,9 +56,8 @@ class Casebook:
 def open_casebook(
     source: str | os.PathLike,
     *,
+    rows: str = "",
     dataset: str | None = None,
-    model: str | None = None,
-    strategy: str | None = None,
 ) -> Casebook:
     """Read answers, choose those of one model and method, and look their items up.
 
@@ -66,16 +65,18 @@ def open_casebook(
     ----------
     source : path or str
         Whatever :func:`medcal_nb.answers.load_answers` reads.
-    dataset, model, strategy : str, optional
-        What to show. What is left out is chosen: a medical data set first, then the model and
-        the method with the most answers. ``dataset`` may be ``NAME:FOLDER`` for items on disk.
+    rows : str
+        Query of the answers (`medcal_nb.answers.select`), such as ``"model == 'a'"``.
+    dataset : str, optional
+        What to show, or ``NAME:FOLDER`` for items on disk. What is left out is chosen: a medical
+        data set first, then the model and the method with the most answers.
 
     Raises
     ------
     MedcalError
         If there is nothing to show, or a name does not occur.
     """
-    graded = load_answers(source).astype({"item_id": str})
+    graded = select(load_answers(source), rows).astype({"item_id": str})
     stated = graded.dropna(subset=["answer", "confidence"])
     if stated.empty:
         raise MedcalError(
@@ -84,24 +85,18 @@ def open_casebook(
     name = dataset
     if dataset and dataset not in set(stated["dataset"]):
         name = dataset.partition(":")[0]  # a folder of images may follow the name
-    rows = stated
-    for column, wanted in {
-        "dataset": name,
-        "model": model,
-        "strategy": strategy,
-    }.items():
-        if wanted:
-            there = f"answer of {source} with a confidence has {column}"
-            check_known(wanted, rows[column].unique(), there)
-            rows = rows[rows[column] == wanted]
-    medical = rows[rows["domain"] == "medical"]
-    rows = rows if medical.empty else medical
-    most = rows.groupby(_CHOICE).size().idxmax()
+    if name:
+        there = f"answer of {source} with a confidence has dataset"
+        check_known(name, stated["dataset"].unique(), there)
+        stated = stated[stated["dataset"] == name]
+    medical = stated[stated["domain"] == "medical"]
+    cases = stated if medical.empty else medical
+    most = cases.groupby(_CHOICE).size().idxmax()
     about = dict(zip(_CHOICE, most, strict=True))
-    rows = rows[(rows[_CHOICE] == most).all(axis=1)]
-    rows = rows.set_index(rows["item_id"].rename(None))
-    rows, note = _with_items(rows, source, dataset or about["dataset"])
-    return Casebook(about=about, rows=rows, note=note)
+    cases = cases[(cases[_CHOICE] == most).all(axis=1)]
+    cases = cases.set_index(cases["item_id"].rename(None))
+    cases, note = _with_items(cases, source, dataset or about["dataset"])
+    return Casebook(about=about, rows=cases, note=note)
 
 
 def _with_items(

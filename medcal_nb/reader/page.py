@@ -41,9 +41,8 @@ def write_page(
     to: str | os.PathLike,
     *,
     size: int = 20,
+    rows: str = "",
     dataset: str | None = None,
-    model: str | None = None,
-    strategy: str | None = None,
     force: bool = False,
 ) -> str:
     """Write cases of a model's answers as one HTML page, to be read one at a time.
@@ -61,7 +60,7 @@ def write_page(
         The page, ``.html``.
     size : int
         Cases at most, each about an image of its own.
-    dataset, model, strategy : str, optional
+    rows, dataset : str, optional
         What to show, see :func:`medcal_nb.reader.cases.open_casebook`.
     force : bool
         Replace a file that is there.
@@ -76,7 +75,7 @@ def write_page(
     MedcalError
         If there is nothing to show, a name does not occur, or the page cannot be written.
     """
-    book = open_casebook(source, dataset=dataset, model=model, strategy=strategy)
+    book = open_casebook(source, rows=rows, dataset=dataset)
     data = page_data(book, book.shown(size))
     n_pictures = sum(bool(case["image"]) for case in data["cases"])
     if not n_pictures and not any(case["question"] for case in data["cases"]):

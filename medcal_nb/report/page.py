@@ -197,6 +197,7 @@ def _write(folder: Path, report: Judged, sections: dict[str, Section]) -> None:
             how = {"bbox_inches": "tight", "transparent": True}
             with mpl.style.context(STYLE):  # what is saved follows it, too
                 section.figure.savefig(path, **how)
+                section.figure.set_layout_engine("none")  # it is laid out once
                 section.figure.savefig(path.with_suffix(".svg"), **how)
             pictures[name] = base64.b64encode(path.read_bytes()).decode()
         table = section.table

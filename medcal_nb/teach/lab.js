@@ -212,7 +212,12 @@ export function yesAnswers({ base_rate, sensitivity, specificity }) {
 
 const BOX = { x: 44, y: 10, size: 280 };
 const toX = (p) => BOX.x + p * BOX.size, toY = (p) => BOX.y + (1 - p) * BOX.size;
-export const percent = (p) => `${Math.round(100 * p)} %`;
+// with the places that tell a share from none and from all, as the study writes it
+export const percent = (share) => {
+  const texts = [0, 1, 2].map((places) => (100 * share).toFixed(places));
+  const isSo = (text) => Math.abs(text - 100 * share) < 1e-7 || (text > 0 && text < 100);
+  return `${texts.find(isSo) ?? (share < 0.5 ? "< 0.01" : "> 99.99")} %`;
+};
 const set = (node, attributes) =>
   Object.entries(attributes).forEach(([key, value]) => node.setAttribute(key, value));
 

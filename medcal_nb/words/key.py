@@ -6,6 +6,7 @@ articles and plurals are gone, number words are digits, and British spelling is 
 
 import re
 import unicodedata
+from functools import lru_cache
 
 from medcal_nb.words.lists import FILE, WORDS
 
@@ -94,7 +95,13 @@ def answer_key(text: object) -> str:
     >>> answer_key("twenty-one oedematous metastases")
     '21 edematous metastasis'
     """
-    text = _ARTICLE.sub(lambda article: article[1] or "", spelled(str(text)))
+    return _key(str(text))
+
+
+# gold answers and options come with every answer to their question
+@lru_cache(maxsize=1 << 12)
+def _key(text: str) -> str:
+    text = _ARTICLE.sub(lambda article: article[1] or "", spelled(text))
     text = re.sub(r"\bx[\s-]?rays?\b", "xray", text)
     text = re.sub(r"(?<=\d)(?=[^\W\d_])", " ", text)
     return " ".join(_form(word) for word in _WORD.findall(text))

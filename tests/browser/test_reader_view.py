@@ -11,6 +11,8 @@ from playwright.sync_api import expect
 from medcal_nb.answers import load_answers
 from medcal_nb.measure import wilson_interval
 from medcal_nb.reader import write_page
+from medcal_nb.reader.page import SCRIPT
+from medcal_nb.run import ROOT
 from medcal_nb.wording import percent
 from medcal_nb.words import grade_table
 from tests.browser.conftest import Complaints
@@ -115,6 +117,11 @@ def test_twenty_cases_by_keys_end_in_a_summary_and_in_answers(cases, opened, tmp
     shares = [1, 0.996, 0.0034, 1e-6, 0]
     written = page.evaluate("(shares) => shares.map(inPercent)", shares)
     assert written == [percent(share) for share in shares]
+    # the lesson's lab and the grading page have the same rule
+    rule = [line for line in SCRIPT.read_text().splitlines() if "const isSo" in line]
+    assert rule
+    for script in ("teach/lab.js", "certify/page.js"):
+        assert rule[0] in (ROOT / "medcal_nb" / script).read_text()
 
 
 def test_by_hand_no_confidence_is_recorded_that_nobody_gave(cases, opened, tmp_path):

@@ -5,6 +5,7 @@ import pandas as pd
 import pytest
 
 from medcal_nb import measure
+from tests.bench import coverage
 
 
 def test_expected_costs_by_hand():
@@ -21,6 +22,26 @@ def test_expected_costs_by_hand():
     assert row["checking_none_low"] < 1.5 < row["checking_none_high"]
     with pytest.raises(ValueError, match="above 1"):
         measure.expected_cost_table(graded, ratios=[1, 5])
+
+
+def test_the_saving_holds_where_checking_all_and_none_cost_the_same():
+    """By the cheaper of the sample alone it covered .90; lower ends lay too high."""
+    pool = coverage.pool_of("many", "heaped")
+    # a wrong answer costs as many checks as make both cost the same
+    ratio = 1 / (1 - pool.p).mean()
+    saved = 1 - np.where(pool.c >= 1 - 1 / ratio - 1e-6, ratio * (1 - pool.p), 1).mean()
+    rng = np.random.default_rng(6)
+    too_high = too_low = 0
+    for _ in range(300):
+        answers = coverage.sampled(pool, 100, 1, rng)
+        row = measure.expected_cost_table(answers, ratios=[ratio]).iloc[0]
+        too_high += row["saving_low"] > saved
+        too_low += row["saving_high"] < saved
+        least = min(1, row["checking_none"]) - row["deferring"]
+        assert row["saving"] == pytest.approx(least)
+    # two Monte-Carlo errors of 2.5 % over 300 samples are 0.018
+    assert too_high / 300 < 0.025 + 0.018
+    assert (too_high + too_low) / 300 < 0.07 + 0.029
 
 
 def test_what_passes_at_any_threshold_by_hand():

@@ -188,8 +188,8 @@ def _panels(spec: dict, drawn: list[dict], table: pd.DataFrame) -> list[str]:
     """Titles of several panels have letters in their order; models stand in one order."""
     titles = [panel["title"] for panel in spec["panels"] if panel["title"]]
     lines = []
-    if len(spec["panels"]) > 1:
-        wanted = ascii_lowercase[: max(len(titles), 1)]
+    if len(titles) > 1:
+        wanted = ascii_lowercase[: len(titles)]
         letters = "".join(title[0] for title in titles if title[1:3] == "  ")
         if letters != wanted:
             lines.append(f"letters of panels: {letters!r}, not {wanted!r}")

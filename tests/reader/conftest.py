@@ -14,7 +14,7 @@ def answers(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def book(answers):
-    return open_casebook(answers, strategy="verbalized")
+    return open_casebook(answers, rows="strategy == 'verbalized'")
 
 
 @pytest.fixture

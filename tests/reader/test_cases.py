@@ -45,7 +45,7 @@ def test_what_is_not_named_is_chosen_medical_first(book_of):
     wanted = {"dataset": "d", "model": "m", "strategy": "verbalized"}
     assert book.about == wanted
     with pytest.raises(MedcalError, match="'p_tru'; did you mean 'p_true'"):
-        book_of(general, fewer, dataset="d", strategy="p_tru")
+        book_of(general, fewer, dataset="d", rows="strategy == 'p_tru'")
     with pytest.raises(MedcalError, match="no case to show"):
         book_of(table_of(5, confidence=None))
 

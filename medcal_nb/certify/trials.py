@@ -147,20 +147,24 @@ def certify_fitted_table(
     Returns
     -------
     pandas.DataFrame
-        One row a number of grades: budget, n_fit (grades of it spent on the fit), certified,
-        coverage, risk and n_graded (grades used by the certificate), as in `certify_table`.
+        One row a number of grades:
+
+        - budget, certified, coverage, risk: as in `certify_table`
+        - n_fit: grades of the budget that are spent on the fit
+        - n_graded: grades used by the certificate, median
 
     Examples
     --------
+    >>> from medcal_nb.correct import combination
     >>> from medcal_nb.measure import example_answers
-    >>> answers = example_answers(1000, strategies=["p_true"]).query("domain == 'general'")
-    >>> as_elicited = answers["confidence"].to_numpy()
-    >>> table = certify_fitted_table(answers, lambda grades: as_elicited, [100], risk=0.2)
+    >>> combined = combination(example_answers(1000).query("domain == 'general'"))
+    >>> table = certify_fitted_table(combined.items, combined.fitted, [100], risk=0.2)
     >>> table[["budget", "n_fit"]].to_numpy().tolist()
     [[100, 50]]
     """
-    answers = _Answers.of(graded.assign(confidence=0.5))
-    rng = ci.stream(image_labels(graded))
+    images = image_labels(graded)
+    answers = _Answers.of(graded.assign(**{"confidence": 0.5, _IMAGE: images}))
+    rng = ci.stream(images)
     halves = [answers.halved(rng, seed) for seed in range(n_splits)]
     rows = []
     for budget in budgets:

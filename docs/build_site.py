@@ -10,7 +10,6 @@ from __future__ import annotations
 import argparse
 import importlib
 import inspect
-import json
 import re
 import shutil
 import sys
@@ -69,15 +68,6 @@ EXAMPLE = (
     "dataset == 'GMAI-MMBench' and strategy == 'self_probing' and "
     "model in ['InternVL3_5-14B-HF', 'Qwen3-VL-8B-Instruct']"
 )
-CODE = """<details><summary>Code</summary>
-
-```python
-{code}
-```
-
-</details>
-
-"""
 #: what the start page links to in a checkout, and the page that the site has for it
 ON_SITE = {
     "notebooks/07_teaching.ipynb": "lesson/index.md",
@@ -130,7 +120,7 @@ def gather(source: Path, figures: Path) -> None:
     source : Path
         A new folder.
     figures : Path
-        What the study published: figures, results, and its chapters without their code.
+        What the study published: figures, results, and its chapters.
 
     Raises
     ------
@@ -166,22 +156,12 @@ def write(path: Path, text: str) -> None:
 
 
 def chapter(name: str, figures: Path) -> str:
-    """Return a chapter as Markdown: each finding once, a section's code folded at its end."""
-    notebook = ROOT / "notebooks" / f"{name}.ipynb"
+    """Return a published chapter for the site: each finding once, its links those of the site."""
     published = figures / f"{name}.md"
     if not published.is_file():
         raise MedcalError(f"{published}: not there: run `medcal study {name[:2]}`")
-    cells = json.loads(notebook.read_text("utf-8"))["cells"]
-    code: dict[str, list[str]] = {"": []}  # by the heading that it stands under
-    for cell in cells:
-        source = "".join(cell["source"])
-        if cell["cell_type"] == "code":
-            code[list(code)[-1]].append(source)
-        else:
-            code |= {heading: [] for heading in re.findall(r"(?m)^## .*$", source)}
-    _, _, text = published.read_text("utf-8").partition(
-        "\n\n"
-    )  # after what the page is
+    # after what the page is
+    _, _, text = published.read_text("utf-8").partition("\n\n")
     seen: list[str] = []
 
     def first_time(match: re.Match) -> str:
@@ -189,15 +169,10 @@ def chapter(name: str, figures: Path) -> str:
         seen.extend(new)
         return match[0] if new else ""
 
-    parts = re.split(r"(?m)^(?=## )", FINDINGS.sub(first_time, text))
-    for i, part in enumerate(parts):
-        cells = code.get(part.partition("\n")[0] if i else "", [])
-        if cells:
-            folded = CODE.format(code="\n\n".join(cells))
-            parts[i] = f"{part.rstrip()}\n\n{folded}"
-    text = re.sub(r"\]\(07_teaching\.\w+", "](../lesson/index.md", "".join(parts))
+    text = FINDINGS.sub(first_time, text)
+    text = re.sub(r"\]\(07_teaching\.\w+", "](../lesson/index.md", text)
     text = re.sub(r"\]\((\d\d_\w+)\.ipynb", r"](\1.md", text)
-    return f"{text}\n[This chapter as a notebook](../notebooks/{notebook.name})\n"
+    return f"{text}\n[This chapter as a notebook](../notebooks/{name}.ipynb)\n"
 
 
 def functions(title: str, modules: list[str]) -> str:

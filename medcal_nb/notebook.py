@@ -8,6 +8,7 @@ import json
 import platform
 import re
 import sys
+import time
 import warnings
 from base64 import b64encode
 from importlib.metadata import version
@@ -27,7 +28,14 @@ _LIBRARIES = ("medcal-nb", "numpy", "pandas", "scipy", "matplotlib")
 #: Numbers of an SVG beyond two places, and ids made of a hash of such: clips, marks, pictures.
 _LONG = re.compile(r"-?\d+\.\d{3,}")
 _ID = re.compile(r"""(?<=["#])([a-z]+)[0-9a-f]{10}(?=[")])""")
+_HEADING = re.compile(r"(?m)^## .*$")
+_FOLDED = """<details><summary>Code</summary>
 
+{blocks}
+
+</details>"""
+# what papermill puts in where nothing else is set
+_NOTHING_SET = '# Parameters\nOUT = ""'
 
 #: What a page shows of what brings a script along.
 INTERACTIVE = "Interactive: it stands here when this cell is run in JupyterLab."
@@ -37,7 +45,7 @@ class Output:
     """Where a notebook writes: figures as PNG, SVG and CSV, its results as one JSON file.
 
     The first three findings are shown where the output was made, at the top of the notebook, once
-    it is closed.
+    it is closed; until then what runs, and for how long the notebook has.
 
     Parameters
     ----------
@@ -82,6 +90,7 @@ class Output:
 
     def __init__(self, notebook: str, folder: str = "", **parameters: Any) -> None:
         # `report` and `score` show tables, and need no figures of it
+        from IPython import get_ipython
         from matplotlib import pyplot as plt
 
         self.notebook = notebook
@@ -105,6 +114,10 @@ class Output:
         warnings.showwarning = _note
         waiting = ["Findings stand here when the notebook has run."]
         _say(waiting, display_id=f"findings-{notebook}")
+        self._started = time.monotonic()
+        self._notebook = get_ipython()
+        if self._notebook is not None:
+            self._notebook.events.register("pre_run_cell", self._say_what_runs)
 
     def finding(self, text: str, table: pd.DataFrame | None = None) -> None:
         """Show a sentence, the numbers that it rests on below it, and add both to the results.
@@ -155,11 +168,11 @@ class Output:
 
         caption = typeset(caption)
         table = self._add(name, table)
-        self.results["figures"][name] = figure_spec(fig)
         path = self.folder / name
         about = {"Software": None, "Description": caption}
         fig.savefig(path.with_suffix(".png"), metadata=about)
         fig.set_layout_engine("none")  # laid out once: that takes as long as drawing
+        self.results["figures"][name] = figure_spec(fig)
         undated = {"Date": None, "Description": caption}
         drawing = io.StringIO()
         fig.savefig(drawing, format="svg", metadata=undated)
@@ -188,6 +201,9 @@ class Output:
 
     def close(self) -> None:
         """Write ``results/<notebook>.json``, and show the first findings at the top."""
+        if self._notebook is not None:
+            self._notebook.events.unregister("pre_run_cell", self._say_what_runs)
+            self._notebook = None
         leading = self.findings[: self.on_top]
         _say(leading, display_id=f"findings-{self.notebook}", update=True)
         tables = {}
@@ -200,6 +216,13 @@ class Output:
         results = self.results | {"tables": tables}
         text = json.dumps(results, indent=1, ensure_ascii=False)
         path.write_text(f"{text}\n", encoding="utf-8")
+
+    def _say_what_runs(self, info: Any) -> None:
+        """Show in the place of the findings which cell runs, by its first line, and how long."""
+        first = info.raw_cell.strip().partition("\n")[0]
+        minutes, seconds = divmod(int(time.monotonic() - self._started), 60)
+        text = f"Running, {minutes} min {seconds} s so far. Now: {first}"
+        _say([text], display_id=f"findings-{self.notebook}", update=True)
 
 
 def published(notebook: str, folder: str = "") -> dict[str, Any]:
@@ -266,7 +289,7 @@ def settled_svg(text: str) -> str:
 
 
 def page_of(executed: Path, notebook: str) -> str:
-    """Return an executed notebook as a page without its code, and take local paths out of it.
+    """Return an executed notebook as a page, its code folded, and take local paths out of it.
 
     Parameters
     ----------
@@ -277,7 +300,8 @@ def page_of(executed: Path, notebook: str) -> str:
     Returns
     -------
     str
-        Markdown: texts, tables, what was printed, and figures by relative path.
+        Markdown: texts, tables, what was printed, and figures by relative path; at the end of
+        each section its code, folded, each cell with the value that it ends in.
     """
     import nbformat
     from nbconvert import MarkdownExporter
@@ -289,6 +313,7 @@ def page_of(executed: Path, notebook: str) -> str:
         if "injected-parameters" in tags:
             part.source = re.sub("(?m)^OUT = .*$", 'OUT = ""', part.source)
     nbformat.write(content, executed)
+    code = _code_by_section(content.cells)
     for cell in content.cells:
         outputs = map(_on_page, cell.get("outputs", ()))
         cell.outputs = [*filter(None, outputs)]
@@ -297,8 +322,33 @@ def page_of(executed: Path, notebook: str) -> str:
     page = re.sub(r"\]\((\d\d_\w+)\.ipynb", r"](\1.md", page)  # chapters beside it
     page = page.strip()
     page = re.sub(r"\n\s*\n\s*\n", "\n\n", page)
-    head = f"Executed [{executed.stem}]({notebook}), without its code."
-    return f"{head}\n\n{page}\n"
+    head = f"Executed [{executed.stem}]({notebook}), each section's code folded at its end."
+    parts = [head]
+    for part in re.split(r"(?m)^(?=## )", page):
+        parts.append(part.strip())
+        heading = _HEADING.match(part)
+        blocks = code[heading[0] if heading else ""]
+        if blocks:
+            parts.append(_FOLDED.format(blocks="\n\n".join(blocks)))
+    return "\n\n".join(parts) + "\n"
+
+
+def _code_by_section(cells: list[Any]) -> dict[str, list[str]]:
+    """Blocks of Markdown by the heading they stand under: code, and text that a cell ends in."""
+    code: dict[str, list[str]] = {"": []}
+    heading = ""
+    for cell in cells:
+        if cell.cell_type != "code":
+            for heading in _HEADING.findall(cell.source):
+                code[heading] = []
+        elif cell.source.strip() not in ("", _NOTHING_SET):
+            code[heading].append(f"```python\n{cell.source.strip()}\n```")
+            for output in cell.outputs:
+                data = output.get("data", {})
+                is_plain = data and data.keys() <= {"text/plain"}
+                if output["output_type"] == "execute_result" and is_plain:
+                    code[heading].append(f"```text\n{data['text/plain']}\n```")
+    return code
 
 
 def _on_page(output: Any) -> Any:

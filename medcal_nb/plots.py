@@ -3,7 +3,8 @@
 A column's interval stands in the columns ``<name>_low`` and ``<name>_high``; why a row has no mark
 in ``left_out``. One model, method or condition has one colour and one mark in every figure
 (`look`), and stands in one order; an axis says what `labels.toml` calls its column. Each chart
-leaves on its axes what it drew (`drawn`): the saved figure is held against its table by it.
+leaves on its axes what it drew (`drawn`): the saved figure is held against its table by it. A
+table without a column that is named is a `MedcalError`, which says the nearest.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from matplotlib.lines import Line2D
 from matplotlib.text import Annotation
 from matplotlib.transforms import ScaledTranslation
 
+from medcal_nb.errors import check_known
 from medcal_nb.labels import AXES, BETTER, FILLS, LOOKS, MODELS, UNITS, label_of
 from medcal_nb.wording import percent
 
@@ -66,6 +68,9 @@ INTERVAL = "95 % CI"
 SHARE_OF_A_DOT = 0.01
 #: Up to so many points of a risk–coverage curve have marks.
 FEW_POINTS = 20
+#: Widths of a figure in a journal's column, and over two, in inches: 89 and 183 mm.
+ONE_COLUMN = 89 / 25.4
+TWO_COLUMNS = 183 / 25.4
 #: The look of the study's figures.
 STYLE = Path(__file__).with_name("house.mplstyle")
 
@@ -120,6 +125,13 @@ def look(levels: Iterable, column: str | None = None) -> dict[object, tuple[str,
     for i, name in enumerate(others):
         looks[name] = (colours[i % len(colours)], marks[i % len(marks)])
     return looks
+
+
+def _check_columns(table: pd.DataFrame, *columns: str | None) -> None:
+    """Refuse a table that lacks a column which is named, and say which is nearest."""
+    for column in columns:
+        if column is not None:
+            check_known(column, table.columns, "column")
 
 
 def _levels(table: pd.DataFrame, hue: str | None) -> list[tuple]:
@@ -183,6 +195,7 @@ def forest(
     >>> forest(table, "gap", label="model").get_xlabel()
     'overconfidence (percentage points)'
     """
+    _check_columns(table, value, label, hue, fill, lane, base, n)
     ax = ax or plt.gca()
     table = table.reset_index(drop=True)
     _name_rows(ax, look(table[label], label), label)
@@ -273,6 +286,7 @@ def lines(
     ax : Axes, optional
         Where to draw; the current axes if not given.
     """
+    _check_columns(table, x, y, hue, fill)
     ax = ax or plt.gca()
     kinds = _kinds(table, fill)
     levels = _levels(table, hue)
@@ -342,6 +356,7 @@ def points(
     """
     import seaborn as sns  # half a second, for these figures alone
 
+    _check_columns(table, x, y, hue)
     ax = ax or plt.gca()
     for level, rows, colour, mark in _levels(table, hue):
         name = label_of(level, hue) if hue else None
@@ -394,6 +409,9 @@ def calibration(
     ax : Axes, optional
         Where to draw; the current axes if not given.
     """
+    _check_columns(table, "n", "confidence", "accuracy", hue)
+    if scores is not None:
+        _check_columns(scores, "n", "ece", "slope", hue)
     ax = ax or plt.gca()
     ax.plot([0, 1], [0, 1], "--", color=GREY, lw=0.9, zorder=1, label="calibrated")
     looks = {None: (INK, "o") if model is None else look([model], "model")[model]}
@@ -474,6 +492,7 @@ def risk_coverage(
     """
     import seaborn as sns  # half a second, for these figures alone
 
+    _check_columns(table, "coverage", "risk", "base_risk", hue)
     ax = ax or plt.gca()
     for level, rows, colour, mark in _levels(table, hue):
         if rows.empty:
@@ -526,6 +545,7 @@ def outcomes(
     ax : Axes, optional
         Where to draw; the current axes if not given.
     """
+    _check_columns(table, "n", "confidence", "accuracy")
     ax = ax or plt.gca()
     colour, _ = (INK, "o") if model is None else look([model], "model")[model]
     share = table["n"] / table["n"].sum()
@@ -645,6 +665,7 @@ def stacked(
     >>> both.to_numpy().tolist()
     [['x', 'accuracy', 0.5], ['x', 'mean_confidence', 0.9]]
     """
+    _check_columns(table, *columns)
     ends = ("", "_low", "_high")
     of_all = [column + end for column in columns for end in ends]
     parts = []

@@ -6,6 +6,7 @@ from matplotlib import pyplot as plt
 from matplotlib.colors import to_hex
 
 from medcal_nb import plots
+from medcal_nb.errors import MedcalError
 from medcal_nb.labels import MODELS
 from medcal_nb.measure import risk_coverage_table, value_table
 from medcal_nb.wording import show
@@ -246,4 +247,15 @@ def test_before_and_after_stand_in_one_square_with_their_scores():
     (line,) = [one for one in ax.lines if one.get_label() == "the map"]
     assert line.get_ydata()[-1] == 0.5
     assert ax.drawn[0]["hue"] == {"uncorrected": 1, "refitted": 1}
+    plt.close("all")
+
+
+def test_a_column_that_a_table_lacks_is_named_with_the_nearest():
+    table = pd.DataFrame({"model": ["a"], "gap": [0.1], "n": [9]})
+    with pytest.raises(MedcalError, match="no column 'modle'; did you mean 'model'"):
+        plots.forest(table, "gap", label="model", hue="modle")
+    with pytest.raises(MedcalError, match="no column 'gapp'; did you mean 'gap'"):
+        plots.lines(table, "n", "gapp")
+    with pytest.raises(MedcalError, match="no column 'confidence'"):
+        plots.calibration(table)  # answers, not their `value_table`
     plt.close("all")

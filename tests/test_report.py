@@ -12,6 +12,7 @@ from unittest.mock import Mock
 import numpy as np
 import pandas as pd
 import pytest
+from PIL import Image
 from sklearn.metrics import brier_score_loss, roc_auc_score
 from statsmodels.stats.multitest import multipletests
 
@@ -89,6 +90,8 @@ def test_the_order_of_rows_and_the_name_of_a_file_move_no_number(tmp_path):
             page = write_report(file, tmp_path / f"{name}-{seed}", ci=Bootstrap(n=200))
             text = (page.parent / "report.json").read_text("utf-8")
             numbers.append(json.loads(text)["tables"])
+            if name == "numbered":
+                numbers[-1].pop("surest")  # which names rows by their place
         assert numbers[0] == numbers[1], name
         assert pd.DataFrame(numbers[0]["certified"])["certified"].between(0.01, 1).any()
 
@@ -375,3 +378,37 @@ def test_heaped_confidences_are_drawn_value_by_value():
     strip = below.get_window_extent()
     assert [strip.x0, strip.x1] == pytest.approx([square.x0, square.x1])
     assert square.height == pytest.approx(square.width)
+
+
+def test_figures_are_of_a_journals_width_and_carry_their_fonts(two):
+    pictures = sorted((two[1].parent / "figures").glob("*.png"))
+    assert "flow" in [path.stem for path in pictures]
+    for path in pictures:
+        with Image.open(path) as picture:
+            width = picture.size[0] / 300 * 25.4  # mm, at 300 dpi
+        assert min(abs(width - 89), abs(width - 183)) < 0.2, path.stem
+        assert b"/FontFile2" in path.with_suffix(".pdf").read_bytes(), path.stem
+        drawing = path.with_suffix(".svg").read_text("utf-8")
+        assert "<text" in drawing, path.stem
+        assert "sans-serif" in drawing, path.stem
+
+
+def test_rows_out_are_counted_and_the_surest_errors_have_their_images(tmp_path):
+    table = table_of(60, image="scan.png", question="Is there a nodule?")
+    table["correct"] = table["correct"].astype(float)
+    table.loc[[0, 1], "correct"] = np.nan
+    table.loc[[2, 3, 4], "confidence"] = np.nan
+    table.loc[10, ["confidence", "correct", "image"]] = [1, 0, "../scan.png"]  # outside
+    (tmp_path / "scans").mkdir()
+    for folder in (tmp_path, tmp_path / "scans"):
+        Image.new("L", (8, 8)).save(folder / "scan.png")
+    page, text, numbers = report_of(table, tmp_path, images=tmp_path / "scans")
+    steps = pd.DataFrame(numbers["tables"]["flow"]).set_index("step")["n"]
+    assert steps["answers read"] == 60
+    assert steps["not graded"] == 2
+    assert steps["graded, without a confidence"] == 3
+    assert steps["measured"] == 55
+    surest = numbers["tables"]["surest"]
+    assert (len(surest), surest[0]["item_id"]) == (10, "q10")
+    assert page.read_text("utf-8").count('<img alt="Image of the question"') == 9
+    assert "Is there a nodule?" in text

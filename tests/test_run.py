@@ -68,7 +68,7 @@ def write_notebook(root, name, parameters, *cells):
 def write_checkout(root: Path) -> None:
     """Write three toy notebooks, data and parameters: 02 → 00, and 03 by itself."""
     own = 'SCALE = 1.0  # factor\nOUT = ""\n'
-    write_notebook(root, "02_numbers", own, NUMBERS, "out.close()")
+    write_notebook(root, "02_numbers", own, NUMBERS, "len(table)", "out.close()")
     own = 'ANSWERS = ""  # file\nN = 3\nOUT = ""\n'
     write_notebook(root, "03_alone", own, ALONE, "out.close()")
     own = 'RESULTS = "../figures/results"\nOUT = ""\n'
@@ -130,7 +130,12 @@ def test_a_study_publishes_figures_results_and_a_page(ran, ran_once):
     assert r"![Mean of \*m\*\; n \= 2](fig02_line.png)" in page
     assert "&lt;b&gt;m&lt;/b&gt; &#36;x&#36;" in page
     assert "Note: images are shared" not in page  # for who runs it, not for readers
-    assert "plt.subplots" not in page
+    shown, _, folded = page.partition("<details><summary>Code</summary>")
+    assert "plt.subplots" in folded
+    assert "plt.subplots" not in shown
+    assert 'OUT = ""' in folded
+    assert "# Parameters" not in page
+    assert "```\n\n```text\n2\n```" in folded  # the value that a cell ends in
     executed = (ran / "build" / "study" / "02_numbers.ipynb").read_bytes()
     assert b"Note: images are shared" in executed
     for content in [executed, *contents(figures).values()]:

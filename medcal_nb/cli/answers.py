@@ -99,6 +99,14 @@ def report(
             help="Correct for errors of the grades by what a person graded of `medcal check`.",
         ),
     ] = None,
+    images: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FOLDER",
+            help="Show images of the surest errors: the folder that the column image is of. "
+            "They are on the page then, which whoever has it can see.",
+        ),
+    ] = None,
     force: Force = False,
 ) -> None:
     """Write one page on how well a confidence is calibrated, with every number beside it.
@@ -116,6 +124,7 @@ def report(
             transfer_from=transfer_from,
             beside=beside,
             checked=checked,
+            images=images,
             **_named(columns),
         )
     say(str(page))

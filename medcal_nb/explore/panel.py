@@ -140,6 +140,8 @@ def explore(answers: pd.DataFrame, *, images: str | os.PathLike | None = None) -
     (:mod:`medcal_nb.certify`). The certificate shown is of the confidences before any map, for a
     map has seen the grades.
 
+    Where the package netcal is installed its maps are offered, too; a page (`write_page`) has ours.
+
     Parameters
     ----------
     answers : pandas.DataFrame
@@ -222,7 +224,11 @@ def write_page(
             warnings.simplefilter("ignore")  # said on the panel
             data = panel._data(progress(choices), load)
         names = {choice.column for choice in choices}
+        maps = {
+            choice.map for choice in choices
+        }  # those of netcal are JupyterLab's alone
         controls = data["controls"]
+        controls["maps"] = [one for one in controls["maps"] if one[0] in maps]
         controls["columns"] = [one for one in controls["columns"] if one[0] in names]
         text = page_text(
             data, body=_FOLDER / "explore.html", scripts=[_SCRIPT], styles=[_STYLE]

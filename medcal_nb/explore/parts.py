@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterator
 from functools import cached_property, lru_cache, partial
+from importlib.util import find_spec
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -33,6 +34,9 @@ _NO_GROUPS = {"model", "strategy", "item_id", "image_id", "image", "question_id"
 _NO_GROUPS |= {"confidence", "correct", "answer", "reply", "gold", "question", "raw"}
 _NO_GROUPS |= {"options", "option_probabilities", "repeat", "correct_first_labels"}
 _NO_GROUPS |= {"n_answers", "seconds", "new_tokens", "prompt_tokens", "parse_ok"}
+#: Maps of netcal that are offered: its temperature is ours, and slow; ENIR ends in errors.
+NETCAL = ("LogisticCalibration", "BetaCalibration", "HistogramBinning")
+NETCAL += ("IsotonicRegression", "BBQ")
 _NAMES = {"model": "unnamed", "strategy": "confidence"}
 _TEXTS = {
     "question": ("question",),
@@ -124,7 +128,7 @@ class Explored:
         strategies = {}
         for model, part in self.answers.groupby("model")["strategy"]:
             strategies[model] = _named(part, "strategy")
-        maps = [("", "none"), *((name, label_of(name)) for name in correct.MAPS)]
+        maps = [("", "none"), *((name, label_of(name)) for name in _maps())]
         values = {}
         for column, texts in self._groups.items():
             counts = texts.value_counts().index
@@ -292,6 +296,12 @@ class Explored:
             one = {name: _text(row, columns) for name, columns in _TEXTS.items()}
             errors.append(one | {"row": int(place), "confidence": confidence})
         return errors
+
+
+def _maps() -> list[str]:
+    """Maps of ours, and those of netcal where it is installed, which is not loaded for this."""
+    is_there = find_spec("netcal") is not None
+    return [*correct.MAPS, *(f"netcal:{name}" for name in NETCAL if is_there)]
 
 
 def _named(values: pd.Series, column: str) -> list[tuple[str, str]]:

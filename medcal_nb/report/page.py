@@ -53,6 +53,7 @@ def write_report(
     transfer_from: str = "",
     beside: PathLike = "",
     checked: PathLike | None = None,
+    images: PathLike | None = None,
     **columns: Any,
 ) -> Path:
     """Write one page on a file of answers into a folder, whole or not at all.
@@ -78,6 +79,9 @@ def write_report(
         on the questions that both answered.
     checked : path, optional
         A sheet of `medcal check` with a person's grades of a random share of the answers.
+    images : path, optional
+        Folder that paths in a column ``image`` are of: images of the surest errors are then on
+        the page, which can be sent to others.
     **columns
         As of :func:`medcal_nb.answers.load_answers`.
 
@@ -123,7 +127,7 @@ def write_report(
         source, judged, notes = parts.sides(entries, transfer_from)
         notes += paired
         facts = _facts(str(file), answers, judged) | {"certificate": certificate}
-        report = Judged(judged, source, facts, ci, group, compared)
+        report = Judged(judged, source, facts, ci, group, compared, images)
         sections = _computed(report)
         for warning in caught:
             notes.append(str(warning.message))
@@ -194,11 +198,10 @@ def _write(folder: Path, report: Judged, sections: dict[str, Section]) -> None:
     for name, section in sections.items():
         if section.figure is not None:
             path = folder / "figures" / f"{name}.png"
-            how = {"bbox_inches": "tight", "transparent": True}
             with mpl.style.context(STYLE):  # what is saved follows it, too
-                section.figure.savefig(path, **how)
-                section.figure.set_layout_engine("none")  # it is laid out once
-                section.figure.savefig(path.with_suffix(".svg"), **how)
+                for ending in (".png", ".svg", ".pdf"):
+                    section.figure.savefig(path.with_suffix(ending), transparent=True)
+                    section.figure.set_layout_engine("none")  # it is laid out once
             pictures[name] = base64.b64encode(path.read_bytes()).decode()
         table = section.table
         if table is None:

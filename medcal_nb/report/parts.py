@@ -252,13 +252,22 @@ def recalibrated(
     return _before_and_after(rows, [*table["model"]][:SQUARES]), table
 
 
+def _width(n: int) -> float:
+    """Width of a figure of so many entries, in inches: of one column of a journal, or two."""
+    return plots.ONE_COLUMN if n == 1 else plots.TWO_COLUMNS
+
+
 def _before_and_after(rows: pd.DataFrame, models: list) -> Figure:
     """A reliability diagram with both stages for each of these entries."""
     with mpl.style.context(plots.STYLE):
-        size = (max(2.5 * len(models) + 0.5, 4.5), 3.6)
+        n_rows = -(-len(models) // 2)  # two beside each other
+        n_columns = min(len(models), 2)
+        size = (_width(len(models)), 3.6 * n_rows)
         fig = Figure(figsize=size, layout="constrained")
-        axes = fig.subplots(1, len(models), sharey=True, squeeze=False)[0]
-        for ax, model in zip(axes, models, strict=True):
+        grid = fig.subplots(n_rows, n_columns, sharey=True, squeeze=False)
+        for ax in grid.flat[len(models) :]:
+            ax.remove()
+        for ax, model in zip(grid.flat, models, strict=False):
             own = rows[rows["model"] == model]
             tables = []
             for key, part in parts_by(own, "stage"):
@@ -274,7 +283,7 @@ def _before_and_after(rows: pd.DataFrame, models: list) -> Figure:
             ax.label_outer()
         called = {"refitted": "recalibrated on other folds"}
         heading = "Before and after recalibration"
-        plots.title_and_key(fig, heading, names=called, ncols=2)
+        plots.title_and_key(fig, heading, names=called, ncols=n_columns)
     return fig
 
 
@@ -297,9 +306,11 @@ def risk_coverage_figure(answers: pd.DataFrame) -> tuple[Figure, pd.DataFrame]:
         raise NotEnough("No answer has both a confidence and a grade")
     drawn = table[table["model"].isin(table["model"].unique()[:SQUARES])]
     with mpl.style.context(plots.STYLE):
-        fig = Figure(figsize=(5.5, 3.6), layout="constrained")
+        fig = Figure(figsize=(plots.TWO_COLUMNS, 3.4), layout="constrained")
         plots.risk_coverage(drawn, hue="model", ax=fig.subplots())
-        plots.title_and_key(fig, "Risk and coverage", ncols=2)
+        # longer names would leave the figure
+        names = {str(name): fill(str(name), 40) for name in drawn["model"].unique()}
+        plots.title_and_key(fig, "Risk and coverage", names=names, ncols=2)
     return fig, table
 
 
@@ -456,7 +467,9 @@ def beside(compared: pd.DataFrame, *, ci: Bootstrap) -> tuple[Figure, pd.DataFra
     scores["row"] += scores["strategy"].map(label_of)
     with mpl.style.context(plots.STYLE):
         n_rows = scores["row"].nunique()
-        fig = Figure(figsize=(7, 1.2 + 0.9 * n_rows), layout="constrained")
+        fig = Figure(
+            figsize=(plots.TWO_COLUMNS, 1.2 + 0.9 * n_rows), layout="constrained"
+        )
         axes = fig.subplots(1, 2, sharey=True)
         shown: dict[str, Any] = {"label": "row", "hue": "model"}
         plots.forest(scores, "accuracy", ax=axes[0], **shown)
@@ -489,7 +502,7 @@ def calibration_figure(answers: pd.DataFrame) -> tuple[Figure, pd.DataFrame]:
     if not parts:
         raise NotEnough("No answer has both a confidence and a grade")
     with mpl.style.context(plots.STYLE):
-        size = (max(2.5 * len(parts) + 0.5, 4.5), 4.4)
+        size = (_width(len(parts)), 4.4)
         fig = Figure(figsize=size, layout="constrained")
         shared: dict[str, Any] = {"sharex": True, "sharey": "row", "squeeze": False}
         axes = fig.subplots(2, len(parts), height_ratios=[2, 1], **shared)
@@ -502,8 +515,10 @@ def calibration_figure(answers: pd.DataFrame) -> tuple[Figure, pd.DataFrame]:
             number = plots.number_of(table[["n"]].sum())
             above.set(title=f"{fill(name, 24)}\n{number}", xlabel="")
             below.set_box_aspect(0.5)  # as wide as the square above it
+            below.set_xticks([0, 0.5, 1])
             tables.append(table.assign(**key))
         for ax in axes.flat:
             ax.label_outer()
-        plots.title_and_key(fig, "Accuracy at each confidence", ncols=3)
+        n_columns = 1 if len(parts) == 1 else 3
+        plots.title_and_key(fig, "Accuracy at each confidence", ncols=n_columns)
     return fig, pd.concat(tables, ignore_index=True)

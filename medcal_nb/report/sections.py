@@ -16,9 +16,10 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from medcal_nb import certify, measure
+from medcal_nb.files import PathLike
 from medcal_nb.labels import label_of
 from medcal_nb.measure import Bootstrap
-from medcal_nb.report import parts
+from medcal_nb.report import parts, rows
 from medcal_nb.report.parts import ALL_PAIRS, LEAST
 from medcal_nb.tables.columns import RULE
 from medcal_nb.wording import as_latex, between, estimate, percent, typeset
@@ -43,9 +44,16 @@ in-the-large), of numbers before rounding. Slope: 1 is ideal, below it confidenc
 extreme. ECE: 15 bins of equal width; beside it that of a perfect forecaster with these
 confidences and this n, answers independent. Brier skill score: 1 − Brier score / that of giving
 every answer the accuracy; below 0 confidence is worse than that one number. AUROC: chance that a
-correct answer carries more confidence than a wrong one; 0.5 is none. AURC: area under the
-risk–coverage curve, lower is better. O:E, intercept and errors at ≥ 90 % confidence:
-tables/performance.csv."""
+correct answer carries more confidence than a wrong one; 0.5 is none. Slope and others: below,
+further measures."""
+FURTHER = """Of the same answers, 95 % CIs by {unit}. Slope: 1 is ideal, below it confidences are
+too extreme. Observed : expected: correct answers for each one that the confidences expect. AURC:
+area under the risk–coverage curve, lower is better."""
+FLOW = (
+    """Answers of the file, those left out and why, and those that measures are of."""
+)
+SUREST = """The wrong answers of the highest confidence, which no threshold below theirs holds back.
+Look at them first: a grade may be wrong, too."""
 QUOTED = {
     "brier": "Brier score",
     "brier_skill": "Brier skill score over giving every answer the accuracy",
@@ -108,8 +116,8 @@ GRADED = {
     "a person": "by a person, where no rule decides",
     "the file": "as the file has them",
 }
-FILES = """Every table of this page lies in tables as CSV and LaTeX, whole, the figures in figures,
-every number in report.json."""
+FILES = """Every table of this page lies in tables as CSV and LaTeX, whole, every number in
+report.json, the figures in figures: 89 or 183 mm wide, PNG of 300 dpi, PDF with its fonts, SVG."""
 BIBTEX = """@misc{{medcal,
   title = {{{{{summary}}}}},
   author = {{{{The MedCal workbook authors}}}},
@@ -138,6 +146,7 @@ class Section(NamedTuple):
     is_turned: bool = False  # entries stand side by side
     figure: Figure | None = None
     alt: str = ""
+    images: Sequence[str] = ()  # beside the rows of the table, as data URIs
     code: str = ""
 
 
@@ -151,6 +160,7 @@ class Judged:
     ci: Bootstrap
     groups: Sequence[str] = ()
     compared: pd.DataFrame | None = None  # with others, on the questions in common
+    images_in: PathLike | None = None  # folder of the images that are shown
 
     def __post_init__(self) -> None:
         self.performance = parts.performance(self.answers, ci=self.ci)
@@ -275,8 +285,7 @@ def performance(r: Judged) -> Section:
     """Metrics of each entry."""
     columns = ["model", "n", "n_missing", *r.images]
     columns += ["accuracy", "accuracy_bounds", "mean_confidence", "gap", "gap_bounds"]
-    columns += ["slope", "ece", "ece_floor", "brier", "brier_skill", "auroc"]
-    columns += ["aurc", "accuracy_at_80"]
+    columns += ["ece", "brier", "brier_skill", "auroc"]
     return Section(
         sentences=[METRICS],
         table=r.performance,
@@ -284,6 +293,43 @@ def performance(r: Judged) -> Section:
         columns=columns,
         most=40,
         is_turned=len(r.scores) <= SIDE_BY_SIDE,
+    )
+
+
+def further(r: Judged) -> Section:
+    """Metrics that do not stand on the first screen."""
+    columns = ["model", "slope", "intercept", "observed_expected", "ece_floor"]
+    return Section(
+        "Further measures",
+        table=r.performance,
+        caption=FURTHER.format(unit=r.unit),
+        columns=[*columns, "confidently_wrong", "aurc", "accuracy_at_80"],
+        most=40,
+    )
+
+
+def flow(r: Judged) -> Section:
+    """Which answers were measured."""
+    fig, table = rows.flow(r.facts["n_read"], r.source, r.answers)
+    texts = (table["step"] + table["n"].map(" {:,}".format)).tolist()
+    return Section(
+        "Which answers were measured?",
+        [FLOW],
+        table=table,
+        figure=fig,
+        alt=", ".join(texts),
+    )
+
+
+def surest(r: Judged) -> Section:
+    """The ten surest errors, with their images where a folder of these is named."""
+    table, images = rows.surest(r.answers, r.images_in)
+    return Section(
+        "Which errors were made with most confidence?",
+        table=table,
+        caption=SUREST,
+        columns=list(table),
+        images=images,
     )
 
 
@@ -517,9 +563,9 @@ def sections_of(r: Judged) -> dict[str, Callable[[Judged], Section]]:
     """The page in its order: what writes each section, by its name."""
     of_ledger = [certificate] if r.facts["certificate"] else []
     if not r.scores["n"].any():
-        return _by_name([limits, performance, *of_ledger, methods, file])
+        return _by_name([limits, performance, *of_ledger, flow, methods, file])
     first = [performance, calibration]
-    last = [risk_coverage, *of_ledger, certified, cost, methods]
+    last = [risk_coverage, *of_ledger, certified, cost, surest, further, flow, methods]
     if len(r.firm) > 1:
         first.append(comparison)
     if r.concluded["asked"].nunique() > 1:

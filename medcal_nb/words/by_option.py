@@ -18,6 +18,9 @@ _CLASS = re.compile(
 )
 #: "None of the above", "neither".
 _NO_OPTION = re.compile(r"\W*none of (?:the above|the options|these|them)\b", re.I)
+_ALL = re.compile(
+    r"\W*(?:all|both)(?:\s+of)?(?:\s+(?:the above|these|them))?\W*$", re.I
+)
 _NONE = re.compile(r"\W*(?:none|neither)\b", re.I)
 
 
@@ -31,31 +34,50 @@ def by_option(case: Case, options: Options, gold: str) -> Grade:
     is_list = is_list_of_options(case.parts.whole)
     if is_list and (said := _verdicts(case.parts.whole)):
         return Grade(options.names[right] == said, "option")
-    shorter = [] if is_list else shorter_parts(places[-1])
-    for part in [
-        *(places if not is_list or len(places) == 1 else places[1:]),
-        *shorter,
-    ]:
-        named = options.named(part) or _meant(options, part)
-        if len(named) == 1:
-            return Grade(right in named, "option")
-        # "Cancer (arising in a polyp)" is read without its brackets, "A (polyp)" is not
-        if named and (is_list or option_letter(part)):
-            return Grade(None, "undecided")
     ended = (
         options.named(case.parts.last)
         if case.parts.last and not is_list
         else frozenset()
     )
+    parts = places[1:] if is_list and len(places) > 1 else places
+    for part in [*parts, *([] if is_list else shorter_parts(places[-1]))]:
+        named = _named(options, part)
+        if len(named) == 1:
+            # "PAS shows them red. … i.e. Grocott."
+            is_other = len(ended) == 1 and ended != named and part == case.parts.first
+            if is_other and _is_sentence(part, options.texts[min(named)]):
+                return Grade(None, "undecided")
+            return Grade(right in named, "option")
+        # "Cancer (arising in a polyp)" is read without its brackets, "A (polyp)" is not
+        if named and (is_list or option_letter(part)):
+            return Grade(None, "undecided")
     if len(ended) == 1:
         return Grade(right in ended, "option")
-    if _NO_OPTION.match(places[0]):
+    return _outside(places[0], options.texts[right])
+
+
+def _outside(text: str, gold: str) -> Grade:
+    """Grade what names no option, but denies the right one, or is another thing altogether."""
+    if _NO_OPTION.match(text):
         return Grade(False, "denied")
-    for rule in (by_claim, by_lists):  # denied, or outside of the options
-        graded = rule(places[0], options.texts[right])
+    for rule in (by_claim, by_lists):
+        graded = rule(text, gold)
         if graded and graded.correct is False:
             return graded
     return Grade(None, "undecided")
+
+
+def _named(options: Options, part: str) -> frozenset[int]:
+    """The options that a part of a reply names, by their words or letters, or means."""
+    named = options.named(part)
+    if not named:
+        return _meant(options, part)
+    return (_all_of(options, part) or named) if len(named) > 1 else named
+
+
+def _is_sentence(part: str, option: str) -> bool:
+    """Whether a part is more than the name of an option."""
+    return len(answer_key(part).split()) > 3 + len(answer_key(option).split())
 
 
 def _verdicts(text: str) -> str | None:
@@ -73,12 +95,43 @@ def _meant(options: Options, text: str) -> frozenset[int]:
     for i, option in enumerate(options.texts):
         is_number = quantities(option) and quantities(text) and compared(text, option)
         same_meaning = meaning_of(answer_key(option))
-        is_meant = meaning == same_meaning or says_more(meaning, same_meaning)
+        is_meant = (
+            meaning == same_meaning
+            or says_more(meaning, same_meaning)
+            or species_compared(text, option) is True
+        )
         if is_number or (not claim.denials and is_meant):
             same.add(i)
+    if not same and _ALL.match(text):
+        same = {i for i, option in enumerate(options.texts) if _ALL.match(option)}
     if not same and _NONE.match(text):
         same = {i for i, option in enumerate(options.texts) if _NONE.match(option)}
-    return frozenset(same)
+    return frozenset(same) or _all_of(options, text)
+
+
+def _all_of(options: Options, text: str) -> frozenset[int]:
+    """The option "both of them", where a text names all others: "A and B"."""
+    named = options.named(text)
+    whole = {i for i, option in enumerate(options.texts) if _ALL.match(option)}
+    others = {
+        i
+        for i, option in enumerate(options.texts)
+        if i not in whole and not _NONE.match(option)
+    }
+    if len(whole) == 1 and (named == others or _letters_named(options, text) == others):
+        return frozenset(whole)
+    return frozenset()
+
+
+def _letters_named(options: Options, text: str) -> set[int]:
+    """The options of all letters in a text that names nothing else."""
+    letters = re.findall(r"\b[A-Z]\b", text)
+    is_only = not re.sub(r"\b(?:[A-Z]|and|both|plus|are|correct)\b|\W", "", text)
+    return (
+        {options.names.index(one) for one in letters if one in options.names}
+        if is_only
+        else set()
+    )
 
 
 def by_letter(text: str, gold: str) -> Grade | None:

@@ -8,50 +8,61 @@ import re
 from collections.abc import Callable
 
 from medcal_nb.words.case import Case, Grade, unmarked
-from medcal_nb.words.claims import Claim, claim_of
+from medcal_nb.words.claims import claim_of, is_all_well
 from medcal_nb.words.key import answer_key
-from medcal_nb.words.lists import FILE
+from medcal_nb.words.lists import WORDS
 from medcal_nb.words.meaning import (
+    FINDINGS,
     Content,
     content_of,
     content_words,
     differ,
     excluded_by,
+    is_kind_of,
+    lists_asked,
     meaning_of,
     says_more,
 )
-from medcal_nb.words.numbers import codes, compared, quantities
+from medcal_nb.words.numbers import codes, compared, levels, quantities
 from medcal_nb.words.says import is_refusal
 from medcal_nb.words.species import species_compared
 
 #: Two answers are no choice; neither is "lymphoma cannot be excluded".
-_OPEN = re.compile(FILE["open"].replace("\n", ""), re.IGNORECASE)
+_OPEN = re.compile(WORDS["open"], re.IGNORECASE)
 #: "yes, left": an answer to a question with "or".
 _SAID_YES = re.compile(r"^\W*(?:yes|ja|oui|sí|sì)\s*,\s*(?=\w)", re.I)
-#: Words for whatever may be found, and lists of findings.
-_ANYTHING = frozenset(answer_key(word) for word in FILE["lists"]["anything"].split())
-_FINDINGS = frozenset(("diagnosis", "tumour", "histology", "fracture_name"))
 #: A list of several: "1. Sarcoidosis 2. Tuberculosis".
 _NUMBERED = re.compile(r"^\s*1[.)]\s.*\s2[.)]\s", re.DOTALL)
 _BRACKETS = re.compile(r"\s*\([^()]*\)?")
 #: What is rejected for the answer: "a cyst, not an abscess", "rather than an abscess".
-_REJECTED = re.compile(
-    r"(?:,?\s+(?:rather than|more likely than|instead of)|,\s+(?:and\s+|but\s+)?not)\s+"
-    r"(?P<what>[^.;]+)$",
-    re.I,
-)
+_REJECTED = re.compile(WORDS["rejected"], re.I)
 #: "not an abscess but a cyst", "Not the right; the left"
-_INSTEAD = re.compile(
-    r"^\W*(?:(?:it|this)\s+is\s+)?(?:not|kein\w*|no|non|pas)\s[^,;.]*?(?:,?\s+(?:but|sondern|sino|mais|ma)(?:\s+rather)?|;)\s+",
-    re.I,
-)
+_INSTEAD = re.compile(WORDS["instead"], re.I)
 #: Reasons, and what a finding comes with, behind it.
 _BECAUSE = re.compile(
     r"(?:,?\s+(?:because|since|given|due to|as (?:the|there|it|this|in))\b"
     r"|,?\s+(?:i\.e\.|that is,|namely)).*$",
     re.I | re.S,
 )
+#: What is set against it: "right, whereas the left …"; a dash, and what explains it.
+_CONTRAST = re.compile(
+    r"(?:,?\s+(?:whereas|while|although|though|which|but)\b|;\s|\s-\s).*$", re.I | re.S
+)
+#: "The findings favour a meningioma": what is named by one's reasons.
+_LED_TO = re.compile(WORDS["led_to"], re.I | re.S)
+#: Where, and of what, behind a finding.
+_WHERE = re.compile(WORDS["placed"], re.I | re.S)
 _WITH = re.compile(r"\s+(?:with|and (?:maybe|possibly|perhaps))\s.*$", re.I | re.S)
+#: What turns the order of words into a statement.
+_COMPARES = re.compile(r"\b(?:than|from|to|before|after|over|between|\d+)\b")
+#: "parieto-occipital"
+_TWO_IN_ONE = re.compile(r"\w{3,}o-\w{3,}")
+#: Sides of the picture are not those of the patient.
+_VIEWER = re.compile(
+    r"\b(?:left|right)\b[^.]{0,30}\b(?:picture|image|screen|viewer|photo)\b", re.I
+)
+#: "DVT"
+_ACRONYM = re.compile(r"([A-Z]{3,6})s?\.?")
 #: A capital letter by itself.
 _ONE_LETTER = re.compile(r"(?<![\w.-])[A-HJ-Z](?![\w.'-])")
 
@@ -68,9 +79,15 @@ def by_words(case: Case, gold: str) -> Grade:
             return graded
     if is_open and _NUMBERED.search(case.places[-1]):
         return _of_a_list(case.places[-1], wanted)
-    for part in shorter_parts(case.places[-1]):
+    is_viewed = _VIEWER.search(case.places[-1]) is not None
+    cuts = _CUTS[:5] if quantities(wanted) or codes(wanted) else _CUTS
+    for part in shorter_parts(case.places[-1], cuts):
         graded = by_rules(part, wanted, case.question)
-        if graded and not _OPEN.search(part):
+        # "gallstones with cholecystitis" is no other answer than cholecystitis
+        is_cut_off = (
+            graded and graded.correct is False and _holds(case.places[-1], wanted)
+        )
+        if graded and not is_cut_off and not is_viewed and not _OPEN.search(part):
             return graded
     rejected = _REJECTED.search(case.places[-1])
     if rejected and _is_of(rejected["what"], wanted):
@@ -84,10 +101,22 @@ def by_words(case: Case, gold: str) -> Grade:
     return graded if graded and graded.correct else Grade(None, "undecided")
 
 
-def shorter_parts(part: str) -> list[str]:
+def _holds(text: str, gold: str) -> bool:
+    """Whether a text holds the meaning of the gold answer, but for what it rejects."""
+    plain = _INSTEAD.sub("", _REJECTED.sub("", text))
+    return f" {meaning_of(answer_key(gold))} " in f" {meaning_of(answer_key(plain))} "
+
+
+#: In this order; what is behind the fifth may cut a number off.
+_CUTS = (_BRACKETS, _REJECTED, _INSTEAD, _BECAUSE, _LED_TO, _CONTRAST, _WITH, _WHERE)
+
+
+def shorter_parts(
+    part: str, cuts: tuple[re.Pattern[str], ...] = _CUTS[:5]
+) -> list[str]:
     """A part without what stands beside its answer: brackets, what is rejected, reasons."""
     shorter = []
-    for pattern in (_BRACKETS, _REJECTED, _INSTEAD, _BECAUSE, _WITH):
+    for pattern in cuts:
         text = pattern.sub("", part)
         if text != part and re.search(r"\w", text):
             shorter.append(text)
@@ -118,8 +147,67 @@ def by_rules(part: str, gold: str, question: str = "") -> Grade | None:
     grades = [rule(text, gold) for rule in _OF_WORDS]
     first = next((graded for graded in grades if graded), None)
     if first is None and question:
-        return by_lists(text, gold, question)
+        first = (
+            _by_asked(text, gold, question)
+            or _by_class(text, gold, question)
+            or by_lists(text, gold, question)
+        )
     return first if first and first.correct is not None else None
+
+
+def _by_asked(text: str, gold: str, question: str) -> Grade | None:
+    """Grade by the one member of a list that is asked for: a side, a modality, an organ.
+
+    Words beside it do not matter then: "Left MCA territory" answers "On which side?".
+    """
+    claims = [claim_of(answer_key(one)) for one in (text, gold)]
+    if any(one.denials for one in claims) or _TWO_IN_ONE.search(text):
+        return None
+    answered, wanted = (content_of(meaning_of(" ".join(one.words))) for one in claims)
+    if (
+        wanted.others
+        - content_of(meaning_of(answer_key(question), is_whole=False)).others
+    ):
+        return None
+    if "sign" in answered.members:  # "the right kidney is normal" chooses none
+        return None
+    named = _named_in(question)
+    verdicts = []
+    for name in wanted.members.keys() & (
+        lists_asked(question) | _asked_by_the_rest(wanted, named)
+    ):
+        one, other = wanted.members[name], answered.members.get(name, frozenset())
+        if len(one) != 1 or len(other) != 1:
+            return None
+        verdicts.append(one == other)
+    if not verdicts:
+        return None
+    if not all(verdicts):
+        return Grade(False, "another of a list")
+    rest = {
+        name: one
+        for name, one in wanted.members.items()
+        if name not in lists_asked(question)
+    }
+    is_whole = all(
+        one <= answered.members.get(name, frozenset()) | _named_in(question)
+        for name, one in rest.items()
+    )
+    return Grade(True, "same meaning") if is_whole else None
+
+
+def _asked_by_the_rest(wanted: Content, named: frozenset[str]) -> set[str]:
+    """The list whose member the gold answer adds to words of the question: "Which femur?"."""
+    new = {name for name, one in wanted.members.items() if not one & named}
+    is_rest = len(new) < len(wanted.members) or bool(wanted.others)
+    return new if len(new) == 1 and is_rest else set()
+
+
+def _named_in(question: str) -> frozenset[str]:
+    """The members of lists that a question names."""
+    return frozenset().union(
+        *content_of(meaning_of(answer_key(question), is_whole=False)).members.values()
+    )
 
 
 def by_same(text: str, gold: str) -> Grade | None:
@@ -128,23 +216,69 @@ def by_same(text: str, gold: str) -> Grade | None:
     wanted = answer_key(gold)
     if key == wanted:
         return Grade(True, "same words")
-    if meaning_of(key) == meaning_of(wanted):
+    if (
+        meaning_of(key) == meaning_of(wanted)
+        or _is_acronym(text, gold)
+        or _is_acronym(gold, text)
+    ):
         return Grade(True, "same meaning")
     if gold.startswith(("[", "{")):
         return None
     # "cancer of the lung" is "lung cancer"
     words = [content_words(meaning_of(one)) for one in (key, wanted)]
-    if "of" in f"{key} {wanted}".split() and words[0] == words[1]:
+    if (
+        words[0] == words[1]
+        and len(words[0]) > 1
+        and not _is_ordered(f"{key} {wanted}")
+    ):
         return Grade(True, "same meaning")
     lists = [_members(one) for one in (text, gold)]
     is_same = len(lists[1]) > 1 and lists[0] == lists[1]
     return Grade(True, "same meaning") if is_same else None
 
 
+def _is_acronym(short: str, text: str) -> bool:
+    """Whether a text is spelled out what another holds the first letters of: "DVT"."""
+    letters = _ACRONYM.fullmatch(short.strip())
+    key = answer_key(short)
+    if meaning_of(key) != key:  # a known one stands for nothing else
+        return False
+    words = answer_key(text).split()
+    initials = "".join(
+        word[0] for word in words if word not in ("of", "and", "the", "with")
+    )
+    return letters is not None and initials.upper() == letters[1] and len(words) > 1
+
+
+def _is_ordered(keys: str) -> bool:
+    """Whether the order of words says something: a comparison, two of one list, a denial."""
+    several = content_of(meaning_of(keys)).members.values()
+    is_denied = claim_of(keys).denials > 0
+    return (
+        is_denied
+        or any(len(one) > 1 for one in several)
+        or _COMPARES.search(keys) is not None
+    )
+
+
 def _members(text: str) -> frozenset[str]:
     """The meanings of what a list names."""
-    parts = re.split(r",\s|;|\n|\band\b|\bund\b|\bet\b|&", text)
+    parts = re.split(r",\s|;|\n|\band\b|\bund\b|\bet\b|\by\b|&|\s\+\s|\s/\s", text)
     return frozenset(meaning_of(answer_key(part)) for part in parts if answer_key(part))
+
+
+def _by_characters(text: str, gold: str) -> Grade | None:
+    """Grade by a side or height where words have no blanks between them."""
+    for pair in ("左右", "上下", "前后"):
+        one, other = ({*pair} & {*each} for each in (text, gold))
+        if len(other) == 1 and one:
+            is_pure = len(one) == 1 and "不" not in text
+            return (
+                Grade(one == other, "another of a list")
+                if is_pure and one != other
+                else None
+            )
+    return None
 
 
 def _by_number(text: str, gold: str) -> Grade | None:
@@ -154,6 +288,13 @@ def _by_number(text: str, gold: str) -> Grade | None:
         content_of(meaning_of(answer_key(gold))),
     ):
         return None  # "HER2 negative" for "HER2 positive"
+    if discs := levels(gold):
+        others = levels(text)
+        if others and (
+            others == discs or (len(others) == len(discs) and not others & discs)
+        ):
+            return Grade(others == discs, "number")
+        return Grade(None, "undecided")
     if named := codes(gold):
         answered = codes(text)
         if answered == named:
@@ -177,12 +318,13 @@ def _by_number(text: str, gold: str) -> Grade | None:
     return Grade(is_same, "number")
 
 
-def _by_class(text: str, gold: str) -> Grade | None:
+def _by_class(text: str, gold: str, question: str = "") -> Grade | None:
     """Grade by the one letter that both hold: "hepatitis B", "Kerley A lines", "type B"."""
     letters = [frozenset(_ONE_LETTER.findall(one)) for one in (text, gold)]
     if len(letters[0]) != 1 or len(letters[1]) != 1:
         return None
-    words = [_words_beside(one) for one in (text, gold)]
+    asked = {*answer_key(question).split()}
+    words = [_words_beside(one) - asked for one in (text, gold)]
     if not (words[0] <= words[1] or words[0] >= words[1]):
         return None
     if letters[0] == letters[1]:
@@ -202,28 +344,16 @@ def _by_nothing(text: str, gold: str) -> Grade | None:
     """Grade where the gold answer, or the answer, says that nothing is there or all is well."""
     claims = [claim_of(answer_key(one)) for one in (text, gold)]
     contents = [content_of(meaning_of(" ".join(one.words))) for one in claims]
-    nothing = [_is_nothing(*one) for one in zip(claims, contents, strict=True)]
+    nothing = [is_all_well(one) for one in claims]
     if nothing[0] and nothing[1]:
         return Grade(True, "same meaning")
     finding = int(nothing[0])  # the place of the one that is something
-    others = {*contents[finding].members} & _FINDINGS
+    others = {*contents[finding].members} & FINDINGS
     is_pure = not contents[0].others and not contents[1].others
     is_none = any(nothing) or answer_key(gold) == "none"
     if is_none and others and is_pure and not claims[finding].denials:
         return Grade(False, "another of a list")
     return None
-
-
-def _is_nothing(claim: Claim, content: Content) -> bool:
-    """Whether an answer says that nothing is there, or that all is well."""
-    is_well = content.members.get("sign") == {"normal"} and not claim.denials
-    is_none = (
-        claim.denials == 1
-        and bool(claim.words)
-        and not content.members
-        and content.others <= _ANYTHING
-    )
-    return (is_well or is_none) and not content.others - _ANYTHING
 
 
 def _by_species(text: str, gold: str) -> Grade | None:
@@ -263,7 +393,9 @@ def by_lists(text: str, gold: str, question: str = "") -> Grade | None:
         meaning_of(" ".join(claim_of(answer_key(one)).words)) for one in (text, gold)
     ]
     asked = content_of(meaning_of(answer_key(question), is_whole=False)).others
-    if says_more(meanings[0], meanings[1], asked):
+    if says_more(meanings[0], meanings[1], asked) or is_kind_of(*meanings):
+        return Grade(True, "same meaning")
+    if _holds_all(meanings[0], meanings[1], asked):
         return Grade(True, "same meaning")
     contents = [content_of(meaning) for meaning in meanings]
     contents = [one._replace(others=one.others - asked) for one in contents]
@@ -272,11 +404,33 @@ def by_lists(text: str, gold: str, question: str = "") -> Grade | None:
     return None
 
 
+def _holds_all(answer: str, gold: str, asked: frozenset[str]) -> bool:
+    """Whether an answer holds the words of the gold answer, in any order, and places beside.
+
+    "A stone in the lower pole of the left kidney" for "kidney stone".
+    """
+    words, wanted = content_words(answer), content_words(gold)
+    rest = content_of(" ".join(sorted(words - wanted)))
+    is_more = len(wanted) > 1 and wanted <= words and not rest.others - asked
+    own = content_of(gold).members
+    named = content_of(answer).members
+    is_other = bool(rest.members.keys() & (own.keys() | FINDINGS)) or any(
+        named.get(name) != one for name, one in own.items()
+    )
+    return (
+        is_more
+        and not is_other
+        and "and" not in answer.split()
+        and not _COMPARES.search(f"{answer} {gold}")
+    )
+
+
 _OF_WORDS: tuple[Callable[[str, str], Grade | None], ...] = (
     by_same,
     _by_number,
     _by_nothing,
     _by_species,
+    _by_characters,
     _by_class,
     by_claim,
     by_lists,

@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 from medcal_nb.words.key import answer_key
 from medcal_nb.words.lists import FILE
+from medcal_nb.words.meaning import content_of, meaning_of
 
 #: Of keys: words that deny.
 _DENIALS = re.compile(
@@ -27,6 +28,7 @@ _BEFORE = re.compile(
     r"|^(?:(?:most|very)\s)?(?:likely|probably)\s"
     r"|^(?:es\s)?handelt\ses\ssich\sum\s|^il\ss\s?agit\sd\s|^(?:el|le|la|il|o|die)\s"
     r"diagnos\w+\s(?:es|est|e|ist)\s|^(?:leading|top|main|final|working)\sdiagnosis\s"
+    r"|^(?:ein|eine|einen|der|die|das|el|la|los|las|le|les|un|une|una|uno|il|lo|gli|l|o|os|as|um|uma|een|het|de)\s(?=\S)"
 )
 _OF_WHAT = re.compile(
     r"^(?:(?:definite|clear|any)\s)?(?:evidence|sign|indication|feature|suggestion)\sof\s"
@@ -57,3 +59,26 @@ def claim_of(key: str) -> Claim:
     for pattern in (_BEFORE, _OF_WHAT, _BEHIND, _WHERE, _BEHIND):
         plain = pattern.sub("", plain) or plain
     return Claim(plain.split(), len(words) - len(about))
+
+
+#: Words for whatever may be found.
+_ANYTHING = frozenset(answer_key(word) for word in FILE["lists"]["anything"].split())
+
+
+def is_all_well(claim: Claim) -> bool:
+    """Whether an answer says that nothing is there, or that all is well.
+
+    Examples
+    --------
+    >>> is_all_well(claim_of("no abnormality")), is_all_well(claim_of("no fracture"))
+    (True, False)
+    """
+    content = content_of(meaning_of(" ".join(claim.words)))
+    is_well = content.members.get("sign") == {"normal"} and not claim.denials
+    is_none = (
+        claim.denials == 1
+        and bool(claim.words)
+        and not content.members
+        and content.others <= _ANYTHING
+    )
+    return (is_well or is_none) and not content.others - _ANYTHING

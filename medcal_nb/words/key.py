@@ -24,6 +24,11 @@ _ROMAN = re.compile(
     rf"\b(?:(?P<of>(?:{WORDS['before_numeral']})[\s-]*)(?P<any>iv|v|vi{{0,3}}|i{{1,3}})"
     r"|(?P<plain>ii|iii|vi|vii|viii|ix)|^\W*(?P<alone>iv)\W*$)(?P<sub>[a-f]?)\b"
 )
+#: Of capitals any that is no letter; "IV contrast" is none.
+_CAPITALS = re.compile(
+    r"\b(?:I{2,3}|VI{1,3}|IX|IV)(?=[a-fA-C]?\b)"
+    r"(?!\s+(?:contrast|line|access|drug|fluid|antibiotic|cannula|gadolinium)|-)(?!\))"
+)
 _ARABIC = {
     "i": 1,
     "ii": 2,
@@ -115,7 +120,8 @@ def spelled(text: str) -> str:
     >>> spelled("Grade III, 1,5 cm; twenty-one Ödeme")
     'grade 3, 1.5 cm; 21 oedeme'
     """
-    text = unicodedata.normalize("NFKC", text).casefold().replace("’", "'")
+    text = _CAPITALS.sub(_of_capitals, unicodedata.normalize("NFKC", text))
+    text = text.casefold().replace("’", "'")
     text = _ACCENT.sub("", unicodedata.normalize("NFD", text.translate(_UMLAUTS)))
     text = unicodedata.normalize("NFC", text)
     text = re.sub(r"(?<=\w)'(?=s\b|t\b|re\b|ve\b|ll\b|d\b|m\b)", "", text)
@@ -154,11 +160,15 @@ def _in_arabic(match: re.Match[str]) -> str:
     return f"{match['of'] or ''}{_ARABIC[numeral]}{match['sub']}"
 
 
-def _below_100(match):
+def _of_capitals(match: re.Match[str]) -> str:
+    return str(_ARABIC.get(match[0].lower(), match[0]))
+
+
+def _below_100(match: re.Match[str]) -> str:
     return str(sum(_NUMBERS[word] for word in re.split(r"[\s-]", match[0])))
 
 
-def _hundred(match):
+def _hundred(match: re.Match[str]) -> str:
     return str(100 * int(match["hundreds"] or 1) + int(match["rest"] or 0))
 
 

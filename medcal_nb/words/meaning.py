@@ -67,6 +67,10 @@ _LISTS = {
     name: frozenset(meaning_of(answer_key(member)) for member in members)
     for name, members in _FILE["lists"].items()
 }
+#: Lists of findings, and what stands on them.
+FINDINGS = frozenset(("diagnosis", "tumour", "histology", "fracture_name"))
+_ENTITIES = frozenset(("diagnosis", "tumour"))
+_FINDING = frozenset().union(*(_LISTS[name] for name in FINDINGS))
 _ANY_MEMBER = _any_of(set().union(*_LISTS.values()))
 
 
@@ -89,6 +93,27 @@ def content_of(meaning: str) -> Content:
     return Content({name: frozenset(words) for name, words in members.items()}, others)
 
 
+_ASKED_BY = {
+    name: re.compile(text, re.IGNORECASE) for name, text in _FILE["asked_by"].items()
+}
+
+
+@lru_cache(maxsize=4096)
+def lists_asked(question: str) -> frozenset[str]:
+    """The lists of which a question asks for a member: by a word for the list, or by two members.
+
+    Examples
+    --------
+    >>> sorted(lists_asked("On which side is it?")), sorted(lists_asked("Benign or malignant?"))
+    (['side'], ['nature'])
+    """
+    members = content_of(meaning_of(answer_key(question), is_whole=False)).members
+    named = {name for name, pattern in _ASKED_BY.items() if pattern.search(question)}
+    return frozenset(
+        named | {name for name, words in members.items() if len(words) > 1}
+    )
+
+
 def content_words(meaning: str) -> frozenset[str]:
     """The words of a meaning that say something."""
     return frozenset(meaning.split()) - _FILLER
@@ -104,7 +129,10 @@ def excluded_by(answer: Content, gold: Content) -> bool:
     >>> excluded_by(content_of("opaque heart"), content_of("lung"))
     False
     """
-    if _NORMAL & answer.members.get("sign", frozenset()) and "sign" not in gold.members:
+    if (
+        _NORMAL & answer.members.get("sign", frozenset())
+        and not {"sign", "size"} & gold.members.keys()
+    ):
         return False  # "the right kidney is normal" names no kidney
     is_known = not answer.others - gold.others and not gold.others - answer.others
     return is_known and differ(answer, gold)
@@ -118,7 +146,13 @@ def differ(answer: Content, gold: Content) -> bool:
     >>> differ(content_of("her2 negative"), content_of("her2 positive"))
     True
     """
-    common = answer.members.keys() & gold.members.keys()
+    found = [
+        frozenset().union(*(one.members.get(name, ()) for name in _ENTITIES))
+        for one in (answer, gold)
+    ]
+    if all(found) and not found[0] & found[1]:
+        return True
+    common = (answer.members.keys() & gold.members.keys()) - _ENTITIES
     return any(not answer.members[name] & gold.members[name] for name in common)
 
 
@@ -135,4 +169,28 @@ def says_more(answer: str, gold: str, asked: frozenset[str] = frozenset()) -> bo
         return False
     rest = content_of(answer[: inside.start()] + " " + answer[inside.end() :])
     own = content_of(gold)
-    return not rest.others - asked and not rest.members.keys() & own.members.keys()
+    is_well = "normal" in rest.members.get("sign", ())  # "the liver is normal"
+    return (
+        not rest.others - asked
+        and not is_well
+        and not rest.members.keys() & own.members.keys()
+    )
+
+
+#: Words that turn what stands behind them into something else.
+_ALTERING = frozenset(_FILE["altering"].split())
+
+
+def is_kind_of(answer: str, gold: str) -> bool:
+    """Whether an answer is a finding of the lists with words before it that say which.
+
+    Examples
+    --------
+    >>> [is_kind_of(f"{word} thyroiditis", "thyroiditis") for word in ("hashimoto", "post")]
+    [True, False]
+    """
+    if gold not in _FINDING or not answer.endswith(f" {gold}"):
+        return False
+    before = answer[: -len(gold)].split()
+    finds = content_of(" ".join(before)).members.keys() & FINDINGS
+    return len(before) <= 3 and not finds and not _ALTERING & {*before}

@@ -1,4 +1,4 @@
-"""How often the grader errs, as counted on replies that nobody built it on: `bench.json`."""
+"""How often the grader errs, as counted on replies of the project's own: `bench.json`."""
 
 import json
 from pathlib import Path
@@ -32,5 +32,6 @@ def bench_sentence() -> str:
     )
     return (
         f"Of 1,000 hard replies this grader decides {by_grader:.0f} and errs in {errors:.0f}; "
-        f"a careful person decides {by_hand:.0f} (counted on {n:,}; docs/grader.md)."
+        f"a careful person decides {by_hand:.0f} "
+        f"(counted on {n:,} of the project's own; docs/grader.md)."
     )

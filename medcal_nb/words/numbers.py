@@ -12,25 +12,53 @@ from typing import NamedTuple
 from medcal_nb.words.key import spelled
 
 # what a unit is of, and how much of it: lengths in mm, volumes in ml, masses in g, times in days
+_BASES: dict[str, tuple[str, float]] = {
+    "m": ("length", 1000), "l": ("volume", 1000), "g": ("mass", 1), "s": ("clock", 1),
+    "gy": ("absorbed dose", 1), "sv": ("dose", 1), "bq": ("activity", 1), "hz": ("frequency", 1),
+    "mol": ("substance", 1), "pa": ("pressure in pascal", 1), "v": ("voltage", 0.001),
+}  # fmt: skip
+_PREFIXES = {"n": 1e-9, "μ": 1e-6, "m": 1e-3, "c": 1e-2, "d": 0.1, "": 1.0, "k": 1e3}
 _UNITS: dict[str, tuple[str, float]] = {
-    "mm": ("length", 1), "cm": ("length", 10), "m": ("length", 1000), "millimeters": ("length", 1),
-    "millimetres": ("length", 1), "centimeters": ("length", 10), "centimetres": ("length", 10),
-    "ml": ("volume", 1), "cc": ("volume", 1), "dl": ("volume", 100), "l": ("volume", 1000),
-    "mg": ("mass", 0.001), "g": ("mass", 1), "kg": ("mass", 1000),
+    prefix + base: (kind, factor * of_prefix)
+    for base, (kind, factor) in _BASES.items()
+    for prefix, of_prefix in _PREFIXES.items()
+}
+_NAMED = {
+    "mm": "millimeter millimeters millimetre millimetres", "m": "meter meters metre metres",
+    "cm": "centimeter centimeters centimetre centimetres zentimeter",
+    "l": "liter liters litre litres",
+    "ml": "cc ccm milliliter milliliters millilitre millilitres",
+    "g": "gram grams", "mg": "milligram milligrams", "kg": "kilogram kilograms",
+    "μm": "um micron microns micrometer micrometers micrometre micrometres", "μg": "mcg ug",
+    "s": "sec second seconds", "ms": "millisecond milliseconds",
+}  # fmt: skip
+_UNITS |= {
+    name: _UNITS[unit] for unit, names in _NAMED.items() for name in names.split()
+}
+_UNITS |= {
     "day": ("time", 1), "days": ("time", 1), "d": ("time", 1), "week": ("time", 7),
     "weeks": ("time", 7), "wks": ("time", 7), "wk": ("time", 7), "w": ("time", 7),
     "month": ("time", 30.4375), "months": ("time", 30.4375), "year": ("time", 365.25),
     "years": ("time", 365.25), "yrs": ("time", 365.25), "year-old": ("time", 365.25),
     "h": ("clock", 3600), "hours": ("clock", 3600), "min": ("clock", 60), "minutes": ("clock", 60),
-    "s": ("clock", 1), "sec": ("clock", 1), "seconds": ("clock", 1), "ms": ("clock", 0.001),
     "%": ("share", 1), "percent": ("share", 1), "per cent": ("share", 1), "prozent": ("share", 1),
     "hu": ("density", 1), "hounsfield units": ("density", 1), "hounsfield": ("density", 1),
     "bpm": ("rate", 1), "/min": ("rate", 1), "beats per minute": ("rate", 1),
-    "per minute": ("rate", 1), "t": ("field", 1), "tesla": ("field", 1),
-    "kv": ("voltage", 1), "kvp": ("voltage", 1), "°": ("angle", 1), "degrees": ("angle", 1),
-    "mmhg": ("pressure", 1), "mgy·cm": ("dose", 1), "mgy*cm": ("dose", 1), "mgy cm": ("dose", 1),
-    "mgycm": ("dose", 1),
+    "beats/min": ("rate", 1), "per minute": ("rate", 1), "t": ("field", 1), "tesla": ("field", 1),
+    "kvp": ("voltage", 1), "°": ("angle", 1), "degree": ("angle", 1), "degrees": ("angle", 1),
+    "grad": ("angle", 1), "°c": ("temperature", 1), "mmhg": ("pressure", 1),
+    "mgy·cm": ("dose by length", 1), "mgy*cm": ("dose by length", 1),
+    "mgy cm": ("dose by length", 1), "mgycm": ("dose by length", 1),
 }  # fmt: skip
+#: "mg/dL", "mmol/l": one unit by another.
+_UNITS |= {
+    f"{above}/{below}": (
+        f"{_UNITS[above][0]} by {_UNITS[below][0]}",
+        _UNITS[above][1] / _UNITS[below][1],
+    )
+    for above in ("g", "mg", "μg", "ng", "mol", "mmol", "μmol", "ml", "l", "mgy")
+    for below in ("l", "dl", "ml", "kg", "min", "h", "day")
+}
 _UNIT = "|".join(re.escape(unit) for unit in sorted(_UNITS, key=len, reverse=True))
 _NUMBER = r"\d+(?:\.\d+)?|(?<!\d)\.\d+"
 _TO = r"\s?(?:-|–|to|bis)\s?"
@@ -50,10 +78,20 @@ _BOUND = re.compile(
     r"[<>≤≥]|\b(?:more|less|fewer|greater|larger|smaller|at least|at most|over|under|up to|below"
     r"|above|several|or more|plus)\b"
 )
+#: "5, 6 and 7", "5-7": whole numbers in a list.
+_WHOLE_LIST = re.compile(
+    r"(?:[a-z]+ )?\d{1,3}(?:st|nd|rd|th)?"
+    r"(?:(?:, (?:and )?| and | & | to |\s?-\s?)\d{1,3}(?:st|nd|rd|th)?)+(?: [a-z]+)?"
+)
+_ORDINAL = re.compile(r"(?<=\d)(?:st|nd|rd|th)\b")
 #: Names that end in a number or a letter behind one: "L5", "B12", "V600E", of stages "pT2".
 _CODE = re.compile(
     r"(?<![A-Za-z\d])[pcy]?(?:(?=[TNM]\d)|(?!pT|pN|cM|cT|cN))([A-Za-z]{1,5}-?\d{1,4}[A-Za-z]?)"
 )
+#: "L4/5", "L5-S1": a disc.
+_DISC = re.compile(r"\b([CTLS])(\d{1,2})\s?[/-]\s?([CTLS]?)(\d{1,2})\b")
+#: "L4/5" is L4 and L5.
+_LEVELS = re.compile(r"\b([CTLS])(\d{1,2})\s?[/-]\s?(\d{1,2})\b")
 _STAGES = re.compile(r"(?<=\d)(?=[pcy]?[TNM]\d)")
 
 
@@ -116,8 +154,20 @@ def codes(text: str) -> frozenset[str]:
     >>> sorted(codes("L4/L5")), sorted(codes("pT2 pN0"))
     (['l4', 'l5'], ['n0', 't2'])
     """
-    apart = _STAGES.sub(" ", text)
+    apart = _STAGES.sub(" ", _LEVELS.sub(r"\1\2 \1\3", text))
     return frozenset(code.casefold().replace("-", "") for code in _CODE.findall(apart))
+
+
+def levels(text: str) -> frozenset[str]:
+    """The discs that a text names by the vertebrae above and below, "L4/5", "L5-S1".
+
+    Examples
+    --------
+    >>> sorted(levels("L4/5 and L5-S1")), sorted(levels("L4"))
+    (['l4/l5', 'l5/s1'], [])
+    """
+    pairs = _DISC.findall(text.upper())
+    return frozenset(f"{a}{n}/{b or a}{m}".lower() for a, n, b, m in pairs)
 
 
 def compared(text: str, gold: str) -> bool | None:
@@ -132,6 +182,12 @@ def compared(text: str, gold: str) -> bool | None:
     """
     if boxed := _coordinates(gold):
         return _box(numbers_listed(text), boxed)
+    if _WHOLE_LIST.fullmatch(spelled(gold)):
+        answered, wanted_numbers = (
+            numbers_listed(_ORDINAL.sub("", spelled(one))) for one in (text, gold)
+        )
+        if sorted(answered) == sorted(wanted_numbers):
+            return True
     sums = [_SUM.search(one) for one in (text, gold)]
     if all(sums):
         parts = [one.groups() for one in sums if one]
@@ -151,6 +207,37 @@ def compared(text: str, gold: str) -> bool | None:
         # "8 x 12 mm" is "12 x 8 mm"
         return True if _TIMES.search(text) and _TIMES.search(gold) else None
     return False if False in pairs and None not in pairs else None
+
+
+#: Of questions: "above 3 mm".
+_ABOVE = r"above|over|(?:more|greater|larger|longer|wider|thicker) than|exceed\w*|>|über|más de"
+_BELOW = r"below|under|(?:less|smaller|shorter|thinner) than|<|unter|moins de|menos de"
+_ASKED_BOUND = re.compile(rf"(?:(?P<above>{_ABOVE})|{_BELOW})\s*(?={_NUMBER})")
+
+
+def beyond(question: str, text: str) -> bool | None:
+    """Whether the one number of an answer lies beyond the bound that is asked about.
+
+    Examples
+    --------
+    >>> beyond("Is it above 3 mm?", "It measures 0.4 cm"), beyond("Is it above 3 mm?", "2 of 3")
+    (True, None)
+    """
+    asked = spelled(question)
+    bound = _ASKED_BOUND.search(asked)
+    values = quantities(text)
+    limits = quantities(asked[bound.end() :]) if bound else []
+    if bound is None or len(limits) != 1 or len(values) != 1:
+        return None
+    value, limit = values[0], limits[0]
+    is_open = (
+        not value.kind
+        or value.kind != limit.kind
+        or value.low <= limit.low <= value.high
+    )
+    if is_open or _BOUND.search(spelled(text)):
+        return None
+    return (value.low > limit.low) == (bound["above"] is not None)
 
 
 def _one(answer: Quantity, gold: Quantity) -> bool | None:
@@ -209,6 +296,7 @@ def numbers_listed(text: str) -> list[float]:
     """
     plain = re.sub(r'"?conf\w*"?\W+[\d.]+\s*%?', " ", spelled(text)).replace('"', " ")
     plain = re.sub(r"[a-z]\w*\s*[=:]", " ", plain)
+    plain = re.sub(r"(?<=\d) (?:to|through|bis) (?=\d)", "-", plain)
     plain = re.sub(r"[a-z_]+", " ", plain)
     listed: list[float] = []
     for match in re.finditer(rf"({_NUMBER})(?:\s?[-–]\s?({_NUMBER}))?", plain):

@@ -150,10 +150,40 @@ class Options:
     def _of_letter(self, text: str) -> int | None:
         """The place of the option whose letter, or key, stands in a text as one."""
         letter = option_letter(text)
-        if letter is None and any(name.isdigit() for name in self.names):
+        if letter is None and any(
+            len(name) > 1 or name.isdigit() for name in self.names
+        ):
             number = _NUMBER.fullmatch(text.strip())
-            letter = number[1] if number else None
-        return self.names.index(letter) if letter in self.names else None
+            letter = number[1].upper() if number else None
+        if letter in self.names:
+            place = self.names.index(letter)
+            return None if self._is_abbreviation(text, place) else place
+        # "Choice 3", "the second option", of options that have letters
+        counted = _COUNTED.match(text.strip())
+        if (
+            counted
+            and self.names[0].isalpha()
+            and not any(map(_DIGIT.search, self.texts))
+        ):
+            place = (
+                int(counted[1]) - 1
+                if counted[1]
+                else _ORDINALS.index(counted[2].lower())
+            )
+            return place if place < len(self) else None
+        return None
+
+    def _is_abbreviation(self, text: str, place: int) -> bool:
+        """Whether the letter that begins a text is one of a name: "A. israelii"."""
+        behind = _ABBREVIATED.match(text)
+        if behind and any(
+            not start
+            for _, start, _ in self._inside(answer_key(text[behind.start(1) :]))
+        ):
+            return False  # "B. left lung"
+        return behind is not None and not self._keys[place].startswith(
+            answer_key(behind[1])
+        )
 
     def _inside(self, key: str) -> list[tuple[int, int, int]]:
         """The options whose words stand in a key: place of the option, start and end of them."""
@@ -182,8 +212,18 @@ class Options:
         first = _FIRST.match(text)
         if len(named) > 1 and first and first.end() < len(text):
             begun = self.named(first[0])
-            if len(begun) == 1 and inside[0][1] == 0:
+            n_words = len(answer_key(first[0]).split())
+            # "PAS shows them red. …" chooses nothing
+            is_choice = 2 * len(key[: inside[0][2]].split()) >= n_words
+            if len(begun) == 1 and inside[0][1] == 0 and is_choice:
                 return begun
+        rejected = {option for option, _, _ in inside} - named
+        if (
+            not named
+            and len(rejected) == len(self) - 1
+            and _SPEAKS_AGAINST.search(text)
+        ):
+            return frozenset(range(len(self))) - rejected  # all others are
         return frozenset(named)
 
     @property
@@ -315,7 +355,13 @@ def _of_list(texts: list[str]) -> list[tuple[str, str]]:
     # "D: …", "E: …" go on from other options; "C. …", "D. …" may be names of organisms
     is_plain = first == 0 or all(mark[2] in ":)" for mark in marks)
     in_order = [*ascii_uppercase[first : first + len(texts)]]
-    if len(marks) == len(texts) and is_plain and sorted(letters) == in_order:
+    # "L: left", "R: right": letters of their own
+    is_own = len({*letters}) == len(texts) > 1 and all(
+        mark[2] in ":)" for mark in marks
+    )
+    if len(marks) == len(texts) and (
+        is_own or (is_plain and sorted(letters) == in_order)
+    ):
         return [(mark[3].strip(), mark[1].upper()) for mark in marks]
     names = [*ascii_uppercase, *map(str, range(27, len(texts) + 1))]
     return [(text, name) for text, name in zip(texts, names, strict=False) if text]
@@ -339,9 +385,9 @@ _LETTER_FORMS = [
     re.compile(form, re.IGNORECASE)
     for form in (
         rf"(?:(?:{_OPTION})\s*:?\s*)?(?:[(\[]\s*([A-Z])\s*[)\]]|([A-Z])(?={_ENDS}))",
-        r"(?:\W*(?:i|the|it|is|that|so|think|believe|choose|pick|select|answer|option|letter|suggests"
+        r"(?:\W*(?:i|d|ll|m|s|the|it|is|that|so|think|statement|diagnosis|picked|chose|going|believe|choose|pick|select|answer|option|letter|suggests"
         r"|correct|best|my|would|be|go"
-        r"|with|say|most|likely)\W+){0,8}[(\[]?\s*([A-Z])\s*[)\]]?\W*$",
+        r"|with|say|most|likely)\W+){0,8}[(\[]?\s*([A-Z])\s*[)\]]?(?:\W*$|\s+(?:because|since|as|given)\b)",
         r".*[^\W\d].*\(([A-Z])\)\W*$",
     )
 ]
@@ -351,12 +397,27 @@ _TWO = re.compile(
 _LISTED = re.compile(r"(?<!\w)([A-Z])[:.)]\s")
 #: "A is wrong" rejects it, and "A is …" may be an article gone astray.
 _ASTRAY = re.compile(r"\s*is\b(?!\s+(?:the\s+)?(?:correct|right|best|answer)\b)")
+#: "A. israelii": a letter, and a word in small letters that gives no reasons.
+_ABBREVIATED = re.compile(
+    r"\s*[A-Z]\.\s(?!(?:because|since|given|with|the|this|it|as|is|has|there|confiden\w*)\b)([a-z]{4,})"
+)
+_ORDINALS = ("first", "second", "third", "fourth", "fifth", "sixth")
+#: "Choice 3", "the third one".
+_COUNTED = re.compile(
+    rf"\W*(?:the\s+)?(?:(?:option|choice|answer)\s*(?:number|no\.)?\s*(\d)\b"
+    rf"|({'|'.join(_ORDINALS)})(?:\s+(?:one|option|choice|answer))(?:\s+listed)?\W*$)",
+    re.IGNORECASE,
+)
+_DIGIT = re.compile(r"\d")
 _NUMBER = re.compile(
-    r"(?:(?:the|my|answer|is|option|choice|number)\W+){0,4}[(\[]?(\d{1,2})(?:[)\].:]\s*.*)?",
+    r"(?:(?:the|my|answer|is|option|choice|number)\W+){0,4}[(\[]?(\d{1,2}|[ivx]{1,4})(?:[)\].:]\s*.*)?",
     re.IGNORECASE | re.DOTALL,
 )
 #: The first sentence; the point of "E. coli" ends none.
 _FIRST = re.compile(r".+?(?<!\b[A-Z])[.!?;](?=\s)", re.DOTALL)
+_SPEAKS_AGAINST = re.compile(
+    r"\b(?:not|against|neither|excludes?|excluded|rules? out|ruled out)\b", re.I
+)
 _REJECTING = frozenset(FILE["lists"]["rejecting"].split())
 _RULED_OUT = re.compile(
     r"\s(?:(?:is|are|was|can be|has been) )?(?:excluded|ruled out|unlikely|not likely|wrong)\b"

@@ -91,6 +91,7 @@ _MARKUP = (
     (r"[^\S\n]+", " "),
     (r"\s*\n\s*", "\n"),
 )
+_PLAIN = [(re.compile(pattern, re.I | re.M), plain) for pattern, plain in _MARKUP]
 
 
 def clean(text: str) -> str:
@@ -98,8 +99,8 @@ def clean(text: str) -> str:
     text = html.unescape(_ends(strip_reasoning(text)))
     # one letter can become eighteen in the normal form, so the ends are taken again
     text = _ends(unicodedata.normalize("NFKC", text)).translate(_SIGNS)
-    for pattern, plain in _MARKUP:
-        text = re.sub(pattern, plain, text, flags=re.IGNORECASE | re.MULTILINE)
+    for pattern, plain in _PLAIN:
+        text = pattern.sub(plain, text)
     return _TABLE.sub(_lines_of_table, text.strip())
 
 
@@ -249,6 +250,11 @@ def answer_parts(reply: str, question: str = "") -> Parts:
     asked = question.strip()
     if asked and text.casefold().startswith(asked.casefold()):
         text = text[len(asked) :].strip() or text
+    text = (
+        _DISCLAIMED.sub("", _INSTRUCTION.sub("", text)).strip()
+        if not _LABELLED.search(text)
+        else text
+    )
     labels = [trimmed(value) for value in labelled_values(text)]
     plain = without_confidence(text)
     if labels:
@@ -291,7 +297,9 @@ def without_confidence(text: str) -> str:
 
 
 #: What separates clauses; the points of "E. coli" and of numbers do not.
-_CLAUSE = re.compile(r"(\n|;|\(|\)|,\s|(?<!\b[A-Z])[.!?](?=\s|$)|\s[-–—|]+\s|\|)")
+_CLAUSE = re.compile(
+    r"(\n|;|}|:\s+(?=(?:yes|no|ja|nein|oui|non|sí|sim|não)\b)|\(|\)|,\s|(?<!\b[A-Z])[.!?](?=\s|$)|\s[-–—|]+\s|\|)"
+)
 _SURE = WORDS["confidence"] + "|" + WORDS["sure"]
 _LEVEL = WORDS["level"]
 _SURE_OF = re.compile(
@@ -299,14 +307,21 @@ _SURE_OF = re.compile(
 )
 #: "80%", "0.8", "85/100", "I'd say 80%": a number that is no answer behind one.
 _SHARE_ALONE = re.compile(
-    r"[\s\"']*(?:(?:i'd|i would) say |(?:about|around|roughly|approximately) |~|p ?[=:] ?)*"
+    r"[\s\"']*(?:(?:i'd|i would) (?:say|put|bet|give it|give this|stake) "
+    r"|(?:about|around|roughly|approximately) |~|p ?[=:] ?)*"
     rf"(?:\d{{1,3}}(?:[.,]\d+)?\s*(?:{WORDS['percent']})|[01]?[.,]\d+|\d{{1,3}}\s?/\s?100?"
-    r"|\d+ (?:in|of|out of) 10+)(?:\s*(?:sure|certain|confident|confidence|certainty))?[\s.\"']*",
+    r"|\d+ (?:in|of|out of) 10+)(?: on (?:it|this|that))?"
+    r"(?:\s*(?:sure|certain|confident|confidence|certainty))?[\s.\"']*",
     re.IGNORECASE,
 )
+#: What a reply says of what it was asked and told.
+_INSTRUCTION = re.compile(WORDS["instruction"], re.IGNORECASE)
+#: "As an AI I cannot diagnose, but …", "While I can't diagnose, …".
+_DISCLAIMED = re.compile(WORDS["disclaimed"], re.IGNORECASE)
+_LABELLED = re.compile(rf"(?:^|\n){_LABEL}\s*[:=]", re.IGNORECASE)
 #: What a reply ends its reasons with.
 _CONCLUDED = re.compile(
-    rf"(?:^|[.\n:,;]\s*)(?:{WORDS['concluding']})\b[,:]?\s+"
+    rf"(?:^|[.\n:,;]\s*)(?:{WORDS['concluding']})(?!\w)[,:]?\s+"
     r"(?P<rest>(?:[^.\n]|\.(?=\S)|(?<=\b[A-Z])\.)+)",
     re.IGNORECASE,
 )

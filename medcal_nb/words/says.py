@@ -3,9 +3,11 @@
 import re
 from typing import NamedTuple
 
+from medcal_nb.words.claims import claim_of, is_all_well
 from medcal_nb.words.key import answer_key, spelled
 from medcal_nb.words.lists import FILE, WORDS
 from medcal_nb.words.meaning import DETAIL, content_of, excluded_by, meaning_of
+from medcal_nb.words.numbers import beyond
 
 # words for yes and no, of Latin, Cyrillic and other scripts, and signs that begin an answer
 _YES = WORDS["yes"]
@@ -22,6 +24,8 @@ _BOTH = re.compile(
     r"|\bno\s*(?:/|or|and|\|)\s*yes\b",
     re.I,
 )
+#: "yes in part, no in part"
+_IN_PART = re.compile(WORDS["in_part"], re.I)
 #: Yes and no by turns, and nothing else.
 _TURNS = re.compile(rf"\W*(?:(?:{_YES}|{_NO})\b\W*){{2,}}", re.I)
 _OR_NOT = re.compile(r"\s+or not(?=\s*\?|\s*$)", re.I)
@@ -30,7 +34,8 @@ _BEFORE = re.compile(
     r"\((?:previously|initially|before|earlier|formerly|was)\b[^()]*\)", re.I
 )
 _INSIDE = re.compile(
-    r"(?<![\w-])(?<!not )(yes|no)(?=\s*(?:[.,;:!)\]\"']|\n|$))", re.IGNORECASE
+    r"(?<![\w-])(?<!not )(yes|no|ja|nein|oui|sí|sim|não|sì)(?=\s*(?:[.,;:!)\]\"']|\n|$))",
+    re.IGNORECASE,
 )
 _ONLY_YES_NO = re.compile(rf"\W*(?:{_YES}|{_NO}|{_CJK_YES}|{_CJK_NO})\W*", re.I)
 
@@ -50,6 +55,9 @@ _HEDGED = re.compile(WORDS["hedged"], re.IGNORECASE)
 #: Of questions: "no" and "not" turn what yes means, "without" and "noncontrast" do not.
 _NEGATED = re.compile(WORDS["negated"])
 _DENYING = frozenset(answer_key(word) for word in FILE["lists"]["denying"].split())
+#: Two words for one denial: "neither … nor", "ne … pas", "no … ningún".
+_NEITHER = re.compile(r"\b(?:neither|weder|ni)\b(.*?)\b(?:nor|noch|ni)\b")
+_TWICE = re.compile(WORDS["denied_twice"])
 _DENYING_CJK = re.compile(WORDS["denying_cjk"])
 _DENIALS = re.compile(WORDS["denials"])
 _SENTENCE = re.compile(r"(?<!\b[A-Z]\.)(?<=[.!?;。])\s*(?=\S)|\n")
@@ -58,6 +66,10 @@ _ASKING_CJK = re.compile(WORDS["asking_cjk"])
 _ASKING = frozenset(answer_key(word) for word in FILE["lists"]["asking"].split())
 _PLACING = frozenset(FILE["lists"]["placing"].split())
 _MODALITIES = frozenset(("ct", "mri", "xray", "ultrasou", "pet"))
+#: "There is none.", "I doubt it", "There is one."
+_SHORTLY = re.compile(WORDS["shortly"], re.IGNORECASE)
+#: Questions whether something is there.
+_EXISTS = re.compile(WORDS["exists"], re.IGNORECASE)
 _PRESENT = re.compile(WORDS["present"], re.IGNORECASE)
 
 
@@ -80,13 +92,16 @@ def yes_no(text: str) -> str | None:
     ended = [match["word"].lower() for match in _CONCLUDES.finditer(text)]
     if ended:
         return "yes" if ended[-1] in ("yes", "positive") else "no"
-    if not text or _BOTH.match(text) or is_refusal(text):
+    if not text or _BOTH.match(text) or _IN_PART.match(text) or is_refusal(text):
         return None
     if _NO_WORD.match(text):
         return "no"
     if _YES_WORD.match(text):
         return "yes"
-    inside = {match[1].lower() for match in _INSIDE.finditer(text)}
+    inside = {
+        "no" if match[1].lower() in ("no", "nein", "não") else "yes"
+        for match in _INSIDE.finditer(text)
+    }
     return inside.pop() if len(inside) == 1 and not _BOTH.search(text) else None
 
 
@@ -141,6 +156,15 @@ def _behind_word(text: str) -> str | None:
     return rest if re.search(r"\w", rest) else None
 
 
+class _Asked(NamedTuple):
+    """The stems of what a question asks about, and of where."""
+
+    what: frozenset[str]
+    where: frozenset[str]
+    last: str = ""
+    words: frozenset[str] = frozenset()
+
+
 def by_sentence(question: str, text: str) -> str | None:
     """Return "yes" or "no" where the sentences that hold what is asked affirm or deny it."""
     if _HEDGED.search(text) or _BOTH.search(text):
@@ -148,33 +172,39 @@ def by_sentence(question: str, text: str) -> str | None:
     if _CJK.search(question):
         return _by_characters(question, text)
     asked = asked_words(question)
-    parity = _denials(question) % 2
-    said = set()
+    said = {
+        _said_by(sentence, question, asked) for sentence in _SENTENCE.split(text)
+    } - {""}
+    if said:
+        return said.pop() if len(said) == 1 else None
+    is_beyond = beyond(question, text)
+    return None if is_beyond is None else ("yes" if is_beyond else "no")
+
+
+def _said_by(sentence: str, question: str, asked: _Asked) -> str | None:
+    """What a sentence says: "yes", "no", "" where it is about another thing, None in doubt."""
+    if "?" in sentence:  # what is asked, once more
+        return ""
+    is_turned = _denials(question) % 2 == 1
+    if not is_turned and (short := _SHORTLY.fullmatch(sentence.strip())):
+        return "no" if short["no"] else "yes"
     about = content_of(meaning_of(answer_key(question.split("?")[0])))
-    for sentence in _SENTENCE.split(text):
-        if "?" in sentence:  # what is asked, once more
-            continue
-        if not _is_about(sentence, asked):
-            # "hyperdense", where hypodense is asked about
-            other = content_of(meaning_of(answer_key(sentence)))
-            known = other._replace(others=other.others - about.others - _ASKING)
-            if not _denials(sentence) and excluded_by(
-                known, about._replace(others=frozenset())
-            ):
-                said.add("yes" if parity else "no")
-            continue
-        denials = _denials(sentence)
-        if denials > 1 or not (denials or _affirms(sentence, asked)):
-            return None
-        said.add("yes" if denials % 2 == parity else "no")
-    return said.pop() if len(said) == 1 else None
-
-
-class _Asked(NamedTuple):
-    """The stems of what a question asks about, and of where."""
-
-    what: frozenset[str]
-    where: frozenset[str]
+    is_well_asked = "normal" in about.members.get("sign", ()) and not is_turned
+    if is_well_asked and is_all_well(claim_of(answer_key(sentence))):
+        return "yes"
+    denied = "yes" if is_turned else "no"
+    if _denies_part(sentence, question, asked):
+        return denied
+    denials = _denials(sentence)
+    if not _is_about(sentence, asked):
+        # "hyperdense", where hypodense is asked about
+        other = content_of(meaning_of(answer_key(sentence)))
+        known = other._replace(others=other.others - about.others - _ASKING)
+        is_other = excluded_by(known, about._replace(others=frozenset()))
+        return denied if is_other and not denials else ""
+    if denials > 1 or not (denials or _affirms(sentence, asked)):
+        return None
+    return "yes" if (denials % 2 == 1) == is_turned else "no"
 
 
 def asked_words(question: str) -> _Asked:
@@ -192,7 +222,13 @@ def asked_words(question: str) -> _Asked:
     what, where = what or where, where if what else []
     # "Does the CT show a mass?" is about the mass, "Is this a CT?" about the CT
     about = [stem for stem in what if stem not in _MODALITIES]
-    return _Asked(frozenset(about or what), frozenset(where) - _MODALITIES)
+    last = (about or what or [""])[-1]
+    return _Asked(
+        frozenset(about or what),
+        frozenset(where) - _MODALITIES,
+        last,
+        frozenset(key.split()),
+    )
 
 
 def _is_about(sentence: str, asked: _Asked) -> bool:
@@ -208,6 +244,41 @@ def _is_about(sentence: str, asked: _Asked) -> bool:
         if word not in _ASKING | _DENYING | DETAIL and not word.startswith(tuple(known))
     ]
     return asked.where <= held or not others
+
+
+def _denies_part(sentence: str, question: str, asked: _Asked) -> bool:
+    """Whether a sentence denies what is asked in fewer words: "no effusion" for one on the left.
+
+    All its words are those of the question; where a thing's state is asked, the state is denied.
+    """
+    if _denials(sentence) != 1:
+        return False
+    key = meaning_of(answer_key(sentence), is_whole=False)
+    words = [
+        word
+        for word in _DENIALS.sub(" no ", key).split()
+        if word not in _ASKING | _DENYING | DETAIL and len(word) > 1
+    ]
+    known = asked.what | asked.where
+    # "Erguss" of "Pleuraerguss"
+    parts = {
+        word
+        for word in words
+        if len(word) > 4 and any(one.endswith(word) for one in asked.words)
+    }
+    words = [word for word in words if word != "bilateral" or word in parts]
+    if not words or not all(word in parts or _is_form(word, known) for word in words):
+        return False
+    if _EXISTS.match(question):
+        return any(word in parts or _is_form(word, asked.what) for word in words)
+    return _is_form(words[-1], frozenset({asked.last}))
+
+
+def _is_form(word: str, stems: frozenset[str]) -> bool:
+    """Whether a word is a form of one that has one of the stems."""
+    return any(
+        word.startswith(stem) or stem.startswith(_stem(word)) for stem in stems if stem
+    )
 
 
 def _affirms(sentence: str, asked: _Asked) -> bool:
@@ -226,7 +297,7 @@ def _stem(word: str) -> str:
 def _denials(text: str) -> int:
     """How many words deny."""
     key = _DENIALS.sub(" no ", meaning_of(answer_key(text), is_whole=False))
-    key = re.sub(r"\bneither\b(.*?)\bnor\b", r"no\1", key)
+    key = _NEITHER.sub(r"no\1", _TWICE.sub(r"no\1", key))
     return sum(word in _DENYING for word in key.split())
 
 
@@ -234,10 +305,15 @@ def _by_characters(question: str, text: str) -> str | None:
     """The same where words have no blanks between them."""
     asked = _ASKING_CJK.sub("", re.sub(r"\W", "", question))
     sentences = [one for one in _SENTENCE.split(text) if asked and asked in one]
-    if len(sentences) != 1:
-        return None
-    n = len(_DENYING_CJK.findall(sentences[0]))
-    return None if n > 1 else ("no" if n else "yes")
+    if len(sentences) == 1:
+        n = len(_DENYING_CJK.findall(sentences[0]))
+        return None if n > 1 else ("no" if n else "yes")
+    # "心影不大" for "心影是否扩大": all its characters are asked about, but one that denies
+    first = _SENTENCE.split(text)[0]
+    n = len(_DENYING_CJK.findall(first))
+    plain = _ASKING_CJK.sub("", _DENYING_CJK.sub("", re.sub(r"[\W\d]", "", first)))
+    is_part = len(plain) > 1 and {*plain} <= {*asked}
+    return "no" if n == 1 and is_part else None
 
 
 def is_refusal(text: str) -> bool:

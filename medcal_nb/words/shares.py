@@ -46,6 +46,35 @@ def likeliest(text: str, options: Options | None) -> Likeliest | None:
     'B'
     """
     names = _names(options)
+    shares = _shares(text, options)
+    total = sum(shares.values())
+    whole = 100.0 if total > 2 else 1.0
+    if (
+        len(shares) < min(2, len({*names.values()}))
+        or abs(total / whole - 1) > _ROUNDED
+    ):
+        return None
+    first, second = sorted(shares.values(), reverse=True)[:2]
+    best = max(shares, key=lambda name: shares[name])
+    return Likeliest(best, round(first / whole, 9)) if first > second else None
+
+
+def is_tie(text: str, options: Options) -> bool:
+    """Whether two options share the first place of all shares.
+
+    Examples
+    --------
+    >>> is_tie("A 33%, B 33%, C 33%", Options.read(["TB", "cancer", "abscess"]))
+    True
+    """
+    shares = _shares(text, options)
+    values = sorted(shares.values(), reverse=True)
+    return len(shares) == len(options) and values[0] == values[1]
+
+
+def _shares(text: str, options: Options | None) -> dict[str, float]:
+    """The number of each option that a text names; none where one is named twice."""
+    names = _names(options)
     shares: dict[str, float] = {}
     for match in _PAIR.finditer(text):
         words = re.sub(
@@ -58,18 +87,9 @@ def likeliest(text: str, options: Options | None) -> Likeliest | None:
         if name is None:
             continue
         if name in shares:
-            return None
+            return {}
         shares[name] = float(match["number"])
-    total = sum(shares.values())
-    whole = 100.0 if total > 2 else 1.0
-    if (
-        len(shares) < min(2, len({*names.values()}))
-        or abs(total / whole - 1) > _ROUNDED
-    ):
-        return None
-    first, second = sorted(shares.values(), reverse=True)[:2]
-    best = max(shares, key=lambda name: shares[name])
-    return Likeliest(best, round(first / whole, 9)) if first > second else None
+    return shares
 
 
 def _names(options: Options | None) -> dict[str, str]:

@@ -49,8 +49,10 @@ def species_compared(text: str, gold: str) -> bool | None:
     )
     if not is_genus:
         return False
-    if not (name.species and gold_name.species):
-        return None
+    if name.species and not gold_name.species:  # a detail more
+        return True if len(name.genus) > 1 else None
+    if not name.species:
+        return None if gold_name.species else len(name.genus) > 1 or None
     return name.species == gold_name.species
 
 

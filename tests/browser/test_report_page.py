@@ -56,7 +56,7 @@ def test_the_page_fits_prints_and_is_accessible(chromium, address, width, scheme
     if width > 1000:  # the first screen begins with the numbers and the square
         for part in ("#quote", "#performance table"):
             box = page.locator(part).first.bounding_box()
-            assert box["y"] + box["height"] < 1100, part
+            assert box["y"] + box["height"] < 900, part
         assert page.locator("figure img").first.bounding_box()["y"] < 500
     paper = page.pdf(prefer_css_page_size=True)
     assert int(re.search(rb"/Count (\d+)", paper)[1]) <= 4

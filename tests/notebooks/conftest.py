@@ -10,12 +10,13 @@ from medcal_nb.run import ROOT, run_study, steps_of
 
 #: Sizes at which a chapter says the same with less certainty, and runs in seconds.
 SMALL = {"N_RESAMPLES": 50, "N_DRAWS": 20, "N_ITEMS": 4}
+SMALL |= {"N_SPLITS": 5, "N_BEFORE": 200, "BUDGETS": [100, 400]}
 SMALL["TRANSFERS"] = {"GQA → POPE": ["dataset == 'GQA'", "dataset == 'POPE'"]}
 SMALL["UNMATCHED"] = {
     "vlm_uncertainty_bench": ["dataset == 'mmbench'", "dataset == 'oodcv'"]
 }
 #: Chapters that take about as long at small sizes: run as they are published.
-AS_PUBLISHED = ["02_metrics", "03_modalities", "05_second_opinion", "06_deferral"]
+AS_PUBLISHED = ["02_metrics", "03_modalities", "05_second_opinion"]
 
 
 class StudyRun(NamedTuple):
@@ -27,7 +28,7 @@ class StudyRun(NamedTuple):
 
 @pytest.fixture(scope="session")
 def study_run(tmp_path_factory):
-    """The whole study, once, in a folder of its own, at small sizes but for four chapters."""
+    """The whole study, once, in a folder of its own, at small sizes but for three chapters."""
     folder = tmp_path_factory.mktemp("study")
     known = {name for step in steps_of() for name in step.defaults}
     sizes = {name: value for name, value in SMALL.items() if name in known}

@@ -8,12 +8,19 @@ STAMP  := $(VENV)/.installed
 VLLM   := .venv-vllm
 SNAKE  := .venv-snakemake
 AUDIT  := .venv-audit
+SMALL  := .venv-small
+# of `make test-small`: what a table of answers needs; 1: in the lowest versions that are promised
+LOWEST ?=
+NEEDS   = import tomllib; needs = tomllib.load(open('pyproject.toml', 'rb'))['project']['dependencies']; \
+  print(*[need.replace('>=', '==' if '$(LOWEST)' else '>=') for need in needs])
+FAST   := tests/words/test_key.py tests/measure/test_check.py \
+  tests/measure/test_metrics.py tests/correct/test_needed.py tests/test_files.py
 # the address that the site is published at; empty: none is known
 SITE   ?=
 LAB    := $(VENV)/share/jupyter/lab/settings
 export TOKENIZERS_PARALLELISM := false
 
-.PHONY: help setup study test coverage test-processors test-clusters test-vllm browser latex lab bench pocket figures pictures verify site lesson-site lint audit clean
+.PHONY: help setup study test coverage test-small test-processors test-clusters test-vllm browser latex lab bench pocket figures pictures verify site lesson-site lint audit clean
 
 help: ## show this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -42,6 +49,11 @@ test: $(STAMP) browser ## run all tests, the browser ones included
 coverage: $(STAMP) ## run the tests without browsers, and print which lines none of them runs
 	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile --ignore tests/browser \
 	  --cov medcal_nb --cov-report term-missing:skip-covered
+
+test-small: ## run fast tests in a small environment of its own: PYTHON=python3.13, or LOWEST=1 for the lowest versions
+	$(PYTHON) -m venv --clear $(SMALL)
+	$(SMALL)/bin/python -m pip install --quiet pytest hypothesis $$($(SMALL)/bin/python -c "$(NEEDS)")
+	PYTHONPATH=. $(SMALL)/bin/python -m pytest -p no:cacheprovider $(FAST)
 
 test-processors: $(STAMP) ## run the study under an older instruction set, and compare it with what is published (minutes)
 	MEDCAL_PROCESSORS=1 $(BIN)/python -m pytest tests/notebooks/test_processors.py
@@ -90,7 +102,7 @@ lab: $(STAMP) ## open a copy of the notebooks (build/lab/notebooks) in JupyterLa
 	  test ! $$file -nt $$copy || \
 	    echo "notebooks/$$file has changed since it was copied: remove build/lab/notebooks/$$file to have it"; \
 	done
-	@mkdir -p build/lab/data && cp -r docs build/lab && cp data/README.md build/lab/data # what notebooks link to
+	@mkdir -p build/lab/data && cp -r docs build/lab && cp data/README.md data/*.csv build/lab/data # what notebooks link to
 	$(BIN)/jupyter lab --ip=127.0.0.1 --ServerApp.root_dir=build/lab --LabApp.default_url=/lab/tree/notebooks \
 	  $$(test "$$(id -u)" = 0 && echo --allow-root)
 
@@ -143,4 +155,4 @@ $(AUDIT)/.installed:
 	touch $@
 
 clean: ## remove the virtual environment and everything derived
-	rm -rf $(VENV) $(VLLM) $(SNAKE) $(AUDIT) build .pytest_cache .ruff_cache .hypothesis *.egg-info
+	rm -rf $(VENV) $(VLLM) $(SNAKE) $(AUDIT) $(SMALL) build .pytest_cache .ruff_cache .hypothesis *.egg-info

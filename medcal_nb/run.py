@@ -387,7 +387,7 @@ def compare_results(published: dict, again: dict, *, asks: bool = False) -> list
 
     A number is the same where it is off by two in its last digit that is written, at most: that is
     what another processor may round otherwise. What is the same is neither published again nor
-    told by ``medcal study --verify``.
+    named by ``medcal study --verify``.
 
     Parameters
     ----------

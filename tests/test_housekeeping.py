@@ -68,7 +68,10 @@ def test_a_table_needs_no_torch_and_less_than_700_megabytes():
 
 def test_what_notebooks_link_to_is_copied_beside_them_for_lab():
     makefile = (ROOT / "Makefile").read_text()
-    assert "cp -r docs build/lab && cp data/README.md build/lab/data" in makefile
+    assert (
+        "cp -r docs build/lab && cp data/README.md data/*.csv build/lab/data"
+        in makefile
+    )
     for notebook in (ROOT / "notebooks").glob("*.ipynb"):
         links = re.findall(r"\]\(\.\./([^)\s#]+)", notebook.read_text("utf-8"))
         for link in links:

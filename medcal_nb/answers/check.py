@@ -91,8 +91,10 @@ def checked(
         out[ours] = column.read(values, theirs)
     assumed = _assume(out, raw.index, dataset)
     _check_names(out, taken)
+    assumed += _alike(out["model"])
     word = ""
     if "confidence" in out:
+        _check_direction(taken["confidence"])
         by = [out["model"], out["strategy"], out["dataset"]]
         shares, word = confidences(out["confidence"], scale, by, taken["confidence"])
         out["confidence"] = pd.Series(shares, raw.index)
@@ -171,6 +173,37 @@ def _check_names(out: Mapping[str, pd.Series], taken: Mapping[str, str]) -> None
             twins = different[different.str.casefold().duplicated()]
             problem = "is written in another case elsewhere"
             refuse(column, names, names.isin(twins), problem, "write one name")
+
+
+def _alike(models: pd.Series) -> list[str]:
+    """A sentence where two names may be one model's: "gpt-4o", "openai/gpt-4o", "gpt 4o"."""
+    names = pd.Series(models.unique(), dtype=TEXT)
+    plain = (
+        names.str.casefold()
+        .str.rsplit("/", n=1)
+        .str[-1]
+        .str.replace(r"[\s_-]+", "-", regex=True)
+    )
+    twins = names[plain.duplicated(keep=False)]
+    if twins.empty:
+        return []
+    shown = ", ".join(map(repr, twins.tolist()[:4]))
+    return [f"{shown} may be names of one model: they are read as different ones"]
+
+
+_UNSURE = re.compile(
+    r"uncertain|entropy|(?<![a-z])nll(?![a-z])|perplexity|doubt", re.IGNORECASE
+)
+
+
+def _check_direction(theirs: str) -> None:
+    """Refuse as a confidence what grows as a model is less sure, by its name."""
+    if _UNSURE.search(theirs) and "confiden" not in theirs.casefold():
+        raise MedcalError(
+            f"column '{theirs}' is taken as confidence, but says by its name how unsure an answer "
+            "is; write a column with the probability that the answer is right (of an uncertainty "
+            "between 0 and 1 this is 1 − it)"
+        )
 
 
 def _check_keys(table: pd.DataFrame) -> None:
@@ -302,7 +335,9 @@ def refuse_contradictions(answers: pd.DataFrame, found: Recognised) -> None:
     if {"answer", "gold", "correct"} <= {*found.taken}:
         answers.attrs["assumed"] += _check_grades(answers, found.taken["correct"])
     if "answer" in answers:
-        for model, rows in answers.groupby("model", sort=False):
+        for (model, *_), rows in answers.groupby(
+            ["model", "strategy", "dataset"], sort=False
+        ):
             _check_class(rows, model)
     check_images(answers)
 
@@ -370,7 +405,10 @@ def _check_class(rows: pd.DataFrame, model: str) -> None:
         return
     for word in often:
         agrees = (words == word) == is_high
-        if agrees.mean() > 0.98:
+        # answers that are drawn agree less often, but in both classes
+        by_class = agrees.groupby(words == word).agg(["mean", "size"])
+        is_drawn = by_class["mean"].min() >= 0.9 and by_class["size"].min() >= 10
+        if agrees.mean() > 0.98 or is_drawn:
             low = "' or '".join(often.drop(word))
             raise MedcalError(
                 f"the confidence of '{model}' lies below 0.5 just where the answer is "

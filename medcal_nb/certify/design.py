@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import binom
 
+from medcal_nb.errors import NotEnough
 from medcal_nb.measure._check import check_level, check_whole
 from medcal_nb.measure.resampling import FloatArray
 from medcal_nb.measure.selective import (
@@ -184,7 +185,7 @@ class Design:
         least = without_error(self.risk, self.delta / max(len(sizes), 1))
         for size in sizes:
             if size < least:
-                raise ValueError(
+                raise NotEnough(
                     f"starts: {size} answers cannot show the risk at delta / {len(sizes)}, even "
                     f"without an error; {least} can"
                 )

@@ -28,6 +28,7 @@ DRAWS_TO_CHOOSE = 60  # simulated pools on which starts are compared
 GRADES_A_BIN = 20  # of a pilot, at least
 MOST_BINS = 50
 SHARES = np.linspace(0.02, 1, 50)  # of a pool, of groups that could be certified
+ROUNDING = 1e-9  # of a sum of two shares
 SECONDS_AN_HOUR = 3600
 
 
@@ -133,7 +134,7 @@ def _guessed(n: int, wrong: float, accuracy: float) -> FloatArray:
     for name, share in (("wrong", wrong), ("accuracy", accuracy)):
         if not 0 <= share <= 1:
             raise ValueError(f"{name} must be a share in [0, 1], got {share!r}")
-    if wrong > 1 - accuracy:
+    if wrong + accuracy > 1 + ROUNDING:
         raise ValueError(
             f"wrong={wrong:g} of the surest is more than of all, {1 - accuracy:g}: such a "
             "confidence tells nothing"

@@ -51,12 +51,7 @@ def plan_of(
         the plan is counted there.
     """
     for name in ("risk", "delta"):
-        value = wanted.get(name, 0.5)
-        if not 0 < value < 1:
-            hint = f"; {value:g} % is {value / 100:g}" if 1 <= value < 100 else ""
-            raise MedcalError(
-                f"--{name} {value:g}: must be a share between 0 and 1, such as 0.1{hint}"
-            )
+        check_share(name, wanted.get(name, 0.5))
     if not ledger.entries:
         return _begun(ledger, pool, file, wanted, rows)
     plan = ledger.plan
@@ -80,6 +75,15 @@ def plan_of(
             why = f"was begun with {name}={_shown(plan[name])}, not {_shown(value)}"
             raise _refused(ledger, pool, file, this, why)
     return plan
+
+
+def check_share(name: str, value: float) -> None:
+    """Refuse an option whose value is no share between 0 and 1."""
+    if not 0 < value < 1:
+        hint = f"; {value:g} % is {value / 100:g}" if 1 <= value < 100 else ""
+        raise MedcalError(
+            f"--{name} {value:g}: must be a share between 0 and 1, such as 0.1{hint}"
+        )
 
 
 def _begun(

@@ -9,7 +9,9 @@ import numpy as np
 import pandas as pd
 
 from medcal_nb.certify import MethodCertificates, plan_certificate, retained_table
+from medcal_nb.certify.plan import ROUNDING
 from medcal_nb.certify.pool import METHOD, Pool
+from medcal_nb.errors import MedcalError
 from medcal_nb.measure.rows import image_labels, parts_by
 from medcal_nb.wording import percent
 
@@ -115,7 +117,16 @@ def plan_of_pool(
         fifth = confidence[-max(len(confidence) // 5, 1) :]
         of_top = 1 - fifth.mean() if wrong is None else wrong
         of_all = confidence.mean() if accuracy is None else accuracy
-        of_all = min(of_all, 1 - of_top)
+        if accuracy is None:
+            of_all = min(of_all, 1 - of_top)
+        elif wrong is None:
+            of_top = min(of_top, 1 - of_all)
+        elif wrong + accuracy > 1 + ROUNDING:
+            raise MedcalError(
+                f"--wrong {wrong:g} and --accuracy {accuracy:g}: the most confident answers would "
+                f"be wrong more often than all, {percent(1 - accuracy)} %: such a confidence "
+                "tells nothing"
+            )
         lines.append(
             f"{', '.join(key.values())}: {len(confidence):,} cases; supposed that of the most "
             f"confident fifth {percent(of_top, 1)}% are wrong and of all {percent(1 - of_all, 1)}%"

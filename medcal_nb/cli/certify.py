@@ -186,7 +186,7 @@ def _answers_of(file: Path, columns: list[str] | None, rows: str) -> "pd.DataFra
 def _numbers(text: str) -> list[int] | None:
     """Numbers of a list written with commas; None without any."""
     names = split_names(text)
-    if not all(name.isdecimal() for name in names):
+    if not all(name.isdecimal() and int(name) for name in names):
         raise MedcalError(f"--starts {text}: write whole numbers, such as 77,248")
     return sorted({int(name) for name in names}) or None
 
@@ -199,13 +199,15 @@ def _say_plan(
     accuracy: float | None,
 ) -> None:
     """Print what can be expected of a certificate, by allowed risk."""
-    from medcal_nb.certify.plans import USUAL
+    from medcal_nb.certify.plans import USUAL, check_share
     from medcal_nb.certify.pool import METHOD, pool_of
     from medcal_nb.certify.result import plan_lines, plan_of_pool
 
+    delta = USUAL["delta"] if delta is None else delta
+    check_share("delta", delta)
     supposed, table = plan_of_pool(
         pool_of(answers),
-        delta=delta or USUAL["delta"],
+        delta=delta,
         budget=budget or USUAL["budget"],
         wrong=wrong,
         accuracy=accuracy,

@@ -32,9 +32,6 @@ def reader(
             help="Show this data set; NAME:FOLDER says where its images are.",
         ),
     ] = None,
-    size: Annotated[
-        int, Option(min=1, max=200, help="Put so many cases on the page.")
-    ] = 20,
     force: Force = False,
 ) -> None:
     """Write cases as one page to read them: your answer first, then the model's.
@@ -49,7 +46,6 @@ def reader(
     holds = write_page(
         answers,
         to,
-        size=size,
         rows=rows,
         dataset=dataset,
         force=force,

@@ -9,6 +9,7 @@ from .families import MAPS, Family, installed_maps, register
 from .maps import RecalibrationWarning, Recalibrator, fit, recalibrated
 from .needed import label_draws, label_table, labels_needed_table
 from .opinion import Combination, combination, second_opinion, second_opinion_table
+from .options import at_temperature, option_temperature
 from .transfer import CONCLUSIONS, TransferStudy, transfer_study
 from .transfer_tables import cost_table, share_removed, skill_table, transfer_counts
 
@@ -21,6 +22,7 @@ __all__ = [
     "Recalibrator",
     "TransferStudy",
     "answer_costs",
+    "at_temperature",
     "before_and_after",
     "combination",
     "corrected",
@@ -32,6 +34,7 @@ __all__ = [
     "label_draws",
     "label_table",
     "labels_needed_table",
+    "option_temperature",
     "recalibrated",
     "register",
     "second_opinion",

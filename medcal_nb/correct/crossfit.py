@@ -228,6 +228,7 @@ def answer_costs(
           that of the refitted one; its mean over answers is the transfer cost of these maps. A
           right answer costs 2 `map_gap` less than a wrong one: where confidence does not follow
           accuracy, the slope of the cost on accuracy is −2 times the mean gap, whatever is asked
+        - loss: the first of these two, whose mean is the Brier score of the transferred map
 
     Examples
     --------
@@ -247,7 +248,8 @@ def answer_costs(
     transferred = costs.pop("_source")
     refitted = costs.pop("_target")
     costs["map_gap"] = transferred - refitted
-    costs["cost"] = (transferred - right) ** 2 - (refitted - right) ** 2
+    costs["loss"] = (transferred - right) ** 2
+    costs["cost"] = costs["loss"] - (refitted - right) ** 2
     return costs
 
 

@@ -104,8 +104,10 @@ def cost_table(
         One row per model, strategy and map:
 
         - model, strategy, method
-        - n, n_images: answers and images of the target
-        - cost: Brier score transferred minus refitted (cross-fitted), with _low, _high
+        - n, n_images: answers with a confidence, and images, of the target
+        - brier: Brier score transferred, with _low, _high
+        - cost: that minus the score refitted (cross-fitted), with _low, _high: a map that can do
+          little has a poor refit, and a small cost
 
     Raises
     ------
@@ -125,7 +127,9 @@ def cost_table(
     for method in methods:
         rng = np.random.default_rng(seed)
         costs = answer_costs(source, target, method=method, rng=rng)
-        table = paired(costs, ["model", "strategy"], means(cost="cost"), ci=ci)
+        costs = costs.dropna(subset="cost")  # answers without a confidence
+        scores = means(brier="loss", cost="cost")
+        table = paired(costs, ["model", "strategy"], scores, ci=ci)
         tables.append(table.assign(method=method))
     return pd.concat(tables, ignore_index=True)
 

@@ -79,8 +79,8 @@ class Panel:
         from IPython.display import HTML, display
 
         asked = ipywidgets.Textarea()
-        told = ipywidgets.HTML()
-        bridge = ipywidgets.VBox([asked, told], layout={"display": "none"})
+        reply = ipywidgets.HTML()
+        bridge = ipywidgets.VBox([asked, reply], layout={"display": "none"})
         name = f"medcal-explore-{bridge.model_id}"
         bridge.add_class(name)
 
@@ -90,9 +90,9 @@ class Panel:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # said on the panel
                 part = self.explored.part(choice)
-                reply = {"id": question["id"], "part": part}
-                reply |= {"pictures": self._pictures([part])}
-            told.value = f"<pre>{html.escape(json.dumps(reply))}</pre>"
+                answered = {"id": question["id"], "part": part}
+                answered |= {"pictures": self._pictures([part])}
+            reply.value = f"<pre>{html.escape(json.dumps(answered))}</pre>"
 
         asked.observe(answer, "value")
         display(bridge, HTML(self.html(name)))

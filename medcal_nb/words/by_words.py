@@ -407,7 +407,7 @@ def by_lists(text: str, gold: str, question: str = "") -> Grade | None:
 def _holds_all(answer: str, gold: str, asked: frozenset[str]) -> bool:
     """Whether an answer holds the words of the gold answer, in any order, and places beside.
 
-    "A stone in the lower pole of the left kidney" for "kidney stone".
+    "A fracture of the left rib" for "rib fracture".
     """
     words, wanted = content_words(answer), content_words(gold)
     rest = content_of(" ".join(sorted(words - wanted)))

@@ -1,6 +1,7 @@
 """Tables as people and spreadsheets write them: what comes in, what is asked, what is refused."""
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -135,6 +136,9 @@ CASES = {
      {"said": "no column 'model': it is 'unnamed'"}),
     "that images are unknown": (HEAD + "1,.5,1\n", {},
      {"said": "no image named: intervals are by answer"}),
+    "a model with and without its maker": (
+     MODELS + "1,gpt-4o,.5,1\n2,openai/gpt-4o,.5,0\n3,gpt 3,.5,0\n", {},
+     {"said": "'gpt-4o', 'openai/gpt-4o' may be names of one model"}),
     "what is left out": ("p," + HEAD + ".9,1,.5,1\n", {"confidence": "p"},
      {"said": "left out, as they hold something else: 'confidence'", "confidence": [0.9]}),
     "a column that is none of ours": ("seconds," + HEAD + "n/a,1,.5,1\n", {"seconds": ""},
@@ -151,6 +155,11 @@ CASES = {
     "in sentences": (lines("id,answer,correct,conf", range(60), [f"{a.title()}." for a in YES_NO],
      GOLD, [0.9] * 60),
      {}, "holds the words of the answers"),
+    "the chance of yes, of answers that are drawn": (lines("id,pred,label,prob", range(60),
+     YES_NO, GOLD, [p if i % 20 not in (3, 8) else 1 - p for i, p in enumerate(ONE_CLASS)]),
+     {}, "lies below 0.5 just where the answer is"),
+    "an uncertainty": ("item_id,uncertainty,correct\n1,.2,1\n", {"confidence": "uncertainty"},
+     "says by its name how unsure an answer is"),
     "a correct that is another text": (HEAD + "1,.5,pneumonia\n", {},
      "row 1, column 'correct': value 'pneumonia' is neither"),
     "a disease taken for a grade": (lines("id,answer,correct_answer,label,conf", range(60), YES_NO,
@@ -453,3 +462,17 @@ def test_a_percent_sign_that_ends_after_many_rows_is_refused(tmp_path):
     table.assign(model="m", correct=1).to_csv(tmp_path / "a.csv", index=False)
     with pytest.raises(MedcalError, match=r"row 1, .*'80%' is the largest: percent"):
         load_answers(tmp_path / "a.csv")
+
+
+def test_the_raw_replies_to_try_it_on_are_read_and_graded():
+    file = Path(__file__).resolve().parents[2] / "data" / "raw_answers.csv"
+    replies = pd.read_csv(file)["output"]
+    answers = load_answers(file)
+    assert len(answers) == 300
+    stated = replies.str.extract(r"confidence: (\d+)%")[0].astype(float) / 100
+    np.testing.assert_allclose(answers["confidence"].astype(float), stated)
+    is_right = replies.str.extract("answer: (.*)")[0] == answers["gold"]
+    is_graded = answers["correct"].notna()
+    assert is_graded.mean() > 0.9
+    answers_once = replies.str.count("answer: ") == 1
+    assert (answers["correct"] == is_right)[is_graded & answers_once].all()

@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 from scipy.special import expit
 
-from medcal_nb.correct import share_removed, transfer_study
+from medcal_nb.correct import cost_table, share_removed, transfer_study
 from medcal_nb.measure import Bootstrap
 
 from .worlds import graded, sides
@@ -80,3 +80,19 @@ def test_the_floor_is_the_mean_cost_of_a_perfect_map(rng):
     error = table["cost"].std() / np.sqrt(len(table))
     assert abs(table["cost"].mean() - table["cost_floor"].mean()) < 3 * error
     assert table["cost"].mean() < -3 * error  # so that 0 is no floor
+
+
+def test_costs_of_many_maps_are_of_the_answers_that_have_a_confidence(rng):
+    """As those of the study of one map; rows without a confidence cost nothing and everything."""
+    source = graded(rng, 400, "general", slope=1.5)
+    target = graded(rng, 400, "medical", slope=0.5, shift=-0.5)
+    target.loc[target.index[::4], "confidence"] = np.nan
+    table = cost_table(source, target, methods=["platt", "isotonic"], ci=CI)
+    assert table["n"].tolist() == [300, 300]
+    assert (table["cost_low"] < table["cost"]).all()
+    study = transfer_study(source, target, ci=CI).table.iloc[0]
+    assert table.loc[0, "cost"] == pytest.approx(study["cost"], abs=0.003)
+    stated = target.dropna(subset="confidence")
+    pd.testing.assert_frame_equal(
+        cost_table(source, stated, methods=["platt", "isotonic"], ci=CI), table
+    )

@@ -78,10 +78,10 @@ def test_a_picture_holds_its_pixels_alone(tmp_path):
 
 def test_the_command_writes_a_page(answers, tmp_path):
     to = tmp_path / "cases.html"
-    command = ["reader", str(answers), "--to", str(to), "--size", "4"]
+    command = ["reader", str(answers), "--to", str(to)]
     result = CliRunner().invoke(app, command)
-    assert result.output.startswith(f"wrote {to}: 4 cases of pocketvqa-medical")
-    assert len(data_of(to.read_text())["cases"]) == 4
+    assert result.output.startswith(f"wrote {to}: 20 cases of pocketvqa-medical")
+    assert len(data_of(to.read_text())["cases"]) == 20
     bare = tmp_path / "bare.parquet"
     table_of(9, question=None, dataset="pocketvqa-x").to_parquet(bare)
     with pytest.raises(MedcalError, match="no image and no question"):

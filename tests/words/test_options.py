@@ -9,7 +9,7 @@ import pytest
 
 from medcal_nb.answers import load_answers
 from medcal_nb.errors import MedcalError
-from medcal_nb.words import Options, grade, options_of
+from medcal_nb.words import Options, grade, is_correct, options_of
 
 TEXTS = [
     "left lung",
@@ -179,3 +179,34 @@ def test_what_cannot_be_read_is_refused_with_its_row(cell):
     ):
         options_of(cells)
     assert len(options_of(cells[:1])[0]) == 2
+
+
+def test_of_options_that_differ_in_case_the_one_written_so_is_named():
+    gases = Options.read(["Na", "NA", "K"])
+    assert [gases.index(text) for text in ("Na", "NA", "na")] == [0, 1, None]
+
+
+@pytest.mark.parametrize(
+    ("options", "text", "named"),
+    [
+        (["stone", "tumour", "both"], "A and B", "both"),
+        (["PAS", "Gram"], "It speaks against Gram.", "PAS"),
+        (["cyst", "abscess", "tumour"], "Not a cyst, not an abscess.", "tumour"),
+        (["cyst", "abscess"], "Choice 2", "abscess"),
+        ({"i": "uncus", "ii": "amygdala"}, "Option II: amygdala", "amygdala"),
+        (["ACA", "MCA"], "A. cerebri media", "MCA"),
+        (
+            {"A": "Nocardia", "B": "Actinomyces"},
+            "A. israelii (Actinomyces)",
+            "Actinomyces",
+        ),
+        (["L: left", "R: right", "B: both"], "R", "right"),
+        (["L: left", "R: right", "B: both"], "B. right", None),
+        (["TB", "cancer", "abscess"], "A 33%, B 33%, C 33%", None),
+        (["E. coli", "K. pneumoniae"], "Klebsiella pneumoniae", "K. pneumoniae"),
+    ],
+)
+def test_an_option_is_named_in_other_ways(options, text, named):
+    shown = Options.read(options)
+    verdicts = {one for one in shown.texts if is_correct(text, one, options=shown)}
+    assert verdicts == ({named} if named else set())

@@ -1,5 +1,6 @@
 """Whole replies: a table of them, with what a careful reader would take from each."""
 
+import math
 from pathlib import Path
 
 import pandas as pd
@@ -97,3 +98,27 @@ def test_a_table_of_replies_keeps_the_index_and_says_what_is_missing():
     assert table["confidence"].isna().tolist() == [False, True, True]
     assert list(read_replies([])) == ["answer", "confidence", "form"]
     assert table.loc["c"].tolist() == ["yes", 0.9, "behind the answer"]
+
+
+@pytest.mark.parametrize(
+    ("text", "kind", "share"),
+    [
+        ("A cyst. 80%", "open", 0.8),
+        ("A cyst (80%)", "open", 0.8),
+        ("A cyst, 80%", "open", 0.8),
+        ("yes. 80%", "closed", 0.8),
+        ("yes, 80%", "closed", None),  # of a single reply, it may be a finding
+        ("A small mass in the left lobe (40%)", "open", None),  # a part of what is seen
+        ("A small mass in the lobe (40%)", "open", 0.4),
+        ("A disc of 70%. 80%", "open", None),  # which of the two?
+        ("Narrowing of the lumen. 80%", "open", None),
+        ("A cyst. 80", "open", None),
+        ("I cannot tell. 80%", "open", None),
+        ("3. 80%", "open", None),
+    ],
+)
+def test_a_number_that_ends_a_reply_is_its_confidence_or_nothing(text, kind, share):
+    read = read_replies([text], kinds=[kind])["confidence"]
+    assert read.tolist() == pytest.approx(
+        [math.nan if share is None else share], nan_ok=True
+    )

@@ -45,7 +45,17 @@ Il fegato è ingrandito? | Il fegato non è ingrandito. | no
 Existem nódulos? | Nenhum nódulo. | no
 Увеличено ли сердце? | Сердце не увеличено. | no
 Is er een pneumothorax? | Geen pneumothorax. | no
-是否有胸腔积液？ | 未见胸腔积液。 | no"""
+是否有胸腔积液？ | 未见胸腔积液。 | no
+心影是否扩大？ | 心影不大。 | no
+¿Hay derrame pericárdico? | No se aprecia derrame. | no
+Is there fluid in the joint? | There is no fluid. | no
+C'è una frattura del polso? | Nessuna frattura visibile. | no
+Ist die Milz vergrößert? | Die Milz ist normal groß. | no
+Y a-t-il une adénopathie ? | Une adénopathie ne peut être exclue. |
+Is it above 3 mm? | It measures 0.4 cm. | yes
+Is it below 3 mm? | It measures 0.4 cm. | no
+Is there a mass? | There is none. | no
+Is it solid? | Yes in part, no in part. |"""
 
 
 @pytest.mark.parametrize("line", SAID.split("\n"))
@@ -128,3 +138,34 @@ def test_every_rule_is_told_with_how_often_it_graded():
     assert sentence.startswith("3 of 4 answers graded: read as yes or no")
     assert "plurals (1)" in sentence
     assert "no word beside (1)" in sentence
+
+
+# question | answer | gold answer | right, wrong, or nothing where that is open
+ASKED = """On which side is it? | Right-sided sulcus, whereas the left is normal | right | right
+On which side is it? | On the left of the picture | right |
+Which kidney holds it? | Left. Right is intact. | left kidney | right
+Which kidney holds it? | The right kidney is normal. | left kidney |
+Which modality is it? | A contrast-enhanced CT scan of the neck | CT | right
+Which plane? | axial | coronal | wrong
+Which lobe? | parieto-occipital | parietal |
+What is it? | Hashimoto thyroiditis | thyroiditis | right
+What is it? | The findings favour a meningioma | meningioma | right
+What is it? | Not an aneurysm but an AVM | aneurysm | wrong
+What is it? | gallstones with cholecystitis | cholecystitis |
+What is it? | A fracture of the left rib | rib fracture | right
+What is it? | NTM | nontuberculous mycobacterium mass |
+What is it? | chronic lymphocytic leukaemia | CLL | right
+What is it? | Pleural effusion | PE | wrong
+How thick is it? | 800 µm | 0.8 mm | right
+How much is it? | 11 mg/dL | 11 mmol/L |
+How much is it? | 100 mg/dL | 1 g/L | right
+Which level? | L5/S1 | L4/5 | wrong
+Which ribs? | 5th to 7th rib | 5, 6, 7 | right
+Which segments? | Segments 4 and 8 | IV, VIII | right"""
+
+
+@pytest.mark.parametrize("line", ASKED.split("\n"))
+def test_what_is_asked_says_what_of_an_answer_counts(line):
+    question, text, gold, verdict = (part.strip() for part in line.split("|"))
+    wanted = {"right": True, "wrong": False, "": None}[verdict]
+    assert is_correct(text, gold, question=question) is wanted

@@ -12,14 +12,11 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import Any, TypeAlias
 
 from medcal_nb.ask.calls import Decide, Decided, Failure, Picture, Prompt
 from medcal_nb.errors import MedcalError
 from medcal_nb.logs.typed import Decision, read_decision
-
-if TYPE_CHECKING:
-    from medcal_nb.ask.backends.local import LocalModel
 
 #: The body of a request, and what came back for it: JSON.
 Body: TypeAlias = dict[str, Any]
@@ -266,11 +263,21 @@ class LocalDecisions:
 
     Parameters
     ----------
-    backend : LocalModel
+    model, processor
+        Of transformers.
+    refusal : callable
+        prompt -> why it cannot be asked, a `Failure`, or None.
     """
 
-    def __init__(self, backend: "LocalModel") -> None:
-        self.backend = backend
+    def __init__(
+        self,
+        model: Any,
+        processor: Any,
+        refusal: Callable[[Prompt], Failure | None],
+    ) -> None:
+        self.model = model
+        self.processor = processor
+        self.refusal = refusal
 
     @staticmethod
     def missing() -> str:
@@ -288,9 +295,11 @@ class LocalDecisions:
         """The pipeline around the model that is loaded."""
         from transformers.pipelines.decision import DecisionPipeline
 
-        backend = self.backend
-        parts = {"tokenizer": backend.tokenizer, "processor": backend.processor}
-        decide: Any = DecisionPipeline(model=backend.model, **parts)
+        decide: Any = DecisionPipeline(
+            model=self.model,
+            tokenizer=self.processor.tokenizer,
+            processor=self.processor,
+        )
         # not written for Idefics3's images; texts of the other methods are not escaped either
         decide.decision_config.sanitize_control_tokens = False
         return decide
@@ -312,16 +321,16 @@ class LocalDecisions:
 
     def _one(self, call: Decide, image: Any) -> Decided | Failure:
         text = "\n".join([call.question, *call.options])
-        if refusal := self.backend.refusal(Prompt(call.picture, (text,))):
+        if refusal := self.refusal(Prompt(call.picture, (text,))):
             return refusal
         request = {"state": _SHOWN, "assets": {_SHOWN: image}}
         request["questions"] = {"q1": system_one(call)}
         seen: list[Any] = []
-        hook = self.backend.model.register_forward_hook(
+        hook = self.model.register_forward_hook(
             lambda model, given, output: seen.append(output)
         )
         try:
-            shown = _Processor(self.backend.processor)
+            shown = _Processor(self.processor)
             config = self.decide.decision_config
             ((tokens, (question,)),) = config.prepare_inputs(request, shown)
             inputs = {"prompts": [(tokens | shown.pixels, [question])]}

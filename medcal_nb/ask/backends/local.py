@@ -78,7 +78,7 @@ class LocalModel(Backend):
         self.processor = processor
         self.name = name
         self.device = model.device
-        self.decisions = LocalDecisions(self)
+        self.decisions = LocalDecisions(self.model, processor, self.refusal)
         why_none = self.decisions.missing()
         self.can = WRITING if why_none else WRITING | {DECISIONS}
         self.cannot = {DECISIONS: why_none} if why_none else {}

@@ -401,7 +401,7 @@ def clean(text: str) -> str:
 
 def version_of(reply: Body) -> str:
     """Return the version of itself that a server tells with a reply."""
-    return clean(str(reply.get("system_fingerprint") or "not told"))[:200]
+    return clean(str(reply.get("system_fingerprint") or "not named"))[:200]
 
 
 def token_entries(choice: Body) -> list[Body]:

@@ -433,12 +433,12 @@ class ServedModel(Backend):
             return reply.status, answer, _seconds(reply.headers.get("Retry-After", ""))
 
 
-def _seconds(told: str) -> float | None:
+def _seconds(header: str) -> float | None:
     """Return the seconds of a ``Retry-After``: a number, or a date; None where it is neither."""
     with suppress(ValueError, TypeError):
-        return max(0.0, float(told))
+        return max(0.0, float(header))
     with suppress(ValueError, TypeError):
-        until = parsedate_to_datetime(told)
+        until = parsedate_to_datetime(header)
         return max(0.0, (until - datetime.now(UTC)).total_seconds())
     return None
 

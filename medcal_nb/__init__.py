@@ -7,4 +7,4 @@ and elicitation methods), ``logs`` (records of other tools), ``plots`` and ``not
 findings), ``report``, ``reader`` and ``teach`` (people), ``run`` (the study), ``cli``.
 """
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"

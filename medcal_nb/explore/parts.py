@@ -32,11 +32,13 @@ DIGITS = 6
 #: Columns that say nothing of a group of answers.
 _NO_GROUPS = {"model", "strategy", "item_id", "image_id", "image", "question_id"}
 _NO_GROUPS |= {"confidence", "correct", "answer", "reply", "gold", "question", "raw"}
+_NO_GROUPS |= {"output", "response", "prediction"}  # a reply, in a table of one's own
 _NO_GROUPS |= {"options", "option_probabilities", "repeat", "correct_first_labels"}
 _NO_GROUPS |= {"n_answers", "seconds", "new_tokens", "prompt_tokens", "parse_ok"}
 #: Maps of netcal that are offered: its temperature is ours, and slow; ENIR ends in errors.
 NETCAL = ("LogisticCalibration", "BetaCalibration", "HistogramBinning")
 NETCAL += ("IsotonicRegression", "BBQ")
+_STEPS = ["threshold", "n", "risk", "risk_low", "risk_high"]
 _NAMES = {"model": "unnamed", "strategy": "confidence"}
 _TEXTS = {
     "question": ("question",),
@@ -236,6 +238,8 @@ class Explored:
             notes.append(f"Fewer than {FEW_IMAGES} {self.unit}s: intervals are wide.")
         shown = rows if after is None else after
         curve = measure.risk_coverage_table(shown, by=[])
+        # of a subgroup without any confidence it has no row, and no column
+        curve = curve.reindex(columns=_STEPS)
         n_wrong = (curve["n"] * curve["risk"]).round()
         steps = curve.assign(wrong=n_wrong)
         steps = steps[["threshold", "n", "wrong", "risk_low", "risk_high"]]
@@ -257,6 +261,8 @@ class Explored:
         """Threshold and coverage certified for each risk, on confidences before any map."""
         rows = self._rows(choice)
         stated = rows.dropna(subset="confidence")
+        if stated.empty:
+            return [None] * len(RISKS)
         certified: list[list[float] | None] = []
         for risk in RISKS:
             threshold, coverage = measure.selective_threshold(

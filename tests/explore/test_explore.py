@@ -142,3 +142,14 @@ def test_the_command_writes_a_page_and_its_images_only_if_asked(
         page = (tmp_path / "page.html").read_text("utf-8")
         assert ("data:image/png" in page) == has_image
     assert "wrote page.html: 4 choices of 40 graded answers" in capsys.readouterr().out
+
+
+def test_a_subgroup_without_any_confidence_is_shown_and_a_reply_makes_none():
+    rows = {"confidence": [0.9, 0.6, None, None], "correct": [1, 0, 1, 0]}
+    table = pd.DataFrame(rows).assign(site=[*"aabb"], output=[*"ynyn"])
+    explored = Explored(pd.concat([table] * 10, ignore_index=True))
+    assert [name for name, _ in explored.controls()["columns"]] == ["site"]
+    part = explored.part(explored.first()._replace(column="site", value="b"))
+    assert (part["n"], part["n_stated"], part["wrong"]) == (20, 0, 10)
+    assert (part["steps"], part["errors"]) == ([], [])
+    assert part["certified"] == [None] * len(RISKS)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import contextlib
 import hashlib
 import json
@@ -246,3 +247,19 @@ def check_shipped(path: Path, sha256: str) -> Path:
             f"{FROM_A_CLONE}"
         )
     return path
+
+
+def literals(source: str) -> dict[str, Any]:
+    """Return the values by name of a cell of parameters.
+
+    Examples
+    --------
+    >>> literals("SEED = 0  # of the random numbers")
+    {'SEED': 0}
+    """
+    values = {}
+    for line in ast.parse(source).body:
+        if isinstance(line, ast.Assign):
+            name = ast.unparse(line.targets[0])
+            values[name] = ast.literal_eval(line.value)
+    return values

@@ -11,6 +11,7 @@ import sys
 import time
 import warnings
 from base64 import b64encode
+from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,7 +19,8 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from medcal_nb.answers import without_formulas
-from medcal_nb.errors import MedcalError
+from medcal_nb.errors import MedcalError, NotEnough, check_known
+from medcal_nb.files import literals
 from medcal_nb.wording import rounded, show, typeset
 
 if TYPE_CHECKING:
@@ -36,6 +38,12 @@ _FOLDED = """<details><summary>Code</summary>
 </details>"""
 # what papermill puts in where nothing else is set
 _NOTHING_SET = '# Parameters\nOUT = ""'
+
+# a number that could not be computed, in a sentence
+_NO_NUMBER = re.compile(r"\binf\b|(?<!\w)–(?!\w)")
+#: How papermill begins the cell of the parameters that it sets.
+_SET = "# Parameters\n"
+
 
 #: What a page shows of what brings a script along.
 INTERACTIVE = "Interactive: it stands here when this cell is run in JupyterLab."
@@ -68,6 +76,13 @@ class Output:
     results : dict
         What is written: ``parameters``, ``versions``, ``findings``, ``tables``, and of each figure
         what it draws and says, so that it can be held against its table.
+    left_out : dict of str to str
+        What the answers lack, by the section that it leaves out; in ``results``, too.
+
+    Raises
+    ------
+    MedcalError
+        If papermill set a parameter that no notebook has.
 
     Examples
     --------
@@ -110,6 +125,10 @@ class Output:
             "figures": {},
         }
         (self.folder / "results").mkdir(parents=True, exist_ok=True)
+        self.left_out: dict[str, str] = {}
+        self._lacking = ""
+        self._n_findings = 0
+        _attend(self._cell)
         plt.ioff()  # a figure is shown once, by `save`, not by the cell that draws it
         warnings.showwarning = _note
         waiting = ["Findings stand here when the notebook has run."]
@@ -118,6 +137,60 @@ class Output:
         self._notebook = get_ipython()
         if self._notebook is not None:
             self._notebook.events.register("pre_run_cell", self._say_what_runs)
+
+    def section(
+        self, title: str, needs: Mapping[str, bool | pd.DataFrame] | None = None
+    ) -> None:
+        """Begin a section, or leave it out where the answers lack what it needs.
+
+        The cells from here to the next call of ``section`` or ``close`` then do nothing, in
+        JupyterLab as by papermill, and the page says "Left out: no …".
+
+        Parameters
+        ----------
+        title : str
+            As its heading says it.
+        needs : dict, optional
+            By what it is called after "no": rows, which must be some, or whether it is there.
+
+        Raises
+        ------
+        NotEnough
+            If something lacks where no notebook runs, so that no cell can be left out.
+
+        Examples
+        --------
+        >>> answers = pd.DataFrame({"domain": ["medical", "medical"]})
+        >>> out = Output("99_example", "figures")
+        <IPython.core.display.HTML object>
+        >>> out.section("By domain", {"second domain": answers["domain"].nunique() > 1})
+        Traceback (most recent call last):
+        medcal_nb.errors.NotEnough: By domain: left out: no second domain
+        """
+        self._lacking = ""
+        for name, rows in (needs or {}).items():
+            is_there = not rows.empty if isinstance(rows, pd.DataFrame) else rows
+            if not is_there:
+                self._lacking = name
+                if isinstance(rows, pd.DataFrame) and "lacks" in rows.attrs:
+                    reason, *_ = rows.attrs["lacks"].split("; there are")
+                    self._lacking += f" ({reason})"
+                break
+        if not self._lacking:
+            return
+        if _shell() is None:
+            raise NotEnough(f"{title}: left out: no {self._lacking}")
+        self.left_out[title] = self._lacking
+        _say([f"Left out: no {self._lacking}."])
+
+    def _cell(self, lines: list[str]) -> list[str]:
+        """What is run of a cell: nothing in a section that is left out."""
+        text = "".join(lines)
+        if text.startswith(("import ", "from ")):  # the notebook begins anew
+            self._lacking = ""
+        if not self._lacking or "out.section(" in text or "out.close()" in text:
+            return lines
+        return [f"{'left out: no ' + self._lacking!r}\n"]
 
     def finding(self, text: str, table: pd.DataFrame | None = None) -> None:
         """Show a sentence, the numbers that it rests on below it, and add both to the results.
@@ -129,14 +202,24 @@ class Output:
         table : DataFrame, optional
             Its estimates with intervals, n, methods: shown as by :func:`medcal_nb.wording.show`;
             ``finding_1``, ``finding_2``, … of the results, unless it is there by another name.
+
+        Notes
+        -----
+        A sentence one of whose numbers could not be computed is no finding: it is in ``left_out``,
+        and its table stands alone.
         """
         from IPython.display import display
 
         text = typeset(text)
-        self.findings.append(text)
-        _say([text])
+        self._n_findings += 1
+        if _NO_NUMBER.search(text):
+            self.left_out[text] = "number"
+            _say(["Left out: no number for a sentence; too few answers, or all alike."])
+        else:
+            self.findings.append(text)
+            _say([text])
         if table is not None:
-            table = self._add(f"finding_{len(self.findings)}", table)
+            table = self._add(f"finding_{self._n_findings}", table)
             display(show(table))
 
     def table(
@@ -201,6 +284,7 @@ class Output:
 
     def close(self) -> None:
         """Write ``results/<notebook>.json``, and show the first findings at the top."""
+        self._lacking = ""
         if self._notebook is not None:
             self._notebook.events.unregister("pre_run_cell", self._say_what_runs)
             self._notebook = None
@@ -214,6 +298,8 @@ class Output:
         folder = self.folder / "results"
         path = folder / f"{self.notebook}.json"
         results = self.results | {"tables": tables}
+        if self.left_out:
+            results["left_out"] = self.left_out
         text = json.dumps(results, indent=1, ensure_ascii=False)
         path.write_text(f"{text}\n", encoding="utf-8")
 
@@ -223,6 +309,40 @@ class Output:
         minutes, seconds = divmod(int(time.monotonic() - self._started), 60)
         text = f"Running, {minutes} min {seconds} s so far. Now: {first}"
         _say([text], display_id=f"findings-{self.notebook}", update=True)
+
+
+def _shell() -> Any:
+    """The IPython that runs the cells of a notebook; None where none does."""
+    from IPython import get_ipython
+
+    return get_ipython()
+
+
+def _attend(transform: Any) -> None:
+    """Let each cell that comes pass here, in place of the output of an earlier notebook."""
+    shell = _shell()
+    if shell is None:
+        return
+    passing = shell.input_transformers_cleanup
+    passing[:] = [
+        one for one in passing if not isinstance(getattr(one, "__self__", None), Output)
+    ]
+    passing.append(transform)
+    cells = shell.user_ns.get("In", [])
+    for cell in cells:
+        if cell.startswith(_SET):
+            _check_parameters(cell)
+
+
+def _check_parameters(cell: str) -> None:
+    """Refuse parameters, set by papermill, that no notebook has."""
+    known = {"NOTEBOOKS"}  # of a profile
+    for path in _checkout().glob("notebooks/*.ipynb"):
+        for one in json.loads(path.read_text(encoding="utf-8"))["cells"]:
+            if "parameters" in one["metadata"].get("tags", ()):
+                known |= literals("".join(one["source"])).keys()
+    for name in literals(cell):
+        check_known(name, known, "parameter")
 
 
 def published(notebook: str, folder: str = "") -> dict[str, Any]:

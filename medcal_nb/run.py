@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 import contextlib
 import hashlib
 import json
@@ -21,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from medcal_nb.errors import MedcalError, check_known
-from medcal_nb.files import checkout, file_hash, new_file
+from medcal_nb.files import checkout, file_hash, literals, new_file
 
 _PACKAGE = Path(__file__).resolve().parent
 #: The checkout: notebooks/, data/ and figures/ lie in it.
@@ -112,7 +111,8 @@ class Step:
             self.cells.append(source)
             tags = cell["metadata"].get("tags", [])
             if "parameters" in tags:
-                self.defaults = _literals(source)
+                self.defaults = literals(source)
+                self.defaults.pop("OUT", None)  # a step sets it
         self.overrides: dict[str, Any] = {}
         self.is_last = self.name.startswith("00")
         self.asks = "LOG" in self.defaults
@@ -546,17 +546,6 @@ def _profile(profile: str | Path) -> dict[str, Any]:
         raise MedcalError(
             f"{profile}: not read as NAME: value, a line each: {error}"
         ) from None
-
-
-def _literals(source: str) -> dict[str, Any]:
-    """Values by name of a parameters cell, but for where it writes."""
-    values = {}
-    for line in ast.parse(source).body:
-        if isinstance(line, ast.Assign):
-            name = ast.unparse(line.targets[0])
-            values[name] = ast.literal_eval(line.value)
-    values.pop("OUT", None)
-    return values
 
 
 def _check_parameters(values: Mapping[str, Any], steps: Sequence[Step]) -> None:

@@ -77,7 +77,7 @@ def load_answers(source: PathLike | list[PathLike], **how: Any) -> pd.DataFrame:
 
         ``attrs["assumed"]`` is a list of sentences: what was taken for what, what was assumed,
         what is missing. ``attrs["grading"]`` is that of `grade_table` where answers were graded
-        here.
+        here. ``attrs["is_own"]`` is true of a file, which is no answers of this study.
 
     Raises
     ------
@@ -114,7 +114,7 @@ def load_answers(source: PathLike | list[PathLike], **how: Any) -> pd.DataFrame:
     assumed = answers.attrs["assumed"] + old_names(answers)
     assumed += about_vendor(answers) + _missing(answers)
     table = one_answer_an_item(answers, name).drop(columns="sample", errors="ignore")
-    table.attrs = answers.attrs | {"assumed": assumed}
+    table.attrs = answers.attrs | {"assumed": assumed, "is_own": True}
     return table
 
 

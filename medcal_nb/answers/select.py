@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import warnings
 
 import pandas as pd
 
@@ -15,7 +16,7 @@ _ALLOWED = (
 )
 
 
-def select(table: pd.DataFrame, query: str) -> pd.DataFrame:
+def select(table: pd.DataFrame, query: str, *, own: str = "") -> pd.DataFrame:
     """Return the rows of a table that a query names; a value that no row has is an error.
 
     Parameters
@@ -25,11 +26,16 @@ def select(table: pd.DataFrame, query: str) -> pd.DataFrame:
         Columns compared with values: ``"dataset == 'GQA' and not confidence < 0.5"``. Comparisons
         (``in`` too), ``and``, ``or``, ``not``, numbers, texts and lists of them; nothing else.
         Empty: all rows.
+    own : {"", "all", "none"}
+        What answers of one's own (a file that `load_answers` read) give for a query that does not
+        fit them, as one about the data of this study: an error, all rows or none. All rows are
+        taken with a warning, and a value that is nearly one of theirs is an error all the same.
 
     Returns
     -------
     DataFrame
-        The rows where it holds.
+        The rows where it holds. ``attrs["lacks"]`` says why there are none, ``attrs["called"]``
+        names the data sets where all are taken.
 
     Raises
     ------
@@ -51,6 +57,93 @@ def select(table: pd.DataFrame, query: str) -> pd.DataFrame:
     """
     if not query:
         return table
+    try:
+        return _rows(table, query)
+    except MedcalError as error:
+        reason = str(error)
+        # 'image_set', which the study has, is near to 'image_id', and no slip
+        is_near = reason.startswith("no row has") and "did you mean" in reason
+        if not own or not table.attrs.get("is_own") or (own == "all" and is_near):
+            raise
+    if own == "all":
+        warnings.warn(f"{reason}: all answers are taken", UserWarning, stacklevel=2)
+        rows = table.copy(deep=False)
+        rows.attrs = table.attrs | {"called": " and ".join(table["dataset"].unique())}
+        return rows
+    rows = table.iloc[:0].copy()
+    rows.attrs = table.attrs | {"lacks": reason}
+    return rows
+
+
+def known_or_first(table: pd.DataFrame, column: str, name: str) -> str:
+    """Return a name if a row has it; of answers of one's own else the most frequent one.
+
+    Parameters
+    ----------
+    table : DataFrame
+        As of `load_answers`.
+    column : str
+        Such as ``strategy``.
+    name : str
+
+    Raises
+    ------
+    MedcalError
+        If no row has it, and the answers are no file's.
+
+    Examples
+    --------
+    >>> table = pd.DataFrame({"strategy": ["p_true", "p_true", "verbalized"]})
+    >>> known_or_first(table, "strategy", "verbalized")
+    'verbalized'
+    """
+    names = table[column].dropna()
+    if table.attrs.get("is_own") and not names.eq(name).any():
+        return str(names.value_counts(sort=False).idxmax())
+    check_known(name, names.unique(), f"row has {column}")
+    return name
+
+
+def known_names(table: pd.DataFrame, column: str, names: list[str]) -> list[str]:
+    """Return those of several names that rows have; of one's own else the most frequent ones.
+
+    Parameters
+    ----------
+    table, column
+        As of `known_or_first`.
+    names : list of str
+        Of answers of one's own, those that no row has are left out with a warning; where none is
+        left, as many are taken, the most frequent first.
+
+    Raises
+    ------
+    MedcalError
+        If no row has one of them, and the answers are no file's.
+
+    Examples
+    --------
+    >>> table = pd.DataFrame({"strategy": ["p_true", "p_true", "verbalized"]})
+    >>> table.attrs["is_own"] = True
+    >>> known_names(table, "strategy", ["self_probing", "probe_pik"])
+    ['p_true', 'verbalized']
+    """
+    frequent = table[column].value_counts()
+    if not table.attrs.get("is_own"):
+        for name in names:
+            check_known(name, frequent.index, f"row has {column}")
+    known = [name for name in names if name in frequent.index]
+    lacking = [name for name in names if name not in known]
+    if known and lacking:
+        warnings.warn(
+            f"no row has {column} {', '.join(lacking)}: left out",
+            UserWarning,
+            stacklevel=2,
+        )
+    return known or [str(name) for name in frequent.index[: len(names)]]
+
+
+def _rows(table: pd.DataFrame, query: str) -> pd.DataFrame:
+    """Rows where a query holds; one that names what the table does not hold is an error."""
     try:
         tree = ast.parse(query.strip(), mode="eval")
         _check(tree, table)

@@ -64,6 +64,7 @@ def together(tables: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
         assumed += [f"{name}: {text}" for text in one.attrs.get("assumed", ())]
     table = table.drop(columns="_source")
     table.attrs["assumed"] = assumed
+    table.attrs["is_own"] = all(one.attrs.get("is_own") for one in tables.values())
     return table
 
 

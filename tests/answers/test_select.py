@@ -3,7 +3,7 @@
 import pandas as pd
 import pytest
 
-from medcal_nb.answers import select
+from medcal_nb.answers import known_or_first, select
 from medcal_nb.errors import MedcalError
 
 ROWS = pd.DataFrame(
@@ -65,3 +65,30 @@ def test_whatever_else_it_holds_is_refused_in_a_line(query, told, tmp_path):
     with pytest.raises(MedcalError, match=told):
         select(ROWS, query.format(file=file))
     assert not file.exists()
+
+
+def test_a_query_about_other_data_takes_all_or_none_of_ones_own():
+    own = ROWS.copy()
+    own.attrs["is_own"] = True
+    with pytest.warns(UserWarning, match="all answers are taken"):
+        rows = select(own, "dataset == 'POPE'", own="all")
+    assert len(rows) == 3
+    assert rows.attrs["called"] == "GQA and a\nb and @x `y`"
+    assert "called" not in own.attrs
+    none = select(own, "dataset == 'POPE'", own="none")
+    assert none.empty
+    assert none.attrs["lacks"].startswith("no row has dataset 'POPE'")
+    assert len(select(own, "n > 0", own="none")) == 2
+    # a slip of the pen is no other data; nor are answers of the study one's own
+    for rows, query in ((own, "dataset == 'gqa'"), (ROWS, "dataset == 'POPE'")):
+        with pytest.raises(MedcalError, match="no row has dataset"):
+            select(rows, query, own="all")
+
+
+def test_a_name_of_other_data_gives_way_to_the_most_frequent_of_ones_own():
+    own = pd.DataFrame({"strategy": ["b", "a", "c", "a", "b"]})
+    with pytest.raises(MedcalError, match="no row has strategy 'p_true'"):
+        known_or_first(own, "strategy", "p_true")
+    own.attrs["is_own"] = True
+    assert known_or_first(own, "strategy", "p_true") == "b"
+    assert known_or_first(own, "strategy", "c") == "c"

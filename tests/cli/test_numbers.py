@@ -53,7 +53,7 @@ CALLS = [*options_with_numbers(), *MORE]
 
 def test_options_with_numbers_are_those_of_the_commands():
     asked = {words[-2] for words in CALLS}
-    assert {"--risk", "--size", "--cases", "--temperature", "--n"} <= asked
+    assert {"--risk", "--cases", "--temperature", "--n"} <= asked
 
 
 @pytest.mark.parametrize("words", CALLS, ids=" ".join)

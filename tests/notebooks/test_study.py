@@ -30,6 +30,7 @@ def results_of(step):
 def test_findings_hold_numbers(step):
     findings = results_of(step)["findings"]
     assert findings
+    assert "left_out" not in results_of(step)
     for text in findings:
         assert re.search(r"\d", text)
         assert not re.search(r"\b(nan|inf|None)\b|\[\]|\{", text)

@@ -31,6 +31,7 @@ _ITEM = ["dataset", "item_id"]
 _LEAST = 4 * N_FOLDS  # answers of a model that is judged
 _COLUMNS = ["image_id", "model", "correct", "opinion", "confidence"]
 _COLUMNS += ["n_others", "missing"]
+_SET = pd.Index(["image_set"])  # where there is one
 Features = NDArray[np.float64]
 
 
@@ -70,7 +71,7 @@ def second_opinion(
     DataFrame
         One row per model, item and opinion:
 
-        - model, dataset, item_id, image_id, correct: as in `answers`
+        - model, dataset, item_id, image_id, correct: as in `answers` (and image_set, if there is one)
         - opinion: "best method" (by AUROC on the other folds, where there are several), "own
           methods", "with others",
           or "mean, no labels" (of the model's own and the others' numbers, nothing fitted: of
@@ -132,14 +133,17 @@ def second_opinion(
         }
         if own.shape[1] == 1:
             del combined["best method"]  # the own method, a second time
-        kept = items.reset_index().reindex(columns=[*_ITEM, "image_id", "correct"])
+        # image_set is a part of what names an image
+        of_item = [*_ITEM, *items.columns.intersection(["image_id", *_SET])]
+        kept = items.reset_index()[[*of_item, "correct"]]
         missing = numbers.isna().to_numpy().mean()
         for opinion in combined:
             part = kept.assign(opinion=opinion, confidence=combined[opinion])
             parts.append(part.assign(**key, n_others=views.shape[1], missing=missing))
     if not parts:
         return pd.DataFrame(columns=[*_ITEM, *_COLUMNS])
-    return pd.concat(parts, ignore_index=True)[[*_ITEM, *_COLUMNS]]
+    table = pd.concat(parts, ignore_index=True)
+    return table.reindex(columns=[*_ITEM, *_COLUMNS, *_SET.intersection(table)])
 
 
 @dataclass(frozen=True)
@@ -228,7 +232,9 @@ def combination(
     if others is not None:
         second = others[others["model"] != answers["model"].iloc[0]]
         numbers = own.join(_views(items, second, about))
-    known = items.reset_index().reindex(columns=[*_ITEM, "image_id", "correct"])
+    known = items.reset_index()
+    names = [*_ITEM, "image_id", "correct", *_SET.intersection(known)]
+    known = known.reindex(columns=names)
     return Combination(
         items=known,
         features=_features(numbers),

@@ -200,6 +200,8 @@ def second_opinion(answers: pd.DataFrame, *, ci: Bootstrap) -> pd.DataFrame:
         If no model has enough answers to questions that another answered.
     """
     own = measured(answers).assign(model=lambda rows: rows["asked"])
+    # the order of a file's rows decides no fold
+    own = own.sort_values(["model", *QUESTION])
     has_options = own.reindex(columns=["option_probabilities"]).notna().any(axis=1)
     every = has_options.groupby(own["model"]).any().all()
     about = "answer" if every else "question"

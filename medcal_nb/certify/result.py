@@ -88,6 +88,7 @@ def plan_of_pool(
     budget: int,
     wrong: float | None,
     accuracy: float | None,
+    seconds: float,
 ) -> tuple[list[str], pd.DataFrame]:
     """What can be expected of a certificate of each method, before a grade is seen.
 
@@ -95,7 +96,7 @@ def plan_of_pool(
     ----------
     pool : Pool
         The answers.
-    delta, budget
+    delta, budget, seconds
         As in `plan_certificate`; delta is of all methods together.
     wrong, accuracy : float, optional
         The guess, as there. What is left out follows from the confidences, as if they were
@@ -137,6 +138,7 @@ def plan_of_pool(
             budget=budget,
             wrong=of_top,
             accuracy=of_all,
+            seconds=seconds,
         )
         tables.append(plan.assign(**key))
     return lines, pd.concat(tables, ignore_index=True)

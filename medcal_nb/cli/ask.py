@@ -117,6 +117,9 @@ Price = Annotated[
         help="Take these prices of a million tokens, sent and written, such as 2.5 10."
     ),
 ]
+ImageTokens = Annotated[
+    int, Option(min=0, help="Count so many tokens for an image in a dry run.")
+]
 Export = Annotated[
     Path | None,
     Option(help="Write requests for a batch service into this folder; ask nothing."),
@@ -155,6 +158,7 @@ def ask(
     timeout: Timeout = 120,
     dry_run: DryRun = False,
     price: Price = None,
+    image_tokens: ImageTokens = 1000,
     export: Export = None,
     embed: Embed = False,
     collect: Collect = None,
@@ -177,7 +181,7 @@ def ask(
     which = {"split": split, "n": n, "columns": assigned(columns, "--column")}
     if dry_run:
         items = _with_answers(load_items(dataset, **which), about)
-        _say_estimate(items, asked, price, how)
+        _say_estimate(items, asked, price, image_tokens, how)
         return
     if not export and (to is None or not is_log(to)):
         raise MedcalError("--to: name the log to write, such as answers.sqlite")
@@ -247,12 +251,13 @@ def _say_estimate(
     items: "pd.DataFrame",
     asked: "list[Strategy]",
     price: tuple[float, float] | None,
+    image_tokens: int,
     how: dict[str, Any],
 ) -> None:
     """Print what would be sent, and what that costs where prices are known."""
     from medcal_nb.ask.estimate import estimate
 
-    about = estimate(items, asked, **how)
+    about = estimate(items, asked, tokens_an_image=image_tokens, **how)
     say("\n".join(about.lines()))
     if price:
         say(

@@ -86,6 +86,9 @@ Accuracy = Annotated[
         min=0, max=1, help="For --plan, suppose that of all this share is right."
     ),
 ]
+Seconds = Annotated[
+    float, typer.Option(min=0, help="For --plan, so long a grade takes.")
+]
 Page = Annotated[
     bool,
     typer.Option(
@@ -121,6 +124,7 @@ def certify(
     plan: Plan = False,
     wrong: Wrong = None,
     accuracy: Accuracy = None,
+    seconds: Seconds = 30,
     page: Page = False,
     own_answer: OwnAnswer = False,
     check: Check = False,
@@ -150,7 +154,7 @@ def certify(
             _say_check(*replay(file, answers))
             return
         if plan:
-            _say_plan(answers, delta, budget, wrong, accuracy)
+            _say_plan(answers, delta, budget, wrong, accuracy, seconds)
             return
         run = Certification(
             file,
@@ -197,6 +201,7 @@ def _say_plan(
     budget: int | None,
     wrong: float | None,
     accuracy: float | None,
+    seconds: float,
 ) -> None:
     """Print what can be expected of a certificate, by allowed risk."""
     from medcal_nb.certify.plans import USUAL, check_share
@@ -211,6 +216,7 @@ def _say_plan(
         budget=budget or USUAL["budget"],
         wrong=wrong,
         accuracy=accuracy,
+        seconds=seconds,
     )
     parts = table.groupby(METHOD, sort=False)
     for line, (_, part) in zip(supposed, parts, strict=True):

@@ -71,7 +71,7 @@ def second_opinion(
     DataFrame
         One row per model, item and opinion:
 
-        - model, dataset, item_id, image_id, correct: as in `answers` (and image_set, if there is one)
+        - model, dataset, item_id, image_id, correct: as in `answers`
         - opinion: "best method" (by AUROC on the other folds, where there are several), "own
           methods", "with others",
           or "mean, no labels" (of the model's own and the others' numbers, nothing fitted: of
@@ -133,9 +133,7 @@ def second_opinion(
         }
         if own.shape[1] == 1:
             del combined["best method"]  # the own method, a second time
-        # image_set is a part of what names an image
-        of_item = [*_ITEM, *items.columns.intersection(["image_id", *_SET])]
-        kept = items.reset_index()[[*of_item, "correct"]]
+        kept = _known(items)
         missing = numbers.isna().to_numpy().mean()
         for opinion in combined:
             part = kept.assign(opinion=opinion, confidence=combined[opinion])
@@ -143,7 +141,7 @@ def second_opinion(
     if not parts:
         return pd.DataFrame(columns=[*_ITEM, *_COLUMNS])
     table = pd.concat(parts, ignore_index=True)
-    return table.reindex(columns=[*_ITEM, *_COLUMNS, *_SET.intersection(table)])
+    return table.reindex(columns=[*_ITEM, *_COLUMNS, *_SET.intersection(table.columns)])
 
 
 @dataclass(frozen=True)
@@ -232,11 +230,8 @@ def combination(
     if others is not None:
         second = others[others["model"] != answers["model"].iloc[0]]
         numbers = own.join(_views(items, second, about))
-    known = items.reset_index()
-    names = [*_ITEM, "image_id", "correct", *_SET.intersection(known)]
-    known = known.reindex(columns=names)
     return Combination(
-        items=known,
+        items=_known(items),
         features=_features(numbers),
         plain=_plain_mean(numbers, about),
         ridge=ridge,
@@ -401,6 +396,13 @@ def _own(rows: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
     """A model's items, and the confidences of its methods in them: one column a method."""
     own = rows.pivot(index=_ITEM, columns="strategy", values="confidence")
     return rows.drop_duplicates(_ITEM).set_index(_ITEM).loc[own.index], own
+
+
+def _known(items: pd.DataFrame) -> pd.DataFrame:
+    """What names an answer and its image (image_set is a part of that), and its grade."""
+    rows = items.reset_index()
+    names = [*_ITEM, "image_id", "correct", *_SET.intersection(rows.columns)]
+    return rows.reindex(columns=names)
 
 
 def _views(items: pd.DataFrame, others: pd.DataFrame, about: str) -> pd.DataFrame:

@@ -37,7 +37,7 @@ API = {
     "groups": "measure.groups measure.trend measure.beside measure.heterogeneity",
     "maps": "correct.maps correct.crossfit correct.families",
     "transfer": "correct.transfer correct.transfer_tables correct.needed",
-    "ensembles": "correct.ensemble correct.opinion correct.ablation",
+    "ensembles": "correct.ensemble correct.opinion",
     "answers": "answers.load answers.log answers.select answers.undecided tables.sources",
     "asking": "ask.run ask.about ask.models ask.strategy",
     "methods": "ask.strategies",

@@ -10,13 +10,14 @@ from .methods import MethodCertificates, certify_methods
 from .plan import plan_certificate
 from .retained import retained_table
 from .rule import certify
-from .trials import certify_table
+from .trials import certify_fitted_table, certify_table
 from .watch import watch, watch_table
 
 __all__ = [
     "Certificate",
     "MethodCertificates",
     "certify",
+    "certify_fitted_table",
     "certify_methods",
     "certify_table",
     "plan_certificate",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from itertools import product
 from typing import NamedTuple
@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from medcal_nb.errors import NotEnough
 from medcal_nb.measure._check import check_groups
 from medcal_nb.measure.resampling import Bootstrap, FloatArray
 from medcal_nb.measure.rows import image_labels, parts_by, warn_of_cross_fitted
@@ -119,6 +120,72 @@ def certify_table(
     return pd.DataFrame(rows, columns=[*by, "budget", "grading", *names])
 
 
+def certify_fitted_table(
+    graded: pd.DataFrame,
+    fitted: Callable[[FloatArray], FloatArray],
+    budgets: Sequence[int],
+    *,
+    risk: float,
+    delta: float = DELTA,
+    n_splits: int = 25,
+    ci: Bootstrap = Bootstrap(),
+) -> pd.DataFrame:
+    """What a number of grades certifies of a confidence that is itself fitted on half of them.
+
+    Of the pool, the random half of the images that `certify_table` has, half of the grades are
+    drawn at random for the fit; the others are spent by `certify`, on answers that the fit has not
+    seen. The threshold is judged on the other half of the images.
+
+    Parameters
+    ----------
+    graded : pandas.DataFrame
+        Graded answers, one row each.
+    fitted : callable
+        From (n,) grades, NaN where an answer is not graded, to (n,) confidences of all of them:
+        such as `medcal_nb.correct.Combination.fitted`.
+    budgets : sequence of int
+        Numbers of grades, for fit and certificate together.
+    risk, delta, n_splits, ci
+        As in `certify_table`.
+
+    Returns
+    -------
+    pandas.DataFrame
+        One row a number of grades:
+
+        - budget, certified, coverage, risk: as in `certify_table`
+        - n_fit: grades of the budget that are spent on the fit
+        - n_graded: grades used by the certificate, median
+
+    Examples
+    --------
+    >>> from medcal_nb.correct import combination
+    >>> from medcal_nb.measure import example_answers
+    >>> combined = combination(example_answers(1000).query("domain == 'general'"))
+    >>> table = certify_fitted_table(combined.items, combined.fitted, [100], risk=0.2)
+    >>> table[["budget", "n_fit"]].to_numpy().tolist()
+    [[100, 50]]
+    """
+    images = image_labels(graded)
+    answers = _Answers.of(graded.assign(**{"confidence": 0.5, _IMAGE: images}))
+    rng = ci.stream(images)
+    halves = [answers.halved(rng, seed) for seed in range(n_splits)]
+    rows = []
+    for budget in budgets:
+        n_fit = budget // 2
+        rule = Rule(risk, delta, budget - n_fit)
+        trials = pd.DataFrame(
+            [
+                _judged(half.fitted(fitted, n_fit), grading=FROM_THE_TOP, rule=rule)
+                for half in halves
+            ]
+        )
+        row = {"budget": budget, "n_fit": n_fit}
+        row |= trials[["certified", "coverage", "risk"]].mean().to_dict()
+        rows.append(row | {"n_graded": int(trials["n_graded"].median())})
+    return pd.DataFrame(rows)
+
+
 class _Answers(NamedTuple):
     """Confidence (NaN where there is none), grade and number of the image of each answer."""
 
@@ -154,6 +221,8 @@ class _Answers(NamedTuple):
         is_pool = is_first & ~np.isnan(self.c)
         c = self.c[is_pool]
         return _Half(
+            is_pool=is_pool,
+            is_other=~is_first,
             c=c,
             y=self.y[is_pool],
             order=order_of_grading(self.images[is_pool], c.size, seed),
@@ -165,11 +234,27 @@ class _Answers(NamedTuple):
 class _Half(NamedTuple):
     """A pool with its order of grading, and the answers that it is judged on."""
 
+    is_pool: NDArray[np.bool_]  # of all answers, as is_other
+    is_other: NDArray[np.bool_]
     c: FloatArray
     y: FloatArray
     order: NDArray[np.intp]
     other_c: FloatArray
     other_y: FloatArray
+
+    def fitted(self, fitted: Callable[[FloatArray], FloatArray], n_fit: int) -> _Half:
+        """The pool without the answers of the first grades, by a confidence fitted on these."""
+        of_pool = np.full(self.y.size, np.nan)
+        of_pool[self.order[:n_fit]] = self.y[self.order[:n_fit]]
+        grades = np.full(self.is_pool.size, np.nan)
+        grades[self.is_pool] = of_pool
+        try:
+            c = fitted(grades)
+        except NotEnough:  # such as no wrong answer among the grades: no confidence
+            return self._replace(order=self.order[:0])
+        return self._replace(
+            c=c[self.is_pool], order=self.order[n_fit:], other_c=c[self.is_other]
+        )
 
 
 def _judged(half: _Half, *, grading: str, rule: Rule) -> dict[str, float]:

@@ -3,13 +3,12 @@
 Everything here takes arrays and tables and returns them; it knows no notebook, profile or file.
 """
 
-from .ablation import image_ablation
 from .crossfit import answer_costs, before_and_after, corrected
 from .ensemble import ensemble_answers, ensemble_change_table, single_answer
 from .families import MAPS, Family, installed_maps, register
 from .maps import RecalibrationWarning, Recalibrator, fit, recalibrated
 from .needed import label_draws, label_table, labels_needed_table
-from .opinion import second_opinion, second_opinion_table
+from .opinion import Combination, combination, second_opinion, second_opinion_table
 from .options import at_temperature, option_temperature
 from .transfer import CONCLUSIONS, TransferStudy, transfer_study
 from .transfer_tables import cost_table, share_removed, skill_table, transfer_counts
@@ -17,6 +16,7 @@ from .transfer_tables import cost_table, share_removed, skill_table, transfer_co
 __all__ = [
     "CONCLUSIONS",
     "MAPS",
+    "Combination",
     "Family",
     "RecalibrationWarning",
     "Recalibrator",
@@ -24,12 +24,12 @@ __all__ = [
     "answer_costs",
     "at_temperature",
     "before_and_after",
+    "combination",
     "corrected",
     "cost_table",
     "ensemble_answers",
     "ensemble_change_table",
     "fit",
-    "image_ablation",
     "installed_maps",
     "label_draws",
     "label_table",

@@ -1,8 +1,8 @@
 """Ensembles of elicitation methods: several methods, one answer, one confidence.
 
 The body of Du et al. (arXiv 2606.19950), who call it fusion, is not public here. This module
-implements what its abstract states: combine several methods, add an expert's assessment. Every
-choice below is ours:
+implements a part of what its abstract states: combine several methods. What another model adds is
+in `opinion`. Every choice below is ours:
 
 - each member's graded answer is a *distribution over the candidate answers*: its confidence on its
   own answer, the rest spread evenly over the other options (over the other named answers and one
@@ -35,9 +35,6 @@ from .maps import RecalibrationWarning, fit
 from .opinion import penalised_logistic
 
 AVERAGE = "average"
-WITH_EXPERT = "average + expert"
-#: The method that holds an expert's assessment: a member of "average + expert" alone.
-EXPERT = "expert"
 #: Probabilities are moved into [CLIP, 1 - CLIP] before their log-odds are taken.
 CLIP = 1e-3
 BY = ("model", "dataset")
@@ -239,34 +236,22 @@ def _trained(members: Members, fold: pd.Series) -> pd.DataFrame:
     return pd.concat(parts).loc[fold.index]
 
 
-def ensembles(strategies: Sequence[str]) -> dict[str, list[str]]:
-    """The members of every method and ensemble by its name; one member is no ensemble."""
-    names = {strategy: [strategy] for strategy in strategies}
-    methods = [strategy for strategy in strategies if strategy != EXPERT]
-    if len(methods) > 1:
-        names[AVERAGE] = methods
-    if EXPERT in strategies and methods:
-        names[WITH_EXPERT] = list(strategies)
-    return names
-
-
 def _every_ensemble(members: Members, fold: pd.Series) -> Iterator[pd.DataFrame]:
     """Graded answers of every method and ensemble, uncorrected and cross-fitted in folds."""
-    for name, names in ensembles(list(members.p)).items():
+    methods = list(members.p)
+    members_of = {name: [name] for name in methods} | {AVERAGE: methods}
+    for name, names in members_of.items():
         of_names = members.of(names)
-        own = averaged(of_names).assign(ensemble=name)
-        own["kind"] = "ensemble" if len(names) > 1 else "method"
-        if name == EXPERT:
-            own["kind"] = "expert"
+        kind = "ensemble" if name == AVERAGE else "method"
+        own = averaged(of_names).assign(ensemble=name, kind=kind)
         yield own.assign(recalibration="uncorrected", fold=-1)
         c = own["confidence"].to_numpy(float)
         y = own["correct"].to_numpy(float)
         platt = by_fold(fit, c, y, fold.to_numpy())
         yield own.assign(recalibration="platt", fold=fold, confidence=platt)
-        if len(names) > 1:
-            trained = _trained(of_names, fold)
-            trained = trained.assign(ensemble=f"{name}, trained", kind="ensemble")
-            yield trained.assign(recalibration="trained", fold=fold)
+    trained = _trained(members, fold)
+    trained = trained.assign(ensemble=f"{AVERAGE}, trained", kind="ensemble")
+    yield trained.assign(recalibration="trained", fold=fold)
 
 
 def ensemble_answers(graded: pd.DataFrame, *, rng: np.random.Generator) -> pd.DataFrame:
@@ -277,7 +262,6 @@ def ensemble_answers(graded: pd.DataFrame, *, rng: np.random.Generator) -> pd.Da
     graded : DataFrame
         One row per model, data set, item and method. A method that answered fewer than 80 % of
         the items is left out, with a warning; the others are compared on items that all answered.
-        The method ``expert`` is a member of "average + expert" alone.
     rng : numpy.random.Generator
         Draws the images of each fold.
 
@@ -288,7 +272,7 @@ def ensemble_answers(graded: pd.DataFrame, *, rng: np.random.Generator) -> pd.Da
 
         - model, dataset, item_id, image_id, answer, confidence, correct: as in ``graded``
         - ensemble: the method or ensemble
-        - kind: "method", "expert" or "ensemble"
+        - kind: "method" or "ensemble"
         - recalibration: "uncorrected"; "platt", cross-fitted by image; "trained"
         - fold: -1 for uncorrected ones
         - loss: squared error of the confidence
@@ -333,13 +317,11 @@ def ensemble_answers(graded: pd.DataFrame, *, rng: np.random.Generator) -> pd.Da
 
 
 def _answering(part: pd.DataFrame, where: str) -> list[str]:
-    """The methods that answered enough of the items, the expert last."""
+    """The methods that answered enough of the items."""
     answered = part.dropna(subset=["answer", "confidence"])
     n_answered = answered["strategy"].value_counts()
     least = _LEAST_SHARE * part["item_id"].nunique()
-    enough = sorted(
-        n_answered.index[n_answered >= least], key=lambda name: (name == EXPERT, name)
-    )
+    enough = sorted(n_answered.index[n_answered >= least])
     few = sorted(set(part["strategy"]) - set(enough))
     if few:
         warnings.warn(
@@ -364,7 +346,7 @@ def ensemble_change_table(
     *,
     ci: Bootstrap = Bootstrap(),
 ) -> pd.DataFrame:
-    """Ensembles against the best single method, and the expert alone, both with Platt scaling.
+    """Ensembles against the best single method with Platt scaling.
 
     The best method is chosen anew for each fold, by its Brier score after Platt scaling on the
     other folds, so that it is judged on images that did not choose it. Paired by image; maps are
@@ -380,15 +362,14 @@ def ensemble_change_table(
     Returns
     -------
     DataFrame
-        One row per ensemble, recalibration and rival:
+        One row per ensemble and recalibration:
 
         - model, dataset, ensemble, recalibration: as in ``answers``
-        - rival: "best method" or "expert"
-        - rival_is: its name, the one chosen most often
+        - rival_is: name of the best method, the one chosen most often
         - n, n_images: answers and images
         - brier, rival_brier: with _low, _high
         - change: brier - rival_brier with _low, _high; below 0 is better
-        - p, p_holm: of no difference, alone and over all rows of a rival
+        - p, p_holm: of no difference, alone and over all rows
         - conclusion: from p_holm, "better", "worse" or "no difference shown"
 
     Examples
@@ -397,28 +378,23 @@ def ensemble_change_table(
     >>> medical = example_answers().query("domain == 'medical'")
     >>> answers = ensemble_answers(medical, rng=np.random.default_rng(0))
     >>> table = ensemble_change_table(answers, ci=Bootstrap(n=200))
-    >>> table[["ensemble", "rival", "conclusion"]].iloc[0].tolist()
-    ['average', 'best method', 'no difference shown']
+    >>> table[["ensemble", "conclusion"]].iloc[0].tolist()
+    ['average', 'no difference shown']
     """
     frames = []
     for _, part in parts_by(answers, BY):
         platt = part[part["recalibration"] == "platt"]
         combined = part[part["kind"] == "ensemble"]
-        rivals = {"best method": _best(platt[platt["kind"] == "method"])}
-        expert = platt[platt["kind"] == "expert"]
-        if len(expert):
-            rivals["expert"] = (expert.set_index("item_id")["loss"], EXPERT)
-        for rival, (loss, name) in rivals.items():
-            other = combined["item_id"].map(loss)
-            frames.append(combined.assign(rival=rival, rival_is=name, rival_loss=other))
+        loss, name = _best(platt[platt["kind"] == "method"])
+        other = combined["item_id"].map(loss)
+        frames.append(combined.assign(rival_is=name, rival_loss=other))
     both = pd.concat(frames)
     compared = means(
         brier="loss", rival_brier="rival_loss", change=("loss", "rival_loss")
     )
-    by = [*BY, "ensemble", "recalibration", "rival", "rival_is"]
+    by = [*BY, "ensemble", "recalibration", "rival_is"]
     table = paired(both, by, compared, tested="change", ci=ci)
-    by_rival = table.groupby("rival")["p"]
-    table["p_holm"] = by_rival.transform(lambda p: holm(p.to_numpy()))
+    table["p_holm"] = holm(table["p"].to_numpy())
     direction = np.where(table["change"] < 0, "better", "worse")
     shown = table["p_holm"] < _SIZE
     table["conclusion"] = np.where(shown, direction, "no difference shown")

@@ -6,10 +6,11 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 from scipy.optimize import minimize
 from scipy.special import expit
 
+from medcal_nb.errors import NotEnough
 from medcal_nb.measure import Bootstrap, auroc
 from medcal_nb.measure._check import check_choice
 from medcal_nb.measure.ranking import auroc_difference, auroc_test
@@ -30,6 +31,7 @@ _ITEM = ["dataset", "item_id"]
 _LEAST = 4 * N_FOLDS  # answers of a model that is judged
 _COLUMNS = ["image_id", "model", "correct", "opinion", "confidence"]
 _COLUMNS += ["n_others", "missing"]
+_SET = pd.Index(["image_set"])  # where there is one
 Features = NDArray[np.float64]
 
 
@@ -70,7 +72,8 @@ def second_opinion(
         One row per model, item and opinion:
 
         - model, dataset, item_id, image_id, correct: as in `answers`
-        - opinion: "best method" (by AUROC on the other folds), "own methods", "with others",
+        - opinion: "best method" (by AUROC on the other folds, where there are several), "own
+          methods", "with others",
           or "mean, no labels" (of the model's own and the others' numbers, nothing fitted: of
           probabilities of this answer, or of standardised log-odds)
         - confidence: in [0, 1]; that of the mean of log-odds ranks answers, and is no probability
@@ -100,13 +103,12 @@ def second_opinion(
     >>> two = example_answers(600, strategies=["p_true"]).assign(model="two")
     >>> table = second_opinion(one, two, rng=np.random.default_rng(0))
     >>> table["opinion"].unique().tolist()
-    ['best method', 'own methods', 'with others', 'mean, no labels']
+    ['own methods', 'with others', 'mean, no labels']
     """
     check_choice(about, "about", ABOUT)
     parts = []
     for key, rows in parts_by(answers.dropna(subset="correct"), ["model"]):
-        own = rows.pivot(index=_ITEM, columns="strategy", values="confidence")
-        items = rows.drop_duplicates(_ITEM).set_index(_ITEM).loc[own.index]
+        items, own = _own(rows)
         second = others[others["model"] != key["model"]]
         views = _views(items, second, about)
         seen = views.notna().any(axis=1)
@@ -127,18 +129,113 @@ def second_opinion(
             "best method": _best_method(own, y, fold),
             "own methods": _cross_fitted(_features(own), y, fold, ridge),
             "with others": _cross_fitted(_features(own, views), y, fold, ridge),
-            "mean, no labels": numbers.mean(axis=1).to_numpy(float)
-            if about == "answer"
-            else _standardised_mean(numbers),
+            "mean, no labels": _plain_mean(numbers, about),
         }
-        kept = items.reset_index().reindex(columns=[*_ITEM, "image_id", "correct"])
+        if own.shape[1] == 1:
+            del combined["best method"]  # the own method, a second time
+        kept = _known(items)
         missing = numbers.isna().to_numpy().mean()
-        for opinion in OPINIONS:
+        for opinion in combined:
             part = kept.assign(opinion=opinion, confidence=combined[opinion])
             parts.append(part.assign(**key, n_others=views.shape[1], missing=missing))
     if not parts:
         return pd.DataFrame(columns=[*_ITEM, *_COLUMNS])
-    return pd.concat(parts, ignore_index=True)[[*_ITEM, *_COLUMNS]]
+    table = pd.concat(parts, ignore_index=True)
+    return table.reindex(columns=[*_ITEM, *_COLUMNS, *_SET.intersection(table.columns)])
+
+
+@dataclass(frozen=True)
+class Combination:
+    """A model's own numbers and those of others on its answers, to be weighted by some grades.
+
+    Attributes
+    ----------
+    items : DataFrame
+        One row an answer: dataset, item_id, image_id, correct.
+    features : (n, d) array
+        Log-odds of every number, and columns of what is missing.
+    plain : (n,) array
+        Their mean as in the opinion "mean, no labels", for which nothing is fitted.
+    ridge : float
+        Strength of the penalty.
+    """
+
+    items: pd.DataFrame
+    features: Features
+    plain: Features
+    ridge: float
+
+    def fitted(self, grades: ArrayLike) -> Features:
+        """Confidences by a fit on the answers that are graded.
+
+        To certify a threshold on the same answers, take those alone that the fit has not seen.
+
+        Parameters
+        ----------
+        grades : (n,) array of 1, 0 and NaN
+            NaN where an answer is not graded.
+
+        Returns
+        -------
+        (n,) array
+            In (0, 1), of all answers.
+
+        Raises
+        ------
+        NotEnough
+            If no answer is graded right, or none wrong.
+        """
+        y = np.asarray(grades, float)
+        learned = ~np.isnan(y)
+        if np.unique(y[learned]).size < 2:
+            raise NotEnough("a combination needs grades, of right and of wrong answers")
+        return _fitted(self.features, y, learned, self.ridge)[0]
+
+
+def combination(
+    answers: pd.DataFrame,
+    others: pd.DataFrame | None = None,
+    *,
+    about: str = "question",
+    ridge: float = 200.0,
+) -> Combination:
+    """One model's answers, to be weighted by grades of some of them.
+
+    :func:`second_opinion` measures what a combination is worth where all is graded; this is for
+    use: a random part of the grades is spent on the weights, the rest on a certificate.
+
+    Parameters
+    ----------
+    answers : DataFrame
+        Of one model, graded or not, as for :func:`second_opinion`.
+    others : DataFrame, optional
+        Answers of other models; if None the model's own methods alone are combined.
+    about
+        As for :func:`second_opinion`.
+    ridge : float
+        Strength of the penalty: few grades need a stronger one.
+
+    Examples
+    --------
+    >>> from medcal_nb.measure import example_answers
+    >>> one = example_answers(600).query("domain == 'medical'")
+    >>> combined = combination(one)
+    >>> grades = combined.items["correct"].astype(float)
+    >>> grades[100:] = np.nan
+    >>> confidence = combined.fitted(grades)[100:]  # of answers that the fit has not seen
+    """
+    check_choice(about, "about", ABOUT)
+    items, own = _own(answers)
+    numbers = own
+    if others is not None:
+        second = others[others["model"] != answers["model"].iloc[0]]
+        numbers = own.join(_views(items, second, about))
+    return Combination(
+        items=_known(items),
+        features=_features(numbers),
+        plain=_plain_mean(numbers, about),
+        ridge=ridge,
+    )
 
 
 def second_opinion_table(
@@ -295,6 +392,19 @@ def penalised_logistic(
     return np.asarray(fitted.x, float)
 
 
+def _own(rows: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """A model's items, and the confidences of its methods in them: one column a method."""
+    own = rows.pivot(index=_ITEM, columns="strategy", values="confidence")
+    return rows.drop_duplicates(_ITEM).set_index(_ITEM).loc[own.index], own
+
+
+def _known(items: pd.DataFrame) -> pd.DataFrame:
+    """What names an answer and its image (image_set is a part of that), and its grade."""
+    rows = items.reset_index()
+    names = [*_ITEM, "image_id", "correct", *_SET.intersection(rows.columns)]
+    return rows.reindex(columns=names)
+
+
 def _views(items: pd.DataFrame, others: pd.DataFrame, about: str) -> pd.DataFrame:
     """Numbers of other models on the items: one column per model and method."""
     if about == "question":
@@ -332,8 +442,10 @@ def _flat(wide: pd.DataFrame) -> pd.DataFrame:
     return wide.set_axis([" ".join(map(str, names)) for names in wide], axis=1)
 
 
-def _standardised_mean(numbers: pd.DataFrame) -> Features:
-    """(n,) mean of standardised log-odds, those that are missing aside, between 0 and 1."""
+def _plain_mean(numbers: pd.DataFrame, about: str) -> Features:
+    """(n,) mean that needs no grade, what is missing aside, in [0, 1]."""
+    if about == "answer":  # all are probabilities of one thing
+        return numbers.mean(axis=1).to_numpy(float)
     log_odds = logit(numbers, CLIP)
     spread = np.nanstd(log_odds, axis=0)
     z = (log_odds - np.nanmean(log_odds, axis=0)) / np.where(spread > 0, spread, 1)
@@ -358,12 +470,23 @@ def _cross_fitted(
     start = None
     for k in np.unique(fold):
         is_own = fold == k
-        learned = features[~is_own]
-        mean, spread = learned.mean(axis=0), learned.std(axis=0)
-        z = (features - mean) / np.where(spread > 0, spread, 1)
-        start = penalised_logistic(z[~is_own], y[~is_own], ridge=ridge, start=start)
-        out[is_own] = expit(z[is_own] @ start[:-1] + start[-1])
+        applied, start = _fitted(features, y, ~is_own, ridge, start)
+        out[is_own] = applied[is_own]
     return out
+
+
+def _fitted(
+    features: Features,
+    y: Features,
+    learned: NDArray,
+    ridge: float,
+    start: Features | None = None,
+) -> tuple[Features, Features]:
+    """(n,) confidences by a fit on the learned answers alone, and its weights."""
+    mean, spread = features[learned].mean(axis=0), features[learned].std(axis=0)
+    z = (features - mean) / np.where(spread > 0, spread, 1)
+    theta = penalised_logistic(z[learned], y[learned], ridge=ridge, start=start)
+    return np.asarray(expit(z @ theta[:-1] + theta[-1]), float), theta
 
 
 def _best_method(own: pd.DataFrame, y: Features, fold: NDArray) -> Features:

@@ -31,6 +31,8 @@ LEAST = 30
 SQUARES = 4
 #: What names a question that was asked by a method.
 QUESTION = ["dataset", "strategy", "item_id"]
+#: Accepted among the answers that pass by a second opinion.
+SHARE_WRONG = 0.2
 #: Up to so many entries are compared two by two, more with the first alone.
 ALL_PAIRS = 5
 
@@ -40,6 +42,8 @@ ALL_PAIRS = 5
 
 def entries(answers: pd.DataFrame) -> pd.DataFrame:
     """Answers whose ``model`` is what people call it, with its method where there are several.
+
+    ``asked`` is the name of the model alone.
 
     Parameters
     ----------
@@ -61,7 +65,7 @@ def entries(answers: pd.DataFrame) -> pd.DataFrame:
     entry = answers["model"].map(names)
     if answers["strategy"].nunique() > 1:
         entry = entry + ", " + answers["strategy"].map(label_of)
-    return answers.assign(model=entry)
+    return answers.assign(model=entry, asked=answers["model"].map(names))
 
 
 def sides(
@@ -169,6 +173,45 @@ def comparison(answers: pd.DataFrame, *, ci: Bootstrap) -> pd.DataFrame:
     return measure.difference_table(
         answers, "model", metrics=COMPARED, reference=reference, ci=ci
     )
+
+
+def second_opinion(answers: pd.DataFrame, *, ci: Bootstrap) -> pd.DataFrame:
+    """What the other models of a file know about each model's answers.
+
+    By their probabilities of its answer where all have option probabilities, else by their
+    confidences in their own.
+
+    Parameters
+    ----------
+    answers : DataFrame
+        With ``asked``, the model of each.
+    ci : Bootstrap
+        Of the intervals; at most 500 resamples.
+
+    Returns
+    -------
+    DataFrame
+        As of :func:`medcal_nb.correct.second_opinion_table`, with ``about``: "question" or
+        "answer".
+
+    Raises
+    ------
+    NotEnough
+        If no model has enough answers to questions that another answered.
+    """
+    own = measured(answers).assign(model=lambda rows: rows["asked"])
+    # the order of a file's rows decides no fold
+    own = own.sort_values(["model", *QUESTION])
+    has_options = own.reindex(columns=["option_probabilities"]).notna().any(axis=1)
+    every = has_options.groupby(own["model"]).any().all()
+    about = "answer" if every else "question"
+    rng = np.random.default_rng(ci.seed)
+    opinions = correct.second_opinion(own, own, about=about, rng=rng)
+    if opinions.empty:
+        raise NotEnough("left out: no model has enough answers that another gave, too")
+    few = replace(ci, n=min(ci.n, 500))
+    table = correct.second_opinion_table(opinions, risk=SHARE_WRONG, ci=few)
+    return table.assign(about=about)
 
 
 def recalibrated(

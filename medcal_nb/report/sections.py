@@ -62,6 +62,12 @@ QUOTED = {
 COMPARED = f"""Difference: a − b, 95 % CIs, paired by image, or by question where images are not
 known. P value (Holm): corrected for all rows. Of more than {ALL_PAIRS} each is compared with b of
 the lowest Brier score."""
+SECOND_OPINION = """A model's own methods, and with the numbers of the other models about the same
+questions: their probabilities of this answer where all have option probabilities, else their
+confidences in their own. Weights cross-fitted by image; in the mean nothing is fitted. Coverage:
+the largest share of the surest answers of which at most {risk}% are wrong, read off these grades:
+no promise. Gains: minus own methods, 95 % CIs. Where the other model is the more accurate one
+(table above), it may better answer itself."""
 TRANSFER = """Brier scores with 95 % CIs: Platt scaling fitted on the source and judged on the
 target. One constant: every answer given the target's accuracy. Accuracy known: the map's
 intercept set by it. Refitted: cross-fitted on the target. Transfer cost: transferred − refitted;
@@ -416,6 +422,25 @@ def comparison(r: Judged) -> Section:
     )
 
 
+def second_opinion(r: Judged) -> Section:
+    """What the other models of the file know about each model's answers."""
+    return Section(
+        "A second opinion",
+        table=parts.second_opinion(r.concluded, ci=r.ci),
+        caption=SECOND_OPINION.format(risk=percent(parts.SHARE_WRONG)),
+        columns=[
+            "model",
+            "opinion",
+            "n",
+            "auroc",
+            "auroc_gain",
+            "coverage",
+            "coverage_gain",
+        ],
+        most=20,
+    )
+
+
 def beside(r: Judged) -> Section:
     """The models of the file beside those of another source, on the questions in common."""
     fig, table = parts.beside(r.compared, ci=r.ci)
@@ -543,6 +568,8 @@ def sections_of(r: Judged) -> dict[str, Callable[[Judged], Section]]:
     last = [risk_coverage, *of_ledger, certified, cost, surest, further, flow, methods]
     if len(r.firm) > 1:
         first.append(comparison)
+    if r.concluded["asked"].nunique() > 1:
+        first.append(second_opinion)
     if len(r.firm):  # of others nothing can be concluded
         first.insert(0, quote)
         first += [recalibrated, grader]

@@ -36,11 +36,6 @@ def members_of_all(data):
     return make_members(complete(data, strategies), strategies)
 
 
-def with_expert(data):
-    """The same votes, those of the last strategy as an expert's."""
-    return data.assign(strategy=data.strategy.replace("s2", "expert"))
-
-
 def test_members_of_a_closed_question_give_the_rest_to_the_other_option():
     pair = ("a", "s", "Yes.", 0.7, True), ("a", "t", "no", 0.6, False)
     data = rows(*pair, question_type="closed")
@@ -77,7 +72,7 @@ def test_more_confidence_never_lowers_the_fused_one(rng):
 
 def test_labels_of_an_image_change_none_of_its_own_confidences(rng):
     """In no system and no map: grades flipped for one image alone move only other images."""
-    data = with_expert(votes(rng, 120, per_image=2))
+    data = votes(rng, 120, per_image=2)
     grades = np.where(data.image_id == "x0007", ~data.correct, data.correct)
     tables = (data, data.assign(correct=grades))
     one, other = (ensemble_answers(d, rng=np.random.default_rng(0)) for d in tables)
@@ -88,35 +83,29 @@ def test_labels_of_an_image_change_none_of_its_own_confidences(rng):
 
 
 def test_all_are_compared_on_the_same_items(rng):
-    data = with_expert(votes(rng, 200, per_image=2))
+    data = votes(rng, 200, per_image=2)
     data = data.drop(data[(data.item_id == "i0003") & (data.strategy == "s1")].index)
     fused = ensemble_answers(data, rng=rng)
     assert (fused.groupby(["ensemble", "recalibration"]).size() == 199).all()
     assert (fused["n_dropped"] == 1).all()
     stages = fused.groupby(["ensemble", "kind"])["recalibration"].unique()
-    for name in ("average", "average + expert"):
-        assert set(stages[name, "ensemble"]) == {"uncorrected", "platt"}
-        assert set(stages[f"{name}, trained", "ensemble"]) == {"trained"}
-    assert {"method", "expert"} < set(fused["kind"])
+    assert set(stages["average", "ensemble"]) == {"uncorrected", "platt"}
+    assert set(stages["average, trained", "ensemble"]) == {"trained"}
     own = data[(data.strategy == "s0") & (data.item_id != "i0003")]
     raw = fused.query("ensemble == 's0' and recalibration == 'uncorrected'")
     assert raw.correct.mean() == pytest.approx(own.correct.mean())
     assert raw.confidence.mean() == pytest.approx(own.confidence.mean())
 
 
-def test_the_expert_alone_is_a_rival_and_often_is_what_fusion_gains(rng):
-    data = with_expert(votes(rng, 500, skill=(0.05, 0.05, 1.6)))
-    fused = ensemble_answers(data, rng=rng)
+def test_weights_find_the_member_that_knows(rng):
+    fused = ensemble_answers(votes(rng, 500, skill=(0.05, 0.05, 1.6)), rng=rng)
     table = ensemble_change_table(fused, ci=Bootstrap(n=200))
-    assert set(table.rival) == {"best method", "expert"}
-    key = table.set_index(["ensemble", "recalibration", "rival"])
-    trained = table.query("ensemble == 'average + expert, trained'")
-    conclusions = dict(zip(trained.rival, trained.conclusion, strict=True))
-    assert conclusions == {"best method": "better", "expert": "no difference shown"}
-    row = key.loc[("average", "platt", "expert")]
-    assert row.conclusion == "worse"
+    table = table.set_index("recalibration")
+    row = table.loc["uncorrected"]
+    assert row.conclusion == "worse"  # two that know nothing count as much
     assert row.change == pytest.approx(row.brier - row.rival_brier)
     assert row.change > 0  # above 0 is worse
+    assert table.loc["trained"].change < row.change / 2
     assert (table.p_holm >= table.p - 1e-12).all()
 
 
@@ -181,6 +170,5 @@ def test_p_values_of_changes_are_holm_s(rng):
     combined = ensemble_answers(example_answers(300), rng=rng)
     changes = ensemble_change_table(combined, ci=Bootstrap(n=50))
     assert len(changes) > 2
-    for _, rows in changes.groupby("rival"):
-        adjusted = multipletests(rows["p"], method="holm")[1]
-        np.testing.assert_allclose(rows["p_holm"], adjusted)
+    adjusted = multipletests(changes["p"], method="holm")[1]
+    np.testing.assert_allclose(changes["p_holm"], adjusted)

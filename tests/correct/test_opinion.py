@@ -6,9 +6,16 @@ import pytest
 from scipy.special import expit
 from sklearn.linear_model import LogisticRegression
 
-from medcal_nb.correct import RecalibrationWarning, second_opinion, second_opinion_table
+from medcal_nb.certify import certify_fitted_table
+from medcal_nb.correct import (
+    RecalibrationWarning,
+    combination,
+    second_opinion,
+    second_opinion_table,
+)
 from medcal_nb.correct.opinion import coverage_at_risk, penalised_logistic
-from medcal_nb.measure import Bootstrap
+from medcal_nb.errors import NotEnough
+from medcal_nb.measure import Bootstrap, auroc
 
 
 def two_models(rng, n=900, *, helps=1.0):
@@ -68,22 +75,63 @@ def test_a_probability_of_this_answer_adds_what_it_knows(rng):
 
 
 def test_within_strata_permuted_grades_gain_nothing():
-    """Grades permuted within strata: another's number tells nothing any more."""
-    covered = []
+    """Grades permuted among equally hard questions: what is left is how hard they are."""
+    gains, within = [], []
     for seed in range(12):
         rng = np.random.default_rng(seed)
         own, other = two_models(rng, n=500)
-        stratum = own.index % 2
-        right = (
-            own["correct"]
-            .groupby(stratum)
-            .transform(lambda part, rng=rng: rng.permutation(part.to_numpy()))
-        )
-        rows = second_opinion(own.assign(correct=right), other, about="answer", rng=rng)
-        table = second_opinion_table(rows, ci=Bootstrap(n=50)).set_index("opinion")
-        gain = table.loc["with others"]
-        covered.append(gain["auroc_gain_low"] <= 0)
-    assert np.mean(covered) > 0.8
+        of_this = [
+            shares[answer]
+            for answer, shares in zip(
+                own["answer"], other["option_probabilities"], strict=True
+            )
+        ]
+        stratum = pd.qcut(of_this, 4, labels=False)
+        by_stratum = own["correct"].groupby(stratum)
+        right = by_stratum.transform(lambda part, rng=rng: rng.permutation(part))
+        shuffled = own.assign(correct=right)
+        rows = second_opinion(shuffled, other, about="answer", rng=rng)
+        rows["stratum"] = rows["item_id"].map(dict(enumerate(stratum)))
+        table = second_opinion_table(rows, within=["stratum"], ci=Bootstrap(n=2))
+        table = table.set_index("opinion")
+        gains.append(table.loc["with others", "auroc_gain"])
+        inside = table["auroc_within"]
+        within.append(inside["with others"] - inside["own methods"])
+    assert np.mean(gains) > 0.1  # the strata themselves are known
+    assert abs(np.mean(within)) < 2 * np.std(within, ddof=1) / np.sqrt(12) + 0.005
+
+
+def test_a_combination_is_fitted_on_the_grades_that_it_has(rng):
+    own, other = two_models(rng)
+    both = combination(own, other, about="answer")
+    y = both.items["correct"].to_numpy(float)
+    some = np.where(np.arange(900) < 200, y, np.nan)
+    confidence = both.fitted(some)
+    rest = np.arange(900) >= 200
+    alone = combination(own).fitted(some)
+    assert auroc(confidence[rest], y[rest]) > auroc(alone[rest], y[rest]) + 0.05
+    assert auroc(both.plain, y) > auroc(own["confidence"], y)
+    with pytest.raises(NotEnough, match="right and of wrong"):
+        both.fitted(np.where(y == 1, y, np.nan))
+
+
+def test_grades_of_the_fit_are_in_no_certificate(rng):
+    """A fit that knows its own grades by heart passes none of them on."""
+    own, other = two_models(rng)
+    both = combination(own, other, about="answer")
+    seen = []
+
+    def by_heart(grades):
+        seen.append(np.isfinite(grades).sum())
+        known = np.nan_to_num(grades, nan=0.5)
+        return 0.5 * known + 0.001 * rng.random(len(known))
+
+    table = certify_fitted_table(both.items, by_heart, [100], risk=0.2, n_splits=5)
+    assert seen == [50] * 5
+    assert table.loc[0, ["certified", "coverage"]].tolist() == [0, 0]
+    fitted = certify_fitted_table(both.items, both.fitted, [200], risk=0.2, n_splits=5)
+    assert fitted.loc[0, "coverage"] > 0.2
+    assert fitted.loc[0, "risk"] < 0.2
 
 
 def test_a_number_that_is_missing_costs_no_answer(rng):

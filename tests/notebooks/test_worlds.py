@@ -25,13 +25,17 @@ CHAPTERS = [
     "05_second_opinion",
     "06_deferral",
 ]
-#: The part of 05 that is of no table of a user, on one kind of images.
-ONE_KIND = {"SYNTHETIC_TARGET": "modality in ['ct'] and split in ['test']"}
 #: The profile that a user copies.
 IMPORTED = ROOT / "notebooks" / "params" / "imported.yaml"
 #: Sizes at which a chapter runs in seconds.
 SMALL = {"N_RESAMPLES": 50, "N_SPLITS": 3, "N_BEFORE": 50, "N_DRAWS": 3}
-SMALL |= {"BUDGETS": [30, 50], "BUDGET": 50, "LABELS": [20, 50], "MODEL": "first"}
+SMALL |= {
+    "BUDGETS": [30, 50],
+    "BUDGET": 50,
+    "SPENT": [30, 50],
+    "LABELS": [20, 50],
+    "MODEL": "first",
+}
 #: Names of what the study is about: no page on other answers has them as its own.
 OF_STUDY = re.compile(
     "GMAI|VLCB|GQA|POPE|everyday|InternVL|Qwen|ten options|five models|MMBench"
@@ -64,8 +68,6 @@ def test_a_chapter_runs_by_the_profile(chapter, tmp_path, monkeypatch):
     (step,) = steps_of([chapter], profile=IMPORTED, to=tmp_path)
     table = WORLDS["two domains"]()
     own = step.overrides
-    if chapter == "05_second_opinion":
-        own = own | ONE_KIND
     results = run_on(table, chapter, own, tmp_path, monkeypatch)
     assert results["findings"]
 

@@ -24,7 +24,7 @@ ROOMS = (
     "run",
 )
 # tables whose columns are those of the file that is read
-AS_READ = {"load_answers", "read_answers", "load_items"}
+AS_READ = {"load_answers", "read_answers", "load_items", "at_temperature"}
 
 
 def exported(*rooms):

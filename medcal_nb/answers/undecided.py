@@ -62,7 +62,7 @@ def write_undecided(answers: pd.DataFrame, to: PathLike) -> list[str]:
     write_table(found, path, force=True)
     return [
         f"undecided answers ({len(cases):,}) are in {path}: fill in 'correct' (1 or 0), as far "
-        f"as you like, and give it back by grades={path}"
+        f"as you like, and give it back by -c grades={path}"
     ]
 
 

@@ -224,8 +224,8 @@ def _say_plan(
         for text in plan_lines(part):
             say(f"  {text}")
     say(
-        "Simulated, by what was supposed (--wrong, --accuracy); what comes may be otherwise. "
-        "Choose one risk and begin: medcal certify FILE --risk R"
+        "Simulated, by what was supposed: without --wrong and --accuracy, that the confidences "
+        "are true, which they seldom are; give a guess of your own. Choose one risk and begin: medcal certify FILE --risk R"
     )
 
 

@@ -28,7 +28,7 @@ LETTERED = re.compile(r"\W*([A-Za-z])(?:\s*[).:](?:\s*(.*))?|\W*)$", re.DOTALL)
 #: How a reply ends that cannot decide, or that is cut off within a sentence.
 _UNSETTLED = re.compile(WORDS["unsettled"], re.I)
 _CUT_OFF = re.compile(
-    r"\b(?:the|an?|of|in|on|is|are|be|would|could|and|or|with|to|by|for|as|that|which|from)\s*$",
+    r"\s(?:the|an?|of|in|on|is|are|be|would|could|and|or|with|to|by|for|as|that|which|from)\s*$",
     re.I,
 )
 #: "A) Glioma: …": an option, and what speaks for or against it.

@@ -82,7 +82,7 @@ def test_every_letter_form_and_order_has_one_verdict(n, written):
         options = WRITTEN[written](texts)
         for right, gold in enumerate(texts):
             for chosen, text in enumerate(texts):
-                for form in FORMS:
+                for form in [*FORMS, "{x}. Confidence: 85 %"]:
                     reply = form.format(x=LETTERS[chosen], text=text)
                     wanted = chosen == right
                     for named in (LETTERS[right], gold):

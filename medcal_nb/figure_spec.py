@@ -119,7 +119,7 @@ def _look(handle: Artist) -> str:
     """How a swatch of a key looks, in words that are equal where two cannot be told apart."""
     if isinstance(handle, Line2D):
         ink = to_hex(handle.get_color())
-        marker = f"{handle.get_marker()} {handle.get_fillstyle()}"
+        marker = f"{handle.get_marker()} {to_hex(handle.get_markerfacecolor())}"
         return f"{ink} {handle.get_linestyle()} {handle.get_linewidth():.2g} {marker}"
     properties = handle.properties()
     words = [

@@ -13,7 +13,6 @@ from collections.abc import Callable, Iterable, Mapping
 from itertools import cycle
 from pathlib import Path
 from string import ascii_lowercase
-from textwrap import fill
 from typing import Any
 
 import matplotlib as mpl
@@ -212,7 +211,7 @@ def forest(
                 place[part.index],
                 xerr=_arms(part, value),
                 fmt=mark,
-                fillstyle=style,
+                markerfacecolor=_face(style, colour),
                 color=colour,
                 label=label_of(level, hue) if is_named else None,
                 elinewidth=1,
@@ -222,7 +221,7 @@ def forest(
     if is_written:
         names = {_SHOWN[style]: style for style in kinds.values()}
     for name, style in names.items():
-        ax.plot([], [], "o", color=INK, fillstyle=style, label=name)
+        ax.plot([], [], "o", color=INK, mfc=_face(style, INK), label=name)
     if base:
         floor = table[base].where(table[value].notna())
         ends = place - height, place + height
@@ -304,7 +303,7 @@ def lines(
                 part[y],
                 yerr=_arms(part, y),
                 fmt=f"{'-' if style == 'full' else '--'}{mark}",
-                fillstyle=style,
+                markerfacecolor=_face(style, colour),
                 color=colour,
                 elinewidth=0.8,
                 transform=ax.transData + moved,
@@ -320,7 +319,8 @@ def lines(
     if fill:
         for kind, style in kinds.items():
             dash = "-o" if style == "full" else "--o"
-            ax.plot([], [], dash, color=INK, fillstyle=style, label=label_of(kind))
+            face = _face(style, INK)
+            ax.plot([], [], dash, color=INK, mfc=face, label=label_of(kind))
     _name_axis(ax.xaxis, x)
     _name_axis(ax.yaxis, y)
     ax.grid(axis="y")
@@ -403,7 +403,7 @@ def calibration(
         Column of what is shown in one square, before and after recalibration; in the table for
         each level that of :func:`medcal_nb.measure.value_table`.
     scores : DataFrame, optional
-        Of :func:`medcal_nb.measure.metrics_table` by `hue`: n, ece and slope stand in the square.
+        Of :func:`medcal_nb.measure.metrics_table` by `hue`: ece and slope stand in the square.
     curve : callable, optional
         A map, such as :func:`medcal_nb.correct.fit` returns, drawn over all confidences.
     ax : Axes, optional
@@ -411,7 +411,7 @@ def calibration(
     """
     _check_columns(table, "n", "confidence", "accuracy", hue)
     if scores is not None:
-        _check_columns(scores, "n", "ece", "slope", hue)
+        _check_columns(scores, "ece", "slope", hue)
     ax = ax or plt.gca()
     ax.plot([0, 1], [0, 1], "--", color=GREY, lw=0.9, zorder=1, label="calibrated")
     looks = {None: (INK, "o") if model is None else look([model], "model")[model]}
@@ -452,16 +452,19 @@ def _dots(
         ax.errorbar(shown["confidence"], shown["accuracy"], **how)
         parts.append(shown)
     key = f"value of ≥ {100 * SHARE_OF_A_DOT:g} % of answers, {INTERVAL}"
-    ax.errorbar([], [], yerr=[], fmt="o", color=INK, ms=3, elinewidth=0.9, label=key)
+    # before and after have marks of their own: the bar alone
+    fmt = "o" if hue is None else "none"
+    thin: dict[str, Any] = {"color": INK, "ecolor": INK, "ms": 3, "elinewidth": 0.9}
+    ax.errorbar([], [], yerr=[], fmt=fmt, label=key, **thin)
     return pd.concat(parts)
 
 
 def _scores(scores: pd.DataFrame, hue: str) -> str:
-    """ECE, slope and n before and after."""
+    """ECE and slope before and after."""
     lines = []
     for when, level in zip(("before", "after"), look(scores[hue]), strict=True):
         row = scores[scores[hue] == level].iloc[0]
-        numbers = f"ECE {row['ece']:.3f}, slope {row['slope']:.2f}, n = {row['n']:,}"
+        numbers = f"ECE {row['ece']:.3f}, calibration slope {row['slope']:.2f}"
         lines.append(f"{when}: {numbers}".replace("-", "−"))
     return "\n".join(lines)
 
@@ -526,7 +529,7 @@ def risk_coverage(
     ax.set(xlim=(0, 1), ylim=(0, None))
     _name_axis(ax.xaxis, "coverage")
     _name_axis(ax.yaxis, "risk")
-    ax.set_ylabel(fill(ax.get_ylabel(), 36))
+    ax.set_ylabel(ax.get_ylabel().replace(" (", "\n("))
     _record(ax, table, x="coverage", y="risk", hue=hue)
     return ax
 
@@ -726,6 +729,11 @@ def _kinds(table: pd.DataFrame, fill: str | None) -> dict[object, str]:
         if level in levels:
             kinds[level] = style
     return kinds or dict(zip(levels, cycle(_FILLS)))
+
+
+def _face(style: str, colour: str) -> str:
+    """Colour inside a mark: an open one is white, so that its bar ends at its outline."""
+    return colour if style == "full" else "white"
 
 
 def _is_conclusion(kinds: Mapping[object, str]) -> bool:

@@ -90,7 +90,8 @@ def test_marks_that_share_a_colour_are_told_apart_by_their_filling():
     ax = plt.figure().subplots()
     plots.forest(table, "gap", label="side", hue="model", fill="strategy", ax=ax)
     marks = [bars.lines[0] for bars in ax.containers]
-    assert [mark.get_fillstyle() for mark in marks] == ["full", "none"] * 2
+    is_open = [mark.get_markerfacecolor() == "white" for mark in marks]
+    assert is_open == [False, True] * 2
     assert [len(mark.get_ydata()) for mark in marks] == [1, 1, 0, 1]
     assert len({tuple(mark.get_ydata()) for mark in marks}) == 4
     names = ["verbalized", "P(True)", "a", "b"]
@@ -106,9 +107,9 @@ def test_the_filling_of_a_mark_is_its_conclusion_and_needs_no_place_of_its_own()
     fills = {}
     for bars in ax.containers:
         for y in bars.lines[0].get_ydata():
-            fills[FIVE[int(y)]] = bars.lines[0].get_fillstyle()
-    assert [*fills.values()].count("none") == 3
-    assert [fills[FIVE[0]], fills[FIVE[1]]] == ["full", "full"]
+            fills[FIVE[int(y)]] = bars.lines[0].get_markerfacecolor()
+    assert [*fills.values()].count("white") == 3
+    assert "white" not in [fills[FIVE[0]], fills[FIVE[1]]]
     # rows bear the models' names, and what was concluded stands beside them
     assert [text.get_text() for text in ax.texts] == [
         "conclusion",
@@ -243,7 +244,7 @@ def test_before_and_after_stand_in_one_square_with_their_scores():
     both = pd.concat([table, after])
     plots.calibration(both, hue="stage", scores=scores, curve=lambda c: c / 2, ax=ax)
     (text,) = [one.get_text() for one in ax.texts]
-    assert "before: ECE 0.300, slope −0.50, n = 10" in text
+    assert "before: ECE 0.300, calibration slope −0.50" in text
     (line,) = [one for one in ax.lines if one.get_label() == "the map"]
     assert line.get_ydata()[-1] == 0.5
     assert ax.drawn[0]["hue"] == {"uncorrected": 1, "refitted": 1}

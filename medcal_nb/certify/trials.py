@@ -74,6 +74,8 @@ def certify_table(
         - coverage, coverage_low, coverage_high: of the other half, mean of all halves (0 without a
           threshold), and its 95 % interval over populations
         - risk: share wrong of what is retained there, mean of those with a threshold
+        - too_wrong: share of the halves in which grading from the top ended without a threshold
+          because too many were wrong; NaN at random, where it does not end early
         - n_graded: grades used, median
 
     Raises
@@ -108,11 +110,13 @@ def certify_table(
             elsewhere = [judged(half)["coverage"] for half in samples]
             low, high = _over_populations(trials["coverage"], np.array(elsewhere))
             row = key | {"budget": budget, "grading": grading}
-            row |= trials[["certified", "coverage", "risk"]].mean().to_dict()
+            means = ["certified", "coverage", "risk", "too_wrong"]
+            row |= trials[means].mean().to_dict()
             row |= {"coverage_low": low, "coverage_high": high}
             rows.append(row | {"n_graded": int(trials["n_graded"].median())})
     names = ["certified", "coverage", "coverage_low", "coverage_high", "risk"]
-    return pd.DataFrame(rows, columns=[*by, "budget", "grading", *names, "n_graded"])
+    names += ["too_wrong", "n_graded"]
+    return pd.DataFrame(rows, columns=[*by, "budget", "grading", *names])
 
 
 class _Answers(NamedTuple):
@@ -172,12 +176,14 @@ def _judged(half: _Half, *, grading: str, rule: Rule) -> dict[str, float]:
     """Whether a threshold was certified, its coverage and risk, and the grades used."""
     threshold = np.inf
     n_graded = 0
+    too_wrong = np.nan
     order = half.order
     if order.size and grading == FROM_THE_TOP:
         design = Design(half.c[order], rule)
         walk = Walk(design, half.y[order])
         threshold = walk.threshold
         n_graded = walk.n_graded
+        too_wrong = float(walk.state in ("refuted", "not shown"))
     elif order.size:
         chosen = order[: rule.budget]
         threshold, _ = selective_threshold(
@@ -190,6 +196,7 @@ def _judged(half: _Half, *, grading: str, rule: Rule) -> dict[str, float]:
         "certified": np.isfinite(threshold),
         "coverage": n_retained / max(half.other_c.size, 1),
         "risk": 1 - half.other_y[is_retained].mean() if n_retained else np.nan,
+        "too_wrong": too_wrong,
         "n_graded": n_graded,
     }
 
@@ -209,4 +216,5 @@ def _over_populations(halves: pd.Series, samples: FloatArray) -> tuple[float, fl
     share = np.sqrt(left / spread) if spread else 0.0
     low, high = np.quantile((samples - samples.mean()) * share, [0.025, 0.975])
     mean = halves.mean()
-    return float(max(mean + low, 0)), float(min(mean + high, 1))
+    # an interval of a share, which holds its mean, however few samples retain anything
+    return float(max(mean + min(low, 0), 0)), float(min(mean + max(high, 0), 1))

@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 
 from medcal_nb import certify, measure
+from medcal_nb.certify.trials import _over_populations
 from tests.bench.certify import null_pool
 
 # the module, whose name the package gives to its function
@@ -174,7 +175,12 @@ def test_trials_on_halves_judge_on_the_other_half(rng):
     assert len(trials) == 3 * 2 * 2
     rows = trials.set_index(["strategy", "grading", "budget"])
     assert rows.loc[["bad", "few"], ["certified", "coverage"]].eq(0).all(axis=None)
+    bad = rows.loc["bad", "too_wrong"]
+    assert (bad["from the top"] == 1).all()
+    assert bad["at random"].isna().all()
+    assert rows.loc["few", "too_wrong"].isna().all()
     good = rows.loc["good"]
+    assert (good.loc["from the top", "too_wrong"] == 0).all()
     assert good.loc["from the top", "coverage"].is_monotonic_increasing
     assert good["coverage"].between(0.2, 0.85).all()
     assert good["risk"].between(0.05, 0.21).all()
@@ -188,6 +194,12 @@ def test_trials_on_halves_judge_on_the_other_half(rng):
     assert none["coverage_low"].isna().all()
     again = certify.certify_table(sure, [60], risk=0.2, n_splits=8)
     assert again["coverage"].tolist() == good["coverage"].xs(60, level=1).tolist()
+
+
+def test_an_interval_over_populations_is_one_of_a_share_and_holds_the_mean():
+    few = np.repeat([0.0, 0.1], [99, 1])  # one resample in a hundred retains anything
+    low, high = _over_populations(pd.Series(np.zeros(25)), few)
+    assert (low, high) == (0, 0)
 
 
 def several(k, n, rng, risk=None):

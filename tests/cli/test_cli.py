@@ -14,6 +14,7 @@ from medcal_nb.answers import AnswerLog, in_order, load_answers
 from medcal_nb.correct import fit
 from medcal_nb.errors import MedcalError
 from medcal_nb.measure import METRICS, metrics_table
+from tests.notebooks.worlds import replies_of
 
 COMMANDS = "report import score calibrate certify check ask reader explore study doctor"
 
@@ -241,6 +242,21 @@ def test_answers_come_in_and_go_out_again(medcal, table):
         assert back[one["item_id"]].tolist() == one["confidence"].tolist()
     assert medcal("import", "a.sqlite", "--to", "b.parquet")[0] == 2
     assert medcal("import", "a.sqlite", "--to", "b.parquet", "--force")[0] == 0
+
+
+def test_the_table_of_the_readme_goes_through_four_commands(medcal):
+    replies = replies_of(0.8).assign(question="Is there a fracture?")
+    replies.to_csv("mine.csv", index=False)
+    for words in (
+        ("report", "mine.csv", "-c", "reply=output", "--to", "page"),
+        ("score", "mine.csv", "--require", "accuracy > 0.5"),
+        ("import", "mine.csv", "--to", "mine.sqlite"),
+        ("certify", "mine.csv", "--risk", 0.2, "--plan"),
+    ):
+        code, out, err = medcal(*words)
+        assert (code, "unforeseen" in err) == (0, False), (words, err)
+        assert out + err
+    assert len(load_answers("mine.sqlite")) == 90
 
 
 def log_of(path, **confidences):

@@ -8,15 +8,15 @@ import pytest
 from IPython.core.interactiveshell import InteractiveShell
 
 from medcal_nb.run import ROOT, steps_of
-from tests.notebooks.worlds import WORLDS, replies_of
+from tests.notebooks.worlds import METHODS, WORLDS, answers_of, replies_of
 
 #: What chapters are run on, by naming the file alone.
 CASES = {
     "02_metrics": ["three columns", "five models, the same images", "all right"],
-    "03_modalities": ["three columns"],
-    "04_transfer": ["three columns"],
-    "05_second_opinion": ["three columns"],
-    "06_deferral": ["three columns", "five models, the same images"],
+    "03_modalities": ["three columns", "no images", "one image each"],
+    "04_transfer": ["three columns", "two domains, one method"],
+    "05_second_opinion": ["three columns", "two methods", "one model, images"],
+    "06_deferral": ["five models, the same images", "all right", "nothing certified"],
 }
 CHAPTERS = [
     "02_metrics",
@@ -25,6 +25,10 @@ CHAPTERS = [
     "05_second_opinion",
     "06_deferral",
 ]
+#: Two parts of the medical answers of a table.
+PARTS = {
+    kind: f"domain == 'medical' and modality == '{kind}'" for kind in ("CT", "MRI")
+}
 #: The profile that a user copies.
 IMPORTED = ROOT / "notebooks" / "params" / "imported.yaml"
 #: Sizes at which a chapter runs in seconds.
@@ -70,6 +74,26 @@ def test_a_chapter_runs_by_the_profile(chapter, tmp_path, monkeypatch):
     own = step.overrides
     results = run_on(table, chapter, own, tmp_path, monkeypatch)
     assert results["findings"]
+
+
+@pytest.mark.parametrize(
+    ("n_models", "rightly", "is_compared"),
+    [(3, 0.95, False), (4, 0.95, True), (4, 0.3, False)],
+)
+def test_parts_of_one_test_are_compared_from_four_models_on(
+    n_models, rightly, is_compared, tmp_path, monkeypatch
+):
+    table = answers_of(240, n_models, METHODS[:1], ("general", "medical"), rightly)
+    (step,) = steps_of(["06_deferral"], profile=IMPORTED, to=tmp_path)
+    own = step.overrides | {"SOURCE": "domain == 'general'", "CONTROLS": PARTS}
+    results = run_on(table, "06_deferral", own, tmp_path, monkeypatch)
+    left_out = results["left_out"]
+    second = "What does deferring cost by a second method?"
+    assert left_out[second] == "second method to compare with"
+    title = "Is it medicine, or is it the test?"
+    lacks = None if n_models > 3 else "four models to take a mean of"
+    assert left_out.get(title) == lacks
+    assert ("mean of models" in "".join(results["findings"])) == is_compared
 
 
 @pytest.mark.parametrize("share_right", [0.7, 1.0])

@@ -59,6 +59,7 @@ WORLDS: dict[str, Callable[[], pd.DataFrame]] = {
     "three columns": partial(replies_of, 0.7),
     "one model, images": answers_of,
     "five models, the same images": partial(answers_of, n_models=5),
+    "one image each": partial(answers_of, per_image=1),
     "two methods": partial(answers_of, methods=METHODS),
     "all right": partial(replies_of, 1.0),
     "nothing certified": partial(answers_of, n_models=2, methods=METHODS, rightly=0.3),

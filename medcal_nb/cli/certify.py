@@ -225,7 +225,8 @@ def _say_plan(
             say(f"  {text}")
     say(
         "Simulated, by what was supposed: without --wrong and --accuracy, that the confidences "
-        "are true, which they seldom are; give a guess of your own. Choose one risk and begin: medcal certify FILE --risk R"
+        "are true, which they seldom are; give a guess of your own. "
+        "Choose one risk and begin: medcal certify FILE --risk R"
     )
 
 

@@ -43,7 +43,7 @@ from .risk_coverage import (
     e_aurc,
     risk_coverage_table,
 )
-from .rows import image_labels
+from .rows import image_labels, same_answers
 from .selective import selective_threshold, threshold_table
 from .smooth import ici, smooth_ece
 from .tables import (
@@ -109,6 +109,7 @@ __all__ = [
     "precision_sample_size",
     "register",
     "risk_coverage_table",
+    "same_answers",
     "selective_threshold",
     "smooth_ece",
     "surest_errors",

@@ -83,6 +83,56 @@ def images_known(graded: pd.DataFrame) -> bool:
     return "image_id" in graded and bool(graded["image_id"].notna().any())
 
 
+def same_answers(graded: pd.DataFrame, column: str, key: Sequence[str]) -> pd.DataFrame:
+    """Return the rows of what has a confidence with every value of a column.
+
+    Two methods are compared on the same answers, two forms of a test on the same questions, where
+    what one of them leaves without a confidence is left out of all.
+
+    Parameters
+    ----------
+    graded : pandas.DataFrame
+        Answers, one row of each value a key.
+    column : str
+        What is compared: strategy, or the form of a test. Of a model, those values count that it
+        has a row of.
+    key : sequence of str
+        Columns that name what is the same, model first: model and item_id for methods.
+
+    Returns
+    -------
+    pandas.DataFrame
+        The rows that have a confidence and a grade and whose key has one with every value of the
+        column; the columns of `graded`.
+
+    Raises
+    ------
+    ValueError
+        On a column the table lacks.
+
+    Examples
+    --------
+    >>> rows = {"model": "m", "item_id": [1, 1, 2, 2], "strategy": ["a", "b", "a", "b"]}
+    >>> rows |= {"confidence": [0.9, 0.5, None, 0.4], "correct": True}
+    >>> same_answers(pd.DataFrame(rows), "strategy", ["model", "item_id"])["item_id"].tolist()
+    [1, 1]
+    """
+    parts_by(graded[:0], [column, *key])
+    owner, _ = pd.factorize(graded[key[0]])
+    value, values = pd.factorize(graded[column])
+    wanted = np.bincount(pd.unique(owner * len(values) + value) // len(values))
+    same = owner
+    for name in key[1:]:  # numbers: texts are slow to compare
+        code, names = pd.factorize(graded[name])
+        same, _ = pd.factorize(same * len(names) + code)
+    has_both = graded[["confidence", "correct"]].notna().all(axis=1).to_numpy()
+    of_rows = same[has_both]
+    different = pd.unique(of_rows * len(values) + value[has_both])
+    n = np.bincount(different // len(values), minlength=len(graded))
+    complete = n[of_rows] == wanted[owner[has_both]]
+    return graded[has_both][complete]
+
+
 def plain_ids(values: Iterable) -> np.ndarray:
     """Return ids as text, an object array; whole numbers without a point."""
     return _texts(values).to_numpy(object)

@@ -202,7 +202,7 @@ def accuracy_trend_table(
     keys = [group] if kind is None else [kind, group]
     levels = [] if within is None else [within]
     parts_by(graded[:0], [value, "correct", *keys, *levels])
-    if kind is not None:
+    if kind is not None and len(graded):
         check_choice(reference, "reference", list(graded[kind].unique()))
     rows = []
     graded = _numbered(graded.dropna(subset=["correct", *keys]))

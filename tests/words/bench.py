@@ -175,7 +175,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m tests.words.bench")
     parser.add_argument("part", choices=PARTS)
     parser.add_argument(
-        "--write", action="store_true", help="report: write the counts into the page, too"
+        "--write",
+        action="store_true",
+        help="report: write the counts into the page, too",
     )
     options = parser.parse_args()
     rows = graded(labelled(options.part))

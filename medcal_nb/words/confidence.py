@@ -235,7 +235,7 @@ def _last(labelled: list[Stated], text: str) -> Stated | None:
     return labelled[-1] if labelled else None
 
 
-def _is_own(match):
+def _is_own(match: re.Match[str]) -> re.Match[str] | None:
     """What stands between a label and its number, if that says no more than "in this answer"."""
     before = match.string[: match.start()]
     is_own = match["sure"] or _BEGINS.search(before)
@@ -344,12 +344,12 @@ def labelled_likelihood(text: str) -> float | None:
     return _likelihood(said)
 
 
-def _labelled(text):
+def _labelled(text: str) -> list[str]:
     labelled = [match["value"] for match in _LIKELIHOOD_LABEL.finditer(text)]
     return labelled[::-1]
 
 
-def _likelihood(parts):
+def _likelihood(parts: Sequence[str]) -> float | None:
     """What the first part says that holds a word of likelihood; None where it is in doubt."""
     for part in parts:
         values = set()

@@ -100,6 +100,9 @@ def grade(
     if not golds or not answer_key(text):
         return Grade(None, "empty")
     asked = question if isinstance(question, str) else ""
+    if shown is None and (inside := Options.in_question(asked)):
+        is_one = all(inside.index(one) is not None for one in golds)
+        shown = inside if is_one else None
     case = Case(answer_parts(text, asked), asked, question_type, shown)
     answers = [one for one in case.places if re.search(r"\w", one)]
     if all(is_nothing(one) and answer_key(one) not in keys for one in answers):

@@ -92,6 +92,27 @@ class Options:
             raise _no_options(cell)
         return cls(texts, names) if pairs else None
 
+    @classmethod
+    def in_question(cls, question: str) -> "Options | None":
+        """The options that a question ends with, by their letters; None where it has none.
+
+        Examples
+        --------
+        >>> Options.in_question("Which side? A) left B) right")
+        Options(texts=('left', 'right'), names=('A', 'B'))
+        >>> Options.in_question("What is at A?") is None
+        True
+        """
+        first = _FIRST_OPTION.search(question)
+        parts = _lettered_parts(question[first.start(1) :]) if first else []
+        # behind the last one may stand how to answer
+        texts = tuple(text.split("\n")[0].strip() for _, text in parts)
+        return (
+            cls(texts, tuple(name for name, _ in parts))
+            if all(texts) and parts
+            else None
+        )
+
     def text_of(self, name: object) -> str | None:
         """The text of the option of a letter or key, None where there is none."""
         key = str(name).strip().upper()
@@ -394,6 +415,8 @@ _LETTER_FORMS = [
 _TWO = re.compile(
     r"[(\[]?[A-Z][)\]]?\s*(?:,|/|and|or|&|\+)\s*[(\[]?[A-Z][)\]]?(?![\w'])", re.I
 )
+#: Where the options of a question begin.
+_FIRST_OPTION = re.compile(r"(?:^|[\n?:.])\s*(\(?A[).:]\s)")
 _LISTED = re.compile(r"(?<!\w)([A-Z])[:.)]\s")
 #: "A is wrong" rejects it, and "A is …" may be an article gone astray.
 _ASTRAY = re.compile(r"\s*is\b(?!\s+(?:the\s+)?(?:correct|right|best|answer)\b)")

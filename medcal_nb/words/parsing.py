@@ -119,7 +119,7 @@ def _lines_of_table(match: re.Match[str]) -> str:
     )
 
 
-def _ends(text):
+def _ends(text: str) -> str:
     """The beginning and the end of a text that is too long to be read whole."""
     if len(text) <= _MAX_CHARS:
         return text
@@ -164,13 +164,13 @@ LED = re.compile(
 )
 
 
-def _uncut(value):
+def _uncut(value: str) -> str:
     led = LED.match(value)
     value = value[led.end() :] if led else value
     return _CUT.split(value, maxsplit=1)[0]
 
 
-def trimmed(value):
+def trimmed(value: str) -> str:
     """Cut what follows the answer (confidence, explanation) and the marks around it."""
     value = _uncut(value)
     shorter = _SHARE.sub("", value)
@@ -179,7 +179,7 @@ def trimmed(value):
     return " ".join(re.sub(r"[\s.,;:!]+$", "", value).split())
 
 
-def _recorded(text):
+def _recorded(text: str) -> str | None:
     """The answer of a reply that holds a JSON object, else None."""
     record = text[text.find("{") : text.rfind("}") + 1]
     with suppress(ValueError, RecursionError):

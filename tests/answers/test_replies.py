@@ -3,7 +3,7 @@
 import pandas as pd
 import pytest
 
-from medcal_nb.answers import load_answers
+from medcal_nb.answers import load_answers, write_undecided
 from medcal_nb.errors import MedcalError
 
 LABELLED = [f"{word}\nConfidence: {p}%" for word, p in [("Yes.", 80), ("No", 60)]] * 12
@@ -87,3 +87,19 @@ def test_the_kind_of_a_question_decides_how_it_is_graded(tmp_path, kind, right):
     columns = {"answer": ["no"] * 24, "confidence": SURE, "question_type": kind}
     answers = answers_of(tmp_path, gold=gold, **columns)
     assert answers["correct"].sum() == right
+
+
+def test_every_reply_without_a_grade_is_written_for_a_person(tmp_path):
+    unread = [
+        "I cannot tell from this image.\nConfidence: 10%",  # no answer
+        "Confidence: 40%",
+        "I see several structures here.\nConfidence: 70%",  # no yes, no no
+        "yes or no\nConfidence: 50%",
+        "An opacity",  # no confidence either
+    ]
+    replies = [*LABELLED[:19], *unread]
+    answers = answers_of(tmp_path, reply=replies)
+    assert answers["correct"].isna().tolist() == [False] * 19 + [True] * 5
+    write_undecided(answers, tmp_path / "in.csv")
+    cases = pd.read_csv(tmp_path / "in.undecided.csv")
+    assert sorted(cases["reply"]) == sorted(unread)

@@ -69,6 +69,29 @@ def test_a_table_is_graded_as_its_answers_are_and_says_how():
     assert graded.attrs["grading"].startswith("3 of 6 answers graded: read as one of")
 
 
+@pytest.mark.parametrize(
+    ("options", "right"),
+    [
+        ("A) CT B) MRI C) X-ray D) Ultrasound", True),
+        ("\nA. CT\nB. MRI\nC. X-ray\nD. Ultrasound\nGive the letter.", True),
+        ("(A) CT (B) MRI (C) X-ray (D) Ultrasound", True),
+        ("Options: A: CT, B: MRI, C: X-ray, D: Ultrasound", True),
+        ("One of CT, MRI, X-ray, ultrasound, A to D", None),
+    ],
+)
+def test_options_may_stand_in_the_question_alone(options, right):
+    asked = f"What modality? {options}"
+    wrong = None if right is None else False
+    for reply, verdict in (
+        ("It looks like ultrasound", right),
+        ("CT", wrong),
+        ("MRI, not ultrasound", wrong),
+        ("D", True),
+        ("B", False),
+    ):
+        assert is_correct(reply, "D", question=asked) is verdict
+
+
 @given(
     st.one_of(st.none(), st.text(max_size=30)),
     st.text(max_size=20),

@@ -329,10 +329,10 @@ def test_a_stopped_study_publishes_nothing_and_leaves_no_kernel(ran, number, cod
     slow = "import os, time; Path(f'{os.getpid()}.pid').touch(); time.sleep(600)"
     alone = ran / "notebooks" / "03_alone.ipynb"
     edit(alone, "out.close()", slow)
-    for name in ("04_more", "05_waits"):  # one more than run at once
+    for name in ("07_more", "08_waits"):  # one more than run at once
         shutil.copy(alone, alone.with_stem(name))
     process = subprocess.Popen(
-        [sys.executable, "-m", "medcal_nb.cli", "study", "3", "4", "5"],
+        [sys.executable, "-m", "medcal_nb.cli", "study", "3", "7", "8"],
         env=os.environ | {"MEDCAL_ROOT": str(ran)},
         stderr=subprocess.PIPE,
         text=True,

@@ -35,7 +35,7 @@ API = {
     "certify.retained certify.watch certify.ends",
     "decisions": "measure.decisions measure.rows",
     "groups": "measure.groups measure.trend measure.beside measure.heterogeneity",
-    "maps": "correct.maps correct.crossfit correct.families",
+    "maps": "correct.maps correct.options correct.crossfit correct.families",
     "transfer": "correct.transfer correct.transfer_tables correct.needed",
     "ensembles": "correct.ensemble correct.opinion",
     "answers": "answers.load answers.log answers.select answers.undecided tables.sources",

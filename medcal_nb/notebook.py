@@ -36,8 +36,8 @@ _FOLDED = """<details><summary>Code</summary>
 {blocks}
 
 </details>"""
-# what papermill puts in where nothing else is set
-_NOTHING_SET = '# Parameters\nOUT = ""'
+# where a run reads and writes: of no use to a reader of the page
+_PLACES_SET = re.compile("(?m)^(OUT|RESULTS) = .*\n?")
 
 # a number that could not be computed, in a sentence
 _NO_NUMBER = re.compile(r"\binf\b|(?<!\w)–(?!\w)")
@@ -337,7 +337,8 @@ def _attend(transform: Any) -> None:
 def _check_parameters(cell: str) -> None:
     """Refuse parameters, set by papermill, that no notebook has."""
     known = {"NOTEBOOKS"}  # of a profile
-    for path in _checkout().glob("notebooks/*.ipynb"):
+    beside = Path.cwd().glob("[0-9][0-9]_*.ipynb")  # of another checkout
+    for path in (*_checkout().glob("notebooks/*.ipynb"), *beside):
         for one in json.loads(path.read_text(encoding="utf-8"))["cells"]:
             if "parameters" in one["metadata"].get("tags", ()):
                 known |= literals("".join(one["source"])).keys()
@@ -431,7 +432,7 @@ def page_of(executed: Path, notebook: str) -> str:
         part.metadata.pop("papermill", None)
         tags = part.metadata.get("tags", ())
         if "injected-parameters" in tags:
-            part.source = re.sub("(?m)^OUT = .*$", 'OUT = ""', part.source)
+            part.source = _PLACES_SET.sub("", part.source)
     nbformat.write(content, executed)
     code = _code_by_section(content.cells)
     for cell in content.cells:
@@ -461,7 +462,7 @@ def _code_by_section(cells: list[Any]) -> dict[str, list[str]]:
         if cell.cell_type != "code":
             for heading in _HEADING.findall(cell.source):
                 code[heading] = []
-        elif cell.source.strip() not in ("", _NOTHING_SET):
+        elif cell.source.strip() not in ("", _SET.strip()):
             code[heading].append(f"```python\n{cell.source.strip()}\n```")
             for output in cell.outputs:
                 data = output.get("data", {})

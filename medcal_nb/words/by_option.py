@@ -82,7 +82,9 @@ def _is_sentence(part: str, option: str) -> bool:
 
 def _verdicts(text: str) -> str | None:
     """The one letter that a list of options says yes to: "A: no. B: yes."."""
-    said = re.findall(r"\b([A-Z])\W{1,3}(yes|no)\b", text, re.I)
+    said = re.findall(
+        r"\b([A-Z])(?:\W{1,3}|[).:]\s[^\n.;:]{1,60}[:=-]\s*)(yes|no)\b", text, re.I
+    )
     letters = [letter.upper() for letter, word in said if word.lower() == "yes"]
     return letters[0] if len(letters) == 1 and len(said) > 1 else None
 

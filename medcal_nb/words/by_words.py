@@ -23,7 +23,7 @@ from medcal_nb.words.meaning import (
     meaning_of,
     says_more,
 )
-from medcal_nb.words.numbers import codes, compared, levels, quantities
+from medcal_nb.words.numbers import codes, compared, is_among, levels, quantities
 from medcal_nb.words.says import is_refusal
 from medcal_nb.words.species import species_compared
 
@@ -75,6 +75,13 @@ def by_words(case: Case, gold: str) -> Grade:
     is_open = _OPEN.search(" ".join(case.places)) or _NUMBERED.search(case.places[-1])
     for part in case.places:
         graded = by_rules(part, wanted, case.question)
+        # "The limit is 8 cm. It measures 9 cm."
+        if (
+            graded == Grade(False, "number")
+            and part == case.parts.first
+            and is_among(wanted, case.parts.whole)
+        ):
+            continue
         if graded and (not is_open or graded.rule in ("same words", "denied")):
             return graded
     if is_open and _NUMBERED.search(case.places[-1]):

@@ -53,7 +53,7 @@ ABOUT = (
 _LABEL = rf"(?:(?P<sure>{WORDS['confidence']})|{WORDS['probability']})"
 _STATED = re.compile(
     rf"{_LABEL}(?P<in>[^\n:=|\d.;?]{{0,60}}?)\s*(?:(?P<sign>[:=|?\]≈~]|->|=>|\s-\s|\n)"
-    rf"|(?P<link>\b(?:à|al?)\b)|\b(?:is|was|would\s+be|beträgt)\b|[是为はは는은≈])?"
+    rf"|(?P<link>\b(?:à|al?|of|del?|di|van|von)\b)|\b(?:is|was|would\s+be|beträgt)\b|[是为はは는은≈])?"
     rf"\s*{ABOUT}{VALUE}"
 )
 #: What may stand between a label and its sign, and behind a word that a number is tied to.

@@ -23,7 +23,7 @@ from medcal_nb.words.key import answer_key, is_nothing
 from medcal_nb.words.options import Options, options_of
 from medcal_nb.words.parsing import answer_parts, stated_answer
 from medcal_nb.words.says import is_refusal, only_yes_no, yes_no, yes_no_to
-from medcal_nb.words.shares import is_tie, likeliest
+from medcal_nb.words.shares import is_tie, likeliest, likeliest_named
 
 #: Columns of a table that say how an answer is graded, where they are there.
 _ASKED = ("answer", "gold", "question_type", "options", "question")
@@ -172,6 +172,9 @@ def _against(case: Case, gold: str) -> Grade:
         if same:
             return same
         return Grade(None, "no answer" if is_refusal(case.parts.whole) else "undecided")
+    named = None if case.parts.label else likeliest_named(case.parts.text)
+    if named:
+        case = case._replace(parts=answer_parts(named.name, case.question))
     return by_letter(case.places[0], gold) or by_words(case, gold)
 
 

@@ -1,4 +1,4 @@
-"""How often the grader errs, as counted on replies of the project's own: `bench.json`."""
+"""How often the grader errs, as counted once on replies by another hand: `bench.json`."""
 
 import json
 from pathlib import Path
@@ -33,5 +33,5 @@ def bench_sentence() -> str:
     return (
         f"Of 1,000 hard replies this grader decides {by_grader:.0f} and errs in {errors:.0f}; "
         f"a careful person decides {by_hand:.0f} "
-        f"(counted on {n:,} of the project's own; docs/grader.md)."
+        f"(counted on {n:,} that were written without sight of its rules; docs/grader.md)."
     )

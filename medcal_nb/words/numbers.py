@@ -78,6 +78,7 @@ _BOUND = re.compile(
     r"[<>≤≥]|\b(?:more|less|fewer|greater|larger|smaller|at least|at most|over|under|up to|below"
     r"|above|several|or more|plus)\b"
 )
+_ABOUT = re.compile(r"~|≈|\b(?:about|around|approx\w*|roughly|circa|ca|etwa|environ)\b")
 #: "5, 6 and 7", "5-7": whole numbers in a list.
 _WHOLE_LIST = re.compile(
     r"(?:[a-z]+ )?\d{1,3}(?:st|nd|rd|th)?"
@@ -92,6 +93,9 @@ _CODE = re.compile(
 _DISC = re.compile(r"\b([CTLS])(\d{1,2})\s?[/-]\s?([CTLS]?)(\d{1,2})\b")
 #: "L4/5" is L4 and L5.
 _LEVELS = re.compile(r"\b([CTLS])(\d{1,2})\s?[/-]\s?(\d{1,2})\b")
+#: "Th12", "BWK 12": other letters of the spine.
+_SPINES = {"th": "T", "hwk": "C", "bwk": "T", "lwk": "L"}
+_SPINE = re.compile(r"\b(th|hwk|bwk|lwk)\s?(?=\d{1,2}\b)", re.IGNORECASE)
 _STAGES = re.compile(r"(?<=\d)(?=[pcy]?[TNM]\d)")
 
 
@@ -154,6 +158,7 @@ def codes(text: str) -> frozenset[str]:
     >>> sorted(codes("L4/L5")), sorted(codes("pT2 pN0"))
     (['l4', 'l5'], ['n0', 't2'])
     """
+    text = _SPINE.sub(lambda spine: _SPINES[spine[1].casefold()], text)
     apart = _STAGES.sub(" ", _LEVELS.sub(r"\1\2 \1\3", text))
     return frozenset(code.casefold().replace("-", "") for code in _CODE.findall(apart))
 
@@ -166,6 +171,7 @@ def levels(text: str) -> frozenset[str]:
     >>> sorted(levels("L4/5 and L5-S1")), sorted(levels("L4"))
     (['l4/l5', 'l5/s1'], [])
     """
+    text = _SPINE.sub(lambda spine: _SPINES[spine[1].casefold()], text)
     pairs = _DISC.findall(text.upper())
     return frozenset(f"{a}{n}/{b or a}{m}".lower() for a, n, b, m in pairs)
 
@@ -200,13 +206,26 @@ def compared(text: str, gold: str) -> bool | None:
         return None
     if len(answer) != len(wanted) or not answer:
         return None
-    pairs = [_one(a, b) for a, b in zip(answer, wanted, strict=True)]
+    is_about = _ABOUT.search(spelled(text)) is not None
+    pairs = [_one(a, b, is_about) for a, b in zip(answer, wanted, strict=True)]
     if all(pairs):
         return True
     if len(answer) > 1 and sorted(answer) == sorted(wanted):
         # "8 x 12 mm" is "12 x 8 mm"
         return True if _TIMES.search(text) and _TIMES.search(gold) else None
     return False if False in pairs and None not in pairs else None
+
+
+def is_among(gold: str, text: str) -> bool:
+    """Whether one of the numbers of a text is one of the gold answer, in whatever unit.
+
+    Examples
+    --------
+    >>> is_among("9 cm", "At most 8 cm are normal; I measure 90 mm"), is_among("9 cm", "9 mm")
+    (True, False)
+    """
+    several = [{one[:3] for one in quantities(each)} for each in (gold, text)]
+    return bool(several[0] & several[1])
 
 
 #: Of questions: "above 3 mm".
@@ -240,8 +259,10 @@ def beyond(question: str, text: str) -> bool | None:
     return (value.low > limit.low) == (bound["above"] is not None)
 
 
-def _one(answer: Quantity, gold: Quantity) -> bool | None:
-    """Whether two numbers or ranges are the same."""
+def _one(answer: Quantity, gold: Quantity, is_about: bool = False) -> bool | None:
+    """Whether two numbers or ranges are the same; about 5 is open for 5.2."""
+    if is_about and answer[:2] != gold[:2] and _is_rounded(answer, gold):
+        return None
     if answer.kind != gold.kind:
         # a number without its unit may be in another one
         if not gold.kind and answer.plain == gold.plain:
@@ -264,6 +285,15 @@ def _one(answer: Quantity, gold: Quantity) -> bool | None:
     is_end = is_range and (answer.low == answer.high or gold.low == gold.high)
     touches = answer.high == gold.low or gold.high == answer.low
     return None if is_end and touches else False
+
+
+def _is_rounded(answer: Quantity, gold: Quantity) -> bool:
+    """Whether an answer is the gold answer with fewer digits: "5 cm" for "5.2 cm"."""
+    if answer.kind != gold.kind or not answer.low:
+        return False
+    written = answer.plain[0]
+    digits = 0 if written.is_integer() else len(f"{written:g}".split(".")[-1])
+    return round(gold.low * written / answer.low, digits) == written
 
 
 def _as_share(one: Quantity) -> tuple[float, float]:

@@ -37,6 +37,8 @@ _INSIDE = re.compile(
     r"(?<![\w-])(?<!not )(yes|no|ja|nein|oui|sí|sim|não|sì)(?=\s*(?:[.,;:!)\]\"']|\n|$))",
     re.IGNORECASE,
 )
+#: Words of denial that affirm: "no doubt", "cannot be denied", "not only".
+_AFFIRMING = re.compile(WORDS["affirming"], re.IGNORECASE)
 _ONLY_YES_NO = re.compile(rf"\W*(?:{_YES}|{_NO}|{_CJK_YES}|{_CJK_NO})\W*", re.I)
 
 #: What an answer ends with: "so yes", "I would say no", "the answer is negative".
@@ -61,6 +63,14 @@ _TWICE = re.compile(WORDS["denied_twice"])
 _DENYING_CJK = re.compile(WORDS["denying_cjk"])
 _DENIALS = re.compile(WORDS["denials"])
 _SENTENCE = re.compile(r"(?<!\b[A-Z]\.)(?<=[.!?;。])\s*(?=\S)|\n")
+#: Parts of a sentence that are set against each other.
+_AGAINST = re.compile(WORDS["against"], re.IGNORECASE)
+#: "this is a nodule rather than a mass"
+_RATHER = re.compile(r"^(?:rather than|instead of)\b", re.IGNORECASE)
+#: "A mass would show as …": of masses, not of this picture.
+_SUPPOSED = re.compile(
+    r"\bwould (?:show|look|present|be (?:seen|visible|expected))\b", re.IGNORECASE
+)
 _CJK = re.compile(r"[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]")
 _ASKING_CJK = re.compile(WORDS["asking_cjk"])
 _ASKING = frozenset(answer_key(word) for word in FILE["lists"]["asking"].split())
@@ -123,6 +133,7 @@ def yes_no_to(question: str, text: str) -> str | None:
     True
     """
     text = re.sub(r"^[^?\n]*\?[\"'\s]+(?=\S)", "", text)  # the question, once more
+    text = _AFFIRMING.sub(" ", text)
     question = _OR_NOT.sub("", question)
     word = None if _HEDGED.match(text.strip()) else yes_no(text)
     if not question:
@@ -173,7 +184,8 @@ def by_sentence(question: str, text: str) -> str | None:
         return _by_characters(question, text)
     asked = asked_words(question)
     said = {
-        _said_by(sentence, question, asked) for sentence in _SENTENCE.split(text)
+        _said_by(_of_asked(sentence, asked), question, asked)
+        for sentence in _SENTENCE.split(text)
     } - {""}
     if said:
         return said.pop() if len(said) == 1 else None
@@ -183,7 +195,7 @@ def by_sentence(question: str, text: str) -> str | None:
 
 def _said_by(sentence: str, question: str, asked: _Asked) -> str | None:
     """What a sentence says: "yes", "no", "" where it is about another thing, None in doubt."""
-    if "?" in sentence:  # what is asked, once more
+    if "?" in sentence or _SUPPOSED.search(sentence):  # what is asked, once more
         return ""
     is_turned = _denials(question) % 2 == 1
     if not is_turned and (short := _SHORTLY.fullmatch(sentence.strip())):
@@ -207,6 +219,29 @@ def _said_by(sentence: str, question: str, asked: _Asked) -> str | None:
     return "yes" if (denials % 2 == 1) == is_turned else "no"
 
 
+def _of_asked(sentence: str, asked: _Asked) -> str:
+    """The parts of a sentence that hold what is asked, all where none does.
+
+    "a liver, but no spleen" says nothing of livers by its "no"; what stands behind "rather than"
+    alone is denied.
+    """
+    stems = tuple(asked.what | asked.where)
+    parts = _AGAINST.split(sentence)
+    held = [
+        any(word.startswith(stems) for word in meaning_of(answer_key(part)).split())
+        for part in parts
+    ]
+    if not stems or not any(held):
+        return sentence
+    is_rather = any(_RATHER.match(part) for part in parts)
+    plain = [
+        part
+        for part, is_held in zip(parts, held, strict=True)
+        if is_held or not (is_rather or _denials(part))
+    ]
+    return _RATHER.sub("no", " ".join(plain))
+
+
 def asked_words(question: str) -> _Asked:
     """What a question asks about, and where; what follows it ("Answer yes or no.") goes."""
     key = meaning_of(answer_key(question.split("?")[0]), is_whole=False)
@@ -227,7 +262,7 @@ def asked_words(question: str) -> _Asked:
         frozenset(about or what),
         frozenset(where) - _MODALITIES,
         last,
-        frozenset(key.split()),
+        frozenset([*key.split(), *answer_key(question).split()]),
     )
 
 

@@ -12,6 +12,8 @@ _PAIR = re.compile(
     rf"(?P<name>[^\n:=|,;/{{}}]{{1,60}}?)[\"')\s]*(?:[:=(|-]\s*|\s){_NUMBER}(?![\d.]*\w)",
     re.IGNORECASE,
 )
+#: Of whom the numbers are, where names are the reply's own.
+_LIKELY = re.compile(r"\b(?:probab|likelihood|wahrscheinlich)\w*", re.IGNORECASE)
 #: How far from one the sum of rounded shares may be.
 _ROUNDED = 0.035
 
@@ -57,6 +59,37 @@ def likeliest(text: str, options: Options | None) -> Likeliest | None:
     first, second = sorted(shares.values(), reverse=True)[:2]
     best = max(shares, key=lambda name: shares[name])
     return Likeliest(best, round(first / whole, 9)) if first > second else None
+
+
+def likeliest_named(text: str) -> Likeliest | None:
+    """The same of a reply to an open question: the names are its own.
+
+    A word says that the numbers are probabilities; other shares may add up to one, too.
+
+    Examples
+    --------
+    >>> likeliest_named("Probabilities: cyst 70%, abscess 30%")
+    Likeliest(name='cyst', share=0.7)
+    >>> likeliest_named("fat 70%, water 30%") is None
+    True
+    """
+    shares: dict[str, float] = {}
+    signs = set()
+    for match in _PAIR.finditer(text):
+        name = match["name"].strip(" \t-*\"'(")
+        is_name = re.search(r"[^\W\d]", name) and not _LIKELY.search(name)
+        if not is_name or name in shares:
+            return None
+        shares[name] = float(match["number"])
+        signs.add(match["percent"])
+    if len(shares) < 2 or len(signs) > 1 or not _LIKELY.search(text):
+        return None
+    whole = 100.0 if sum(shares.values()) > 2 else 1.0
+    first, second = sorted(shares.values(), reverse=True)[:2]
+    if abs(sum(shares.values()) / whole - 1) > _ROUNDED or first == second:
+        return None
+    best = max(shares, key=lambda name: shares[name])
+    return Likeliest(best, round(first / whole, 9))
 
 
 def is_tie(text: str, options: Options) -> bool:

@@ -24,23 +24,25 @@ from medcal_nb.words.lists import WORDS
 from medcal_nb.words.options import Options
 from medcal_nb.words.parsing import clean, labelled_values, parse_answer, values_of
 from medcal_nb.words.says import is_refusal, only_yes_no, yes_no
-from medcal_nb.words.shares import likeliest
+from medcal_nb.words.shares import likeliest, likeliest_named
 
 #: The least replies of a run, and the least share of it, that make a doubtful form its form.
 _LEAST = 3
 _SHARE = 0.5
 
+#: "I would put 80% on it"
+_PUT = r"(?:(?:i'd|i would)\s+(?:say|put|bet|give\s+(?:it|this))\s+)?"
 #: "yes : 0.9", "B (85%)", "left lung, 60% sure": an answer, and the number behind it.
 _BEHIND = re.compile(
     rf"(?P<part>[^\n]*?\w[\"')\]]?)(?P<sep>\s*(?:[:;,|=(\[-]|->)\s*|\s+)"
-    rf"(?:(?:i'd|i would)\s+say\s+)?{ABOUT}{VALUE}"
+    rf"{_PUT}{ABOUT}{VALUE}"
     r"(?P<sure>\s*(?:sure|certain|confident|confidence|certainty|probability)\b)?[\s)\].\"]*",
     re.IGNORECASE,
 )
 #: "A cyst. 80%", "A cyst (80%)", "a cyst, 0.8": a number that ends a reply, apart from its answer.
 _ENDING = re.compile(
-    r"(?P<apart>[.;!?]\s+\(?|\n|\(|,\s|\s-\s)[\s\"']*(?:(?:i'd|i would)\s+say\s+)?"
-    rf"{ABOUT}{VALUE}[\s)\].\"']*\Z",
+    rf"(?P<apart>[.;!?]\s+\(?|\n|\(|,\s|\s-\s)[\s\"']*{_PUT}"
+    rf"{ABOUT}{VALUE}(?:\s+on\s+(?:it|this|that))?[\s)\].\"']*\Z",
     re.IGNORECASE,
 )
 _MEASURED = re.compile(WORDS["measured"], re.IGNORECASE)
@@ -137,6 +139,8 @@ def _read(text: str, options: Options | None, kind: str | None) -> _Read:
     ):
         name = options.text_of(best.name) if options else best.name
         return _Read(name, Stated(best.share, "share", "shares"))
+    if not options and not is_labelled and (named := likeliest_named(plain)):
+        return _Read(named.name, Stated(named.share, "share", "shares"))
     if len({match[1].lower() for match in _SHARES.finditer(plain)}) > 1:
         return _Read()
     answer = parse_answer(text, question_type=kind or "open", options=options)

@@ -4,6 +4,7 @@ import json
 import re
 import warnings
 
+import pandas as pd
 import pytest
 from IPython.core.interactiveshell import InteractiveShell
 
@@ -65,6 +66,9 @@ def test_a_chapter_runs_where_a_file_is_named_and_nothing_else(
     # 03 and 05 compare kinds and methods, of which there may be one
     assert results["findings"] or chapter[:2] in ("03", "04", "05")
     assert results["left_out"]
+    if chapter.startswith("06"):  # without answers to fit on elsewhere
+        costs = pd.DataFrame(results["tables"]["fig06_cost"])
+        assert {*costs["stage"].dropna()} == {"uncorrected", "refitted"}
 
 
 @pytest.mark.parametrize("chapter", CHAPTERS)
@@ -106,6 +110,25 @@ def test_your_answers_runs_on_three_columns(share_right, tmp_path, monkeypatch):
     (group,) = results["tables"]["fig10_groups"]
     assert group["group"] == "not stated"
     assert "MMMU" not in json.dumps(results)
+    assert results["left_out"]["What is left out"] == "more than 2 % ungraded"
+
+
+def test_your_answers_says_what_is_left_out_and_between_which_bounds(
+    tmp_path, monkeypatch
+):
+    table = answers_of(100)
+    table["correct"] = table["correct"].astype("boolean")
+    table.loc[:29, "correct"] = pd.NA
+    results = run_on(table, "10_your_answers", {"ROWS": ""}, tmp_path, monkeypatch)
+    rows = {row["step"]: row["n"] for row in results["tables"]["rows"]}
+    assert (rows["rows read"], rows["not graded"], rows["measured below"]) == (
+        100,
+        30,
+        70,
+    )
+    (bounds,) = results["tables"]["bounds"]
+    assert bounds["n_ungraded"] == 30
+    assert bounds["accuracy_most"] - bounds["accuracy_least"] == pytest.approx(0.3)
 
 
 def run_on(table, chapter, overrides, folder, monkeypatch):

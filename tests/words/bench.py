@@ -2,7 +2,8 @@
 
 Each row comes in by `load_answers`, as a user's table would, as a run of its own: a reply says
 nothing about the scale or form of another. Of the part that is kept apart (``report``) only counts
-are printed; ``--write`` puts them where reports and `docs/grader.md` take them from.
+are printed; ``--write`` puts them into `docs/grader.md`. What reports quote are counts of
+``other_hand``, taken once before anything was built on it: no command renews them.
 """
 
 import argparse
@@ -16,11 +17,10 @@ import pandas as pd
 from medcal_nb.answers import load_answers
 
 HERE = Path(__file__).parent
-PARTS = ("build", "report")
-#: Where the counts of the report's part are: for the package, and for who reads.
+PARTS = ("build", "report", "other_hand")
+#: The counts of the other hand's part by the rules of then: for the package.
 COUNTS = HERE.parents[1] / "medcal_nb" / "words" / "bench.json"
 PAGE = HERE.parents[1] / "docs" / "grader.md"
-_TABLE = re.compile(r"(?<=<!-- counts -->\n).*(?=<!-- end -->)", re.DOTALL)
 #: A confidence is read rightly where it differs by less (0.667 of 0.6667).
 NEAR = 0.005
 #: Columns of the bench that a table of answers has, too.
@@ -153,39 +153,42 @@ def _described(row):
     )
 
 
-def as_json(table: dict[str, tuple[int, int]]) -> str:
-    """The counts as the package has them."""
-    return json.dumps(table, indent=1) + "\n"
+def frozen() -> dict[str, tuple[int, int]]:
+    """The counts that reports quote, as of `counts`."""
+    table = json.loads(COUNTS.read_text(encoding="utf-8"))
+    return {name: (count, n) for name, (count, n) in table.items()}
 
 
-def as_page(table: dict[str, tuple[int, int]], page: str) -> str:
-    """The page with the counts in its table."""
+def as_page(table: dict[str, tuple[int, int]], page: str, part: str) -> str:
+    """The page with the counts in the part's table."""
     rows = [
         f"| {name} | {count} of {n} | {count / n:.1%} |"
         for name, (count, n) in table.items()
     ]
     text = "\n".join(["| | replies | share |", "|---|---|---|", *rows, ""])
-    return _TABLE.sub(text, page)
+    place = rf"(?<=<!-- {part} -->\n).*?(?=<!-- end -->)"
+    return re.sub(place, text, page, count=1, flags=re.DOTALL)
 
 
 def main() -> None:
-    """Print the counts of a part, and of the one to build on each row that went wrong."""
+    """Print the counts of a part, and of those to build on each row that went wrong."""
     parser = argparse.ArgumentParser(prog="python -m tests.words.bench")
     parser.add_argument("part", choices=PARTS)
     parser.add_argument(
-        "--write", action="store_true", help="report: write the counts, too"
+        "--write",
+        action="store_true",
+        help="report: write the counts into the page, too",
     )
     options = parser.parse_args()
     rows = graded(labelled(options.part))
-    if options.part == "build":
+    if options.part != "report":
         is_off = (rows["verdict_error"] != "") | (rows["confidence_error"] != "")
         print(*rows[is_off].apply(_described, axis=1), sep="\n")
     table = counts(rows)
     for name, (count, n) in table.items():
         print(f"{name:<30}{count:>5} of {n:>4} ({count / n:.1%})")
     if options.write and options.part == "report":
-        COUNTS.write_text(as_json(table), encoding="utf-8")
-        page = as_page(table, PAGE.read_text(encoding="utf-8"))
+        page = as_page(table, PAGE.read_text(encoding="utf-8"), options.part)
         PAGE.write_text(page, encoding="utf-8")
 
 

@@ -4,7 +4,7 @@ import pandas as pd
 
 from medcal_nb.words import bench_sentence
 from tests.words import bench
-from tests.words.bench import COUNTS, PAGE, PARTS, labelled
+from tests.words.bench import PAGE, PARTS, labelled
 
 BENCH = pd.concat([labelled(part).assign(part=part) for part in PARTS])
 
@@ -31,17 +31,32 @@ def test_confidences_are_shares():
     assert stated.between(0, 1).all()
 
 
-def test_what_reports_say_of_the_grader_is_what_the_command_gives():
+def test_the_page_has_what_the_command_gives_of_the_part_kept_apart():
     table = bench.counts(bench.graded(labelled("report")))
-    assert COUNTS.read_text(encoding="utf-8") == bench.as_json(table)
     page = PAGE.read_text(encoding="utf-8")
-    assert bench.as_page(table, page) == page
+    assert bench.as_page(table, page, "report") == page
+    assert bench.as_page({}, page, "report") != page
+
+
+def test_reports_and_the_page_say_what_was_counted_once():
+    table = bench.frozen()
+    page = PAGE.read_text(encoding="utf-8")
+    assert bench.as_page(table, page, "other_hand") == page
     decided, n = table["decided"]
     erred = table["wrong verdicts"][0] + table["decided though not decidable"][0]
     assert (
         f"decides {1000 * decided / n:.0f} and errs in {1000 * erred / n:.0f}"
         in bench_sentence()
     )
+
+
+def test_no_rule_of_today_does_worse_than_those_that_were_counted():
+    now = bench.counts(bench.graded(labelled("other_hand")))
+    for name, (count, n) in bench.frozen().items():
+        assert now[name][1] == n
+        is_gain = name in ("decided where decidable", "words of confidence read")
+        if name != "decided":
+            assert now[name][0] >= count if is_gain else now[name][0] <= count
 
 
 def test_each_kind_of_error_is_counted():

@@ -31,6 +31,9 @@ _LIBRARIES = ("medcal-nb", "numpy", "pandas", "scipy", "matplotlib")
 _LONG = re.compile(r"-?\d+\.\d{3,}")
 _ID = re.compile(r"""(?<=["#])([a-z]+)[0-9a-f]{10}(?=[")])""")
 _HEADING = re.compile(r"(?m)^## .*$")
+#: Of a page on answers of one's own, or other recorded ones.
+_OWN = """*On other answers than those of the study. What the text says of these ("as it stands",
+"in the study") is not about the answers here; what it tells of published results is left out.*"""
 _FOLDED = """<details><summary>Code</summary>
 
 {blocks}
@@ -409,7 +412,7 @@ def settled_svg(text: str) -> str:
     return re.sub("<[^>]+>", in_tag, text)  # texts between tags stay
 
 
-def page_of(executed: Path, notebook: str) -> str:
+def page_of(executed: Path, notebook: str, *, is_own: bool = False) -> str:
     """Return an executed notebook as a page, its code folded, and take local paths out of it.
 
     Parameters
@@ -417,6 +420,9 @@ def page_of(executed: Path, notebook: str) -> str:
     executed : Path
     notebook : str
         Where the notebook lies, seen from the page.
+    is_own : bool
+        Whether it was run on other answers than the study's: the page then says so, and leaves out
+        what the text tells of the published results.
 
     Returns
     -------
@@ -436,6 +442,8 @@ def page_of(executed: Path, notebook: str) -> str:
     nbformat.write(content, executed)
     code = _code_by_section(content.cells)
     for cell in content.cells:
+        if is_own and cell.cell_type == "markdown":
+            cell.source = _without_results(cell.source)
         outputs = map(_on_page, cell.get("outputs", ()))
         cell.outputs = [*filter(None, outputs)]
     exporter = MarkdownExporter(exclude_input=True)
@@ -444,7 +452,7 @@ def page_of(executed: Path, notebook: str) -> str:
     page = page.strip()
     page = re.sub(r"\n\s*\n\s*\n", "\n\n", page)
     head = f"Executed [{executed.stem}]({notebook}), each section's code folded at its end."
-    parts = [head]
+    parts = [head, _OWN] if is_own else [head]
     for part in re.split(r"(?m)^(?=## )", page):
         parts.append(part.strip())
         heading = _HEADING.match(part)
@@ -452,6 +460,19 @@ def page_of(executed: Path, notebook: str) -> str:
         if blocks:
             parts.append(_FOLDED.format(blocks="\n\n".join(blocks)))
     return "\n\n".join(parts) + "\n"
+
+
+def _without_results(text: str) -> str:
+    """A text without its paragraphs on the published results, and what follows a colon there."""
+    paragraphs = []
+    for paragraph in text.split("\n\n"):
+        if paragraph.startswith("In the results published here"):
+            if paragraph.endswith(":"):
+                break
+        else:
+            paragraphs.append(paragraph)
+    is_heading_alone = len(paragraphs) == 1 and _HEADING.fullmatch(paragraphs[0])
+    return "" if is_heading_alone else "\n\n".join(paragraphs)
 
 
 def _code_by_section(cells: list[Any]) -> dict[str, list[str]]:

@@ -56,6 +56,8 @@ _MARKS_OF_MODELS = "PX*<>h"
 _FILLS = ("full", "none")
 #: What a filling says of a conclusion, in a key.
 _SHOWN = {"full": "shown after Holm's correction", "none": "not shown after it"}
+#: A conclusion that goes before those of the tests: such a mark is open whatever they say.
+_FLAT = "no discrimination"
 _FAR = 1e3  # beyond any axis
 _SMALL = 6.5  # points, of numbers beside marks
 _ASIDE = 2.2  # points, between marks of two lines at one place
@@ -220,6 +222,8 @@ def forest(
     names = {label_of(kind): style for kind, style in kinds.items() if fill}
     if is_written:
         names = {_SHOWN[style]: style for style in kinds.values()}
+    if _FLAT in kinds:
+        names = {_SHOWN["full"]: "full", f"{_SHOWN['none']}, or {_FLAT}": "none"}
     for name, style in names.items():
         ax.plot([], [], "o", color=INK, mfc=_face(style, INK), label=name)
     if base:

@@ -184,7 +184,10 @@ class Step:
             shutil.rmtree(stage, ignore_errors=True)  # of a run that was killed
             stage.mkdir()
             _execute(self, stage, kernels)
-            page = page_of(self.executed, f"../notebooks/{self.notebook.name}")
+            of_study = self.defaults.get("ANSWERS")
+            is_own = self.overrides.get("ANSWERS", of_study) != of_study
+            notebook = f"../notebooks/{self.notebook.name}"
+            page = page_of(self.executed, notebook, is_own=is_own)
             (stage / f"{self.name}.md").write_text(page, encoding="utf-8")
             self._publish(stage)
             shutil.rmtree(stage)

@@ -24,7 +24,13 @@ ROOMS = (
     "run",
 )
 # tables whose columns are those of the file that is read
-AS_READ = {"load_answers", "read_answers", "load_items", "at_temperature"}
+AS_READ = {
+    "load_answers",
+    "read_answers",
+    "load_items",
+    "at_temperature",
+    "same_answers",
+}
 
 
 def exported(*rooms):

@@ -117,6 +117,14 @@ def test_the_filling_of_a_mark_is_its_conclusion_and_needs_no_place_of_its_own()
     ]
     keys = ax.get_legend_handles_labels()[1]
     assert keys == ["shown after Holm's correction", "not shown after it"]
+    # a rule that goes before the tests is in the key
+    flat = table.assign(
+        conclusion=["inferior", *["no discrimination"] * (len(table) - 1)]
+    )
+    ax = plt.figure().subplots()
+    plots.forest(flat, "change", label="model", hue="model", fill="conclusion", ax=ax)
+    keys = ax.get_legend_handles_labels()[1]
+    assert keys[-1] == "not shown after it, or no discrimination"
     plt.close("all")
 
 

@@ -308,7 +308,9 @@ from pathlib import Path
 from ipykernel.kernelapp import IPKernelApp
 from medcal_nb.notebook import Output
 Path(NAME).touch()
-while len(list(Path().glob("0?_here"))) < 2: time.sleep(0.1)
+end = time.monotonic() + 180
+while len(list(Path().glob("0?_here"))) < 2 and time.monotonic() < end: time.sleep(0.1)
+assert len(list(Path().glob("0?_here"))) == 2, "they do not run side by side"
 about = json.load(open(IPKernelApp.instance().abs_connection_file))
 out = Output(NAME, OUT)
 out.finding(f"{len(about['curve_publickey'])} {os.environ['OMP_NUM_THREADS']} {os.getcwd()}")
@@ -324,7 +326,10 @@ def test_notebooks_run_side_by_side_encrypted_on_one_thread_in_their_folder(tmp_
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (9, -9)])
-def test_a_stopped_study_publishes_nothing_and_leaves_no_kernel(ran, number, code):
+def test_a_stopped_study_publishes_nothing_and_leaves_no_kernel(
+    number, code, ran, monkeypatch
+):
+    monkeypatch.setattr(run, "_LONGEST", 60)  # where it is not refused, below
     before = contents(ran / "figures")
     slow = "import os, time; Path(f'{os.getpid()}.pid').touch(); time.sleep(600)"
     alone = ran / "notebooks" / "03_alone.ipynb"
@@ -338,8 +343,10 @@ def test_a_stopped_study_publishes_nothing_and_leaves_no_kernel(ran, number, cod
         text=True,
         preexec_fn=partial(signal.signal, 2, signal.SIG_DFL),  # also in the background
     )
+    end = time.monotonic() + 180
     while len(pids := list(ran.glob("notebooks/*.pid"))) < 2:
         assert process.poll() is None
+        assert time.monotonic() < end, f"{len(pids)} of two notebooks run"
         time.sleep(0.1)
     kernels = [Path("/proc", pid.stem) for pid in pids]
     assert all(kernel.exists() for kernel in kernels)

@@ -1,11 +1,14 @@
 """Answers that no rule grades: written for a person to grade, and taken back."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 from medcal_nb.errors import MedcalError
 from medcal_nb.files import PathLike
+from medcal_nb.measure import metric_bounds
 from medcal_nb.tables import read_columns, write_table
 from medcal_nb.tables.columns import TEXT, flags, of_file, texts
 
@@ -104,7 +107,10 @@ def with_grades(answers: pd.DataFrame, path: PathLike) -> pd.DataFrame:
 
 
 def with_bounds(
-    table: pd.DataFrame, answers: pd.DataFrame, by: list[str]
+    table: pd.DataFrame,
+    answers: pd.DataFrame,
+    by: list[str],
+    metrics: Sequence[str] = (),
 ) -> pd.DataFrame:
     """A table of metrics with the bounds of accuracy and overconfidence of each group.
 
@@ -118,6 +124,8 @@ def with_bounds(
     answers : DataFrame
     by : list of str
         Columns that make the groups.
+    metrics : sequence of str
+        Further ones whose bounds are added (`medcal_nb.measure.metric_bounds`).
 
     Returns
     -------
@@ -128,6 +136,7 @@ def with_bounds(
         - n_ungraded: how many are
         - accuracy_least, accuracy_most: share right
         - gap_least, gap_most: mean confidence minus these
+        - <metric>_least, <metric>_most: of each further one
 
     Examples
     --------
@@ -149,7 +158,14 @@ def with_bounds(
     ends["accuracy_most"] = most
     ends["gap_least"] = mean - most
     ends["gap_most"] = mean - least
-    return table.join(ends[n_ungraded > UNGRADED * n], on=by or None)
+    is_open = n_ungraded > UNGRADED * n
+    parts = [rows for (_, rows), is_one in zip(groups, is_open, strict=True) if is_one]
+    ends = ends[is_open]
+    for name in metrics:
+        if f"{name}_least" not in ends:
+            bounds = [metric_bounds(r["confidence"], r["correct"], name) for r in parts]
+            ends[[f"{name}_least", f"{name}_most"]] = np.reshape(bounds, (-1, 2))
+    return table.join(ends, on=by or None)
 
 
 def _cases(answers: pd.DataFrame) -> pd.DataFrame:

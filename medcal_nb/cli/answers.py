@@ -185,12 +185,13 @@ def score(
     metrics = list(dict.fromkeys([*METRICS, *asked]))
     with _explained(file), working("score"):
         table = measure.metrics_table(answers, by=names, metrics=metrics)
+    judged = with_bounds(table, answers, names, asked)
     bounded = with_bounds(table, answers, names)
     if bounded["n_ungraded"].any():
         table = bounded
     say(_printed(table, "csv" if csv else "json" if json else ""))
     holds = [
-        _keeps(row, names, *limit) for limit in limits for _, row in table.iterrows()
+        _keeps(row, names, *limit) for limit in limits for _, row in judged.iterrows()
     ]
     if not all(holds):
         raise typer.Exit(1)

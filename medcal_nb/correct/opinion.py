@@ -197,7 +197,7 @@ def combination(
     others: pd.DataFrame | None = None,
     *,
     about: str = "question",
-    ridge: float = 200.0,
+    ridge: float | None = None,
 ) -> Combination:
     """One model's answers, to be weighted by grades of some of them.
 
@@ -212,8 +212,11 @@ def combination(
         Answers of other models; if None the model's own methods alone are combined.
     about
         As for :func:`second_opinion`.
-    ridge : float
-        Strength of the penalty: few grades need a stronger one.
+    ridge : float, optional
+        Strength of the penalty; if None the number of features. A ridge r is a normal prior of
+        variance 1 / r for each weight, so that d standardised features give log-odds that vary by
+        d / r around the base rate before a grade is seen: a standard deviation of 1, whatever the
+        number of methods and models.
 
     Examples
     --------
@@ -230,11 +233,12 @@ def combination(
     if others is not None:
         second = others[others["model"] != answers["model"].iloc[0]]
         numbers = own.join(_views(items, second, about))
+    features = _features(numbers)
     return Combination(
         items=_known(items),
-        features=_features(numbers),
+        features=features,
         plain=_plain_mean(numbers, about),
-        ridge=ridge,
+        ridge=features.shape[1] if ridge is None else ridge,
     )
 
 

@@ -337,7 +337,8 @@
           : "Right and wrong answers are reweighted; a certificate is of the answers as measured. ";
       const stated = part.n - part.n_stated;
       make(says, "p", { class: "quiet" }, `${proof}A certificate holds for what was fixed before looking: what is chosen here by looking is ` +
-        `certified anew, on other answers, by medcal certify. ${part.note}${stated ? ` Without a confidence, and checked: ${count(stated)}.` : ""}`);
+        `certified anew, on other answers, by medcal certify. ${part.note}${stated ? ` Without a confidence, and checked: ${count(stated)}.` : ""}` +
+        (controls.ungraded ? ` Of all answers, without a grade and left out: ${count(controls.ungraded)}.` : ""));
       pictures.replaceChildren();
       const square = make(pictures, "figure"), curve = make(pictures, "figure");
       make(square, "figcaption", {}, `Calibration: ${title()}`);

@@ -96,6 +96,7 @@ class Explored:
         for name in ("confidence", "correct"):
             check_known(name, answers.columns, "column of the answers")
         rows = answers[answers["correct"].notna()].reset_index(drop=True)
+        self.n_ungraded = len(answers) - len(rows)
         if rows["confidence"].notna().sum() == 0:
             raise MedcalError("no answer has both a confidence and a grade")
         self.unit = "image" if images_known(rows) else "answer"
@@ -125,7 +126,7 @@ class Explored:
         -------
         dict
             ``models``, ``maps``, ``columns``: lists of (name, label); ``strategies``: such a list
-            by model; ``values``: by column; ``risks`` and ``delta``.
+            by model; ``values``: by column; ``risks``, ``delta`` and how many are ``ungraded``.
         """
         strategies = {}
         for model, part in self.answers.groupby("model")["strategy"]:
@@ -143,6 +144,7 @@ class Explored:
             "values": values,
             "risks": RISKS,
             "delta": DELTA,
+            "ungraded": self.n_ungraded,
         }
 
     @cached_property

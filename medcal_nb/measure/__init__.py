@@ -52,6 +52,7 @@ from .tables import (
     value_table,
 )
 from .trend import accuracy_trend_table, group_means
+from .ungraded import metric_bounds
 
 __all__ = [
     "METRICS",
@@ -99,6 +100,7 @@ __all__ = [
     "image_labels",
     "log_loss",
     "mean_confidence",
+    "metric_bounds",
     "metrics_table",
     "missing_table",
     "mrmc_auroc",

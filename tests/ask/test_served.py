@@ -421,7 +421,8 @@ def test_samples_come_in_one_request_where_the_server_gives_several():
     with Told(many=True) as told:
         model = faulty(told)
         together = run(model, calls + others)
-        assert [body.get("n") for _, body in told.requests] == [6, 2]
+        # they go side by side: either may come first
+        assert sorted(body.get("n") for _, body in told.requests) == [2, 6]
         later = run(model, calls[4:])  # those that an earlier run lacks
     assert [reply.text for reply in together[:6]] == [reply.text for reply in singly]
     assert [reply.text for reply in later] == [reply.text for reply in singly[4:]]

@@ -2,9 +2,11 @@
 
     python -m tests.bench.bench_ask [--items 64] [--repeat 5] [--out build/bench]
 
-The same calls are answered in three ways, on the same model:
+The same calls are answered in five ways, on the same model:
 
 - *ours*: one session of the local backend; image and question computed once, equal calls once.
+- *method by method*: the same, a session for each method: what asking all at once is worth.
+- *whole prompts*: all at once, but image and question computed for every call.
 - *batched*: for each method and turn, all items in one padded batch through ``model.generate``;
   samples by ``num_return_sequences``; label probabilities by one batched forward pass.
 - *single*: the same, one item at a time.
@@ -18,6 +20,7 @@ import argparse
 import itertools
 import time
 from collections import defaultdict
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,13 +29,17 @@ import pandas as pd
 import torch
 
 from medcal_nb.ask.backends.local import LocalModel, _LocalSession
-from medcal_nb.ask.backends.whole import read_together
+from medcal_nb.ask.backends.whole import WholePrompts, read_together
 from medcal_nb.ask.calls import Failure, Generate, LabelProbabilities, Labels, Reply
 from medcal_nb.ask.lockstep import run_programs
 from medcal_nb.ask.models import resolve_model
 from medcal_nb.ask.run import ordered_items
 from medcal_nb.ask.strategies import STRATEGIES, Plan
 from medcal_nb.datasets import load_items
+
+WAYS = ("ours", "method by method", "whole prompts", "batched", "single")
+#: items at a time of those that go through ``generate``
+SIZES = {"batched": 64, "single": 1}
 
 
 @dataclass
@@ -114,21 +121,30 @@ class Plain:
         ]
 
 
-def ask(backend, strategies, items, plan, size):
-    """All answers, `size` items at a time (None: ours, all in one session), and positions."""
+@contextmanager
+def session_of(backend, way):
+    """What answers calls: a session of the backend, one that shares nothing, or the peer."""
+    with backend.session() as session:
+        if way == "whole prompts":
+            session.engine = WholePrompts(backend)
+        yield Plain(backend, SIZES[way]) if way in SIZES else session.run
+
+
+def ask(backend, strategies, items, plan, way):
+    """All answers in one of `WAYS`, and how many positions the language model read."""
     log, before, parts = {}, backend.positions, [(strategies, items)]
-    if size:
+    if way not in ("ours", "whole prompts"):
+        size = SIZES.get(way, len(items))
         cuts = [items[low : low + size] for low in range(0, len(items), size)]
         parts = itertools.product(([how] for how in strategies), cuts)
-    with backend.session() as session:
-        answer = Plain(backend, size) if size else session.run
+    for some, few in parts:
+        with session_of(backend, way) as answer:
 
-        def logged(calls):
-            results = answer(calls)
-            log.update(zip(calls, results, strict=True))
-            return results
+            def logged(calls, answer=answer):
+                results = answer(calls)
+                log.update(zip(calls, results, strict=True))
+                return results
 
-        for some, few in parts:
             pairs = itertools.product(some, few)
             due = [how.ask(i, plan) for how, i in pairs if how.applies(i, plan) is None]
             outcomes = run_programs(due, logged)
@@ -150,17 +166,17 @@ def agreement(ours, theirs):
     return counts
 
 
-def measure(backend, strategies, items, plan, *, ways, threads=(1,), repeat=1):
-    """What each of `ways` takes, by name and items at a time, and whether it agrees with ours."""
-    ours, _ = ask(backend, strategies, items, plan, None)  # warm-up
+def measure(backend, strategies, items, plan, *, threads=(1,), repeat=1):
+    """What each of `WAYS` takes, and whether it agrees with ours."""
+    ours, _ = ask(backend, strategies, items, plan, "ours")  # warm-up
     rows = []
     for n_threads, again in itertools.product(threads, range(repeat)):
         torch.set_num_threads(n_threads)
-        for way, size in ways.items():
-            if size == 1 and again:  # slow enough once
+        for way in WAYS:
+            if way == "single" and again:  # slow enough once
                 continue
             began = np.array([time.perf_counter(), time.process_time()])
-            log, positions = ask(backend, strategies, items, plan, size)
+            log, positions = ask(backend, strategies, items, plan, way)
             took = np.array([time.perf_counter(), time.process_time()]) - began
             row = {"way": way, "threads": n_threads, "positions": positions}
             row |= dict(zip(("seconds", "cpu_seconds"), took, strict=True))
@@ -187,8 +203,7 @@ def main():
     # a pipeline decides by itself; there is no peer of it here
     others = [how for name, how in STRATEGIES.items() if name != "decision"]
     asked = [how for how in others if how.skips(backend) is None]
-    ways = {"ours": None, "batched": len(items), "single": 1}
-    how = {"ways": ways, "threads": (1, 2), "repeat": options.repeat}
+    how = {"threads": (1, 2), "repeat": options.repeat}
     frame = measure(backend, asked, ordered_items(items), plan, **how)
     print(
         frame.to_string(index=False), "times ours, at best:", compare(frame), sep="\n"

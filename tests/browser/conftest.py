@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit
 
+import matplotlib
 import nbformat
 import pytest
 
@@ -118,6 +119,8 @@ def lab(page, root, tmp_path_factory):
         file.write_text(json.dumps(values))
     places = ("JUPYTER_CONFIG_DIR", "JUPYTER_DATA_DIR", "JUPYTER_RUNTIME_DIR")
     own = {name: str(home / name) for name in (*places, "IPYTHONDIR")}
+    # the list of fonts that is there: a new one takes long, which matplotlib says on stderr
+    own["MPLCONFIGDIR"] = matplotlib.get_cachedir()
     environment = os.environ | own | {"HOME": str(home), "OMP_NUM_THREADS": "1"}
     command = [sys.executable, "-m", "jupyterlab", "--no-browser", "--allow-root"]
     command += ["--ServerApp.ip=127.0.0.1", "--ServerApp.port=0"]

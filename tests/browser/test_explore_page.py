@@ -28,7 +28,9 @@ def test_the_page_fits_everybody_and_says_the_package_s_numbers(
     chromium, answers, tmp_path, width, scheme
 ):
     axe = pytest.importorskip("axe_playwright_python.sync_playwright").Axe()
-    write_page(answers, tmp_path / "page.html", load="'answers.csv'")
+    ungraded = answers.tail(7).assign(correct=None, item_id=range(600, 607))
+    table = pd.concat([answers, ungraded])
+    write_page(table, tmp_path / "page.html", load="'answers.csv'")
     size = {"width": width, "height": 900}
     context = chromium.new_context(viewport=size, color_scheme=scheme, offline=True)
     page, complaints = context.new_page(), Complaints()
@@ -47,6 +49,7 @@ def test_the_page_fits_everybody_and_says_the_package_s_numbers(
     bern = answers[answers["site"] == "Bern"]
     row = measure.deferral_table(bern, threshold=0.9, ratio=5.5).iloc[0]
     lines = page.locator(".says p").all_inner_texts()
+    assert "without a grade and left out: 7." in lines[-1]
     words = " ".join(lines[:2]).replace(" are wrong. An", " are wrong. An")
     assert words.replace("\u00a0", " ") == deferral_sentence(row).replace("\u00a0", " ")
     # another share of right answers: every answer counts as its grade is worth

@@ -229,6 +229,11 @@ def test_what_is_ungraded_stands_between_bounds_and_counts_against_a_gate(
         assert "of accuracy, the worst taken of 100 ungraded answers, is" in err
     assert f"{100 * least:.0f} to {100 * most:.0f} %" in out
     assert "overconfidence, between bounds" in out
+    # a limit that the graded ones keep, and the worst grades of the others do not
+    for limit in ("ece < 0.15", "brier < 0.25", "auroc > 0.5"):
+        code, _, err = medcal(*words, "--require", limit)
+        assert "the worst taken of 100 ungraded answers, is" in err
+        assert code == 1, err
 
 
 def test_answers_come_in_and_go_out_again(medcal, table):

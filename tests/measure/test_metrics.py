@@ -1,5 +1,6 @@
 """Metrics: worked by hand, invariants, peers, edges."""
 
+import itertools
 import math
 
 import numpy as np
@@ -7,6 +8,7 @@ import pandas as pd
 import pytest
 
 from medcal_nb import measure
+from medcal_nb.measure import METRICS
 from medcal_nb.measure.binned import bins_of
 
 # four answers, worked by hand below
@@ -81,3 +83,20 @@ def test_the_floor_is_the_error_of_perfect_forecasters(rng):
     row = pd.DataFrame({"confidence": c, "correct": rng.random(287) < c})
     row = measure.metrics_table(row, by=[], metrics=["ece"]).iloc[0]
     assert row["ece_floor"] == measure.ece_floor(c)
+
+
+def test_bounds_are_the_ends_over_all_grades_that_the_ungraded_could_have(rng):
+    c = rng.choice([0.3, 0.5, 0.62, 0.64, 0.8, 0.95], 20)
+    correct = (rng.random(20) < 0.6).astype(float)
+    correct[:7] = np.nan
+    is_open = np.isnan(correct)
+    smooth = ("smooth_ece", "ici")  # without an interval, so that no limit is kept
+    for name in METRICS.keys() - smooth:
+        values = []
+        for grades in itertools.product([0, 1], repeat=7):
+            correct[:7] = grades
+            values.append(METRICS[name].sums(c, correct).value())
+        grades = np.where(is_open, np.nan, correct)
+        least, most = measure.metric_bounds(c, grades, name)
+        assert most == pytest.approx(np.nanmax(values)), name
+        assert least == pytest.approx(np.nanmin(values)), name

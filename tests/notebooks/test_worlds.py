@@ -110,7 +110,7 @@ def test_your_answers_runs_on_three_columns(share_right, tmp_path, monkeypatch):
     (group,) = results["tables"]["fig10_groups"]
     assert group["group"] == "not stated"
     assert "MMMU" not in json.dumps(results)
-    assert results["left_out"]["What is left out"] == "more than 2 % ungraded"
+    assert results["left_out"]["What is left out"] == "model with over 2 % ungraded"
 
 
 def test_your_answers_says_what_is_left_out_and_between_which_bounds(

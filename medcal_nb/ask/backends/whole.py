@@ -66,13 +66,15 @@ class WholePrompts:
 
         texts = [self.texts[row.prompt] for row in rows]
         pictures = [row.prompt.picture for row in rows]
-        backend.model.generate(
-            **read_together(backend, texts, pictures),
+        inputs = read_together(backend, texts, pictures)
+        written = backend.model.generate(
+            **inputs,
             max_new_tokens=max(row.limit for row in rows),
             eos_token_id=end,
             pad_token_id=backend.pad,
             logits_processor=[force],
         )
+        backend.positions += written.numel()  # prompts with what was written after them
 
 
 def read_together(backend: Any, texts: list[str], pictures: list[Picture]) -> Any:

@@ -64,13 +64,16 @@ def likeliest(text: str, options: Options | None) -> Likeliest | None:
 def likeliest_named(text: str) -> Likeliest | None:
     """The same of a reply to an open question: the names are its own.
 
-    A word says that the numbers are probabilities; other shares may add up to one, too.
+    A word says that the numbers are probabilities, and no number is another thing: other shares
+    may add up to one, too.
 
     Examples
     --------
     >>> likeliest_named("Probabilities: cyst 70%, abscess 30%")
     Likeliest(name='cyst', share=0.7)
     >>> likeliest_named("fat 70%, water 30%") is None
+    True
+    >>> likeliest_named("Likelihood: of 50 women 52%, so K = 48%") is None
     True
     """
     shares: dict[str, float] = {}
@@ -82,7 +85,8 @@ def likeliest_named(text: str) -> Likeliest | None:
             return None
         shares[name] = float(match["number"])
         signs.add(match["percent"])
-    if len(shares) < 2 or len(signs) > 1 or not _LIKELY.search(text):
+    is_all = len(re.findall(r"\d+(?:\.\d+)?|\.\d+", text)) == len(shares)
+    if len(shares) < 2 or len(signs) > 1 or not is_all or not _LIKELY.search(text):
         return None
     whole = 100.0 if sum(shares.values()) > 2 else 1.0
     first, second = sorted(shares.values(), reverse=True)[:2]

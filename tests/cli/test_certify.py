@@ -152,11 +152,13 @@ def test_another_plan_on_the_same_answers_is_refused_and_counted(medcal, pool):
 def test_without_its_ledger_a_sheet_or_a_threshold_is_not_gone_on_with(medcal, pool):
     medcal("certify", "mine.csv", *PLAN)
     Path("mine.certificate.jsonl").rename("away")
-    for name in (SHEET, "mine.threshold.json"):
+    Path(SHEET).rename("sheet away")
+    for name in (SHEET, "mine.threshold.json"):  # each by itself
+        Path(name).write_text("{}", encoding="utf-8")
         code, _, err = medcal("certify", "mine.csv", *PLAN)
         assert (code, "bring the ledger back" in err) == (2, True), name
-        Path("mine.threshold.json").unlink(missing_ok=True)
-    Path(SHEET).unlink()
+        assert Path(name).read_text("utf-8") == "{}"
+        Path(name).unlink()
     Path("away").rename("mine.certificate.jsonl")
     assert "grade 20 answers" in medcal("certify", "mine.csv")[1]
 

@@ -27,7 +27,8 @@ ROOT = Path(__file__).resolve().parents[1]
 API = {
     "metrics": "measure.metrics measure.binned measure.smooth measure.peers measure.corp "
     "measure._check",
-    "tables": "measure.tables measure.registry measure.checked measure.example",
+    "tables": "measure.tables measure.registry measure.checked measure.ungraded "
+    "measure.example",
     "intervals": "measure.inversion measure.intervals measure.resampling measure.planning",
     "auroc": "measure.ranking measure.readers",
     "selective": "measure.selective measure.risk_coverage",

@@ -90,7 +90,8 @@ def likeliest_named(text: str) -> Likeliest | None:
         return None
     whole = 100.0 if sum(shares.values()) > 2 else 1.0
     first, second = sorted(shares.values(), reverse=True)[:2]
-    if abs(sum(shares.values()) / whole - 1) > _ROUNDED or first == second:
+    is_shared = second > 0 and abs(sum(shares.values()) / whole - 1) <= _ROUNDED
+    if not is_shared or first == second:
         return None
     best = max(shares, key=lambda name: shares[name])
     return Likeliest(best, round(first / whole, 9))

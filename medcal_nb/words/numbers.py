@@ -158,8 +158,7 @@ def codes(text: str) -> frozenset[str]:
     >>> sorted(codes("L4/L5")), sorted(codes("pT2 pN0"))
     (['l4', 'l5'], ['n0', 't2'])
     """
-    text = _SPINE.sub(lambda spine: _SPINES[spine[1].casefold()], text)
-    apart = _STAGES.sub(" ", _LEVELS.sub(r"\1\2 \1\3", text))
+    apart = _STAGES.sub(" ", _LEVELS.sub(r"\1\2 \1\3", _of_spine(text)))
     return frozenset(code.casefold().replace("-", "") for code in _CODE.findall(apart))
 
 
@@ -171,9 +170,13 @@ def levels(text: str) -> frozenset[str]:
     >>> sorted(levels("L4/5 and L5-S1")), sorted(levels("L4"))
     (['l4/l5', 'l5/s1'], [])
     """
-    text = _SPINE.sub(lambda spine: _SPINES[spine[1].casefold()], text)
-    pairs = _DISC.findall(text.upper())
+    pairs = _DISC.findall(_of_spine(text).upper())
     return frozenset(f"{a}{n}/{b or a}{m}".lower() for a, n, b, m in pairs)
+
+
+def _of_spine(text: str) -> str:
+    """A text with the letters of the spine by which it is read: "T12" for "BWK 12"."""
+    return _SPINE.sub(lambda spine: _SPINES[spine[1].casefold()], text)
 
 
 def compared(text: str, gold: str) -> bool | None:

@@ -106,12 +106,11 @@ class Options:
         first = _FIRST_OPTION.search(question)
         parts = _lettered_parts(question[first.start(1) :]) if first else []
         # behind the last one may stand how to answer
-        texts = tuple(text.split("\n")[0].strip() for _, text in parts)
-        return (
-            cls(texts, tuple(name for name, _ in parts))
-            if all(texts) and parts
-            else None
-        )
+        pairs = [(name, text.split("\n")[0].strip()) for name, text in parts]
+        if not pairs or not all(text for _, text in pairs):
+            return None
+        names, texts = zip(*pairs, strict=True)
+        return cls(texts, names)
 
     def text_of(self, name: object) -> str | None:
         """The text of the option of a letter or key, None where there is none."""

@@ -47,18 +47,9 @@ def likeliest(text: str, options: Options | None) -> Likeliest | None:
     >>> likeliest("A: 10%, B: 70%, C: 20%", Options.read(["TB", "cancer", "abscess"])).name
     'B'
     """
-    names = _names(options)
     shares = _shares(text, options)
-    total = sum(shares.values())
-    whole = 100.0 if total > 2 else 1.0
-    if (
-        len(shares) < min(2, len({*names.values()}))
-        or abs(total / whole - 1) > _ROUNDED
-    ):
-        return None
-    first, second = sorted(shares.values(), reverse=True)[:2]
-    best = max(shares, key=lambda name: shares[name])
-    return Likeliest(best, round(first / whole, 9)) if first > second else None
+    is_all = len(shares) >= min(2, len({*_names(options).values()}))
+    return _first(shares) if is_all else None
 
 
 def likeliest_named(text: str) -> Likeliest | None:
@@ -86,15 +77,10 @@ def likeliest_named(text: str) -> Likeliest | None:
         shares[name] = float(match["number"])
         signs.add(match["percent"])
     is_all = len(re.findall(r"\d+(?:\.\d+)?|\.\d+", text)) == len(shares)
-    if len(shares) < 2 or len(signs) > 1 or not is_all or not _LIKELY.search(text):
+    n_above = sum(share > 0 for share in shares.values())
+    if n_above < 2 or len(signs) > 1 or not is_all or not _LIKELY.search(text):
         return None
-    whole = 100.0 if sum(shares.values()) > 2 else 1.0
-    first, second = sorted(shares.values(), reverse=True)[:2]
-    is_shared = second > 0 and abs(sum(shares.values()) / whole - 1) <= _ROUNDED
-    if not is_shared or first == second:
-        return None
-    best = max(shares, key=lambda name: shares[name])
-    return Likeliest(best, round(first / whole, 9))
+    return _first(shares)
 
 
 def is_tie(text: str, options: Options) -> bool:
@@ -108,6 +94,17 @@ def is_tie(text: str, options: Options) -> bool:
     shares = _shares(text, options)
     values = sorted(shares.values(), reverse=True)
     return len(shares) == len(options) and values[0] == values[1]
+
+
+def _first(shares: dict[str, float]) -> Likeliest | None:
+    """The largest of shares that add up to one; None where they don't, or two are the largest."""
+    total = sum(shares.values())
+    whole = 100.0 if total > 2 else 1.0
+    if abs(total / whole - 1) > _ROUNDED:
+        return None
+    first, second = sorted(shares.values(), reverse=True)[:2]
+    best = max(shares, key=lambda name: shares[name])
+    return Likeliest(best, round(first / whole, 9)) if first > second else None
 
 
 def _shares(text: str, options: Options | None) -> dict[str, float]:

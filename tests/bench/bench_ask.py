@@ -38,8 +38,6 @@ from medcal_nb.ask.strategies import STRATEGIES, Plan
 from medcal_nb.datasets import load_items
 
 WAYS = ("ours", "method by method", "whole prompts", "batched", "single")
-#: items at a time of those that go through ``generate``
-SIZES = {"batched": 64, "single": 1}
 
 
 @dataclass
@@ -122,23 +120,24 @@ class Plain:
 
 
 @contextmanager
-def session_of(backend, way):
+def session_of(backend, way, size):
     """What answers calls: a session of the backend, one that shares nothing, or the peer."""
     with backend.session() as session:
         if way == "whole prompts":
             session.engine = WholePrompts(backend)
-        yield Plain(backend, SIZES[way]) if way in SIZES else session.run
+        is_peer = way in ("batched", "single")
+        yield Plain(backend, size) if is_peer else session.run
 
 
 def ask(backend, strategies, items, plan, way):
     """All answers in one of `WAYS`, and how many positions the language model read."""
     log, before, parts = {}, backend.positions, [(strategies, items)]
+    size = 1 if way == "single" else len(items)
     if way not in ("ours", "whole prompts"):
-        size = SIZES.get(way, len(items))
         cuts = [items[low : low + size] for low in range(0, len(items), size)]
         parts = itertools.product(([how] for how in strategies), cuts)
     for some, few in parts:
-        with session_of(backend, way) as answer:
+        with session_of(backend, way, size) as answer:
 
             def logged(calls, answer=answer):
                 results = answer(calls)

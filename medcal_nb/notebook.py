@@ -340,8 +340,9 @@ def _attend(transform: Any) -> None:
 def _check_parameters(cell: str) -> None:
     """Refuse parameters, set by papermill, that no notebook has."""
     known = {"NOTEBOOKS"}  # of a profile
-    beside = Path.cwd().glob("[0-9][0-9]_*.ipynb")  # of another checkout
-    for path in (*_checkout().glob("notebooks/*.ipynb"), *beside):
+    own = (_checkout() / "notebooks").glob("*.ipynb")
+    beside = Path.cwd().glob("[0-9][0-9]_*.ipynb")  # the same, or of another checkout
+    for path in {*own, *beside}:
         for one in json.loads(path.read_text(encoding="utf-8"))["cells"]:
             if "parameters" in one["metadata"].get("tags", ()):
                 known |= literals("".join(one["source"])).keys()

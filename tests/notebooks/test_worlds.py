@@ -143,6 +143,13 @@ def run_on(table, chapter, overrides, folder, monkeypatch):
     return json.loads(written.read_text("utf-8"))
 
 
+@pytest.fixture(autouse=True, scope="module")
+def no_shell_stays():
+    """Other tests of the process find no notebook running."""
+    yield
+    InteractiveShell.clear_instance()
+
+
 def run_cells(chapter, overrides):
     """Cells one after the other, as a kernel runs them, but for the kernel."""
     shell = InteractiveShell.instance()

@@ -9,10 +9,12 @@ import warnings
 from collections.abc import Callable, Iterable, Sequence
 from functools import cache
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import pandas as pd
 
+from medcal_nb import correct
 from medcal_nb.errors import check_known
 from medcal_nb.explore.parts import BINS, SEED, Choice, Explored
 from medcal_nb.files import new_file
@@ -95,6 +97,9 @@ class Panel:
             reply.value = f"<pre>{html.escape(json.dumps(answered))}</pre>"
 
         asked.observe(answer, "value")
+        # netcal brings torch along, which takes seconds: while the panel is looked at
+        maps = [name for name, _ in self.explored.controls()["maps"] if name]
+        Thread(target=correct.installed_maps, args=[maps], daemon=True).start()
         display(bridge, HTML(self.html(name)))
 
     def html(self, bridge: str = "") -> str:

@@ -111,9 +111,9 @@ def load_answers(source: PathLike | list[PathLike], **how: Any) -> pd.DataFrame:
         hint = did_you_mean(name, recorded) if recorded else f"; {FROM_A_CLONE}"
         raise MedcalError(f"{name}: no such file, and no recorded answers{hint}")
     answers = typed(read_answers(source, **how))
-    assumed = answers.attrs["assumed"] + old_names(answers)
-    assumed += about_vendor(answers) + _missing(answers)
+    assumed = answers.attrs["assumed"] + old_names(answers) + about_vendor(answers)
     table = one_answer_an_item(answers, name).drop(columns="sample", errors="ignore")
+    assumed += _missing(table)
     table.attrs = answers.attrs | {"assumed": assumed, "is_own": True}
     return table
 

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 from scipy.special import softmax
 
 from medcal_nb.errors import MedcalError, check_known
@@ -117,7 +118,7 @@ def load_recorded(
         answers = typed(table.assign(option_probabilities=options))
     left_out = source["left_out"] if counted else []
     answers.attrs["assumed"] = [*left_out, *source["assumed"]]
-    return answers
+    return _texts_in_one_piece(answers)
 
 
 def old_names(answers: pd.DataFrame) -> list[str]:
@@ -252,6 +253,14 @@ def _read(name: str) -> pd.DataFrame:
         if values.dtype == np.float32 and "logit" not in column:
             frame[column] = shortest_decimals(values.to_numpy())
     return frame
+
+
+def _texts_in_one_piece(table: pd.DataFrame) -> pd.DataFrame:
+    """Return a table whose columns of text are not in chunks, which each selection would join."""
+    texts = [name for name, dtype in table.dtypes.items() if dtype == TEXT]
+    whole = pa.table({name: table[name] for name in texts}).combine_chunks()
+    columns = {name: TEXT.__from_arrow__(whole[name]) for name in texts}
+    return table.assign(**columns)
 
 
 def _source(name: str) -> dict[str, Any]:

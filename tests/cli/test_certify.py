@@ -153,6 +153,7 @@ def test_without_its_ledger_a_sheet_or_a_threshold_is_not_gone_on_with(medcal, p
     medcal("certify", "mine.csv", *PLAN)
     Path("mine.certificate.jsonl").rename("away")
     Path(SHEET).rename("sheet away")
+    Path("mine.threshold.json").unlink()
     for name in (SHEET, "mine.threshold.json"):  # each by itself
         Path(name).write_text("{}", encoding="utf-8")
         code, _, err = medcal("certify", "mine.csv", *PLAN)

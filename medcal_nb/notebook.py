@@ -31,9 +31,9 @@ _LIBRARIES = ("medcal-nb", "numpy", "pandas", "scipy", "matplotlib")
 _LONG = re.compile(r"-?\d+\.\d{3,}")
 _ID = re.compile(r"""(?<=["#])([a-z]+)[0-9a-f]{10}(?=[")])""")
 _HEADING = re.compile(r"(?m)^## .*$")
-#: Of a page on answers of one's own, or other recorded ones.
-_OWN = """*On other answers than those of the study. What the text says of these ("as it stands",
-"in the study") is not about the answers here; what it tells of published results is left out.*"""
+#: Where answers of one's own are read, or other recorded ones.
+_OWN = """*On other answers than those of the study. What the text says of these ("in the study",
+"in the results published here") is not about the answers here.*"""
 _FOLDED = """<details><summary>Code</summary>
 
 {blocks}
@@ -141,6 +141,27 @@ class Output:
         if self._notebook is not None:
             self._notebook.events.register("pre_run_cell", self._say_what_runs)
 
+    def data(self, answers: object, **texts: str) -> None:
+        """Show what the answers are that a notebook reads, or that its text is not about them.
+
+        Parameters
+        ----------
+        answers : str, path or list of these
+            As of :func:`medcal_nb.answers.load_answers`.
+        **texts
+            By the name of recorded answers, in Markdown.
+
+        Examples
+        --------
+        >>> out = Output("99_example", "figures")
+        <IPython.core.display.HTML object>
+        >>> out.data("mine.csv", vlcb="Answers of five models.")
+        <IPython.core.display.Markdown object>
+        """
+        from IPython.display import Markdown, display
+
+        display(Markdown(texts.get(str(answers), _OWN)))
+
     def section(
         self, title: str, needs: Mapping[str, bool | pd.DataFrame] | None = None
     ) -> None:
@@ -184,7 +205,7 @@ class Output:
         if _shell() is None:
             raise NotEnough(f"{title}: left out: no {self._lacking}")
         self.left_out[title] = self._lacking
-        _say([f"Left out: no {self._lacking}."])
+        _say([f"Left out: no {self._lacking}."], metadata={"left_out": True})
 
     def _cell(self, lines: list[str]) -> list[str]:
         """What is run of a cell: nothing in a section that is left out."""
@@ -442,9 +463,13 @@ def page_of(executed: Path, notebook: str, *, is_own: bool = False) -> str:
             part.source = _PLACES_SET.sub("", part.source)
     nbformat.write(content, executed)
     code = _code_by_section(content.cells)
-    for cell in content.cells:
+    left_out = _left_out(content.cells)
+    for cell, is_left_out in zip(content.cells, left_out, strict=True):
         if is_own and cell.cell_type == "markdown":
             cell.source = _without_results(cell.source)
+            if is_left_out:
+                heading = _HEADING.match(cell.source)
+                cell.source = heading[0] if heading else ""
         outputs = map(_on_page, cell.get("outputs", ()))
         cell.outputs = [*filter(None, outputs)]
     exporter = MarkdownExporter(exclude_input=True)
@@ -453,7 +478,7 @@ def page_of(executed: Path, notebook: str, *, is_own: bool = False) -> str:
     page = page.strip()
     page = re.sub(r"\n\s*\n\s*\n", "\n\n", page)
     head = f"Executed [{executed.stem}]({notebook}), each section's code folded at its end."
-    parts = [head, _OWN] if is_own else [head]
+    parts = [head, _OWN] if is_own and _OWN not in page else [head]
     for part in re.split(r"(?m)^(?=## )", page):
         parts.append(part.strip())
         heading = _HEADING.match(part)
@@ -466,14 +491,37 @@ def page_of(executed: Path, notebook: str, *, is_own: bool = False) -> str:
 def _without_results(text: str) -> str:
     """A text without its paragraphs on the published results, and what follows a colon there."""
     paragraphs = []
-    for paragraph in text.split("\n\n"):
+    of_text = text.split("\n\n")
+    for paragraph in of_text:
         if paragraph.startswith("In the results published here"):
             if paragraph.endswith(":"):
                 break
         else:
             paragraphs.append(paragraph)
-    is_heading_alone = len(paragraphs) == 1 and _HEADING.fullmatch(paragraphs[0])
-    return "" if is_heading_alone else "\n\n".join(paragraphs)
+    is_heading_left = len(paragraphs) == 1 and _HEADING.fullmatch(paragraphs[0])
+    if is_heading_left and len(of_text) > 1:
+        return ""
+    return "\n\n".join(paragraphs)
+
+
+def _left_out(cells: list[Any]) -> list[bool]:
+    """Whether each cell is of a section that the answers lack the rows for.
+
+    A text belongs to the code below it.
+    """
+    states: list[bool] = []
+    is_out = False
+    waiting = 0
+    for cell in cells:
+        waiting += 1
+        if cell.cell_type != "code":
+            continue
+        if "out.section(" in cell.source or "out.close()" in cell.source:
+            marks = [output.get("metadata", {}) for output in cell.outputs]
+            is_out = any("left_out" in mark for mark in marks)
+        states += [is_out] * waiting
+        waiting = 0
+    return states + [False] * waiting
 
 
 def _code_by_section(cells: list[Any]) -> dict[str, list[str]]:
@@ -505,6 +553,8 @@ def _on_page(output: Any) -> Any:
         return output
     data = output.get("data", {})
     text = data.get("text/html")
+    if "text/markdown" in data and text is None:
+        return output
     if text is None:
         return None
     if "<script" in text:  # what needs it would be dead here

@@ -133,11 +133,15 @@ def _cells(table: pd.DataFrame, name: str) -> list[str]:
 
 
 def _heading(name: str) -> str:
-    return label_of(name).replace("_", " ")
+    number = str(name).removesuffix("_bounds")
+    heading = label_of(number)
+    if number != str(name):
+        heading += ", between bounds"
+    return heading.replace("_", " ")
 
 
 def between(table: pd.DataFrame, column: str) -> list[str]:
-    """Cells of ``<name>_bounds``: both bounds, whole; a dash where there are none.
+    """Cells of ``<name>_bounds``: both bounds, percentages whole; a dash where there are none.
 
     Examples
     --------
@@ -148,10 +152,10 @@ def between(table: pd.DataFrame, column: str) -> list[str]:
     name = column.removesuffix("_bounds")
     ends = [f"{name}_least", f"{name}_most"]
     bounds = table[ends].astype(float)
-    unit = UNITS.get(column, "")
+    unit = UNITS.get(name, "")
     texts = []
     for least, most in bounds.itertuples(index=False):
-        text = f"{least:.0f} to {most:.0f}"
+        text = f"{least:.3f} to {most:.3f}"
         if unit == "%":
             text = f"{percent(least)} to {percent(most)}%"
         elif unit:

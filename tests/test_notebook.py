@@ -47,3 +47,46 @@ def test_a_page_of_other_answers_tells_nothing_of_the_published_results(
     assert ("other answers than those of the study" in page) == is_own
     for both in ("What is asked.", "How to read it.", "## Next"):
         assert both in page
+
+
+SECTIONS = """# 99 · Example
+from medcal_nb.notebook import Output
+out = Output("99_example", OUT)
+out.data(ANSWERS, vlcb="Five *models*.")
+## Lacks
+This section has no rows.
+out.section("Lacks", {"second row": False})
+Nor has this.
+1 / 0
+Of the next one.
+out.section("Has")
+## Goes on
+out.close()"""
+
+
+@pytest.mark.parametrize("answers", ["vlcb", "mine.csv"])
+def test_of_own_answers_no_text_stands_that_is_about_the_study_or_of_what_is_left_out(
+    answers, shell, tmp_path
+):
+    cells = []
+    shell.push({"OUT": str(tmp_path), "ANSWERS": answers})
+    for line in SECTIONS.splitlines():
+        if not line.startswith(("from ", "out", "1")):
+            cells.append(nbformat.v4.new_markdown_cell(line))
+            continue
+        with capture_output() as captured:
+            shell.run_cell(line).raise_error()
+        outputs = []
+        for one in captured.outputs:
+            parts = {"data": one.data, "metadata": one.metadata}
+            outputs.append(nbformat.v4.new_output("display_data", **parts))
+        cells.append(nbformat.v4.new_code_cell(line, outputs=outputs))
+    nbformat.write(nbformat.v4.new_notebook(cells=cells), tmp_path / "99_example.ipynb")
+    is_own = answers == "mine.csv"
+    page = page_of(tmp_path / "99_example.ipynb", "99_example.ipynb", is_own=is_own)
+    assert ("\n\nFive *models*.\n" in page) != is_own
+    assert page.count("other answers than those of the study") == is_own
+    for left_out in ("This section has no rows.", "Nor has this."):
+        assert (left_out in page) != is_own
+    for both in ("## Lacks", "Left out: no second row.", "Of the next one.", "## Goes"):
+        assert both in page

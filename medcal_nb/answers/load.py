@@ -111,9 +111,9 @@ def load_answers(source: PathLike | list[PathLike], **how: Any) -> pd.DataFrame:
         hint = did_you_mean(name, recorded) if recorded else f"; {FROM_A_CLONE}"
         raise MedcalError(f"{name}: no such file, and no recorded answers{hint}")
     answers = typed(read_answers(source, **how))
-    assumed = answers.attrs["assumed"] + old_names(answers)
-    assumed += about_vendor(answers) + _missing(answers)
+    assumed = answers.attrs["assumed"] + old_names(answers) + about_vendor(answers)
     table = one_answer_an_item(answers, name).drop(columns="sample", errors="ignore")
+    assumed += _missing(table)
     table.attrs = answers.attrs | {"assumed": assumed, "is_own": True}
     return table
 
@@ -202,6 +202,7 @@ def read_answers(
             dataset=Path(source).stem,
             scale=1 if is_of_tool or found.is_scored else scale,
         )
+        answers = _with_question(answers)
         answers.attrs["assumed"][:0] = found.assumed
         answers.attrs["is_numbered"] = "item_id" not in found.taken
         answers.attrs["is_called_as_file"] = "dataset" not in found.taken
@@ -352,13 +353,16 @@ def _read_replies(
     found.add("confidence", read["confidence"])
 
 
-def _question_column(found: Recognised) -> str | None:
-    """The column of the questions' texts, by a name that it often goes by."""
+def _with_question(answers: pd.DataFrame) -> pd.DataFrame:
+    """Answers whose column of the questions' texts has our name, if it goes by a known one."""
     (others,) = KNOWN["asked"]["question"]
     # a prompt says more than what is asked
-    names = {*others.split()} - {"prompt"}
-    columns = (one for one in found.table if plain_column(one) in names)
-    return next(columns, None)
+    names = {"question", *others.split()} - {"prompt"}
+    theirs = next((one for one in answers if plain_column(one) in names), "question")
+    if "question" in answers or theirs == "question":
+        return answers
+    answers.attrs["assumed"].append(f"question from '{theirs}'")
+    return answers.rename(columns={theirs: "question"})
 
 
 def _grade(answers: pd.DataFrame, found: Recognised) -> None:
@@ -368,8 +372,6 @@ def _grade(answers: pd.DataFrame, found: Recognised) -> None:
     if rows.empty or not {"answer", "gold"} <= {*rows}:
         return
     asked = rows[[name for name in ("answer", "gold", "question") if name in rows]]
-    if "question" not in asked and (question := _question_column(found)):
-        asked = asked.assign(question=found.table[question].reindex(rows.index))
     if found.replies:  # a whole reply says more than what was read of it
         replies = found.table[found.replies].reindex(rows.index)
         asked = asked.assign(answer=replies.where(replies.notna(), asked["answer"]))

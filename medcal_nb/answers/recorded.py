@@ -9,10 +9,12 @@ reader makes answers of all of them.
 from __future__ import annotations
 
 import json
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 from scipy.special import softmax
 
 from medcal_nb.errors import MedcalError, check_known
@@ -101,23 +103,11 @@ def load_recorded(
     ['digital', 'film']
     """
     source = _source(name)
-    table = _read(name)
+    # a file that changed since it was read is refused all the same
     if "items" in source:
-        items = _read(source["items"])
-        table = table.drop(columns="dataset").merge(items, on="item", how="left")
-    if "logits" in source:
-        table = _with_option_probabilities(table, source["logits"])
-    copies = {new: table[column] for new, column in source["columns"].items()}
-    table = table.assign(**copies, **source["constant"])
-    counted = "" if complete else source.get("counted", "")
-    if "confidence" in source:
-        answers = _one_row_a_method(table, source, counted)
-    else:
-        options = table["option_probabilities"].map(json.loads, na_action="ignore")
-        answers = typed(table.assign(option_probabilities=options))
-    left_out = source["left_out"] if counted else []
-    answers.attrs["assumed"] = [*left_out, *source["assumed"]]
-    return answers
+        recorded_entry(source["items"])
+    entry = json.dumps(recorded_manifest())
+    return _answers(name, complete, str(recorded_folder()), entry).copy()
 
 
 def old_names(answers: pd.DataFrame) -> list[str]:
@@ -244,6 +234,29 @@ def recorded_entry(name: str) -> dict[str, Any]:
 # --- reading ---------------------------------------------------------------------------------
 
 
+@lru_cache(maxsize=2)
+def _answers(name: str, complete: bool, folder: str, manifest: str) -> pd.DataFrame:
+    """Answers as `load_recorded` returns them, made once of a folder as its manifest says."""
+    source = json.loads(manifest)[name]["answers"]
+    table = _read(name)
+    if "items" in source:
+        items = _read(source["items"])
+        table = table.drop(columns="dataset").merge(items, on="item", how="left")
+    if "logits" in source:
+        table = _with_option_probabilities(table, source["logits"])
+    copies = {new: table[column] for new, column in source["columns"].items()}
+    table = table.assign(**copies, **source["constant"])
+    counted = "" if complete else source.get("counted", "")
+    if "confidence" in source:
+        answers = _one_row_a_method(table, source, counted)
+    else:
+        options = table["option_probabilities"].map(json.loads, na_action="ignore")
+        answers = typed(table.assign(option_probabilities=options))
+    left_out = source["left_out"] if counted else []
+    answers.attrs["assumed"] = [*left_out, *source["assumed"]]
+    return _texts_in_one_piece(answers)
+
+
 def _read(name: str) -> pd.DataFrame:
     """Return a table's columns; floats of 32 bits are the decimals they were, but for logits."""
     entry = recorded_entry(name)
@@ -252,6 +265,14 @@ def _read(name: str) -> pd.DataFrame:
         if values.dtype == np.float32 and "logit" not in column:
             frame[column] = shortest_decimals(values.to_numpy())
     return frame
+
+
+def _texts_in_one_piece(table: pd.DataFrame) -> pd.DataFrame:
+    """Return a table whose columns of text are not in chunks, which each selection would join."""
+    texts = [name for name, dtype in table.dtypes.items() if dtype == TEXT]
+    whole = pa.table({name: table[name] for name in texts}).combine_chunks()
+    columns = {name: TEXT.__from_arrow__(whole[name]) for name in texts}
+    return table.assign(**columns)
 
 
 def _source(name: str) -> dict[str, Any]:

@@ -103,7 +103,7 @@ def report(
         Path | None,
         typer.Option(
             metavar="FOLDER",
-            help="Show images of the surest errors: the folder that the column image is of. "
+            help="Show images of the surest errors: folder of the paths in image (or image_id). "
             "They are on the page then, which whoever has it can see.",
         ),
     ] = None,
@@ -185,13 +185,12 @@ def score(
     metrics = list(dict.fromkeys([*METRICS, *asked]))
     with _explained(file), working("score"):
         table = measure.metrics_table(answers, by=names, metrics=metrics)
-    judged = with_bounds(table, answers, names, asked)
-    bounded = with_bounds(table, answers, names)
+    bounded = with_bounds(table, answers, names, asked)
     if bounded["n_ungraded"].any():
         table = bounded
     say(_printed(table, "csv" if csv else "json" if json else ""))
     holds = [
-        _keeps(row, names, *limit) for limit in limits for _, row in judged.iterrows()
+        _keeps(row, names, *limit) for limit in limits for _, row in bounded.iterrows()
     ]
     if not all(holds):
         raise typer.Exit(1)
@@ -203,7 +202,8 @@ def _printed(table: "pd.DataFrame", form: str) -> str:
 
     if "n_ungraded" in table:  # where too much is ungraded, bounds alone
         is_open = table["n_ungraded"].notna()
-        for name in ("accuracy", "gap"):
+        ends = table.columns[table.columns.str.endswith("_least")]
+        for name in ends.str.removesuffix("_least"):
             of_metric = [name, f"{name}_low", f"{name}_high"]
             table = table.assign(**{one: table[one].mask(is_open) for one in of_metric})
     if form == "csv":

@@ -31,7 +31,7 @@ def explore(
         Path | None,
         typer.Option(
             metavar="FOLDER",
-            help="Show images of the surest errors: the folder that the column image is of. "
+            help="Show images of the surest errors: folder of the paths in image (or image_id). "
             "They are on the page then, which whoever has it can see.",
         ),
     ] = None,

@@ -9,14 +9,16 @@ import warnings
 from collections.abc import Callable, Iterable, Sequence
 from functools import cache
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import pandas as pd
 
+from medcal_nb import correct
 from medcal_nb.errors import check_known
 from medcal_nb.explore.parts import BINS, SEED, Choice, Explored
 from medcal_nb.files import new_file
-from medcal_nb.reader.cases import in_folder
+from medcal_nb.reader.cases import image_files, in_folder
 from medcal_nb.reader.page import page_text, picture
 
 _FOLDER = Path(__file__).parent
@@ -36,7 +38,7 @@ class Panel:
     answers : pandas.DataFrame
         Of :func:`medcal_nb.answers.load_answers`, or any table with confidence and correct.
     images : path, optional
-        Folder that paths in a column ``image`` are of; without it no image is shown.
+        Folder that paths in a column ``image``, or ``image_id``, are of; without it none is shown.
     """
 
     def __init__(
@@ -48,12 +50,12 @@ class Panel:
 
     def _pictures(self, parts: Iterable[dict[str, Any]]) -> dict[str, str]:
         """Images of the errors of some parts, each once: addresses that hold them, by row."""
-        if self._images is None or "image" not in self.explored.answers:
+        if self._images is None:
             return {}
         rows = {error["row"] for part in parts for error in part["errors"]}
-        paths = self.explored.answers["image"].iloc[sorted(rows)]
+        errors = self.explored.answers.iloc[sorted(rows)]
         pictures = {}
-        for row, path in paths.items():
+        for row, path in image_files(errors).items():
             file = in_folder(self._images, path)
             pictures[str(row)] = picture(file, largest=LARGEST)
         return pictures
@@ -95,6 +97,9 @@ class Panel:
             reply.value = f"<pre>{html.escape(json.dumps(answered))}</pre>"
 
         asked.observe(answer, "value")
+        # netcal brings torch along, which takes seconds: while the panel is looked at
+        maps = [name for name, _ in self.explored.controls()["maps"] if name]
+        Thread(target=correct.installed_maps, args=[maps], daemon=True).start()
         display(bridge, HTML(self.html(name)))
 
     def html(self, bridge: str = "") -> str:
@@ -149,7 +154,7 @@ def explore(answers: pd.DataFrame, *, images: str | os.PathLike | None = None) -
         [0, 1]) and correct (1 right, 0 wrong). Answers without a grade are left out, those
         without a confidence count as checked. Subgroups are columns of 2 to 20 values.
     images : path, optional
-        Folder that paths in a column ``image`` are of; without it no image is shown.
+        Folder that paths in a column ``image``, or ``image_id``, are of; without it none is shown.
 
     Raises
     ------

@@ -126,6 +126,18 @@ def _with_items(
     return rows, note
 
 
+def image_files(rows: pd.DataFrame) -> pd.Series:
+    """Return the file of each row's image: its column ``image``, or ``image_id`` where none is.
+
+    Examples
+    --------
+    >>> image_files(pd.DataFrame({"image_id": ["scan.png"]})).tolist()
+    ['scan.png']
+    """
+    both = rows.reindex(columns=["image", "image_id"]).astype(object)
+    return both["image"].where(both["image"].notna(), both["image_id"])
+
+
 def in_folder(folder: Path, path: object) -> str | None:
     """Return a path of a file in a folder, None where it is outside or missing."""
     if not isinstance(path, str):

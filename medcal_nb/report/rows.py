@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from medcal_nb import measure, plots
 from medcal_nb.errors import NotEnough
 from medcal_nb.measure.rows import measured
-from medcal_nb.reader.cases import in_folder
+from medcal_nb.reader.cases import image_files, in_folder
 from medcal_nb.reader.page import picture
 
 #: Longest side of an image on the page, in pixels.
@@ -88,7 +88,7 @@ def surest(
     ----------
     answers : DataFrame
     images : path, optional
-        Folder that paths in a column ``image`` are of; without it no image is shown.
+        Folder that paths in a column ``image``, or ``image_id``, are of; without it none is shown.
 
     Returns
     -------
@@ -107,9 +107,9 @@ def surest(
     if errors.empty:
         raise NotEnough("No answer with a confidence is wrong")
     pictures = []
-    if images is not None and "image" in errors:
+    if images is not None:
         folder = Path(images).resolve()
-        for path in errors["image"]:
+        for path in image_files(errors):
             pictures.append(picture(in_folder(folder, path), largest=LARGEST))
     table = errors[[name for name in SHOWN if name in errors]]
     return table.reset_index(drop=True), pictures

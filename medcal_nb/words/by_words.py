@@ -55,6 +55,8 @@ _WHERE = re.compile(WORDS["placed"], re.I | re.S)
 _WITH = re.compile(r"\s+(?:with|and (?:maybe|possibly|perhaps))\s.*$", re.I | re.S)
 #: What turns the order of words into a statement.
 _COMPARES = re.compile(r"\b(?:than|from|to|before|after|over|between|\d+)\b")
+#: "right-sided hemiparesis" of an infarct on the left
+_FELT = re.compile(WORDS["felt"], re.I)
 #: "parieto-occipital"
 _TWO_IN_ONE = re.compile(r"\w{3,}o-\w{3,}")
 #: Sides of the picture are not those of the patient.
@@ -168,7 +170,8 @@ def _by_asked(text: str, gold: str, question: str) -> Grade | None:
     Words beside it do not matter then: "Left MCA territory" answers "On which side?".
     """
     claims = [claim_of(answer_key(one)) for one in (text, gold)]
-    if any(one.denials for one in claims) or _TWO_IN_ONE.search(text):
+    is_felt = _FELT.search(text) and not _FELT.search(f"{gold} {question}")
+    if any(one.denials for one in claims) or _TWO_IN_ONE.search(text) or is_felt:
         return None
     answered, wanted = (content_of(meaning_of(" ".join(one.words))) for one in claims)
     if (

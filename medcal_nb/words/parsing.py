@@ -99,11 +99,16 @@ def clean(text: str) -> str:
     text = html.unescape(_ends(strip_reasoning(text)))
     # one letter can become eighteen in the normal form, so the ends are taken again
     text = _ends(unicodedata.normalize("NFKC", text)).translate(_SIGNS)
+    if _TICKED.search(text):
+        text = _TICKED.sub("", _UNTICKED.sub("", text))
     for pattern, plain in _PLAIN:
         text = pattern.sub(plain, text)
     return _TABLE.sub(_lines_of_table, text.strip())
 
 
+#: Lines of a list to tick: "- [x] No", "- [ ] Yes".
+_TICKED = re.compile(r"^[\s*+-]*(?:\[[x✓✔]\]|[☑☒✅])\s*", re.MULTILINE | re.IGNORECASE)
+_UNTICKED = re.compile(r"^[\s*+-]*(?:\[\s?\]|☐)[^\n]*\n?", re.MULTILINE)
 #: A table of one row: names, a rule, values.
 _TABLE = re.compile(
     r"^\|([^\n]+)\|\n\|[\s:|-]+\|\n\|([^\n]+)\|(?=\n(?!\|)|\Z)", re.MULTILINE
@@ -246,7 +251,7 @@ def answer_parts(reply: str, question: str = "") -> Parts:
     >>> answer_parts("It is dark. So a cyst. I am 80% sure.").concluded
     'a cyst.'
     """
-    text = clean(reply)
+    text = _CORRECTED.sub("", clean(reply))
     asked = question.strip()
     if asked and text.casefold().startswith(asked.casefold()):
         text = text[len(asked) :].strip() or text
@@ -265,7 +270,11 @@ def answer_parts(reply: str, question: str = "") -> Parts:
         ]
         return Parts(text, plain, filled[0] if filled else "")
     concluded = [match["rest"].strip() for match in _CONCLUDED.finditer(plain)]
-    sentences = [one for one in _SENTENCE.split(plain) if re.search(r"[^\W\d]", one)]
+    sentences = [
+        one
+        for one in _SENTENCE.split(plain)
+        if re.search(r"[^\W\d]", one) and not one.endswith("?")
+    ]
     first, last = (sentences[0], sentences[-1]) if len(sentences) > 1 else ("", "")
     return Parts(text, plain, None, concluded[-1] if concluded else "", first, last)
 
@@ -319,6 +328,8 @@ _INSTRUCTION = re.compile(WORDS["instruction"], re.IGNORECASE)
 #: "As an AI I cannot diagnose, but …", "While I can't diagnose, …".
 _DISCLAIMED = re.compile(WORDS["disclaimed"], re.IGNORECASE)
 _LABELLED = re.compile(rf"(?:^|\n){_LABEL}\s*[:=]", re.IGNORECASE)
+#: What takes back all that stands before it.
+_CORRECTED = re.compile(rf"^.*(?:{WORDS['corrected']})[\s.,:;-]*(?=\w)", re.I | re.S)
 #: What a reply ends its reasons with.
 _CONCLUDED = re.compile(
     rf"(?:^|[.\n:,;]\s*)(?:{WORDS['concluding']})(?!\w)[,:]?\s+"
@@ -387,7 +398,8 @@ def parse_answer(
     >>> parse_answer("I would say yes.", question_type="closed")
     'yes'
     """
-    values = [value for value in values_of(clean(text)) if not is_refusal(value)]
+    said = _CORRECTED.sub("", clean(text))
+    values = [value for value in values_of(said) if not is_refusal(value)]
     shown = Options.read(options) if question_type == "choice" else None
     if shown:
         for value in values:

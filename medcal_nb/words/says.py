@@ -67,10 +67,12 @@ _SENTENCE = re.compile(r"(?<!\b[A-Z]\.)(?<=[.!?;。])\s*(?=\S)|\n")
 _AGAINST = re.compile(WORDS["against"], re.IGNORECASE)
 #: "this is a nodule rather than a mass"
 _RATHER = re.compile(r"^(?:rather than|instead of)\b", re.IGNORECASE)
-#: "A mass would show as …": of masses, not of this picture.
+#: "A mass would show as …", "In general, masses …": of masses, not of this picture.
 _SUPPOSED = re.compile(
-    r"\bwould (?:show|look|present|be (?:seen|visible|expected))\b", re.IGNORECASE
+    r"\bwould (?:show|look|present|be (?:seen|visible|expected))\b|\W*(?:in general|generally)\b",
+    re.IGNORECASE,
 )
+_ASKED_AGAIN = re.compile(WORDS["asked_again"], re.IGNORECASE)
 _CJK = re.compile(r"[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]")
 _ASKING_CJK = re.compile(WORDS["asking_cjk"])
 _ASKING = frozenset(answer_key(word) for word in FILE["lists"]["asking"].split())
@@ -195,7 +197,9 @@ def by_sentence(question: str, text: str) -> str | None:
 
 def _said_by(sentence: str, question: str, asked: _Asked) -> str | None:
     """What a sentence says: "yes", "no", "" where it is about another thing, None in doubt."""
-    if "?" in sentence or _SUPPOSED.search(sentence):  # what is asked, once more
+    # what is asked, once more
+    is_asked = "?" in sentence or _ASKED_AGAIN.search(sentence)
+    if is_asked or _SUPPOSED.search(sentence) or is_refusal(sentence):
         return ""
     is_turned = _denials(question) % 2 == 1
     if not is_turned and (short := _SHORTLY.fullmatch(sentence.strip())):

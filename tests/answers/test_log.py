@@ -369,4 +369,6 @@ def test_methods_that_ask_once_stay_as_they_are_among_others(log):
     table = load_answers(log.path)
     assert table["confidence"].tolist() == [0.5, 0.8, 0.3]
     assert table["n_answers"].tolist() == [2, 1, 1]
+    # samples have no confidence of their own: what is missing is counted by answer
+    assert not [told for told in table.attrs["assumed"] if "no confidence" in told]
     pd.testing.assert_frame_equal(one_answer_an_item(table, ""), table)

@@ -117,3 +117,15 @@ def test_a_file_that_unpacks_to_endless_rows_is_refused(tmp_path):
     many.to_parquet(path, index=False)
     with pytest.raises(MedcalError, match="unpacks to far more than its size"):
         load_answers(path)
+
+
+def test_a_german_table_needs_no_column_named(tmp_path):
+    rows = {"Frage": ["Ist eine Fraktur zu sehen?", "Welche Seite?"] * 20}
+    rows |= {"Antwort": ["Ja.", "Links"] * 20, "Lösung": ["nein", "links"] * 20}
+    rows |= {"Sicherheit": ["80 %", "90 %"] * 20, "Bild": "a.png"}
+    pd.DataFrame(rows).to_csv(tmp_path / "antworten.csv", index=False)
+    answers = load_answers(tmp_path / "antworten.csv")
+    assert answers["correct"].tolist() == [False, True] * 20
+    assert answers["question"].tolist() == rows["Frage"]
+    assert answers.attrs["is_numbered"]
+    assert "question from 'Frage'" in answers.attrs["assumed"]

@@ -60,9 +60,15 @@ def looped(stat, c, y):
     return run, RESAMPLES / PART
 
 
-def brier_interval(c, y):
+def bootstrap_interval(name, c, y):
     resamples = Resamples(np.arange(c.size), RESAMPLES, np.random.default_rng(0))
-    return metric_interval(measure.METRICS["brier"], c, y, resamples, level=0.95)
+    return metric_interval(measure.METRICS[name], c, y, resamples, level=0.95)
+
+
+def area(c, y):
+    """AURC as scripts compute it: answers sorted, a cumulative mean; ties as they come."""
+    wrong = 1 - y[np.argsort(-c, kind="stable")]
+    return np.mean(np.cumsum(wrong) / np.arange(1, c.size + 1))
 
 
 def tasks(n):
@@ -83,7 +89,11 @@ def tasks(n):
         "ECE, 15 bins": (partial(measure.ece, c, y), once),
         "ECE interval": (partial(measure.ece_interval, c, y), loops),
         "ECE interval by image": (partial(measure.ece_interval, c, y, **by_image), {}),
-        "Brier score, interval": (partial(brier_interval, c, y), brier),
+        "Brier score, interval": (partial(bootstrap_interval, "brier", c, y), brier),
+        "AURC, interval": (
+            partial(bootstrap_interval, "aurc", c, y),
+            {"loop": looped(area, c, y)},
+        ),
         "AUROC, interval": (partial(measure.auroc_test, c, y), auroc),
     }
 

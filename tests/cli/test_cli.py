@@ -231,8 +231,9 @@ def test_what_is_ungraded_stands_between_bounds_and_counts_against_a_gate(
     assert "overconfidence, between bounds" in out
     # a limit that the graded ones keep, and the worst grades of the others do not
     for limit in ("ece < 0.15", "brier < 0.25", "auroc > 0.5"):
-        code, _, err = medcal(*words, "--require", limit)
+        code, out, err = medcal(*words, "--require", limit)
         assert "the worst taken of 100 ungraded answers, is" in err
+        assert out.count(", between bounds") == 3  # that of the limit, too
         assert code == 1, err
 
 

@@ -131,7 +131,7 @@ def test_the_command_writes_a_page_and_its_images_only_if_asked(
 
     monkeypatch.chdir(tmp_path)
     Image.new("RGB", (400, 300), "red").save("scan.png")
-    table = pd.DataFrame(PLAIN | {"image": "scan.png", "item_id": range(N)})
+    table = pd.DataFrame(PLAIN | {"Bild": "scan.png", "item_id": range(N)})
     table.to_csv("answers.csv", index=False)
     for more, has_image in (([], False), (["--images", "."], True)):
         argv = ["medcal", "explore", "answers.csv", "--to", "page.html", "--force"]

@@ -96,6 +96,17 @@ def test_a_figure_is_drawn_and_saved_in_one_cell(notebook):
             assert "out.save(" in source, source  # else JupyterLab shows it twice
 
 
+OF_STUDY = re.compile(r"VLCB|GMAI|MMMU|InternVL|Qwen|five (multimodal|models)")
+
+
+def test_an_introduction_names_data_where_they_are_read_alone(notebook):
+    """So that on other answers nothing is said of the study's."""
+    if '"vlcb"' in parameters_of(notebook) and notebook.stem[:2] not in ("07", "08"):
+        assert not OF_STUDY.search(sources_of(notebook, "markdown")[0])
+        (said,) = (text for text in sources_of(notebook) if "out.data(" in text)
+        assert OF_STUDY.search(said)
+
+
 def told_by_hand(notebook: Path) -> list[str]:
     """Paragraphs about the results published here, and those on what it means."""
     paragraphs = []

@@ -15,6 +15,8 @@ from pathlib import Path
 import pandas as pd
 
 from medcal_nb.answers import load_answers
+from medcal_nb.errors import MedcalError
+from medcal_nb.words.options import options_of
 
 HERE = Path(__file__).parent
 PARTS = ("build", "report", "other_hand")
@@ -44,17 +46,28 @@ def graded(rows: pd.DataFrame) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        As of `judged`.
+        As of `judged`. Nothing is read in a row whose options are refused.
     """
+    is_read = rows["options"].map(_are_options)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "bench.csv"
-        rows[["question", *_ASKED]].assign(model=rows.index).to_csv(path)
+        rows.loc[is_read, ["question", *_ASKED]].assign(
+            model=rows.index[is_read]
+        ).to_csv(path)
         columns = {name: name for name in _ASKED}
         answers = load_answers(
             path, item_id="id", model="model", ungraded=True, **columns
         )
     answers = answers.set_index("item_id").reindex(rows.index)
     return judged(rows, correct=answers["correct"], read=answers["confidence"])
+
+
+def _are_options(text):
+    try:
+        options_of(pd.Series([text or None], dtype="string"))
+    except MedcalError:
+        return False
+    return True
 
 
 def judged(rows: pd.DataFrame, correct: pd.Series, read: pd.Series) -> pd.DataFrame:

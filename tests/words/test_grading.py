@@ -22,6 +22,8 @@ GRADES = [
     ("closed", "no", ["yes", "no"], True),
     ("choice", "A", ["left lung", "right lung"], True),
     ("choice", None, "left lung", None),
+    ("choice", "None is certain. If I'm forced to choose: B", "right lung", True),
+    ("choice", "None of the options. If I had to guess: A", "right lung", False),
     ("open", "ct", ["CT", "computed tomography"], True),
     ("open", "MRI", ["CT", "computed tomography"], False),
     ("open", "CT", [], None),

@@ -161,7 +161,16 @@ How much is it? | 11 mg/dL | 11 mmol/L |
 How much is it? | 100 mg/dL | 1 g/L | right
 Which level? | L5/S1 | L4/5 | wrong
 Which ribs? | 5th to 7th rib | 5, 6, 7 | right
-Which segments? | Segments 4 and 8 | IV, VIII | right"""
+Which segments? | Segments 4 and 8 | IV, VIII | right
+What is it? | A cyst... no, scratch that. An abscess. | abscess | right
+What is it? | A cyst... no, scratch that. An abscess. | cyst | wrong
+Is there a tear? | Yes. Hmm, it ends early. I correct myself: no tear. | no | right
+What is it? | A cyst? No: I'd call it an abscess. | cyst |
+Is there a mass? | I won't be able to say if there is a mass. | yes |
+Is the appendix inflamed? | To judge whether the appendix is inflamed we look at | yes |
+Is there a tumour? | In general, tumours have an incidence of 1 %. | yes |
+Which hemisphere? | So the patient had right-sided weakness. | right hemisphere |
+Which hemisphere? | The right one. | right hemisphere | right"""
 
 
 @pytest.mark.parametrize("line", ASKED.split("\n"))

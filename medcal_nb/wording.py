@@ -23,6 +23,8 @@ _TYPESET = {  # in this order
     r"(?<![\w.)\]])-(?=\d)": "−",
     r"−(0(?:\.0+)?)(?![.\d])": r"\1",
     r"(?<=\d)%": " %",
+    # a range of one value is that value: of one model of one's own
+    r"(?<![\w.,−])(−?[\d.,]*\d(?: %)?) to \1(?![\w.,]*\d)": r"\1",
 }
 
 

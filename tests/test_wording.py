@@ -7,12 +7,23 @@ import pandas as pd
 import pytest
 
 from medcal_nb.run import ROOT
-from medcal_nb.wording import between, estimate, percent, rounded, show
+from medcal_nb.wording import between, estimate, percent, rounded, show, typeset
 
 #: A format that writes 99.6 % as 100 %.
 ROUNDS_TO_ALL = re.compile(r"\.\d%|\{100 \* [^}]*f\} ?%")
 SOURCES = [*ROOT.glob("medcal_nb/**/*.py"), *ROOT.glob("notebooks/*.ipynb")]
 SOURCES += [*ROOT.glob("docs/*.py")]
+
+
+def test_a_range_of_one_value_is_that_value():
+    for text, expected in {
+        "by 16 to 16 points": "by 16 points",
+        "67% to 67% of them": "67 % of them",
+        "-5 to -5.": "−5.",
+        "-5 to 5": "−5 to 5",
+        "1 to 10, 0.1 to 0.12, 12 to 2": "1 to 10, 0.1 to 0.12, 12 to 2",
+    }.items():
+        assert typeset(text) == expected
 
 
 @pytest.mark.parametrize("n", [1, 3, 250, 1_000, 4_549, 100_000])

@@ -182,6 +182,11 @@ class Certification:
         """Answers graded: by people, or, of those that the table has, looked at."""
         return max(self.n_graded_by_hand, int(stand.table["n_graded"].max()))
 
+    @property
+    def most_grades(self) -> int:
+        """Answers that are graded at most: those planned, or all that there are."""
+        return min(self.plan["budget"], len(set(self.pool.cases)))
+
     def write_sheet(self, stand: MethodCertificates) -> int:
         """Add the answers to grade next to the sheet; return how many they are."""
         return write_sheet(self._sheet, self.pool, stand.next, self.places.sheet)

@@ -24,6 +24,30 @@ REFUTED = 0.02
 CHANCE = 0.8
 MOST_ANSWERS = 50_000  # of a group, at which it is asked how many would do
 
+#: What an end means to somebody who knows no statistics: the command and the grading page say it.
+PLAIN = {
+    "certified": (
+        "A cut-off was found. Of answers like these that reach it at most {risk} in 100 are wrong; "
+        "this statement itself is right with a certainty of {certainty} %."
+    ),
+    "refuted": (
+        "No cut-off. Of the surest answers {graded} were graded, {errors} of them wrong: more than "
+        "bad luck explains if at most {risk} in 100 are. Being sure is no sign of being right here."
+    ),
+    "not shown": (
+        "No cut-off. Of the surest answers {graded} were graded, {errors} of them wrong. These are "
+        "too few cases to tell whether at most {risk} in 100 are: it may be so, or not."
+    ),
+    "too few cases": (
+        "No cut-off. These cases are too few to show that at most {risk} in 100 answers are wrong, "
+        "even if none were."
+    ),
+    "budget used": (
+        "No cut-off. As many answers were graded as was planned, too few to tell whether at most "
+        "{risk} in 100 of the surest are wrong: it may be so, or not."
+    ),
+}
+
 
 class Certificate(NamedTuple):
     """Where a certificate stands; `certify` says what each field is."""
@@ -81,6 +105,13 @@ def fewest_answers(rate: float, risk: float, delta: float) -> float:
     errors, needed = answers_needed(MOST_ANSWERS, risk, delta)
     is_enough = bdtr(errors, needed, rate) >= CHANCE
     return float(needed[is_enough.argmax()]) if is_enough.any() else np.inf
+
+
+def plain_of(risk: float, delta: float) -> dict[str, str]:
+    """What the ends of one plan mean; ``{graded}`` and ``{errors}`` are left to be filled in."""
+    fixed = {"risk": f"{100 * risk:.3g}", "certainty": f"{100 * (1 - delta):.3g}"}
+    left = {"graded": "{graded}", "errors": "{errors}"}
+    return {state: text.format(**fixed, **left) for state, text in PLAIN.items()}
 
 
 def sentence(

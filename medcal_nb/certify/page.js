@@ -18,10 +18,10 @@ const caseOfRow = new Map(data.cases.map((one, k) => [one.row, k]));
 
 let who = "";
 let lines = []; // of the sitting, as they are downloaded
-let graded = []; // cases in the order in which they were graded
+let graded = []; // cases in the order in which they were last graded
 let grades = {}; // the last grade of each case
-let turn = 0; // sequences take turns
 let place = null; // the case that is shown
+let most = 0; // grades that may still be asked for
 let own = ""; // the grader's answer to it
 let isSaved = true;
 
@@ -53,7 +53,7 @@ function take(line) {
   const entry = JSON.parse(line);
   if (entry.kind !== "grade") return;
   const k = caseOfRow.get(entry.row);
-  if (!(k in grades)) graded.push(k);
+  graded = [...graded.filter((one) => one !== k), k];
   grades[k] = entry.grade;
 }
 
@@ -82,22 +82,32 @@ function nextCase() {
     known = left > 0 ? open.find((one) => one.next in test.of_table) : undefined;
     if (known) [taken[known.next], left] = [test.of_table[known.next], left - 1];
   } while (known);
-  byId("outcome").textContent = outcome(stands, open.length > 0);
-  if (left <= 0 || !open.length) return null;
+  say(stands, open.length > 0, left > 0);
+  const isLeft = data.cases.filter((_, k) => !(k in grades)).length;
+  most = open.length ? Math.max(Math.min(left, isLeft), 0) : 0;
+  if (!most) return null;
   const wanted = open.map((one) => one.next).filter((k) => k < data.cases.length);
   if (wanted.length) return wanted[graded.length % wanted.length];
   // a page of a part of the answers: those left of it
-  const rest = data.cases.findIndex((_, k) => !(k in grades));
-  return rest < 0 ? null : rest;
+  return data.cases.findIndex((_, k) => !(k in grades));
 }
 
-function outcome(stands, isOpen) {
+// What stands, in words for somebody who knows no statistics; the command says the numbers.
+function say(stands, isOpen, isLeft) {
+  const isPart = isOpen && isLeft;
+  byId("ended").textContent = isPart ? "Every answer of this page is graded" : "You are done: no more answers are needed";
   const shares = stands.map((one, s) => test.sequences[s].coverages[one.passed] ?? 0);
   const share = Math.max(0, ...shares);
-  const end = share
-    ? `By your grades, a threshold is certified; ${percent(share)} of all answers are at or above it.`
-    : "By your grades, no threshold is certified.";
-  return isOpen ? `${end} More could be certified with more grades than were planned or sent here.` : end;
+  const [first, ...others] = stands;
+  let text = `No cut-off was found for any of the ${stands.length} confidences of these answers.`;
+  if (share) text = `${data.ends.certified} ${percent(share)} of these answers reach it.`;
+  else if (isPart) text = "That is not enough to tell whether there is a cut-off.";
+  else if (!others.length) text = filled(data.ends[isOpen ? "budget used" : first.state], first);
+  byId("outcome").textContent = isPart ? `${text} More answers are needed than this page holds.` : text;
+}
+
+function filled(text, values) {
+  return text.replace(/\{(\w+)\}/g, (_, name) => values[name]);
 }
 
 function go() {
@@ -109,8 +119,10 @@ function go() {
 
 function show() {
   const warning = isSaved ? "" : " This browser does not save them: download before you close the page.";
-  byId("progress").textContent = `${graded.length} graded by ${who}.${warning}`;
+  const more = place === null ? "none is left to grade" : `at most ${most} more`;
+  byId("progress").textContent = `${graded.length} graded by ${who}, ${more}.${warning}`;
   byId("back").disabled = !graded.length || place === graded[0];
+  byId("last").textContent = echo();
   const link = byId("download");
   URL.revokeObjectURL(link.href);
   link.href = URL.createObjectURL(new Blob([`${lines.join("\n")}\n`], { type: "application/json" }));
@@ -128,6 +140,13 @@ function show() {
   byId("gold").textContent = one.gold ? `Right answer in the table: ${one.gold}` : "";
   byId("grade").textContent = place in grades ? `Graded: ${WORDS[grades[place]]}. Grade again to change it.` : "";
   if (isAsked) byId("text").focus();
+}
+
+// The grade before this case, so that a slip of the finger is seen.
+function echo() {
+  if (!graded.length || graded.includes(place)) return "";
+  const k = graded.at(-1);
+  return `Last grade: ${WORDS[grades[k]]} (${data.cases[k].where}).`;
 }
 
 function grade(word) {
@@ -170,14 +189,14 @@ byId("own").addEventListener("submit", (event) => {
   if (own) show();
 });
 addEventListener("keydown", (event) => {
-  if (event.ctrlKey || event.metaKey || event.altKey || event.target.matches("input")) return;
+  if (event.repeat || event.ctrlKey || event.metaKey || event.altKey || event.target.matches("input")) return;
   const isBack = event.key.toLowerCase() === "b";
   if (!isBack && !(event.key in WORDS)) return;
   event.preventDefault(); // the key is no letter of a field that is shown next
   if (isBack) back();
   else grade(event.key);
 });
-byId("most").textContent = test.budget_in_all - test.n_known;
+byId("most").textContent = Math.min(test.budget_in_all - test.n_known, data.cases.length);
 const last = stored("who");
 if (last) begin(last);
 else byId("name").focus();

@@ -13,6 +13,7 @@ import pandas as pd
 
 from medcal_nb.certify.certification import Certification
 from medcal_nb.certify.design import Design, Rule
+from medcal_nb.certify.ends import REFUTED, plain_of
 from medcal_nb.certify.ledger import PAGE
 from medcal_nb.certify.methods import with_shared_grades
 from medcal_nb.certify.pool import METHOD
@@ -79,6 +80,7 @@ def write_page(
         "plan": run.ledger.plan_hash,
         "own": own_answer,
         "cases": cases,
+        "ends": plain_of(run.plan["risk"], run.plan["delta"]),
         # not to be read in passing
         "test": base64.b64encode(json.dumps(tables).encode()).decode(),
     }
@@ -163,6 +165,7 @@ def test_of(run: Certification) -> _Test:
             "budget_in_all": plan["budget"],
             "n_known": graded["graded"].nunique(),
             "hopeless": HOPELESS,
+            "refuted": REFUTED,
         },
         rows=rows,
         case_of_row=dict(zip(table["row"], table["graded"], strict=True)),

@@ -8,14 +8,31 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from medcal_nb.certify import MethodCertificates, plan_certificate, retained_table
-from medcal_nb.certify.plan import ROUNDING
+from medcal_nb.certify import (
+    MethodCertificates,
+    plan_certificate,
+    retained_table,
+    usual_starts,
+)
+from medcal_nb.certify.ends import plain_of
+from medcal_nb.certify.methods import with_shared_grades
+from medcal_nb.certify.plan import GRADES_A_BIN, RISKS, ROUNDING
 from medcal_nb.certify.pool import METHOD, Pool
 from medcal_nb.errors import MedcalError
 from medcal_nb.measure.rows import image_labels, parts_by
 from medcal_nb.wording import percent
 
 _HOURS_BELOW_MINUTES = 1.0
+
+
+def plainly(stand: MethodCertificates, risk: float) -> Iterator[str]:
+    """What each end means, before its numbers: a sentence a method."""
+    for one in stand.table.itertuples():
+        whose = f"{one.model}, {one.strategy}: " if len(stand.table) > 1 else ""
+        # whatever ended the grading, a certified threshold holds
+        state = "certified" if one.n else one.state
+        text = plain_of(risk, one.delta)[state]
+        yield whose + text.format(graded=one.group_graded, errors=one.group_errors)
 
 
 def worth_of(
@@ -89,6 +106,7 @@ def plan_of_pool(
     wrong: float | None,
     accuracy: float | None,
     seconds: float,
+    risk: float | None = None,
 ) -> tuple[list[str], pd.DataFrame]:
     """What can be expected of a certificate of each method, before a grade is seen.
 
@@ -99,49 +117,90 @@ def plan_of_pool(
     delta, budget, seconds
         As in `plan_certificate`; delta is of all methods together.
     wrong, accuracy : float, optional
-        The guess, as there. What is left out follows from the confidences, as if they were
-        right: one minus the mean of the most confident fifth, the mean of all.
+        The guess, as there. Without one the grades of the pool are a pilot, if there are 20;
+        else what is left out follows from the confidences, as if they were right: one minus the
+        mean of the most confident fifth, the mean of all.
+    risk : float, optional
+        That is allowed; those of `plan_certificate` if None.
 
     Returns
     -------
     lines : list of str
         What was supposed.
     table : pandas.DataFrame
-        Of `plan_certificate`, under the columns model and strategy.
+        Of `plan_certificate`, under the columns model and strategy; is_usual: whether its starts
+        are those of a certificate for which none are said.
     """
-    parts = parts_by(pool.rows, METHOD)
+    is_guessed = wrong is not None or accuracy is not None
+    parts = parts_by(with_shared_grades(pool.rows, METHOD), METHOD)
     lines = []
     tables = []
     for key, part in parts:
-        one_an_image = part.assign(image=image_labels(part)).drop_duplicates("image")
-        confidence = np.sort(one_an_image["confidence"].to_numpy(float))
-        fifth = confidence[-max(len(confidence) // 5, 1) :]
-        of_top = 1 - fifth.mean() if wrong is None else wrong
-        of_all = confidence.mean() if accuracy is None else accuracy
-        if accuracy is None:
-            of_all = min(of_all, 1 - of_top)
-        elif wrong is None:
-            of_top = min(of_top, 1 - of_all)
-        elif wrong + accuracy > 1 + ROUNDING:
-            raise MedcalError(
-                f"--wrong {wrong:g} and --accuracy {accuracy:g}: the most confident answers would "
-                f"be wrong more often than all, {percent(1 - accuracy)} %: such a confidence "
-                "tells nothing"
-            )
-        lines.append(
-            f"{', '.join(key.values())}: {len(confidence):,} cases; supposed that of the most "
-            f"confident fifth {percent(of_top, 1)}% are wrong and of all {percent(1 - of_all, 1)}%"
-        )
+        # of an image the answer that is graded, if one is
+        by_grade = part.sort_values("correct", key=pd.isna, kind="stable")
+        one_an_image = by_grade.drop_duplicates("image")
+        confidence = one_an_image["confidence"].to_numpy(float)
+        grades = one_an_image["correct"].to_numpy(float)
+        supposed: dict[str, Any]
+        if np.isfinite(grades).sum() >= GRADES_A_BIN and not is_guessed:
+            line, supposed = _as_the_pilot(confidence, grades)
+        else:
+            line, supposed = _as_guessed(confidence, wrong, accuracy)
+        lines.append(f"{', '.join(key.values())}: {len(confidence):,} cases; {line}")
         plan = plan_certificate(
             confidence,
+            risks=RISKS if risk is None else [risk],
             delta=delta / len(parts),
             budget=budget,
-            wrong=of_top,
-            accuracy=of_all,
             seconds=seconds,
+            **supposed,
         )
+        n = len(confidence)
+        each = delta / len(parts)
+        plan["is_usual"] = [
+            usual_starts(n, risk=row.risk, delta=each, budget=budget) == row.starts
+            for row in plan.itertuples()
+        ]
         tables.append(plan.assign(**key))
     return lines, pd.concat(tables, ignore_index=True)
+
+
+def _as_the_pilot(
+    confidence: np.ndarray, grades: np.ndarray
+) -> tuple[str, dict[str, Any]]:
+    """A plan from the grades that the table has: what is supposed, said and for the planner."""
+    is_graded = np.isfinite(grades)
+    n = is_graded.sum()
+    share = 1 - grades[is_graded].mean()
+    line = (
+        f"a pilot of {n:,} graded ones, {percent(share, 1)}% of them wrong; supposed that at each "
+        "confidence as many are wrong as in it"
+    )
+    return line, {"pilot": grades}
+
+
+def _as_guessed(
+    confidence: np.ndarray, wrong: float | None, accuracy: float | None
+) -> tuple[str, dict[str, Any]]:
+    """A plan from a guess; what is left out of it is as if the confidences were right."""
+    fifth = np.sort(confidence)[-max(len(confidence) // 5, 1) :]
+    of_top = 1 - fifth.mean() if wrong is None else wrong
+    of_all = confidence.mean() if accuracy is None else accuracy
+    if accuracy is None:
+        of_all = min(of_all, 1 - of_top)
+    elif wrong is None:
+        of_top = min(of_top, 1 - of_all)
+    elif wrong + accuracy > 1 + ROUNDING:
+        raise MedcalError(
+            f"--wrong {wrong:g} and --accuracy {accuracy:g}: the most confident answers would "
+            f"be wrong more often than all, {percent(1 - accuracy)} %: such a confidence "
+            "tells nothing"
+        )
+    line = (
+        f"supposed that of the most confident fifth {percent(of_top, 1)}% are wrong and of all "
+        f"{percent(1 - of_all, 1)}%"
+    )
+    return line, {"wrong": of_top, "accuracy": of_all}
 
 
 def plan_lines(table: pd.DataFrame) -> Iterator[str]:
@@ -155,6 +214,8 @@ def plan_lines(table: pd.DataFrame) -> Iterator[str]:
         if not len(row["starts"]):
             yield f"{begin}out of reach, {least}{more}"
             continue
+        if not row["is_usual"]:
+            more += f"; begin with --starts {','.join(map(str, row['starts']))}"
         names = ("chance", "coverage", "coverage_low", "coverage_high")
         chance, coverage, low, high = (percent(row[name]) for name in names)
         yield (

@@ -154,7 +154,7 @@ def certify(
             _say_check(*replay(file, answers))
             return
         if plan:
-            _say_plan(answers, delta, budget, wrong, accuracy, seconds)
+            _say_plan(answers, risk, delta, budget, wrong, accuracy, seconds)
             return
         run = Certification(
             file,
@@ -197,6 +197,7 @@ def _numbers(text: str) -> list[int] | None:
 
 def _say_plan(
     answers: "pd.DataFrame",
+    risk: float | None,
     delta: float | None,
     budget: int | None,
     wrong: float | None,
@@ -210,6 +211,8 @@ def _say_plan(
 
     delta = USUAL["delta"] if delta is None else delta
     check_share("delta", delta)
+    if risk is not None:
+        check_share("risk", risk)
     supposed, table = plan_of_pool(
         pool_of(answers),
         delta=delta,
@@ -217,6 +220,7 @@ def _say_plan(
         wrong=wrong,
         accuracy=accuracy,
         seconds=seconds,
+        risk=risk,
     )
     parts = table.groupby(METHOD, sort=False)
     for line, (_, part) in zip(supposed, parts, strict=True):
@@ -224,9 +228,10 @@ def _say_plan(
         for text in plan_lines(part):
             say(f"  {text}")
     say(
-        "Simulated, by what was supposed: without --wrong and --accuracy, that the confidences "
-        "are true, which they seldom are; give a guess of your own. "
-        "Choose one risk and begin: medcal certify FILE --risk R"
+        "Simulated, by what was supposed. A pilot has to be of cases drawn at random, and its "
+        "grades are seen: certify other cases. Without one, and without --wrong and --accuracy, "
+        "that is that the confidences are true, which they seldom are. Choose one risk and begin: "
+        "medcal certify FILE --risk R"
     )
 
 
@@ -246,11 +251,11 @@ def _say_stand(
 ) -> None:
     """Print where grading stands, a line a method, and at the end what may be quoted."""
     from medcal_nb.certify.graders import agreements
-    from medcal_nb.certify.result import worth_of
+    from medcal_nb.certify.result import plainly, worth_of
     from medcal_nb.wording import percent
 
     table = stand.table
-    budget = run.plan["budget"]
+    budget = run.most_grades
     n_graded = run.n_graded(stand)
     for one in table.itertuples():
         reached = "nothing certified so far"
@@ -272,7 +277,10 @@ def _say_stand(
         )
         say(f"or grade all in one sitting: medcal certify {file} --page")
         return
-    for sentence in table["sentence"]:
+    for plain, sentence in zip(
+        plainly(stand, run.plan["risk"]), table["sentence"], strict=True
+    ):
+        say(plain)
         say(sentence)
     if (table["state"] == "too few cases").all():
         say(

@@ -95,17 +95,21 @@ def test_the_page_asks_what_the_package_asks_and_ends_where_it_ends(
     answers = load_answers(file, ungraded=True)
     run = Certification(file, answers, risk=float(risk), budget=budget)
     rows, [stand] = sit(scripts, run, right)
-    grades = run.grades.copy()
-    for row in rows:
-        following = run.stand(1).next
-        assert following.tolist() == [row]
+    for number, row in enumerate(rows):
+        # a test of all answers before; what is asked in between stands in the next one's grades
+        if number % 5 == 0:
+            assert run.stand(1).next.tolist() == [row]
         run.grades[row] = right[run.pool.rows["item_id"][row]]
-        grades[row] = run.grades[row]
     end = run.stand(1)
     assert not end.next.size
     one = end.table.iloc[0]
     coverages = [0.0, *test_of(run).sequences[0]["coverages"]]
     assert coverages[stand["passed"] + 1] == pytest.approx(one["coverage"])
+    assert stand.get("state", "budget used") == one["state"]
+    if one["state"] in ("refuted", "not shown"):
+        seen = (stand["graded"], stand["errors"], stand["p"])
+        of_package = one[["group_graded", "group_errors", "p_value"]].astype(float)
+        assert seen == pytest.approx(tuple(of_package))
 
 
 @pytest.mark.parametrize("seed", range(4))
@@ -192,14 +196,31 @@ def test_a_sitting_is_blind_goes_on_and_is_taken_in(chromium, tmp_path, pool):
     page.keyboard.press("Enter")
     assert page.locator("#answer").inner_text() == '<b>no "mass"</b>'
     assert page.locator("#image").evaluate("image => image.naturalWidth") == 8
+    expect(page.locator("#progress")).to_have_text(
+        "0 graded by Dr. Ä/B, at most 60 more."
+    )
     first = grade(page, pool, 25)
     page.keyboard.press("b")
     assert page.locator("#question").inner_text() == first[-1]
     page.keyboard.press("?")  # thought better of it
+    expect(page.locator("#last")).to_contain_text(
+        "Last grade: cannot be graded (item q"
+    )
     page.reload()
-    expect(page.locator("#progress")).to_contain_text("25 graded by Dr. Ä/B")
+    expect(page.locator("#progress")).to_have_text(
+        "25 graded by Dr. Ä/B, at most 35 more."
+    )
+    first.append(page.locator("#question").inner_text())
+    # held down it is one grade, not one of each case that follows
+    page.keyboard.down("1")
+    page.keyboard.down("1")
+    page.keyboard.up("1")
+    expect(page.locator("#progress")).to_contain_text("26 graded")
     rest = grade(page, pool, 100)
     expect(page.locator("#end")).to_be_visible()
+    expect(page.locator("#ended")).to_contain_text("no more answers are needed")
+    outcome = page.locator("#outcome").inner_text()
+    assert ("at most 20 in 100" in outcome, "{" in outcome) == (True, False)
     assert len({*first, *rest}) == len(first) + len(rest) <= 60
     path = downloaded(page, tmp_path)
     assert path.name == "a.sitting.Dr_Ä_B.jsonl"
@@ -298,6 +319,7 @@ def test_a_part_of_the_answers_makes_a_page_of_a_part(chromium, tmp_path, pool):
     page.locator("#name").fill("A")
     page.keyboard.press("Enter")
     assert len(grade(page, pool, 60)) == 12
+    assert "More answers are needed" in page.locator("#outcome").inner_text()
     downloaded(page, tmp_path)
     page.close()
     run = opened(tmp_path)

@@ -1,6 +1,7 @@
 """A threshold certified through a sheet that a person fills: it goes on, and loses nothing."""
 
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -78,6 +79,10 @@ def test_a_pool_is_graded_to_the_end_whatever_a_person_does_to_the_sheet(medcal,
         if "grade " not in out:
             break
     assert "not a clearance" in out
+    assert (
+        "at most 20 in 100 are wrong; this statement itself is right with a certainty"
+        in out
+    )
     assert len(sheet()) <= 60
     found = json.loads(Path("mine.threshold.json").read_text("utf-8"))
     ordered = pool.sort_index()
@@ -153,6 +158,7 @@ def test_without_its_ledger_a_sheet_or_a_threshold_is_not_gone_on_with(medcal, p
     medcal("certify", "mine.csv", *PLAN)
     Path("mine.certificate.jsonl").rename("away")
     Path(SHEET).rename("sheet away")
+    Path("mine.threshold.json").unlink()
     for name in (SHEET, "mine.threshold.json"):  # each by itself
         Path(name).write_text("{}", encoding="utf-8")
         code, _, err = medcal("certify", "mine.csv", *PLAN)
@@ -440,6 +446,31 @@ def test_a_plan_is_said_before_a_grade_and_begins_nothing(medcal, pool):
     top = pool["confidence"].nlargest(60)
     out = medcal("certify", "mine.csv", "--plan")[1]
     assert f"{1 - top.mean():.1%} are wrong and of all" in out
+    # starts that nobody would take without saying so are said
+    words = ["--plan", "--risk", 0.05, "--wrong", 0.01, "--accuracy", 0.98]
+    assert re.search(
+        r"begin with --starts \d", medcal("certify", "mine.csv", *words)[1]
+    )
+    assert not list(Path().glob("*.jsonl"))
+
+
+def test_a_plan_takes_the_grades_of_the_table_as_a_pilot(medcal, pool):
+    graded = pool.rename(columns={"right": "correct"}).astype({"correct": "Int64"})
+    graded["confidence"] = graded["confidence"].rank(pct=True) / 2 + 0.5
+    top = graded["confidence"] > 0.8
+    chances = []
+    for right in (1, 0):  # pilots whose surest answers are right, or wrong
+        table = graded.assign(correct=graded["correct"].mask(top, right))
+        table.loc[table.index[::3], "correct"] = pd.NA
+        table.to_csv("mine.csv")
+        out = medcal("certify", "mine.csv", "--plan", "--risk", 0.2)[1]
+        assert "300 cases; a pilot of 200 graded ones" in out
+        assert out.count("chance of a threshold") == 1  # of the risk that was asked
+        chances.append(int(re.search(r"threshold (\d+)%", out)[1]))
+    assert chances[0] > 90 > 10 > chances[1]
+    # a guess goes before
+    words = ["--plan", "--wrong", 0.02, "--accuracy", 0.85]
+    assert "most confident fifth 2.0%" in medcal("certify", "mine.csv", *words)[1]
     assert not list(Path().glob("*.jsonl"))
 
 

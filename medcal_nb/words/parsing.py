@@ -255,11 +255,7 @@ def answer_parts(reply: str, question: str = "") -> Parts:
     asked = question.strip()
     if asked and text.casefold().startswith(asked.casefold()):
         text = text[len(asked) :].strip() or text
-    text = (
-        _DISCLAIMED.sub("", _INSTRUCTION.sub("", text)).strip()
-        if not _LABELLED.search(text)
-        else text
-    )
+    text = undisclaimed(text)
     labels = [trimmed(value) for value in labelled_values(text)]
     plain = without_confidence(text)
     if labels:
@@ -277,6 +273,19 @@ def answer_parts(reply: str, question: str = "") -> Parts:
     ]
     first, last = (sentences[0], sentences[-1]) if len(sentences) > 1 else ("", "")
     return Parts(text, plain, None, concluded[-1] if concluded else "", first, last)
+
+
+def undisclaimed(text: str) -> str:
+    """A cleaned text without a label from which goes what it says of its task and itself.
+
+    Examples
+    --------
+    >>> undisclaimed("I am no doctor, but it is a cyst")
+    'I am no doctor, but it is a cyst'
+    """
+    if _LABELLED.search(text):
+        return text
+    return _DISCLAIMED.sub("", _INSTRUCTION.sub("", text)).strip()
 
 
 def without_confidence(text: str) -> str:
@@ -398,7 +407,7 @@ def parse_answer(
     >>> parse_answer("I would say yes.", question_type="closed")
     'yes'
     """
-    said = _CORRECTED.sub("", clean(text))
+    said = undisclaimed(_CORRECTED.sub("", clean(text)))
     values = [value for value in values_of(said) if not is_refusal(value)]
     shown = Options.read(options) if question_type == "choice" else None
     if shown:

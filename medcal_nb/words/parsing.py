@@ -285,12 +285,12 @@ def answer_parts(reply: str, question: str = "") -> Parts:
 
 
 def undisclaimed(text: str) -> str:
-    """A cleaned text without a label from which goes what it says of its task and itself.
+    """A cleaned text without what it says of its task and itself; one with a label stays.
 
     Examples
     --------
-    >>> undisclaimed("I am no doctor, but it is a cyst")
-    'I am no doctor, but it is a cyst'
+    >>> undisclaimed("I am not a doctor, but it is a cyst")
+    'it is a cyst'
     """
     if _LABELLED.search(text):
         return text

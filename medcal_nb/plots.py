@@ -478,7 +478,7 @@ def risk_coverage(
     *,
     hue: str | None = None,
     allowed: float | None = None,
-    certified: float = 0.0,
+    certified: str | None = None,
     ax: Axes | None = None,
 ) -> Axes:
     """Risk–coverage curves: the share wrong over the share of answers that are retained.
@@ -492,14 +492,14 @@ def risk_coverage(
         Column of what has a curve of its own.
     allowed : float, optional
         The risk that is allowed: a line across.
-    certified : float
-        Coverage up to which the allowed risk is certified, which is hatched.
+    certified : str, optional
+        Column, with one number: coverage up to which the allowed risk is certified, hatched.
     ax : Axes, optional
         Where to draw; the current axes if not given.
     """
     import seaborn as sns  # half a second, for these figures alone
 
-    _check_columns(table, "coverage", "risk", "base_risk", hue)
+    _check_columns(table, "coverage", "risk", "base_risk", hue, certified)
     ax = ax or plt.gca()
     for level, rows, colour, mark in _levels(table, hue):
         if rows.empty:
@@ -525,8 +525,9 @@ def risk_coverage(
     if allowed is not None:
         name = f"allowed: {percent(allowed)} %"
         ax.axhline(allowed, ls="--", color=GREY, lw=0.9, zorder=1, label=name)
-    if certified:
-        corner = ([0, certified, certified, 0], [0, 0, allowed, allowed])
+    end = table[certified].max() if certified else 0
+    if end > 0:
+        corner = ([0, end, end, 0], [0, 0, allowed, allowed])
         # hatched: a plain one would be a band
         hatched: dict[str, Any] = {"facecolor": "none", "hatch": "////", "lw": 0.8}
         ax.fill(*corner, edgecolor=GREY, zorder=0, label="certified", **hatched)
@@ -534,7 +535,7 @@ def risk_coverage(
     _name_axis(ax.xaxis, "coverage")
     _name_axis(ax.yaxis, "risk")
     ax.set_ylabel(ax.get_ylabel().replace(" (", "\n("))
-    _record(ax, table, x="coverage", y="risk", hue=hue)
+    _record(ax, table, x="coverage", y="risk", hue=hue, certified=certified)
     return ax
 
 

@@ -232,7 +232,8 @@ def test_a_risk_coverage_curve_has_its_points_its_base_and_what_is_certified():
     )
     table = risk_coverage_table(answers.assign(model="a"))
     ax = plt.figure().subplots()
-    plots.risk_coverage(table, hue="model", allowed=0.2, certified=0.5, ax=ax)
+    table["held"] = 0.5
+    plots.risk_coverage(table, hue="model", allowed=0.2, certified="held", ax=ax)
     curve, base, *_ = ax.lines
     assert curve.get_xydata().tolist() == [[0.5, 0.0], [1.0, 0.25]]
     assert set(base.get_ydata()) == {0.25}

@@ -10,6 +10,7 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from scipy import stats
 
 from medcal_nb.errors import NotEnough
 from medcal_nb.measure._check import check_groups
@@ -73,7 +74,7 @@ def certify_table(
         - grading: "from the top" or "at random"
         - certified: share of the halves in which a threshold was certified
         - coverage, coverage_low, coverage_high: of the other half, mean of all halves (0 without a
-          threshold), and its 95 % interval over populations
+          threshold), and the 95 % interval of that mean over populations; NaN where nothing varies
         - risk: share wrong of what is retained there, mean of those with a threshold
         - too_wrong: share of the halves in which grading from the top ended without a threshold
           because too many were wrong; NaN at random, where it does not end early
@@ -287,19 +288,22 @@ def _judged(half: _Half, *, grading: str, rule: Rule) -> dict[str, float]:
 
 
 def _over_populations(halves: pd.Series, samples: FloatArray) -> tuple[float, float]:
-    """95 % interval of the mean coverage, from one half of each resample.
+    """95 % interval of the mean coverage of many samples, from one half of each resample.
 
-    What halving alone scatters is taken off, but never so much that less is left than half the
-    standard deviation of the halves: where the order of grading decides, the difference of two
-    spreads is noise, and would say that nothing varies.
+    The mean scatters with the sample, and with the few halves that it is of. What the first half of
+    a resample scatters is both in one, so that what halving alone scatters is taken off; never so
+    much that less is left than a third of it, since the difference of two variances is noise (of a
+    statistic that is a mean they are equal). A mean of trials scatters like a normal variable, also
+    where a trial is 0 or much: quantiles of single trials would not shrink to those of a mean.
+    NaN where nothing varies, such as no threshold in any trial.
     """
     if not samples.size:
         return np.nan, np.nan
-    spread = samples.var(ddof=1)
     halving = halves.var(ddof=1)
-    left = min(max(spread - halving, halving / 4), spread)
-    share = np.sqrt(left / spread) if spread else 0.0
-    low, high = np.quantile((samples - samples.mean()) * share, [0.025, 0.975])
+    populations = max(samples.var(ddof=1) - halving, halving / 3)
+    if not populations:
+        return np.nan, np.nan
+    reach = stats.norm.ppf(0.975) * np.sqrt(populations + halving / halves.size)
     mean = halves.mean()
-    # an interval of a share, which holds its mean, however few samples retain anything
-    return float(max(mean + min(low, 0), 0)), float(min(mean + max(high, 0), 1))
+    # of a share
+    return float(max(mean - reach, 0)), float(min(mean + reach, 1))

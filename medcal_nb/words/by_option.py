@@ -28,6 +28,9 @@ def by_option(case: Case, options: Options, gold: str) -> Grade:
     """Grade by the option that a reply names."""
     right = options.index(gold)
     places = case.places
+    several = _letters_named(options, gold)
+    if len(several) > 1:  # "A, B": all that apply
+        return _by_several(options, places, several)
     if right is None:  # a number of an option, it may be: of which count?
         is_same = any(answer_key(part) == answer_key(gold) for part in places)
         return Grade(True, "same words") if is_same else Grade(None, "undecided")
@@ -53,7 +56,21 @@ def by_option(case: Case, options: Options, gold: str) -> Grade:
             return Grade(None, "undecided")
     if len(ended) == 1:
         return Grade(right in ended, "option")
-    return _outside(places[0], options.texts[right])
+    graded = (
+        _outside(place, options.texts[right]) for place in [*places, case.parts.last]
+    )
+    return next(
+        (one for one in graded if one.correct is False), Grade(None, "undecided")
+    )
+
+
+def _by_several(options: Options, places: list[str], gold: set[int]) -> Grade:
+    """Grade by the letters of all options that apply."""
+    named = [_letters_named(options, place) for place in places]
+    chosen = next((one for one in named if one), None)
+    return (
+        Grade(None, "undecided") if chosen is None else Grade(chosen == gold, "option")
+    )
 
 
 def _outside(text: str, gold: str) -> Grade:

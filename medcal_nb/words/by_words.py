@@ -88,7 +88,7 @@ def by_words(case: Case, gold: str) -> Grade:
             return graded
     if is_open and _NUMBERED.search(case.places[-1]):
         return _of_a_list(case.places[-1], wanted)
-    is_viewed = _VIEWER.search(case.places[-1]) is not None
+    is_viewed = _VIEWER.search(_BECAUSE.sub("", case.places[-1])) is not None
     cuts = _CUTS[:5] if quantities(wanted) or codes(wanted) else _CUTS
     for part in shorter_parts(case.places[-1], cuts):
         graded = by_rules(part, wanted, case.question)
@@ -101,13 +101,21 @@ def by_words(case: Case, gold: str) -> Grade:
     rejected = _REJECTED.search(case.places[-1])
     if rejected and _is_of(rejected["what"], wanted):
         return Grade(False, "denied")
-    # a last sentence that says something else may be about something else
-    graded = (
-        by_rules(case.parts.last, wanted, case.question)
-        if case.parts.last and not _OPEN.search(" ".join(case.places))
-        else None
-    )
-    return graded if graded and graded.correct else Grade(None, "undecided")
+    return _by_the_end(case, wanted)
+
+
+def _by_the_end(case: Case, gold: str) -> Grade:
+    """Grade by the last sentence, or by what stands behind a dash, a colon or "=" in it.
+
+    What says something else there may be about something else.
+    """
+    ending = re.split(r"\s-\s|:\s|\s=\s", case.places[-1])[-1]
+    if not _OPEN.search(" ".join(case.places)):
+        for part in filter(None, (case.parts.last, ending)):
+            graded = by_rules(part, gold, case.question)
+            if graded and graded.correct:
+                return graded
+    return Grade(None, "undecided")
 
 
 def _holds(text: str, gold: str) -> bool:

@@ -12,6 +12,7 @@ _DENIALS = re.compile(
     r"\b(?:(?:negative for|free of|absence of|lack of|unlikely to be)(?= )"
     r"|(?:(?:is|are|was) )?(?:ruled out|excluded)$)"
 )
+_ISNT = re.compile(r"(?<=\w )(is|are|was|were|do|doe|did)nt\b")
 _DENYING = frozenset(answer_key(word) for word in FILE["lists"]["denying"].split())
 _SEEN = "seen|visible|present|identified|noted|shown|evident|detected|demonstrated|observed|found"
 _PICTURE = (
@@ -53,7 +54,8 @@ def claim_of(key: str) -> Claim:
     >>> claim_of("there is no evidence of fracture")
     Claim(words=['fracture'], denials=1)
     """
-    words = _DENIALS.sub("no", key).replace("without", "no with").split()
+    plain = _DENIALS.sub("no", _ISNT.sub(r"\1 no", key))
+    words = plain.replace("without", "no with").split()
     about = [word for word in words if word not in _DENYING]
     plain = " ".join(about)
     for pattern in (_BEFORE, _OF_WHAT, _BEHIND, _WHERE, _BEHIND):

@@ -39,7 +39,7 @@ _PERCENT = rf"\s*(?:{WORDS['percent']})"
 #: A number, and what it is a part of; then nothing that makes it another thing.
 VALUE = (
     rf"(?P<before>%\s?)?(?P<a>{_NUMBER})(?P<percent>{_PERCENT})?"
-    r"(?:\s*(?:/|out\s+of|in)\s*(?P<of>100|10|5|1(?:\.0+)?)(?![\d/]))?"
+    r"(?:\s*(?:/|(?:out\s+)?of|in|von|sur|de|su|van)\s*(?P<of>100|10|5|1(?:\.0+)?)(?![\d/]))?"
     r"(?!\d|[.,]\d)"
 )
 _ENDS = re.compile(
@@ -53,18 +53,18 @@ ABOUT = (
 _LABEL = rf"(?:(?P<sure>{WORDS['confidence']})|{WORDS['probability']})"
 _STATED = re.compile(
     rf"{_LABEL}(?P<in>[^\n:=|\d.;?]{{0,60}}?)\s*(?:(?P<sign>[:=|?\]≈~]|->|=>|\s-\s|\n)"
-    rf"|(?P<link>\b(?:à|al?|of|del?|di|van|von)\b)|\b(?:is|was|would\s+be|beträgt)\b|[是为はは는은≈])?"
+    rf"|(?P<link>\b(?:à|al?|at|auf|of|del?|di|van|von)\b)|\b(?:is|was|would\s+be|beträgt)\b|[是为はは는은≈])?"
     rf"\s*{ABOUT}{VALUE}"
 )
 #: What may stand between a label and its sign, and behind a word that a number is tied to.
 _OWN = re.compile(WORDS["own"])
 _SURE = r"(?:sure|certain|confident|sicher)"
 _TIED = re.compile(
-    r"(?:\b(?P<led>i\s+am|i'm|with|ich\s+bin(?:\s+mir)?(?:\s+zu)?)\s+"
+    r"(?:\b(?P<led>i\s+am|i'm|i(?:'d|\s+would)(?:\s+(?:be|give|say))?|with|ich\s+bin(?:\s+mir)?(?:\s+zu)?)\s+"
     rf"|(?P<begins>(?:^|[\n;]|[,.!?]\s)\s*)|(?:\(|\s-\s)\s*){ABOUT}{VALUE}"
     # "(95% confidence)" may be of an interval
     rf"\s*(?:{_SURE}|(?(led)(?:confidence|certainty|positive)|{_SURE})"
-    rf"|(?(begins)(?:confidence|certainty)(?=\W*(?:$|\n))|{_SURE}))\b(?P<in>[^\n:=.,;)!]{{0,60}})"
+    rf"|(?(begins)(?:confidence|certainty|d[ei]\s+confi(?:an[zc]a|ance|denza))(?=\W*(?:$|\n))|{_SURE}))\b(?P<in>[^\n:=.,;)!]{{0,60}})"
 )
 _SAY = r"(?:(?:i'd|i\s+would|i'll)\s+(?:say|estimate|guess|put\s+it\s+at)\s+|maybe\s+|it's\s+)?"
 _ALONE = re.compile(
@@ -73,6 +73,18 @@ _ALONE = re.compile(
 _CLOSES = re.compile(r"\s*(?:$|[.;)\n]|\((?:because|since)\b)")
 _FINAL = re.compile(
     r"\b(?:final|finally|overall|revised|updated|adjusted)\W+(?:my\W+)?$"
+)
+#: "There is a 5% chance that I am wrong", "the chance that I'm wrong is 5%".
+_WRONG = r"(?:that\s+)?(?:i'm|i\s+am|this\s+is)\s+(?:wrong|mistaken|incorrect)"
+_CHANCE = r"(?:chance|probability|likelihood|risk)"
+_IF_WRONG = re.compile(
+    rf"(?P<a>{_NUMBER}){_PERCENT}\s*{_CHANCE}\s+{_WRONG}"
+    rf"|\b{_CHANCE}\s+{_WRONG}\s+is\s+{ABOUT}(?P<behind>{_NUMBER}){_PERCENT}"
+)
+#: "rose from 50% to 80%": the last one counts.
+_CHANGED = re.compile(
+    rf"\b(?:went|goes|rose|rises|risen|fell|falls|dropped|drops|increased|increases|changed|changes)"
+    rf"\s+(?:up\s+|down\s+)?from\s+{_NUMBER}(?:{_PERCENT})?\s+to\b"
 )
 #: What makes a confidence one of somebody else, and where a probability of the own answer begins.
 _OF_OTHERS = re.compile(WORDS["others"] + r"\s*$")
@@ -86,7 +98,9 @@ _NEGATIVE = re.compile(
 _SCALE = re.compile(
     r"[(\[]\s*(?:(?:on\s+)?(?:a\s+)?scale\s*(?:of|from|:)?\s*)?[01](?:\.0)?\s*%?\s*(?:-|to)\s*"
     r"(?:100|10|5|1)(?:\.0)?\s*%?\s*[)\]]|[(\[]\s*out\s+of\s+(?:100|10|5|1)\s*[)\]]"
-    r"|\bscale\s+(?:of|from)\s+[01]\s*%?\s*(?:-|to)\s*(?:100|10|5|1)\b\s*%?"
+    r"|[(\[]\s*[01]\s*=[^,;()]{1,30}[,;]\s*(?:and\s+)?(?:100|10|5|1)\s*=[^()]{1,30}[)\]]"
+    r"|\bon\s+a\s+scale\s+of\s+(?:100|10|5)\b(?!\s*-)"
+    r"|\b(?:on\s+a\s+)?scale\s+(?:of|from)\s+[01]\s*%?\s*(?:-|to)\s*(?:100|10|5|1)\b\s*%?"
 )
 
 
@@ -184,7 +198,7 @@ def share_of(stated: Stated, scale: str | float | None = None) -> float | None:
 def stated_number(text: str) -> Stated | None:
     """The one number that a reply states as its confidence, before its scale is known."""
     text = re.sub(r"[\"{}_]|(?<!\w)'|'(?!\w)", " ", clean(text).lower())
-    text = in_digits(text).strip()
+    text = _CHANGED.sub("is", in_digits(text).strip())
     if negative := _NEGATIVE.search(text):
         return Stated(float(negative["value"]), "bare", "label")
     text, scale = _without_scale(text)
@@ -208,12 +222,23 @@ def stated_number(text: str) -> Stated | None:
             match["sure"] or (own and own["right"])
         ):
             others.append(own and number_of(match, scale, "sentence"))
+    others += _in_sentences(text, scale)
+    return final or _last(labelled, text) or _the_one(others)
+
+
+def _in_sentences(text: str, scale: str | None) -> list[Stated | None]:
+    """What sentences state: "I am 85% sure", "there is a 15% chance that I am wrong"."""
+    stated: list[Stated | None] = []
     for match in _TIED.finditer(text):
         is_own = _OWN.fullmatch(match["in"])
         if match.start() == 0:  # "I am 90% sure that it is a cyst"
             is_own = is_own or LED.match(text)
-        others.append(is_own and number_of(match, scale, "sentence"))
-    return final or _last(labelled, text) or _the_one(others)
+        stated.append(is_own and number_of(match, scale, "sentence"))
+    for match in _IF_WRONG.finditer(text):
+        percent = match["a"] or match["behind"]
+        wrong = float(percent.replace(",", ".")) / 100
+        stated.append(Stated(round(1 - wrong, 12), "percent", "sentence"))
+    return stated
 
 
 def _without_scale(text: str) -> tuple[str, str | None]:

@@ -72,6 +72,8 @@ _BETWEEN = re.compile(rf"\bbetween ({_NUMBER}) and (?={_NUMBER})")
 _SUM = re.compile(r"(?:\d+\s*\(\s*)?(\d+)\s*\+\s*(\d+)(?:\s*=\s*\d+)?\)?")
 #: What is no number of the answer: "4th", "of 10".
 _ASIDE = re.compile(r"\b\d+(?:st|nd|rd|th)\b|(?<=\d)\s?(?:/|out of|of)\s?10+\b")
+#: "300 / 4 = 75": what a number is worked out from.
+_WORKED_OUT = re.compile(rf"(?:{_NUMBER})\s*[/x×:]\s*(?:{_NUMBER})\s*=\s*(?=\d)")
 _TIMES = re.compile(r"(?<=[\d\s])[x×](?=[\d\s])")
 #: Bounds are no numbers: "more than 5".
 _BOUND = re.compile(
@@ -128,7 +130,8 @@ def quantities(text: str) -> list[Quantity]:
     >>> quantities("5.5 cm")[0].low, len(quantities("3.2 x 2.1 cm"))
     (55.0, 2)
     """
-    plain = re.sub(r"(?<=\d[wdhm])(?=\d)", " ", spelled(text))  # "12w6d"
+    plain = _WORKED_OUT.sub("", spelled(text))
+    plain = re.sub(r"(?<=\d[wdhm])(?=\d)", " ", plain)  # "12w6d"
     plain = _CLOCK.sub(_minutes, plain)
     plain = re.sub(r"(?<=\d) (?=\d{3}(?!\d))", "", plain)  # "150 000"
     plain = _BETWEEN.sub(r"\1-", _TIMES.sub(" ", _ASIDE.sub(" ", plain)))

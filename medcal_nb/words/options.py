@@ -311,7 +311,7 @@ def _written(cell: str) -> Mapping | list | None:
             value = read(text)
             if isinstance(value, list | dict | tuple):
                 return value if isinstance(value, dict) else [*value]
-    if parts := _lettered_parts(cell):
+    if parts := _lettered_parts(cell) or _numbered_parts(cell):
         return dict(parts)
     for sign in _SPLITS:
         texts = [part.strip() for part in cell.split(sign)]
@@ -342,6 +342,15 @@ def _lettered_parts(text: str) -> list[tuple[str, str]]:
     ends.append((chosen[-1].end(), len(text)))
     texts = [text[start:end].strip(" \n\t,;|") for start, end in ends]
     return list(zip(letters, texts, strict=True))
+
+
+def _numbered_parts(text: str) -> list[tuple[str, str]]:
+    """The options of a text such as "(1) left lung (2) right lung", by their numbers."""
+    first, *parts = re.split(r"(?:^|(?<=\s))\(?(\d{1,2})\)\s+(?=\S)", text)
+    numbers, texts = parts[::2], [part.strip(" \n\t,;|") for part in parts[1::2]]
+    in_order = [str(i) for i in range(1, len(numbers) + 1)]
+    is_list = not first.strip() and numbers == in_order and len(numbers) > 1
+    return list(zip(numbers, texts, strict=True)) if is_list else []
 
 
 def _of_table(table: Mapping) -> list[tuple[str, str]]:
@@ -399,7 +408,8 @@ def _text(value: Any) -> str:
 # --- a letter ------------------------------------------------------------------------------------
 
 _OPTION = "option|choice|answer|letter|opción|opção|réponse|antwort|вариант|选项|选|選"
-_ENDS = r"\s*(?:[.):,\]|;!-](?!\w)|[.):](?=\w)|$|\n|\(|\d{1,3}\s*(?:%|$)|(?:is|because|since)\b)"
+_ENDS = r"\s*(?:[.):,\]|;!-](?!\w)|[.):](?=\w)|$|\n|\(|\d{1,3}\s*(?:%|$)"
+_ENDS += r"|(?:(?:it\s+)?is|because|since)\b)"
 #: "(B)", "Option B", "B. left lung"; "I would choose B"; "left lung (B)".
 _LETTER_FORMS = [
     re.compile(form, re.IGNORECASE)

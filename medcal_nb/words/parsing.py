@@ -7,6 +7,7 @@ what is None. Confidences are read by :mod:`medcal_nb.words.confidence`; the wor
 are read by lie in ``words.toml``.
 """
 
+import ast
 import html
 import json
 import re
@@ -68,6 +69,9 @@ _SIGNS = {ord(sign): plain for plain, signs in FILE["signs"].items() for sign in
 # patterns and what they become, in this order
 _BOX = (r"\\(?:boxed|text|mathbf|mathrm|textbf|bf|fbox)\s*\{([^{}]*)\}", r" \1 ")
 _MARKUP = (
+    (r"~~[^~\n]{1,80}~~", " "),
+    (r"\\(?:text|mathbf|mathrm|textbf|bf)\s*\{([^{}]*)\}", r" \1 "),
+    (r"\\boxed\s*\{([^{}\d%]*)\}(?=\W*\Z)", r"\nAnswer: \1"),
     _BOX,
     _BOX,
     (r"\\d?frac\s*\{([^{}]*)\}\s*\{([^{}]*)\}", r"\1/\2"),
@@ -145,7 +149,10 @@ _ANSWER = re.compile(
     r"|(?=\W*\n))\s*(?P<value>[^\n]*)",
     re.IGNORECASE,
 )
-_KEY = re.compile(rf"\s*(?:final[\s_]?)?{_LABEL}\s*", re.IGNORECASE)
+_KEY = re.compile(
+    rf"\s*(?:(?:final|primary|main|most[\s_]likely)[\s_]?)?{_LABEL}\s*|\s*final\s*",
+    re.IGNORECASE,
+)
 #: Where what states a confidence, or gives reasons, begins.
 _CUT = re.compile(
     rf"[\s,;.|(\[{{'\"-]{{0,8}}(?:\b(?:with|my|and|(?-i:a|an)|the|i\s+am|i'm)\s{{1,4}}){{0,4}}"
@@ -187,10 +194,12 @@ def trimmed(value: str) -> str:
 def _recorded(text: str) -> str | None:
     """The answer of a reply that holds a JSON object, else None."""
     record = text[text.find("{") : text.rfind("}") + 1]
-    with suppress(ValueError, RecursionError):
-        for key, value in json.loads(record or "{}").items():
-            if _KEY.fullmatch(key) and isinstance(value, str | int | float):
-                return str(value)
+    for read in (json.loads, ast.literal_eval):  # as Python writes it, too
+        with suppress(ValueError, SyntaxError, RecursionError, MemoryError, TypeError):
+            fields = read(record)
+            for key, value in fields.items() if isinstance(fields, dict) else ():
+                if _KEY.fullmatch(str(key)) and isinstance(value, str | int | float):
+                    return str(value)
     return None
 
 
@@ -255,11 +264,7 @@ def answer_parts(reply: str, question: str = "") -> Parts:
     asked = question.strip()
     if asked and text.casefold().startswith(asked.casefold()):
         text = text[len(asked) :].strip() or text
-    text = (
-        _DISCLAIMED.sub("", _INSTRUCTION.sub("", text)).strip()
-        if not _LABELLED.search(text)
-        else text
-    )
+    text = undisclaimed(text)
     labels = [trimmed(value) for value in labelled_values(text)]
     plain = without_confidence(text)
     if labels:
@@ -277,6 +282,19 @@ def answer_parts(reply: str, question: str = "") -> Parts:
     ]
     first, last = (sentences[0], sentences[-1]) if len(sentences) > 1 else ("", "")
     return Parts(text, plain, None, concluded[-1] if concluded else "", first, last)
+
+
+def undisclaimed(text: str) -> str:
+    """A cleaned text without what it says of its task and itself; one with a label stays.
+
+    Examples
+    --------
+    >>> undisclaimed("I am not a doctor, but it is a cyst")
+    'it is a cyst'
+    """
+    if _LABELLED.search(text):
+        return text
+    return _DISCLAIMED.sub("", _INSTRUCTION.sub("", text)).strip()
 
 
 def without_confidence(text: str) -> str:
@@ -332,7 +350,7 @@ _LABELLED = re.compile(rf"(?:^|\n){_LABEL}\s*[:=]", re.IGNORECASE)
 _CORRECTED = re.compile(rf"^.*(?:{WORDS['corrected']})[\s.,:;-]*(?=\w)", re.I | re.S)
 #: What a reply ends its reasons with.
 _CONCLUDED = re.compile(
-    rf"(?:^|[.\n:,;]\s*)(?:{WORDS['concluding']})(?!\w)[,:]?\s+"
+    rf"(?:(?:^|[.\n:,;]\s*)(?:{WORDS['concluding']})(?!\w)[,:]?|\s(?:->|=>|→))\s+"
     r"(?P<rest>(?:[^.\n]|\.(?=\S)|(?<=\b[A-Z])\.)+)",
     re.IGNORECASE,
 )
@@ -398,7 +416,7 @@ def parse_answer(
     >>> parse_answer("I would say yes.", question_type="closed")
     'yes'
     """
-    said = _CORRECTED.sub("", clean(text))
+    said = undisclaimed(_CORRECTED.sub("", clean(text)))
     values = [value for value in values_of(said) if not is_refusal(value)]
     shown = Options.read(options) if question_type == "choice" else None
     if shown:

@@ -52,7 +52,9 @@ _CONCLUDES = re.compile(
     re.IGNORECASE,
 )
 #: Behind a word for yes or no: a sign or a new line, or nothing but a number.
-_APART = re.compile(r"\s*(?:[^\w\s]|\n|[\d.,%\s]*$)|(?=\S)")
+_APART = re.compile(
+    r"\s*(?:(?:indeed|definitely|certainly|absolutely|clearly)\b|[^\w\s]|\n|[\d.,%\s]*$)|(?=\S)"
+)
 _HEDGED = re.compile(WORDS["hedged"], re.IGNORECASE)
 #: Of questions: "no" and "not" turn what yes means, "without" and "noncontrast" do not.
 _NEGATED = re.compile(WORDS["negated"])

@@ -52,6 +52,21 @@ def likeliest(text: str, options: Options | None) -> Likeliest | None:
     return _first(shares) if is_all else None
 
 
+def share_of_option(text: str, options: Options, answer: str) -> float | None:
+    """The share of the option that is answered, where all options have one.
+
+    Examples
+    --------
+    >>> share_of_option("A: 10%, B: 70%, C: 20%", Options.read(["TB", "cancer", "scar"]), "scar")
+    0.2
+    """
+    shares = _shares(text, options)
+    name = options.names[options.texts.index(answer)]
+    whole = _whole(shares)
+    is_all = len(shares) == len(options) and whole is not None
+    return round(shares[name] / whole, 9) if is_all and whole else None
+
+
 def likeliest_named(text: str) -> Likeliest | None:
     """The same of a reply to an open question: the names are its own.
 
@@ -98,13 +113,19 @@ def is_tie(text: str, options: Options) -> bool:
 
 def _first(shares: dict[str, float]) -> Likeliest | None:
     """The largest of shares that add up to one; None where they don't, or two are the largest."""
-    total = sum(shares.values())
-    whole = 100.0 if total > 2 else 1.0
-    if abs(total / whole - 1) > _ROUNDED:
+    whole = _whole(shares)
+    if whole is None:
         return None
     first, second = sorted(shares.values(), reverse=True)[:2]
     best = max(shares, key=lambda name: shares[name])
     return Likeliest(best, round(first / whole, 9)) if first > second else None
+
+
+def _whole(shares: dict[str, float]) -> float | None:
+    """What shares add up to, 1 or 100; None where they don't."""
+    total = sum(shares.values())
+    whole = 100.0 if total > 2 else 1.0
+    return whole if abs(total / whole - 1) <= _ROUNDED else None
 
 
 def _shares(text: str, options: Options | None) -> dict[str, float]:

@@ -22,16 +22,23 @@ from medcal_nb.words.confidence import (
 from medcal_nb.words.key import answer_key, is_nothing
 from medcal_nb.words.lists import WORDS
 from medcal_nb.words.options import Options
-from medcal_nb.words.parsing import clean, labelled_values, parse_answer, values_of
+from medcal_nb.words.parsing import (
+    SURE,
+    clean,
+    labelled_values,
+    parse_answer,
+    undisclaimed,
+    values_of,
+)
 from medcal_nb.words.says import is_refusal, only_yes_no, yes_no
-from medcal_nb.words.shares import likeliest, likeliest_named
+from medcal_nb.words.shares import likeliest, likeliest_named, share_of_option
 
 #: The least replies of a run, and the least share of it, that make a doubtful form its form.
 _LEAST = 3
 _SHARE = 0.5
 
 #: "I would put 80% on it"
-_PUT = r"(?:(?:i'd|i would)\s+(?:say|put|bet|give\s+(?:it|this))\s+)?"
+_PUT = r"(?:(?:i'd|i would|i)\s+(?:say|put|bet|give\s+(?:it|this))\s+|(?:perhaps|maybe)\s+)?"
 #: "yes : 0.9", "B (85%)", "left lung, 60% sure": an answer, and the number behind it.
 _BEHIND = re.compile(
     rf"(?P<part>[^\n]*?\w[\"')\]]?)(?P<sep>\s*(?:[:;,|=(\[-]|->)\s*|\s+)"
@@ -41,10 +48,13 @@ _BEHIND = re.compile(
 )
 #: "A cyst. 80%", "A cyst (80%)", "a cyst, 0.8": a number that ends a reply, apart from its answer.
 _ENDING = re.compile(
-    rf"(?P<apart>[.;!?]\s+\(?|\n|\(|,\s|\s-\s)[\s\"']*{_PUT}"
+    rf"(?P<apart>[.;!?]\s+\(?|\n|\(|,\s|\s-\s)[\s\"']*{_PUT}(?P<p>p\s*=\s*(?!0?\.0))?"
     rf"{ABOUT}{VALUE}(?:\s+on\s+(?:it|this|that))?[\s)\].\"']*\Z",
     re.IGNORECASE,
 )
+#: "Give your confidence in percent": what a reply repeats of what it was asked.
+_SURE_ASKED = re.compile(SURE, re.IGNORECASE)
+_SURE = re.compile(WORDS["sure"], re.IGNORECASE)
 _MEASURED = re.compile(WORDS["measured"], re.IGNORECASE)
 _LETTER = re.compile(r"\W*(?:option\s+)?([A-Z])\W*", re.IGNORECASE)
 #: "B) left lung": the letter of an option before its words.
@@ -131,19 +141,9 @@ def _read(text: str, options: Options | None, kind: str | None) -> _Read:
     """One reply by itself."""
     plain = clean(text)
     kind = "choice" if options else kind
-    is_labelled = bool(labelled_values(plain))
-    if (
-        (options or kind == "closed")
-        and (best := likeliest(plain, options))
-        and not is_labelled
-    ):
-        name = options.text_of(best.name) if options else best.name
-        return _Read(name, Stated(best.share, "share", "shares"))
-    if not options and not is_labelled and (named := likeliest_named(plain)):
-        return _Read(named.name, Stated(named.share, "share", "shares"))
-    if len({match[1].lower() for match in _SHARES.finditer(plain)}) > 1:
-        return _Read()
     answer = parse_answer(text, question_type=kind or "open", options=options)
+    if read := _of_shares(plain, options, kind, answer):
+        return read
     word = labelled_likelihood(text)
     stated = stated_number(text)
     if stated and stated.form == "alone":  # a number alone is the answer
@@ -153,23 +153,46 @@ def _read(text: str, options: Options | None, kind: str | None) -> _Read:
     # a number behind one of "30%", "50%" may be the other one
     is_share = options is not None and "%" in "".join(options.texts)
     number = _ending(plain, kind if answer and not is_share else None)
-    if number and not is_refusal(plain):
+    if number and not is_refusal(undisclaimed(plain)):
         return _Read(answer, number)
     return _behind_answer(plain, options, kind) or _Read(answer)
+
+
+def _of_shares(
+    plain: str, options: Options | None, kind: str | None, answer: str | None
+) -> _Read | None:
+    """What a reply says that gives several answers shares; None where it is no such reply."""
+    if labelled_values(plain):
+        share = share_of_option(plain, options, answer) if options and answer else None
+        if share is not None:
+            return _Read(answer, Stated(share, "share", "shares"))
+    elif (options or kind == "closed") and (best := likeliest(plain, options)):
+        name = options.text_of(best.name) if options else best.name
+        return _Read(name, Stated(best.share, "share", "shares"))
+    elif not options and (named := likeliest_named(plain)):
+        return _Read(named.name, Stated(named.share, "share", "shares"))
+    several = {match[1].lower() for match in _SHARES.finditer(plain)}
+    return _Read() if len(several) > 1 else None
 
 
 def _ending(plain: str, kind: str | None) -> Stated | None:
     """The number that ends a reply, apart from its answer: "A cyst. 80%", "A cyst (80%)"."""
     match = _ENDING.search(plain, max(0, len(plain) - 80))
-    if match and kind not in ("open", "choice") and match["apart"][0] in ", -":
-        return None  # "yes, 90%" may be a finding
     rest = plain[: match.start()] if match else ""
-    is_measured = "%" in rest or _MEASURED.search(rest) is not None
-    if match is None or is_measured or not re.search(r"[^\W\d]", rest):
+    is_asked = match and (match["p"] or _SURE_ASKED.search(rest))
+    is_behind = match and match["apart"][0] in ", -" and not is_asked
+    if is_behind and kind not in ("open", "choice"):
+        return None  # "yes, 90%" may be a finding
+    said = undisclaimed(rest)  # without "You asked for a percentage."
+    is_measured = "%" in said or _MEASURED.search(said) is not None
+    is_listed = re.search(r"\d[,;]\s*[\d.]+$", rest) is not None  # [0.3, 0.4, 0.7]
+    is_number = is_measured or is_listed
+    if match is None or is_number or not re.search(r"[^\W\d]", rest):
         return None
     number = number_of(match, None, "behind the answer")
     # "a mass (40%)" in a sentence of what is seen
-    is_long = match["apart"] == "(" and len(rest.split()) > 6
+    is_sure = _SURE.search(rest.rsplit(".", maxsplit=1)[-1])
+    is_long = match["apart"] == "(" and len(rest.split()) > 6 and not is_sure
     return None if number is None or number.unit == "bare" or is_long else number
 
 
@@ -188,6 +211,9 @@ def _behind_answer(
         is_said = ":" in match["sep"]
         texts = options.texts if options else ()
         is_part = any(match["a"] in option for option in texts)
+        is_asked = _SURE_ASKED.search(plain) and "100" in plain[: plain.rfind(value)]
+        if number and is_asked and only_yes_no(answer):  # "…, from 0 to 100. no, 85"
+            return _Read(answer, number)
         if number is None or is_part or (number.unit == "bare" and not is_said):
             continue
         is_letter = _LETTER.fullmatch(answer) if kind is None else None

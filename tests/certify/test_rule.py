@@ -199,7 +199,14 @@ def test_trials_on_halves_judge_on_the_other_half(rng):
 def test_an_interval_over_populations_is_one_of_a_share_and_holds_the_mean():
     few = np.repeat([0.0, 0.1], [99, 1])  # one resample in a hundred retains anything
     low, high = _over_populations(pd.Series(np.zeros(25)), few)
-    assert (low, high) == (0, 0)
+    assert low == 0
+    assert high == pytest.approx(1.96 * 0.01, rel=0.01)
+    # one half in 25: the bound is that of a mean, no single trial's
+    low, high = _over_populations(pd.Series([0.1] + [0.0] * 24), few)
+    assert low == 0
+    assert 0.01 < high < 0.04
+    # nothing seen is no interval without a width
+    assert np.isnan(_over_populations(pd.Series(np.zeros(25)), 0 * few)).all()
 
 
 def several(k, n, rng, risk=None):

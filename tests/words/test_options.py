@@ -118,6 +118,8 @@ def test_keys_are_kept_and_what_is_missing_is_no_option():
     assert options.named("A") == set()
     assert Options.read(["left", float("nan"), "right"]).names == ("A", "C")
     assert Options.read({1: "left", 2: "right"}).named("2") == {1}
+    assert Options.read("(1) left (2) right").named("(2)") == {1}
+    assert Options.read("(1) left; (3) right").names == ("A", "B")
     assert Options.read({"text": ["x", "y"], "label": ["B", "A"]}).text_of("B") == "x"
     assert Options.read([str(i) for i in range(30)]).names[-1] == "30"
 

@@ -170,7 +170,21 @@ Is there a mass? | I won't be able to say if there is a mass. | yes |
 Is the appendix inflamed? | To judge whether the appendix is inflamed we look at | yes |
 Is there a tumour? | In general, tumours have an incidence of 1 %. | yes |
 Which hemisphere? | So the patient had right-sided weakness. | right hemisphere |
-Which hemisphere? | The right one. | right hemisphere | right"""
+Which hemisphere? | The right one. | right hemisphere | right
+What is it? | Erosions near the joint -> RA. | rheumatoid arthritis | right
+What is it? | ST elevation in II and III - inferior STEMI. | myocardial infarction | right
+What is it? | Fluid in the lung - no abscess | abscess |
+What rate? | 300 / 4 = 75 beats per minute | 75 bpm | right
+What rate? | 300 / 4 = 75 bpm | 150 | wrong
+Which eye? | OS (left eye), since the disc is on the left of the photo. | OD | wrong
+What is shown? | It isn't normal. The interstitium is thick. | normal | wrong
+Was contrast given? | Yes indeed: the aorta is bright. | yes | right
+Is it bright? | ~~Yes~~ No, it is as grey matter. | yes | wrong
+What is it? | {'final': 'cyst', 'confidence': 0.6} | cyst | right
+What is it? | {"primary_diagnosis": "cyst", "differential": ["abscess"]} | abscess | wrong
+What is it? | IMPRESSION: a cyst. | cyst | right
+Which rhythm? | AF | atrial fibrillation | right
+Which lesion? | A common mole | naevus |"""
 
 
 @pytest.mark.parametrize("line", ASKED.split("\n"))

@@ -19,8 +19,8 @@ BETTER: dict[str, str] = _TABLES["better"]
 LOOKS: dict[str, list[str]] = _TABLES["looks"]
 #: What an axis calls a column, where a table calls it otherwise.
 AXES: dict[str, str] = _TABLES["axes"]
-#: How a mark is filled, by the conclusion that it stands for.
-FILLS: dict[str, str] = _TABLES["fills"]
+#: What is concluded of an estimate: in words beside its mark.
+CONCLUDED: list[str] = _TABLES["conclusions"]["names"]
 #: What pdflatex reads in the place of a sign.
 LATEX: dict[str, str] = _TABLES["latex"]
 

@@ -26,7 +26,7 @@ from matplotlib.text import Annotation
 from matplotlib.transforms import ScaledTranslation
 
 from medcal_nb.errors import check_known
-from medcal_nb.labels import AXES, BETTER, FILLS, LOOKS, MODELS, UNITS, label_of
+from medcal_nb.labels import AXES, BETTER, CONCLUDED, LOOKS, MODELS, UNITS, label_of
 from medcal_nb.wording import percent
 
 __all__ = [
@@ -54,10 +54,6 @@ _FURTHER = ("#52606D", "#E69F00", "#56B4E9", "#A6611A", "#A0A0A0", "#1F3A5F", "#
 _MARKS = "osD^vPX<>"
 _MARKS_OF_MODELS = "PX*<>h"
 _FILLS = ("full", "none")
-#: What a filling says of a conclusion, in a key.
-_SHOWN = {"full": "shown after Holm's correction", "none": "not shown after it"}
-#: A conclusion that goes before those of the tests: such a mark is open whatever they say.
-_FLAT = "no discrimination"
 _FAR = 1e3  # beyond any axis
 _SMALL = 6.5  # points, of numbers beside marks
 _ASIDE = 2.2  # points, between marks of two lines at one place
@@ -170,9 +166,8 @@ def forest(
     value, label, hue : str
         Columns: the estimate, the row it stands in, its colour and mark.
     fill : str, optional
-        Column whose levels are how a mark is filled: the first whole, the second open. Of a
-        ``conclusion`` whole is shown, open is not (`FILLS`): so says the key, and its words stand
-        at the right.
+        Column whose levels are how a mark is filled: the first whole, the second open. A
+        ``conclusion`` stands at the right in words, and its mark is whole.
     lane : str, optional
         Column whose levels stand below each other in a row; those of hue and fill if not given.
     base : str, optional
@@ -219,11 +214,8 @@ def forest(
                 elinewidth=1,
             )
     is_written = _is_conclusion(kinds)
-    names = {label_of(kind): style for kind, style in kinds.items() if fill}
-    if is_written:
-        names = {_SHOWN[style]: style for style in kinds.values()}
-    if _FLAT in kinds:
-        names = {_SHOWN["full"]: "full", f"{_SHOWN['none']}, or {_FLAT}": "none"}
+    in_key = fill and not is_written  # a conclusion is written beside its mark
+    names = {label_of(kind): style for kind, style in kinds.items() if in_key}
     for name, style in names.items():
         ax.plot([], [], "o", color=INK, mfc=_face(style, INK), label=name)
     if base:
@@ -725,15 +717,13 @@ def _bars(fig: Figure) -> list:
 
 
 def _kinds(table: pd.DataFrame, fill: str | None) -> dict[object, str]:
-    """How a mark of each level of fill is filled: by its name, or by its place."""
+    """How a mark of each level of fill is filled: by its place, a conclusion's whole."""
     if fill is None:
         return {None: "full"}
     levels = [*look(table[fill].dropna())]
-    kinds: dict[object, str] = {}
-    for level, style in FILLS.items():
-        if level in levels:
-            kinds[level] = style
-    return kinds or dict(zip(levels, cycle(_FILLS)))
+    if _is_conclusion(levels):
+        return dict.fromkeys(levels, "full")
+    return dict(zip(levels, cycle(_FILLS)))
 
 
 def _face(style: str, colour: str) -> str:
@@ -741,9 +731,9 @@ def _face(style: str, colour: str) -> str:
     return colour if style == "full" else "white"
 
 
-def _is_conclusion(kinds: Mapping[object, str]) -> bool:
-    """Whether a filling says what was concluded, which a mark then has beside it in words."""
-    return any(kind in FILLS for kind in kinds)
+def _is_conclusion(kinds: Iterable) -> bool:
+    """Whether these are conclusions, which a mark has beside it in words."""
+    return any(kind in CONCLUDED for kind in kinds)
 
 
 def _write_beside(

@@ -36,7 +36,7 @@ PLAIN = {
     ),
     "not shown": (
         "No cut-off. Of the surest answers {graded} were graded, {errors} of them wrong. These are "
-        "too few cases to tell whether at most {risk} in 100 are: it may be so, or not."
+        "too few {what} to tell whether at most {risk} in 100 are: it may be so, or not."
     ),
     "too few cases": (
         "No cut-off. These cases are too few to show that at most {risk} in 100 answers are wrong, "
@@ -107,9 +107,18 @@ def fewest_answers(rate: float, risk: float, delta: float) -> float:
     return float(needed[is_enough.argmax()]) if is_enough.any() else np.inf
 
 
-def plain_of(risk: float, delta: float) -> dict[str, str]:
-    """What the ends of one plan mean; ``{graded}`` and ``{errors}`` are left to be filled in."""
-    fixed = {"risk": f"{100 * risk:.3g}", "certainty": f"{100 * (1 - delta):.3g}"}
+def plain_of(risk: float, delta: float, n_cases: int, budget: int) -> dict[str, str]:
+    """What the ends of one plan mean; ``{graded}`` and ``{errors}`` are left to be filled in.
+
+    Grades are too few, not cases, where fewer may be graded than there are, and so few that even
+    half of the allowed risk would not be shown with a chance of 0.8.
+    """
+    is_budget_short = budget < min(n_cases, fewest_answers(risk / 2, risk, delta))
+    fixed = {
+        "risk": f"{100 * risk:.3g}",
+        "certainty": f"{100 * (1 - delta):.3g}",
+        "what": "grades" if is_budget_short else "cases",
+    }
     left = {"graded": "{graded}", "errors": "{errors}"}
     return {state: text.format(**fixed, **left) for state, text in PLAIN.items()}
 

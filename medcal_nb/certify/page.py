@@ -75,12 +75,13 @@ def write_page(
     for case in test.asked:
         number.setdefault(case, len(number))
     tables = test.as_json(number)
+    plan = run.plan
     data = {
         "name": run.places.ledger.name.removesuffix(".certificate.jsonl"),
         "plan": run.ledger.plan_hash,
         "own": own_answer,
         "cases": cases,
-        "ends": plain_of(run.plan["risk"], run.plan["delta"]),
+        "ends": plain_of(plan["risk"], plan["delta"], run.pool.n_cases, plan["budget"]),
         # not to be read in passing
         "test": base64.b64encode(json.dumps(tables).encode()).decode(),
     }

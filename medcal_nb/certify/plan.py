@@ -27,6 +27,7 @@ ERRORS_TRIED = ((0,), (0, 8), (0, 6, 16), (8,))
 DRAWS_TO_CHOOSE = 60  # simulated pools on which starts are compared
 GRADES_A_BIN = 20  # of a pilot, at least
 MOST_BINS = 50
+LEAST_OF_BETA = 0.5  # wrong and right, of a bin whose share wrong is drawn
 SHARES = np.linspace(0.02, 1, 50)  # of a pool, of groups that could be certified
 ROUNDING = 1e-9  # of a sum of two shares
 SECONDS_AN_HOUR = 3600
@@ -114,7 +115,7 @@ def plan_certificate(
     if wrong is not None and accuracy is not None and pilot is None:
         shares = [_guessed(answers.c.size, wrong, accuracy)] * n_draws
     elif wrong is None and accuracy is None and pilot is not None:
-        shares = [answers.resampled(rng) for _ in range(n_draws)]
+        shares = [answers.drawn(rng) for _ in range(n_draws)]
     else:
         raise ValueError("a plan needs one guess: wrong and accuracy, or pilot grades")
     draws = [_Draw.of(answers.c, p, rng) for p in shares]
@@ -123,7 +124,7 @@ def plan_certificate(
     for risk in np.atleast_1d(np.asarray(risks, dtype=float)).tolist():
         least = without_error(check_level(risk, "risk"), delta)
         row = {"risk": risk, "without_error": least}
-        row |= _best_of_starts(draws, p_wrong, Rule(risk, delta, budget))
+        row |= _best_of_starts(draws, shares, Rule(risk, delta, budget))
         row["hours"] = row["n_graded"] * seconds / SECONDS_AN_HOUR
         rows.append(row | {"cases_needed": _cases_needed(p_wrong, risk, delta)})
     return pd.DataFrame(rows)
@@ -179,15 +180,24 @@ class _Pool(NamedTuple):
             pilot_wrong=1 - y[order][is_graded],
         )
 
-    def resampled(self, rng: np.random.Generator) -> FloatArray:
-        """Probability that an answer is wrong, by rank, as the pilot drawn anew shows it."""
-        n = self.pilot_rank.size
-        chosen = np.sort(rng.integers(0, n, n))
-        bins = _bins(self.pilot_rank[chosen])
+    def drawn(self, rng: np.random.Generator) -> FloatArray:
+        """Probability that an answer is wrong, by rank, as the pilot leaves it possible.
+
+        The share wrong of each bin is drawn from Beta(wrong, right), which on average is the
+        pilot's. None wrong is no proof that none will be: neighbours without an error are then
+        one, of half an error (so much has the prior of Jeffreys).
+        """
+        bins = _bins(self.pilot_rank)
         size = np.bincount(bins)
-        ranks = np.bincount(bins, self.pilot_rank[chosen]) / size
-        shares = np.bincount(bins, self.pilot_wrong[chosen]) / size
-        p: FloatArray = np.interp(self.rank, ranks, shares)
+        ranks = np.bincount(bins, self.pilot_rank) / size
+        wrong = np.bincount(bins, self.pilot_wrong)
+        is_new = np.ones(size.size, dtype=bool)
+        is_new[1:] = (wrong[1:] > 0) | (wrong[:-1] > 0)
+        run = is_new.cumsum() - 1
+        n_wrong = np.bincount(run, wrong)
+        n_right = np.bincount(run, size) - n_wrong
+        a, b = np.maximum([n_wrong, n_right], LEAST_OF_BETA)
+        p: FloatArray = np.interp(self.rank, ranks, rng.beta(a, b)[run])
         return p
 
 
@@ -223,10 +233,10 @@ class _Draw(NamedTuple):
 
 
 def _best_of_starts(
-    draws: list[_Draw], p_wrong: FloatArray, rule: Rule
+    draws: list[_Draw], shares: list[FloatArray], rule: Rule
 ) -> dict[str, Any]:
     """What the starts give that retain most."""
-    n = p_wrong.size
+    n = shares[0].size
     risk, delta, budget, _ = rule
     usual = usual_starts(n, risk=risk, delta=delta, budget=budget)
     if not usual:
@@ -249,9 +259,7 @@ def _best_of_starts(
     coverage = end["coverage"]
     chance = (coverage > 0).mean()
     if len(starts) == 1:
-        chance = _chance_of_first(
-            draws[0].c, p_wrong, Rule(risk, delta, budget, starts)
-        )
+        chance = _chance_of_first(draws[0].c, shares, rule)
     return {
         "starts": starts,
         "chance": chance,
@@ -272,27 +280,32 @@ def _simulated(draws: list[_Draw], rule: Rule) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def _chance_of_first(c: FloatArray, p_wrong: FloatArray, rule: Rule) -> float:
-    """Exact chance that the group of a single start passes, each grade wrong as often as it."""
+def _chance_of_first(c: FloatArray, shares: list[FloatArray], rule: Rule) -> float:
+    """Exact chance that the group of a single start passes, each grade wrong as often as it.
+
+    The mean over the shares wrong that are possible.
+    """
     design = Design(c, rule)
     group = next(design.groups())
     allowed = design.allowed(group, 1, 1)
     most = int(allowed[-1])
     if most < 0:
         return 0.0
-    p = p_wrong[: group.size].mean()
+    p, times = np.unique(
+        [one[: group.size].mean() for one in shares], return_counts=True
+    )
     errors = np.arange(most + 1)
     hoped = hoped_for(allowed, design.risk)
-    chance = np.zeros(most + 1)  # of so many errors so far, undecided
+    chance = np.zeros((most + 1, p.size))  # of so many errors so far, undecided
     chance[0] = 1.0
-    passed = 0.0
+    passed = np.zeros(p.size)
     for n, e in enumerate(allowed, 1):
         chance[1:] = chance[1:] * (1 - p) + chance[:-1] * p
         chance[0] *= 1 - p
-        passed += chance[: e + 1].sum()
+        passed += chance[: e + 1].sum(axis=0)
         chance[: e + 1] = 0
         chance[bdtrc(errors - 1, n, hoped) < HOPELESS] = 0
-    return float(passed)
+    return float(np.average(passed, weights=times))
 
 
 def _cases_needed(p_wrong: FloatArray, risk: float, delta: float) -> float:

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from medcal_nb.errors import MedcalError
+from medcal_nb.measure.rows import image_labels
 from medcal_nb.tables.columns import TEXT
 
 #: What names an answer, and the elicitation method that it belongs to.
@@ -48,6 +49,11 @@ class Pool(NamedTuple):
     def seed(self) -> int:
         """Seed of the order of grading: it follows from the pool, so that nobody chooses it."""
         return int(self.hash[:8], 16)
+
+    @property
+    def n_cases(self) -> int:
+        """Images: of each, one answer of a method is graded."""
+        return len(set(image_labels(self.rows)))
 
     @property
     def keys(self) -> pd.MultiIndex:

@@ -25,13 +25,15 @@ from medcal_nb.wording import percent
 _HOURS_BELOW_MINUTES = 1.0
 
 
-def plainly(stand: MethodCertificates, risk: float) -> Iterator[str]:
+def plainly(
+    stand: MethodCertificates, pool: Pool, risk: float, budget: int
+) -> Iterator[str]:
     """What each end means, before its numbers: a sentence a method."""
     for one in stand.table.itertuples():
         whose = f"{one.model}, {one.strategy}: " if len(stand.table) > 1 else ""
         # whatever ended the grading, a certified threshold holds
         state = "certified" if one.n else one.state
-        text = plain_of(risk, one.delta)[state]
+        text = plain_of(risk, one.delta, pool.n_cases, budget)[state]
         yield whose + text.format(graded=one.group_graded, errors=one.group_errors)
 
 

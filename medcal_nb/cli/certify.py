@@ -277,9 +277,8 @@ def _say_stand(
         )
         say(f"or grade all in one sitting: medcal certify {file} --page")
         return
-    for plain, sentence in zip(
-        plainly(stand, run.plan["risk"]), table["sentence"], strict=True
-    ):
+    plain_ones = plainly(stand, run.pool, run.plan["risk"], run.plan["budget"])
+    for plain, sentence in zip(plain_ones, table["sentence"], strict=True):
         say(plain)
         say(sentence)
     if (table["state"] == "too few cases").all():

@@ -212,7 +212,7 @@ def plans(repeats: int) -> pd.DataFrame:
         pair = answers.loc[name, ["confidence", "correct"]].to_numpy(float)
         c, y = pair.T
         plan = certify.plan_certificate(
-            c, pilot=y, risks=risks, budget=400, n_draws=100
+            c, pilot=y, risks=risks, budget=400, n_draws=400
         )
         # other samples of such answers
         pools = [

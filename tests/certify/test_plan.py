@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from scipy.stats import binom
+from scipy.stats import betabinom, binom
 
 from medcal_nb import certify
 from medcal_nb.certify.design import Rule
@@ -13,7 +13,7 @@ def test_the_chance_of_one_start_is_that_of_its_group():
     """52 answers of which 6 may be wrong: graded whole, tested at the end."""
     c = np.linspace(1, 0, 52)
     for p in (0.05, 0.12, 0.3):
-        chance = _chance_of_first(c, np.full(52, p), Rule(0.2, 0.1, None, (52,)))
+        chance = _chance_of_first(c, [np.full(52, p)], Rule(0.2, 0.1, None, (52,)))
         assert chance == pytest.approx(binom.cdf(6, 52, p), abs=0.004)
 
 
@@ -38,6 +38,22 @@ def test_a_plan_is_near_what_recorded_answers_give(five, model, method):
         np.mean([end.coverage for end in ends]), abs=0.05
     )
     assert row["chance"] == pytest.approx(np.mean([end.n > 0 for end in ends]), abs=0.1)
+
+
+def test_a_pilot_without_an_error_at_the_top_promises_no_certainty():
+    """One hundred of 300 are graded, none of the 50 surest wrong: 5 % was "chance 100 %"."""
+    pilot = np.full(300, np.nan)
+    pilot[::3] = 1
+    pilot[150::9] = 0
+    plan = certify.plan_certificate(300, pilot=pilot, risks=[0.02, 0.05, 0.2])
+    low, middle, high = plan["chance"]
+    assert 0.1 < low < 0.6
+    assert 0.5 < middle < 0.9
+    assert high > 0.95
+    # of the 45 surest none may be wrong: with Beta(½, 50 + ½) in 72 %, by Jeffreys of 50 grades
+    middle_starts = plan["starts"][1]
+    assert middle_starts == (45,)
+    assert middle == pytest.approx(betabinom.pmf(0, 45, 0.5, 50), abs=0.07)
 
 
 def test_what_is_out_of_reach_says_how_many_cases_would_do():

@@ -466,7 +466,7 @@ def test_a_plan_takes_the_grades_of_the_table_as_a_pilot(medcal, pool):
         out = medcal("certify", "mine.csv", "--plan", "--risk", 0.2)[1]
         assert "300 cases; a pilot of 200 graded ones" in out
         assert out.count("chance of a threshold") == 1  # of the risk that was asked
-        chances.append(int(re.search(r"threshold (\d+)%", out)[1]))
+        chances.append(float(re.search(r"threshold (?:[<>] )?([\d.]+)%", out)[1]))
     assert chances[0] > 90 > 10 > chances[1]
     # a guess goes before
     words = ["--plan", "--wrong", 0.02, "--accuracy", 0.85]

@@ -6,12 +6,12 @@ from string import ascii_lowercase
 
 import pandas as pd
 
-from medcal_nb.labels import FILLS, LOOKS, label_of
+from medcal_nb.labels import CONCLUDED, LOOKS, label_of
 from medcal_nb.plots import INTERVAL, axis_label, look
 
 LONGEST = 60  # characters of a title
 #: Conclusions whose words mean nothing else on a figure.
-CONCLUSIONS = set(FILLS) - {"better", "worse"}
+CONCLUSIONS = set(CONCLUDED) - {"better", "worse"}
 
 
 def broken_rules(spec: dict, table: pd.DataFrame) -> list[str]:

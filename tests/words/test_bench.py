@@ -24,7 +24,8 @@ def test_what_is_decided_has_an_answer():
     is_decidable = BENCH["decidable"] == "1"
     lacks = BENCH[is_decidable & (BENCH["answer"] == "")]
     # two answers without a choice, both of which exclude the gold answer
-    assert (lacks["verdict"] == "wrong").all() and len(lacks) <= 1
+    assert (lacks["verdict"] == "wrong").all()
+    assert len(lacks) <= 1
     assert (is_decidable == BENCH["verdict"].isin(["right", "wrong"])).all()
 
 

@@ -553,10 +553,8 @@ def _on_page(output: Any) -> Any:
         return output
     data = output.get("data", {})
     text = data.get("text/html")
-    if "text/markdown" in data and text is None:
-        return output
     if text is None:
-        return None
+        return output if "text/markdown" in data else None
     if "<script" in text:  # what needs it would be dead here
         output.data = {"text/html": f"<p><em>{INTERACTIVE}</em></p>"}
         return output

@@ -358,8 +358,8 @@ def _with_question(answers: pd.DataFrame) -> pd.DataFrame:
     (others,) = KNOWN["asked"]["question"]
     # a prompt says more than what is asked
     names = {"question", *others.split()} - {"prompt"}
-    theirs = next((one for one in answers if plain_column(one) in names), "question")
-    if "question" in answers or theirs == "question":
+    theirs = next((one for one in answers if plain_column(one) in names), None)
+    if theirs is None or "question" in answers:
         return answers
     answers.attrs["assumed"].append(f"question from '{theirs}'")
     return answers.rename(columns={theirs: "question"})

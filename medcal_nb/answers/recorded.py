@@ -106,8 +106,8 @@ def load_recorded(
     # a file that changed since it was read is refused all the same
     if "items" in source:
         recorded_entry(source["items"])
-    entry = json.dumps(recorded_manifest())
-    return _answers(name, complete, str(recorded_folder()), entry).copy()
+    manifest = json.dumps(recorded_manifest())
+    return _answers(name, complete, str(recorded_folder()), manifest).copy()
 
 
 def old_names(answers: pd.DataFrame) -> list[str]:

@@ -86,6 +86,7 @@ def plan_certificate(
         - without_error: answers that would certify it, none of them wrong
         - starts: numbers of the most confident answers at which tests begin; empty where it is out
           of reach: pool or budget is smaller than without_error
+        - is_usual: whether these are `usual_starts`, which a certificate has if none are said
         - chance: that a threshold is certified
         - coverage, coverage_low, coverage_high: mean share retained (0 without a threshold), and
           the limits within which nine of ten pools lie
@@ -243,7 +244,7 @@ def _best_of_starts(
         row = dict.fromkeys(
             ["chance", "coverage", "coverage_low", "coverage_high"], 0.0
         )
-        return {"starts": ()} | row | {"n_graded": 0}
+        return {"starts": (), "is_usual": True} | row | {"n_graded": 0}
     tried = [usual]
     for errors in ERRORS_TRIED:
         tried.append(starts_at(n, errors, risk=risk, delta=delta, budget=budget))
@@ -262,6 +263,7 @@ def _best_of_starts(
         chance = _chance_of_first(draws[0].c, shares, rule)
     return {
         "starts": starts,
+        "is_usual": starts == usual,
         "chance": chance,
         "coverage": coverage.mean(),
         "coverage_low": coverage.quantile(0.05),

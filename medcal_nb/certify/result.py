@@ -8,12 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from medcal_nb.certify import (
-    MethodCertificates,
-    plan_certificate,
-    retained_table,
-    usual_starts,
-)
+from medcal_nb.certify import MethodCertificates, plan_certificate, retained_table
 from medcal_nb.certify.ends import plain_of
 from medcal_nb.certify.methods import with_shared_grades
 from medcal_nb.certify.plan import GRADES_A_BIN, RISKS, ROUNDING
@@ -130,8 +125,7 @@ def plan_of_pool(
     lines : list of str
         What was supposed.
     table : pandas.DataFrame
-        Of `plan_certificate`, under the columns model and strategy; is_usual: whether its starts
-        are those of a certificate for which none are said.
+        Of `plan_certificate`, under the columns model and strategy.
     """
     is_guessed = wrong is not None or accuracy is not None
     parts = parts_by(with_shared_grades(pool.rows, METHOD), METHOD)
@@ -157,12 +151,6 @@ def plan_of_pool(
             seconds=seconds,
             **supposed,
         )
-        n = len(confidence)
-        each = delta / len(parts)
-        plan["is_usual"] = [
-            usual_starts(n, risk=row.risk, delta=each, budget=budget) == row.starts
-            for row in plan.itertuples()
-        ]
         tables.append(plan.assign(**key))
     return lines, pd.concat(tables, ignore_index=True)
 

@@ -260,7 +260,7 @@ def answer_parts(reply: str, question: str = "") -> Parts:
     >>> answer_parts("It is dark. So a cyst. I am 80% sure.").concluded
     'a cyst.'
     """
-    text = _CORRECTED.sub("", clean(reply))
+    text = _corrected(reply)
     asked = question.strip()
     if asked and text.casefold().startswith(asked.casefold()):
         text = text[len(asked) :].strip() or text
@@ -282,6 +282,11 @@ def answer_parts(reply: str, question: str = "") -> Parts:
     ]
     first, last = (sentences[0], sentences[-1]) if len(sentences) > 1 else ("", "")
     return Parts(text, plain, None, concluded[-1] if concluded else "", first, last)
+
+
+def _corrected(reply: str) -> str:
+    """A cleaned reply from its last correction on."""
+    return _CORRECTED.sub("", clean(reply))
 
 
 def undisclaimed(text: str) -> str:
@@ -416,7 +421,7 @@ def parse_answer(
     >>> parse_answer("I would say yes.", question_type="closed")
     'yes'
     """
-    said = undisclaimed(_CORRECTED.sub("", clean(text)))
+    said = undisclaimed(_corrected(text))
     values = [value for value in values_of(said) if not is_refusal(value)]
     shown = Options.read(options) if question_type == "choice" else None
     if shown:

@@ -39,13 +39,13 @@ CURVE = """Accuracy at each confidence that at least 1 % of the answers carry, o
 twentieth of the scale where values are many; 95 % CIs. Dashed: calibrated. Grey bar: from mean
 confidence down to accuracy. Below: share of the answers at each confidence, the correct ones
 filled."""
-METRICS = """Overconfidence, in percentage points: mean confidence minus accuracy (calibration-
-in-the-large), of numbers before rounding. Slope: 1 is ideal, below it confidences are too
-extreme. ECE: 15 bins of equal width; beside it that of a perfect forecaster with these
-confidences and this n, answers independent. Brier skill score: 1 − Brier score / that of giving
+METRICS = """Overconfidence, in percentage points: mean confidence minus accuracy, of numbers before
+rounding (in prediction studies: calibration-in-the-large). ECE: 15 bins of equal width; beside it
+the ECE that perfectly calibrated confidences of these values would show by chance on as many
+independent answers. Brier skill score: 1 − Brier score / that of giving
 every answer the accuracy; below 0 confidence is worse than that one number. AUROC: chance that a
-correct answer carries more confidence than a wrong one; 0.5 is none. Slope and others: below,
-further measures."""
+correct answer carries more confidence than a wrong one; 0.5 is none. More, such as the slope:
+below, further measures."""
 FURTHER = """Of the same answers, 95 % CIs by {unit}. Slope: 1 is ideal, below it confidences are
 too extreme. Observed : expected: correct answers for each one that the confidences expect. AURC:
 area under the risk–coverage curve, lower is better."""

@@ -10,7 +10,7 @@ from .methods import MethodCertificates, certify_methods
 from .plan import plan_certificate
 from .retained import retained_table
 from .rule import certify
-from .trials import certify_fitted_table, certify_table
+from .trials import certify_fitted_table, certify_table, grades_together
 from .watch import watch, watch_table
 
 __all__ = [
@@ -20,6 +20,7 @@ __all__ = [
     "certify_fitted_table",
     "certify_methods",
     "certify_table",
+    "grades_together",
     "plan_certificate",
     "retained_table",
     "usual_starts",

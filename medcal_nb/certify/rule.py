@@ -236,6 +236,11 @@ class Walk:
         self._failed: list[Tested] = []
         self._go()
 
+    @property
+    def graded(self) -> NDArray[np.intp]:
+        """Positions, in the order of grading, of the answers whose grades were used."""
+        return np.flatnonzero(self._looked_at)
+
     def _go(self) -> None:
         n_open = 0  # starts whose share of delta has come as far as the group
         n_begun = 0

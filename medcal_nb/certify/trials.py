@@ -19,6 +19,7 @@ from medcal_nb.measure.rows import image_labels, parts_by, warn_of_cross_fitted
 from medcal_nb.measure.selective import DELTA, selective_threshold
 
 from .design import Design, Rule
+from .methods import with_shared_grades
 from .rule import Walk, order_of_grading
 
 FROM_THE_TOP = "from the top"  # ways to choose the answers that are graded
@@ -76,6 +77,8 @@ def certify_table(
         - coverage, coverage_low, coverage_high: of the other half, mean of all halves (0 without a
           threshold), and the 95 % interval of that mean over populations; NaN where nothing varies
         - risk: share wrong of what is retained there, mean of those with a threshold
+        - exceeded: share of the halves in which a certified threshold had a higher risk there
+          than is allowed: of these answers, not of a population
         - too_wrong: share of the halves in which grading from the top ended without a threshold
           because too many were wrong; NaN at random, where it does not end early
         - n_graded: grades used, median
@@ -112,12 +115,12 @@ def certify_table(
             elsewhere = [judged(half)["coverage"] for half in samples]
             low, high = _over_populations(trials["coverage"], np.array(elsewhere))
             row = key | {"budget": budget, "grading": grading}
-            means = ["certified", "coverage", "risk", "too_wrong"]
+            means = ["certified", "coverage", "risk", "exceeded", "too_wrong"]
             row |= trials[means].mean().to_dict()
             row |= {"coverage_low": low, "coverage_high": high}
             rows.append(row | {"n_graded": int(trials["n_graded"].median())})
     names = ["certified", "coverage", "coverage_low", "coverage_high", "risk"]
-    names += ["too_wrong", "n_graded"]
+    names += ["exceeded", "too_wrong", "n_graded"]
     return pd.DataFrame(rows, columns=[*by, "budget", "grading", *names])
 
 
@@ -185,6 +188,72 @@ def certify_fitted_table(
         row |= trials[["certified", "coverage", "risk"]].mean().to_dict()
         rows.append(row | {"n_graded": int(trials["n_graded"].median())})
     return pd.DataFrame(rows)
+
+
+def grades_together(
+    graded: pd.DataFrame,
+    budget: int,
+    *,
+    risk: float,
+    delta: float = DELTA,
+    by: Sequence[str] = ("strategy",),
+    n_splits: int = 25,
+    ci: Bootstrap = Bootstrap(),
+) -> int:
+    """How many different answers all methods of one model take, median over random halves.
+
+    Whoever wants the best of k methods grades for all of them. They have one order of the items, as
+    in `certify_methods`, and an answer that several methods ask for is graded once; its methods
+    judge one answer to an item.
+
+    Parameters
+    ----------
+    graded : pandas.DataFrame
+        Graded answers of one model, with item_id and the columns of `by`.
+    budget : int
+        Grades that each method may use.
+    risk, delta : float
+        As in `certify`, for each method.
+    by : sequence of str
+        Columns whose combinations are the methods.
+    n_splits, ci
+        As in `certify_table`.
+
+    Returns
+    -------
+    int
+
+    Raises
+    ------
+    ValueError
+        On a column the table lacks, and on two answers of one method to one item.
+
+    Examples
+    --------
+    >>> from medcal_nb.measure import example_answers
+    >>> answers = example_answers(1000).query("domain == 'general'")
+    >>> grades_together(answers, 100, risk=0.2, n_splits=5) <= 200
+    True
+    """
+    table = with_shared_grades(graded[graded["correct"].notna()], by)
+    items = table.drop_duplicates("item").sort_values("item")
+    images, n_images = check_groups(items["image"], len(items))
+    rng = ci.stream(items["image"])
+    rule = Rule(risk, delta, budget)
+    sizes = []
+    for seed in range(n_splits):
+        first = rng.permutation(n_images)[: n_images // 2]
+        order = order_of_grading(images, len(items), seed)
+        order = order[np.isin(images[order], first)]
+        taken: set[int] = set()
+        for _, part in parts_by(table, by):
+            own = part.set_index("item").reindex(order).dropna(subset="confidence")
+            pair = own[["confidence", "correct"]].to_numpy(float)
+            if len(pair):
+                walk = Walk(Design(pair[:, 0], rule), pair[:, 1])
+                taken.update(own.index[walk.graded])
+        sizes.append(len(taken))
+    return int(np.median(sizes))
 
 
 class _Answers(NamedTuple):
@@ -278,10 +347,12 @@ def _judged(half: _Half, *, grading: str, rule: Rule) -> dict[str, float]:
         n_graded = chosen.size
     is_retained = half.other_c >= threshold
     n_retained = is_retained.sum()
+    risk = 1 - half.other_y[is_retained].mean() if n_retained else np.nan
     return {
         "certified": np.isfinite(threshold),
         "coverage": n_retained / max(half.other_c.size, 1),
-        "risk": 1 - half.other_y[is_retained].mean() if n_retained else np.nan,
+        "risk": risk,
+        "exceeded": risk > rule.risk,
         "too_wrong": too_wrong,
         "n_graded": n_graded,
     }

@@ -95,7 +95,7 @@ def test_parts_of_one_test_are_compared_from_four_models_on(
     title = "Is it medicine, or is it the test?"
     lacks = None if n_models > 3 else "four models to take a mean of"
     assert left_out.get(title) == lacks
-    assert ("mean of models" in "".join(results["findings"])) == is_compared
+    assert ("clustered by model" in "".join(results["findings"])) == is_compared
 
 
 @pytest.mark.parametrize("share_right", [0.7, 1.0])

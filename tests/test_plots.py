@@ -228,8 +228,8 @@ def test_a_risk_coverage_curve_has_its_points_its_base_and_what_is_certified():
     assert points in [line.get_xydata().tolist() for line in ax.lines]
     assert [0.25, 0.25] in [list(line.get_ydata()) for line in ax.lines]
     bars = ax.collections[0].get_segments()
-    ends = table[["risk_low", "risk_high"]].to_numpy()
-    assert [bar[:, 1].tolist() for bar in bars] == pytest.approx(ends.tolist())
+    ends = [end for bar in bars for end in bar[:, 1]]
+    assert ends == pytest.approx([*table[["risk_low", "risk_high"]].to_numpy().flat])
     _, keys = ax.get_legend_handles_labels()
     assert {"a", "allowed: 20 %", "certified", plots.INTERVAL} <= set(keys)
     corners = ax.patches[-1].get_xy().max(axis=0)

@@ -20,8 +20,6 @@ from .marks import (
     INTERVAL,
     arms,
     check_columns,
-    face_colour,
-    fills,
     name_axis,
     record,
     rows_by_look,
@@ -39,7 +37,6 @@ def lines(
     y: str,
     *,
     hue: str | None = None,
-    fill: str | None = None,
     ax: Axes | None = None,
 ) -> Axes:
     """Lines of `y` over `x`, with the intervals that ``<y>_low`` and ``<y>_high`` hold.
@@ -47,17 +44,14 @@ def lines(
     Parameters
     ----------
     table : DataFrame
-        Columns `x`, `y`, `hue` and `fill`; rows of a line in any order.
+        Columns `x`, `y` and `hue`; rows of a line in any order.
     x, y, hue : str
         Columns: position, value, and what has a colour and a mark of its own.
-    fill : str, optional
-        Column whose first level is drawn whole, the second dashed with open marks.
     ax : Axes, optional
         Where to draw; the current axes if not given.
     """
-    check_columns(table, x, y, hue, fill)
+    check_columns(table, x, y, hue)
     ax = ax or plt.gca()
-    kinds = fills(table, fill)
     levels = rows_by_look(table, hue)
     places = [frozenset(rows[x]) for _, rows, _, _ in levels]
     # marks at the same places stand side by side, so that none hides another's interval
@@ -65,20 +59,17 @@ def lines(
     for i, (level, rows, colour, mark) in enumerate(levels):
         aside = step * (i - (len(levels) - 1) / 2) / 72
         moved = ScaledTranslation(aside, 0, ax.get_figure().dpi_scale_trans)
-        for k, (kind, style) in enumerate(kinds.items()):
-            part = rows[rows[fill] == kind] if fill else rows
-            part = part.sort_values(x, kind="stable")
-            ax.errorbar(
-                part[x],
-                part[y],
-                yerr=arms(part, y),
-                fmt=f"{'-' if style == 'full' else '--'}{mark}",
-                markerfacecolor=face_colour(style, colour),
-                color=colour,
-                elinewidth=0.8,
-                transform=ax.transData + moved,
-                label=label_of(level, hue) if hue and k == 0 else None,
-            )
+        line = rows.sort_values(x, kind="stable")
+        ax.errorbar(
+            line[x],
+            line[y],
+            yerr=arms(line, y),
+            fmt=f"-{mark}",
+            color=colour,
+            elinewidth=0.8,
+            transform=ax.transData + moved,
+            label=label_of(level, hue) if hue else None,
+        )
     for end in (y, f"{y}_low", f"{y}_high"):
         # matplotlib takes no limits from what was moved
         if end in table:
@@ -86,15 +77,10 @@ def lines(
     if step:
         ax.set_xmargin(_ROOM)
     ax.autoscale_view()
-    if fill:
-        for kind, style in kinds.items():
-            dash = "-o" if style == "full" else "--o"
-            face = face_colour(style, INK)
-            ax.plot([], [], dash, color=INK, mfc=face, label=label_of(kind))
     name_axis(ax.xaxis, x)
     name_axis(ax.yaxis, y)
     ax.grid(axis="y")
-    record(ax, table, x=x, y=y, hue=hue, fill=fill)
+    record(ax, table, x=x, y=y, hue=hue)
     return ax
 
 
@@ -183,26 +169,22 @@ def risk_coverage(
     for level, rows, colour, mark in rows_by_look(table, hue):
         if rows.empty:
             continue
-        is_few = len(rows) <= FEW_POINTS
+        curve = rows.sort_values("coverage")
+        is_few = len(curve) <= FEW_POINTS
         n_curves[is_few] += 1
-        ends = ["risk"] if is_few else ["risk", "risk_low", "risk_high"]
-        long = rows.melt("coverage", ends, value_name="value")
-        how: dict[str, Any] = {
-            "color": colour,
-            "label": label_of(level, hue) if hue else None,
-            "clip_on": False,  # the last mark lies on the frame
-        }
+        name = label_of(level, hue) if hue else None
+        how: dict[str, Any] = {"color": colour, "label": name, "lw": 1.2}
+        how |= {"clip_on": False}  # the last mark lies on the frame
         if is_few:
             how |= {"marker": mark, "markersize": 4, "markeredgewidth": 0}
-            how |= {"errorbar": None}
             bars: dict[str, Any] = {"elinewidth": 0.8, "capsize": 2, "clip_on": False}
-            bars |= {"yerr": arms(rows, "risk"), "fmt": "none", "ecolor": colour}
-            ax.errorbar(rows["coverage"], rows["risk"], **bars)
+            bars |= {"yerr": arms(curve, "risk"), "fmt": "none", "ecolor": colour}
+            ax.errorbar(curve["coverage"], curve["risk"], **bars)
         else:
-            # of an estimate and its ends the estimate is the median, the band reaches to the ends
-            how |= {"estimator": "median", "errorbar": ("pi", 100)}
-            how |= {"err_kws": {"lw": 0}}
-        sns.lineplot(long, x="coverage", y="value", legend=False, ax=ax, lw=1.2, **how)
+            ends = curve["risk_low"], curve["risk_high"]
+            ax.fill_between(curve["coverage"], *ends, color=colour, alpha=0.2, lw=0)
+        how |= {"estimator": None, "legend": False}
+        sns.lineplot(curve, x="coverage", y="risk", ax=ax, **how)
     bases = table.drop_duplicates("base_risk")  # one, if curves are of the same answers
     for _, rows, colour, _ in rows_by_look(bases, hue if len(bases) > 1 else None):
         for base in rows["base_risk"]:

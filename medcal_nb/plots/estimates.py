@@ -29,7 +29,7 @@ from .marks import (
 
 _FAR = 1e3  # beyond any axis
 _SMALL = 6.5  # points, of numbers beside marks
-_AT_END: dict[str, Any] = {
+_LEFT_OF_IT: dict[str, Any] = {
     "textcoords": "offset points",
     "ha": "right",
     "va": "center",
@@ -125,8 +125,8 @@ def forest(
     words = table[fill] if is_written else None
     _write_beside(ax, table, value, label=label, n=n, words=words, place=place)
     for row, text in table[note].items() if note else ():
-        end = (table.loc[row, f"{value}_low"], place[row])
-        ax.annotate(text, end, (-4, 0), **_AT_END)
+        beside = (table.loc[row, f"{value}_low"], place[row])
+        ax.annotate(text, beside, (-4, 0), **_LEFT_OF_IT)
     _mark(ax, reference or {})
     for key, end in (margin or {}).items():
         ax.set_xlim(ax.get_xlim())  # which the shade must not widen

@@ -39,6 +39,7 @@ SMALL |= {
     "BUDGET": 50,
     "SPENT": [30, 50],
     "LABELS": [20, 50],
+    "RISKS": [0.1, 0.2],
     "MODEL": "first",
 }
 #: Names of what the study is about: no page on other answers has them as its own.

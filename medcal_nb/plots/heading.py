@@ -44,6 +44,7 @@ def title_and_key(
 
     Examples
     --------
+    >>> from matplotlib import pyplot as plt
     >>> fig = plt.figure()
     >>> title_and_key(fig, "Accuracy on two tests", n=pd.Series([284, 1441]))
     >>> [text.get_text() for text in fig.findobj(Annotation)]

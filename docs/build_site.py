@@ -42,7 +42,7 @@ API = {
     "answers": "answers.load answers.log answers.select answers.undecided tables.sources",
     "asking": "ask.run ask.about ask.models ask.strategy",
     "methods": "ask.strategies",
-    "plots": "plots",
+    "plots": "plots.estimates plots.curves plots.diagram plots.marks plots.heading",
     "notebook": "notebook",
     "report": "report.page report.parts",
     "explore": "explore.panel",

@@ -193,21 +193,20 @@ class Output:
         Traceback (most recent call last):
         medcal_nb.errors.NotEnough: By domain: left out: no second domain
         """
-        self._lacking = ""
+        self._lacking = why = ""
         for name, rows in (needs or {}).items():
             is_there = not rows.empty if isinstance(rows, pd.DataFrame) else rows
             if not is_there:
                 self._lacking = name
                 if isinstance(rows, pd.DataFrame) and "lacks" in rows.attrs:
-                    reason, *_ = rows.attrs["lacks"].split("; there are")
-                    self._lacking += f" ({reason})"
+                    why = f" Of your answers none fits: {rows.attrs['lacks']}"
                 break
         if not self._lacking:
             return
         if _shell() is None:
             raise NotEnough(f"{title}: left out: no {self._lacking}")
         self.left_out[title] = self._lacking
-        _say([f"Left out: no {self._lacking}."], metadata={"left_out": True})
+        _say([f"Left out: no {self._lacking}.{why}"], metadata={"left_out": True})
 
     def _cell(self, lines: list[str]) -> list[str]:
         """What is run of a cell: nothing in a section that is left out."""

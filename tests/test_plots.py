@@ -224,9 +224,12 @@ def test_a_risk_coverage_curve_has_its_points_its_base_and_what_is_certified():
     ax = plt.figure().subplots()
     table["held"] = 0.5
     plots.risk_coverage(table, hue="model", allowed=0.2, certified="held", ax=ax)
-    curve, base, *_ = ax.lines
-    assert curve.get_xydata().tolist() == [[0.5, 0.0], [1.0, 0.25]]
-    assert set(base.get_ydata()) == {0.25}
+    points = [[0.5, 0.0], [1.0, 0.25]]
+    assert points in [line.get_xydata().tolist() for line in ax.lines]
+    assert [0.25, 0.25] in [list(line.get_ydata()) for line in ax.lines]
+    bars = ax.collections[0].get_segments()
+    ends = [end for bar in bars for end in bar[:, 1]]
+    assert ends == pytest.approx([*table[["risk_low", "risk_high"]].to_numpy().flat])
     _, keys = ax.get_legend_handles_labels()
     assert {"a", "allowed: 20 %", "certified", plots.INTERVAL} <= set(keys)
     corners = ax.patches[-1].get_xy().max(axis=0)
@@ -247,6 +250,8 @@ def test_before_and_after_stand_in_one_square_with_their_scores():
     (line,) = [one for one in ax.lines if one.get_label() == "the map"]
     assert line.get_ydata()[-1] == 0.5
     assert ax.drawn[0]["hue"] == {"uncorrected": 1, "refitted": 1}
+    (right,) = ax.child_axes
+    assert right.get_ylabel() == "recalibrated confidence (%)"
     plt.close("all")
 
 

@@ -34,8 +34,8 @@ def select(table: pd.DataFrame, query: str, *, own: str = "") -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        The rows where it holds. ``attrs["lacks"]`` says why there are none, ``attrs["called"]``
-        names the data sets where all are taken.
+        The rows where it holds. ``attrs["lacks"]`` says what none of one's own fits,
+        ``attrs["called"]`` names the data sets where all are taken.
 
     Raises
     ------
@@ -71,7 +71,8 @@ def select(table: pd.DataFrame, query: str, *, own: str = "") -> pd.DataFrame:
         rows.attrs = table.attrs | {"called": " and ".join(table["dataset"].unique())}
         return rows
     rows = table.iloc[:0].copy()
-    rows.attrs = table.attrs | {"lacks": reason}
+    hint = reason.split("; ")[1:2] if is_near else []
+    rows.attrs = table.attrs | {"lacks": "; ".join([query, *hint])}
     return rows
 
 

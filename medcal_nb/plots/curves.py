@@ -150,7 +150,8 @@ def risk_coverage(
     ----------
     table : DataFrame
         Of :func:`medcal_nb.measure.risk_coverage_table`. Bands are its intervals, the dotted line
-        is the share wrong of all answers; a curve of at most 20 confidences has a mark at each.
+        is the share wrong of all answers; a curve of at most 20 confidences has a mark and a bar
+        at each.
     hue : str, optional
         Column of what has a curve of its own.
     allowed : float, optional
@@ -164,25 +165,35 @@ def risk_coverage(
 
     check_columns(table, "coverage", "risk", "base_risk", hue, certified)
     ax = ax or plt.gca()
+    n_curves = {True: 0, False: 0}  # of few points, of many
     for level, rows, colour, mark in rows_by_look(table, hue):
         if rows.empty:
             continue
         curve = rows.sort_values("coverage")
+        is_few = len(curve) <= FEW_POINTS
+        n_curves[is_few] += 1
         name = label_of(level, hue) if hue else None
         how: dict[str, Any] = {"color": colour, "label": name, "lw": 1.2}
         how |= {"clip_on": False}  # the last mark lies on the frame
-        if len(curve) <= FEW_POINTS:
+        if is_few:
             how |= {"marker": mark, "markersize": 4, "markeredgewidth": 0}
-        ends = curve["risk_low"], curve["risk_high"]
+            bars: dict[str, Any] = {"elinewidth": 0.8, "capsize": 2, "clip_on": False}
+            bars |= {"yerr": arms(curve, "risk"), "fmt": "none", "ecolor": colour}
+            ax.errorbar(curve["coverage"], curve["risk"], **bars)
+        else:
+            ends = curve["risk_low"], curve["risk_high"]
+            ax.fill_between(curve["coverage"], *ends, color=colour, alpha=0.2, lw=0)
         how |= {"estimator": None, "legend": False}
         sns.lineplot(curve, x="coverage", y="risk", ax=ax, **how)
-        ax.fill_between(curve["coverage"], *ends, color=colour, alpha=0.2, lw=0)
     bases = table.drop_duplicates("base_risk")  # one, if curves are of the same answers
     for _, rows, colour, _ in rows_by_look(bases, hue if len(bases) > 1 else None):
         for base in rows["base_risk"]:
             ax.axhline(base, ls=":", color=colour, lw=1, zorder=1)
     ax.plot([], [], ":", color=INK, lw=1, label=label_of("base_risk"))
-    ax.fill([], [], color=INK, alpha=0.2, lw=0, label=INTERVAL)
+    if n_curves[True]:
+        ax.plot([], [], color=INK, lw=1, marker="|", ms=5, label=INTERVAL)
+    if n_curves[False]:
+        ax.fill([], [], color=INK, alpha=0.2, lw=0, label=f"{INTERVAL} (band)")
     if allowed is not None:
         name = f"allowed: {percent(allowed)} %"
         ax.axhline(allowed, ls="--", color=GREY, lw=0.9, zorder=1, label=name)
@@ -192,7 +203,7 @@ def risk_coverage(
         # hatched: a plain one would be a band
         hatched: dict[str, Any] = {"facecolor": "none", "hatch": "////", "lw": 0.8}
         ax.fill(*corner, edgecolor=GREY, zorder=0, label="certified", **hatched)
-    ax.set(xlim=(0, 1), ylim=(0, None))
+    ax.set(xlim=(-0.03, 1.03), ylim=(0, None))  # a bar at the end is beside the frame
     name_axis(ax.xaxis, "coverage")
     name_axis(ax.yaxis, "risk")
     ax.set_ylabel(ax.get_ylabel().replace(" (", "\n("))

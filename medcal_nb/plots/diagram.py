@@ -43,7 +43,8 @@ def calibration(
     scores : DataFrame, optional
         Of :func:`medcal_nb.measure.metrics_table` by `hue`: ece and slope stand in the square.
     curve : callable, optional
-        A map, such as :func:`medcal_nb.correct.fit` returns, drawn over all confidences.
+        A recalibration map, such as :func:`medcal_nb.correct.fit` returns, drawn over all
+        confidences, with an axis of its own at the right.
     ax : Axes, optional
         Where to draw; the current axes if not given.
     """
@@ -57,6 +58,7 @@ def calibration(
     if curve is not None:
         grid = np.linspace(0, 1, 201)
         ax.plot(grid, curve(grid), color=GREY, lw=1.2, zorder=1.5, label="the map")
+        name_axis(ax.secondary_yaxis("right").yaxis, "recalibrated")
     text = _scores(scores, hue) if scores is not None and hue else ""
     if hue is None:
         values = table[["confidence", "accuracy"]].fillna(0)

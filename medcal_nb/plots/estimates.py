@@ -29,6 +29,13 @@ from .marks import (
 
 _FAR = 1e3  # beyond any axis
 _SMALL = 6.5  # points, of numbers beside marks
+_LEFT_OF_IT: dict[str, Any] = {
+    "textcoords": "offset points",
+    "ha": "right",
+    "va": "center",
+    "fontsize": _SMALL,
+    "color": INK,
+}
 
 
 def forest(
@@ -41,6 +48,7 @@ def forest(
     lane: str | None = None,
     base: str | None = None,
     n: str | None = None,
+    note: str | None = None,
     reference: Mapping[str, float] | None = None,
     margin: Mapping[str, float] | None = None,
     ax: Axes | None = None,
@@ -63,6 +71,8 @@ def forest(
         Column that an estimate is to be compared with: a stroke across its row.
     n : str, optional
         Column of the answers or images behind a mark, written at the right.
+    note : str, optional
+        Column of what is written left of a mark's bar; nothing where it is empty.
     reference : dict of str to float, optional
         Where a line is drawn, by what is written above it: ``{"allowed": 0.2}``.
     margin : dict of str to float, optional
@@ -80,7 +90,7 @@ def forest(
     >>> forest(table, "gap", label="model").get_xlabel()
     'overconfidence (percentage points)'
     """
-    check_columns(table, value, label, hue, fill, lane, base, n)
+    check_columns(table, value, label, hue, fill, lane, base, n, note)
     ax = ax or plt.gca()
     table = table.reset_index(drop=True)
     _name_rows(ax, look(table[label], label), label)
@@ -114,6 +124,9 @@ def forest(
         ax.plot([], [], "|", color=INK, ms=9, mew=1.1, label=label_of(base))
     words = table[fill] if is_written else None
     _write_beside(ax, table, value, label=label, n=n, words=words, place=place)
+    for row, text in table[note].items() if note else ():
+        beside = (table.loc[row, f"{value}_low"], place[row])
+        ax.annotate(text, beside, (-4, 0), **_LEFT_OF_IT)
     _mark(ax, reference or {})
     for key, end in (margin or {}).items():
         ax.set_xlim(ax.get_xlim())  # which the shade must not widen

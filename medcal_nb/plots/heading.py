@@ -19,7 +19,7 @@ def title_and_key(
     title: str,
     *,
     n: pd.Series | None = None,
-    of: str = "answers",
+    of: str = "",
     names: Mapping[str, str] | None = None,
     ncols: int = 4,
 ) -> None:
@@ -34,7 +34,8 @@ def title_and_key(
     n : Series, optional
         Answers or images of each mark, where they are not written beside the marks.
     of : str
-        What `n` counts, and which of them: written below the title.
+        What `n` counts, answers if nothing is said, and which of them: written below the title.
+        Without `n` it stands there alone.
     names : dict of str to str, optional
         What the key calls a level that the data of this figure have another name for:
         ``{"refitted": "recalibrated on these"}``.
@@ -43,6 +44,7 @@ def title_and_key(
 
     Examples
     --------
+    >>> from matplotlib import pyplot as plt
     >>> fig = plt.figure()
     >>> title_and_key(fig, "Accuracy on two tests", n=pd.Series([284, 1441]))
     >>> [text.get_text() for text in fig.findobj(Annotation)]
@@ -50,10 +52,11 @@ def title_and_key(
     """
     heading = fig.suptitle(title, x=0.01, ha="left")
     if n is not None:
+        of = f"{number_of(n)} {of or 'answers'}"
+    if of:
         heading.set_text(f"{title}\n")  # an empty line, for what stands below it
         below: dict[str, Any] = {"va": "bottom", "fontsize": 8, "color": GREY}
-        number = f"{number_of(n)} {of}"
-        fig.add_artist(Annotation(number, (0, 0), xycoords=heading, **below))
+        fig.add_artist(Annotation(of, (0, 0), xycoords=heading, **below))
     keys: dict[str, Any] = {}
     names = names or {}
     vars(fig)["names"] = dict(names)

@@ -77,7 +77,9 @@ def test_a_query_about_other_data_takes_all_or_none_of_ones_own():
     assert "called" not in own.attrs
     none = select(own, "dataset == 'POPE'", own="none")
     assert none.empty
-    assert none.attrs["lacks"].startswith("no row has dataset 'POPE'")
+    assert none.attrs["lacks"] == "dataset == 'POPE'"
+    slip = select(own, "dataset == 'gqa'", own="none")
+    assert slip.attrs["lacks"] == "dataset == 'gqa'; did you mean 'GQA'?"
     assert len(select(own, "n > 0", own="none")) == 2
     # a slip of the pen is no other data; nor are answers of the study one's own
     for rows, query in ((own, "dataset == 'gqa'"), (ROWS, "dataset == 'POPE'")):

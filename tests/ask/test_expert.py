@@ -4,7 +4,6 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from transformers import pipeline
 
 from data.pocket.factory import model as architecture
 from data.pocket.factory import tokenizer as words
@@ -63,6 +62,8 @@ def test_an_expert_s_judgements_lie_beside_the_answers_and_are_asked_once(log):
 
 
 def test_a_decision_is_that_of_the_pipeline_of_transformers(log, tmp_path):
+    from transformers import pipeline  # seconds, in each process that collects
+
     folder = tmp_path / "untrained"
     tokenizer = words.build_tokenizer(training.vocabulary())
     model = architecture.new_model("small", tokenizer, seed=3)

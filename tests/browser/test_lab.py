@@ -116,7 +116,7 @@ EXPLORER = """
 import pandas as pd
 from medcal_nb.measure import example_answers
 from medcal_nb.explore import explore
-explore(example_answers(5000))
+explore(example_answers(1000))
 """
 
 

@@ -1,16 +1,16 @@
 """One run of all notebooks, small, that every test of a study reads."""
 
-import json
 from typing import NamedTuple
 
-import papermill
 import pytest
 
-from medcal_nb.run import ROOT, run_study, steps_of
+from medcal_nb.run import run_study, steps_of
 
 #: Sizes at which a chapter says the same with less certainty, and runs in seconds.
 SMALL = {"N_RESAMPLES": 50, "N_DRAWS": 20, "N_ITEMS": 4}
-SMALL |= {"N_SPLITS": 5, "N_BEFORE": 200, "BUDGETS": [100, 400]}
+SMALL |= {"N_SPLITS": 5, "N_BEFORE": 200, "BUDGETS": [100, 400], "SPENT": [400]}
+SMALL |= {"N_REWORDED": 3, "N_JUDGED": 10, "RISKS": [0.1, 0.2], "MOST": 300}
+SMALL["EXAMS"] = {"MMMU-Pro (10 options)": "dataset == 'MMMU-Pro (10 options)'"}
 SMALL["TRANSFERS"] = {"GQA → POPE": ["dataset == 'GQA'", "dataset == 'POPE'"]}
 SMALL["UNMATCHED"] = {
     "vlm_uncertainty_bench": ["dataset == 'mmbench'", "dataset == 'oodcv'"]
@@ -36,19 +36,3 @@ def study_run(tmp_path_factory):
     steps = steps_of(small, assignments=sizes, to=folder)
     steps += steps_of(AS_PUBLISHED, to=folder)
     return StudyRun(steps, run_study(steps, force=True))
-
-
-@pytest.fixture
-def by_papermill(tmp_path, monkeypatch):
-    """Results of a notebook as JupyterLab runs it: on as many threads as there are."""
-    for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
-        monkeypatch.delenv(variable, raising=False)
-
-    def run(name, **parameters):
-        places = (ROOT / "notebooks" / f"{name}.ipynb", tmp_path / "out.ipynb")
-        how = {"cwd": ROOT / "notebooks", "progress_bar": False}
-        parameters["OUT"] = str(tmp_path)
-        papermill.execute_notebook(*places, parameters, **how)
-        return json.loads((tmp_path / "results" / f"{name}.json").read_text("utf-8"))
-
-    return run

@@ -39,6 +39,7 @@ SMALL |= {
     "BUDGET": 50,
     "SPENT": [30, 50],
     "LABELS": [20, 50],
+    "RISKS": [0.1, 0.2],
     "MODEL": "first",
 }
 #: Names of what the study is about: no page on other answers has them as its own.
@@ -114,17 +115,17 @@ def test_your_answers_runs_on_three_columns(share_right, tmp_path, monkeypatch):
 def test_your_answers_says_what_is_left_out_and_between_which_bounds(
     tmp_path, monkeypatch
 ):
-    table = answers_of(100)
+    table = answers_of(100, n_models=2)  # of the same questions
     table["correct"] = table["correct"].astype("boolean")
-    table.loc[:29, "correct"] = pd.NA
+    table.loc[:59, "correct"] = pd.NA  # 30 of each model
     results = run_on(table, "10_your_answers", {"ROWS": ""}, tmp_path, monkeypatch)
     rows = {row["step"]: row["n"] for row in results["tables"]["rows"]}
     assert (rows["rows read"], rows["not graded"], rows["measured below"]) == (
-        100,
-        30,
-        70,
+        200,
+        60,
+        140,
     )
-    (bounds,) = results["tables"]["bounds"]
+    bounds, _ = results["tables"]["bounds"]
     assert bounds["n_ungraded"] == 30
     assert bounds["accuracy_most"] - bounds["accuracy_least"] == pytest.approx(0.3)
 

@@ -36,11 +36,15 @@ _LIBRARIES = ("numpy", "scipy", "pandas", "matplotlib", "seaborn")
 # what no notebook imports, and what alone decides how figures and tables look
 _APART = ("cli", "reader", "run.py")
 _DRAWING = (
-    "house.mplstyle",
     "labels.py",
     "labels.toml",
     "notebook.py",
-    "plots.py",
+    "plots/curves.py",
+    "plots/diagram.py",
+    "plots/estimates.py",
+    "plots/heading.py",
+    "plots/house.mplstyle",
+    "plots/marks.py",
     "wording.py",
     "report/parts.py",
 )

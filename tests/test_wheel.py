@@ -85,7 +85,7 @@ def test_it_holds_the_package_alone_and_so_does_the_source(wheel):
     assert {
         "medcal_nb/py.typed",
         "medcal_nb/labels.toml",
-        "medcal_nb/house.mplstyle",
+        "medcal_nb/plots/house.mplstyle",
         "medcal_nb/reader/reader.html",
     } <= set(names)
     assert not [name for name in names if "__pycache__" in name]

@@ -65,9 +65,18 @@ def worth_of(
         )
         share = {row["measure"]: row for row in table.to_dict("records")}
         right = share["right"]
+        of_method = (
+            pool.rows[["model", "strategy"]].eq([one.model, one.strategy]).all(axis=1)
+        )
+        retained = pool.rows.loc[of_method, "confidence"].ge(one.threshold).sum()
+        graded = (
+            f"all {retained:,}"
+            if right["n"] == retained
+            else f"{right['n']:,.0f} drawn at random"
+        )
         yield (
             f"{whose}Of the answers at a confidence of {one.threshold:.10g} and more, "
-            f"{right['n']:,.0f} drawn at random were graded: {_percents(right)} were right."
+            f"{graded} were graded: {_percents(right)} were right."
         )
         if "sensitivity" in share:
             yield (

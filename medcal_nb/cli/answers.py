@@ -74,9 +74,7 @@ def report(
     columns: Columns = None,
     group: Annotated[
         str,
-        typer.Option(
-            metavar="COL,COL,…", help="Also report subgroups by these columns."
-        ),
+        typer.Option(metavar="COL,COL,…", help="Also report subgroups by these."),
     ] = "",
     transfer_from: Annotated[
         str,

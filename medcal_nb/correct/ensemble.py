@@ -22,7 +22,7 @@ import pandas as pd
 from scipy.special import expit
 
 from medcal_nb.errors import NotEnough
-from medcal_nb.measure import Bootstrap, holm
+from medcal_nb.measure import Bootstrap, holm, holm_conclusion
 from medcal_nb.measure.decimals import percent
 from medcal_nb.measure.paired import means, paired
 from medcal_nb.measure.resampling import logit
@@ -395,10 +395,9 @@ def ensemble_change_table(
     by = [*BY, "ensemble", "recalibration", "rival_is"]
     table = paired(both, by, compared, tested="change", ci=ci)
     table["p_holm"] = holm(table["p"].to_numpy())
-    direction = np.where(table["change"] < 0, "better", "worse")
-    shown = table["p_holm"] < _SIZE
-    table["conclusion"] = np.where(shown, direction, "no difference shown")
-    return table
+    words = {"below": "better", "above": "worse"}
+    conclusion = holm_conclusion(table["change"], table["p"], size=_SIZE, **words)
+    return table.assign(conclusion=conclusion)
 
 
 def _best(single: pd.DataFrame) -> tuple[pd.Series, str]:

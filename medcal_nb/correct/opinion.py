@@ -11,10 +11,15 @@ from scipy.optimize import minimize
 from scipy.special import expit
 
 from medcal_nb.errors import NotEnough
-from medcal_nb.measure import Bootstrap, auroc
+from medcal_nb.measure import Bootstrap, auroc, holm_conclusion
 from medcal_nb.measure._check import check_choice
 from medcal_nb.measure.ranking import auroc_difference, auroc_test
-from medcal_nb.measure.resampling import Resamples, logit, percentile_ends
+from medcal_nb.measure.resampling import (
+    Resamples,
+    logit,
+    percentile_ends,
+    two_sided_p,
+)
 from medcal_nb.measure.rows import image_labels, parts_by
 
 from .crossfit import N_FOLDS, assign_folds
@@ -274,12 +279,15 @@ def second_opinion_table(
         - model, opinion, n, accuracy
         - auroc, auroc_low, auroc_high
         - auroc_gain, auroc_gain_low, auroc_gain_high: minus that of `beside`, paired by image
-          (DeLong)
+          (DeLong), each by itself
+        - auroc_conclusion: "above 0", "below 0" or "no difference shown", after Holm's correction
+          over the models of an opinion
         - auroc_within: by pairs of a right and a wrong answer of one stratum (with `within`)
         - coverage: the largest share of the most confident answers of which at most `risk` are
           wrong, ties passing together
         - coverage_gain, coverage_gain_low, coverage_gain_high: minus that of `beside`, resampled
-          by image
+          by image, each by itself
+        - coverage_conclusion: as that of the AUROC
 
     Examples
     --------
@@ -304,9 +312,17 @@ def second_opinion_table(
                 strata = own.groupby(list(within), dropna=False).ngroup().to_numpy()
                 row["auroc_within"] = _within(c, rival.y, strata)
             rows.append(row | rival.passed(c))
-    names = ["model", "opinion", "n", "accuracy", *_RANKED]
+    names = ["model", "opinion", "n", "accuracy", *_RANKED, "auroc_conclusion"]
     names += ["auroc_within"] if within else []
-    return pd.DataFrame(rows, columns=[*names, *_PASSED])
+    names += [*_PASSED, "coverage_conclusion"]
+    table = pd.DataFrame(rows, columns=[*names, "p_auroc", "p_coverage"])
+    table = table.assign(auroc_conclusion="", coverage_conclusion="")
+    for _, part in table.groupby("opinion", sort=False):
+        for number in ("auroc", "coverage"):
+            gain, p = part[f"{number}_gain"], part[f"p_{number}"]
+            shown = holm_conclusion(gain, p, size=1 - ci.level)
+            table.loc[part.index, f"{number}_conclusion"] = shown
+    return table[names]
 
 
 _RANKED = ["auroc", "auroc_low", "auroc_high"]
@@ -343,7 +359,7 @@ class _Rival:
         gain = auroc_difference((c, self.y), (self.c, self.y), both, self.ci.level)
         values = [test["auroc"], test["low"], test["high"]]
         values += [gain["difference"], gain["difference_low"], gain["difference_high"]]
-        return dict(zip(_RANKED, values, strict=True))
+        return dict(zip(_RANKED, values, strict=True)) | {"p_auroc": gain["p"]}
 
     def passed(self, c: Features) -> dict[str, float]:
         """Coverage of another opinion, and what it gains (the same resamples of images)."""
@@ -351,7 +367,9 @@ class _Rival:
         gain = draws - self.coverage
         n_groups = self.drawn.effective(weights=1 - self.y)
         ends = percentile_ends(gain, level=self.ci.level, n_groups=n_groups)
-        return dict(zip(_PASSED, [draws[0], gain[0], *ends], strict=True))
+        p = two_sided_p(gain, n_groups=n_groups)
+        values = [draws[0], gain[0], *ends]
+        return dict(zip(_PASSED, values, strict=True)) | {"p_coverage": p}
 
 
 def coverage_at_risk(

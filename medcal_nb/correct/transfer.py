@@ -17,7 +17,13 @@ import pandas as pd
 
 from medcal_nb.measure import METRICS, Bootstrap, auroc_test, holm
 from medcal_nb.measure.paired import with_ends
-from medcal_nb.measure.resampling import Resamples, choose_clip, p_above, p_below
+from medcal_nb.measure.resampling import (
+    Resamples,
+    choose_clip,
+    p_above,
+    p_below,
+    two_sided_p,
+)
 from medcal_nb.measure.rows import image_labels, refuse_shared
 
 from .crossfit import IMAGE, N_FOLDS, assign_folds, pairs
@@ -45,6 +51,8 @@ _DIFFERENCES = {
     "cost": ("transferred", "refitted"),
     "cost_known": ("known", "refitted"),
 }
+#: Numbers that are tested against 0, each by itself.
+_TESTED = ("transfer_change", "cost", "cost_known", "skill_transferred")
 UNIT = "_unit"  # a column of rows: the image that is drawn again with them
 _NEEDED = [*BY, IMAGE, UNIT, "confidence", "correct"]  # columns of a pair's rows
 
@@ -125,6 +133,8 @@ def transfer_study(
           ``brier_base``, with _low, _high
         - transfer_change, refit_change: Brier score minus the uncorrected one, with _low, _high
         - cost, cost_known: transferred and known minus refitted; with _low, _high
+        - p_transfer_change, p_cost, p_cost_known, p_skill_transferred: two-sided, of each being 0,
+          by itself; NaN where it does not vary
         - cost_floor: the cost that is expected of a perfect map, below 0: a refit on so few labels
           misses the best map of its family by this mean squared distance, which is that of refits
           on resamples from the refit; a cost is judged above it
@@ -254,7 +264,7 @@ def _about(source: Side, target: Side, level: float) -> dict:
 
 
 def _scores(losses: Mapping, n_groups: float, level: float) -> dict:
-    """Brier scores, skill and their differences, with intervals."""
+    """Brier scores, skill and their differences, with intervals and P values."""
     draws = {}
     bounds = {}
     for name in (*STAGES, "base"):
@@ -272,6 +282,8 @@ def _scores(losses: Mapping, n_groups: float, level: float) -> dict:
         if np.ptp(values) < 1e-12:
             row[f"{name}_low"] = values[0]
             row[f"{name}_high"] = values[0]
+    for name in _TESTED:
+        row[f"p_{name}"] = two_sided_p(draws[name], n_groups=n_groups)
     return row
 
 

@@ -14,7 +14,7 @@ from .decisions import deferral_table, expected_cost_table, surest_errors
 from .example import example_answers
 from .groups import difference_table, over_models, worst_group
 from .heterogeneity import heterogeneity_table
-from .intervals import clustered_interval, holm, wilson_interval
+from .intervals import clustered_interval, holm, holm_conclusion, wilson_interval
 from .inversion import ece_interval
 from .metrics import (
     accuracy,
@@ -96,6 +96,7 @@ __all__ = [
     "group_means",
     "heterogeneity_table",
     "holm",
+    "holm_conclusion",
     "ici",
     "image_labels",
     "log_loss",

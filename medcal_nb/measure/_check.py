@@ -75,6 +75,8 @@ def check_images(groups: ArrayLike | None, n: int) -> np.ndarray:
 
 def check_groups(groups: ArrayLike | None, n: int) -> tuple[np.ndarray, int]:
     """Group labels as codes 0 … G−1, and G; without groups each row is its own."""
+    if groups is None:
+        return np.arange(n), n
     codes, labels = pd.factorize(check_images(groups, n), sort=True)
     return codes, len(labels)
 

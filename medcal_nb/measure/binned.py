@@ -15,9 +15,11 @@ N_BINS = 15
 def bins_of(c: FloatArray, n_bins: int) -> NDArray[np.intp]:
     """(n,) bin (lo, hi] of each confidence; 0 goes to the first."""
     check_whole(n_bins, "n_bins", 1)
-    edges = np.arange(1, n_bins) / n_bins
+    edges = np.arange(n_bins + 1) / n_bins
+    near = np.minimum((c * n_bins).astype(np.intp), n_bins - 1)
     # a confidence of 0.6 is the edge 9/15: it is compared with the edges themselves
-    return np.searchsorted(edges, c)
+    bins = near - (c <= edges[near]) + (c > edges[near + 1])
+    return np.maximum(bins, 0)
 
 
 def _mean_gap(sums: FloatArray) -> FloatArray:

@@ -11,7 +11,7 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
-from ._check import warn
+from ._check import check_groups, warn
 from .intervals import clustered_interval
 from .mover import (
     Part,
@@ -126,6 +126,17 @@ def closed_difference(
         "difference_high": found.high,
         "p": p_of_zero(at) if found.low <= found.high else np.nan,
     }
+
+
+def closed_p(metric: Metric, c: FloatArray, y: FloatArray, images: NDArray) -> float:
+    """P value of "the metric is 0", NaN where it has no interval; `images` name the answers'."""
+    codes, _ = check_groups(images, c.size)
+
+    def at(level: float) -> Interval:
+        return closed_interval(metric, c, y, codes, level)
+
+    found = at(0.5)
+    return p_of_zero(at) if found.low <= found.high else np.nan
 
 
 def p_of_zero(at: Callable[[float], Interval]) -> float:

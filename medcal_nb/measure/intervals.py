@@ -80,6 +80,50 @@ def holm(p_values: ArrayLike) -> FloatArray:
     return adjusted.reindex(p.index).to_numpy()
 
 
+def holm_conclusion(
+    number: ArrayLike,
+    p_values: ArrayLike,
+    *,
+    below: str = "below 0",
+    above: str = "above 0",
+    size: float = 0.05,
+) -> NDArray[np.str_]:
+    """What tests of several numbers against 0 show together, after `holm`, in words.
+
+    So that of a table the rows are counted of which something is shown: among many tests at 5 %
+    each some are below it by chance.
+
+    Parameters
+    ----------
+    number : (n,) array
+        The estimates.
+    p_values : (n,) array
+        Of each being 0, two-sided and alone, in [0, 1]; NaN where there is no test.
+    below, above : str
+        What an estimate is called that is shown to lie there.
+    size : float
+        Chance of one false conclusion or more, in (0, 1).
+
+    Returns
+    -------
+    (n,) array of str
+        `below`, `above` or "no difference shown".
+
+    References
+    ----------
+    Holm, Scandinavian Journal of Statistics 1979, vol. 6, pp. 65–70.
+
+    Examples
+    --------
+    >>> holm_conclusion([-0.2, 0.1, 0.1], [0.001, 0.02, 0.04]).tolist()
+    ['below 0', 'above 0', 'above 0']
+    >>> holm_conclusion([-0.2, 0.1, 0.1], [0.001, 0.03, 0.04]).tolist()
+    ['below 0', 'no difference shown', 'no difference shown']
+    """
+    direction = np.where(np.asarray(number, float) < 0, below, above)
+    return np.where(holm(p_values) <= size, direction, "no difference shown")
+
+
 def wilson_interval(
     successes: ArrayLike, trials: ArrayLike, *, level: float = 0.95
 ) -> tuple[FloatArray, FloatArray]:

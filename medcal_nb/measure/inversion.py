@@ -9,8 +9,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ._check import check_groups, check_images, check_level, check_pair, warn
-from .binned import N_BINS, bins_of, ece
+from .binned import N_BINS
 from .intervals import note_few
+from .registry import METRICS
 from .resampling import (
     UNKNOWN,
     Bootstrap,
@@ -106,12 +107,12 @@ def ece_interval(
     0.080 [0.050, 0.110]
     """
     c, y = check_pair(confidence, correct)
-    cell = bins_of(c, n_bins)
-    images = check_images(groups, c.size)
-    ids, _ = check_groups(images, c.size)
-    rng = ci.stream(images)
+    sums = METRICS["ece"].sums(c, y, n_bins=n_bins)
+    cell = np.asarray(sums.cell)
+    ids, _ = check_groups(groups, c.size)
+    rng = ci.stream(check_images(groups, c.size))
     found = inverted_interval(c, y, cell, ids, level=ci.level, rng=rng)
-    return found._replace(estimate=ece(c, y, n_bins=n_bins))
+    return found._replace(estimate=sums.value())
 
 
 def inverted_interval(
@@ -127,7 +128,9 @@ def inverted_interval(
 
     `images` are the numbers of the answers' images, from 0.
     """
-    bins = np.unique(cell, return_inverse=True)[1]
+    # cells that hold answers, numbered from 0 without a gap
+    is_held = np.bincount(cell) > 0
+    bins = (is_held.cumsum() - 1)[cell]
     tail = (1 - check_level(level)) / 2
     n_draws = int(np.clip(np.ceil(IN_TAIL / tail), DRAWS, MOST_DRAWS))
     n_images = int(images.max()) + 1

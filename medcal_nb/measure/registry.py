@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ._check import check_choice, check_pair, warn
-from .resampling import FloatArray, Resamples
+from .resampling import NUMBERS_AT_ONCE, FloatArray, Resamples
 
 #: More different confidences than this are put together into so many cells in resamples.
 MOST_CELLS = 512
@@ -74,7 +74,11 @@ class Sums:
         columns = []
         for feature in (None, *self.features):
             columns.append(drawn.sums(self.cell, self.n_cells, feature, codes))
-        return self.finish(np.stack(columns, axis=-1))
+        sums = np.stack(columns, axis=-1)  # (1 + r, n_cells, 1 + k)
+        # some resamples at a time: what is computed of them stays in the cache
+        size = max(1, NUMBERS_AT_ONCE // self.n_cells)
+        firsts = range(0, len(sums), size)
+        return np.concatenate([self.finish(sums[i : i + size]) for i in firsts])
 
 
 @dataclass(frozen=True)

@@ -27,8 +27,9 @@ Bounds = tuple[float, float]
 FEW_IMAGES = 30
 MOST_UNITS = 1024
 PARCELS = 512
+DENSE = 4  # places for each row, up to which a table is multiplied as a full one
 NUMBERS_AT_ONCE = (
-    100_000  # numbers a step of Newton's method works on: they stay in the cache
+    100_000  # numbers a step works on, as of Newton's method: they stay in the cache
 )
 UNBOUNDED = (-np.inf, np.inf)
 TAIL = 0.025  # of the resamples, beyond which quantiles are not read off them
@@ -140,9 +141,14 @@ class Resamples:
         unit = self.codes if codes is None else codes
         cell = np.broadcast_to(cell, unit.shape)
         weights = np.ones(len(unit)) if values is None else values
-        # of many cells and images most are of no row: such a table is mostly zeros
         size = (n_cells, self.n_units)
+        if n_cells * self.n_units < DENSE * len(unit):
+            place = cell * self.n_units + unit
+            full = np.bincount(place, weights, n_cells * self.n_units)
+            return np.asarray((full.reshape(size) @ self._across).T)
+        # of many cells and images most are of no row: such a table is mostly zeros
         table = csr_array((weights, (cell, unit)), shape=size)
+        table.eliminate_zeros()  # of right answers, where wrong ones are counted
         return (table @ self._across).T
 
     def total(

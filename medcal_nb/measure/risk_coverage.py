@@ -43,11 +43,12 @@ def _area(n: FloatArray, wrong: FloatArray) -> FloatArray:
     """(r,) mean risk over all numbers of answers kept, ties in random order."""
     from scipy.special import digamma
 
-    above = n.cumsum(axis=1) - n
+    retained = n.cumsum(axis=1)
+    above = retained - n
     errors = wrong.cumsum(axis=1) - wrong
     share = wrong / np.maximum(n, 1e-300)
     # the j-th of a tie adds share + (errors − above · share) / (above + j): a harmonic sum
-    harmonic = digamma(above + n + 1) - digamma(above + 1)
+    harmonic = np.diff(digamma(retained + 1), prepend=digamma(1))
     risks = wrong + (errors - above * share) * harmonic
     return np.asarray(risks.sum(axis=1) / n.sum(axis=1))
 

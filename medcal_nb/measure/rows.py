@@ -53,15 +53,19 @@ def image_labels(graded: pd.DataFrame, column: str = "image_id") -> np.ndarray:
     """
     item = graded.get("item_id", pd.Series(graded.index, graded.index))
     named = graded.get(column, item)
-    if named.isna().any():
-        named = named.astype(object).fillna(item)
-    names = _texts(named)
+    is_unknown = named.isna()
+    if is_unknown.any():
+        named = item if is_unknown.all() else named.astype(object).fillna(item)
+    code, names = _texts(named)
     if "dataset" in graded:
         sets = graded["dataset"]
         if "image_set" in graded:
             sets = graded["image_set"].fillna(sets)
-        names = _texts(sets) + "/" + names
-    return names.to_numpy(object)
+        of_set, known = _texts(sets)
+        # a name is made once, and not for each row again
+        code, both = pd.factorize(of_set * len(names) + code)
+        names = known[both // len(names)] + "/" + names[both % len(names)]
+    return names[code]
 
 
 def warn_of_cross_fitted(values: pd.DataFrame | ArrayLike) -> None:
@@ -136,19 +140,16 @@ def same_answers(graded: pd.DataFrame, column: str, key: Sequence[str]) -> pd.Da
 
 def plain_ids(values: Iterable) -> np.ndarray:
     """Return ids as text, an object array; whole numbers without a point."""
-    return _texts(values).to_numpy(object)
+    code, texts = _texts(values)
+    return texts[code]
 
 
-def _texts(values: Iterable) -> pd.Series:
-    """Ids as texts, numbered from 0; whole numbers without a point."""
-    ids = pd.Series(values)
-    code, different = pd.factorize(ids, use_na_sentinel=False)
-    texts = pd.Series(different).astype(str)
-    texts = texts.fillna("nan")
+def _texts(values: Iterable) -> tuple[np.ndarray, np.ndarray]:
+    """Number of each id, and the ids by number as texts; whole numbers without a point."""
+    code, different = pd.factorize(pd.Series(values), use_na_sentinel=False)
+    texts = pd.Series(different).astype(str).fillna("nan")
     whole = r"^(-?\d+)\.0+$"
-    plain = texts.str.replace(whole, r"\1", regex=True)
-    of_rows = plain.take(code)
-    return of_rows.reset_index(drop=True)
+    return code, texts.str.replace(whole, r"\1", regex=True).to_numpy(object)
 
 
 def refuse_shared(fitted: pd.DataFrame, judged: pd.DataFrame, names: str) -> None:

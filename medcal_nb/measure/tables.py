@@ -18,9 +18,10 @@ from ._check import (
     warn,
 )
 from .binned import bins_of, ece_floor
-from .closed import closed_interval
+from .closed import closed_interval, closed_p
 from .intervals import (
     clustered_interval,
+    holm_conclusion,
     metric_interval,
     note_few,
 )
@@ -49,6 +50,7 @@ def metrics_table(
     by: Sequence[str] = ("model", "dataset", "strategy"),
     metrics: Sequence[str] | str = SCORE_METRICS,
     intervals: bool = True,
+    tested: str = "",
     ci: Bootstrap = Bootstrap(),
 ) -> pd.DataFrame:
     """Metrics of each group of graded answers with their intervals: one row per group.
@@ -64,6 +66,9 @@ def metrics_table(
         Names of `METRICS`.
     intervals : bool
         Whether the metrics get `<name>_low` and `<name>_high`.
+    tested : str
+        One of `metrics`, with an interval in closed form, that is tested against 0
+        (overconfidence, Brier skill score).
     ci : Bootstrap
         Level, number of resamples and seed of the intervals, by image: image_id, joined with the
         data set's name; the item where it is empty. All metrics of a row share their
@@ -82,6 +87,9 @@ def metrics_table(
         - clip: where slope or intercept is asked for, how far 0 and 1 were moved for it
         - ece_floor: where the ECE is asked for, that of a perfect forecaster (`ece_floor`)
         - each of `metrics`: in the order asked for, with _low, _high
+        - p: where one is `tested`, of it being 0, two-sided, the level at which its interval ends
+        - conclusion: where one is `tested`, after Holm's correction over the rows: "below 0",
+          "above 0" or "no difference shown"
 
         The kind of its interval is that of the metric (`Metric.interval`): shares by
         `clustered_interval`; overconfidence, O:E, Brier score and its skill by theirs joined with
@@ -125,11 +133,18 @@ def metrics_table(
                 pair = check_pair(answers["confidence"], answers["correct"])
                 images = answers[_IMAGE].to_numpy()
                 row |= scores(*pair, images, names, ci if intervals else None)
+                if tested:
+                    row["p"] = closed_p(METRICS[tested], *pair, images)
             else:
                 warn("no answer has both a confidence and a grade")
         rows.append(row)
     _warn_once(heard)
-    return _in_order(pd.DataFrame(rows), names, intervals)
+    table = _in_order(pd.DataFrame(rows), names, intervals)
+    if tested and len(table):
+        p = table.pop("p")
+        shown = holm_conclusion(table[tested], p, size=1 - ci.level)
+        table = table.assign(p=p, conclusion=shown)
+    return table
 
 
 def _in_order(table: pd.DataFrame, names: list[str], intervals: bool) -> pd.DataFrame:

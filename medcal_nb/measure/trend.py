@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
-from scipy.special import stdtrit
+from scipy.special import stdtr, stdtrit
 
 from ._check import check_choice
 from .paired import IMAGE
@@ -18,7 +18,7 @@ LEAST_GROUPS = 6
 LEAST_RELIABILITY = 0.5
 _TINY = 1e-9
 _ESTIMATES = ["accuracy_slope", "accuracy_slope_low", "accuracy_slope_high"]
-_ESTIMATES += ["offset", "offset_low", "offset_high"]
+_ESTIMATES += ["p_accuracy_slope", "offset", "offset_low", "offset_high", "p_offset"]
 _ESTIMATES += ["accuracy_slope_as_measured", "reliability"]
 
 
@@ -168,6 +168,7 @@ def accuracy_trend_table(
         - share_missing: of graded answers, the share that has no number
         - accuracy_slope: with _low, _high; NaN where the reliability is below 0.5, and with fewer
           than 6 groups
+        - p_accuracy_slope, p_offset: two-sided, of each being 0 (Student's t)
         - offset: of groups not of the reference, at equal accuracy, with _low, _high; NaN without
           `kind`, the ends also where a kind has a single group
         - accuracy_slope_as_measured: by least squares, with the noise in it
@@ -293,14 +294,22 @@ def trend(means: pd.DataFrame, value: str, level: float) -> dict[str, float]:
     products[-1] -= free @ means["covariance"]
     theta = np.linalg.solve(known, products)
     pull = np.linalg.solve(known, z.T)  # (coefficients, groups)
-    half = _half_widths(y - z @ theta, pull, _leverage(z), means["compared"], level)
+    error, freedom = _errors(y - z @ theta, pull, _leverage(z), means["compared"])
     if means["compared"].value_counts().min() == 1:
-        half[1] = np.nan
+        error[1] = np.nan
     for name, k in (("accuracy_slope", -1), ("offset", 1))[: z.shape[1] - 1]:
-        row[name] = theta[k]
-        row[f"{name}_low"] = theta[k] - half[k]
-        row[f"{name}_high"] = theta[k] + half[k]
+        row |= _by_student(name, theta[k], error[k], freedom[k], level)
     return row
+
+
+def _by_student(
+    name: str, value: float, error: float, freedom: float, level: float
+) -> dict[str, float]:
+    """A coefficient with its interval and P value by Student's t."""
+    half = stdtrit(freedom, (1 + level) / 2) * error
+    p = 2 * stdtr(freedom, -abs(value) / error) if error else np.nan
+    row = {name: value, f"{name}_low": value - half, f"{name}_high": value + half}
+    return row | {f"p_{name}": p}
 
 
 def _leverage(z: np.ndarray) -> np.ndarray:
@@ -309,14 +318,13 @@ def _leverage(z: np.ndarray) -> np.ndarray:
     return (q**2).sum(axis=1)
 
 
-def _half_widths(
+def _errors(
     residuals: np.ndarray,
     pull: np.ndarray,
     leverage: np.ndarray,
     compared: pd.Series,
-    level: float,
-) -> np.ndarray:
-    """Half widths of intervals of coefficients, from kinds that scatter each in its own way."""
+) -> tuple[np.ndarray, np.ndarray]:
+    """Standard errors of coefficients and their degrees, each kind scattering in its own way."""
     parts = []
     degrees = []
     for kind in compared.unique():
@@ -329,4 +337,4 @@ def _half_widths(
     of_kinds = np.array(parts)  # (kinds, coefficients)
     variance = of_kinds.sum(axis=0)
     freedom = variance**2 / (of_kinds**2 / np.array(degrees)[:, None]).sum(axis=0)
-    return stdtrit(freedom, (1 + level) / 2) * np.sqrt(variance)
+    return np.sqrt(variance), freedom

@@ -19,8 +19,8 @@ from medcal_nb import certify, measure
 from medcal_nb.files import PathLike
 from medcal_nb.labels import label_of
 from medcal_nb.measure import Bootstrap
-from medcal_nb.report import parts, rows
-from medcal_nb.report.parts import ALL_PAIRS, LEAST
+from medcal_nb.report import captions, parts, rows
+from medcal_nb.report.parts import LEAST
 from medcal_nb.tables.columns import RULE
 from medcal_nb.wording import as_latex, between, estimate, percent, typeset
 from medcal_nb.words import bench_sentence
@@ -34,104 +34,6 @@ DELTA = 0.1
 SIDE_BY_SIDE = 2
 #: Entries named in a sentence.
 NAMED = 3
-
-CURVE = """Accuracy at each confidence that at least 1 % of the answers carry, or in each
-twentieth of the scale where values are many; 95 % CIs. Dashed: calibrated. Grey bar: from mean
-confidence down to accuracy. Below: share of the answers at each confidence, the correct ones
-filled."""
-METRICS = """Overconfidence, in percentage points: mean confidence minus accuracy (calibration-
-in-the-large), of numbers before rounding. Slope: 1 is ideal, below it confidences are too
-extreme. ECE: 15 bins of equal width; beside it that of a perfect forecaster with these
-confidences and this n, answers independent. Brier skill score: 1 − Brier score / that of giving
-every answer the accuracy; below 0 confidence is worse than that one number. AUROC: chance that a
-correct answer carries more confidence than a wrong one; 0.5 is none. Slope and others: below,
-further measures."""
-FURTHER = """Of the same answers, 95 % CIs by {unit}. Slope: 1 is ideal, below it confidences are
-too extreme. Observed : expected: correct answers for each one that the confidences expect. AURC:
-area under the risk–coverage curve, lower is better."""
-FLOW = (
-    """Answers of the file, those left out and why, and those that measures are of."""
-)
-SUREST = """The wrong answers of the highest confidence, which no threshold below theirs holds back.
-Look at them first: a grade may be wrong, too."""
-QUOTED = {
-    "brier": "Brier score",
-    "brier_skill": "Brier skill score over giving every answer the accuracy",
-    "auroc": "AUROC of confidence for correct against wrong answers",
-}
-COMPARED = f"""Difference: a − b, 95 % CIs, paired by image, or by question where images are not
-known. P value (Holm): corrected for all rows. Of more than {ALL_PAIRS} each is compared with b of
-the lowest Brier score."""
-SECOND_OPINION = """A model's own methods, and with the numbers of the other models about the same
-questions: their probabilities of this answer where all have option probabilities, else their
-confidences in their own. Weights cross-fitted by image; in the mean nothing is fitted. Coverage:
-the largest share of the surest answers of which at most {risk}% are wrong, read off these grades:
-no promise. Gains: minus own methods, 95 % CIs. Where the other model is the more accurate one
-(table above), it may better answer itself."""
-TRANSFER = """Brier scores with 95 % CIs: Platt scaling fitted on the source and judged on the
-target. One constant: every answer given the target's accuracy. Accuracy known: the map's
-intercept set by it. Refitted: cross-fitted on the target. Transfer cost: transferred − refitted;
-conclusion at a margin of 0.005, after Holm's correction. Rows after the first transfer are the
-control, between data sets of the source: without them a loss on the target cannot be distinguished
-from that on any other data set."""
-RECALIBRATED = """Platt scaling fitted on the answers' own labels, cross-fitted: each answer by a
-map that has not seen its image. Change: Brier score recalibrated minus uncorrected, below 0 it
-gains; 95 % CIs by {unit}, of these maps. An entry of answers on fewer than five images is left
-out."""
-RISK_COVERAGE = """Answers are retained from the most confident downwards: share wrong of those
-retained, over the share of all answers that is retained. AURC above is the mean of the curve over
-all numbers of answers with a confidence, answers of one confidence in random order. What is read
-off a curve that has seen every grade is no promise for other answers."""
-CERTIFIED = """Threshold certified on random halves for a risk (share wrong among the answers
-retained) of at most {risk}%, exceeded with a probability of at most δ = {delta} for all rows
-together, and judged on the other halves: mean coverage, 0 where none is certified. It rests on the
-graded answers of a half."""
-COST = """Expected cost of an answer, in checks, with 95 % CIs, if a wrong answer acted on costs as
-much as R checks: deferring answers below a confidence of 1 − 1/R, as elicited; checking all;
-checking none. Saving: of deferring against the cheaper of the other two; below 0 deferring costs
-more."""
-BESIDE = """Each model on the questions that it and the models of this file both answered, by data
-set and elicitation method. Difference: a − b on the questions of the pair, 95 % CIs, paired by
-image where it is known. P value (Holm): corrected for all rows. Answers of the two sources may have
-been asked for and graded in other ways."""
-CHECKED = f"""Grades of the file, corrected by a person's grades of a random share of the answers
-(prediction-powered inference, by {{unit}}; the ECE is that of the share alone). Overconfidence in
-percentage points. More to check: answers until a 95 % CI is {measure.checked.WIDTH} wide; a dash:
-not by checking more."""
-ERRING = """Whoever graded may err. If {right}% of these grades were right, errors either way
-alike and whatever the confidence: {cases}. If all errors were of one kind, accuracy and
-overconfidence could be {wrong:.0f} points off either way. medcal check draws a share to grade by
-hand, medcal report --checked corrects by it."""
-METHODS = """Grades: {graded}. Confidence, read as the probability that the answer is correct: {how}
-({where}).
-Intervals are 95 % CIs by {unit}: Wilson's for shares and Obuchowski's for the AUROC (by answer
-DeLong's); inversion of a test for the ECE; percentile bootstrap ({n:,} resamples) for the
-others. P values of differences were corrected by Holm's method. Thresholds were certified by Learn
-then Test with exact binomial tails, on one answer of each image. Confidences of exactly 0 or 100 %
-were moved inwards (column clip) for slope, intercept and recalibration alone. Random numbers start
-from seed {seed}. Software: {software}."""
-#: Where grades may be from, in words.
-GRADED = {
-    "rule": "by rule against gold answers, whatever the confidence",
-    "a person": "by a person, where no rule decides",
-    "the file": "as the file has them",
-}
-FILES = """Every table of this page lies in tables as CSV and LaTeX, whole, every number in
-report.json, the figures in figures: 89 or 183 mm wide, PNG of 300 dpi, PDF with its fonts, SVG."""
-BIBTEX = """@misc{{medcal,
-  title = {{{{{summary}}}}},
-  author = {{{{The MedCal workbook authors}}}},
-  note = {{medcal-nb {version}}},
-  year = {{{date:.4}}}
-}}
-
-@misc{{answers,
-  title = {{{{{file}}}}},
-  note = {{{citation}; {n_read:,} answers, SHA-256 {sha256}}}
-}}"""
-SOURCES = """Calibration: Van Calster et al., BMC Medicine 2019;17:230. ECE: Guo et al., ICML 2017,
-arXiv:1706.04599. Certified thresholds: Angelopoulos et al., arXiv:2110.01052. Cost of deferring:
-Chow, IEEE Trans Inf Theory 1970, doi:10.1109/TIT.1970.1054406."""
 
 
 class Section(NamedTuple):
@@ -275,7 +177,7 @@ def quote(r: Judged) -> Section:
     texts = [f"On {r.where}, mean {r.method} minus accuracy was {said}, by {r.unit}."]
     row = r.firm.iloc[0]
     whose = f" of {row['model']}" if len(r.firm) > 1 else ""
-    for name, text in QUOTED.items():
+    for name, text in captions.QUOTED.items():
         if pd.notna(row[name]):
             texts.append(f"The {text}{whose} was {estimate(row, name, '.3f')}.")
     return Section(sentences=[typeset(text) for text in texts])
@@ -287,7 +189,7 @@ def performance(r: Judged) -> Section:
     columns += ["accuracy", "accuracy_bounds", "mean_confidence", "gap", "gap_bounds"]
     columns += ["ece", "brier", "brier_skill", "auroc"]
     return Section(
-        sentences=[METRICS],
+        sentences=[captions.METRICS],
         table=r.performance,
         caption=f"Performance with 95 % CIs by {r.unit}, the lowest Brier score first.",
         columns=columns,
@@ -302,7 +204,7 @@ def further(r: Judged) -> Section:
     return Section(
         "Further measures",
         table=r.performance,
-        caption=FURTHER.format(unit=r.unit),
+        caption=captions.FURTHER.format(unit=r.unit),
         columns=[*columns, "confidently_wrong", "aurc", "accuracy_at_80"],
         most=40,
     )
@@ -314,7 +216,7 @@ def flow(r: Judged) -> Section:
     texts = (table["step"] + table["n"].map(" {:,}".format)).tolist()
     return Section(
         "Which answers were measured?",
-        [FLOW],
+        [captions.FLOW],
         table=table,
         figure=fig,
         alt=", ".join(texts),
@@ -327,7 +229,7 @@ def surest(r: Judged) -> Section:
     return Section(
         "Which errors were made with most confidence?",
         table=table,
-        caption=SUREST,
+        caption=captions.SUREST,
         columns=list(table),
         images=images,
     )
@@ -337,7 +239,7 @@ def calibration(r: Judged) -> Section:
     """The figure that `parts.calibration_figure` draws, and its numbers."""
     fig, table = parts.calibration_figure(r.answers)
     return Section(
-        sentences=[CURVE],
+        sentences=[captions.CURVE],
         table=table,
         figure=fig,
         alt="Accuracy against confidence; below, the share of answers at each, correct and wrong",
@@ -351,7 +253,7 @@ def recalibrated(r: Judged) -> Section:
     return Section(
         "Recalibrated",
         table=table,
-        caption=RECALIBRATED.format(unit=r.unit),
+        caption=captions.RECALIBRATED.format(unit=r.unit),
         columns=[*columns, "refit_change"],
         figure=fig,
         alt="Accuracy against confidence, before and after recalibration on other folds",
@@ -363,7 +265,7 @@ def risk_coverage(r: Judged) -> Section:
     fig, table = parts.risk_coverage_figure(r.answers)
     return Section(
         "What does each further answer cost?",
-        sentences=[RISK_COVERAGE],
+        sentences=[captions.RISK_COVERAGE],
         table=table,
         figure=fig,
         alt="Share wrong of the answers retained, over the share retained, by model",
@@ -379,7 +281,7 @@ def grader(r: Judged) -> Section:
     return Section(
         title,
         table=measure.checked_table(r.answers, by=["model"], ci=r.ci),
-        caption=CHECKED.format(unit=r.unit),
+        caption=captions.CHECKED.format(unit=r.unit),
         columns=[*columns, "corrected", "n_more"],
         most=40,
     )
@@ -406,7 +308,9 @@ def _erring(r: Judged) -> str:
             )
         cases.append(f"{model}: {case}")
     named = "; ".join(cases[:NAMED])
-    text = ERRING.format(right=percent(right), wrong=100 * (1 - right), cases=named)
+    text = captions.ERRING.format(
+        right=percent(right), wrong=100 * (1 - right), cases=named
+    )
     return typeset(text)
 
 
@@ -416,7 +320,7 @@ def comparison(r: Judged) -> Section:
     return Section(
         "Which is better calibrated, which discriminates better?",
         table=r.differences,
-        caption=COMPARED,
+        caption=captions.COMPARED,
         columns=[*columns, "difference", "p_holm"],
         most=30,
     )
@@ -427,7 +331,7 @@ def second_opinion(r: Judged) -> Section:
     return Section(
         "A second opinion",
         table=parts.second_opinion(r.concluded, ci=r.ci),
-        caption=SECOND_OPINION.format(risk=percent(parts.SHARE_WRONG)),
+        caption=captions.SECOND_OPINION.format(risk=percent(parts.SHARE_WRONG)),
         columns=[
             "model",
             "opinion",
@@ -448,7 +352,7 @@ def beside(r: Judged) -> Section:
     return Section(
         "Where does it stand beside others, on the same questions?",
         table=table,
-        caption=BESIDE,
+        caption=captions.BESIDE,
         columns=[*columns, "difference", "p_holm"],
         most=30,
         figure=fig,
@@ -463,7 +367,7 @@ def transfer(r: Judged) -> Section:
     return Section(
         "Does a recalibration map transfer?",
         table=parts.transfer(r.source, r.concluded, ci=r.ci),
-        caption=TRANSFER,
+        caption=captions.TRANSFER,
         columns=[*columns, "conclusion"],
         most=12,
     )
@@ -502,7 +406,7 @@ def certified(r: Judged) -> Section:
     return Section(
         "How many answers could be retained?",
         table=table,
-        caption=CERTIFIED.format(risk=percent(RISK), delta=DELTA),
+        caption=captions.CERTIFIED.format(risk=percent(RISK), delta=DELTA),
         columns=["model", "n_graded", "certified", "coverage", "risk"],
     )
 
@@ -513,7 +417,7 @@ def cost(r: Judged) -> Section:
     return Section(
         "Is deferring worth it?",
         table=measure.expected_cost_table(r.answers, by=["model"], ci=r.ci),
-        caption=COST,
+        caption=captions.COST,
         columns=[*columns, "checking_none", "saving"],
         most=16,
     )
@@ -523,7 +427,7 @@ def methods(r: Judged) -> Section:
     """What was done, as an appendix says it."""
     facts = r.facts
     graded = "; ".join(
-        f"{GRADED.get(k, k)} ({n:,})" for k, n in facts["grade_from"].items()
+        f"{captions.GRADED.get(k, k)} ({n:,})" for k, n in facts["grade_from"].items()
     )
     if facts["grading"]:
         graded += f". {facts['grading'].removesuffix('.')}"
@@ -532,7 +436,7 @@ def methods(r: Judged) -> Section:
     where = "; ".join(f"from {k} ({n:,})" for k, n in facts["confidence_from"].items())
     how = ", ".join(r.methods) or "the file does not name the elicitation method"
     software = ", ".join(f"{name} {text}" for name, text in facts["versions"].items())
-    text = METHODS.format(
+    text = captions.METHODS.format(
         graded=graded or "none",
         how=how,
         where=where or "none",
@@ -541,13 +445,13 @@ def methods(r: Judged) -> Section:
         seed=r.ci.seed,
         software=software,
     )
-    return Section("Methods", [text, SOURCES])
+    return Section("Methods", [text, captions.SOURCES])
 
 
 def file(r: Judged) -> Section:
     """Where its numbers are, and what to cite: the software, and the answers."""
     facts = r.facts
-    text = BIBTEX.format(
+    text = captions.BIBTEX.format(
         summary=as_latex(metadata("medcal-nb")["Summary"]),
         version=facts["versions"]["medcal-nb"],
         date=facts["date"],
@@ -556,7 +460,7 @@ def file(r: Judged) -> Section:
         n_read=facts["n_read"],
         sha256=facts["sha256"],
     )
-    return Section("Files, and what to cite", [FILES], code=text)
+    return Section("Files, and what to cite", [captions.FILES], code=text)
 
 
 def sections_of(r: Judged) -> dict[str, Callable[[Judged], Section]]:

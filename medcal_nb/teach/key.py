@@ -56,6 +56,10 @@ from 1 − 1/R.
 **10 · Real models.** Of the answers called about 90 % sure, {medical} % were right on medical
 questions (GMAI-MMBench), {everyday} % on everyday ones (GQA).
 
+**After.** Your own. Numbers worth asking for: of the answers called about 90 % sure, how many were
+right, on cases like ours, among how many answers (2, 10); how many of our patients have the finding
+(7, 8); what a wrong answer costs beside a check (9).
+
 ## The exercises
 
 {exercises}

@@ -19,6 +19,7 @@ from medcal_nb.answers.recorded import (
 )
 from medcal_nb.errors import MedcalError
 from medcal_nb.files import file_hash
+from medcal_nb.measure.decimals import shortest_decimals
 from medcal_nb.measure.rows import image_labels
 
 # the rows of each table as answers, with the repeats left out
@@ -69,6 +70,14 @@ def test_a_table_is_read_whole_and_typed_by_its_name(name, read):
     assert values.between(0, 1).all()
     assert str(answers["correct"].dtype) == "boolean"
     assert answers.attrs["assumed"]
+
+
+def test_numbers_of_32_bits_are_the_decimals_that_measure_makes_of_them(read):
+    stored = pq.read_table(recorded_folder() / "vlcb.parquet", columns=["p_true"])
+    decimals = {*shortest_decimals(stored["p_true"].to_numpy())}
+    values = read("vlcb").query("strategy == 'p_true'")["confidence"].dropna()
+    assert values.nunique() > 100
+    assert {*values} <= decimals
 
 
 def test_the_manifest_names_source_licence_and_hash_of_every_file():

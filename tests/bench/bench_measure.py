@@ -21,8 +21,7 @@ from sklearn.metrics import brier_score_loss, roc_auc_score
 from threadpoolctl import threadpool_limits
 
 from medcal_nb import measure
-from medcal_nb.measure.intervals import metric_interval
-from medcal_nb.measure.resampling import Resamples
+from medcal_nb.measure.tables import scores
 
 RESAMPLES = 1000
 PART = 10  # resamples that a looping peer really does
@@ -60,9 +59,10 @@ def looped(stat, c, y):
     return run, RESAMPLES / PART
 
 
-def bootstrap_interval(name, c, y):
-    resamples = Resamples(np.arange(c.size), RESAMPLES, np.random.default_rng(0))
-    return metric_interval(measure.METRICS[name], c, y, resamples, level=0.95)
+def interval(name, c, y):
+    """The interval that tables show, of the metric's own kind."""
+    ci = measure.Bootstrap(n=RESAMPLES)
+    return scores(c, y, np.arange(c.size), [name], ci)
 
 
 def area(c, y):
@@ -89,9 +89,9 @@ def tasks(n):
         "ECE, 15 bins": (partial(measure.ece, c, y), once),
         "ECE interval": (partial(measure.ece_interval, c, y), loops),
         "ECE interval by image": (partial(measure.ece_interval, c, y, **by_image), {}),
-        "Brier score, interval": (partial(bootstrap_interval, "brier", c, y), brier),
+        "Brier score, interval": (partial(interval, "brier", c, y), brier),
         "AURC, interval": (
-            partial(bootstrap_interval, "aurc", c, y),
+            partial(interval, "aurc", c, y),
             {"loop": looped(area, c, y)},
         ),
         "AUROC, interval": (partial(measure.auroc_test, c, y), auroc),

@@ -499,6 +499,15 @@ def test_what_is_right_missed_and_over_called_is_said(medcal, pool):
     assert "costs less than 5 checks" in out
 
 
+def test_a_group_that_is_graded_whole_is_not_called_drawn(medcal, pool):
+    graded = pool.rename(columns={"right": "correct"}).assign(
+        correct=True, confidence=0.9
+    )
+    graded.head(30).to_csv("mine.csv")
+    out = medcal("certify", "mine.csv", "--risk", 0.1)[1]
+    assert "Of the answers at a confidence of 0.9 and more, all 30 were graded" in out
+
+
 def test_of_a_table_that_is_graded_in_part_the_rest_is_asked(medcal, pool):
     graded = pool.rename(columns={"right": "correct"}).astype({"correct": "Int64"})
     whole = graded.copy()

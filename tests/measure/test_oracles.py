@@ -1,4 +1,4 @@
-"""Agreement with R's rms, pROC and metafor, and with calzone, dcurves and pmvalsampsize."""
+"""Agreement with R's rms, pROC and metafor, calzone, dcurves, torch-uncertainty."""
 
 from functools import partial
 from pathlib import Path
@@ -47,6 +47,21 @@ def name(request):
 def of(name):
     """A number of the oracles about one data set."""
     return partial(oracle, name)
+
+
+@pytest.mark.parametrize("name", ["internvl_pik", "deepseek_bicr"])
+def test_risks_over_coverage_are_those_of_torch_uncertainty(name, answers, of):
+    c, y = answers[name]
+    _, first = np.unique(c, return_index=True)  # it breaks ties by the order of rows
+    c, y = c[first], y[first]
+    n = c.size
+    # its area joins the n risks by trapezes: half of the first and of the last are missing
+    ends = 1 - y[c.argmax()] + 1 - y.mean()
+    area = (n * measure.aurc(c, y) - ends / 2) / (n - 1)
+    assert area == pytest.approx(of("AURC"), abs=1e-8)
+    coverage = np.ceil(0.8 * n) / n
+    accuracy = measure.accuracy_at_coverage(c, y, coverage=coverage)
+    assert accuracy == pytest.approx(1 - of("RiskAt80Cov"), abs=1e-8)
 
 
 def test_scores_are_those_of_val_prob(name, answers, of):

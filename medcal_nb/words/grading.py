@@ -19,6 +19,7 @@ import pandas as pd
 from medcal_nb.words.by_option import by_letter, by_option
 from medcal_nb.words.by_words import by_same, by_words
 from medcal_nb.words.case import RULES, Case, Grade, unmarked
+from medcal_nb.words.evidence import Evidence, evidence_of
 from medcal_nb.words.key import answer_key, is_nothing
 from medcal_nb.words.options import Options, options_of
 from medcal_nb.words.parsing import answer_parts, stated_answer
@@ -107,7 +108,7 @@ def grade(
     answers = [one for one in case.places if re.search(r"\w", one)]
     if all(is_nothing(one) and answer_key(one) not in keys for one in answers):
         return Grade(None, "no answer")
-    grades = [_against(case, one) for one in golds]
+    grades = [_firmly(case, one) for one in golds]
     return min(grades, key=lambda one: (True, None, False).index(one.correct))
 
 
@@ -146,6 +147,24 @@ def grade_table(table: pd.DataFrame) -> pd.DataFrame:
     graded = table.assign(correct=right[codes], graded_by=rules[codes])
     graded.attrs = table.attrs | {"grading": _summary(graded)}
     return graded
+
+
+#: The weakest evidence on which a verdict may stand.
+WEAKEST = Evidence.INSIDE
+
+
+def _firmly(case: Case, gold: str) -> Grade:
+    """Grade a reply against one gold answer, undecided where too little of it is understood."""
+    graded = _against(case, gold)
+    if graded.correct is None:
+        return graded
+
+    def judged(part: str) -> bool | None:
+        of_part = answer_parts(part, case.question)
+        return _against(case._replace(parts=of_part), gold).correct
+
+    is_firm = evidence_of(case, gold, graded.correct, judged) <= WEAKEST
+    return graded if is_firm else Grade(None, "undecided")
 
 
 def _against(case: Case, gold: str) -> Grade:

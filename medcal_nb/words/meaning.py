@@ -31,6 +31,8 @@ _ALONE = _phrases(_FILE["same_alone"])
 DETAIL = frozenset(answer_key(word) for word in _FILE["detail"].split())
 _NORMAL = frozenset(("normal",))
 _FILLER = frozenset(_FILE["filler"].split())
+#: Words that say nothing by themselves.
+FILLING = DETAIL | _FILLER
 
 
 def _any_of(phrases: set[str]) -> re.Pattern[str]:

@@ -59,6 +59,8 @@ _UNITS |= {
     for above in ("g", "mg", "μg", "ng", "mol", "mmol", "μmol", "ml", "l", "mgy")
     for below in ("l", "dl", "ml", "kg", "min", "h", "day")
 }
+#: Words for units, in small letters.
+UNITS = frozenset(_UNITS)
 _UNIT = "|".join(re.escape(unit) for unit in sorted(_UNITS, key=len, reverse=True))
 _NUMBER = r"\d+(?:\.\d+)?|(?<!\d)\.\d+"
 _TO = r"\s?(?:-|–|to|bis)\s?"
@@ -267,22 +269,18 @@ def beyond(question: str, text: str) -> bool | None:
 
 def _one(answer: Quantity, gold: Quantity, is_about: bool = False) -> bool | None:
     """Whether two numbers or ranges are the same; about 5 is open for 5.2."""
-    if is_about and answer[:2] != gold[:2] and _is_rounded(answer, gold):
+    if is_about and answer[:2] != gold[:2]:
         return None
     if answer.kind != gold.kind:
-        # a number without its unit may be in another one
+        # a number without its unit may be in another one, but for those that have one alone
         if not gold.kind and answer.plain == gold.plain:
-            return True
-        if {answer.kind, gold.kind} == {"", "share"} and _as_share(answer) == _as_share(
-            gold
-        ):
-            return True  # "0.35" is 35 %
-        is_open = not answer.kind and answer[:2] == gold[:2]
-        is_other = {answer.kind, gold.kind} <= {"", "share", "angle", "rate", "density"}
-        return False if is_other and not is_open else None
+            return True if answer.letter == gold.letter else None
+        is_other = {answer.kind, gold.kind} <= {"", "angle", "rate", "density"}
+        return False if is_other and answer[:2] != gold[:2] else None
     if answer[:2] == gold[:2]:
-        is_less = gold.letter and not answer.letter
-        return None if is_less else not gold.letter or answer.letter == gold.letter
+        if answer.letter == gold.letter:
+            return True
+        return False if answer.letter and gold.letter else None
     # ranges that share more than an end
     is_apart = answer.high <= gold.low or gold.high <= answer.low
     is_range = answer.low < answer.high or gold.low < gold.high
@@ -291,21 +289,6 @@ def _one(answer: Quantity, gold: Quantity, is_about: bool = False) -> bool | Non
     is_end = is_range and (answer.low == answer.high or gold.low == gold.high)
     touches = answer.high == gold.low or gold.high == answer.low
     return None if is_end and touches else False
-
-
-def _is_rounded(answer: Quantity, gold: Quantity) -> bool:
-    """Whether an answer is the gold answer with fewer digits: "5 cm" for "5.2 cm"."""
-    if answer.kind != gold.kind or not answer.low:
-        return False
-    written = answer.plain[0]
-    digits = 0 if written.is_integer() else len(f"{written:g}".split(".")[-1])
-    return round(gold.low * written / answer.low, digits) == written
-
-
-def _as_share(one: Quantity) -> tuple[float, float]:
-    """The ends of a share, of whole numbers and decimals alike."""
-    factor = 1 if one.kind else 100
-    return round(factor * one.low, 6), round(factor * one.high, 6)
 
 
 # --- lists, boxes, points ------------------------------------------------------------------------

@@ -148,6 +148,10 @@ class Options:
         beside = {option for option, start, _ in [*behind, *inside] if start == 0}
         return frozenset({letter} | beside)
 
+    def inside(self, text: str) -> frozenset[int]:
+        """The options whose words stand in a text, by their places."""
+        return frozenset(option for option, _, _ in self._inside(answer_key(text)))
+
     def index(self, text: str) -> int | None:
         """The place of the one option that a text names, or None.
 

@@ -342,6 +342,17 @@ def _denials(text: str) -> int:
     return sum(word in _DENYING for word in key.split())
 
 
+def denies(text: str) -> bool:
+    """Tell whether a text holds a word that denies, of whatever it may be.
+
+    Examples
+    --------
+    >>> denies("It is large; no fat is seen"), denies("It is large")
+    (True, False)
+    """
+    return _denials(text) > 0
+
+
 def _by_characters(question: str, text: str) -> str | None:
     """The same where words have no blanks between them."""
     asked = _ASKING_CJK.sub("", re.sub(r"\W", "", question))

@@ -15,6 +15,8 @@ _WHOLE = re.compile(
     rf"\b({'|'.join(sorted(_GENERA, key=len, reverse=True))})\b\.?(?:\s+([a-z]{{4,}})\b)?",
     re.I,
 )
+#: A name of an organism.
+SPECIES = re.compile(f"{_SHORT.pattern}|(?i:{_WHOLE.pattern})")
 #: Words behind a genus that are no species.
 _NO_SPECIES = frozenset(FILE["no_species"].split())
 

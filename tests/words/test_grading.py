@@ -113,3 +113,26 @@ def test_grading_never_raises_and_an_answer_equals_itself(
     assert is_correct(gold, gold, question_type="open") is not False
     graded = is_correct(answer, gold, question_type=question_type, options=options)
     assert graded in {None, True, False}
+
+
+@pytest.mark.parametrize(
+    ("text", "gold", "verdict"),
+    [
+        ("Yes.", "yes", True),
+        ("Yes, by the meniscus on the left.", "yes", True),
+        ("Yes, there is high signal, although the surface is intact", "yes", None),
+        ("Yes, or so it seems", "yes", None),
+        ("Answer: Yes\nExplanation: no thrombus is seen", "yes", None),
+        ("I see no reason to doubt it: the line is displaced", "yes", None),
+        ("Answer: no\n\nAnswer: yes", "yes", None),
+    ],
+)
+def test_what_may_turn_a_statement_leaves_it_undecided(text, gold, verdict):
+    assert is_correct(text, gold, question="Is there a thrombus?") is verdict
+
+
+def test_two_options_in_a_statement_are_no_choice():
+    sides = ["left lung", "right lung"]
+    assert (
+        is_correct("The right lung looks dark: left lung", "A", options=sides) is None
+    )

@@ -141,7 +141,7 @@ def test_every_rule_is_told_with_how_often_it_graded():
 
 
 # question | answer | gold answer | right, wrong, or nothing where that is open
-ASKED = """On which side is it? | Right-sided sulcus, whereas the left is normal | right | right
+ASKED = """On which side is it? | Right-sided sulcus, whereas the left is normal | right |
 On which side is it? | On the left of the picture | right |
 Which kidney holds it? | Left. Right is intact. | left kidney | right
 Which kidney holds it? | The right kidney is normal. | left kidney |
@@ -150,7 +150,7 @@ Which plane? | axial | coronal | wrong
 Which lobe? | parieto-occipital | parietal |
 What is it? | Hashimoto thyroiditis | thyroiditis | right
 What is it? | The findings favour a meningioma | meningioma | right
-What is it? | Not an aneurysm but an AVM | aneurysm | wrong
+What is it? | Not an aneurysm but an AVM | aneurysm |
 What is it? | gallstones with cholecystitis | cholecystitis |
 What is it? | A fracture of the left rib | rib fracture | right
 What is it? | NTM | nontuberculous mycobacterium mass |
@@ -181,7 +181,7 @@ What is shown? | It isn't normal. The interstitium is thick. | normal | wrong
 Was contrast given? | Yes indeed: the aorta is bright. | yes | right
 Is it bright? | ~~Yes~~ No, it is as grey matter. | yes | wrong
 What is it? | {'final': 'cyst', 'confidence': 0.6} | cyst | right
-What is it? | {"primary_diagnosis": "cyst", "differential": ["abscess"]} | abscess | wrong
+What is it? | {"primary_diagnosis": "cyst", "differential": ["abscess"]} | abscess |
 What is it? | IMPRESSION: a cyst. | cyst | right
 Which rhythm? | AF | atrial fibrillation | right
 Which lesion? | A common mole | naevus |"""

@@ -10,15 +10,14 @@ twentieth of the scale where values are many; 95 % CIs. Dashed: calibrated. Grey
 confidence down to accuracy. Below: share of the answers at each confidence, the correct ones
 filled."""
 METRICS = """Overconfidence, in percentage points: mean confidence minus accuracy, of numbers before
-rounding (in prediction studies: calibration-in-the-large). ECE: 15 bins of equal width; beside it
-the ECE that perfectly calibrated confidences of these values would show by chance on as many
-independent answers. Brier skill score: 1 − Brier score / that of giving
-every answer the accuracy; below 0 confidence is worse than that one number. AUROC: chance that a
-correct answer carries more confidence than a wrong one; 0.5 is none. More, such as the slope:
-below, further measures."""
+rounding (in prediction studies: calibration-in-the-large). ECE: 15 bins of equal width. Brier
+skill score: 1 − Brier score / that of giving every answer the accuracy; below 0 confidence is
+worse than that one number. AUROC: chance that a correct answer carries more confidence than a
+wrong one; 0.5 is none. More, such as the slope: below, further measures."""
 FURTHER = """Of the same answers, 95 % CIs by {unit}. Slope: 1 is ideal, below it confidences are
-too extreme. Observed : expected: correct answers for each one that the confidences expect. AURC:
-area under the risk–coverage curve, lower is better."""
+too extreme. Observed : expected: correct answers for each one that the confidences expect. ECE of
+a perfect forecaster: what calibrated confidences of these values would show by chance on as many
+independent answers. AURC: area under the risk–coverage curve, lower is better."""
 FLOW = (
     """Answers of the file, those left out and why, and those that measures are of."""
 )

@@ -52,7 +52,10 @@ def test_what_comes_with_the_workbook_is_pinned_to_what_it_allows():
     pinned = {plain(name): pin for name, pin in PINS}
     everything = installed_with(("dev",))
     assert {"torch", "netcal", "sphinx"} <= everything
-    assert everything - pinned.keys() <= {"setuptools"}
+    # torch with CUDA, where an index has that, brings its libraries at versions of its own
+    cuda = ("nvidia-", "cuda-", "triton")
+    rest = {name for name in everything - pinned.keys() if not name.startswith(cuda)}
+    assert rest <= {"setuptools"}
     for line in PROJECT["dependencies"]:
         needed = Requirement(line)
         assert pinned[plain(needed.name)] in needed.specifier

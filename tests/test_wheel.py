@@ -64,7 +64,9 @@ def medcal(wheel, tmp_path_factory):
     done([*pip, "--no-deps", "--no-index", wheel], check=True)
     ours = next((home / "env").glob("lib/python*/site-packages"))
     (ours / "libraries.pth").write_text(sysconfig.get_path("purelib") + "\n")
-    (ours / "sitecustomize.py").write_text(BLOCK.format(names=ABSENT.split()))
+    # not sitecustomize, of which a distribution may have its own, before this one
+    (ours / "absent_here.py").write_text(BLOCK.format(names=ABSENT.split()))
+    (ours / "absent_here.pth").write_text("import absent_here\n")
     hidden = dict.fromkeys(("PYTHONPATH", "MEDCAL_ROOT"))
     outside = {k: v for k, v in os.environ.items() if k not in hidden}
     work = home / "work"

@@ -27,6 +27,8 @@ from .marks import (
     rows_by_look,
 )
 
+Lines = Mapping[str, float]  # what stands at a value, by its name in the legend
+
 _FAR = 1e3  # beyond any axis
 _SMALL = 6.5  # points, of numbers beside marks
 _LEFT_OF_IT: dict[str, Any] = {
@@ -49,8 +51,8 @@ def forest(
     base: str | None = None,
     n: str | None = None,
     note: str | None = None,
-    reference: Mapping[str, float] | None = None,
-    margin: Mapping[str, float] | None = None,
+    reference: Lines | None = None,
+    margin: Lines | None = None,
     ax: Axes | None = None,
 ) -> Axes:
     """Estimates with their intervals: a row for each label, the levels of hue below each other.
@@ -240,7 +242,7 @@ def _once(texts: pd.Series, labels: pd.Series, place: pd.Series) -> list:
     return placed.drop_duplicates().to_numpy().tolist()
 
 
-def _mark(ax: Axes, reference: Mapping[str, float]) -> None:
+def _mark(ax: Axes, reference: Lines) -> None:
     """Lines across the rows, with their names above them."""
     places = list(reference.values())
     for place in places:

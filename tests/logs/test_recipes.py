@@ -93,14 +93,14 @@ def test_real_replies_keep_their_accuracy(recipe, real_dir):
     replies.to_csv("replies.csv", index=False)
     answers = recipe("vqa_rad")
     grades = answers.groupby("model")["correct"].value_counts(dropna=False)
-    # wrong, right, ungraded; four of llama's say it by a sentence ("There is no fat in it.")
+    # wrong, right, ungraded: those left to a person say yes or no and then what may turn it
     assert grades.unstack(fill_value=0).T.to_dict("list") == {
-        "gemini-2.5-pro": [266, 827, 100],
-        "llama3.2-vision_11b": [472, 719, 2],
+        "gemini-2.5-pro": [266, 826, 101],
+        "llama3.2-vision_11b": [470, 715, 8],
         "llava_13b": [524, 669, 0],
     }
     begins = answers["answer"].str.match(r"\W*(?:yes|no(?![a-z]))", case=False)
     published = answers[begins.fillna(False)].groupby("model")["correct"]
     assert published.agg(["sum", "count"]).values.tolist() == [
-        [827, 1093], [663, 1101], [669, 1193],
+        [826, 1092], [663, 1101], [669, 1193],
     ]  # fmt: skip

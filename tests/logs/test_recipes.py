@@ -102,5 +102,5 @@ def test_real_replies_keep_their_accuracy(recipe, real_dir):
     begins = answers["answer"].str.match(r"\W*(?:yes|no(?![a-z]))", case=False)
     published = answers[begins.fillna(False)].groupby("model")["correct"]
     assert published.agg(["sum", "count"]).values.tolist() == [
-        [826, 1092], [663, 1101], [669, 1193],
+        [826, 1092], [660, 1097], [669, 1193],
     ]  # fmt: skip

@@ -39,12 +39,6 @@ _DRAWING = (
     "labels.py",
     "labels.toml",
     "notebook.py",
-    "plots/curves.py",
-    "plots/diagram.py",
-    "plots/estimates.py",
-    "plots/heading.py",
-    "plots/house.mplstyle",
-    "plots/marks.py",
     "wording.py",
     "report/parts.py",
 )
@@ -224,7 +218,8 @@ class Step:
             if path.suffix in _KINDS:
                 names.append(path.name)
         files = _contents(stage, names)
-        drawing = _contents(_PACKAGE, _DRAWING)
+        charts = (f"plots/{path.name}" for path in _PACKAGE.glob("plots/[a-z]*.*"))
+        drawing = _contents(_PACKAGE, sorted([*_DRAWING, *charts]))
         drawn_from = _hash([self.cells, drawing, version("matplotlib")])
         before = self._published()
         listed = before["files"]

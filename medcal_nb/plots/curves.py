@@ -6,7 +6,6 @@ from collections.abc import Iterable
 from typing import Any
 
 import matplotlib.pyplot as plt
-import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.transforms import ScaledTranslation
@@ -14,6 +13,7 @@ from matplotlib.transforms import ScaledTranslation
 from medcal_nb.labels import label_of
 from medcal_nb.wording import percent
 
+from . import marks
 from .marks import (
     GREY,
     INK,
@@ -126,10 +126,7 @@ def points(
         thin |= {"xerr": arms(rows, x), "yerr": arms(rows, y)}
         ax.errorbar(rows[x], rows[y], fmt="none", ecolor=colour, **thin)
     if diagonal:
-        ax.plot([0, 1], [0, 1], "--", color=GREY, lw=0.9, zorder=1, label=diagonal)
-        ticks = np.linspace(0, 1, 6)
-        ends = (-0.04, 1.04)
-        ax.set(xlim=ends, ylim=ends, xticks=ticks, yticks=ticks, aspect="equal")
+        marks.diagonal(ax, diagonal)
     name_axis(ax.xaxis, x)
     name_axis(ax.yaxis, y)
     record(ax, table, x=x, y=y, hue=hue)

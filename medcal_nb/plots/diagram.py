@@ -12,7 +12,19 @@ from matplotlib.axes import Axes
 
 from medcal_nb.labels import label_of
 
-from .marks import GREY, INK, INTERVAL, arms, check_columns, look, name_axis, record
+from .marks import (
+    ENDS,
+    GREY,
+    INK,
+    INTERVAL,
+    TICKS,
+    arms,
+    check_columns,
+    diagonal,
+    look,
+    name_axis,
+    record,
+)
 
 #: Share of the answers below which a confidence has no dot of its own.
 SHARE_OF_A_DOT = 0.01
@@ -52,7 +64,7 @@ def calibration(
     if scores is not None:
         check_columns(scores, "ece", "slope", hue)
     ax = ax or plt.gca()
-    ax.plot([0, 1], [0, 1], "--", color=GREY, lw=0.9, zorder=1, label="calibrated")
+    diagonal(ax, "calibrated")
     looks = {None: (INK, "o") if model is None else look([model], "model")[model]}
     shown = _dots(ax, table, looks if hue is None else look(table[hue]), hue)
     if curve is not None:
@@ -67,9 +79,6 @@ def calibration(
         ax.vlines(mean, accuracy, mean, label="overconfidence (points)", **grey)
         text = f"{100 * (mean - accuracy):+.0f} points".replace("-", "−")
     ax.text(0.02, 0.98, text, va="top", transform=ax.transAxes, fontsize=7)
-    ticks = np.linspace(0, 1, 6)
-    ends = (-0.04, 1.04)
-    ax.set(xlim=ends, ylim=ends, xticks=ticks, yticks=ticks, aspect="equal")
     name_axis(ax.xaxis, "confidence")
     name_axis(ax.yaxis, "accuracy")
     ax.grid(False)
@@ -132,8 +141,7 @@ def outcomes(
     ax.bar(table["confidence"], correct, 0.04, color=colour, edgecolor=INK, lw=0.7)
     for name, face in (("correct", INK), ("wrong", "white")):
         ax.fill([], [], facecolor=face, edgecolor=INK, lw=0.7, label=name)
-    ticks = np.linspace(0, 1, 6)  # as of the diagram above it
-    ax.set(xlim=(-0.04, 1.04), xticks=ticks)
+    ax.set(xlim=ENDS, xticks=TICKS)  # as of the diagram above it
     name_axis(ax.xaxis, "confidence")
     name_axis(ax.yaxis, "share")
     return ax

@@ -126,9 +126,8 @@ def forest(
         ax.plot([], [], "|", color=INK, ms=9, mew=1.1, label=label_of(base))
     words = table[fill] if is_written else None
     _write_beside(ax, table, value, label=label, n=n, words=words, place=place)
-    for row, text in table[note].items() if note else ():
-        beside = (table.loc[row, f"{value}_low"], place[row])
-        ax.annotate(text, beside, (-4, 0), **_LEFT_OF_IT)
+    if note:
+        _write_left(ax, table[note], ends=table[f"{value}_low"], place=place)
     _mark(ax, reference or {})
     for key, end in (margin or {}).items():
         ax.set_xlim(ax.get_xlim())  # which the shade must not widen
@@ -232,6 +231,14 @@ def _write_beside(
         for row, reason in _once(reasons, table[label], place):
             if reason:
                 ax.annotate(reason, (0.5, row), ha="center", **small, **at_row)
+
+
+def _write_left(
+    ax: Axes, texts: pd.Series, *, ends: pd.Series, place: pd.Series
+) -> None:
+    """What is said of each mark, left of its bar."""
+    for at, row, text in zip(ends, place, texts, strict=True):
+        ax.annotate(text, (at, row), (-4, 0), **_LEFT_OF_IT)
 
 
 def _once(texts: pd.Series, labels: pd.Series, place: pd.Series) -> list:

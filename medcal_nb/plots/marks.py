@@ -27,6 +27,9 @@ _MARKS_OF_MODELS = "PX*<>h"
 _FILLS = ("full", "none")
 #: What a bar is, in a key.
 INTERVAL = "95 % CI"
+#: Ends and ticks of an axis of shares; a mark at 0 or 1 is whole.
+ENDS = (-0.04, 1.04)
+TICKS = np.linspace(0, 1, 6)
 #: Widths of a figure in a journal's column, and over two, in inches: 89 and 183 mm.
 ONE_COLUMN = 89 / 25.4
 TWO_COLUMNS = 183 / 25.4
@@ -157,6 +160,12 @@ def record(
             counts = table.loc[is_drawn, named[part]].astype(str).value_counts()
             drawn[part] = {name: int(n) for name, n in counts.items() if n}
     vars(ax).setdefault("drawn", []).append(drawn)
+
+
+def diagonal(ax: Axes, name: str) -> None:
+    """Draw the line on which two shares are equal, in a square from 0 to 1."""
+    ax.plot([0, 1], [0, 1], "--", color=GREY, lw=0.9, zorder=1, label=name)
+    ax.set(xlim=ENDS, ylim=ENDS, xticks=TICKS, yticks=TICKS, aspect="equal")
 
 
 def name_axis(axis: mpl.axis.Axis, column: str) -> None:

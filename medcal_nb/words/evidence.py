@@ -39,6 +39,7 @@ _STATING = frozenset(
 #: Between clauses; the points of numbers and of "E. coli" are none.
 _CLAUSE = re.compile(r"[,;:()\n]\s*|(?<!\b[A-Z])[.!]\s+|\s[-–—]+\s|(?<=[。，！])")
 _LETTER = re.compile(r"(?<![\w.'-])([A-H])(?=[):\]\"])")
+_SIGNS = frozenset(WORDS["yes_cjk"] + WORDS["no_cjk"] + WORDS["denying_cjk"])
 _CJK = re.compile(r"[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]")
 #: More clauses are not looked at.
 _MOST = 24
@@ -130,6 +131,3 @@ def _is_explained(text: str, about: str, case: Case) -> bool:
         and not (is_number and (word[0].isdigit() or word in UNITS))
         for word in others - known
     )
-
-
-_SIGNS = frozenset(WORDS["yes_cjk"] + WORDS["no_cjk"] + WORDS["denying_cjk"])

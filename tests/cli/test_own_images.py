@@ -53,7 +53,8 @@ def own_table(folder):
 
 
 def n_stored(path):
-    if not Path(path).exists():
+    # the process that is asked about makes the file, and a moment later what is in it
+    if not Path(path).exists() or not Path(path).stat().st_size:
         return 0
     with AnswerLog(path, read_only=True) as log:
         return len(log.keys())

@@ -229,9 +229,8 @@ def _say_plan(
             say(f"  {text}")
     say(
         "Simulated, by what was supposed. A pilot has to be of cases drawn at random, and its "
-        "grades are seen: certify other cases. Without one, and without --wrong and --accuracy, "
-        "that is that the confidences are true, which they seldom are. Choose one risk and begin: "
-        "medcal certify FILE --risk R"
+        "grades are seen: certify other cases. Choose one risk and begin: medcal certify FILE "
+        "--risk R"
     )
 
 

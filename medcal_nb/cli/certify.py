@@ -265,8 +265,10 @@ def _say_stand(
             )
         if len(table) > 1:
             reached = f"{one.model}, {one.strategy}: {reached}"
-        left = f"{budget - n_graded} left of {budget}"
-        say(f"{n_graded} graded, {left}: {reached}{ENDS[one.state]}")
+        graded = f"{n_graded} graded of at most {budget}"
+        if n_open:
+            graded = f"{n_graded} graded, {budget - n_graded} left of {budget}"
+        say(f"{graded}: {reached}{ENDS[one.state]}")
     for agreement in agreements(run.ledger):
         say(f"{agreement}.")
     if n_open:

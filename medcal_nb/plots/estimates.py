@@ -30,7 +30,7 @@ from .marks import (
 
 Lines = Mapping[str, float]  # what stands at a value, by its name in the legend
 Heads = Mapping[str, str]  # what stands above a column, by the column
-Column = str | None  # the name of one, if any
+Name = str | None  # of a column, if any
 
 _FAR = 1e3  # beyond any axis
 _SMALL = 6.5  # points, of numbers beside marks
@@ -52,13 +52,13 @@ def forest(
     value: str,
     *,
     label: str,
-    hue: Column = None,
-    fill: Column = None,
-    lane: Column = None,
-    base: Column = None,
-    n: Column = None,
+    hue: Name = None,
+    fill: Name = None,
+    lane: Name = None,
+    base: Name = None,
+    n: Name = None,
     beside: Heads | None = None,
-    note: Column = None,
+    note: Name = None,
     reference: Lines | None = None,
     margin: Lines | None = None,
     ax: Axes | None = None,

@@ -405,7 +405,10 @@ def test_answers_of_another_model_are_not_watched(medcal, use):
     use.assign(model="other").to_csv("use.csv", index=False)
     code, _, err = medcal("certify", "mine.csv", "--watch", "use.csv")
     assert code == 2
-    assert "holds answers of other/stated; the threshold is of unnamed/stated" in err
+    assert (
+        "holds answers of other/unspecified; the threshold is of unnamed/unspecified"
+        in err
+    )
 
 
 @pytest.mark.parametrize(

@@ -229,9 +229,8 @@ def _say_plan(
             say(f"  {text}")
     say(
         "Simulated, by what was supposed. A pilot has to be of cases drawn at random, and its "
-        "grades are seen: certify other cases. Without one, and without --wrong and --accuracy, "
-        "that is that the confidences are true, which they seldom are. Choose one risk and begin: "
-        "medcal certify FILE --risk R"
+        "grades are seen: certify other cases. Choose one risk and begin: medcal certify FILE "
+        "--risk R"
     )
 
 
@@ -266,8 +265,10 @@ def _say_stand(
             )
         if len(table) > 1:
             reached = f"{one.model}, {one.strategy}: {reached}"
-        left = f"{budget - n_graded} left of {budget}"
-        say(f"{n_graded} graded, {left}: {reached}{ENDS[one.state]}")
+        graded = f"{n_graded} graded of at most {budget}"
+        if n_open:
+            graded = f"{n_graded} graded, {budget - n_graded} left of {budget}"
+        say(f"{graded}: {reached}{ENDS[one.state]}")
     for agreement in agreements(run.ledger):
         say(f"{agreement}.")
     if n_open:

@@ -49,6 +49,7 @@ from .smooth import ici, smooth_ece
 from .tables import (
     metrics_table,
     missing_table,
+    recalibration_table,
     value_table,
 )
 from .trend import accuracy_trend_table, group_means
@@ -110,6 +111,7 @@ __all__ = [
     "observed_expected_ratio",
     "over_models",
     "precision_sample_size",
+    "recalibration_table",
     "register",
     "risk_coverage_table",
     "same_answers",

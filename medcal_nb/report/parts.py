@@ -259,6 +259,17 @@ def _width(n: int) -> float:
     return plots.ONE_COLUMN if n == 1 else plots.TWO_COLUMNS
 
 
+def _before_and_after_table(rows: pd.DataFrame) -> pd.DataFrame:
+    """The confidences of one entry before and after, of the same answers."""
+    keys = ["strategy", "dataset", "item_id"]
+    before = rows[rows["stage"] == "uncorrected"]
+    after = rows.loc[rows["stage"] == "refitted", [*keys, "confidence"]]
+    moved = before.merge(after, on=keys, suffixes=("", "_after"))
+    columns = ["confidence", "confidence_after", "correct"]
+    three = moved[columns].to_numpy(float).T
+    return measure.recalibration_table(*three, groups=image_labels(moved))
+
+
 def _before_and_after(rows: pd.DataFrame, models: list) -> Figure:
     """A reliability diagram with both stages for each of these entries."""
     with mpl.style.context(plots.STYLE):
@@ -271,16 +282,12 @@ def _before_and_after(rows: pd.DataFrame, models: list) -> Figure:
             ax.remove()
         for ax, model in zip(grid.flat, models, strict=False):
             own = rows[rows["model"] == model]
-            tables = []
-            for key, part in parts_by(own, "stage"):
-                table = measure.value_table(*arrays(part), groups=image_labels(part))
-                tables.append(table.assign(**key))
-            names = ["ece", "slope"]
+            names = ["accuracy", "mean_confidence", "brier"]
             scores = measure.metrics_table(
                 own, by=["stage"], metrics=names, intervals=False
             )
-            values = pd.concat(tables)
-            plots.calibration(values, hue="stage", scores=scores, ax=ax)
+            square: dict[str, Any] = {"hue": "stage", "joined": "value", "ax": ax}
+            plots.calibration(_before_and_after_table(own), **square, scores=scores)
             ax.set_title(fill(str(model), 24))
             ax.label_outer()
         called = {"refitted": "recalibrated on other folds"}

@@ -448,6 +448,7 @@ def test_a_plan_is_said_before_a_grade_and_begins_nothing(medcal, pool):
     # without a guess: as if the confidences were right
     top = pool["confidence"].nlargest(60)
     out = medcal("certify", "mine.csv", "--plan")[1]
+    assert "supposed THAT THE CONFIDENCES ARE TRUE, which they seldom are" in out
     assert f"{1 - top.mean():.1%} are wrong and of all" in out
     # starts that nobody would take without saying so are said
     words = ["--plan", "--risk", 0.05, "--wrong", 0.01, "--accuracy", 0.98]

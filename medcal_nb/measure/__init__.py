@@ -13,6 +13,7 @@ from .corp import corp_table
 from .decisions import deferral_table, expected_cost_table, surest_errors
 from .example import example_answers
 from .groups import difference_table, over_models, worst_group
+from .halves import split_half_table
 from .heterogeneity import heterogeneity_table
 from .intervals import clustered_interval, holm, holm_conclusion, wilson_interval
 from .inversion import ece_interval
@@ -117,6 +118,7 @@ __all__ = [
     "same_answers",
     "selective_threshold",
     "smooth_ece",
+    "split_half_table",
     "surest_errors",
     "threshold_table",
     "value_table",

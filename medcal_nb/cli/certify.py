@@ -1,7 +1,7 @@
 """``medcal certify``: a threshold certified by grading a few answers, and watched in use."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -251,18 +251,12 @@ def _say_stand(
     """Print where grading stands, a line a method, and at the end what may be quoted."""
     from medcal_nb.certify.graders import agreements
     from medcal_nb.certify.result import plainly, worth_of
-    from medcal_nb.wording import percent
 
     table = stand.table
     budget = run.most_grades
     n_graded = run.n_graded(stand)
     for one in table.itertuples():
-        reached = "nothing certified so far"
-        if one.n:
-            reached = (
-                f"certified down to a confidence of {one.threshold:.10g}, which retains "
-                f"{percent(one.coverage, 1)}% of {one.n_pool:,} answers"
-            )
+        reached = _reached(one)
         if len(table) > 1:
             reached = f"{one.model}, {one.strategy}: {reached}"
         graded = f"{n_graded} graded of at most {budget}"
@@ -296,6 +290,18 @@ def _say_stand(
         )
     say(f"{NO_CLEARANCE} For a program: {run.places.threshold}")
     say(f"Ledger: {run.places.ledger}, head {run.ledger.head[:16]}")
+
+
+def _reached(one: Any) -> str:
+    """How far down a method is certified, in words; `one` is a row of the stand."""
+    from medcal_nb.wording import percent
+
+    if not one.n:
+        return "nothing certified so far"
+    return (
+        f"certified down to a confidence of {one.threshold:.10g}, which retains "
+        f"{percent(one.coverage, 1)}% of {one.n_pool:,} answers"
+    )
 
 
 def _write_page(run: "Certification", own_answer: bool, batch: int | None) -> None:

@@ -253,7 +253,8 @@ def _fill_from_replies(found: Recognised, scale: str | float | None) -> None:
     """Take the answer and the confidence that a table lacks from its replies."""
     taken = found.taken
     theirs = taken.pop("reply", None)
-    wanted = {"answer", "confidence"} - {*taken} - {*found.named}
+    # without a column of confidences they are those of the replies
+    wanted = {"answer", "confidence"} - {*taken} - (found.named - {"confidence"})
     if theirs is None or not wanted:
         return
     if "confidence" not in wanted and "reply" not in found.named:

@@ -122,8 +122,11 @@ def family(name: str) -> Family:
 def _netcal(kind: str) -> Family:
     """A class of ``netcal.scaling`` or ``netcal.binning``, with that package's own settings."""
     try:
+        # scikit-learn, which netcal needs, has it
         from netcal import binning, scaling
-        from threadpoolctl import threadpool_limits  # of scikit-learn, which netcal needs
+        from threadpoolctl import (
+            threadpool_limits,  # of scikit-learn, which netcal needs
+        )
     except ImportError:
         raise MedcalError(
             f"netcal:{kind} needs the package netcal: pip install 'medcal-nb[netcal]'"

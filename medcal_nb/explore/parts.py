@@ -50,6 +50,7 @@ _TEXTS = {
     "reply": ("reply", "raw", "answer"),
     "gold": ("gold",),
     "item": ("item_id",),
+    "image": ("image", "image_id"),
 }
 LONGEST = 200  # characters of a text that is shown
 BINS = 20  # of a recalibrated confidence: each fold's map has values of its own

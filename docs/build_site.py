@@ -35,7 +35,7 @@ API = {
     "certify": "certify.plan certify.rule certify.design certify.methods certify.trials "
     "certify.retained certify.watch certify.ends",
     "decisions": "measure.decisions measure.rows",
-    "groups": "measure.groups measure.trend measure.beside measure.heterogeneity",
+    "groups": "measure.groups measure.trend measure.halves measure.beside measure.heterogeneity",
     "maps": "correct.maps correct.options correct.crossfit correct.families",
     "transfer": "correct.transfer correct.transfer_tables correct.needed",
     "ensembles": "correct.ensemble correct.opinion",

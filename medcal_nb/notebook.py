@@ -57,8 +57,8 @@ INTERACTIVE = "Interactive: it stands here when this cell is run in JupyterLab."
 class Output:
     """Where a notebook writes: figures as PNG, SVG and CSV, its results as one JSON file.
 
-    The first three findings are shown where the output was made, at the top of the notebook, once
-    it is closed; until then what runs, and for how long the notebook has.
+    Three findings, the first or those marked so, are shown where the output was made, at the top of
+    the notebook, once it is closed; until then what runs, and for how long the notebook has.
 
     Parameters
     ----------
@@ -77,7 +77,7 @@ class Output:
     tables : dict of str to DataFrame
         By name.
     on_top : int
-        How many findings are shown at the top; 3.
+        How many findings are shown at the top where none is marked; 3.
     results : dict
         What is written: ``parameters``, ``versions``, ``findings``, ``tables``, and of each figure
         what it draws and says, so that it can be held against its table.
@@ -133,6 +133,7 @@ class Output:
         self.left_out: dict[str, str] = {}
         self._lacking = ""
         self._n_findings = 0
+        self._leading: list[str] = []
         _attend(self._cell)
         plt.ioff()  # a figure is shown once, by `save`, not by the cell that draws it
         warnings.showwarning = _note
@@ -218,7 +219,9 @@ class Output:
             return lines
         return [f"{'left out: no ' + self._lacking!r}\n"]
 
-    def finding(self, text: str, table: pd.DataFrame | None = None) -> None:
+    def finding(
+        self, text: str, table: pd.DataFrame | None = None, *, top: bool = False
+    ) -> None:
         """Show a sentence, the numbers that it rests on below it, and add both to the results.
 
         Parameters
@@ -228,6 +231,8 @@ class Output:
         table : DataFrame, optional
             Its estimates with intervals, n, methods: shown as by :func:`medcal_nb.wording.show`;
             ``finding_1``, ``finding_2``, … of the results, unless it is there by another name.
+        top : bool
+            Whether it is shown at the top: where any is, these are, in place of the first ones.
 
         Notes
         -----
@@ -244,6 +249,8 @@ class Output:
         else:
             self.findings.append(text)
             _say([text])
+            if top:
+                self._leading.append(text)
         if table is not None:
             table = self._add(f"finding_{self._n_findings}", table)
             display(show(table))
@@ -312,7 +319,7 @@ class Output:
         if self._notebook is not None:
             self._notebook.events.unregister("pre_run_cell", self._say_what_runs)
             self._notebook = None
-        leading = self.findings[: self.on_top]
+        leading = self._leading or self.findings[: self.on_top]
         _say(leading, display_id=f"findings-{self.notebook}", update=True)
         tables = {}
         for name, table in self.tables.items():

@@ -1,5 +1,7 @@
 """What a notebook of the study says while it runs."""
 
+import re
+
 import nbformat
 import pytest
 from IPython.core.interactiveshell import InteractiveShell
@@ -37,6 +39,23 @@ def test_the_place_of_the_findings_says_what_runs_until_they_stand_there(
     assert "Running for 0 min 0 s …<" in said
     assert "A finding." in "".join(shown("out.finding('A finding.')\nout.close()"))
     assert shown("n = 5") == []
+
+
+def test_findings_that_are_marked_stand_at_the_top(shell, tmp_path):
+    def top_of(*findings):
+        lines = ["from medcal_nb.notebook import Output"]
+        lines += [f"out = Output('99_example', {str(tmp_path)!r})", *findings]
+        with capture_output():
+            shell.run_cell("\n".join(lines)).raise_error()
+        with capture_output() as captured:
+            shell.run_cell("out.close()").raise_error()
+        last = captured.outputs[-1].data.get("text/html", "")
+        return re.findall(r"<p>(.*?)</p>", last)
+
+    plain = [f"out.finding('{name}.')" for name in "abcd"]
+    assert top_of(*plain) == ["a.", "b.", "c."]
+    marked = "out.finding('e.', top=True)"
+    assert top_of(*plain, marked, "out.finding('nan', top=True)") == ["e."]
 
 
 @pytest.mark.parametrize("is_own", [False, True])

@@ -10,7 +10,7 @@ from matplotlib.colors import to_hex
 from medcal_nb import plots
 from medcal_nb.errors import MedcalError
 from medcal_nb.labels import LOOKS, MODELS
-from medcal_nb.measure import risk_coverage_table, value_table
+from medcal_nb.measure import recalibration_table, risk_coverage_table, value_table
 from medcal_nb.wording import show
 
 FIVE = [name for name in LOOKS if name in MODELS]
@@ -237,21 +237,68 @@ def test_a_risk_coverage_curve_has_its_points_its_base_and_what_is_certified():
     plt.close("all")
 
 
-def test_before_and_after_stand_in_one_square_with_their_scores():
-    table = value_table([0.9] * 10, [1] * 6 + [0] * 4).assign(stage="uncorrected")
-    after = value_table([0.6] * 10, [1] * 6 + [0] * 4).assign(stage="refitted")
-    scores = pd.DataFrame({"stage": ["uncorrected", "refitted"], "n": [10, 10]})
-    scores = scores.assign(ece=[0.3, 0.0], slope=[-0.5, 1.0])
+def test_before_and_after_stand_in_one_square_and_the_same_answers_are_joined():
+    confidence = [0.9] * 10 + [0.5] * 10
+    recalibrated = [0.6] * 5 + [0.5] * 5 + [0.4] * 10
+    right = [1] * 6 + [0] * 4 + [1] * 2 + [0] * 8
+    both = recalibration_table(confidence, recalibrated, right)
+    scores = pd.DataFrame({"stage": ["uncorrected", "refitted"], "accuracy": 0.4})
+    scores = scores.assign(mean_confidence=[0.7, 0.475], brier=[0.35, 0.2])
     ax = plt.figure().subplots()
-    both = pd.concat([table, after])
-    plots.calibration(both, hue="stage", scores=scores, curve=lambda c: c / 2, ax=ax)
+    how = {"hue": "stage", "joined": "value", "scores": scores}
+    plots.calibration(both, **how, curve=lambda c: c / 2, ax=ax)
     (text,) = [one.get_text() for one in ax.texts]
-    assert "before: ECE 0.300, calibration slope −0.50" in text
+    assert "before: mean confidence 70 %, Brier score 0.350" in text
+    assert "accuracy 40 %" in text
     (line,) = [one for one in ax.lines if one.get_label() == "the map"]
     assert line.get_ydata()[-1] == 0.5
-    assert ax.drawn[0]["hue"] == {"uncorrected": 1, "refitted": 1}
-    (right,) = ax.child_axes
-    assert right.get_ylabel() == "recalibrated confidence (%)"
+    assert ax.drawn[0]["hue"] == {"uncorrected": 2, "refitted": 2}
+    joins = [part for part in ax.collections if "one value" in str(part.get_label())]
+    ends = [segment.tolist() for segment in joins[0].get_segments()]
+    assert ends == [[[0.4, 0.2], [0.5, 0.2]], [[0.55, 0.6], [0.9, 0.6]]]
+    # their interval stands once
+    has_bars = [part.has_yerr for part in ax.containers]
+    assert has_bars == [True, False, True]
+    plt.close("all")
+
+
+def test_what_is_the_same_at_every_position_is_a_line_with_a_band():
+    table = pd.DataFrame({"n": [10, 20] * 2, "brier": [0.3, 0.3, 0.4, 0.2]})
+    table = table.assign(brier_low=0.1, brier_high=0.5, stage=["a", "a", "b", "b"])
+    ax = plt.figure().subplots()
+    plots.lines(table, "n", "brier", hue="stage", flat=["a"], ax=ax)
+    assert len(ax.containers) == 1
+    assert ax.lines[0].get_ydata().tolist() == [0.3, 0.3]
+    band = ax.collections[0].get_paths()[0].vertices
+    assert [band[:, 1].min(), band[:, 1].max()] == [0.1, 0.5]
+    keys = ax.get_legend_handles_labels()[1]
+    assert {"a", "b", plots.INTERVAL, f"{plots.INTERVAL} (band)"} == {*keys}
+    assert ax.drawn[0]["marks"] == 4
+    plt.close("all")
+
+
+def test_further_columns_stand_beside_the_marks_below_their_heads():
+    table = pd.DataFrame({"model": FIVE[:2], "risk": [0.1, None], "n_graded": [392, 7]})
+    table = table.assign(certified=[0.88, 0.0], strategy=["p_true", "no method"])
+    heads = {"strategy": "method", "certified": "certified", "n_graded": "graded"}
+    ax = plt.figure().subplots()
+    plots.forest(table, "risk", label="model", beside=heads, ax=ax)
+    texts = [text.get_text() for text in ax.texts]
+    assert texts[:3] == ["method", "P(True)", "no method"]
+    assert texts[3:] == ["certified", "88 %", "0 %", "graded", "392", "7"]
+    lefts = [text.xyann[0] for text in ax.texts]
+    assert lefts == sorted(lefts)
+    assert {*heads} <= {*ax.drawn[0]["columns"].values()}
+    plt.close("all")
+
+
+def test_what_stands_below_the_title_may_have_lines():
+    fig = plt.figure()
+    fig.subplots().set_title("a title")
+    plots.title_and_key(fig, "Gaps", of="one\ntwo")
+    assert fig.get_suptitle() == "Gaps\n\n"
+    (below,) = fig.artists
+    assert below.get_text() == "one\ntwo"
     plt.close("all")
 
 

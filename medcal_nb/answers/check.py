@@ -36,11 +36,13 @@ from medcal_nb.tables.columns import (
 from medcal_nb.tables.match import plain_column
 from medcal_nb.words import NOTHING, grade_table, scale_of, yes_no
 
+#: An elicitation method that no column and no setting names.
+UNSPECIFIED = "unspecified"
 #: What is assumed of answers where no column says it; a data set is called as its file.
 _USUAL = {
     "dataset": "",
     "model": "unnamed",
-    "strategy": "stated",
+    "strategy": UNSPECIFIED,
 }
 _GIVE_KEY = "every answer needs one text here, it is part of the key"
 _GIVE_SCALE = (

@@ -151,7 +151,9 @@ def check_enough(found: Recognised, *, ungraded: bool = False) -> None:
             "answer=COLUMN and gold=COLUMN"
         )
     if problem:
-        raise lacking("; ".join([problem, *found.assumed]), "confidence", found.table)
+        theirs = [name for name in found.table if not str(name).startswith(OWN)]
+        problems = "; ".join([problem, *found.assumed])
+        raise lacking(problems, "confidence", found.table[theirs])
 
 
 def _refuse_wide(raw: pd.DataFrame) -> None:
@@ -330,6 +332,9 @@ def _about_replies(read: pd.DataFrame, name: object) -> str:
     sentence = (
         f"{len(stated):,} of {len(read):,} replies in '{name}' state a confidence"
     )
+    n_bare = (read["form"] == "no scale").sum()
+    if n_bare:
+        sentence += f", {n_bare:,} a number on a scale that is not known (scale=10, scale=percent)"
     if stated.empty:
         return sentence
     forms = stated["form"].value_counts()

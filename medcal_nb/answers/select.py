@@ -181,3 +181,21 @@ def _check(tree: ast.Expression, table: pd.DataFrame) -> None:
             for leaf in ast.walk(node):
                 if isinstance(leaf, ast.Constant) and isinstance(leaf.value, str):
                     check_known(leaf.value, known, f"row has {column}")
+
+
+def of_test(answers: pd.DataFrame) -> pd.DataFrame:
+    """Answers of the split ``test``, where there are several splits and one is called so; else all.
+
+    What a model or a map was made on is not judged, by any command.
+
+    Examples
+    --------
+    >>> of_test(pd.DataFrame({"split": ["train", "test"]}))["split"].tolist()
+    ['test']
+    >>> len(of_test(pd.DataFrame({"split": ["train", "val"]})))
+    2
+    """
+    is_test = answers["split"] == "test"
+    if is_test.any() and answers["split"].nunique() > 1:
+        return answers[is_test]
+    return answers

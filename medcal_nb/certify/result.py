@@ -195,8 +195,14 @@ def _as_guessed(
             f"be wrong more often than all, {percent(1 - accuracy)} %: such a confidence "
             "tells nothing"
         )
+    begin = "supposed that"
+    if wrong is None and accuracy is None:
+        begin = (
+            "supposed THAT THE CONFIDENCES ARE TRUE, which they seldom are (guess better by "
+            "--wrong and --accuracy, or have 20 drawn at random graded): then"
+        )
     line = (
-        f"supposed that of the most confident fifth {percent(of_top, 1)}% are wrong and of all "
+        f"{begin} of the most confident fifth {percent(of_top, 1)}% are wrong and of all "
         f"{percent(1 - of_all, 1)}%"
     )
     return line, {"wrong": of_top, "accuracy": of_all}

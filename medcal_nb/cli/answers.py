@@ -173,10 +173,19 @@ def score(
     """
     from medcal_nb import measure
     from medcal_nb.answers import in_order, load_answers, with_bounds
+    from medcal_nb.answers.select import of_test
 
     limits = [_limit(text) for text in require or ()]
     answers = in_order(_read(load_answers, file, columns))
     names = split_names(by)
+    if "split" not in names:
+        n_read = len(answers)
+        answers = of_test(answers)
+        if len(answers) < n_read:
+            note(
+                f"of the splits test alone is judged: {len(answers):,} of {n_read:,} answers; "
+                "--by split shows each"
+            )
     for name in names:
         check_known(name, answers.columns, "column for --by")
     asked = [metric for metric, *_ in limits]

@@ -1,7 +1,7 @@
 """``medcal certify``: a threshold certified by grading a few answers, and watched in use."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -229,9 +229,8 @@ def _say_plan(
             say(f"  {text}")
     say(
         "Simulated, by what was supposed. A pilot has to be of cases drawn at random, and its "
-        "grades are seen: certify other cases. Without one, and without --wrong and --accuracy, "
-        "that is that the confidences are true, which they seldom are. Choose one risk and begin: "
-        "medcal certify FILE --risk R"
+        "grades are seen: certify other cases. Choose one risk and begin: medcal certify FILE "
+        "--risk R"
     )
 
 
@@ -252,22 +251,18 @@ def _say_stand(
     """Print where grading stands, a line a method, and at the end what may be quoted."""
     from medcal_nb.certify.graders import agreements
     from medcal_nb.certify.result import plainly, worth_of
-    from medcal_nb.wording import percent
 
     table = stand.table
     budget = run.most_grades
     n_graded = run.n_graded(stand)
     for one in table.itertuples():
-        reached = "nothing certified so far"
-        if one.n:
-            reached = (
-                f"certified down to a confidence of {one.threshold:.10g}, which retains "
-                f"{percent(one.coverage, 1)}% of {one.n_pool:,} answers"
-            )
+        reached = _reached(one)
         if len(table) > 1:
             reached = f"{one.model}, {one.strategy}: {reached}"
-        left = f"{budget - n_graded} left of {budget}"
-        say(f"{n_graded} graded, {left}: {reached}{ENDS[one.state]}")
+        graded = f"{n_graded} graded of at most {budget}"
+        if n_open:
+            graded = f"{n_graded} graded, {budget - n_graded} left of {budget}"
+        say(f"{graded}: {reached}{ENDS[one.state]}")
     for agreement in agreements(run.ledger):
         say(f"{agreement}.")
     if n_open:
@@ -295,6 +290,18 @@ def _say_stand(
         )
     say(f"{NO_CLEARANCE} For a program: {run.places.threshold}")
     say(f"Ledger: {run.places.ledger}, head {run.ledger.head[:16]}")
+
+
+def _reached(one: Any) -> str:
+    """How far down a method is certified, in words; `one` is a row of the stand."""
+    from medcal_nb.wording import percent
+
+    if not one.n:
+        return "nothing certified so far"
+    return (
+        f"certified down to a confidence of {one.threshold:.10g}, which retains "
+        f"{percent(one.coverage, 1)}% of {one.n_pool:,} answers"
+    )
 
 
 def _write_page(run: "Certification", own_answer: bool, batch: int | None) -> None:

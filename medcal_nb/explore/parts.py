@@ -36,8 +36,7 @@ _NO_GROUPS |= {"confidence", "correct", "answer", "reply", "gold", "question", "
 _NO_GROUPS |= {"output", "response", "prediction"}  # a reply, in a table of one's own
 _NO_GROUPS |= {"options", "option_probabilities", "repeat", "correct_first_labels"}
 _NO_GROUPS |= {"n_answers", "seconds", "new_tokens", "prompt_tokens", "parse_ok"}
-#: Maps of netcal that are offered: its temperature is ours, and slow; ENIR ends in errors; BBQ
-#: takes over half a second, too long for a control.
+#: Maps of netcal that are offered: its temperature, ENIR and BBQ take too long for a control.
 NETCAL = ("LogisticCalibration", "BetaCalibration", "HistogramBinning")
 NETCAL += ("IsotonicRegression",)
 #: Its Beta calibration takes over a second on more answers.

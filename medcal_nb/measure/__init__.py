@@ -13,6 +13,7 @@ from .corp import corp_table
 from .decisions import deferral_table, expected_cost_table, surest_errors
 from .example import example_answers
 from .groups import difference_table, over_models, worst_group
+from .halves import split_half_table
 from .heterogeneity import heterogeneity_table
 from .intervals import clustered_interval, holm, holm_conclusion, wilson_interval
 from .inversion import ece_interval
@@ -49,6 +50,7 @@ from .smooth import ici, smooth_ece
 from .tables import (
     metrics_table,
     missing_table,
+    recalibration_table,
     value_table,
 )
 from .trend import accuracy_trend_table, group_means
@@ -110,11 +112,13 @@ __all__ = [
     "observed_expected_ratio",
     "over_models",
     "precision_sample_size",
+    "recalibration_table",
     "register",
     "risk_coverage_table",
     "same_answers",
     "selective_threshold",
     "smooth_ece",
+    "split_half_table",
     "surest_errors",
     "threshold_table",
     "value_table",

@@ -77,8 +77,18 @@ def check_groups(groups: ArrayLike | None, n: int) -> tuple[np.ndarray, int]:
     """Group labels as codes 0 … G−1, and G; without groups each row is its own."""
     if groups is None:
         return np.arange(n), n
-    codes, labels = pd.factorize(check_images(groups, n), sort=True)
+    images = check_images(groups, n)
+    if images.dtype.kind in "iu" and _are_codes(images):
+        return images.astype(np.intp), int(images.max()) + 1
+    codes, labels = pd.factorize(images, sort=True)
     return codes, len(labels)
+
+
+def _are_codes(numbers: np.ndarray) -> bool:
+    """Whether whole numbers count from 0 without a gap."""
+    if not numbers.size or numbers.min() < 0 or numbers.max() >= numbers.size:
+        return False
+    return bool(np.bincount(numbers.astype(np.intp)).all())
 
 
 def check_whole(value: Any, name: str, least: int) -> int:

@@ -9,9 +9,10 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from ._check import check_groups
+from .closed import p_of_zero
 from .intervals import clustered_interval
 from .mover import shares_interval
-from .resampling import Bootstrap
+from .resampling import Bootstrap, Interval
 from .rows import image_labels, measured, parts_by
 
 TOLERANCE = 1e-6  # confidences so close to a threshold are at it
@@ -22,6 +23,7 @@ def expected_cost_table(
     *,
     ratios: Sequence[float] = (2, 5, 10, 20),
     by: Sequence[str] = (),
+    tested: bool = False,
     ci: Bootstrap = Bootstrap(),
 ) -> pd.DataFrame:
     r"""What an answer costs, in checks: deferring by confidence, checking all, checking none.
@@ -48,6 +50,8 @@ def expected_cost_table(
         R, checks that a wrong answer acted on is worth; above 1.
     by : sequence of str
         Columns that make the groups.
+    tested : bool
+        Whether each saving is tested against 0.
     ci : Bootstrap
         Its level is that of the intervals, by image; nothing is drawn (`mover`).
 
@@ -64,6 +68,8 @@ def expected_cost_table(
         - checking_all: 1
         - checking_none: with _low, _high
         - saving: of deferring, against the cheaper of checking all and none, with _low, _high
+        - p_saving: where it is `tested`, of it being 0, two-sided and alone: 1 less the level at
+          which its interval ends there; `holm_conclusion` says what several show together
         - net_benefit: of deferring, with _low, _high; that of checking none is 0
         - net_benefit_all: of checking all
 
@@ -93,7 +99,10 @@ def expected_cost_table(
         for ratio in ratios:
             row = {"ratio": ratio, "n": len(part)}
             is_kept = _is_kept(part, 1 - 1 / ratio)
-            rows.append(key | row | _costs(part, is_kept, ratio, codes, ci.level))
+            row |= _costs(part, is_kept, ratio, codes, ci.level)
+            if tested:
+                row["p_saving"] = _p_of_saving(part, is_kept, ratio, codes)
+            rows.append(key | row)
     return pd.DataFrame(rows)
 
 
@@ -239,21 +248,49 @@ def _costs(
     of_none = [(wrong, ratio)]
     odds = 1 / (ratio - 1)
     benefit = [(wrong_deferred, 1.0), (deferred - wrong_deferred, -odds)]
-    # deferring against checking all, and against checking none
-    against_all = [(deferred, -1.0), (wrong_kept, -ratio)]
-    against_none = [(deferred, -1.0), (wrong_deferred, ratio)]
     row = {"deferred": deferred.mean(), "checking_all": 1.0}
     row |= {"net_benefit_all": wrong.mean() - odds * (1 - wrong.mean())}
-    for name, kinds in (
-        ("deferring", [(of_deferring, 0.0)]),
-        ("checking_none", [(of_none, 0.0)]),
-        ("saving", [(against_all, 1.0), (against_none, 0.0)]),
-        ("net_benefit", [(benefit, 0.0)]),
-    ):
-        ends = []
-        for terms, start in kinds:
-            ends.append(start + np.array(shares_interval(terms, images, level)))
-        # a sample may take the dearer of the two for the cheaper: the least of each end
-        low, value, high = np.min(ends, axis=0)
+    intervals = {
+        "deferring": shares_interval(of_deferring, images, level),
+        "checking_none": shares_interval(of_none, images, level),
+        "saving": _saving(graded, is_kept, ratio, images, level),
+        "net_benefit": shares_interval(benefit, images, level),
+    }
+    for name, (low, value, high) in intervals.items():
         row |= {name: value, f"{name}_low": low, f"{name}_high": high}
     return row
+
+
+def _saving(
+    graded: pd.DataFrame,
+    is_kept: NDArray[np.bool_],
+    ratio: float,
+    images: NDArray[np.intp],
+    level: float,
+) -> Interval:
+    """What deferring saves against the cheaper of checking all and none.
+
+    A sample may take the dearer of the two for the cheaper: the least of each end.
+    """
+    wrong = 1 - graded["correct"].to_numpy(float)
+    deferred = 1.0 - is_kept
+    against_all = [(deferred, -1.0), (wrong * is_kept, -ratio)]
+    against_none = [(deferred, -1.0), (wrong * deferred, ratio)]
+    ends = []
+    for terms, start in ((against_all, 1.0), (against_none, 0.0)):
+        ends.append(start + np.array(shares_interval(terms, images, level)))
+    return Interval(*np.min(ends, axis=0))
+
+
+def _p_of_saving(
+    graded: pd.DataFrame,
+    is_kept: NDArray[np.bool_],
+    ratio: float,
+    images: NDArray[np.intp],
+) -> float:
+    """Two-sided P value of "deferring saves nothing"; 1 where that is what is seen."""
+
+    def at(level: float) -> Interval:
+        return _saving(graded, is_kept, ratio, images, level)
+
+    return p_of_zero(at) if at(0.5).estimate else 1.0

@@ -303,12 +303,7 @@ def value_table(
     """
     c, y = check_pair(confidence, correct)
     codes, _ = check_groups(groups, c.size)
-    _, cell = np.unique(c, return_inverse=True)
-    n_most = np.sort(np.bincount(cell))[-HEAPS:]
-    if n_bins is None and n_most.sum() < HEAPED * c.size:
-        n_bins = HEAPS
-    if n_bins is not None:
-        cell = bins_of(c, n_bins)
+    cell = _cells(c, n_bins)
     rows = []
     for one in np.unique(cell):
         own = cell == one
@@ -322,3 +317,65 @@ def value_table(
         }
         rows.append(row)
     return pd.DataFrame(rows)
+
+
+def recalibration_table(
+    confidence: ArrayLike,
+    recalibrated: ArrayLike,
+    correct: ArrayLike,
+    *,
+    groups: ArrayLike | None = None,
+) -> pd.DataFrame:
+    """Calibration diagram before and after recalibration as a table: the same answers twice.
+
+    Answers of one confidence, or of one twentieth of the scale, stand together before and after:
+    their accuracy stays, their confidence moves.
+
+    Parameters
+    ----------
+    confidence, recalibrated, correct : (n,) arrays
+        Of each answer: its confidence, what a map made of it, whether it is right.
+    groups : (n,) array, optional
+        Labels of images.
+
+    Returns
+    -------
+    pandas.DataFrame
+        The rows of `value_table` twice:
+
+        - stage: "uncorrected", then "refitted"
+        - value: the confidence before, which the same answers have in common
+        - confidence: `value`, or the mean of what the map made of it
+        - n: answers
+        - accuracy: with _low, _high, as of `value_table`
+
+    Raises
+    ------
+    ValueError
+        On input that is no confidence and outcome, by name and position.
+
+    Examples
+    --------
+    >>> table = recalibration_table([0.9, 0.9, 0.5], [0.5, 0.6, 0.1], [1, 0, 0])
+    >>> table[["stage", "value", "confidence", "accuracy"]].to_numpy().tolist()[2:]
+    [['refitted', 0.5, 0.1, 0.0], ['refitted', 0.9, 0.55, 0.5]]
+    """
+    c, y = check_pair(confidence, correct)
+    after, _ = check_pair(recalibrated, correct)
+    table = value_table(c, y, groups=groups)
+    table.insert(0, "value", table["confidence"])
+    cell = _cells(c, None)
+    means = [after[cell == one].mean().round(12) for one in np.unique(cell)]
+    moved = table.assign(confidence=means)
+    stages = {"uncorrected": table, "refitted": moved}
+    both = pd.concat(stages, names=["stage"])
+    return both.reset_index(level="stage").reset_index(drop=True)
+
+
+def _cells(c: np.ndarray, n_bins: int | None) -> np.ndarray:
+    """Which confidences stand together: those of a bin, or of a value that many answers have."""
+    _, cell = np.unique(c, return_inverse=True)
+    n_most = np.sort(np.bincount(cell))[-HEAPS:]
+    if n_bins is None and n_most.sum() < HEAPED * c.size:
+        n_bins = HEAPS
+    return cell if n_bins is None else bins_of(c, n_bins)

@@ -66,7 +66,7 @@ def group_means(
     """
     columns = [group] if kind is None else [kind, group]
     graded = graded.dropna(subset=[value, "correct", *columns])
-    return _group_means(_numbered(graded), value, columns, level)
+    return _group_means(numbered(graded), value, columns, level)
 
 
 def _group_means(
@@ -206,7 +206,7 @@ def accuracy_trend_table(
     if kind is not None and len(graded):
         check_choice(reference, "reference", list(graded[kind].unique()))
     rows = []
-    graded = _numbered(graded.dropna(subset=["correct", *keys]))
+    graded = numbered(graded.dropna(subset=["correct", *keys]))
     # millions of rows are split by model: numbers are, texts are not
     texts = [*dict.fromkeys([*keys, *levels, *by])]
     graded = graded[[*dict.fromkeys([value, "correct", *texts, IMAGE])]]
@@ -234,13 +234,13 @@ def accuracy_trend_table(
             )
             for name in ("min", "median", "max"):
                 ranges[f"slope_{name}"] = slopes.agg(name)
-            levelled = _levelled(part.merge(means[keys]), value, column)
-            means = _means(levelled, value, keys, least)
+            moved = levelled(part.merge(means[keys]), value, column)
+            means = _means(moved, value, keys, least)
         rows.append(key | row | trend(means, value, level) | ranges)
     return pd.DataFrame(rows)
 
 
-def _numbered(graded: pd.DataFrame) -> pd.DataFrame:
+def numbered(graded: pd.DataFrame) -> pd.DataFrame:
     """Answers with the number of their image, which they keep where they have one."""
     if IMAGE in graded:
         return graded
@@ -257,7 +257,7 @@ def _means(
     return means[means["n_images"] >= least]
 
 
-def _levelled(part: pd.DataFrame, value: str, within: str) -> pd.DataFrame:
+def levelled(part: pd.DataFrame, value: str, within: str) -> pd.DataFrame:
     """Answers with every level of a column moved to the mean of all."""
     numbers = part[["correct", "shift", value]].astype(float)
     of_level = numbers.groupby(part[within], observed=True).transform("mean")

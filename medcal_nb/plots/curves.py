@@ -37,6 +37,7 @@ def lines(
     y: str,
     *,
     hue: str | None = None,
+    flat: Iterable = (),
     ax: Axes | None = None,
 ) -> Axes:
     """Lines of `y` over `x`, with the intervals that ``<y>_low`` and ``<y>_high`` hold.
@@ -47,6 +48,8 @@ def lines(
         Columns `x`, `y` and `hue`; rows of a line in any order.
     x, y, hue : str
         Columns: position, value, and what has a colour and a mark of its own.
+    flat : iterable
+        Levels of hue that are the same at every position: a line with a band, without marks.
     ax : Axes, optional
         Where to draw; the current axes if not given.
     """
@@ -60,6 +63,14 @@ def lines(
         aside = step * (i - (len(levels) - 1) / 2) / 72
         moved = ScaledTranslation(aside, 0, ax.get_figure().dpi_scale_trans)
         line = rows.sort_values(x, kind="stable")
+        name = label_of(level, hue) if hue else None
+        if level in flat:
+            ax.plot(line[x], line[y], color=colour, label=name)
+            ends = line[f"{y}_low"], line[f"{y}_high"]
+            band = {"color": colour, "alpha": 0.25, "lw": 0}
+            ax.fill_between(line[x], *ends, **band, label=f"{INTERVAL} (band)")
+            ax.plot([], [], color=INK, lw=1, marker="|", ms=5, label=INTERVAL)
+            continue
         ax.errorbar(
             line[x],
             line[y],
@@ -68,7 +79,7 @@ def lines(
             color=colour,
             elinewidth=0.8,
             transform=ax.transData + moved,
-            label=label_of(level, hue) if hue else None,
+            label=name,
         )
     for end in (y, f"{y}_low", f"{y}_high"):
         # matplotlib takes no limits from what was moved
@@ -162,13 +173,16 @@ def risk_coverage(
 
     check_columns(table, "coverage", "risk", "base_risk", hue, certified)
     ax = ax or plt.gca()
-    n_curves = {True: 0, False: 0}  # of few points, of many
+    colours: dict[bool, list] = {
+        True: [],
+        False: [],
+    }  # of curves of few points, of many
     for level, rows, colour, mark in rows_by_look(table, hue):
         if rows.empty:
             continue
         curve = rows.sort_values("coverage")
         is_few = len(curve) <= FEW_POINTS
-        n_curves[is_few] += 1
+        colours[is_few].append(colour)
         name = label_of(level, hue) if hue else None
         how: dict[str, Any] = {"color": colour, "label": name, "lw": 1.2}
         how |= {"clip_on": False}  # the last mark lies on the frame
@@ -187,10 +201,12 @@ def risk_coverage(
         for base in rows["base_risk"]:
             ax.axhline(base, ls=":", color=colour, lw=1, zorder=1)
     ax.plot([], [], ":", color=INK, lw=1, label=label_of("base_risk"))
-    if n_curves[True]:
+    if colours[True]:
         ax.plot([], [], color=INK, lw=1, marker="|", ms=5, label=INTERVAL)
-    if n_curves[False]:
-        ax.fill([], [], color=INK, alpha=0.2, lw=0, label=f"{INTERVAL} (band)")
+    if colours[False]:
+        (band, *others) = colours[False]
+        ink = INK if others else band
+        ax.fill([], [], color=ink, alpha=0.2, lw=0, label=f"{INTERVAL} (band)")
     if allowed is not None:
         name = f"allowed: {percent(allowed)} %"
         ax.axhline(allowed, ls="--", color=GREY, lw=0.9, zorder=1, label=name)

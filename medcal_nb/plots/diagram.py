@@ -11,6 +11,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 
 from medcal_nb.labels import label_of
+from medcal_nb.wording import percent
 
 from .marks import (
     ENDS,
@@ -28,6 +29,7 @@ from .marks import (
 
 #: Share of the answers below which a confidence has no dot of its own.
 SHARE_OF_A_DOT = 0.01
+_SCORES = ("mean_confidence", "accuracy", "brier")
 
 
 def calibration(
@@ -35,6 +37,7 @@ def calibration(
     *,
     model: str | None = None,
     hue: str | None = None,
+    joined: str | None = None,
     scores: pd.DataFrame | None = None,
     curve: Callable | None = None,
     ax: Axes | None = None,
@@ -50,27 +53,30 @@ def calibration(
     model : str, optional
         Whose colour and mark the dots have.
     hue : str, optional
-        Column of what is shown in one square, before and after recalibration; in the table for
-        each level that of :func:`medcal_nb.measure.value_table`.
+        Column of what is shown in one square, before and after recalibration, as in
+        :func:`medcal_nb.measure.recalibration_table`.
+    joined : str, optional
+        Column that is equal where marks of two levels are of the same answers: a line joins them,
+        and their bar, which is the same, stands at the first.
     scores : DataFrame, optional
-        Of :func:`medcal_nb.measure.metrics_table` by `hue`: ece and slope stand in the square.
+        Of :func:`medcal_nb.measure.metrics_table` by `hue`: mean_confidence, accuracy and brier
+        stand in the square.
     curve : callable, optional
         A recalibration map, such as :func:`medcal_nb.correct.fit` returns, drawn over all
-        confidences, with an axis of its own at the right.
+        confidences: what it makes of each.
     ax : Axes, optional
         Where to draw; the current axes if not given.
     """
-    check_columns(table, "n", "confidence", "accuracy", hue)
+    check_columns(table, "n", "confidence", "accuracy", hue, joined)
     if scores is not None:
-        check_columns(scores, "ece", "slope", hue)
+        check_columns(scores, *_SCORES, hue)
     ax = ax or plt.gca()
     diagonal(ax, "calibrated")
     looks = {None: (INK, "o") if model is None else look([model], "model")[model]}
-    shown = _dots(ax, table, looks if hue is None else look(table[hue]), hue)
+    shown = _dots(ax, table, looks if hue is None else look(table[hue]), hue, joined)
     if curve is not None:
         grid = np.linspace(0, 1, 201)
         ax.plot(grid, curve(grid), color=GREY, lw=1.2, zorder=1.5, label="the map")
-        name_axis(ax.secondary_yaxis("right").yaxis, "recalibrated")
     text = _scores(scores, hue) if scores is not None and hue else ""
     if hue is None:
         values = table[["confidence", "accuracy"]].fillna(0)
@@ -88,33 +94,48 @@ def calibration(
 
 
 def _dots(
-    ax: Axes, table: pd.DataFrame, looks: Mapping, hue: str | None
+    ax: Axes,
+    table: pd.DataFrame,
+    looks: Mapping,
+    hue: str | None,
+    joined: str | None,
 ) -> pd.DataFrame:
     """Draw the confidences of enough answers of each level with their accuracy; return them."""
-    parts = []
+    parts: list[pd.DataFrame] = []
     for level, (colour, mark) in looks.items():
         part = table if hue is None else table[table[hue] == level]
         shown = part[part["n"] >= SHARE_OF_A_DOT * part["n"].sum()]
         how: dict[str, Any] = {"ms": 3, "elinewidth": 0.9, "capsize": 1.8, "zorder": 2}
-        how |= {"yerr": arms(shown, "accuracy"), "fmt": mark, "color": colour}
-        how |= {"clip_on": False, "label": label_of(level, hue) if hue else None}
+        if not (joined and parts):  # the same answers have their bar
+            how["yerr"] = arms(shown, "accuracy")
+        how |= {"fmt": mark, "color": colour, "clip_on": False}
+        how["label"] = label_of(level, hue) if hue else None
         ax.errorbar(shown["confidence"], shown["accuracy"], **how)
         parts.append(shown)
     key = f"value of ≥ {100 * SHARE_OF_A_DOT:g} % of answers, {INTERVAL}"
+    if joined:
+        first, second = parts
+        pairs = first.merge(second, on=joined, suffixes=("", "_after"))
+        ends = pairs["confidence_after"], pairs["confidence"]
+        thin: dict[str, Any] = {"color": GREY, "lw": 0.6, "zorder": 1.2}
+        of = f"answers of one value (≥ {100 * SHARE_OF_A_DOT:g} % of all)"
+        ax.hlines(pairs["accuracy"], *ends, label=of, **thin)
+        key = INTERVAL
     # before and after have marks of their own: the bar alone
     fmt = "o" if hue is None else "none"
-    thin: dict[str, Any] = {"color": INK, "ecolor": INK, "ms": 3, "elinewidth": 0.9}
+    thin = {"color": INK, "ecolor": INK, "ms": 3, "elinewidth": 0.9}
     ax.errorbar([], [], yerr=[], fmt=fmt, label=key, **thin)
     return pd.concat(parts)
 
 
 def _scores(scores: pd.DataFrame, hue: str) -> str:
-    """ECE and slope before and after."""
+    """Mean confidence and Brier score before and after, and the accuracy, which stays."""
     lines = []
     for when, level in zip(("before", "after"), look(scores[hue]), strict=True):
         row = scores[scores[hue] == level].iloc[0]
-        numbers = f"ECE {row['ece']:.3f}, calibration slope {row['slope']:.2f}"
-        lines.append(f"{when}: {numbers}".replace("-", "−"))
+        mean = f"mean confidence {percent(row['mean_confidence'])} %"
+        lines.append(f"{when}: {mean}, Brier score {row['brier']:.3f}")
+    lines.append(f"accuracy {percent(scores['accuracy'].iloc[0])} %")
     return "\n".join(lines)
 
 

@@ -10,7 +10,8 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
-from medcal_nb.labels import label_of
+from medcal_nb.labels import UNITS, label_of
+from medcal_nb.wording import percent
 
 from .marks import (
     GREY,
@@ -28,9 +29,15 @@ from .marks import (
 )
 
 Lines = Mapping[str, float]  # what stands at a value, by its name in the legend
+Heads = Mapping[str, str]  # what stands above a column, by the column
+Name = str | None  # of a column, if any
 
 _FAR = 1e3  # beyond any axis
 _SMALL = 6.5  # points, of numbers beside marks
+_BESIDE = 4.0  # points, from the axes to these
+_WIDE = 3.9  # points, of a letter of them
+_APART = 7.0  # points, between columns
+_SMALL_GREY: dict[str, Any] = {"fontsize": _SMALL, "color": GREY}
 _LEFT_OF_IT: dict[str, Any] = {
     "textcoords": "offset points",
     "ha": "right",
@@ -45,12 +52,13 @@ def forest(
     value: str,
     *,
     label: str,
-    hue: str | None = None,
-    fill: str | None = None,
-    lane: str | None = None,
-    base: str | None = None,
-    n: str | None = None,
-    note: str | None = None,
+    hue: Name = None,
+    fill: Name = None,
+    lane: Name = None,
+    base: Name = None,
+    n: Name = None,
+    beside: Heads | None = None,
+    note: Name = None,
     reference: Lines | None = None,
     margin: Lines | None = None,
     ax: Axes | None = None,
@@ -73,6 +81,9 @@ def forest(
         Column that an estimate is to be compared with: a stroke across its row.
     n : str, optional
         Column of the answers or images behind a mark, written at the right.
+    beside : dict of str to str, optional
+        Further columns that are written at the right, each below its head:
+        ``{"n_graded": "graded"}``.
     note : str, optional
         Column of what is written left of a mark's bar; nothing where it is empty.
     reference : dict of str to float, optional
@@ -92,7 +103,8 @@ def forest(
     >>> forest(table, "gap", label="model").get_xlabel()
     'overconfidence (percentage points)'
     """
-    check_columns(table, value, label, hue, fill, lane, base, n, note)
+    beside = beside or {}
+    check_columns(table, value, label, hue, fill, lane, base, n, note, *beside)
     ax = ax or plt.gca()
     table = table.reset_index(drop=True)
     _name_rows(ax, look(table[label], label), label)
@@ -121,11 +133,12 @@ def forest(
         ax.plot([], [], "o", color=INK, mfc=face_colour(style, INK), label=name)
     if base:
         floor = table[base].where(table[value].notna())
-        ends = place - height, place + height
-        ax.vlines(floor, *ends, color=INK, lw=1.1, zorder=1.5)
-        ax.plot([], [], "|", color=INK, ms=9, mew=1.1, label=label_of(base))
-    words = table[fill] if is_written else None
-    _write_beside(ax, table, value, label=label, n=n, words=words, place=place)
+        _strokes(ax, floor, place, height, name=label_of(base))
+    heads = ({n: label_of(n)} if n else {}) | dict(beside)
+    if fill and is_written:
+        heads[fill] = label_of(fill)
+    _write_beside(ax, table, label=label, heads=heads, place=place)
+    _write_reasons(ax, table, value, label=label, place=place)
     if note:
         _write_left(ax, table[note], ends=table[f"{value}_low"], place=place)
     _mark(ax, reference or {})
@@ -136,8 +149,25 @@ def forest(
         for between in np.arange(0.5, len(ax.get_yticks()) - 1):
             ax.axhline(between, color=PALE, lw=0.6, zorder=0)
     name_axis(ax.xaxis, value)
-    record(ax, table, x=value, label=label, hue=hue, fill=fill, base=base, n=n)
+    columns: dict[str, Any] = {f"beside_{i}": name for i, name in enumerate(beside)}
+    columns |= {"x": value, "label": label, "hue": hue, "fill": fill, "base": base}
+    record(ax, table, **columns, n=n)
     return ax
+
+
+def written(value: str | float, column: str) -> str:
+    """Write a value of a column beside its mark; nothing where there is none.
+
+    Examples
+    --------
+    >>> written(1234, "n"), written(0.88, "certified"), written("p_true", "strategy")
+    ('1,234', '88 %', 'P(True)')
+    """
+    if isinstance(value, str):
+        return label_of(value)
+    if pd.isna(value) or (column.startswith("n") and not value):
+        return ""
+    return f"{percent(value)} %" if UNITS.get(column) == "%" else f"{value:,.0f}"
 
 
 def _lanes(
@@ -195,42 +225,50 @@ def stacked(
     return pd.concat(parts, ignore_index=True)
 
 
+def _strokes(
+    ax: Axes, at: pd.Series, place: pd.Series, height: float, *, name: str
+) -> None:
+    """Strokes across their rows."""
+    ax.vlines(at, place - height, place + height, color=INK, lw=1.1, zorder=1.5)
+    ax.plot([], [], "|", color=INK, ms=9, mew=1.1, label=name)
+
+
 def _write_beside(
     ax: Axes,
     table: pd.DataFrame,
-    value: str,
     *,
     label: str,
-    n: str | None,
-    words: pd.Series | None,
+    heads: Heads,
     place: pd.Series,
 ) -> None:
-    """The number behind each mark and what was concluded of it, right of the axes.
-
-    Where there is no mark, it says why.
-    """
-    small: dict[str, Any] = {"fontsize": _SMALL, "color": GREY}
-    at_row: dict[str, Any] = {"xycoords": ("axes fraction", "data"), "va": "center"}
-    beside: dict[str, Any] = {"textcoords": "offset points"}
+    """Columns right of the axes, each below its head."""
     at_head: dict[str, Any] = {"xycoords": "axes fraction", "va": "bottom"}
-    if n:
-        ax.annotate(label_of(n), (1, 1.01), (4, 0), **beside, **small, **at_head)
-        for row, number in _once(table[n], table[label], place):
-            if number > 0:
-                text = f"{number:,.0f}"
-                ax.annotate(text, (1, row), (4, 0), **beside, **small, **at_row)
-    if words is not None:
-        right = 36 if n else 4  # of the numbers
-        ax.annotate(
-            label_of(words.name), (1, 1.01), (right, 0), **beside, **small, **at_head
-        )
-        for row, word in zip(place, words.fillna(""), strict=True):
-            ax.annotate(word, (1, row), (right, 0), **beside, **small, **at_row)
-    if "left_out" in table:
-        reasons = table["left_out"].where(table[value].isna(), "")
-        for row, reason in _once(reasons, table[label], place):
-            if reason:
-                ax.annotate(reason, (0.5, row), ha="center", **small, **at_row)
+    at_row: dict[str, Any] = {"xycoords": ("axes fraction", "data"), "va": "center"}
+    small = _SMALL_GREY | {"textcoords": "offset points"}
+    left = _BESIDE
+    for column, head in heads.items():
+        ax.annotate(head, (1, 1.01), (left, 0), **at_head, **small)
+        texts = pd.Series([written(one, column) for one in table[column]])
+        # a conclusion is of its mark alone
+        is_alone = is_conclusion(texts)
+        rows = zip(place, texts, strict=True) if is_alone else None
+        for row, text in rows or _once(texts, table[label], place):
+            if text:
+                ax.annotate(text, (1, row), (left, 0), **at_row, **small)
+        left += _WIDE * max(map(len, [head, *texts])) + _APART
+
+
+def _write_reasons(
+    ax: Axes, table: pd.DataFrame, value: str, *, label: str, place: pd.Series
+) -> None:
+    """Why there is no mark, in its place."""
+    if "left_out" not in table:
+        return
+    at: dict[str, Any] = {"xycoords": ("axes fraction", "data"), "va": "center"}
+    reasons = table["left_out"].where(table[value].isna(), "")
+    for row, reason in _once(reasons, table[label], place):
+        if reason:
+            ax.annotate(reason, (0.5, row), ha="center", **at, **_SMALL_GREY)
 
 
 def _write_left(

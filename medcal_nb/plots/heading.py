@@ -35,7 +35,7 @@ def title_and_key(
         Answers or images of each mark, where they are not written beside the marks.
     of : str
         What `n` counts, answers if nothing is said, and which of them: written below the title.
-        Without `n` it stands there alone.
+        Without `n` it stands there alone. Several lines are several lines.
     names : dict of str to str, optional
         What the key calls a level that the data of this figure have another name for:
         ``{"refitted": "recalibrated on these"}``.
@@ -54,7 +54,8 @@ def title_and_key(
     if n is not None:
         of = f"{number_of(n)} {of or 'answers'}"
     if of:
-        heading.set_text(f"{title}\n")  # an empty line, for what stands below it
+        # empty lines, for what stands below it
+        heading.set_text(title + "\n" * len(of.splitlines()))
         below: dict[str, Any] = {"va": "bottom", "fontsize": 8, "color": GREY}
         fig.add_artist(Annotation(of, (0, 0), xycoords=heading, **below))
     keys: dict[str, Any] = {}

@@ -18,6 +18,7 @@ from matplotlib.figure import Figure
 
 from medcal_nb import correct, measure, plots
 from medcal_nb.answers import select, with_bounds
+from medcal_nb.answers.select import of_test
 from medcal_nb.errors import MedcalError, NotEnough
 from medcal_nb.labels import label_of
 from medcal_nb.measure import Bootstrap
@@ -97,11 +98,10 @@ def sides(
         if answers.empty:
             raise MedcalError(f"all answers fit {transfer_from!r}: none is judged")
         notes.append(f"{len(source):,} answers ({transfer_from}) serve transfer alone")
-    is_test = answers["split"] == "test"
-    if is_test.any() and answers["split"].nunique() > 1:
-        answers = answers[is_test]
-        notes.append(f"of the splits test alone is judged: {len(answers):,}")
-    return source, answers, notes
+    judged = of_test(answers)
+    if len(judged) < len(answers):
+        notes.append(f"of the splits test alone is judged: {len(judged):,}")
+    return source, judged, notes
 
 
 def counted(answers: pd.DataFrame, column: str, source: str) -> dict[str, int]:
@@ -259,6 +259,17 @@ def _width(n: int) -> float:
     return plots.ONE_COLUMN if n == 1 else plots.TWO_COLUMNS
 
 
+def _before_and_after_table(rows: pd.DataFrame) -> pd.DataFrame:
+    """The confidences of one entry before and after, of the same answers."""
+    keys = ["strategy", "dataset", "item_id"]
+    before = rows[rows["stage"] == "uncorrected"]
+    after = rows.loc[rows["stage"] == "refitted", [*keys, "confidence"]]
+    moved = before.merge(after, on=keys, suffixes=("", "_after"))
+    columns = ["confidence", "confidence_after", "correct"]
+    three = moved[columns].to_numpy(float).T
+    return measure.recalibration_table(*three, groups=image_labels(moved))
+
+
 def _before_and_after(rows: pd.DataFrame, models: list) -> Figure:
     """A reliability diagram with both stages for each of these entries."""
     with mpl.style.context(plots.STYLE):
@@ -271,16 +282,12 @@ def _before_and_after(rows: pd.DataFrame, models: list) -> Figure:
             ax.remove()
         for ax, model in zip(grid.flat, models, strict=False):
             own = rows[rows["model"] == model]
-            tables = []
-            for key, part in parts_by(own, "stage"):
-                table = measure.value_table(*arrays(part), groups=image_labels(part))
-                tables.append(table.assign(**key))
-            names = ["ece", "slope"]
+            names = ["accuracy", "mean_confidence", "brier"]
             scores = measure.metrics_table(
                 own, by=["stage"], metrics=names, intervals=False
             )
-            values = pd.concat(tables)
-            plots.calibration(values, hue="stage", scores=scores, ax=ax)
+            square: dict[str, Any] = {"hue": "stage", "joined": "value", "ax": ax}
+            plots.calibration(_before_and_after_table(own), **square, scores=scores)
             ax.set_title(fill(str(model), 24))
             ax.label_outer()
         called = {"refitted": "recalibrated on other folds"}
@@ -411,7 +418,8 @@ def pairing(own: pd.DataFrame, others: pd.DataFrame, name: str) -> list[str]:
     sentences = []
     for (dataset, strategy), rows in own.groupby(["dataset", "strategy"], sort=False):
         n = rows.loc[rows["is_common"], "item_id"].nunique()
-        sentence = f"beside {name}, {label_of(dataset)}, {label_of(strategy)}: "
+        where = label_of(dataset, "dataset")
+        sentence = f"beside {name}, {where}, {label_of(strategy)}: "
         if n:
             sentences.append(f"{sentence}{n:,} questions in common")
             continue
@@ -465,7 +473,8 @@ def beside(compared: pd.DataFrame, *, ci: Bootstrap) -> tuple[Figure, pd.DataFra
     by = ["dataset", "strategy", "model"]
     metrics = ["accuracy", "gap"]
     scores = measure.metrics_table(known, by=by, metrics=metrics, ci=ci)
-    scores["row"] = scores["dataset"].map(label_of) + "\n"
+    names = [label_of(name, "dataset") for name in scores["dataset"]]
+    scores["row"] = pd.Series(names, scores.index) + "\n"
     scores["row"] += scores["strategy"].map(label_of)
     with mpl.style.context(plots.STYLE):
         n_rows = scores["row"].nunique()

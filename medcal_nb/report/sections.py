@@ -16,6 +16,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from medcal_nb import certify, measure
+from medcal_nb.answers.check import UNSPECIFIED
 from medcal_nb.files import PathLike
 from medcal_nb.labels import label_of
 from medcal_nb.measure import Bootstrap
@@ -84,10 +85,11 @@ class Judged:
         self.unit = self.facts["unit"]
         #: The column of images, where they are what intervals are by.
         self.images = ["n_images"] if self.unit == "image" else []
-        methods = self.answers["strategy"].map(label_of).unique()
+        named = self.answers["strategy"][self.answers["strategy"] != UNSPECIFIED]
         #: Elicitation methods by label; none where the file does not name them.
-        self.methods = [name for name in methods if name != "stated"]
-        datasets = list(self.answers["dataset"].map(label_of).unique())
+        self.methods = list(named.map(label_of).unique())
+        names = self.answers["dataset"].unique()
+        datasets = [label_of(name, "dataset") for name in names]
         self.where = ", ".join(datasets)
         if len(datasets) > NAMED:
             self.where = f"{len(datasets)} data sets"

@@ -293,22 +293,27 @@ def _object(pairs: list[tuple[str, Any]]) -> dict:
 # --- Excel and packed files ----------------------------------------------------------------------
 
 
-def _plain_zip(path: Path) -> zipfile.ZipFile:
+@contextlib.contextmanager
+def _plain_zip(path: Path) -> Iterator[zipfile.ZipFile]:
     """A zip file anew, not packed, with members as long as they say and no more.
 
     Its members may lie on their sizes, and readers unpack a member whole.
     """
-    copy = tempfile.TemporaryFile()  # noqa: SIM115 (goes with what is returned)
-    with zipfile.ZipFile(path) as archive, zipfile.ZipFile(copy, "w") as plain:
-        members = archive.infolist()
-        size = sum(member.file_size for member in members)
-        if size > _MOST_TIMES * path.stat().st_size + _SMALL:
-            raise MedcalError(_TOO_LARGE)
-        for member in members:
-            with archive.open(member) as file, plain.open(member.filename, "w") as to:
-                for _ in range(0, member.file_size, _SMALL):
-                    to.write(file.read(_SMALL))
-    return zipfile.ZipFile(copy)
+    with tempfile.TemporaryFile() as copy:
+        with zipfile.ZipFile(path) as archive, zipfile.ZipFile(copy, "w") as plain:
+            members = archive.infolist()
+            size = sum(member.file_size for member in members)
+            if size > _MOST_TIMES * path.stat().st_size + _SMALL:
+                raise MedcalError(_TOO_LARGE)
+            for member in members:
+                with (
+                    archive.open(member) as file,
+                    plain.open(member.filename, "w") as to,
+                ):
+                    for _ in range(0, member.file_size, _SMALL):
+                        to.write(file.read(_SMALL))
+        with zipfile.ZipFile(copy) as plain:
+            yield plain
 
 
 def _read_sheet(path: Path) -> pd.DataFrame:

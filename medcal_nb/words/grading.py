@@ -24,7 +24,7 @@ from medcal_nb.words.key import answer_key, is_nothing
 from medcal_nb.words.options import Options, options_of
 from medcal_nb.words.parsing import answer_parts, stated_answer
 from medcal_nb.words.says import is_refusal, only_yes_no, yes_no, yes_no_to
-from medcal_nb.words.shares import is_tie, likeliest, likeliest_named
+from medcal_nb.words.shares import likeliest, likeliest_named
 
 #: Columns of a table that say how an answer is graded, where they are there.
 _ASKED = ("answer", "gold", "question_type", "options", "question")
@@ -174,8 +174,6 @@ def _against(case: Case, gold: str) -> Grade:
     if case.is_unsettled:
         return Grade(None, "no answer")
     of_shares = None if case.parts.label else likeliest(case.parts.text, options)
-    if options and not case.parts.label and is_tie(case.parts.text, options):
-        return Grade(None, "undecided")
     if of_shares and (options or wanted):
         if options and (right := options.index(gold)) is not None:
             return Grade(options.names[right] == of_shares.name, "option")

@@ -10,6 +10,7 @@ choice of C.
 import ast
 import json
 import re
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -310,7 +311,7 @@ def _written(cell: str) -> Mapping | list | None:
     literal = re.sub(r"(?<=[\[,])\s*nan\b", " None", literal)
     # numpy writes no commas between texts
     literal = re.sub(r"(?<=['\"])\s+(?=['\"])", ", ", literal)
-    for read, text in ((json.loads, cell), (ast.literal_eval, literal)):
+    for read, text in ((_json, cell), (_python, literal)):
         with suppress(ValueError, SyntaxError, RecursionError, MemoryError, TypeError):
             value = read(text)
             if isinstance(value, list | dict | tuple):
@@ -322,6 +323,29 @@ def _written(cell: str) -> Mapping | list | None:
         if len(texts) > 1:
             return [text for text in texts if text]
     raise _no_options(cell)
+
+
+def _json(text: str) -> Any:
+    return json.loads(text, object_pairs_hook=_object)
+
+
+def _object(pairs: list[tuple[Any, Any]]) -> dict:
+    """Options by their keys; of a key that stands twice, nobody says which counts."""
+    table = dict(pairs)
+    if len(table) < len(pairs):
+        ((key, _),) = Counter(key for key, _ in pairs).most_common(1)
+        raise MedcalError(f"two options are called '{key}'; leave one")
+    return table
+
+
+def _python(text: str) -> Any:
+    body = ast.parse(text, mode="eval").body
+    if isinstance(body, ast.Dict):
+        pairs = zip(body.keys, body.values, strict=True)
+        return _object(
+            [(ast.literal_eval(k), ast.literal_eval(v)) for k, v in pairs if k]
+        )
+    return ast.literal_eval(body)
 
 
 def _lettered_parts(text: str) -> list[tuple[str, str]]:
@@ -360,7 +384,7 @@ def _numbered_parts(text: str) -> list[tuple[str, str]]:
 def _of_table(table: Mapping) -> list[tuple[str, str]]:
     """Texts with their keys from a mapping."""
     if {*map(str, table)} == {"label", "text"}:
-        table = dict(zip(table["label"], table["text"], strict=False))
+        table = _object([*zip(table["label"], table["text"], strict=False)])
     pairs = []
     for key, value in table.items():
         name = _KEY.fullmatch(str(key).strip())

@@ -37,8 +37,6 @@ _INSIDE = re.compile(
     r"(?<![\w-])(?<!not )(yes|no|ja|nein|oui|sí|sim|não|sì)(?=\s*(?:[.,;:!)\]\"']|\n|$))",
     re.IGNORECASE,
 )
-#: Words of denial that affirm: "no doubt", "cannot be denied", "not only".
-_AFFIRMING = re.compile(WORDS["affirming"], re.IGNORECASE)
 _ONLY_YES_NO = re.compile(rf"\W*(?:{_YES}|{_NO}|{_CJK_YES}|{_CJK_NO})\W*", re.I)
 
 #: What an answer ends with: "so yes", "I would say no", "the answer is negative".
@@ -67,8 +65,6 @@ _DENIALS = re.compile(WORDS["denials"])
 _SENTENCE = re.compile(r"(?<!\b[A-Z]\.)(?<=[.!?;。])\s*(?=\S)|\n")
 #: Parts of a sentence that are set against each other.
 _AGAINST = re.compile(WORDS["against"], re.IGNORECASE)
-#: "this is a nodule rather than a mass"
-_RATHER = re.compile(r"^(?:rather than|instead of)\b", re.IGNORECASE)
 #: "A mass would show as …", "In general, masses …": of masses, not of this picture.
 _SUPPOSED = re.compile(
     r"\bwould (?:show|look|present|be (?:seen|visible|expected))\b|\W*(?:in general|generally)\b",
@@ -137,7 +133,6 @@ def yes_no_to(question: str, text: str) -> str | None:
     True
     """
     text = re.sub(r"^[^?\n]*\?[\"'\s]+(?=\S)", "", text)  # the question, once more
-    text = _AFFIRMING.sub(" ", text)
     question = _OR_NOT.sub("", question)
     word = None if _HEDGED.match(text.strip()) else yes_no(text)
     if not question:
@@ -228,8 +223,7 @@ def _said_by(sentence: str, question: str, asked: _Asked) -> str | None:
 def _of_asked(sentence: str, asked: _Asked) -> str:
     """The parts of a sentence that hold what is asked, all where none does.
 
-    "a liver, but no spleen" says nothing of livers by its "no"; what stands behind "rather than"
-    alone is denied.
+    "a liver, but no spleen" says nothing of livers by its "no".
     """
     stems = tuple(asked.what | asked.where)
     parts = _AGAINST.split(sentence)
@@ -239,13 +233,11 @@ def _of_asked(sentence: str, asked: _Asked) -> str:
     ]
     if not stems or not any(held):
         return sentence
-    is_rather = any(_RATHER.match(part) for part in parts)
-    plain = [
+    return " ".join(
         part
         for part, is_held in zip(parts, held, strict=True)
-        if is_held or not (is_rather or _denials(part))
-    ]
-    return _RATHER.sub("no", " ".join(plain))
+        if is_held or not _denials(part)
+    )
 
 
 def asked_words(question: str) -> _Asked:

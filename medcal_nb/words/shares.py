@@ -98,19 +98,6 @@ def likeliest_named(text: str) -> Likeliest | None:
     return _first(shares)
 
 
-def is_tie(text: str, options: Options) -> bool:
-    """Whether two options share the first place of all shares.
-
-    Examples
-    --------
-    >>> is_tie("A 33%, B 33%, C 33%", Options.read(["TB", "cancer", "abscess"]))
-    True
-    """
-    shares = _shares(text, options)
-    values = sorted(shares.values(), reverse=True)
-    return len(shares) == len(options) and values[0] == values[1]
-
-
 def _first(shares: dict[str, float]) -> Likeliest | None:
     """The largest of shares that add up to one; None where they don't, or two are the largest."""
     whole = _whole(shares)

@@ -55,7 +55,7 @@ CASES = {
     # --- what comes in
     "our own names": (HEAD + "007,0.5,true\n08,1,0\n", {},
      {"item_id": ["007", "08"], "correct": [True, False], "model": ["unnamed"] * 2,
-      "dataset": ["in"] * 2, "strategy": ["stated"] * 2}),
+      "dataset": ["in"] * 2, "strategy": ["unspecified"] * 2}),
     "English": ("case,LLM,Conf,isCorrect,img,note\n1,net,95,1,a,x\n2,net,40,0,b,y\n", {},
      {"item_id": ["1", "2"], "model": ["net"] * 2, "confidence": [0.95, 0.4], "correct": [True,
       False], "image_id": ["a", "b"], "note": ["x", "y"]}),

@@ -86,10 +86,10 @@ KINDS = {
         confidence=np.where(ANSWER == "yes", SURE, 1 - SURE).round(2)), {},
      "just where the answer is '[bc]' or '[bc]': it is the probability of 'a'"),
     "a scale of one of two models": (TWO.assign(confidence=HUNDRED), {"scale": "percent"},
-     "'b', 'stated', 'in' reaches 10 at most"),
+     "'b', 'unspecified', 'in' reaches 10 at most"),
     "five unsure answers": (pd.concat([GRADED.assign(model="a", confidence=(SURE * 100).round()),
      GRADED[:5].assign(model="b", confidence=[5, 10, 8, 4, 9])]), {"scale": "percent"},
-     "'b', 'stated', 'in' reaches 10 at most"),
+     "'b', 'unspecified', 'in' reaches 10 at most"),
     "log-probabilities": (GRADED.assign(confidence=np.log(SURE)), {},
      "is outside 0 to 1; .*scale=log"),
     # words for nothing

@@ -77,8 +77,17 @@ def test_options_of_any_form_name_the_answer(tmp_path):
 
 def test_replies_without_a_confidence_are_no_confidence(tmp_path):
     message = "no column 'confidence'.*; 0 of 24 replies in 'reply' state a confidence"
-    with pytest.raises(MedcalError, match=message):
+    with pytest.raises(MedcalError, match=message) as raised:
         answers_of(tmp_path, reply=GOLD)
+    assert str(raised.value).endswith("columns are item_id, gold, reply")
+
+
+def test_numbers_on_a_scale_that_nobody_names_are_told(tmp_path):
+    replies = [f"{gold}\nConfidence: {5 + i % 4}" for i, gold in enumerate(GOLD)]
+    with pytest.raises(MedcalError, match="24 a number on a scale that is not known"):
+        answers_of(tmp_path, reply=replies)
+    answers = answers_of(tmp_path, {"scale": 10}, reply=replies)
+    assert answers["confidence"].max() == 0.8
 
 
 @pytest.mark.parametrize(("kind", "right"), [("closed", 24), ("open", 0)])

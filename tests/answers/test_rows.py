@@ -1,6 +1,8 @@
 """Rows that are no single answers, and names that may be of one thing, are said or asked about."""
 
+import gc
 import json
+import warnings
 
 import numpy as np
 import openpyxl
@@ -82,7 +84,11 @@ def test_hidden_rows_of_a_sheet_are_counted(tmp_path):
     for row in range(5, 15):
         book.active.row_dimensions[row].hidden = True
     book.save(path)
-    answers = load_answers(path)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        answers = load_answers(path)
+        gc.collect()
+    assert not caught, "files are closed"
     assert len(answers) == N
     assert "10 hidden rows of the sheet are read, too" in answers.attrs["assumed"]
 

@@ -7,6 +7,7 @@
     python -m tests.bench.certify null_of_starts [--repeats 1000]
     python -m tests.bench.certify starts [--repeats 200]
     python -m tests.bench.certify plans [--repeats 20]
+    python -m tests.bench.certify intervals [--repeats 200]
 
 *trials*: every model and method of GMAI-MMBench, a random half as the pool, judged on the other.
 *others*: the same of GQA, POPE and MMMU-Pro, whose halves are hardly larger than the budget.
@@ -16,6 +17,7 @@ arXiv:2406.10490) and beside Learn then Test on a pool that is graded whole, on 
 .05 from three starts, each of which could be violated.
 *starts*: pools that are better than the allowed risk, from one start and from several.
 *plans*: what a plan expects of recorded answers, beside what samples of them give.
+*intervals*: how often the interval of a mean coverage holds it, in samples of recorded answers.
 """
 
 import argparse
@@ -33,7 +35,7 @@ from medcal_nb.certify.design import starts_at
 RISK = 0.2
 DELTA = 0.1 / 7  # of seven methods the best is taken
 KINDS = ["trials", "others", "active", "null", "null_of_starts"]
-KINDS += ["starts", "plans"]
+KINDS += ["starts", "plans", "intervals"]
 PAIRS = [
     ("InternVL3_5-14B-HF", "p_true"),
     ("Qwen3-VL-8B-Instruct", "probe_pik"),
@@ -231,6 +233,36 @@ def plans(repeats: int) -> pd.DataFrame:
     names = ["dataset", "model", "strategy", "risk", "starts", "chance", "certified"]
     names += ["coverage", "coverage_got", "n_graded", "n_graded_got"]
     return pd.DataFrame(rows)[names]
+
+
+def intervals(repeats: int) -> pd.DataFrame:
+    answers = recorded().dropna(subset=["correct"])
+    how = {"budgets": [400], "risk": RISK, "delta": DELTA, "by": []}
+    rows = []
+    for model, strategy in PAIRS:
+        own = answers.query("model == @model and strategy == @strategy")
+
+        def sample(seed, own=own):
+            drawn = own.sample(len(own), replace=True, random_state=seed)
+            return drawn.assign(item_id=range(len(own)), image_id=None)
+
+        one = {"n_splits": 1, "n_resamples": 0}
+        others = range(10_000, 10_000 + 10 * repeats)
+        parts = [certify.certify_table(sample(k), **how, **one) for k in others]
+        true = pd.concat(parts).groupby("grading")["coverage"].mean()
+        parts = [certify.certify_table(sample(k), **how) for k in range(repeats)]
+        table = pd.concat(parts).dropna(subset="coverage_low")
+        table["true"] = table["grading"].map(true)
+        table["held"] = table["true"].between(
+            table["coverage_low"], table["coverage_high"]
+        )
+        table["width"] = table["coverage_high"] - table["coverage_low"]
+        by_grading = table.groupby("grading")
+        row = by_grading[["true", "held", "width"]].mean()
+        row["spread"] = by_grading["coverage"].std()
+        row["n"] = by_grading.size()
+        rows.append(row.reset_index().assign(model=model, strategy=strategy))
+    return pd.concat(rows, ignore_index=True)
 
 
 def main(words: list[str] | None = None) -> pd.DataFrame:

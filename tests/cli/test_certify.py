@@ -405,7 +405,10 @@ def test_answers_of_another_model_are_not_watched(medcal, use):
     use.assign(model="other").to_csv("use.csv", index=False)
     code, _, err = medcal("certify", "mine.csv", "--watch", "use.csv")
     assert code == 2
-    assert "holds answers of other/stated; the threshold is of unnamed/stated" in err
+    assert (
+        "holds answers of other/unspecified; the threshold is of unnamed/unspecified"
+        in err
+    )
 
 
 @pytest.mark.parametrize(
@@ -445,6 +448,7 @@ def test_a_plan_is_said_before_a_grade_and_begins_nothing(medcal, pool):
     # without a guess: as if the confidences were right
     top = pool["confidence"].nlargest(60)
     out = medcal("certify", "mine.csv", "--plan")[1]
+    assert "supposed THAT THE CONFIDENCES ARE TRUE, which they seldom are" in out
     assert f"{1 - top.mean():.1%} are wrong and of all" in out
     # starts that nobody would take without saying so are said
     words = ["--plan", "--risk", 0.05, "--wrong", 0.01, "--accuracy", 0.98]

@@ -177,6 +177,22 @@ def test_score_prints_the_table_of_metrics(medcal, table):
     assert "did you mean 'model'" in medcal("score", table, "--by", "modle")[2]
 
 
+def test_score_and_report_judge_the_same_answers(medcal, table):
+    answers = pd.read_csv(table).drop(columns="domain")  # else one serves transfer
+    answers["split"] = np.where(np.arange(len(answers)) % 3, "test", "val")
+    answers.to_csv("p.csv", index=False)
+    n_test = int((answers["split"] == "test").sum())
+    code, out, err = medcal("score", "p.csv", "--json")
+    assert code == 0, err
+    assert sum(row["n"] for row in json.loads(out)) == n_test
+    assert f"of the splits test alone is judged: {n_test} of {len(answers)}" in err
+    assert medcal("report", "p.csv", "--to", "page")[0] == 0
+    told = json.loads(Path("page/report.json").read_text("utf-8"))["tables"]
+    assert sum(row["n"] for row in told["performance"]) == n_test
+    _, out, _ = medcal("score", "p.csv", "--by", "split", "--json")
+    assert sum(row["n"] for row in json.loads(out)) == len(answers)
+
+
 def test_a_gate_fails_where_an_interval_does_not_keep_it(medcal, table):
     few = ("score", table, "--by", "")
     code, _, err = medcal(*few, "--require", "accuracy > 0.5")
@@ -309,7 +325,7 @@ def test_calibrate_fits_on_some_rows_and_applies_to_others(medcal, table):
     confidence = answers.loc[done.index, "confidence"]
     np.testing.assert_allclose(done["confidence"], fitted(confidence), atol=1e-6)
     assert medcal("calibrate", table, "-c", "image=scan")[0] == 0
-    assert set(load_answers("mine_platt.csv")["strategy"]) == {"stated+platt"}
+    assert set(load_answers("mine_platt.csv")["strategy"]) == {"unspecified+platt"}
     code = "domain.to_csv('e.csv') == None"  # a query calls nothing
     for query in ("domian == 'x'", "domain == 'x'", "domain ==", code):
         for option in ("--fit", "--apply"):

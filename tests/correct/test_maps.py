@@ -78,6 +78,16 @@ def test_where_netcal_and_this_package_have_one_map_it_is_the_same(rng):
         np.testing.assert_allclose(fit(c, y, method=ours)(c), other, atol=tolerance)
 
 
+def test_netcals_temperature_turns_the_order_where_confident_answers_are_wrong(rng):
+    c, y = draw(rng, 500)
+    c = 0.5 + c / 2.1
+    theirs = fit(c, 1 - y, method="netcal:TemperatureScaling")(np.sort(c))
+    assert (np.diff(theirs) <= 0).all()
+    with pytest.warns(RecalibrationWarning, match="no maximum inside"):
+        ours = fit(c, 1 - y, method="log_odds")(np.sort(c))
+    assert (np.diff(ours) >= 0).all()
+
+
 def test_a_map_of_netcal_that_cannot_be_had_is_refused_by_name(monkeypatch):
     with pytest.raises(ValueError, match="did you mean 'BetaCalibration'"):
         fit([0.5] * 9, [1] * 9, method="netcal:BetaCalibrate")

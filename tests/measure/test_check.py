@@ -7,6 +7,7 @@ import pytest
 
 from medcal_nb import measure
 from medcal_nb.measure import METRICS, MeasureWarning
+from medcal_nb.measure._check import check_groups
 
 BAD = [
     ([0.5, 1.2, 90], [1, 0, 1], "confidence: 2 of 3 values outside [0, 1], first at position 1"),
@@ -42,6 +43,25 @@ OPTIONS = [
 def test_options_out_of_range_are_refused(call, options, message):
     with pytest.raises(ValueError, match=re.escape(message)):
         call([0.2, 0.6, 0.9], [0, 1, 1], **options)
+
+
+LABELS = [
+    np.array([2, 0, 1, 1], np.uint64),  # codes already
+    np.array([2, 0, 3, 3]),
+    np.array([-1, 0, 1, 1]),
+    np.array([2**62, 0, 1, 1]),
+    np.array(["b", "a", "c", "b"]),
+    np.array([], int),
+]
+
+
+@pytest.mark.parametrize("labels", LABELS, ids=repr)
+def test_groups_are_numbered_by_their_order(labels):
+    codes, n_groups = check_groups(labels, labels.size)
+    names = sorted(set(labels.tolist()))
+    assert n_groups == len(names)
+    assert codes.tolist() == [names.index(one) for one in labels.tolist()]
+    assert codes.dtype == np.intp
 
 
 @pytest.mark.parametrize("y", [0, 1])

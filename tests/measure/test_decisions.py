@@ -44,6 +44,26 @@ def test_the_saving_holds_where_checking_all_and_none_cost_the_same():
     assert (too_high + too_low) / 300 < 0.07 + 0.029
 
 
+def test_a_saving_is_tested_by_the_level_at_which_its_interval_ends_at_zero():
+    answers = measure.example_answers(300)
+    how = {"ratios": [3, 10], "by": ["domain"], "tested": True}
+    for row in measure.expected_cost_table(answers, **how).to_dict("records"):
+        level = 1 - row["p_saving"]
+        again = measure.expected_cost_table(
+            answers[answers["domain"] == row["domain"]],
+            ratios=[row["ratio"]],
+            ci=measure.Bootstrap(level=level),
+        ).iloc[0]
+        end = "saving_low" if row["saving"] > 0 else "saving_high"
+        assert again[end] == pytest.approx(0, abs=1e-6)
+        is_shown = not row["saving_low"] <= 0 <= row["saving_high"]
+        assert (row["p_saving"] < 0.05) == is_shown
+    # who defers all pays what checking all costs
+    none = answers.assign(confidence=np.nan)
+    row = measure.expected_cost_table(none, ratios=[5], tested=True).iloc[0]
+    assert (row["saving"], row["p_saving"]) == (0, 1)
+
+
 def test_what_passes_at_any_threshold_by_hand():
     """Ten answers, two without a confidence, three of a threshold's seven on one image."""
     confidence = [0.9] * 3 + [0.8] * 4 + [0.7] + [np.nan] * 2

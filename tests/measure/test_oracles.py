@@ -1,4 +1,4 @@
-"""Agreement with R's rms, pROC and metafor, calzone, dcurves, torch-uncertainty."""
+"""Agreement with R's rms, pROC and metafor, calzone, dcurves, torch-uncertainty, CRL."""
 
 from functools import partial
 from pathlib import Path
@@ -38,6 +38,12 @@ def answers(five):
     return {k: part[columns].to_numpy(float).T for k, part in parts.items()}
 
 
+def first_of_each(c, y):
+    """The first answer of each confidence: others break ties by the order of rows."""
+    _, first = np.unique(c, return_index=True)
+    return c[first], y[first]
+
+
 @pytest.fixture(params=[*DATA, "viper_high"])
 def name(request):
     return request.param
@@ -50,10 +56,21 @@ def of(name):
 
 
 @pytest.mark.parametrize("name", ["internvl_pik", "deepseek_bicr"])
+def test_the_excess_area_is_that_of_its_published_code(name, answers, of):
+    """Moon et al. 2020: the mean risk, less the limit of the least area for many answers."""
+    c, y = first_of_each(*answers[name])
+    assert measure.aurc(c, y) == pytest.approx(of("AURC of CRL"), abs=1e-9)
+    least = measure.aurc(y, y)  # every right answer before every wrong one
+    share = 1 - y.mean()
+    limit = share + (1 - share) * np.log(1 - share)
+    excess = measure.e_aurc(c, y)
+    assert excess + least - limit == pytest.approx(of("E-AURC of CRL"), abs=1e-9)
+    assert excess == pytest.approx(of("E-AURC of CRL"), abs=1 / y.size)
+
+
+@pytest.mark.parametrize("name", ["internvl_pik", "deepseek_bicr"])
 def test_risks_over_coverage_are_those_of_torch_uncertainty(name, answers, of):
-    c, y = answers[name]
-    _, first = np.unique(c, return_index=True)  # it breaks ties by the order of rows
-    c, y = c[first], y[first]
+    c, y = first_of_each(*answers[name])
     n = c.size
     # its area joins the n risks by trapezes: half of the first and of the last are missing
     ends = 1 - y[c.argmax()] + 1 - y.mean()

@@ -144,6 +144,25 @@ def test_many_confidences_stand_together_by_twentieths(sample):
     pd.testing.assert_frame_equal(table, measure.value_table(c, y, n_bins=20))
 
 
+def test_the_same_answers_stand_together_before_and_after_a_map(rng):
+    c = rng.choice([0.8, 0.9, 1.0], 300)
+    y = (rng.random(300) < 0.5).astype(float)
+    after = c / 2 + rng.choice([-0.01, 0.01], 300)  # of two folds
+    both = measure.recalibration_table(c, after, y, groups=np.arange(300) // 2)
+    stages = ["uncorrected", "refitted"]
+    before, moved = (both[both["stage"] == stage] for stage in stages)
+    once = measure.value_table(c, y, groups=np.arange(300) // 2)
+    pd.testing.assert_frame_equal(before[once.columns], once)
+    assert moved["value"].tolist() == before["confidence"].tolist() == [0.8, 0.9, 1.0]
+    assert moved["confidence"].tolist() == pytest.approx(
+        [after[c == one].mean() for one in (0.8, 0.9, 1.0)]
+    )
+    same = ["n", "accuracy", "accuracy_low", "accuracy_high"]
+    assert moved[same].to_numpy().tolist() == before[same].to_numpy().tolist()
+    with pytest.raises(ValueError, match="confidence"):
+        measure.recalibration_table(c, after + 1, y)
+
+
 def test_who_states_no_confidence_is_counted_with_its_accuracy():
     table = pd.DataFrame(
         {

@@ -8,6 +8,7 @@ import pandas as pd
 
 from medcal_nb.labels import CONCLUDED, LOOKS, label_of
 from medcal_nb.plots import INTERVAL, axis_label, look
+from medcal_nb.plots.estimates import written
 
 LONGEST = 60  # characters of a title
 #: Conclusions whose words mean nothing else on a figure.
@@ -26,7 +27,7 @@ def broken_rules(spec: dict, table: pd.DataFrame) -> list[str]:
     if lacking:
         return [f"columns that the table lacks: {sorted(lacking)}"]
     rules = (_rows, _axes, _key, _swatches, _conclusions, _left_out, _number, _title)
-    rules += (_panels, _frame)
+    rules += (_panels, _frame, _beside)
     return [line for rule in rules for line in rule(spec, drawn, table)]
 
 
@@ -205,3 +206,18 @@ def _frame(spec: dict, drawn: list[dict], table: pd.DataFrame) -> list[str]:
     """The frame cuts no mark."""
     n = sum(panel["clipped"] for panel in spec["panels"])
     return [f"{n} marks are cut by the frame"] if n else []
+
+
+def _beside(spec: dict, drawn: list[dict], table: pd.DataFrame) -> list[str]:
+    """What is written in columns beside the marks is what the table has."""
+    lines = []
+    for panel in spec["panels"]:
+        texts = {*panel["texts"]}
+        for part in panel["drawn"]:
+            columns = part["columns"].items()
+            for column in [name for key, name in columns if key.startswith("beside")]:
+                wanted = {written(one, column) for one in table[column].dropna()}
+                shown = wanted & texts
+                if (len(drawn) == 1 and shown != wanted - {""}) or not shown:
+                    lines.append(f"beside the marks are not the values of {column}")
+    return lines

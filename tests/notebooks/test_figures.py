@@ -32,6 +32,7 @@ def table_of():
     table = pd.DataFrame({"model": ["a", "b", "c", "d"], "gap": [0.1, 0.2, 0.3, None]})
     table = table.assign(gap_low=0.0, gap_high=0.4, floor=0.5, n=[100, 200, 300, 0])
     table["method"] = ["x", "y", "x", "y"]
+    table["graded"] = [1000, 20, 30, 40]
     table["conclusion"] = ["inferior", "inconclusive", "non-inferior", None]
     table["left_out"] = ["", "", "", "no threshold"]
     return table
@@ -43,6 +44,7 @@ def saved(tmp_path, table=None, change=None, drawn=None):
     drawn = table if drawn is None else drawn
     fig, ax = plt.subplots()
     options = {"label": "model", "hue": "method", "fill": "conclusion"}
+    options["beside"] = {"graded": "graded"}
     plots.forest(drawn, "gap", base="floor", n="n", ax=ax, **options)
     plots.title_and_key(fig, "Overconfidence by model")
     if change:
@@ -111,6 +113,11 @@ def no_letters(fig, ax):
     fig.add_axes((0.8, 0.8, 0.1, 0.1), title="By model")
 
 
+def other_column(fig, ax):
+    texts = {text.get_text(): text for text in ax.texts}
+    texts["1,000"].set_text("1,001")
+
+
 def own_order(fig, ax):
     ax.set_title("a  Gemma-3-27B")
     fig.add_axes((0.8, 0.8, 0.1, 0.1), title="b  InternVL3.5-14B")
@@ -123,6 +130,7 @@ def own_order(fig, ax):
         (twins, "look alike in the key: ['95 % CI', 'certified']"),
         (no_bars, "bars are in the key, and none can be seen"),
         (no_letters, "letters of panels: '', not 'ab'"),
+        (other_column, "beside the marks are not the values of graded"),
         (own_order, "models of panels stand in an order of their own"),
         (renamed_axis, "an axis says 'answers graded'"),
         (renamed_fill, "not in the key: non-inferior"),

@@ -31,6 +31,8 @@ GRADES = [
     ("choice", "Opaque, with a fluid level. Not the left lung.", "left lung", False),
     ("choice", "None is certain. If I'm forced to choose: B", "right lung", True),
     ("choice", "None of the options. If I had to guess: A", "right lung", False),
+    ("choice", "Left lung is not likely, right lung is it.", "right lung", True),
+    ("choice", "The left lung is the best answer here. Right lung.", "left lung", None),
     ("open", "ct", ["CT", "computed tomography"], True),
     ("open", "MRI", ["CT", "computed tomography"], False),
     ("open", "CT", [], None),

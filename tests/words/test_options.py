@@ -183,6 +183,14 @@ def test_what_cannot_be_read_is_refused_with_its_row(cell):
     assert len(options_of(cells[:1])[0]) == 2
 
 
+@pytest.mark.parametrize("sign", ["'", '"'], ids=["Python", "JSON"])
+def test_two_options_of_one_key_are_refused(sign):
+    cell = "{'A': 'left lung', 'B': 'both', 'A': 'right lung'}".replace("'", sign)
+    with pytest.raises(MedcalError, match="two options are called 'A'"):
+        Options.read(cell)
+    assert Options.read(cell.replace("A", "C", 1)).text_of("A") == "right lung"
+
+
 def test_of_options_that_differ_in_case_the_one_written_so_is_named():
     gases = Options.read(["Na", "NA", "K"])
     assert [gases.index(text) for text in ("Na", "NA", "na")] == [0, 1, None]

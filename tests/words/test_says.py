@@ -55,7 +55,9 @@ Y a-t-il une adénopathie ? | Une adénopathie ne peut être exclue. |
 Is it above 3 mm? | It measures 0.4 cm. | yes
 Is it below 3 mm? | It measures 0.4 cm. | no
 Is there a mass? | There is none. | no
-Is it solid? | Yes in part, no in part. |"""
+Is it solid? | Yes in part, no in part. |
+Is it solid? | Yes, no, yes. |
+Is it solid? | No (previously: yes). | no"""
 
 
 @pytest.mark.parametrize("line", SAID.split("\n"))
@@ -184,7 +186,13 @@ What is it? | {'final': 'cyst', 'confidence': 0.6} | cyst | right
 What is it? | {"primary_diagnosis": "cyst", "differential": ["abscess"]} | abscess |
 What is it? | IMPRESSION: a cyst. | cyst | right
 Which rhythm? | AF | atrial fibrillation | right
-Which lesion? | A common mole | naevus |"""
+Which lesion? | A common mole | naevus |
+How wide is it, where normal is 3 cm? | Normal is 3 cm. It is 5.5 cm wide. | 5.5 cm | right
+A glioma or a cyst? | Yes, a glioma. | glioma | right
+Is there a mass? | There is a mass, not a cyst. | yes |
+Is it a nodule rather than a mass? | It is a mass rather than a nodule. | no |
+Is there a mass? | There is no question that a mass is seen. | yes |
+Liegt ein Erguss vor? | Es liegt nicht nur ein Erguss vor. | ja |"""
 
 
 @pytest.mark.parametrize("line", ASKED.split("\n"))

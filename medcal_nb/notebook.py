@@ -140,6 +140,7 @@ class Output:
         waiting = ["Findings stand here when the notebook has run."]
         _say(waiting, display_id=f"findings-{notebook}")
         self._started = time.monotonic()
+        self._places = _places(Path.cwd() / f"{notebook}.ipynb")
         self._notebook = get_ipython()
         if self._notebook is not None:
             self._notebook.events.register("pre_run_cell", self._say_what_runs)
@@ -334,11 +335,30 @@ class Output:
         path.write_text(f"{text}\n", encoding="utf-8")
 
     def _say_what_runs(self, info: Any) -> None:
-        """Show in the place of the findings which cell runs, by its first line, and how long."""
-        first = info.raw_cell.strip().partition("\n")[0]
+        """Show in the place of the findings which section runs, and for how long."""
         minutes, seconds = divmod(int(time.monotonic() - self._started), 60)
-        text = f"Running, {minutes} min {seconds} s so far. Now: {first}"
-        _say([text], display_id=f"findings-{self.notebook}", update=True)
+        text = f"Running for {minutes} min {seconds} s"
+        place = self._places.get(info.raw_cell.strip())
+        if place is not None:
+            step, heading = place
+            text += f", step {step} of {len(self._places)}: {heading}"
+        _say([f"{text} …"], display_id=f"findings-{self.notebook}", update=True)
+
+
+def _places(path: Path) -> dict[str, tuple[int, str]]:
+    """Number and heading of each cell of code, by its text, of a notebook that is there."""
+    if not path.is_file():
+        return {}
+    places = {}
+    heading = "the beginning"
+    for cell in json.loads(path.read_text(encoding="utf-8"))["cells"]:
+        text = "".join(cell["source"])
+        if cell["cell_type"] == "code":
+            places[text.strip()] = (len(places) + 1, heading)
+        else:
+            for found in _HEADING.findall(text):
+                heading = found.strip("# \n")
+    return places
 
 
 def _shell() -> Any:

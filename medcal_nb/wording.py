@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
 from medcal_nb.labels import LATEX, UNITS, label_of
 from medcal_nb.measure.decimals import percent
+
+if TYPE_CHECKING:
+    from medcal_nb.measure.selective import Threshold
 
 _BESIDE = ("_low", "_high", "_least", "_most")  # shown with the number they are of
 _TINY = 0.0001
@@ -245,6 +248,34 @@ def deferral_sentence(row: pd.Series) -> str:
         f"{row['ratio']:g}; checking all 1.00, checking none {row['checking_none']:.2f}."
     )
     return typeset(text)
+
+
+def certified_sentence(found: Threshold, *, risk: float, delta: float) -> str:
+    """Return from which confidence on the share wrong is certified, or that no threshold is.
+
+    Parameters
+    ----------
+    found : Threshold
+        Of :func:`medcal_nb.measure.selective_threshold`.
+    risk, delta : float
+        What it was asked for: its target and δ.
+
+    Examples
+    --------
+    >>> from medcal_nb.measure import selective_threshold
+    >>> found = selective_threshold([0.9] * 40, [1] * 40, target=0.2, delta=0.1)
+    >>> certified_sentence(found, risk=0.2, delta=0.1)
+    'Certified for at most 20 % wrong (δ = 0.1): from 90 % on, the surest 100 %.'
+    >>> found = selective_threshold([0.9] * 40, [0] * 40, target=0.2, delta=0.1)
+    >>> certified_sentence(found, risk=0.2, delta=0.1)
+    'No threshold is certified for at most 20 % wrong (δ = 0.1).'
+    """
+    asked = f"certified for at most {percent(risk)}% wrong (δ = {delta:g})"
+    if not found.coverage:
+        return typeset(f"No threshold is {asked}.")
+    lowest = f"{100 * found.threshold:.4g}"
+    share = percent(found.coverage)
+    return typeset(f"{asked.capitalize()}: from {lowest}% on, the surest {share}%.")
 
 
 def typeset(text: str) -> str:

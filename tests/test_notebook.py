@@ -16,9 +16,16 @@ def shell():
     InteractiveShell.clear_instance()
 
 
-def test_the_place_of_the_findings_says_which_cell_runs_until_they_stand_there(
-    shell, tmp_path
+def test_the_place_of_the_findings_says_what_runs_until_they_stand_there(
+    shell, tmp_path, monkeypatch
 ):
+    monkeypatch.chdir(tmp_path)
+    cells = [nbformat.v4.new_markdown_cell("## A <b> heading\n\nText.")]
+    cells += [
+        nbformat.v4.new_code_cell(code) for code in ("n = 1", "n = 2 < 3\nn = 4\n")
+    ]
+    nbformat.write(nbformat.v4.new_notebook(cells=cells), "99_example.ipynb")
+
     def shown(cell):
         with capture_output() as captured:
             shell.run_cell(cell).raise_error()
@@ -27,7 +34,9 @@ def test_the_place_of_the_findings_says_which_cell_runs_until_they_stand_there(
     shown("from medcal_nb.notebook import Output")
     shown(f"out = Output('99_example', {str(tmp_path)!r})")
     (said,) = shown("n = 2 < 3\nn = 4")
-    assert "0 min 0 s so far. Now: n = 2 &lt; 3<" in said
+    assert "Running for 0 min 0 s, step 2 of 2: A &lt;b&gt; heading …<" in said
+    (said,) = shown("n = 5")  # which the notebook in the folder has not
+    assert "Running for 0 min 0 s …<" in said
     assert "A finding." in "".join(shown("out.finding('A finding.')\nout.close()"))
     assert shown("n = 5") == []
 

@@ -16,6 +16,7 @@ from medcal_nb.answers.recognise import (
     OWN,
     Recognised,
     sample_of,
+    says_how_sure,
 )
 from medcal_nb.errors import MedcalError
 from medcal_nb.tables.columns import (
@@ -486,10 +487,20 @@ def _refuse_alike(names: Sequence[str]) -> None:
 
 
 def about_rows(found: Recognised) -> list[str]:
-    """Say which columns may mean that a row is more than one answer, or none: they are not used."""
+    """Say which columns are not used, though they may mean something.
+
+    That a row is more than one answer, or none, or how sure the model was.
+    """
     sentences = []
+    taken = found.taken.get("confidence", "")
+    instead = "that of the replies" if taken.startswith(OWN) else f"'{taken}'"
     for name in found.table.columns.difference([*found.taken.values()], sort=False):
         plain = plain_column(name)
+        if taken and _SURE & {*plain.split("_")} and says_how_sure(found.table[name]):
+            sentences.append(
+                f"column '{name}' is not used: the confidence is {instead}; confidence={name} "
+                "takes it"
+            )
         if plain not in _WEIGHTS | _EXCLUDED:
             continue
         cells = found.table[name].dropna().astype(str).str.strip().str.casefold()
@@ -507,6 +518,7 @@ def about_rows(found: Recognised) -> list[str]:
 
 _WEIGHTS = frozenset(KNOWN["rows"]["weights"].split())
 _EXCLUDED = frozenset(KNOWN["rows"]["excluded"].split())
+_SURE = frozenset(KNOWN["rows"]["sure"].split())
 
 
 def _check_repeats(found: Recognised) -> None:

@@ -1,6 +1,7 @@
 """Which column of somebody's table is which of ours, where that is plain; else it is asked."""
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -201,6 +202,11 @@ def _is_number(values: pd.Series) -> bool:
     return cells.str.fullmatch(_NUMBER).sum() > 0.9 * len(cells)
 
 
+def says_how_sure(values: pd.Series) -> bool:
+    """Whether a column may be a confidence: different numbers, or shares in percent."""
+    return values.nunique() > 1 and _is_number(values) and not is_grade(values)
+
+
 def _ask_for_gold(found: Recognised) -> None:
     """Ask whether a column of grades is that, or holds the right answers in words of answers."""
     if "gold" in found.taken:
@@ -249,12 +255,16 @@ def _fill_from_replies(found: Recognised, scale: str | float | None) -> None:
     """Take the answer and the confidence that a table lacks from its replies."""
     taken = found.taken
     theirs = taken.pop("reply", None)
-    wanted = {"answer", "confidence"} - {*taken} - {*found.named}
+    # without a column of confidences they are those of the replies
+    wanted = {"answer", "confidence"} - {*taken} - (found.named - {"confidence"})
     if theirs is None or not wanted:
         return
     if "confidence" not in wanted and "reply" not in found.named:
+        _say_of_unread(found, theirs, scale)
         taken["answer"] = theirs
         return
+    if "confidence" not in wanted:
+        _say_of_unread(found, theirs, scale)
     read = read_column(found, found.table[theirs], scale)
     if read["confidence"].isna().all():
         wanted.discard("confidence")
@@ -264,6 +274,20 @@ def _fill_from_replies(found: Recognised, scale: str | float | None) -> None:
         found.replies = theirs
         if "raw" not in taken:
             found.add("raw", found.table[theirs])
+
+
+def _say_of_unread(found: Recognised, theirs: str, scale: str | float | None) -> None:
+    """Say that replies state a confidence where it is taken from a column all the same."""
+    column = found.taken.get("confidence")
+    texts = sample_of(found.table, [theirs])[theirs].astype(str)
+    is_stated = pd.Series(False)
+    with suppress(MedcalError):  # of their scale, which nobody needs
+        is_stated = read_replies(texts, scale=scale)["confidence"].notna()
+    if column is not None and is_stated.any():
+        found.assumed.append(
+            f"replies in '{theirs}' state a confidence, which is not used: it is '{column}'; "
+            "confidence= (nothing) takes that of the replies"
+        )
 
 
 def read_column(

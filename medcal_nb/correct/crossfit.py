@@ -3,6 +3,7 @@
 import warnings
 from collections.abc import Callable, Sequence
 from functools import partial
+from heapq import heapreplace
 
 import numpy as np
 import pandas as pd
@@ -41,11 +42,12 @@ def assign_folds(
     )
     order = rng.permutation(len(names))
     order = order[np.argsort(-size[order], kind="stable")]
-    load = np.zeros(n_folds)
+    loads = [(0, k) for k in range(n_folds)]  # rows in each fold, the fewest first
     fold = np.empty(len(names), int)
-    for k in order:
-        fold[k] = load.argmin()
-        load[fold[k]] += size[k]
+    for k, n_rows in zip(order.tolist(), size[order].tolist(), strict=True):
+        load, least = loads[0]
+        fold[k] = least
+        heapreplace(loads, (load + n_rows, least))
     return fold[group]
 
 

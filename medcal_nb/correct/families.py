@@ -122,7 +122,11 @@ def family(name: str) -> Family:
 def _netcal(kind: str) -> Family:
     """A class of ``netcal.scaling`` or ``netcal.binning``, with that package's own settings."""
     try:
+        # scikit-learn, which netcal needs, has it
         from netcal import binning, scaling
+        from threadpoolctl import (
+            threadpool_limits,  # of scikit-learn, which netcal needs
+        )
     except ImportError:
         raise MedcalError(
             f"netcal:{kind} needs the package netcal: pip install 'medcal-nb[netcal]'"
@@ -146,9 +150,11 @@ def _netcal(kind: str) -> Family:
             )
             outcome = np.repeat([1, 0], [n_right.sum(), n_wrong.sum()])
             with (
-                redirect_stdout(StringIO()),
+                redirect_stdout(StringIO()),  # its progress
                 redirect_stderr(StringIO()),
-            ):  # its progress
+                # in its search for three numbers threads mostly wait for each other
+                threadpool_limits(1),
+            ):
                 maps.append((kind_of_map().fit(drawn, outcome),))
         return maps
 

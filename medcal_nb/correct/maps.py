@@ -140,9 +140,12 @@ def _fitted(
     if y.size < MIN_FIT:
         note = f"{y.size} labelled answers, fewer than {MIN_FIT}"
         return family.unchanged, note
-    features = family.features(c, clip)
-    weights = np.ones((1, c.size))
-    theta = family.fit(features, y[None], weights, None)[0]
+    # one row for each confidence: a model states a dozen of them
+    values, place = np.unique(c, return_inverse=True)
+    n = np.bincount(place).astype(float)
+    n_right = np.bincount(place, weights=y)
+    features = family.features(values, clip)
+    theta = family.fit(features, n_right[None], n[None], None)[0]
     note = ""
     if y.min() == y.max():
         grade = "right" if y[0] else "wrong"

@@ -165,7 +165,7 @@
     const state = { choice: [...data.first], step: 0, risk: controls.risks.indexOf(0.2), ratio: 5, share: null };
     let part = null, threshold = null, asked = 0;
     root.replaceChildren();
-    const form = make(root, "div", { class: "controls" }), sliders = make(root, "div", { class: "controls" });
+    const form = make(root, "div", { class: "controls choices" }), sliders = make(root, "div", { class: "controls" });
 
     function select(name, words, options) {
       const label = make(form, "label", {}, words), node = make(label, "select", { name });
@@ -193,7 +193,7 @@
     const strategy = select("strategy", "Method", controls.strategies[state.choice[0]]);
     const map = select("map", "Recalibration", controls.maps);
     const column = select("column", "Subgroup", [["", "all answers"], ...controls.columns]);
-    const value = select("value", "is", [["", "–"]]);
+    const value = select("value", "Its value", [["", "–"]]);
     const passes = slider("threshold", "Unchecked from", { max: 0 }, (v) => { state.step = v; threshold = part.steps[v]?.[0]; });
     const allowed = slider("risk", "Allowed wrong", { max: controls.risks.length - 1 }, (v) => { state.risk = v; });
     const price = slider("ratio", "Checks per missed error", { min: 1.5, max: 50, step: 0.5 }, (v) => { state.ratio = v; });
@@ -307,10 +307,12 @@
       for (const error of part.errors) {
         const item = make(list, "li");
         const picture = data.pictures[error.row];
-        if (picture) make(item, "img", { src: picture, alt: `image of item ${error.item}` });
+        if (picture) make(item, "img", { src: picture, alt: `image of item ${error.item || error.row + 1}` });
         make(make(item, "div"), "b", {}, `${percent(error.confidence)} % sure: ${error.reply || "no reply recorded"}`);
         make(item, "div", {}, `right: ${error.gold || "not recorded"}`);
-        make(item, "div", { class: "quiet" }, error.question || `item ${error.item}`);
+        if (error.question) make(item, "div", { class: "quiet" }, error.question);
+        const names = [error.item && `item ${error.item}`, error.image && `image ${error.image}`].filter(Boolean);
+        make(item, "div", { class: "quiet" }, names.join(", ") || `row ${error.row + 1}`);
       }
     }
 

@@ -145,9 +145,9 @@ def explore(answers: pd.DataFrame, *, images: str | os.PathLike | None = None) -
     (:mod:`medcal_nb.certify`). The certificate shown is of the confidences before any map, for a
     map has seen the grades.
 
-    Where the package netcal is installed its maps are offered, too, but for BBQ, which takes too
-    long for a control (``corrected(..., method="netcal:BBQ")`` has it); a page (`write_page`) has
-    ours.
+    Where the package netcal is installed its maps are offered, too, but for BBQ, and on more than
+    50,000 answers BetaCalibration, which take too long for a control (``corrected(...,
+    method="netcal:BBQ")`` has them); a page (`write_page`) has ours.
 
     Parameters
     ----------

@@ -17,6 +17,7 @@ from medcal_nb.errors import MedcalError, check_known
 from medcal_nb.labels import label_of
 from medcal_nb.measure.resampling import FEW_IMAGES
 from medcal_nb.measure.rows import image_labels, images_known
+from medcal_nb.measure.selective import thresholds_at
 from medcal_nb.plots import look
 
 #: Share wrong that may be allowed, and the probability that a certificate fails.
@@ -38,6 +39,9 @@ _NO_GROUPS |= {"n_answers", "seconds", "new_tokens", "prompt_tokens", "parse_ok"
 #: Maps of netcal that are offered: its temperature, ENIR and BBQ take too long for a control.
 NETCAL = ("LogisticCalibration", "BetaCalibration", "HistogramBinning")
 NETCAL += ("IsotonicRegression",)
+#: Its Beta calibration takes over a second on more answers.
+SLOW = "netcal:BetaCalibration"
+MOST_FITTED = 50_000
 _STEPS = ["threshold", "n", "risk", "risk_low", "risk_high"]
 _NAMES = {"model": "unnamed", "strategy": "confidence"}
 _TEXTS = {
@@ -45,6 +49,7 @@ _TEXTS = {
     "reply": ("reply", "raw", "answer"),
     "gold": ("gold",),
     "item": ("item_id",),
+    "image": ("image", "image_id"),
 }
 LONGEST = 200  # characters of a text that is shown
 BINS = 20  # of a recalibrated confidence: each fold's map has values of its own
@@ -117,6 +122,7 @@ class Explored:
         self.part = lru_cache(256)(self._part)
         self._fold = lru_cache(64)(self._folds)
         self._before = lru_cache(256)(self._uncorrected)
+        self._mapped = lru_cache(64)(self._after)
         self._certified = lru_cache(256)(self._thresholds)
 
     def controls(self) -> dict[str, Any]:
@@ -131,7 +137,8 @@ class Explored:
         strategies = {}
         for model, part in self.answers.groupby("model")["strategy"]:
             strategies[model] = _named(part, "strategy")
-        maps = [("", "none"), *((name, label_of(name)) for name in _maps())]
+        maps = _maps(max(map(len, self._own.values())))
+        named = [("", "none"), *((name, label_of(name)) for name in maps)]
         values = {}
         for column, texts in self._groups.items():
             counts = texts.value_counts().index
@@ -139,7 +146,7 @@ class Explored:
         return {
             "models": _named(self.answers["model"], "model"),
             "strategies": strategies,
-            "maps": maps,
+            "maps": named,
             "columns": [(name, label_of(name)) for name in values],
             "values": values,
             "risks": RISKS,
@@ -187,11 +194,14 @@ class Explored:
         return assign_folds(labels, N_FOLDS, rng=np.random.default_rng(SEED))
 
     def _after(self, choice: Choice) -> pd.Series | None:
-        """Confidences of a model's answers by a method after a map, cross-fitted by image."""
+        """Confidences of a model's answers by a method after a map, cross-fitted by image.
+
+        The choice names no subgroup: a map is of all of them.
+        """
         fold = self._fold(choice.model, choice.strategy)
         if fold is None:
             return None
-        rows = self._rows(choice._replace(column=""))
+        rows = self._rows(choice)
         rows = rows[rows["confidence"].notna()]
         c = rows["confidence"].to_numpy()
         fit = partial(correct.fit, method=choice.map, clip=measure.choose_clip(c))
@@ -230,7 +240,7 @@ class Explored:
         notes = []
         after = None
         if choice.map:
-            mapped = self._after(choice)
+            mapped = self._mapped(choice._replace(column="", value=""))
             if mapped is None:
                 notes.append(f"No map: fewer than {N_FOLDS} {self.unit}s.")
             else:
@@ -266,14 +276,14 @@ class Explored:
         if stated.empty:
             return [None] * len(RISKS)
         certified: list[list[float] | None] = []
-        for risk in RISKS:
-            threshold, coverage = measure.selective_threshold(
-                stated["confidence"],
-                stated["correct"],
-                target=risk,
-                delta=DELTA,
-                groups=stated["image_id"],
-            )
+        thresholds = thresholds_at(
+            RISKS,
+            stated["confidence"],
+            stated["correct"],
+            delta=DELTA,
+            groups=stated["image_id"],
+        )
+        for threshold, coverage in thresholds:
             share = coverage * len(stated) / len(rows)
             certified.append([threshold, round(share, 6)] if coverage else None)
         return certified
@@ -306,10 +316,14 @@ class Explored:
         return errors
 
 
-def _maps() -> list[str]:
-    """Maps of ours, and those of netcal where it is installed, which is not loaded for this."""
-    is_there = find_spec("netcal") is not None
-    return [*correct.MAPS, *(f"netcal:{name}" for name in NETCAL if is_there)]
+def _maps(n: int) -> list[str]:
+    """Maps of n answers: ours, and netcal's where it is installed, which is not loaded for this."""
+    if find_spec("netcal") is None:
+        return [*correct.MAPS]
+    theirs = [f"netcal:{name}" for name in NETCAL]
+    if n > MOST_FITTED:
+        theirs.remove(SLOW)
+    return [*correct.MAPS, *theirs]
 
 
 def _named(values: pd.Series, column: str) -> list[tuple[str, str]]:

@@ -109,16 +109,34 @@ def selective_threshold(
     (0.64, 0.76)
     """
     warn_of_cross_fitted(confidence)
+    (found,) = thresholds_at([target], confidence, correct, delta=delta, groups=groups)
+    return found
+
+
+def thresholds_at(
+    targets: Sequence[float],
+    confidence: ArrayLike,
+    correct: ArrayLike,
+    *,
+    delta: float,
+    groups: ArrayLike | None,
+) -> list[Threshold]:
+    """The threshold of `selective_threshold` for each of some risks, each by itself."""
     c, y = check_pair(confidence, correct)
-    target = check_level(target, RISK_ALLOWED)
     delta = check_level(delta, "delta")
     tested = one_answer_an_image(c, y, groups)(np.random.default_rng(0))
     values, kept, errors = descending(c[tested], y[tested])
-    last = _last_certified(kept, errors, target, delta)
-    if last is None:
-        return NONE
-    threshold = float(values[last])
-    return Threshold(threshold=threshold, coverage=float((c >= threshold).mean()))
+    thresholds = []
+    for target in targets:
+        risk = check_level(target, RISK_ALLOWED)
+        last = _last_certified(kept, errors, risk, delta)
+        if last is None:
+            thresholds.append(NONE)
+        else:
+            lowest = float(values[last])
+            coverage = float((c >= lowest).mean())
+            thresholds.append(Threshold(threshold=lowest, coverage=coverage))
+    return thresholds
 
 
 def _last_certified(

@@ -44,6 +44,32 @@ def test_columns_that_would_change_what_a_row_counts_are_named(
     assert any(text.startswith(sentence) for text in assumed)
 
 
+@pytest.mark.parametrize("column", ["Probability", "p_yes", "Wahrscheinlichkeit"])
+def test_a_column_that_may_say_how_sure_beside_the_confidence_is_named(
+    tmp_path, column
+):
+    said = f"column '{column}' is not used: the confidence is 'confidence'"
+    assumed = load(tmp_path, **{column: np.linspace(0, 1, N)}).attrs["assumed"]
+    assert any(text.startswith(said) for text in assumed)
+    assumed = load(tmp_path, **{column: "no number"}).attrs["assumed"]
+    assert not any("is not used" in text for text in assumed)
+
+
+def test_a_confidence_in_replies_beside_a_column_is_named(tmp_path):
+    table = pd.DataFrame({"Probability": [0.55, 0.9] * 20, "gold": "yes"})
+    table["output"] = ["Yes. Confidence: 80 %", "No. Confidence: 60 %"] * 20
+    table.to_csv(tmp_path / "in.csv", index=False)
+    answers = load_answers(tmp_path / "in.csv")
+    assert answers["confidence"].tolist()[:2] == [0.55, 0.9]
+    said = (
+        "replies in 'output' state a confidence, which is not used: it is 'Probability'"
+    )
+    assert answers.attrs["assumed"][0].startswith(said)
+    answers = load_answers(tmp_path / "in.csv", confidence="")
+    assert answers["confidence"].tolist()[:2] == [0.8, 0.6]
+    assert "column 'Probability' is not used" in "".join(answers.attrs["assumed"])
+
+
 @pytest.mark.parametrize("column", ["weight", "exclude"])
 def test_columns_that_change_nothing_are_not(tmp_path, column):
     assumed = load(tmp_path, **{column: 0}).attrs["assumed"]

@@ -1,5 +1,7 @@
 """The explorer's page: its numbers are the package's, for everybody, at every width."""
 
+import re
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -83,3 +85,4 @@ def test_the_page_fits_everybody_and_says_the_package_s_numbers(
         exec(code, {"print": lambda *texts, **_: told.extend(map(str, texts))})
     plt.close("all")
     assert told[0] == deferral_sentence(row)
+    assert re.match("(Certified|No threshold is certified) for at most 20", told[1])

@@ -11,7 +11,16 @@ from medcal_nb import correct, measure
 from medcal_nb.cli import main
 from medcal_nb.errors import MedcalError
 from medcal_nb.explore import Panel, explore, write_page
-from medcal_nb.explore.parts import DELTA, RISKS, Choice, Explored
+from medcal_nb.explore.parts import (
+    DELTA,
+    MOST_FITTED,
+    NETCAL,
+    RISKS,
+    SLOW,
+    Choice,
+    Explored,
+    _maps,
+)
 
 
 @pytest.fixture(scope="module")
@@ -75,6 +84,24 @@ def test_a_part_is_what_the_public_functions_give(answers):
     surest = measure.surest_errors(after)
     shown = [error["confidence"] for error in part["errors"]]
     assert shown == pytest.approx(surest["confidence"].tolist(), abs=1e-6)
+
+
+def test_a_map_is_fitted_once_and_its_errors_say_whose_they_are(answers, monkeypatch):
+    explored = Explored(answers)
+    choice = explored.first()._replace(map="platt")
+    explored.part(choice)
+    monkeypatch.setattr(correct, "fit", None)  # as one more fit would fail
+    of_group = explored.part(choice._replace(column="modality", value="ct"))
+    assert of_group["after"]
+    for error in of_group["errors"]:
+        row = explored.answers.loc[error["row"]]
+        assert (error["item"], error["image"]) == (row["item_id"], row["image_id"])
+
+
+def test_the_slow_map_of_netcal_is_offered_where_it_is_quick():
+    pytest.importorskip("netcal")
+    assert _maps(MOST_FITTED)[-len(NETCAL) :] == [f"netcal:{name}" for name in NETCAL]
+    assert {*_maps(MOST_FITTED)} - {*_maps(MOST_FITTED + 1)} == {SLOW}
 
 
 N = 40

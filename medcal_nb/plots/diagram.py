@@ -29,6 +29,7 @@ from .marks import (
 
 #: Share of the answers below which a confidence has no dot of its own.
 SHARE_OF_A_DOT = 0.01
+_JOINT = "#A8A8A8"  # paler than bars
 _SCORES = ("mean_confidence", "accuracy", "brier")
 
 
@@ -76,8 +77,12 @@ def calibration(
     shown = _dots(ax, table, looks if hue is None else look(table[hue]), hue, joined)
     if curve is not None:
         grid = np.linspace(0, 1, 201)
-        ax.plot(grid, curve(grid), color=GREY, lw=1.2, zorder=1.5, label="the map")
-    text = _scores(scores, hue) if scores is not None and hue else ""
+        fitted, _ = look(["refitted"])[
+            "refitted"
+        ]  # its colour: neither bars nor joints
+        how: dict[str, Any] = {"color": fitted, "lw": 1.1, "alpha": 0.75}
+        ax.plot(grid, curve(grid), zorder=1.5, label="the map", **how)
+    text = _scores(scores, hue, shown) if scores is not None and hue else ""
     if hue is None:
         values = table[["confidence", "accuracy"]].fillna(0)
         mean, accuracy = np.average(values, 0, table["n"])
@@ -117,8 +122,8 @@ def _dots(
         first, second = parts
         pairs = first.merge(second, on=joined, suffixes=("", "_after"))
         ends = pairs["confidence_after"], pairs["confidence"]
-        thin: dict[str, Any] = {"color": GREY, "lw": 0.6, "zorder": 1.2}
-        of = f"answers of one value (≥ {100 * SHARE_OF_A_DOT:g} % of all)"
+        thin: dict[str, Any] = {"color": _JOINT, "lw": 0.9, "ls": ":", "zorder": 1.2}
+        of = f"same answers, of one value (≥ {100 * SHARE_OF_A_DOT:g} %)"
         ax.hlines(pairs["accuracy"], *ends, label=of, **thin)
         key = INTERVAL
     # before and after have marks of their own: the bar alone
@@ -128,13 +133,15 @@ def _dots(
     return pd.concat(parts)
 
 
-def _scores(scores: pd.DataFrame, hue: str) -> str:
-    """Mean confidence and Brier score before and after, and the accuracy, which stays."""
+def _scores(scores: pd.DataFrame, hue: str, shown: pd.DataFrame) -> str:
+    """Means and Brier scores before and after, the range shown, the accuracy, which stays."""
     lines = []
     for when, level in zip(("before", "after"), look(scores[hue]), strict=True):
         row = scores[scores[hue] == level].iloc[0]
         mean = f"mean confidence {percent(row['mean_confidence'])} %"
         lines.append(f"{when}: {mean}, Brier score {row['brier']:.3f}")
+        low, high = shown.loc[shown[hue] == level, "confidence"].agg(["min", "max"])
+        lines.append(f"    marks from {percent(low)} to {percent(high)} %")
     lines.append(f"accuracy {percent(scores['accuracy'].iloc[0])} %")
     return "\n".join(lines)
 

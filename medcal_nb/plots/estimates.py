@@ -187,7 +187,7 @@ def _lanes(
     if n_lanes == 1:
         return lane * 0.0, 0.3
     # marks of a row stay nearer to one another than to the next row
-    half = min(0.38, 0.12 * (n_lanes - 1))
+    half = min(0.34, 0.12 * (n_lanes - 1))
     step = 2 * half / (n_lanes - 1)
     return lane.astype(float) * step - half, 0.42 * step
 

@@ -484,7 +484,7 @@ def beside(compared: pd.DataFrame, *, ci: Bootstrap) -> tuple[Figure, pd.DataFra
         axes = fig.subplots(1, 2, sharey=True)
         shown: dict[str, Any] = {"label": "row", "hue": "model"}
         plots.forest(scores, "accuracy", ax=axes[0], **shown)
-        line = {"calibrated": 0.0}
+        line = {"mean confidence = accuracy": 0.0}
         plots.forest(scores, "gap", reference=line, ax=axes[1], **shown)
         plots.title_and_key(fig, "Accuracy and overconfidence", ncols=3)
     return fig, pd.concat(tables, ignore_index=True)

@@ -250,6 +250,7 @@ def test_before_and_after_stand_in_one_square_and_the_same_answers_are_joined():
     (text,) = [one.get_text() for one in ax.texts]
     assert "before: mean confidence 70 %, Brier score 0.350" in text
     assert "accuracy 40 %" in text
+    assert text.index("marks from 50 to 90 %") < text.index("marks from 40 to 55 %")
     (line,) = [one for one in ax.lines if one.get_label() == "the map"]
     assert line.get_ydata()[-1] == 0.5
     assert ax.drawn[0]["hue"] == {"uncorrected": 2, "refitted": 2}

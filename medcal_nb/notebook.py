@@ -351,7 +351,7 @@ def _places(path: Path) -> dict[str, tuple[int, str]]:
     """Number and heading of each cell of code, by its text, of a notebook that is there."""
     if not path.is_file():
         return {}
-    places = {}
+    places: dict[str, tuple[int, str]] = {}
     heading = "the beginning"
     for cell in json.loads(path.read_text(encoding="utf-8"))["cells"]:
         text = "".join(cell["source"])

@@ -48,6 +48,14 @@ def test_one_version_everywhere():
     assert newest == "Unreleased" or newest.startswith(f"[{PROJECT['version']}]")
 
 
+def test_a_change_is_told_once():
+    """A merge may bring back what was reworded, beside it."""
+    text = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+    for part in re.split(r"(?m)^##+ ", text):
+        titles = re.findall(r"(?m)^- \*\*(.+?)\*\*", part)
+        assert len(titles) == len(set(titles)), part[:40]
+
+
 def test_what_comes_with_the_workbook_is_pinned_to_what_it_allows():
     pinned = {plain(name): pin for name, pin in PINS}
     everything = installed_with(("dev",))

@@ -292,6 +292,17 @@ def test_further_columns_stand_beside_the_marks_below_their_heads():
     plt.close("all")
 
 
+def test_a_column_beside_the_marks_is_of_each_mark_and_n_of_a_row():
+    table = pd.DataFrame({"model": [FIVE[0]] * 2, "risk": [0.1, 0.2], "n": 50})
+    table = table.assign(certified=1.0, kind=["asked", "read"])
+    ax = plt.figure().subplots()
+    how = {"label": "model", "fill": "kind", "n": "n"}
+    plots.forest(table, "risk", **how, beside={"certified": "certified"}, ax=ax)
+    texts = [text.get_text() for text in ax.texts]
+    assert texts == ["answers", "50", "certified", "100 %", "100 %"]
+    plt.close("all")
+
+
 def test_what_stands_below_the_title_may_have_lines():
     fig = plt.figure()
     fig.subplots().set_title("a title")

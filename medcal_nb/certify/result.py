@@ -125,7 +125,8 @@ def plan_of_pool(
     wrong, accuracy : float, optional
         The guess, as there. Without one the grades of the pool are a pilot, if there are 20;
         else what is left out follows from the confidences, as if they were right: one minus the
-        mean of the most confident fifth, the mean of all.
+        mean of the most confident fifth, the mean of all. Of accuracy alone the fifth follows as
+        if it were as overconfident as all.
     risk : float, optional
         That is allowed; those of `plan_certificate` if None.
 
@@ -181,14 +182,16 @@ def _as_the_pilot(
 def _as_guessed(
     confidence: np.ndarray, wrong: float | None, accuracy: float | None
 ) -> tuple[str, dict[str, Any]]:
-    """A plan from a guess; what is left out of it is as if the confidences were right."""
+    """A plan from a guess; what is left out of it follows from the confidences."""
     fifth = np.sort(confidence)[-max(len(confidence) // 5, 1) :]
     of_top = 1 - fifth.mean() if wrong is None else wrong
     of_all = confidence.mean() if accuracy is None else accuracy
     if accuracy is None:
         of_all = min(of_all, 1 - of_top)
     elif wrong is None:
-        of_top = min(of_top, 1 - of_all)
+        # as overconfident at the top as in the mean
+        excess = max(confidence.mean() - accuracy, 0.0)
+        of_top = min(of_top + excess, 1 - accuracy)
     elif wrong + accuracy > 1 + ROUNDING:
         raise MedcalError(
             f"--wrong {wrong:g} and --accuracy {accuracy:g}: the most confident answers would "

@@ -256,6 +256,7 @@ def calibrate(
     Example: medcal calibrate a.csv --fit "domain == 'general'" --apply "domain == 'medical'"
     """
     import numpy as np
+    import pandas as pd
 
     from medcal_nb.answers import in_order, load_answers, select
     from medcal_nb.correct import corrected, recalibrated
@@ -269,6 +270,7 @@ def calibrate(
     read = _read(load_answers, file, columns)
     answers = in_order(read)
     target = select(answers, apply) if apply else answers
+    target = target.assign(place=target.index)  # as they stand in the file
     with _explained(file), working("calibrate"):
         if fit:
             source = select(answers, fit)
@@ -280,10 +282,20 @@ def calibrate(
             done = done.drop(columns="labels")
             done["strategy"] += f"+{method}"
     to = to or Path(f"{file.stem}_{method.replace(':', '_')}.csv")
-    done = done.sort_index()  # as they stand in the file
-    added = answers.columns.difference(read.columns)
-    n = _write(done.drop(columns=added), to, file, force)
-    say(f"{to}: {n:,} of {len(target):,} answers recalibrated")
+    rest = target[~target["place"].isin(done["place"])]
+    silent = rest[rest["confidence"].isna()]
+    silent = silent.assign(strategy=silent["strategy"] + f"+{method}")
+    whole = pd.concat([done, silent.reindex(columns=done.columns)]).sort_values("place")
+    added = answers.columns.difference(read.columns).union(["place"])
+    _write(whole.drop(columns=added), to, file, force)
+    n_silent = whole["confidence"].isna().sum()
+    n_left = len(target) - len(whole)
+    text = f"{to}: {len(whole) - n_silent:,} of {len(target):,} answers recalibrated"
+    if n_silent:
+        text += f", {n_silent:,} without a confidence kept"
+    if n_left:
+        text += f", {n_left:,} left out (no grade, or no map of their model and method)"
+    say(text)
 
 
 def _named(columns: list[str] | None) -> dict[str, Any]:

@@ -151,7 +151,7 @@ class _Images(NamedTuple):
             half = self.dealt(rng)
             found.append(np.corrcoef([*self.means(half), *self.means(~half)]))
         # of accuracy and number of one half, then of the other
-        mean = np.mean(found, axis=0)
+        mean = np.stack(found).mean(axis=0)  # (4, 4)
         r = (mean[0, 3] + mean[1, 2]) / 2
         reach = ndtri((1 + level) / 2) / np.sqrt(whole.shape[1] - 3)
         low, high = np.tanh(np.arctanh(r) + np.array([-reach, reach]))
@@ -159,7 +159,7 @@ class _Images(NamedTuple):
         own = mean[0, 2], mean[1, 3]
         clean = min(r**2 / np.prod(own), 1.0) if min(own) > 0 else np.nan
         return {
-            "r2_same_answers": np.corrcoef(whole)[0, 1] ** 2,
+            "r2_same_answers": np.asarray(np.corrcoef(whole))[0, 1] ** 2,
             "correlation": r,
             "correlation_low": low,
             "correlation_high": high,

@@ -137,7 +137,7 @@ def forest(
     heads = ({n: label_of(n)} if n else {}) | dict(beside)
     if fill and is_written:
         heads[fill] = label_of(fill)
-    _write_beside(ax, table, label=label, heads=heads, place=place)
+    _write_beside(ax, table, label=label, heads=heads, once=n, place=place)
     _write_reasons(ax, table, value, label=label, place=place)
     if note:
         _write_left(ax, table[note], ends=table[f"{value}_low"], place=place)
@@ -239,6 +239,7 @@ def _write_beside(
     *,
     label: str,
     heads: Heads,
+    once: Name,
     place: pd.Series,
 ) -> None:
     """Columns right of the axes, each below its head."""
@@ -249,10 +250,9 @@ def _write_beside(
     for column, head in heads.items():
         ax.annotate(head, (1, 1.01), (left, 0), **at_head, **small)
         texts = pd.Series([written(one, column) for one in table[column]])
-        # a conclusion is of its mark alone
-        is_alone = is_conclusion(texts)
-        rows = zip(place, texts, strict=True) if is_alone else None
-        for row, text in rows or _once(texts, table[label], place):
+        # what all marks of a row have in common behind them stands there once
+        rows = [*zip(place, texts, strict=True)]
+        for row, text in _once(texts, table[label], place) if column == once else rows:
             if text:
                 ax.annotate(text, (1, row), (left, 0), **at_row, **small)
         left += _WIDE * max(map(len, [head, *texts])) + _APART

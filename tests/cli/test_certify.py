@@ -450,6 +450,10 @@ def test_a_plan_is_said_before_a_grade_and_begins_nothing(medcal, pool):
     out = medcal("certify", "mine.csv", "--plan")[1]
     assert "supposed THAT THE CONFIDENCES ARE TRUE, which they seldom are" in out
     assert f"{1 - top.mean():.1%} are wrong and of all" in out
+    # of the accuracy alone: as overconfident at the top as in the mean
+    share = 1 - top.mean() + pool["confidence"].mean() - 0.5
+    out = medcal("certify", "mine.csv", "--plan", "--accuracy", 0.5)[1]
+    assert f"most confident fifth {share:.1%} are wrong and of all 50.0%" in out
     # starts that nobody would take without saying so are said
     words = ["--plan", "--risk", 0.05, "--wrong", 0.01, "--accuracy", 0.98]
     assert re.search(

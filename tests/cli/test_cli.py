@@ -334,6 +334,24 @@ def test_calibrate_fits_on_some_rows_and_applies_to_others(medcal, table):
     assert not list(table.parent.glob("e*"))
 
 
+def test_calibrate_keeps_the_order_of_the_file_and_answers_without_a_number(
+    medcal, table
+):
+    answers = pd.read_csv(table).sample(frac=1, random_state=0)
+    answers.loc[answers.index[::5], "conf"] = np.nan
+    answers.loc[answers.index[1:41:5], "right"] = np.nan
+    answers.to_csv("holes.csv", index=False)
+    code, out, err = medcal("calibrate", "holes.csv", "--to", "c.csv")
+    assert code == 0, err
+    assert (
+        "312 of 400 answers recalibrated, 80 without a confidence kept, 8 left" in out
+    )
+    done = pd.read_csv("c.csv")
+    kept = answers.drop(index=answers.index[1:41:5])
+    assert done["item_id"].tolist() == kept["case"].tolist()
+    np.testing.assert_array_equal(done["confidence"].isna(), kept["conf"].isna())
+
+
 def test_calibrate_notes_images_of_two_names(medcal, tmp_path):
     lines = ["id,image,dataset,confidence,correct"]
     lines += [

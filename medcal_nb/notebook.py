@@ -320,6 +320,8 @@ class Output:
             self._notebook.events.unregister("pre_run_cell", self._say_what_runs)
             self._notebook = None
         leading = self._leading or self.findings[: self.on_top]
+        if self.left_out and not leading:
+            leading = ["No sentence: what a section lacks stands below its heading."]
         _say(leading, display_id=f"findings-{self.notebook}", update=True)
         tables = {}
         for name, table in self.tables.items():

@@ -58,6 +58,19 @@ def test_findings_that_are_marked_stand_at_the_top(shell, tmp_path):
     assert top_of(*plain, marked, "out.finding('nan', top=True)") == ["e."]
 
 
+def test_a_notebook_that_found_nothing_says_where_the_reasons_stand(shell, tmp_path):
+    cells = ["from medcal_nb.notebook import Output"]
+    cells += [f"out = Output('99_example', {str(tmp_path)!r})"]
+    cells += ["out.section('By kind', {'second kind': False})", "out.close()"]
+    with capture_output() as captured:
+        for cell in cells:
+            shell.run_cell(cell).raise_error()
+    shown = [output.data.get("text/html", "") for output in captured.outputs]
+    assert any(
+        "No sentence: what a section lacks stands below" in text for text in shown
+    )
+
+
 @pytest.mark.parametrize("is_own", [False, True])
 def test_a_page_of_other_answers_tells_nothing_of_the_published_results(
     is_own, tmp_path

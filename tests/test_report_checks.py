@@ -6,7 +6,8 @@ import pytest
 
 from medcal_nb.answers import load_answers
 from medcal_nb.errors import MedcalError
-from medcal_nb.report.checks import with_checks, write_checks
+from medcal_nb.report import write_report
+from medcal_nb.report.checks import about_undrawn, with_checks, write_checks
 
 
 @pytest.fixture
@@ -55,3 +56,21 @@ def test_a_sheet_of_other_answers_is_refused(answers, tmp_path):
         with_checks(answers, path)
     with pytest.raises(MedcalError, match="none to check"):
         write_checks(answers.assign(confidence=np.nan), tmp_path / "no.csv", n=30)
+
+
+def test_what_a_sheet_is_not_about_is_said(tmp_path, rng):
+    path = tmp_path / "mine.csv"
+    rows = pd.DataFrame({"item_id": [f"q{i}" for i in range(120)], "model": "m"})
+    rows["confidence"] = rng.random(120).round(2)
+    rows["correct"] = rng.integers(0, 2, 120)
+    rows.to_csv(path, index=False)
+    assert not about_undrawn(load_answers(path))
+    rows["correct"] = rows["correct"].where(rows.index >= 40).astype("Int64")
+    rows.to_csv(path, index=False)
+    (said,) = about_undrawn(load_answers(path))
+    assert said.startswith("40 of 120 answers have no grade and are not drawn from")
+    sheet = tmp_path / "sheet.csv"
+    write_checks(load_answers(path), sheet, n=30)
+    pd.read_csv(sheet, dtype=str).assign(correct="1").to_csv(sheet, index=False)
+    write_report(path, tmp_path / "page", checked=sheet)
+    assert said in (tmp_path / "page" / "report.html").read_text("utf-8")

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from medcal_nb.cli._app import app, say
+from medcal_nb.cli._app import app, note, say
 from medcal_nb.cli.answers import Columns, File, _read
 
 
@@ -31,10 +31,12 @@ def check(
     Example: medcal check answers.csv --cases 200
     """
     from medcal_nb.answers import load_answers
-    from medcal_nb.report.checks import write_checks
+    from medcal_nb.report.checks import about_undrawn, write_checks
 
     to = to or file.with_name(f"{file.stem}.checked.csv")
     answers = _read(load_answers, file, columns)
     n = write_checks(answers, to, n=cases, seed=seed)
+    for sentence in about_undrawn(answers):
+        note(sentence)
     say(f"{to}: {n:,} answers to grade in the column 'correct', then")
     say(f"medcal report {file} --checked {to}")

@@ -267,7 +267,7 @@ def second_opinion_table(
         Columns whose combinations are strata: ``auroc_within`` compares answers of one stratum
         alone (of one kind, or of questions that equally many other models answered rightly).
     beside : str
-        The opinion that the others are compared with.
+        The opinion that the others are compared with; models that have it not are left out.
     ci : Bootstrap
         Level, and resamples of images for coverage.
 
@@ -302,6 +302,8 @@ def second_opinion_table(
     rows = []
     for key, part in parts_by(opinions, ["model"]):
         first = part[part["opinion"] == beside].set_index(_ITEM)
+        if first.empty:  # of one method none is the best
+            continue
         rival = _Rival.of(first, risk, ci)
         for opinion, rows_of_it in part.groupby("opinion", sort=False):
             own = rows_of_it.set_index(_ITEM).loc[first.index]
@@ -316,6 +318,7 @@ def second_opinion_table(
     names += ["auroc_within"] if within else []
     names += [*_PASSED, "coverage_conclusion"]
     table = pd.DataFrame(rows, columns=[*names, "p_auroc", "p_coverage"])
+    table[_PASSED] = table[_PASSED].astype(float)  # where no model is left, too
     table = table.assign(auroc_conclusion="", coverage_conclusion="")
     for _, part in table.groupby("opinion", sort=False):
         for number in ("auroc", "coverage"):

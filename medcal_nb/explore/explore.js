@@ -231,9 +231,15 @@
     // keys pressed here are no commands of JupyterLab, where "a" inserts a cell
     root.querySelectorAll("select, input, button, pre").forEach((node) => node.setAttribute("data-lm-suppress-shortcuts", ""));
 
-    const label = (node) => node.options[node.selectedIndex].text;
-    const title = () => [label(model.node), label(strategy.node), ...(state.choice[3] ? [`${label(column.node)}: ${label(value.node)}`] : []),
-      ...(state.choice[2] ? [label(map.node)] : [])].join(", ");
+    // of what is shown: the menus may be ahead of it
+    const named = (list, name) => list.find(([one]) => one === name)[1];
+    const title = () => {
+      const [m, s, fitted, group, one] = state.choice;
+      const words = [named(controls.models, m), named(controls.strategies[m], s)];
+      if (group) words.push(`${named(controls.columns, group)}: ${named(controls.values[group], one)}`);
+      if (fitted) words.push(named(controls.maps, fitted));
+      return words.join(", ");
+    };
     const text = () => cell(data, { choice: state.choice, threshold: part.steps[state.step]?.[0] ?? 1, risk: controls.risks[state.risk],
       ratio: state.ratio, title: title() });
     function go(step) {
@@ -275,6 +281,7 @@
       const key = JSON.stringify(choice);
       if (parts.has(key)) return parts.get(key);
       says.textContent = "computing …";
+      copy.disabled = true; // of what is shown no longer
       try {
         const found = await ask(data.bridge, choice, number);
         Object.assign(data.pictures, found.pictures);
@@ -282,6 +289,7 @@
         return found.part;
       } catch (error) {
         if (number === asked) says.textContent = error.message;
+        copy.disabled = false;
         return null;
       }
     }

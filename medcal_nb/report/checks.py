@@ -54,6 +54,20 @@ def write_checks(answers: pd.DataFrame, to: PathLike, *, n: int, seed: int = 0) 
     return len(sheet)
 
 
+def about_undrawn(answers: pd.DataFrame) -> list[str]:
+    """Say that answers without a grade are not drawn from; nothing where there is none.
+
+    What comes of a sheet is about the graded answers alone.
+    """
+    is_open = answers["confidence"].notna() & answers[GRADE].isna()
+    if not is_open.any():
+        return []
+    return [
+        f"{is_open.sum():,} of {len(answers):,} answers have no grade and are not drawn from: what "
+        "a sheet shows is of the graded ones alone, so grade these first, or read the bounds"
+    ]
+
+
 def with_checks(answers: pd.DataFrame, sheet: PathLike) -> pd.DataFrame:
     """Answers with the person's grades of a sheet in the column ``checked``.
 

@@ -21,6 +21,7 @@ from medcal_nb.files import PathLike
 from medcal_nb.labels import label_of
 from medcal_nb.measure import Bootstrap
 from medcal_nb.report import captions, parts, rows
+from medcal_nb.report.checks import about_undrawn
 from medcal_nb.report.parts import LEAST
 from medcal_nb.tables.columns import RULE
 from medcal_nb.wording import as_latex, between, estimate, percent, typeset
@@ -282,6 +283,7 @@ def grader(r: Judged) -> Section:
     columns = ["model", "metric", "n", "n_checked", "graded_alike", "by_grader"]
     return Section(
         title,
+        [f"{text}." for text in about_undrawn(r.answers)],
         table=measure.checked_table(r.answers, by=["model"], ci=r.ci),
         caption=captions.CHECKED.format(unit=r.unit),
         columns=[*columns, "corrected", "n_more"],

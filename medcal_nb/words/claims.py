@@ -1,6 +1,7 @@
 """What a short answer is about, and whether it affirms or denies that."""
 
 import re
+from functools import lru_cache
 from typing import NamedTuple
 
 from medcal_nb.words.key import answer_key
@@ -46,6 +47,7 @@ class Claim(NamedTuple):
     denials: int
 
 
+@lru_cache(maxsize=1 << 12)
 def claim_of(key: str) -> Claim:
     """Take a key apart: what stands before and behind a finding goes, "no" and "without" count.
 

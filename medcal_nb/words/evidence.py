@@ -8,7 +8,7 @@ option. What is said in a reply does not run out; so what is not understood is n
 """
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from enum import IntEnum
 
 from medcal_nb.words.case import Case
@@ -36,6 +36,14 @@ _STATING = frozenset(
     for name in ("asking", "denying", "stating")
     for word in FILE["lists"][name].split()
 )
+
+
+def _stems(words: Iterable[str]) -> tuple[str, ...]:
+    """What words begin with that their forms have in common."""
+    return tuple(word[: max(4, len(word) - 2)] for word in words if len(word) > 3)
+
+
+_STEMS = _stems(_STATING)
 #: Between clauses; the points of numbers and of "E. coli" are none.
 _CLAUSE = re.compile(r"[,;:()\n]\s*|(?<!\b[A-Z])[.!]\s+|\s[-–—]+\s|(?<=[。，！])")
 _LETTER = re.compile(r"(?<![\w.'-])([A-H])(?=[):\]\"])")
@@ -117,8 +125,8 @@ def _is_explained(text: str, about: str, case: Case) -> bool:
     """Whether a text holds no word beyond what it is about and those that state an answer."""
     meaning = meaning_of(answer_key(SPECIES.sub(" ", text)), is_whole=False)
     key = answer_key(about)
-    known = {*key.split(), *meaning_of(key, is_whole=False).split()} | _STATING
-    stems = tuple(word[: max(4, len(word) - 2)] for word in known if len(word) > 3)
+    known = {*key.split(), *meaning_of(key, is_whole=False).split()}
+    stems = _stems(known) + _STEMS
     content = content_of(meaning)
     # members of a list exclude one another, but for those of options
     others = {*meaning.split()} - FILLING if case.options else content.others
@@ -129,5 +137,5 @@ def _is_explained(text: str, about: str, case: Case) -> bool:
         and not only_yes_no(word)
         and not (_CJK.search(word) and {*word} <= {*about, *_SIGNS})
         and not (is_number and (word[0].isdigit() or word in UNITS))
-        for word in others - known
+        for word in others - known - _STATING
     )

@@ -83,6 +83,7 @@ class Content(NamedTuple):
     others: frozenset[str]
 
 
+@lru_cache(maxsize=1 << 14)
 def content_of(meaning: str) -> Content:
     """Take a meaning apart into members of lists and other words; words of detail go."""
     members: dict[str, set[str]] = {}

@@ -14,6 +14,7 @@ import re
 import unicodedata
 from collections.abc import Sequence
 from contextlib import suppress
+from functools import lru_cache
 from typing import NamedTuple
 
 from medcal_nb.words.lists import FILE, WORDS
@@ -100,6 +101,12 @@ _PLAIN = [(re.compile(pattern, re.I | re.M), plain) for pattern, plain in _MARKU
 
 def clean(text: str) -> str:
     """Strip reasoning, mark-up and typography; keep case, words and lines."""
+    return _cleaned(text) if isinstance(text, str) else ""
+
+
+# whoever reads a reply cleans it: several do, one after the other
+@lru_cache(maxsize=256)
+def _cleaned(text: str) -> str:
     text = html.unescape(_ends(strip_reasoning(text)))
     # one letter can become eighteen in the normal form, so the ends are taken again
     text = _ends(unicodedata.normalize("NFKC", text)).translate(_SIGNS)
@@ -193,6 +200,8 @@ def trimmed(value: str) -> str:
 
 def _recorded(text: str) -> str | None:
     """The answer of a reply that holds a JSON object, else None."""
+    if "{" not in text:
+        return None
     record = text[text.find("{") : text.rfind("}") + 1]
     for read in (json.loads, ast.literal_eval):  # as Python writes it, too
         with suppress(ValueError, SyntaxError, RecursionError, MemoryError, TypeError):
@@ -203,16 +212,17 @@ def _recorded(text: str) -> str | None:
     return None
 
 
-def labelled_values(text: str) -> list[str]:
+@lru_cache(maxsize=256)
+def labelled_values(text: str) -> tuple[str, ...]:
     """What labels of a cleaned reply ("Answer:", a field of JSON) say, the last first."""
     if recorded := _recorded(text):
-        return [recorded]
+        return (recorded,)
     values = []
     for match in reversed(list(_ANSWER.finditer(text))[-10:]):
         is_there = re.search(r"\w", _uncut(match["value"]))
         below = text[match.end() :].lstrip().split("\n", maxsplit=1)[0]
         values.append(match["value"] if is_there else below)
-    return values
+    return tuple(values)
 
 
 def values_of(text: str) -> list[str]:
@@ -221,7 +231,7 @@ def values_of(text: str) -> list[str]:
     With a label these are what the labels say; else the first and the last line.
     """
     if values := labelled_values(text):
-        return values
+        return [*values]
     lines = [line for line in text.split("\n") if re.search(r"\w", _uncut(line))]
     first = [re.sub(r"^[^?]*\?\s+(?=\w)", "", line) for line in lines[:1]]
     return first + lines[1:][-1:]

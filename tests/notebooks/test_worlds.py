@@ -16,7 +16,12 @@ CASES = {
     "02_metrics": ["three columns", "five models, the same images", "all right"],
     "03_modalities": ["three columns", "no images", "one image each"],
     "04_transfer": ["three columns", "two domains, one method"],
-    "05_second_opinion": ["three columns", "two methods", "one model, images"],
+    "05_second_opinion": [
+        "three columns",
+        "two methods",
+        "one model, images",
+        "five models, the same images",
+    ],
     "06_deferral": ["five models, the same images", "all right", "nothing certified"],
 }
 CHAPTERS = [

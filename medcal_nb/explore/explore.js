@@ -72,7 +72,7 @@
     const holds = { page: data.load, map, no_map: !map, group: column,
       no_model: !data.named[0], no_strategy: !data.named[1] };
     const python = JSON.stringify; // strings and numbers are written alike
-    const words = { load: data.load, model: python(model), strategy: python(strategy), map: python(map),
+    const words = { load: data.load, table: data.table, model: python(model), strategy: python(strategy), map: python(map),
       column: python(column), value: python(value), threshold, risk, ratio, title: python(title),
       delta: data.controls.delta, seed: data.seed, bins: data.bins };
     return data.cell.split("\n").filter((line) => {
@@ -336,6 +336,7 @@
       right.set(state.share === null ? 0 : Math.round(20 * state.share), state.share === null ? "as measured" : `${percent(state.share)} %`);
       toCertified.disabled = !certified;
       copy.disabled = now !== part; // no public function draws another share
+      copy.title = copy.disabled ? "Set the share of right answers back to what was measured: no function draws another" : "";
       says.replaceChildren();
       const [first, second] = sentences(sums, state.ratio);
       make(make(says, "p"), "b", {}, first);

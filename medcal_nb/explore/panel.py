@@ -5,6 +5,7 @@ from __future__ import annotations
 import html
 import json
 import os
+import sys
 import warnings
 from collections.abc import Callable, Iterable, Sequence
 from functools import cache
@@ -30,6 +31,14 @@ LARGEST = 192
 MOST_CHOICES = 1000
 
 
+def _name_of(answers: pd.DataFrame) -> str:
+    """What the notebook calls these answers, for a cell that is copied to draw them."""
+    shell = sys.modules["IPython"].get_ipython() if "IPython" in sys.modules else None
+    names = getattr(shell, "user_ns", {}).items()
+    own = [name for name, one in names if one is answers and not name.startswith("_")]
+    return own[-1] if own else "answers"
+
+
 class Panel:
     """A panel on graded answers, shown by JupyterLab where a cell ends with it.
 
@@ -46,6 +55,7 @@ class Panel:
     ) -> None:
         self.explored = Explored(answers)
         self._columns = answers.columns
+        self._table = _name_of(answers)
         self._images = None if images is None else Path(images).resolve()
 
     def _pictures(self, parts: Iterable[dict[str, Any]]) -> dict[str, str]:
@@ -70,6 +80,7 @@ class Panel:
             "first": self.explored.first(),
             "cell": (_FOLDER / "cell.txt").read_text(encoding="utf-8"),
             "load": load,
+            "table": "answers" if load else self._table,
             "named": [name in self._columns for name in ("model", "strategy")],
             "seed": SEED,
             "bins": BINS,
@@ -139,7 +150,8 @@ def explore(answers: pd.DataFrame, *, images: str | os.PathLike | None = None) -
     Model, method, map and subgroup are chosen; threshold, allowed risk, checks per missed error
     and the share of right answers are moved. It shows calibration before and after the map, risk
     and coverage with what is certified, what passes and what of it is wrong, and the ten surest
-    errors; its button copies the cell that draws the same from public functions.
+    errors; its button copies the cell that draws the same from public functions, of the table by
+    the name that the notebook has for it.
 
     It is for looking: a threshold, map or subgroup that was chosen by looking is certified anew
     (:mod:`medcal_nb.certify`). The certificate shown is of the confidences before any map, for a

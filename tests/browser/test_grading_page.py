@@ -180,7 +180,7 @@ def downloaded(page, folder):
 
 def test_a_sitting_is_blind_goes_on_and_is_taken_in(chromium, tmp_path, pool):
     run = opened(tmp_path, risk=0.2, budget=60)
-    assert "110 with an image" in write_page(run)
+    assert "108 with an image" in write_page(run)
     data = re.search(
         'id="data">(.*?)</script>', (tmp_path / "a.grading.html").read_text()
     )[1]
@@ -254,13 +254,14 @@ def test_a_sitting_that_was_altered_is_refused(chromium, tmp_path, pool, how):
     page.close()
     lines = path.read_text().splitlines()
     if how == "altered":
-        lines[4] = lines[4].replace('"grade":"1"', '"grade":"?"')
+        k = next(k for k, line in enumerate(lines) if '"grade":"1"' in line)
+        lines[k] = lines[k].replace('"grade":"1"', '"grade":"?"')
     if how == "out":
         del lines[5]
     if how == "other":
         lines[0] = lines[0].replace('"before":"', '"before":"0')
     path.write_text("\n".join([*lines, ""]))
-    said = "no sitting of this certificate" if how == "other" else "line 5|line 6"
+    said = "no sitting of this certificate" if how == "other" else r"line \d"
     with pytest.raises(MedcalError, match=said):
         opened(tmp_path)
 

@@ -6,6 +6,7 @@ import re
 import numpy as np
 import pandas as pd
 import pytest
+from IPython.core.interactiveshell import InteractiveShell
 
 from medcal_nb import correct, measure
 from medcal_nb.cli import main
@@ -180,3 +181,24 @@ def test_a_subgroup_without_any_confidence_is_shown_and_a_reply_makes_none():
     assert (part["n"], part["n_stated"], part["wrong"]) == (20, 0, 10)
     assert (part["steps"], part["errors"]) == ([], [])
     assert part["certified"] == [None] * len(RISKS)
+
+
+def test_the_cell_to_copy_is_of_the_table_that_the_notebook_calls_so():
+    code = """
+from medcal_nb.explore import explore
+from medcal_nb.measure import example_answers
+answers = example_answers()
+own = answers[~answers["correct"].astype(bool)].copy()
+own.loc[own.index[:20], "correct"] = True
+panel = explore(own)
+"""
+    shell = InteractiveShell.instance()
+    try:
+        assert shell.run_cell(code).success
+        panel = shell.user_ns["panel"]
+        data = panel._data([panel.explored.first()])
+    finally:
+        InteractiveShell.clear_instance()
+    assert data["table"] == "own"
+    assert "part = {table}[{table}" in data["cell"]
+    assert explore(shell.user_ns["own"])._data([])["table"] == "answers"  # no notebook

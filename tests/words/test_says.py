@@ -6,7 +6,7 @@ import pytest
 from medcal_nb.words import grade_table, is_correct
 from medcal_nb.words.options import Options
 from medcal_nb.words.says import yes_no_to
-from medcal_nb.words.shares import likeliest
+from medcal_nb.words.shares import likeliest, share_of_option
 from medcal_nb.words.species import species_compared
 
 # question | answer | what it says, nothing where it says neither
@@ -57,6 +57,8 @@ Is it below 3 mm? | It measures 0.4 cm. | no
 Is there a mass? | There is none. | no
 Is it solid? | Yes in part, no in part. |
 Is it solid? | Yes, no, yes. |
+Is it solid? | Yes, yes. | yes
+Is there an effusion in the left pleural space? | The scan has no effusions. | no
 Is it solid? | No (previously: yes). | no"""
 
 
@@ -116,6 +118,9 @@ def test_of_shares_the_largest_is_the_answer_and_a_tie_is_none():
     assert likeliest("left 0.5, right 0.5", sides) is None
     assert likeliest("A: 20%, B: 30%", sides) is None
     assert likeliest("A: 100%", sides) is None
+    three = Options.read(["TB", "cancer", "scar"])
+    assert share_of_option("A: 30%, B: 50%, C: 20%", three, "TB") == 0.3
+    assert share_of_option("A: 30%, B: 70%", three, "TB") is None
 
 
 @pytest.mark.parametrize(
@@ -123,8 +128,11 @@ def test_of_shares_the_largest_is_the_answer_and_a_tie_is_none():
     [
         ("Escherichia coli", "E. coli", True),
         ("Staph aureus", "S. aureus", True),
+        ("E. coli (Escherichia coli)", "E. coli", True),
+        ("E. coli, S. aureus", "S. aureus", None),
         ("S. epidermidis", "S. aureus", False),
         ("Klebsiella", "E. coli", False),
+        ("K. pneumoniae", "Escherichia", False),
         ("Echinococcus", "E. granulosus", None),
         ("M. tuberculosis or M. kansasii", "M. tuberculosis", None),
         ("not E. coli", "E. coli", None),

@@ -256,7 +256,6 @@ def calibrate(
     Example: medcal calibrate a.csv --fit "domain == 'general'" --apply "domain == 'medical'"
     """
     import numpy as np
-    import pandas as pd
 
     from medcal_nb.answers import in_order, load_answers, select
     from medcal_nb.correct import corrected, recalibrated
@@ -282,10 +281,7 @@ def calibrate(
             done = done.drop(columns="labels")
             done["strategy"] += f"+{method}"
     to = to or Path(f"{file.stem}_{method.replace(':', '_')}.csv")
-    rest = target[~target["place"].isin(done["place"])]
-    silent = rest[rest["confidence"].isna()]
-    silent = silent.assign(strategy=silent["strategy"] + f"+{method}")
-    whole = pd.concat([done, silent.reindex(columns=done.columns)]).sort_values("place")
+    whole = _with_silent(done, target, method)
     added = answers.columns.difference(read.columns).union(["place"])
     _write(whole.drop(columns=added), to, file, force)
     n_silent = whole["confidence"].isna().sum()
@@ -296,6 +292,19 @@ def calibrate(
     if n_left:
         text += f", {n_left:,} left out (no grade, or no map of their model and method)"
     say(text)
+
+
+def _with_silent(
+    done: "pd.DataFrame", target: "pd.DataFrame", method: str
+) -> "pd.DataFrame":
+    """Recalibrated answers and, where they stood, those that have no confidence."""
+    import pandas as pd
+
+    rest = target[~target["place"].isin(done["place"])]
+    silent = rest[rest["confidence"].isna()]
+    silent = silent.assign(strategy=silent["strategy"] + f"+{method}")
+    whole = pd.concat([done, silent.reindex(columns=done.columns)])
+    return whole.sort_values("place")
 
 
 def _named(columns: list[str] | None) -> dict[str, Any]:

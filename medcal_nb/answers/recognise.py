@@ -138,22 +138,25 @@ def _by_name(found: Recognised, named: Mapping[str, str]) -> None:
 def check_enough(found: Recognised, *, ungraded: bool = False) -> None:
     """Refuse a table that does not say how sure, or (unless `ungraded`) how right answers are."""
     taken = found.taken
-    problem = ""
-    if "confidence" not in {*taken, *found.named}:
+    problems = []
+    has_confidence = "confidence" in {*taken, *found.named}
+    if not has_confidence:
         _refuse_wide(found.table)
-        problem = (
+        problems.append(
             "no column 'confidence'; name it by confidence=COLUMN (-c on the command line), or "
             "replies by reply=COLUMN"
         )
-    elif not (ungraded or "correct" in taken or {"answer", "gold"} <= {*taken}):
-        problem = (
+    # replies hold answers, too
+    compared = {"answer", "gold"} if has_confidence else {"gold"}
+    if not (ungraded or "correct" in taken or compared <= {*taken}):
+        problems.append(
             "nothing says which answers are correct; name a column by correct=COLUMN, or two by "
             "answer=COLUMN and gold=COLUMN"
         )
-    if problem:
+    if problems:
         theirs = [name for name in found.table if not str(name).startswith(OWN)]
-        problems = "; ".join([problem, *found.assumed])
-        raise lacking(problems, "confidence", found.table[theirs])
+        problem = "; ".join([*problems, *found.assumed])
+        raise lacking(problem, "confidence", found.table[theirs])
 
 
 def _refuse_wide(raw: pd.DataFrame) -> None:

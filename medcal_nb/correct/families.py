@@ -122,11 +122,9 @@ def family(name: str) -> Family:
 def _netcal(kind: str) -> Family:
     """A class of ``netcal.scaling`` or ``netcal.binning``, with that package's own settings."""
     try:
-        # scikit-learn, which netcal needs, has it
+        # threadpoolctl comes with scikit-learn, which netcal needs
         from netcal import binning, scaling
-        from threadpoolctl import (
-            threadpool_limits,  # of scikit-learn, which netcal needs
-        )
+        from threadpoolctl import threadpool_limits
     except ImportError:
         raise MedcalError(
             f"netcal:{kind} needs the package netcal: pip install 'medcal-nb[netcal]'"
@@ -150,7 +148,8 @@ def _netcal(kind: str) -> Family:
             )
             outcome = np.repeat([1, 0], [n_right.sum(), n_wrong.sum()])
             with (
-                redirect_stdout(StringIO()),  # its progress
+                # its progress
+                redirect_stdout(StringIO()),
                 redirect_stderr(StringIO()),
                 # in its search for three numbers threads mostly wait for each other
                 threadpool_limits(1),

@@ -303,7 +303,13 @@ def value_table(
     """
     c, y = check_pair(confidence, correct)
     codes, _ = check_groups(groups, c.size)
-    cell = _cells(c, n_bins)
+    return _value_rows(c, y, codes, _cells(c, n_bins))
+
+
+def _value_rows(
+    c: np.ndarray, y: np.ndarray, codes: np.ndarray, cell: np.ndarray
+) -> pd.DataFrame:
+    """A row for the answers of each cell: mean confidence, how many, accuracy by image."""
     rows = []
     for one in np.unique(cell):
         own = cell == one
@@ -362,9 +368,10 @@ def recalibration_table(
     """
     c, y = check_pair(confidence, correct)
     after, _ = check_pair(recalibrated, correct)
-    table = value_table(c, y, groups=groups)
-    table.insert(0, "value", table["confidence"])
+    codes, _ = check_groups(groups, c.size)
     cell = _cells(c, None)
+    table = _value_rows(c, y, codes, cell)
+    table.insert(0, "value", table["confidence"])
     means = [after[cell == one].mean().round(12) for one in np.unique(cell)]
     moved = table.assign(confidence=means)
     stages = {"uncorrected": table, "refitted": moved}

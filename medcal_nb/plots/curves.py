@@ -173,10 +173,8 @@ def risk_coverage(
 
     check_columns(table, "coverage", "risk", "base_risk", hue, certified)
     ax = ax or plt.gca()
-    colours: dict[bool, list] = {
-        True: [],
-        False: [],
-    }  # of curves of few points, of many
+    # of curves of few points, of many
+    colours: dict[bool, list] = {True: [], False: []}
     for level, rows, colour, mark in rows_by_look(table, hue):
         if rows.empty:
             continue

@@ -77,9 +77,8 @@ def calibration(
     shown = _dots(ax, table, looks if hue is None else look(table[hue]), hue, joined)
     if curve is not None:
         grid = np.linspace(0, 1, 201)
-        fitted, _ = look(["refitted"])[
-            "refitted"
-        ]  # its colour: neither bars nor joints
+        # its colour is that of neither bars nor joints
+        fitted, _ = look(["refitted"])["refitted"]
         how: dict[str, Any] = {"color": fitted, "lw": 1.1, "alpha": 0.75}
         ax.plot(grid, curve(grid), zorder=1.5, label="the map", **how)
     text = _scores(scores, hue, shown) if scores is not None and hue else ""

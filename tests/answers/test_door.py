@@ -189,8 +189,9 @@ CASES = {
      "row 1, column 'seconds': value 'n/a' is not a number; .*seconds= .nothing"),
     "a word": (HEAD + "1,sure,1\n", {},
      "row 1, column 'confidence': value 'sure' is not a number"),
-    "merged cells of images": ("item_id,image,confidence,correct\n1,a,.5,1\n2,,.5,1\n", {},
-     "row 2 does not name its image, others of 'in' do"),
+    "merged cells of images": ("item_id,image,confidence,correct\n1,a,.5,1\n2,,.5,1\n3,b,.5,1\n"
+     "4,,.5,1\n5,c,.5,1\n6,,.5,1\n", {},
+     "row 2 does not name its image, and in 'in' each name stands once"),
     "names that differ by case": (MODELS + "1,m,.5,1\n2,M,.5,1\n", {},
      "row 2, column 'model': value 'M' is written in another case elsewhere"),
     "ids that a spreadsheet shortened": (HEAD + "1.23457E+18,.5,1\n", {},

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from medcal_nb.answers.recognise import (
     LEAST,
     OWN,
+    SURE_WORDS,
     Recognised,
     sample_of,
     says_how_sure,
@@ -522,7 +523,11 @@ def about_rows(found: Recognised) -> list[str]:
     instead = "that of the replies" if taken.startswith(OWN) else f"'{taken}'"
     for name in found.table.columns.difference([*found.taken.values()], sort=False):
         plain = plain_column(name)
-        if taken and _SURE & {*plain.split("_")} and says_how_sure(found.table[name]):
+        if (
+            taken
+            and SURE_WORDS & {*plain.split("_")}
+            and says_how_sure(found.table[name])
+        ):
             sentences.append(
                 f"column '{name}' is not used: the confidence is {instead}; confidence={name} "
                 "takes it"
@@ -544,7 +549,6 @@ def about_rows(found: Recognised) -> list[str]:
 
 _WEIGHTS = frozenset(KNOWN["rows"]["weights"].split())
 _EXCLUDED = frozenset(KNOWN["rows"]["excluded"].split())
-_SURE = frozenset(KNOWN["rows"]["sure"].split())
 
 
 def _check_repeats(found: Recognised) -> None:

@@ -2,6 +2,7 @@
 
 import html
 import re
+import shlex
 
 import pandas as pd
 import pytest
@@ -82,3 +83,22 @@ def test_files_of_images_are_no_names_of_them_where_another_column_is(own):
     both = load_answers(own, image_id="Frage", **how)
     assert both["image_id"].nunique() == 1
     assert both["image"].count() == N_NAMED
+
+
+def test_all_that_is_missing_is_said_at_once_with_what_to_write(medcal, own):
+    table = pd.read_csv(own, sep=";")
+    odd = {"Antwort des Modells": "Was GPT schrieb", "Referenz": "Laut Facharzt"}
+    table.rename(columns=odd).to_csv(own.parent / "odd.csv", sep=";", index=False)
+    code, _, err = medcal("score", "odd.csv")
+    assert code == 2
+    assert "no column 'confidence'" in err
+    assert "nothing says which answers are correct" in err
+    _, told = err.strip().split("; perhaps ")
+    options, keywords = told.removesuffix(")").split(" (in Python ")
+    assert options == '-c "reply=Was GPT schrieb" -c "gold=Laut Facharzt"'
+    _, known, _ = medcal("score", own.name, *HOW)
+    code, out, _ = medcal("score", "odd.csv", *shlex.split(options))
+    assert code == 0
+    assert out.replace("odd", "antworten").split() == known.split()
+    how = eval(f"dict({keywords})")
+    assert load_answers(own.parent / "odd.csv", **how)["correct"].notna().any()

@@ -205,8 +205,9 @@ def _likely_sure(cells: pd.DataFrame) -> dict[str, str]:
 
 def _likely_right(cells: pd.DataFrame, replies: str | None) -> dict[str, str]:
     """The column that holds what replies answer, else the one column of grades."""
-    pairs = [(replies, name) for name in cells if name != replies]
-    if replies is None:  # two columns of the same words; answers come first
+    if replies:
+        pairs = [(replies, name) for name in cells if name != replies]
+    else:  # two columns of the same words; answers come first
         texts = [name for name in cells if not _is_number(cells[name])]
         pairs = [*itertools.combinations(texts, 2)]
     alike = {pair: _share_alike(cells, *pair) for pair in pairs}

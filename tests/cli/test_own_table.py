@@ -1,14 +1,19 @@
 """A researcher's own table, in German and as it lies there, through the commands."""
 
 import html
+import json
+import os
 import re
 import shlex
+import subprocess
+import sys
 
 import pandas as pd
 import pytest
 from PIL import Image
 
 from medcal_nb.answers import load_answers
+from medcal_nb.run import ROOT
 
 N = 105
 N_NAMED = 15
@@ -102,3 +107,37 @@ def test_all_that_is_missing_is_said_at_once_with_what_to_write(medcal, own):
     assert out.replace("odd", "antworten").split() == known.split()
     how = eval(f"dict({keywords})")
     assert load_answers(own.parent / "odd.csv", **how)["correct"].notna().any()
+
+
+@pytest.mark.notebooks
+@pytest.mark.slow
+def test_a_chapter_takes_names_of_columns(own):
+    root = own.parent / "checkout"
+    root.mkdir()
+    for name in ("notebooks", "data"):
+        (root / name).symlink_to(ROOT / name)
+    table = pd.read_csv(own, sep=";").rename(columns={"Referenz": "Laut Facharzt"})
+    table.to_csv(own, index=False)
+    of_file = ("-p", f"ANSWERS={own.name}", "-p", "N_RESAMPLES=50")
+
+    def study(*words):
+        command = [sys.executable, "-m", "medcal_nb.cli", "study", "02", *words]
+        env = os.environ | {"MEDCAL_ROOT": str(root)}
+        return subprocess.run(
+            command, env=env, cwd=own.parent, capture_output=True, text=True
+        )
+
+    failed = study(*of_file)
+    assert failed.returncode == 1
+    assert '; perhaps -c "gold=Laut Facharzt"' in failed.stderr
+    ran = study(*of_file, "-c", "gold=Laut Facharzt")
+    assert ran.returncode == 0, ran.stderr
+    written = root / "build" / "trial" / "antworten.imported.csv"
+    assert f"the chapters run on {written}, which was written from" in ran.stderr
+    graded = load_answers(own, gold="Laut Facharzt")["correct"]
+    assert load_answers(written)["correct"].tolist() == graded.tolist()
+    results = root / "build" / "trial" / "results" / "02_metrics.json"
+    assert json.loads(results.read_text("utf-8"))["parameters"]["answers"] == str(
+        written
+    )
+    assert study("-c", "gold=Laut Facharzt").returncode == 2

@@ -194,7 +194,12 @@
     const map = select("map", "Recalibration", controls.maps);
     const column = select("column", "Subgroup", [["", "all answers"], ...controls.columns]);
     const value = select("value", "Its value", [["", "–"]]);
-    const passes = slider("threshold", "Unchecked from", { max: 0 }, (v) => { state.step = v; threshold = part.steps[v]?.[0]; });
+    const lastStep = () => Math.max(part.steps.length - 1, 0);
+    // steps go down from the surest answers; to the right the slider goes up
+    const passes = slider("threshold", "Unchecked from", { max: 0 }, (v) => {
+      state.step = lastStep() - v;
+      threshold = part.steps[state.step]?.[0];
+    });
     const allowed = slider("risk", "Allowed wrong", { max: controls.risks.length - 1 }, (v) => { state.risk = v; });
     const price = slider("ratio", "Checks per missed error", { min: 1.5, max: 50, step: 0.5 }, (v) => { state.ratio = v; });
     const right = slider("share", "If right were", { max: 20 }, (v) => { state.share = v ? Math.min(v / 20, 0.99) : null; });
@@ -269,7 +274,7 @@
       const isMapped = part === null || choice[2] !== before[2];
       state.choice = choice;
       part = next;
-      passes.node.max = Math.max(part.steps.length - 1, 0);
+      passes.node.max = lastStep();
       passes.node.disabled = part.steps.length < 2;
       // another map has other confidences: as many answers as before; else the threshold stays
       if (isMapped) go(Math.max(part.steps.findLastIndex((row) => row[1] <= coverage * part.n + 0.5), 0));
@@ -330,7 +335,7 @@
       const risk = controls.risks[state.risk], sums = summed(now, state.step, state.ratio);
       const certified = now === part ? part.certified[state.risk] : null;
       const [low] = part.steps[state.step] ?? [1];
-      passes.set(state.step, `${plain(100 * low)} %`);
+      passes.set(lastStep() - state.step, `${plain(100 * low)} %`);
       allowed.set(state.risk, `${percent(risk)} %`);
       price.set(state.ratio, plain(state.ratio));
       right.set(state.share === null ? 0 : Math.round(20 * state.share), state.share === null ? "as measured" : `${percent(state.share)} %`);

@@ -45,9 +45,15 @@ def test_the_page_fits_everybody_and_says_the_package_s_numbers(
     page.get_by_label("Recalibration").select_option("platt")
     page.get_by_label("Recalibration").select_option("")
     passes = page.get_by_label("Unchecked from")
-    passes.press("Home")
-    for key in ("ArrowRight", "ArrowRight"):
+    # to the right, a higher threshold
+    places, thresholds = [], []
+    for key in ("Home", "ArrowRight", "End", "ArrowLeft", "ArrowLeft"):
         passes.press(key)
+        places.append(int(passes.input_value()))
+        words = passes.get_attribute("aria-valuetext")
+        thresholds.append(float(words.removesuffix(" %")))
+    assert places == [0, 1, 6, 5, 4]
+    assert thresholds == [30, 55, 100, 95, 90]
     page.get_by_label("Checks per missed error").press("ArrowRight")
     page.get_by_label("Allowed wrong").press("End")
     # the threshold of the third highest confidence, at 5.5 checks

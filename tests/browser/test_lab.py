@@ -148,8 +148,8 @@ def test_the_explorer_asks_the_kernel_and_leaves_the_notebook_alone(page, lab):
     passes.focus()
     for key in ("End", "ArrowLeft", "a", "b", "d", "d", "x", "j"):
         page.keyboard.press(key)
-    last = panel.evaluate("root => root.medcal.part().steps.length") - 2
-    assert panel.evaluate("root => root.medcal.state.step") == last
+    # to the right, a higher threshold: the second step from the surest answers down
+    assert panel.evaluate("root => root.medcal.state.step") == 1
     panel.get_by_role("button", name="Copy the code").focus()
     for key in "abdd":
         page.keyboard.press(key)

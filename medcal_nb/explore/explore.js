@@ -341,7 +341,7 @@
       right.set(state.share === null ? 0 : Math.round(20 * state.share), state.share === null ? "as measured" : `${percent(state.share)} %`);
       toCertified.disabled = !certified;
       copy.disabled = now !== part; // no public function draws another share
-      copy.title = copy.disabled ? "Set the share of right answers back to what was measured: no function draws another" : "";
+      copy.title = copy.disabled ? "No code draws another share of right answers: set “If right were” back to “as measured”." : "";
       says.replaceChildren();
       const [first, second] = sentences(sums, state.ratio);
       make(make(says, "p"), "b", {}, first);
@@ -362,7 +362,7 @@
       make(curve, "figcaption", {}, "Risk and coverage");
       riskAndCoverage(curve, now, sums, risk, certified);
       if (!code.hidden) code.textContent = text();
-      copied.textContent = "";
+      if (copied.textContent !== copy.title) copied.textContent = copy.title;
       root.dataset.milliseconds = (performance.now() - began).toFixed(1);
     }
     root.medcal = { state, summed: () => summed(weighted(part, state.share), state.step, state.ratio), part: () => part, text };

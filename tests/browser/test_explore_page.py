@@ -72,8 +72,14 @@ def test_the_page_fits_everybody_and_says_the_package_s_numbers(
     wrong = weight[kept & (right == 0)].sum()
     assert now["kept"] == pytest.approx(weight[kept].sum())
     assert now["risk"] == pytest.approx(wrong / weight[kept].sum())
+    copy = page.get_by_role("button", name="Copy the code")
+    reason = page.get_by_text("set “If right were” back to “as measured”")
+    assert copy.is_disabled()
+    assert reason.is_visible()
+    assert reason.inner_text() == copy.get_attribute("title")
     page.get_by_label("If right were").press("Home")
-    page.get_by_role("button", name="Copy the code").click()
+    assert reason.count() == 0
+    copy.click()
     drawn = float(page.locator(".medcal-explore").get_attribute("data-milliseconds"))
     assert drawn < 300
     assert page.evaluate("document.documentElement.scrollWidth") <= width

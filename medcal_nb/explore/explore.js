@@ -11,7 +11,8 @@
     }
     return number < 1 ? "< 0.01" : "> 99.99";
   };
-  const count = (n) => Math.round(n).toLocaleString("en");
+  // reweighted answers are no whole number: of few, a tenth counts
+  const count = (n) => Number(n.toFixed(n < 9.95 ? 1 : 0)).toLocaleString("en");
   const plain = (number) => String(Number(number.toPrecision(4)));
   const decimals = (number, places) => number === null || number === undefined ? "–"
     : number.toFixed(places).replace("-", "−");
@@ -117,7 +118,7 @@
     make(picture, "text", { x: BOX.x - 5, y: ground - high + 9, "text-anchor": "end" }, percent(most));
     make(picture, "text", { x: BOX.x - 5, y: ground + 2, "text-anchor": "end" }, "0");
     make(picture, "text", { x: along(0.5), y: ground + 22, "text-anchor": "middle" },
-      part.n_stated < part.n ? "confidence (%); bars: share of the answers with one (%)" : "confidence (%); bars: share of the answers (%)");
+      part.n_stated < part.n ? "confidence (%); bars: share of those with one (%)" : "confidence (%); bars: share of the answers (%)");
     if (now.kept) make(picture, "path", { class: "dash", d: `M${along(now.threshold)} ${BOX.y}V${ground}` });
     const key = make(parent, "div", { class: "key" });
     for (const name of sides) make(key, "span", { class: name }, KEY[name]);
@@ -144,7 +145,6 @@
     }
     const all = part.wrong / part.n;
     make(picture, "path", { class: "dash", d: `M${along(0)} ${inside(all)}H${along(1)}` });
-    make(picture, "text", { class: "soft", x: along(0) + 4, y: inside(all) - 4 }, `all answers: ${percent(all)} % wrong`);
     make(picture, "path", { class: "allowed", d: `M${along(0)} ${inside(risk)}H${along(1)}` });
     make(picture, "text", { class: "allowed", x: along(1), y: inside(risk) - 4, "text-anchor": "end" }, `allowed: ${percent(risk)} %`);
     if (certified) make(picture, "text", { class: "green", x: along(0) + 4, y: up(0) - 5 },
@@ -156,6 +156,7 @@
     const key = make(parent, "div", { class: "key" });
     make(key, "span", { class: "now" }, "what passes now");
     make(key, "span", {}, "band, bar: 95 % CI");
+    make(key, "span", { class: "dashed" }, `all answers: ${percent(all)} % wrong`);
     if (certified) make(key, "span", { class: "green" }, "certified, before any map");
   }
 

@@ -27,6 +27,25 @@ def answers():
     return table.assign(strategy="verbalized", reply="A <i>cyst</i>")
 
 
+HEIGHTS = "labels => labels.map((label) => label.getBoundingClientRect().height)"
+
+
+def test_few_reweighted_answers_are_no_zero_and_no_words_lie_on_the_curve(
+    chromium, tmp_path
+):
+    rows = {"confidence": [1.0] + [0.5] * 59, "correct": [1] * 30 + [0] * 30}
+    write_page(pd.DataFrame(rows), tmp_path / "page.html")
+    page = chromium.new_page()
+    page.goto((tmp_path / "page.html").as_uri())
+    page.get_by_label("Unchecked from").press("End")
+    page.get_by_label("If right were").press("ArrowRight")  # 5 %: a right one is 0.1
+    first = page.locator(".says p").first.inner_text()
+    assert first.startswith("Of 60 answers 0.1 (0.2 %) pass")
+    assert page.locator(".key").get_by_text("all answers: 95 % wrong").count() == 1
+    assert page.locator("svg").get_by_text("all answers").count() == 0
+    page.close()
+
+
 @pytest.mark.parametrize(("width", "scheme"), [(1280, "light"), (390, "dark")])
 def test_the_page_fits_everybody_and_says_the_package_s_numbers(
     chromium, answers, tmp_path, width, scheme
@@ -80,6 +99,8 @@ def test_the_page_fits_everybody_and_says_the_package_s_numbers(
     page.get_by_label("If right were").press("Home")
     assert reason.count() == 0
     copy.click()
+    heights = page.locator(".controls label").evaluate_all(HEIGHTS)
+    assert max(heights) < 60  # the words of a control stand in one line
     drawn = float(page.locator(".medcal-explore").get_attribute("data-milliseconds"))
     assert drawn < 300
     assert page.evaluate("document.documentElement.scrollWidth") <= width

@@ -62,6 +62,7 @@ def test_the_page_fits_everybody_and_says_the_package_s_numbers(
     page.get_by_label("Subgroup").select_option("site")
     page.locator("[name=value]").select_option("Bern")
     page.get_by_label("Recalibration").select_option("platt")
+    with_map = page.evaluate("document.querySelector('.medcal-explore').medcal.text()")
     page.get_by_label("Recalibration").select_option("")
     passes = page.get_by_label("Unchecked from")
     # to the right, a higher threshold
@@ -112,14 +113,32 @@ def test_the_page_fits_everybody_and_says_the_package_s_numbers(
     if width == 390:
         return
     # the cell that was copied prints the same sentence, from public functions
-    import matplotlib.pyplot as plt
-
-    told = []
     answers.to_csv(tmp_path / "answers.csv", index=False)
-    code = code.replace("'answers.csv'", repr(str(tmp_path / "answers.csv")))
-    with plt.ioff(), plt.rc_context():
-        exec(code, {"print": lambda *texts, **_: told.extend(map(str, texts))})
-    plt.close("all")
+    file = repr(str(tmp_path / "answers.csv"))
+    told, titles = drawn_by(code.replace("'answers.csv'", file), threshold=0.9)
     assert told[0] == deferral_sentence(row)
     surest = "the surest .* % of all"
     assert re.findall(surest, told[1]) == re.findall(surest, lines[-1]) != []
+    assert titles == ["a  as elicited", "b  risk and coverage"]
+    _, titles = drawn_by(with_map.replace("'answers.csv'", file))
+    assert titles == ["a  as elicited", "b  after the map", "c  risk and coverage"]
+
+
+def drawn_by(code, threshold=None):
+    """What a copied cell prints, and titles of its picture, which holds all of its words."""
+    import matplotlib.pyplot as plt
+
+    told = []
+    with plt.ioff(), plt.rc_context():
+        exec(code, {"print": lambda *texts, **_: told.extend(map(str, texts))})
+        fig = plt.gcf()
+        fig.draw_without_rendering()
+        *_, square, curve = fig.axes
+        for axis in (curve.xaxis, curve.yaxis):
+            name = axis.label.get_window_extent()
+            assert fig.bbox.contains(name.x0, name.y0)
+            assert fig.bbox.contains(name.x1, name.y1)
+        lines = [set(line.get_xdata()) for line in square.lines]
+        assert threshold is None or {threshold} in lines
+    plt.close("all")
+    return told, [ax.get_title("left") for ax in fig.axes]

@@ -117,7 +117,7 @@
     make(picture, "text", { x: BOX.x - 5, y: ground - high + 9, "text-anchor": "end" }, percent(most));
     make(picture, "text", { x: BOX.x - 5, y: ground + 2, "text-anchor": "end" }, "0");
     make(picture, "text", { x: along(0.5), y: ground + 22, "text-anchor": "middle" },
-      "confidence (%); bars: share of the answers (%)");
+      part.n_stated < part.n ? "confidence (%); bars: share of the answers with one (%)" : "confidence (%); bars: share of the answers (%)");
     if (now.kept) make(picture, "path", { class: "dash", d: `M${along(now.threshold)} ${BOX.y}V${ground}` });
     const key = make(parent, "div", { class: "key" });
     for (const name of sides) make(key, "span", { class: name }, KEY[name]);
@@ -148,7 +148,7 @@
     make(picture, "path", { class: "allowed", d: `M${along(0)} ${inside(risk)}H${along(1)}` });
     make(picture, "text", { class: "allowed", x: along(1), y: inside(risk) - 4, "text-anchor": "end" }, `allowed: ${percent(risk)} %`);
     if (certified) make(picture, "text", { class: "green", x: along(0) + 4, y: up(0) - 5 },
-      `certified: the surest ${percent(certified[1])} %`);
+      `certified: the surest ${percent(certified[1])} % of all`);
     if (now.kept) {
       make(picture, "path", { class: "now", "stroke-width": 2, d: `M${along(now.coverage)} ${inside(now.low)}V${inside(now.high)}` });
       make(picture, "circle", { class: "now", cx: along(now.coverage), cy: inside(now.risk), r: 5 });
@@ -299,7 +299,7 @@
       more.replaceChildren();
       const box = make(more, "div", { class: "scroll", tabindex: 0, role: "region", "aria-label": "scores" });
       const table = make(box, "table"), head = make(make(table, "thead"), "tr");
-      for (const name of ["confidence", "answers", "right", "mean confidence", "ECE [95 % CI]", "Brier score", "slope", "AUROC"])
+      for (const name of ["confidence", "answers with one", "right", "mean confidence", "ECE [95 % CI]", "Brier score", "slope", "AUROC"])
         make(head, "th", { scope: "col" }, name);
       const body = make(table, "tbody");
       for (const [name, words] of [["before", "as elicited"], ["after", "after the map"]]) {
@@ -343,7 +343,7 @@
       make(says, "p", {}, second);
       const proof = certified
         ? `Certified for at most ${percent(risk)} % wrong (δ = ${controls.delta}), before any map: from ${plain(100 * certified[0])} % on, the surest ` +
-          `${percent(certified[1])} %. `
+          `${percent(certified[1])} % of all. `
         : now === part ? `No threshold is certified for at most ${percent(risk)} % wrong (δ = ${controls.delta}). `
           : "Right and wrong answers are reweighted; a certificate is of the answers as measured. ";
       const stated = part.n - part.n_stated;

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 from IPython.core.interactiveshell import InteractiveShell
 
-from medcal_nb.answers import load_answers
+from medcal_nb.answers import load_answers, two_parts
 from medcal_nb.explore.parts import Explored
 from medcal_nb.report.parts import risk_coverage_figure
 from medcal_nb.run import ROOT, steps_of
@@ -79,6 +79,21 @@ def test_a_chapter_runs_where_a_file_is_named_and_nothing_else(
     if chapter.startswith("06"):  # without answers to fit on elsewhere
         costs = pd.DataFrame(results["tables"]["fig06_cost"])
         assert {*costs["stage"].dropna()} == {"uncorrected", "refitted"}
+
+
+@pytest.mark.parametrize("chapter", ["04_transfer", "06_deferral"])
+def test_the_parameters_that_a_page_names_give_the_sections_that_it_lacks(
+    chapter, tmp_path, monkeypatch
+):
+    table = WORLDS["two domains, one method"]()
+    without = run_on(table, chapter, {}, tmp_path, monkeypatch)
+    own = two_parts(load_answers(tmp_path / "answers.csv"))
+    assert own["SOURCE"] == "domain == 'general'"
+    results = run_on(table, chapter, own, tmp_path, monkeypatch)
+    lacking = "answers to fit on, named by SOURCE"
+    assert lacking in without["left_out"].values()
+    assert lacking not in results["left_out"].values()
+    assert "general" in " ".join(results["findings"])
 
 
 @pytest.mark.parametrize("chapter", CHAPTERS)

@@ -256,7 +256,8 @@ def certified_sentence(found: Threshold, *, risk: float, delta: float) -> str:
     Parameters
     ----------
     found : Threshold
-        Of :func:`medcal_nb.measure.selective_threshold`.
+        Of :func:`medcal_nb.measure.selective_threshold`, its coverage of all graded answers:
+        where some have no confidence, those are checked, and it is less than that of the others.
     risk, delta : float
         What it was asked for: its target and δ.
 
@@ -265,7 +266,7 @@ def certified_sentence(found: Threshold, *, risk: float, delta: float) -> str:
     >>> from medcal_nb.measure import selective_threshold
     >>> found = selective_threshold([0.9] * 40, [1] * 40, target=0.2, delta=0.1)
     >>> certified_sentence(found, risk=0.2, delta=0.1)
-    'Certified for at most 20 % wrong (δ = 0.1): from 90 % on, the surest 100 %.'
+    'Certified for at most 20 % wrong (δ = 0.1): from 90 % on, the surest 100 % of all.'
     >>> found = selective_threshold([0.9] * 40, [0] * 40, target=0.2, delta=0.1)
     >>> certified_sentence(found, risk=0.2, delta=0.1)
     'No threshold is certified for at most 20 % wrong (δ = 0.1).'
@@ -275,7 +276,9 @@ def certified_sentence(found: Threshold, *, risk: float, delta: float) -> str:
         return typeset(f"No threshold is {asked}.")
     lowest = f"{100 * found.threshold:.4g}"
     share = percent(found.coverage)
-    return typeset(f"{asked.capitalize()}: from {lowest}% on, the surest {share}%.")
+    return typeset(
+        f"{asked.capitalize()}: from {lowest}% on, the surest {share}% of all."
+    )
 
 
 def typeset(text: str) -> str:

@@ -4,6 +4,10 @@ import json
 import re
 from pathlib import Path
 
+import pandas as pd
+
+from medcal_nb.labels import label_of
+
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 #: a number, its sign aside; none that is a part of a name, as in LLaVA-1.6-13B
@@ -19,6 +23,41 @@ def test_numbers_of_the_findings_are_published():
     numbers = NUMBER.findall(told)
     assert len(numbers) > 10
     assert [number for number in numbers if number not in published] == []
+
+
+def tables_of(chapter: str) -> dict[str, pd.DataFrame]:
+    path = ROOT / "figures" / "results" / f"{chapter}.json"
+    tables = json.loads(path.read_text("utf-8"))["tables"]
+    return {name: pd.DataFrame(rows) for name, rows in tables.items()}
+
+
+def test_the_models_table_is_what_chapters_published():
+    stated = tables_of("02_metrics")["scores"].set_index("model")
+    sure = tables_of("07_teaching")["fig07_models"]
+    sure = sure[sure["questions"].str.startswith("GMAI")].set_index("model")
+    used = tables_of("06_deferral")["fig06_shift"]
+    used = used[(used["side"] == "GMAI-MMBench") & (used["strategy"] == "probe_bicr")]
+    wrong = used.set_index("model")["test_error"]
+    passes = tables_of("06_deferral")["one_method"].set_index(["model", "strategy"])
+    rows = re.findall(r"(?m)^\| (\S*-\d+B|DeepSeek-VL2) \| (.*) \|$", README)
+    assert len(rows) == len(stated)
+    names = {label_of(model): model for model in stated.index}
+    for name, cells in rows:
+        model = names[name]
+        row = stated.loc[model]
+        told = [
+            f"{100 * (1 - wrong[model]):.0f} %",
+            f"{100 * row.mean_confidence:.0f} %",
+        ]
+        told += [f"{100 * sure.loc[model, 'accuracy']:.0f} %"]
+        told += [f"{row.ece:.2f}", f"{row.auroc:.2f}"]
+        for strategy in ("self_probing", "probe_bicr"):
+            it = passes.loc[(model, strategy)]
+            ends = 100 * it[["coverage_low", "coverage_high"]]
+            share = "{:.0f} % ({:.0f} to {:.0f})".format(100 * it["coverage"], *ends)
+            few = "in few halves" if it["certified"] else "none"
+            told.append(share if it["certified"] > 0.5 else few)
+        assert cells.split(" | ") == told
 
 
 def test_code_runs(tmp_path, monkeypatch):

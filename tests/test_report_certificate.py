@@ -42,7 +42,7 @@ def test_threshold_and_head_are_those_that_the_check_gives(table, tmp_path):
     faults, facts = check(file, select(load_answers(file), ROWS))
     assert not faults
     threshold = f"with a confidence of at least {known['threshold']:.10g}"
-    for holds in (before, threshold, f"({known['coverage']:.1%} of all)"):
+    for holds in (before, threshold, f"({known['coverage']:.1%} of those with one)"):
         assert holds in text
         assert holds in numbers["certificate"][0]
         assert holds in "; ".join(facts)

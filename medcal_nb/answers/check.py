@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from medcal_nb.answers.recognise import (
     LEAST,
     OWN,
+    SURE_WORDS,
     Recognised,
     sample_of,
     says_how_sure,
@@ -329,8 +330,8 @@ def refuse_contradictions(answers: pd.DataFrame, found: Recognised) -> None:
     Raises
     ------
     MedcalError
-        For rows of sums, rows that are runs of the same items, probabilities of one class, grades
-        that contradict the gold answers, and images that only some answers name.
+        For rows of sums, rows that are runs of the same items, probabilities of one class, and
+        grades that contradict the gold answers.
     """
     _check_sums(answers, found)
     if "item_id" not in {*found.taken, *found.named}:
@@ -342,7 +343,6 @@ def refuse_contradictions(answers: pd.DataFrame, found: Recognised) -> None:
             ["model", "strategy", "dataset"], sort=False
         ):
             _check_class(rows, model)
-    check_images(answers)
 
 
 _SUMS = frozenset(KNOWN["rows"]["sums"].split())
@@ -445,22 +445,49 @@ def _check_grades(answers: pd.DataFrame, theirs: str) -> list[str]:
     return [problem]
 
 
-def check_images(table: pd.DataFrame) -> None:
-    """Refuse a data set of which some answers name no image, or two names may be of one."""
+def with_images(table: pd.DataFrame) -> pd.DataFrame:
+    """Answers with the image that another answer to the same item names.
+
+    An item that no answer names an image of is an image of its own (`measure.image_labels`).
+
+    Raises
+    ------
+    MedcalError
+        Where two names may be of one image, and where names stand as in merged cells.
+    """
     if "image_id" not in table:
-        return
-    lacking = table["image_id"].isna()
-    share = lacking.groupby(table["dataset"]).transform("mean")
-    partly = table["dataset"][lacking & (share < 1)]
-    if len(partly):
-        row = partly.index[0]
-        raise MedcalError(
-            f"row {row + 1} does not name its image, others of '{partly[row]}' do (of merged cells "
-            "the first alone is filled); name it in every row, or leave it out by image_id= "
-            "(nothing)"
-        )
+        return table
     for _, names in table["image_id"].dropna().groupby(table["dataset"]):
         _refuse_alike(names.unique())
+    if table["image_id"].isna().any():
+        images = table.groupby(["dataset", "item_id"], sort=False)["image_id"]
+        is_one = images.transform("nunique") == 1
+        of_item = images.transform("first").where(is_one)
+        table = table.assign(image_id=table["image_id"].fillna(of_item))
+        items = table.drop_duplicates(["dataset", "item_id"])
+        for dataset, names in items.groupby("dataset", sort=False)["image_id"]:
+            _refuse_merged(names, dataset)
+    return table
+
+
+def _refuse_merged(names: pd.Series, dataset: str) -> None:
+    """Refuse names of images of which the first alone of each few rows is filled.
+
+    Merged cells leave each name once, at the head of its questions, and these are alike in number.
+    """
+    is_named = names.notna()
+    if not is_named.iloc[0] or names.dropna().duplicated().any():
+        return
+    sizes = is_named.cumsum().value_counts()
+    most_have_several = (sizes > 1).mean() >= 0.75
+    are_alike = sizes.max() <= 3 * sizes.median()
+    if len(sizes) >= 3 and most_have_several and are_alike:
+        row = is_named.idxmin()
+        raise MedcalError(
+            f"row {row + 1} does not name its image, and in '{dataset}' each name stands once, "
+            "before rows without one, as of merged cells the first alone is filled; name the image "
+            "in every row, or leave the names out by image_id= (nothing)"
+        )
 
 
 def _refuse_alike(names: Sequence[str]) -> None:
@@ -496,7 +523,11 @@ def about_rows(found: Recognised) -> list[str]:
     instead = "that of the replies" if taken.startswith(OWN) else f"'{taken}'"
     for name in found.table.columns.difference([*found.taken.values()], sort=False):
         plain = plain_column(name)
-        if taken and _SURE & {*plain.split("_")} and says_how_sure(found.table[name]):
+        if (
+            taken
+            and SURE_WORDS & {*plain.split("_")}
+            and says_how_sure(found.table[name])
+        ):
             sentences.append(
                 f"column '{name}' is not used: the confidence is {instead}; confidence={name} "
                 "takes it"
@@ -518,7 +549,6 @@ def about_rows(found: Recognised) -> list[str]:
 
 _WEIGHTS = frozenset(KNOWN["rows"]["weights"].split())
 _EXCLUDED = frozenset(KNOWN["rows"]["excluded"].split())
-_SURE = frozenset(KNOWN["rows"]["sure"].split())
 
 
 def _check_repeats(found: Recognised) -> None:

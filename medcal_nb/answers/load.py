@@ -9,9 +9,9 @@ import pandas as pd
 
 from medcal_nb.answers.check import (
     about_rows,
-    check_images,
     checked,
     refuse_contradictions,
+    with_images,
 )
 from medcal_nb.answers.log import AnswerLog, is_log
 from medcal_nb.answers.recognise import (
@@ -43,7 +43,7 @@ from medcal_nb.tables.columns import (
     TEXT,
     of_file,
 )
-from medcal_nb.tables.match import plain_column
+from medcal_nb.tables.match import lacking, plain_column
 from medcal_nb.words import grade_table, options_of
 
 
@@ -175,13 +175,18 @@ def read_answers(
         Which column of the file is which of ours, where its name does not say: ``item_id="case"``.
         For ``model``, ``dataset``, ``domain``, ``split`` and ``strategy`` also one value for all
         rows. ``""``: there is none. Of the log of a tool: a member of its rows, also one within
-        another (``image_id="doc.image"``).
+        another (``image_id="doc.image"``). ``image`` is the column of the images' files, and where
+        ``image_id`` is not named their names, too.
 
     Returns
     -------
     DataFrame
         As of `load_answers`, with a column ``sample`` where there are several of an answer.
     """
+    file_of_image = ""
+    if "image" in columns:  # the image's name, unless another column is
+        file_of_image = columns.pop("image")
+        columns.setdefault("image_id", file_of_image)
     for name in columns:
         check_known(name, NAMES, "column of ours")
     if is_log(source):
@@ -209,10 +214,14 @@ def read_answers(
         answers.attrs["assumed"] += [*raw.attrs.get("unseen", []), *about_rows(found)]
         _add_sources(answers, found)
         _grade(answers, found)
-        if is_of_tool:
-            check_images(answers)
-        else:
+        if not is_of_tool:
             refuse_contradictions(answers, found)
+        answers = with_images(answers)
+        if file_of_image and file_of_image != columns["image_id"]:
+            if file_of_image not in answers:
+                named = f"no column '{file_of_image}', which was named"
+                raise lacking(named, file_of_image, raw)
+            answers["image"] = answers[file_of_image]
     if grades:
         is_open = answers["correct"].isna()
         answers = with_grades(answers, grades)
@@ -302,8 +311,7 @@ def _of_log(path: PathLike, columns: dict[str, str]) -> pd.DataFrame:
         answers = log.read()
         if answers.empty:
             raise MedcalError("no answers in it")
-        check_images(answers)
-    return answers
+        return with_images(answers)
 
 
 def _of_tool(
@@ -419,9 +427,15 @@ def _add_sources(answers: pd.DataFrame, found: Recognised) -> None:
 def _missing(answers: pd.DataFrame) -> list[str]:
     """What is missing, in sentences."""
     sentences = []
-    if answers["image_id"].isna().all():
-        sentences.append("no image named: intervals are by answer")
     n = f"of {len(answers):,} answers"
+    n_unnamed = answers["image_id"].isna().sum()
+    if n_unnamed == len(answers):
+        sentences.append("no image named: intervals are by answer")
+    elif n_unnamed:
+        sentences.append(
+            f"{n_unnamed:,} {n} name no image: each of their questions counts as an image of "
+            "its own (where cells were merged, write the name in every row)"
+        )
     n_lacking = answers["confidence"].isna().sum()
     if n_lacking:
         sentences.append(f"{n_lacking:,} {n} have no confidence")

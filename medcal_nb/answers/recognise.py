@@ -1,5 +1,8 @@
 """Which column of somebody's table is which of ours, where that is plain; else it is asked."""
 
+import itertools
+import re
+import shlex
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -44,9 +47,14 @@ OWN = "as read: "
 
 _OF_MODELS = ("_confidence", "_conf", "_correct", "_answer", "_prediction")
 _ANSWERS = frozenset(KNOWN["grades"]["answers"].split())
+#: One of these is in the name of a column that may say how sure a model was.
+SURE_WORDS = frozenset(KNOWN["rows"]["sure"].split())
 _NUMBER = r"\s*[+-]?[\d.,]+(?:[eE][+-]?\d+)?\s*%?\s*"
 _MOST_WORDS = 50
 _MOST_LOOKED_AT = 5000
+#: Rows by which columns are tried out, and the share of them that is more than chance.
+_MOST_TRIED = 200
+_SOME = 0.1
 
 
 @dataclass
@@ -136,7 +144,11 @@ def _by_name(found: Recognised, named: Mapping[str, str]) -> None:
 
 
 def check_enough(found: Recognised, *, ungraded: bool = False) -> None:
-    """Refuse a table that does not say how sure, or (unless `ungraded`) how right answers are."""
+    """Refuse a table that does not say how sure, or (unless `ungraded`) how right answers are.
+
+    The message says all that is missing, and ends in what may be written: columns that hold it, by
+    the look of their cells.
+    """
     taken = found.taken
     problems = []
     has_confidence = "confidence" in {*taken, *found.named}
@@ -148,7 +160,8 @@ def check_enough(found: Recognised, *, ungraded: bool = False) -> None:
         )
     # replies hold answers, too
     compared = {"answer", "gold"} if has_confidence else {"gold"}
-    if not (ungraded or "correct" in taken or compared <= {*taken}):
+    has_grades = ungraded or "correct" in taken or compared <= {*taken}
+    if not has_grades:
         problems.append(
             "nothing says which answers are correct; name a column by correct=COLUMN, or two by "
             "answer=COLUMN and gold=COLUMN"
@@ -156,7 +169,95 @@ def check_enough(found: Recognised, *, ungraded: bool = False) -> None:
     if problems:
         theirs = [name for name in found.table if not str(name).startswith(OWN)]
         problem = "; ".join([*problems, *found.assumed])
-        raise lacking(problem, "confidence", found.table[theirs])
+        error = lacking(problem, "confidence", found.table[theirs])
+        likely = _likely(found, not has_confidence, not has_grades)
+        raise MedcalError(f"{error}{_to_write(likely)}")
+
+
+def _likely(found: Recognised, wants_sure: bool, wants_right: bool) -> dict[str, str]:
+    """Ours that are lacking, and the columns that may be them by the look of their cells."""
+    raw = found.table
+    aside = {found.taken.get(name) for name in (*columns_of("item"), "model")}
+    aside -= {found.taken.get("gold")}
+    names = [one for one in raw if one not in aside and not str(one).startswith(OWN)]
+    step = max(1, len(raw) // _MOST_TRIED)
+    cells = raw[names].iloc[::step].astype(object)
+    cells = cells.map(lambda cell: None if isinstance(cell, dict | list) else cell)
+    likely = {}
+    replies = found.replies or found.taken.get("answer")
+    if wants_sure:
+        likely = _likely_sure(cells)
+        replies = likely.get("reply", replies)
+    if wants_right:
+        likely |= _likely_right(cells, replies)
+    return likely
+
+
+def _likely_sure(cells: pd.DataFrame) -> dict[str, str]:
+    """The column of replies that states confidences, or the one number that may be one."""
+    stating = {name: _share_stating(cells[name]) for name in cells}
+    best = max(stating, key=stating.__getitem__, default="")
+    if stating.get(best, 0) > _SOME:
+        return {"reply": best}
+    numbers = [name for name in cells if _looks_sure(name, cells[name])]
+    return {"confidence": numbers[0]} if len(numbers) == 1 else {}
+
+
+def _likely_right(cells: pd.DataFrame, replies: str | None) -> dict[str, str]:
+    """The column that holds what replies answer, else the one column of grades."""
+    if replies:
+        pairs = [(replies, name) for name in cells if name != replies]
+    else:  # two columns of the same words; answers come first
+        texts = [name for name in cells if not _is_number(cells[name])]
+        pairs = [*itertools.combinations(texts, 2)]
+    alike = {pair: _share_alike(cells, *pair) for pair in pairs}
+    best = max(alike, key=alike.__getitem__, default=None)
+    if best and alike[best] > _SOME:
+        answer, gold = best
+        return {"gold": gold} if replies else {"answer": answer, "gold": gold}
+    grades = [name for name in cells if name != replies and is_grade(cells[name])]
+    return {"correct": grades[0]} if len(grades) == 1 else {}
+
+
+def _looks_sure(name: object, cells: pd.Series) -> bool:
+    """Whether a column of numbers says by its name, or by fractions alone, how sure one was."""
+    if not says_how_sure(cells):
+        return False
+    texts = cells.dropna().astype(str).str.strip()
+    is_fraction = texts.str.fullmatch(r"0?[.,]\d+|[01]([.,]0+)?")
+    return bool(SURE_WORDS & {*plain_column(name).split("_")}) or is_fraction.all()
+
+
+def _share_stating(cells: pd.Series) -> float:
+    """Share of a column's cells that state a confidence in words of a reply."""
+    texts = cells.dropna().astype(str)
+    read = read_replies(texts)
+    return float(read["confidence"].count() / max(1, len(read)))
+
+
+def _share_alike(cells: pd.DataFrame, replies: str, theirs: str) -> float:
+    """Share of the replies that the cells of a column would make right answers."""
+    if replies not in cells:  # a value for all rows
+        return 0.0
+    both = cells[[replies, theirs]].dropna().astype(str)
+    both.columns = ["answer", "gold"]
+    return float(grade_table(both)["correct"].sum() / max(1, len(both)))
+
+
+def _to_write(likely: Mapping[str, str]) -> str:
+    """How to name columns on the command line and in Python, to be copied."""
+    if not likely:
+        return ""
+    options = []
+    for ours, theirs in likely.items():
+        text = f"{ours}={theirs}"
+        if re.search(r"[^\w .,:()/=-]", text):
+            text = shlex.quote(text)
+        elif re.search(r"[^\w.=-]", text):
+            text = f'"{text}"'  # read by every shell
+        options.append(f"-c {text}")
+    keywords = ", ".join(f"{ours}={theirs!r}" for ours, theirs in likely.items())
+    return f"; perhaps {' '.join(options)} (in Python {keywords})"
 
 
 def _refuse_wide(raw: pd.DataFrame) -> None:

@@ -142,7 +142,7 @@ def sentence(
     if stand.n:
         return (
             f"Among answers like these with a confidence of at least {stand.threshold:.10g} "
-            f"({percent(stand.coverage, 1)}% of all) the share that is wrong is {held}; "
+            f"({percent(stand.coverage, 1)}% of those with one) the share that is wrong is {held}; "
             f"{stand.errors} of {stand.n} drawn from them at random were wrong ({how})."
         )
     none = f"No threshold of the confidence was certified to have a risk of {held}"

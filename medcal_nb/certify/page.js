@@ -100,7 +100,7 @@ function say(stands, isOpen, isLeft) {
   const share = Math.max(0, ...shares);
   const [first, ...others] = stands;
   let text = `No cut-off was found for any of the ${stands.length} confidences of these answers.`;
-  if (share) text = `${data.ends.certified} ${percent(share)} of all answers here reach it; which confidence it is the command says.`;
+  if (share) text = `${data.ends.certified} ${percent(share)} of the answers here that have a confidence reach it; which confidence it is the command says.`;
   else if (isPart) text = "That is not enough to tell whether there is a cut-off.";
   else if (!others.length) text = filled(data.ends[isOpen ? "budget used" : first.state], first);
   byId("outcome").textContent = isPart ? `${text} More answers are needed than this page holds.` : text;

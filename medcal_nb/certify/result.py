@@ -227,7 +227,7 @@ def plan_lines(table: pd.DataFrame) -> Iterator[str]:
         names = ("chance", "coverage", "coverage_low", "coverage_high")
         chance, coverage, low, high = (percent(row[name]) for name in names)
         yield (
-            f"{begin}chance of a threshold {chance}%; {coverage}% of the answers pass on average "
+            f"{begin}chance of a threshold {chance}%; {coverage}% of these answers pass on average "
             f"(nine of ten times {low}% to {high}%); {row['n_graded']:,.0f} grades, "
             f"{_time(row['hours'])}; {least}{more}"
         )

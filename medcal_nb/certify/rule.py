@@ -89,7 +89,7 @@ def certify(
     Certificate
         - next: positions to grade now, in an order that may be cut anywhere; empty at the end
         - threshold: lowest certified so far; infinite where none is
-        - coverage: share of the pool at or above it
+        - coverage: share of the pool, whose answers all have a confidence, at or above it
         - n_graded: grades used so far
         - n, errors: grades, and wrong answers among them, that certified the threshold
         - state: grading; at the end certified (no lower threshold can be), or, with none certified,

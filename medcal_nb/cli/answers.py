@@ -54,7 +54,7 @@ METRICS = (
     "brier_skill",
     "auroc",
 )
-_OURS = {"item": "item_id", "image": "image_id", "method": "strategy"}
+_OURS = {"item": "item_id", "method": "strategy"}
 _SIDE_BY_SIDE = 3
 #: The end of an interval that decides on a limit, its column, and that of the bound beside it.
 _ENDS = {"<": ("upper", "high", "most"), ">": ("lower", "low", "least")}

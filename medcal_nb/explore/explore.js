@@ -11,7 +11,8 @@
     }
     return number < 1 ? "< 0.01" : "> 99.99";
   };
-  const count = (n) => Math.round(n).toLocaleString("en");
+  // reweighted answers are no whole number: of few, a tenth counts
+  const count = (n) => Number(n.toFixed(n < 9.95 ? 1 : 0)).toLocaleString("en");
   const plain = (number) => String(Number(number.toPrecision(4)));
   const decimals = (number, places) => number === null || number === undefined ? "–"
     : number.toFixed(places).replace("-", "−");
@@ -117,7 +118,7 @@
     make(picture, "text", { x: BOX.x - 5, y: ground - high + 9, "text-anchor": "end" }, percent(most));
     make(picture, "text", { x: BOX.x - 5, y: ground + 2, "text-anchor": "end" }, "0");
     make(picture, "text", { x: along(0.5), y: ground + 22, "text-anchor": "middle" },
-      "confidence (%); bars: share of the answers (%)");
+      part.n_stated < part.n ? "confidence (%); bars: share of those with one (%)" : "confidence (%); bars: share of the answers (%)");
     if (now.kept) make(picture, "path", { class: "dash", d: `M${along(now.threshold)} ${BOX.y}V${ground}` });
     const key = make(parent, "div", { class: "key" });
     for (const name of sides) make(key, "span", { class: name }, KEY[name]);
@@ -144,11 +145,10 @@
     }
     const all = part.wrong / part.n;
     make(picture, "path", { class: "dash", d: `M${along(0)} ${inside(all)}H${along(1)}` });
-    make(picture, "text", { class: "soft", x: along(0) + 4, y: inside(all) - 4 }, `all answers: ${percent(all)} % wrong`);
     make(picture, "path", { class: "allowed", d: `M${along(0)} ${inside(risk)}H${along(1)}` });
     make(picture, "text", { class: "allowed", x: along(1), y: inside(risk) - 4, "text-anchor": "end" }, `allowed: ${percent(risk)} %`);
     if (certified) make(picture, "text", { class: "green", x: along(0) + 4, y: up(0) - 5 },
-      `certified: the surest ${percent(certified[1])} %`);
+      `certified: the surest ${percent(certified[1])} % of all`);
     if (now.kept) {
       make(picture, "path", { class: "now", "stroke-width": 2, d: `M${along(now.coverage)} ${inside(now.low)}V${inside(now.high)}` });
       make(picture, "circle", { class: "now", cx: along(now.coverage), cy: inside(now.risk), r: 5 });
@@ -156,6 +156,7 @@
     const key = make(parent, "div", { class: "key" });
     make(key, "span", { class: "now" }, "what passes now");
     make(key, "span", {}, "band, bar: 95 % CI");
+    make(key, "span", { class: "dashed" }, `all answers: ${percent(all)} % wrong`);
     if (certified) make(key, "span", { class: "green" }, "certified, before any map");
   }
 
@@ -194,7 +195,12 @@
     const map = select("map", "Recalibration", controls.maps);
     const column = select("column", "Subgroup", [["", "all answers"], ...controls.columns]);
     const value = select("value", "Its value", [["", "–"]]);
-    const passes = slider("threshold", "Unchecked from", { max: 0 }, (v) => { state.step = v; threshold = part.steps[v]?.[0]; });
+    const lastStep = () => Math.max(part.steps.length - 1, 0);
+    // steps go down from the surest answers; to the right the slider goes up
+    const passes = slider("threshold", "Unchecked from", { max: 0 }, (v) => {
+      state.step = lastStep() - v;
+      threshold = part.steps[state.step]?.[0];
+    });
     const allowed = slider("risk", "Allowed wrong", { max: controls.risks.length - 1 }, (v) => { state.risk = v; });
     const price = slider("ratio", "Checks per missed error", { min: 1.5, max: 50, step: 0.5 }, (v) => { state.ratio = v; });
     const right = slider("share", "If right were", { max: 20 }, (v) => { state.share = v ? Math.min(v / 20, 0.99) : null; });
@@ -269,7 +275,7 @@
       const isMapped = part === null || choice[2] !== before[2];
       state.choice = choice;
       part = next;
-      passes.node.max = Math.max(part.steps.length - 1, 0);
+      passes.node.max = lastStep();
       passes.node.disabled = part.steps.length < 2;
       // another map has other confidences: as many answers as before; else the threshold stays
       if (isMapped) go(Math.max(part.steps.findLastIndex((row) => row[1] <= coverage * part.n + 0.5), 0));
@@ -299,7 +305,7 @@
       more.replaceChildren();
       const box = make(more, "div", { class: "scroll", tabindex: 0, role: "region", "aria-label": "scores" });
       const table = make(box, "table"), head = make(make(table, "thead"), "tr");
-      for (const name of ["confidence", "answers", "right", "mean confidence", "ECE [95 % CI]", "Brier score", "slope", "AUROC"])
+      for (const name of ["confidence", "answers with one", "right", "mean confidence", "ECE [95 % CI]", "Brier score", "slope", "AUROC"])
         make(head, "th", { scope: "col" }, name);
       const body = make(table, "tbody");
       for (const [name, words] of [["before", "as elicited"], ["after", "after the map"]]) {
@@ -330,20 +336,20 @@
       const risk = controls.risks[state.risk], sums = summed(now, state.step, state.ratio);
       const certified = now === part ? part.certified[state.risk] : null;
       const [low] = part.steps[state.step] ?? [1];
-      passes.set(state.step, `${plain(100 * low)} %`);
+      passes.set(lastStep() - state.step, `${plain(100 * low)} %`);
       allowed.set(state.risk, `${percent(risk)} %`);
       price.set(state.ratio, plain(state.ratio));
       right.set(state.share === null ? 0 : Math.round(20 * state.share), state.share === null ? "as measured" : `${percent(state.share)} %`);
       toCertified.disabled = !certified;
       copy.disabled = now !== part; // no public function draws another share
-      copy.title = copy.disabled ? "Set the share of right answers back to what was measured: no function draws another" : "";
+      copy.title = copy.disabled ? "No code draws another share of right answers: set “If right were” back to “as measured”." : "";
       says.replaceChildren();
       const [first, second] = sentences(sums, state.ratio);
       make(make(says, "p"), "b", {}, first);
       make(says, "p", {}, second);
       const proof = certified
         ? `Certified for at most ${percent(risk)} % wrong (δ = ${controls.delta}), before any map: from ${plain(100 * certified[0])} % on, the surest ` +
-          `${percent(certified[1])} %. `
+          `${percent(certified[1])} % of all. `
         : now === part ? `No threshold is certified for at most ${percent(risk)} % wrong (δ = ${controls.delta}). `
           : "Right and wrong answers are reweighted; a certificate is of the answers as measured. ";
       const stated = part.n - part.n_stated;
@@ -357,7 +363,7 @@
       make(curve, "figcaption", {}, "Risk and coverage");
       riskAndCoverage(curve, now, sums, risk, certified);
       if (!code.hidden) code.textContent = text();
-      copied.textContent = "";
+      if (copied.textContent !== copy.title) copied.textContent = copy.title;
       root.dataset.milliseconds = (performance.now() - began).toFixed(1);
     }
     root.medcal = { state, summed: () => summed(weighted(part, state.share), state.step, state.ratio), part: () => part, text };

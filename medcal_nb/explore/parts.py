@@ -16,7 +16,7 @@ from medcal_nb.correct.crossfit import N_FOLDS, assign_folds, by_fold
 from medcal_nb.errors import MedcalError, check_known
 from medcal_nb.labels import label_of
 from medcal_nb.measure.resampling import FEW_IMAGES
-from medcal_nb.measure.rows import image_labels, images_known
+from medcal_nb.measure.rows import image_labels, images_counted, images_known
 from medcal_nb.measure.selective import thresholds_at
 from medcal_nb.plots import look
 
@@ -248,6 +248,9 @@ class Explored:
         n_images = rows["image_id"].nunique()
         if n_images < FEW_IMAGES:
             notes.append(f"Fewer than {FEW_IMAGES} {self.unit}s: intervals are wide.")
+        named = self.answers.loc[rows.index]
+        if images_known(named) and named["image_id"].isna().any():
+            notes.append(f"Intervals are by image ({images_counted(named)}).")
         shown = rows if after is None else after
         curve = measure.risk_coverage_table(shown, by=[])
         # of a subgroup without any confidence it has no row, and no column

@@ -28,11 +28,11 @@ def arrays(graded: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
 
 
 def image_labels(graded: pd.DataFrame, column: str = "image_id") -> np.ndarray:
-    """Return the image of each row with its data set's name; the item where none is known.
+    """Return the image of each row with its data set's name; the item where none is named.
 
-    Every interval by image counts these. Data sets that share their images have one name in
-    ``image_set``, which then stands for the data set's. Ids are written alike whatever their
-    type: 7, numpy's 7, 7.0 and "7.0" are one id.
+    Every interval by image counts these: an item that names no image is an image of its own. Data
+    sets that share their images have one name in ``image_set``, which then stands for the data
+    set's. Ids are written alike whatever their type: 7, numpy's 7, 7.0 and "7.0" are one id.
 
     Parameters
     ----------
@@ -81,10 +81,25 @@ def warn_of_cross_fitted(values: pd.DataFrame | ArrayLike) -> None:
 def images_known(graded: pd.DataFrame) -> bool:
     """Return whether rows name their images; else intervals are by answer.
 
-    A data set names all of its images or none (`load_answers` refuses others): where one does and
-    another does not, each answer of the other counts as an image of its own.
+    Where some rows do and others do not, each item of the others is an image of its own.
     """
     return "image_id" in graded and bool(graded["image_id"].notna().any())
+
+
+def images_counted(graded: pd.DataFrame) -> str:
+    """Return how many images, or answers, intervals rest on, in words.
+
+    Examples
+    --------
+    >>> rows = {"item_id": [1, 2, 3, 4], "image_id": ["a", "a", None, None]}
+    >>> images_counted(pd.DataFrame(rows))
+    '3: 1 named, 2 questions that name none'
+    """
+    n = len({*image_labels(graded)})
+    if not images_known(graded) or graded["image_id"].notna().all():
+        return f"{n:,}"
+    n_named = len({*image_labels(graded.dropna(subset="image_id"))})
+    return f"{n:,}: {n_named:,} named, {n - n_named:,} questions that name none"
 
 
 def same_answers(graded: pd.DataFrame, column: str, key: Sequence[str]) -> pd.DataFrame:

@@ -86,8 +86,8 @@ def selective_threshold(
     Returns
     -------
     Threshold
-        `(threshold, coverage)`, coverage among all answers handed over; `(inf, 0)` where nothing
-        is certified and every answer is deferred.
+        `(threshold, coverage)`, coverage among the answers handed over, which all have a
+        confidence; `(inf, 0)` where nothing is certified and every answer is deferred.
 
     Raises
     ------
@@ -251,8 +251,10 @@ def threshold_table(
 
         - the `by` columns
         - threshold: certified, infinite if none is
-        - n_fit, fit_coverage: answers it was chosen on, and coverage there
-        - n_test, test_coverage: answers it is judged on, and coverage there
+        - n_fit, fit_coverage: answers it was chosen on, which have a confidence, and the share of
+          these that it retains
+        - n_test, test_coverage: answers it is judged on, and the share of all of them that it
+          retains
         - test_risk, test_risk_low, test_risk_high: share wrong among those kept, 95 % by image
         - test_error: share wrong of all
 

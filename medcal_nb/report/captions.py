@@ -17,7 +17,8 @@ wrong one; 0.5 is none. More, such as the slope: below, further measures."""
 FURTHER = """Of the same answers, 95 % CIs by {unit}. Slope: 1 is ideal, below it confidences are
 too extreme. Observed : expected: correct answers for each one that the confidences expect. ECE of
 a perfect forecaster: what calibrated confidences of these values would show by chance on as many
-independent answers. AURC: area under the risk–coverage curve, lower is better."""
+independent answers. AURC: area under the risk–coverage curve, lower is better; coverage, there and
+at 80 %, is of the answers with a confidence."""
 FLOW = (
     """Answers of the file, those left out and why, and those that measures are of."""
 )

@@ -28,7 +28,7 @@ from medcal_nb.certify.check import quoted
 from medcal_nb.errors import MedcalError, NotEnough, check_known
 from medcal_nb.files import PathLike, file_hash, new_folder
 from medcal_nb.measure import Bootstrap
-from medcal_nb.measure.rows import image_labels, images_known
+from medcal_nb.measure.rows import images_counted, images_known, measured
 from medcal_nb.plots import STYLE
 from medcal_nb.report import parts
 from medcal_nb.report.checks import with_checks
@@ -157,7 +157,7 @@ def _facts(file: str, answers: pd.DataFrame, judged: pd.DataFrame) -> dict[str, 
         "grade_from": parts.counted(judged, "correct", "grade_from"),
         "confidence_from": parts.counted(judged, "confidence", "confidence_from"),
         "unit": "image" if images_known(judged) else "answer",
-        "n_units": len({*image_labels(judged)}),
+        "units": images_counted(measured(judged)),
         "date": date.today().isoformat(),
         "versions": versions,
     }

@@ -139,7 +139,7 @@ def lead(r: Judged) -> Section:
     )
     read = (
         f"{facts['n_read']:,} answers of {facts['file']}. Measured: {r.scores['n'].sum():,} with a "
-        f"confidence and a grade. Intervals are by {r.unit} ({facts['n_units']:,}); where answers "
+        f"confidence and a grade. Intervals are by {r.unit} ({facts['units']}); where answers "
         "share images that are not named, they are too narrow."
     )
     return Section(sentences=[about, read, *facts["notes"]])

@@ -38,6 +38,40 @@ def test_a_reply_is_an_answer_with_its_confidence(tmp_path, replies, name):
     assert answers[name].tolist() == replies
 
 
+@pytest.mark.parametrize(
+    ("reply", "gold"),
+    [
+        ("Antwort des Modells", "Referenz"),
+        ("Modellantwort", "Referenzantwort"),
+        ("KI-Antwort", "Musterlösung"),
+        ("Réponse du modèle", "Vérité terrain"),
+        ("réponse modèle", "Référence"),
+        ("Model answer", "Reference answer"),
+        ("model_response", "Reference standard"),
+        ("Respuesta del modelo", "Respuesta correcta"),
+        ("Risposta del modello", "Riferimento"),
+        ("Resposta do modelo", "Gabarito"),
+    ],
+)
+def test_a_reply_and_its_gold_are_known_by_names_of_many_languages(
+    tmp_path, reply, gold
+):
+    table = pd.DataFrame({"n": range(24), reply: LABELLED, gold: GOLD})
+    table.to_csv(tmp_path / "in.csv", index=False)
+    answers = load_answers(tmp_path / "in.csv")
+    assert answers["confidence"].tolist() == SURE
+    assert answers["correct"].tolist() == RIGHT
+
+
+def test_of_two_columns_that_may_be_gold_one_is_asked_for(tmp_path):
+    both = {"reply": LABELLED, "Referenz": GOLD, "Goldstandard": GOLD}
+    table = pd.DataFrame({"n": range(24)} | both)
+    table.to_csv(tmp_path / "in.csv", index=False)
+    asked = "2 columns may be the gold: 'Referenz', 'Goldstandard'; name one: gold="
+    with pytest.raises(MedcalError, match=asked):
+        load_answers(tmp_path / "in.csv")
+
+
 def test_what_the_table_says_goes_before_the_reply(tmp_path):
     shown = answers_of(tmp_path, prediction=GOLD, reply=LABELLED)
     assert shown["correct"].sum() == 24

@@ -11,6 +11,7 @@ import pytest
 
 from medcal_nb.answers import load_answers
 from medcal_nb.errors import MedcalError
+from medcal_nb.measure import image_labels
 
 N = 40
 TABLE = pd.DataFrame(
@@ -123,6 +124,39 @@ def test_images_of_one_name_in_several_folders_are_several(tmp_path):
     assert load(tmp_path, image_id=names)["image_id"].nunique() == N
     sets = {"dataset": ["a", "b"] * (N // 2), "image_id": ["im1", "IM1"] * (N // 2)}
     assert load(tmp_path, **sets)["image_id"].nunique() == 2
+
+
+@pytest.mark.parametrize("sizes", [[2] * 20, [1, 3, 2, 4] * 4, [5, 4, 6, 5] * 2])
+def test_names_that_stand_as_in_merged_cells_are_refused(tmp_path, sizes):
+    names = [cell for k, n in enumerate(sizes) for cell in [f"im{k}"] + [""] * (n - 1)]
+    first = names.index("") + 1
+    with pytest.raises(
+        MedcalError, match=f"row {first} does not name its image, .*merged"
+    ):
+        load(tmp_path, image_id=names)
+    filled = pd.Series(names).replace("", None).ffill()
+    assert load(tmp_path, image_id=filled)["image_id"].nunique() == len(sizes)
+
+
+@pytest.mark.parametrize("share", [0.1, 0.3, 0.5, 0.9])
+def test_an_answer_that_names_no_image_is_one_of_its_own(tmp_path, share):
+    rng = np.random.default_rng(1)
+    names = pd.Series([f"im{k // 2}" for k in range(N)]).mask(rng.random(N) > share)
+    answers = load(tmp_path, image_id=names)
+    n_unnamed = names.isna().sum()
+    said = f"{n_unnamed} of 40 answers name no image: each of their questions counts"
+    assert any(text.startswith(said) for text in answers.attrs["assumed"])
+    assert len({*image_labels(answers)}) == names.nunique() + n_unnamed
+
+
+def test_an_image_that_one_model_names_is_that_of_the_question(tmp_path):
+    both = pd.concat([TABLE.assign(model="a"), TABLE.assign(model="b")])
+    names = [f"im{k // 2}" for k in range(N)]
+    both["image_id"] = [*names, *[""] * N]
+    both.to_csv(tmp_path / "two.csv", index=False)
+    answers = load_answers(tmp_path / "two.csv")
+    assert answers["image_id"].tolist() == 2 * names
+    assert not any("name no image" in text for text in answers.attrs["assumed"])
 
 
 @pytest.mark.parametrize("kind", ["json", "jsonl"])

@@ -22,7 +22,28 @@ def answers():
     table["correct"] = (rng.random(600) < 0.25 + 0.7 * confidence**3).astype(int)
     table["site"] = np.resize(["Basel", "Bern", "Basel"], 600)
     table["model"] = "mine <b>"
+    silent = table.index[1::5]  # checked, whatever the threshold
+    table.loc[silent, "confidence"] = np.nan
     return table.assign(strategy="verbalized", reply="A <i>cyst</i>")
+
+
+HEIGHTS = "labels => labels.map((label) => label.getBoundingClientRect().height)"
+
+
+def test_few_reweighted_answers_are_no_zero_and_no_words_lie_on_the_curve(
+    chromium, tmp_path
+):
+    rows = {"confidence": [1.0] + [0.5] * 59, "correct": [1] * 30 + [0] * 30}
+    write_page(pd.DataFrame(rows), tmp_path / "page.html")
+    page = chromium.new_page()
+    page.goto((tmp_path / "page.html").as_uri())
+    page.get_by_label("Unchecked from").press("End")
+    page.get_by_label("If right were").press("ArrowRight")  # 5 %: a right one is 0.1
+    first = page.locator(".says p").first.inner_text()
+    assert first.startswith("Of 60 answers 0.1 (0.2 %) pass")
+    assert page.locator(".key").get_by_text("all answers: 95 % wrong").count() == 1
+    assert page.locator("svg").get_by_text("all answers").count() == 0
+    page.close()
 
 
 @pytest.mark.parametrize(("width", "scheme"), [(1280, "light"), (390, "dark")])
@@ -41,12 +62,20 @@ def test_the_page_fits_everybody_and_says_the_package_s_numbers(
     page.get_by_label("Subgroup").select_option("site")
     page.locator("[name=value]").select_option("Bern")
     page.get_by_label("Recalibration").select_option("platt")
+    with_map = page.evaluate("document.querySelector('.medcal-explore').medcal.text()")
     page.get_by_label("Recalibration").select_option("")
     passes = page.get_by_label("Unchecked from")
-    passes.press("Home")
-    for key in ("ArrowRight", "ArrowRight"):
+    # to the right, a higher threshold
+    places, thresholds = [], []
+    for key in ("Home", "ArrowRight", "End", "ArrowLeft", "ArrowLeft"):
         passes.press(key)
+        places.append(int(passes.input_value()))
+        words = passes.get_attribute("aria-valuetext")
+        thresholds.append(float(words.removesuffix(" %")))
+    assert places == [0, 1, 6, 5, 4]
+    assert thresholds == [30, 55, 100, 95, 90]
     page.get_by_label("Checks per missed error").press("ArrowRight")
+    page.get_by_label("Allowed wrong").press("End")
     # the threshold of the third highest confidence, at 5.5 checks
     bern = answers[answers["site"] == "Bern"]
     row = measure.deferral_table(bern, threshold=0.9, ratio=5.5).iloc[0]
@@ -63,8 +92,16 @@ def test_the_page_fits_everybody_and_says_the_package_s_numbers(
     wrong = weight[kept & (right == 0)].sum()
     assert now["kept"] == pytest.approx(weight[kept].sum())
     assert now["risk"] == pytest.approx(wrong / weight[kept].sum())
+    copy = page.get_by_role("button", name="Copy the code")
+    reason = page.get_by_text("set “If right were” back to “as measured”")
+    assert copy.is_disabled()
+    assert reason.is_visible()
+    assert reason.inner_text() == copy.get_attribute("title")
     page.get_by_label("If right were").press("Home")
-    page.get_by_role("button", name="Copy the code").click()
+    assert reason.count() == 0
+    copy.click()
+    heights = page.locator(".controls label").evaluate_all(HEIGHTS)
+    assert max(heights) < 60  # the words of a control stand in one line
     drawn = float(page.locator(".medcal-explore").get_attribute("data-milliseconds"))
     assert drawn < 300
     assert page.evaluate("document.documentElement.scrollWidth") <= width
@@ -76,13 +113,32 @@ def test_the_page_fits_everybody_and_says_the_package_s_numbers(
     if width == 390:
         return
     # the cell that was copied prints the same sentence, from public functions
+    answers.to_csv(tmp_path / "answers.csv", index=False)
+    file = repr(str(tmp_path / "answers.csv"))
+    told, titles = drawn_by(code.replace("'answers.csv'", file), threshold=0.9)
+    assert told[0] == deferral_sentence(row)
+    surest = "the surest .* % of all"
+    assert re.findall(surest, told[1]) == re.findall(surest, lines[-1]) != []
+    assert titles == ["a  as elicited", "b  risk and coverage"]
+    _, titles = drawn_by(with_map.replace("'answers.csv'", file))
+    assert titles == ["a  as elicited", "b  after the map", "c  risk and coverage"]
+
+
+def drawn_by(code, threshold=None):
+    """What a copied cell prints, and titles of its picture, which holds all of its words."""
     import matplotlib.pyplot as plt
 
     told = []
-    answers.to_csv(tmp_path / "answers.csv", index=False)
-    code = code.replace("'answers.csv'", repr(str(tmp_path / "answers.csv")))
     with plt.ioff(), plt.rc_context():
         exec(code, {"print": lambda *texts, **_: told.extend(map(str, texts))})
+        fig = plt.gcf()
+        fig.draw_without_rendering()
+        *_, square, curve = fig.axes
+        for axis in (curve.xaxis, curve.yaxis):
+            name = axis.label.get_window_extent()
+            assert fig.bbox.contains(name.x0, name.y0)
+            assert fig.bbox.contains(name.x1, name.y1)
+        lines = [set(line.get_xdata()) for line in square.lines]
+        assert threshold is None or {threshold} in lines
     plt.close("all")
-    assert told[0] == deferral_sentence(row)
-    assert re.match("(Certified|No threshold is certified) for at most 20", told[1])
+    return told, [ax.get_title("left") for ax in fig.axes]

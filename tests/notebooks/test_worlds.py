@@ -4,10 +4,14 @@ import json
 import re
 import warnings
 
+import numpy as np
 import pandas as pd
 import pytest
 from IPython.core.interactiveshell import InteractiveShell
 
+from medcal_nb.answers import load_answers
+from medcal_nb.explore.parts import Explored
+from medcal_nb.report.parts import risk_coverage_figure
 from medcal_nb.run import ROOT, steps_of
 from tests.notebooks.worlds import METHODS, WORLDS, answers_of, replies_of
 
@@ -132,6 +136,28 @@ def test_your_answers_says_what_is_left_out_and_between_which_bounds(
     (bounds,) = results["tables"]["bounds"]
     assert bounds["n_ungraded"] == 30
     assert bounds["accuracy_most"] - bounds["accuracy_least"] == pytest.approx(0.3)
+
+
+def test_a_silent_answer_is_checked_on_the_panel_in_the_chapter_and_in_a_report(
+    tmp_path, monkeypatch
+):
+    table = answers_of(200, per_image=0)
+    table.loc[table.index[::3], "confidence"] = np.nan
+    table["correct"] = table["correct"].astype("boolean")
+    table.loc[table.index[::20], "correct"] = pd.NA
+    results = run_on(table, "10_your_answers", {"ROWS": ""}, tmp_path, monkeypatch)
+    answers = load_answers(tmp_path / "answers.csv")
+    explored = Explored(answers)
+    part = explored.part(explored.first())
+    on_panel = [[step[0], step[1] / part["n"]] for step in part["steps"]]
+    assert on_panel[-1][1] == pytest.approx(part["n_stated"] / part["n"])
+    _, of_report = risk_coverage_figure(answers)
+    of_chapter = pd.DataFrame(results["tables"]["risk_coverage"])
+    for curve in (of_report, of_chapter):
+        pairs = curve[["threshold", "coverage"]].to_numpy(float)
+        assert pairs == pytest.approx(np.array(on_panel))
+        base = part["wrong"] / part["n"]
+        assert curve["base_risk"].unique() == pytest.approx(base)
 
 
 def run_on(table, chapter, overrides, folder, monkeypatch):

@@ -128,6 +128,10 @@ def test_your_answers_says_what_is_left_out_and_between_which_bounds(
     counts = {"rows read": 200, "of another model or method": 100}
     counts |= {"not graded": 30, "measured below": 70}
     assert counts.items() <= rows.items()
+    # what a map makes of confidences that no answer has is no news
+    mapped = pd.DataFrame(results["tables"]["map"])["confidence"]
+    assert mapped.between(0.6, 1.0).all()
+    assert mapped.size > 3
     # of the first model alone, all of it
     (scores,) = results["tables"]["finding_1"]
     assert (scores["model"], scores["n"]) == ("first", 70)

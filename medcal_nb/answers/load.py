@@ -75,6 +75,7 @@ def load_answers(source: PathLike | list[PathLike], **how: Any) -> pd.DataFrame:
           ``probabilities``. An answers log keeps both
         - n_answers: where a method gave several to an item, how many
 
+        ``attrs["taken"]`` has the column of the answers that each column of a file was taken for.
         ``attrs["assumed"]`` is a list of sentences: what was taken for what, what was assumed,
         what is missing. ``attrs["grading"]`` is that of `grade_table` where answers were graded
         here. ``attrs["is_own"]`` is true of a file, which is no answers of this study.
@@ -207,6 +208,11 @@ def read_answers(
             dataset=Path(source).stem,
             scale=1 if is_of_tool or found.is_scored else scale,
         )
+        answers.attrs["taken"] = {
+            theirs: ours
+            for ours, theirs in found.taken.items()
+            if not theirs.startswith(OWN) and ours in answers
+        }
         answers = _with_question(answers)
         answers.attrs["assumed"][:0] = found.assumed
         answers.attrs["is_numbered"] = "item_id" not in found.taken
@@ -370,6 +376,7 @@ def _with_question(answers: pd.DataFrame) -> pd.DataFrame:
     if theirs is None or "question" in answers:
         return answers
     answers.attrs["assumed"].append(f"question from '{theirs}'")
+    answers.attrs["taken"][theirs] = "question"
     return answers.rename(columns={theirs: "question"})
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import warnings
+from collections.abc import Sequence
 
 import pandas as pd
 
@@ -74,6 +75,27 @@ def select(table: pd.DataFrame, query: str, *, own: str = "") -> pd.DataFrame:
     hint = reason.split("; ")[1:2] if is_near else []
     rows.attrs = table.attrs | {"lacks": "; ".join([query, *hint])}
     return rows
+
+
+def our_names(table: pd.DataFrame, names: Sequence[str]) -> list[str]:
+    """Return columns by their names here, where a user names them as the file does.
+
+    Parameters
+    ----------
+    table : DataFrame
+        As of `load_answers`: ``attrs["taken"]`` says which column was taken for which.
+    names : sequence of str
+        A column that the table has under this name is that column.
+
+    Examples
+    --------
+    >>> table = pd.DataFrame({"modality": ["CT"], "Bild": ["a.png"]})
+    >>> table.attrs["taken"] = {"Modalität": "modality", "Bild": "image_id"}
+    >>> our_names(table, ["Modalität", "Bild"])
+    ['modality', 'Bild']
+    """
+    taken = table.attrs.get("taken", {})
+    return [name if name in table else taken.get(name, name) for name in names]
 
 
 def known_or_first(table: pd.DataFrame, column: str, name: str) -> str:
@@ -216,6 +238,9 @@ def _rows(table: pd.DataFrame, query: str) -> pd.DataFrame:
     """Rows where a query holds; one that names what the table does not hold is an error."""
     try:
         tree = ast.parse(query.strip(), mode="eval")
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Name):
+                (node.id,) = our_names(table, [node.id])
         _check(tree, table)
         # written anew: pandas reads line ends and quotation marks in another way than Python
         fits = table.eval(ast.unparse(tree), engine="python")

@@ -172,12 +172,12 @@ def score(
     Example: medcal score answers.csv --by model,modality --require "ece < 0.1"
     """
     from medcal_nb import measure
-    from medcal_nb.answers import in_order, load_answers, with_bounds
+    from medcal_nb.answers import in_order, load_answers, our_names, with_bounds
     from medcal_nb.answers.select import of_test
 
     limits = [_limit(text) for text in require or ()]
     answers = in_order(_read(load_answers, file, columns))
-    names = split_names(by)
+    names = our_names(answers, split_names(by))
     if "split" not in names:
         n_read = len(answers)
         answers = of_test(answers)

@@ -16,6 +16,7 @@ from typing import Any
 import pandas as pd
 
 from medcal_nb import correct
+from medcal_nb.answers import our_names
 from medcal_nb.errors import check_known
 from medcal_nb.explore.parts import BINS, SEED, Choice, Explored
 from medcal_nb.files import new_file
@@ -231,6 +232,7 @@ def write_page(
     """
     panel = Panel(answers, images)
     known = [name for name, _ in panel.explored.controls()["columns"]]
+    columns = None if columns is None else our_names(answers, [*columns])
     for name in columns or ():
         check_known(name, known, "column of 2 to 20 values")
     choices = [*panel.explored.choices(known if columns is None else [*columns])]

@@ -19,6 +19,7 @@ from tqdm import tqdm
 from medcal_nb.answers import (
     in_order,
     load_answers,
+    our_names,
     without_formulas,
     write_undecided,
 )
@@ -111,6 +112,7 @@ def write_report(
         warnings.filterwarnings("always", category=UserWarning, module="medcal_nb")
         answers = in_order(load_answers(file, **columns))
         certificate = quoted(Path(file), answers) if Path(file).is_file() else []
+        group = our_names(answers, group)
         for name in group:
             check_known(name, answers.columns, "column")
         if checked:

@@ -109,6 +109,26 @@ def test_all_that_is_missing_is_said_at_once_with_what_to_write(medcal, own):
     assert load_answers(own.parent / "odd.csv", **how)["correct"].notna().any()
 
 
+def test_a_column_may_be_called_as_it_is_in_the_file(medcal, own):
+    code, out, _ = medcal("score", own.name, *HOW, "--by", "Modalität")
+    assert code == 0
+    assert out == medcal("score", own.name, *HOW, "--by", "modality")[1]
+    report = ("report", own.name, *HOW)
+    code, _, err = medcal(*report, "--group", "Modalität", "--to", "out")
+    assert code == 0, err
+    query = "Modalität == 'CT'"
+    assert medcal(*report, "--transfer-from", query, "--to", "other")[0] == 0
+    page = ("explore", own.name, *HOW, "--group", "Modalität", "--to", "own.html")
+    assert medcal(*page)[0] == 0
+    fit = ("--fit", "Modalität == 'CT'", "--apply", "Modalität != 'CT'")
+    assert medcal("calibrate", own.name, *HOW, *fit, "--to", "a.csv")[0] == 0
+    plan = ("--plan", "--accuracy", "0.6", "--rows", "Modalität == 'MRT'")
+    assert medcal("certify", own.name, *HOW, *plan)[0] == 0
+    code, _, err = medcal("score", own.name, *HOW, "--by", "Modalitt")
+    assert code == 2
+    assert "no column for --by 'Modalitt'" in err
+
+
 @pytest.mark.notebooks
 @pytest.mark.slow
 def test_a_chapter_takes_names_of_columns(own):

@@ -130,7 +130,7 @@ verify: $(STAMP) ## rerun the study in build/verify and compare every number wit
 site: $(STAMP) ## build the site from what the study published: build/site/index.html; SITE= is its address
 	$(BIN)/python docs/build_site.py --address "$(SITE)"
 
-lesson-site: $(STAMP) ## write the lesson as a page for any browser, and its key: docs/lesson
+lesson-site: $(STAMP) ## write the lesson, its key, the sheet to print and the page of cases: docs/lesson
 	$(BIN)/medcal study 07
 	$(BIN)/python -m medcal_nb.teach.lesson_site build/study/07_teaching.ipynb docs/lesson
 

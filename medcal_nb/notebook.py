@@ -7,6 +7,7 @@ import io
 import json
 import platform
 import re
+import shlex
 import sys
 import time
 import warnings
@@ -34,6 +35,8 @@ _HEADING = re.compile(r"(?m)^## .*$")
 #: Where answers of one's own are read, or other recorded ones.
 _OWN = """*On other answers than those of the study. What the text says of these ("in the study",
 "in the results published here") is not about the answers here.*"""
+#: How paragraphs begin that are about these alone.
+_OF_STUDY = ("In the results published here", "In the study")
 _FOLDED = """<details><summary>Code</summary>
 
 {blocks}
@@ -132,6 +135,9 @@ class Output:
         (self.folder / "results").mkdir(parents=True, exist_ok=True)
         self.left_out: dict[str, str] = {}
         self._lacking = ""
+        # by what is lacking: a query that no answer fits, and parameters that would do
+        self._unfit: dict[str, str] = {}
+        self._examples: dict[str, dict[str, str]] = {}
         self._n_findings = 0
         self._leading: list[str] = []
         _attend(self._cell)
@@ -167,12 +173,16 @@ class Output:
         display(Markdown(texts.get(str(answers), _OWN)))
 
     def section(
-        self, title: str, needs: Mapping[str, bool | pd.DataFrame] | None = None
+        self,
+        title: str,
+        needs: Mapping[str, bool | pd.DataFrame] | None = None,
+        example: Mapping[str, str] | None = None,
     ) -> None:
         """Begin a section, or leave it out where the answers lack what it needs.
 
         The cells from here to the next call of ``section`` or ``close`` then do nothing, in
-        JupyterLab as by papermill, and the page says "Left out: no …".
+        JupyterLab as by papermill, and the page says "Left out: no …". Once the notebook is closed
+        its top says what was left out for want of what, and how to have it.
 
         Parameters
         ----------
@@ -180,6 +190,9 @@ class Output:
             As its heading says it.
         needs : dict, optional
             By what it is called after "no": rows, which must be some, or whether it is there.
+        example : dict, optional
+            Parameters with which these answers have it, such as `medcal_nb.answers.two_parts`
+            gives.
 
         Raises
         ------
@@ -195,20 +208,21 @@ class Output:
         Traceback (most recent call last):
         medcal_nb.errors.NotEnough: By domain: left out: no second domain
         """
-        self._lacking = why = ""
+        self._lacking = ""
         for name, rows in (needs or {}).items():
             is_there = not rows.empty if isinstance(rows, pd.DataFrame) else rows
             if not is_there:
                 self._lacking = name
                 if isinstance(rows, pd.DataFrame) and "lacks" in rows.attrs:
-                    why = f" Of your answers none fits: {rows.attrs['lacks']}"
+                    self._unfit[name] = rows.attrs["lacks"]
                 break
         if not self._lacking:
             return
         if _shell() is None:
             raise NotEnough(f"{title}: left out: no {self._lacking}")
         self.left_out[title] = self._lacking
-        _say([f"Left out: no {self._lacking}.{why}"], metadata={"left_out": True})
+        self._examples.setdefault(self._lacking, dict(example or {}))
+        _say([f"Left out: no {self._lacking}."], metadata={"left_out": True})
 
     def _cell(self, lines: list[str]) -> list[str]:
         """What is run of a cell: nothing in a section that is left out."""
@@ -320,9 +334,12 @@ class Output:
             self._notebook.events.unregister("pre_run_cell", self._say_what_runs)
             self._notebook = None
         leading = self._leading or self.findings[: self.on_top]
-        if self.left_out and not leading:
-            leading = ["No sentence: what a section lacks stands below its heading."]
-        _say(leading, display_id=f"findings-{self.notebook}", update=True)
+        _say(
+            [*leading, *self._what_was_left_out()],
+            code=self._how_to_have_it(),
+            display_id=f"findings-{self.notebook}",
+            update=True,
+        )
         tables = {}
         for name, table in self.tables.items():
             # a missing number is null
@@ -336,6 +353,32 @@ class Output:
         text = json.dumps(results, indent=1, ensure_ascii=False)
         path.write_text(f"{text}\n", encoding="utf-8")
 
+    def _what_was_left_out(self) -> list[str]:
+        """A line for all sections that lack the same."""
+        lines = []
+        for lacking in self._examples:
+            n = [*self.left_out.values()].count(lacking)
+            line = f"Left out, {n} section{'s' * (n > 1)}: no {lacking}."
+            if lacking in self._unfit:
+                line += f" Of these answers none fits {self._unfit[lacking]}."
+            if self._examples[lacking]:
+                line += " With two parts of these answers, for example:"
+            lines.append(line)
+        # lines to paste stand below the last
+        return sorted(lines, key=lambda line: line.endswith(":"))
+
+    def _how_to_have_it(self) -> str:
+        """Parameters with which sections are there, for a terminal and for their cell."""
+        ways = []
+        for parameters in filter(None, self._examples.values()):
+            own = self.results["parameters"].get("answers")
+            own = {"ANSWERS": own} if isinstance(own, str) else {}
+            words = [f"-p {_assigned(*one)}" for one in (own | parameters).items()]
+            ways.append(" ".join([f"medcal study {self.notebook[:2]}", *words]))
+            ways.append("# or in the cell of the parameters of this notebook:")
+            ways += [f"{name} = {value!r}" for name, value in parameters.items()]
+        return "\n".join(ways)
+
     def _say_what_runs(self, info: Any) -> None:
         """Show in the place of the findings which section runs, and for how long."""
         minutes, seconds = divmod(int(time.monotonic() - self._started), 60)
@@ -345,6 +388,15 @@ class Output:
             step, heading = place
             text += f", step {step} of {len(self._places)}: {heading}"
         _say([f"{text} …"], display_id=f"findings-{self.notebook}", update=True)
+
+
+def _assigned(name: str, value: str) -> str:
+    """A parameter as a shell reads it, in quotation marks where it has to be."""
+    text = f"{name}={value}"
+    if shlex.quote(text) == text:
+        return text
+    is_plain = not re.search(r'["$`\\]|!(?!=)', value)
+    return f'{name}="{value}"' if is_plain else shlex.quote(text)
 
 
 def _places(path: Path) -> dict[str, tuple[int, str]]:
@@ -517,11 +569,11 @@ def page_of(executed: Path, notebook: str, *, is_own: bool = False) -> str:
 
 
 def _without_results(text: str) -> str:
-    """A text without its paragraphs on the published results, and what follows a colon there."""
+    """A text without its paragraphs on the study, and what follows a colon there."""
     paragraphs = []
     of_text = text.split("\n\n")
     for paragraph in of_text:
-        if paragraph.startswith("In the results published here"):
+        if paragraph.startswith(_OF_STUDY):
             if paragraph.endswith(":"):
                 break
         else:
@@ -535,21 +587,25 @@ def _without_results(text: str) -> str:
 def _left_out(cells: list[Any]) -> list[bool]:
     """Whether each cell is of a section that the answers lack the rows for.
 
-    A text belongs to the code below it.
+    A text belongs to the first section that the code below it begins, before the next text, or
+    to the one that it stands in.
     """
     states: list[bool] = []
     is_out = False
-    waiting = 0
-    for cell in cells:
-        waiting += 1
+    texts: list[int] = []  # places of texts whose section has not begun yet
+    for place, cell in enumerate(cells):
         if cell.cell_type != "code":
-            continue
-        if "out.section(" in cell.source or "out.close()" in cell.source:
+            if texts and texts[-1] != place - 1:
+                texts = []
+            texts.append(place)
+        elif "out.section(" in cell.source or "out.close()" in cell.source:
             marks = [output.get("metadata", {}) for output in cell.outputs]
             is_out = any("left_out" in mark for mark in marks)
-        states += [is_out] * waiting
-        waiting = 0
-    return states + [False] * waiting
+            for text in texts:
+                states[text] = is_out
+            texts = []
+        states.append(is_out)
+    return states
 
 
 def _code_by_section(cells: list[Any]) -> dict[str, list[str]]:
@@ -608,13 +664,15 @@ def _as_on_screen(path: Path) -> bytes:
     return picture.getvalue()
 
 
-def _say(texts: list[str], **where: Any) -> None:
-    """Show sentences: names of models in them are texts, never markup."""
+def _say(texts: list[str], code: str = "", **where: Any) -> None:
+    """Show sentences, and code: names of models in them are texts, never markup."""
     from IPython.display import HTML, display  # `report` and `score` need no notebook
 
     lines = ""
     for text in texts:
         lines += f"<p>{html.escape(text)}</p>"
+    if code:
+        lines += f"<pre>{html.escape(code)}</pre>"
     quoted = f'<blockquote class="mathjax_ignore">{lines}</blockquote>'
     display(HTML(quoted), **where)
 

@@ -58,7 +58,7 @@ def test_findings_that_are_marked_stand_at_the_top(shell, tmp_path):
     assert top_of(*plain, marked, "out.finding('nan', top=True)") == ["e."]
 
 
-def test_a_notebook_that_found_nothing_says_where_the_reasons_stand(shell, tmp_path):
+def test_a_notebook_that_found_nothing_says_at_its_top_what_lacked(shell, tmp_path):
     cells = ["from medcal_nb.notebook import Output"]
     cells += [f"out = Output('99_example', {str(tmp_path)!r})"]
     cells += ["out.section('By kind', {'second kind': False})", "out.close()"]
@@ -66,9 +66,7 @@ def test_a_notebook_that_found_nothing_says_where_the_reasons_stand(shell, tmp_p
         for cell in cells:
             shell.run_cell(cell).raise_error()
     shown = [output.data.get("text/html", "") for output in captured.outputs]
-    assert any(
-        "No sentence: what a section lacks stands below" in text for text in shown
-    )
+    assert any("Left out, 1 section: no second kind." in text for text in shown)
 
 
 @pytest.mark.parametrize("is_own", [False, True])
@@ -78,12 +76,13 @@ def test_a_page_of_other_answers_tells_nothing_of_the_published_results(
     texts = [
         "# 99 · Example\n\nWhat is asked.",
         "In the results published here all of five were wrong.\n\nHow to read it.\n\n## Next",
+        "In the study exams were asked.",
         "## What this means for you\n\nIn the results published here:\n\n**A clinician** waits.",
     ]
     cells = [nbformat.v4.new_markdown_cell(text) for text in texts]
     nbformat.write(nbformat.v4.new_notebook(cells=cells), tmp_path / "99_example.ipynb")
     page = page_of(tmp_path / "99_example.ipynb", "99_example.ipynb", is_own=is_own)
-    for of_study in ("all of five", "**A clinician**", "What this means"):
+    for of_study in ("all of five", "exams", "**A clinician**", "What this means"):
         assert (of_study in page) != is_own
     assert ("other answers than those of the study" in page) == is_own
     for both in ("What is asked.", "How to read it.", "## Next"):
@@ -96,6 +95,7 @@ out = Output("99_example", OUT)
 out.data(ANSWERS, vlcb="Five *models*.")
 ## Lacks
 This section has no rows.
+outer = 1
 out.section("Lacks", {"second row": False})
 Nor has this.
 1 / 0

@@ -252,7 +252,11 @@ def test_before_and_after_stand_in_one_square_and_the_same_answers_are_joined():
     assert "accuracy 40 %" in text
     assert text.index("marks from 50 to 90 %") < text.index("marks from 40 to 55 %")
     (line,) = [one for one in ax.lines if one.get_label() == "the map"]
-    assert line.get_ydata()[-1] == 0.5
+    # what the map makes of the lowest and highest confidence: no answer had others
+    assert line.get_xydata()[[0, -1]].tolist() == [[0.5, 0.25], [0.9, 0.45]]
+    # below the square, where no mark is hidden
+    (note,) = ax.texts
+    assert note.get_window_extent().y1 < ax.xaxis.get_tightbbox().y0
     assert ax.drawn[0]["hue"] == {"uncorrected": 2, "refitted": 2}
     joins = [part for part in ax.collections if "one value" in str(part.get_label())]
     ends = [segment.tolist() for segment in joins[0].get_segments()]

@@ -2,7 +2,7 @@
 
 from medcal_nb.answers.load import in_order, load_answers, read_answers
 from medcal_nb.answers.log import AnswerLog, is_log
-from medcal_nb.answers.select import known_names, known_or_first, select
+from medcal_nb.answers.select import known_names, known_or_first, select, two_parts
 from medcal_nb.answers.undecided import with_bounds, write_undecided
 from medcal_nb.tables import without_formulas, write_table
 from medcal_nb.tables.columns import ANSWER_COLUMNS, GRADED_COLUMNS
@@ -18,6 +18,7 @@ __all__ = [
     "load_answers",
     "read_answers",
     "select",
+    "two_parts",
     "with_bounds",
     "without_formulas",
     "write_table",

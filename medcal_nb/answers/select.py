@@ -143,6 +143,75 @@ def known_names(table: pd.DataFrame, column: str, names: list[str]) -> list[str]
     return known or [str(name) for name in frequent.index[: len(names)]]
 
 
+#: Values that a column of groups may have.
+MOST_VALUES = 20
+#: Columns that say nothing of a group of answers.
+_NO_GROUPS = {"model", "strategy", "item_id", "image_id", "image", "question_id"}
+_NO_GROUPS |= {"confidence", "correct", "answer", "reply", "gold", "question", "raw"}
+_NO_GROUPS |= {"output", "response", "prediction"}  # a reply, in a table of one's own
+_NO_GROUPS |= {"options", "option_probabilities", "repeat", "correct_first_labels"}
+_NO_GROUPS |= {"n_answers", "seconds", "new_tokens", "prompt_tokens", "parse_ok"}
+#: Columns whose groups differ as an old and a new place do: these are named first.
+_PLACES = ("domain", "dataset", "site", "modality")
+
+
+def group_columns(table: pd.DataFrame) -> dict[str, pd.Series]:
+    """Return columns of 2 to 20 values, as texts: subgroups of answers.
+
+    Parameters
+    ----------
+    table : DataFrame
+
+    Examples
+    --------
+    >>> table = pd.DataFrame({"modality": ["CT", "MRI"], "item_id": ["a", "b"], "set": 1})
+    >>> list(group_columns(table))
+    ['modality']
+    """
+    groups = {}
+    for name in table.columns.difference(_NO_GROUPS, sort=False):
+        values = table[name].dropna()
+        if pd.api.types.is_object_dtype(values):  # lists have no hash
+            values = values.astype(str)
+        if 1 < values.nunique() <= MOST_VALUES:
+            groups[name] = values.astype(str)
+    return groups
+
+
+def two_parts(table: pd.DataFrame) -> dict[str, str]:
+    """Return parameters of a chapter that divide answers in two: to come from, and to go to.
+
+    Parameters
+    ----------
+    table : DataFrame
+        As of `load_answers`.
+
+    Returns
+    -------
+    dict
+        SOURCE and TARGET, queries of the most frequent value of a column and of the others, and
+        what findings call these; empty where no column of texts has 2 to 20 values.
+
+    Examples
+    --------
+    >>> two_parts(pd.DataFrame({"modality": ["CT", "CT", "MRI"]}))["TARGET"]
+    "modality != 'CT'"
+    """
+    texts = table.select_dtypes(exclude=["number", "bool"])
+    columns = group_columns(texts)
+    named = [name for name in columns if name.isidentifier()]  # as a query has it
+    column = next((name for name in (*_PLACES, *columns) if name in named), None)
+    if column is None:
+        return {}
+    value = columns[column].value_counts().idxmax()
+    return {
+        "SOURCE": f"{column} == {value!r}",
+        "SOURCE_NAME": value,
+        "TARGET": f"{column} != {value!r}",
+        "TARGET_NAME": f"other than {value}",
+    }
+
+
 def _rows(table: pd.DataFrame, query: str) -> pd.DataFrame:
     """Rows where a query holds; one that names what the table does not hold is an error."""
     try:

@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 
 from medcal_nb import correct, measure
+from medcal_nb.answers.select import group_columns
 from medcal_nb.correct.crossfit import N_FOLDS, assign_folds, by_fold
 from medcal_nb.errors import MedcalError, check_known
 from medcal_nb.labels import label_of
@@ -23,19 +24,11 @@ from medcal_nb.plots import look
 #: Share wrong that may be allowed, and the probability that a certificate fails.
 RISKS = (0.01, 0.02, 0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.4, 0.5)
 DELTA = 0.1
-#: Values that a column of subgroups may have.
-MOST_VALUES = 20
 #: Errors shown.
 ERRORS = 10
 SEED = 0  # of the folds of a map
 #: Digits of a confidence: a threshold is written with as many.
 DIGITS = 6
-#: Columns that say nothing of a group of answers.
-_NO_GROUPS = {"model", "strategy", "item_id", "image_id", "image", "question_id"}
-_NO_GROUPS |= {"confidence", "correct", "answer", "reply", "gold", "question", "raw"}
-_NO_GROUPS |= {"output", "response", "prediction"}  # a reply, in a table of one's own
-_NO_GROUPS |= {"options", "option_probabilities", "repeat", "correct_first_labels"}
-_NO_GROUPS |= {"n_answers", "seconds", "new_tokens", "prompt_tokens", "parse_ok"}
 #: Maps of netcal that are offered: its temperature, ENIR and BBQ take too long for a control.
 NETCAL = ("LogisticCalibration", "BetaCalibration", "HistogramBinning")
 NETCAL += ("IsotonicRegression",)
@@ -157,14 +150,7 @@ class Explored:
     @cached_property
     def _groups(self) -> dict[str, pd.Series]:
         """Columns of few values, as texts."""
-        groups = {}
-        for name in self.answers.columns.difference(_NO_GROUPS, sort=False):
-            values = self.answers[name].dropna()
-            if pd.api.types.is_object_dtype(values):  # lists have no hash
-                values = values.astype(str)
-            if 1 < values.nunique() <= MOST_VALUES:
-                groups[name] = values.astype(str)
-        return groups
+        return group_columns(self.answers)
 
     def choices(self, columns: list[str]) -> Iterator[Choice]:
         """Every choice there is, with the subgroups of some columns."""

@@ -29,6 +29,7 @@ from .marks import (
 
 #: Share of the answers below which a confidence has no dot of its own.
 SHARE_OF_A_DOT = 0.01
+_BELOW = 32  # points, from the square to what stands below its axis
 _JOINT = "#A8A8A8"  # paler than bars
 _SCORES = ("mean_confidence", "accuracy", "brier")
 
@@ -61,10 +62,11 @@ def calibration(
         and their bar, which is the same, stands at the first.
     scores : DataFrame, optional
         Of :func:`medcal_nb.measure.metrics_table` by `hue`: mean_confidence, accuracy and brier
-        stand in the square.
+        stand below the square, where they hide no mark.
     curve : callable, optional
-        A recalibration map, such as :func:`medcal_nb.correct.fit` returns, drawn over all
-        confidences: what it makes of each.
+        A recalibration map, such as :func:`medcal_nb.correct.fit` returns, drawn from the lowest
+        confidence of the table to the highest, of several levels of the first: it has seen no
+        answer beyond.
     ax : Axes, optional
         Where to draw; the current axes if not given.
     """
@@ -76,25 +78,36 @@ def calibration(
     looks = {None: (INK, "o") if model is None else look([model], "model")[model]}
     shown = _dots(ax, table, looks if hue is None else look(table[hue]), hue, joined)
     if curve is not None:
-        grid = np.linspace(0, 1, 201)
+        grid = np.linspace(*_range_before(table, hue), 201)
         # its colour is that of neither bars nor joints
         fitted, _ = look(["refitted"])["refitted"]
         how: dict[str, Any] = {"color": fitted, "lw": 1.1, "alpha": 0.75}
         ax.plot(grid, curve(grid), zorder=1.5, label="the map", **how)
-    text = _scores(scores, hue, shown) if scores is not None and hue else ""
+    if scores is not None and hue:
+        below: dict[str, Any] = {"xytext": (0, -_BELOW), "va": "top", "fontsize": 7}
+        below |= {"xycoords": "axes fraction", "textcoords": "offset points"}
+        ax.annotate(_scores(scores, hue, shown), (0, 0), **below)
     if hue is None:
         values = table[["confidence", "accuracy"]].fillna(0)
         mean, accuracy = np.average(values, 0, table["n"])
         grey: dict[str, Any] = {"color": GREY, "lw": 3, "alpha": 0.5}
         ax.vlines(mean, accuracy, mean, label="overconfidence (points)", **grey)
         text = f"{100 * (mean - accuracy):+.0f} points".replace("-", "−")
-    ax.text(0.02, 0.98, text, va="top", transform=ax.transAxes, fontsize=7)
+        ax.text(0.02, 0.98, text, va="top", transform=ax.transAxes, fontsize=7)
     name_axis(ax.xaxis, "confidence")
     name_axis(ax.yaxis, "accuracy")
     ax.grid(False)
     too_few = len(table) - len(shown)
     record(ax, shown, too_few=too_few, x="confidence", y="accuracy", n="n", hue=hue)
     return ax
+
+
+def _range_before(table: pd.DataFrame, hue: str | None) -> tuple[float, float]:
+    """The lowest and the highest confidence, of several levels that of the first."""
+    if hue is not None:
+        before, *_ = look(table[hue])
+        table = table[table[hue] == before]
+    return table["confidence"].min(), table["confidence"].max()
 
 
 def _dots(

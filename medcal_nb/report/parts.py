@@ -275,7 +275,7 @@ def _before_and_after(rows: pd.DataFrame, models: list) -> Figure:
     with mpl.style.context(plots.STYLE):
         n_rows = -(-len(models) // 2)  # two beside each other
         n_columns = min(len(models), 2)
-        size = (_width(len(models)), 3.6 * n_rows)
+        size = (_width(len(models)), 4.2 * n_rows)
         fig = Figure(figsize=size, layout="constrained")
         grid = fig.subplots(n_rows, n_columns, sharey=True, squeeze=False)
         for ax in grid.flat[len(models) :]:

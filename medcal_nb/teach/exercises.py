@@ -40,13 +40,14 @@ def exercise(name: str) -> dict[str, Any]:
     -------
     dict
         ``question``; ``answer``, a number or one of ``options`` (empty where a number is asked
-        for); ``unit``, ``"%"`` where it is a percentage; ``tolerance``, how far a number may be
-        off; ``why`` the answer is right; ``hints``, from a nudge to nearly the solution;
-        ``mistakes``, pairs of an answer that students give and what it has overlooked.
+        for); ``unit``, ``"%"`` where it is a percentage; ``form``, in what other form it is
+        written; ``tolerance``, how far a number may be off; ``why`` the answer is right;
+        ``hints``, from a nudge to nearly the solution; ``mistakes``, pairs of an answer that
+        students give and what it has overlooked.
 
     Examples
     --------
     >>> exercise("threshold")["answer"]
     95
     """
-    return {"options": [], "unit": "", "tolerance": 0.0} | _EXERCISES[name]
+    return {"options": [], "unit": "", "form": "", "tolerance": 0.0} | _EXERCISES[name]

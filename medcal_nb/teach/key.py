@@ -25,21 +25,13 @@ _PAGE = """# Calibration by hand: key to your sheet
 Numbers that you read off the page are those of its labs as they stand when it is opened; what you
 drew or answered yourself is your own. `make lesson-site` computes this key.
 
+Page 1 is the 45 minutes, page 2 the rest of the hour.
+
 **1 · What does "90 %" mean?** Of all answers that are called 90 % sure, about 90 % are right. The
 names: calibrated, overconfident, too extreme, too timid, half right, upside down.
 
-**2 · Luck.** Three samples of 100 answers: ECE {luck}. With 2,000 answers: {many}. The
-true one is 0.
-
-**3 · Bins.** The same 200 answers: ECE {few_bins} in 5 bins, {many_bins} in 30: fewer answers in
-each bin, more luck in each gap.
-
-**4 · And I?** Your own. The model: right in {model_right} of 20, mean confidence {model_sure} %.
-
-**5 · Accuracy and ECE.** At T = 1 the ECE is {ece_1}, at T = 0.5 it is {ece_half}; the accuracy is
-{accuracy} % at both. You moved the temperature, that is, only what it says.
-
-**6 · Temperature.** Best T: {best} (log loss {least}). The AUROC and the accuracy stayed the same.
+**4 · And I?** Your own. The model: right in {model_right} of 20, mean confidence {model_sure} %
+(of the first ten: {model_first}).
 
 **7 · Rare findings.** Sensitivity and specificity 90 %, of 1,000 patients:
 
@@ -47,8 +39,8 @@ each bin, more luck in each gap.
 |---:|---:|---:|
 {rare}
 
-**8 · Elsewhere.** Where 46 % have a cancer: ECE {ece_here}, AUROC {auroc_here}. Where 5 % do: ECE
-{ece_there}, AUROC {auroc_there}.
+**8 · Elsewhere.** Where 46 % have a cancer: too sure by {claim_here} points, AUROC {auroc_here}.
+Where 5 % do: by {claim_there} points, AUROC {auroc_there}.
 
 **9 · Threshold.** From 80 % on, 1 − 1/5; then {kept} % are kept. If it is worth R checks:
 from 1 − 1/R.
@@ -59,6 +51,21 @@ questions (GMAI-MMBench), {everyday} % on everyday ones (GQA).
 **After.** Your own. Numbers worth asking for: of the answers called about 90 % sure, how many were
 right, on cases like ours, among how many answers (2, 10); how many of our patients have the finding
 (7, 8); what a wrong answer costs beside a check (9).
+
+## In the hour, or at home
+
+**2 · Luck.** Three samples of 100 answers: ECE {luck}. With 2,000 answers: {many}. The
+true one is 0.
+
+**3 · Bins.** The same 200 answers: ECE {few_bins} in 5 bins, {many_bins} in 30: fewer answers in
+each bin, more luck in each gap.
+
+**5 · Accuracy and ECE.** At T = 1 the ECE is {ece_1}, at T = 0.5 it is {ece_half}; the accuracy is
+{accuracy} % at both. You moved the temperature, that is, only what it says.
+
+**6 · Temperature.** Best T: {best} (log loss {least}). The AUROC and the accuracy stayed the same.
+
+**9 · More.** No; and 11: the last two exercises below say why.
 
 ## The exercises
 
@@ -107,7 +114,14 @@ def _of_quiz() -> dict[str, str]:
     cases = pd.DataFrame(lesson.quiz().values["cases"])
     right = int((cases["answer"] == cases["gold"]).sum())
     sure = f"{100 * cases['confidence'].mean():.0f}"
-    return {"model_right": str(right), "model_sure": sure}
+    first = cases.head(10)
+    right_first = int((first["answer"] == first["gold"]).sum())
+    sure_first = f"{100 * first['confidence'].mean():.0f}"
+    return {
+        "model_right": str(right),
+        "model_sure": sure,
+        "model_first": f"{right_first}, {sure_first} %",
+    }
 
 
 def _of_temperature() -> dict[str, str]:
@@ -143,11 +157,11 @@ def _of_mammograms() -> dict[str, str]:
     for place, share in (("here", 0.46), ("there", 0.05)):
         right = share * ill / ill.sum()
         wrong = (1 - share) * healthy / healthy.sum()
-        gap = np.abs(right - (right + wrong) * says).sum()
+        gap = ((right + wrong) * says).sum() - share
         # each score as often as it occurs: the AUROC counts pairs
         counts = np.append(ill, healthy).astype(int)
         correct = np.repeat(np.repeat([1, 0], ill.size), counts)
-        texts[f"ece_{place}"] = f"{gap:.3f}"
+        texts[f"claim_{place}"] = f"{round(100 * gap)}"
         texts[f"auroc_{place}"] = (
             f"{auroc(np.repeat(np.tile(says, 2), counts), correct):.3f}"
         )

@@ -246,6 +246,7 @@ const NUMBERS = {
     `${now.ece.toFixed(3)} [${now.interval.low.toFixed(3)}, ${now.interval.high.toFixed(3)}]`],
   luck: ["95 of 100 calibrated ones stay below", (now) => now.interval.luck.toFixed(3)],
   gap: ["mean confidence − accuracy", (now) => points(now.confidence - now.accuracy)],
+  claim: ["mean confidence − share with a cancer", (now) => points(now.confidence - now.accuracy)],
   accuracy: ["accuracy", (now) => percent(now.accuracy)],
   log_loss: ["log loss", (now) => now.logLoss.toFixed(3)],
   auroc: ["AUROC", (now) => now.auroc.toFixed(3)],
@@ -328,6 +329,8 @@ function forecaster(root, side, settings, changed) {
       settings.right[k] = Math.min(100, Math.max(0, Math.round(100 * value))) / 100;
       changed();
     };
+    // a finger on a dot moves the dot, elsewhere on the picture the page (touch-action knows no parts of an SVG)
+    handle.addEventListener("touchstart", (event) => event.preventDefault(), { passive: false });
     handle.addEventListener("pointerdown", (event) => handle.setPointerCapture(event.pointerId));
     handle.addEventListener("pointermove", (event) => {
       if (!handle.hasPointerCapture(event.pointerId)) return;

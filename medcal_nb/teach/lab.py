@@ -31,8 +31,8 @@ def lab(**settings: Any) -> Part:
 
         - ``control``: what can be moved: right, n, bins, temperature, threshold, base_rate or
           prevalence;
-        - ``numbers``, two that are shown: ece, ece_interval, luck, gap, accuracy, log_loss, auroc,
-          cost, coverage, risk, yes, ppv;
+        - ``numbers``, two that are shown: ece, ece_interval, luck, gap, claim (gap of a score of
+          cancer), accuracy, log_loss, auroc, cost, coverage, risk, yes, ppv;
         - ``right``: how often it is right around a confidence of 10, 30, 50, 70 and 90 %;
         - ``n`` (answers), ``bins``, ``temperature``, ``sample`` (which one of many);
         - ``threshold``, ``cost`` (checks that cost as much as one error);

@@ -30,9 +30,12 @@ function csv(rows) {
   return `data:text/csv;charset=utf-8,${encodeURIComponent(text)}`;
 }
 // the rows of such a file, also of one that a spreadsheet has saved with semicolons
-export const rowsOf = (text) => text.trim().split(/\r?\n/).map((line) =>
-  [...line.matchAll(/(?:^|[,;])(?:"((?:[^"]|"")*)"|([^,;"]*))/g)].map(([, quoted, plain]) =>
+export function rowsOf(text) {
+  const lines = text.trim().split(/\r?\n/), mark = lines[0].includes(";") ? ";" : ",";
+  const cell = new RegExp(`(?:^|${mark})(?:"((?:[^"]|"")*)"|([^${mark}"]*))`, "g");
+  return lines.map((line) => [...line.matchAll(cell)].map(([, quoted, plain]) =>
     quoted?.replaceAll('""', '"') ?? plain));
+}
 
 for (const el of once(".lab")) {
   el.replaceChildren();
@@ -54,6 +57,8 @@ function check(exercise, given) {
   const like = (other) => choice ? value === other : Math.abs(value - other) <= near;
   if (Number.isNaN(value)) return [false, `“${given}” is not a number; write it like 0.25 or 25 %.`];
   if (like(exercise.answer)) return [true, `Right. ${exercise.why}`];
+  if (!choice && !exercise.unit && 0 < exercise.answer && exercise.answer < 1 && value > 1)
+    return [false, `As a share, please, or with its sign: ${value / 100} or ${value} %.`];
   if (exercise.unit === "%" && 0 < value && value < 1 && exercise.answer > 1 && !given.includes("%"))
     return [false, `In percent, please: ${given} would be less than one percent.`];
   const mistake = exercise.mistakes.find(([other]) => like(other));
@@ -63,7 +68,7 @@ function check(exercise, given) {
 
 // the answers so far: one object for all parts of the page, also where a notebook's cell is run
 // again, and stored by the browser until they are cleared
-const KEY = "medcal-lesson", empty = () => ({ version: 1, rows: {}, quiz: [], votes: {} });
+const KEY = "medcal-lesson", empty = () => ({ version: 1, rows: {}, quiz: [], stopped: false, votes: {} });
 function stored() {
   try {
     const found = JSON.parse(localStorage.getItem(KEY));
@@ -82,11 +87,16 @@ function store() {
   } catch { /* the answers last as long as the page is open */ }
   score();
 }
+const questionOf = (form) => JSON.parse(form.dataset.exercise).question;
 const HEAD = ["question", "your answer", "result", "tries"];
 function score() {
   const rows = Object.entries(lesson.state.rows), votes = Object.entries(lesson.state.votes);
-  const right = rows.filter(([, row]) => row.right).length;
-  for (const node of lesson.scores) node.textContent = `${right} of ${node.dataset.of} exercises right`;
+  // those that are left for home are not counted
+  const home = document.body.classList.contains("short") ? ".home .medcal-exercise, .more .medcal-exercise" : null;
+  const left = new Set([...(home ? document.querySelectorAll(home) : [])].map((form) => questionOf(form)));
+  const right = rows.filter(([question, row]) => row.right && !left.has(question)).length;
+  for (const node of lesson.scores)
+    node.textContent = `${right} of ${node.dataset.of - left.size} exercises right`;
   const lines = [HEAD,
     ...rows.map(([question, row]) => [question, row.given, row.right ? "right" : "open", row.tries]),
     ...votes.map(([when, vote]) => [`Would you rely on it? (${when})`, vote, "vote", 1])];
@@ -99,24 +109,62 @@ function begin(restart) {
 }
 for (const button of once(".medcal-clear")) button.addEventListener("click", () => {
   if (!confirm("Clear your answers, the quiz and your votes from this browser?")) return;
-  Object.assign(lesson.state, empty());
+  Object.assign(lesson.state, empty()); // how many minutes are shown stays
   store();
   lesson.restarts.forEach((restart) => restart());
 });
 
-// How many of a class voted for what and had which exercise right, from the files that they handed in.
+// The hour or its 45 minutes: sections for home, and what is more in a section, are then not shown. An
+// address that ends in ?minutes=45 chooses, and so does the switch, which is remembered.
+for (const form of once(".medcal-way")) {
+  const show = () => {
+    document.body.classList.toggle("short", form.elements.minutes.value === "45");
+    score();
+  };
+  const asked = new URLSearchParams(location.search).get("minutes") ?? lesson.state.minutes;
+  form.elements.minutes.value = asked === "45" ? "45" : "60";
+  form.addEventListener("change", () => {
+    lesson.state.minutes = form.elements.minutes.value;
+    store();
+    show();
+  });
+  show();
+}
+
+// The answers of a quiz, or to the page of cases: what was said, and whether it was right where that is known.
+function answersOf(head, rows) {
+  const [says, right] = ["your confidence", "you are right"].map((name) => head.indexOf(name));
+  if (says < 0 || right < 0) return null;
+  const known = rows.filter((row) => row[says] && ["0", "1"].includes(row[right]));
+  return known.map((row) => ({ says: Number(row[says].replace(",", ".")), n: 1, right: Number(row[right]) }));
+}
+
+// How many of a class voted for what and had which exercise right, from the files that they handed in,
+// and the diagram of all their answers.
 for (const box of once(".medcal-class")) box.querySelector("input").addEventListener("change", async ({ target }) => {
-  const files = [...target.files], counts = new Map(), others = [];
+  const files = [...target.files], counts = new Map(), others = [], answers = [];
   const texts = await Promise.all(files.map((file) => file.text()));
   texts.map(rowsOf).forEach(([head, ...rows], k) => {
-    if (head.join() !== HEAD.join()) others.push(files[k].name);
+    const some = answersOf(head, rows);
+    if (some) answers.push(...some);
+    else if (head.join() !== HEAD.join()) others.push(files[k].name);
     else for (const [question, answer, result] of rows) {
       const key = JSON.stringify([question, result === "vote" ? answer : result]);
       counts.set(key, (counts.get(key) ?? 0) + 1);
     }
   });
   box.querySelector("[role=status]").textContent = `${files.length - others.length} files counted.` +
-    (others.length ? ` Not a lesson.csv: ${others.join(", ")}.` : "");
+    (others.length ? ` Not of this lesson: ${others.join(", ")}.` : "");
+  const figure = box.querySelector("figure");
+  figure.replaceChildren();
+  figure.hidden = answers.length === 0;
+  if (answers.length) {
+    const now = measures(answers, 5), words = `All answers of the class: mean confidence ` +
+      `${percent(now.confidence)}, right in ${percent(now.accuracy)} of ${now.n}`;
+    drawBins(diagram(figure, `Reliability diagram. ${words}`, "img").back, now.table);
+    make(figure, "figcaption", {}, `${words}. Grey boxes: luck, if answers had nothing to do with one another; ` +
+      "those of one student, and those to one image, have.");
+  }
   const body = box.querySelector("tbody");
   body.replaceChildren();
   for (const [key, n] of [...counts].sort()) {
@@ -189,6 +237,7 @@ for (const form of once(".medcal-exercise")) {
 }
 score();
 
+const ENOUGH = 10; // images, after which the quiz may be stopped
 for (const root of once(".medcal-quiz")) {
   const cases = JSON.parse(root.dataset.cases), at = (selector) => root.querySelector(selector);
   let given = [];
@@ -206,6 +255,7 @@ for (const root of once(".medcal-quiz")) {
       make(at(".options"), "label").append(
         make(root, "input", { type: "radio", name: "answer", value }), ` ${value}`);
     own(root);
+    at(".stop").hidden = given.length < ENOUGH;
     at(".chance").textContent = `A guess is right ${Math.round(chance)} % of the time.`;
     sure.value = chance;
     writeSure();
@@ -223,32 +273,45 @@ for (const root of once(".medcal-quiz")) {
     else result();
     (form.hidden ? at(".summary") : form.elements.answer[0]).focus();
   });
+  at(".stop").addEventListener("click", () => {
+    lesson.state.stopped = true;
+    store();
+    result();
+    at(".summary").focus();
+  });
   const result = () => {
-    const sides = [given, cases].map((side) => measures(side.map(({ answer, confidence }, k) =>
+    const shown = cases.slice(0, given.length); // both answered these
+    at(".scores").replaceChildren();
+    const sides = [given, shown].map((side) => measures(side.map(({ answer, confidence }, k) =>
       ({ says: confidence, n: 1, right: Number(answer === cases[k].gold) })), 5));
     sides.forEach((now, k) => {
       const figure = root.querySelectorAll("figure")[k], { low, high } = interval(now.table);
-      const words = `mean confidence ${percent(now.confidence)}, right in ` +
-        `${now.accuracy * now.n} of ${now.n}: ECE ${now.ece.toFixed(2)} [${low.toFixed(2)}, ` +
-        `${high.toFixed(2)}] in 5 bins, Brier score ${now.brier.toFixed(2)}`;
+      const words = `mean confidence ${percent(now.confidence)}, right in ${now.accuracy * now.n} of ${now.n}`;
+      make(at(".scores"), "li", {}, `${k ? "The model" : "You"}: ECE ${now.ece.toFixed(2)} in 5 bins (95 % CI ` +
+        `${low.toFixed(2)} to ${high.toFixed(2)}), Brier score ${now.brier.toFixed(2)}`);
       figure.querySelectorAll("svg, p").forEach((node) => node.remove());
       drawBins(diagram(figure, `Reliability diagram: ${words}`, "img").back, now.table);
       make(figure, "p", {}, words);
     });
-    const [{ accuracy, confidence, table }] = sides;
+    const [{ accuracy, confidence, table }, model] = sides;
     const apart = Math.round(100 * confidence) - Math.round(100 * accuracy);
     at(".summary").textContent = `Your mean confidence was ${percent(confidence)} and you were right in ` +
       `${percent(accuracy)}` + (apart ? `: ${Math.abs(apart)} points too ${apart > 0 ? "sure" : "unsure"}. `
-        : ". ") + "With these twenty answers a calibrated student, too, shows an ECE of up to " +
-      `${interval(table).luck.toFixed(2)}, by luck alone.`;
+        : ". ") + "With so few answers the grey boxes are wide: by luck alone a calibrated student, too, shows an ECE " +
+      `of up to ${interval(table).luck.toFixed(2)}.`;
+    const guessed = Math.round(shown.reduce((total, { options }) => total + 1 / options.length, 0));
+    at(".coin").textContent = `The model is a tiny one that has seen few images of this kind: right in ` +
+      `${model.accuracy * model.n} of ${model.n}, where guessing gives about ${guessed}. That says nothing ` +
+      "of other models, and not that AI is useless. It shows why a confidence has to be counted: this one stated " +
+      `${percent(model.confidence)} on average.`;
     at(".key").replaceChildren();
     legend(at(".key"), BINS);
     at("tbody").replaceChildren();
     const cells = ({ answer, confidence }, k) => [answer, confidence, answer === cases[k].gold ? 1 : 0];
     at("a").href = csv([["image", "question", "right answer", "your answer", "your confidence",
       "you are right", "model's answer", "model's confidence", "model is right"],
-      ...cases.map((one, k) => [k + 1, one.question, one.gold, ...cells(given[k], k), ...cells(one, k)])]);
-    cases.forEach((one, k) => {
+      ...shown.map((one, k) => [k + 1, one.question, one.gold, ...cells(given[k], k), ...cells(one, k)])]);
+    shown.forEach((one, k) => {
       const row = make(at("tbody"), "tr"), mark = ({ answer, confidence }) =>
         `${answer === one.gold ? "✓" : "✗"} ${answer} (${percent(confidence)})`;
       make(make(row, "td"), "img", { src: one.picture, alt: `Image ${k + 1}` });
@@ -264,7 +327,8 @@ for (const root of once(".medcal-quiz")) {
     given = lesson.state.quiz;
     form.hidden = false;
     at(".result").hidden = true;
-    if (given.length < cases.length) ask();
-    else result();
+    const ended = given.length === cases.length || (lesson.state.stopped && given.length >= ENOUGH);
+    if (ended) result();
+    else ask();
   });
 }

@@ -85,7 +85,7 @@ def test_exercises_quiz_and_lab_by_keyboard_leave_the_notebook_alone(page, lab):
     number.get_by_text("That is its accuracy").wait_for()
     answer.fill("30 %")
     page.keyboard.press("Enter")
-    number.get_by_text("Right. All answers fall into one bin").wait_for()
+    number.get_by_text("Right. All answers are called 90 % sure").wait_for()
     # letters that are commands of JupyterLab where the focus is on no text
     b = choice.get_by_label("B", exact=True)
     for field in (b, page.locator(".medcal-quiz [name=sure]")):

@@ -2,6 +2,7 @@
 
 import base64
 import csv
+import io
 import json
 import re
 from pathlib import Path
@@ -9,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from PIL import Image
 from playwright.sync_api import expect
 from scipy.stats import binom
 
@@ -17,12 +19,15 @@ from medcal_nb.errors import MedcalError
 from medcal_nb.measure import auroc, brier_score, ece, log_loss
 from medcal_nb.measure.binned import bins_of
 from medcal_nb.measure.inversion import inverted_interval
+from medcal_nb.reader import write_page
 from medcal_nb.teach import lesson as parts
 from medcal_nb.teach.key import answer_key
 from medcal_nb.teach.lab import LEVELS, answers, mean_ece
-from medcal_nb.teach.lesson_site import write_lesson_site
+from medcal_nb.teach.lesson_site import write_lesson_site, write_sheet
+from medcal_nb.wording import percent
 from tests.browser.conftest import PATIENCE, Complaints
 from tests.teach.executed import ROOT, executed_lesson
+from tests.teach.plan import plan
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 CODE = Path(parts.__file__).with_name("lab.js").read_bytes()
@@ -131,6 +136,19 @@ def test_exercises_tell_the_numbers_of_the_lab_above_them(lesson):
             assert f" {mean_ece(start['right'], **how):.3f} " in why
 
 
+def _of_cases(page):
+    """Words of a page of cases, and pixels of its images: their files differ by machine."""
+    text = page.read_text(encoding="utf-8")
+    files = re.findall(r"data:image/png;base64,([\w+/=]+)", text)
+    pixels = [
+        np.asarray(Image.open(io.BytesIO(base64.b64decode(file)))).tobytes()
+        for file in files
+    ]
+    assert len(pixels) == 20
+    text = re.sub(r"data:image/png;base64,[\w+/=]+", "", text)
+    return re.sub(r'"set": "\w+"', "", text), pixels
+
+
 def test_the_page_and_the_key_in_the_repository_are_today_s(tmp_path, five):
     """But for the pixels of its figures, which differ from machine to machine."""
     stale = "stale: run `make lesson-site`"
@@ -143,6 +161,12 @@ def test_the_page_and_the_key_in_the_repository_are_today_s(tmp_path, five):
         )
     ]
     assert words[0] == words[1], stale
+    sheet = write_sheet(folder / "student.md", tmp_path)
+    assert sheet.read_bytes() == (folder / "sheet.html").read_bytes(), stale
+    write_page("pocket", tmp_path / "cases.html")
+    today, kept = (_of_cases(one / "cases.html") for one in (tmp_path, folder))
+    assert today == kept, stale
+    assert (folder / "cases.html").stat().st_size < 1_000_000
     key = (folder / "key.md").read_text(encoding="utf-8")
     assert answer_key(five) == key, stale
     # the key's numbers of real models are those of the lesson's finding
@@ -150,6 +174,8 @@ def test_the_page_and_the_key_in_the_repository_are_today_s(tmp_path, five):
     first = json.loads(results.read_text(encoding="utf-8"))["findings"][0]
     (ends,) = re.findall(r"\d+ to \d+ %", first)
     assert f"{ends} were right on medical\nquestions" in key
+    teacher = (folder / "teacher.md").read_text(encoding="utf-8")
+    assert f"*of the answers called about 90 % sure,\n{ends} were right" in teacher
 
 
 def test_a_notebook_that_was_not_executed_is_refused(tmp_path):
@@ -183,6 +209,7 @@ def test_dots_are_dragged_and_moved_by_keys(lesson):
 
 
 def test_exercises_tell_each_mistake_its_own_words(lesson):
+    lesson.locator(".more > summary").click()
     for form in lesson.locator(".medcal-exercise").all():
         asked = form.evaluate("e => JSON.parse(e.dataset.exercise)")
         right = [asked["answer"], f"Right. {asked['why']}"]
@@ -196,6 +223,11 @@ def test_exercises_tell_each_mistake_its_own_words(lesson):
         form.get_by_role("button", name="Hint").click()
         assert form.locator("li").first.inner_text() == asked["hints"][0]
     expect(lesson.locator("#score")).to_have_text("11 of 11 exercises right")
+    boaster = lesson.locator(".medcal-exercise").first
+    boaster.get_by_role("textbox").fill("30")
+    boaster.get_by_role("textbox").press("Enter")
+    words = "As a share, please, or with its sign: 0.3 or 30 %."
+    expect(boaster.get_by_role("status")).to_have_text(words)
     threshold = lesson.locator(".medcal-exercise").nth(8)
     threshold.get_by_role("textbox").fill("0.95")
     threshold.get_by_role("textbox").press("Enter")
@@ -226,8 +258,21 @@ def test_the_quiz_by_keyboard_to_its_file(lesson):
     for figure, side in zip(quiz.locator("figure").all(), (mine, model), strict=True):
         _, c, y = zip(*side, strict=True)
         words = figure.locator("p").inner_text()
-        assert f"right in {sum(y):.0f} of 20: ECE {ece(c, y, n_bins=5):.2f} [" in words
-        assert f"Brier score {brier_score(c, y):.2f}" in words
+        mean = f"mean confidence {percent(np.mean(c))} %"
+        assert words == f"{mean}, right in {sum(y):.0f} of 20"
+    # what is more than percentages is folded
+    quiz.locator("summary").first.click()
+    for line, side in zip(quiz.locator(".scores li").all(), (mine, model), strict=True):
+        _, c, y = zip(*side, strict=True)
+        words = line.inner_text()
+        assert f"ECE {ece(c, y, n_bins=5):.2f} in 5 bins (95 % CI " in words
+        assert words.endswith(f"Brier score {brier_score(c, y):.2f}")
+    # no class leaves with "AI is useless": the model did as well as guessing
+    guessed = sum(1 / len(one["options"]) for one in cases)
+    right = sum(answer == gold for answer, _, gold in shown)
+    assert abs(right - guessed) < 2
+    told = quiz.locator(".coin").inner_text()
+    assert f"right in {right} of 20, where guessing gives about {guessed:.0f}." in told
     _, *rows = download(lesson, quiz.get_by_role("link", name="as a file"))
     assert [(row[3], float(row[4]), float(row[5])) for row in rows] == mine
     assert [(row[6], float(row[7]), float(row[8])) for row in rows] == model
@@ -280,9 +325,107 @@ def test_the_votes_of_a_class_are_counted_from_its_files(lesson, tmp_path):
     box = lesson.locator(".medcal-class")
     box.locator("summary").click()
     box.locator("input").set_input_files(files)
-    expect(box.get_by_role("status")).to_contain_text("Not a lesson.csv: 2.csv.")
+    expect(box.get_by_role("status")).to_contain_text("Not of this lesson: 2.csv.")
     rows = [row.locator("td").all_inner_texts() for row in box.locator("tr").all()[1:]]
     assert rows == [['Is 1 "one", or not?', "right", "1"], ["Vote", "rely on it", "2"]]
+    assert not box.locator("figure").is_visible()
+    # answers of the quiz and of the page of cases, without those that nobody graded
+    quiz = 'image,your confidence,you are right\n1,"0.9","1"\n2,0.5,0'
+    cases = 'reader;case;your confidence;you are right\nB;1;"0,8";0\nB;2;0,7;'
+    files[0].write_text(quiz)
+    files[1].write_text(cases)
+    box.locator("input").set_input_files(files[:2])
+    expect(box.locator("figcaption")).to_contain_text(
+        "mean confidence 73 %, right in 33 % of 3."
+    )
+
+
+@pytest.mark.parametrize("lesson", [390], indirect=True)
+def test_the_45_minutes_show_and_count_what_the_teacher_s_table_names(lesson):
+    """By its address or by its switch, which is remembered; by keys alone."""
+
+    def shown():
+        heads = lesson.locator("h2:visible").all_inner_texts()
+        return [re.sub(r" \(.*|¶", "", head).strip() for head in heads]
+
+    address, everything = lesson.url, shown()
+    at_the_end = ["To take home", "What this does not show"]
+    assert everything == [*list(plan("## Timing"))[:-1], *at_the_end]
+    lesson.goto(f"{address}?minutes=45")
+    assert shown() == [*list(plan("### In 45 minutes"))[:-1], *at_the_end]
+    expect(lesson.locator("#score")).to_have_text("0 of 4 exercises right")
+    assert lesson.locator(".medcal-exercise:visible").count() == 4
+    assert lesson.evaluate("document.documentElement.scrollWidth") == 390
+    whole = lesson.get_by_role("radio", name="an hour")
+    lesson.get_by_role("radio", name="45 minutes").focus()
+    lesson.keyboard.press("ArrowUp")
+    expect(whole).to_be_checked()
+    expect(lesson.locator("#score")).to_have_text("0 of 11 exercises right")
+    assert shown() == everything
+    lesson.keyboard.press("ArrowDown")
+    lesson.goto(address)
+    expect(lesson.locator("#score")).to_have_text("0 of 4 exercises right")
+    lesson.get_by_role("radio", name="an hour").check()
+
+
+@pytest.mark.parametrize("lesson", [390], indirect=True)
+def test_the_quiz_may_stop_at_ten(lesson):
+    quiz = lesson.locator(".medcal-quiz")
+    stop = quiz.get_by_role("button", name="Stop here")
+    for _ in range(10):
+        assert not stop.is_visible()
+        quiz.locator("[name=answer]").first.check()
+        quiz.get_by_role("button", name="Next").click()
+    stop.click()
+    expect(quiz.locator(".summary")).to_be_focused()
+    lesson.reload()  # it stays stopped
+    captions = quiz.locator("figure p").all_inner_texts()
+    assert all("of 10" in words for words in captions)
+    assert len(captions) == 2
+    _, *rows = download(lesson, quiz.get_by_role("link", name="as a file"))
+    assert len(rows) == 10
+    lesson.get_by_role("button", name="Clear my answers").click()
+    expect(quiz.locator(".place")).to_have_text("Image 1 of 20")
+
+
+def test_a_finger_drags_a_dot_and_scrolls_beside_it(chromium):
+    """On a telephone the picture is as wide as the screen: it must not hold the page."""
+    size = {"width": 390, "height": 844}
+    context = chromium.new_context(
+        viewport=size, has_touch=True, is_mobile=True, offline=True
+    )
+    page = context.new_page()
+    page.goto((ROOT / "docs" / "lesson" / "index.html").as_uri())
+    view = page.locator(".medcal-lab").first
+    view.wait_for()
+    touch = context.new_cdp_session(page)
+
+    def swipe(x, y, by):
+        for k in range(10):
+            point = {"x": x, "y": y + by * k / 9}
+            kind = "touchMove" if k else "touchStart"
+            event = {"type": kind, "touchPoints": [point]}
+            touch.send("Input.dispatchTouchEvent", event)
+            page.wait_for_timeout(30)
+        end = {"type": "touchEnd", "touchPoints": []}
+        touch.send("Input.dispatchTouchEvent", end)
+        page.wait_for_timeout(300)  # whatever scrolls has come to rest
+
+    picture = view.locator("svg").first
+    picture.evaluate("e => e.scrollIntoView({block: 'center'})")
+    handle, whole = view.locator(".handle").last, picture.bounding_box()
+    box, seen = handle.bounding_box(), page.evaluate("scrollY")
+    assert min(box["width"], box["height"]) > 36
+    before = int(handle.get_attribute("aria-valuenow"))
+    swipe(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2, -60)
+    # 60 pixels of the 280 of 352 that are the axis
+    points = 100 * 60 / (whole["width"] * 280 / 352)
+    moved = int(handle.get_attribute("aria-valuenow")) - before
+    assert moved == pytest.approx(points, abs=2)
+    assert page.evaluate("scrollY") == seen
+    swipe(whole["x"] + 0.7 * whole["width"], whole["y"] + 0.8 * whole["height"], -150)
+    assert page.evaluate("scrollY") > seen + 100
+    context.close()
 
 
 def test_it_can_be_read_touched_and_reached_by_tab(lesson):

@@ -1,5 +1,6 @@
 """The reader page in a real browser, opened from the disk, by keys and by hand."""
 
+import csv
 import json
 import shutil
 
@@ -69,6 +70,14 @@ def downloaded(page, folder):
     return json.loads((folder / "decisions.json").read_text())
 
 
+def saved_table(page):
+    """Return the rows of the table that the page saves for a spreadsheet."""
+    with page.expect_download() as download:
+        page.get_by_role("link", name="Save as a table").click()
+    text = download.value.path().read_text(encoding="utf-8")
+    return list(csv.DictReader(text.splitlines()))
+
+
 def test_twenty_cases_by_keys_end_in_a_summary_and_in_answers(cases, opened, tmp_path):
     page = opened(cases)
     for place in range(20):
@@ -97,6 +106,16 @@ def test_twenty_cases_by_keys_end_in_a_summary_and_in_answers(cases, opened, tmp
     chosen = page.evaluate(
         "cases.filter((one) => one.options).map((one) => one.item_id)"
     )
+    # the table holds the same answers, a line a case, for whoever has a spreadsheet alone
+    lines = saved_table(page)
+    ids = page.evaluate("cases.map((one) => one.item_id)")
+    first = table[table["strategy"] == "alone"].loc[ids]
+    assert [float(line["your confidence"]) for line in lines] == [*first["confidence"]]
+    graded = [line["you are right"] for line in lines]
+    assert [one in chosen for one in ids] == [one != "" for one in graded]
+    with_grade = first["correct"][first.index.isin(chosen)].astype(int).astype(str)
+    assert [one for one in graded if one] == [*with_grade]
+    assert [line["decision"] for line in lines].count("defer") == 4
     is_graded = table["answer"].notna() & table.index.isin(chosen)  # by the page
     both = table[(table["strategy"] == "with_model") & is_graded]
     n = len(both)
@@ -155,6 +174,7 @@ def test_by_hand_no_confidence_is_recorded_that_nobody_gave(cases, opened, tmp_p
     expect(page.locator("#says")).to_contain_text(f"The model says “{model}”")
     rate = "Of {n} such answers {n_wrong} w".format(**shown[place]["similar"])
     expect(page.locator("#rate")).to_contain_text(rate)
+    assert [line["your answer"] for line in saved_table(page)] == [own]
     page.get_by_role("button", name="Take over").click()
     expect(sure).to_have_value("")
     refused("A number from 0 to 100")
@@ -196,6 +216,10 @@ def test_hostile_words_are_shown_and_not_run(opened, tmp_path):
     expect(page.locator("#says")).to_contain_text(bad)
     assert page.evaluate("window.PWNED") is None
     assert page.locator("main img").count() == 1
+    formula = opened(tmp_path / "a.html", name="=1+1")
+    give(formula, 80, words="-2+3")
+    (line,) = saved_table(formula)
+    assert (line["reader"], line["your answer"]) == ("'=1+1", "'-2+3")
 
 
 SIDES = ["left lung", "right lung", "both lungs", "2"]

@@ -14,7 +14,8 @@ CELLS = (
     "import pandas as pd\nout = Output('99_small', OUT)",
     "rows = pd.DataFrame({'n': [1]})\nout.section('Has', {'rows': rows})",
     "out.finding('One in 2.')",
-    "out.section('Lacks', {'rows': rows, 'second row': rows[1:], 'third row': False})",
+    "needs = {'rows': rows, 'second row': rows[1:], 'third row': False}\n"
+    "out.section('Lacks', needs, example={'SOURCE': \"n != 'a'\"})",
     "rows.no_such_column",
     "out.finding('Two in 2.')",
     "out.section('Goes on')",
@@ -48,6 +49,12 @@ def test_a_section_without_its_rows_is_left_out_and_the_notebook_goes_on(tmp_pat
     assert [*results["tables"]] == ["finding_3"]
     outputs = [cell.outputs for cell in executed.cells]
     assert "Left out: no second row." in outputs[6][0]["data"]["text/html"]
+    # at the top, once, with what to do about it
+    top = outputs[3][0]["data"]["text/html"]
+    assert "One in 2." in top
+    assert top.count("Left out, 1 section: no second row. With two parts") == 1
+    line = "<pre>medcal study 99 -p SOURCE=&quot;n != &#x27;a&#x27;&quot;"
+    assert line in top
     # its code stays, and says that it did nothing
     assert executed.cells[7].source == CELLS[6]
     assert outputs[7][0]["data"]["text/plain"] == "'left out: no second row'"

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 from IPython.core.interactiveshell import InteractiveShell
 
-from medcal_nb.answers import load_answers
+from medcal_nb.answers import load_answers, two_parts
 from medcal_nb.explore.parts import Explored
 from medcal_nb.report.parts import risk_coverage_figure
 from medcal_nb.run import ROOT, steps_of
@@ -81,6 +81,21 @@ def test_a_chapter_runs_where_a_file_is_named_and_nothing_else(
         assert {*costs["stage"].dropna()} == {"uncorrected", "refitted"}
 
 
+@pytest.mark.parametrize("chapter", ["04_transfer", "06_deferral"])
+def test_the_parameters_that_a_page_names_give_the_sections_that_it_lacks(
+    chapter, tmp_path, monkeypatch
+):
+    table = WORLDS["two domains, one method"]()
+    without = run_on(table, chapter, {}, tmp_path, monkeypatch)
+    own = two_parts(load_answers(tmp_path / "answers.csv"))
+    assert own["SOURCE"] == "domain == 'general'"
+    results = run_on(table, chapter, own, tmp_path, monkeypatch)
+    lacking = "answers to fit on, named by SOURCE"
+    assert lacking in without["left_out"].values()
+    assert lacking not in results["left_out"].values()
+    assert "general" in " ".join(results["findings"])
+
+
 @pytest.mark.parametrize("chapter", CHAPTERS)
 def test_a_chapter_runs_by_the_profile(chapter, tmp_path, monkeypatch):
     (step,) = steps_of([chapter], profile=IMPORTED, to=tmp_path)
@@ -128,6 +143,10 @@ def test_your_answers_says_what_is_left_out_and_between_which_bounds(
     counts = {"rows read": 200, "of another model or method": 100}
     counts |= {"not graded": 30, "measured below": 70}
     assert counts.items() <= rows.items()
+    # what a map makes of confidences that no answer has is no news
+    mapped = pd.DataFrame(results["tables"]["map"])["confidence"]
+    assert mapped.between(0.6, 1.0).all()
+    assert mapped.size > 3
     # of the first model alone, all of it
     (scores,) = results["tables"]["finding_1"]
     assert (scores["model"], scores["n"]) == ("first", 70)

@@ -15,6 +15,8 @@ from medcal_nb.datasets import open_image, pocket
 from medcal_nb.measure import auroc, ece, wilson_interval
 from medcal_nb.teach import exercises, lesson
 from medcal_nb.teach.lab import HALF_WIDTH, LEVELS, answers
+from medcal_nb.teach.lesson_site import AT_HOME
+from tests.teach.plan import plan, sections
 
 
 def test_answers_are_right_as_often_as_drawn():
@@ -113,3 +115,23 @@ def test_the_quiz_holds_recorded_answers_to_its_own_images():
         with Image.open(file) as shown:
             assert (np.asarray(shown) == np.asarray(open_image(image))).all()
             assert not shown.info
+
+
+@pytest.mark.parametrize(
+    ("heading", "minutes", "left"),
+    [("## Timing", 60, ()), ("### In 45 minutes", 45, AT_HOME)],
+)
+def test_the_teacher_s_minutes_are_the_notebook_s_and_some_are_spare(
+    heading, minutes, left
+):
+    rows = plan(heading)
+    taught = {
+        name: long for name, long in sections().items() if name.split()[0] not in left
+    }
+    known = {name: end - start for name, (start, end) in rows.items() if name in taught}
+    assert known == taught
+    starts, ends = zip(*rows.values(), strict=True)
+    assert starts == (0, *ends[:-1])
+    name, (start, end) = list(rows.items())[-1]
+    assert (name, end) == ("to spare", minutes)
+    assert end - start >= 3

@@ -3,7 +3,7 @@
 import itertools
 import re
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
@@ -52,6 +52,12 @@ SURE_WORDS = frozenset(KNOWN["rows"]["sure"].split())
 _NUMBER = r"\s*[+-]?[\d.,]+(?:[eE][+-]?\d+)?\s*%?\s*"
 _MOST_WORDS = 50
 _MOST_LOOKED_AT = 5000
+#: What a reply may mean whose confidence is not read, by its form.
+_UNREAD = {
+    "no scale": "have a number on a scale that is not known",
+    "in doubt": "have a number behind the answer that may be another",
+    "unread": "speak of it in a form that is not read",
+}
 #: Rows by which columns are tried out, and the share of them that is more than chance.
 _MOST_TRIED = 200
 _SOME = 0.1
@@ -399,8 +405,8 @@ def read_column(
 ) -> pd.DataFrame:
     """What the replies of a column say, each model's and method's as one run.
 
-    A sentence on how many state a confidence, in which forms, with three examples, is added to
-    what was assumed.
+    How many state a confidence, in which forms, and what may be one and is not read, with three
+    examples each, is added to what was assumed.
 
     Returns
     -------
@@ -426,30 +432,53 @@ def read_column(
         )
         parts.append(part)
     read = pd.concat(parts).reindex(table.index)
-    found.assumed.append(_about_replies(read.assign(reply=replies), replies.name))
+    found.assumed += _about_replies(read.assign(reply=replies), replies.name)
     return read
 
 
-def _about_replies(read: pd.DataFrame, name: object) -> str:
-    """How many replies state a confidence, in which forms, and three of them."""
+def _about_replies(read: pd.DataFrame, name: object) -> list[str]:
+    """How many replies state a confidence, in which forms, and three of them; what is not read."""
     stated = read.dropna(subset="confidence")
     sentence = (
         f"{len(stated):,} of {len(read):,} replies in '{name}' state a confidence"
     )
-    n_bare = (read["form"] == "no scale").sum()
-    if n_bare:
-        sentence += f", {n_bare:,} a number on a scale that is not known (scale=10, scale=percent)"
+    unread = read[read["confidence"].isna() & read["form"].notna()]
+    about_unread = _about_unread(unread, len(read) - len(stated))
     if stated.empty:
-        return sentence
+        return [sentence, *about_unread]
     forms = stated["form"].value_counts()
     shown = ", ".join(f"{form} {count:,}" for form, count in forms.items())
-    # of each form one, then others
-    order = stated["form"].duplicated().argsort(kind="stable")
     examples = []
-    for row in stated.iloc[order[:3]].itertuples():
+    for row in _of_each_form(stated):
         example = f"{row.reply[-60:]!r}: {row.answer or '–':.40}, {row.confidence:.3g}"
         examples.append(example)
-    return f"{sentence} ({shown}); {'; '.join(examples)}"
+    return [f"{sentence} ({shown}); {'; '.join(examples)}", *about_unread]
+
+
+def _of_each_form(rows: pd.DataFrame) -> Iterator[Any]:
+    """Three rows: of each form one, then others."""
+    order = rows["form"].duplicated().argsort(kind="stable")
+    return rows.iloc[order[:3]].itertuples()
+
+
+def _about_unread(unread: pd.DataFrame, n_without: int) -> list[str]:
+    """What may state a confidence and is not read: how many replies of each form, and three."""
+    if unread.empty:
+        return []
+    beside: dict[str, list[str]] = {}
+    for row in _of_each_form(unread):
+        beside.setdefault(row.form, []).append(repr(row.reply.strip()[-60:]))
+    parts = []
+    for form, count in unread["form"].value_counts().items():
+        words = _UNREAD.get(form, f"have a number {form} behind the answer")
+        shown = beside.get(form, [])
+        if form == "no scale":
+            shown.append("scale=10 or scale=percent names it")
+        elif form not in _UNREAD:
+            shown.append(f"scale={form.removeprefix('of ')} takes it, if it is one")
+        in_brackets = f" ({', '.join(shown)})" if shown else ""
+        parts.append(f"{count:,} {words}{in_brackets}")
+    return [f"of the {n_without:,} replies without one {'; '.join(parts)}"]
 
 
 def known_kinds(values: pd.Series) -> pd.Series:

@@ -16,6 +16,7 @@ from medcal_nb.words.confidence import (
     Stated,
     labelled_likelihood,
     number_of,
+    scale_of,
     share_of,
     stated_number,
 )
@@ -55,6 +56,11 @@ _ENDING = re.compile(
 #: "Give your confidence in percent": what a reply repeats of what it was asked.
 _SURE_ASKED = re.compile(SURE, re.IGNORECASE)
 _SURE = re.compile(WORDS["sure"], re.IGNORECASE)
+#: How sure one is, in whatever form; "95% confidence interval" does not say it.
+_SAYS_IT = re.compile(
+    rf"(?:{WORDS['confidence']}|\b(?:un)?sure\b|\bsicher\b)(?!\s+(?:intervals?|limits?)\b)",
+    re.IGNORECASE,
+)
 _MEASURED = re.compile(WORDS["measured"], re.IGNORECASE)
 _LETTER = re.compile(r"\W*(?:option\s+)?([A-Z])\W*", re.IGNORECASE)
 #: "B) left lung": the letter of an option before its words.
@@ -74,13 +80,24 @@ class _Row(NamedTuple):
     form: str | None
 
 
+class _Perhaps(NamedTuple):
+    """An answer and the number behind it, which may be another thing.
+
+    `of` is the 10 of "yes, 9/10": whoever names this scale says that it is the confidence.
+    """
+
+    answer: str
+    stated: Stated
+    of: str | None = None
+
+
 class _Read(NamedTuple):
     """A reply as read by itself: what it may say where its run agrees stands apart."""
 
     answer: str | None = None
     stated: Stated | None = None
     word: float | None = None
-    perhaps: tuple[str, Stated] | None = None
+    perhaps: _Perhaps | None = None
 
 
 def read_replies(
@@ -112,8 +129,10 @@ def read_replies(
         - answer: text, missing where none is given
         - confidence: in [0, 1], NaN where none is stated, or in doubt
         - form: how the confidence is stated: "label", "sentence", "alone", "behind the answer",
-          "word" (by the table `LIKELIHOOD`), "shares" (of all options: that of the likeliest);
-          "no scale" where a number may be on several
+          "word" (by the table `LIKELIHOOD`), "shares" (of all options: that of the likeliest).
+          Without one, what may be it: "no scale", a number that may be on several; "of 10" and the
+          like, a number of so many behind an answer, which `scale` takes; "in doubt", another
+          number there; "unread", it is spoken of
 
     Examples
     --------
@@ -134,7 +153,14 @@ def read_replies(
         read.append(one)
     rows = _settled(read, scale)
     table = pd.DataFrame(rows, index, columns=list(_Row._fields), dtype=object)
+    is_said = pd.Series([*map(_says_it, texts)], table.index, dtype=bool)
+    table["form"] = table["form"].mask(table["form"].isna() & is_said, "unread")
     return table.astype({"confidence": float})
+
+
+def _says_it(text: object) -> bool:
+    """Whether a reply says how sure it is, in whatever form."""
+    return isinstance(text, str) and _SAYS_IT.search(text) is not None
 
 
 def _read(text: str, options: Options | None, kind: str | None) -> _Read:
@@ -226,7 +252,8 @@ def _behind_answer(
         if is_sure and is_short and kind != "open":
             return _Read(answer, number)
         read = parse_answer(plain, question_type=kind or "open", options=options)
-        return _Read(read, perhaps=(answer, number))
+        of = match["of"] if is_short and kind != "open" else None
+        return _Read(read, perhaps=_Perhaps(answer, number, of))
     return None
 
 
@@ -259,13 +286,23 @@ def _settled(read: list[_Read], scale: str | float | None) -> list[_Row]:
     is_form = n_behind >= max(_LEAST, _SHARE * n_read)
     rows = []
     for one in read:
-        if is_form and one.perhaps is not None:
-            answer, stated = one.perhaps
-            rows.append(_Read(answer, stated))
+        if one.perhaps and (is_form or _is_named(one.perhaps, scale)):
+            rows.append(_Read(one.perhaps.answer, one.perhaps.stated))
         else:
             rows.append(one)
     of_run = _scale_of_run(rows) if scale is None else scale
-    return [_reply(one, of_run) for one in rows]
+    # what is named is the scale of plain numbers: 0.8 is .8 where there are none
+    units = {one.stated.unit for one in rows if one.stated}
+    of_decimals = of_run if scale in (None, "log") or "bare" in units else 1
+    return [_reply(one, of_run, of_decimals) for one in rows]
+
+
+def _is_named(perhaps: _Perhaps, scale: str | float | None) -> bool:
+    """Whether the number is of as many as the scale that the user names."""
+    if perhaps.of is None or scale in (None, "log"):
+        return False
+    _, most = scale_of(scale)
+    return most == float(perhaps.of)
 
 
 def _is_behind(stated: Stated | None) -> bool:
@@ -284,10 +321,17 @@ def _scale_of_run(read: list[_Read]) -> str | float | None:
     return 1 if "decimal" in units else "percent"
 
 
-def _reply(one: _Read, scale: str | float | None) -> _Row:
-    """A reply on the scale of its run."""
+def _reply(
+    one: _Read, scale: str | float | None, of_decimals: str | float | None
+) -> _Row:
+    """A reply on the scales of its run: that of plain numbers, and that of decimals below 1."""
+    if one.stated is None and one.perhaps:
+        of = one.perhaps.of
+        return _Row(one.answer, None, f"of {of}" if of else "in doubt")
     if one.stated is None:
         return _Row(one.answer, one.word, None if one.word is None else "word")
+    if one.stated.unit == "decimal":
+        scale = of_decimals
     is_small = one.stated.unit == "bare" and 0 < one.stated.value <= 10
     share = None if is_small and scale is None else share_of(one.stated, scale)
     return _Row(one.answer, share, "no scale" if share is None else one.stated.form)

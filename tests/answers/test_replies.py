@@ -118,10 +118,30 @@ def test_replies_without_a_confidence_are_no_confidence(tmp_path):
 
 def test_numbers_on_a_scale_that_nobody_names_are_told(tmp_path):
     replies = [f"{gold}\nConfidence: {5 + i % 4}" for i, gold in enumerate(GOLD)]
-    with pytest.raises(MedcalError, match="24 a number on a scale that is not known"):
+    with pytest.raises(
+        MedcalError, match="24 have a number on a scale that is not known"
+    ):
         answers_of(tmp_path, reply=replies)
     answers = answers_of(tmp_path, {"scale": 10}, reply=replies)
     assert answers["confidence"].max() == 0.8
+
+
+def test_replies_whose_confidence_is_not_read_are_shown(tmp_path):
+    odd = ["Yes (confidence: so-so)", "No – 9/10", "Yes.", "", "Yes.", "No – 7/10"]
+    answers = answers_of(tmp_path, reply=[*LABELLED[:18], *odd])
+    said = " ".join(answers.attrs["assumed"])
+    assert "18 of 24 replies in 'reply' state a confidence" in said
+    told = "of the 6 replies without one 2 have a number of 10 behind the answer ("
+    assert told in said
+    assert "('No – 9/10', 'No – 7/10', scale=10 takes it, if it is one)" in said
+    assert (
+        "1 speak of it in a form that is not read ('Yes (confidence: so-so)')" in said
+    )
+    answers = answers_of(tmp_path, {"scale": 10}, reply=[*LABELLED[:18], *odd])
+    assert answers["confidence"][19] == 0.9
+    assert answers["confidence"].count() == 20
+    whole = answers_of(tmp_path, reply=[*LABELLED[:22], "Yes.", "No."])
+    assert not any("without one" in text for text in whole.attrs["assumed"])
 
 
 @pytest.mark.parametrize(("kind", "right"), [("closed", 24), ("open", 0)])

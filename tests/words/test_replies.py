@@ -59,7 +59,9 @@ def test_of_300_replies_none_is_read_wrongly_and_nine_in_ten_are_read():
     unread = table["text"][(table["answer"] != "") & ~answered]
     assert unread.tolist() == ["The stenosis is 50%.", "95% certain: no"]
     forms = {"label", "sentence", "behind the answer", "word", "shares", "no scale"}
-    assert set(table["read_form"].dropna()) == forms
+    assert set(table["read_form"].dropna()) == forms | {"in doubt", "unread"}
+    is_of_it = table["read_form"].isin(["in doubt", "unread", "no scale"])
+    assert table.loc[is_of_it, "read_confidence"].isna().all()
 
 
 @pytest.mark.parametrize(
@@ -88,6 +90,26 @@ def test_the_run_decides_what_a_reply_leaves_open(texts, scale, shares):
     )
     with pytest.raises(MedcalError, match="no scale 'high'"):
         read_replies(["yes\nConfidence: 5"], scale="high")
+
+
+def test_a_number_of_ten_is_a_confidence_where_the_run_or_its_scale_says_so():
+    tens = ["Ja – 9/10", "No, 7 out of 10", "A cyst, 9/10", "RUST score: 9/10"]
+    others = ["Yes. Confidence: 85 %", "Nein, Konfidenz 0,58", "Ja (Konfidenz: hoch)"]
+    alone = read_replies(tens[:2] * 3)
+    assert alone["confidence"].tolist() == [0.9, 0.7] * 3
+    run = [*tens, *others, *others]
+    mixed = read_replies(run)
+    assert mixed["confidence"].dropna().tolist() == [0.85, 0.58] * 2
+    in_doubt = ["of 10", "of 10", "in doubt", "in doubt"]
+    assert mixed["form"].tolist() == [*in_doubt, *["label", "label", "unread"] * 2]
+    named = read_replies(run, scale=10)
+    assert named["confidence"].dropna().tolist() == [0.9, 0.7, *[0.85, 0.58] * 2]
+    assert named["answer"].tolist()[:2] == ["yes", "no"]
+    for scale in ("percent", "1-5"):
+        other = read_replies(run, scale=scale)["confidence"]
+        assert other.dropna().tolist() == [0.85, 0.58] * 2
+    of_plain = read_replies(["yes\nConfidence: 7", "yes\nConfidence: 0.5"], scale=10)
+    assert of_plain["confidence"].tolist() == [0.7, 0.05]
 
 
 def test_a_table_of_replies_keeps_the_index_and_says_what_is_missing():

@@ -192,6 +192,20 @@ def require_file(path: PathLike) -> Path:
     return path
 
 
+def beside(path: PathLike, ending: str) -> Path:
+    """``NAME.ending`` in the folder of ``NAME.csv``.
+
+    Raises
+    ------
+    MedcalError
+        If the path names no file, as an empty one does not.
+    """
+    path = Path(path)
+    if not path.name:
+        raise MedcalError(f"{path}: is no name of a file; name a file")
+    return path.with_name(f"{path.stem}.{ending}")
+
+
 def file_hash(path: PathLike) -> str:
     """Return the SHA-256 of a file as hexadecimal digits, read in pieces."""
     with open(path, "rb") as file:

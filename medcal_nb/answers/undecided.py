@@ -1,13 +1,12 @@
 """Answers that no rule grades: written for a person to grade, and taken back."""
 
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
 from medcal_nb.errors import MedcalError
-from medcal_nb.files import PathLike
+from medcal_nb.files import PathLike, beside
 from medcal_nb.measure import metric_bounds
 from medcal_nb.tables import read_columns, write_table
 from medcal_nb.tables.columns import TEXT, flags, of_file, texts
@@ -57,8 +56,7 @@ def write_undecided(answers: pd.DataFrame, to: PathLike) -> list[str]:
         return []
     found = cases.fillna("").value_counts(_CASE).rename("times").reset_index()
     found["correct"] = pd.Series(None, found.index, dtype=TEXT)
-    to = Path(to)
-    path = to.with_name(f"{to.stem}.undecided.csv")
+    path = beside(to, "undecided.csv")
     if path.exists():
         filled = _read(path).dropna(subset="correct")
         found = pd.concat([filled, found]).drop_duplicates(_CASE)

@@ -24,7 +24,7 @@ from medcal_nb.certify.sheets import (
     write_sheet,
 )
 from medcal_nb.errors import MedcalError
-from medcal_nb.files import new_file, require_file
+from medcal_nb.files import beside, new_file, require_file
 from medcal_nb.tables.columns import of_file
 
 #: What an end holds of each method.
@@ -43,10 +43,10 @@ class Places(NamedTuple):
     def beside(cls, file: Path) -> Places:
         """Those of ``NAME.csv``: ``NAME.certificate.jsonl`` and the others."""
         return cls(
-            ledger=file.with_name(f"{file.stem}.certificate.jsonl"),
-            sheet=file.with_name(f"{file.stem}.grades.csv"),
-            threshold=file.with_name(f"{file.stem}.threshold.json"),
-            page=file.with_name(f"{file.stem}.grading.html"),
+            ledger=beside(file, "certificate.jsonl"),
+            sheet=beside(file, "grades.csv"),
+            threshold=beside(file, "threshold.json"),
+            page=beside(file, "grading.html"),
         )
 
     def rows(self) -> str:

@@ -31,9 +31,10 @@ def check(
     Example: medcal check answers.csv --cases 200
     """
     from medcal_nb.answers import load_answers
+    from medcal_nb.files import beside
     from medcal_nb.report.checks import about_undrawn, write_checks
 
-    to = to or file.with_name(f"{file.stem}.checked.csv")
+    to = to or beside(file, "checked.csv")
     answers = _read(load_answers, file, columns)
     n = write_checks(answers, to, n=cases, seed=seed)
     for sentence in about_undrawn(answers):

@@ -128,7 +128,8 @@ def _taken(raw: pd.DataFrame, named: Mapping[str, str]) -> dict[str, str]:
             raise lacking(f"no column '{theirs}', which was named", theirs, raw)
     taken = match_columns(raw, _CALLED, named)
     for name in _NEEDED:
-        if name not in taken and named.get(name) != "":
+        is_left_out = name == "gold" and named.get(name) == ""
+        if name not in taken and not is_left_out:
             hint = ", or gold= where nobody knows it" if name == "gold" else ""
             raise lacking(
                 f"no column '{name}'; name it by {name}=COLUMN (-c on the command line){hint}",

@@ -18,6 +18,7 @@ _CLASS = re.compile(
 )
 #: "None of the above", "neither".
 _NO_OPTION = re.compile(r"\W*none of (?:the above|the options|these|them)\b", re.I)
+_BRACKETED = re.compile(r"\(([^()]+)\)")
 _ALL = re.compile(
     r"\W*(?:all|both)(?:\s+of)?(?:\s+(?:the above|these|them))?\W*$", re.I
 )
@@ -51,8 +52,11 @@ def by_option(case: Case, options: Options, gold: str) -> Grade:
             if is_other and _is_sentence(part, options.texts[min(named)]):
                 return Grade(None, "undecided")
             return Grade(right in named, "option")
-        # "Cancer (arising in a polyp)" is read without its brackets, "A (polyp)" is not
-        if named and (is_list or option_letter(part)):
+        # "Cancer (arising in a polyp)" is read without its brackets, "A (polyp)" is not,
+        # nor "left lung (right lung)"
+        inside = set(map(answer_key, _BRACKETED.findall(part)))
+        is_two = named and not inside.isdisjoint(map(answer_key, options.texts))
+        if is_two or (named and (is_list or option_letter(part))):
             return Grade(None, "undecided")
     if len(ended) == 1:
         return Grade(right in ended, "option")

@@ -1,6 +1,7 @@
-"""Every option that takes a number, at its ends and beyond: no error is unforeseen."""
+"""Every option that takes a value, at its ends and beyond: no error is unforeseen."""
 
 import re
+import shutil
 import typing
 
 import numpy as np
@@ -11,13 +12,21 @@ from PIL import Image
 
 from medcal_nb import cli
 
-ODD = ["nan", "inf", "-1", "0", "0.5", "1e308", "99999999999999999999", "x"]
+ODD = ["nan", "inf", "-inf", "-1", "0", "0.5", "1e308", "99999999999999999999", "x", ""]
+#: Of options that take a text, in which a name, a query or a number is to stand.
+ODD_TEXTS = ["", "=", "nan", "image="]
 #: What stands beside such an option.
 BESIDE = {
     "certify": "answers.csv --risk 0.3",
     "check": "answers.csv",
     "reader": "answers.csv --to page.html",
     "ask": "--dataset items.csv --methods self_consistency --dry-run",
+    "report": "answers.csv",
+    "import": "answers.csv --to log.sqlite",
+    "score": "answers.csv",
+    "calibrate": "answers.csv",
+    "explore": "answers.csv --to page.html",
+    "study": "--list",
 }
 PLAN = ["certify", "answers.csv", "--plan"]
 OF_PLANS = ("--wrong", "--accuracy")
@@ -48,6 +57,21 @@ def options_with_numbers():
                 yield [*beside, flag, "N"]
 
 
+def options_with_texts():
+    """Commands with each of their other options and arguments that take one value."""
+    numbers = {(words[0], words[-2]) for words in options_with_numbers()}
+    for name, command in typer.main.get_command(cli.app).commands.items():
+        beside = BESIDE.get(name, "").split()
+        for option in command.params:
+            flag = option.opts[-1]
+            if getattr(option, "is_flag", False) or (name, flag) in numbers:
+                continue
+            if flag.startswith("-"):
+                yield [name, *beside, flag, "N"]
+            else:  # the first word, unless what stands there is an option
+                yield [name, "N", *(beside if beside[0][0] == "-" else beside[1:])]
+
+
 CALLS = [*options_with_numbers(), *MORE]
 
 
@@ -58,6 +82,15 @@ def test_options_with_numbers_are_those_of_the_commands():
 
 @pytest.mark.parametrize("words", CALLS, ids=" ".join)
 def test_no_number_is_unforeseen(medcal, tmp_path, words):
+    check_odd(medcal, tmp_path, words, ODD)
+
+
+@pytest.mark.parametrize("words", options_with_texts(), ids=" ".join)
+def test_no_text_is_unforeseen(medcal, tmp_path, words):
+    check_odd(medcal, tmp_path, words, ODD_TEXTS)
+
+
+def check_odd(medcal, tmp_path, words, odd_ones):
     rng = np.random.default_rng(0)
     confidence = rng.integers(5, 10, 30) / 10
     answers = {"item_id": range(30), "question": "Is it?", "confidence": confidence}
@@ -67,10 +100,11 @@ def test_no_number_is_unforeseen(medcal, tmp_path, words):
     items = pd.DataFrame({"image": ["a.png"], "question": "Is it?", "gold": "yes"})
     items.to_csv("items.csv", index=False)
     there = {*tmp_path.iterdir()}
-    for odd in ODD:
+    for odd in odd_ones:
         code, _, err = medcal(*[re.sub(r"\bN\b", odd, word) for word in words])
         assert "unforeseen" not in err, (odd, err)
         assert code in (0, 1, 2), (odd, err)
         assert code < 2 or "error: " in err.splitlines()[-1], (odd, err)
         for path in {*tmp_path.iterdir()} - there:
-            path.unlink()  # each begins a certificate of its own
+            # each begins a certificate of its own
+            shutil.rmtree(path) if path.is_dir() else path.unlink()

@@ -138,3 +138,10 @@ def test_two_options_in_a_statement_are_no_choice():
     assert (
         is_correct("The right lung looks dark: left lung", "A", options=sides) is None
     )
+
+
+@pytest.mark.parametrize("reply", ["Left lung (right lung)", "right lung (left lung)"])
+def test_another_option_in_brackets_leaves_a_reply_undecided(reply):
+    sides = ["left lung", "right lung"]
+    assert is_correct(reply, "left lung", options=sides) is None
+    assert is_correct("left lung (upper lobe)", "left lung", options=sides)

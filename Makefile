@@ -14,7 +14,8 @@ LOWEST ?=
 NEEDS   = import tomllib; needs = tomllib.load(open('pyproject.toml', 'rb'))['project']['dependencies']; \
   print(*[need.replace('>=', '==' if '$(LOWEST)' else '>=') for need in needs])
 FAST   := tests/words/test_key.py tests/measure/test_check.py \
-  tests/measure/test_metrics.py tests/correct/test_needed.py tests/test_files.py
+  tests/measure/test_metrics.py tests/correct/test_needed.py tests/test_files.py \
+  tests/answers/test_door.py tests/certify/test_rule.py
 # the address that the site is published at; empty: none is known
 SITE   ?=
 LAB    := $(VENV)/share/jupyter/lab/settings

@@ -32,8 +32,8 @@ LEAST = 30
 SQUARES = 4
 #: What names a question that was asked by a method.
 QUESTION = ["dataset", "strategy", "item_id"]
-#: Accepted among the answers that pass by a second opinion.
-SHARE_WRONG = 0.2
+#: Share wrong allowed of answers that pass: by a certified threshold, by a second opinion.
+RISK = 0.2
 #: Up to so many entries are compared two by two, more with the first alone.
 ALL_PAIRS = 5
 
@@ -210,7 +210,7 @@ def second_opinion(answers: pd.DataFrame, *, ci: Bootstrap) -> pd.DataFrame:
     if opinions.empty:
         raise NotEnough("left out: no model has enough answers that another gave, too")
     few = replace(ci, n=min(ci.n, 500))
-    table = correct.second_opinion_table(opinions, risk=SHARE_WRONG, ci=few)
+    table = correct.second_opinion_table(opinions, risk=RISK, ci=few)
     return table.assign(about=about)
 
 

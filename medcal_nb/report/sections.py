@@ -29,8 +29,7 @@ from medcal_nb.words import bench_sentence
 
 #: Columns that make subgroups where none is named.
 GROUPS = ["modality", "question_type", "dataset"]
-#: Allowed of a certified threshold.
-RISK = 0.2
+#: Probability that a certified threshold may fail with.
 DELTA = 0.1
 #: Up to so many entries stand side by side; more have a row each.
 SIDE_BY_SIDE = 2
@@ -335,7 +334,7 @@ def second_opinion(r: Judged) -> Section:
     return Section(
         "A second opinion",
         table=parts.second_opinion(r.concluded, ci=r.ci),
-        caption=captions.SECOND_OPINION.format(risk=percent(parts.SHARE_WRONG)),
+        caption=captions.SECOND_OPINION.format(risk=percent(parts.RISK)),
         columns=[
             "model",
             "opinion",
@@ -401,7 +400,7 @@ def certified(r: Judged) -> Section:
     table = certify.certify_table(
         r.answers,
         [len(r.answers)],  # all of a half
-        risk=RISK,
+        risk=parts.RISK,
         delta=DELTA / len(r.scores),
         by=["model"],
         gradings=["at random"],
@@ -410,7 +409,7 @@ def certified(r: Judged) -> Section:
     return Section(
         "How many answers could be retained?",
         table=table,
-        caption=captions.CERTIFIED.format(risk=percent(RISK), delta=DELTA),
+        caption=captions.CERTIFIED.format(risk=percent(parts.RISK), delta=DELTA),
         columns=["model", "n_graded", "certified", "coverage", "risk"],
     )
 

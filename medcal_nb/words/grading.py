@@ -140,7 +140,10 @@ def grade_table(table: pd.DataFrame) -> pd.DataFrame:
         cells = options_of(table[name]) if name == "options" else table[name]
         columns.append(cells.map(_hashable) if cells.dtype == object else cells)
     cases = pd.MultiIndex.from_arrays(columns)
-    codes, different = cases.factorize()
+    codes: np.ndarray = np.array([], dtype=int)
+    different = cases
+    if len(cases):  # pandas 2 factorizes no empty index
+        codes, different = cases.factorize()
     grades = [grade(**dict(zip(names, case, strict=True))) for case in different]
     right = pd.array([one.correct for one in grades], dtype="boolean")
     rules = pd.Categorical([one.rule for one in grades], categories=list(RULES))

@@ -27,6 +27,7 @@ from medcal_nb.words import Options, is_correct
 
 _FOLDER = Path(__file__).parent
 BODY = _FOLDER / "reader.html"
+CSV = _FOLDER / "csv.js"
 SCRIPT = _FOLDER / "reader.js"
 #: Longest side of an image in pixels.
 LARGEST = 1500
@@ -84,7 +85,7 @@ def write_page(
             "NAME:FOLDER, or a column question"
         )
     with new_file(to, sources=[source], force=force) as part:
-        text = page_text(data, body=BODY, scripts=[SCRIPT])
+        text = page_text(data, body=BODY, scripts=[CSV, SCRIPT])
         part.write_text(text, encoding="utf-8")
     words = "{n} cases of {dataset}, {pictures} with an image, answers of {model} by {strategy}"
     counts = {"n": len(data["cases"]), "pictures": n_pictures}

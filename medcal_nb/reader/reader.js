@@ -186,12 +186,12 @@ function showProgress() {
   byId("progress").textContent = `${n} of ${cases.length} decided.${warning}`;
   const rows = state.rows.map((row) => JSON.stringify(row)).join(",\n");
   byId("download").href = `data:application/json;charset=utf-8,${encodeURIComponent(`[\n${rows}\n]\n`)}`;
-  byId("table").href = `data:text/csv;charset=utf-8,${encodeURIComponent(tableOf())}`;
+  byId("table").href = csvOf(tableOf());
   if (byId("reader").value.trim() !== state.reader) byId("reader").value = state.reader;
 }
 
 // The cases that a reader has answered, one a line, for a spreadsheet and for the lesson's count of a
-// class; an answer in words has no grade here. What a spreadsheet would take for a formula is text.
+// class; an answer in words has no grade here.
 const HEAD = ["reader", "case", "question", "right answer", "your answer", "your confidence", "you are right",
   "model's answer", "model's confidence", "model is right", "decision", "answer with the model",
   "confidence with the model", "right with the model"];
@@ -206,11 +206,7 @@ function tableOf() {
       ...(last ? [last.action, last.answer ?? "", last.confidence ?? ""] : ["", "", ""]),
       last?.answer ? grade(gradeOf(one, last.answer)) : ""];
   });
-  const cell = (value) => {
-    const text = String(value ?? ""), formula = /^[=+@-]/.test(text) && Number.isNaN(Number(text));
-    return `"${formula ? "'" : ""}${text.replaceAll('"', '""')}"`;
-  };
-  return [HEAD, ...rows].map((row) => row.map(cell).join(",")).join("\r\n");
+  return [HEAD, ...rows];
 }
 
 // The button says what it records; an answer changed after the model's was seen loses the confidence

@@ -20,16 +20,7 @@ function send(form) {
   });
 }
 
-// a file of rows; a cell that a spreadsheet would take for a formula is marked as text
-function csv(rows) {
-  const cell = (value) => {
-    const text = String(value), formula = /^[=+@-]/.test(text) && Number.isNaN(Number(text));
-    return `"${formula ? "'" : ""}${text.replaceAll('"', '""')}"`;
-  };
-  const text = rows.map((row) => row.map(cell).join(",")).join("\r\n");
-  return `data:text/csv;charset=utf-8,${encodeURIComponent(text)}`;
-}
-// the rows of such a file, also of one that a spreadsheet has saved with semicolons
+// the rows of a file that csvOf wrote, also of one that a spreadsheet has saved with semicolons
 export function rowsOf(text) {
   const lines = text.trim().split(/\r?\n/), mark = lines[0].includes(";") ? ";" : ",";
   const cell = new RegExp(`(?:^|${mark})(?:"((?:[^"]|"")*)"|([^${mark}"]*))`, "g");
@@ -100,7 +91,7 @@ function score() {
   const lines = [HEAD,
     ...rows.map(([question, row]) => [question, row.given, row.right ? "right" : "open", row.tries]),
     ...votes.map(([when, vote]) => [`Would you rely on it? (${when})`, vote, "vote", 1])];
-  for (const node of lesson.links) node.href = csv(lines);
+  for (const node of lesson.links) node.href = csvOf(lines);
 }
 // runs now, and again when the answers are cleared
 function begin(restart) {
@@ -308,7 +299,7 @@ for (const root of once(".medcal-quiz")) {
     legend(at(".key"), BINS);
     at("tbody").replaceChildren();
     const cells = ({ answer, confidence }, k) => [answer, confidence, answer === cases[k].gold ? 1 : 0];
-    at("a").href = csv([["image", "question", "right answer", "your answer", "your confidence",
+    at("a").href = csvOf([["image", "question", "right answer", "your answer", "your confidence",
       "you are right", "model's answer", "model's confidence", "model is right"],
       ...shown.map((one, k) => [k + 1, one.question, one.gold, ...cells(given[k], k), ...cells(one, k)])]);
     shown.forEach((one, k) => {

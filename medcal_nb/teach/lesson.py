@@ -12,6 +12,7 @@ import pandas as pd
 
 from medcal_nb.datasets import open_image, png_text, pocket
 from medcal_nb.datasets.items import image_side
+from medcal_nb.reader.page import CSV
 
 DATASET = "pocketvqa-medical"
 MODEL = "pocket-general"
@@ -49,9 +50,9 @@ def template(name: str) -> jinja2.Template:
 @cache
 def script() -> str:
     """Return style and script that bring all parts of a page to life, each part once."""
-    names = ("lesson.css", "lab.js", "lesson.js")
     folder = Path(__file__).parent
-    style, *code = [(folder / name).read_text(encoding="utf-8") for name in names]
+    paths = (folder / "lesson.css", CSV, folder / "lab.js", folder / "lesson.js")
+    style, *code = [path.read_text(encoding="utf-8") for path in paths]
     module = "\n".join(code)
     return f'<style>{style}</style><script type="module">{module}</script>'
 

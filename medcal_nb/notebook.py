@@ -7,7 +7,6 @@ import io
 import json
 import platform
 import re
-import shlex
 import sys
 import time
 import warnings
@@ -22,7 +21,7 @@ import pandas as pd
 from medcal_nb.answers import without_formulas
 from medcal_nb.errors import MedcalError, NotEnough, check_known
 from medcal_nb.files import literals
-from medcal_nb.wording import rounded, show, typeset
+from medcal_nb.wording import in_shell, rounded, show, typeset
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -392,11 +391,7 @@ class Output:
 
 def _assigned(name: str, value: str) -> str:
     """A parameter as a shell reads it, in quotation marks where it has to be."""
-    text = f"{name}={value}"
-    if shlex.quote(text) == text:
-        return text
-    is_plain = not re.search(r'["$`\\]|!(?!=)', value)
-    return f'{name}="{value}"' if is_plain else shlex.quote(text)
+    return f"{name}={in_shell(value)}"
 
 
 def _places(path: Path) -> dict[str, tuple[int, str]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 import unicodedata
 from typing import TYPE_CHECKING, Any
 
@@ -279,6 +280,22 @@ def certified_sentence(found: Threshold, *, risk: float, delta: float) -> str:
     return typeset(
         f"{asked.capitalize()}: from {lowest}% on, the surest {share}% of all."
     )
+
+
+def in_shell(text: str) -> str:
+    """Return a text as a shell reads it: in double quotation marks, which every shell knows.
+
+    In single ones where a shell would find something in double ones to work out.
+
+    Examples
+    --------
+    >>> print(in_shell("gold=right"), in_shell("n != 'a'"), in_shell("$n"))
+    gold=right "n != 'a'" '$n'
+    """
+    if re.fullmatch(r"[\w.,:/@%+=-]+", text):
+        return text
+    is_plain = not re.search(r'["$`\\]|!(?!=)', text)
+    return f'"{text}"' if is_plain else shlex.quote(text)
 
 
 def typeset(text: str) -> str:

@@ -1,8 +1,6 @@
 """Which column of somebody's table is which of ours, where that is plain; else it is asked."""
 
 import itertools
-import re
-import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -27,7 +25,7 @@ from medcal_nb.tables.match import (
     options_by_letter,
     plain_column,
 )
-from medcal_nb.wording import percent
+from medcal_nb.wording import in_shell, percent
 from medcal_nb.words import grade_table, is_nothing, options_of, read_replies
 
 #: Ours that are a column where the table has one of the name, else one value for all rows.
@@ -256,12 +254,7 @@ def _to_write(likely: Mapping[str, str]) -> str:
         return ""
     options = []
     for ours, theirs in likely.items():
-        text = f"{ours}={theirs}"
-        if re.search(r"[^\w .,:()/=-]", text):
-            text = shlex.quote(text)
-        elif re.search(r"[^\w.=-]", text):
-            text = f'"{text}"'  # read by every shell
-        options.append(f"-c {text}")
+        options.append("-c " + in_shell(f"{ours}={theirs}"))
     keywords = ", ".join(f"{ours}={theirs!r}" for ours, theirs in likely.items())
     return f"; perhaps {' '.join(options)} (in Python {keywords})"
 

@@ -153,8 +153,9 @@ def read_replies(
         read.append(one)
     rows = _settled(read, scale)
     table = pd.DataFrame(rows, index, columns=list(_Row._fields), dtype=object)
-    is_said = pd.Series([*map(_says_it, texts)], table.index, dtype=bool)
-    table["form"] = table["form"].mask(table["form"].isna() & is_said, "unread")
+    pairs = zip(rows, texts, strict=True)
+    is_unread = [row.form is None and _says_it(text) for row, text in pairs]
+    table.loc[is_unread, "form"] = "unread"
     return table.astype({"confidence": float})
 
 

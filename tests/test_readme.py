@@ -4,11 +4,13 @@ import json
 import re
 from pathlib import Path
 
-import pandas as pd
-
 from medcal_nb.labels import label_of
+from medcal_nb.notebook import published
 
 ROOT = Path(__file__).resolve().parents[1]
+#: chapters that the table of the models is of
+CHAPTERS = ("02_metrics", "06_deferral", "07_teaching")
+RESULTS = str(ROOT / "figures" / "results")
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 #: a number, its sign aside; none that is a part of a name, as in LLaVA-1.6-13B
 NUMBER = re.compile(r"(?<![\w.-])\d+(?:[.,]\d+)*(?![\w-])")
@@ -25,17 +27,12 @@ def test_numbers_of_the_findings_are_published():
     assert [number for number in numbers if number not in published] == []
 
 
-def tables_of(chapter: str) -> dict[str, pd.DataFrame]:
-    path = ROOT / "figures" / "results" / f"{chapter}.json"
-    tables = json.loads(path.read_text("utf-8"))["tables"]
-    return {name: pd.DataFrame(rows) for name, rows in tables.items()}
-
-
 def test_the_models_table_is_what_chapters_published():
-    stated = tables_of("02_metrics")["scores"].set_index("model")
-    sure = tables_of("07_teaching")["fig07_models"]
+    of = {name: published(name, RESULTS)["tables"] for name in CHAPTERS}
+    stated = of["02_metrics"]["scores"].set_index("model")
+    sure = of["07_teaching"]["fig07_models"]
     sure = sure[sure["questions"].str.startswith("GMAI")].set_index("model")
-    passes = tables_of("06_deferral")["one_method"].set_index(["model", "strategy"])
+    passes = of["06_deferral"]["one_method"].set_index(["model", "strategy"])
     rows = re.findall(r"(?m)^\| (\S*-\d+B|DeepSeek-VL2) \| (.*) \|$", README)
     assert len(rows) == len(stated)
     names = {label_of(model): model for model in stated.index}

@@ -70,7 +70,7 @@
   // The cell to copy: lines for a map, a subgroup, a page, … stand there only where they hold.
   function cell(data, { choice, threshold, risk, ratio, title }) {
     const [model, strategy, map, column, value] = choice;
-    const holds = { page: data.load, map, no_map: !map, group: column,
+    const holds = { page: data.load, no_page: !data.load, map, no_map: !map, group: column,
       no_model: !data.named[0], no_strategy: !data.named[1] };
     const python = JSON.stringify; // strings and numbers are written alike
     const words = { load: data.load, table: data.table, model: python(model), strategy: python(strategy), map: python(map),

@@ -1,5 +1,6 @@
 """The explorer's page: its numbers are the package's, for everybody, at every width."""
 
+import ast
 import re
 
 import numpy as np
@@ -115,22 +116,27 @@ def test_the_page_fits_everybody_and_says_the_package_s_numbers(
     # the cell that was copied prints the same sentence, from public functions
     answers.to_csv(tmp_path / "answers.csv", index=False)
     file = repr(str(tmp_path / "answers.csv"))
-    told, titles = drawn_by(code.replace("'answers.csv'", file), threshold=0.9)
+    told, titles, scores = drawn_by(code.replace("'answers.csv'", file), threshold=0.9)
     assert told[0] == deferral_sentence(row)
     surest = "the surest .* % of all"
     assert re.findall(surest, told[1]) == re.findall(surest, lines[-1]) != []
     assert titles == ["a  as elicited", "b  risk and coverage"]
-    _, titles = drawn_by(with_map.replace("'answers.csv'", file))
+    assert len(scores) == 1
+    _, titles, scores = drawn_by(with_map.replace("'answers.csv'", file))
     assert titles == ["a  as elicited", "b  after the map", "c  risk and coverage"]
+    assert (len(scores), "ECE" in scores) == (2, True)
 
 
 def drawn_by(code, threshold=None):
-    """What a copied cell prints, and titles of its picture, which holds all of its words."""
+    """What a copied cell prints, titles of its picture, which holds all of its words, its value."""
     import matplotlib.pyplot as plt
 
     told = []
     with plt.ioff(), plt.rc_context():
-        exec(code, {"print": lambda *texts, **_: told.extend(map(str, texts))})
+        names = {"print": lambda *texts, **_: told.extend(map(str, texts))}
+        *_, last = ast.parse(code).body
+        exec(code[: code.rindex(ast.unparse(last.value.func))], names)
+        scores = eval(ast.unparse(last), names)
         fig = plt.gcf()
         fig.draw_without_rendering()
         *_, square, curve = fig.axes
@@ -141,4 +147,4 @@ def drawn_by(code, threshold=None):
         lines = [set(line.get_xdata()) for line in square.lines]
         assert threshold is None or {threshold} in lines
     plt.close("all")
-    return told, [ax.get_title("left") for ax in fig.axes]
+    return told, [ax.get_title("left") for ax in fig.axes], scores

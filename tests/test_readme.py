@@ -44,12 +44,13 @@ def test_the_models_table_is_what_chapters_published():
         told += [f"{row.ece:.2f}", f"{row.auroc:.2f}"]
         told += [f"{100 * sure.loc[model, 'accuracy']:.0f} %"]
         for strategy in ("self_probing", "probe_bicr"):
-            it = 100 * passes.loc[(model, strategy)].filter(regex="^(cov|cert)")
-            share = f"{it.coverage:.0f} %" if it.certified else "0"
-            if it.certified > 50:
-                share += f" ({it.coverage_low:.0f} to {it.coverage_high:.0f})"
-            elif it.certified:
-                share += f", in {it.certified:.0f} % of halves"
+            it = passes.loc[(model, strategy)]
+            share = "no threshold"
+            if it.certified:
+                share = f"{100 * it.coverage:.0f} % ({100 * it.risk:.0f} %)"
+            if 0 < it.certified < 0.5:
+                found = it.certified * it.n_halves
+                share += f", in {found:.0f} of {it.n_halves:.0f} halves"
             told.append(share)
         assert cells.split(" | ") == told
 

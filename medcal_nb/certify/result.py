@@ -81,8 +81,8 @@ def worth_of(
         if "sensitivity" in share:
             yield (
                 f"{whose}Of these with a question for yes or no: sensitivity "
-                f"{_percents(share['sensitivity'])}, the other findings were missed; specificity "
-                f"{_percents(share['specificity'])}, the others were over-called; right were of "
+                f"{_percents(share['sensitivity'], 'missed')}, specificity "
+                f"{_percents(share['specificity'], 'over-called')}; right were of "
                 f"the answers yes {_percents(share['ppv'])}, of the answers no "
                 f"{_percents(share['npv'])}."
             )
@@ -93,14 +93,15 @@ def worth_of(
         )
 
 
-def _percents(share: dict[str, Any]) -> str:
-    """A share with its interval; how little it rests on, where it is of none."""
+def _percents(share: dict[str, Any], others: str = "") -> str:
+    """A share with its interval, and what the others were; "(none graded)" of none."""
     if not share["n"]:
         return "(none graded)"
     low, high = share["value_low"], share["value_high"]
+    lacks = f"; what 100% lacks was {others}" if others else ""
     return (
         f"{percent(share['value'])}% (95 % CI {percent(low)}% to {percent(high)}%, "
-        f"n = {share['n']:,.0f})"
+        f"n = {share['n']:,.0f}{lacks})"
     )
 
 

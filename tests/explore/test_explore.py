@@ -10,6 +10,7 @@ import pytest
 from IPython.core.interactiveshell import InteractiveShell
 
 from medcal_nb import correct, measure
+from medcal_nb.answers import load_answers
 from medcal_nb.cli import main
 from medcal_nb.errors import MedcalError
 from medcal_nb.explore import Panel, explore, write_page
@@ -178,10 +179,18 @@ def test_a_subgroup_without_any_confidence_is_shown_and_a_reply_makes_none():
     table = pd.DataFrame(rows).assign(site=[*"aabb"], output=[*"ynyn"])
     explored = Explored(pd.concat([table] * 10, ignore_index=True))
     assert [name for name, _ in explored.controls()["columns"]] == ["site"]
+    assert explored.controls()["counts"]["unnamed"]["confidence"] == {"site": [20, 20]}
     part = explored.part(explored.first()._replace(column="site", value="b"))
     assert (part["n"], part["n_stated"], part["wrong"]) == (20, 0, 10)
     assert (part["steps"], part["errors"]) == ([], [])
     assert part["certified"] == [None] * len(RISKS)
+
+
+def test_a_column_is_called_as_in_the_file(tmp_path):
+    table = pd.DataFrame(PLAIN | {"Modalité": np.resize(["IRM", "CT"], N)})
+    table.to_csv(tmp_path / "a.csv", index=False)
+    explored = Explored(load_answers(tmp_path / "a.csv"))
+    assert explored.controls()["columns"] == [("modality", "Modalité")]
 
 
 def names_of(code):

@@ -381,7 +381,7 @@
       const stated = part.n - part.n_stated;
       make(says, "p", { class: "quiet" }, `${proof}A certificate holds for what was fixed before looking: what is chosen here by looking is ` +
         `certified anew, on other answers, by medcal certify. ${part.note}${stated ? ` Without a confidence, and checked: ${count(stated)}.` : ""}` +
-        (controls.ungraded ? ` Of all answers, without a grade and left out: ${count(controls.ungraded)}.` : ""));
+        (part.n_ungraded ? ` Without a grade, and left out: ${count(part.n_ungraded)}.` : ""));
       pictures.replaceChildren();
       const square = make(pictures, "figure"), curve = make(pictures, "figure");
       make(square, "figcaption", {}, `Calibration: ${title()}`);
@@ -392,6 +392,7 @@
       if (copied.textContent !== copy.title) copied.textContent = copy.title;
       root.dataset.milliseconds = (performance.now() - began).toFixed(1);
     }
+    [model.node.value, strategy.node.value] = data.first;
     root.medcal = { state, summed: () => summed(weighted(part, state.share), state.step, state.ratio), part: () => part, text };
     choose();
   }

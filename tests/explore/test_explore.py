@@ -28,7 +28,7 @@ from medcal_nb.explore.parts import (
 
 @pytest.fixture(scope="module")
 def answers():
-    """Two models, two methods; images with several answers; some without confidence or grade."""
+    """Two methods; images with several answers; some without confidence or grade."""
     table = measure.example_answers(240).reset_index(drop=True)
     table["modality"] = np.resize(["ct", "mri", "ct"], len(table))
     table["image_id"] = "i" + (table.index // 2 % 97).astype(str)
@@ -134,6 +134,23 @@ def test_any_table_of_answers_is_shown(columns, words):
         if column in columns:
             value, _ = controls["values"][column][0]
             assert panel.explored.part(Choice(*first[:3], column, value))["n"] < N
+
+
+def test_it_opens_on_a_model_and_a_method_and_offers_all(answers):
+    answers = pd.concat([answers, answers.assign(model="m2")], ignore_index=True)
+    controls = Explored(answers).controls()
+    model, _ = controls["models"][1]
+    strategy, _ = controls["strategies"][model][1]
+    data = explore(answers, model=model, strategy=strategy)._data([])
+    assert data["first"] == (model, strategy, "", "", "")
+    assert data["controls"] == controls
+    own = (answers["model"] == model) & (answers["strategy"] == strategy)
+    of_choice = Explored(answers).part(Choice(*data["first"]))
+    counts = own.sum(), (own & answers["correct"].isna()).sum()
+    assert (of_choice["n"] + of_choice["n_ungraded"], of_choice["n_ungraded"]) == counts
+    for how in ({"model": "third"}, {"strategy": "by hand"}):
+        with pytest.raises(MedcalError, match="there (is|are)"):
+            explore(answers, **how)
 
 
 def test_what_cannot_be_shown_is_said(answers, tmp_path):

@@ -81,7 +81,7 @@ class Panel:
             "first": self.explored.first(),
             "cell": (_FOLDER / "cell.txt").read_text(encoding="utf-8"),
             "load": load,
-            "table": "answers" if load else self._table,
+            "table": self._table,
             "named": [name in self._columns for name in ("model", "strategy")],
             "seed": SEED,
             "bins": BINS,

@@ -125,7 +125,9 @@ class Explored:
         -------
         dict
             ``models``, ``maps``, ``columns``: lists of (name, label); ``strategies``: such a list
-            by model; ``values``: by column; ``risks``, ``delta`` and how many are ``ungraded``.
+            by model; ``values``: by column, which is called as in the file; ``counts``: by model,
+            method and column, how many answers have each value; ``risks``, ``delta`` and how many
+            are ``ungraded``.
         """
         strategies = {}
         for model, part in self.answers.groupby("model")["strategy"]:
@@ -133,19 +135,40 @@ class Explored:
         maps = _maps(max(map(len, self._own.values())))
         named = [("", "none"), *((name, label_of(name)) for name in maps)]
         values = {}
-        for column, texts in self._groups.items():
-            counts = texts.value_counts().index
-            values[column] = [(value, label_of(value)) for value in counts]
+        for column, names in self._values.items():
+            values[column] = [(value, label_of(value)) for value in names]
+        taken = self.answers.attrs.get("taken", {})
+        heads = {ours: head for head, ours in taken.items() if head != ours}
+        columns = [(name, heads.get(name, label_of(name))) for name in values]
         return {
             "models": _named(self.answers["model"], "model"),
             "strategies": strategies,
             "maps": named,
-            "columns": [(name, label_of(name)) for name in values],
+            "columns": columns,
             "values": values,
+            "counts": self._counts,
             "risks": RISKS,
             "delta": DELTA,
             "ungraded": self.n_ungraded,
         }
+
+    @cached_property
+    def _values(self) -> dict[str, list[str]]:
+        """Values of each column of subgroups, the most frequent first."""
+        groups = self._groups.items()
+        return {name: texts.value_counts().index.tolist() for name, texts in groups}
+
+    @cached_property
+    def _counts(self) -> dict[str, dict[str, dict[str, list[int]]]]:
+        """Answers of each value, in the order of the values, by model, method and column."""
+        counts: dict[str, dict[str, dict[str, list[int]]]] = {}
+        for (model, strategy), rows in self._own.items():
+            of_columns = {}
+            for column, names in self._values.items():
+                found = self._groups[column].reindex(rows).value_counts()
+                of_columns[column] = found.reindex(names, fill_value=0).tolist()
+            counts.setdefault(model, {})[strategy] = of_columns
+        return counts
 
     @cached_property
     def _groups(self) -> dict[str, pd.Series]:

@@ -1,5 +1,6 @@
 """The explorer's page: its numbers are the package's, for everybody, at every width."""
 
+import ast
 import re
 
 import numpy as np
@@ -44,6 +45,67 @@ def test_few_reweighted_answers_are_no_zero_and_no_words_lie_on_the_curve(
     assert page.locator(".key").get_by_text("all answers: 95 % wrong").count() == 1
     assert page.locator("svg").get_by_text("all answers").count() == 0
     page.close()
+
+
+@pytest.fixture
+def page_of(chromium, tmp_path):
+    """The page of a table, watched: it must be quiet."""
+    context, complaints = chromium.new_context(offline=True), Complaints()
+
+    def shown(table):
+        write_page(table, tmp_path / "page.html")
+        page = context.new_page()
+        complaints.watch(page)
+        page.goto((tmp_path / "page.html").as_uri())
+        return page
+
+    yield shown
+    context.close()
+    assert (complaints.errors, complaints.abroad) == ([], [])
+
+
+def test_a_choice_without_answers_cannot_be_made_and_is_said_where_it_arises(
+    page_of, answers
+):
+    second = answers.assign(model="second")
+    second = second[second["site"] == "Basel"]
+    page = page_of(pd.concat([answers, second]))
+    page.get_by_label("Subgroup").select_option("site")
+    values = page.locator("[name=value]")
+    values.select_option("Bern")
+    code = page.get_by_role("button", name="Copy the code")
+    code.click()
+    assert page.locator("svg").count() == 2
+    page.get_by_label("Model").select_option("second")
+    told = page.locator(".says").inner_text()
+    assert told == "No answers: second has none where site is Bern."
+    assert page.locator("svg, .errors, td").count() == 0
+    assert page.locator("pre").is_hidden()
+    for control in (code, *page.locator("input, button").all()):
+        assert control.is_disabled()
+    # it is seen in the menu, and another value can be chosen
+    options = values.locator("option")
+    assert options.all_inner_texts() == ["Basel", "Bern: no answers"]
+    assert options.last.is_disabled()
+    values.select_option("Basel")
+    assert page.locator("svg").count() == 2
+    assert code.is_enabled()
+    # the menu of a column that is chosen anew begins with a value that has answers
+    page.get_by_label("Subgroup").select_option("")
+    page.get_by_label("Subgroup").select_option("site")
+    assert values.input_value() == "Basel"
+    assert "NaN" not in page.locator("body").inner_text()
+
+
+def test_a_subgroup_without_a_confidence_has_dashes_and_no_code(page_of, answers):
+    silent = answers["site"] == "Bern"
+    page = page_of(answers.assign(confidence=answers["confidence"].mask(silent)))
+    page.get_by_label("Subgroup").select_option("site")
+    page.locator("[name=value]").select_option("Bern")
+    assert page.locator("td").all_inner_texts()[:3] == ["0", "–", "–"]
+    assert page.get_by_role("button", name="Copy the code").is_disabled()
+    assert page.get_by_text("No answer here has a confidence").is_visible()
+    assert "NaN" not in page.locator("body").inner_text()
 
 
 @pytest.mark.parametrize(("width", "scheme"), [(1280, "light"), (390, "dark")])
@@ -115,22 +177,27 @@ def test_the_page_fits_everybody_and_says_the_package_s_numbers(
     # the cell that was copied prints the same sentence, from public functions
     answers.to_csv(tmp_path / "answers.csv", index=False)
     file = repr(str(tmp_path / "answers.csv"))
-    told, titles = drawn_by(code.replace("'answers.csv'", file), threshold=0.9)
+    told, titles, scores = drawn_by(code.replace("'answers.csv'", file), threshold=0.9)
     assert told[0] == deferral_sentence(row)
     surest = "the surest .* % of all"
     assert re.findall(surest, told[1]) == re.findall(surest, lines[-1]) != []
     assert titles == ["a  as elicited", "b  risk and coverage"]
-    _, titles = drawn_by(with_map.replace("'answers.csv'", file))
+    assert len(scores) == 1
+    _, titles, scores = drawn_by(with_map.replace("'answers.csv'", file))
     assert titles == ["a  as elicited", "b  after the map", "c  risk and coverage"]
+    assert (len(scores), "ECE" in scores) == (2, True)
 
 
 def drawn_by(code, threshold=None):
-    """What a copied cell prints, and titles of its picture, which holds all of its words."""
+    """What a copied cell prints, titles of its picture, which holds all of its words, its value."""
     import matplotlib.pyplot as plt
 
     told = []
     with plt.ioff(), plt.rc_context():
-        exec(code, {"print": lambda *texts, **_: told.extend(map(str, texts))})
+        names = {"print": lambda *texts, **_: told.extend(map(str, texts))}
+        *_, last = ast.parse(code).body
+        exec(code[: code.rindex(ast.unparse(last.value.func))], names)
+        scores = eval(ast.unparse(last), names)
         fig = plt.gcf()
         fig.draw_without_rendering()
         *_, square, curve = fig.axes
@@ -141,4 +208,4 @@ def drawn_by(code, threshold=None):
         lines = [set(line.get_xdata()) for line in square.lines]
         assert threshold is None or {threshold} in lines
     plt.close("all")
-    return told, [ax.get_title("left") for ax in fig.axes]
+    return told, [ax.get_title("left") for ax in fig.axes], scores

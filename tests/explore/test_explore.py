@@ -1,5 +1,6 @@
 """The panel's numbers are the package's; what it copies draws the same; odd tables are answered."""
 
+import ast
 import json
 import re
 
@@ -9,6 +10,7 @@ import pytest
 from IPython.core.interactiveshell import InteractiveShell
 
 from medcal_nb import correct, measure
+from medcal_nb.answers import load_answers
 from medcal_nb.cli import main
 from medcal_nb.errors import MedcalError
 from medcal_nb.explore import Panel, explore, write_page
@@ -177,10 +179,54 @@ def test_a_subgroup_without_any_confidence_is_shown_and_a_reply_makes_none():
     table = pd.DataFrame(rows).assign(site=[*"aabb"], output=[*"ynyn"])
     explored = Explored(pd.concat([table] * 10, ignore_index=True))
     assert [name for name, _ in explored.controls()["columns"]] == ["site"]
+    assert explored.controls()["counts"]["unnamed"]["confidence"] == {"site": [20, 20]}
     part = explored.part(explored.first()._replace(column="site", value="b"))
     assert (part["n"], part["n_stated"], part["wrong"]) == (20, 0, 10)
     assert (part["steps"], part["errors"]) == ([], [])
     assert part["certified"] == [None] * len(RISKS)
+
+
+def test_a_column_is_called_as_in_the_file(tmp_path):
+    table = pd.DataFrame(PLAIN | {"Modalité": np.resize(["IRM", "CT"], N)})
+    table.to_csv(tmp_path / "a.csv", index=False)
+    explored = Explored(load_answers(tmp_path / "a.csv"))
+    assert explored.controls()["columns"] == [("modality", "Modalité")]
+
+
+def names_of(code):
+    """What code at the top of a cell binds: imported names, and its own."""
+    imported, own = set(), set()
+    for node in ast.parse(code).body:
+        if isinstance(node, ast.Import | ast.ImportFrom):
+            imported |= {(alias.asname or alias.name) for alias in node.names}
+        elif isinstance(node, ast.FunctionDef | ast.ClassDef):
+            own.add(node.name)
+        else:
+            for one in ast.walk(node):
+                if isinstance(one, ast.Name) and isinstance(one.ctx, ast.Store):
+                    own.add(one.id)
+    return imported, own
+
+
+@pytest.mark.parametrize("left_out", ["@no_", "@(?!no_)"])
+def test_the_cell_to_copy_leaves_the_names_of_the_chapters_alone(root, left_out):
+    template = (root / "medcal_nb" / "explore" / "cell.txt").read_text("utf-8")
+    lines = [line for line in template.splitlines() if not re.match(left_out, line)]
+    text = "\n".join(re.sub(r"^@\w+ ", "", line) for line in lines)
+    code = re.sub(r"\{(\w+)\}", "1", text)
+    assert max(map(len, code.splitlines())) <= 100
+    imported, own = names_of(code)
+    assert own == {"picture_of"}
+    for path in sorted((root / "notebooks").glob("*.ipynb")):
+        cells = json.loads(path.read_text("utf-8"))["cells"]
+        sources = [
+            "".join(one["source"]) for one in cells if one["cell_type"] == "code"
+        ]
+        text = "\n".join(sources)
+        _, of_chapter = names_of(text)
+        taken = own | imported if "explore(" in text else own
+        assert {"ANSWERS", "OUT"} & of_chapter, path
+        assert of_chapter & taken == set(), path
 
 
 def test_the_cell_to_copy_is_of_the_table_that_the_notebook_calls_so():
@@ -200,5 +246,5 @@ panel = explore(own)
     finally:
         InteractiveShell.clear_instance()
     assert data["table"] == "own"
-    assert "part = {table}[{table}" in data["cell"]
+    assert data["cell"].endswith("@no_page picture_of({table})\n")
     assert explore(shell.user_ns["own"])._data([])["table"] == "answers"  # no notebook

@@ -150,6 +150,10 @@ def test_your_answers_says_what_is_left_out_and_between_which_bounds(
     # of the first model alone, all of it
     (scores,) = results["tables"]["finding_1"]
     assert (scores["model"], scores["n"]) == ("first", 70)
+    # what is taken along says how many it is of
+    written = InteractiveShell.instance().user_ns["written"]
+    assert (written["answers measured"], written["answers written"]) == (70, 70)
+    assert 0 < written["moved by the map"] <= 70
     drawn = pd.DataFrame(results["tables"]["fig10_calibration"])
     assert drawn["n"].sum() == 70
     (bounds,) = results["tables"]["bounds"]

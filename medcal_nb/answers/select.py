@@ -172,6 +172,8 @@ _NO_GROUPS = {"model", "strategy", "item_id", "image_id", "image", "question_id"
 _NO_GROUPS |= {"confidence", "correct", "answer", "reply", "gold", "question", "raw"}
 _NO_GROUPS |= {"output", "response", "prediction"}  # a reply, in a table of one's own
 _NO_GROUPS |= {"options", "option_probabilities", "repeat", "correct_first_labels"}
+_NO_GROUPS |= {"grade_from", "confidence_from", "run_id", "answered_by", "server"}
+_NO_GROUPS |= {"server_version", "refused", "sample"}  # how it was asked
 _NO_GROUPS |= {"n_answers", "seconds", "new_tokens", "prompt_tokens", "parse_ok"}
 #: Columns whose groups differ as an old and a new place do: these are named first.
 _PLACES = ("domain", "dataset", "site", "modality")

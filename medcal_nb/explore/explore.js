@@ -14,6 +14,7 @@
   // reweighted answers are no whole number: of few, a tenth counts
   const count = (n) => Number(n.toFixed(n < 9.95 ? 1 : 0)).toLocaleString("en");
   const plain = (number) => String(Number(number.toPrecision(4)));
+  const shareOf = (share) => share === null || share === undefined ? "–" : `${percent(share)} %`;
   const decimals = (number, places) => number === null || number === undefined ? "–"
     : number.toFixed(places).replace("-", "−");
   const SVG = "http://www.w3.org/2000/svg";
@@ -164,15 +165,18 @@
   function mount(root, data) {
     const { controls } = data, parts = new Map(Object.entries(data.parts));
     const state = { choice: [...data.first], step: 0, risk: controls.risks.indexOf(0.2), ratio: 5, share: null };
-    let part = null, threshold = null, asked = 0;
+    let part = null, threshold = null, asked = 0, filled = "";
     root.replaceChildren();
     const form = make(root, "div", { class: "controls choices" }), sliders = make(root, "div", { class: "controls" });
 
     function select(name, words, options) {
       const label = make(form, "label", {}, words), node = make(label, "select", { name });
-      const fill = (list) => {
+      // what was chosen stays chosen, also where it has no answers now: that is then said
+      const fill = (list, was = node.value) => {
         node.replaceChildren();
-        for (const [value, text] of list) make(node, "option", { value }, text);
+        for (const [value, text, n = 1] of list)
+          make(node, "option", { value }, n ? text : `${text}: no answers`).disabled = n === 0;
+        if (list.some(([value]) => value === was)) node.value = was;
         node.disabled = list.length < 2;
       };
       fill(options);
@@ -205,6 +209,8 @@
     const price = slider("ratio", "Checks per missed error", { min: 1.5, max: 50, step: 0.5 }, (v) => { state.ratio = v; });
     const right = slider("share", "If right were", { max: 20 }, (v) => { state.share = v ? Math.min(v / 20, 0.99) : null; });
 
+    const moved = [passes, allowed, price, right].map((one) => one.node);
+
     const buttons = make(root, "div", { class: "buttons" });
     const button = (text, act) => {
       const node = make(buttons, "button", { type: "button" }, text);
@@ -216,7 +222,7 @@
       const last = part.steps.findLastIndex((row) => row[1] <= certified[1] * part.n + 0.5);
       if (last >= 0) go(last);
     });
-    button("To 1 − 1/R", () => at(1 - 1 / state.ratio));
+    const toRatio = button("To 1 − 1/R", () => at(1 - 1 / state.ratio));
     const copy = button("Copy the code of this picture", async () => {
       code.textContent = text();
       code.hidden = false;
@@ -258,23 +264,43 @@
       go(Math.max(part.steps.findLastIndex((row) => row[0] >= confidence - 1e-6), 0));
     }
 
+    // what the menus below a choice hold: subgroups without answers are there, and cannot be chosen
+    function fillMenus() {
+      strategy.fill(controls.strategies[model.node.value]);
+      const counts = controls.counts[model.node.value][strategy.node.value];
+      column.fill([["", "all answers"], ...controls.columns.map(([name, words]) => [name, words, Math.max(...counts[name])])]);
+      const group = column.node.value, options = group ? controls.values[group].map((one, k) => [...one, counts[group][k]]) : [["", "–"]];
+      value.fill(options, group === filled ? undefined : null);
+      filled = group;
+    }
+
+    // nothing to draw, and why
+    function nothing(words) {
+      for (const node of [pictures, more, says]) node.replaceChildren();
+      make(make(says, "p"), "b", {}, words);
+      code.hidden = true;
+      copied.textContent = "";
+      for (const node of [...moved, toCertified, toRatio, copy]) node.disabled = true;
+    }
+
     async function choose() {
       const before = state.choice;
-      if (model.node.value !== before[0]) {
-        const names = controls.strategies[model.node.value], was = strategy.node.value;
-        strategy.fill(names);
-        if (names.some(([name]) => name === was)) strategy.node.value = was;
-      }
-      if (column.node.value !== before[3])
-        value.fill(column.node.value ? controls.values[column.node.value] : [["", "–"]]);
+      fillMenus();
       const choice = [model, strategy, map, column, value].map((one) => one.node.value);
       const number = ++asked;
+      if (value.node.selectedOptions[0].disabled) {
+        const [m, s, , group, one] = choice, methods = controls.strategies[m];
+        const whose = named(controls.models, m) + (methods.length > 1 ? ` (${named(methods, s)})` : "");
+        nothing(`No answers: ${whose} has none where ${named(controls.columns, group)} is ${named(controls.values[group], one)}.`);
+        return;
+      }
       const next = await partOf(choice, number);
       if (number !== asked || next === null) return; // another choice came
       const coverage = part ? (part.steps[state.step]?.[1] ?? 0) / part.n : 0.5;
       const isMapped = part === null || choice[2] !== before[2];
       state.choice = choice;
       part = next;
+      for (const node of [...moved, toRatio]) node.disabled = false;
       passes.node.max = lastStep();
       passes.node.disabled = part.steps.length < 2;
       // another map has other confidences: as many answers as before; else the threshold stays
@@ -294,8 +320,7 @@
         parts.set(key, found.part);
         return found.part;
       } catch (error) {
-        if (number === asked) says.textContent = error.message;
-        copy.disabled = false;
+        if (number === asked) nothing(error.message);
         return null;
       }
     }
@@ -312,7 +337,7 @@
         if (!part[name]) continue;
         const s = part[name].scores, row = make(body, "tr");
         make(row, "th", { scope: "row" }, words);
-        for (const item of [count(part.n_stated), `${percent(s.accuracy)} %`, `${percent(s.mean_confidence)} %`,
+        for (const item of [count(part.n_stated), shareOf(s.accuracy), shareOf(s.mean_confidence),
           `${decimals(s.ece, 3)} [${decimals(s.ece_low, 3)}, ${decimals(s.ece_high, 3)}]`, decimals(s.brier, 3),
           decimals(s.slope, 2), decimals(s.auroc, 3)]) make(row, "td", {}, item);
       }
@@ -341,8 +366,9 @@
       price.set(state.ratio, plain(state.ratio));
       right.set(state.share === null ? 0 : Math.round(20 * state.share), state.share === null ? "as measured" : `${percent(state.share)} %`);
       toCertified.disabled = !certified;
-      copy.disabled = now !== part; // no public function draws another share
-      copy.title = copy.disabled ? "No code draws another share of right answers: set “If right were” back to “as measured”." : "";
+      copy.title = now !== part ? "No code draws another share of right answers: set “If right were” back to “as measured”."
+        : part.n_stated ? "" : "No answer here has a confidence: there is nothing to draw.";
+      copy.disabled = copy.title !== "";
       says.replaceChildren();
       const [first, second] = sentences(sums, state.ratio);
       make(make(says, "p"), "b", {}, first);
@@ -355,7 +381,7 @@
       const stated = part.n - part.n_stated;
       make(says, "p", { class: "quiet" }, `${proof}A certificate holds for what was fixed before looking: what is chosen here by looking is ` +
         `certified anew, on other answers, by medcal certify. ${part.note}${stated ? ` Without a confidence, and checked: ${count(stated)}.` : ""}` +
-        (controls.ungraded ? ` Of all answers, without a grade and left out: ${count(controls.ungraded)}.` : ""));
+        (part.n_ungraded ? ` Without a grade, and left out: ${count(part.n_ungraded)}.` : ""));
       pictures.replaceChildren();
       const square = make(pictures, "figure"), curve = make(pictures, "figure");
       make(square, "figcaption", {}, `Calibration: ${title()}`);
@@ -366,6 +392,7 @@
       if (copied.textContent !== copy.title) copied.textContent = copy.title;
       root.dataset.milliseconds = (performance.now() - began).toFixed(1);
     }
+    [model.node.value, strategy.node.value] = data.first;
     root.medcal = { state, summed: () => summed(weighted(part, state.share), state.step, state.ratio), part: () => part, text };
     choose();
   }

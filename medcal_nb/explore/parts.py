@@ -93,17 +93,16 @@ class Explored:
     def __init__(self, answers: pd.DataFrame) -> None:
         for name in ("confidence", "correct"):
             check_known(name, answers.columns, "column of the answers")
-        rows = answers[answers["correct"].notna()].reset_index(drop=True)
-        self.n_ungraded = len(answers) - len(rows)
+        is_graded = answers["correct"].notna()
+        rows = answers[is_graded].reset_index(drop=True)
+        self._ungraded = _with_names(answers[~is_graded])
         if rows["confidence"].notna().sum() == 0:
             raise MedcalError("no answer has both a confidence and a grade")
         self.unit = "image" if images_known(rows) else "answer"
         self._labels = image_labels(rows)
         # in the order of their names, by which folds and answers of an image are drawn
         images, _ = pd.factorize(self._labels, sort=True)
-        for name, value in _NAMES.items():
-            named = rows[name] if name in rows else pd.Series(value, rows.index)
-            rows[name] = named.astype(object).fillna(value).astype(str)
+        rows = _with_names(rows)
         self.answers = rows
         numbers = {
             "confidence": rows["confidence"].astype(float).round(DIGITS),
@@ -125,7 +124,8 @@ class Explored:
         -------
         dict
             ``models``, ``maps``, ``columns``: lists of (name, label); ``strategies``: such a list
-            by model; ``values``: by column; ``risks``, ``delta`` and how many are ``ungraded``.
+            by model; ``values``: by column, which is called as in the file; ``counts``: by model,
+            method and column, how many answers have each value; ``risks``, ``delta``.
         """
         strategies = {}
         for model, part in self.answers.groupby("model")["strategy"]:
@@ -133,19 +133,39 @@ class Explored:
         maps = _maps(max(map(len, self._own.values())))
         named = [("", "none"), *((name, label_of(name)) for name in maps)]
         values = {}
-        for column, texts in self._groups.items():
-            counts = texts.value_counts().index
-            values[column] = [(value, label_of(value)) for value in counts]
+        for column, names in self._values.items():
+            values[column] = [(value, label_of(value)) for value in names]
+        taken = self.answers.attrs.get("taken", {})
+        heads = {ours: head for head, ours in taken.items() if head != ours}
+        columns = [(name, heads.get(name, label_of(name))) for name in values]
         return {
             "models": _named(self.answers["model"], "model"),
             "strategies": strategies,
             "maps": named,
-            "columns": [(name, label_of(name)) for name in values],
+            "columns": columns,
             "values": values,
+            "counts": self._counts,
             "risks": RISKS,
             "delta": DELTA,
-            "ungraded": self.n_ungraded,
         }
+
+    @cached_property
+    def _values(self) -> dict[str, list[str]]:
+        """Values of each column of subgroups, the most frequent first."""
+        groups = self._groups.items()
+        return {name: texts.value_counts().index.tolist() for name, texts in groups}
+
+    @cached_property
+    def _counts(self) -> dict[str, dict[str, dict[str, list[int]]]]:
+        """Answers of each value, in the order of the values, by model, method and column."""
+        counts: dict[str, dict[str, dict[str, list[int]]]] = {}
+        for (model, strategy), rows in self._own.items():
+            of_columns = {}
+            for column, names in self._values.items():
+                found = self._groups[column].reindex(rows).value_counts()
+                of_columns[column] = found.reindex(names, fill_value=0).tolist()
+            counts.setdefault(model, {})[strategy] = of_columns
+        return counts
 
     @cached_property
     def _groups(self) -> dict[str, pd.Series]:
@@ -164,11 +184,21 @@ class Explored:
                         for value in own.dropna().unique():
                             yield whole._replace(column=column, value=value)
 
-    def first(self) -> Choice:
-        """Return the model and method that stand first."""
+    def first(self, model: str | None = None, strategy: str | None = None) -> Choice:
+        """Return a model and method; those that stand first where none is named.
+
+        Raises
+        ------
+        MedcalError
+            If no answer is of such a model, or of the model by such a method.
+        """
         controls = self.controls()
-        model, _ = controls["models"][0]
-        strategy, _ = controls["strategies"][model][0]
+        models = [name for name, _ in controls["models"]]
+        model = models[0] if model is None else model
+        check_known(model, models, "model of the answers")
+        methods = [name for name, _ in controls["strategies"][model]]
+        strategy = methods[0] if strategy is None else strategy
+        check_known(strategy, methods, f"method of {model}")
         return Choice(model, strategy)
 
     def _folds(self, model: str, strategy: str) -> np.ndarray | None:
@@ -202,6 +232,14 @@ class Explored:
             rows = rows[values == choice.value]
         return rows
 
+    def _count_ungraded(self, choice: Choice) -> int:
+        """Answers of a choice that have no grade."""
+        rows = self._ungraded
+        is_own = (rows["model"] == choice.model) & (rows["strategy"] == choice.strategy)
+        if choice.column:
+            is_own &= rows[choice.column].astype(str) == choice.value
+        return int(is_own.sum())
+
     def _uncorrected(self, choice: Choice) -> dict[str, Any]:
         """Calibration of a choice before any map."""
         return self._calibration(self._rows(choice), n_bins=None)
@@ -213,6 +251,7 @@ class Explored:
         -------
         dict
             - n: graded answers; n_stated: those with a confidence; n_images: images, or answers
+            - n_ungraded: answers without a grade, which are left out
             - before, after (None without a map): ``dots``, rows of `measure.value_table`, and
               ``scores``
             - steps: rows of `measure.risk_coverage_table`: threshold, answers retained, wrong ones
@@ -248,6 +287,7 @@ class Explored:
             "n": len(rows),
             "n_stated": int(rows["confidence"].notna().sum()),
             "n_images": n_images,
+            "n_ungraded": self._count_ungraded(choice),
             "unit": self.unit,
             "before": self._before(choice._replace(map="")),
             "after": None if after is None else self._calibration(after, n_bins=BINS),
@@ -303,6 +343,15 @@ class Explored:
             one = {name: _text(row, columns) for name, columns in _TEXTS.items()}
             errors.append(one | {"row": int(place), "confidence": confidence})
         return errors
+
+
+def _with_names(rows: pd.DataFrame) -> pd.DataFrame:
+    """Rows whose model and method are named, as texts."""
+    names = {}
+    for name, value in _NAMES.items():
+        named = rows[name] if name in rows else pd.Series(value, rows.index)
+        names[name] = named.astype(object).fillna(value).astype(str)
+    return rows.assign(**names)
 
 
 def _maps(n: int) -> list[str]:

@@ -12,9 +12,11 @@ from string import Template
 
 import pandas as pd
 
+from medcal_nb.ask.strategies import STRATEGIES
 from medcal_nb.datasets import open_image, png_text
 from medcal_nb.errors import MedcalError
 from medcal_nb.files import new_file
+from medcal_nb.labels import label_of
 from medcal_nb.reader.cases import (
     Casebook,
     error_rate,
@@ -137,13 +139,31 @@ def page_data(book: Casebook, cases: pd.DataFrame) -> dict:
     Returns
     -------
     dict
-        ``about``, ``note``, ``cases`` and ``set``, a hash of the others: decisions about one set
-        are never taken for those about another.
+        ``about``, ``note``, ``cases`` and ``set``, a hash of these: decisions about one set
+        are never taken for those about another; ``how``, in words, how sure the model is was asked.
     """
     shown = [_case(book, case) for _, case in cases.iterrows()]
     data = {"about": book.about, "note": book.note, "cases": shown}
     digest = hashlib.sha256(json.dumps(data, sort_keys=True).encode())
-    return data | {"set": digest.hexdigest()[:16]}
+    how = how_asked(book.about["strategy"])
+    return data | {"set": digest.hexdigest()[:16], "how": how}
+
+
+def how_asked(strategy: str) -> str:
+    """Return in words what a model was asked for, by an elicitation method.
+
+    Examples
+    --------
+    >>> how_asked("verbalized")
+    'Asked for: the answer and a confidence from 0 to 100 %, in one reply (verbalized).'
+    >>> how_asked("probe_bicr")
+    'How sure it is: by BICR probe.'
+    """
+    called = label_of(strategy)
+    if strategy not in STRATEGIES:
+        return f"How sure it is: by {called}."
+    words = STRATEGIES[strategy].asks.partition("\n")[0].rstrip(".")
+    return f"Asked for: {words[0].lower()}{words[1:]} ({called})."
 
 
 def _case(book: Casebook, case: pd.Series) -> dict:

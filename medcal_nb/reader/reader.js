@@ -411,8 +411,8 @@ const BUTTONS = {
 for (const [id, act] of Object.entries(BUTTONS)) byId(id).addEventListener("click", act);
 
 load();
-byId("about").textContent = `Answers of ${data.about.model} to ${data.about.dataset}, elicited by ` +
-  `${data.about.strategy.replaceAll("_", " ")}.`;
+byId("about").textContent =
+  `The model: ${data.about.model}. The questions: ${data.about.dataset}. ${data.how}`;
 const first = cases.findIndex((one) => !decisionOf(one.item_id));
 place = Math.max(first, 0);
 show();

@@ -20,12 +20,14 @@ _EXTREME = [0.25, 0.4, 0.5, 0.6, 0.75]  # section 6
 _N = 2000
 _FIRST = 4  # sample that sections 2 and 3 begin with
 _SURE = (0.85, 0.95)  # section 10
+_EXAM = "MMMU-Pro (10 options)"
 _PAGE = """# Calibration by hand: key to your sheet
 
 Numbers that you read off the page are those of its labs as they stand when it is opened; what you
 drew or answered yourself is your own. `make lesson-site` computes this key.
 
-Page 1 is the 45 minutes, page 2 the rest of the hour.
+Page 1 is the 45 minutes, page 2 the rest of the hour. This key is public, as the page is: for
+practice, not for marks.
 
 **1 · What does "90 %" mean?** Of all answers that are called 90 % sure, about 90 % are right. The
 names: calibrated, overconfident, too extreme, too timid, half right, upside down.
@@ -46,7 +48,7 @@ Where 5 % do: by {claim_there} points, AUROC {auroc_there}.
 from 1 − 1/R.
 
 **10 · Real models.** Of the answers called about 90 % sure, {medical} % were right on medical
-questions (GMAI-MMBench), {everyday} % on everyday ones (GQA).
+questions (GMAI-MMBench).
 
 **After.** Your own. Numbers worth asking for: of the answers called about 90 % sure, how many were
 right, on cases like ours, among how many answers (2, 10); how many of our patients have the finding
@@ -67,6 +69,10 @@ each bin, more luck in each gap.
 
 **9 · More.** No; and 11: the last two exercises below say why.
 
+**10 · Real models, the other rows.** On everyday photographs (GQA) {everyday} % were right. Is it
+medicine, or the test? Compare two rows of one exam (MMMU-Pro): {exam_medical} % on its medical
+subjects, {exam_other} % on its others.
+
 ## The exercises
 
 {exercises}
@@ -81,6 +87,7 @@ def answer_key(recorded: pd.DataFrame) -> str:
     recorded : DataFrame
         The recorded answers of the five models (``load_recorded("vlcb")``), for section 10.
     """
+    exam = recorded[recorded["dataset"] == _EXAM]
     return _PAGE.format(
         **_of_samples(),
         **_of_quiz(),
@@ -89,6 +96,8 @@ def answer_key(recorded: pd.DataFrame) -> str:
         rare="\n".join(_rare(share) for share in (0.01, 0.1, 0.5)),
         medical=_worth(recorded, "GMAI-MMBench"),
         everyday=_worth(recorded, "GQA"),
+        exam_medical=_worth(exam[exam["domain"] == "medical"], _EXAM),
+        exam_other=_worth(exam[exam["domain"] == "general"], _EXAM),
         exercises="\n\n".join(map(_exercise, NAMES)),
     )
 

@@ -17,6 +17,7 @@ from medcal_nb.teach.lesson import SCRIPT, script, template
 #: Sections that the 45 minutes leave for home, by their number.
 AT_HOME = ("2", "3", "5", "6")
 _MORE = "### More"  # begins what is folded, to the end of its section
+_TEACHERS = "## For teachers"  # begins a section that is not of the page
 
 
 @dataclass
@@ -36,7 +37,7 @@ def write_lesson_site(notebook: str | os.PathLike, folder: str | os.PathLike) ->
     ----------
     notebook : path
         Notebook 07, executed: its texts, labs, exercises and figures are taken as they stand,
-        from its first section on.
+        from its first section on, but for sections for teachers.
     folder : path
         Where ``index.html`` goes, made if absent.
 
@@ -107,8 +108,10 @@ def _sections(cells: Iterable[dict]) -> list[Section]:
             continue
         if source.startswith("## "):
             number = source.removeprefix("## ").partition(" ")[0]
-            sections.append(Section(at_home=number in AT_HOME))
-            place = sections[-1].parts
+            section = Section(at_home=number in AT_HOME)
+            place = section.parts
+            if not source.startswith(_TEACHERS):
+                sections.append(section)
         if source.startswith(_MORE):
             heading, _, source = source.partition("\n")
             sections[-1].summary = heading.removeprefix("### ")

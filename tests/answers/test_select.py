@@ -4,6 +4,7 @@ import pandas as pd
 import pytest
 
 from medcal_nb.answers import known_or_first, select
+from medcal_nb.answers.select import group_columns, two_parts
 from medcal_nb.errors import MedcalError
 
 ROWS = pd.DataFrame(
@@ -94,3 +95,10 @@ def test_a_name_of_other_data_gives_way_to_the_most_frequent_of_ones_own():
     own.attrs["is_own"] = True
     assert known_or_first(own, "strategy", "p_true") == "b"
     assert known_or_first(own, "strategy", "c") == "c"
+
+
+def test_where_a_number_is_from_makes_no_subgroup():
+    ours = ["grade_from", "confidence_from", "run_id", "server", "answered_by"]
+    table = pd.DataFrame({name: ["c", "d"] for name in [*ours, "ward"]})
+    assert list(group_columns(table)) == ["ward"]
+    assert two_parts(table)["SOURCE"] == "ward == 'c'"

@@ -47,6 +47,67 @@ def test_few_reweighted_answers_are_no_zero_and_no_words_lie_on_the_curve(
     page.close()
 
 
+@pytest.fixture
+def page_of(chromium, tmp_path):
+    """The page of a table, watched: it must be quiet."""
+    context, complaints = chromium.new_context(offline=True), Complaints()
+
+    def shown(table):
+        write_page(table, tmp_path / "page.html")
+        page = context.new_page()
+        complaints.watch(page)
+        page.goto((tmp_path / "page.html").as_uri())
+        return page
+
+    yield shown
+    context.close()
+    assert (complaints.errors, complaints.abroad) == ([], [])
+
+
+def test_a_choice_without_answers_cannot_be_made_and_is_said_where_it_arises(
+    page_of, answers
+):
+    second = answers.assign(model="second")
+    second = second[second["site"] == "Basel"]
+    page = page_of(pd.concat([answers, second]))
+    page.get_by_label("Subgroup").select_option("site")
+    values = page.locator("[name=value]")
+    values.select_option("Bern")
+    code = page.get_by_role("button", name="Copy the code")
+    code.click()
+    assert page.locator("svg").count() == 2
+    page.get_by_label("Model").select_option("second")
+    told = page.locator(".says").inner_text()
+    assert told == "No answers: second has none where site is Bern."
+    assert page.locator("svg, .errors, td").count() == 0
+    assert page.locator("pre").is_hidden()
+    for control in (code, *page.locator("input, button").all()):
+        assert control.is_disabled()
+    # it is seen in the menu, and another value can be chosen
+    options = values.locator("option")
+    assert options.all_inner_texts() == ["Basel", "Bern: no answers"]
+    assert options.last.is_disabled()
+    values.select_option("Basel")
+    assert page.locator("svg").count() == 2
+    assert code.is_enabled()
+    # the menu of a column that is chosen anew begins with a value that has answers
+    page.get_by_label("Subgroup").select_option("")
+    page.get_by_label("Subgroup").select_option("site")
+    assert values.input_value() == "Basel"
+    assert "NaN" not in page.locator("body").inner_text()
+
+
+def test_a_subgroup_without_a_confidence_has_dashes_and_no_code(page_of, answers):
+    silent = answers["site"] == "Bern"
+    page = page_of(answers.assign(confidence=answers["confidence"].mask(silent)))
+    page.get_by_label("Subgroup").select_option("site")
+    page.locator("[name=value]").select_option("Bern")
+    assert page.locator("td").all_inner_texts()[:3] == ["0", "–", "–"]
+    assert page.get_by_role("button", name="Copy the code").is_disabled()
+    assert page.get_by_text("No answer here has a confidence").is_visible()
+    assert "NaN" not in page.locator("body").inner_text()
+
+
 @pytest.mark.parametrize(("width", "scheme"), [(1280, "light"), (390, "dark")])
 def test_the_page_fits_everybody_and_says_the_package_s_numbers(
     chromium, answers, tmp_path, width, scheme
@@ -81,7 +142,7 @@ def test_the_page_fits_everybody_and_says_the_package_s_numbers(
     bern = answers[answers["site"] == "Bern"]
     row = measure.deferral_table(bern, threshold=0.9, ratio=5.5).iloc[0]
     lines = page.locator(".says p").all_inner_texts()
-    assert "without a grade and left out: 7." in lines[-1]
+    assert "Without a grade, and left out: 2." in lines[-1]  # of Bern, of 7
     words = " ".join(lines[:2]).replace(" are wrong. An", " are wrong. An")
     assert words.replace("\u00a0", " ") == deferral_sentence(row).replace("\u00a0", " ")
     # another share of right answers: every answer counts as its grade is worth

@@ -161,6 +161,7 @@ def test_the_page_and_the_key_in_the_repository_are_today_s(tmp_path, five):
         )
     ]
     assert words[0] == words[1], stale
+    assert "For teachers: a slide" not in words[0]
     sheet = write_sheet(folder / "student.md", tmp_path)
     assert sheet.read_bytes() == (folder / "sheet.html").read_bytes(), stale
     write_page("pocket", tmp_path / "cases.html")

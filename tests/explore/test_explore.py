@@ -10,6 +10,7 @@ import pytest
 from IPython.core.interactiveshell import InteractiveShell
 
 from medcal_nb import correct, measure
+from medcal_nb.answers import load_answers
 from medcal_nb.cli import main
 from medcal_nb.errors import MedcalError
 from medcal_nb.explore import Panel, explore, write_page
@@ -27,7 +28,7 @@ from medcal_nb.explore.parts import (
 
 @pytest.fixture(scope="module")
 def answers():
-    """Two models, two methods; images with several answers; some without confidence or grade."""
+    """Two methods; images with several answers; some without confidence or grade."""
     table = measure.example_answers(240).reset_index(drop=True)
     table["modality"] = np.resize(["ct", "mri", "ct"], len(table))
     table["image_id"] = "i" + (table.index // 2 % 97).astype(str)
@@ -135,6 +136,23 @@ def test_any_table_of_answers_is_shown(columns, words):
             assert panel.explored.part(Choice(*first[:3], column, value))["n"] < N
 
 
+def test_it_opens_on_a_model_and_a_method_and_offers_all(answers):
+    answers = pd.concat([answers, answers.assign(model="m2")], ignore_index=True)
+    controls = Explored(answers).controls()
+    model, _ = controls["models"][1]
+    strategy, _ = controls["strategies"][model][1]
+    data = explore(answers, model=model, strategy=strategy)._data([])
+    assert data["first"] == (model, strategy, "", "", "")
+    assert data["controls"] == controls
+    own = (answers["model"] == model) & (answers["strategy"] == strategy)
+    of_choice = Explored(answers).part(Choice(*data["first"]))
+    counts = own.sum(), (own & answers["correct"].isna()).sum()
+    assert (of_choice["n"] + of_choice["n_ungraded"], of_choice["n_ungraded"]) == counts
+    for how in ({"model": "third"}, {"strategy": "by hand"}):
+        with pytest.raises(MedcalError, match="there (is|are)"):
+            explore(answers, **how)
+
+
 def test_what_cannot_be_shown_is_said(answers, tmp_path):
     with pytest.raises(MedcalError, match="confidence"):
         explore(pd.DataFrame({"correct": [1]}))
@@ -178,10 +196,18 @@ def test_a_subgroup_without_any_confidence_is_shown_and_a_reply_makes_none():
     table = pd.DataFrame(rows).assign(site=[*"aabb"], output=[*"ynyn"])
     explored = Explored(pd.concat([table] * 10, ignore_index=True))
     assert [name for name, _ in explored.controls()["columns"]] == ["site"]
+    assert explored.controls()["counts"]["unnamed"]["confidence"] == {"site": [20, 20]}
     part = explored.part(explored.first()._replace(column="site", value="b"))
     assert (part["n"], part["n_stated"], part["wrong"]) == (20, 0, 10)
     assert (part["steps"], part["errors"]) == ([], [])
     assert part["certified"] == [None] * len(RISKS)
+
+
+def test_a_column_is_called_as_in_the_file(tmp_path):
+    table = pd.DataFrame(PLAIN | {"Modalité": np.resize(["IRM", "CT"], N)})
+    table.to_csv(tmp_path / "a.csv", index=False)
+    explored = Explored(load_answers(tmp_path / "a.csv"))
+    assert explored.controls()["columns"] == [("modality", "Modalité")]
 
 
 def names_of(code):

@@ -52,8 +52,8 @@
 
   // What passes at a step, and what it costs in checks.
   function summed(part, step, ratio) {
-    const [threshold, kept, wrong, low, high] = part.steps[step] ?? [1, 0, 0, 0, 1];
-    const { n } = part;
+    const [, kept, wrong, low, high] = part.steps[step] ?? [1, 0, 0, 0, 1];
+    const { n } = part, threshold = part.written[step] ?? 1;
     return { n, threshold, kept, wrong, low, high, coverage: kept / n, risk: kept ? wrong / kept : 0,
       deferring: (ratio * wrong + n - kept) / n, none: (ratio * part.wrong) / n };
   }
@@ -252,7 +252,7 @@
       if (fitted) words.push(named(controls.maps, fitted));
       return words.join(", ");
     };
-    const text = () => cell(data, { choice: state.choice, threshold: part.steps[state.step]?.[0] ?? 1, risk: controls.risks[state.risk],
+    const text = () => cell(data, { choice: state.choice, threshold: part.written[state.step] ?? 1, risk: controls.risks[state.risk],
       ratio: state.ratio, title: title() });
     function go(step) {
       state.step = step;
@@ -360,8 +360,7 @@
       const began = performance.now(), now = weighted(part, state.share);
       const risk = controls.risks[state.risk], sums = summed(now, state.step, state.ratio);
       const certified = now === part ? part.certified[state.risk] : null;
-      const [low] = part.steps[state.step] ?? [1];
-      passes.set(lastStep() - state.step, `${plain(100 * low)} %`);
+      passes.set(lastStep() - state.step, `${plain(100 * sums.threshold)} %`);
       allowed.set(state.risk, `${percent(risk)} %`);
       price.set(state.ratio, plain(state.ratio));
       right.set(state.share === null ? 0 : Math.round(20 * state.share), state.share === null ? "as measured" : `${percent(state.share)} %`);
@@ -381,7 +380,7 @@
       const stated = part.n - part.n_stated;
       make(says, "p", { class: "quiet" }, `${proof}A certificate holds for what was fixed before looking: what is chosen here by looking is ` +
         `certified anew, on other answers, by medcal certify. ${part.note}${stated ? ` Without a confidence, and checked: ${count(stated)}.` : ""}` +
-        (controls.ungraded ? ` Of all answers, without a grade and left out: ${count(controls.ungraded)}.` : ""));
+        (part.n_ungraded ? ` Without a grade, and left out: ${count(part.n_ungraded)}.` : ""));
       pictures.replaceChildren();
       const square = make(pictures, "figure"), curve = make(pictures, "figure");
       make(square, "figcaption", {}, `Calibration: ${title()}`);
@@ -392,6 +391,7 @@
       if (copied.textContent !== copy.title) copied.textContent = copy.title;
       root.dataset.milliseconds = (performance.now() - began).toFixed(1);
     }
+    [model.node.value, strategy.node.value] = data.first;
     root.medcal = { state, summed: () => summed(weighted(part, state.share), state.step, state.ratio), part: () => part, text };
     choose();
   }

@@ -49,12 +49,19 @@ class Panel:
         Of :func:`medcal_nb.answers.load_answers`, or any table with confidence and correct.
     images : path, optional
         Folder that paths in a column ``image``, or ``image_id``, are of; without it none is shown.
+    model, strategy : str, optional
+        What it opens on; if left out the model and the method that stand first.
     """
 
     def __init__(
-        self, answers: pd.DataFrame, images: str | os.PathLike | None = None
+        self,
+        answers: pd.DataFrame,
+        images: str | os.PathLike | None = None,
+        model: str | None = None,
+        strategy: str | None = None,
     ) -> None:
         self.explored = Explored(answers)
+        self._first = self.explored.first(model, strategy)
         self._columns = answers.columns
         self._table = _name_of(answers)
         self._images = None if images is None else Path(images).resolve()
@@ -78,7 +85,7 @@ class Panel:
             "controls": self.explored.controls(),
             "parts": parts,
             "pictures": self._pictures(parts.values()),
-            "first": self.explored.first(),
+            "first": self._first,
             "cell": (_FOLDER / "cell.txt").read_text(encoding="utf-8"),
             "load": load,
             "table": self._table,
@@ -122,7 +129,7 @@ class Panel:
         bridge : str
             Class of the widgets by which its script asks for other choices.
         """
-        data = self._data([self.explored.first()]) | {"bridge": bridge}
+        data = self._data([self._first]) | {"bridge": bridge}
         text = json.dumps(data).replace("<", "\\u003c")
         style, script = _parts()
         return (
@@ -145,7 +152,13 @@ def _parts() -> tuple[str, str]:
     return style, script
 
 
-def explore(answers: pd.DataFrame, *, images: str | os.PathLike | None = None) -> Panel:
+def explore(
+    answers: pd.DataFrame,
+    *,
+    model: str | None = None,
+    strategy: str | None = None,
+    images: str | os.PathLike | None = None,
+) -> Panel:
     """Return a panel to explore graded answers with; JupyterLab shows it.
 
     Model, method, map and subgroup are chosen; threshold, allowed risk, checks per missed error
@@ -168,13 +181,17 @@ def explore(answers: pd.DataFrame, *, images: str | os.PathLike | None = None) -
         Of :func:`medcal_nb.answers.load_answers`, or any table with columns confidence (in
         [0, 1]) and correct (1 right, 0 wrong). Answers without a grade are left out, those
         without a confidence count as checked. Subgroups are columns of 2 to 20 values.
+    model, strategy : str, optional
+        What the panel opens on, of all that its menus offer; if left out the model, and the
+        method, that stand first.
     images : path, optional
         Folder that paths in a column ``image``, or ``image_id``, are of; without it none is shown.
 
     Raises
     ------
     MedcalError
-        If a column is lacking, or no answer has both a confidence and a grade.
+        If a column is lacking, no answer has both a confidence and a grade, or none is of the
+        model and the method.
 
     Examples
     --------
@@ -184,7 +201,7 @@ def explore(answers: pd.DataFrame, *, images: str | os.PathLike | None = None) -
     >>> panel.explored.part(choice)["after"]["scores"]["accuracy"]
     0.645
     """
-    return Panel(answers, images)
+    return Panel(answers, images, model, strategy)
 
 
 def write_page(

@@ -10,12 +10,14 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from medcal_nb import correct, measure
 from medcal_nb.answers.select import group_columns
 from medcal_nb.correct.crossfit import N_FOLDS, assign_folds, by_fold
 from medcal_nb.errors import MedcalError, check_known
 from medcal_nb.labels import label_of
+from medcal_nb.measure.decisions import TOLERANCE
 from medcal_nb.measure.resampling import FEW_IMAGES
 from medcal_nb.measure.rows import image_labels, images_counted, images_known
 from medcal_nb.measure.selective import thresholds_at
@@ -27,8 +29,9 @@ DELTA = 0.1
 #: Errors shown.
 ERRORS = 10
 SEED = 0  # of the folds of a map
-#: Digits of a confidence: a threshold is written with as many.
+#: Digits of a confidence, and those with which a threshold is written where they are enough.
 DIGITS = 6
+FEW_DIGITS = 3
 #: Maps of netcal that are offered: its temperature, ENIR and BBQ take too long for a control.
 NETCAL = ("LogisticCalibration", "BetaCalibration", "HistogramBinning")
 NETCAL += ("IsotonicRegression",)
@@ -93,20 +96,20 @@ class Explored:
     def __init__(self, answers: pd.DataFrame) -> None:
         for name in ("confidence", "correct"):
             check_known(name, answers.columns, "column of the answers")
-        rows = answers[answers["correct"].notna()].reset_index(drop=True)
-        self.n_ungraded = len(answers) - len(rows)
+        is_graded = answers["correct"].notna()
+        rows = answers[is_graded].reset_index(drop=True)
+        self._ungraded = _with_names(answers[~is_graded])
         if rows["confidence"].notna().sum() == 0:
             raise MedcalError("no answer has both a confidence and a grade")
         self.unit = "image" if images_known(rows) else "answer"
         self._labels = image_labels(rows)
         # in the order of their names, by which folds and answers of an image are drawn
         images, _ = pd.factorize(self._labels, sort=True)
-        for name, value in _NAMES.items():
-            named = rows[name] if name in rows else pd.Series(value, rows.index)
-            rows[name] = named.astype(object).fillna(value).astype(str)
+        rows = _with_names(rows)
         self.answers = rows
         numbers = {
             "confidence": rows["confidence"].astype(float).round(DIGITS),
+            "exact": rows["confidence"].astype(float),
             "correct": rows["correct"].astype(float),
             "image_id": images,
         }
@@ -126,8 +129,7 @@ class Explored:
         dict
             ``models``, ``maps``, ``columns``: lists of (name, label); ``strategies``: such a list
             by model; ``values``: by column, which is called as in the file; ``counts``: by model,
-            method and column, how many answers have each value; ``risks``, ``delta`` and how many
-            are ``ungraded``.
+            method and column, how many answers have each value; ``risks``, ``delta``.
         """
         strategies = {}
         for model, part in self.answers.groupby("model")["strategy"]:
@@ -149,7 +151,6 @@ class Explored:
             "counts": self._counts,
             "risks": RISKS,
             "delta": DELTA,
-            "ungraded": self.n_ungraded,
         }
 
     @cached_property
@@ -187,11 +188,21 @@ class Explored:
                         for value in own.dropna().unique():
                             yield whole._replace(column=column, value=value)
 
-    def first(self) -> Choice:
-        """Return the model and method that stand first."""
+    def first(self, model: str | None = None, strategy: str | None = None) -> Choice:
+        """Return a model and method; those that stand first where none is named.
+
+        Raises
+        ------
+        MedcalError
+            If no answer is of such a model, or of the model by such a method.
+        """
         controls = self.controls()
-        model, _ = controls["models"][0]
-        strategy, _ = controls["strategies"][model][0]
+        models = [name for name, _ in controls["models"]]
+        model = models[0] if model is None else model
+        check_known(model, models, "model of the answers")
+        methods = [name for name, _ in controls["strategies"][model]]
+        strategy = methods[0] if strategy is None else strategy
+        check_known(strategy, methods, f"method of {model}")
         return Choice(model, strategy)
 
     def _folds(self, model: str, strategy: str) -> np.ndarray | None:
@@ -215,7 +226,7 @@ class Explored:
         c = rows["confidence"].to_numpy()
         fit = partial(correct.fit, method=choice.map, clip=measure.choose_clip(c))
         mapped = by_fold(fit, c, rows["correct"].to_numpy(), fold)
-        return pd.Series(mapped.round(DIGITS), rows.index)
+        return pd.Series(mapped, rows.index)
 
     def _rows(self, choice: Choice) -> pd.DataFrame:
         """Graded answers of a choice, before any map."""
@@ -224,6 +235,14 @@ class Explored:
             values = self._groups[choice.column].reindex(rows.index)
             rows = rows[values == choice.value]
         return rows
+
+    def _count_ungraded(self, choice: Choice) -> int:
+        """Answers of a choice that have no grade."""
+        rows = self._ungraded
+        is_own = (rows["model"] == choice.model) & (rows["strategy"] == choice.strategy)
+        if choice.column:
+            is_own &= rows[choice.column].astype(str) == choice.value
+        return int(is_own.sum())
 
     def _uncorrected(self, choice: Choice) -> dict[str, Any]:
         """Calibration of a choice before any map."""
@@ -236,10 +255,12 @@ class Explored:
         -------
         dict
             - n: graded answers; n_stated: those with a confidence; n_images: images, or answers
+            - n_ungraded: answers without a grade, which are left out
             - before, after (None without a map): ``dots``, rows of `measure.value_table`, and
               ``scores``
             - steps: rows of `measure.risk_coverage_table`: threshold, answers retained, wrong ones
               of these, and the ends of the interval of their share
+            - written: for each step a threshold of few digits from which on the same answers pass
             - wrong: wrong answers of all
             - certified: (threshold, coverage) for each of `RISKS` before any map, or None
             - errors: the surest wrong answers
@@ -253,7 +274,8 @@ class Explored:
             if mapped is None:
                 notes.append(f"No map: fewer than {N_FOLDS} {self.unit}s.")
             else:
-                after = rows.assign(confidence=mapped.reindex(rows.index))
+                exact = mapped.reindex(rows.index)
+                after = rows.assign(confidence=exact.round(DIGITS), exact=exact)
         n_images = rows["image_id"].nunique()
         if n_images < FEW_IMAGES:
             notes.append(f"Fewer than {FEW_IMAGES} {self.unit}s: intervals are wide.")
@@ -271,10 +293,14 @@ class Explored:
             "n": len(rows),
             "n_stated": int(rows["confidence"].notna().sum()),
             "n_images": n_images,
+            "n_ungraded": self._count_ungraded(choice),
             "unit": self.unit,
             "before": self._before(choice._replace(map="")),
             "after": None if after is None else self._calibration(after, n_bins=BINS),
             "steps": _numbers(steps),
+            "written": _written(
+                shown["exact"].to_numpy(), steps["n"].to_numpy(int)
+            ).tolist(),
             "wrong": int((1 - rows["correct"]).sum()),
             "certified": self._certified(choice._replace(map="")),
             "errors": self._errors(shown),
@@ -328,6 +354,15 @@ class Explored:
         return errors
 
 
+def _with_names(rows: pd.DataFrame) -> pd.DataFrame:
+    """Rows whose model and method are named, as texts."""
+    names = {}
+    for name, value in _NAMES.items():
+        named = rows[name] if name in rows else pd.Series(value, rows.index)
+        names[name] = named.astype(object).fillna(value).astype(str)
+    return rows.assign(**names)
+
+
 def _maps(n: int) -> list[str]:
     """Maps of n answers: ours, and netcal's where it is installed, which is not loaded for this."""
     if find_spec("netcal") is None:
@@ -351,6 +386,23 @@ def _numbers(table: pd.DataFrame) -> list[list[float | None]]:
 def _number(value: float) -> float | None:
     """A number with seven digits after the point; None for what is not defined."""
     return round(float(value), 7) if np.isfinite(value) else None
+
+
+def _written(
+    confidences: NDArray[np.float64], sizes: NDArray[np.intp]
+) -> NDArray[np.float64]:
+    """Thresholds of as few digits as let so many of the answers pass, the surest first."""
+    stated = np.sort(confidences[~np.isnan(confidences)])[::-1]
+    lowest = stated[sizes - 1]
+    next_one = np.append(stated, -1.0)[sizes]
+    written = lowest.copy()
+    for digits in range(DIGITS + 3, FEW_DIGITS - 1, -1):
+        scale = 10.0**digits
+        # 0.29 in hundredths is 28.999…
+        short = np.floor((lowest * scale).round(DIGITS)) / scale
+        is_enough = (short > next_one + TOLERANCE) & ((short > 0) | (lowest == 0))
+        written = np.where(is_enough, short, written)
+    return written
 
 
 def _text(row: pd.Series, columns: tuple[str, ...]) -> str:

@@ -10,6 +10,7 @@ import pytest
 from IPython.core.interactiveshell import InteractiveShell
 
 from medcal_nb.answers import load_answers, two_parts
+from medcal_nb.explore import Panel
 from medcal_nb.explore.parts import Explored
 from medcal_nb.report.parts import risk_coverage_figure
 from medcal_nb.run import ROOT, steps_of
@@ -138,7 +139,17 @@ def test_your_answers_says_what_is_left_out_and_between_which_bounds(
     table = answers_of(100, n_models=2)  # of the same questions
     table["correct"] = table["correct"].astype("boolean")
     table.loc[:59, "correct"] = pd.NA  # 30 of each model
+    panels = []
+    monkeypatch.setattr(
+        "medcal_nb.explore.explore",
+        lambda *one, **how: panels.append(Panel(*one, **how)),
+    )
     results = run_on(table, "10_your_answers", {"ROWS": ""}, tmp_path, monkeypatch)
+    # the panel has all models, and opens on the chapter's
+    (panel,) = panels
+    (part,) = panel._data([panel._first])["parts"].values()
+    assert (panel._first.model, part["n"], part["n_ungraded"]) == ("first", 70, 30)
+    assert len(panel.explored.controls()["models"]) == 2
     rows = {row["step"]: row["n"] for row in results["tables"]["rows"]}
     counts = {"rows read": 200, "of another model or method": 100}
     counts |= {"not graded": 30, "measured below": 70}

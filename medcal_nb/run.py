@@ -538,10 +538,10 @@ def _lock(file: Any) -> None:
 
 def _profile(profile: str | Path) -> dict[str, Any]:
     """Values of parameters that a YAML file holds; none without a profile."""
-    from papermill.iorw import read_yaml_file
-
     if not profile:
         return {}
+    from papermill.iorw import read_yaml_file  # which takes seconds to load
+
     try:
         return dict(read_yaml_file(str(profile)))
     except Exception as error:  # of the file system, of yaml or of dict

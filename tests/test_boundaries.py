@@ -141,3 +141,11 @@ def test_help_loads_no_library_and_tables_load_no_model():
         "reader",
     )
     assert not loaded_by(*rooms) & HEAVY
+
+
+def test_a_study_is_listed_without_what_runs_it():
+    code = "import sys; from medcal_nb.run import run_study, steps_of\n"
+    code += "run_study(steps_of(), plan_only=True)\n"
+    code += "assert not {'papermill', 'nbformat', 'pandas'} & {*sys.modules}"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr

@@ -52,8 +52,8 @@
 
   // What passes at a step, and what it costs in checks.
   function summed(part, step, ratio) {
-    const [threshold, kept, wrong, low, high] = part.steps[step] ?? [1, 0, 0, 0, 1];
-    const { n } = part;
+    const [, kept, wrong, low, high] = part.steps[step] ?? [1, 0, 0, 0, 1];
+    const { n } = part, threshold = part.written[step] ?? 1;
     return { n, threshold, kept, wrong, low, high, coverage: kept / n, risk: kept ? wrong / kept : 0,
       deferring: (ratio * wrong + n - kept) / n, none: (ratio * part.wrong) / n };
   }
@@ -252,7 +252,7 @@
       if (fitted) words.push(named(controls.maps, fitted));
       return words.join(", ");
     };
-    const text = () => cell(data, { choice: state.choice, threshold: part.steps[state.step]?.[0] ?? 1, risk: controls.risks[state.risk],
+    const text = () => cell(data, { choice: state.choice, threshold: part.written[state.step] ?? 1, risk: controls.risks[state.risk],
       ratio: state.ratio, title: title() });
     function go(step) {
       state.step = step;
@@ -360,8 +360,7 @@
       const began = performance.now(), now = weighted(part, state.share);
       const risk = controls.risks[state.risk], sums = summed(now, state.step, state.ratio);
       const certified = now === part ? part.certified[state.risk] : null;
-      const [low] = part.steps[state.step] ?? [1];
-      passes.set(lastStep() - state.step, `${plain(100 * low)} %`);
+      passes.set(lastStep() - state.step, `${plain(100 * sums.threshold)} %`);
       allowed.set(state.risk, `${percent(risk)} %`);
       price.set(state.ratio, plain(state.ratio));
       right.set(state.share === null ? 0 : Math.round(20 * state.share), state.share === null ? "as measured" : `${percent(state.share)} %`);

@@ -10,12 +10,14 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from medcal_nb import correct, measure
 from medcal_nb.answers.select import group_columns
 from medcal_nb.correct.crossfit import N_FOLDS, assign_folds, by_fold
 from medcal_nb.errors import MedcalError, check_known
 from medcal_nb.labels import label_of
+from medcal_nb.measure.decisions import TOLERANCE
 from medcal_nb.measure.resampling import FEW_IMAGES
 from medcal_nb.measure.rows import image_labels, images_counted, images_known
 from medcal_nb.measure.selective import thresholds_at
@@ -27,8 +29,9 @@ DELTA = 0.1
 #: Errors shown.
 ERRORS = 10
 SEED = 0  # of the folds of a map
-#: Digits of a confidence: a threshold is written with as many.
+#: Digits of a confidence, and those with which a threshold is written where they are enough.
 DIGITS = 6
+FEW_DIGITS = 3
 #: Maps of netcal that are offered: its temperature, ENIR and BBQ take too long for a control.
 NETCAL = ("LogisticCalibration", "BetaCalibration", "HistogramBinning")
 NETCAL += ("IsotonicRegression",)
@@ -106,6 +109,7 @@ class Explored:
         self.answers = rows
         numbers = {
             "confidence": rows["confidence"].astype(float).round(DIGITS),
+            "exact": rows["confidence"].astype(float),
             "correct": rows["correct"].astype(float),
             "image_id": images,
         }
@@ -222,7 +226,7 @@ class Explored:
         c = rows["confidence"].to_numpy()
         fit = partial(correct.fit, method=choice.map, clip=measure.choose_clip(c))
         mapped = by_fold(fit, c, rows["correct"].to_numpy(), fold)
-        return pd.Series(mapped.round(DIGITS), rows.index)
+        return pd.Series(mapped, rows.index)
 
     def _rows(self, choice: Choice) -> pd.DataFrame:
         """Graded answers of a choice, before any map."""
@@ -256,6 +260,7 @@ class Explored:
               ``scores``
             - steps: rows of `measure.risk_coverage_table`: threshold, answers retained, wrong ones
               of these, and the ends of the interval of their share
+            - written: for each step a threshold of few digits from which on the same answers pass
             - wrong: wrong answers of all
             - certified: (threshold, coverage) for each of `RISKS` before any map, or None
             - errors: the surest wrong answers
@@ -269,7 +274,8 @@ class Explored:
             if mapped is None:
                 notes.append(f"No map: fewer than {N_FOLDS} {self.unit}s.")
             else:
-                after = rows.assign(confidence=mapped.reindex(rows.index))
+                exact = mapped.reindex(rows.index)
+                after = rows.assign(confidence=exact.round(DIGITS), exact=exact)
         n_images = rows["image_id"].nunique()
         if n_images < FEW_IMAGES:
             notes.append(f"Fewer than {FEW_IMAGES} {self.unit}s: intervals are wide.")
@@ -292,6 +298,9 @@ class Explored:
             "before": self._before(choice._replace(map="")),
             "after": None if after is None else self._calibration(after, n_bins=BINS),
             "steps": _numbers(steps),
+            "written": _written(
+                shown["exact"].to_numpy(), steps["n"].to_numpy(int)
+            ).tolist(),
             "wrong": int((1 - rows["correct"]).sum()),
             "certified": self._certified(choice._replace(map="")),
             "errors": self._errors(shown),
@@ -377,6 +386,23 @@ def _numbers(table: pd.DataFrame) -> list[list[float | None]]:
 def _number(value: float) -> float | None:
     """A number with seven digits after the point; None for what is not defined."""
     return round(float(value), 7) if np.isfinite(value) else None
+
+
+def _written(
+    confidences: NDArray[np.float64], sizes: NDArray[np.intp]
+) -> NDArray[np.float64]:
+    """Thresholds of as few digits as let so many of the answers pass, the surest first."""
+    stated = np.sort(confidences[~np.isnan(confidences)])[::-1]
+    lowest = stated[sizes - 1]
+    next_one = np.append(stated, -1.0)[sizes]
+    written = lowest.copy()
+    for digits in range(DIGITS + 3, FEW_DIGITS - 1, -1):
+        scale = 10.0**digits
+        # 0.29 in hundredths is 28.999…
+        short = np.floor((lowest * scale).round(DIGITS)) / scale
+        is_enough = (short > next_one + TOLERANCE) & ((short > 0) | (lowest == 0))
+        written = np.where(is_enough, short, written)
+    return written
 
 
 def _text(row: pd.Series, columns: tuple[str, ...]) -> str:

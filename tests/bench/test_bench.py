@@ -1,5 +1,6 @@
 """The benches run, on tiny sizes, and compare what they say they compare."""
 
+import shutil
 import subprocess
 import sys
 
@@ -52,3 +53,19 @@ def test_the_client_keeps_requests_under_way(tmp_path, root):
     assert row["requests"] > 64
     # one at a time would be two a second
     assert row["steady_per_second"] > 20
+
+
+@pytest.mark.browser
+@pytest.mark.skipif(
+    not (shutil.which("chromium") or shutil.which("chromium-browser")),
+    reason="no chromium on this machine: `make browser` installs Debian's",
+)
+def test_each_control_of_the_explorer_is_timed_as_a_page_and_in_lab(tmp_path, root):
+    command = [sys.executable, "-m", "tests.bench.bench_explore", "--n", "300"]
+    command += ["--rounds", "1", "--out", str(tmp_path)]
+    subprocess.run(command, check=True, cwd=root)
+    table = pd.read_csv(tmp_path / "explore.csv")
+    seconds = table.pivot(index="control", columns="where", values="seconds")
+    assert len(seconds) == 8
+    # at least a frame each; how long is no matter of a test
+    assert seconds[["JupyterLab", "page"]].gt(0.001).all(axis=None)

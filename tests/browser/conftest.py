@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 import time
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -106,7 +107,13 @@ class Lab:
 @pytest.fixture(scope="module")
 def lab(page, root, tmp_path_factory):
     """JupyterLab on a copy of the notebooks, with nothing of the user's own settings."""
-    home = tmp_path_factory.mktemp("lab")
+    with started_lab(page, root, tmp_path_factory.mktemp("lab")) as running:
+        yield running
+
+
+@contextmanager
+def started_lab(page, root, home):
+    """What `lab` gives, its files in a folder of its own."""
     folder = shutil.copytree(root / "notebooks", home / "notebooks")
     no_news = {"fetchNews": "false", "checkForUpdates": False}
     settings = {

@@ -23,6 +23,7 @@ from medcal_nb.explore.parts import (
     Choice,
     Explored,
     _maps,
+    _written,
 )
 
 
@@ -89,6 +90,40 @@ def test_a_part_is_what_the_public_functions_give(answers):
     assert shown == pytest.approx(surest["confidence"].tolist(), abs=1e-6)
 
 
+@pytest.mark.parametrize("name", ["", "platt", "isotonic"])
+def test_a_threshold_is_written_as_shortly_as_it_keeps_the_same_answers(name):
+    table = measure.example_answers(400, strategies=["p_true"])
+    table["correct"] = table["correct"].astype(float)
+    explored = Explored(table)
+    part = explored.part(explored.first()._replace(map=name))
+    rows = table
+    if name:
+        rng = np.random.default_rng(0)
+        both = correct.before_and_after(table, method=name, rng=rng)
+        rows = both[both["labels"] == "target"]
+    for (threshold, n, *_), written in zip(part["steps"], part["written"], strict=True):
+        row = measure.deferral_table(rows, threshold=written).iloc[0]
+        assert row["n_retained"] == n
+        assert threshold - 0.001 < written < threshold + 1e-6
+    shortest = [round(one, 3) == one for one in part["written"]]
+    assert np.mean(shortest) > 0.5
+
+
+@pytest.mark.parametrize(
+    ("confidences", "written"),
+    [
+        ([1.0, 0.9, 0.875], [1.0, 0.9, 0.875]),  # as they were stated
+        ([0.29, 0.008772], [0.29, 0.008]),
+        ([0.87731, 0.87722, 0.87719, 0.4], [0.8773, 0.8772, 0.877, 0.4]),
+        ([0.9999996, 0.99], [0.999, 0.99]),
+        ([0.0004, 0.0], [0.0004, 0.0]),
+    ],
+)
+def test_digits_of_a_threshold_are_those_that_it_needs(confidences, written):
+    sizes = np.arange(1, len(confidences) + 1)
+    assert _written(np.array(confidences), sizes).tolist() == written
+
+
 def test_a_map_is_fitted_once_and_its_errors_say_whose_they_are(answers, monkeypatch):
     explored = Explored(answers)
     choice = explored.first()._replace(map="platt")
@@ -149,7 +184,7 @@ def test_it_opens_on_a_model_and_a_method_and_offers_all(answers):
     counts = own.sum(), (own & answers["correct"].isna()).sum()
     assert (of_choice["n"] + of_choice["n_ungraded"], of_choice["n_ungraded"]) == counts
     for how in ({"model": "third"}, {"strategy": "by hand"}):
-        with pytest.raises(MedcalError, match="there (is|are)"):
+        with pytest.raises(MedcalError, match=r"there (is|are)"):
             explore(answers, **how)
 
 

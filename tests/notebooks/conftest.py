@@ -10,6 +10,7 @@ from medcal_nb.run import run_study, steps_of
 SMALL = {"N_RESAMPLES": 50, "N_DRAWS": 20, "N_ITEMS": 4}
 SMALL |= {"N_SPLITS": 5, "N_BEFORE": 200, "BUDGETS": [100, 400], "SPENT": [400]}
 SMALL |= {"N_REWORDED": 3, "N_JUDGED": 10, "RISKS": [0.1, 0.2], "MOST": 300}
+SMALL |= {"N_SAMPLES": 10, "PEERS": ["netcal:BBQ", "netcal:IsotonicRegression"]}
 SMALL["EXAMS"] = {"MMMU-Pro (10 options)": "dataset == 'MMMU-Pro (10 options)'"}
 SMALL["TRANSFERS"] = {"GQA → POPE": ["dataset == 'GQA'", "dataset == 'POPE'"]}
 SMALL["UNMATCHED"] = {

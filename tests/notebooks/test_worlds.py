@@ -43,7 +43,13 @@ PARTS = {
 #: The profile that a user copies.
 IMPORTED = ROOT / "notebooks" / "params" / "imported.yaml"
 #: Sizes at which a chapter runs in seconds.
-SMALL = {"N_RESAMPLES": 50, "N_SPLITS": 3, "N_BEFORE": 50, "N_DRAWS": 3}
+SMALL = {
+    "N_RESAMPLES": 50,
+    "N_SPLITS": 3,
+    "N_SAMPLES": 10,
+    "N_BEFORE": 50,
+    "N_DRAWS": 3,
+}
 SMALL |= {
     "BUDGETS": [30, 50],
     "BUDGET": 50,

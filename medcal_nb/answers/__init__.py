@@ -3,6 +3,7 @@
 from medcal_nb.answers.load import in_order, load_answers, read_answers
 from medcal_nb.answers.log import AnswerLog, is_log
 from medcal_nb.answers.select import (
+    called,
     known_names,
     known_or_first,
     our_names,
@@ -17,6 +18,7 @@ __all__ = [
     "ANSWER_COLUMNS",
     "GRADED_COLUMNS",
     "AnswerLog",
+    "called",
     "in_order",
     "is_log",
     "known_names",

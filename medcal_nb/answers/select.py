@@ -77,6 +77,44 @@ def select(table: pd.DataFrame, query: str, *, own: str = "") -> pd.DataFrame:
     return rows
 
 
+def called(
+    rows: pd.DataFrame, query: str, name: str, *, not_own: Sequence[str] = ()
+) -> str:
+    """Return what findings call rows: their name; one's own never by a name that is another's.
+
+    Parameters
+    ----------
+    rows : DataFrame
+        As of `select`.
+    query : str
+        By which they were selected.
+    name : str
+        What they are called.
+    not_own : sequence of str
+        Names that rows of a user's file do not have: under one of these they are called by the
+        values of the query, or by the query where it compares with no text.
+
+    Examples
+    --------
+    >>> rows = pd.DataFrame({"modality": ["ct"]})
+    >>> rows.attrs["is_own"] = True
+    >>> query = "modality in ['ct', 'mr']"
+    >>> called(rows, query, "photographs", not_own=["photographs"])
+    'ct and mr'
+    >>> called(rows, query, "sections", not_own=["photographs"])
+    'sections'
+    """
+    known = rows.attrs.get("called", name)
+    if known != name or name not in not_own or not rows.attrs.get("is_own"):
+        return known
+    tree = [*ast.walk(ast.parse(query.strip(), mode="eval"))]
+    texts = [one.value for one in tree if isinstance(one, ast.Constant)]
+    is_plain = not any(isinstance(one, (ast.Not, ast.NotEq, ast.NotIn)) for one in tree)
+    if is_plain and texts and all(isinstance(text, str) for text in texts):
+        return " and ".join(texts)
+    return query
+
+
 def our_names(table: pd.DataFrame, names: Sequence[str]) -> list[str]:
     """Return columns by their names here, where a user names them as the file does.
 

@@ -162,7 +162,6 @@ def _assume(out: dict[str, pd.Series], index: pd.Index, dataset: str) -> list[st
             assumed.append(f"no column '{name}': it is '{value}'")
     if "item_id" not in out:
         out["item_id"] = pd.Series(range(1, len(index) + 1), index).astype(TEXT)
-        assumed.append("no column of items: rows are numbered")
     return assumed
 
 

@@ -215,7 +215,8 @@ def read_answers(
         }
         answers = _with_question(answers)
         answers.attrs["assumed"][:0] = found.assumed
-        answers.attrs["is_numbered"] = "item_id" not in found.taken
+        if "item_id" not in found.taken:
+            answers = _with_items(answers)
         answers.attrs["is_called_as_file"] = "dataset" not in found.taken
         answers.attrs["assumed"] += [*raw.attrs.get("unseen", []), *about_rows(found)]
         _add_sources(answers, found)
@@ -378,6 +379,46 @@ def _with_question(answers: pd.DataFrame) -> pd.DataFrame:
     answers.attrs["assumed"].append(f"question from '{theirs}'")
     answers.attrs["taken"][theirs] = "question"
     return answers.rename(columns={theirs: "question"})
+
+
+def _with_items(answers: pd.DataFrame) -> pd.DataFrame:
+    """Answers of which no column names the item: who was asked the same about the same image.
+
+    Items are numbered in the order of their names, so that the order of rows moves no number. Rows
+    stay numbered where nothing tells items apart, or one model answered by one method alone.
+    """
+    asked = [name for name in ("image_id", "question") if name in answers]
+    who = [
+        name for name in ("dataset", "model", "strategy", "sample") if name in answers
+    ]
+    is_alone = len(answers[who].drop_duplicates()) == 1
+    is_numbered = is_alone or not asked or not _are_items(answers, who, asked)
+    told = "no column of items: rows are numbered"
+    if not is_numbered:
+        item = answers.groupby(["dataset", *asked]).ngroup() + 1
+        answers = answers.assign(item_id=item.astype(str).astype(TEXT))
+        told = (
+            f"no column of items: answers with the same {' and '.join(asked)} are of one item "
+            f"({item.nunique():,} items; -c item_id=COLUMN where another column names them)"
+        )
+    elif not is_alone:
+        told += (
+            ", and no two models or methods are known to have answered the same (-c "
+            "item_id=COLUMN names the column by which they did)"
+        )
+    answers.attrs["assumed"].append(told)
+    answers.attrs["is_numbered"] = is_numbered
+    return answers
+
+
+def _are_items(answers: pd.DataFrame, who: list[str], asked: list[str]) -> bool:
+    """Whether these columns name what was asked: once of each, the same gold, of several."""
+    is_whole = answers[asked].notna().all(axis=None)
+    is_once = not answers.duplicated([*who, *asked]).any()
+    items = answers.groupby(["dataset", *asked])
+    is_shared = items.ngroups < len(answers)
+    gold = items["gold"].nunique().max() if "gold" in answers else 1
+    return bool(is_whole and is_once and is_shared and gold <= 1)
 
 
 def _grade(answers: pd.DataFrame, found: Recognised) -> None:

@@ -69,7 +69,7 @@ def plan_of(
                 f"{file}: has other answers than those that {ledger.path} was begun with: give the "
                 "new ones a file name of their own"
             )
-        raise _refused(ledger, pool, file, this, _altered(ledger, pool))
+        raise _refused(ledger, pool, file, this, _altered(ledger, pool, rows))
     for name, value in wanted.items():
         if value != plan[name]:
             why = f"was begun with {name}={_shown(plan[name])}, not {_shown(value)}"
@@ -160,8 +160,12 @@ def _refused(
     )
 
 
-def _altered(ledger: Ledger, pool: Pool) -> str:
+def _altered(ledger: Ledger, pool: Pool, rows: str) -> str:
     """What is known of how a pool differs from that of its ledger."""
+    begun_with = ledger.plan.get("rows", "")
+    if begun_with != rows:
+        names = [f"--rows {one!r}" if one else "all rows" for one in (begun_with, rows)]
+        return f"was begun with {names[0]}, not with {names[1]}"
     names = altered_items(ledger, pool)
     shown = ", ".join(names[:5]) + (", …" if len(names) > 5 else "")
     of_graded = f" (of those graded: {shown})" if names else ""

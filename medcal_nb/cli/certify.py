@@ -255,14 +255,13 @@ def _say_stand(
     table = stand.table
     budget = run.most_grades
     n_graded = run.n_graded(stand)
+    # grades that the table has already and no test looks at are not counted
+    used = f"{n_graded} grades used, {budget - n_graded} left of {budget}"
     for one in table.itertuples():
         reached = _reached(one)
         if len(table) > 1:
             reached = f"{one.model}, {one.strategy}: {reached}"
-        graded = f"{n_graded} graded of at most {budget}"
-        if n_open:
-            graded = f"{n_graded} graded, {budget - n_graded} left of {budget}"
-        say(f"{graded}: {reached}{ENDS[one.state]}")
+        say(f"{used}: {reached}{ENDS[one.state]}")
     for agreement in agreements(run.ledger):
         say(f"{agreement}.")
     if n_open:

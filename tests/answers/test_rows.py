@@ -195,3 +195,56 @@ def test_a_german_table_needs_no_column_named(tmp_path):
     assert answers["question"].tolist() == rows["Frage"]
     assert answers.attrs["is_numbered"]
     assert "question from 'Frage'" in answers.attrs["assumed"]
+
+
+def two_models(**changed):
+    """Two models' answers to the same two questions about each of three images."""
+    rows = [
+        {"model": model, "image_id": image, "question": question, "gold": "yes"}
+        for image in ("c.png", "a.png", "b.png")
+        for question in ("Is it large?", "Is it round?")
+        for model in ("one", "two")
+    ]
+    table = pd.DataFrame(rows).assign(confidence=0.8, correct=[1, 0] * 6)
+    return table.assign(**changed)
+
+
+def test_the_same_question_about_the_same_image_is_one_item(tmp_path):
+    two_models().to_csv(tmp_path / "in.csv", index=False)
+    answers = load_answers(tmp_path / "in.csv")
+    assert answers.groupby("item_id")["model"].agg(set).tolist() == [{"one", "two"}] * 6
+    assert any(
+        "image_id and question are of one item (6 items" in one
+        for one in answers.attrs["assumed"]
+    )
+    two_models().sample(frac=1, random_state=0).to_csv(tmp_path / "in.csv", index=False)
+    again = load_answers(tmp_path / "in.csv")
+    names = ["image_id", "question", "model", "item_id"]
+    named, again = ({*map(tuple, of[names].values)} for of in (answers, again))
+    assert named == again
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"question": "What is it?"},
+        {"gold": [*"abcdefghijkl"]},
+        {"image_id": ["", *"ab" * 5, "c"]},
+    ],
+    ids=["asked twice", "other gold answers", "an image without a name"],
+)
+def test_where_items_cannot_be_told_it_is_said_how(tmp_path, changed):
+    two_models(**changed).to_csv(tmp_path / "in.csv", index=False)
+    answers = load_answers(tmp_path / "in.csv")
+    assert answers["item_id"].is_unique
+    assert any(
+        "-c item_id=COLUMN names the column" in one for one in answers.attrs["assumed"]
+    )
+
+
+def test_of_one_model_alone_no_more_is_said_of_items(tmp_path):
+    two_models().query("model == 'one'").to_csv(tmp_path / "in.csv", index=False)
+    assert (
+        "no column of items: rows are numbered"
+        in load_answers(tmp_path / "in.csv").attrs["assumed"]
+    )

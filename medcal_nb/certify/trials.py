@@ -14,7 +14,12 @@ from numpy.typing import NDArray
 from medcal_nb.errors import NotEnough
 from medcal_nb.measure._check import check_groups
 from medcal_nb.measure.resampling import Bootstrap, FloatArray
-from medcal_nb.measure.rows import image_labels, parts_by, warn_of_cross_fitted
+from medcal_nb.measure.rows import (
+    image_labels,
+    judged_by,
+    parts_by,
+    warn_of_cross_fitted,
+)
 from medcal_nb.measure.selective import DELTA, selective_threshold
 
 from .design import Design, Rule
@@ -102,6 +107,7 @@ def certify_table(
     warn_of_cross_fitted(graded)
     cells = list(product(budgets, gradings))
     rows = []
+    graded = judged_by(graded, by)
     graded = graded[graded["correct"].notna()]
     # a name is made once, and not for each group again
     graded = graded.assign(**{_IMAGE: image_labels(graded)})
@@ -241,14 +247,18 @@ def grades_together(
     images, n_images = check_groups(items["image"], len(items))
     rng = ci.stream(items["image"])
     rule = Rule(risk, delta, budget)
+    methods = [
+        part.set_index("item")[["confidence", "correct"]]
+        for _, part in parts_by(table, by)
+    ]
     sizes = []
     for seed in range(n_splits):
         first = rng.permutation(n_images)[: n_images // 2]
         order = order_of_grading(images, len(items), seed)
         order = order[np.isin(images[order], first)]
         taken: set[int] = set()
-        for _, part in parts_by(table, by):
-            own = part.set_index("item").reindex(order).dropna(subset="confidence")
+        for part in methods:
+            own = part.reindex(order).dropna(subset="confidence")
             pair = own[["confidence", "correct"]].to_numpy(float)
             if len(pair):
                 walk = Walk(Design(pair[:, 0], rule), pair[:, 1])

@@ -16,7 +16,7 @@ from medcal_nb.measure._check import (
     check_whole,
 )
 from medcal_nb.measure.resampling import Bootstrap, FloatArray
-from medcal_nb.measure.rows import arrays, image_labels, measured, rows_by
+from medcal_nb.measure.rows import arrays, image_labels, judged_by, measured, rows_by
 from medcal_nb.measure.selective import one_answer_an_image
 
 #: Bets, as shares of the largest: each is the best where the risk has come so far from α to 1.
@@ -176,8 +176,8 @@ def watch_table(
     check_level(risk, "risk")
     check_whole(run_length, "run_length", 2)
     check_whole(n_before, "n_before", 0)
-    first = rows_by(measured(before), by)
-    second = rows_by(measured(after), by)
+    first = rows_by(measured(judged_by(before, by)), by)
+    second = rows_by(measured(judged_by(after, by)), by)
     rows = []
     for name, part in rows_by(thresholds, by).items():
         if name not in first or name not in second:

@@ -33,6 +33,7 @@ ABOUT = ("question", "answer")
 #: one tie of most of what a model calls sure.
 CLIP = 1e-7
 _ITEM = ["dataset", "item_id"]
+_OF_OTHERS = ["model", *_ITEM, "strategy", "confidence", "option_probabilities"]
 _LEAST = 4 * N_FOLDS  # answers of a model that is judged
 _COLUMNS = ["image_id", "model", "correct", "opinion", "confidence"]
 _COLUMNS += ["n_others", "missing"]
@@ -114,7 +115,7 @@ def second_opinion(
     parts = []
     for key, rows in parts_by(answers.dropna(subset="correct"), ["model"]):
         items, own = _own(rows)
-        second = others[others["model"] != key["model"]]
+        second = _of_others(others, key["model"])
         views = _views(items, second, about)
         seen = views.notna().any(axis=1)
         own, items, views = own[seen], items[seen], views[seen]
@@ -236,7 +237,7 @@ def combination(
     items, own = _own(answers)
     numbers = own
     if others is not None:
-        second = others[others["model"] != answers["model"].iloc[0]]
+        second = _of_others(others, answers["model"].iloc[0])
         numbers = own.join(_views(items, second, about))
     features = _features(numbers)
     return Combination(
@@ -421,6 +422,12 @@ def _own(rows: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
     """A model's items, and the confidences of its methods in them: one column a method."""
     own = rows.pivot(index=_ITEM, columns="strategy", values="confidence")
     return rows.drop_duplicates(_ITEM).set_index(_ITEM).loc[own.index], own
+
+
+def _of_others(answers: pd.DataFrame, model: str) -> pd.DataFrame:
+    """What is read of other models' answers: to select all columns takes time."""
+    names = [name for name in _OF_OTHERS if name in answers]
+    return answers.loc[answers["model"] != model, names]
 
 
 def _known(items: pd.DataFrame) -> pd.DataFrame:

@@ -14,6 +14,7 @@ from ._check import warn
 
 #: In ``attrs`` of a table or column: maps have seen the grades of its other answers.
 CROSS_FITTED = "cross_fitted"
+_JUDGED_BY = ["confidence", "correct", "dataset", "item_id", "image_id", "image_set"]
 
 
 def measured(graded: pd.DataFrame) -> pd.DataFrame:
@@ -191,6 +192,38 @@ def parts_by(
         return [({}, graded)]
     groups = graded.groupby(by, sort=True, dropna=False, observed=True)
     return [(dict(zip(by, key, strict=True)), part) for key, part in groups]
+
+
+def judged_by(graded: pd.DataFrame, by: str | Sequence[str]) -> pd.DataFrame:
+    """Return a table without the columns that judge no answer: each selection would take them.
+
+    Parameters
+    ----------
+    graded : pandas.DataFrame
+        Answers.
+    by : str or sequence of str
+        Columns that stay beside confidence, grade and what names question and image.
+
+    Returns
+    -------
+    pandas.DataFrame
+        The same rows.
+
+    Raises
+    ------
+    ValueError
+        On a column the table lacks.
+
+    Examples
+    --------
+    >>> rows = {"item_id": [1], "question": ["Is it?"], "confidence": 0.5, "model": "a"}
+    >>> judged_by(pd.DataFrame(rows), "model").columns.tolist()
+    ['model', 'confidence', 'item_id']
+    """
+    parts_by(graded[:0], by)  # says what is lacking
+    by = [by] if isinstance(by, str) else list(by)
+    known = [name for name in _JUDGED_BY if name in graded and name not in by]
+    return graded[[*dict.fromkeys(by), *known]]
 
 
 def rows_by(graded: pd.DataFrame, by: Sequence[str]) -> dict[tuple, pd.DataFrame]:

@@ -21,6 +21,7 @@ from .intervals import clustered_interval
 from .rows import (
     arrays,
     image_labels,
+    judged_by,
     measured,
     parts_by,
     refuse_shared,
@@ -276,6 +277,7 @@ def threshold_table(
     refuse_shared(fit, test, "fit and test")
     if fit.empty:
         raise NotEnough("fit: no answers, so that no threshold can be certified")
+    fit, test = judged_by(fit, by), judged_by(test, by)
     graded = test[test["correct"].notna()]
     judged = rows_by(graded, by)
     rows = []

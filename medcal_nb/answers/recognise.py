@@ -53,7 +53,7 @@ _MOST_LOOKED_AT = 5000
 #: What a reply may mean whose confidence is not read, by its form.
 _UNREAD = {
     "no scale": "have a number on a scale that is not known",
-    "in doubt": "have a number behind the answer that may be another",
+    "in doubt": "have a number behind the answer that may be another ('confidence: 90%' is read)",
     "unread": "speak of it in a form that is not read",
 }
 #: Rows by which columns are tried out, and the share of them that is more than chance.

@@ -166,3 +166,15 @@ def test_every_reply_without_a_grade_is_written_for_a_person(tmp_path):
     write_undecided(answers, tmp_path / "in.csv")
     cases = pd.read_csv(tmp_path / "in.undecided.csv")
     assert sorted(cases["reply"]) == sorted(unread)
+
+
+def test_what_would_be_read_stands_beside_a_number_in_doubt(tmp_path):
+    rows = {"reply": ["NON - 90%", "Oui", "Confiance : 80 %. Oui"] * 20, "gold": "oui"}
+    pd.DataFrame(rows).to_csv(tmp_path / "in.csv", index=False)
+    (said,) = [
+        one
+        for one in load_answers(tmp_path / "in.csv").attrs["assumed"]
+        if "may be another" in one
+    ]
+    assert "('confidence: 90%' is read)" in said
+    assert "'NON - 90%'" in said

@@ -108,9 +108,10 @@ def called(
     if known != name or name not in not_own or not rows.attrs.get("is_own"):
         return known
     tree = [*ast.walk(ast.parse(query.strip(), mode="eval"))]
-    texts = [one.value for one in tree if isinstance(one, ast.Constant)]
+    values = [one.value for one in tree if isinstance(one, ast.Constant)]
+    texts = [value for value in values if isinstance(value, str)]
     is_plain = not any(isinstance(one, (ast.Not, ast.NotEq, ast.NotIn)) for one in tree)
-    if is_plain and texts and all(isinstance(text, str) for text in texts):
+    if is_plain and texts and len(texts) == len(values):
         return " and ".join(texts)
     return query
 

@@ -226,7 +226,7 @@ class Output:
     def _cell(self, lines: list[str]) -> list[str]:
         """What is run of a cell: nothing in a section that is left out."""
         text = "".join(lines)
-        if text.startswith(("import ", "from ")):  # the notebook begins anew
+        if "import Output" in text:  # the notebook begins anew
             self._lacking = ""
         if not self._lacking or "out.section(" in text or "out.close()" in text:
             return lines

@@ -16,7 +16,7 @@ CELLS = (
     "out.finding('One in 2.')",
     "needs = {'rows': rows, 'second row': rows[1:], 'third row': False}\n"
     "out.section('Lacks', needs, example={'SOURCE': \"n != 'a'\"})",
-    "rows.no_such_column",
+    "import math\n\nrows.no_such_column",
     "out.finding('Two in 2.')",
     "out.section('Goes on')",
     "out.finding('Three in 2.')\nout.finding('It was –% or nan.', rows)",

@@ -28,6 +28,9 @@ _STYLE = _FOLDER / "explore.css"
 _SCRIPT = _FOLDER / "explore.js"
 #: Longest side of an image on the panel, in pixels.
 LARGEST = 192
+#: Seconds after which a thread makes way for another: Python's own, and while a package is loaded.
+TURN = sys.getswitchinterval()
+SHORT_TURN = TURN / 10
 #: Choices beyond which a page names no subgroups by itself: it would take minutes.
 MOST_CHOICES = 1000
 
@@ -118,7 +121,7 @@ class Panel:
         asked.observe(answer, "value")
         # netcal brings torch along, which takes seconds: while the panel is looked at
         maps = [name for name, _ in self.explored.controls()["maps"] if name]
-        Thread(target=correct.installed_maps, args=[maps], daemon=True).start()
+        Thread(target=_load, args=[maps], daemon=True).start()
         display(bridge, HTML(self.html(name)))
 
     def html(self, bridge: str = "") -> str:
@@ -138,6 +141,15 @@ class Panel:
             f'<script type="application/json">{text}</script></div>'
             f'<style>{style}</style><script type="module">{script}</script>'
         )
+
+
+def _load(maps: Sequence[str]) -> None:
+    """Load what maps need, in turns so short that a choice of the panel hardly waits for them."""
+    sys.setswitchinterval(SHORT_TURN)
+    try:
+        correct.installed_maps(maps)
+    finally:
+        sys.setswitchinterval(TURN)
 
 
 def _key(choice: Choice) -> str:

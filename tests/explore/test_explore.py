@@ -3,6 +3,7 @@
 import ast
 import json
 import re
+import sys
 
 import numpy as np
 import pandas as pd
@@ -14,6 +15,7 @@ from medcal_nb.answers import load_answers
 from medcal_nb.cli import main
 from medcal_nb.errors import MedcalError
 from medcal_nb.explore import Panel, explore, write_page
+from medcal_nb.explore.panel import _load
 from medcal_nb.explore.parts import (
     DELTA,
     MOST_FITTED,
@@ -140,6 +142,21 @@ def test_the_slow_map_of_netcal_is_offered_where_it_is_quick():
     pytest.importorskip("netcal")
     assert _maps(MOST_FITTED)[-len(NETCAL) :] == [f"netcal:{name}" for name in NETCAL]
     assert {*_maps(MOST_FITTED)} - {*_maps(MOST_FITTED + 1)} == {SLOW}
+
+
+def test_netcal_is_loaded_in_short_turns_and_python_s_own_come_back(monkeypatch):
+    usual = sys.getswitchinterval()
+    turns = []
+
+    def load(maps):
+        turns.append(sys.getswitchinterval())
+        raise MedcalError("not installed")
+
+    monkeypatch.setattr(correct, "installed_maps", load)
+    with pytest.raises(MedcalError):
+        _load(["netcal:HistogramBinning"])
+    assert turns[0] < usual / 5
+    assert sys.getswitchinterval() == usual
 
 
 N = 40

@@ -12,7 +12,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from medcal_nb.errors import NotEnough
-from medcal_nb.measure._check import check_groups
+from medcal_nb.measure._check import check_confidence, check_correct, check_groups
 from medcal_nb.measure.resampling import Bootstrap, FloatArray
 from medcal_nb.measure.rows import (
     image_labels,
@@ -20,7 +20,7 @@ from medcal_nb.measure.rows import (
     parts_by,
     warn_of_cross_fitted,
 )
-from medcal_nb.measure.selective import DELTA, selective_threshold
+from medcal_nb.measure.selective import DELTA, thresholds_at
 
 from .design import Design, Rule
 from .methods import with_shared_grades
@@ -94,7 +94,8 @@ def certify_table(
     Raises
     ------
     ValueError
-        On a column the table lacks; on a risk or delta outside (0, 1).
+        On a column the table lacks; on values that are no confidence or grade; on a risk or delta
+        outside (0, 1).
 
     Examples
     --------
@@ -277,8 +278,12 @@ class _Answers(NamedTuple):
     @classmethod
     def of(cls, part: pd.DataFrame) -> _Answers:
         images, _ = check_groups(part[_IMAGE], len(part))
-        pairs = part[["confidence", "correct"]].to_numpy(float, na_value=np.nan)
-        return cls(c=pairs[:, 0], y=pairs[:, 1], images=images)
+        c, y = part[["confidence", "correct"]].to_numpy(float, na_value=np.nan).T
+        check_correct(y)
+        stated = c[~np.isnan(c)]
+        if stated.size:
+            check_confidence(stated)
+        return cls(c=c, y=y, images=images)
 
     def resampled(self, rng: np.random.Generator) -> _Answers:
         """As many images, drawn with replacement; each is an image of its own."""
@@ -360,9 +365,10 @@ def _judged(half: _Half, *, grading: str, rule: Rule) -> dict[str, float]:
         too_wrong = float(walk.state in ("refuted", "not shown"))
     elif order.size:
         chosen = order[: rule.budget]
-        threshold, _ = selective_threshold(
-            half.c[chosen], half.y[chosen], target=rule.risk, delta=rule.delta
+        (found,) = thresholds_at(
+            [rule.risk], half.c[chosen], half.y[chosen], delta=rule.delta, groups=None
         )
+        threshold = found.threshold
         n_graded = chosen.size
     is_retained = half.other_c >= threshold
     n_retained = is_retained.sum()

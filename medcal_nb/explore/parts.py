@@ -316,8 +316,8 @@ class Explored:
         certified: list[list[float] | None] = []
         thresholds = thresholds_at(
             RISKS,
-            stated["confidence"],
-            stated["correct"],
+            stated["confidence"].to_numpy(),
+            stated["correct"].to_numpy(),
             delta=DELTA,
             groups=stated["image_id"],
         )

@@ -18,6 +18,7 @@ from medcal_nb.errors import NotEnough
 
 from ._check import check_groups, check_level, check_pair
 from .intervals import clustered_interval
+from .resampling import FloatArray
 from .rows import (
     arrays,
     image_labels,
@@ -110,20 +111,20 @@ def selective_threshold(
     (0.64, 0.76)
     """
     warn_of_cross_fitted(confidence)
-    (found,) = thresholds_at([target], confidence, correct, delta=delta, groups=groups)
+    c, y = check_pair(confidence, correct)
+    (found,) = thresholds_at([target], c, y, delta=delta, groups=groups)
     return found
 
 
 def thresholds_at(
     targets: Sequence[float],
-    confidence: ArrayLike,
-    correct: ArrayLike,
+    c: FloatArray,
+    y: FloatArray,
     *,
     delta: float,
     groups: ArrayLike | None,
 ) -> list[Threshold]:
-    """The threshold of `selective_threshold` for each of some risks, each by itself."""
-    c, y = check_pair(confidence, correct)
+    """The threshold of `selective_threshold` for each of some risks, of checked answers."""
     delta = check_level(delta, "delta")
     tested = one_answer_an_image(c, y, groups)(np.random.default_rng(0))
     values, kept, errors = descending(c[tested], y[tested])

@@ -196,6 +196,18 @@ def test_trials_on_halves_judge_on_the_other_half(rng):
     assert again["coverage"].tolist() == good["coverage"].xs(60, level=1).tolist()
 
 
+@pytest.mark.parametrize(
+    ("column", "value", "words"),
+    [("confidence", 70, "percent"), ("correct", 2, "neither 0 nor 1")],
+)
+@pytest.mark.parametrize("grading", ["from the top", "at random"])
+def test_trials_refuse_what_is_no_confidence_or_grade(column, value, words, grading):
+    table = pd.DataFrame({"strategy": "one", "confidence": [0.9] * 400, "correct": 1})
+    table.loc[7, column] = value
+    with pytest.raises(ValueError, match=words):
+        certify.certify_table(table, [20], risk=0.2, gradings=[grading], n_splits=1)
+
+
 def test_an_interval_over_populations_is_one_of_a_share_and_holds_the_mean():
     samples = np.repeat(np.linspace(0, 0.2, 101), 3)  # three halves of each are alike
     assert _over_populations(0.1, samples) == pytest.approx((0.005, 0.195))

@@ -202,6 +202,7 @@ def read_answers(
             found = recognise(raw, columns, scale=scale)
             fill_from_decisions(found)
             check_enough(found, ungraded=ungraded)
+            _drop_denied(found, columns)
         answers = checked(
             found.table,
             found.taken,
@@ -366,6 +367,14 @@ def _read_replies(
     table.attrs["ungraded"] = is_open.tolist()
     found.table = table.drop(columns="confidence", errors="ignore")
     found.add("confidence", read["confidence"])
+
+
+def _drop_denied(found: Recognised, named: Mapping[str, str]) -> None:
+    """Drop an answer or gold answer that is none, as the user says (``gold=``): it would grade."""
+    used = {*found.taken.values()}
+    denied = [one for one in ("answer", "gold") if named.get(one) == ""]
+    denied = [one for one in denied if one not in used]
+    found.table = found.table.drop(columns=denied, errors="ignore")
 
 
 def _with_question(answers: pd.DataFrame) -> pd.DataFrame:

@@ -18,6 +18,7 @@ from medcal_nb.certify.ledger import PAGE
 from medcal_nb.certify.methods import with_shared_grades
 from medcal_nb.certify.pool import METHOD
 from medcal_nb.certify.rule import HOPELESS, order_of_grading
+from medcal_nb.certify.sheets import shown_of
 from medcal_nb.errors import MedcalError
 from medcal_nb.files import new_file
 from medcal_nb.measure.rows import parts_by
@@ -35,9 +36,9 @@ def write_page(
     """Write the page of a certificate beside its answers; return what it holds.
 
     A grader presses 1, 0 or ?; the page runs the certifying test after each grade, asks the next
-    answer that the test needs, and stops where it needs none. It holds no confidence. What was
-    graded is kept in the browser and downloaded as a chain of lines, which `medcal certify` checks
-    and takes in.
+    answer that the test needs, and stops where it needs none. It holds no confidence, also none
+    that a reply states. What was graded is kept in the browser and downloaded as a chain of lines,
+    which `medcal certify` checks and takes in.
 
     Parameters
     ----------
@@ -202,8 +203,8 @@ def _sequence(design: Design, cases: np.ndarray) -> dict[str, Any]:
 
 def _cases(run: Certification, rows: list[int]) -> tuple[list[dict], str]:
     """What a page shows of some rows of the pool, and a sentence on their images."""
-    names = ["item_id", "image_id", "question", "answer", "raw", "gold", "image"]
-    table = run.pool.rows.iloc[rows].reindex(columns=names)
+    of_rows = run.pool.rows.iloc[rows]
+    table = pd.concat([of_rows["item_id"], shown_of(of_rows)], axis=1)
     table = table.astype(object).where(table.notna(), None)
     folder = run.places.page.resolve().parent
     cases = []
@@ -219,7 +220,7 @@ def _cases(run: Certification, rows: list[int]) -> tuple[list[dict], str]:
                 "row": run.pool.contents[row],
                 "where": f"item {one['item_id']}{at}",
                 "question": one["question"] or "",
-                "answer": str(one["raw"] or one["answer"] or ""),
+                "answer": one["answer"] or "",
                 "gold": str(one["gold"] or ""),
                 "image": image,
             }

@@ -14,9 +14,9 @@ from medcal_nb.certify.pool import KEY, Pool
 from medcal_nb.errors import MedcalError
 from medcal_nb.tables import read_columns
 from medcal_nb.tables.columns import KNOWN, RIGHT, TEXT, WRONG, of_file, refuse
+from medcal_nb.words import blinded
 
-#: What a person sees of an answer: not its confidence, which would sway.
-SHOWN = ["image_id", "image", "question", "raw", "answer", "gold"]
+_SHOWN = ["image_id", "image", "question", "answer", "gold"]
 GRADE = "correct"
 WHO = "grader"
 RIGHT_GRADE = "1"
@@ -32,6 +32,23 @@ _NO_SHEET = (
     "not a sheet of `medcal certify`, or a column of it was renamed; put it back"
 )
 _HOW = f"write 1 (right), 0 (wrong) or {UNGRADABLE} (cannot be graded)"
+
+
+def shown_of(answers: pd.DataFrame) -> pd.DataFrame:
+    """What a person sees of answers to grade: no confidence, also none that a reply states.
+
+    Returns
+    -------
+    DataFrame
+        With the index of the answers: image_id, image, question, answer, gold, as far as they are
+        known. The answer is the reply without its confidence (`medcal_nb.words.blinded`).
+    """
+    names = ["raw", "answer", "confidence"]
+    texts = answers.reindex(columns=names).astype(object)
+    said = texts.where(texts.notna(), None).itertuples(index=False, name=None)
+    shown = answers.reindex(columns=_SHOWN)
+    shown["answer"] = [blinded(*one) or None for one in said]
+    return shown
 
 
 def take_grades_of_file(ledger: Ledger, pool: Pool, file: Path) -> None:
@@ -215,7 +232,8 @@ def write_sheet(rows: pd.DataFrame, pool: Pool, asked: np.ndarray, path: Path) -
     """
     if not len(asked):
         return 0
-    new = pool.rows.iloc[asked].reindex(columns=[*KEY, *SHOWN])
+    rows_asked = pool.rows.iloc[asked]
+    new = pd.concat([rows_asked[KEY], shown_of(rows_asked)], axis=1)
     new = new.dropna(axis=1, how="all").astype(TEXT)
     new[GRADE] = None
     new[WHO] = None

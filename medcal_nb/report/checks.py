@@ -7,7 +7,13 @@ import pandas as pd
 
 from medcal_nb.answers import write_table
 from medcal_nb.certify.pool import KEY
-from medcal_nb.certify.sheets import GRADE, RIGHT_GRADE, SHOWN, UNGRADABLE, read_grades
+from medcal_nb.certify.sheets import (
+    GRADE,
+    RIGHT_GRADE,
+    UNGRADABLE,
+    read_grades,
+    shown_of,
+)
 from medcal_nb.errors import MedcalError
 from medcal_nb.files import PathLike
 from medcal_nb.measure import answers_to_check
@@ -18,8 +24,9 @@ from medcal_nb.tables.columns import TEXT, of_file, refuse
 def write_checks(answers: pd.DataFrame, to: PathLike, *, n: int, seed: int = 0) -> int:
     """Write a sheet of so many answers, whole images drawn at random, for a person to grade.
 
-    Neither the grade nor the confidence of an answer is shown. Rows are in a random order of
-    images: whoever stops early has graded a random share, too.
+    Neither the grade nor the confidence of an answer is shown, also not where the reply states it.
+    The gold answer is, where it is known: an answer is graded against it. Rows are in a random
+    order of images: whoever stops early has graded a random share, too.
 
     Parameters
     ----------
@@ -47,7 +54,8 @@ def write_checks(answers: pd.DataFrame, to: PathLike, *, n: int, seed: int = 0) 
             "no answer has a confidence and a grade, so there is none to check"
         )
     rows = answers_to_check(answers, n, rng=np.random.default_rng(seed))
-    sheet = answers.loc[rows].reindex(columns=[*KEY, *SHOWN])
+    drawn = answers.loc[rows]
+    sheet = pd.concat([drawn[KEY], shown_of(drawn)], axis=1)
     sheet = sheet.dropna(axis=1, how="all").astype(TEXT)
     sheet[GRADE] = None
     write_table(sheet, to)

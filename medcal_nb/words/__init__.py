@@ -1,5 +1,6 @@
 """What text from outside means: answer and confidence of a reply, and whether it is right."""
 
+from medcal_nb.words.blind import blinded
 from medcal_nb.words.case import RULES, Grade
 from medcal_nb.words.confidence import (
     LIKELIHOOD,
@@ -24,6 +25,7 @@ __all__ = [
     "Options",
     "answer_key",
     "bench_sentence",
+    "blinded",
     "grade",
     "grade_table",
     "is_correct",

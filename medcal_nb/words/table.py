@@ -66,7 +66,7 @@ _LETTER = re.compile(r"\W*(?:option\s+)?([A-Z])\W*", re.IGNORECASE)
 #: "B) left lung": the letter of an option before its words.
 _MARKED = re.compile(r"\W*[A-Z]\s*[).:]\s*(.+)", re.IGNORECASE)
 #: A share for each answer: "A: 10%, B: 70%".
-_SHARES = re.compile(
+SHARES = re.compile(
     r"(?<![\w])['\"(]?(yes|no|[A-H])['\")]?\s*[:=]\s*\d+(?:\.\d+)?\s*(?:%|$|[,;}\n])",
     re.IGNORECASE | re.MULTILINE,
 )
@@ -198,7 +198,7 @@ def _of_shares(
         return _Read(name, Stated(best.share, "share", "shares"))
     elif not options and (named := likeliest_named(plain)):
         return _Read(named.name, Stated(named.share, "share", "shares"))
-    several = {match[1].lower() for match in _SHARES.finditer(plain)}
+    several = {match[1].lower() for match in SHARES.finditer(plain)}
     return _Read() if len(several) > 1 else None
 
 

@@ -174,3 +174,13 @@ def test_a_title_above_the_header_of_a_sheet_is_named(tmp_path):
     sheet.to_excel(tmp_path / "in.xlsx", index=False, header=False)
     with pytest.raises(MedcalError, match=r"title .*remove what stands above"):
         load_answers(tmp_path / "in.xlsx")
+
+
+def test_a_column_that_is_said_not_to_be_there_is_none_whatever_it_is_called(tmp_path):
+    rows = {"item_id": [1, 2, 3], "answer": ["yes", "no", "no"], "confidence": 0.8}
+    rows["gold"] = ["yes", "no", "yes"]
+    pd.DataFrame(rows).to_csv(tmp_path / "mine.csv", index=False)
+    answers = load_answers(tmp_path / "mine.csv", gold="", ungraded=True)
+    assert answers["gold"].isna().all()
+    assert answers["correct"].isna().all()
+    assert load_answers(tmp_path / "mine.csv")["correct"].notna().all()

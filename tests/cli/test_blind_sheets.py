@@ -1,0 +1,45 @@
+"""What a person grades by shows no confidence, also none that a reply states."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+
+@pytest.fixture
+def replies(tmp_path, rng):
+    """120 replies with their confidence in them; its numbers occur nowhere else."""
+    rows = pd.DataFrame({"item_id": [f"q{i:03}" for i in range(120)], "model": "m"})
+    rows["question"] = "Is there an effusion?"
+    rows["gold"] = rng.choice(["yes", "no"], 120)
+    said = rng.choice(["Nein", "Ja"], 120)
+    sure = rng.choice(["77", "93"], 120)
+    forms = [". Ich bin mir zu {} Prozent sicher.", "\nKonfidenz: {} %", " (zu {} %)"]
+    rows["reply"] = said
+    for i in range(120):
+        rows.loc[i, "reply"] += forms[i % 3].format(sure[i])
+    rows.to_csv(tmp_path / "mine.csv", index=False)
+    return rows
+
+
+def test_sheet_and_page_of_a_certificate_are_blind(medcal, replies):
+    assert medcal("certify", "mine.csv", "-c", "gold=", "--risk", 0.3)[0] == 0
+    sheet = pd.read_csv("mine.grades.csv", dtype=str)
+    assert set(sheet["answer"].str.strip(".")) <= {"Ja", "Nein"}
+    assert (
+        not sheet.astype(str)
+        .map(lambda cell: "77" in cell or "93" in cell)
+        .any(axis=None)
+    )
+    assert medcal("certify", "mine.csv", "-c", "gold=", "--page")[0] == 0
+    with open("mine.grading.html", encoding="utf-8") as page:
+        assert "sicher" not in page.read()
+
+
+def test_the_sheet_of_a_check_shows_the_gold_answer_and_no_confidence(medcal, replies):
+    assert medcal("check", "mine.csv", "--cases", 40)[0] == 0
+    sheet = pd.read_csv("mine.checked.csv", dtype=str)
+    assert set(sheet["answer"].str.strip(".")) <= {"Ja", "Nein"}
+    assert sheet["gold"].isin(["yes", "no"]).all()
+    assert not {"raw", "reply", "confidence"} & {*sheet}
+    numbers = sheet["answer"].str.contains(r"\d")
+    assert not np.any(numbers)

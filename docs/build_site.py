@@ -69,8 +69,9 @@ EXAMPLE = (
     "dataset == 'GMAI-MMBench' and strategy == 'self_probing' and "
     "model in ['InternVL3_5-14B-HF', 'Qwen3-VL-8B-Instruct']"
 )
-#: what the start page links to in a checkout, and the page that the site has for it
+#: what pages link to in a checkout, and the page that the site has for it
 ON_SITE = {
+    "README.md": "index.md",
     "notebooks/07_teaching.ipynb": "lesson/index.md",
     "figures/07_teaching.md": "lesson/index.md",
     "docs/lesson/index.html": "lesson/index.md",
@@ -142,7 +143,7 @@ def gather(source: Path, figures: Path) -> None:
         elif folder == "api":
             write(source / f"{page}.rst", functions(title, API[name].split()))
         elif file.is_file():
-            write(source / f"{page}.md", file.read_text("utf-8"))
+            write(source / f"{page}.md", on_site(file.read_text("utf-8")))
         else:  # the place of a page that is whole by itself
             write(source / f"{page}.md", f"# {title}\n")
     write(source / "index.md", start_page(start))
@@ -216,12 +217,17 @@ def start_page(text: str) -> str:
     findings, end, _ = rest.partition("<!-- /findings -->")
     if not end:
         raise MedcalError("README.md: its findings do not stand between their marks")
-    for file, page in ON_SITE.items():
-        text = text.replace(f"](../{file})", f"](../{page})")
-        findings = findings.replace(f"]({file})", f"]({page})")
+    text, findings = on_site(text), on_site(findings, folder="")
     text = re.sub(r"\]\((?!\.\./)", "](docs/", text)  # the page moves up from docs/
     text = text.replace("](../", "](")
     return re.sub("(?s)<!-- findings.*/findings -->", lambda _: findings, text)
+
+
+def on_site(text: str, *, folder: str = "../") -> str:
+    """Return a page with its links to what the site has another page for."""
+    for file, page in ON_SITE.items():
+        text = text.replace(f"]({folder}{file})", f"]({folder}{page})")
+    return text
 
 
 def copy_linked(page: Path, source: Path) -> None:

@@ -9,8 +9,8 @@ from medcal_nb.words.table import SHARES, read_replies
 #: So many replies alike are a run, in which a number behind the answer is a confidence.
 _RUN = 3
 _NUMBER = re.compile(r"[\d.,]*\d\s*%?")
-#: A line that is a number alone, below others.
-_LINE = re.compile(r"\n\W*(\d+(?:[.,]\d+)?)\s*%?\W*$", re.MULTILINE)
+#: A line that is a number alone, below others, or ends in one ("no, 85").
+_LINE = re.compile(r"(?:\n|,\s)\W*(\d+(?:[.,]\d+)?)\s*%?\W*$", re.MULTILINE)
 #: What a clause leaves where it stood: "Nein..", "No, ."
 _LEFT = re.compile(r"\s*[,;(–-]*\s*([.;,])(?:\s*[.;,])+")
 

@@ -1,6 +1,7 @@
 """What a person grades by shows no confidence, also none that a reply states."""
 
-import numpy as np
+import re
+
 import pandas as pd
 import pytest
 
@@ -25,11 +26,8 @@ def test_sheet_and_page_of_a_certificate_are_blind(medcal, replies):
     assert medcal("certify", "mine.csv", "-c", "gold=", "--risk", 0.3)[0] == 0
     sheet = pd.read_csv("mine.grades.csv", dtype=str)
     assert set(sheet["answer"].str.strip(".")) <= {"Ja", "Nein"}
-    assert (
-        not sheet.astype(str)
-        .map(lambda cell: "77" in cell or "93" in cell)
-        .any(axis=None)
-    )
+    cells = " ".join(sheet.fillna("").to_numpy().ravel())
+    assert not {"77", "93"} & {*re.findall(r"\d+", cells)}
     assert medcal("certify", "mine.csv", "-c", "gold=", "--page")[0] == 0
     with open("mine.grading.html", encoding="utf-8") as page:
         assert "sicher" not in page.read()
@@ -41,5 +39,4 @@ def test_the_sheet_of_a_check_shows_the_gold_answer_and_no_confidence(medcal, re
     assert set(sheet["answer"].str.strip(".")) <= {"Ja", "Nein"}
     assert sheet["gold"].isin(["yes", "no"]).all()
     assert not {"raw", "reply", "confidence"} & {*sheet}
-    numbers = sheet["answer"].str.contains(r"\d")
-    assert not np.any(numbers)
+    assert not sheet["answer"].str.contains(r"\d").any()

@@ -17,6 +17,7 @@ REPLIES = {
     "Answer: yes\nLikelihood: Highly likely": "Answer: yes",
     "I am 90% sure that it is a cyst": "a cyst",
     "No\n\n0.85": "No",
+    "Answer yes or no, with a confidence from 0 to 100.\nno, 85": "no",
 }
 #: Numbers that are the answer, or a part of it.
 FINDINGS = ("Stenosis of 70 %.", "90 % der Lunge sind betroffen.", "estenosis del 90 %")

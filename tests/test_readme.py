@@ -21,6 +21,12 @@ IN_FULL = (ROOT / "docs" / "findings.md").read_text(encoding="utf-8")
 #: a number, its sign aside; none that is a part of a name, as in LLaVA-1.6-13B
 NUMBER = re.compile(r"(?<![\w.-])\d+(?:[.,]\d+)*(?![\w-])")
 
+#: sentences of the findings in full that tests of their own hold against tables
+TESTED_APART = re.compile(
+    r"with and without one [^(]*|\(463 answers[^)]*|P\(True\) let most pass .*|"
+    r"in the 14 subjects where [^;[]*"
+)
+
 
 @pytest.mark.parametrize("page", ["README", "in full"])
 def test_numbers_of_the_findings_are_published(page):
@@ -35,10 +41,64 @@ def test_numbers_of_the_findings_are_published(page):
         told_by_chapters += (ROOT / "data" / "README.md").read_text(encoding="utf-8")
         filled = published("02_metrics", RESULTS)["tables"]["trends_recorded"]
         told_by_chapters += str([f"{slope:.2f}" for slope in filled["accuracy_slope"]])
+        for number in set(NUMBER.findall(" ".join(TESTED_APART.findall(told)))):
+            told_by_chapters += f" {number}"
+    else:
+        told_by_chapters += models_table()
     told = re.sub(r"(?m)^\d+\. |^## .*|\[[^]]*\]\([^)]*\)", "", told)  # a list's, links
     numbers = NUMBER.findall(told)
     assert len(numbers) > 10
     assert set(numbers) - set(NUMBER.findall(told_by_chapters)) == set()
+
+
+def models_table():
+    """The table of the five models in the findings in full, which the next test recomputes."""
+    return "\n".join(re.findall(r"(?m)^\| (?:\S*-\d+B|DeepSeek-VL2) \|.*$", IN_FULL))
+
+
+def test_what_wrong_grades_could_change_follows_from_the_results():
+    told = README.split("**How far can these numbers be trusted?**")[1].split("\n")[0]
+    sure = published("07_teaching", RESULTS)["tables"]["fig07_models"]
+    best = sure[sure["questions"].str.startswith("GMAI")]["accuracy"].max()
+    assert f"unless {100 * (0.9 - best):.0f} in 100 are wrong" in told
+    passes = published("06_deferral", RESULTS)["tables"]["one_method"]
+    room = 100 * (0.2 - passes.loc[passes["certified"].gt(0.5), "risk"])
+    assert f"finding 4 tips with {room.min():.0f} to {room.max():.0f}" in told
+
+
+def test_silence_is_told_as_chapter_6_found_it():
+    shares = published("06_deferral", RESULTS)["tables"]["stated"]
+    shares = shares[shares["share_missing"] > 0.01].set_index("model") * 100
+    pairs = [
+        f"{row.accuracy:.0f} and {row.accuracy_missing:.0f} %"
+        for row in shares.itertuples()
+    ]
+    (told,) = re.findall(r"with and without one ([^(]*)", IN_FULL)
+    assert sorted(re.findall(r"\d+ and \d+ %", told)) == sorted(pairs)
+
+
+def test_the_slope_where_most_answers_have_a_number_is_chapter_4s():
+    slopes = published("04_transfer", RESULTS)["tables"]["finding_1"]
+    numbers = slopes["number"].eq("confidence")
+    (row,) = slopes[numbers & slopes["exam"].str.contains("10.*stated")].itertuples()
+    low, high = row.accuracy_slope_low, row.accuracy_slope_high
+    told = f"{row.accuracy_slope:.2f} ({low:.2f} to {high:.2f})".replace("-", "−")
+    assert f"in the {row.n_groups} subjects where at most a quarter" in IN_FULL
+    assert told in IN_FULL
+
+
+def test_thresholds_that_everything_would_have_kept_are_counted():
+    pairs = published("06_deferral", RESULTS)["tables"]["fig06_shift"]
+    found = pairs[pairs["side"].eq("everyday images") & pairs["threshold"].notna()]
+    easy = found[found["test_error"] < 0.2]
+    assert (
+        f"fewer than 20 % of all answers there were wrong, so that their {len(easy)} "
+        in IN_FULL
+    )
+    assert easy["model"].nunique() == 2
+    assert f"({found['n_test'].iloc[0]} answers a model, of which" in IN_FULL
+    passed = (found["test_coverage"] * found["n_test"]).round().astype(int)
+    assert f"of which {passed.min()} to {passed.max()} passed" in IN_FULL
 
 
 def test_the_models_table_is_what_chapters_published():
@@ -47,7 +107,7 @@ def test_the_models_table_is_what_chapters_published():
     sure = of["07_teaching"]["fig07_models"]
     sure = sure[sure["questions"].str.startswith("GMAI")].set_index("model")
     passes = of["06_deferral"]["one_method"].set_index(["model", "strategy"])
-    rows = re.findall(r"(?m)^\| (\S*-\d+B|DeepSeek-VL2) \| (.*) \|$", IN_FULL)
+    rows = re.findall(r"(?m)^\| (\S+) \| (.*) \|$", models_table())
     assert len(rows) == len(stated)
     names = {label_of(model): model for model in stated.index}
     for name, cells in rows:

@@ -13,12 +13,15 @@ from medcal_nb.tables.columns import TEXT, flags, of_file, texts
 
 #: Share of answers without a grade above which numbers are shown between their bounds.
 UNGRADED = 0.02
-#: What is the same case wherever it occurs.
+#: What a person compares, and what names the case of it where a column does.
 _CASE = ["question", "reply", "gold"]
+_WHERE = ["item_id", "image_id"]
 
 
 def write_undecided(answers: pd.DataFrame, to: PathLike) -> list[str]:
-    """Write what no rule has graded beside an output, each different case once.
+    """Write what no rule has graded beside an output, each case of an item and image once.
+
+    An answer without a gold answer is none of them: no rule was asked.
 
     Parameters
     ----------
@@ -30,10 +33,11 @@ def write_undecided(answers: pd.DataFrame, to: PathLike) -> list[str]:
     Returns
     -------
     list of str
-        Empty where every reply is graded, and where nothing was graded here;
-        else a sentence on what to do with the file. Its columns are ``question``, ``reply``,
-        ``gold``, ``times`` (how often the case occurs) and ``correct``, to be filled with 1 or 0
-        and taken back by ``grades=``. What has been filled in a file that is there stays in it.
+        Empty where every reply with a gold answer is graded, and where nothing was graded here;
+        else a sentence on what to do with the file. Its columns are ``item_id`` and ``image_id``
+        where a column of the answers names them, ``question``, ``reply``, ``gold``, ``times`` (how
+        many answers the row is) and ``correct``, to be filled with 1 or 0 and taken back by
+        ``grades=``. What has been filled in a file that is there stays in it.
 
     Raises
     ------
@@ -46,25 +50,43 @@ def write_undecided(answers: pd.DataFrame, to: PathLike) -> list[str]:
     >>> pd.DataFrame(table | {"confidence": 0.9}).to_csv("mine.csv", index=False)
     >>> from medcal_nb.answers import load_answers
     >>> write_undecided(load_answers("mine.csv"), "mine.csv")  # doctest: +ELLIPSIS
-    ["undecided answers (1) are in mine.undecided.csv: fill in 'correct' (1 or 0), as far as ...
+    ["undecided answers (1, in 1 rows) are in mine.undecided.csv: fill in 'correct' (1 or 0), ...
     """
     if "grading" not in answers.attrs:
         return []
-    cases = _cases(answers)[answers["correct"].isna()]
-    cases = cases.dropna(subset="reply")
+    cases = _cases(answers)
+    cases = cases[answers["correct"].isna()].dropna(subset=["reply", "gold"])
     if cases.empty:
         return []
-    found = cases.fillna("").value_counts(_CASE).rename("times").reset_index()
-    found["correct"] = pd.Series(None, found.index, dtype=TEXT)
+    rows = _rows_of(cases)
     path = beside(to, "undecided.csv")
     if path.exists():
         filled = _read(path).dropna(subset="correct")
-        found = pd.concat([filled, found]).drop_duplicates(_CASE)
-    write_table(found, path, force=True)
+        # a file may name no item and no image: its grades are of all with these texts
+        keys = [name for name in cases if name in filled]
+        filled = filled.drop_duplicates(keys)
+        grades = filled.set_index(keys)["correct"]
+        rows["correct"] = rows[keys].join(grades, on=keys)["correct"]
+        others = filled.merge(rows[keys], on=keys, how="left", indicator=True)
+        others = others[others.pop("_merge") == "left_only"]
+        rows = pd.concat([rows, others])
+    write_table(rows, path, force=True)
     return [
-        f"undecided answers ({len(cases):,}) are in {path}: fill in 'correct' (1 or 0), as far "
-        f"as you like, and give it back by -c grades={path}"
+        f"undecided answers ({len(cases):,}, in {len(rows):,} rows) are in {path}: fill in "
+        f"'correct' (1 or 0), as far as you like, and give it back by -c grades={path}"
     ]
+
+
+def _rows_of(cases: pd.DataFrame) -> pd.DataFrame:
+    """Different cases, those with the same texts one below the other, the most frequent first."""
+    cases = cases.fillna("")
+    alike = cases.groupby(_CASE)["reply"].transform("size")
+    cases = cases.assign(alike=-alike)
+    order = ["alike", *_CASE, *[name for name in _WHERE if name in cases]]
+    rows = cases.value_counts(order, sort=False).rename("times").reset_index()
+    rows = rows.sort_values(order)[[*cases.columns.drop("alike"), "times"]]
+    rows["correct"] = pd.Series(None, rows.index, dtype=TEXT)
+    return rows
 
 
 def with_grades(answers: pd.DataFrame, path: PathLike) -> pd.DataFrame:
@@ -90,17 +112,23 @@ def with_grades(answers: pd.DataFrame, path: PathLike) -> pd.DataFrame:
     graded = _read(path).dropna(subset="correct")
     with of_file(path):
         graded["correct"] = flags(graded["correct"], "correct")
-    graded = graded.drop_duplicates([*_CASE, "correct"])
-    twice = graded[graded.duplicated(_CASE)]
+    cases = _cases(answers).fillna("")
+    keys = [name for name in cases if name in graded]
+    graded = graded.drop_duplicates([*keys, "correct"])
+    twice = graded[graded.duplicated(keys)]
     if len(twice):
-        case = " | ".join(twice[_CASE].iloc[0])
+        case = " | ".join(twice[keys].iloc[0])
         raise MedcalError(f"{path}: two grades of one case ({case:.60}); leave one")
-    by_hand = graded.set_index(_CASE)["correct"].rename("by_hand")
-    cases = _cases(answers).fillna("").join(by_hand, on=_CASE)
+    by_hand = graded.set_index(keys)["correct"].rename("by_hand")
+    cases = cases.join(by_hand, on=keys)
     is_open = answers["correct"].isna()
     n_graded = cases["by_hand"][is_open].count()
+    is_known = by_hand.index.isin(cases.set_index(keys).index)
     answers["correct"] = answers["correct"].fillna(cases["by_hand"])
-    answers.attrs["assumed"].append(f"{n_graded:,} answers graded by hand in {path}")
+    sentence = f"{n_graded:,} answers graded by hand in {path}"
+    if not is_known.all():
+        sentence += f"; of its {len(by_hand):,} grades {(~is_known).sum():,} are of no answer here"
+    answers.attrs["assumed"].append(sentence)
     return answers
 
 
@@ -167,10 +195,12 @@ def with_bounds(
 
 
 def _cases(answers: pd.DataFrame) -> pd.DataFrame:
-    """What a person grades of each answer: the question if it is known, the reply, the gold."""
+    """What a person grades of each answer: where it is, the question, the reply, the gold."""
     table = answers.reindex(columns=["question", "raw", "answer", "gold"]).astype(TEXT)
     table["reply"] = table["raw"].fillna(table["answer"])
-    return table[_CASE]
+    taken = answers.attrs.get("taken", {}).values()
+    where = [name for name in _WHERE if name in taken and name in answers]
+    return pd.concat([answers[where].astype(TEXT), table[_CASE]], axis=1)
 
 
 def _read(path: PathLike) -> pd.DataFrame:
@@ -178,6 +208,6 @@ def _read(path: PathLike) -> pd.DataFrame:
     names = [*_CASE, "times", "correct"]
     table = read_columns(path, names, "no file of undecided answers")
     with of_file(path):
-        for name in _CASE:
+        for name in {*_CASE, *_WHERE} & {*table}:
             table[name] = texts(table[name], name).fillna("")
     return table

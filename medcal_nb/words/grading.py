@@ -98,6 +98,7 @@ def grade(
     # an option may be called as nothing is
     keys = {answer_key(one) for one in shown.texts} if shown else set()
     golds = [one for one in golds if answer_key(one) in keys or not is_nothing(one)]
+    golds = [one for one in golds if one.strip()]
     if not golds or not answer_key(text):
         return Grade(None, "empty")
     asked = question if isinstance(question, str) else ""

@@ -60,10 +60,12 @@ def test_what_is_graded_by_hand_comes_back_in_steps(mine):
     assert answers["correct"].isna().sum() == 4
     path = mine.with_name("mine.undecided.csv")
     (sentence,) = write_undecided(answers, mine)
-    assert sentence.startswith(f"undecided answers (4) are in {path}")
+    assert sentence.startswith(f"undecided answers (4, in 4 rows) are in {path}")
     cases = pd.read_csv(path)
-    assert cases["times"].tolist() == [2, 1, 1]
-    assert [*cases] == ["question", "reply", "gold", "times", "correct"]
+    assert cases["times"].tolist() == [1] * 4
+    assert cases["item_id"].tolist() == ["a", "b", "d", "c"], "the same texts together"
+    names = ["item_id", "question", "reply", "gold", "times", "correct"]
+    assert [*cases] == names
     fill(path, {"lung": "1"})
     once = load_answers(mine, grades=path)
     assert once["correct"].tolist() == [True, True, pd.NA, pd.NA, True, False]
@@ -75,8 +77,9 @@ def test_what_is_graded_by_hand_comes_back_in_steps(mine):
     assert write_undecided(twice, mine) == []
     assert write_undecided(load_answers(mine), mine)
     cases = pd.read_csv(path, keep_default_na=False)
-    assert len(cases) == 3
+    assert len(cases) == 4
     decided = {"question": "Is it?", "reply": "yes", "gold": "yes", "correct": "0"}
+    decided["item_id"] = "e"
     pd.concat([cases, pd.DataFrame([decided])]).to_csv(path, index=False)
     answers = load_answers(mine, grades=path)
     assert answers["correct"][4], "a rule has graded it"
@@ -95,7 +98,9 @@ def test_grades_that_fit_nothing_differ_or_are_none(mine):
     other = cases.assign(reply="another", correct="1")
     pd.concat([cases, other]).to_csv(path, index=False)
     assumed = load_answers(mine, grades=path).attrs["assumed"]
-    assert f"0 answers graded by hand in {path}" in assumed
+    (said,) = [one for one in assumed if "by hand" in one]
+    assert said.startswith(f"0 answers graded by hand in {path}")
+    assert said.endswith("of its 4 grades 4 are of no answer here")
     pd.concat([cases.assign(correct=k) for k in "01"]).to_csv(path, index=False)
     with pytest.raises(MedcalError, match="two grades of one case"):
         load_answers(mine, grades=path)
@@ -104,6 +109,39 @@ def test_grades_that_fit_nothing_differ_or_are_none(mine):
         load_answers(mine, grades=path)
     with pytest.raises(MedcalError, match="no column 'reply': no file of undecided"):
         read_answers(mine, grades=mine)
+
+
+def test_an_undecided_case_names_its_image_and_lacks_no_gold_answer(tmp_path):
+    rows = {"case": [7, 8, 9, 10, 11], "image": ["s1", "s2", "s2", "s3", "s4"]}
+    rows["question"] = "What is it?"
+    rows["answer"] = ["an opacity"] * 4 + ["a node"]
+    rows["gold"] = ["lung"] * 3 + [None, "a node"]
+    mine = tmp_path / "mine.csv"
+    pd.DataFrame(rows | {"confidence": 0.9}).to_csv(mine, index=False)
+    answers = load_answers(mine)
+    assert "no answer, or no gold answer (1)" in answers.attrs["grading"]
+    (sentence,) = write_undecided(answers, mine)
+    assert sentence.startswith("undecided answers (3, in 3 rows) are in")
+    path = tmp_path / "mine.undecided.csv"
+    cases = pd.read_csv(path, dtype=str, keep_default_na=False)
+    assert cases[["item_id", "image_id"]].to_numpy().tolist() == [
+        ["7", "s1"],
+        ["8", "s2"],
+        ["9", "s2"],
+    ]
+    # as a spreadsheet of another country writes it
+    filled = cases.assign(correct=["1", "0", "0"])
+    filled.to_csv(path, index=False, sep=";", encoding="utf-8-sig")
+    by_hand = load_answers(mine, grades=path)
+    assert by_hand["correct"].tolist() == [True, False, False, pd.NA, True]
+    # a file that names no case says it of all with these texts
+    texts = ["question", "reply", "gold", "times", "correct"]
+    filled.assign(correct="1")[texts].to_csv(path, index=False)
+    by_text = load_answers(mine, grades=path)
+    assert by_text["correct"].tolist() == [True, True, True, pd.NA, True]
+    write_undecided(load_answers(mine), mine)
+    kept = pd.read_csv(path, dtype=str)
+    assert kept["correct"].tolist() == ["1"] * 3
 
 
 def test_guarded_cells_are_taken_back(tmp_path):

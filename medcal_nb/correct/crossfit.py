@@ -108,6 +108,11 @@ def corrected(
         - labels: what the map was fitted on, "target", cross-fitted by image (absent for a model
           and strategy of fewer than five images), and with a source "raw" (nothing) or "source"
 
+    Notes
+    -----
+    Five maps differ a little: the AUROC of cross-fitted answers together may lie below that of the
+    confidences as elicited, clearly where these tell nothing. One map that rises leaves it.
+
     Raises
     ------
     ValueError

@@ -52,9 +52,10 @@ def second_opinion(
     r"""Confidences in a model's answers from its own methods, and from those of other models, too.
 
     :math:`P(\text{right}) = \sigma(b + \sum_j w_j z_j)` of standardised log-odds :math:`z_j`,
-    with the penalty :math:`\tfrac{r}{2} \sum_j w_j^2` of a ridge :math:`r`, fitted on four fifths
-    of the images and applied to the last. A confidence that is missing has the log-odds 0 and a
-    column of its own, 1 where it is missing.
+    with the penalty :math:`\tfrac{r}{2} \sum_j w_j^2` of a ridge :math:`r`. The weights are fitted
+    on four fifths of the images and applied to the last; :math:`b` is the mean over the folds, so
+    that answers of all folds are ranked on one scale. A confidence that is missing has the log-odds
+    0 and a column of its own, 1 where it is missing.
 
     Parameters
     ----------
@@ -79,9 +80,9 @@ def second_opinion(
 
         - model, dataset, item_id, image_id, correct: as in `answers`
         - opinion: "best method" (by AUROC on the other folds, where there are several), "own
-          methods", "with others",
-          or "mean, no labels" (of the model's own and the others' numbers, nothing fitted: of
-          probabilities of this answer, or of standardised log-odds)
+          methods" (one by itself: as it is, 0.5 where it is missing), "with others", or "mean, no
+          labels" (of the model's own and the others' numbers, nothing fitted: of probabilities of
+          this answer, or of standardised log-odds)
         - confidence: in [0, 1]; that of the mean of log-odds ranks answers, and is no probability
         - n_others: numbers of other models that were combined
         - missing: share of all numbers, own and others', that are missing
@@ -133,7 +134,7 @@ def second_opinion(
         numbers = own.join(views)
         combined = {
             "best method": _best_method(own, y, fold),
-            "own methods": _cross_fitted(_features(own), y, fold, ridge),
+            "own methods": _own_methods(own, y, fold, ridge),
             "with others": _cross_fitted(_features(own, views), y, fold, ridge),
             "mean, no labels": _plain_mean(numbers, about),
         }
@@ -195,7 +196,9 @@ class Combination:
         learned = ~np.isnan(y)
         if np.unique(y[learned]).size < 2:
             raise NotEnough("a combination needs grades, of right and of wrong answers")
-        return _fitted(self.features, y, learned, self.ridge)[0]
+        z = _standardised(self.features)
+        theta = penalised_logistic(z[learned], y[learned], ridge=self.ridge)
+        return np.asarray(expit(z @ theta[:-1] + theta[-1]), float)
 
 
 def combination(
@@ -498,43 +501,54 @@ def _features(*tables: pd.DataFrame) -> Features:
 def _cross_fitted(
     features: Features, y: Features, fold: NDArray, ridge: float
 ) -> Features:
-    out = np.empty(len(y))
+    """(n,) confidences whose weights have not seen an answer's image; one constant for all.
+
+    A fold's own constant is low where that fold happens to hold many right answers, as the others
+    then hold few: with five of them, answers of different folds would be ranked against the
+    truth, and the AUROC of what tells nothing would lie below one half.
+    """
+    z = _standardised(features)
+    thetas = np.empty((fold.max() + 1, features.shape[1] + 1))
     start = None
     for k in np.unique(fold):
-        is_own = fold == k
-        applied, start = _fitted(features, y, ~is_own, ridge, start)
-        out[is_own] = applied[is_own]
-    return out
+        learned = fold != k
+        start = penalised_logistic(z[learned], y[learned], ridge=ridge, start=start)
+        thetas[k] = start
+    constant = thetas[np.unique(fold), -1].mean()
+    weights = thetas[fold, :-1]  # (n, d): of each answer's fold
+    return np.asarray(expit((z * weights).sum(axis=1) + constant), float)
 
 
-def _fitted(
-    features: Features,
-    y: Features,
-    learned: NDArray,
-    ridge: float,
-    start: Features | None = None,
-) -> tuple[Features, Features]:
-    """(n,) confidences by a fit on the learned answers alone, and its weights."""
-    mean, spread = features[learned].mean(axis=0), features[learned].std(axis=0)
-    z = (features - mean) / np.where(spread > 0, spread, 1)
-    theta = penalised_logistic(z[learned], y[learned], ridge=ridge, start=start)
-    return np.asarray(expit(z @ theta[:-1] + theta[-1]), float), theta
+def _standardised(features: Features) -> Features:
+    """(n, d) with mean 0 and spread 1 over all answers, which needs no grade."""
+    spread = features.std(axis=0)
+    return (features - features.mean(axis=0)) / np.where(spread > 0, spread, 1)
+
+
+def _own_methods(
+    own: pd.DataFrame, y: Features, fold: NDArray, ridge: float
+) -> Features:
+    """(n,) a model's own methods weighted together; of one there is nothing to weight."""
+    if own.shape[1] == 1:
+        return own.iloc[:, 0].fillna(0.5).to_numpy(float)
+    return _cross_fitted(_features(own), y, fold, ridge)
 
 
 def _best_method(own: pd.DataFrame, y: Features, fold: NDArray) -> Features:
-    """Cross-fitted confidence of the method that ranks best on the other folds."""
+    """(n,) cross-fitted confidence of the method that ranks best on the other folds."""
     out = np.empty(len(y))
+    # Platt scaling, so that folds with another method are on one scale
+    scaled = {
+        name: _cross_fitted(_features(own[[name]]), y, fold, ridge=1e-6) for name in own
+    }
     for k in np.unique(fold):
         is_own = fold == k
         areas = {}
         for name in own:
             c = own[name].fillna(0.5).to_numpy(float)
             areas[name] = auroc(c[~is_own], y[~is_own])
-        best = _features(own[[max(areas, key=areas.__getitem__)]])
-        # Platt scaling, so that folds with another method are on one scale
-        mean = best[~is_own].mean(axis=0)
-        theta = penalised_logistic(best[~is_own] - mean, y[~is_own], ridge=1e-6)
-        out[is_own] = expit((best[is_own] - mean) @ theta[:-1] + theta[-1])
+        best = max(areas, key=areas.__getitem__)
+        out[is_own] = scaled[best][is_own]
     return out
 
 

@@ -156,3 +156,23 @@ def test_what_cannot_be_judged_is_left_out_by_name(rng):
         second_opinion(
             own, other.drop(columns="option_probabilities"), about="answer", rng=rng
         )
+
+
+def test_one_method_by_itself_is_what_it_is(rng):
+    own, other = two_models(rng, 200)
+    table = second_opinion(own, other, about="answer", rng=rng)
+    alone = table[table["opinion"] == "own methods"]
+    assert alone["confidence"].tolist() == own["confidence"].tolist()
+
+
+def test_numbers_that_tell_nothing_do_not_rank_against_the_truth():
+    areas = []
+    for seed in range(40):
+        rng = np.random.default_rng(seed)
+        own, other = two_models(rng, 60)
+        for table in (own, other):
+            table["confidence"] = rng.random(60)
+        table = second_opinion(own, other, rng=rng)
+        rows = table[table["opinion"] == "with others"]
+        areas.append(auroc(rows["confidence"], rows["correct"]))
+    assert np.mean(areas) > 0.45  # 0.40 with a constant of each fold

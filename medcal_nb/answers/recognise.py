@@ -449,8 +449,12 @@ def _about_replies(read: pd.DataFrame, name: object) -> list[str]:
 
 
 def _of_each_form(rows: pd.DataFrame) -> Iterator[Any]:
-    """Three rows: of each form one, then others."""
-    order = rows["form"].duplicated().argsort(kind="stable")
+    """Three different rows: of each form one, then others, first what differs beyond numbers."""
+    ends = rows["reply"].str.strip().str[-60:]
+    rows = rows[~ends.duplicated()]
+    alike = ends[rows.index].str.replace(r"\d+", "0", regex=True).duplicated()
+    rank = rows["form"].duplicated() * (1 + alike)
+    order = rank.argsort(kind="stable")
     return rows.iloc[order[:3]].itertuples()
 
 

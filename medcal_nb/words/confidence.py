@@ -30,6 +30,7 @@ from medcal_nb.words.key import in_digits
 from medcal_nb.words.lists import FILE, WORDS
 from medcal_nb.words.parsing import LED, SURE, clean, trimmed
 from medcal_nb.words.says import is_refusal
+from medcal_nb.words.sure import clause_shares, without_clauses
 
 #: Phrases of likelihood and what people take them to mean (sources in words.toml).
 LIKELIHOOD = FILE["likelihood"]
@@ -202,10 +203,12 @@ def stated_number(text: str) -> Stated | None:
     if negative := _NEGATIVE.search(text):
         return Stated(float(negative["value"]), "bare", "label")
     text, scale = _without_scale(text)
+    in_clauses = [Stated(one, "percent", "sentence") for one in clause_shares(text)]
+    text = without_clauses(text)
     if alone := _ALONE.fullmatch(text):
         return number_of(alone, scale, "alone")
     labelled: list[Stated] = []
-    others: list[Stated | None] = []
+    others: list[Stated | None] = [*in_clauses]
     final = None
     for match in _STATED.finditer(text):
         # "sûr à 65 %" ends a sentence

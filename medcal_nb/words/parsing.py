@@ -20,6 +20,7 @@ from typing import NamedTuple
 from medcal_nb.words.lists import FILE, WORDS
 from medcal_nb.words.options import Options, option_letter
 from medcal_nb.words.says import is_refusal, yes_no
+from medcal_nb.words.sure import without_clauses
 
 #: Replies that ran into a loop reach 80,000 characters; their ends are enough.
 _MAX_CHARS = 20_000
@@ -184,6 +185,7 @@ LED = re.compile(
 
 
 def _uncut(value: str) -> str:
+    value = without_clauses(value)
     led = LED.match(value)
     value = value[led.end() :] if led else value
     return _CUT.split(value, maxsplit=1)[0]
@@ -320,7 +322,7 @@ def without_confidence(text: str) -> str:
     >>> without_confidence("45%, confidence 60%"), without_confidence("I am 90% sure it is a cyst")
     ('45%', 'a cyst')
     """
-    pieces = _CLAUSE.split(text)
+    pieces = _CLAUSE.split(without_clauses(text))
     kept = []
     for i, piece in enumerate(pieces):
         if i % 2:  # what stands between clauses

@@ -58,7 +58,7 @@ _SURE_ASKED = re.compile(SURE, re.IGNORECASE)
 _SURE = re.compile(WORDS["sure"], re.IGNORECASE)
 #: How sure one is, in whatever form; "95% confidence interval" does not say it.
 _SAYS_IT = re.compile(
-    rf"(?:{WORDS['confidence']}|\b(?:un)?sure\b|\bsicher\b)(?!\s+(?:intervals?|limits?)\b)",
+    rf"(?:{WORDS['confidence']}|\b(?:un)?sure\b|\bsicher\b|\bsûre?\b|\b(?:segur|sicur)[oa]\b|\bzeker\b)(?!\s+(?:intervals?|limits?)\b)",
     re.IGNORECASE,
 )
 _MEASURED = re.compile(WORDS["measured"], re.IGNORECASE)

@@ -178,3 +178,18 @@ def test_what_would_be_read_stands_beside_a_number_in_doubt(tmp_path):
     ]
     assert "('confidence: 90%' is read)" in said
     assert "'NON - 90%'" in said
+
+
+def test_the_examples_of_unread_replies_differ_by_more_than_numbers(tmp_path):
+    kinds = [
+        "Oui, sûr, mais à {} %",
+        "No. Estoy {}% seguro de que no",
+        "Ja, fast {} % sicher",
+    ]
+    replies = [kinds[i // 10].format(60 + i) for i in range(30)]
+    replies += ["Oui. Confiance : 80 %"] * 10
+    pd.DataFrame({"reply": replies, "gold": "oui"}).to_csv(tmp_path / "in.csv")
+    assumed = load_answers(tmp_path / "in.csv").attrs["assumed"]
+    (said,) = [one for one in assumed if "a form that is not read" in one]
+    for kind in ("mais à", "seguro de que", "sicher"):
+        assert said.count(kind) == 1

@@ -6,7 +6,7 @@ from medcal_nb.words import blinded, read_replies
 
 #: Replies, and what stays of them.
 REPLIES = {
-    "Nein. Ich bin mir zu 95 Prozent sicher.": "Nein.",
+    "Nein. Ich bin mir zu 95 Prozent sicher.": "Nein",
     "No, estoy 90 % seguro.": "No",
     "Ja, zu 90% sicher": "Ja",
     "Nein, 90 % Konfidenz": "Nein",

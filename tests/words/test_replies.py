@@ -64,6 +64,46 @@ def test_of_300_replies_none_is_read_wrongly_and_nine_in_ten_are_read():
     assert table.loc[is_of_it, "read_confidence"].isna().all()
 
 
+#: Replies in other languages: an answer, and a clause that says how sure the model is of it.
+SURE = """\
+No, estoy {} % seguro.|Ja, zu {}% sicher|Nein, {} % Konfidenz|Ja, mit {}%iger Sicherheit
+Ja, mit {}-prozentiger Sicherheit|Nein. Meine Sicherheit liegt bei {} %|Nein (zu {} % sicher)
+Nein, da bin ich mir zu etwa {} Prozent sicher.|Ja, mit einer Sicherheit von {} %
+Oui, sûr à {} %|Oui. Je suis sûre à {} %.|Oui, je suis à {} % sûr|Oui, certain à {} %
+Oui, avec {} % de confiance|Oui, {} % de certitude|Oui. Ma confiance est de {} %.
+Sí, seguro al {} %|Sí, con un {} % de confianza|Sí. Mi confianza es del {} %
+Sì, sicuro al {} %|Sì, sono sicura al {}%.|Sì, con il {} % di sicurezza|No, {}% di confidenza
+Sim, tenho {}% de certeza.|Sim, estou {} % certo|Sim, com {}% de confiança
+Ja, ik ben {}% zeker|Ja, voor {} % zeker|Ja, {} % zekerheid"""
+#: Numbers that are of something or somebody else, bounds, and what is denied.
+NOT_SURE = """\
+stenosis of {} %|{} % of patients are sure|{} % Sauerstoffsättigung, sicher
+Nein, nicht zu {} % sicher|No estoy {} % seguro|Pas sûr à {} %|Non sono sicuro al {} %
+Ja, mehr als {} % sicher|Ja, zu 80 bis {} % sicher|Meine Sicherheit liegt über {} %
+Laut Radiologe, zu {} % sicher|Der Befunder ist zu {} % sicher|Selon le lecteur, sûr à {} %
+El {} % de los pacientes están seguros|Le CAD est sûr à {} % de la lésion
+Die Sicherheit des Verfahrens liegt bei {} %|mi seguridad social es del {} %
+Sensitivität 80 %, {} % Konfidenz|avec un intervalle de confiance à {} %
+Ja, Konfidenzintervall {} %|Nein, {} % sicher ausgeschlossen|Nein, {} % sichere Zeichen
+Ja, zu {} % sicher, dass es ein anderer ist|Estenosis {} % segura|Ja, mit {} %"""
+
+
+def replies_in(text):
+    return [one.format(90) for one in text.replace("\n", "|").split("|")]
+
+
+@pytest.mark.parametrize("reply", replies_in(SURE))
+def test_a_clause_of_another_language_is_a_confidence_and_no_answer(reply):
+    (read,) = read_replies([reply]).itertuples()
+    assert read.confidence == 0.9
+    assert read.answer in ("Ja", "Nein", "Oui", "Sí", "Sì", "Sim", "No")
+
+
+@pytest.mark.parametrize("reply", replies_in(NOT_SURE))
+def test_what_is_no_clause_on_the_own_answer_is_no_confidence(reply):
+    assert read_replies([reply])["confidence"].isna().all()
+
+
 @pytest.mark.parametrize(
     ("texts", "scale", "shares"),
     [

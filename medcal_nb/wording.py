@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from medcal_nb.labels import LATEX, UNITS, label_of
-from medcal_nb.measure.decimals import percent
+from medcal_nb.measure.decimals import half_up, percent
 
 if TYPE_CHECKING:
     from medcal_nb.measure.selective import Threshold
@@ -20,6 +20,8 @@ _BESIDE = ("_low", "_high", "_least", "_most")  # shown with the number they are
 _TINY = 0.0001
 #: Significant digits of a number that is written to a file: what is left of it on any processor.
 DIGITS = 9
+#: What an infinite number of a column says.
+_ENDLESS = {"cases_needed": "none known to do"}
 #: P values, which are small by themselves and not by rounding.
 _P_VALUE = r"p(_\w+)?"
 _TYPESET = {  # in this order
@@ -165,7 +167,7 @@ def between(table: pd.DataFrame, column: str) -> list[str]:
         if unit == "%":
             text = f"{percent(least)} to {percent(most)}%"
         elif unit:
-            text = f"{100 * least:.0f} to {100 * most:.0f}"
+            text = f"{half_up(100 * least):.0f} to {half_up(100 * most):.0f}"
         if pd.isna(least):
             text = "–"
         texts.append(typeset(text))
@@ -205,7 +207,8 @@ def estimate(
         unit = " percentage points"
     texts = []
     for number in numbers:
-        text = f"{percent(number)}%" if form == "percent" else format(number, form)
+        shown = half_up(number) if unit else number
+        text = f"{percent(number)}%" if form == "percent" else format(shown, form)
         texts.append(text)
     value, *ends = texts
     interval = " to ".join(ends)
@@ -321,7 +324,7 @@ def _cell(column: str, value: Any, *ends: float) -> str:
     if not isinstance(value, float):
         return str(value)
     if np.isinf(value):
-        return f"{value}".replace("inf", "∞")
+        return _ENDLESS.get(column, f"{value}".replace("inf", "∞"))
     return _number(column, value, *ends)
 
 
@@ -339,7 +342,7 @@ def _number(column: str, value: float, *ends: float) -> str:
         if unit == "%":
             text = percent(number)
         elif unit:
-            text = f"{100 * number:z,.0f}"
+            text = f"{half_up(100 * number):z,.0f}"
         texts.append(text)
     text = texts.pop(0)
     if unit == "%":

@@ -74,3 +74,14 @@ def test_numbers_that_differ_by_rounding_are_written_alike(rng):
     assert gone.tolist()[:2] == [0.0, 0.5]
     assert not np.signbit(gone[0])
     assert gone.isna().tolist() == [False, False, True, False]
+
+
+def test_a_tie_is_rounded_away_from_zero_as_a_browser_does():
+    assert [percent(k / 24) for k in (3, 9, 15)] == ["13", "38", "63"]
+    row = {"gap": -0.125, "gap_low": -0.25, "gap_high": 0.025}
+    assert show(pd.DataFrame([row])).to_numpy().tolist() == [["−13 [−25, 3]"]]
+
+
+def test_an_endless_number_of_cases_is_said_in_words():
+    table = pd.DataFrame({"cases_needed": [float("inf"), 12.0]})
+    assert show(table).iloc[0, 0] == "none known to do"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -136,8 +137,9 @@ def sentence(
     held = f"at most {risk:.3g} with probability {1 - delta:.3g}"
     starts = "one start" if len(stand.starts) == 1 else f"{len(stand.starts)} starts"
     how = (
-        f"exact binomial tests of nested groups in a fixed sequence, {starts}, "
-        f"{stand.n_graded} grades used of {n_pool:,} cases, at most {budget:,}, seed {seed}"
+        f"exact binomial tests of nested groups in a fixed sequence, {starts}; they looked at "
+        f"{stand.n_graded} grades, of {n_pool:,} cases at most {budget:,} may be graded; "
+        f"seed {seed}"
     )
     if stand.n:
         return (
@@ -183,6 +185,8 @@ def _why(
 
 def _more(stand: Certificate, risk: float) -> str:
     """How many cases would do, and if what."""
+    if not math.isfinite(stand.cases_needed):
+        return "No number of cases like these is known that would show it."
     would = (
         f"about {stand.cases_needed:,.0f} cases like these would show it with a chance of "
         f"{percent(CHANCE)}%"

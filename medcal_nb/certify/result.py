@@ -8,16 +8,32 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from medcal_nb.answers.check import UNSPECIFIED
 from medcal_nb.certify import MethodCertificates, plan_certificate, retained_table
 from medcal_nb.certify.ends import plain_of
 from medcal_nb.certify.methods import with_shared_grades
 from medcal_nb.certify.plan import GRADES_A_BIN, RISKS, ROUNDING
 from medcal_nb.certify.pool import METHOD, Pool
 from medcal_nb.errors import MedcalError
+from medcal_nb.labels import label_of
 from medcal_nb.measure.rows import image_labels, parts_by
 from medcal_nb.wording import percent
 
 _HOURS_BELOW_MINUTES = 1.0
+
+
+def called(model: str, strategy: str) -> str:
+    """A model and an elicitation method for a person; a method that is not named is left out.
+
+    Examples
+    --------
+    >>> called("unnamed", "unspecified"), called("m", "p_true")
+    ('the model', 'm, P(True)')
+    """
+    names = [label_of(model, "model")]
+    if strategy != UNSPECIFIED:
+        names.append(label_of(strategy))
+    return ", ".join(names)
 
 
 def plainly(
@@ -25,7 +41,7 @@ def plainly(
 ) -> Iterator[str]:
     """What each end means, before its numbers: a sentence a method."""
     for one in stand.table.itertuples():
-        whose = f"{one.model}, {one.strategy}: " if len(stand.table) > 1 else ""
+        whose = f"{called(one.model, one.strategy)}: " if len(stand.table) > 1 else ""
         # whatever ended the grading, a certified threshold holds
         state = "certified" if one.n else one.state
         text = plain_of(risk, one.delta, pool.n_cases, budget)[state]
@@ -57,7 +73,7 @@ def worth_of(
         if not one.n:
             continue
         rows = pool.rows.iloc[sample]
-        whose = f"{one.model}, {one.strategy}: " if len(stand.table) > 1 else ""
+        whose = f"{called(one.model, one.strategy)}: " if len(stand.table) > 1 else ""
         table = retained_table(
             grades[sample],
             answer=rows["answer"] if rows["answer"].notna().all() else None,
@@ -153,7 +169,7 @@ def plan_of_pool(
             line, supposed = _as_the_pilot(confidence, grades)
         else:
             line, supposed = _as_guessed(confidence, wrong, accuracy)
-        lines.append(f"{', '.join(key.values())}: {len(confidence):,} cases; {line}")
+        lines.append(f"{called(**key)}: {len(confidence):,} cases; {line}")
         plan = plan_certificate(
             confidence,
             risks=RISKS if risk is None else [risk],
@@ -217,7 +233,7 @@ def plan_lines(table: pd.DataFrame) -> Iterator[str]:
     for row in table.to_dict("records"):
         begin = f"at most {percent(row['risk'])}% wrong: "
         least = f"takes {row['without_error']:,} answers without an error"
-        more = ""
+        more = "; no number of cases like these is known to do in 8 of 10 tries"
         if np.isfinite(row["cases_needed"]):
             more = f"; {row['cases_needed']:,.0f} cases like these would do in 8 of 10 tries"
         if not len(row["starts"]):
@@ -236,5 +252,6 @@ def plan_lines(table: pd.DataFrame) -> Iterator[str]:
 
 def _time(hours: float) -> str:
     if hours < _HOURS_BELOW_MINUTES:
-        return f"{60 * hours:.0f} minutes"
+        minutes = max(1, round(60 * hours))
+        return f"{minutes} minute{'s' if minutes > 1 else ''}"
     return f"{hours:.1f} hours"

@@ -5,6 +5,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -72,6 +73,14 @@ def working(what: str) -> Iterator[None]:
         done.set()
         teller.join()
         print("\r\033[K", end="", file=sys.stderr, flush=True)  # an empty line again
+
+
+def command(name: str, file: Path, columns: list[str] | None) -> str:
+    """A command on a file as a shell takes it, with what the user said of its columns."""
+    from medcal_nb.wording import in_shell
+
+    options = [f"-c {in_shell(column)}" for column in columns or ()]
+    return " ".join(["medcal", name, in_shell(str(file)), *options])
 
 
 def split_names(text: str) -> list[str]:

@@ -217,7 +217,7 @@ def _printed(table: "pd.DataFrame", form: str) -> str:
         return table.to_csv(index=False).rstrip()
     if form == "json":
         return table.to_json(orient="records", double_precision=15, indent=1)
-    shown = show(table)
+    shown = show(table.drop(columns="clip", errors="ignore"))
     if len(shown) <= _SIDE_BY_SIDE:
         return shown.T.to_string(header=False)
     return shown.to_string(index=False)

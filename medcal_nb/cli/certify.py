@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from medcal_nb.cli._app import app, note, say, split_names, working
+from medcal_nb.cli._app import app, command, note, say, split_names, working
 from medcal_nb.cli.answers import Columns, _explained, _named
 from medcal_nb.errors import MedcalError
 
@@ -147,6 +147,7 @@ def certify(
     if watch:
         _watch(watch, file, columns)
         return
+    again = command("certify", file, columns)
     rows = rows or Places.beside(file).rows()
     with _explained(file):
         answers = _answers_of(file, columns, rows)
@@ -154,7 +155,7 @@ def certify(
             _say_check(*replay(file, answers))
             return
         if plan:
-            _say_plan(answers, risk, delta, budget, wrong, accuracy, seconds)
+            _say_plan(answers, risk, delta, budget, wrong, accuracy, seconds, again)
             return
         run = Certification(
             file,
@@ -171,11 +172,11 @@ def certify(
         say(f"{name}: {n} new grades")
     if page or own_answer:
         run.write_threshold(stand)
-        _write_page(run, own_answer, batch)
+        _write_page(run, own_answer, batch, again)
         return
     n_open = run.write_sheet(stand)
     run.write_threshold(stand)
-    _say_stand(run, stand, n_open, file)
+    _say_stand(run, stand, n_open, again)
 
 
 def _answers_of(file: Path, columns: list[str] | None, rows: str) -> "pd.DataFrame":
@@ -203,6 +204,7 @@ def _say_plan(
     wrong: float | None,
     accuracy: float | None,
     seconds: float,
+    again: str,
 ) -> None:
     """Print what can be expected of a certificate, by allowed risk."""
     from medcal_nb.certify.plans import USUAL, check_share
@@ -229,8 +231,8 @@ def _say_plan(
             say(f"  {text}")
     say(
         "Simulated, by what was supposed. A pilot has to be of cases drawn at random, and its "
-        "grades are seen: certify other cases. Choose one risk and begin: medcal certify FILE "
-        "--risk R"
+        "grades are seen: certify other cases. Choose one risk and begin: "
+        f"{again} --risk R"
     )
 
 
@@ -246,30 +248,30 @@ def _say_check(faults: list[str], facts: list[str]) -> None:
 
 
 def _say_stand(
-    run: "Certification", stand: "MethodCertificates", n_open: int, file: Path
+    run: "Certification", stand: "MethodCertificates", n_open: int, again: str
 ) -> None:
     """Print where grading stands, a line a method, and at the end what may be quoted."""
     from medcal_nb.certify.graders import agreements
-    from medcal_nb.certify.result import plainly, worth_of
+    from medcal_nb.certify.result import called, plainly, worth_of
 
     table = stand.table
     budget = run.most_grades
     n_graded = run.n_graded(stand)
     # grades that the table has already and no test looks at are not counted
-    used = f"{n_graded} grades used, {budget - n_graded} left of {budget}"
+    used = f"{n_graded} answers graded in all, {budget - n_graded} left of {budget}"
     for one in table.itertuples():
         reached = _reached(one)
         if len(table) > 1:
-            reached = f"{one.model}, {one.strategy}: {reached}"
+            reached = f"{called(one.model, one.strategy)}: {reached}"
         say(f"{used}: {reached}{ENDS[one.state]}")
     for agreement in agreements(run.ledger):
         say(f"{agreement}.")
     if n_open:
         say(
             f"{run.places.sheet}: grade {n_open} answers in the column 'correct' (1, 0 or ?), then "
-            "run this again"
+            f"run this again: {again}"
         )
-        say(f"or grade all in one sitting: medcal certify {file} --page")
+        say(f"or grade all in one sitting: {again} --page")
         return
     plain_ones = plainly(stand, run.pool, run.plan["risk"], run.plan["budget"])
     for plain, sentence in zip(plain_ones, table["sentence"], strict=True):
@@ -277,7 +279,7 @@ def _say_stand(
         say(sentence)
     if (table["state"] == "too few cases").all():
         say(
-            f"Nobody has graded, so another risk may be begun: `medcal certify {file} --plan` says "
+            f"Nobody has graded, so another risk may be begun: `{again} --plan` says "
             "what is within reach."
         )
     for sentence in worth_of(stand, run.pool, run.grades, run.plan["risk"]):
@@ -303,7 +305,9 @@ def _reached(one: Any) -> str:
     )
 
 
-def _write_page(run: "Certification", own_answer: bool, batch: int | None) -> None:
+def _write_page(
+    run: "Certification", own_answer: bool, batch: int | None, again: str
+) -> None:
     """Write the page on which the certificate is graded in one sitting."""
     from medcal_nb.certify.page import write_page
 
@@ -311,7 +315,7 @@ def _write_page(run: "Certification", own_answer: bool, batch: int | None) -> No
     say(f"wrote {run.places.page}: {holds}")
     say(
         "Open it in a browser and grade until it stops. Put the file that it downloads beside "
-        f"{run.places.page.name} and run `medcal certify` again."
+        f"{run.places.page.name} and run again: {again}"
     )
 
 

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from medcal_nb.cli._app import app, note, say
+from medcal_nb.cli._app import app, command, note, say
 from medcal_nb.cli.answers import Columns, File, _read
 
 
@@ -33,6 +33,7 @@ def check(
     from medcal_nb.answers import load_answers
     from medcal_nb.files import beside
     from medcal_nb.report.checks import about_undrawn, write_checks
+    from medcal_nb.wording import in_shell
 
     to = to or beside(file, "checked.csv")
     answers = _read(load_answers, file, columns)
@@ -40,4 +41,4 @@ def check(
     for sentence in about_undrawn(answers):
         note(sentence)
     say(f"{to}: {n:,} answers to grade in the column 'correct', then")
-    say(f"medcal report {file} --checked {to}")
+    say(f"{command('report', file, columns)} --checked {in_shell(str(to))}")

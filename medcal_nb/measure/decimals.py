@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import math
+from decimal import ROUND_HALF_UP, Decimal
+
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
@@ -45,6 +48,20 @@ def shortest_decimals(values: ArrayLike) -> NDArray[np.float64]:
     return np.where(was_single, decimals, doubles) if was_single.any() else doubles
 
 
+def half_up(number: float, places: int = 0) -> float:
+    """Return a number rounded to so many places, a tie away from zero, as browsers write it.
+
+    Examples
+    --------
+    >>> half_up(12.5), half_up(-12.5), round(12.5)
+    (13.0, -13.0, 12)
+    """
+    if not math.isfinite(number):
+        return number
+    step = Decimal(1).scaleb(-places)
+    return float(Decimal(number).quantize(step, rounding=ROUND_HALF_UP))
+
+
 def percent(share: float, places: int = 0) -> str:
     """Return a share in percent, with the places that tell it from none and from all.
 
@@ -59,12 +76,12 @@ def percent(share: float, places: int = 0) -> str:
     --------
     >>> [percent(share) for share in (1.0, 0.996, 0.5, 0.0034, 1e-6, 0.0)]
     ['100', '99.6', '50', '0.3', '< 0.01', '0']
-    >>> percent(0.5, 1), percent(0.9996, 1)
-    ('50.0', '99.96')
+    >>> percent(0.5, 1), percent(0.9996, 1), percent(3 / 24)
+    ('50.0', '99.96', '13')
     """
     number = 100 * share
     for more in range(places, 3):
-        text = f"{number:z.{more}f}"
+        text = f"{half_up(number, more):z.{more}f}"
         is_exact = abs(number - float(text)) < 1e-7  # but for rounding
         if is_exact or float(text) not in (0, 100):
             return text

@@ -41,7 +41,7 @@ def blinded(
     Examples
     --------
     >>> blinded("Stenosis of 70 %.\nConfidence: 90 %"), blinded("yes, 90%", "yes", 0.9)
-    ('Stenosis of 70 %.', 'yes')
+    ('Stenosis of 70 %', 'yes')
     """
     texts = [clean(text) for text in (reply, answer) if isinstance(text, str)]
     for text in texts:

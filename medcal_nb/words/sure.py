@@ -9,7 +9,10 @@ import re
 
 from medcal_nb.words.lists import WORDS
 
-_ABOUT = r"(?:(?:etwa|rund|ca\.|circa|ungefähr|environ|aproximadamente|cerca\s+de|unos|ongeveer|~)\s*)?"
+_NEARLY = (
+    r"etwa|rund|ca\.|circa|ungefähr|environ|aproximadamente|cerca\s+de|unos|ongeveer"
+)
+_ABOUT = rf"(?:(?:{_NEARLY}|~)\s*)?"
 _PERCENT = rf"(?:{WORDS['percent']}|%(?=-?ige)|-?prozentige[rmn]?\b)"
 _SHARE = rf"{_ABOUT}\d{{1,3}}(?:[.,]\d{{1,2}})?\s*{_PERCENT}"
 _BEGINS = r"(?:^|(?<=\n)|(?<=[;(])|(?<=[,.!?]\s)|(?<=\s[-–—]\s))[ ]*"

@@ -50,7 +50,7 @@ def test_what_is_refuted_is_refuted_by_the_exact_test():
         # a sentence that tells of more grades than it says were used says so
         more = " (more than the tests used)" if n > end.n_graded else ""
         assert f"{n:,} were graded{more} and {wrong:,} wrong" in end.sentence
-        assert f", {end.n_graded} grades used of" in end.sentence
+        assert f"looked at {end.n_graded} grades, of" in end.sentence
 
 
 def test_what_is_not_shown_may_well_be_and_so_many_cases_would_show_it():

@@ -1,6 +1,7 @@
 """A plan before the first grade, beside what then came."""
 
 import numpy as np
+import pandas as pd
 import pytest
 from scipy.stats import betabinom, binom
 
@@ -98,3 +99,16 @@ def test_a_bad_guess_is_refused(change, words):
         certify.plan_certificate(**how | change)
     with pytest.raises(ValueError, match="no grade"):
         certify.plan_certificate(3, pilot=[np.nan] * 3)
+
+
+def test_a_plan_in_lines_has_one_minute_and_no_endless_number():
+    from medcal_nb.certify.result import plan_lines
+
+    row = {"risk": 0.1, "without_error": 22, "starts": (22,), "is_usual": True}
+    row |= {"chance": 0.5, "coverage": 0.2, "coverage_low": 0.0, "coverage_high": 0.4}
+    row |= {"n_graded": 2.0, "hours": 1 / 60, "cases_needed": float("inf")}
+    (line,) = plan_lines(pd.DataFrame([row]))
+    assert "2 grades, 1 minute;" in line
+    assert line.endswith(
+        "no number of cases like these is known to do in 8 of 10 tries"
+    )

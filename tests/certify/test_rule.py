@@ -124,7 +124,7 @@ def test_the_same_grades_give_the_same_answer_however_they_came(rng, take):
     # of the last group the whole pool knows more
     assert stand[1:9] == whole[1:9]
     assert stand.n_graded == np.isfinite(grades).sum() <= 120
-    assert f"{stand.n_graded} grades used of 500 cases" in stand.sentence
+    assert f"looked at {stand.n_graded} grades, of 500 cases" in stand.sentence
     assert stand.threshold in c
     assert stand.state == "budget used"
     # a batch asks ahead; what is not used in the end was of the budget, too

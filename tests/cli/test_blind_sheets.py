@@ -40,3 +40,23 @@ def test_the_sheet_of_a_check_shows_the_gold_answer_and_no_confidence(medcal, re
     assert sheet["gold"].isin(["yes", "no"]).all()
     assert not {"raw", "reply", "confidence"} & {*sheet}
     assert not sheet["answer"].str.contains(r"\d").any()
+
+
+def test_a_command_that_is_told_names_the_columns_that_were_named(medcal, replies):
+    replies.rename(columns={"reply": "what it said"}).to_csv("own.csv", index=False)
+    named = ("-c", "reply=what it said")
+    again = 'medcal certify own.csv -c "reply=what it said" -c gold='
+    out = medcal("certify", "own.csv", *named, "-c", "gold=", "--risk", 0.3)[1]
+    assert f"run this again: {again}" in out
+    assert f"{again} --page" in out
+    assert "0 answers graded in all" in out
+    out = medcal("check", "own.csv", *named, "--cases", 40)[1]
+    told = 'medcal report own.csv -c "reply=what it said" --checked own.checked.csv'
+    assert told in out
+
+
+def test_a_score_shows_no_clip_and_a_method_that_is_not_named_as_such(medcal, replies):
+    out = medcal("score", "mine.csv")[1]
+    assert "clip" not in out
+    assert "method not named" in out
+    assert "clip" in medcal("score", "mine.csv", "--csv")[1]

@@ -55,7 +55,7 @@ def test_the_order_of_rows_and_the_name_of_a_file_move_no_threshold(medcal, pool
 def test_a_pool_is_graded_to_the_end_whatever_a_person_does_to_the_sheet(medcal, pool):
     code, out, _ = medcal("certify", "mine.csv", *PLAN)
     assert code == 0
-    assert "0 grades used, 60 left of 60: nothing certified so far" in out
+    assert "0 answers graded in all, 60 left of 60: nothing certified so far" in out
     assert "grade 20 answers" in out
     assert "medcal certify mine.csv --page" in out
     assert "confidence" not in sheet()
@@ -174,9 +174,9 @@ def test_a_deleted_sheet_loses_no_grade_and_a_blanked_one_neither(medcal, pool):
     fill(sheet(), pool).to_csv(SHEET, index=False)
     medcal("certify", "mine.csv")
     Path(SHEET).unlink()
-    assert "20 grades used, 40 left of 60" in medcal("certify", "mine.csv")[1]
+    assert "20 answers graded in all, 40 left of 60" in medcal("certify", "mine.csv")[1]
     sheet().assign(correct="").to_csv(SHEET, index=False)
-    assert "20 grades used, 40 left of 60" in medcal("certify", "mine.csv")[1]
+    assert "20 answers graded in all, 40 left of 60" in medcal("certify", "mine.csv")[1]
 
 
 def test_a_changed_grade_is_entered_as_a_change_and_none_after_the_end(medcal, pool):
@@ -271,7 +271,7 @@ def test_two_graders_of_a_sheet_have_to_agree(medcal, pool):
         in out.replace("%", " %").replace("  ", " ")
     )
     assert f"they differ on {rows.loc[0, 'item_id']}, which count as wrong" in out
-    assert "20 grades used" in out
+    assert "20 answers graded in all" in out
 
 
 DAMAGE = [
@@ -375,7 +375,7 @@ def test_a_query_is_kept(medcal, pool):
     rows = ["--rows", "strategy == 'p_true'"]
     medcal("certify", "mine.csv", *PLAN, *rows)
     out = medcal("certify", "mine.csv")[1]
-    assert "0 grades used, 60 left of 60: nothing" in out
+    assert "0 answers graded in all, 60 left of 60: nothing" in out
     assert [row["n"] for row in ledger()[0]["methods"]] == [300]
 
 
@@ -560,5 +560,8 @@ def test_a_run_that_is_killed_loses_no_grade(medcal, pool):
         for path, content in before.items():
             path.write_bytes(content)
         Path("mine.certificate.jsonl").write_bytes(whole[:n_bytes])
-        assert "20 grades used, 40 left of 60" in medcal("certify", "mine.csv")[1]
+        assert (
+            "20 answers graded in all, 40 left of 60"
+            in medcal("certify", "mine.csv")[1]
+        )
         assert medcal("certify", "mine.csv", "--check")[0] == 0

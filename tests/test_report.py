@@ -19,6 +19,7 @@ from statsmodels.stats.multitest import multipletests
 from medcal_nb import cli, measure, report
 from medcal_nb.errors import MedcalError, NotEnough
 from medcal_nb.measure import Bootstrap
+from medcal_nb.measure.decimals import half_up, percent
 from medcal_nb.notebook import published
 from medcal_nb.report import write_report
 from medcal_nb.wording import latex, latex_table
@@ -264,9 +265,10 @@ def test_what_is_not_graded_is_between_bounds(n_open, is_bounded, tmp_path):
     least = table["correct"].fillna(False).mean()
     most = table["correct"].fillna(True).mean()
     sure = table["confidence"].mean()
-    said = f"{100 * (sure - most):.0f} to {100 * (sure - least):.0f} percentage"
+    ends = [half_up(100 * (sure - share)) for share in (most, least)]
+    said = f"{ends[0]:.0f} to {ends[1]:.0f} percentage"
     assert (said.replace("-", "−") in text) == is_bounded
-    between = f"(accuracy {100 * least:.0f} to {100 * most:.0f} %, as {n_open} answers"
+    between = f"(accuracy {percent(least)} to {percent(most)} %, as {n_open} answers"
     assert (between in text) == is_bounded
     assert ("accuracy, between bounds" in text) == is_bounded
     own = row_of(numbers, "performance")

@@ -308,6 +308,22 @@ def test_a_column_beside_the_marks_is_of_each_mark_and_n_of_a_row():
     plt.close("all")
 
 
+def test_a_note_stands_at_the_end_of_its_bar_that_has_more_room():
+    table = pd.DataFrame({"model": FIVE[:4], "share": [0.1, 0.8, 0.3, None]})
+    table = table.assign(
+        share_low=[0.05, 0.7, None, None], share_high=[0.2, 0.9, None, None]
+    )
+    table["note"] = ["few", "most", "no bar", ""]
+    ax = plt.figure().subplots(subplot_kw={"xlim": (0, 1)})
+    plots.forest(table, "share", label="model", note="note", ax=ax)
+    notes = {text.get_text(): (text.xy[0], text.get_ha()) for text in ax.texts}
+    assert notes.pop("few") == (0.2, "left")
+    assert notes.pop("most") == (0.7, "right")
+    assert notes.pop("no bar") == (0.3, "left")
+    assert not notes
+    plt.close("all")
+
+
 def test_what_stands_below_the_title_may_have_lines():
     fig = plt.figure()
     fig.subplots().set_title("a title")

@@ -38,9 +38,8 @@ _BESIDE = 4.0  # points, from the axes to these
 _WIDE = 3.9  # points, of a letter of them
 _APART = 7.0  # points, between columns
 _SMALL_GREY: dict[str, Any] = {"fontsize": _SMALL, "color": GREY}
-_LEFT_OF_IT: dict[str, Any] = {
+_NEAR_IT: dict[str, Any] = {
     "textcoords": "offset points",
-    "ha": "right",
     "va": "center",
     "fontsize": _SMALL,
     "color": INK,
@@ -85,7 +84,8 @@ def forest(
         Further columns that are written at the right, each below its head:
         ``{"n_graded": "graded"}``.
     note : str, optional
-        Column of what is written left of a mark's bar; nothing where it is empty.
+        Column of what is written beside a mark's bar, at the end that is nearer to the middle of
+        the axes; nothing where it is empty.
     reference : dict of str to float, optional
         Where a line is drawn, by what is written above it: ``{"allowed": 0.2}``.
     margin : dict of str to float, optional
@@ -140,7 +140,7 @@ def forest(
     _write_beside(ax, table, label=label, heads=heads, once=n, place=place)
     _write_reasons(ax, table, value, label=label, place=place)
     if note:
-        _write_left(ax, table[note], ends=table[f"{value}_low"], place=place)
+        _write_notes(ax, table, value, note=note, place=place)
     _mark(ax, reference or {})
     for key, end in (margin or {}).items():
         ax.set_xlim(ax.get_xlim())  # which the shade must not widen
@@ -271,12 +271,21 @@ def _write_reasons(
             ax.annotate(reason, (0.5, row), ha="center", **at, **_SMALL_GREY)
 
 
-def _write_left(
-    ax: Axes, texts: pd.Series, *, ends: pd.Series, place: pd.Series
+def _write_notes(
+    ax: Axes, table: pd.DataFrame, value: str, *, note: str, place: pd.Series
 ) -> None:
-    """What is said of each mark, left of its bar."""
-    for at, row, text in zip(ends, place, texts, strict=True):
-        ax.annotate(text, (at, row), (-4, 0), **_LEFT_OF_IT)
+    """What is said of each mark, beside its bar where the axes have more room."""
+    middle = sum(ax.get_xlim()) / 2
+    low, high = (table.get(value + end, table[value]) for end in ("_low", "_high"))
+    low, high = low.fillna(table[value]), high.fillna(table[value])
+    is_left = table[value] > middle
+    ends = low.where(is_left, high)
+    rows = pd.DataFrame(
+        {"at": ends, "row": place, "text": table[note], "left": is_left}
+    )
+    for at, row, text, left in rows[rows["text"] != ""].itertuples(index=False):
+        side = {"xytext": (-4 if left else 4, 0), "ha": "right" if left else "left"}
+        ax.annotate(text, (at, row), **_NEAR_IT, **side)
 
 
 def _once(texts: pd.Series, labels: pd.Series, place: pd.Series) -> list:

@@ -352,7 +352,12 @@ def test_the_45_minutes_show_and_count_what_the_teacher_s_table_names(lesson):
     address, everything = lesson.url, shown()
     at_the_end = ["To take home", "What this does not show"]
     once_more = "2 once more: what chance alone shows"  # for who wants it, in no plan
-    assert everything == [*list(plan("## Timing"))[:-1], at_the_end[0], once_more, at_the_end[1]]
+    assert everything == [
+        *list(plan("## Timing"))[:-1],
+        at_the_end[0],
+        once_more,
+        at_the_end[1],
+    ]
     lesson.goto(f"{address}?minutes=45")
     assert shown() == [*list(plan("### In 45 minutes"))[:-1], *at_the_end]
     expect(lesson.locator("#score")).to_have_text("0 of 4 exercises right")

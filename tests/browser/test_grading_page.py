@@ -27,6 +27,8 @@ from tests.browser.conftest import ARGUMENTS, Complaints
 test_of.__test__ = False  # no test of pytest
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
+#: A page that took it for mark-up would draw it; a reply's plain tags are left out anyway.
+ANSWER = 'no <img src="x"> "mass"'
 SIT = """([test, right]) => {
   const grades = {};
   const asked = [];
@@ -140,7 +142,7 @@ def pool(tmp_path):
     rows = pd.DataFrame({"item_id": [f"q{i:03}" for i in range(200)]})
     rows["question"] = [f"Is there a\nmass in {i}?" for i in range(200)]
     rows["image"] = rows["item_id"] + ".png"
-    rows["answer"] = '<b>no "mass"</b>'
+    rows["answer"] = ANSWER
     rows["confidence"] = rng.choice([0.81, 0.87, 0.93], 200)
     for k, name in enumerate(rows["image"]):
         Image.new("L", (8, 8), k).save(tmp_path / name)
@@ -180,7 +182,7 @@ def downloaded(page, folder):
 
 def test_a_sitting_is_blind_goes_on_and_is_taken_in(chromium, tmp_path, pool):
     run = opened(tmp_path, risk=0.2, budget=60)
-    assert "108 with an image" in write_page(run)
+    assert "110 with an image" in write_page(run)
     data = re.search(
         'id="data">(.*?)</script>', (tmp_path / "a.grading.html").read_text()
     )[1]
@@ -194,7 +196,7 @@ def test_a_sitting_is_blind_goes_on_and_is_taken_in(chromium, tmp_path, pool):
     page.keyboard.press("1")  # of no case: a name is asked first
     page.locator("#name").fill("Dr. Ä/B")
     page.keyboard.press("Enter")
-    assert page.locator("#answer").inner_text() == '<b>no "mass"</b>'
+    assert page.locator("#answer").inner_text() == ANSWER
     assert page.locator("#image").evaluate("image => image.naturalWidth") == 8
     expect(page.locator("#progress")).to_have_text(
         "0 graded by Dr. Ä/B, at most 60 more."

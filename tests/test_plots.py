@@ -163,6 +163,10 @@ def test_what_stands_behind_a_mark_beside_it_and_why_there_is_none_is_written():
         "56",
         "no threshold",
     ]
+    # at the left end of its row, in another letter: a reason is at no value
+    reason = ax.texts[-1]
+    assert (reason.xy[0], reason.get_ha()) == (0, "left")
+    assert reason.get_style() == "italic"
     strokes = [part for part in ax.lines if part.get_label() == "floor"]
     assert len(strokes) == 1
     (drawn,) = ax.drawn

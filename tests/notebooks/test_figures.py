@@ -86,6 +86,14 @@ def other_n(fig, ax):
     ax.set_title("n = 4,549 answers")
 
 
+def wide_title(fig, ax):
+    ax.set_title("Confidence of five models, by the method that retains most " * 2)
+
+
+def sign(fig, ax):
+    fig.suptitle("Thresholds, δ = 0.014")
+
+
 def no_title(fig, ax):
     fig.suptitle("")
 
@@ -138,6 +146,8 @@ def own_order(fig, ax):
         (own_note, "in words of its own"),
         (no_key, "no key says what a bar is"),
         (other_n, "n = 4549 is in no column"),
+        (wide_title, "cut by the edge: 'Confidence of five"),
+        (sign, "a sign without words: δ"),
         (no_title, "no title"),
         (long_title, "a title of"),
     ],

@@ -131,3 +131,10 @@ def test_a_chapter_on_answers_of_real_models_says_who_graded_them(notebook):
         text = " ".join("\n".join(sources_of(notebook, "markdown")).split())
         graded = r"(?i)a language model graded|graded by an LLM|who graded them"
         assert re.search(graded, text)
+
+
+def test_a_line_drawn_by_hand_has_a_name_in_the_key():
+    for path in NOTEBOOKS:
+        for line in "\n".join(sources_of(path)).splitlines():
+            if re.search(r"\.ax[hv]line\(", line):
+                assert "label=" in line, line

@@ -138,3 +138,10 @@ def test_a_line_drawn_by_hand_has_a_name_in_the_key():
         for line in "\n".join(sources_of(path)).splitlines():
             if re.search(r"\.ax[hv]line\(", line):
                 assert "label=" in line, line
+
+
+def test_a_share_of_broken_promises_stands_beside_what_the_promise_allows():
+    for path in NOTEBOOKS:
+        for source in sources_of(path):
+            if "out.finding(" in source and '"exceeded"' in source:
+                assert "allows {allowed}%" in " ".join(source.split()), source

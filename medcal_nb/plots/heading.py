@@ -8,10 +8,9 @@ from typing import Any
 
 import pandas as pd
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 from matplotlib.text import Annotation
 
-from .marks import GREY, INK, INTERVAL
+from .marks import GREY, INTERVAL, interval_swatch
 
 
 def title_and_key(
@@ -68,8 +67,7 @@ def title_and_key(
             keys.setdefault(names.get(name, name), alone)
     has_bars = any(part.has_xerr or part.has_yerr for part in _bars(fig))
     if has_bars and not any(INTERVAL in name for name in keys):
-        bar = Line2D([], [], color=INK, lw=1, marker="|", ms=5)
-        keys[names.get(INTERVAL, INTERVAL)] = bar
+        keys[names.get(INTERVAL, INTERVAL)] = interval_swatch()
     if keys:
         fig.legend(keys.values(), keys.keys(), loc="outside lower center", ncols=ncols)
     _letter_titles(fig)

@@ -46,7 +46,8 @@ def saved(tmp_path, table=None, change=None, drawn=None):
     options = {"label": "model", "hue": "method", "fill": "conclusion"}
     options["beside"] = {"graded": "graded"}
     plots.forest(drawn, "gap", base="floor", n="n", ax=ax, **options)
-    plots.title_and_key(fig, "Overconfidence by model")
+    names = {plots.INTERVAL: f"{plots.INTERVAL} alone; conclusion: together (Holm)"}
+    plots.title_and_key(fig, "Overconfidence by model", names=names)
     if change:
         change(fig, ax)
     out = Output("99_rules", str(tmp_path))
@@ -111,6 +112,12 @@ def twins(fig, ax):
     fig.legend([ax.lines[0]] * 2, ["95 % CI", "certified"])
 
 
+def uncorrected(fig, ax):
+    (key,) = fig.legends
+    for text in key.get_texts():
+        text.set_text(text.get_text().replace("Holm", "each"))
+
+
 def no_bars(fig, ax):
     for part in [*ax.collections]:
         part.remove()
@@ -136,6 +143,7 @@ def own_order(fig, ax):
     [
         (narrow, "1 marks are cut by the frame"),
         (twins, "look alike in the key: ['95 % CI', 'certified']"),
+        (uncorrected, "no key says that conclusions are corrected"),
         (no_bars, "bars are in the key, and none can be seen"),
         (no_letters, "letters of panels: '', not 'ab'"),
         (other_column, "beside the marks are not the values of graded"),

@@ -376,3 +376,16 @@ def test_a_stroke_in_a_key_is_what_an_estimate_is_compared_with_and_nothing_else
     words = [text.get_text() for text in key.get_texts()]
     assert {"all answers, no threshold", plots.INTERVAL} <= {*words}
     plt.close("all")
+
+
+def test_a_key_beside_a_square_has_one_column_and_leaves_the_width():
+    table = value_table([0.9] * 9 + [0.5] * 9, [1] * 9 + [0] * 9)
+    with plt.style.context(plots.STYLE):
+        fig, ax = plt.subplots(figsize=(plots.TWO_COLUMNS, 4))
+        plots.calibration(table, ax=ax)
+        plots.title_and_key(fig, "A square", beside=True)
+        fig.canvas.draw()
+        (key,) = fig.legends
+        assert key._ncols == 1
+        assert key.get_window_extent().x0 > ax.get_window_extent().x1
+    plt.close("all")

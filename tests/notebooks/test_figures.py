@@ -1,6 +1,7 @@
 """Every published figure says what its table says; and what is broken is noticed."""
 
 import json
+import struct
 
 import matplotlib.pyplot as plt
 import pandas as pd
@@ -26,6 +27,17 @@ def test_a_published_figure_says_what_its_table_says(name):
     (path,) = (FIGURES / "results").glob(f"{name[3:5]}_*.json")
     spec = json.loads(path.read_text("utf-8"))["figures"][name]
     assert broken_rules(spec, pd.read_csv(FIGURES / f"{name}.csv")) == []
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_published_figure_has_a_width_of_a_journal(name):
+    head = (FIGURES / f"{name}.png").read_bytes()[:24]
+    (pixels,) = struct.unpack(">I", head[16:20])  # the width, of the PNG's first chunk
+    width = pixels / plt.rcParams["savefig.dpi"]
+    widths = (plots.ONE_COLUMN, plots.TWO_COLUMNS)
+    assert min(abs(width - one) for one in widths) * 25.4 < 0.2, (
+        f"{25.4 * width:.1f} mm"
+    )
 
 
 def table_of():

@@ -145,3 +145,11 @@ def test_a_share_of_broken_promises_stands_beside_what_the_promise_allows():
         for source in sources_of(path):
             if "out.finding(" in source and '"exceeded"' in source:
                 assert "allows {allowed}%" in " ".join(source.split()), source
+
+
+def test_a_figure_has_a_width_of_a_journal(notebook):
+    code = "\n".join(sources_of(notebook))
+    widths = re.findall(r"(?:figsize=|^size = )\((\w+(?:\.\w+)?),", code, re.MULTILINE)
+    assert len(widths) == len(re.findall(r"out\.save\(", code))
+    assert set(widths) <= {"wide"}
+    assert "wide" not in code or "wide = plots.TWO_COLUMNS" in code

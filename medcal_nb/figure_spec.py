@@ -84,12 +84,12 @@ def _outside(fig: Figure) -> list[str]:
 
 
 def _ticks_beyond(ax: Axes) -> list[Text]:
-    """Labels of ticks beyond the ends of their axis, which are not drawn."""
+    """Labels of ticks that are not drawn: beyond the ends of their axis, or without axes."""
     beyond = []
     for axis in (ax.xaxis, ax.yaxis):
         low, high = sorted(axis.get_view_interval())
         for tick in [*axis.majorTicks, *axis.minorTicks]:
-            if not low <= tick.get_loc() <= high:
+            if not (ax.axison and low <= tick.get_loc() <= high):
                 beyond += [tick.label1, tick.label2]
     return beyond
 

@@ -176,6 +176,14 @@ def test_a_figure_that_says_something_else_is_noticed(tmp_path, change, words):
     assert words in " · ".join(saved(tmp_path, change=change))
 
 
+def test_ticks_that_are_not_drawn_are_cut_by_no_edge(tmp_path):
+    def picture(fig, ax):
+        image = fig.add_axes((0, 0, 0.1, 0.1), xlim=(0, 9))
+        image.set_axis_off()
+
+    assert saved(tmp_path, change=picture) == []
+
+
 def test_a_swatch_of_what_is_not_drawn_is_noticed(tmp_path):
     table = table_of().assign(method=["x", "y", "x", "z"])
     assert saved(tmp_path, table=table) == ["in the key, not drawn: z"]

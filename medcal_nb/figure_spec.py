@@ -8,7 +8,7 @@ import numpy as np
 from matplotlib.collections import LineCollection, PathCollection, PolyCollection
 from matplotlib.colors import to_hex
 from matplotlib.lines import Line2D
-from matplotlib.text import Annotation
+from matplotlib.text import Annotation, Text
 
 if TYPE_CHECKING:
     from matplotlib.artist import Artist
@@ -34,7 +34,8 @@ def figure_spec(fig: Figure) -> dict[str, Any]:
         ``title``, ``n`` (the line below the title), ``key`` (words), ``looks`` (of each word of
         the key, how its swatch looks), ``names`` (words of the key that stand for others) and
         ``panels``: of each axes ``title``, ``x``, ``y``, ``texts``, ``drawn``, ``clipped`` (marks
-        that the frame cuts) and ``bars`` (intervals that stick out of their marks).
+        that the frame cuts) and ``bars`` (intervals that stick out of their marks); ``outside``
+        (words that the figure's edge cuts).
 
     Examples
     --------
@@ -64,7 +65,33 @@ def figure_spec(fig: Figure) -> dict[str, Any]:
         "looks": looks,
         "names": vars(fig).get("names", {}),
         "panels": panels,
+        "outside": _outside(fig),
     }
+
+
+def _outside(fig: Figure) -> list[str]:
+    """Words of which the edge of the figure cuts a part away."""
+    unseen = [tick for ax in fig.axes for tick in _ticks_beyond(ax)]
+    edge = _TOLERANCE * fig.dpi / 72
+    words = []
+    for text in fig.findobj(Text):
+        if text.get_visible() and text.get_text().strip() and text not in unseen:
+            box = text.get_window_extent()
+            low = (box.min < fig.bbox.min - edge).any()
+            high = (box.max > fig.bbox.max + edge).any()
+            words += [text.get_text()] if low or high else []
+    return words
+
+
+def _ticks_beyond(ax: Axes) -> list[Text]:
+    """Labels of ticks that are not drawn: beyond the ends of their axis, or without axes."""
+    beyond = []
+    for axis in (ax.xaxis, ax.yaxis):
+        low, high = sorted(axis.get_view_interval())
+        for tick in [*axis.majorTicks, *axis.minorTicks]:
+            if not (ax.axison and low <= tick.get_loc() <= high):
+                beyond += [tick.label1, tick.label2]
+    return beyond
 
 
 def _clipped(ax: Axes) -> int:

@@ -6,6 +6,7 @@ import pandas as pd
 import pytest
 from matplotlib import pyplot as plt
 from matplotlib.colors import to_hex
+from matplotlib.lines import Line2D
 
 from medcal_nb import plots
 from medcal_nb.errors import MedcalError
@@ -163,6 +164,10 @@ def test_what_stands_behind_a_mark_beside_it_and_why_there_is_none_is_written():
         "56",
         "no threshold",
     ]
+    # at the left end of its row, in another letter: a reason is at no value
+    reason = ax.texts[-1]
+    assert (reason.xy[0], reason.get_ha()) == (0, "left")
+    assert reason.get_style() == "italic"
     strokes = [part for part in ax.lines if part.get_label() == "floor"]
     assert len(strokes) == 1
     (drawn,) = ax.drawn
@@ -263,7 +268,7 @@ def test_before_and_after_stand_in_one_square_and_the_same_answers_are_joined():
     assert ends == [[[0.4, 0.2], [0.5, 0.2]], [[0.55, 0.6], [0.9, 0.6]]]
     # their interval stands once
     has_bars = [part.has_yerr for part in ax.containers]
-    assert has_bars == [True, False, True]
+    assert has_bars == [True, False, False]
     plt.close("all")
 
 
@@ -272,7 +277,8 @@ def test_what_is_the_same_at_every_position_is_a_line_with_a_band():
     table = table.assign(brier_low=0.1, brier_high=0.5, stage=["a", "a", "b", "b"])
     ax = plt.figure().subplots()
     plots.lines(table, "n", "brier", hue="stage", flat=["a"], ax=ax)
-    assert len(ax.containers) == 1
+    _, estimates = ax.containers  # the first is the key's
+    assert estimates.lines[0].get_ydata().tolist() == [0.4, 0.2]
     assert ax.lines[0].get_ydata().tolist() == [0.3, 0.3]
     band = ax.collections[0].get_paths()[0].vertices
     assert [band[:, 1].min(), band[:, 1].max()] == [0.1, 0.5]
@@ -342,4 +348,44 @@ def test_a_column_that_a_table_lacks_is_named_with_the_nearest():
         plots.lines(table, "n", "gapp")
     with pytest.raises(MedcalError, match="no column 'confidence'"):
         plots.calibration(table)  # answers, not their `value_table`
+    plt.close("all")
+
+
+def test_a_stroke_in_a_key_is_what_an_estimate_is_compared_with_and_nothing_else():
+    table = pd.DataFrame({"model": ["a", "b"], "gap": 0.1, "gap_low": 0.0})
+    table = table.assign(gap_high=0.2, test_error=0.3, n=[10, 20])
+    curve = risk_coverage_table(
+        pd.DataFrame({"confidence": [0.9, 0.5], "correct": [1, 0], "model": "a"})
+    )
+    both = recalibration_table([0.9] * 9, [0.6] * 9, [1] * 6 + [0] * 3)
+    fig, axes = plt.subplots(1, 5)
+    plots.forest(table, "gap", label="model", base="test_error", ax=axes[0])
+    plots.lines(table, "n", "gap", hue="model", flat=["a"], ax=axes[1])
+    plots.risk_coverage(curve, hue="model", ax=axes[2])
+    plots.calibration(both, hue="stage", joined="value", ax=axes[3])
+    plots.calibration(value_table([0.9] * 9, [1] * 6 + [0] * 3), ax=axes[4])
+    plots.title_and_key(fig, "Every chart")
+    (key,) = fig.legends
+    marks = key.findobj(Line2D)
+    strokes = [one for one in marks if one.get_marker() == "|"]
+    # a bar has a cap at either end; its line is no mark
+    caps = [one for one in strokes if one.get_markersize() == 6]
+    (stroke,) = [one for one in strokes if one not in caps]
+    assert stroke.get_markersize() == 9
+    assert len(caps) % 2 == 0
+    words = [text.get_text() for text in key.get_texts()]
+    assert {"all answers, no threshold", plots.INTERVAL} <= {*words}
+    plt.close("all")
+
+
+def test_a_key_beside_a_square_has_one_column_and_leaves_the_width():
+    table = value_table([0.9] * 9 + [0.5] * 9, [1] * 9 + [0] * 9)
+    with plt.style.context(plots.STYLE):
+        fig, ax = plt.subplots(figsize=(plots.TWO_COLUMNS, 4))
+        plots.calibration(table, ax=ax)
+        plots.title_and_key(fig, "A square", beside=True)
+        fig.canvas.draw()
+        (key,) = fig.legends
+        assert key._ncols == 1
+        assert key.get_window_extent().x0 > ax.get_window_extent().x1
     plt.close("all")

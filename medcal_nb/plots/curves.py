@@ -20,6 +20,7 @@ from .marks import (
     INTERVAL,
     arms,
     check_columns,
+    interval_swatch,
     name_axis,
     record,
     rows_by_look,
@@ -69,7 +70,7 @@ def lines(
             ends = line[f"{y}_low"], line[f"{y}_high"]
             band = {"color": colour, "alpha": 0.25, "lw": 0}
             ax.fill_between(line[x], *ends, **band, label=f"{INTERVAL} (band)")
-            ax.plot([], [], color=INK, lw=1, marker="|", ms=5, label=INTERVAL)
+            ax.add_container(interval_swatch())  # of the others
             continue
         ax.errorbar(
             line[x],
@@ -177,6 +178,7 @@ def risk_coverage(
     colours: dict[bool, list] = {True: [], False: []}
     for level, rows, colour, mark in rows_by_look(table, hue):
         if rows.empty:
+            ax.add_container(interval_swatch())  # of the others
             continue
         curve = rows.sort_values("coverage")
         is_few = len(curve) <= FEW_POINTS
@@ -200,7 +202,7 @@ def risk_coverage(
             ax.axhline(base, ls=":", color=colour, lw=1, zorder=1)
     ax.plot([], [], ":", color=INK, lw=1, label=label_of("base_risk"))
     if colours[True]:
-        ax.plot([], [], color=INK, lw=1, marker="|", ms=5, label=INTERVAL)
+        ax.add_container(interval_swatch())
     if colours[False]:
         (band, *others) = colours[False]
         ink = INK if others else band

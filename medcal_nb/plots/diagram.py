@@ -22,6 +22,7 @@ from .marks import (
     arms,
     check_columns,
     diagonal,
+    interval_swatch,
     look,
     name_axis,
     record,
@@ -138,10 +139,12 @@ def _dots(
         of = f"same answers, of one value (≥ {100 * SHARE_OF_A_DOT:g} %)"
         ax.hlines(pairs["accuracy"], *ends, label=of, **thin)
         key = INTERVAL
-    # before and after have marks of their own: the bar alone
-    fmt = "o" if hue is None else "none"
-    thin = {"color": INK, "ecolor": INK, "ms": 3, "elinewidth": 0.9}
-    ax.errorbar([], [], yerr=[], fmt=fmt, label=key, **thin)
+    if hue is None:
+        thin = {"color": INK, "ms": 3, "elinewidth": 0.9, "capsize": 1.8}
+        nowhere = [np.nan]  # a bar of no length in the key has no caps
+        ax.errorbar(nowhere, nowhere, yerr=nowhere, fmt="o", label=key, **thin)
+    else:  # before and after have marks of their own: the bar alone
+        ax.add_container(interval_swatch(key))
     return pd.concat(parts)
 
 

@@ -68,7 +68,8 @@ def forest(
     ----------
     table : DataFrame
         Columns `value`, `label` and those named below; ``<value>_low`` and ``<value>_high`` where
-        there is an interval; ``left_out``, which is written where there is no value.
+        there is an interval; ``left_out``, which is written at the left end of a row that has no
+        value.
     value, label, hue : str
         Columns: the estimate, the row it stands in, its colour and mark.
     fill : str, optional
@@ -261,14 +262,16 @@ def _write_beside(
 def _write_reasons(
     ax: Axes, table: pd.DataFrame, value: str, *, label: str, place: pd.Series
 ) -> None:
-    """Why there is no mark, in its place."""
+    """Why there is no mark, in italics from the left end of the row: it is at no value."""
     if "left_out" not in table:
         return
     at: dict[str, Any] = {"xycoords": ("axes fraction", "data"), "va": "center"}
+    at |= {"textcoords": "offset points", "xytext": (_BESIDE, 0), "ha": "left"}
+    at |= {"fontsize": _SMALL, "color": INK, "style": "italic"}
     reasons = table["left_out"].where(table[value].isna(), "")
     for row, reason in _once(reasons, table[label], place):
         if reason:
-            ax.annotate(reason, (0.5, row), ha="center", **at, **_SMALL_GREY)
+            ax.annotate(reason, (0, row), **at)
 
 
 def _write_notes(

@@ -8,10 +8,9 @@ from typing import Any
 
 import pandas as pd
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 from matplotlib.text import Annotation
 
-from .marks import GREY, INK, INTERVAL
+from .marks import GREY, INTERVAL, interval_swatch
 
 
 def title_and_key(
@@ -22,6 +21,7 @@ def title_and_key(
     of: str = "",
     names: Mapping[str, str] | None = None,
     ncols: int = 4,
+    beside: bool = False,
 ) -> None:
     """Title, letters of panels and key of a figure, where they stand in every figure.
 
@@ -41,6 +41,8 @@ def title_and_key(
         ``{"refitted": "recalibrated on these"}``.
     ncols : int
         Columns of the key, in which what several axes have in common stands once.
+    beside : bool
+        Whether the key stands right of the axes, in one column: where these are a square.
 
     Examples
     --------
@@ -68,10 +70,11 @@ def title_and_key(
             keys.setdefault(names.get(name, name), alone)
     has_bars = any(part.has_xerr or part.has_yerr for part in _bars(fig))
     if has_bars and not any(INTERVAL in name for name in keys):
-        bar = Line2D([], [], color=INK, lw=1, marker="|", ms=5)
-        keys[names.get(INTERVAL, INTERVAL)] = bar
+        keys[names.get(INTERVAL, INTERVAL)] = interval_swatch()
     if keys:
-        fig.legend(keys.values(), keys.keys(), loc="outside lower center", ncols=ncols)
+        place = "outside center right" if beside else "outside lower center"
+        ncols = 1 if beside else ncols
+        fig.legend(keys.values(), keys.keys(), loc=place, ncols=ncols)
     _letter_titles(fig)
     fig.draw_without_rendering()
     _level_titles(fig)

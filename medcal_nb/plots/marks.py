@@ -11,6 +11,9 @@ import matplotlib as mpl
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.collections import LineCollection
+from matplotlib.container import ErrorbarContainer
+from matplotlib.lines import Line2D
 
 from medcal_nb.errors import check_known
 from medcal_nb.labels import AXES, BETTER, CONCLUDED, LOOKS, MODELS, UNITS, label_of
@@ -134,6 +137,16 @@ def arms(table: pd.DataFrame, name: str) -> np.ndarray | None:
     below = table[name] - table[f"{name}_low"]
     above = table[f"{name}_high"] - table[name]
     return np.clip([below, above], 0, None)
+
+
+def interval_swatch(name: str = INTERVAL) -> ErrorbarContainer:
+    """What a bar looks like in a key: with its caps and without a mark, and no stroke.
+
+    A stroke is what an estimate is compared with (`forest`: ``base``).
+    """
+    caps = Line2D([], [], color=INK, marker="|", ms=6, ls="none")
+    bar = LineCollection([], colors=INK, linewidths=1)
+    return ErrorbarContainer((None, (caps,), (bar,)), has_xerr=True, label=name)
 
 
 def record(

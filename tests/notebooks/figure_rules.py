@@ -27,7 +27,7 @@ def broken_rules(spec: dict, table: pd.DataFrame) -> list[str]:
     if lacking:
         return [f"columns that the table lacks: {sorted(lacking)}"]
     rules = (_rows, _axes, _key, _swatches, _conclusions, _left_out, _number, _title)
-    rules += (_panels, _frame, _beside)
+    rules += (_panels, _frame, _beside, _edge, _signs, _corrected)
     return [line for rule in rules for line in rule(spec, drawn, table)]
 
 
@@ -221,3 +221,26 @@ def _beside(spec: dict, drawn: list[dict], table: pd.DataFrame) -> list[str]:
                 if (len(drawn) == 1 and shown != wanted - {""}) or not shown:
                     lines.append(f"beside the marks are not the values of {column}")
     return lines
+
+
+def _edge(spec: dict, drawn: list[dict], table: pd.DataFrame) -> list[str]:
+    """The edge of the figure cuts no word."""
+    return [f"cut by the edge: {words!r}" for words in spec.get("outside", [])]
+
+
+def _signs(spec: dict, drawn: list[dict], table: pd.DataFrame) -> list[str]:
+    """A letter of statistics stands in the caption: on the figure are words."""
+    words = [spec["title"], spec["n"], *spec["key"]]
+    signs = {sign for text in words for sign in re.findall("[α-ω]", text)}
+    return [f"a sign without words: {sign}" for sign in sorted(signs)]
+
+
+def _corrected(spec: dict, drawn: list[dict], table: pd.DataFrame) -> list[str]:
+    """Beside a conclusion the key says that it is corrected, and the interval is not."""
+    is_concluded = any(part["columns"].get("fill") == "conclusion" for part in drawn)
+    if not (is_concluded and any(part["bars"] for part in drawn)):
+        return []
+    said = [name for name in spec["key"] if INTERVAL in name]
+    if any("conclusion" in name and "Holm" in name for name in said):
+        return []
+    return ["no key says that conclusions are corrected, and intervals are not"]

@@ -1,6 +1,7 @@
 """Every published figure says what its table says; and what is broken is noticed."""
 
 import json
+import struct
 
 import matplotlib.pyplot as plt
 import pandas as pd
@@ -28,6 +29,17 @@ def test_a_published_figure_says_what_its_table_says(name):
     assert broken_rules(spec, pd.read_csv(FIGURES / f"{name}.csv")) == []
 
 
+@pytest.mark.parametrize("name", NAMES)
+def test_a_published_figure_has_a_width_of_a_journal(name):
+    head = (FIGURES / f"{name}.png").read_bytes()[:24]
+    (pixels,) = struct.unpack(">I", head[16:20])  # the width, of the PNG's first chunk
+    width = pixels / plt.rcParams["savefig.dpi"]
+    widths = (plots.ONE_COLUMN, plots.TWO_COLUMNS)
+    assert min(abs(width - one) for one in widths) * 25.4 < 0.2, (
+        f"{25.4 * width:.1f} mm"
+    )
+
+
 def table_of():
     table = pd.DataFrame({"model": ["a", "b", "c", "d"], "gap": [0.1, 0.2, 0.3, None]})
     table = table.assign(gap_low=0.0, gap_high=0.4, floor=0.5, n=[100, 200, 300, 0])
@@ -46,7 +58,8 @@ def saved(tmp_path, table=None, change=None, drawn=None):
     options = {"label": "model", "hue": "method", "fill": "conclusion"}
     options["beside"] = {"graded": "graded"}
     plots.forest(drawn, "gap", base="floor", n="n", ax=ax, **options)
-    plots.title_and_key(fig, "Overconfidence by model")
+    names = {plots.INTERVAL: f"{plots.INTERVAL} alone; conclusion: together (Holm)"}
+    plots.title_and_key(fig, "Overconfidence by model", names=names)
     if change:
         change(fig, ax)
     out = Output("99_rules", str(tmp_path))
@@ -86,6 +99,14 @@ def other_n(fig, ax):
     ax.set_title("n = 4,549 answers")
 
 
+def wide_title(fig, ax):
+    ax.set_title("Confidence of five models, by the method that retains most " * 2)
+
+
+def sign(fig, ax):
+    fig.suptitle("Thresholds, δ = 0.014")
+
+
 def no_title(fig, ax):
     fig.suptitle("")
 
@@ -101,6 +122,12 @@ def narrow(fig, ax):
 def twins(fig, ax):
     fig.legends.clear()
     fig.legend([ax.lines[0]] * 2, ["95 % CI", "certified"])
+
+
+def uncorrected(fig, ax):
+    (key,) = fig.legends
+    for text in key.get_texts():
+        text.set_text(text.get_text().replace("Holm", "each"))
 
 
 def no_bars(fig, ax):
@@ -128,6 +155,7 @@ def own_order(fig, ax):
     [
         (narrow, "1 marks are cut by the frame"),
         (twins, "look alike in the key: ['95 % CI', 'certified']"),
+        (uncorrected, "no key says that conclusions are corrected"),
         (no_bars, "bars are in the key, and none can be seen"),
         (no_letters, "letters of panels: '', not 'ab'"),
         (other_column, "beside the marks are not the values of graded"),
@@ -138,12 +166,22 @@ def own_order(fig, ax):
         (own_note, "in words of its own"),
         (no_key, "no key says what a bar is"),
         (other_n, "n = 4549 is in no column"),
+        (wide_title, "cut by the edge: 'Confidence of five"),
+        (sign, "a sign without words: δ"),
         (no_title, "no title"),
         (long_title, "a title of"),
     ],
 )
 def test_a_figure_that_says_something_else_is_noticed(tmp_path, change, words):
     assert words in " · ".join(saved(tmp_path, change=change))
+
+
+def test_ticks_that_are_not_drawn_are_cut_by_no_edge(tmp_path):
+    def picture(fig, ax):
+        image = fig.add_axes((0, 0, 0.1, 0.1), xlim=(0, 9))
+        image.set_axis_off()
+
+    assert saved(tmp_path, change=picture) == []
 
 
 def test_a_swatch_of_what_is_not_drawn_is_noticed(tmp_path):

@@ -131,3 +131,25 @@ def test_a_chapter_on_answers_of_real_models_says_who_graded_them(notebook):
         text = " ".join("\n".join(sources_of(notebook, "markdown")).split())
         graded = r"(?i)a language model graded|graded by an LLM|who graded them"
         assert re.search(graded, text)
+
+
+def test_a_line_drawn_by_hand_has_a_name_in_the_key():
+    for path in NOTEBOOKS:
+        for line in "\n".join(sources_of(path)).splitlines():
+            if re.search(r"\.ax[hv]line\(", line):
+                assert "label=" in line, line
+
+
+def test_a_share_of_broken_promises_stands_beside_what_the_promise_allows():
+    for path in NOTEBOOKS:
+        for source in sources_of(path):
+            if "out.finding(" in source and '"exceeded"' in source:
+                assert "allows {allowed}%" in " ".join(source.split()), source
+
+
+def test_a_figure_has_a_width_of_a_journal(notebook):
+    code = "\n".join(sources_of(notebook))
+    widths = re.findall(r"(?:figsize=|^size = )\((\w+(?:\.\w+)?),", code, re.MULTILINE)
+    assert len(widths) == len(re.findall(r"out\.save\(", code))
+    assert set(widths) <= {"wide"}
+    assert "wide" not in code or "wide = plots.TWO_COLUMNS" in code

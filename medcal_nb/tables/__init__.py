@@ -1,7 +1,13 @@
 """Tables of other people, of answers or of questions: files, names of columns, checked cells."""
 
+from medcal_nb.tables.sheets import (
+    SheetForm,
+    read_sheet,
+    sheet_beside,
+    sheet_form,
+    write_sheet,
+)
 from medcal_nb.tables.sources import (
-    read_columns,
     read_source,
     table_of,
     without_formulas,
@@ -9,9 +15,13 @@ from medcal_nb.tables.sources import (
 )
 
 __all__ = [
-    "read_columns",
+    "SheetForm",
+    "read_sheet",
     "read_source",
+    "sheet_beside",
+    "sheet_form",
     "table_of",
     "without_formulas",
+    "write_sheet",
     "write_table",
 ]

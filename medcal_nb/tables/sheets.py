@@ -52,7 +52,7 @@ class SheetForm(NamedTuple):
 
 
 def sheet_form(path: PathLike) -> SheetForm:
-    """The form of a sheet that belongs to a table of answers, or that is there already.
+    r"""The form of a sheet that belongs to a table of answers, or that is there already.
 
     Parameters
     ----------
@@ -67,7 +67,7 @@ def sheet_form(path: PathLike) -> SheetForm:
 
     Examples
     --------
-    >>> _ = Path("mine.csv").write_text("Fall;Konfidenz\\n1;0,9\\n")
+    >>> _ = Path("mine.csv").write_text("Fall;Konfidenz\n1;0,9\n")
     >>> sheet_form("mine.csv")
     SheetForm(suffix='.csv', mark=';', has_bom=True)
     """

@@ -8,7 +8,7 @@ import pandas as pd
 from medcal_nb.errors import MedcalError
 from medcal_nb.files import PathLike
 from medcal_nb.measure import metric_bounds
-from medcal_nb.tables import read_sheet, sheet_beside, write_sheet
+from medcal_nb.tables import as_in_sheet, read_sheet, sheet_beside, write_sheet
 from medcal_nb.tables.columns import TEXT, flags, of_file, texts
 from medcal_nb.wording import in_shell
 
@@ -207,7 +207,8 @@ def _cases(answers: pd.DataFrame) -> pd.DataFrame:
     table["reply"] = table["raw"].fillna(table["answer"])
     taken = answers.attrs.get("taken", {}).values()
     where = [name for name in _WHERE if name in taken and name in answers]
-    return pd.concat([answers[where].astype(TEXT), table[_CASE]], axis=1)
+    cases = pd.concat([answers[where].astype(TEXT), table[_CASE]], axis=1)
+    return cases.apply(as_in_sheet)
 
 
 def _read(path: PathLike) -> pd.DataFrame:
@@ -216,5 +217,5 @@ def _read(path: PathLike) -> pd.DataFrame:
     table = read_sheet(path, names, "no file of undecided answers")
     with of_file(path):
         for name in {*_CASE, *_WHERE} & {*table}:
-            table[name] = texts(table[name], name).fillna("")
+            table[name] = as_in_sheet(texts(table[name], name)).fillna("")
     return table

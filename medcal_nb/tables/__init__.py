@@ -2,6 +2,7 @@
 
 from medcal_nb.tables.sheets import (
     SheetForm,
+    as_in_sheet,
     read_sheet,
     sheet_beside,
     sheet_form,
@@ -16,6 +17,7 @@ from medcal_nb.tables.sources import (
 
 __all__ = [
     "SheetForm",
+    "as_in_sheet",
     "read_sheet",
     "read_source",
     "sheet_beside",

@@ -30,7 +30,20 @@ from medcal_nb.tables.sources import (
 MOST_LETTERS = 32_767
 _WIDTHS = {"question": 40, "answer": 40, "reply": 40, "gold": 25}
 _USUAL_WIDTH = 14
+_CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f]")
 _GRADE = re.compile(r"\s*([01])[.,]0+\s*")
+
+
+def as_in_sheet(cells: pd.Series) -> pd.Series:
+    r"""Texts as a spreadsheet gives them back: \n at line ends, no control characters, cut off.
+
+    Examples
+    --------
+    >>> as_in_sheet(pd.Series(["a\r\nb\x07"], dtype=TEXT)).tolist()
+    ['a\nb']
+    """
+    lines = cells.str.replace("\r\n?", "\n", regex=True)
+    return lines.str.replace(_CONTROL, "", regex=True).str.slice(0, MOST_LETTERS)
 
 
 class SheetForm(NamedTuple):

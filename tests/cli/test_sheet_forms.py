@@ -27,6 +27,7 @@ def rows_of(rng, *, graded=True):
 def write(table, form):
     """The table as its user's Excel saves it; its name."""
     if form == "xlsx":
+        table = table.replace("\x07", "", regex=True)  # Excel holds none
         table.to_excel("mesures.xlsx", index=False)
         return "mesures.xlsx"
     table.to_csv("mesures.csv", sep=form, index=False, encoding="utf-8-sig")
@@ -108,7 +109,7 @@ def test_a_check_comes_back_in_the_form_of_the_table(medcal, rng, form, saved):
 def test_undecided_answers_come_back_in_the_form_of_the_table(medcal, rng, form, saved):
     table = rows_of(rng, graded=False)
     table["vérité"] = "épanchement"
-    table.loc[::2, "réponse"] = "une opacité\nà droite"
+    table.loc[::2, "réponse"] = "une opacité\r\nà droite\x07"
     table.loc[1::2, "réponse"] = "épanchement"
     file = write(table, form)
     name = f"mesures.undecided.{'xlsx' if form == 'xlsx' else 'csv'}"

@@ -343,3 +343,10 @@ def test_a_column_that_a_table_lacks_is_named_with_the_nearest():
     with pytest.raises(MedcalError, match="no column 'confidence'"):
         plots.calibration(table)  # answers, not their `value_table`
     plt.close("all")
+
+
+def test_a_tie_of_the_overconfidence_is_rounded_as_in_the_pages():
+    answers = pd.DataFrame({"confidence": 0.75, "correct": [True] * 5 + [False] * 3})
+    table = value_table(answers["confidence"], answers["correct"])
+    texts = [text.get_text() for text in plots.calibration(table).texts]
+    assert "+13 points" in texts  # 12.5

@@ -15,7 +15,7 @@ N = 120
 def rows_of(rng, *, graded=True):
     """Answers in French, decimal commas in the confidence."""
     p = rng.uniform(0.5, 1, N).round(2)
-    table = pd.DataFrame({"cas": [f"é{k:03}" for k in range(N)]})
+    table = pd.DataFrame({"N° cas": [f"é{k:03}" for k in range(N)]})
     table["question"] = "Y a-t-il un épanchement ?"
     table["réponse"] = ["oui", "non"] * (N // 2)
     table["confiance"] = [f"{x:.2f}".replace(".", ",") for x in p]

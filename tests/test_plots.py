@@ -389,3 +389,10 @@ def test_a_key_beside_a_square_has_one_column_and_leaves_the_width():
         assert key._ncols == 1
         assert key.get_window_extent().x0 > ax.get_window_extent().x1
     plt.close("all")
+
+
+def test_a_tie_of_the_overconfidence_is_rounded_as_in_the_pages():
+    answers = pd.DataFrame({"confidence": 0.75, "correct": [True] * 5 + [False] * 3})
+    table = value_table(answers["confidence"], answers["correct"])
+    texts = [text.get_text() for text in plots.calibration(table).texts]
+    assert "+13 points" in texts  # 12.5

@@ -6,10 +6,11 @@ import numpy as np
 import pandas as pd
 
 from medcal_nb.errors import MedcalError
-from medcal_nb.files import PathLike, beside
+from medcal_nb.files import PathLike
 from medcal_nb.measure import metric_bounds
-from medcal_nb.tables import read_columns, write_table
+from medcal_nb.tables import as_in_sheet, read_sheet, sheet_beside, write_sheet
 from medcal_nb.tables.columns import TEXT, flags, of_file, texts
+from medcal_nb.wording import in_shell
 
 #: Share of answers without a grade above which numbers are shown between their bounds.
 UNGRADED = 0.02
@@ -18,7 +19,9 @@ _CASE = ["question", "reply", "gold"]
 _WHERE = ["item_id", "image_id"]
 
 
-def write_undecided(answers: pd.DataFrame, to: PathLike) -> list[str]:
+def write_undecided(
+    answers: pd.DataFrame, to: PathLike, of: PathLike | None = None
+) -> list[str]:
     """Write what no rule has graded beside an output, each case of an item and image once.
 
     An answer without a gold answer is none of them: no rule was asked.
@@ -29,6 +32,8 @@ def write_undecided(answers: pd.DataFrame, to: PathLike) -> list[str]:
         As of `medcal_nb.answers.load_answers`.
     to : path
         The output. ``answers.csv`` has its cases in ``answers.undecided.csv``.
+    of : path, optional
+        The table of the answers, in whose form a new file is written; ``to`` if left out.
 
     Returns
     -------
@@ -59,7 +64,8 @@ def write_undecided(answers: pd.DataFrame, to: PathLike) -> list[str]:
     if cases.empty:
         return []
     rows = _rows_of(cases)
-    path = beside(to, "undecided.csv")
+    of = of or to
+    path = sheet_beside(to, "undecided", of)
     if path.exists():
         filled = _read(path).dropna(subset="correct")
         # a file may name no item and no image: its grades are of all with these texts
@@ -70,10 +76,11 @@ def write_undecided(answers: pd.DataFrame, to: PathLike) -> list[str]:
         others = filled.merge(rows[keys], on=keys, how="left", indicator=True)
         others = others[others.pop("_merge") == "left_only"]
         rows = pd.concat([rows, others])
-    write_table(rows, path, force=True)
+    write_sheet(rows, path, of, force=True)
+    named = in_shell(f"grades={path}")
     return [
         f"undecided answers ({len(cases):,}, in {len(rows):,} rows) are in {path}: fill in "
-        f"'correct' (1 or 0), as far as you like, and give it back by -c grades={path}"
+        f"'correct' (1 or 0), as far as you like, and give it back by -c {named}"
     ]
 
 
@@ -200,14 +207,15 @@ def _cases(answers: pd.DataFrame) -> pd.DataFrame:
     table["reply"] = table["raw"].fillna(table["answer"])
     taken = answers.attrs.get("taken", {}).values()
     where = [name for name in _WHERE if name in taken and name in answers]
-    return pd.concat([answers[where].astype(TEXT), table[_CASE]], axis=1)
+    cases = pd.concat([answers[where].astype(TEXT), table[_CASE]], axis=1)
+    return cases.apply(as_in_sheet)
 
 
 def _read(path: PathLike) -> pd.DataFrame:
     """A file of `write_undecided`, as texts."""
     names = [*_CASE, "times", "correct"]
-    table = read_columns(path, names, "no file of undecided answers")
+    table = read_sheet(path, names, "no file of undecided answers")
     with of_file(path):
         for name in {*_CASE, *_WHERE} & {*table}:
-            table[name] = texts(table[name], name).fillna("")
+            table[name] = as_in_sheet(texts(table[name], name)).fillna("")
     return table

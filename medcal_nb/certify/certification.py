@@ -25,6 +25,7 @@ from medcal_nb.certify.sheets import (
 )
 from medcal_nb.errors import MedcalError
 from medcal_nb.files import beside, new_file, require_file
+from medcal_nb.tables import sheet_beside
 from medcal_nb.tables.columns import of_file
 
 #: What an end holds of each method.
@@ -34,8 +35,8 @@ _OF_AN_END = [*METHOD, "state", "threshold", "coverage", "n_graded", "n", "error
 class Places(NamedTuple):
     """The files beside a table of answers."""
 
+    file: Path
     ledger: Path
-    sheet: Path
     threshold: Path
     page: Path
 
@@ -43,11 +44,16 @@ class Places(NamedTuple):
     def beside(cls, file: Path) -> Places:
         """Those of ``NAME.csv``: ``NAME.certificate.jsonl`` and the others."""
         return cls(
+            file=file,
             ledger=beside(file, "certificate.jsonl"),
-            sheet=beside(file, "grades.csv"),
             threshold=beside(file, "threshold.json"),
             page=beside(file, "grading.html"),
         )
+
+    @property
+    def sheet(self) -> Path:
+        """``NAME.grades.csv`` or ``.xlsx``: the one that is there, or in the form of the table."""
+        return sheet_beside(self.file, "grades")
 
     def rows(self) -> str:
         """The query that the ledger was begun with; none where it is damaged or missing."""
@@ -189,7 +195,10 @@ class Certification:
 
     def write_sheet(self, stand: MethodCertificates) -> int:
         """Add the answers to grade next to the sheet; return how many they are."""
-        return write_sheet(self._sheet, self.pool, stand.next, self.places.sheet)
+        places = self.places
+        return write_sheet(
+            self._sheet, self.pool, stand.next, places.sheet, places.file
+        )
 
     def write_threshold(self, stand: MethodCertificates) -> None:
         """Enter the end in the ledger, where it is one, and write the threshold."""

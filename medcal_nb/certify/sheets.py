@@ -7,12 +7,11 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from medcal_nb.answers import write_table
+from medcal_nb import tables
 from medcal_nb.certify import ledger as lines
 from medcal_nb.certify.ledger import Entry, Ledger, read_chain
 from medcal_nb.certify.pool import KEY, Pool
 from medcal_nb.errors import MedcalError
-from medcal_nb.tables import read_columns
 from medcal_nb.tables.columns import KNOWN, RIGHT, TEXT, WRONG, of_file, refuse
 from medcal_nb.words import blinded
 
@@ -80,7 +79,7 @@ def has_grades(path: Path) -> bool:
     """Whether somebody has filled a grade into a sheet, taken in yet or not."""
     if not path.exists():
         return False
-    words = read_columns(path, [GRADE], _NO_SHEET)[GRADE].astype(TEXT)
+    words = tables.read_sheet(path, [GRADE], _NO_SHEET)[GRADE]
     return bool((words.fillna("").str.strip() != "").any())
 
 
@@ -95,7 +94,7 @@ def take_sheet(ledger: Ledger, pool: Pool, path: Path) -> pd.DataFrame:
     """
     if not path.exists():
         return pd.DataFrame()
-    rows = read_columns(path, [*KEY, GRADE], _NO_SHEET).astype(TEXT)
+    rows = tables.read_sheet(path, [*KEY, GRADE], _NO_SHEET)
     with of_file(path):
         filled = _filled(rows, pool)
         known = latest(ledger)
@@ -225,10 +224,13 @@ def grades_of(ledger: Ledger, pool: Pool) -> tuple[np.ndarray, int]:
     return np.array(grades), len(verdicts)
 
 
-def write_sheet(rows: pd.DataFrame, pool: Pool, asked: np.ndarray, path: Path) -> int:
+def write_sheet(
+    rows: pd.DataFrame, pool: Pool, asked: np.ndarray, path: Path, file: Path
+) -> int:
     """Add the answers to grade next below the rows of a sheet; return how many are asked.
 
-    What stands in the sheet is written again as it was read.
+    What stands in the sheet is written again as it was read, a new one in the form of the table of
+    answers, `file`.
     """
     if not len(asked):
         return 0
@@ -241,5 +243,6 @@ def write_sheet(rows: pd.DataFrame, pool: Pool, asked: np.ndarray, path: Path) -
         there = pd.MultiIndex.from_frame(rows[KEY])
         new = new[~pd.MultiIndex.from_frame(new[KEY]).isin(there)]
     if len(new):
-        write_table(pd.concat([rows, new]).astype(TEXT), path, force=True)
+        whole = pd.concat([rows, new]).astype(TEXT)
+        tables.write_sheet(whole, path, file, force=True)
     return len(asked)

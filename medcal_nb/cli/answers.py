@@ -328,7 +328,7 @@ def _read(
         lines.append(answers.attrs["grading"])
     if "grade_from" in answers and (answers["grade_from"] == RULE).any():
         lines.append(bench_sentence())
-    for line in [*lines, *write_undecided(answers, beside or Path(file.name))]:
+    for line in [*lines, *write_undecided(answers, beside or Path(file.name), file)]:
         note(line)
     return answers
 

@@ -133,10 +133,11 @@ def certify(
 ) -> None:
     """Certify a threshold by grading few answers: which to grade next, and what holds by now.
 
-    The next answers are written to NAME.grades.csv. Fill its column 'correct' (1, 0, or ? for what
-    cannot be graded, which counts as wrong) and run the same command again; or grade all in one
-    sitting on a page (--page). The first run fixes answers, risk, delta and budget in a ledger,
-    NAME.certificate.jsonl, which keeps every grade and refuses another plan on the same answers.
+    The next answers are written to NAME.grades.csv (.xlsx beside an Excel table). Fill its column
+    'correct' (1, 0, or ? for what cannot be graded, which counts as wrong) and run the same command
+    again; or grade all in one sitting on a page (--page). The first run fixes answers, risk, delta
+    and budget in a ledger, NAME.certificate.jsonl, which keeps every grade and refuses another plan
+    on the same answers.
 
     Example: medcal certify answers.csv --risk 0.2
     """

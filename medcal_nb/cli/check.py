@@ -18,7 +18,9 @@ def check(
     seed: Annotated[int, typer.Option(min=0, help="Draw images from this.")] = 0,
     to: Annotated[
         Path | None,
-        typer.Option(help="Write this sheet; FILE.checked.csv if left out."),
+        typer.Option(
+            help="Write this sheet; FILE.checked.csv if left out, or .xlsx beside an Excel table."
+        ),
     ] = None,
     columns: Columns = None,
 ) -> None:
@@ -31,13 +33,13 @@ def check(
     Example: medcal check answers.csv --cases 200
     """
     from medcal_nb.answers import load_answers
-    from medcal_nb.files import beside
     from medcal_nb.report.checks import about_undrawn, write_checks
+    from medcal_nb.tables import sheet_beside
     from medcal_nb.wording import in_shell
 
-    to = to or beside(file, "checked.csv")
+    to = to or sheet_beside(file, "checked")
     answers = _read(load_answers, file, columns)
-    n = write_checks(answers, to, n=cases, seed=seed)
+    n = write_checks(answers, to, n=cases, seed=seed, of=file)
     for sentence in about_undrawn(answers):
         note(sentence)
     say(f"{to}: {n:,} answers to grade in the column 'correct', then")

@@ -128,7 +128,7 @@ def metrics_table(
             "n_missing": len(part) - len(answers),
             "n_images": answers[_IMAGE].nunique() if is_known else 0,
         }
-        with _heard(", ".join(f"{k}={v}" for k, v in key.items()) or "all", heard):
+        with _heard(_called(key, slim), heard):
             if len(answers):
                 pair = check_pair(answers["confidence"], answers["correct"])
                 images = answers[_IMAGE].to_numpy()
@@ -145,6 +145,12 @@ def metrics_table(
         shown = holm_conclusion(table[tested], p, size=1 - ci.level)
         table = table.assign(p=p, conclusion=shown)
     return table
+
+
+def _called(key: dict, table: pd.DataFrame) -> str:
+    """A group by what tells it from the others: not by a value that all of them share."""
+    names = [name for name in key if table[name].nunique(dropna=False) > 1]
+    return ", ".join(f"{name}={key[name]}" for name in names) or "all"
 
 
 def _in_order(table: pd.DataFrame, names: list[str], intervals: bool) -> pd.DataFrame:

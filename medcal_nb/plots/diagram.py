@@ -11,6 +11,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 
 from medcal_nb.labels import label_of
+from medcal_nb.measure.decimals import half_up
 from medcal_nb.wording import percent
 
 from .marks import (
@@ -93,7 +94,8 @@ def calibration(
         mean, accuracy = np.average(values, 0, table["n"])
         grey: dict[str, Any] = {"color": GREY, "lw": 3, "alpha": 0.5}
         ax.vlines(mean, accuracy, mean, label="overconfidence (points)", **grey)
-        text = f"{100 * (mean - accuracy):+.0f} points".replace("-", "−")
+        points = half_up(100 * (mean - accuracy))
+        text = f"{points:+z.0f} points".replace("-", "−")
         ax.text(0.02, 0.98, text, va="top", transform=ax.transAxes, fontsize=7)
     name_axis(ax.xaxis, "confidence")
     name_axis(ax.yaxis, "accuracy")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from medcal_nb.answers import write_table
 from medcal_nb.certify.pool import KEY
 from medcal_nb.certify.sheets import (
     GRADE,
@@ -17,11 +16,18 @@ from medcal_nb.certify.sheets import (
 from medcal_nb.errors import MedcalError
 from medcal_nb.files import PathLike
 from medcal_nb.measure import answers_to_check
-from medcal_nb.tables import read_columns
+from medcal_nb.tables import read_sheet, write_sheet
 from medcal_nb.tables.columns import TEXT, of_file, refuse
 
 
-def write_checks(answers: pd.DataFrame, to: PathLike, *, n: int, seed: int = 0) -> int:
+def write_checks(
+    answers: pd.DataFrame,
+    to: PathLike,
+    *,
+    n: int,
+    seed: int = 0,
+    of: PathLike | None = None,
+) -> int:
     """Write a sheet of so many answers, whole images drawn at random, for a person to grade.
 
     Neither the grade nor the confidence of an answer is shown, also not where the reply states it.
@@ -33,11 +39,13 @@ def write_checks(answers: pd.DataFrame, to: PathLike, *, n: int, seed: int = 0) 
     answers : DataFrame
         As of `load_answers`; those with a confidence and a grade are drawn from.
     to : path
-        A table that is not there yet.
+        A .csv or .xlsx file that is not there yet.
     n : int
         Answers at least.
     seed : int
         Draws the images.
+    of : path, optional
+        The table of the answers, in whose form the sheet is written.
 
     Returns
     -------
@@ -58,7 +66,7 @@ def write_checks(answers: pd.DataFrame, to: PathLike, *, n: int, seed: int = 0) 
     sheet = pd.concat([drawn[KEY], shown_of(drawn)], axis=1)
     sheet = sheet.dropna(axis=1, how="all").astype(TEXT)
     sheet[GRADE] = None
-    write_table(sheet, to)
+    write_sheet(sheet, to, of or to)
     return len(sheet)
 
 
@@ -95,7 +103,7 @@ def with_checks(answers: pd.DataFrame, sheet: PathLike) -> pd.DataFrame:
     problem = (
         "not a sheet of `medcal check`, or a column of it was renamed; put it back"
     )
-    rows = read_columns(sheet, [*KEY, GRADE], problem).astype(TEXT)
+    rows = read_sheet(sheet, [*KEY, GRADE], problem)
     with of_file(sheet):
         keys = pd.MultiIndex.from_frame(answers[KEY])
         place = keys.get_indexer(pd.MultiIndex.from_frame(rows[KEY]))

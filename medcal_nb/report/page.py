@@ -133,7 +133,7 @@ def write_report(
         sections = _computed(report)
         for warning in caught:
             notes.append(str(warning.message))
-        notes += write_undecided(answers, to)
+        notes += write_undecided(answers, to, file)
         notes = [*dict.fromkeys([*answers.attrs["assumed"], *notes])]
         facts["notes"] = notes
         _write(folder, report, {"lead": lead(report)} | sections)

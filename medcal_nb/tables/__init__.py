@@ -1,7 +1,14 @@
 """Tables of other people, of answers or of questions: files, names of columns, checked cells."""
 
+from medcal_nb.tables.sheets import (
+    SheetForm,
+    as_in_sheet,
+    read_sheet,
+    sheet_beside,
+    sheet_form,
+    write_sheet,
+)
 from medcal_nb.tables.sources import (
-    read_columns,
     read_source,
     table_of,
     without_formulas,
@@ -9,9 +16,14 @@ from medcal_nb.tables.sources import (
 )
 
 __all__ = [
-    "read_columns",
+    "SheetForm",
+    "as_in_sheet",
+    "read_sheet",
     "read_source",
+    "sheet_beside",
+    "sheet_form",
     "table_of",
     "without_formulas",
+    "write_sheet",
     "write_table",
 ]

@@ -40,7 +40,7 @@ _FORMULA = r"'*[=+\-@\t\r]"
 _NUMBER = r"[+-]?[\d.]+(?:[eE][+-]?\d+)?"
 
 
-def read_source(path: PathLike) -> Any:
+def read_source(path: PathLike, *, encoding: str = "utf-8") -> Any:
     """What stands in a file: a table, or the objects of JSON.
 
     Parameters
@@ -48,6 +48,8 @@ def read_source(path: PathLike) -> Any:
     path : path
         Its name ends in .csv, .tsv, .jsonl, .json, .parquet, .xlsx or .eval (a packed log of
         Inspect).
+    encoding : str
+        Of CSV and TSV.
 
     Returns
     -------
@@ -66,7 +68,7 @@ def read_source(path: PathLike) -> Any:
             names = ", ".join(_READ)
             raise MedcalError(f"cannot tell the format from its name; read are {names}")
         try:
-            rows = read(file)
+            rows = read(file, encoding) if read is _read_csv else read(file)
         except MedcalError:
             raise
         except Exception as error:  # damaged files raise errors of every kind
@@ -80,15 +82,6 @@ def read_source(path: PathLike) -> Any:
         if not len(rows):
             raise MedcalError("no rows in it; nothing to read")
     return rows
-
-
-def read_columns(path: PathLike, names: Iterable[str], problem: str) -> pd.DataFrame:
-    """A table that has columns of these names; the problem where it lacks one."""
-    table = read_source(path)
-    for name in names:
-        if name not in table:
-            raise MedcalError(f"{path}: no column '{name}': {problem}")
-    return table
 
 
 def _reason(error: Exception) -> str:
@@ -120,12 +113,12 @@ def _check_names(names: list) -> None:
 # --- CSV and Parquet -----------------------------------------------------------------------------
 
 
-def _read_csv(path: Path) -> pd.DataFrame:
-    mark, names = _header(path)
+def _read_csv(path: Path, encoding: str) -> pd.DataFrame:
+    mark, names = _header(path, encoding)
     table = pa.csv.read_csv(
         path,
         # one thread names the row in its errors
-        pa.csv.ReadOptions(use_threads=False, block_size=_BLOCK),
+        pa.csv.ReadOptions(use_threads=False, block_size=_BLOCK, encoding=encoding),
         pa.csv.ParseOptions(delimiter=mark, newlines_in_values=True),
         pa.csv.ConvertOptions(
             column_types=dict.fromkeys(names, pa.string()),
@@ -140,9 +133,13 @@ def _read_csv(path: Path) -> pd.DataFrame:
         has_lines = cells.str.contains("\n", regex=False, na=False)
         if has_lines.any():
             _refuse_rows(cells.where(has_lines, ""), mark, place, len(names))
-    # the ' that `without_formulas` writes is taken back
+    return without_guards(frame)
+
+
+def without_guards(table: pd.DataFrame) -> pd.DataFrame:
+    """A table of texts without the ' that `without_formulas` writes."""
     guard = f"^'({_FORMULA})"
-    plain = frame.apply(lambda cells: cells.str.replace(guard, r"\1", regex=True))
+    plain = table.apply(lambda cells: cells.str.replace(guard, r"\1", regex=True))
     return plain.rename(columns=lambda name: re.sub(guard, r"\1", name))
 
 
@@ -159,9 +156,10 @@ def _refuse_rows(cells: pd.Series, mark: str, place: int, n_names: int) -> None:
     refuse(str(cells.name), cells, has_rows, problem, "close or remove it")
 
 
-def _header(path: Path) -> tuple[str, list[str]]:
+def _header(path: Path, encoding: str = "utf-8") -> tuple[str, list[str]]:
     """What stands between the cells of a table of text, and the names in its first row."""
-    with path.open(encoding="utf-8-sig", errors="replace", newline="") as file:
+    encoding = "utf-8-sig" if encoding == "utf-8" else encoding
+    with path.open(encoding=encoding, errors="replace", newline="") as file:
         line = next(filter(str.strip, iter(lambda: file.readline(_BLOCK), "")), "")
         mark = max(",;\t", key=line.count)
         if mark not in line and "|" in line:
@@ -175,6 +173,11 @@ def _header(path: Path) -> tuple[str, list[str]]:
         _check_title(names, next(rows, []))
     _check_names(names)
     return mark, names
+
+
+def mark_of(path: Path, encoding: str = "utf-8") -> str:
+    """What stands between the cells of a table of text: a comma, a semicolon or a tab."""
+    return _header(path, encoding)[0]
 
 
 def _check_title(names: Sequence[Any], second: Sequence[Any]) -> None:

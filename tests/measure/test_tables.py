@@ -175,3 +175,13 @@ def test_who_states_no_confidence_is_counted_with_its_accuracy():
     assert missing.loc["a"].tolist() == [3, 2, pytest.approx(2 / 3), 1, 0.5]
     assert missing.loc["b", ["n", "n_missing"]].tolist() == [1, 1]
     assert np.isnan(missing.loc["b", "accuracy"])
+
+
+def test_a_group_is_called_by_what_tells_it_from_the_others():
+    rows = {"model": ["a", "a", "b", "b"], "strategy": "unspecified", "correct": 1}
+    graded = pd.DataFrame(rows | {"confidence": [0.5, 0.6, None, None]})
+    with pytest.warns(MeasureWarning) as heard:
+        measure.metrics_table(graded, by=["model", "strategy"], metrics=["accuracy"])
+    texts = " ".join(str(one.message) for one in heard)
+    assert "model=b" in texts
+    assert "strategy" not in texts

@@ -374,7 +374,7 @@ def test_a_stroke_in_a_key_is_what_an_estimate_is_compared_with_and_nothing_else
     assert stroke.get_markersize() == 9
     assert len(caps) % 2 == 0
     words = [text.get_text() for text in key.get_texts()]
-    assert {"all answers, no threshold", plots.INTERVAL} <= {*words}
+    assert {"if every answer passes", plots.INTERVAL} <= {*words}
     plt.close("all")
 
 

@@ -24,7 +24,7 @@ NUMBER = re.compile(r"(?<![\w.-])\d+(?:[.,]\d+)*(?![\w-])")
 #: sentences of the findings in full that tests of their own hold against tables
 TESTED_APART = re.compile(
     r"with and without one [^(]*|\(463 answers[^)]*|P\(True\) let most pass .*|"
-    r"in the 14 subjects where [^;[]*"
+    r"in the 14 subjects where [^;[]*|By the exact number: [^([]*"
 )
 
 
@@ -36,7 +36,7 @@ def test_numbers_of_the_findings_are_published(page):
         [json.loads(path.read_text("utf-8"))["findings"] for path in results]
     )
     if page == "in full":
-        told = IN_FULL.split("\n## Finding 1")[1].split("\n## Limits")[0]
+        told = findings_in_full()
         # what the files lack, and slopes where a file's own numbers fill it
         told_by_chapters += (ROOT / "data" / "README.md").read_text(encoding="utf-8")
         filled = published("02_metrics", RESULTS)["tables"]["trends_recorded"]
@@ -44,11 +44,16 @@ def test_numbers_of_the_findings_are_published(page):
         for number in set(NUMBER.findall(" ".join(TESTED_APART.findall(told)))):
             told_by_chapters += f" {number}"
     else:
-        told_by_chapters += models_table()
+        # the findings in full, of which each number is held against the chapters as well
+        told_by_chapters += models_table() + findings_in_full()
     told = re.sub(r"(?m)^\d+\. |^## .*|\[[^]]*\]\([^)]*\)", "", told)  # a list's, links
     numbers = NUMBER.findall(told)
     assert len(numbers) > 10
     assert set(numbers) - set(NUMBER.findall(told_by_chapters)) == set()
+
+
+def findings_in_full():
+    return IN_FULL.split("\n## Finding 1")[1].split("\n## Limits")[0]
 
 
 def models_table():
@@ -63,7 +68,43 @@ def test_what_wrong_grades_could_change_follows_from_the_results():
     assert f"unless {100 * (0.9 - best):.0f} in 100 are wrong" in told
     passes = published("06_deferral", RESULTS)["tables"]["one_method"]
     room = 100 * (0.2 - passes.loc[passes["certified"].gt(0.5), "risk"])
-    assert f"finding 4 tips with {room.min():.0f} to {room.max():.0f}" in told
+    assert f"finding 4 falls if {room.min():.0f} to {room.max():.0f} in 100" in told
+
+
+def test_what_is_right_at_a_number_is_chapter_2s():
+    table = published("02_metrics", RESULTS)["tables"]["fig02_calibration"]
+    rows = {
+        (label_of(row.model), f"{100 * row.confidence:.0f}"): row
+        for row in table.itertuples()
+    }
+    (told,) = re.findall(r"By the exact number: (.*?) \(\[02]", IN_FULL)
+    n_told = 0
+    for part in told.split(". "):
+        model, _, shares = part.partition(", ")
+        for stated, right, n in re.findall(r"(\d+) %: (\d+) % of ([\d,]+)", shares):
+            row = rows[(model, stated)]
+            assert (f"{100 * row.accuracy:.0f}", f"{row.n:,}") == (right, n), part
+            n_told += 1
+    assert n_told == 9
+    best = [
+        f"{100 * rows[('InternVL3.5-14B', at)].accuracy:.0f}"
+        for at in ("95", "90", "85")
+    ]
+    worst = f"{100 * rows[('LLaVA-1.6-13B', '100')].accuracy:.0f}"
+    finding = README.split("<!-- findings -->")[1].split("\n2. ")[0]
+    assert (
+        "95 % sure {} % were right, of 90 % {} %, of 85 % {} %.".format(*best)
+        in finding
+    )
+    assert f"called 100 % sure, {worst} %." in finding
+
+
+def test_how_much_more_is_right_at_90_than_in_all_follows_from_the_chapters():
+    sure = published("07_teaching", RESULTS)["tables"]["fig07_models"]
+    sure = sure[sure["questions"].str.startswith("GMAI")].set_index("model")
+    scores = published("02_metrics", RESULTS)["tables"]["scores"].set_index("model")
+    more = 100 * (sure["accuracy"] - scores["accuracy"])
+    assert f"That is {more.min():.0f} to {more.max():.0f} points more" in README
 
 
 def test_silence_is_told_as_chapter_6_found_it():

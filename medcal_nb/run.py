@@ -585,7 +585,7 @@ def _places(
         figures = Path(to).expanduser().resolve()
         if figures == root / "figures":
             raise MedcalError(f"--to {to}: is the study's own: name another folder")
-        return figures, build / "to" / _hash(str(figures))
+        return figures, build / "to" / f"{figures.name}-{_hash(str(figures))[:8]}"
     if is_trial:
         return build / "trial", build / "trial"
     if profile:

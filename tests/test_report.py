@@ -428,4 +428,10 @@ def test_rows_out_are_counted_and_the_surest_errors_have_their_images(tmp_path):
     surest = numbers["tables"]["surest"]
     assert (len(surest), surest[0]["item_id"]) == (10, "q10")
     assert page.read_text("utf-8").count('<img alt="Image of the question"') == 9
+    (note,) = [note for note in numbers["notes"] if "could not be read" in note]
+    assert note.endswith(": 1 of 10 images could not be read, the first '../scan.png'")
+    with pytest.raises(MedcalError, match="nowhere: no such folder"):
+        write_report(
+            tmp_path / "answers.csv", tmp_path / "new", images=tmp_path / "nowhere"
+        )
     assert "Is there a nodule?" in text

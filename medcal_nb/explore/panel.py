@@ -20,7 +20,7 @@ from medcal_nb.answers import our_names
 from medcal_nb.errors import check_known
 from medcal_nb.explore.parts import BINS, SEED, Choice, Explored
 from medcal_nb.files import new_file
-from medcal_nb.reader.cases import image_files, in_folder
+from medcal_nb.reader.cases import image_files, image_folder, in_folder, missing_images
 from medcal_nb.reader.page import page_text, picture
 
 _FOLDER = Path(__file__).parent
@@ -67,7 +67,9 @@ class Panel:
         self._first = self.explored.first(model, strategy)
         self._columns = answers.columns
         self._table = _name_of(answers)
-        self._images = None if images is None else Path(images).resolve()
+        #: Images that were to be shown and are not, in words.
+        self.missing = ""
+        self._images = None if images is None else image_folder(images)
 
     def _pictures(self, parts: Iterable[dict[str, Any]]) -> dict[str, str]:
         """Images of the errors of some parts, each once: addresses that hold them, by row."""
@@ -76,9 +78,11 @@ class Panel:
         rows = {error["row"] for part in parts for error in part["errors"]}
         errors = self.explored.answers.iloc[sorted(rows)]
         pictures = {}
-        for row, path in image_files(errors).items():
+        files = image_files(errors)
+        for row, path in files.items():
             file = in_folder(self._images, path)
             pictures[str(row)] = picture(file, largest=LARGEST)
+        self.missing = missing_images(files, pictures.values(), self._images)
         return pictures
 
     def _data(self, choices: Iterable[Choice], load: str = "") -> dict[str, Any]:
@@ -284,4 +288,6 @@ def write_page(
             data, body=_FOLDER / "explore.html", scripts=[_SCRIPT], styles=[_STYLE]
         )
         part.write_text(text, encoding="utf-8")
+    if panel.missing:
+        note += f"; surest errors: {panel.missing}"
     return f"{len(choices):,} choices of {len(panel.explored.answers):,} graded answers{note}"

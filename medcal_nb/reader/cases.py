@@ -6,7 +6,7 @@ What is known about an answer is computed on answers to *other* images than its 
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -136,6 +136,41 @@ def image_files(rows: pd.DataFrame) -> pd.Series:
     """
     both = rows.reindex(columns=["image", "image_id"]).astype(object)
     return both["image"].where(both["image"].notna(), both["image_id"])
+
+
+def image_folder(path: str | os.PathLike) -> Path:
+    """Return a folder that images are in, as a whole path.
+
+    Raises
+    ------
+    MedcalError
+        If there is no such folder.
+    """
+    folder = Path(path).resolve()
+    if not folder.is_dir():
+        raise MedcalError(
+            f"{path}: no such folder: name the one that paths in image (or image_id) are of"
+        )
+    return folder
+
+
+def missing_images(files: Iterable[str], shown: Iterable[str], folder: object) -> str:
+    """Say how many of the images named are not shown, and the first; "" where all are.
+
+    Examples
+    --------
+    >>> missing_images(["a.png", "b.png"], ["data:", ""], "scans")
+    "scans: 1 of 2 images could not be read, the first 'b.png'"
+    """
+    named = [
+        (file, one)
+        for file, one in zip(files, shown, strict=True)
+        if isinstance(file, str)
+    ]
+    lost = [file for file, one in named if not one]
+    if not lost:
+        return ""
+    return f"{folder}: {len(lost)} of {len(named)} images could not be read, the first {lost[0]!r}"
 
 
 def in_folder(folder: Path, path: object) -> str | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
+import warnings
 from typing import Any
 
 import matplotlib as mpl
@@ -14,13 +14,19 @@ from matplotlib.figure import Figure
 from medcal_nb import measure, plots
 from medcal_nb.errors import NotEnough
 from medcal_nb.measure.rows import measured
-from medcal_nb.reader.cases import image_files, in_folder
+from medcal_nb.reader.cases import image_files, image_folder, in_folder, missing_images
 from medcal_nb.reader.page import picture
 
 #: Longest side of an image on the page, in pixels.
 LARGEST = 192
 #: What a row of the surest errors shows.
 SHOWN = ("model", "question", "answer", "gold", "confidence", "item_id")
+
+
+class ImageWarning(UserWarning):
+    """Images that a report should show are not there."""
+
+
 _BOX = {"boxstyle": "square,pad=0.5", "facecolor": "white", "edgecolor": plots.GREY}
 _ARROW = {"arrowstyle": "->", "color": plots.GREY}
 
@@ -101,6 +107,13 @@ def surest(
     ------
     NotEnough
         If no answer with a confidence is wrong.
+    MedcalError
+        If there is no such folder.
+
+    Warns
+    -----
+    ImageWarning
+        If an image that is named is not there, or cannot be read.
     """
     # equal confidences in the order of their questions, not of the file
     errors = measure.surest_errors(answers.sort_values(["item_id", "model"]))
@@ -108,8 +121,11 @@ def surest(
         raise NotEnough("No answer with a confidence is wrong")
     pictures = []
     if images is not None:
-        folder = Path(images).resolve()
-        for path in image_files(errors):
+        folder = image_folder(images)
+        files = image_files(errors)
+        for path in files:
             pictures.append(picture(in_folder(folder, path), largest=LARGEST))
+        if note := missing_images(files, pictures, images):
+            warnings.warn(f"surest errors: {note}", ImageWarning, stacklevel=2)
     table = errors[[name for name in SHOWN if name in errors]]
     return table.reset_index(drop=True), pictures

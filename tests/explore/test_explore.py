@@ -240,7 +240,19 @@ def test_the_command_writes_a_page_and_its_images_only_if_asked(
         assert end.value.code in (0, None), capsys.readouterr().err
         page = (tmp_path / "page.html").read_text("utf-8")
         assert ("data:image/png" in page) == has_image
-    assert "wrote page.html: 4 choices of 40 graded answers" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "wrote page.html: 4 choices of 40 graded answers" in said
+    assert "could not be read" not in said
+    (tmp_path / "empty").mkdir()
+    for folder, code, words in (
+        ("empty", 0, "images could not be read, the first 'scan.png'"),
+        ("nowhere", 2, "nowhere: no such folder: name the one that paths in image"),
+    ):
+        monkeypatch.setattr("sys.argv", [*argv, "--images", folder])
+        with pytest.raises(SystemExit) as end:
+            main()
+        said = capsys.readouterr()
+        assert (end.value.code or 0, words in said.out + said.err) == (code, True), said
 
 
 def test_a_subgroup_without_any_confidence_is_shown_and_a_reply_makes_none():

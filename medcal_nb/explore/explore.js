@@ -165,7 +165,8 @@
   function mount(root, data) {
     const { controls } = data, parts = new Map(Object.entries(data.parts));
     const state = { choice: [...data.first], step: 0, risk: controls.risks.indexOf(0.2), ratio: 5, share: null };
-    let part = null, threshold = null, asked = 0, filled = "";
+    // what the user chose last: a map is drawn at the coverage, a subgroup at the threshold
+    let part = null, threshold = null, coverage = 0.5, asked = 0, filled = "";
     root.replaceChildren();
     const form = make(root, "div", { class: "controls choices" }), sliders = make(root, "div", { class: "controls" });
 
@@ -199,11 +200,12 @@
     const map = select("map", "Recalibration", controls.maps);
     const column = select("column", "Subgroup", [["", "all answers"], ...controls.columns]);
     const value = select("value", "Its value", [["", "–"]]);
+    const stand = () => [part.steps[state.step]?.[0], (part.steps[state.step]?.[1] ?? 0) / part.n];
     const lastStep = () => Math.max(part.steps.length - 1, 0);
     // steps go down from the surest answers; to the right the slider goes up
     const passes = slider("threshold", "Unchecked from", { max: 0 }, (v) => {
       state.step = lastStep() - v;
-      threshold = part.steps[state.step]?.[0];
+      [threshold, coverage] = stand();
     });
     const allowed = slider("risk", "Allowed wrong", { max: controls.risks.length - 1 }, (v) => { state.risk = v; });
     const price = slider("ratio", "Checks per missed error", { min: 1.5, max: 50, step: 0.5 }, (v) => { state.ratio = v; });
@@ -219,10 +221,10 @@
     };
     const toCertified = button("To what is certified", () => {
       const certified = part.certified[state.risk];
-      const last = part.steps.findLastIndex((row) => row[1] <= certified[1] * part.n + 0.5);
+      const last = stepOf(certified[1]);
       if (last >= 0) go(last);
     });
-    const toRatio = button("To 1 − 1/R", () => at(1 - 1 / state.ratio));
+    const toRatio = button("To 1 − 1/R", () => go(stepAt(1 - 1 / state.ratio)));
     const copy = button("Copy the code of this picture", async () => {
       code.textContent = text();
       code.hidden = false;
@@ -254,15 +256,17 @@
     };
     const text = () => cell(data, { choice: state.choice, threshold: part.written[state.step] ?? 1, risk: controls.risks[state.risk],
       ratio: state.ratio, title: title() });
-    function go(step) {
-      state.step = step;
-      threshold = part.steps[step]?.[0];
+    function place(step) {
+      state.step = Math.max(step, 0);
       draw();
     }
-    // the last step at which answers of a confidence pass
-    function at(confidence) {
-      go(Math.max(part.steps.findLastIndex((row) => row[0] >= confidence - 1e-6), 0));
+    function go(step) {
+      place(step);
+      [threshold, coverage] = stand();
     }
+    // the last step at which answers of a confidence pass, or no more than a share
+    const stepAt = (confidence) => part.steps.findLastIndex((row) => row[0] >= confidence - 1e-6);
+    const stepOf = (share) => part.steps.findLastIndex((row) => row[1] <= share * part.n + 0.5);
 
     // what the menus below a choice hold: subgroups without answers are there, and cannot be chosen
     function fillMenus() {
@@ -296,7 +300,6 @@
       }
       const next = await partOf(choice, number);
       if (number !== asked || next === null) return; // another choice came
-      const coverage = part ? (part.steps[state.step]?.[1] ?? 0) / part.n : 0.5;
       const isMapped = part === null || choice[2] !== before[2];
       state.choice = choice;
       part = next;
@@ -304,8 +307,10 @@
       passes.node.max = lastStep();
       passes.node.disabled = part.steps.length < 2;
       // another map has other confidences: as many answers as before; else the threshold stays
-      if (isMapped) go(Math.max(part.steps.findLastIndex((row) => row[1] <= coverage * part.n + 0.5), 0));
-      else at(threshold);
+      place(isMapped ? stepOf(coverage) : stepAt(threshold));
+      // the one that did not choose follows, so that there and back is where one was
+      if (isMapped) [threshold] = stand();
+      else [, coverage] = stand();
       show();
     }
 

@@ -10,6 +10,7 @@ import pytest
 from IPython.core.interactiveshell import InteractiveShell
 
 from medcal_nb.answers import load_answers, two_parts
+from medcal_nb.errors import MedcalError
 from medcal_nb.explore import Panel
 from medcal_nb.explore.parts import Explored
 from medcal_nb.report.parts import risk_coverage_figure
@@ -198,6 +199,18 @@ def test_a_silent_answer_is_checked_on_the_panel_in_the_chapter_and_in_a_report(
         assert pairs == pytest.approx(np.array(on_panel))
         base = part["wrong"] / part["n"]
         assert curve["base_risk"].unique() == pytest.approx(base)
+
+
+def test_a_group_that_is_no_column_is_told_with_those_there_are(tmp_path, monkeypatch):
+    own = {"ROWS": "", "GROUP": "sites"}
+    with pytest.raises(MedcalError, match="no column 'sites'; did you mean 'site'"):
+        run_on(
+            replies_of(0.7).assign(site="a"),
+            "10_your_answers",
+            own,
+            tmp_path,
+            monkeypatch,
+        )
 
 
 def run_on(table, chapter, overrides, folder, monkeypatch):

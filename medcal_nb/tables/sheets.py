@@ -19,6 +19,8 @@ from medcal_nb.errors import MedcalError
 from medcal_nb.files import PathLike, beside, new_file
 from medcal_nb.tables.columns import TEXT, of_file
 from medcal_nb.tables.sources import (
+    begin_of,
+    encoding_of,
     mark_of,
     read_source,
     without_formulas,
@@ -91,7 +93,7 @@ def sheet_form(path: PathLike) -> SheetForm:
     if suffix != ".csv" or not path.is_file():
         return SheetForm()
     encoding = encoding_of(path)
-    is_plain = encoding == "utf-8" and not _begin(path).startswith(codecs.BOM_UTF8)
+    is_plain = encoding == "utf-8" and not begin_of(path).startswith(codecs.BOM_UTF8)
     with of_file(path):
         mark = mark_of(path, encoding)
     if mark == ";":
@@ -131,26 +133,6 @@ def sheet_beside(path: PathLike, name: str, of: PathLike | None = None) -> Path:
             "you do not fill in"
         )
     return there[0] if there else wanted
-
-
-def encoding_of(path: Path) -> str:
-    """How the letters of a CSV file are kept: as UTF-8, or as Excel keeps them elsewhere."""
-    if _begin(path).startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
-        return "utf-16"
-    decoder = codecs.getincrementaldecoder("utf-8")()
-    with path.open("rb") as file:
-        try:
-            while block := file.read(1 << 20):
-                decoder.decode(block)
-            decoder.decode(b"", final=True)
-        except UnicodeDecodeError:
-            return "cp1252"
-    return "utf-8"
-
-
-def _begin(path: Path) -> bytes:
-    with path.open("rb") as file:
-        return file.read(4)
 
 
 def read_sheet(path: PathLike, names: Iterable[str], problem: str) -> pd.DataFrame:

@@ -4,6 +4,7 @@ Read whole, cells of CSV as texts. Files that unpack to far more than their size
 were made to overwhelm, are refused before they do.
 """
 
+import codecs
 import contextlib
 import csv
 import itertools
@@ -74,8 +75,13 @@ def read_source(path: PathLike, *, encoding: str = "utf-8") -> Any:
         except Exception as error:  # damaged files raise errors of every kind
             reason = _reason(error)
             what = "as its name says"
+            if read is _read_csv and encoding_of(file) != encoding:
+                raise MedcalError(
+                    "not in UTF-8, accents would be misread; in Excel save it as 'CSV UTF-8', or "
+                    "as .xlsx"
+                ) from None
             if read is _read_csv:
-                what = "a table in UTF-8 ('CSV UTF-8') with as many cells in every row"
+                what = "a table with as many cells in every row"
             raise MedcalError(
                 f"not {what}, cut off or damaged ({reason}); mend it or fetch it anew"
             ) from None
@@ -173,6 +179,27 @@ def _header(path: Path, encoding: str = "utf-8") -> tuple[str, list[str]]:
         _check_title(names, next(rows, []))
     _check_names(names)
     return mark, names
+
+
+def encoding_of(path: Path) -> str:
+    """How the letters of a CSV file are kept: as UTF-8, or as Excel keeps them elsewhere."""
+    if begin_of(path).startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        return "utf-16"
+    decoder = codecs.getincrementaldecoder("utf-8")()
+    with path.open("rb") as file:
+        try:
+            while block := file.read(1 << 20):
+                decoder.decode(block)
+            decoder.decode(b"", final=True)
+        except UnicodeDecodeError:
+            return "cp1252"
+    return "utf-8"
+
+
+def begin_of(path: Path) -> bytes:
+    """Its first four bytes, which may say how letters are kept."""
+    with path.open("rb") as file:
+        return file.read(4)
 
 
 def mark_of(path: Path, encoding: str = "utf-8") -> str:

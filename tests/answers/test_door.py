@@ -231,8 +231,8 @@ CASES = {
     "cut off": (HEAD + "1,0.5,1\n2,0.", {}, "cut off.*Row #3: Expected 3 columns, got 2"),
     "too many cells": (HEAD + "1,0.5,1,9\n", {}, "as many cells in every row"),
     "latin-1": (HEAD.encode() + "m\xfcde,0.5,1\n".encode("latin-1"), {},
-     "not a table in UTF-8 .'CSV UTF-8'."),
-    "utf-16": (HEAD.encode("utf-16"), {}, "not a table in UTF-8"),
+     "not in UTF-8, .*save it as 'CSV UTF-8', or as .xlsx"),
+    "utf-16": (HEAD.encode("utf-16"), {}, "not in UTF-8"),
     "a quote that swallows rows": (HEAD + '1,.5,1\n"2,.5,1\n3,.5,1\n4",.5,1\n5,.5,1\n', {},
      "row 2, column 'item_id'.*holds whole rows"),
     "a quote that swallows rows, further on": (

@@ -235,8 +235,8 @@ def calibrate(
         str,
         typer.Option(
             metavar="MAP",
-            help="Recalibrate by this map: platt, log_odds, isotonic, "
-            "or one of netcal, as netcal:BetaCalibration.",
+            help="Recalibrate by this map: platt, isotonic, log_odds (temperature "
+            "scaling), or one of netcal, as netcal:BetaCalibration.",
         ),
     ] = "platt",
     fit: Query = "",

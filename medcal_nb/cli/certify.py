@@ -144,6 +144,7 @@ def certify(
     from medcal_nb.certify.certification import Certification, Places
     from medcal_nb.certify.check import check as replay
     from medcal_nb.certify.rule import BATCH
+    from medcal_nb.wording import in_shell
 
     if watch:
         _watch(watch, file, columns)
@@ -156,6 +157,8 @@ def certify(
             _say_check(*replay(file, answers))
             return
         if plan:
+            if rows:
+                again += f" --rows {in_shell(rows)}"
             _say_plan(answers, risk, delta, budget, wrong, accuracy, seconds, again)
             return
         run = Certification(
@@ -225,15 +228,19 @@ def _say_plan(
         seconds=seconds,
         risk=risk,
     )
+    pilot = ""
+    if answers["correct"].notna().any():
+        pilot = (
+            "A pilot, whose grades are seen, has to be of cases drawn at random: certify other "
+            "cases than these. "
+        )
     parts = table.groupby(METHOD, sort=False)
     for line, (_, part) in zip(supposed, parts, strict=True):
         say(line)
         for text in plan_lines(part):
             say(f"  {text}")
     say(
-        "Simulated, by what was supposed. A pilot has to be of cases drawn at random, and its "
-        "grades are seen: certify other cases. Choose one risk and begin: "
-        f"{again} --risk R"
+        f"Simulated, by what was supposed. {pilot}Choose one risk and begin: {again} --risk R"
     )
 
 

@@ -148,7 +148,7 @@ def read_sheet(path: PathLike, names: Iterable[str], problem: str) -> pd.DataFra
     """
     file = Path(path)
     is_text = file.suffix.lower() in (".csv", ".tsv") and file.is_file()
-    table = read_source(path, encoding=encoding_of(file) if is_text else "utf-8")
+    table = read_source(path, encoding=encoding_of(file) if is_text else None)
     if not isinstance(table, pd.DataFrame):
         raise MedcalError(f"{path}: not a sheet: name the .csv or .xlsx file of it")
     for name in names:

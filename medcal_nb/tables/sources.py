@@ -38,10 +38,16 @@ _BLOCK = 16 << 20  # bytes of CSV parsed at a time; also the longest row there m
 _HIDDEN = re.compile(rb"""<(?:\w+:)?row\b[^>]*\bhidden=["'](?:1|true)["']""")
 #: What a spreadsheet runs, the ' before it included, and what only begins so.
 _FORMULA = r"'*[=+\-@\t\r]"
+_OF_WINDOWS = (
+    "not in UTF-8: letters are read as Windows' Western European ones; where accents are wrong, "
+    "save it as 'CSV UTF-8'"
+)
+#: A letter of two or three bytes.
+_OF_UTF_8 = re.compile(rb"[\xc2-\xdf][\x80-\xbf]|[\xe0-\xef][\x80-\xbf]{2}")
 _NUMBER = r"[+-]?[\d.]+(?:[eE][+-]?\d+)?"
 
 
-def read_source(path: PathLike, *, encoding: str = "utf-8") -> Any:
+def read_source(path: PathLike, *, encoding: str | None = None) -> Any:
     """What stands in a file: a table, or the objects of JSON.
 
     Parameters
@@ -50,12 +56,13 @@ def read_source(path: PathLike, *, encoding: str = "utf-8") -> Any:
         Its name ends in .csv, .tsv, .jsonl, .json, .parquet, .xlsx or .eval (a packed log of
         Inspect).
     encoding : str
-        Of CSV and TSV.
+        Of CSV and TSV; if None UTF-8, or "cp1252" where the letters are plainly Windows'.
 
     Returns
     -------
     DataFrame or list of dict
-        Of JSON the objects, one where the file is one.
+        Of JSON the objects, one where the file is one. ``attrs["unseen"]`` of a table has
+        sentences on what its user may not know.
 
     Raises
     ------
@@ -64,6 +71,8 @@ def read_source(path: PathLike, *, encoding: str = "utf-8") -> Any:
     """
     with of_file(path):
         file = require_file(path)
+        is_open = encoding is None
+        encoding = encoding or letters_of(file)
         read = _READ.get(file.suffix.lower())
         if read is None:
             names = ", ".join(_READ)
@@ -87,6 +96,8 @@ def read_source(path: PathLike, *, encoding: str = "utf-8") -> Any:
             ) from None
         if not len(rows):
             raise MedcalError("no rows in it; nothing to read")
+    if is_open and encoding != "utf-8":
+        rows.attrs.setdefault("unseen", []).append(_OF_WINDOWS)
     return rows
 
 
@@ -194,6 +205,27 @@ def encoding_of(path: Path) -> str:
         except UnicodeDecodeError:
             return "cp1252"
     return "utf-8"
+
+
+def letters_of(path: Path) -> str:
+    """The encoding to read a table's letters in: "cp1252" where they are plainly Windows'.
+
+    Western European spreadsheets save so. Not where any letter is one of UTF-8, which is damaged
+    then, nor where most letters are accented, which are those of another script: "utf-8", by which
+    both are refused.
+    """
+    if path.suffix.lower() not in (".csv", ".tsv") or encoding_of(path) != "cp1252":
+        return "utf-8"
+    text = path.read_bytes()
+    try:
+        text.decode("cp1252")
+    except UnicodeDecodeError:
+        return "utf-8"
+    n_accented, n_plain = (
+        len(re.findall(one, text)) for one in (rb"[\x80-\xff]", rb"[A-Za-z]")
+    )
+    is_western = not _OF_UTF_8.search(text) and n_accented < n_plain
+    return "cp1252" if is_western else "utf-8"
 
 
 def begin_of(path: Path) -> bytes:

@@ -230,7 +230,9 @@ CASES = {
      "two columns are called 'confidence'"),
     "cut off": (HEAD + "1,0.5,1\n2,0.", {}, "cut off.*Row #3: Expected 3 columns, got 2"),
     "too many cells": (HEAD + "1,0.5,1,9\n", {}, "as many cells in every row"),
-    "latin-1": (HEAD.encode() + "m\xfcde,0.5,1\n".encode("latin-1"), {},
+    "letters of another script": (HEAD.encode() + "да,0.5,1\n".encode("cp1251") * 30, {},
+     "not in UTF-8, .*save it as 'CSV UTF-8', or as .xlsx"),
+    "damaged UTF-8": (HEAD.encode() + "müde,0.5,1\n".encode() + b"m\xfc,0.5,1\n", {},
      "not in UTF-8, .*save it as 'CSV UTF-8', or as .xlsx"),
     "utf-16": (HEAD.encode("utf-16"), {}, "not in UTF-8"),
     "a quote that swallows rows": (HEAD + '1,.5,1\n"2,.5,1\n3,.5,1\n4",.5,1\n5,.5,1\n', {},
@@ -358,6 +360,23 @@ def test_a_file_is_the_same_answers_in_every_width(tmp_path, rng, width):
     pq.write_table(arrow, tmp_path / "in.parquet")
     read = load_answers(tmp_path / "in.parquet")["confidence"]
     np.testing.assert_allclose(read, values, atol=5e-4 if width == "float16" else 0)
+
+
+def test_letters_of_windows_are_read_and_said(tmp_path):
+    text = (
+        "N° cas;Réponse;Certitude (%);Correct\n1;côté créé;85;vrai\n2;œdème;92,5;faux\n"
+    )
+    (tmp_path / "a.csv").write_bytes(text.encode("cp1252"))
+    (tmp_path / "b.csv").write_text(text, encoding="utf-8-sig")
+    windows, usual = (
+        load_answers(tmp_path / name, dataset="mine", scale="percent")
+        for name in ("a.csv", "b.csv")
+    )
+    pd.testing.assert_frame_equal(windows, usual)
+    assert windows["answer"].tolist() == ["côté créé", "œdème"]
+    said = [line for line in windows.attrs["assumed"] if "not in UTF-8" in line]
+    assert len(said) == 1
+    assert not [line for line in usual.attrs["assumed"] if "UTF-8" in line]
 
 
 def test_labels_of_rows_are_no_column_unless_they_have_a_name(tmp_path):

@@ -57,6 +57,8 @@ METRICS = (
 _OURS = {"item": "item_id", "method": "strategy"}
 _SIDE_BY_SIDE = 3
 #: The end of an interval that decides on a limit, its column, and that of the bound beside it.
+#: Maps by the name that the field has for them.
+_FIELD_S = {"temperature": "log_odds"}
 _ENDS = {"<": ("upper", "high", "most"), ">": ("lower", "low", "least")}
 _GATE = re.compile(r"\s*(\w+)\s*([<>])=?\s*(-?\d*\.?\d+)\s*")
 
@@ -235,8 +237,8 @@ def calibrate(
         str,
         typer.Option(
             metavar="MAP",
-            help="Recalibrate by this map: platt, isotonic, log_odds (temperature "
-            "scaling), or one of netcal, as netcal:BetaCalibration.",
+            help="Recalibrate by this map: platt, isotonic, temperature (log_odds), "
+            "or one of netcal, as netcal:BetaCalibration.",
         ),
     ] = "platt",
     fit: Query = "",
@@ -262,6 +264,7 @@ def calibrate(
     from medcal_nb.correct.crossfit import warn_of_same_ids
     from medcal_nb.correct.families import family
 
+    method = _FIELD_S.get(method, method)
     try:
         family(method)
     except ValueError as error:

@@ -352,6 +352,16 @@ def test_calibrate_keeps_the_order_of_the_file_and_answers_without_a_number(
     np.testing.assert_array_equal(done["confidence"].isna(), kept["conf"].isna())
 
 
+def test_calibrate_knows_temperature_scaling_by_its_name(medcal, table):
+    tables = []
+    for name in ("temperature", "log_odds"):
+        to = table.with_name(f"{name}.csv")
+        code, _, err = medcal("calibrate", table, "--method", name, "--to", to)
+        assert code == 0, err
+        tables.append(to.read_text("utf-8"))
+    assert tables[0] == tables[1]
+
+
 def test_calibrate_notes_images_of_two_names(medcal, tmp_path):
     lines = ["id,image,dataset,confidence,correct"]
     lines += [

@@ -565,3 +565,19 @@ def test_a_run_that_is_killed_loses_no_grade(medcal, pool):
             in medcal("certify", "mine.csv")[1]
         )
         assert medcal("certify", "mine.csv", "--check")[0] == 0
+
+
+def test_a_plan_speaks_of_a_pilot_where_there_are_grades_and_keeps_its_rows(
+    medcal, pool
+):
+    rows = pd.read_csv("mine.csv")
+    rows = rows.drop(columns="correct", errors="ignore")
+    rows.assign(correct=np.nan).to_csv("open.csv", index=False)
+    rows.assign(correct=np.arange(len(rows)) % 4 > 0).to_csv("pilot.csv", index=False)
+    query = "confidence > 0.1"
+    out = medcal("certify", "open.csv", "--plan", "--accuracy", 0.6, "--rows", query)[1]
+    assert "pilot" not in out
+    assert f'medcal certify open.csv --rows "{query}" --risk R' in out
+    out = medcal("certify", "pilot.csv", "--plan")[1]
+    assert "A pilot, whose grades are seen, has to be of cases drawn at random" in out
+    assert "medcal certify pilot.csv --risk R" in out

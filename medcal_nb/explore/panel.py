@@ -20,8 +20,8 @@ from medcal_nb.answers import our_names
 from medcal_nb.errors import check_known
 from medcal_nb.explore.parts import BINS, SEED, Choice, Explored
 from medcal_nb.files import new_file
-from medcal_nb.reader.cases import image_files, image_folder, in_folder, missing_images
-from medcal_nb.reader.page import page_text, picture
+from medcal_nb.reader.cases import image_folder
+from medcal_nb.reader.page import page_text, shown_images
 
 _FOLDER = Path(__file__).parent
 _STYLE = _FOLDER / "explore.css"
@@ -77,13 +77,8 @@ class Panel:
             return {}
         rows = {error["row"] for part in parts for error in part["errors"]}
         errors = self.explored.answers.iloc[sorted(rows)]
-        pictures = {}
-        files = image_files(errors)
-        for row, path in files.items():
-            file = in_folder(self._images, path)
-            pictures[str(row)] = picture(file, largest=LARGEST)
-        self.missing = missing_images(files, pictures.values(), self._images)
-        return pictures
+        pictures, self.missing = shown_images(errors, self._images, LARGEST)
+        return dict(zip(map(str, errors.index), pictures, strict=True))
 
     def _data(self, choices: Iterable[Choice], load: str = "") -> dict[str, Any]:
         """What the script needs: controls, the parts of some choices, the cell to copy."""

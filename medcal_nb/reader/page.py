@@ -21,6 +21,10 @@ from medcal_nb.reader.cases import (
     Casebook,
     error_rate,
     golds_of,
+    image_files,
+    image_folder,
+    in_folder,
+    missing_images,
     open_casebook,
     similar_answers,
 )
@@ -206,6 +210,30 @@ def _text_of(gold: str, options: Options | None) -> str:
     """Return the text of the option that a gold answer names, else the gold answer."""
     right = options.index(gold) if options else None
     return gold if options is None or right is None else options.texts[right]
+
+
+def shown_images(
+    rows: pd.DataFrame, folder: str | os.PathLike, largest: int = LARGEST
+) -> tuple[list[str], str]:
+    """Images of rows as data URIs, "" where there is none, and how many cannot be shown.
+
+    Parameters
+    ----------
+    rows : DataFrame
+        With a column ``image``, or ``image_id``: paths of the folder.
+    folder : path
+    largest : int
+        Longest side, in pixels.
+
+    Raises
+    ------
+    MedcalError
+        If there is no such folder.
+    """
+    whole = image_folder(folder)
+    files = image_files(rows)
+    pictures = [picture(in_folder(whole, file), largest=largest) for file in files]
+    return pictures, missing_images(files, pictures, folder)
 
 
 def picture(image: bytes | str | None, largest: int = LARGEST) -> str:

@@ -14,8 +14,7 @@ from matplotlib.figure import Figure
 from medcal_nb import measure, plots
 from medcal_nb.errors import NotEnough
 from medcal_nb.measure.rows import measured
-from medcal_nb.reader.cases import image_files, image_folder, in_folder, missing_images
-from medcal_nb.reader.page import picture
+from medcal_nb.reader.page import shown_images
 
 #: Longest side of an image on the page, in pixels.
 LARGEST = 192
@@ -119,13 +118,10 @@ def surest(
     errors = measure.surest_errors(answers.sort_values(["item_id", "model"]))
     if errors.empty:
         raise NotEnough("No answer with a confidence is wrong")
-    pictures = []
+    pictures: list[str] = []
     if images is not None:
-        folder = image_folder(images)
-        files = image_files(errors)
-        for path in files:
-            pictures.append(picture(in_folder(folder, path), largest=LARGEST))
-        if note := missing_images(files, pictures, images):
+        pictures, note = shown_images(errors, images, LARGEST)
+        if note:
             warnings.warn(f"surest errors: {note}", ImageWarning, stacklevel=2)
     table = errors[[name for name in SHOWN if name in errors]]
     return table.reset_index(drop=True), pictures

@@ -56,9 +56,9 @@ METRICS = (
 )
 _OURS = {"item": "item_id", "method": "strategy"}
 _SIDE_BY_SIDE = 3
-#: The end of an interval that decides on a limit, its column, and that of the bound beside it.
 #: Maps by the name that the field has for them.
-_FIELD_S = {"temperature": "log_odds"}
+_FIELD_NAMES = {"temperature": "log_odds"}
+#: The end of an interval that decides on a limit, its column, and that of the bound beside it.
 _ENDS = {"<": ("upper", "high", "most"), ">": ("lower", "low", "least")}
 _GATE = re.compile(r"\s*(\w+)\s*([<>])=?\s*(-?\d*\.?\d+)\s*")
 
@@ -264,7 +264,7 @@ def calibrate(
     from medcal_nb.correct.crossfit import warn_of_same_ids
     from medcal_nb.correct.families import family
 
-    method = _FIELD_S.get(method, method)
+    method = _FIELD_NAMES.get(method, method)
     try:
         family(method)
     except ValueError as error:

@@ -30,26 +30,26 @@ TESTED_APART = re.compile(
 
 @pytest.mark.parametrize("page", ["README", "in full"])
 def test_numbers_of_the_findings_are_published(page):
-    told = README.split("<!-- findings -->")[1].split("<!-- /findings -->")[0]
+    text = README.split("<!-- findings -->")[1].split("<!-- /findings -->")[0]
     results = (ROOT / "figures" / "results").glob("*.json")
-    told_by_chapters = str(
+    of_chapters = str(
         [json.loads(path.read_text("utf-8"))["findings"] for path in results]
     )
     if page == "in full":
-        told = findings_in_full()
+        text = findings_in_full()
         # what the files lack, and slopes where a file's own numbers fill it
-        told_by_chapters += (ROOT / "data" / "README.md").read_text(encoding="utf-8")
+        of_chapters += (ROOT / "data" / "README.md").read_text(encoding="utf-8")
         filled = published("02_metrics", RESULTS)["tables"]["trends_recorded"]
-        told_by_chapters += str([f"{slope:.2f}" for slope in filled["accuracy_slope"]])
-        for number in set(NUMBER.findall(" ".join(TESTED_APART.findall(told)))):
-            told_by_chapters += f" {number}"
+        of_chapters += str([f"{slope:.2f}" for slope in filled["accuracy_slope"]])
+        for number in set(NUMBER.findall(" ".join(TESTED_APART.findall(text)))):
+            of_chapters += f" {number}"
     else:
         # the findings in full, of which each number is held against the chapters as well
-        told_by_chapters += models_table() + findings_in_full()
-    told = re.sub(r"(?m)^\d+\. |^## .*|\[[^]]*\]\([^)]*\)", "", told)  # a list's, links
-    numbers = NUMBER.findall(told)
+        of_chapters += models_table() + findings_in_full()
+    text = re.sub(r"(?m)^\d+\. |^## .*|\[[^]]*\]\([^)]*\)", "", text)  # a list's, links
+    numbers = NUMBER.findall(text)
     assert len(numbers) > 10
-    assert set(numbers) - set(NUMBER.findall(told_by_chapters)) == set()
+    assert set(numbers) - set(NUMBER.findall(of_chapters)) == set()
 
 
 def findings_in_full():
@@ -62,13 +62,13 @@ def models_table():
 
 
 def test_what_wrong_grades_could_change_follows_from_the_results():
-    told = README.split("**How far can these numbers be trusted?**")[1].split("\n")[0]
+    text = README.split("**How far can these numbers be trusted?**")[1].split("\n")[0]
     sure = published("07_teaching", RESULTS)["tables"]["fig07_models"]
     best = sure[sure["questions"].str.startswith("GMAI")]["accuracy"].max()
-    assert f"take {100 * (0.9 - best):.0f} wrong grades in 100" in told
+    assert f"take {100 * (0.9 - best):.0f} wrong grades in 100" in text
     passes = published("06_deferral", RESULTS)["tables"]["one_method"]
     room = 100 * (0.2 - passes.loc[passes["certified"].gt(0.5), "risk"])
-    assert f"reached if {room.min():.0f} to {room.max():.0f} in 100" in told
+    assert f"reached if {room.min():.0f} to {room.max():.0f} in 100" in text
 
 
 def test_what_is_right_at_a_number_is_chapter_2s():
@@ -77,15 +77,15 @@ def test_what_is_right_at_a_number_is_chapter_2s():
         (label_of(row.model), f"{100 * row.confidence:.0f}"): row
         for row in table.itertuples()
     }
-    (told,) = re.findall(r"By the exact number: (.*?) \(\[02]", IN_FULL)
-    n_told = 0
-    for part in told.split(". "):
+    (text,) = re.findall(r"By the exact number: (.*?) \(\[02]", IN_FULL)
+    n_numbers = 0
+    for part in text.split(". "):
         model, _, shares = part.partition(", ")
         for stated, right, n in re.findall(r"(\d+) %: (\d+) % of ([\d,]+)", shares):
             row = rows[(model, stated)]
             assert (f"{100 * row.accuracy:.0f}", f"{row.n:,}") == (right, n), part
-            n_told += 1
-    assert n_told == 9
+            n_numbers += 1
+    assert n_numbers == 9
     best = [
         f"{100 * rows[('InternVL3.5-14B', at)].accuracy:.0f}"
         for at in ("95", "90", "85")
@@ -111,9 +111,9 @@ def test_what_a_threshold_saves_is_what_passes_less_its_errors():
     passes = published("06_deferral", RESULTS)["tables"]["one_method"]
     passes = passes[passes["certified"] > 0.5]
     saved = 100 * passes["coverage"] * (1 - 5 * passes["risk"])
-    told = f"{saved.min():.0f} to {saved.max():.0f} checks in 100 answers"
-    assert f"save {told} if an error costs 5 checks" in README
-    assert told in IN_FULL
+    text = f"{saved.min():.0f} to {saved.max():.0f} checks in 100 answers"
+    assert f"save {text} if an error costs 5 checks" in README
+    assert text in IN_FULL
     low, high = (100 * passes["n_graded"] / saved).round(-3).agg(["min", "max"])
     assert f"paid back after {low:,.0f} to {high:,.0f} answers" in README
 
@@ -133,8 +133,8 @@ def test_an_isotonic_map_saves_what_a_logistic_one_does_not():
     assert f"and saves {saved['isotonic']:.2f} by the stated number, too" in IN_FULL
     assert saved["platt"] < saved["isotonic"] / 3
     sure = own.loc[own["confidence"] == 0.95, "correct"].astype(bool)
-    told = f"calls 95 % sure below 80 %, though {100 * sure.mean():.0f} % of them are right"
-    assert told in IN_FULL
+    text = f"calls 95 % sure below 80 %, though {100 * sure.mean():.0f} % of them are right"
+    assert text in IN_FULL
 
 
 def test_silence_is_told_as_chapter_6_found_it():
@@ -144,8 +144,8 @@ def test_silence_is_told_as_chapter_6_found_it():
         f"{row.accuracy:.0f} and {row.accuracy_missing:.0f} %"
         for row in shares.itertuples()
     ]
-    (told,) = re.findall(r"with and without one ([^(]*)", IN_FULL)
-    assert sorted(re.findall(r"\d+ and \d+ %", told)) == sorted(pairs)
+    (text,) = re.findall(r"with and without one ([^(]*)", IN_FULL)
+    assert sorted(re.findall(r"\d+ and \d+ %", text)) == sorted(pairs)
 
 
 def test_the_slope_where_most_answers_have_a_number_is_chapter_4s():
@@ -153,9 +153,9 @@ def test_the_slope_where_most_answers_have_a_number_is_chapter_4s():
     numbers = slopes["number"].eq("confidence")
     (row,) = slopes[numbers & slopes["exam"].str.contains("10.*stated")].itertuples()
     low, high = row.accuracy_slope_low, row.accuracy_slope_high
-    told = f"{row.accuracy_slope:.2f} ({low:.2f} to {high:.2f})".replace("-", "−")
+    text = f"{row.accuracy_slope:.2f} ({low:.2f} to {high:.2f})".replace("-", "−")
     assert f"in the {row.n_groups} subjects where at most a quarter" in IN_FULL
-    assert told in IN_FULL
+    assert text in IN_FULL
 
 
 def test_thresholds_that_everything_would_have_kept_are_counted():
@@ -185,9 +185,9 @@ def test_the_models_table_is_what_chapters_published():
         model = names[name]
         row = stated.loc[model]
         shares = [row.n / (row.n + row.n_missing), row.accuracy, row.mean_confidence]
-        told = [f"{100 * share:.0f} %" for share in shares]
-        told += [f"{row.ece:.2f}", f"{row.auroc:.2f}"]
-        told += [f"{100 * sure.loc[model, 'accuracy']:.0f} %"]
+        expected = [f"{100 * share:.0f} %" for share in shares]
+        expected += [f"{row.ece:.2f}", f"{row.auroc:.2f}"]
+        expected += [f"{100 * sure.loc[model, 'accuracy']:.0f} %"]
         for strategy in ("self_probing", "probe_bicr"):
             it = passes.loc[(model, strategy)]
             share = "no threshold"
@@ -196,8 +196,8 @@ def test_the_models_table_is_what_chapters_published():
             if 0 < it.certified < 0.5:
                 found = it.certified * it.n_halves
                 share += f", in {found:.0f} of {it.n_halves:.0f} halves"
-            told.append(share)
-        assert cells.split(" | ") == told
+            expected.append(share)
+        assert cells.split(" | ") == expected
 
 
 def kinds_table():

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from scipy.stats import binomtest
 
 from medcal_nb import correct, measure
 from medcal_nb.answers import load_answers
@@ -62,7 +63,9 @@ def models_table():
 
 
 def test_what_wrong_grades_could_change_follows_from_the_results():
-    text = README.split("**How far can these numbers be trusted?**")[1].split("\n")[0]
+    text = README.split("**How far can these numbers be trusted?**")[1].split("\n## ")[
+        0
+    ]
     sure = published("07_teaching", RESULTS)["tables"]["fig07_models"]
     best = sure[sure["questions"].str.startswith("GMAI")]["accuracy"].max()
     assert f"take {100 * (0.9 - best):.0f} wrong grades in 100" in text
@@ -91,12 +94,9 @@ def test_what_is_right_at_a_number_is_chapter_2s():
         for at in ("95", "90", "85")
     ]
     worst = f"{100 * rows[('LLaVA-1.6-13B', '100')].accuracy:.0f}"
-    finding = README.split("<!-- findings -->")[1].split("\n2. ")[0]
-    assert (
-        "95 % sure {} % were right, of 90 % {} %, of 85 % {} %.".format(*best)
-        in finding
-    )
-    assert f"only {worst} % of those called 100 % sure were right" in finding
+    text = "95 % sure {} % were right, of 90 % {} %, of 85 % {} %.".format(*best)
+    assert text in README
+    assert f"only {worst} % of those called 100 % sure were right" in README
 
 
 def test_how_much_more_is_right_at_90_than_in_all_follows_from_the_chapters():
@@ -156,6 +156,14 @@ def test_the_slope_where_most_answers_have_a_number_is_chapter_4s():
     text = f"{row.accuracy_slope:.2f} ({low:.2f} to {high:.2f})".replace("-", "−")
     assert f"in the {row.n_groups} subjects where at most a quarter" in IN_FULL
     assert text in IN_FULL
+
+
+def test_slopes_of_numbers_that_are_missing_are_those_in_full():
+    filled, as_it_is = re.findall(
+        r"follow the subject by (\S+) points a point, in place of (\S+)", README
+    )[0]
+    assert f"is taken as 50 %, the slope is {filled} (" in IN_FULL
+    assert f"(1 would keep pace): {as_it_is} (95 % CI" in IN_FULL
 
 
 def test_thresholds_that_everything_would_have_kept_are_counted():
@@ -227,6 +235,51 @@ def kinds_table():
 
 def test_the_table_of_kinds_is_of_the_recorded_answers():
     assert kinds_table() in IN_FULL
+
+
+def scores_table():
+    """Scores of each model's stated confidence on the medical test, models in their order."""
+    own = load_answers("vlcb").query(
+        "dataset == 'GMAI-MMBench' and strategy == 'self_probing'"
+    )
+    lines = []
+    for name in re.findall(r"(?m)^\| (\S+) \| ", models_table()):
+        rows = own[own["model"].map(label_of).eq(name)].dropna(subset="confidence")
+        confidence, right = rows["confidence"], rows["correct"]
+        scores = [right.mean(), confidence.mean()]
+        scores += [
+            number(confidence, right)
+            for number in (
+                measure.ece,
+                measure.brier_score,
+                measure.auroc,
+                measure.aurc,
+            )
+        ]
+        cells = " | ".join(f"{score:.2f}" for score in scores)
+        lines.append(f"| {name} | {len(rows):,} | {cells} |")
+    return "\n".join(lines)
+
+
+def test_the_table_of_scores_is_of_the_recorded_answers():
+    assert scores_table() in README
+
+
+def test_what_p_true_does_is_what_the_findings_in_full_say():
+    (auroc,) = re.findall(r"\(P\(True\)\) had a median AUROC of (\S+), as", README)
+    assert f"| P(True) | {auroc} (" in IN_FULL
+    assert f"| self-probing | {auroc} (" in IN_FULL
+    passes, wrong = re.findall(r"any other kind \((\d+) %, (\d+) % of them", README)[0]
+    text = f"P(True) let most pass in InternVL3.5 ({passes} %, of which {wrong} % wrong"
+    assert text in IN_FULL
+
+
+def test_the_sensitivity_of_thirty_patients_is_an_exact_bound():
+    bound, n = re.findall(
+        r"sensitivity of at least (\d+) % takes (\d+) patients", README
+    )[0]
+    low = binomtest(int(n), int(n)).proportion_ci(0.95, method="exact").low
+    assert f"{100 * low:.0f}" == bound
 
 
 def test_code_runs(tmp_path, monkeypatch):

@@ -1,16 +1,15 @@
 """Tables of other people, of answers or of questions: files, names of columns, checked cells."""
 
 from medcal_nb.tables.sheets import (
-    SheetForm,
     as_in_sheet,
     read_sheet,
     sheet_beside,
-    sheet_form,
     write_sheet,
 )
-from medcal_nb.tables.sources import (
-    read_source,
-    table_of,
+from medcal_nb.tables.sources import read_source, table_of
+from medcal_nb.tables.write import (
+    SheetForm,
+    sheet_form,
     without_formulas,
     write_table,
 )

@@ -24,8 +24,8 @@ import pyarrow.csv
 import pyarrow.parquet as pq
 
 from medcal_nb.errors import MedcalError
-from medcal_nb.files import PathLike, new_file, require_file
-from medcal_nb.tables.columns import TEXT, as_json, each, of_file, refuse
+from medcal_nb.files import PathLike, require_file
+from medcal_nb.tables.columns import TEXT, of_file, refuse
 
 #: How many times its size a packed file may unpack to; real ones pack to a tenth or less.
 _MOST_TIMES = 100
@@ -37,14 +37,13 @@ _BLOCK = 16 << 20  # bytes of CSV parsed at a time; also the longest row there m
 #: A row of a sheet that a filter, or a person, hides.
 _HIDDEN = re.compile(rb"""<(?:\w+:)?row\b[^>]*\bhidden=["'](?:1|true)["']""")
 #: What a spreadsheet runs, the ' before it included, and what only begins so.
-_FORMULA = r"'*[=+\-@\t\r]"
+FORMULA = r"'*[=+\-@\t\r]"
 _OF_WINDOWS = (
     "not in UTF-8: letters are read as Windows' Western European ones; where accents are wrong, "
     "save it as 'CSV UTF-8'"
 )
 #: A letter of two or three bytes.
 _OF_UTF_8 = re.compile(rb"[\xc2-\xdf][\x80-\xbf]|[\xe0-\xef][\x80-\xbf]{2}")
-_NUMBER = r"[+-]?[\d.]+(?:[eE][+-]?\d+)?"
 
 
 def read_source(path: PathLike, *, encoding: str | None = None) -> Any:
@@ -155,7 +154,7 @@ def _read_csv(path: Path, encoding: str) -> pd.DataFrame:
 
 def without_guards(table: pd.DataFrame) -> pd.DataFrame:
     """A table of texts without the ' that `without_formulas` writes."""
-    guard = f"^'({_FORMULA})"
+    guard = f"^'({FORMULA})"
     plain = table.apply(lambda cells: cells.str.replace(guard, r"\1", regex=True))
     return plain.rename(columns=lambda name: re.sub(guard, r"\1", name))
 
@@ -439,65 +438,3 @@ _READ: dict[str, Callable] = {
     ".json": _read_json,
     ".eval": _read_packed,
 }
-
-
-# --- writing -------------------------------------------------------------------------------------
-
-
-def without_formulas(table: pd.DataFrame) -> pd.DataFrame:
-    """A table whose texts and names no spreadsheet runs as formulas: a ' stands before such.
-
-    Numbers that are written as text stay as they are.
-
-    Examples
-    --------
-    >>> without_formulas(pd.DataFrame({"a": ["=1+1", "-2", "b"]}))["a"].tolist()
-    ["'=1+1", '-2', 'b']
-    """
-    table = table.rename(
-        columns=lambda name: re.sub(f"^({_FORMULA})", r"'\1", str(name))
-    )
-    for name in table.select_dtypes([TEXT, object]):
-        column = table[name].astype(TEXT)
-        is_formula = column.str.match(_FORMULA, na=False)
-        is_risky = is_formula & ~column.str.fullmatch(_NUMBER, na=False)
-        table[name] = column.where(~is_risky.astype(bool), "'" + column)
-    return table
-
-
-def write_table(
-    table: pd.DataFrame,
-    to: PathLike,
-    *,
-    sources: Iterable[PathLike] = (),
-    force: bool = False,
-) -> None:
-    """Write a table to a .csv or .parquet file, whole or not at all; CSV without formulas.
-
-    Parameters
-    ----------
-    table : DataFrame
-    to : path
-    sources : iterable of path
-        Files it is made from: none of them is replaced.
-    force : bool
-        Replace a file that is there.
-    """
-    kind = Path(to).suffix.lower()
-    if kind not in (".csv", ".parquet"):
-        raise MedcalError(f"{to}: cannot write such a file; name it .csv or .parquet")
-    table = table.copy(deep=False)
-    for name in table.select_dtypes(object):
-        with of_file(to):
-            texts = each(table[name], _as_text, str(name), "drop this column", TEXT)
-        table[name] = texts
-    if kind == ".csv":
-        table = without_formulas(table)
-    with new_file(to, sources=sources, force=force) as part:
-        arrow = pa.Table.from_pandas(table, preserve_index=False)
-        write = pa.csv.write_csv if kind == ".csv" else pq.write_table
-        write(arrow, part)
-
-
-def _as_text(cell: Any) -> str:
-    return cell if isinstance(cell, str) else as_json(cell)

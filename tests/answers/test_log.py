@@ -171,7 +171,7 @@ def test_a_table_replaces_no_source_and_nothing_unasked(log, tmp_path):
     (tmp_path / "again.csv").symlink_to(log.path)
     for name, force, message in (
         ("again.csv", True, "is what would be read"),
-        ("a.doc", True, "name it .csv or .parquet"),
+        ("a.doc", True, "name it .csv, .xlsx or .parquet"),
         ("old.csv", False, r"there already.*--force"),
     ):
         with pytest.raises(MedcalError, match=message):

@@ -58,13 +58,15 @@
       deferring: (ratio * wrong + n - kept) / n, none: (ratio * part.wrong) / n };
   }
 
-  // as wording.deferral_sentence, in two parts
-  function sentences(now, ratio) {
-    let text = `Of ${count(now.n)} answers ${count(now.kept)} (${percent(now.coverage)} %) pass unchecked at a ` +
+  // as wording.deferral_sentence, in two parts; of a share of right answers that was not measured
+  // it says what would be
+  function sentences(now, ratio, isSupposed) {
+    const [pass, are, costs] = isSupposed ? ["would pass", "would be", "would cost"] : ["pass", "are", "costs"];
+    let text = `Of ${count(now.n)} answers ${count(now.kept)} (${percent(now.coverage)} %) ${pass} unchecked at a ` +
       `confidence of at least ${plain(100 * now.threshold)} %`;
     if (now.kept) text += `; ${count(now.wrong)} of these (${percent(now.risk)} %, 95 % CI ${percent(now.low)} to ` +
-      `${percent(now.high)}) are wrong`;
-    return [`${text}.`, `An answer costs ${now.deferring.toFixed(2)} checks if a wrong one that passes costs ` +
+      `${percent(now.high)}) ${are} wrong`;
+    return [`${text}.`, `An answer ${costs} ${now.deferring.toFixed(2)} checks if a wrong one that passes costs ` +
       `${plain(ratio)}; checking all 1.00, checking none ${now.none.toFixed(2)}.`];
   }
 
@@ -208,17 +210,28 @@
       [threshold, coverage] = stand();
     });
     const allowed = slider("risk", "Allowed wrong", { max: controls.risks.length - 1 }, (v) => { state.risk = v; });
-    const price = slider("ratio", "Checks per missed error", { min: 1.5, max: 50, step: 0.5 }, (v) => { state.ratio = v; });
-    const right = slider("share", "If right were", { max: 20 }, (v) => { state.share = v ? Math.min(v / 20, 0.99) : null; });
+    const price = slider("ratio", "Checks per missed error (R)", { min: 1.5, max: 50, step: 0.5 }, (v) => { state.ratio = v; });
+    const right = slider("share", "If accuracy were", { max: 20 }, (v) => { state.share = v ? Math.min(v / 20, 0.99) : null; });
 
     const moved = [passes, allowed, price, right].map((one) => one.node);
 
     const buttons = make(root, "div", { class: "buttons" });
     const button = (text, act) => {
       const node = make(buttons, "button", { type: "button" }, text);
-      node.addEventListener("click", act);
+      node.addEventListener("click", (event) => {
+        act();
+        if (event.detail) giveBack(); // clicked with a pointer
+      });
       return node;
     };
+    // the keys to JupyterLab: to the cell that the panel stands in
+    function giveBack() {
+      document.activeElement.blur();
+      root.closest(".jp-Cell")?.focus();
+    }
+    root.addEventListener("keydown", (event) => {
+      if (event.key === "Escape") giveBack();
+    });
     const toCertified = button("To what is certified", () => {
       const certified = part.certified[state.risk];
       const last = stepOf(certified[1]);
@@ -241,6 +254,7 @@
     const pictures = make(root, "div", { class: "pictures" });
     const code = make(root, "pre", { tabindex: 0, "aria-label": "code of this picture" });
     code.hidden = true;
+    const measured = make(root, "p", { class: "quiet" });
     const more = make(root, "div");
     // keys pressed here are no commands of JupyterLab, where "a" inserts a cell
     root.querySelectorAll("select, input, button, pre").forEach((node) => node.setAttribute("data-lm-suppress-shortcuts", ""));
@@ -251,7 +265,7 @@
       const [m, s, fitted, group, one] = state.choice;
       const words = [named(controls.models, m), named(controls.strategies[m], s)];
       if (group) words.push(`${named(controls.columns, group)}: ${named(controls.values[group], one)}`);
-      if (fitted) words.push(named(controls.maps, fitted));
+      if (fitted) words.push(named(controls.maps, fitted) + (group ? " (fitted to all)" : ""));
       return words.join(", ");
     };
     const text = () => cell(data, { choice: state.choice, threshold: part.written[state.step] ?? 1, risk: controls.risks[state.risk],
@@ -335,7 +349,7 @@
       more.replaceChildren();
       const box = make(more, "div", { class: "scroll", tabindex: 0, role: "region", "aria-label": "scores" });
       const table = make(box, "table"), head = make(make(table, "thead"), "tr");
-      for (const name of ["confidence", "answers with one", "right", "mean confidence", "ECE [95 % CI]", "Brier score", "slope", "AUROC"])
+      for (const name of ["confidence", "answers with one", "right", "mean confidence", `ECE (${data.ece_bins} bins) [95 % CI]`, "Brier score", "slope", "AUROC"])
         make(head, "th", { scope: "col" }, name);
       const body = make(table, "tbody");
       for (const [name, words] of [["before", "as elicited"], ["after", "after the map"]]) {
@@ -347,6 +361,8 @@
           decimals(s.slope, 2), decimals(s.auroc, 3)]) make(row, "td", {}, item);
       }
       make(more, "h2", {}, part.errors.length ? "The surest errors" : "No answer is wrong");
+      const unseen = part.errors.some((error) => error.image) && data.images_by;
+      if (unseen) make(more, "p", { class: "quiet" }, `Their images are shown by ${data.images_by}.`);
       const list = make(more, "ul", { class: "errors" });
       for (const error of part.errors) {
         const item = make(list, "li");
@@ -370,16 +386,18 @@
       price.set(state.ratio, plain(state.ratio));
       right.set(state.share === null ? 0 : Math.round(20 * state.share), state.share === null ? "as measured" : `${percent(state.share)} %`);
       toCertified.disabled = !certified;
-      copy.title = now !== part ? "No code draws another share of right answers: set “If right were” back to “as measured”."
+      copy.title = now !== part ? "No code draws another accuracy: set “If accuracy were” back to “as measured”."
         : part.n_stated ? "" : "No answer here has a confidence: there is nothing to draw.";
       copy.disabled = copy.title !== "";
       says.replaceChildren();
-      const [first, second] = sentences(sums, state.ratio);
+      const [first, second] = sentences(sums, state.ratio, now !== part);
+      measured.textContent = now === part ? "" : "Scores and errors below are of the answers as measured, " +
+        `${percent(1 - part.wrong / part.n)} % of them right.`;
       make(make(says, "p"), "b", {}, first);
       make(says, "p", {}, second);
       const proof = certified
         ? `Certified for at most ${percent(risk)} % wrong (δ = ${controls.delta}), before any map: from ${plain(100 * certified[0])} % on, the surest ` +
-          `${percent(certified[1])} % of all. `
+          `${percent(certified[1])} % of all. ` + (part.after ? "After the map, which differs a little from fold to fold, these are not quite the same. " : "")
         : now === part ? `No threshold is certified for at most ${percent(risk)} % wrong (δ = ${controls.delta}). `
           : "Right and wrong answers are reweighted; a certificate is of the answers as measured. ";
       const stated = part.n - part.n_stated;

@@ -20,6 +20,7 @@ from medcal_nb.answers import our_names
 from medcal_nb.errors import check_known
 from medcal_nb.explore.parts import BINS, SEED, Choice, Explored
 from medcal_nb.files import new_file
+from medcal_nb.measure.binned import N_BINS
 from medcal_nb.reader.cases import image_folder
 from medcal_nb.reader.page import page_text, shown_images
 
@@ -83,6 +84,12 @@ class Panel:
     def _data(self, choices: Iterable[Choice], load: str = "") -> dict[str, Any]:
         """What the script needs: controls, the parts of some choices, the cell to copy."""
         parts = {_key(choice): self.explored.part(choice) for choice in choices}
+        table = self._table
+        by = (
+            "medcal explore --images FOLDER"
+            if load
+            else f"explore({table}, images=FOLDER)"
+        )
         return {
             "controls": self.explored.controls(),
             "parts": parts,
@@ -90,10 +97,12 @@ class Panel:
             "first": self._first,
             "cell": (_FOLDER / "cell.txt").read_text(encoding="utf-8"),
             "load": load,
-            "table": self._table,
+            "table": table,
             "named": [name in self._columns for name in ("model", "strategy")],
             "seed": SEED,
             "bins": BINS,
+            "ece_bins": N_BINS,
+            "images_by": by if self._images is None else "",
         }
 
     def _ipython_display_(self) -> None:

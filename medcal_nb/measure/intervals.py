@@ -40,7 +40,7 @@ def metric_interval(
         warn("resampling has nothing to vary: the interval is NaN")
     elif missing:
         warn(
-            f"undefined on {missing} of {len(draws) - 1} resamples; "
+            f"{metric.name}: undefined on {missing} of {len(draws) - 1} resamples; "
             "the interval is taken over the others"
         )
     return Interval(low=low, estimate=draws[0], high=high)
@@ -49,10 +49,12 @@ def metric_interval(
 def note_few(n_groups: float, by_image: bool) -> None:
     """Warn where an interval rests on less than 30 images, or answers."""
     if n_groups < FEW_IMAGES:
-        what = "equally large images" if by_image else "answers"
+        few = f"{n_groups:.0f} answers"
+        if by_image:
+            few = f"no more is known than from {n_groups:.0f} images with equally many answers"
         warn(
-            f"worth {n_groups:.0f} {what}, fewer than {FEW_IMAGES}: intervals are wide, and "
-            "their level is known from simulation alone (docs/intervals.md)"
+            f"{few}, fewer than {FEW_IMAGES}: intervals are wide, and their level is known from "
+            "simulation alone (docs/intervals.md)"
         )
 
 

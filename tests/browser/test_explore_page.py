@@ -9,7 +9,7 @@ import pytest
 
 from medcal_nb import measure
 from medcal_nb.explore import write_page
-from medcal_nb.wording import deferral_sentence
+from medcal_nb.wording import deferral_sentence, percent
 from tests.browser.conftest import Complaints
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
@@ -39,9 +39,10 @@ def test_few_reweighted_answers_are_no_zero_and_no_words_lie_on_the_curve(
     page = chromium.new_page()
     page.goto((tmp_path / "page.html").as_uri())
     page.get_by_label("Unchecked from").press("End")
-    page.get_by_label("If right were").press("ArrowRight")  # 5 %: a right one is 0.1
+    page.get_by_label("If accuracy were").press("ArrowRight")  # 5 %: a right one is 0.1
     first = page.locator(".says p").first.inner_text()
-    assert first.startswith("Of 60 answers 0.1 (0.2 %) pass")
+    assert first.startswith("Of 60 answers 0.1 (0.2 %) would pass")
+    assert "An answer would cost " in page.locator(".says p").nth(1).inner_text()
     assert page.locator(".key").get_by_text("all answers: 95 % wrong").count() == 1
     assert page.locator("svg").get_by_text("all answers").count() == 0
     page.close()
@@ -158,7 +159,7 @@ def test_the_page_fits_everybody_and_says_the_package_s_numbers(
         thresholds.append(float(words.removesuffix(" %")))
     assert places == [0, 1, 6, 5, 4]
     assert thresholds == [30, 55, 100, 95, 90]
-    page.get_by_label("Checks per missed error").press("ArrowRight")
+    page.get_by_label("Checks per missed error (R)").press("ArrowRight")
     page.get_by_label("Allowed wrong").press("End")
     # the threshold of the third highest confidence, at 5.5 checks
     bern = answers[answers["site"] == "Bern"]
@@ -168,7 +169,7 @@ def test_the_page_fits_everybody_and_says_the_package_s_numbers(
     words = " ".join(lines[:2]).replace(" are wrong. An", " are wrong. An")
     assert words.replace("\u00a0", " ") == deferral_sentence(row).replace("\u00a0", " ")
     # another share of right answers: every answer counts as its grade is worth
-    page.get_by_label("If right were").press("End")
+    page.get_by_label("If accuracy were").press("End")
     now = page.evaluate("document.querySelector('.medcal-explore').medcal.summed()")
     right = bern["correct"].to_numpy(float)
     weight = np.where(right == 1, 0.99 / right.mean(), 0.01 / (1 - right.mean()))
@@ -176,13 +177,17 @@ def test_the_page_fits_everybody_and_says_the_package_s_numbers(
     wrong = weight[kept & (right == 0)].sum()
     assert now["kept"] == pytest.approx(weight[kept].sum())
     assert now["risk"] == pytest.approx(wrong / weight[kept].sum())
+    assert "would be wrong." in page.locator(".says p").first.inner_text()
+    measured = page.get_by_text("are of the answers as measured, ")
+    assert f"{percent(right.mean())} % of them right" in measured.inner_text()
     copy = page.get_by_role("button", name="Copy the code")
-    reason = page.get_by_text("set “If right were” back to “as measured”")
+    reason = page.get_by_text("set “If accuracy were” back to “as measured”")
     assert copy.is_disabled()
     assert reason.is_visible()
     assert reason.inner_text() == copy.get_attribute("title")
-    page.get_by_label("If right were").press("Home")
+    page.get_by_label("If accuracy were").press("Home")
     assert reason.count() == 0
+    assert measured.count() == 0
     copy.click()
     heights = page.locator(".controls label").evaluate_all(HEIGHTS)
     assert max(heights) < 60  # the words of a control stand in one line

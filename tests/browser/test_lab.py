@@ -157,6 +157,13 @@ def test_the_explorer_asks_the_kernel_and_leaves_the_notebook_alone(page, lab):
     for key in "abdd":
         page.keyboard.press(key)
     assert page.locator(".jp-Cell").count() == cells
+    # Escape, and a click, give the keys back: b makes a cell below
+    page.keyboard.press("Escape")
+    page.keyboard.press("b")
+    expect(page.locator(".jp-Cell")).to_have_count(cells + 1)
+    panel.get_by_role("button", name="Copy the code").click()
+    page.keyboard.press("b")
+    expect(page.locator(".jp-Cell")).to_have_count(cells + 2)
     size = page.viewport_size
     page.locator("#jp-main-statusbar").click()
     page.keyboard.press("Control+b")  # a phone has no room for the list of files

@@ -61,7 +61,9 @@ def test_one_image_alone_has_no_interval_and_few_images_are_warned_of(
     with pytest.warns(MeasureWarning, match="all answers are of one"):
         found = measure.ece_interval(*sample, groups=np.zeros(500))
     assert np.isnan([found.low, found.high]).all()
-    with pytest.warns(MeasureWarning, match="worth 4 equally large images"):
+    with pytest.warns(
+        MeasureWarning, match="than from 4 images with equally many answers"
+    ):
         measure.ece_interval(*sample, groups=np.arange(500) % 4)
     warnings.simplefilter("error")
     measure.ece_interval(*sample, ci=measure.Bootstrap(level=0.998))

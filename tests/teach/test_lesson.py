@@ -89,12 +89,12 @@ def test_the_right_answers_follow_from_what_is_asked():
 def test_the_teacher_s_numbers_about_ten_answers_and_a_look_that_misses_follow(root):
     text = (root / "docs" / "lesson" / "teacher.md").read_text(encoding="utf-8")
     text = " ".join(text.split())
-    assert (
-        "Of ten answers called 90 % sure nine should be right. Eight or seven" in text
-    )
+    assert "until ten answers are called 90 % sure. Of these nine should be" in text
+    assert "Eight or seven may be luck" in text
     six, seven = binom.cdf([6, 7], 10, 0.9)
     assert seven > 0.05  # may be luck
-    assert f"so few in about {100 * six:.0f} of 100 such classes" in text
+    few = f"six or fewer in about {100 * six:.0f} of 100 such classes"
+    assert f"a calibrated chat would get {few}" in text
     ratio = 20 * 4 / 5  # what a look prevents, if it finds 4 of 5 errors
     assert f"count with R = {ratio:.0f} in place of 20" in text
     assert f"below 1 − 1/{ratio:.0f}, about {100 * (1 - 1 / ratio):.0f} %" in text

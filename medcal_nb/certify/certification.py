@@ -162,9 +162,12 @@ class Certification:
                 if not grade:
                     break
 
-    def _certified(self, batch: int) -> MethodCertificates:
+    def _certified(
+        self, batch: int, grades: np.ndarray | None = None
+    ) -> MethodCertificates:
+        grades = self.grades if grades is None else grades
         return certify_methods(
-            self.pool.rows.assign(correct=self.grades),
+            self.pool.rows.assign(correct=grades),
             risk=self.plan["risk"],
             delta=self.plan["delta"],
             budget=self.plan["budget"],
@@ -178,11 +181,34 @@ class Certification:
         """Where the certificates stand, and so many answers to grade next."""
         stand = self._certified(batch)
         left = self.plan["budget"] - self.n_graded(stand)
-        asked = stand.next[: max(min(batch, left), 0)]
+        n = max(min(batch, left), 0)
+        asked = stand.next[:n] if self.n_of_table == 0 else self._without_grade(n)
         states = stand.table["state"]
         if not asked.size:
             states = states.replace("grading", "budget used")
         return stand._replace(next=asked, table=stand.table.assign(state=states))
+
+    @property
+    def n_of_table(self) -> int:
+        """Grades that the table has itself."""
+        return int((~np.isnan(self.grades_of_table)).sum())
+
+    def _without_grade(self, n: int) -> np.ndarray:
+        """The next n answers (n,) that the table has no grade of, each supposed to be right.
+
+        On the way to them the table's own grades are taken as they are.
+        """
+        supposed = self.grades.copy()
+        wanted: list[int] = []
+        while len(wanted) < n and (asked := self._certified(BATCH, supposed).next).size:
+            for row in asked:
+                grade = self.grades_of_table[row]
+                supposed[row] = 1.0 if np.isnan(grade) else grade
+                if np.isnan(grade):
+                    wanted.append(row)
+                elif not grade:  # those named after it suppose that it is right
+                    break
+        return np.array(wanted[:n], dtype=int)
 
     def n_graded(self, stand: MethodCertificates) -> int:
         """Answers graded: by people, or, of those that the table has, looked at."""

@@ -147,8 +147,14 @@ def sentence(
             f"({percent(stand.coverage, 1)}% of those with one) the share that is wrong is {held}; "
             f"{stand.errors} of {stand.n} drawn from them at random were wrong ({how})."
         )
-    none = f"No threshold of the confidence was certified to have a risk of {held}"
-    return f"{none} ({how}). {_why(stand, risk, delta, budget, n_pool)}".rstrip()
+    to_have = f"to have a risk of {held} ({how})"
+    if stand.state == "grading":
+        return (
+            f"Not finished: so far no threshold of the confidence is certified {to_have}. "
+            "`medcal certify` names the answers to grade next."
+        )
+    none = f"No threshold of the confidence was certified {to_have}"
+    return f"{none}. {_why(stand, risk, delta, budget, n_pool)}"
 
 
 def _why(
@@ -162,8 +168,6 @@ def _why(
         )
     if stand.state == "budget used":
         return f"Budget used: {stand.n_graded} of {budget:,} grades."
-    if stand.state == "grading":
-        return ""
     # a batch, or a table that has its grades already, holds some that no test looked at
     beyond = stand.group_graded > stand.n_graded
     more = " (more than the tests used)" if beyond else ""

@@ -169,7 +169,10 @@ def plan_of_pool(
             line, supposed = _as_the_pilot(confidence, grades)
         else:
             line, supposed = _as_guessed(confidence, wrong, accuracy)
-        lines.append(f"{called(**key)}: {len(confidence):,} cases; {line}")
+        n_cases = f"{len(confidence):,} cases"
+        if len(confidence) < len(part):
+            n_cases += " (one answer an image)"
+        lines.append(f"{called(**key)}: {n_cases}; {line}")
         plan = plan_certificate(
             confidence,
             risks=RISKS if risk is None else [risk],

@@ -234,13 +234,16 @@ def _say_plan(
             "A pilot, whose grades are seen, has to be of cases drawn at random: certify other "
             "cases than these. "
         )
+    has_starts = (~table["is_usual"] & table["starts"].map(len).gt(0)).any()
     parts = table.groupby(METHOD, sort=False)
     for line, (_, part) in zip(supposed, parts, strict=True):
         say(line)
         for text in plan_lines(part):
             say(f"  {text}")
+    starts = " --starts …, where its line names them" if has_starts else ""
     say(
-        f"Simulated, by what was supposed. {pilot}Choose one risk and begin: {again} --risk R"
+        f"Simulated, by what was supposed. {pilot}Choose one risk and begin: "
+        f"{again} --risk R{starts}"
     )
 
 
@@ -267,6 +270,11 @@ def _say_stand(
     n_graded = run.n_graded(stand)
     # grades that the table has already and no test looks at are not counted
     used = f"{n_graded} answers graded in all, {budget - n_graded} left of {budget}"
+    if n_open and run.n_of_table:
+        say(
+            f"the table has {run.n_of_table} grades: each is taken when its answer is asked for, "
+            "in the order of the plan; only answers without a grade are on the sheet"
+        )
     for one in table.itertuples():
         reached = _reached(one)
         if len(table) > 1:

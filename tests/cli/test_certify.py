@@ -465,10 +465,38 @@ def test_a_plan_is_said_before_a_grade_and_begins_nothing(medcal, pool):
     assert f"most confident fifth {share:.1%} are wrong and of all 50.0%" in out
     # starts that nobody would take without saying so are said
     words = ["--plan", "--risk", 0.05, "--wrong", 0.01, "--accuracy", 0.98]
-    assert re.search(
-        r"begin with --starts \d", medcal("certify", "mine.csv", *words)[1]
-    )
+    out = medcal("certify", "mine.csv", *words)[1]
+    assert re.search(r"begin with --starts \d", out)
+    assert "--risk R --starts …, where its line names them" in out
     assert not list(Path().glob("*.jsonl"))
+
+
+def test_a_sheet_asks_for_no_answer_that_the_table_has_a_grade_of(medcal, pool):
+    graded = pool.rename(columns={"right": "correct"}).astype({"correct": "Int64"})
+    graded.to_csv("whole.csv")
+    graded.loc[graded.index[::4], "correct"] = pd.NA
+    graded.to_csv("mine.csv")
+    n_known = graded["correct"].notna().sum()
+    for _ in range(9):
+        code, out, err = medcal("certify", "mine.csv", *PLAN)
+        assert code == 0, err
+        if "For a program" in out:
+            break
+        assert f"the table has {n_known} grades" in out
+        rows = sheet()
+        assert graded.loc[rows["item_id"], "correct"].isna().all()
+        fill(rows, pool).to_csv(SHEET, index=False)
+    assert "For a program" in out
+    # the end is that of a table which has every grade
+    Path("whole").mkdir()
+    pool.rename(columns={"right": "correct"}).to_csv("whole/mine.csv")
+    assert medcal("certify", "whole/mine.csv", *PLAN)[0] == 0
+    ends = [
+        json.loads(Path(folder, "mine.threshold.json").read_text())
+        for folder in (".", "whole")
+    ]
+    same = ("threshold", "n", "errors", "state")
+    assert [ends[0][name] for name in same] == [ends[1][name] for name in same]
 
 
 def test_a_plan_takes_the_grades_of_the_table_as_a_pilot(medcal, pool):

@@ -40,7 +40,9 @@ Limits = Annotated[
         "May repeat.",
     ),
 ]
-To = Annotated[Path, typer.Option(help="Write this log (.sqlite), .csv or .parquet.")]
+To = Annotated[
+    Path, typer.Option(help="Write this log (.sqlite), .csv, .xlsx or .parquet.")
+]
 
 #: What `score` prints, beside the metrics of limits.
 METRICS = (
@@ -56,8 +58,6 @@ METRICS = (
 )
 _OURS = {"item": "item_id", "method": "strategy"}
 _SIDE_BY_SIDE = 3
-#: Maps by the name that the field has for them.
-_FIELD_NAMES = {"temperature": "log_odds"}
 #: The end of an interval that decides on a limit, its column, and that of the bound beside it.
 _ENDS = {"<": ("upper", "high", "most"), ">": ("lower", "low", "least")}
 _GATE = re.compile(r"\s*(\w+)\s*([<>])=?\s*(-?\d*\.?\d+)\s*")
@@ -230,14 +230,17 @@ def calibrate(
     file: File,
     to: Annotated[
         Path | None,
-        typer.Option(help="Write this log or table; FILE_METHOD.csv if left out."),
+        typer.Option(
+            help="Write this log or table; if left out FILE_METHOD.csv, or .xlsx where FILE is, "
+            "in the form of FILE."
+        ),
     ] = None,
     columns: Columns = None,
     method: Annotated[
         str,
         typer.Option(
             metavar="MAP",
-            help="Recalibrate by this map: platt, isotonic, temperature (log_odds), "
+            help="Recalibrate by this map: platt, isotonic, temperature, "
             "or one of netcal, as netcal:BetaCalibration.",
         ),
     ] = "platt",
@@ -253,61 +256,93 @@ def calibrate(
 ) -> None:
     """Recalibrate answers, each model and elicitation method by its own map.
 
-    Without --fit maps are cross-fitted by image: each answer by a map that has not seen its image.
+    Without --fit maps are cross-fitted by image: each answer by a map that has not seen its image,
+    so that ranks, and the AUROC, may move a little; answers without a grade by a map of all graded
+    ones. The confidence before is kept in the column confidence_uncorrected.
 
     Example: medcal calibrate a.csv --fit "domain == 'general'" --apply "domain == 'medical'"
     """
-    import numpy as np
-
     from medcal_nb.answers import in_order, load_answers, select
-    from medcal_nb.correct import corrected, recalibrated
-    from medcal_nb.correct.crossfit import warn_of_same_ids
     from medcal_nb.correct.families import family
+    from medcal_nb.tables import sheet_form
 
-    method = _FIELD_NAMES.get(method, method)
     try:
-        family(method)
+        name = family(method).name
     except ValueError as error:
         raise MedcalError(str(error)) from None
     read = _read(load_answers, file, columns)
     answers = in_order(read)
     target = select(answers, apply) if apply else answers
     target = target.assign(place=target.index)  # as they stand in the file
+    source = select(answers, fit) if fit else None
     with _explained(file), working("calibrate"):
-        if fit:
-            source = select(answers, fit)
-            warn_of_same_ids(source, target)
-            done = recalibrated(source, target, method=method)
-        else:
-            rng = np.random.default_rng(0)
-            done = corrected(None, target, method=method, rng=rng)
-            done = done.drop(columns="labels")
-            done["strategy"] += f"+{method}"
-    to = to or Path(f"{file.stem}_{method.replace(':', '_')}.csv")
-    whole = _with_silent(done, target, method)
+        done, n_ungraded = _mapped(source, target, name)
+    to = to or Path(f"{file.stem}_{name.replace(':', '_')}{sheet_form(file).suffix}")
+    whole = _with_silent(done, target, name)
     added = answers.columns.difference(read.columns).union(["place"])
     _write(whole.drop(columns=added), to, file, force)
     n_silent = whole["confidence"].isna().sum()
     n_left = len(target) - len(whole)
     text = f"{to}: {len(whole) - n_silent:,} of {len(target):,} answers recalibrated"
+    if n_ungraded:
+        text += f", of them {n_ungraded:,} without a grade by a map of all graded ones"
     if n_silent:
         text += f", {n_silent:,} without a confidence kept"
     if n_left:
-        text += f", {n_left:,} left out (no grade, or no map of their model and method)"
+        text += f", {n_left:,} left out (no map of their model and method)"
     say(text)
 
 
-def _with_silent(
-    done: "pd.DataFrame", target: "pd.DataFrame", method: str
+def _mapped(
+    source: "pd.DataFrame | None", target: "pd.DataFrame", name: str
+) -> tuple["pd.DataFrame", int]:
+    """The target by maps of a source, or cross-fitted; how many of it have no grade, then."""
+    import numpy as np
+    import pandas as pd
+
+    from medcal_nb.correct import corrected, recalibrated
+    from medcal_nb.correct.crossfit import warn_of_same_ids
+
+    if source is not None:
+        warn_of_same_ids(source, target)
+        return recalibrated(source, target, method=name), 0
+    done = corrected(None, target, method=name, rng=np.random.default_rng(0))
+    done = done.drop(columns="labels")
+    done["strategy"] += f"+{name}"
+    ungraded = _ungraded(target, done, name)
+    if ungraded.empty:
+        return done, 0
+    more = recalibrated(target, ungraded, method=name)
+    return pd.concat([done, more[done.columns]]), len(more)
+
+
+def _ungraded(
+    target: "pd.DataFrame", done: "pd.DataFrame", name: str
 ) -> "pd.DataFrame":
-    """Recalibrated answers and, where they stood, those that have no confidence."""
+    """Answers with a confidence and without a grade, of models and methods that have a map."""
+    from medcal_nb.correct.maps import BY
+
+    rows = target[target["confidence"].notna() & target["correct"].isna()]
+    mapped = done[[*BY]].drop_duplicates()
+    mapped["strategy"] = mapped["strategy"].str.removesuffix(f"+{name}")
+    return rows.merge(mapped, on=[*BY])
+
+
+def _with_silent(
+    done: "pd.DataFrame", target: "pd.DataFrame", name: str
+) -> "pd.DataFrame":
+    """Recalibrated answers and, where they stood, those without a confidence; that before, too."""
     import pandas as pd
 
     rest = target[~target["place"].isin(done["place"])]
     silent = rest[rest["confidence"].isna()]
-    silent = silent.assign(strategy=silent["strategy"] + f"+{method}")
-    whole = pd.concat([done, silent.reindex(columns=done.columns)])
-    return whole.sort_values("place")
+    silent = silent.assign(strategy=silent["strategy"] + f"+{name}")
+    whole = pd.concat([done, silent.reindex(columns=done.columns)]).sort_values("place")
+    before = target.set_index("place")["confidence"].reindex(whole["place"])
+    whole = whole.drop(columns="confidence_uncorrected", errors="ignore")
+    beside = whole.columns.get_loc("confidence") + 1
+    whole.insert(beside, "confidence_uncorrected", before.to_numpy())
+    return whole
 
 
 def _named(columns: list[str] | None) -> dict[str, Any]:
@@ -339,9 +374,11 @@ def _read(
 def _write(table: "pd.DataFrame", to: Path, source: Path, force: bool) -> int:
     """Write answers to a log or a table; return how many."""
     from medcal_nb.answers import AnswerLog, is_log, write_table
+    from medcal_nb.tables import sheet_form
 
     if not is_log(to):
-        write_table(table, to, sources=[source], force=force)
+        form = sheet_form(source)
+        write_table(table, to, form=form, sources=[source], force=force)
         return len(table)
     with AnswerLog(to) as log:
         exists = "replace" if force else "error"

@@ -35,6 +35,8 @@ NETCAL = (
     "ENIR",
     "NearIsotonicRegression",
 )
+#: Maps by the name that the field has for them.
+FIELD_NAMES = {"temperature": "log_odds"}
 T_MIN = 0.02
 T_MAX = 50.0
 
@@ -100,6 +102,8 @@ def register(family: Family) -> Family:
 def family(name: str) -> Family:
     """The family of a name: one of ``MAPS``, or ``netcal:CLASS`` for a map of the package netcal.
 
+    Temperature scaling is known by this name of the field, ``temperature``, too.
+
     Raises
     ------
     ValueError
@@ -112,6 +116,7 @@ def family(name: str) -> Family:
     >>> family("platt").parameters
     ('slope', 'intercept')
     """
+    name = FIELD_NAMES.get(name, name)
     package, _, kind = name.partition(":")
     if package == "netcal" and kind:
         return _netcal(kind)

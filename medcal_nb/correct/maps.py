@@ -78,9 +78,9 @@ def fit(
 ) -> Recalibrator:
     r"""Fit one recalibration map.
 
-    - ``log_odds``: temperature scaling (Guo 2017) of two options, right and wrong,
-      :math:`\sigma(\operatorname{logit}(c) / T)`, which never crosses ½; by maximum likelihood, T
-      in [0.02, 50]
+    - ``temperature`` (``log_odds`` in tables): temperature scaling (Guo 2017) of two options,
+      right and wrong, :math:`\sigma(\operatorname{logit}(c) / T)`, which never crosses ½; by
+      maximum likelihood, T in [0.02, 50]
     - ``platt``: :math:`\sigma(a \operatorname{logit}(c) + b)`, by maximum likelihood of Platt's
       targets, (r + 1) / (r + 2) of r right answers and 1 / (w + 2) of w wrong ones (Platt 1999)
     - ``isotonic``: the best non-decreasing map, within 1 / (n + 2) of 0 and 1 (Zadrozny 2002)
@@ -119,7 +119,7 @@ def fit(
     --------
     >>> confidence = [0.9] * 20 + [0.7] * 20
     >>> correct = [1] * 14 + [0] * 6 + [1] * 11 + [0] * 9
-    >>> recalibrate = fit(confidence, correct, method="log_odds")
+    >>> recalibrate = fit(confidence, correct, method="temperature")
     >>> recalibrate([0.9, 0.7]).round(2)
     array([0.69, 0.58])
     """
@@ -130,7 +130,7 @@ def fit(
     if note:
         warnings.warn(f"{method}: {note}", RecalibrationWarning, stacklevel=2)
     params = dict(zip(asked.parameters, values, strict=True))
-    return Recalibrator(name=method, params=params, clip=clip)
+    return Recalibrator(name=asked.name, params=params, clip=clip)
 
 
 def _fitted(
@@ -187,15 +187,15 @@ def recalibrated(
         - the columns of `target`: ``strategy`` is followed by ``+`` and the map's name, a
           recalibrated strategy is another strategy, and its uncorrected one stays comparable
         - confidence: recalibrated; missing stays missing
-        - confidence_raw: the one before
+        - confidence_uncorrected: the one before
 
         Probabilities of options are missing: they would contradict the confidence.
 
     Raises
     ------
     ValueError
-        On an unknown method, if no row can be fitted on or none has a map, or if an image is in
-        both tables: a map flatters itself on its own images.
+        On an unknown method, if no row can be fitted on or none has a map, or if an image of a
+        graded answer is in both tables: a map flatters itself on its own images.
 
     Examples
     --------
@@ -203,15 +203,17 @@ def recalibrated(
     >>> answers = answers.assign(model="m", dataset="d", strategy="verbalized")
     >>> answers["item_id"] = answers["image_id"] = [f"i{k}" for k in range(60)]
     >>> table = recalibrated(answers[:30], answers[30:])
-    >>> table[["strategy", "confidence_raw", "confidence"]].head(2).round(2)
-               strategy  confidence_raw  confidence
-    0  verbalized+platt             0.9        0.86
-    1  verbalized+platt             0.8        0.14
+    >>> table[["strategy", "confidence_uncorrected", "confidence"]].head(2).round(2)
+               strategy  confidence_uncorrected  confidence
+    0  verbalized+platt                     0.9        0.86
+    1  verbalized+platt                     0.8        0.14
     """
     rows = measured(source)
     if rows.empty:
         raise NotEnough("no row has what the fit needs: a confidence and a grade")
-    refuse_shared(rows, target, "source and target")
+    # an answer without a grade measures nothing
+    is_graded = target["correct"].notna()
+    refuse_shared(rows, target[is_graded], "source and target")
     fitted_on = rows_by(rows, BY)
     parts = []
     for key, part in rows_by(target, BY).items():
@@ -222,8 +224,8 @@ def recalibrated(
         has = ~np.isnan(before)
         confidence = before.copy()
         confidence[has] = recalibrate(before[has])
-        strategy = part["strategy"].astype(str) + f"+{method}"
-        out = part.assign(confidence_raw=before, confidence=confidence)
+        strategy = part["strategy"].astype(str) + f"+{recalibrate.name}"
+        out = part.assign(confidence_uncorrected=before, confidence=confidence)
         parts.append(out.assign(strategy=strategy))
     if not parts:
         names = ", ".join(BY)

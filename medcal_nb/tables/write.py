@@ -24,6 +24,7 @@ MOST_LETTERS = 32_767
 _WIDTHS = {"question": 40, "answer": 40, "reply": 40, "gold": 25}
 _USUAL_WIDTH = 14
 _NUMBER = r"[+-]?[\d.,]+(?:[eE][+-]?\d+)?"
+_SEEN = 1 << 16  # bytes of a table whose numbers are looked at
 #: Cells between semicolons that are numbers with parts, or percentages.
 _COMMAS = re.compile(r'(?m)(?:^|;)"?\s*-?\d*,\d+\s*%?"?\s*(?=;|$)')
 _POINTS = re.compile(r'(?m)(?:^|;)"?\s*-?\d*\.\d+\s*%?"?\s*(?=;|$)')
@@ -103,7 +104,8 @@ def sheet_form(path: PathLike) -> SheetForm:
     with of_file(path):
         mark = mark_of(path, encoding)
     if mark == ";":
-        first = begin_of(path).decode(encoding, errors="ignore")
+        with path.open("rb") as file:
+            first = file.read(_SEEN).decode(encoding, errors="ignore")
         decimal = "." if _POINTS.search(first) and not _COMMAS.search(first) else ","
         return SheetForm(mark=mark, has_bom=True, decimal=decimal)
     return SheetForm(has_bom=not is_plain)

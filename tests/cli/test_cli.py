@@ -343,13 +343,20 @@ def test_calibrate_keeps_the_order_of_the_file_and_answers_without_a_number(
     answers.to_csv("holes.csv", index=False)
     code, out, err = medcal("calibrate", "holes.csv", "--to", "c.csv")
     assert code == 0, err
-    assert (
-        "312 of 400 answers recalibrated, 80 without a confidence kept, 8 left" in out
-    )
+    assert "320 of 400 answers recalibrated, of them 8 without a grade by a map" in out
+    assert "80 without a confidence kept" in out
     done = pd.read_csv("c.csv")
-    kept = answers.drop(index=answers.index[1:41:5])
-    assert done["item_id"].tolist() == kept["case"].tolist()
-    np.testing.assert_array_equal(done["confidence"].isna(), kept["conf"].isna())
+    assert done["item_id"].tolist() == answers["case"].tolist()
+    np.testing.assert_array_equal(done["confidence"].isna(), answers["conf"].isna())
+    before = load_answers("holes.csv")
+    np.testing.assert_allclose(done["confidence_uncorrected"], before["confidence"])
+    # an answer without a grade, by one map of all graded answers of its model
+    graded = before[before["correct"].notna() & before["confidence"].notna()]
+    row = done.index[1]
+    own = graded[graded["model"] == before.loc[row, "model"]]
+    fitted = fit(own["confidence"], own["correct"].astype(int), method="platt")
+    expected = fitted(before["confidence"].iloc[[row]].to_numpy(float))
+    assert done["confidence"].iloc[row] == pytest.approx(expected[0], rel=1e-9)
 
 
 def test_calibrate_knows_temperature_scaling_by_its_name(medcal, table):

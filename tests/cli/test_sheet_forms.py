@@ -4,9 +4,13 @@ import csv
 import json
 from pathlib import Path
 
+import numpy as np
 import openpyxl
 import pandas as pd
 import pytest
+
+from medcal_nb.answers import load_answers
+from medcal_nb.tables import sheet_form, write_table
 
 BOM = b"\xef\xbb\xbf"
 N = 120
@@ -53,6 +57,38 @@ def fill(name, grade, saved):
     encoding, mark = saved
     with path.open("w", encoding=encoding, newline="") as file:
         csv.writer(file, delimiter=mark).writerows([heads, *rows])
+
+
+@pytest.mark.parametrize("form", [";", "xlsx"])
+def test_recalibrated_answers_have_the_form_of_their_table(medcal, rng, form):
+    file = write(rows_of(rng), form)
+    code, out, err = medcal("calibrate", file)
+    assert code == 0, err
+    name = f"mesures_platt.{'xlsx' if form == 'xlsx' else 'csv'}"
+    assert out.startswith(name)
+    if form == "xlsx":
+        table = pd.read_excel(name)
+    else:
+        assert Path(name).read_bytes().startswith(BOM)
+        table = pd.read_csv(name, sep=";", decimal=",", encoding="utf-8-sig")
+    again = load_answers(name)  # ours is the recalibrated one
+    np.testing.assert_allclose(again["confidence"], table["confidence"])
+    assert table["confidence_uncorrected"].between(0.5, 1).all()
+    assert not np.allclose(table["confidence"], table["confidence_uncorrected"])
+    assert again["correct"].tolist() == table["correct"].astype(bool).tolist()
+
+
+@pytest.mark.parametrize("decimal", ["point", "comma"])
+def test_numbers_between_semicolons_have_the_table_s_decimals(tmp_path, decimal):
+    mark = {"point": ".", "comma": ","}[decimal]
+    source = tmp_path / "a.csv"
+    source.write_text(f"id;confidence\n1;0{mark}95\n2;1\n")
+    table = pd.DataFrame({"x": [0.25, np.nan, -1e-7], "n": [1, 2, 3]})
+    write_table(table, tmp_path / "b.csv", form=sheet_form(source))
+    text = (tmp_path / "b.csv").read_text("utf-8-sig")
+    assert f"0{mark}25" in text
+    again = pd.read_csv(tmp_path / "b.csv", sep=";", decimal=mark, encoding="utf-8-sig")
+    pd.testing.assert_frame_equal(again, table)
 
 
 SAVED = [

@@ -144,7 +144,7 @@ def test_each_group_has_its_own_map_and_a_name_of_its_own(rng):
     got = out[out.model == "b"]
     expected = fit(alone.confidence, alone.correct)(own.confidence)
     np.testing.assert_allclose(got.confidence, expected)
-    np.testing.assert_allclose(got.confidence_raw, own.confidence)
+    np.testing.assert_allclose(got.confidence_uncorrected, own.confidence)
     assert out.option_probabilities.isna().all()  # they would contradict the confidence
     ungraded = medical.assign(correct=np.nan)
     assert recalibrated(general, ungraded).confidence.equals(out.confidence)

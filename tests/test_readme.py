@@ -292,6 +292,18 @@ def test_code_runs(tmp_path, monkeypatch):
     assert (tmp_path / "calibration.png").stat().st_size > 5000
 
 
+def test_code_runs_on_a_table_in_which_a_confidence_is_empty(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("MPLBACKEND", "Agg")
+    rows = ["item_id,model,dataset,strategy,confidence,correct"]
+    rows += [f"{i},Qwen,GMAI-MMBench,self_probing,0.9,{i % 2}" for i in range(50)]
+    rows += ["50,Qwen,GMAI-MMBench,self_probing,,1"]
+    (tmp_path / "own.csv").write_text("\n".join(rows), encoding="utf-8")
+    (snippet,) = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+    exec(compile(snippet.replace('"vlcb"', '"own.csv"'), "README.md", "exec"), {})
+    assert (tmp_path / "calibration.png").stat().st_size > 5000
+
+
 def test_it_is_a_page_and_names_every_chapter():
     assert len(README.splitlines()) <= 120
     for notebook in (ROOT / "notebooks").glob("[0-9]*.ipynb"):

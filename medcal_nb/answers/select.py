@@ -16,6 +16,9 @@ _ALLOWED = (
     *(ast.UnaryOp, ast.USub, ast.Name, ast.Constant, ast.List, ast.Tuple, ast.Load),
 )
 
+#: A column by which chapters choose answers of the study: a user's file without it has no slip.
+OF_STUDY = "image_set"
+
 
 def select(table: pd.DataFrame, query: str, *, own: str = "") -> pd.DataFrame:
     """Return the rows of a table that a query names; a value that no row has is an error.
@@ -62,11 +65,13 @@ def select(table: pd.DataFrame, query: str, *, own: str = "") -> pd.DataFrame:
         return _rows(table, query)
     except MedcalError as error:
         reason = str(error)
-        # 'image_set', which the study has, is near to 'image_id', and no slip
+        # a column that the study has is near to 'image_id', and no slip
         is_near = reason.startswith("no row has") and "did you mean" in reason
         if not own or not table.attrs.get("is_own") or (own == "all" and is_near):
             raise
     if own == "all":
+        if reason.startswith(f"no column {OF_STUDY!r}"):  # the user named none
+            reason = f"no column {OF_STUDY!r}, which answers of the study have"
         warnings.warn(f"{reason}: all answers are taken", UserWarning, stacklevel=2)
         rows = table.copy(deep=False)
         rows.attrs = table.attrs | {"called": " and ".join(table["dataset"].unique())}

@@ -481,10 +481,15 @@ def _plain_mean(numbers: pd.DataFrame, about: str) -> Features:
     """(n,) mean that needs no grade, what is missing aside, in [0, 1]."""
     if about == "answer":  # all are probabilities of one thing
         return numbers.mean(axis=1).to_numpy(float)
-    log_odds = logit(numbers, CLIP)
+    known = (
+        numbers.notna().any(axis=1).to_numpy()
+    )  # an answer without a number has no mean
+    mean = np.full(len(numbers), np.nan)
+    log_odds = logit(numbers[known].dropna(axis="columns", how="all"), CLIP)
     spread = np.nanstd(log_odds, axis=0)
     z = (log_odds - np.nanmean(log_odds, axis=0)) / np.where(spread > 0, spread, 1)
-    return np.asarray(expit(np.nanmean(z, axis=1)), float)
+    mean[known] = expit(np.nanmean(z, axis=1))
+    return mean
 
 
 def _features(*tables: pd.DataFrame) -> Features:

@@ -88,6 +88,16 @@ def test_a_query_about_other_data_takes_all_or_none_of_ones_own():
             select(rows, query, own="all")
 
 
+def test_a_column_that_a_chapter_names_is_no_slip_of_the_user():
+    own = pd.DataFrame({"image_id": ["a"], "dataset": ["mine"]})
+    own.attrs["is_own"] = True
+    told = "^no column 'image_set', which answers of the study have: all answers are taken$"
+    with pytest.warns(UserWarning, match=told):
+        assert len(select(own, "image_set == 'MMMU-Pro'", own="all")) == 1
+    with pytest.warns(UserWarning, match="did you mean 'image_id'"):
+        select(own, "image_di == 'a'", own="all")
+
+
 def test_a_name_of_other_data_gives_way_to_the_most_frequent_of_ones_own():
     own = pd.DataFrame({"strategy": ["b", "a", "c", "a", "b"]})
     with pytest.raises(MedcalError, match="no row has strategy 'p_true'"):

@@ -147,6 +147,16 @@ def test_a_number_that_is_missing_costs_no_answer(rng):
     assert both["missing"].iloc[0] == pytest.approx(1 / 9)
 
 
+@pytest.mark.filterwarnings("error")
+def test_an_answer_without_any_number_has_no_plain_mean(rng):
+    own, other = two_models(rng)
+    own.loc[own.index[:2], "confidence"] = np.nan
+    other.loc[other.index[:1], "confidence"] = np.nan
+    both = combination(own, other)
+    silent = both.items["item_id"].isin(own["item_id"].iloc[:1])
+    assert np.isnan(both.plain).tolist() == silent.tolist()
+
+
 def test_what_cannot_be_judged_is_left_out_by_name(rng):
     own, other = two_models(rng, n=60)
     with pytest.warns(RecalibrationWarning, match="one has 60 graded answers"):

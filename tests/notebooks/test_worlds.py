@@ -106,6 +106,26 @@ def test_the_parameters_that_a_page_names_give_the_sections_that_it_lacks(
     assert "general" in " ".join(results["findings"])
 
 
+@pytest.mark.parametrize("is_all_right", [False, True])
+def test_two_parts_of_one_data_set_lend_grades_to_each_other(
+    is_all_right, tmp_path, monkeypatch
+):
+    table = answers_of(240, n_models=2)
+    table["modality"] = np.where(table["image_id"].str[-1] < "6", "CT", "MRI")
+    table.loc[is_all_right & (table["modality"] == "CT"), "correct"] = True
+    table.to_csv(tmp_path / "answers.csv", index=False)
+    own = two_parts(load_answers(tmp_path / "answers.csv"))
+    assert own["SOURCE"] == "modality == 'CT'"
+    results = run_on(table, "06_deferral", own, tmp_path, monkeypatch)
+    # without grades of both kinds nothing is learnt there
+    lacking = "right and wrong answers of each model, CT"
+    assert (lacking in results["left_out"].values()) == is_all_right
+    opinions = pd.DataFrame(results["tables"]["second_opinion"])["opinion"]
+    assert ("weighted on CT" in set(opinions)) == (not is_all_right)
+    # what stands after it
+    assert "fig06_cost" in results["tables"]
+
+
 @pytest.mark.parametrize("chapter", CHAPTERS)
 def test_a_chapter_runs_by_the_profile(chapter, tmp_path, monkeypatch):
     (step,) = steps_of([chapter], profile=IMPORTED, to=tmp_path)
